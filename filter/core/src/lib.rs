@@ -1,1 +1,39 @@
-//! Placeholder.
+//! What faultline's filter decides, without anything that it decides with: observations and the time go in, events and
+//! metric changes come out.
+//!
+//! Why apart: the rules (what Envoy charges to an endpoint, when it ejects, what is a failover) can then be tested in
+//! microseconds, run natively and in wasm alike, and be compared with Envoy's own detector.
+//!
+//! Reading order: [`outcome`] (what an attempt counts as), [`detector`] (streaks and ejections of one endpoint),
+//! [`failover`] (where a cluster's traffic goes), [`cluster`] (all of that for one cluster, as one value that the
+//! workers of a proxy share), [`event`] and [`metric`] (what is reported).
+//!
+//! Deliberately not here: a host, a clock, I/O, randomness, threads. Time is always an argument.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        // Nothing reachable from traffic, configuration or admin answers may trap the VM (invariant 4).
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+pub mod cluster;
+pub mod config;
+pub mod detector;
+pub mod duration;
+pub mod event;
+pub mod failover;
+pub mod locality;
+pub mod members;
+pub mod metric;
+pub mod outcome;
+pub mod time;
+pub mod window;

@@ -1,0 +1,428 @@
+//! The plugin configuration: its types, defaults, ranges, and how a text becomes one.
+//!
+//! Names are Istio's own where Istio has one, so that a DestinationRule's `outlierDetection` can be pasted. Every field
+//! is optional and an empty text is a configuration. Parsing is strict enough to report (path, what came, what was
+//! wanted) and never decides what to do about it: the filter keeps what it had, the publisher ends with an error.
+
+use crate::duration::Duration;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use wildmatch::WildMatch;
+
+/// The longest configuration text that is read, in bytes; a larger one is rejected unread.
+pub const MAX_TEXT_BYTES: usize = 256 * 1024;
+
+/// Clusters that no operator means by "my services": Istio's catch-alls and the proxy's own helpers. They are ignored
+/// unless a rule of `clusters` matches them.
+pub const SERVICE_CLUSTERS: [&str; 10] = [
+    "PassthroughCluster",
+    "InboundPassthroughCluster*",
+    "BlackHoleCluster",
+    "agent",
+    "prometheus_stats",
+    "sds-grpc",
+    "sds-files-grpc",
+    "sds-external",
+    "xds-grpc",
+    "zipkin",
+];
+
+/// The configuration of the plugin (`pluginConfig`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Config {
+    /// The rules by which Envoy ejects, for clusters that no entry of `clusters` matches.
+    pub outlier_detection: OutlierDetection,
+    /// Rules by cluster name; the first match wins.
+    pub clusters: Vec<ClusterRule>,
+    /// Localities by address, for proxies that cannot tell an endpoint's locality (Envoy before 1.34).
+    pub localities: Vec<LocalityRule>,
+    /// When a shift of traffic to another locality is called a failover.
+    pub failover: Failover,
+    /// Where to ask Envoy itself about its endpoints; off when absent.
+    pub witness: Option<Witness>,
+    /// Which attempts are counted: each request's last one, or all of them through the router's upstream log.
+    pub attempts: Attempts,
+    /// Bounds on memory, metric series and log lines.
+    pub limits: Limits,
+    /// The least severe of the filter's own remarks that are logged; events are not concerned.
+    pub log_level: LogLevel,
+}
+
+/// How Envoy's outlier detector is set for a cluster: a DestinationRule's `outlierDetection`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OutlierDetection {
+    /// Consecutive 5xx outcomes that eject; 0 is never.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1_000_000)))]
+    pub consecutive5xx_errors: u32,
+    /// Consecutive gateway errors (502, 503, 504) that eject; 0 is never.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1_000_000)))]
+    pub consecutive_gateway_errors: u32,
+    /// Whether failures to reach the endpoint are counted apart from the answers that it gives.
+    pub split_external_local_origin_errors: bool,
+    /// Consecutive local-origin failures that eject, in split mode; 0 is never.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1_000_000)))]
+    pub consecutive_local_origin_failures: u32,
+    /// How often Envoy looks whether an ejection is over.
+    pub interval: Duration,
+    /// How long the first ejection lasts; the n-th lasts n times as long.
+    pub base_ejection_time: Duration,
+    /// The longest an ejection lasts.
+    pub max_ejection_time: Duration,
+    /// The share of a cluster's endpoints that may be ejected at once, in percent, 0 to 100.
+    #[cfg_attr(feature = "schema", schemars(range(max = 100)))]
+    pub max_ejection_percent: u32,
+}
+
+impl Default for OutlierDetection {
+    /// Envoy's defaults, with gateway errors off as Istio has them.
+    fn default() -> Self {
+        Self {
+            consecutive5xx_errors: 5,
+            consecutive_gateway_errors: 0,
+            split_external_local_origin_errors: false,
+            consecutive_local_origin_failures: 5,
+            interval: Duration::from_millis(10_000),
+            base_ejection_time: Duration::from_millis(30_000),
+            max_ejection_time: Duration::from_millis(300_000),
+            max_ejection_percent: 10,
+        }
+    }
+}
+
+/// A rule for the clusters whose name matches.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ClusterRule {
+    /// The cluster's name, with `*` for any characters and `?` for one: `outbound|8000||*.prod.svc.cluster.local`.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// The outlier detection of these clusters; the top-level one when absent.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// Whether these clusters are left out altogether.
+    pub ignore: bool,
+}
+
+/// The locality of the endpoints in a range of addresses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LocalityRule {
+    /// The range, `10.1.0.0/16` or `fd00:1::/64`.
+    pub cidr: String,
+    /// The locality, `region/zone/subzone`, trailing parts optional.
+    pub locality: String,
+}
+
+/// When a shift of traffic is a failover.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Failover {
+    /// The sliding window over which shares of traffic are taken.
+    pub window: Duration,
+    /// The least number of attempts in the window on which a share is believed.
+    pub min_requests: u32,
+    /// The share of attempts served away from home that makes a failover, above 0 and up to 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.001, max = 1.0)))]
+    pub start_share: f64,
+    /// How long the share must have been below `startShare` for the failover to be over.
+    pub end_after: Duration,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_millis(10_000),
+            min_requests: 5,
+            start_share: 0.05,
+            end_after: Duration::from_millis(10_000),
+        }
+    }
+}
+
+/// Where and how often Envoy's admin interface is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Witness {
+    /// The cluster that reaches the admin interface; `prometheus_stats` in every Istio proxy.
+    pub cluster: String,
+    /// The shortest time between two questions.
+    pub min_interval: Duration,
+    /// The longest time between two questions while all is well.
+    pub max_interval: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+impl Default for Witness {
+    fn default() -> Self {
+        Self {
+            cluster: "prometheus_stats".into(),
+            min_interval: Duration::from_millis(50),
+            max_interval: Duration::from_millis(30_000),
+            timeout: Duration::from_millis(1_000),
+        }
+    }
+}
+
+/// Which attempts are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Attempts {
+    /// The last attempt of each request, seen by the HTTP filter.
+    #[default]
+    Final,
+    /// Every attempt, seen by the router's upstream log.
+    UpstreamLog,
+}
+
+/// Bounds. What is beyond them is counted, not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Limits {
+    /// Endpoints that are tracked, over all clusters, 1 to 1,000,000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
+    pub endpoints: u32,
+    /// Metric series that are made, 16 to 1,000,000; Envoy never frees one.
+    #[cfg_attr(feature = "schema", schemars(range(min = 16, max = 1_000_000)))]
+    pub series: u32,
+    /// Events that are logged in a second, 1 to 10,000; the rest is summed up in `events_suppressed`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))]
+    pub events_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { endpoints: 10_000, series: 5_000, events_per_second: 50 }
+    }
+}
+
+/// Severity of the filter's own remarks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[allow(missing_docs)] // the names say it
+pub enum LogLevel {
+    Trace,
+    Debug,
+    #[default]
+    Info,
+    Warn,
+    Error,
+}
+
+/// Why a text is not a configuration: where, and what was wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The field, as a path such as `clusters[2].outlierDetection.interval`; `.` for the whole text.
+    pub path: String,
+    /// What came and what was wanted.
+    pub problem: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path == "." { f.write_str(&self.problem) } else { write!(f, "{}: {}", self.path, self.problem) }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A configuration and the fields in its text that mean nothing here.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parsed {
+    /// The configuration.
+    pub config: Config,
+    /// Paths of the unknown fields, in the order of the text.
+    pub unknown_fields: Vec<String>,
+}
+
+/// Reads a configuration; an empty or blank text is the default one.
+///
+/// # Errors
+/// The first thing wrong with the text: not JSON, a wrong type, a value out of range, or more than
+/// [`MAX_TEXT_BYTES`].
+pub fn parse(text: &[u8]) -> Result<Parsed, ConfigError> {
+    let whole = |problem: String| ConfigError { path: ".".into(), problem };
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(whole(format!("the text has {} bytes; at most {MAX_TEXT_BYTES} are read", text.len())));
+    }
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Parsed::default());
+    }
+    let mut unknown_fields = Vec::new();
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+    let parsed: Result<Config, _> = serde_ignored::deserialize(tracked, |path| unknown_fields.push(path.to_string()));
+    let config = match parsed {
+        Ok(config) => config,
+        Err(error) => {
+            return Err(ConfigError { path: track.path().to_string(), problem: error.to_string() });
+        }
+    };
+    json.end().map_err(|error| whole(error.to_string()))?;
+    config.check()?;
+    Ok(Parsed { config, unknown_fields })
+}
+
+impl Config {
+    /// Whether every value is in its range.
+    fn check(&self) -> Result<(), ConfigError> {
+        self.outlier_detection.check("outlierDetection")?;
+        for (i, rule) in self.clusters.iter().enumerate() {
+            require(
+                !rule.pattern.is_empty(),
+                || format!("clusters[{i}].match"),
+                "a cluster name or a pattern is wanted",
+            )?;
+            if let Some(outlier) = &rule.outlier_detection {
+                outlier.check(&format!("clusters[{i}].outlierDetection"))?;
+            }
+        }
+        for (i, rule) in self.localities.iter().enumerate() {
+            let cidr = rule.cidr.parse::<ipnet::IpNet>().is_ok();
+            require(cidr, || format!("localities[{i}].cidr"), "a range such as 10.1.0.0/16 is wanted")?;
+            let named = !rule.locality.is_empty();
+            require(named, || format!("localities[{i}].locality"), "region/zone/subzone is wanted")?;
+        }
+        let share = self.failover.start_share;
+        let shares = share > 0.0 && share <= 1.0;
+        require(shares, || "failover.startShare".into(), "a share above 0 and up to 1 is wanted")?;
+        let window = (1_000..=3_600_000).contains(&self.failover.window.millis());
+        require(window, || "failover.window".into(), "from 1s to 1h is wanted")?;
+        if let Some(witness) = &self.witness {
+            require(!witness.cluster.is_empty(), || "witness.cluster".into(), "the name of a cluster is wanted")?;
+            let order = witness.min_interval <= witness.max_interval;
+            require(order, || "witness.minInterval".into(), "no more than witness.maxInterval is wanted")?;
+        }
+        let limits = &self.limits;
+        let endpoints = (1..=1_000_000).contains(&limits.endpoints);
+        require(endpoints, || "limits.endpoints".into(), "1 to 1000000 is wanted")?;
+        let series = (16..=1_000_000).contains(&limits.series);
+        require(series, || "limits.series".into(), "16 to 1000000 is wanted")?;
+        let events = (1..=10_000).contains(&limits.events_per_second);
+        require(events, || "limits.eventsPerSecond".into(), "1 to 10000 is wanted")
+    }
+
+    /// The rules of a cluster, or `None` when it is to be ignored.
+    pub fn rules_for(&self, cluster: &str) -> Option<&OutlierDetection> {
+        let matching = self.clusters.iter().find(|rule| WildMatch::new(&rule.pattern).matches(cluster));
+        match matching {
+            Some(rule) if rule.ignore => None,
+            Some(rule) => Some(rule.outlier_detection.as_ref().unwrap_or(&self.outlier_detection)),
+            None if SERVICE_CLUSTERS.iter().any(|name| WildMatch::new(name).matches(cluster)) => None,
+            None => Some(&self.outlier_detection),
+        }
+    }
+
+    /// The configured locality of an endpoint `ip:port`, `None` when no range holds it.
+    pub fn locality_of(&self, endpoint: &str) -> Option<&str> {
+        let ip = endpoint.parse::<std::net::SocketAddr>().ok()?.ip();
+        let holds = |rule: &&LocalityRule| rule.cidr.parse::<ipnet::IpNet>().is_ok_and(|range| range.contains(&ip));
+        self.localities.iter().find(holds).map(|rule| rule.locality.as_str())
+    }
+}
+
+impl OutlierDetection {
+    fn check(&self, at: &str) -> Result<(), ConfigError> {
+        let counts = [
+            ("consecutive5xxErrors", self.consecutive5xx_errors),
+            ("consecutiveGatewayErrors", self.consecutive_gateway_errors),
+            ("consecutiveLocalOriginFailures", self.consecutive_local_origin_failures),
+        ];
+        for (name, count) in counts {
+            require(count <= 1_000_000, || format!("{at}.{name}"), "0 to 1000000 is wanted")?;
+        }
+        require(self.max_ejection_percent <= 100, || format!("{at}.maxEjectionPercent"), "0 to 100 is wanted")
+    }
+}
+
+fn require(holds: bool, path: impl FnOnce() -> String, wanted: &str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError { path: path(), problem: wanted.into() }) }
+}
+
+/// The JSON Schema of [`Config`], generated from the types.
+#[cfg(feature = "schema")]
+pub fn json_schema() -> schemars::Schema {
+    schemars::schema_for!(Config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        parse(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_empty_text_is_the_default() {
+        for text in ["", " \n", "{}"] {
+            assert_eq!(parse(text.as_bytes()).unwrap(), Parsed::default(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_destination_rules_block_can_be_pasted() {
+        let text = r#"{"outlierDetection": {"splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 1,
+            "consecutive5xxErrors": 1, "interval": "30s", "baseEjectionTime": "5m", "maxEjectionPercent": 100}}"#;
+        let parsed = parse(text.as_bytes()).unwrap();
+        assert!(parsed.unknown_fields.is_empty());
+        let outlier = parsed.config.outlier_detection;
+        assert_eq!((outlier.consecutive5xx_errors, outlier.max_ejection_percent), (1, 100));
+        assert_eq!(outlier.base_ejection_time.millis(), 300_000);
+    }
+
+    #[test]
+    fn errors_name_the_field_and_what_was_wanted() {
+        let text = r#"{"clusters": [{"match": "a"}, {"match": "b", "outlierDetection": {"interval": 10}}]}"#;
+        assert!(problem(text).starts_with("clusters[1].outlierDetection.interval: invalid type: integer `10`"));
+        assert!(problem("{").contains("EOF"));
+        assert!(problem("{} x").contains("trailing characters"));
+        assert!(problem(r#"{"outlierDetection": {"maxEjectionPercent": 101}}"#).contains("0 to 100 is wanted"));
+        assert!(problem(r#"{"outlierDetection": {"consecutive5xxErrors": -1}}"#).contains("consecutive5xxErrors"));
+        assert!(problem(r#"{"failover": {"startShare": 0}}"#).starts_with("failover.startShare"));
+        assert!(
+            problem(r#"{"localities": [{"cidr": "10.0.0.0/33", "locality": "a"}]}"#).contains("localities[0].cidr")
+        );
+        assert!(problem(&" ".repeat(MAX_TEXT_BYTES + 1)).contains("bytes"));
+    }
+
+    #[test]
+    fn unknown_fields_are_told_and_do_no_harm() {
+        let parsed = parse(br#"{"outlierDetection": {"intervall": "1s"}, "nonsense": 1}"#).unwrap();
+        assert_eq!(parsed.unknown_fields, ["outlierDetection.intervall", "nonsense"]);
+        assert_eq!(parsed.config, Config::default());
+    }
+
+    #[test]
+    fn the_first_matching_rule_wins_and_service_clusters_are_ignored() {
+        let text = r#"{"clusters": [
+            {"match": "outbound|80||a.*", "ignore": true},
+            {"match": "outbound|*", "outlierDetection": {"consecutive5xxErrors": 2}},
+            {"match": "agent"}]}"#;
+        let config = parse(text.as_bytes()).unwrap().config;
+        assert_eq!(config.rules_for("outbound|80||a.ns"), None);
+        assert_eq!(config.rules_for("outbound|80||b.ns").map(|r| r.consecutive5xx_errors), Some(2));
+        assert_eq!(config.rules_for("PassthroughCluster"), None);
+        assert_eq!(config.rules_for("agent").map(|r| r.consecutive5xx_errors), Some(5));
+    }
+
+    #[test]
+    fn localities_can_be_given_by_address() {
+        let text = r#"{"localities": [{"cidr": "10.1.0.0/16", "locality": "r/z1"}]}"#;
+        let config = parse(text.as_bytes()).unwrap().config;
+        assert_eq!(config.locality_of("10.1.2.3:80"), Some("r/z1"));
+        assert_eq!(config.locality_of("10.2.2.3:80"), None);
+        assert_eq!(config.locality_of("/a/pipe"), None);
+    }
+}

@@ -1,0 +1,293 @@
+//! One endpoint's streaks and its ejection, mirroring Envoy's consecutive-error detector.
+//!
+//! Rules taken from Envoy's `outlier_detection_impl`: a threshold fires when the count *equals* it and then starts
+//! over; a 5xx that is no gateway error resets the gateway streak only; in split mode a connection that was had resets
+//! the local streak, so only failures to connect build one; what is counted while ejected changes nothing until the
+//! return, which resets all; an ejection lasts base time x back-off up to the maximum; back-off grows with each
+//! ejection and shrinks by one for each interval in rotation.
+//!
+//! Not here: whether an ejection is allowed (the percent cap is the cluster's, [`crate::cluster`]) and ejections by
+//! success rate or failure percentage, which no streak shows.
+
+use crate::config::OutlierDetection;
+use crate::outcome::Charges;
+use crate::time::Millis;
+use serde::{Deserialize, Serialize};
+
+/// The kind of a streak: key `kind` of `error_streak`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StreakKind {
+    /// Answers of 502, 503 or 504 (without split mode, local failures too).
+    GatewayError,
+    /// Answers of any 5xx (without split mode, local failures too).
+    Http5xx,
+    /// Failures to reach the endpoint, in split mode.
+    LocalOrigin,
+}
+
+impl StreakKind {
+    /// The kind as events and metrics write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GatewayError => "gateway_error",
+            Self::Http5xx => "5xx",
+            Self::LocalOrigin => "local_origin",
+        }
+    }
+
+    /// The reason of an ejection by this streak, as Envoy names it.
+    pub const fn eject_reason(self) -> &'static str {
+        match self {
+            Self::GatewayError => "consecutive_gateway_failure",
+            Self::Http5xx => "consecutive_5xx",
+            Self::LocalOrigin => "consecutive_local_origin_failure",
+        }
+    }
+}
+
+/// A streak that reached its threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// Which streak.
+    pub kind: StreakKind,
+    /// The threshold, which is also the streak's length.
+    pub threshold: u32,
+    /// Whether this is the first crossing since the streak began; later ones repeat what was said.
+    pub first: bool,
+}
+
+/// A streak of one kind: its length since the last crossing and whether it was told already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Streak {
+    length: u32,
+    told: bool,
+}
+
+impl Streak {
+    /// Counts one more error; the crossing when the count equals `threshold` (0 never fires).
+    fn grow(&mut self, kind: StreakKind, threshold: u32) -> Option<Crossing> {
+        self.length = self.length.saturating_add(1);
+        (self.length == threshold).then_some(Crossing { kind, threshold, first: !self.told })
+    }
+}
+
+/// An ejection that is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ejection {
+    /// When the endpoint was ejected.
+    pub at: Millis,
+    /// When its ejection time is over; Envoy returns it on the next tick of its interval.
+    pub due: Millis,
+}
+
+/// The streaks and the ejection of one endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detector {
+    http_5xx: Streak,
+    gateway: Streak,
+    local_origin: Streak,
+    ejection: Option<Ejection>,
+    ejections: u32,
+    backoff: u32,
+    returned_at: Millis,
+}
+
+impl Detector {
+    /// Applies an attempt's charges. Returns the thresholds that were reached, in Envoy's order: gateway before 5xx;
+    /// none while the endpoint is ejected. A streak that fired starts over, whatever comes of it.
+    pub fn charge(&mut self, charges: &Charges, rules: &OutlierDetection) -> Vec<Crossing> {
+        let mut crossings = Vec::new();
+        let split = rules.split_external_local_origin_errors;
+        if split && charges.connected {
+            self.local_origin = Streak::default();
+        }
+        if let Some(status) = charges.status {
+            self.charge_status(status, rules, &mut crossings);
+        }
+        match charges.failure {
+            Some(_) if split => {
+                let threshold = rules.consecutive_local_origin_failures;
+                crossings.extend(self.local_origin.grow(StreakKind::LocalOrigin, threshold));
+            }
+            Some(status) => self.charge_status(status, rules, &mut crossings),
+            None => {}
+        }
+        if self.ejection.is_some() {
+            // Envoy's main thread drops these without a reset: the streak has to start over to fire again.
+            crossings.clear();
+        }
+        for crossing in &crossings {
+            let streak = match crossing.kind {
+                StreakKind::GatewayError => &mut self.gateway,
+                StreakKind::Http5xx => &mut self.http_5xx,
+                StreakKind::LocalOrigin => &mut self.local_origin,
+            };
+            *streak = Streak { length: 0, told: true };
+        }
+        crossings
+    }
+
+    fn charge_status(&mut self, status: u16, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
+        if !(500..=599).contains(&status) {
+            self.http_5xx = Streak::default();
+            self.gateway = Streak::default();
+            return;
+        }
+        if (502..=504).contains(&status) {
+            crossings.extend(self.gateway.grow(StreakKind::GatewayError, rules.consecutive_gateway_errors));
+        } else {
+            self.gateway = Streak::default();
+        }
+        crossings.extend(self.http_5xx.grow(StreakKind::Http5xx, rules.consecutive5xx_errors));
+    }
+
+    /// Ejects the endpoint at `now`.
+    pub fn eject(&mut self, now: Millis, rules: &OutlierDetection) {
+        self.shrink_backoff(now, rules);
+        let base = rules.base_ejection_time.millis();
+        // Envoy takes the larger of the two as the maximum.
+        let max = rules.max_ejection_time.millis().max(base);
+        if u64::from(self.backoff).saturating_mul(base) < max.saturating_add(base) {
+            self.backoff = self.backoff.saturating_add(1);
+        }
+        self.ejections = self.ejections.saturating_add(1);
+        let lasts = base.saturating_mul(u64::from(self.backoff)).min(max);
+        self.ejection = Some(Ejection { at: now, due: now.saturating_add(lasts) });
+    }
+
+    /// Returns the endpoint to rotation at `now`; the ejection that is over, if there was one.
+    pub fn give_back(&mut self, now: Millis) -> Option<Ejection> {
+        let ejection = self.ejection.take()?;
+        self.returned_at = now;
+        self.http_5xx = Streak::default();
+        self.gateway = Streak::default();
+        self.local_origin = Streak::default();
+        Some(ejection)
+    }
+
+    fn shrink_backoff(&mut self, now: Millis, rules: &OutlierDetection) {
+        let in_rotation = now.saturating_sub(self.returned_at);
+        let intervals = in_rotation.checked_div(rules.interval.millis()).unwrap_or(0);
+        self.backoff = self.backoff.saturating_sub(u32::try_from(intervals).unwrap_or(u32::MAX));
+    }
+
+    /// The ejection that is not over.
+    pub fn ejection(&self) -> Option<Ejection> {
+        self.ejection
+    }
+
+    /// How often the endpoint was ejected since it is known.
+    pub fn ejections(&self) -> u32 {
+        self.ejections
+    }
+
+    /// Whether a streak is running, told or not.
+    pub fn is_failing(&self) -> bool {
+        [self.http_5xx, self.gateway, self.local_origin].iter().any(|streak| streak.length > 0 || streak.told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::duration::Duration;
+
+    fn rules() -> OutlierDetection {
+        OutlierDetection {
+            consecutive5xx_errors: 3,
+            consecutive_gateway_errors: 2,
+            interval: Duration::from_millis(1_000),
+            base_ejection_time: Duration::from_millis(2_000),
+            max_ejection_time: Duration::from_millis(5_000),
+            ..OutlierDetection::default()
+        }
+    }
+
+    fn fired(detector: &mut Detector, rules: &OutlierDetection, statuses: &[u16]) -> Vec<StreakKind> {
+        let charge = |status: &u16| detector.charge(&Charges::answered(*status), rules);
+        statuses.iter().flat_map(charge).map(|crossing| crossing.kind).collect()
+    }
+
+    const REFUSED: Charges = Charges { connected: false, status: None, failure: Some(503) };
+    const CLOSED: Charges = Charges { connected: true, status: None, failure: Some(503) };
+
+    #[test]
+    fn thresholds_fire_when_equalled_and_start_over() {
+        let mut detector = Detector::default();
+        let only_5xx = OutlierDetection { consecutive_gateway_errors: 0, ..rules() };
+        assert_eq!(fired(&mut detector, &only_5xx, &[500, 500, 200, 500, 500]), []);
+        assert_eq!(fired(&mut detector, &only_5xx, &[500]), [StreakKind::Http5xx]);
+        assert_eq!(fired(&mut detector, &only_5xx, &[503, 500]), []);
+        assert_eq!(fired(&mut detector, &only_5xx, &[503]), [StreakKind::Http5xx]);
+    }
+
+    #[test]
+    fn a_second_crossing_of_an_unbroken_streak_is_not_the_first() {
+        let mut detector = Detector::default();
+        let rules = OutlierDetection { consecutive5xx_errors: 1, ..rules() };
+        let firsts: Vec<bool> = [500, 500, 200, 500]
+            .iter()
+            .flat_map(|status| detector.charge(&Charges::answered(*status), &rules))
+            .map(|crossing| crossing.first)
+            .collect();
+        assert_eq!(firsts, [true, false, true]);
+    }
+
+    #[test]
+    fn a_plain_500_resets_the_gateway_streak_but_not_the_5xx_one() {
+        let mut detector = Detector::default();
+        assert_eq!(fired(&mut detector, &rules(), &[503, 500, 503]), [StreakKind::Http5xx]);
+        assert_eq!(fired(&mut detector, &rules(), &[503]), [StreakKind::GatewayError]);
+    }
+
+    #[test]
+    fn without_split_local_failures_are_503s() {
+        let mut detector = Detector::default();
+        assert!(detector.charge(&REFUSED, &rules()).is_empty());
+        assert_eq!(detector.charge(&CLOSED, &rules()).len(), 1, "two gateway errors");
+    }
+
+    #[test]
+    fn in_split_mode_only_failures_to_connect_build_a_streak() {
+        let split = OutlierDetection {
+            split_external_local_origin_errors: true,
+            consecutive_local_origin_failures: 2,
+            ..rules()
+        };
+        let mut detector = Detector::default();
+        for _ in 0..5 {
+            assert!(detector.charge(&CLOSED, &split).is_empty());
+        }
+        assert_eq!(detector.charge(&REFUSED, &split).len(), 1, "the last close counts as one");
+        assert!(detector.charge(&REFUSED, &split).is_empty());
+        assert!(detector.charge(&Charges::answered(500), &split).is_empty(), "an answer resets the local streak");
+        assert!(detector.charge(&REFUSED, &split).is_empty());
+    }
+
+    #[test]
+    fn nothing_fires_while_ejected_and_the_return_resets_all() {
+        let mut detector = Detector::default();
+        detector.eject(10_000, &rules());
+        assert_eq!(fired(&mut detector, &rules(), &[500, 500, 500, 500]), []);
+        assert_eq!(detector.give_back(13_000), Some(Ejection { at: 10_000, due: 12_000 }));
+        assert!(!detector.is_failing());
+        assert_eq!(fired(&mut detector, &rules(), &[500, 500]), []);
+    }
+
+    #[test]
+    fn back_off_grows_to_the_maximum_and_decays_in_rotation() {
+        let mut detector = Detector::default();
+        let mut lasted = Vec::new();
+        for i in 0..4 {
+            let now = 100_000 + i * 10_000;
+            detector.returned_at = now; // no time in rotation
+            detector.eject(now, &rules());
+            lasted.push(detector.ejection().unwrap().due - now);
+            detector.give_back(now + 9_000);
+        }
+        assert_eq!(lasted, [2_000, 4_000, 5_000, 5_000]);
+        detector.eject(139_000 + 2_000, &rules());
+        assert_eq!(detector.backoff, 3, "4 - 2 intervals + 1, at most what the maximum allows");
+        assert_eq!(detector.ejections(), 5);
+    }
+}

@@ -1,0 +1,301 @@
+//! When a cluster's traffic counts as failed over to another locality, when that moves on, and when it is over.
+//!
+//! Home is the nearest tier in which the cluster has any endpoint, healthy or not; away is anything farther. A failover
+//! starts when home is in trouble and a share of the traffic goes away, or at once when nothing at home is healthy. It
+//! moves on when another locality receives most for a whole window, and ends when home is whole and the share has been
+//! small for a while, or when home has no endpoints any more. Thresholds come from [`crate::config::Failover`].
+//!
+//! Not here: which endpoints are healthy and where traffic went; [`crate::cluster`] brings both.
+
+use crate::config;
+use crate::event::{EventKind, Route};
+use crate::locality::{Locality, Tier};
+use crate::time::{Millis, seconds_between};
+use serde::{Deserialize, Serialize};
+
+/// A cluster's home tier as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The nearest tier with an endpoint.
+    pub tier: Tier,
+    /// The locality of it that lost most, or that has most when none lost.
+    pub locality: Locality,
+    /// Endpoints in the tier.
+    pub endpoints: u32,
+    /// Those not ejected.
+    pub healthy: u32,
+    /// Whether any of them is ejected or failing.
+    pub troubled: bool,
+}
+
+/// Where a cluster's traffic went in the window.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Traffic {
+    /// Attempts in the window, at home and away.
+    pub attempts: u32,
+    /// Those served away.
+    pub away: u32,
+    /// The locality away from home that received most, and its tier; `None` when nothing went away.
+    pub busiest: Option<(Locality, Tier)>,
+}
+
+impl Traffic {
+    fn share(&self) -> f64 {
+        if self.attempts == 0 { 0.0 } else { f64::from(self.away) / f64::from(self.attempts) }
+    }
+}
+
+/// A failover that is not over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Active {
+    from: Locality,
+    to: Locality,
+    home_tier: Tier,
+    since: Millis,
+    moved_at: Millis,
+    last_away: Millis,
+    requests_away: u64,
+    errors_away: u64,
+    /// Since when home is whole and little goes away.
+    calm_since: Option<Millis>,
+    /// The locality that receives most in place of `to`, and since when.
+    rival: Option<(Locality, Millis)>,
+}
+
+impl Active {
+    /// Counts attempts that were served away from home.
+    pub fn count_away(&mut self, attempts: u32, errors: u32, now: Millis) {
+        self.requests_away = self.requests_away.saturating_add(u64::from(attempts));
+        self.errors_away = self.errors_away.saturating_add(u64::from(errors));
+        if attempts > 0 {
+            self.last_away = self.last_away.max(now);
+        }
+    }
+
+    /// The tier that was home when it started.
+    pub fn home_tier(&self) -> Tier {
+        self.home_tier
+    }
+}
+
+/// Takes the next step: `home` is `None` when the cluster has no known endpoint; `served_away` is the destination of an
+/// attempt that was just served away from home, if this step is about one. Returns what is to be reported.
+pub fn step(
+    active: &mut Option<Active>,
+    home: Option<&Home>,
+    traffic: &Traffic,
+    served_away: Option<(&Locality, Tier)>,
+    rules: &config::Failover,
+    now: Millis,
+) -> Option<EventKind> {
+    match active.take() {
+        None => {
+            let (started, kind) = start(home?, traffic, served_away, rules, now)?;
+            *active = Some(started);
+            Some(kind)
+        }
+        Some(mut going) => {
+            if let Some(kind) = end(&mut going, home, traffic, rules, now) {
+                return Some(kind);
+            }
+            let kind = home.and_then(|home| move_on(&mut going, home, traffic, rules, now));
+            *active = Some(going);
+            kind
+        }
+    }
+}
+
+fn start(
+    home: &Home,
+    traffic: &Traffic,
+    served_away: Option<(&Locality, Tier)>,
+    rules: &config::Failover,
+    now: Millis,
+) -> Option<(Active, EventKind)> {
+    let all_lost = home.endpoints > 0 && home.healthy == 0;
+    let (to, tier, share) = match (served_away, &traffic.busiest) {
+        // Nothing healthy at home: from here on everything goes away, and this is the first of it.
+        (Some((to, tier)), _) if all_lost => (to.clone(), tier, 1.0),
+        (_, Some((to, tier)))
+            if home.troubled && traffic.attempts >= rules.min_requests && traffic.share() >= rules.start_share =>
+        {
+            (to.clone(), *tier, traffic.share())
+        }
+        _ => return None,
+    };
+    let route = route(home, &home.locality, to, tier, share);
+    let active = Active {
+        from: route.from.clone(),
+        to: route.to.clone(),
+        home_tier: home.tier,
+        since: now,
+        moved_at: now,
+        last_away: now,
+        requests_away: 0,
+        errors_away: 0,
+        calm_since: None,
+        rival: None,
+    };
+    Some((active, EventKind::FailoverStarted(route)))
+}
+
+fn end(
+    going: &mut Active,
+    home: Option<&Home>,
+    traffic: &Traffic,
+    rules: &config::Failover,
+    now: Millis,
+) -> Option<EventKind> {
+    let because = match home {
+        Some(home) if home.tier == going.home_tier => {
+            let whole = home.healthy == home.endpoints;
+            // Without any traffic nothing is learned: what was calm stays calm, what was not stays so.
+            if !whole || (traffic.attempts > 0 && traffic.share() >= rules.start_share) {
+                going.calm_since = None;
+            } else if traffic.attempts > 0 {
+                going.calm_since.get_or_insert(now);
+            }
+            let calm = going.calm_since?;
+            if now.saturating_sub(calm) < rules.end_after.millis() {
+                return None;
+            }
+            "recovered"
+        }
+        _ => "topology",
+    };
+    Some(EventKind::FailoverEnded {
+        from: going.from.clone(),
+        to: going.to.clone(),
+        seconds: seconds_between(going.since, going.last_away),
+        requests_away: going.requests_away,
+        errors_away: going.errors_away,
+        because,
+        seconds_at_last: seconds_between(going.moved_at, going.last_away),
+    })
+}
+
+fn move_on(
+    going: &mut Active,
+    home: &Home,
+    traffic: &Traffic,
+    rules: &config::Failover,
+    now: Millis,
+) -> Option<EventKind> {
+    let (to, tier) = traffic.busiest.as_ref().filter(|(to, _)| *to != going.to).or_else(|| {
+        going.rival = None;
+        None
+    })?;
+    let since = match &going.rival {
+        Some((rival, since)) if rival == to => *since,
+        _ => {
+            going.rival = Some((to.clone(), now));
+            now
+        }
+    };
+    if now.saturating_sub(since) < rules.window.millis() {
+        return None;
+    }
+    going.rival = None;
+    let left = (std::mem::replace(&mut going.to, to.clone()), seconds_between(going.moved_at, now));
+    going.moved_at = now;
+    Some(EventKind::FailoverChanged { route: route(home, &going.from, to.clone(), *tier, traffic.share()), left })
+}
+
+fn route(home: &Home, from: &Locality, to: Locality, tier: Tier, share: f64) -> Route {
+    Route { from: from.clone(), to, tier, share, healthy_at_home: home.healthy, endpoints_at_home: home.endpoints }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Locality {
+        Locality::parse(text)
+    }
+
+    fn home(healthy: u32, endpoints: u32) -> Home {
+        let troubled = healthy < endpoints;
+        Home { tier: Tier::SameZone, locality: at("r/a"), endpoints, healthy, troubled }
+    }
+
+    fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
+        let busiest = (away > 0).then(|| (at(to), Tier::SameRegion));
+        Traffic { attempts, away, busiest }
+    }
+
+    fn rules() -> config::Failover {
+        config::Failover::default()
+    }
+
+    #[test]
+    fn starts_at_once_when_nothing_at_home_is_healthy() {
+        let mut active = None;
+        let to = at("r/b");
+        let away = Some((&to, Tier::SameRegion));
+        assert_eq!(step(&mut active, Some(&home(1, 1)), &traffic(1, 0, ""), away, &rules(), 1_000), None);
+        let kind = step(&mut active, Some(&home(0, 1)), &traffic(1, 0, ""), away, &rules(), 1_000);
+        assert!(matches!(kind, Some(EventKind::FailoverStarted(route)) if route.share == 1.0 && route.to == to));
+    }
+
+    #[test]
+    fn a_partial_failover_needs_trouble_requests_and_share() {
+        for (home, traffic, starts) in [
+            (home(2, 3), traffic(100, 7, "r/b"), true),
+            (home(2, 3), traffic(100, 4, "r/b"), false),
+            (home(2, 3), traffic(4, 4, "r/b"), false),
+            (home(3, 3), traffic(100, 50, "r/b"), false),
+        ] {
+            let mut active = None;
+            let kind = step(&mut active, Some(&home), &traffic, None, &rules(), 1_000);
+            assert_eq!(kind.is_some(), starts, "{home:?} {traffic:?}");
+        }
+    }
+
+    fn started() -> Option<Active> {
+        let mut active = None;
+        step(&mut active, Some(&home(0, 1)), &traffic(10, 10, "r/b"), None, &rules(), 1_000).unwrap();
+        active
+    }
+
+    #[test]
+    fn ends_when_home_is_whole_and_calm_for_long_enough() {
+        let mut active = started();
+        active.as_mut().unwrap().count_away(7, 2, 6_000);
+        let mut next =
+            |home: Home, traffic: Traffic, now| step(&mut active, Some(&home), &traffic, None, &rules(), now);
+        assert_eq!(next(home(1, 1), traffic(10, 5, "r/b"), 10_000), None);
+        assert_eq!(next(home(1, 1), traffic(100, 1, "r/b"), 20_000), None);
+        assert_eq!(next(home(1, 1), traffic(100, 50, "r/b"), 25_000), None, "not calm after all");
+        assert_eq!(next(home(1, 1), traffic(1, 0, ""), 40_000), None);
+        assert_eq!(next(home(1, 1), traffic(0, 0, ""), 49_000), None);
+        let Some(EventKind::FailoverEnded { seconds, requests_away, errors_away, because, .. }) =
+            next(home(1, 1), traffic(0, 0, ""), 50_000)
+        else {
+            panic!("not over")
+        };
+        assert_eq!((seconds, requests_away, errors_away, because), (5.0, 7, 2, "recovered"));
+    }
+
+    #[test]
+    fn ends_for_topology_when_home_has_left() {
+        let farther = Home { tier: Tier::SameRegion, locality: at("r/b"), ..home(1, 1) };
+        let mut active = started();
+        let kind = step(&mut active, Some(&farther), &traffic(10, 0, ""), None, &rules(), 5_000);
+        assert!(matches!(kind, Some(EventKind::FailoverEnded { because: "topology", .. })));
+        assert_eq!(active, None);
+    }
+
+    #[test]
+    fn moves_on_when_another_locality_leads_for_a_window() {
+        let mut active = started();
+        let mut next = |to: &str, now| {
+            step(&mut active, Some(&home(0, 1)), &traffic(10, 10, to), None, &rules(), now).map(|kind| kind.name())
+        };
+        assert_eq!(next("q/c", 5_000), None);
+        assert_eq!(next("r/b", 10_000), None, "a flicker");
+        assert_eq!(next("q/c", 12_000), None);
+        assert_eq!(next("q/c", 21_000), None);
+        assert_eq!(next("q/c", 22_000), Some("failover_changed"));
+        assert_eq!(next("q/c", 40_000), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! Localities and how far they are from home.
+//!
+//! Envoy's priority numbers are not stable across clusters and no attribute shows them, so distance is taken from the
+//! names: same subzone, same zone, same region, elsewhere, which is the order that Istio gives priorities by.
+
+use serde::{Deserialize, Serialize};
+
+/// Where an endpoint or the proxy is, written `region/zone/subzone` with trailing empty parts left off; empty when
+/// unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Locality(String);
+
+/// The longest name of a part that is kept, in bytes; localities become metric labels.
+const MAX_PART_BYTES: usize = 128;
+
+impl Locality {
+    /// From its three parts, any of which may be empty.
+    pub fn from_parts(region: &str, zone: &str, subzone: &str) -> Self {
+        let parts = [region, zone, subzone].map(cut);
+        let joined = parts.join("/");
+        Self(joined.trim_end_matches('/').to_owned())
+    }
+
+    /// From `region/zone/subzone`.
+    pub fn parse(text: &str) -> Self {
+        let mut parts = text.splitn(3, '/');
+        let mut next = || parts.next().unwrap_or("");
+        Self::from_parts(next(), next(), next())
+    }
+
+    /// From the bytes of Envoy's `envoy.config.core.v3.Locality` (region 1, zone 2, sub_zone 3, all strings), which is
+    /// what the attribute `upstream.locality` holds. Anything that is not such a message is an unknown locality.
+    pub fn from_proto(bytes: &[u8]) -> Self {
+        let mut parts = [""; 3];
+        let mut rest = bytes;
+        while let Some((field, text, tail)) = string_field(rest) {
+            if let Some(part) = field.checked_sub(1).and_then(|i| parts.get_mut(i)) {
+                *part = text;
+            }
+            rest = tail;
+        }
+        let [region, zone, subzone] = parts;
+        Self::from_parts(region, zone, subzone)
+    }
+
+    /// `region/zone/subzone`, trailing empty parts left off.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether nothing is known of it.
+    pub fn is_unknown(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn part(&self, index: usize) -> &str {
+        self.0.split('/').nth(index).unwrap_or("")
+    }
+
+    /// How far this is from `home`. Unknown on either side is [`Tier::Elsewhere`].
+    pub fn tier_from(&self, home: &Self) -> Tier {
+        let same = |index| self.part(index) == home.part(index);
+        if self.is_unknown() || home.is_unknown() || !same(0) {
+            Tier::Elsewhere
+        } else if !same(1) || home.part(1).is_empty() {
+            Tier::SameRegion
+        } else if !same(2) || home.part(2).is_empty() {
+            Tier::SameZone
+        } else {
+            Tier::SameSubzone
+        }
+    }
+}
+
+/// How far an endpoint's locality is from home; nearer is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Tier {
+    /// Region, zone and subzone are the proxy's own.
+    SameSubzone,
+    /// Region and zone are the proxy's own.
+    SameZone,
+    /// The region is the proxy's own.
+    SameRegion,
+    /// Another region, or unknown.
+    Elsewhere,
+}
+
+impl Tier {
+    /// The tier as events write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SameSubzone => "same_subzone",
+            Self::SameZone => "same_zone",
+            Self::SameRegion => "same_region",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+}
+
+/// `part` without what must not be in a locality's part, cut to [`MAX_PART_BYTES`].
+fn cut(part: &str) -> &str {
+    let part = part.split('/').next().unwrap_or("");
+    let mut end = part.len().min(MAX_PART_BYTES);
+    while !part.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    part.get(..end).unwrap_or("")
+}
+
+/// The first field of a protobuf message whose fields are all short strings: its number, its text, what follows.
+fn string_field(bytes: &[u8]) -> Option<(usize, &str, &[u8])> {
+    let (tag, rest) = bytes.split_first()?;
+    let (len, rest) = rest.split_first()?;
+    // Wire type 2 is length-delimited; a length of 128 or more takes a second byte.
+    let (len, rest) = if *len < 0x80 {
+        (usize::from(*len), rest)
+    } else {
+        let (high, rest) = rest.split_first()?;
+        (usize::from(*len & 0x7f) | (usize::from(*high & 0x7f) << 7), rest)
+    };
+    let (text, rest) = rest.split_at_checked(len)?;
+    (tag & 7 == 2).then_some((usize::from(tag >> 3), std::str::from_utf8(text).ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailing_empty_parts_are_left_off() {
+        assert_eq!(Locality::from_parts("r", "z", "").as_str(), "r/z");
+        assert_eq!(Locality::from_parts("r", "", "s").as_str(), "r//s");
+        assert_eq!(Locality::parse("r/z/s").as_str(), "r/z/s");
+        assert_eq!(Locality::parse("").as_str(), "");
+    }
+
+    #[test]
+    fn distance_follows_the_names() {
+        let home = Locality::parse("r1/z1/s1");
+        let tier = |text: &str| Locality::parse(text).tier_from(&home);
+        assert_eq!(tier("r1/z1/s1"), Tier::SameSubzone);
+        assert_eq!(tier("r1/z1/s2"), Tier::SameZone);
+        assert_eq!(tier("r1/z1"), Tier::SameZone);
+        assert_eq!(tier("r1/z2/s1"), Tier::SameRegion);
+        assert_eq!(tier("r2/z1/s1"), Tier::Elsewhere);
+        assert_eq!(tier(""), Tier::Elsewhere);
+        assert_eq!(Locality::parse("r1").tier_from(&Locality::parse("r1")), Tier::SameRegion);
+        assert_eq!(Locality::parse("r1/z1").tier_from(&Locality::parse("r1/z1")), Tier::SameZone);
+    }
+
+    #[test]
+    fn reads_envoys_message_and_survives_what_is_none() {
+        assert_eq!(Locality::from_proto(b"\x0a\x02r1\x12\x02z1\x1a\x02s1").as_str(), "r1/z1/s1");
+        assert_eq!(Locality::from_proto(b"\x12\x02z1").as_str(), "/z1");
+        for broken in [&b""[..], b"\x0a", b"\x0a\x05r", b"\x0a\x01\xff", b"\x08\x01", b"\xff\xff\xff"] {
+            assert!(Locality::from_proto(broken).is_unknown(), "{broken:?}");
+        }
+        let long = [&b"\x0a\xac\x02"[..], &[b'x'; 300]].concat();
+        assert_eq!(Locality::from_proto(&long).as_str().len(), MAX_PART_BYTES);
+    }
+}
