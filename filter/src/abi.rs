@@ -1,0 +1,74 @@
+//! What Envoy calls: the callbacks of proxy-wasm ABI 0.2.1 that the filter needs, and no others.
+//!
+//! Why not the SDK's dispatcher: it panics, and so takes the VM down, on a context it has not seen begin and on
+//! re-entry; and it takes part in every callback of every stream, while a finished request here needs two crossings
+//! into the VM, one when its response headers pass and one when it is logged. A host calls only the callbacks that are
+//! exported, and one that finds no `proxy_on_context_create` leaves the keeping of contexts to the plugin.
+//!
+//! Re-entry (a host call of ours that makes Envoy call us) finds the plugin busy and does nothing.
+
+// Exported names must be as the ABI has them, and the allocator is the host's.
+#![allow(unsafe_code)]
+
+use crate::plugin::Plugin;
+use std::cell::RefCell;
+
+thread_local! {
+    static PLUGIN: RefCell<Plugin> = RefCell::new(Plugin::default());
+}
+
+/// Runs `act` on the VM's plugin unless it is in use further up the stack.
+fn with_plugin(act: impl FnOnce(&mut Plugin)) {
+    PLUGIN.with(|plugin| {
+        if let Ok(mut plugin) = plugin.try_borrow_mut() {
+            act(&mut plugin);
+        }
+    });
+}
+
+/// Marks the version of the ABI.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn proxy_abi_version_0_2_1() {}
+
+/// Gives the host memory for what it returns; null when there is none.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    let Ok(layout) = std::alloc::Layout::array::<u8>(size) else { return std::ptr::null_mut() };
+    if size == 0 {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: the layout is not of size zero.
+    unsafe { std::alloc::alloc(layout) }
+}
+
+/// The VM starts; nothing to do.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn proxy_on_vm_start(_root: u32, _size: usize) -> u32 {
+    1
+}
+
+/// A root context gets its configuration. Always accepted: a bad one is reported, and the last good one stays.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn proxy_on_configure(root: u32, size: usize) -> u32 {
+    with_plugin(|plugin| plugin.configure(root, size));
+    1
+}
+
+/// Time passes.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn proxy_on_tick(root: u32) {
+    with_plugin(|plugin| plugin.tick(root));
+}
+
+/// Response headers pass; they continue (0) whatever happens.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, end_of_stream: u32) -> u32 {
+    with_plugin(|plugin| plugin.response_headers(context, end_of_stream != 0));
+    0
+}
+
+/// A request is over, or in the access logger's position an attempt is.
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn proxy_on_log(context: u32) {
+    with_plugin(|plugin| plugin.log(context));
+}

@@ -1,0 +1,164 @@
+//! Reading an exchange from the host: cheaply when all is well, whole when not.
+//!
+//! A healthy request is told by one expression that Envoy evaluates for us; whatever it does not call healthy is read
+//! attribute by attribute. Names and wire forms of the attributes: Envoy's documentation of attributes; numbers are
+//! eight bytes little-endian.
+
+use crate::host::{self, REQUEST_HEADERS, RESPONSE_HEADERS};
+use filter_core::event::LastAttempt;
+use filter_core::locality::Locality;
+use filter_core::outcome::{Attempt, Flags};
+use filter_core::time::Millis;
+
+/// What a healthy request's last attempt looks like. `request_attempt_count` exists from Envoy 1.33.
+const HEALTHY: &str = "response.code < 500 && response.flags == 0 && upstream.request_attempt_count == 1u";
+
+/// The longest text that is kept of any attribute, in bytes.
+const MAX_TEXT_BYTES: usize = 512;
+
+/// The expression that tells healthy requests, as Envoy keeps it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Healthy {
+    token: Option<[u8; 4]>,
+}
+
+impl Healthy {
+    /// Has Envoy compile the expression; without it (an Envoy built without CEL) every request is read whole.
+    pub fn compile() -> Self {
+        let token = host::foreign("expr_create", HEALTHY.as_bytes()).ok();
+        Self { token: token.and_then(|token| token.try_into().ok()) }
+    }
+
+    /// Whether the current request is healthy beyond doubt.
+    pub fn holds(self) -> bool {
+        let Some(token) = self.token else { return false };
+        host::foreign("expr_evaluate", &token).is_ok_and(|answer| answer == [1])
+    }
+}
+
+/// The current request's cluster as bytes, empty when none was chosen.
+pub fn cluster() -> Vec<u8> {
+    host::property(b"xds\0cluster_name").unwrap_or_default()
+}
+
+/// The last attempt's endpoint as bytes, empty when none was chosen.
+pub fn endpoint() -> Vec<u8> {
+    host::property(b"upstream\0address").unwrap_or_default()
+}
+
+/// The endpoint's locality; unknown before Envoy 1.34.
+pub fn locality() -> Locality {
+    host::property(b"upstream\0locality").map_or_else(|_| Locality::default(), |bytes| Locality::from_proto(&bytes))
+}
+
+/// Envoy's count of the cluster's endpoints, from Envoy 1.36.
+pub fn endpoint_count() -> Option<u32> {
+    number(b"upstream\0num_endpoints").and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0)
+}
+
+/// The flags of the current request.
+pub fn flags() -> Flags {
+    Flags(number(b"response\0flags").unwrap_or(0))
+}
+
+/// When the current request was started.
+pub fn started() -> Option<Millis> {
+    number(b"request\0time").map(|nanoseconds| nanoseconds / 1_000_000)
+}
+
+/// The endpoint's workload as `name.namespace`, from the metadata that Istio gives each endpoint.
+pub fn workload() -> Option<String> {
+    let text = text(b"xds\0upstream_host_metadata\0filter_metadata\0istio\0workload");
+    let mut parts = text.split(';');
+    let (name, namespace) = (parts.next()?, parts.next()?);
+    (!name.is_empty() && !namespace.is_empty()).then(|| format!("{name}.{namespace}"))
+}
+
+/// The proxy's own locality.
+pub fn home() -> Locality {
+    let part = |path: &[u8]| text(path);
+    Locality::from_parts(
+        &part(b"xds\0node\0locality\0region"),
+        &part(b"xds\0node\0locality\0zone"),
+        &part(b"xds\0node\0locality\0sub_zone"),
+    )
+}
+
+/// A finished request, read whole.
+#[derive(Clone, Debug, Default)]
+pub struct Whole {
+    pool_ready: bool,
+    status: Option<u16>,
+    grpc_status: Option<u32>,
+    flags: Flags,
+    details: String,
+    transport_failure: String,
+    /// How many attempts the request took; 0 when it never got to one, or not known.
+    pub attempts: u64,
+}
+
+impl Whole {
+    /// Reads the current request. `headers_only` says that the response ended with its headers, as a gRPC error does
+    /// that the server gives at once.
+    pub fn read(headers_only: bool) -> Self {
+        let status = number(b"response\0code").and_then(|code| u16::try_from(code).ok()).filter(|code| *code > 0);
+        Self {
+            pool_ready: host::property(b"upstream\0local_address").is_ok_and(|address| !address.is_empty()),
+            status,
+            grpc_status: if headers_only { trailers_only_grpc_status() } else { None },
+            flags: flags(),
+            details: text(b"response\0code_details"),
+            transport_failure: text(b"upstream\0transport_failure_reason"),
+            attempts: number(b"upstream\0request_attempt_count").unwrap_or(0),
+        }
+    }
+
+    /// The last attempt as the rules of charging want it.
+    pub fn attempt(&self, has_endpoint: bool) -> Attempt<'_> {
+        Attempt {
+            has_endpoint,
+            pool_ready: self.pool_ready,
+            status: self.status,
+            grpc_status: self.grpc_status,
+            flags: self.flags,
+            details: &self.details,
+        }
+    }
+
+    /// Whether Envoy found no healthy endpoint.
+    pub fn no_healthy_upstream(&self) -> bool {
+        self.flags.any_of(Flags::UH)
+    }
+
+    /// The last attempt as events show it.
+    pub fn last(&self) -> LastAttempt {
+        LastAttempt {
+            code: self.status,
+            flags: self.flags.names(),
+            details: self.details.clone(),
+            transport_failure: self.transport_failure.clone(),
+        }
+    }
+}
+
+/// The status of a gRPC call that was answered with headers alone; `None` when it is no gRPC call.
+pub fn trailers_only_grpc_status() -> Option<u32> {
+    let status = host::header(RESPONSE_HEADERS, "grpc-status").ok().filter(|status| !status.is_empty())?;
+    let content_type = host::header(REQUEST_HEADERS, "content-type").ok()?;
+    if !content_type.starts_with(b"application/grpc") {
+        return None;
+    }
+    // A status that is no number is Unknown, as for Envoy.
+    Some(std::str::from_utf8(&status).ok().and_then(|status| status.parse().ok()).unwrap_or(2))
+}
+
+fn number(path: &[u8]) -> Option<u64> {
+    let bytes = host::property(path).ok()?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+fn text(path: &[u8]) -> String {
+    let mut bytes = host::property(path).unwrap_or_default();
+    bytes.truncate(MAX_TEXT_BYTES);
+    String::from_utf8_lossy(&bytes).into_owned()
+}

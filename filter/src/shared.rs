@@ -1,0 +1,140 @@
+//! What all workers of the proxy know together, in Envoy's shared data.
+//!
+//! A change takes the value, works on a copy, and puts it back if nobody was faster, else it starts over: so each event
+//! is made once per proxy. Shared data is process-wide and never freed, and plugins with the same bytes share it, so
+//! keys have a prefix and there are two for each cluster at most.
+//!
+//! While anything is not over anywhere in the proxy, the gauge `faultline_open_findings` is above zero. It is raised
+//! before a finding is shared and lowered after it is closed, so a worker that reads zero has missed nothing.
+
+use crate::host::{self, Status};
+use crate::report::Metrics;
+use filter_core::cluster::ClusterState;
+use filter_core::members::Members;
+
+/// Prefix of all keys. The number changes with the meaning of what is kept.
+const PREFIX: &str = "faultline.1.";
+
+/// How often a change is tried again when other workers are faster.
+const TRIES: u32 = 32;
+
+/// For a key that is not there yet: the host then takes any number, and no value that is there has this one.
+const ABSENT: u32 = u32::MAX;
+
+/// Reads the shared state of a cluster; `None` when there is none.
+pub fn cluster(name: &str) -> Option<ClusterState> {
+    let (bytes, _) = host::shared_data(&cluster_key(name)).ok()??;
+    Some(ClusterState::decode(&bytes))
+}
+
+/// Changes the shared state of a cluster. `change` may run several times, each time on the latest state; the result of
+/// the run that counted is returned, `None` if none could be made to count.
+pub fn change_cluster<R>(
+    name: &str,
+    metrics: &mut Metrics,
+    mut change: impl FnMut(&mut ClusterState) -> R,
+) -> Option<R> {
+    update(
+        &cluster_key(name),
+        |bytes| {
+            let mut state = ClusterState::decode(bytes);
+            let before = state.open_findings();
+            let result = change(&mut state);
+            let opened = i64::from(state.open_findings()).saturating_sub(i64::from(before));
+            let after = state.encode();
+            Change { after: (after != bytes).then_some(after), opened, result }
+        },
+        metrics,
+    )
+}
+
+/// Changes the shared list of a cluster's endpoints.
+pub fn change_members<R>(name: &str, metrics: &mut Metrics, mut change: impl FnMut(&mut Members) -> R) -> Option<R> {
+    update(
+        &format!("{PREFIX}m.{name}"),
+        |bytes| {
+            let mut members = postcard::from_bytes::<Members>(bytes).unwrap_or_default();
+            let result = change(&mut members);
+            let after = postcard::to_extend(&members, Vec::new()).unwrap_or_default();
+            Change { after: (after != bytes).then_some(after), opened: 0, result }
+        },
+        metrics,
+    )
+}
+
+/// Claims something that is to be done once per proxy, such as the report of a bad configuration (`token` tells which):
+/// true for one of the workers that ask within `millis` of each other.
+pub fn claim(what: &str, token: u64, now: u64, millis: u64, metrics: &mut Metrics) -> bool {
+    let claimed = update(
+        &format!("{PREFIX}claim.{what}"),
+        |bytes| {
+            let last = postcard::from_bytes::<(u64, u64)>(bytes).ok();
+            let mine = last.is_none_or(|(known, at)| known != token || now.abs_diff(at) >= millis);
+            let after = mine.then(|| postcard::to_extend(&(token, now), Vec::new()).unwrap_or_default());
+            Change { after, opened: 0, result: mine }
+        },
+        metrics,
+    );
+    // Where nothing can be shared, every worker says it: better twice than never.
+    claimed.unwrap_or(true)
+}
+
+/// Takes one of the log lines that may be written in the current second; false when they are used up.
+pub fn take_log_line(now: u64, per_second: u32, metrics: &mut Metrics) -> bool {
+    let second = now / 1000;
+    let taken = update(
+        &format!("{PREFIX}lines"),
+        |bytes| {
+            let (at, used) = postcard::from_bytes::<(u64, u32)>(bytes).unwrap_or_default();
+            let used = if at == second { used } else { 0 };
+            let free = used < per_second;
+            let after =
+                free.then(|| postcard::to_extend(&(second, used.saturating_add(1)), Vec::new()).unwrap_or_default());
+            Change { after, opened: 0, result: free }
+        },
+        metrics,
+    );
+    // Where nothing can be shared, nothing can be counted either: better a line too many.
+    taken.unwrap_or(true)
+}
+
+/// What came of working on a copy.
+struct Change<R> {
+    /// The new value; `None` leaves the old one.
+    after: Option<Vec<u8>>,
+    /// By how much the number of open findings changes.
+    opened: i64,
+    result: R,
+}
+
+fn update<R>(key: &str, mut work: impl FnMut(&[u8]) -> Change<R>, metrics: &mut Metrics) -> Option<R> {
+    for _ in 0..TRIES {
+        let (bytes, cas) = host::shared_data(key).ok()?.unwrap_or((Vec::new(), ABSENT));
+        let change = work(&bytes);
+        let Some(after) = change.after else { return Some(change.result) };
+        if change.opened > 0 {
+            metrics.change_open_findings(change.opened);
+        }
+        match host::set_shared_data(key, &after, cas) {
+            Ok(()) => {
+                if change.opened < 0 {
+                    metrics.change_open_findings(change.opened);
+                }
+                return Some(change.result);
+            }
+            Err(status) => {
+                if change.opened > 0 {
+                    metrics.change_open_findings(change.opened.saturating_neg());
+                }
+                if status != Status::CAS_MISMATCH {
+                    return None;
+                }
+            }
+        }
+    }
+    None
+}
+
+fn cluster_key(name: &str) -> String {
+    format!("{PREFIX}c.{name}")
+}

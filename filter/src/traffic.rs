@@ -1,0 +1,167 @@
+//! What a finished request leads to.
+//!
+//! Envoy charges an attempt when its response headers come, so that is when it is judged here while anything is open
+//! in the proxy (a streak, an ejection, a failover), and whenever headers are all there is. While nothing is open, a
+//! success changes nothing, and judging waits until the request is logged: one crossing into the VM then costs one
+//! number read. Counting waits for the log in any case, because an answer can still break off.
+//!
+//! Not here: what an observation means (`filter-core`) and how it is shared ([`crate::shared`]).
+
+use crate::plugin::Plugin;
+use crate::request::{self, Whole};
+use crate::{host, shared};
+use filter_core::cluster::Observed;
+use filter_core::event::LastAttempt;
+use filter_core::outcome::{Charges, Flags, Outcome};
+use filter_core::time::Millis;
+
+/// Requests between their response headers and their log that are remembered; beyond it they are judged when logged.
+const MAX_PENDING: usize = 65_536;
+
+/// A request that was judged and is to be counted when it is logged.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    /// The cluster and the place that its last attempt went to; `None` when it went nowhere that is watched.
+    went: Option<(usize, usize)>,
+    outcome: Outcome,
+    retried: bool,
+    /// The response was headers alone: nothing can break off.
+    complete: bool,
+}
+
+impl Pending {
+    const NOWHERE: Self = Self { went: None, outcome: Outcome::NotCharged, retried: false, complete: true };
+}
+
+impl Plugin {
+    /// Response headers pass.
+    pub fn response_headers(&mut self, context: u32, headers_only: bool) {
+        let open = self.reporter.metrics.anything_open();
+        if (open || headers_only) && self.pending.len() < MAX_PENDING {
+            let pending = self.judge(open, headers_only);
+            self.pending.insert(context, pending);
+        }
+    }
+
+    /// A request is over.
+    pub fn log(&mut self, context: u32) {
+        if self.is_root(context) {
+            return;
+        }
+        let pending = match self.pending.remove(&context) {
+            Some(pending) => self.late(pending),
+            None => self.judge(false, false),
+        };
+        if let Some((cluster, place)) = pending.went {
+            self.known.count(cluster, place, pending.outcome, pending.retried);
+        }
+    }
+
+    /// Judges the current request's last attempt. `open` says that a success matters.
+    fn judge(&mut self, open: bool, headers_only: bool) -> Pending {
+        let Some(cluster) = self.known.cluster(&request::cluster(), &self.config) else { return Pending::NOWHERE };
+        let endpoint = request::endpoint();
+        if endpoint.is_empty() {
+            if Whole::read(false).no_healthy_upstream() {
+                self.no_healthy_upstream(cluster);
+            }
+            return Pending::NOWHERE;
+        }
+        let grpc_error = headers_only && request::trailers_only_grpc_status().is_some_and(|status| status != 0);
+        let complete = headers_only;
+        if !grpc_error && self.is_healthy() {
+            let Some(place) = self.place(cluster, &endpoint, false) else { return Pending::NOWHERE };
+            if open {
+                self.success(cluster, &endpoint, place, Charges::answered(200));
+            }
+            return Pending { went: Some((cluster, place)), outcome: Outcome::Success, retried: false, complete };
+        }
+        let whole = Whole::read(headers_only);
+        let charges = whole.attempt(true).charges();
+        let outcome = charges.outcome();
+        let Some(place) = self.place(cluster, &endpoint, outcome.is_error()) else { return Pending::NOWHERE };
+        if outcome.is_error() {
+            self.error(cluster, &endpoint, place, charges, whole.last());
+        } else if open && outcome == Outcome::Success {
+            self.success(cluster, &endpoint, place, charges);
+        }
+        Pending { went: Some((cluster, place)), outcome, retried: whole.attempts > 1, complete }
+    }
+
+    /// Looks whether an answer that was judged by its headers broke off later, which Envoy charges as well.
+    fn late(&mut self, pending: Pending) -> Pending {
+        let answered = matches!(pending.outcome, Outcome::Success | Outcome::Http5xx | Outcome::GatewayError);
+        let Some((cluster, place)) = pending.went.filter(|_| answered && !pending.complete) else { return pending };
+        if !request::flags().any_of(Flags::RESETS) {
+            return pending;
+        }
+        let broke_off = Charges { connected: false, status: None, failure: Some(503) };
+        self.error(cluster, &request::endpoint(), place, broke_off, Whole::read(false).last());
+        Pending { outcome: Outcome::LocalOrigin, ..pending }
+    }
+
+    fn place(&mut self, cluster: usize, endpoint: &[u8], fresh: bool) -> Option<usize> {
+        let config = &self.config;
+        let place = self.known.place(cluster, endpoint, fresh, || {
+            let locality = request::locality();
+            if !locality.is_unknown() {
+                return locality;
+            }
+            let configured = config.locality_of(&String::from_utf8_lossy(endpoint)).unwrap_or("");
+            filter_core::locality::Locality::parse(configured)
+        });
+        if let Some(known) = self.known.get_mut(cluster).filter(|known| known.total_is_old) {
+            known.total_is_old = false;
+            let total = request::endpoint_count();
+            known.members_changed |= total != known.total;
+            known.total = total;
+        }
+        place
+    }
+
+    fn success(&mut self, cluster: usize, endpoint: &[u8], place: usize, charges: Charges) {
+        let endpoint = String::from_utf8_lossy(endpoint);
+        let Some(name) = self.known.get(cluster).map(|known| known.name.as_str()) else { return };
+        // Most clusters have nothing open even when another has.
+        let Some(state) = shared::cluster(name).filter(|state| state.open_findings() > 0) else { return };
+        let started = if state.is_ejected(&endpoint) { request::started() } else { None };
+        self.charge(cluster, &endpoint, place, charges, started, LastAttempt::default());
+    }
+
+    fn error(&mut self, cluster: usize, endpoint: &[u8], place: usize, charges: Charges, last: LastAttempt) {
+        if let Some(known) = self.known.get_mut(cluster) {
+            known.total = request::endpoint_count();
+        }
+        self.charge(cluster, &String::from_utf8_lossy(endpoint), place, charges, request::started(), last);
+    }
+
+    fn charge(
+        &mut self,
+        cluster: usize,
+        endpoint: &str,
+        place: usize,
+        charges: Charges,
+        started: Option<Millis>,
+        last: LastAttempt,
+    ) {
+        let (Some(known), Ok(now)) = (self.known.get(cluster), host::now_nanoseconds()) else { return };
+        let Some(setting) = known.setting(&self.config, &self.home, now / 1_000_000) else { return };
+        let Some(locality) = known.locality(place) else { return };
+        let workload = request::workload();
+        let workload = workload.as_deref();
+        let total = known.total;
+        let seen = Observed { endpoint, locality, workload, charges, started, last, total };
+        let events =
+            shared::change_cluster(&known.name, &mut self.reporter.metrics, |state| state.attempt(&seen, &setting));
+        self.reporter.report(&events.unwrap_or_default(), &self.config.limits);
+    }
+
+    fn no_healthy_upstream(&mut self, cluster: usize) {
+        let (Some(known), Ok(now)) = (self.known.get(cluster), host::now_nanoseconds()) else { return };
+        let Some(setting) = known.setting(&self.config, &self.home, now / 1_000_000) else { return };
+        let total = request::endpoint_count();
+        let metrics = &mut self.reporter.metrics;
+        let events = shared::change_cluster(&known.name, metrics, |state| state.no_healthy_upstream(total, &setting));
+        self.reporter.report(&events.unwrap_or_default(), &self.config.limits);
+    }
+}
