@@ -6,6 +6,7 @@
 
 use crate::duration::Duration;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fmt;
 use wildmatch::WildMatch;
 
@@ -241,7 +242,7 @@ impl std::error::Error for ConfigError {}
 pub struct Parsed {
     /// The configuration.
     pub config: Config,
-    /// Paths of the unknown fields, in the order of the text.
+    /// Paths of the unknown fields, sorted within each object.
     pub unknown_fields: Vec<String>,
 }
 
@@ -258,20 +259,34 @@ pub fn parse(text: &[u8]) -> Result<Parsed, ConfigError> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Ok(Parsed::default());
     }
-    let mut unknown_fields = Vec::new();
-    let mut json = serde_json::Deserializer::from_slice(text);
-    let mut track = serde_path_to_error::Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-    let parsed: Result<Config, _> = serde_ignored::deserialize(tracked, |path| unknown_fields.push(path.to_string()));
-    let config = match parsed {
-        Ok(config) => config,
-        Err(error) => {
-            return Err(ConfigError { path: track.path().to_string(), problem: error.to_string() });
-        }
-    };
-    json.end().map_err(|error| whole(error.to_string()))?;
+    let json: Value = serde_json::from_slice(text).map_err(|error| whole(error.to_string()))?;
+    let config: Config = serde_path_to_error::deserialize(&json)
+        .map_err(|error| ConfigError { path: error.path().to_string(), problem: error.inner().to_string() })?;
     config.check()?;
+    let mut unknown_fields = Vec::new();
+    // What is written back has every field there is; what was read and is not in it means nothing.
+    note_unknown(&json, &serde_json::to_value(&config).unwrap_or_default(), "", &mut unknown_fields);
     Ok(Parsed { config, unknown_fields })
+}
+
+fn note_unknown(read: &Value, known: &Value, path: &str, unknown: &mut Vec<String>) {
+    match (read, known) {
+        (Value::Object(read), Value::Object(known)) => {
+            for (name, value) in read {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                match known.get(name) {
+                    Some(known) => note_unknown(value, known, &path, unknown),
+                    None => unknown.push(path),
+                }
+            }
+        }
+        (Value::Array(read), Value::Array(known)) => {
+            for (i, (read, known)) in read.iter().zip(known).enumerate() {
+                note_unknown(read, known, &format!("{path}[{i}]"), unknown);
+            }
+        }
+        _ => {}
+    }
 }
 
 impl Config {
@@ -400,7 +415,7 @@ mod tests {
     #[test]
     fn unknown_fields_are_told_and_do_no_harm() {
         let parsed = parse(br#"{"outlierDetection": {"intervall": "1s"}, "nonsense": 1}"#).unwrap();
-        assert_eq!(parsed.unknown_fields, ["outlierDetection.intervall", "nonsense"]);
+        assert_eq!(parsed.unknown_fields, ["nonsense", "outlierDetection.intervall"]);
         assert_eq!(parsed.config, Config::default());
     }
 

@@ -1,0 +1,26 @@
+//! Writes files whole or not at all: into a temporary file beside the target, which is then moved over it.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+
+/// Replaces `path` by these bytes. When it fails nothing is left behind, and what was there is as it was.
+///
+/// # Errors
+/// When the directory cannot be written to.
+pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".faultline-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
+    let write = || {
+        let mut file = builder.tempfile_in(directory)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok::<_, std::io::Error>(())
+    };
+    write().with_context(|| format!("cannot write `{}`", path.display()))
+}

@@ -1,0 +1,99 @@
+//! What every command has in common: wrong input, exit codes, where output goes.
+
+mod support;
+
+use std::io::Read;
+use std::process::Stdio;
+
+use support::{faultline, listing, run, run_with_input, workplace};
+
+#[test]
+fn a_module_that_no_proxy_could_start_is_not_published() {
+    let dir = workplace();
+    let whole = support::plugin();
+    for (name, bytes, words) in [
+        ("empty.wasm", &b""[..], &["empty"][..]),
+        ("text.wasm", b"(module)", &["not a WebAssembly module", "WebAssembly text"]),
+        ("gzip.wasm", b"\x1f\x8b\x08\0", &["gzip"]),
+        ("cut.wasm", &whole[..whole.len() - 10], &["truncated"]),
+        ("bare.wasm", b"\0asm\x01\0\0\0", &["proxy_abi_version_0_2_1", "proxy-wasm SDK"]),
+    ] {
+        std::fs::write(dir.path().join(name), bytes).unwrap();
+        let ran = run(dir.path(), &["push", "oci:out:1.0", "--wasm", name]);
+        ran.fails_with(&[words, &[&format!("module `{name}`")]].concat());
+    }
+    run(dir.path(), &["push", "oci:out:1.0", "--wasm", "absent.wasm"]).fails_with(&["absent.wasm", "No such file"]);
+    assert!(!listing(dir.path()).contains(&"out".to_owned()));
+}
+
+#[test]
+fn a_malformed_reference_is_named_by_every_command() {
+    let dir = workplace();
+    for reference in
+        ["faultline:1.0", "https://ghcr.io/a:1", "ghcr.io/a", "oci:out", "ghcr.io/A:1", "ghcr.io/a:1@sha256:0"]
+    {
+        let words = ["reference `", reference, "`: "];
+        run(dir.path(), &["push", reference, "--wasm", "plugin.wasm"]).fails_with(&words);
+        run(dir.path(), &["pull", reference, "-o", "x"]).fails_with(&words);
+        run(dir.path(), &["inspect", reference]).fails_with(&words);
+        run(dir.path(), &["manifest", reference]).fails_with(&words);
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_help_with_0() {
+    let dir = workplace();
+    for wrong in [&[][..], &["fly"], &["push"], &["pull", "ghcr.io/a:1"], &["inspect", "a", "--output", "xml"]] {
+        run(dir.path(), wrong).exits(2);
+    }
+    // A password belongs on standard input, and with a user name.
+    run(dir.path(), &["push", "ghcr.io/a:1", "--password-stdin"]).exits(2);
+    run(dir.path(), &["push", "ghcr.io/a:1", "--username", "x"]).exits(2);
+    assert!(run(dir.path(), &["push", "--help"]).exits(0).stdout.contains("Examples:"));
+    assert!(run(dir.path(), &["completions", "bash"]).exits(0).stdout.contains("faultline"));
+}
+
+#[test]
+fn configurations_are_checked_and_findings_exit_with_3() {
+    let dir = workplace();
+    std::fs::write(dir.path().join("good.json"), r#"{"outlierDetection": {"consecutive5xxErrors": 3}}"#).unwrap();
+    std::fs::write(dir.path().join("bad.json"), r#"{"outlierDetection": {"interval": 5}}"#).unwrap();
+    std::fs::write(dir.path().join("odd.json"), r#"{"outlierDetecton": {}}"#).unwrap();
+    std::fs::write(dir.path().join("huge.json"), " ".repeat(1024 * 1024)).unwrap();
+
+    assert_eq!(run(dir.path(), &["validate", "good.json"]).exits(0).stdout, "");
+    run_with_input(dir.path(), &["validate", "-"], b"").exits(0);
+    let found = run(dir.path(), &["validate", "good.json", "bad.json", "odd.json", "huge.json"]).exits(3);
+    let lines: Vec<&str> = found.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[0].starts_with("bad.json: outlierDetection.interval: "));
+    assert!(lines[1].starts_with("odd.json: outlierDetecton: "));
+    assert!(lines[2].starts_with("huge.json: "));
+    let found = run_with_input(dir.path(), &["validate", "-", "--output", "json"], b"not json").exits(3).json();
+    assert_eq!((&found[0]["file"], &found[0]["valid"]), (&"-".into(), &false.into()));
+    run(dir.path(), &["validate", "absent.json"]).fails_with(&["absent.json", "No such file"]);
+
+    let schema = run(dir.path(), &["config-schema"]).exits(0).json();
+    assert!(schema["properties"]["outlierDetection"].is_object());
+}
+
+#[test]
+fn the_file_of_a_pull_must_be_one_that_can_be_written() {
+    let dir = workplace();
+    run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "."]).fails_with(&["`.` is a directory"]);
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "no/such/dir.wasm"])
+        .fails_with(&["cannot write `no/such/dir.wasm`"]);
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let dir = workplace();
+    let mut child =
+        faultline(dir.path(), &["completions", "zsh"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!(stderr, "");
+}

@@ -1,0 +1,109 @@
+//! What the tests share: running `faultline` apart from this machine's credentials, modules to publish, and the fake registry.
+
+#![allow(dead_code)] // each test file uses its own part
+
+pub mod registry;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// `faultline` with these arguments, in this directory, knowing of no credentials but those in its `docker` folder.
+pub fn faultline(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_faultline"));
+    command.args(args).current_dir(dir).stdin(Stdio::null());
+    command.env("DOCKER_CONFIG", dir.join("docker")).env("REGISTRY_AUTH_FILE", dir.join("no-auth.json"));
+    for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(proxy);
+    }
+    command.env_remove("SOURCE_DATE_EPOCH");
+    command
+}
+
+/// The outcome of a command: exit code, stdout, stderr.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("it was not killed"),
+            stdout: String::from_utf8(output.stdout).expect("stdout is text"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is text"),
+        }
+    }
+}
+
+/// Runs `faultline` to its end.
+pub fn run(dir: &Path, args: &[&str]) -> Ran {
+    faultline(dir, args).output().expect("faultline runs").into()
+}
+
+/// Runs `faultline` with something on standard input.
+pub fn run_with_input(dir: &Path, args: &[&str], input: &[u8]) -> Ran {
+    let mut child = faultline(dir, args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("faultline runs");
+    std::io::Write::write_all(&mut child.stdin.take().expect("it is piped"), input).expect("it reads its input");
+    child.wait_with_output().expect("it ends").into()
+}
+
+impl Ran {
+    /// Asserts an exit code, and returns self for what comes next.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Asserts that it failed with one error, on stderr only, that contains these words.
+    #[track_caller]
+    pub fn fails_with(self, words: &[&str]) -> Self {
+        let ran = self.exits(1);
+        assert_eq!(ran.stdout, "");
+        assert_eq!(ran.stderr.matches("error: ").count(), 1, "{}", ran.stderr);
+        for word in words {
+            assert!(ran.stderr.contains(word), "`{word}` is not in: {}", ran.stderr);
+        }
+        ran
+    }
+
+    /// Stdout as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}", self.stdout))
+    }
+}
+
+/// A small plugin that a proxy could start, padded so that its layer takes several pieces to send.
+pub fn plugin() -> Vec<u8> {
+    let noise: String = (0..150_000u32).map(|i| format!("\\{:02x}", i.wrapping_mul(2_654_435_761) >> 24)).collect();
+    wat::parse_str(format!(
+        r#"(module (import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
+             (memory (export "memory") 4) (func (export "proxy_abi_version_0_2_1")) (data (i32.const 0) "{noise}"))"#
+    ))
+    .expect("it is valid")
+}
+
+/// A directory with `plugin.wasm` in it.
+pub fn workplace() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("there is room");
+    std::fs::write(dir.path().join("plugin.wasm"), plugin()).expect("there is room");
+    dir
+}
+
+/// Names of the files in a directory, sorted.
+pub fn listing(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .expect("it can be read")
+        .map(|entry| entry.expect("it can be read").file_name().into_string().expect("it is text"))
+        .collect();
+    names.sort();
+    names
+}
