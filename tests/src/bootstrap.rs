@@ -1,0 +1,279 @@
+//! Envoy's bootstrap, built from what a test wants to say: where the proxy is, which clusters it has, which filter runs.
+//!
+//! It is what a sidecar in a mesh gets, as far as the filter can tell: Istio's cluster names, priorities by locality, no
+//! panic threshold, default retries, statistics tags, the filter delivered by extension discovery (so that its
+//! configuration can change while Envoy runs) with the VM id left empty and failing open, and a cluster
+//! `prometheus_stats` that is Envoy's own admin interface. Not here: TLS, DNS, active health checks.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::outlier::{OutlierDetection, seconds};
+use crate::topology::{Endpoint, Locality, prioritised, socket_address};
+
+/// The name under which Istio would deliver the filter.
+pub const FILTER_NAME: &str = "extensions.istio.io/wasmplugin/istio-system.faultline";
+
+/// The labels of the filter's metrics: each needs a tag rule in the bootstrap, or it stays in the metric's name.
+pub const LABELS: [&str; 10] = [
+    "upstream_cluster",
+    "upstream_locality",
+    "outcome",
+    "streak_kind",
+    "eject_reason",
+    "basis",
+    "failover_from",
+    "failover_to",
+    "result",
+    "version",
+];
+
+/// A cluster of fixed endpoints.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Its name, in Istio's form `outbound|<port>|<subset>|<host>`; requests for that host go to it.
+    pub name: String,
+    /// Its endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// Its outlier detection, if any.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// How long a connection may take to be there.
+    pub connect_timeout: Duration,
+}
+
+impl Cluster {
+    /// A cluster with Istio's connect timeout.
+    pub fn new(name: &str, endpoints: Vec<Endpoint>, outlier_detection: Option<OutlierDetection>) -> Self {
+        Self { name: name.to_owned(), endpoints, outlier_detection, connect_timeout: Duration::from_secs(10) }
+    }
+
+    /// The host part of the name.
+    pub fn host(&self) -> &str {
+        self.name.rsplit('|').next().unwrap_or(&self.name)
+    }
+
+    fn to_envoy(&self, home: &Locality) -> Value {
+        let mut cluster = json!({
+            "name": self.name,
+            "alt_stat_name": format!("{};", self.name),
+            "type": "STATIC",
+            "connect_timeout": seconds(self.connect_timeout),
+            "common_lb_config": { "healthy_panic_threshold": { "value": 0 } },
+            "load_assignment": { "cluster_name": self.name, "endpoints": prioritised(home, &self.endpoints) },
+        });
+        if let Some(outlier_detection) = &self.outlier_detection {
+            cluster["outlier_detection"] = outlier_detection.to_envoy();
+        }
+        cluster
+    }
+}
+
+/// A wasm module as an HTTP filter.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// The module's file.
+    pub module: PathBuf,
+    /// The plugin's configuration, handed over as it is: valid or not.
+    pub config: String,
+}
+
+impl Filter {
+    /// The file that delivers the filter by extension discovery; `version` must differ from the one before.
+    pub fn discovery(&self, version: u32) -> Value {
+        let mut config = json!({
+            "name": "istio-system.faultline",
+            "root_id": "faultline",
+            "failure_policy": "FAIL_OPEN",
+            "vm_config": {
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": { "local": { "filename": self.module } },
+            },
+        });
+        if !self.config.is_empty() {
+            config["configuration"] =
+                json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": self.config });
+        }
+        json!({
+            "version_info": version.to_string(),
+            "resources": [{
+                "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+                "name": FILTER_NAME,
+                "typed_config": { "@type": WASM, "config": config },
+            }],
+        })
+    }
+}
+
+/// A route's retries.
+#[derive(Clone, Debug)]
+pub struct Retries {
+    /// Further attempts after the first.
+    pub attempts: u32,
+    /// Envoy's `retry_on`.
+    pub retry_on: String,
+}
+
+impl Retries {
+    /// What Istio gives every route that says nothing about retries: a plain 503 is not retried, a failure to connect is.
+    pub fn istio_default() -> Self {
+        let retry_on = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
+        Self { attempts: 2, retry_on: retry_on.to_owned() }
+    }
+
+    fn to_envoy(&self) -> Value {
+        let previous_hosts = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
+        json!({
+            "num_retries": self.attempts,
+            "retry_on": self.retry_on,
+            "retry_host_predicate": [{
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": { "@type": previous_hosts },
+            }],
+            "host_selection_retry_max_attempts": 5,
+        })
+    }
+}
+
+/// Everything a test says about one Envoy.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// Where the proxy is.
+    pub home: Locality,
+    /// Worker threads.
+    pub workers: u32,
+    /// The clusters, each with a route.
+    pub clusters: Vec<Cluster>,
+    /// The filter, if any.
+    pub filter: Option<Filter>,
+    /// Retries of every route, if any.
+    pub retries: Option<Retries>,
+    /// How long a request may take; none is Istio's default.
+    pub route_timeout: Option<Duration>,
+    /// The level of Envoy's log; `warning` is Istio's.
+    pub log_level: String,
+}
+
+impl Bootstrap {
+    /// A proxy at `home` with two workers, no retries and no filter.
+    pub fn new(home: &Locality, clusters: Vec<Cluster>) -> Self {
+        Self {
+            home: home.clone(),
+            workers: 2,
+            clusters,
+            filter: None,
+            retries: None,
+            route_timeout: None,
+            log_level: "warning".to_owned(),
+        }
+    }
+
+    /// With this filter.
+    #[must_use]
+    pub fn with_filter(mut self, module: &Path, config: &str) -> Self {
+        self.filter = Some(Filter { module: module.to_owned(), config: config.to_owned() });
+        self
+    }
+
+    /// The bootstrap for Envoy, which listens on `listener` and `admin`, and keeps its files in `dir`.
+    pub(crate) fn to_envoy(&self, listener: SocketAddr, admin: SocketAddr, dir: &Path) -> Value {
+        let mut clusters: Vec<Value> = self.clusters.iter().map(|c| c.to_envoy(&self.home)).collect();
+        clusters.push(json!({
+            "name": "prometheus_stats",
+            "type": "STATIC",
+            "connect_timeout": "0.250s",
+            "load_assignment": { "cluster_name": "prometheus_stats", "endpoints": [{
+                "lb_endpoints": [{ "endpoint": { "address": socket_address(admin) } }],
+            }] },
+        }));
+        json!({
+            "node": {
+                "id": "sidecar~127.0.0.1~mocka.default~default.svc.cluster.local",
+                "cluster": "mocka.default",
+                "locality": self.home.to_envoy(),
+            },
+            "admin": { "address": socket_address(admin) },
+            "stats_config": { "use_all_default_tags": false, "stats_tags": stats_tags() },
+            "cluster_manager": { "outlier_detection": { "event_log_path": outlier_log(dir) } },
+            "static_resources": {
+                "clusters": clusters,
+                "listeners": [{
+                    "name": "virtualOutbound",
+                    "address": socket_address(listener),
+                    // Connections go round the workers in turn: every worker sees traffic in every test.
+                    "connection_balance_config": { "exact_balance": {} },
+                    "filter_chains": [{ "filters": [{
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": self.connection_manager(dir),
+                    }] }],
+                }],
+            },
+        })
+    }
+
+    fn connection_manager(&self, dir: &Path) -> Value {
+        let mut filters = Vec::new();
+        if self.filter.is_some() {
+            let source = json!({ "resource_api_version": "V3", "path_config_source": { "path": filter_file(dir) } });
+            filters.push(json!({
+                "name": FILTER_NAME,
+                "config_discovery": { "config_source": source, "type_urls": [WASM] },
+            }));
+        }
+        let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+        filters.push(json!({ "name": "envoy.filters.http.router", "typed_config": { "@type": router } }));
+        let hosts: Vec<Value> = self.clusters.iter().map(|c| self.virtual_host(c)).collect();
+        let manager =
+            "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+        json!({
+            "@type": manager,
+            "stat_prefix": "outbound_0.0.0.0_8000;",
+            "http_filters": filters,
+            "route_config": { "name": "8000", "virtual_hosts": hosts },
+        })
+    }
+
+    fn virtual_host(&self, cluster: &Cluster) -> Value {
+        let mut route =
+            json!({ "cluster": cluster.name, "timeout": seconds(self.route_timeout.unwrap_or(Duration::ZERO)) });
+        if let Some(retries) = &self.retries {
+            route["retry_policy"] = retries.to_envoy();
+        }
+        json!({
+            "name": format!("{}:8000", cluster.host()),
+            "domains": [cluster.host()],
+            "routes": [{ "name": "default", "match": { "prefix": "/" }, "route": route }],
+        })
+    }
+}
+
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+
+/// The file in `dir` that delivers the filter.
+pub(crate) fn filter_file(dir: &Path) -> PathBuf {
+    dir.join("filter.json")
+}
+
+/// The file in `dir` that Envoy writes its outlier events to.
+pub(crate) fn outlier_log(dir: &Path) -> PathBuf {
+    dir.join("outlier.log")
+}
+
+// Istio's rules, and for each of our labels the one that its `extraStatTags` makes.
+fn stats_tags() -> Vec<Value> {
+    let istio = [
+        ("cluster_name", r"^cluster(\.(.+);)"),
+        ("http_conn_manager_prefix", r"^http(\.(.+);)"),
+        ("response_code", r"_rq(_(\d{3}))$"),
+        ("response_code_class", r"_rq(_(\dxx))$"),
+        ("cache", r"(cache\.(.+?)\.)"),
+        ("component", r"(component\.(.+?)\.)"),
+        ("tag", r"(tag\.(.+?);\.)"),
+        ("wasm_filter", r"(wasm_filter\.(.+?)\.)"),
+    ];
+    let istio = istio.iter().map(|(name, regex)| json!({ "tag_name": name, "regex": regex }));
+    let ours = LABELS.iter().map(|l| json!({ "tag_name": l, "regex": format!(r"({l}=\.=(.*?);\.;)") }));
+    istio.chain(ours).collect()
+}

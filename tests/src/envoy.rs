@@ -1,0 +1,250 @@
+//! A real Envoy: started from a [`Bootstrap`], seen through its log, its admin interface and its outlier event log.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::SAFETY_NET;
+use crate::bootstrap::{Bootstrap, Filter, filter_file, outlier_log};
+use crate::events::EventLog;
+use crate::http::Client;
+use crate::load::Load;
+use crate::outlier::{Record, parse_log};
+use crate::ports::HeldPort;
+use crate::prometheus::Metrics;
+use crate::tools::Tool;
+
+/// A running Envoy. It is killed when this is dropped; when a test panics meanwhile, the end of its log is printed.
+#[derive(Debug)]
+pub struct Envoy {
+    child: Child,
+    log: Arc<EventLog>,
+    dir: TempDir,
+    listener: HeldPort,
+    admin: HeldPort,
+    filter: Option<Filter>,
+    filter_version: u32,
+}
+
+impl Envoy {
+    /// Starts Envoy and returns when it serves.
+    ///
+    /// # Errors
+    /// When there is no Envoy, or it does not become ready; the message then ends with the end of its log.
+    pub fn start(bootstrap: &Bootstrap) -> Result<Self> {
+        let program = Tool::Envoy.path()?;
+        let dir = tempfile::Builder::new().prefix("envoy-").tempdir()?;
+        let listener = HeldPort::on(Ipv4Addr::LOCALHOST)?;
+        let admin = HeldPort::on(Ipv4Addr::LOCALHOST)?;
+        if let Some(filter) = &bootstrap.filter {
+            deliver(dir.path(), filter, 1)?;
+        }
+        let config = dir.path().join("bootstrap.json");
+        let json = bootstrap.to_envoy(listener.address(), admin.address(), dir.path());
+        std::fs::write(&config, serde_json::to_vec_pretty(&json)?)?;
+
+        let mut child = Command::new(&program)
+            .arg("--config-path")
+            .arg(&config)
+            .args(["--concurrency", &bootstrap.workers.to_string(), "--log-level", &bootstrap.log_level])
+            // Nobody restarts it, and without that several can run side by side.
+            .arg("--disable-hot-restart")
+            // The outlier event log is written as things happen, not every ten seconds.
+            .args(["--file-flush-interval-msec", "10"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?;
+        let log = Arc::new(EventLog::default());
+        let stderr = child.stderr.take().context("Envoy's stderr")?;
+        let follower = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                follower.push(String::from_utf8_lossy(&line).into_owned());
+            }
+            follower.close();
+        });
+        let filter = bootstrap.filter.clone();
+        let mut envoy = Self { child, log, dir, listener, admin, filter, filter_version: 1 };
+        envoy.wait_until_ready()?;
+        Ok(envoy)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while !self.admin("/ready").is_ok_and(|answer| answer.starts_with("LIVE")) {
+            let ended = self.child.try_wait()?;
+            if ended.is_some() || started.elapsed() > SAFETY_NET {
+                let state = ended.map_or("is not ready".to_owned(), |status| format!("ended ({status})"));
+                bail!("Envoy {state}; its log ends with:\n{}", self.log.tail(20).join("\n"));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Where requests are sent.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// The admin interface.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Envoy's log with the filter's events.
+    pub fn events(&self) -> &EventLog {
+        &self.log
+    }
+
+    /// Opens `connections` connections for requests to `host`; they are spread evenly over the workers.
+    ///
+    /// # Errors
+    /// When Envoy refuses.
+    pub fn load(&self, host: &str, connections: usize) -> Result<Load> {
+        Load::open(self.address(), host, connections)
+    }
+
+    /// The admin interface's answer to a GET.
+    ///
+    /// # Errors
+    /// When there is none, or it is not a 200.
+    pub fn admin(&self, path: &str) -> Result<String> {
+        let answer = Client::new(self.admin.address(), "localhost").get(path);
+        let answer = answer.with_context(|| format!("GET {path} from Envoy's admin interface"))?;
+        ensure!(answer.status == 200, "GET {path} from Envoy's admin interface: {} {}", answer.status, answer.text());
+        Ok(answer.text())
+    }
+
+    /// Everything under `/stats/prometheus`.
+    ///
+    /// # Errors
+    /// When the admin interface does not answer.
+    pub fn metrics(&self) -> Result<Metrics> {
+        Ok(Metrics::parse(&self.admin("/stats/prometheus")?))
+    }
+
+    /// Envoy's own statistics whose name contains `pattern` (RE2), with their values; histograms are left out.
+    ///
+    /// # Errors
+    /// When the admin interface does not answer.
+    pub fn stats(&self, pattern: &str) -> Result<Vec<(String, u64)>> {
+        let filter: String = pattern.bytes().map(|b| format!("%{b:02x}")).collect();
+        let answer: Value = serde_json::from_str(&self.admin(&format!("/stats?format=json&filter={filter}"))?)?;
+        let stats = answer["stats"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let pair = |s: &Value| Some((s["name"].as_str()?.to_owned(), s["value"].as_u64()?));
+        Ok(stats.iter().filter_map(pair).collect())
+    }
+
+    /// The endpoints of a cluster that Envoy's detector holds ejected now.
+    ///
+    /// # Errors
+    /// When the admin interface does not answer.
+    pub fn ejected(&self, cluster: &str) -> Result<Vec<String>> {
+        let answer: Value = serde_json::from_str(&self.admin("/clusters?format=json")?)?;
+        let clusters = answer["cluster_statuses"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let hosts = clusters.iter().filter(|c| c["name"] == cluster).filter_map(|c| c["host_statuses"].as_array());
+        let ejected = hosts.flatten().filter(|h| h["health_status"]["failed_outlier_check"] == true);
+        let name = |h: &Value| {
+            let address = &h["address"]["socket_address"];
+            Some(format!("{}:{}", address["address"].as_str()?, address["port_value"].as_u64()?))
+        };
+        Ok(ejected.filter_map(name).collect())
+    }
+
+    /// Envoy's own record of ejections and returns so far.
+    ///
+    /// # Errors
+    /// When its log cannot be read.
+    pub fn outlier_records(&self) -> Result<Vec<Record>> {
+        let file = outlier_log(self.dir.path());
+        parse_log(&std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?)
+    }
+
+    /// Waits until Envoy's own record satisfies `done`, and returns it.
+    ///
+    /// # Errors
+    /// When it does not within [`SAFETY_NET`].
+    pub fn wait_for_records(&self, what: &str, done: impl Fn(&[Record]) -> bool) -> Result<Vec<Record>> {
+        eventually(what, || Ok(Some(self.outlier_records()?).filter(|r| done(r))))
+    }
+
+    /// Delivers a new plugin configuration to the running filter, and returns when Envoy has taken it.
+    ///
+    /// # Errors
+    /// When Envoy runs without a filter, or does not take the configuration.
+    pub fn reconfigure(&mut self, config: &str) -> Result<()> {
+        let filter = self.filter.as_mut().context("this Envoy runs without a filter")?;
+        config.clone_into(&mut filter.config);
+        self.filter_version += 1;
+        deliver(self.dir.path(), filter, self.filter_version)?;
+        let version = u64::from(self.filter_version);
+        eventually("Envoy takes the new plugin configuration", || {
+            let reloads = self.stats("extension_config_discovery.*config_reload$")?;
+            Ok(reloads.iter().any(|(_, n)| *n >= version).then_some(()))
+        })
+    }
+
+    /// CPU time that Envoy's threads have used so far.
+    ///
+    /// # Errors
+    /// When the kernel does not keep it.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let mut nanoseconds = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.pid()))? {
+            let file = thread?.path().join("schedstat");
+            let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+            nanoseconds += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nothing else to do then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("Envoy's log ends with:\n{}", self.log.tail(60).join("\n"));
+        }
+    }
+}
+
+/// Asks `find` until it finds something.
+///
+/// # Errors
+/// What `find` fails with, or that `what` did not come within [`SAFETY_NET`].
+pub fn eventually<T>(what: &str, find: impl Fn() -> Result<Option<T>>) -> Result<T> {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = find()? {
+            return Ok(found);
+        }
+        ensure!(started.elapsed() < SAFETY_NET, "{what}: not within {} s", SAFETY_NET.as_secs());
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+// Envoy watches for the file being moved into place, so that it never reads half of it.
+fn deliver(dir: &Path, filter: &Filter, version: u32) -> Result<()> {
+    let file = filter_file(dir);
+    let next = file.with_extension("next");
+    std::fs::write(&next, serde_json::to_vec(&filter.discovery(version))?)?;
+    std::fs::rename(&next, &file).with_context(|| format!("move {} into place", file.display()))
+}

@@ -1,0 +1,171 @@
+//! A small blocking HTTP/1.1 client: keep-alive, content-length and chunked bodies, and a body that breaks off told apart
+//! from one that is complete. For loopback only; no TLS, no redirects.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::SAFETY_NET;
+
+/// One answer.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header names in lower case, with their values, in order.
+    pub headers: Vec<(String, String)>,
+    /// What came of the body.
+    pub body: Vec<u8>,
+    /// False when the connection ended before the body did.
+    pub complete: bool,
+}
+
+impl Response {
+    /// The first header of this name (in lower case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// One connection that is kept alive, and opened again when the other side has closed it.
+#[derive(Debug)]
+pub struct Client {
+    target: SocketAddr,
+    host: String,
+    stream: Option<TcpStream>,
+    unread: Vec<u8>,
+}
+
+impl Client {
+    /// A client of `target` that names `host` as the authority. Connects with the first request.
+    pub fn new(target: SocketAddr, host: &str) -> Self {
+        Self { target, host: host.to_owned(), stream: None, unread: Vec::new() }
+    }
+
+    /// Connects, unless it is connected.
+    ///
+    /// # Errors
+    /// When the other side refuses.
+    pub fn connect(&mut self) -> io::Result<&mut TcpStream> {
+        if self.stream.is_none() {
+            let stream = TcpStream::connect(self.target)?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(SAFETY_NET))?;
+            self.unread.clear();
+            self.stream = Some(stream);
+        }
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Sends a GET and reads the whole answer.
+    ///
+    /// # Errors
+    /// When no answer comes, or what comes is not HTTP. The next request then takes a new connection.
+    pub fn get(&mut self, path: &str) -> io::Result<Response> {
+        let answer = self.send(path).and_then(|()| self.receive());
+        if answer.as_ref().map_or(true, |r| !r.complete || r.header("connection") == Some("close")) {
+            self.stream = None;
+        }
+        answer
+    }
+
+    /// Sends a GET and leaves the answer to [`Client::receive`].
+    ///
+    /// # Errors
+    /// When the connection cannot be had or breaks.
+    pub fn send(&mut self, path: &str) -> io::Result<()> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host);
+        self.connect()?.write_all(request.as_bytes())
+    }
+
+    /// Reads one answer.
+    ///
+    /// # Errors
+    /// When the connection ends before the headers do, or what comes is not HTTP.
+    pub fn receive(&mut self) -> io::Result<Response> {
+        let mut response = loop {
+            if let Some(head) = parse_head(&mut self.unread)? {
+                break head;
+            }
+            if self.more()? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        };
+        if response.header("transfer-encoding") == Some("chunked") {
+            self.chunked_body(&mut response)?;
+        } else if let Some(length) = response.header("content-length") {
+            let length = length.parse().map_err(io::Error::other)?;
+            response.body = self.take(length)?;
+            response.complete = response.body.len() == length;
+        } else if response.status != 204 && response.status != 304 {
+            while self.more()? > 0 {}
+            response.body = std::mem::take(&mut self.unread);
+        }
+        Ok(response)
+    }
+
+    fn chunked_body(&mut self, response: &mut Response) -> io::Result<()> {
+        loop {
+            let size = match httparse::parse_chunk_size(&self.unread).map_err(|e| io::Error::other(e.to_string()))? {
+                httparse::Status::Complete((start, size)) => {
+                    self.unread.drain(..start);
+                    usize::try_from(size).map_err(io::Error::other)?
+                }
+                httparse::Status::Partial if self.more().unwrap_or(0) == 0 => {
+                    response.complete = false;
+                    return Ok(());
+                }
+                httparse::Status::Partial => continue,
+            };
+            let chunk = self.take(size + 2)?;
+            response.complete = chunk.len() == size + 2;
+            response.body.extend_from_slice(&chunk[..chunk.len().min(size)]);
+            if size == 0 || !response.complete {
+                return Ok(());
+            }
+        }
+    }
+
+    // Up to `length` bytes: fewer only when the connection ended.
+    fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        while self.unread.len() < length {
+            match self.more() {
+                Ok(0) => break,
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break,
+                other => other?,
+            };
+        }
+        let length = length.min(self.unread.len());
+        Ok(self.unread.drain(..length).collect())
+    }
+
+    fn more(&mut self) -> io::Result<usize> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let mut chunk = [0_u8; 16 * 1024];
+        let read = stream.read(&mut chunk)?;
+        self.unread.extend_from_slice(&chunk[..read]);
+        Ok(read)
+    }
+}
+
+// Takes a complete head off the front of `unread`; None while it is not complete.
+fn parse_head(unread: &mut Vec<u8>) -> io::Result<Option<Response>> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut head = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(length) = head.parse(unread).map_err(io::Error::other)? else {
+        return Ok(None);
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let response = Response {
+        status: head.code.unwrap_or(0),
+        headers: head.headers.iter().map(|h| (h.name.to_ascii_lowercase(), text(h.value))).collect(),
+        body: Vec::new(),
+        complete: true,
+    };
+    unread.drain(..length);
+    Ok(Some(response))
+}

@@ -1,0 +1,78 @@
+//! Ports that stay ours: each is held from the moment it is chosen until its owner is dropped.
+//!
+//! A socket that is bound but never listens keeps its port from everybody else, refuses connections as a closed port does,
+//! and lets another socket (of ours, of Envoy, of a registry) listen on the same address, because both allow address reuse.
+//! So parallel tests never race for a port, and an endpoint can stop and come back where it was. Linux only.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use socket2::{Domain, Socket, Type};
+
+/// A free port on one address, ours for as long as this value lives.
+#[derive(Debug)]
+pub struct HeldPort {
+    // Never read: it is there to be bound.
+    _holder: Socket,
+    address: SocketAddr,
+}
+
+impl HeldPort {
+    /// Takes a free port on `ip`.
+    ///
+    /// # Errors
+    /// When the address is not local or no port is free.
+    pub fn on(ip: Ipv4Addr) -> io::Result<Self> {
+        let holder = bound(SocketAddr::new(IpAddr::V4(ip), 0))?;
+        let address = holder.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self { _holder: holder, address })
+    }
+
+    /// The address with its port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Listens on the held port; drop the listener and the port refuses connections again.
+    ///
+    /// # Errors
+    /// When somebody already listens there.
+    pub fn listen(&self) -> io::Result<TcpListener> {
+        let socket = bound(self.address)?;
+        socket.listen(1024)?;
+        Ok(socket.into())
+    }
+}
+
+fn bound(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// The next address of 127.0.1.0/24, for an endpoint of its own: real endpoints differ in their address, not in their port.
+pub fn endpoint_ip() -> Ipv4Addr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed) % 254;
+    Ipv4Addr::new(127, 0, 1, u8::try_from(n + 1).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[test]
+    fn a_held_port_refuses_listens_and_refuses_again() {
+        let port = HeldPort::on(endpoint_ip()).unwrap();
+        for _ in 0..3 {
+            let refused = TcpStream::connect(port.address()).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            let listener = port.listen().unwrap();
+            TcpStream::connect(port.address()).unwrap();
+            drop(listener);
+        }
+    }
+}

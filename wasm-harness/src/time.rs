@@ -1,0 +1,114 @@
+//! The clock, the ticks it brings, and the answers to HTTP calls.
+//!
+//! Time stands still until a test moves it. Ticks and timeouts then happen in order of their due time, and of their
+//! arming where that is the same. As in Envoy a tick is armed anew when its callback is over.
+
+use crate::abi::{Pairs, Status};
+use crate::harness::Harness;
+use crate::state::Answer;
+use crate::stream_info::pairs;
+use crate::streams::Outcome;
+use crate::vm::Called;
+use crate::world::{CallId, HttpCall, Timer};
+use std::time::Duration;
+
+impl Harness {
+    /// Virtual time since the harness was built.
+    pub fn now(&self) -> Duration {
+        self.world.borrow().now
+    }
+
+    /// What the module's clock shows, since the Unix epoch.
+    pub fn wall_clock(&self) -> Duration {
+        self.world.borrow().wall
+    }
+
+    /// Lets time pass: everything that falls due on the way happens, in order, each at its own time.
+    pub fn advance(&mut self, time: Duration) {
+        let until = self.now() + time;
+        loop {
+            let timer = self.world.borrow().next_timer(until);
+            let timeout = self.world.borrow().next_timeout(until);
+            match (timer, timeout) {
+                (Some(timer), Some((due, _))) if timer.due <= due => self.tick(timer),
+                (_, Some((due, call))) => {
+                    self.world.borrow_mut().move_to(due);
+                    // Envoy's own words for a timed out call.
+                    let text = [("content-length", "24"), ("content-type", "text/plain")];
+                    self.answer(call, 504, &text, b"upstream request timeout");
+                }
+                (Some(timer), None) => self.tick(timer),
+                (None, None) => break,
+            }
+        }
+        self.world.borrow_mut().move_to(until);
+    }
+
+    /// Lets time pass without anything happening, as when the process was suspended: what fell due is late, and happens
+    /// with the next `advance` (which may be by zero).
+    pub fn stall(&mut self, time: Duration) {
+        let until = self.now() + time;
+        self.world.borrow_mut().move_to(until);
+    }
+
+    /// Sets the wall clock, forwards or back, without any time passing.
+    pub fn set_wall_clock(&mut self, since_epoch: Duration) {
+        self.world.borrow_mut().wall = since_epoch;
+    }
+
+    fn tick(&mut self, timer: Timer) {
+        self.world.borrow_mut().move_to(timer.due);
+        if let Some(vm) = self.vms.get_mut(&timer.serial) {
+            vm.call("proxy_on_tick", timer.root, &[]);
+        }
+        let mut world = self.world.borrow_mut();
+        let armed = world.timers.iter().find(|t| t.serial == timer.serial && t.root == timer.root).copied();
+        if let Some(still) = armed {
+            world.arm(still.serial, still.root, still.period);
+        }
+        drop(world);
+        self.settle();
+    }
+
+    /// HTTP calls of the module that wait for an answer, oldest first.
+    pub fn calls(&self) -> Vec<HttpCall> {
+        self.world.borrow().calls.clone()
+    }
+
+    /// Answers a call: `proxy_on_http_call_response` on the root context that made it, with the answer to read.
+    /// `None` if the call waits no more: it timed out, was answered, or its caller is gone.
+    pub fn answer(&mut self, call: CallId, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Option<Outcome> {
+        let status = status.to_string();
+        let headers = [&[(":status", status.as_str())], headers].concat();
+        self.deliver(call, Some((pairs(&headers), body.to_vec())))
+    }
+
+    /// Resets a call, as when its answer was too large: the callback says 0 headers, `proxy_get_status` says reset.
+    pub fn reset_call(&mut self, call: CallId) -> Option<Outcome> {
+        self.deliver(call, None)
+    }
+
+    fn deliver(&mut self, call: CallId, answer: Option<(Pairs, Vec<u8>)>) -> Option<Outcome> {
+        let mut world = self.world.borrow_mut();
+        let at = world.calls.iter().position(|pending| pending.id == call)?;
+        let call = world.calls.remove(at);
+        drop(world);
+        let vm = self.vms.get_mut(&call.serial)?;
+        let root = vm.context(call.root)?;
+        let mut arguments = [call.token, 0, 0, 0];
+        match answer {
+            Some((headers, body)) => {
+                arguments = [call.token, headers.len() as u32, body.len() as u32, 0];
+                root.answer = Some(Answer { headers, body, trailers: None });
+            }
+            None => root.status = (Status::BrokenConnection.0, "reset"),
+        }
+        let called = vm.call("proxy_on_http_call_response", call.root, &arguments);
+        if let Some(root) = vm.context(call.root) {
+            root.answer = None;
+            root.status.1 = "";
+        }
+        self.settle();
+        Some(if called == Called::Failed { Outcome::VmFailed } else { Outcome::Continue })
+    }
+}

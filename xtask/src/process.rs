@@ -1,0 +1,115 @@
+//! Running other programs: the one place that says how.
+//!
+//! Every child gets no stdin, because set-up runs in CI where nobody can answer a question. Installers write into a log
+//! and are held to a time limit, because some of them wait for ever on a closed network; what a person wants to watch
+//! (cargo, the tests) keeps the terminal. Nothing here knows what the programs are for.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How long a command that only asks the network for something small may take.
+pub const SHORT: Duration = Duration::from_secs(60);
+/// How long a download and installation may take.
+pub const LONG: Duration = Duration::from_secs(15 * 60);
+
+/// The first executable file called `name` on `PATH`.
+pub fn find_on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file))
+}
+
+/// Whether `file` is a file that may be executed.
+pub fn is_executable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// What the command writes to stdout, without the white space around it; `None` if it cannot be run or fails.
+pub fn capture(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+/// Runs a command on the terminal's stdout and stderr; an exit code other than zero is an error.
+pub fn run(command: &mut Command) -> Result<()> {
+    let line = line(command);
+    let status = command.stdin(Stdio::null()).status().with_context(|| format!("`{line}` cannot be run"))?;
+    if !status.success() {
+        bail!("`{line}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// Runs a command whose output goes to the end of `log`; the error carries the line of it that says most.
+pub fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
+    let line = line(command);
+    let mut out = open_log(log)?;
+    writeln!(out, "$ {line}").with_context(|| format!("{} cannot be written", log.display()))?;
+    let start = out.seek(SeekFrom::End(0))?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(out.try_clone()?)
+        .stderr(out.try_clone()?)
+        .spawn()
+        .with_context(|| format!("`{line}` cannot be run"))?;
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            if status.success() {
+                return Ok(());
+            }
+            let said = telling_line(log, start).unwrap_or_else(|| status.to_string());
+            bail!("`{line}` failed: {said} (all of it: {})", log.display());
+        }
+        if Instant::now() >= deadline {
+            // Its output goes to a file, so a grandchild that outlives it holds nothing up.
+            child.kill()?;
+            child.wait()?;
+            bail!("`{line}` was stopped: no end after {} s", limit.as_secs());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The command as a person would type it.
+pub fn line(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn open_log(log: &Path) -> Result<File> {
+    if let Some(dir) = log.parent() {
+        fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    }
+    File::options()
+        .create(true)
+        .read(true)
+        .append(true)
+        .open(log)
+        .with_context(|| format!("{} cannot be written", log.display()))
+}
+
+/// The last line from `start` on that calls itself an error, or else the last that is not empty.
+fn telling_line(log: &Path, start: u64) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    file.seek(SeekFrom::Start(start)).ok()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let is_error = |line: &&str| {
+        let line = line.trim_start().to_ascii_lowercase();
+        line.starts_with("error") || line.starts_with("e: ")
+    };
+    let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    lines().find(is_error).or_else(|| lines().next()).map(str::to_owned)
+}

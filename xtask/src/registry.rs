@@ -1,0 +1,73 @@
+//! What the tests push to and check with: a registry, and tools that others wrote.
+//!
+//! Each is taken from its variable, else from `PATH`, else from a Debian package.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::apt::{self, Lists};
+use crate::process::{find_on_path, is_executable};
+
+/// A program that the tests start.
+pub struct Tool {
+    /// Points to one's own, and names it in `tools.env`.
+    pub variable: &'static str,
+    program: &'static str,
+    package: &'static str,
+    /// Why it is wanted: the end of a sentence.
+    why: &'static str,
+    /// The service that the package would leave running.
+    service: Option<&'static str>,
+}
+
+/// All of them.
+pub const TOOLS: [Tool; 3] = [
+    Tool {
+        variable: "FAULTLINE_DOCKER_REGISTRY",
+        program: "docker-registry",
+        package: "docker-registry",
+        why: "the tests push to a real registry",
+        service: Some("docker-registry"),
+    },
+    Tool {
+        variable: "FAULTLINE_SKOPEO",
+        program: "skopeo",
+        package: "skopeo",
+        why: "the tests read with another client what was pushed",
+        service: None,
+    },
+    Tool {
+        variable: "FAULTLINE_HTPASSWD",
+        program: "htpasswd",
+        package: "apache2-utils",
+        why: "the tests log in to a registry that asks for a password",
+        service: None,
+    },
+];
+
+impl Tool {
+    /// The program's file, and whether it had to be installed.
+    pub fn ensure(&self, log: &Path) -> Result<(PathBuf, bool)> {
+        let Self { variable, program, package, why, service } = self;
+        if let Some(file) = std::env::var_os(variable).filter(|file| !file.is_empty()) {
+            let file = PathBuf::from(file);
+            if !is_executable(&file) {
+                bail!("{variable}={}: no executable file; correct it or unset it", file.display());
+            }
+            return Ok((file, false));
+        }
+        if let Some(file) = find_on_path(program) {
+            return Ok((file, false));
+        }
+        eprintln!("set-up: installing Debian's {package}: {why}, and there is no {program} on PATH");
+        apt::install(&[package], Lists::Any, log)
+            .with_context(|| format!("no {program}; install it yourself or set {variable} to its file"))?;
+        if let Some(service) = service {
+            apt::disable_service(service, log)?;
+        }
+        let file = find_on_path(program)
+            .with_context(|| format!("{package} was installed, but {program} is not on PATH: put it there"))?;
+        Ok((file, true))
+    }
+}

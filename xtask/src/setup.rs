@@ -1,0 +1,97 @@
+//! Set-up: everything that building, showing and testing the filter needs, on a machine that has Rust, Python and apt.
+//!
+//! What is there is used; what is missing is installed, with one line that says what and why; what cannot be had is one
+//! line with the remedy, and all such lines come before set-up fails. A second run finds everything and installs nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::Workspace;
+use crate::{envoy, registry, wasm};
+
+/// How much is needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// What the demo and the benches need: the module's toolchain and Envoy.
+    Run,
+    /// That, and what the tests push to and check with.
+    Tests,
+}
+
+/// What set-up found.
+pub struct Tools {
+    /// Builds the module.
+    pub toolchain: wasm::Toolchain,
+    /// What `tools.env` holds: variable and file.
+    paths: BTreeMap<String, PathBuf>,
+}
+
+impl Tools {
+    /// Tells a nested command where everything is, so that it need not look for `tools.env`.
+    pub fn tell(&self, command: &mut Command) {
+        command.envs(&self.paths);
+    }
+}
+
+/// Finds or installs all of `scope`, and writes `tools.env`.
+pub fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
+    let toolchain = wasm::ensure(workspace);
+    let mut searches = vec![(envoy::VARIABLE, envoy::ensure(workspace))];
+    if scope == Scope::Tests {
+        let log = workspace.log();
+        searches.extend(registry::TOOLS.iter().map(|tool| (tool.variable, tool.ensure(&log))));
+    }
+
+    let mut paths = read_tools_env(&workspace.tools_env());
+    let mut installed = false;
+    let mut missing = Vec::new();
+    let toolchain = toolchain.inspect(|(_, new)| installed |= new).map_err(|error| missing.push(error)).ok();
+    for (variable, search) in searches {
+        match search.and_then(|(file, new)| Ok((std::path::absolute(file)?, new))) {
+            Ok((file, new)) => {
+                installed |= new;
+                paths.insert(variable.to_owned(), file);
+            }
+            Err(error) => missing.push(error),
+        }
+    }
+    for error in &missing {
+        eprintln!("set-up: missing: {error:#}");
+    }
+    let Some((toolchain, _)) = toolchain.filter(|_| missing.is_empty()) else {
+        bail!("set-up is not complete: see the lines above ({} missing)", missing.len());
+    };
+
+    paths.insert("FAULTLINE_WASM".to_owned(), workspace.module());
+    paths.insert("BASELINE_WASM".to_owned(), workspace.baseline());
+    paths.insert("FAULTLINE_BIN".to_owned(), workspace.publisher());
+    write_tools_env(&workspace.tools_env(), &paths)?;
+
+    let envoy = paths.get(envoy::VARIABLE).map(|file| file.display().to_string()).unwrap_or_default();
+    let verdict = if installed { "done" } else { "everything is there, nothing installed" };
+    eprintln!("set-up: {verdict} (module: {}; Envoy: {envoy})", toolchain.name());
+    Ok(Tools { toolchain, paths })
+}
+
+/// What an earlier set-up found, as far as it still exists.
+fn read_tools_env(file: &Path) -> BTreeMap<String, PathBuf> {
+    fs::read_to_string(file)
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, path)| (key.to_owned(), PathBuf::from(path)))
+        .filter(|(_, path)| path.exists())
+        .collect()
+}
+
+fn write_tools_env(file: &Path, paths: &BTreeMap<String, PathBuf>) -> Result<()> {
+    let text: String = paths.iter().map(|(key, path)| format!("{key}={}\n", path.display())).collect();
+    if let Some(dir) = file.parent() {
+        fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    }
+    fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))
+}
