@@ -39,8 +39,6 @@ pub const METRIC_COUNTER: u32 = 0;
 /// A metric that goes up and down.
 pub const METRIC_GAUGE: u32 = 1;
 
-/// The header map of the request.
-pub const REQUEST_HEADERS: u32 = 0;
 /// The header map of the response.
 pub const RESPONSE_HEADERS: u32 = 2;
 
@@ -240,7 +238,6 @@ mod tests {
         );
         assert_eq!(METRIC_COUNTER, types::MetricType::Counter as u32);
         assert_eq!(METRIC_GAUGE, types::MetricType::Gauge as u32);
-        assert_eq!(REQUEST_HEADERS, types::MapType::HttpRequestHeaders as u32);
         assert_eq!(RESPONSE_HEADERS, types::MapType::HttpResponseHeaders as u32);
         assert_eq!(PLUGIN_CONFIGURATION, types::BufferType::PluginConfiguration as u32);
     }

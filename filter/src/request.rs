@@ -4,7 +4,7 @@
 //! attribute by attribute. Names and wire forms of the attributes: Envoy's documentation of attributes; numbers are
 //! eight bytes little-endian.
 
-use crate::host::{self, REQUEST_HEADERS, RESPONSE_HEADERS};
+use crate::host::{self, RESPONSE_HEADERS};
 use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
 use filter_core::outcome::{Attempt, Flags};
@@ -150,7 +150,8 @@ impl Whole {
 /// The status of a gRPC call that was answered with headers alone; `None` when it is no gRPC call.
 pub fn trailers_only_grpc_status() -> Option<u32> {
     let status = host::header(RESPONSE_HEADERS, "grpc-status").ok().filter(|status| !status.is_empty())?;
-    let content_type = host::header(REQUEST_HEADERS, "content-type").ok()?;
+    // Envoy judges by the request's type; in this callback only the response's can be read, and it is the same.
+    let content_type = host::header(RESPONSE_HEADERS, "content-type").ok()?;
     if !content_type.starts_with(b"application/grpc") {
         return None;
     }

@@ -1,10 +1,12 @@
-//! Envoy's CEL expressions for modules (`expr_create`, `expr_evaluate`, `expr_delete`), for one shape of expression.
+//! Envoy's CEL expressions for modules (`expr_create`, `expr_evaluate`, `expr_delete`), for two shapes of expression.
 //!
-//! Envoy parses any CEL. Here an expression is a list of attribute paths, `[xds.cluster_name, response.code]`: enough to
-//! read several attributes in one host call. Everything else, also valid CEL, is answered as Envoy answers a parse error:
-//! BadArgument. As in Envoy (source/extensions/common/wasm/foreign.cc) tokens belong to a root context and start at 0, an
-//! evaluation sees the stream of the running context whatever the effective context is, an attribute that is missing
-//! makes the whole evaluation an InternalFailure, and one that is null a SerializationFailure.
+//! Envoy parses any CEL. Here an expression is a list of attribute paths, `[xds.cluster_name, response.code]`, or
+//! comparisons of attributes with whole numbers that must all hold, `response.code < 500 && response.flags == 0`.
+//! Everything else, also valid CEL, is answered as Envoy answers a parse error: BadArgument. As in Envoy
+//! (source/extensions/common/wasm/foreign.cc) tokens belong to a root context and start at 0, an evaluation sees the
+//! stream of the running context whatever the effective context is, an attribute that is missing makes the evaluation an
+//! InternalFailure (unless another comparison is false: CEL's `&&` then is false), and one that is null in a list a
+//! SerializationFailure. Signed and unsigned numbers do not compare in CEL: `1` is signed, `1u` is not.
 
 use crate::abi::Status;
 use crate::properties::{Found, Path};
@@ -16,23 +18,18 @@ pub(crate) fn call(state: &mut VmState, function: &[u8], argument: &[u8]) -> Res
     let current = state.current;
     match function {
         b"expr_create" => {
-            let paths = parse(argument).ok_or(Status::BadArgument)?;
+            let expression = Expression::parse(argument).ok_or(Status::BadArgument)?;
             let root = state.root_of(current).ok_or(Status::InternalFailure)?;
             let token = root.next_expression;
             root.next_expression += 1;
-            root.expressions.insert(token, paths);
+            root.expressions.insert(token, expression);
             Ok(token.to_le_bytes().to_vec())
         }
         b"expr_evaluate" => {
             let token = token(argument)?;
             let root = state.root_of(current).ok_or(Status::InternalFailure)?;
-            let paths = root.expressions.get(&token).cloned().ok_or(Status::NotFound)?;
-            let values = paths.iter().map(|path| match state.property(current, path) {
-                Found::Value(Value::Error) | Found::Missing => Err(Status::InternalFailure),
-                Found::Value(value) => Ok(value),
-                Found::Wrapper => Err(Status::SerializationFailure),
-            });
-            Value::List(values.collect::<Result<_, _>>()?).serialise()
+            let expression = root.expressions.get(&token).cloned().ok_or(Status::NotFound)?;
+            expression.evaluate(|path| state.property(current, path))?.serialise()
         }
         b"expr_delete" => {
             let token = token(argument)?;
@@ -49,24 +46,101 @@ fn token(argument: &[u8]) -> Result<u32, Status> {
     Ok(u32::from_le_bytes(bytes))
 }
 
-/// A list literal of attribute paths. `None` for anything else.
-fn parse(text: &[u8]) -> Option<Vec<Path>> {
-    let text = std::str::from_utf8(text).ok()?.trim();
-    let inner = text.strip_prefix('[')?.strip_suffix(']')?.trim();
-    if inner.is_empty() {
-        return Some(Vec::new());
+/// An expression of the shapes that are understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expression {
+    /// The values of attributes.
+    List(Vec<Path>),
+    /// Whether all of these hold.
+    All(Vec<Comparison>),
+}
+
+/// An attribute compared with a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Comparison {
+    path: Path,
+    operator: &'static str,
+    number: i128,
+    unsigned: bool,
+}
+
+/// Operators, those first that others begin with.
+const OPERATORS: [&str; 6] = ["<=", ">=", "==", "!=", "<", ">"];
+
+impl Expression {
+    /// `None` for anything else than the two shapes.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?.trim();
+        match text.strip_prefix('[') {
+            Some(rest) => {
+                let inner = rest.strip_suffix(']')?.trim();
+                let items: Vec<&str> = if inner.is_empty() { Vec::new() } else { inner.split(',').collect() };
+                items.into_iter().map(attribute).collect::<Option<_>>().map(Self::List)
+            }
+            None => text.split("&&").map(Comparison::parse).collect::<Option<_>>().map(Self::All),
+        }
     }
+
+    fn evaluate(&self, mut property: impl FnMut(&Path) -> Found) -> Result<Value, Status> {
+        match self {
+            Self::List(paths) => {
+                let values = paths.iter().map(|path| match property(path) {
+                    Found::Value(Value::Error) | Found::Missing => Err(Status::InternalFailure),
+                    Found::Value(value) => Ok(value),
+                    Found::Wrapper => Err(Status::SerializationFailure),
+                });
+                Ok(Value::List(values.collect::<Result<_, _>>()?))
+            }
+            Self::All(comparisons) => {
+                let mut unknown = false;
+                for comparison in comparisons {
+                    match comparison.holds(property(&comparison.path)) {
+                        Some(true) => {}
+                        Some(false) => return Ok(Value::Bool(false)),
+                        None => unknown = true,
+                    }
+                }
+                if unknown { Err(Status::InternalFailure) } else { Ok(Value::Bool(true)) }
+            }
+        }
+    }
+}
+
+impl Comparison {
+    fn parse(text: &str) -> Option<Self> {
+        let operator = OPERATORS.into_iter().find(|operator| text.contains(operator))?;
+        let (path, number) = text.split_once(operator)?;
+        let number = number.trim();
+        let (digits, unsigned) = number.strip_suffix('u').map_or((number, false), |digits| (digits, true));
+        Some(Self { path: attribute(path)?, operator, number: digits.parse().ok()?, unsigned })
+    }
+
+    /// `None` when it cannot be told: no such attribute, or one of another type.
+    fn holds(&self, found: Found) -> Option<bool> {
+        let value = match found {
+            Found::Value(Value::Int(value)) if !self.unsigned => i128::from(value),
+            Found::Value(Value::Uint(value)) if self.unsigned => i128::from(value),
+            _ => return None,
+        };
+        Some(match self.operator {
+            "<=" => value <= self.number,
+            ">=" => value >= self.number,
+            "==" => value == self.number,
+            "!=" => value != self.number,
+            "<" => value < self.number,
+            _ => value > self.number,
+        })
+    }
+}
+
+/// The path of an attribute, `response.code`.
+fn attribute(text: &str) -> Option<Path> {
     let identifier = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
-    inner
-        .split(',')
-        .map(|item| {
-            let item = item.trim();
-            item.split('.').all(identifier).then(|| Path::written(item))
-        })
-        .collect()
+    let text = text.trim();
+    (text.contains('.') && text.split('.').all(identifier)).then(|| Path::written(text))
 }
 
 #[cfg(test)]
@@ -74,13 +148,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_lists_of_attribute_paths_are_understood() {
-        let paths = parse(b" [xds.cluster_name, upstream.address,response.code] ").unwrap();
+    fn two_shapes_are_understood() {
+        let Some(Expression::List(paths)) = Expression::parse(b" [xds.cluster_name, upstream.address,response.code] ")
+        else {
+            panic!("a list")
+        };
         let dotted: Vec<String> = paths.iter().map(Path::dotted).collect();
         assert_eq!(dotted, ["xds.cluster_name", "upstream.address", "response.code"]);
-        assert_eq!(parse(b"[]"), Some(vec![]));
-        for other in ["", "response.code", "[a.b,]", "[a..b]", "[1]", "[a+b]", "[a[0]]", "[a.b"] {
-            assert_eq!(parse(other.as_bytes()), None, "{other}");
+        assert_eq!(Expression::parse(b"[]"), Some(Expression::List(vec![])));
+        assert!(matches!(Expression::parse(b"a.b < 5 && c.d == 1u"), Some(Expression::All(all)) if all.len() == 2));
+        for other in ["", "response.code", "[a.b,]", "[a..b]", "[1]", "[a+b]", "[a[0]]", "[a.b", "a.b < c.d", "a.b & 1"]
+        {
+            assert_eq!(Expression::parse(other.as_bytes()), None, "{other}");
         }
+    }
+
+    #[test]
+    fn comparisons_follow_cel() {
+        let evaluate = |text: &str| {
+            Expression::parse(text.as_bytes()).unwrap().evaluate(|path| match path.dotted().as_str() {
+                "a.int" => Found::Value(Value::Int(5)),
+                "a.uint" => Found::Value(Value::Uint(1)),
+                _ => Found::Missing,
+            })
+        };
+        assert_eq!(evaluate("a.int < 6 && a.uint == 1u"), Ok(Value::Bool(true)));
+        assert_eq!(evaluate("a.int < 5 && a.uint == 1u"), Ok(Value::Bool(false)));
+        assert_eq!(evaluate("a.uint == 1"), Err(Status::InternalFailure), "signed and unsigned do not compare");
+        assert_eq!(evaluate("a.none == 1"), Err(Status::InternalFailure));
+        assert_eq!(evaluate("a.none == 1 && a.int == 0"), Ok(Value::Bool(false)));
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::abi::{MapKind, Pairs};
 use crate::exchange::Exchange;
+use crate::expr::Expression;
 use crate::properties::{Found, Path, Phase, WRAPPERS, from_headers, grpc_status};
 use crate::stats::MetricIds;
 use crate::value::Value;
@@ -168,7 +169,7 @@ pub(crate) struct Context {
     /// For `proxy_get_status`.
     pub(crate) status: (u32, &'static str),
     /// Expressions by token, on roots only.
-    pub(crate) expressions: BTreeMap<u32, Vec<Path>>,
+    pub(crate) expressions: BTreeMap<u32, Expression>,
     pub(crate) next_expression: u32,
 }
 

@@ -78,9 +78,10 @@ pub fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<
     }
 }
 
-/// The command as a person would type it.
-pub fn line(command: &Command) -> String {
-    std::iter::once(command.get_program())
+/// The command as a person would type it: its program by name, wherever it lies.
+fn line(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    std::iter::once(program.file_name().unwrap_or(command.get_program()))
         .chain(command.get_args())
         .map(|word| word.to_string_lossy())
         .collect::<Vec<_>>()
