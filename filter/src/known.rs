@@ -210,7 +210,8 @@ impl Cluster {
     /// The rules and the moment for judging what is observed of this cluster; `None` when it is ignored.
     pub fn setting<'a>(&'a self, config: &'a Config, home: &'a Locality, now: Millis) -> Option<Setting<'a>> {
         let outlier = self.outlier.as_ref()?;
-        Some(Setting { cluster: &self.name, outlier, failover: &config.failover, home, now })
+        let witness = config.witness.is_some();
+        Some(Setting { cluster: &self.name, outlier, failover: &config.failover, home, now, witness })
     }
 
     /// The locality of a place.

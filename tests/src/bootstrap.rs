@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::attempts;
 use crate::outlier::{OutlierDetection, seconds};
 use crate::topology::{Endpoint, Locality, prioritised, socket_address};
 
@@ -83,6 +84,18 @@ pub struct Filter {
 impl Filter {
     /// The file that delivers the filter by extension discovery; `version` must differ from the one before.
     pub fn discovery(&self, version: u32) -> Value {
+        json!({
+            "version_info": version.to_string(),
+            "resources": [{
+                "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+                "name": FILTER_NAME,
+                "typed_config": { "@type": WASM, "config": self.plugin() },
+            }],
+        })
+    }
+
+    // The same in every position, so that all of them share one VM on each worker.
+    fn plugin(&self) -> Value {
         let mut config = json!({
             "name": "istio-system.faultline",
             "root_id": "faultline",
@@ -96,13 +109,14 @@ impl Filter {
             config["configuration"] =
                 json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": self.config });
         }
+        config
+    }
+
+    fn access_logger(&self) -> Value {
+        let logger = "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog";
         json!({
-            "version_info": version.to_string(),
-            "resources": [{
-                "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
-                "name": FILTER_NAME,
-                "typed_config": { "@type": WASM, "config": config },
-            }],
+            "name": "envoy.access_loggers.wasm",
+            "typed_config": { "@type": logger, "config": self.plugin() },
         })
     }
 }
@@ -114,18 +128,20 @@ pub struct Retries {
     pub attempts: u32,
     /// Envoy's `retry_on`.
     pub retry_on: String,
+    /// How long each attempt may take, if there is a limit of its own.
+    pub per_try_timeout: Option<Duration>,
 }
 
 impl Retries {
     /// What Istio gives every route that says nothing about retries: a plain 503 is not retried, a failure to connect is.
     pub fn istio_default() -> Self {
         let retry_on = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
-        Self { attempts: 2, retry_on: retry_on.to_owned() }
+        Self { attempts: 2, retry_on: retry_on.to_owned(), per_try_timeout: None }
     }
 
     fn to_envoy(&self) -> Value {
         let previous_hosts = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
-        json!({
+        let mut policy = json!({
             "num_retries": self.attempts,
             "retry_on": self.retry_on,
             "retry_host_predicate": [{
@@ -133,7 +149,11 @@ impl Retries {
                 "typed_config": { "@type": previous_hosts },
             }],
             "host_selection_retry_max_attempts": 5,
-        })
+        });
+        if let Some(timeout) = self.per_try_timeout {
+            policy["per_try_timeout"] = json!(seconds(timeout));
+        }
+        policy
     }
 }
 
@@ -154,6 +174,12 @@ pub struct Bootstrap {
     pub route_timeout: Option<Duration>,
     /// The level of Envoy's log; `warning` is Istio's.
     pub log_level: String,
+    /// Whether the filter is the router's upstream log as well, where it sees every attempt.
+    pub filter_in_upstream_log: bool,
+    /// Whether Envoy writes a line for each attempt and each request to a file of its own; see [`crate::attempts`].
+    pub record_attempts: bool,
+    /// The Envoy to start; the tests' own when absent.
+    pub program: Option<PathBuf>,
 }
 
 impl Bootstrap {
@@ -167,6 +193,9 @@ impl Bootstrap {
             retries: None,
             route_timeout: None,
             log_level: "warning".to_owned(),
+            filter_in_upstream_log: false,
+            record_attempts: false,
+            program: None,
         }
     }
 
@@ -222,8 +251,18 @@ impl Bootstrap {
                 "config_discovery": { "config_source": source, "type_urls": [WASM] },
             }));
         }
+        let mut upstream_logs = Vec::new();
+        if let Some(filter) = self.filter.as_ref().filter(|_| self.filter_in_upstream_log) {
+            upstream_logs.push(filter.access_logger());
+        }
+        let mut access_logs = Vec::new();
+        if self.record_attempts {
+            upstream_logs.push(attempts::attempt_logger(dir));
+            access_logs.push(attempts::request_logger(dir));
+        }
         let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
-        filters.push(json!({ "name": "envoy.filters.http.router", "typed_config": { "@type": router } }));
+        let router = json!({ "@type": router, "upstream_log": upstream_logs });
+        filters.push(json!({ "name": "envoy.filters.http.router", "typed_config": router }));
         let hosts: Vec<Value> = self.clusters.iter().map(|c| self.virtual_host(c)).collect();
         let manager =
             "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -231,6 +270,7 @@ impl Bootstrap {
             "@type": manager,
             "stat_prefix": "outbound_0.0.0.0_8000;",
             "http_filters": filters,
+            "access_log": access_logs,
             "route_config": { "name": "8000", "virtual_hosts": hosts },
         })
     }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::SAFETY_NET;
+use crate::attempts::{Attempt, attempts_log, parse_attempts};
 use crate::bootstrap::{Bootstrap, Filter, filter_file, outlier_log};
 use crate::events::EventLog;
 use crate::http::Client;
@@ -40,7 +41,7 @@ impl Envoy {
     /// # Errors
     /// When there is no Envoy, or it does not become ready; the message then ends with the end of its log.
     pub fn start(bootstrap: &Bootstrap) -> Result<Self> {
-        let program = Tool::Envoy.path()?;
+        let program = bootstrap.program.clone().map_or_else(|| Tool::Envoy.path(), Ok)?;
         let dir = tempfile::Builder::new().prefix("envoy-").tempdir()?;
         let listener = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         let admin = HeldPort::on(Ipv4Addr::LOCALHOST)?;
@@ -59,6 +60,8 @@ impl Envoy {
             .arg("--disable-hot-restart")
             // The outlier event log is written as things happen, not every ten seconds.
             .args(["--file-flush-interval-msec", "10"])
+            // Its log then tells the time as everything else does.
+            .env("TZ", "UTC")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -198,6 +201,15 @@ impl Envoy {
             let reloads = self.stats("extension_config_discovery.*config_reload$")?;
             Ok(reloads.iter().any(|(_, n)| *n >= version).then_some(()))
         })
+    }
+
+    /// The lines for each attempt and request, when the bootstrap asks for them.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn attempts(&self) -> Result<Vec<Attempt>> {
+        let file = attempts_log(self.dir.path());
+        Ok(parse_attempts(&std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?))
     }
 
     /// CPU time that Envoy's threads have used so far.

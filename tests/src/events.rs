@@ -98,6 +98,11 @@ impl EventLog {
         self.lock().events.iter().any(wanted)
     }
 
+    /// All lines so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lock().lines.clone()
+    }
+
     /// The last `n` lines of the log.
     pub fn tail(&self, n: usize) -> Vec<String> {
         let seen = self.lock();

@@ -6,10 +6,12 @@
 
 use std::time::Duration;
 
+pub mod attempts;
 pub mod bootstrap;
 pub mod envoy;
 pub mod events;
 pub mod http;
+pub mod judge;
 pub mod load;
 pub mod outlier;
 pub mod ports;
@@ -18,6 +20,7 @@ pub mod prometheus;
 pub mod publisher;
 pub mod registry;
 pub mod tools;
+pub mod timestamp;
 pub mod topology;
 pub mod upstream;
 pub mod zones;

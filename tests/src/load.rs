@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -121,6 +121,8 @@ impl Load {
                 bail!("{what}: not after {} s and {} requests ({tally:?})", SAFETY_NET.as_secs(), tally.total());
             }
             tally.add(self.send(1));
+            // What is waited for needs the processor too.
+            thread::sleep(Duration::from_millis(1));
         }
         Ok(tally)
     }

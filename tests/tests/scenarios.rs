@@ -65,6 +65,7 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
             failover: &config.failover,
             home: &home,
             now,
+            witness: false,
         };
         let (endpoint, locality, charges) = match *step {
             Ok(e, l) => (e, l, Charges::answered(200)),

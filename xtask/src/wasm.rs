@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use crate::apt::{self, Lists};
 use crate::process::{self, SHORT, capture};
 use crate::version;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, cargo_home};
 
 /// Chooses the toolchain: `rustup` or `debian`. Unset: rustup's if it is there or can be had, else Debian's.
 pub const TOOLCHAIN_VARIABLE: &str = "FAULTLINE_WASM_TOOLCHAIN";
@@ -173,10 +173,8 @@ fn build_package(workspace: &Workspace, toolchain: Toolchain, package: &str, pro
 /// Configuration that keeps this machine's paths out of the module's panic messages, so that the same source gives the
 /// same bytes anywhere. Cargo appends it to the flags of `.cargo/config.toml`.
 fn remapped_paths(workspace: &Workspace) -> String {
-    let cargo_home =
-        std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     let mut flags = vec![format!("--remap-path-prefix={}=.", workspace.root.display())];
-    flags.extend(cargo_home.map(|home| format!("--remap-path-prefix={}=cargo", home.display())));
+    flags.extend(cargo_home().map(|home| format!("--remap-path-prefix={}=cargo", home.display())));
     // Debug formatting of a Rust string is a TOML basic string for every path without control characters.
     format!("target.{TARGET}.rustflags={flags:?}")
 }

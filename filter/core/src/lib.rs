@@ -37,3 +37,4 @@ pub mod metric;
 pub mod outcome;
 pub mod time;
 pub mod window;
+pub mod witness;

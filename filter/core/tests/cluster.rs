@@ -44,6 +44,7 @@ impl Story {
             failover: &self.config.failover,
             home: &self.home,
             now: self.now,
+            witness: false,
         };
         let result = act(&mut state, &setting);
         self.bytes = state.encode();
@@ -226,7 +227,7 @@ fn what_cannot_be_decoded_is_nothing_known() {
 fn the_value_stays_bounded() {
     let mut story = Story::new("{}");
     story.with(|state, setting| {
-        for i in 0..3_000 {
+        for i in 0..1_200 {
             let (endpoint, locality) =
                 (format!("10.0.{}.{}:80", i / 250, i % 250), Locality::parse(&format!("r/z{i}")));
             let charges = Charges::answered(500);
@@ -237,4 +238,121 @@ fn the_value_stays_bounded() {
         }
     });
     assert!(story.bytes.len() < 200_000, "{}", story.bytes.len());
+}
+
+mod witnessed {
+    use super::*;
+    use filter_core::event::Basis;
+    use filter_core::witness::Witnessed;
+
+    fn host(address: &str, locality: &str, ejected: bool) -> Witnessed {
+        Witnessed { address: address.into(), locality: Locality::parse(locality), ejected, healthy: true }
+    }
+
+    impl Story {
+        /// Envoy's answer of now, asked for `ago` milliseconds before.
+        fn answer(&mut self, ago: u64, hosts: &[Witnessed]) -> Vec<Event> {
+            let asked = self.now - ago;
+            self.with(|state, setting| state.witness(hosts, asked, &Setting { witness: true, ..*setting }).0)
+        }
+
+        fn attempt_with_witness(&mut self, endpoint: &str, locality: &str, charges: Charges) -> Vec<Event> {
+            let locality = Locality::parse(locality);
+            let (workload, started, total) = (None, Some(self.now), self.total);
+            self.with(|state, setting| {
+                let last = LastAttempt::default();
+                let seen = Observed { endpoint, locality: &locality, workload, charges, started, last, total };
+                state.attempt(&seen, &Setting { witness: true, ..*setting })
+            })
+        }
+    }
+
+    fn bases(events: &[Event]) -> Vec<(&'static str, Option<Basis>)> {
+        events.iter().map(|event| (event.kind.name(), event.basis)).collect()
+    }
+
+    #[test]
+    fn an_ejection_waits_for_envoys_word_and_then_has_its_reason() {
+        let mut story = Story::s1();
+        assert_eq!(names(&story.attempt_with_witness("a:1", HOME, REFUSED)), ["error_streak"]);
+        story.now += 5;
+        let events = story.answer(4, &[host("a:1", HOME, true), host("b:1", NEAR, false)]);
+        assert_eq!(bases(&events), [("endpoint_ejected", Some(Basis::Witnessed))]);
+        let EventKind::EndpointEjected { reason, .. } = events[0].kind else { panic!("not ejected") };
+        assert_eq!(reason, "consecutive_local_origin_failure");
+        assert!(story.answer(1, &[host("a:1", HOME, true), host("b:1", NEAR, false)]).is_empty());
+        story.now += 5_000;
+        let events = story.answer(1, &[host("a:1", HOME, false), host("b:1", NEAR, false)]);
+        assert_eq!(bases(&events), [("endpoint_returned", Some(Basis::Witnessed))]);
+        assert_eq!(story.open(), 0);
+    }
+
+    #[test]
+    fn a_threshold_without_an_ejection_is_blocked_and_says_why() {
+        for (cap, reason) in [(10, "max_ejection_percent"), (100, "not_enforced")] {
+            let mut story = Story::new(&format!(r#"{{"consecutive5xxErrors": 1, "maxEjectionPercent": {cap}}}"#));
+            story.attempt_with_witness("a:1", HOME, Charges::answered(500));
+            story.now += 50;
+            let hosts = [host("a:1", HOME, false), host("b:1", NEAR, false)];
+            assert!(story.answer(10, &hosts).is_empty(), "asked too early to tell");
+            story.now += 100;
+            let events = story.answer(10, &hosts);
+            assert!(
+                matches!(events[0].kind, EventKind::EjectionBlocked { reason: r, .. } if r == reason),
+                "{events:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn ejections_that_no_attempt_showed_are_found() {
+        let mut story = Story::s1();
+        let events = story.answer(1, &[host("a:1", HOME, true), host("b:1", NEAR, false)]);
+        assert!(matches!(events[0].kind, EventKind::EndpointEjected { reason: "other", endpoints: 2, .. }));
+        assert_eq!(names(&story.ok("b:1", NEAR)), ["failover_started"]);
+    }
+
+    #[test]
+    fn an_answer_from_before_the_ejection_is_no_return() {
+        let mut story = Story::s1();
+        story.answer(1, &[host("a:1", HOME, true)]);
+        story.now += 1;
+        assert!(story.answer(10, &[host("a:1", HOME, false)]).is_empty());
+    }
+
+    #[test]
+    fn an_ejection_that_outlasts_its_time_is_the_next_one() {
+        let mut story = Story::s1();
+        let hosts = [host("a:1", HOME, true)];
+        story.answer(1, &hosts);
+        story.now += 6_000;
+        assert!(story.answer(1, &hosts).is_empty());
+        story.now += 10;
+        assert_eq!(names(&story.answer(1, &hosts)), ["endpoint_returned", "endpoint_ejected"]);
+    }
+
+    #[test]
+    fn without_an_answer_for_long_the_rules_decide() {
+        let mut story = Story::s1();
+        story.attempt_with_witness("a:1", HOME, REFUSED);
+        story.now += 2_900;
+        assert!(story.with(|state, setting| state.tick(&Setting { witness: true, ..*setting })).is_empty());
+        story.now += 100;
+        let events = story.with(|state, setting| state.tick(&Setting { witness: true, ..*setting }));
+        assert_eq!(bases(&events), [("endpoint_ejected", Some(Basis::Inferred))]);
+    }
+
+    #[test]
+    fn envoys_list_tells_home_from_away() {
+        let mut story = Story::s1();
+        let hosts = [host("a:1", HOME, true), host("a:2", HOME, false), host("b:1", NEAR, false)];
+        story.answer(1, &hosts);
+        assert!(story.ok("b:1", NEAR).is_empty(), "one is healthy at home, and the share is not known yet");
+        let hosts = [host("a:1", HOME, true), host("a:2", HOME, true), host("b:1", NEAR, false)];
+        story.answer(1, &hosts);
+        assert_eq!(names(&story.ok("b:1", NEAR)), ["failover_started"]);
+        let hosts = [host("b:1", NEAR, false)];
+        let events = story.answer(1, &hosts);
+        assert!(matches!(events[0].kind, EventKind::FailoverEnded { because: "topology", .. }), "{events:?}");
+    }
 }

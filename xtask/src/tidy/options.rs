@@ -1,7 +1,8 @@
 //! Checks README's reference of the plugin's configuration, if it has one, against the schema of the types.
 //!
 //! The reference is the table whose first column is titled `option`; a row names a field by its path from the top,
-//! `failover.window` or `clusters[].match`. A type that occurs in several places needs to be described in one of them.
+//! `failover.window` or `clusters[].match`, and so describes `failover` along. A type that occurs in several places needs to
+//! be described in one of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,11 +33,12 @@ fn differences(text: &str, schema: &Value) -> Vec<Finding> {
     let mut described = BTreeSet::new();
     for (line, cells) in table.rows {
         for path in cells.first().map(|cell| names(cell)).unwrap_or_default() {
-            match field_at(schema, path) {
-                Some(field) => {
-                    described.insert(field);
+            match fields_along(schema, path) {
+                Some(fields) => described.extend(fields),
+                None => {
+                    let what = format!("the configuration has no `{path}`: remove it");
+                    findings.push(Finding::at(file, line, what));
                 }
-                None => findings.push(Finding::at(file, line, format!("the configuration has no `{path}`: remove it"))),
             }
         }
     }
@@ -62,18 +64,21 @@ fn all_fields(schema: &Value) -> BTreeSet<Field> {
         .collect()
 }
 
-/// The field that a path from the top leads to.
-fn field_at(schema: &Value, path: &str) -> Option<Field> {
-    let mut owner = String::new();
-    let mut field = None;
+/// The fields that a path from the top passes through; `None` if it leads nowhere.
+fn fields_along(schema: &Value, path: &str) -> Option<Vec<Field>> {
+    let mut fields = Vec::new();
+    let mut owner = (String::new(), schema);
     for segment in path.split('.') {
         let name = segment.trim_end_matches("[]");
-        let part = if field.is_none() { schema } else { schema.get("$defs")?.get(&owner)? };
-        let value = part.get("properties")?.get(name)?;
-        field = Some((owner.clone(), name.to_owned()));
-        owner = referred_type(value).unwrap_or_default();
+        let (owner_name, part) = &owner;
+        let field = part.get("properties")?.get(name)?;
+        fields.push((owner_name.clone(), name.to_owned()));
+        // A field without a type of its own has nothing below it.
+        let below = referred_type(field).unwrap_or_default();
+        let part = schema.get("$defs").and_then(|parts| parts.get(&below)).unwrap_or(&Value::Null);
+        owner = (below, part);
     }
-    field
+    Some(fields)
 }
 
 /// The type that a field's schema refers to, be it optional or in a list.
@@ -109,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_reference_that_agrees_gives_no_finding() {
-        assert_eq!(told("| `rules` | |\n| `rules[].match` | |\n| `window` | |\n"), Vec::<String>::new());
+        assert_eq!(told("| `rules[].match` | |\n| `window` | |\n"), Vec::<String>::new());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::Finding;
 use crate::process;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, cargo_home};
 
 /// More lines than this fail.
 const MOST_LINES: usize = 500;
@@ -93,8 +93,9 @@ pub fn machine_paths(workspace: &Workspace) -> Result<Vec<Finding>> {
         }
     }
     if let Ok(module) = fs::read(workspace.module()) {
-        let home = std::env::home_dir().filter(|home| home.components().count() > 1);
-        for dir in [Some(workspace.root.clone()), home].into_iter().flatten() {
+        // A directory right below `/` has too short a name to be told from a part of other paths.
+        let dirs = [Some(workspace.root.clone()), cargo_home()];
+        for dir in dirs.into_iter().flatten().filter(|dir| dir.components().count() > 2) {
             let needle = dir.as_os_str().as_encoded_bytes();
             if module.windows(needle.len()).any(|window| window == needle) {
                 let what = format!("contains the path {}: build it with `cargo xtask build`", dir.display());

@@ -4,14 +4,19 @@
 //! was faster; otherwise it starts over. So each event is made by exactly one worker, whichever was first. The value
 //! holds only endpoints that are in trouble or were lately, and sums; the full list is [`crate::members`].
 //!
+//! What Envoy itself says of its endpoints comes in by `witnessed`; `home` holds the view that failovers are told by.
+//!
 //! Deliberately not here: how the value is shared, and healthy traffic one by one: it arrives summed up, by
 //! [`ClusterState::add_traffic`].
 
+mod home;
+mod witnessed;
+
 use crate::config::{Failover, OutlierDetection};
-use crate::detector::{Crossing, Detector};
+use crate::detector::{Crossing, Detector, StreakKind};
 use crate::event::{Basis, Event, EventKind, LastAttempt};
-use crate::failover::{self, Active, Home, Traffic};
-use crate::locality::{Locality, Tier};
+use crate::failover::Active;
+use crate::locality::Locality;
 use crate::members::endpoint_hash;
 use crate::metric::{Change, Metric};
 use crate::outcome::{Charges, Outcome};
@@ -35,6 +40,9 @@ const FORGET_AFTER: Millis = 3_600_000;
 /// of health to its workers at once or, when changes follow each other, within its `update_merge_window` of one second.
 const IN_FLIGHT: Millis = 1_500;
 
+/// How long Envoy's word is waited for before a conclusion is drawn without it.
+const WITNESS_PATIENCE: Millis = 3_000;
+
 /// The rules and the moment that an observation is judged by.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
@@ -48,6 +56,8 @@ pub struct Setting<'a> {
     pub home: &'a Locality,
     /// The time.
     pub now: Millis,
+    /// Whether Envoy itself is asked about its endpoints: then its word is waited for.
+    pub witness: bool,
 }
 
 /// A finished attempt.
@@ -76,7 +86,16 @@ struct Endpoint {
     locality: Locality,
     workload: Option<String>,
     detector: Detector,
+    /// A threshold that was reached, about which Envoy is being asked.
+    suspicion: Option<Suspicion>,
     seen: Millis,
+}
+
+/// A threshold that was reached, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Suspicion {
+    kind: StreakKind,
+    since: Millis,
 }
 
 /// A locality of the cluster.
@@ -84,6 +103,8 @@ struct Endpoint {
 struct Place {
     locality: Locality,
     members: u32,
+    /// Members that Envoy holds to be unhealthy, for whatever reason; 0 when it is not asked.
+    unhealthy: u32,
     window: Window,
 }
 
@@ -114,7 +135,10 @@ impl ClusterState {
     /// Findings that are not over: endpoints failing or ejected, a failover, no endpoint left. While there are any in a
     /// proxy, its workers look closer.
     pub fn open_findings(&self) -> u32 {
-        let troubled = self.endpoints.iter().filter(|e| e.detector.is_failing() || e.detector.ejection().is_some());
+        let troubled = self
+            .endpoints
+            .iter()
+            .filter(|e| e.detector.is_failing() || e.detector.ejection().is_some() || e.suspicion.is_some());
         let others = [self.failover.is_some(), self.empty_since.is_some()];
         let count = troubled.count().saturating_add(others.iter().filter(|open| **open).count());
         u32::try_from(count).unwrap_or(u32::MAX)
@@ -175,8 +199,8 @@ impl ClusterState {
         }
     }
 
-    /// Takes in how many endpoints are known in each locality, and which have left. Returns metric changes for those
-    /// that left while ejected: they did not return, so no event says so.
+    /// Takes in how many endpoints are known in each locality, and which have left. Returns metric
+    /// changes, as [`ClusterState::witness`] does.
     pub fn set_members(&mut self, counts: &[(Locality, u32)], left: &[u32], cluster: &str) -> Vec<Change> {
         for place in &mut self.places {
             place.members = 0;
@@ -186,9 +210,15 @@ impl ClusterState {
                 place.members = *count;
             }
         }
+        self.forget(cluster, |endpoint| left.contains(&endpoint_hash(&endpoint.address)))
+    }
+
+    /// Forgets endpoints that have left the cluster. Returns metric changes for those that left while ejected: they did
+    /// not return, so no event says so.
+    fn forget(&mut self, cluster: &str, has_left: impl Fn(&Endpoint) -> bool) -> Vec<Change> {
         let mut changes = Vec::new();
         self.endpoints.retain(|endpoint| {
-            let gone = left.contains(&endpoint_hash(&endpoint.address));
+            let gone = has_left(endpoint);
             if gone && endpoint.detector.ejection().is_some() {
                 let values = vec![cluster.to_owned(), endpoint.locality.as_str().to_owned()];
                 changes.push(Change { metric: Metric::EjectedEndpoints, values, by: -1 });
@@ -205,10 +235,13 @@ impl ClusterState {
         for index in 0..self.endpoints.len() {
             let due = self.endpoints.get(index).and_then(|e| e.detector.ejection()).map(|ejection| ejection.due);
             // Envoy returns it on the first tick of its interval after that; where in the interval is not known.
-            if due.is_some_and(|due| setting.now >= due.saturating_add(interval)) {
-                self.give_back(index, setting, &mut events);
+            // Envoy, where it is asked, says so itself; if it does not answer for long, the clock decides.
+            let patience = if setting.witness { WITNESS_PATIENCE } else { 0 };
+            if due.is_some_and(|due| setting.now >= due.saturating_add(interval).saturating_add(patience)) {
+                self.give_back(index, Basis::Inferred, setting, &mut events);
             }
         }
+        self.decide_unanswered(setting, &mut events);
         self.endpoints.retain(|e| e.detector.ejection().is_some() || setting.now.saturating_sub(e.seen) < FORGET_AFTER);
         self.step_failover(None, setting, &mut events);
         events
@@ -216,7 +249,7 @@ impl ClusterState {
 
     fn judge(&mut self, index: usize, seen: &Observed<'_>, setting: &Setting<'_>, events: &mut Vec<Event>) {
         if self.shows_return(index, seen.started, setting.now) {
-            self.give_back(index, setting, events);
+            self.give_back(index, Basis::Inferred, setting, events);
         }
         let Some(endpoint) = self.endpoints.get_mut(index) else {
             return;
@@ -233,26 +266,45 @@ impl ClusterState {
         }
     }
 
-    /// Ejects the endpoint if Envoy would: not when it is ejected already, nor beyond the percent cap.
+    /// Ejects the endpoint if Envoy would: not when it is ejected already, nor beyond the percent cap. Where Envoy can
+    /// be asked, it is.
     fn eject(&mut self, index: usize, crossing: Crossing, setting: &Setting<'_>, events: &mut Vec<Event>) {
+        if setting.witness {
+            let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+            let since = setting.now;
+            endpoint.suspicion.get_or_insert(Suspicion { kind: crossing.kind, since });
+        } else if !self.is_capped(setting) {
+            self.push_ejected(index, crossing.kind.eject_reason(), Basis::Inferred, setting, events);
+        }
+    }
+
+    /// Whether one ejection more would be beyond the percent cap.
+    fn is_capped(&self, setting: &Setting<'_>) -> bool {
+        let active = self.ejected_count().saturating_add(1);
+        let percent = u64::from(active).saturating_mul(100);
+        let cap = u64::from(setting.outlier.max_ejection_percent.min(100));
+        percent > u64::from(self.endpoint_count().max(active)).saturating_mul(cap)
+    }
+
+    fn push_ejected(
+        &mut self,
+        index: usize,
+        reason: &'static str,
+        basis: Basis,
+        setting: &Setting<'_>,
+        events: &mut Vec<Event>,
+    ) {
         let active = self.ejected_count().saturating_add(1);
         let endpoints = self.endpoint_count().max(active);
-        let percent = u64::from(active).saturating_mul(100);
-        let allowed = u64::from(endpoints).saturating_mul(u64::from(setting.outlier.max_ejection_percent.min(100)));
-        let Some(endpoint) = self.endpoints.get_mut(index) else {
-            return;
-        };
-        if endpoint.detector.ejection().is_some() || percent > allowed {
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+        endpoint.suspicion = None;
+        if endpoint.detector.ejection().is_some() {
             return;
         }
         endpoint.detector.eject(setting.now, setting.outlier);
-        let ejected = EventKind::EndpointEjected {
-            reason: crossing.kind.eject_reason(),
-            ejection: endpoint.detector.ejections(),
-            ejected_endpoints: active,
-            endpoints,
-        };
-        self.push(index, Some(Basis::Inferred), ejected, setting, events);
+        let ejection = endpoint.detector.ejections();
+        let ejected = EventKind::EndpointEjected { reason, ejection, ejected_endpoints: active, endpoints };
+        self.push(index, Some(basis), ejected, setting, events);
     }
 
     /// Whether an attempt at an ejected endpoint shows that it is back: it was started well after the ejection, so the
@@ -272,7 +324,7 @@ impl ClusterState {
         }
     }
 
-    fn give_back(&mut self, index: usize, setting: &Setting<'_>, events: &mut Vec<Event>) {
+    fn give_back(&mut self, index: usize, basis: Basis, setting: &Setting<'_>, events: &mut Vec<Event>) {
         let Some(endpoint) = self.endpoints.get_mut(index) else {
             return;
         };
@@ -284,7 +336,7 @@ impl ClusterState {
             ejected_seconds: seconds_between(ejection.at, setting.now),
             ejection: endpoint.detector.ejections(),
         };
-        self.push(index, Some(Basis::Inferred), returned, setting, events);
+        self.push(index, Some(basis), returned, setting, events);
     }
 
     fn push(
@@ -314,17 +366,28 @@ impl ClusterState {
         if !outcome.is_error() {
             return None;
         }
+        self.add_endpoint(seen.endpoint, seen.locality, seen.workload, now)
+    }
+
+    fn add_endpoint(
+        &mut self,
+        address: &str,
+        locality: &Locality,
+        workload: Option<&str>,
+        now: Millis,
+    ) -> Option<usize> {
         if self.endpoints.len() >= MAX_ENDPOINTS {
             let candidates = self.endpoints.iter().enumerate().filter(|(_, e)| e.detector.ejection().is_none());
             let (oldest, _) = candidates.min_by_key(|(_, e)| e.seen)?;
             self.endpoints.swap_remove(oldest);
         }
-        self.place(seen.locality);
+        self.place(locality);
         self.endpoints.push(Endpoint {
-            address: seen.endpoint.to_owned(),
-            locality: seen.locality.clone(),
-            workload: seen.workload.map(str::to_owned),
+            address: address.to_owned(),
+            locality: locality.clone(),
+            workload: workload.map(str::to_owned),
             detector: Detector::default(),
+            suspicion: None,
             seen: now,
         });
         self.endpoints.len().checked_sub(1)
@@ -335,78 +398,8 @@ impl ClusterState {
             if self.places.len() >= MAX_PLACES {
                 return None;
             }
-            self.places.push(Place { locality: locality.clone(), members: 0, window: Window::default() });
+            self.places.push(Place { locality: locality.clone(), members: 0, unhealthy: 0, window: Window::default() });
         }
         self.places.iter_mut().find(|place| place.locality == *locality)
-    }
-
-    fn ejected_count(&self) -> u32 {
-        let ejected = self.endpoints.iter().filter(|endpoint| endpoint.detector.ejection().is_some()).count();
-        u32::try_from(ejected).unwrap_or(u32::MAX)
-    }
-
-    /// Envoy's count of endpoints, or ours.
-    fn endpoint_count(&self) -> u32 {
-        let known = self.places.iter().fold(0_u32, |sum, place| sum.saturating_add(self.known_at(place)));
-        self.total.unwrap_or(known)
-    }
-
-    /// Endpoints known in a place: those that traffic showed, and surely those in trouble.
-    fn known_at(&self, place: &Place) -> u32 {
-        let troubled = self.endpoints.iter().filter(|endpoint| endpoint.locality == place.locality).count();
-        place.members.max(u32::try_from(troubled).unwrap_or(u32::MAX))
-    }
-
-    fn home(&self, home: &Locality) -> Option<Home> {
-        let tier_of = |place: &Place| place.locality.tier_from(home);
-        let tier = self.places.iter().filter(|place| self.known_at(place) > 0).map(tier_of).min()?;
-        let mut found = Home { tier, locality: Locality::default(), endpoints: 0, healthy: 0, troubled: false };
-        let mut most = None;
-        for place in self.places.iter().filter(|place| tier_of(place) == tier) {
-            let here = || self.endpoints.iter().filter(|endpoint| endpoint.locality == place.locality);
-            let ejected = here().filter(|endpoint| endpoint.detector.ejection().is_some()).count();
-            let failing = here().filter(|endpoint| endpoint.detector.is_failing()).count();
-            let known = self.known_at(place);
-            let healthy = known.saturating_sub(u32::try_from(ejected).unwrap_or(u32::MAX));
-            found.endpoints = found.endpoints.saturating_add(known);
-            found.healthy = found.healthy.saturating_add(healthy);
-            found.troubled |= ejected > 0 || failing > 0;
-            let rank = Some((ejected, failing, known));
-            if rank > most {
-                most = rank;
-                found.locality = place.locality.clone();
-            }
-        }
-        Some(found)
-    }
-
-    fn traffic(&self, home_tier: Tier, setting: &Setting<'_>) -> Traffic {
-        let mut traffic = Traffic::default();
-        let mut most = 0;
-        for place in &self.places {
-            let attempts = place.window.sum(setting.now, setting.failover.window.millis()).attempts;
-            traffic.attempts = traffic.attempts.saturating_add(attempts);
-            let tier = place.locality.tier_from(setting.home);
-            if tier > home_tier {
-                traffic.away = traffic.away.saturating_add(attempts);
-                if attempts > most {
-                    most = attempts;
-                    traffic.busiest = Some((place.locality.clone(), tier));
-                }
-            }
-        }
-        traffic
-    }
-
-    fn step_failover(&mut self, served: Option<&Locality>, setting: &Setting<'_>, events: &mut Vec<Event>) {
-        let home = self.home(setting.home);
-        let home_tier = home.as_ref().map_or(Tier::Elsewhere, |home| home.tier);
-        let traffic = self.traffic(self.failover.as_ref().map_or(home_tier, Active::home_tier), setting);
-        let served = served.map(|to| (to, to.tier_from(setting.home))).filter(|(_, tier)| *tier > home_tier);
-        let step = failover::step(&mut self.failover, home.as_ref(), &traffic, served, setting.failover, setting.now);
-        if let Some(kind) = step {
-            let basis = Some(Basis::Inferred);
-            events.push(Event { basis, ..Event::of_cluster(setting.now, setting.cluster, kind) });
-        }
     }
 }

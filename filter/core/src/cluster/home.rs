@@ -1,0 +1,81 @@
+//! A cluster's home and its traffic as they are now: what [`crate::failover`] decides from.
+
+use super::{ClusterState, Place, Setting};
+use crate::event::{Basis, Event};
+use crate::failover::{self, Active, Home, Traffic};
+use crate::locality::{Locality, Tier};
+
+impl ClusterState {
+    /// Endpoints that are ejected.
+    pub(super) fn ejected_count(&self) -> u32 {
+        let ejected = self.endpoints.iter().filter(|endpoint| endpoint.detector.ejection().is_some()).count();
+        u32::try_from(ejected).unwrap_or(u32::MAX)
+    }
+
+    /// Envoy's count of endpoints, or ours.
+    pub(super) fn endpoint_count(&self) -> u32 {
+        let known = self.places.iter().fold(0_u32, |sum, place| sum.saturating_add(self.known_at(place)));
+        self.total.unwrap_or(known)
+    }
+
+    /// Endpoints known in a place: those that traffic showed, and surely those in trouble.
+    fn known_at(&self, place: &Place) -> u32 {
+        let troubled = self.endpoints.iter().filter(|endpoint| endpoint.locality == place.locality).count();
+        place.members.max(u32::try_from(troubled).unwrap_or(u32::MAX))
+    }
+
+    fn home(&self, home: &Locality) -> Option<Home> {
+        let tier_of = |place: &Place| place.locality.tier_from(home);
+        let tier = self.places.iter().filter(|place| self.known_at(place) > 0).map(tier_of).min()?;
+        let mut found = Home { tier, locality: Locality::default(), endpoints: 0, healthy: 0, troubled: false };
+        let mut most = None;
+        for place in self.places.iter().filter(|place| tier_of(place) == tier) {
+            let here = || self.endpoints.iter().filter(|endpoint| endpoint.locality == place.locality);
+            let ejected = here().filter(|endpoint| endpoint.detector.ejection().is_some()).count();
+            let failing = here().filter(|endpoint| endpoint.detector.is_failing()).count();
+            let known = self.known_at(place);
+            let unhealthy = u32::try_from(ejected).unwrap_or(u32::MAX).max(place.unhealthy);
+            let healthy = known.saturating_sub(unhealthy);
+            found.endpoints = found.endpoints.saturating_add(known);
+            found.healthy = found.healthy.saturating_add(healthy);
+            found.troubled |= unhealthy > 0 || failing > 0;
+            let rank = Some((ejected, failing, known));
+            if rank > most {
+                most = rank;
+                found.locality = place.locality.clone();
+            }
+        }
+        Some(found)
+    }
+
+    fn traffic(&self, home_tier: Tier, setting: &Setting<'_>) -> Traffic {
+        let mut traffic = Traffic::default();
+        let mut most = 0;
+        for place in &self.places {
+            let attempts = place.window.sum(setting.now, setting.failover.window.millis()).attempts;
+            traffic.attempts = traffic.attempts.saturating_add(attempts);
+            let tier = place.locality.tier_from(setting.home);
+            if tier > home_tier {
+                traffic.away = traffic.away.saturating_add(attempts);
+                if attempts > most {
+                    most = attempts;
+                    traffic.busiest = Some((place.locality.clone(), tier));
+                }
+            }
+        }
+        traffic
+    }
+
+    /// Lets the failover take its next step; `served` is where an attempt went that this is about.
+    pub(super) fn step_failover(&mut self, served: Option<&Locality>, setting: &Setting<'_>, events: &mut Vec<Event>) {
+        let home = self.home(setting.home);
+        let home_tier = home.as_ref().map_or(Tier::Elsewhere, |home| home.tier);
+        let traffic = self.traffic(self.failover.as_ref().map_or(home_tier, Active::home_tier), setting);
+        let served = served.map(|to| (to, to.tier_from(setting.home))).filter(|(_, tier)| *tier > home_tier);
+        let step = failover::step(&mut self.failover, home.as_ref(), &traffic, served, setting.failover, setting.now);
+        if let Some(kind) = step {
+            let basis = Some(Basis::Inferred);
+            events.push(Event { basis, ..Event::of_cluster(setting.now, setting.cluster, kind) });
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What Envoy itself says of a cluster's endpoints, against what was concluded from traffic.
+//!
+//! Envoy's word decides: an ejection that it shows is reported with basis `witnessed`, one that it does not show is
+//! withdrawn before it was reported, or, if the threshold was surely reached, becomes `ejection_blocked`. It also shows
+//! ejections that no attempt could (success rate, attempts that were retried out of sight).
+//!
+//! An answer tells how things were at some moment after the question was sent; what happened since is not in it.
+
+use super::{ClusterState, Setting, WITNESS_PATIENCE};
+use crate::event::{Basis, Event, EventKind};
+use crate::metric::Change;
+use crate::time::Millis;
+use crate::witness::Witnessed;
+
+/// A question asked this long after a threshold was reached has an answer in which the ejection would show: Envoy ejects
+/// on its main thread, within milliseconds.
+const EJECTS_WITHIN: Millis = 100;
+
+impl ClusterState {
+    /// Takes in Envoy's list of the cluster's endpoints, asked for at `asked`. Returns events, and metric changes for
+    /// endpoints that left while ejected: they did not return, so no event says so.
+    pub fn witness(&mut self, hosts: &[Witnessed], asked: Millis, setting: &Setting<'_>) -> (Vec<Event>, Vec<Change>) {
+        let mut events = Vec::new();
+        self.total = u32::try_from(hosts.len()).ok();
+        self.count_members(hosts);
+        let changes = self.forget(setting.cluster, |endpoint| {
+            endpoint.seen < asked && !hosts.iter().any(|host| host.address == endpoint.address)
+        });
+        for host in hosts {
+            self.weigh(host, asked, setting, &mut events);
+        }
+        self.step_failover(None, setting, &mut events);
+        (events, changes)
+    }
+
+    /// Endpoints about which Envoy should be asked soon: a threshold was reached, or an ejection should be over.
+    pub fn wants_witness(&self, now: Millis) -> bool {
+        self.endpoints.iter().any(|endpoint| {
+            let over = endpoint.detector.ejection().is_some_and(|ejection| ejection.due <= now);
+            over || endpoint.suspicion.is_some()
+        })
+    }
+
+    /// Endpoints that are ejected, or failing: Envoy should be asked now and then.
+    pub fn concerns_witness(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.detector.ejection().is_some() || endpoint.detector.is_failing())
+    }
+
+    fn weigh(&mut self, host: &Witnessed, asked: Millis, setting: &Setting<'_>, events: &mut Vec<Event>) {
+        let known = self.endpoints.iter().position(|endpoint| endpoint.address == host.address);
+        let index = match known {
+            Some(index) => index,
+            None if !host.ejected => return,
+            None => match self.add_endpoint(&host.address, &host.locality, None, setting.now) {
+                Some(index) => index,
+                None => return,
+            },
+        };
+        let Some(endpoint) = self.endpoints.get(index) else { return };
+        let (suspicion, ejection) = (endpoint.suspicion, endpoint.detector.ejection());
+        match (host.ejected, ejection) {
+            (true, None) => {
+                let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());
+                self.push_ejected(index, reason, Basis::Witnessed, setting, events);
+            }
+            (true, Some(ejection)) => {
+                // Envoy ends an ejection on the first tick of its interval after it is due. One that still shows after
+                // that is the next one: the endpoint was back for less than the time between two questions.
+                let surely_over = ejection.due.saturating_add(setting.outlier.interval.millis());
+                if asked > surely_over {
+                    let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());
+                    self.give_back(index, Basis::Inferred, setting, events);
+                    self.push_ejected(index, reason, Basis::Witnessed, setting, events);
+                }
+            }
+            (false, Some(ejection)) if asked > ejection.at => {
+                self.give_back(index, Basis::Witnessed, setting, events);
+            }
+            (false, Some(_)) => {}
+            (false, None) => {
+                let Some(suspicion) = suspicion else { return };
+                if asked >= suspicion.since.saturating_add(EJECTS_WITHIN) {
+                    let capped = self.is_capped(setting);
+                    if let Some(endpoint) = self.endpoints.get_mut(index) {
+                        endpoint.suspicion = None;
+                    }
+                    let blocked = EventKind::EjectionBlocked {
+                        reason: if capped { "max_ejection_percent" } else { "not_enforced" },
+                        max_ejection_percent: setting.outlier.max_ejection_percent,
+                        endpoints: self.endpoint_count(),
+                    };
+                    self.push(index, Some(Basis::Witnessed), blocked, setting, events);
+                }
+            }
+        }
+    }
+
+    /// Draws the conclusion without Envoy where it did not answer for long.
+    pub(super) fn decide_unanswered(&mut self, setting: &Setting<'_>, events: &mut Vec<Event>) {
+        for index in 0..self.endpoints.len() {
+            let Some(suspicion) = self.endpoints.get(index).and_then(|endpoint| endpoint.suspicion) else { continue };
+            if setting.now < suspicion.since.saturating_add(WITNESS_PATIENCE) {
+                continue;
+            }
+            if let Some(endpoint) = self.endpoints.get_mut(index) {
+                endpoint.suspicion = None;
+            }
+            if !self.is_capped(setting) {
+                self.push_ejected(index, suspicion.kind.eject_reason(), Basis::Inferred, setting, events);
+            }
+        }
+    }
+
+    fn count_members(&mut self, hosts: &[Witnessed]) {
+        for place in &mut self.places {
+            (place.members, place.unhealthy) = (0, 0);
+        }
+        for host in hosts {
+            if let Some(place) = self.place(&host.locality) {
+                place.members = place.members.saturating_add(1);
+                place.unhealthy = place.unhealthy.saturating_add(u32::from(host.ejected || !host.healthy));
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Envoy's own word: the answer of its admin interface to `/clusters?format=json`.
+//!
+//! Read as a stream, cluster by cluster, so that an answer about a thousand clusters takes no more memory than one about
+//! the largest. Whatever is missing has its default (the interface leaves out what is false or zero); whatever is
+//! not an answer of this kind is an error, and what was read before the error counts. Not here: when to ask.
+
+use crate::locality::Locality;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use std::fmt;
+use std::io::Read;
+
+/// An endpoint as Envoy shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Witnessed {
+    /// `ip:port`, as the attribute `upstream.address` writes it.
+    pub address: String,
+    /// Its locality.
+    pub locality: Locality,
+    /// The outlier detector holds it ejected.
+    pub ejected: bool,
+    /// Nothing else speaks against it: active health checks, the control plane.
+    pub healthy: bool,
+}
+
+/// Reads an answer; `each` gets the name and the endpoints of every cluster in it.
+///
+/// # Errors
+/// What is wrong with the answer, in a sentence.
+pub fn read(answer: impl Read, mut each: impl FnMut(&str, &[Witnessed])) -> Result<(), String> {
+    let mut json = serde_json::Deserializer::from_reader(answer);
+    json.deserialize_map(Answer { each: &mut each }).map_err(|error| error.to_string())
+}
+
+struct Answer<'f> {
+    each: &'f mut dyn FnMut(&str, &[Witnessed]),
+}
+
+impl<'de> Visitor<'de> for Answer<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the clusters of Envoy's admin interface")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "cluster_statuses" {
+                map.next_value_seed(Clusters { each: self.each })?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Clusters<'f> {
+    each: &'f mut dyn FnMut(&str, &[Witnessed]),
+}
+
+impl<'de> DeserializeSeed<'de> for Clusters<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Clusters<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of clusters")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(cluster) = seq.next_element::<Value>()? {
+            let hosts = cluster.get("host_statuses").and_then(Value::as_array);
+            let hosts: Vec<Witnessed> = hosts.into_iter().flatten().filter_map(host).collect();
+            (self.each)(text(&cluster, "name"), &hosts);
+        }
+        Ok(())
+    }
+}
+
+/// An endpoint; `None` for one without an address of the kind that traffic shows.
+fn host(status: &Value) -> Option<Witnessed> {
+    let socket = status.get("address")?.get("socket_address")?;
+    let (ip, port) = (text(socket, "address"), socket.get("port_value")?.as_u64()?);
+    let address = if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") };
+    let place = status.get("locality").unwrap_or(&Value::Null);
+    let locality = Locality::from_parts(text(place, "region"), text(place, "zone"), text(place, "sub_zone"));
+    let health = status.get("health_status").unwrap_or(&Value::Null);
+    let set = |name: &str| health.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let by_control_plane = matches!(text(health, "eds_health_status"), "UNHEALTHY" | "DRAINING" | "TIMEOUT");
+    let healthy = !(by_control_plane || set("failed_active_health_check") || set("pending_active_hc"));
+    Some(Witnessed { address, locality, ejected: set("failed_outlier_check"), healthy })
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value.get(name).and_then(Value::as_str).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Seen = Vec<(String, Vec<Witnessed>)>;
+
+    fn all(answer: &str) -> (Seen, Result<(), String>) {
+        let mut seen = Vec::new();
+        let result = read(answer.as_bytes(), |name, hosts| seen.push((name.to_owned(), hosts.to_vec())));
+        (seen, result)
+    }
+
+    #[test]
+    fn reads_what_envoy_answers() {
+        let (seen, result) = all(r#"{"cluster_statuses": [{"name": "a", "added_via_api": true, "host_statuses": [
+              {"address": {"socket_address": {"address": "10.0.0.1", "port_value": 80}},
+               "stats": [{"name": "rq_total", "value": "9"}],
+               "health_status": {"failed_outlier_check": true, "eds_health_status": "HEALTHY"},
+               "locality": {"region": "r", "zone": "z"}},
+              {"address": {"socket_address": {"address": "fd00::1", "port_value": 81}},
+               "health_status": {"eds_health_status": "DRAINING"}},
+              {"address": {"pipe": {"path": "/x"}}}]}, {"name": "b"}], "other": 1}"#);
+        assert_eq!(result, Ok(()));
+        assert_eq!(seen.len(), 2);
+        let (name, hosts) = &seen[0];
+        assert_eq!((name.as_str(), hosts.len()), ("a", 2));
+        let first =
+            Witnessed { address: "10.0.0.1:80".into(), locality: Locality::parse("r/z"), ejected: true, healthy: true };
+        assert_eq!(hosts[0], first);
+        assert_eq!((hosts[1].address.as_str(), hosts[1].ejected, hosts[1].healthy), ("[fd00::1]:81", false, false));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error_and_what_was_read_counts() {
+        for broken in ["", "[]", "null", "<html>", r#"{"cluster_statuses": 5}"#, r#"{"cluster_statuses": [{]}"#] {
+            let (seen, result) = all(broken);
+            assert!(result.is_err() && seen.is_empty(), "{broken}");
+        }
+        let (seen, result) = all(r#"{"cluster_statuses": [{"name": "a"}, {"name": "b", "host_"#);
+        assert!(result.is_err());
+        assert_eq!(seen.len(), 1);
+    }
+
+    #[test]
+    fn odd_values_are_defaults() {
+        let (seen, result) = all(r#"{"cluster_statuses": [5, {"name": 7, "host_statuses": [null, {"address": 1}]}]}"#);
+        assert_eq!(result, Ok(()));
+        assert!(seen.iter().all(|(name, hosts)| name.is_empty() && hosts.is_empty()));
+    }
+}
