@@ -72,3 +72,9 @@ pub extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, end_o
 pub extern "C" fn proxy_on_log(context: u32) {
     with_plugin(|plugin| plugin.log(context));
 }
+
+/// An HTTP call of ours is answered, or was given up (no headers).
+#[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
+pub extern "C" fn proxy_on_http_call_response(_root: u32, call: u32, _headers: usize, body: usize, _trailers: usize) {
+    with_plugin(|plugin| plugin.answered(call, body));
+}

@@ -13,6 +13,8 @@ use filter_core::time::Millis;
 const CALM: u32 = 1_000;
 /// Between two beats while anything is open, and before the first.
 const QUICK: u32 = 100;
+/// Between two beats while anything is open and Envoy is asked about it: its answers are reported within this.
+const ASKING: u32 = 25;
 /// A heartbeat that was silent for so long is replaced.
 const SILENT: Millis = 5_000;
 /// Beats between two hand-overs of a cluster's endpoints when nothing about them changed.
@@ -36,6 +38,11 @@ impl Heartbeat {
     pub fn follow(&mut self, root: u32) {
         self.root = root;
         self.set_period(QUICK);
+    }
+
+    /// The root context whose ticks count.
+    pub fn root(&self) -> u32 {
+        self.root
     }
 
     fn set_period(&mut self, millis: u32) {
@@ -79,7 +86,12 @@ impl Plugin {
             self.hand_on_counts(cluster, open, beat, now);
         }
         self.reporter.sum_up(now, &self.config.limits);
-        let period = if open { QUICK } else { CALM };
+        self.ask(now);
+        let period = match (open, &self.config.witness) {
+            (true, Some(_)) => ASKING,
+            (true, None) => QUICK,
+            (false, _) => CALM,
+        };
         if period != self.heartbeat.period {
             self.heartbeat.set_period(period);
         }

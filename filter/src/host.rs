@@ -9,7 +9,7 @@
 // The host's functions are foreign ones; this is where they are made safe.
 #![allow(unsafe_code)]
 
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 
 /// A status other than Ok, with its number in the proxy-wasm ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,11 @@ pub const METRIC_GAUGE: u32 = 1;
 /// The header map of the response.
 pub const RESPONSE_HEADERS: u32 = 2;
 
+/// The header map of an HTTP call's answer.
+pub const CALL_HEADERS: u32 = 6;
+
+/// The buffer that holds the body of an HTTP call's answer.
+pub const CALL_BODY: u32 = 4;
 /// The buffer that holds the plugin's configuration.
 pub const PLUGIN_CONFIGURATION: u32 = 7;
 
@@ -79,6 +84,19 @@ mod imports {
         pub fn proxy_get_metric(id: u32, out: *mut u64) -> u32;
         pub fn proxy_increment_metric(id: u32, by: i64) -> u32;
         pub fn proxy_record_metric(id: u32, value: u64) -> u32;
+        pub fn proxy_set_effective_context(context: u32) -> u32;
+        pub fn proxy_http_call(
+            cluster: *const u8,
+            cluster_len: usize,
+            headers: *const u8,
+            headers_len: usize,
+            body: *const u8,
+            body_len: usize,
+            trailers: *const u8,
+            trailers_len: usize,
+            timeout_millis: u32,
+            call: *mut u32,
+        ) -> u32;
         pub fn proxy_call_foreign_function(
             name: *const u8,
             name_len: usize,
@@ -92,6 +110,7 @@ mod imports {
 
 /// Outside wasm there is no host: every call fails, so that the crate builds and is checked like any other.
 #[cfg(not(target_arch = "wasm32"))]
+#[allow(clippy::too_many_arguments)] // the ABI's
 mod imports {
     macro_rules! no_host {
         ($($name:ident($($arg:ty),*);)*) => { $(pub unsafe fn $name($(_: $arg),*) -> u32 { 12 })* };
@@ -109,6 +128,10 @@ mod imports {
         proxy_get_metric(u32, *mut u64);
         proxy_increment_metric(u32, i64);
         proxy_record_metric(u32, u64);
+        proxy_set_effective_context(u32);
+        proxy_http_call(
+            *const u8, usize, *const u8, usize, *const u8, usize, *const u8, usize, u32, *mut u32
+        );
         proxy_call_foreign_function(*const u8, usize, *const u8, usize, *mut *mut u8, *mut usize);
     }
 }
@@ -161,10 +184,10 @@ pub fn header(map: u32, key: &str) -> Result<Vec<u8>> {
     bytes(|out, len| unsafe { imports::proxy_get_header_map_value(map, key.as_ptr(), key.len(), out, len) })
 }
 
-/// Up to `max` bytes of a buffer.
-pub fn buffer(buffer: u32, max: usize) -> Result<Vec<u8>> {
+/// Up to `max` bytes of a buffer, from `start` on.
+pub fn buffer(buffer: u32, start: usize, max: usize) -> Result<Vec<u8>> {
     // SAFETY: no memory of ours is read; the outputs are live locals of `bytes`.
-    bytes(|out, len| unsafe { imports::proxy_get_buffer_bytes(buffer, 0, max, out, len) })
+    bytes(|out, len| unsafe { imports::proxy_get_buffer_bytes(buffer, start, max, out, len) })
 }
 
 /// A shared value and the number by which a change is made conditional; `None` when there is none.
@@ -215,6 +238,50 @@ pub fn record_metric(id: u32, value: u64) -> Result<()> {
     check(unsafe { imports::proxy_record_metric(id, value) })
 }
 
+/// Makes what follows in this callback happen in the name of another context.
+pub fn set_effective_context(context: u32) -> Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { imports::proxy_set_effective_context(context) })
+}
+
+/// Sends a GET of `path` to a cluster; the answer comes to the effective context. Gives the number of the call.
+pub fn get(cluster: &str, path: &str, timeout_millis: u32) -> Result<u32> {
+    let headers = pairs(&[(":method", "GET"), (":path", path), (":authority", cluster)]);
+    let mut call = 0;
+    // SAFETY: pointers and lengths are of live values; there is no body and there are no trailers; the host writes four
+    // bytes to a live local.
+    check(unsafe {
+        imports::proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            null(),
+            0,
+            null(),
+            0,
+            timeout_millis,
+            &raw mut call,
+        )
+    })?;
+    Ok(call)
+}
+
+/// Pairs of texts as the ABI writes them: how many, the lengths of each, then each with a NUL behind it.
+fn pairs(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let length = |n: usize| u32::try_from(n).unwrap_or(0).to_le_bytes();
+    let mut bytes = length(pairs.len()).to_vec();
+    for (key, value) in pairs {
+        bytes.extend_from_slice(&length(key.len()));
+        bytes.extend_from_slice(&length(value.len()));
+    }
+    for text in pairs.iter().flat_map(|(key, value)| [key, value]) {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
 /// Calls one of Envoy's foreign functions.
 pub fn foreign(name: &str, args: &[u8]) -> Result<Vec<u8>> {
     bytes(|out, len| {
@@ -239,6 +306,8 @@ mod tests {
         assert_eq!(METRIC_COUNTER, types::MetricType::Counter as u32);
         assert_eq!(METRIC_GAUGE, types::MetricType::Gauge as u32);
         assert_eq!(RESPONSE_HEADERS, types::MapType::HttpResponseHeaders as u32);
+        assert_eq!(CALL_HEADERS, types::MapType::HttpCallResponseHeaders as u32);
+        assert_eq!(CALL_BODY, types::BufferType::HttpCallResponseBody as u32);
         assert_eq!(PLUGIN_CONFIGURATION, types::BufferType::PluginConfiguration as u32);
     }
 }

@@ -170,10 +170,17 @@ impl Known {
 
     /// Counts an attempt.
     pub fn count(&mut self, cluster: usize, place: usize, outcome: Outcome, retried: bool) {
+        self.count_retried(cluster, retried);
         let Some(cluster) = self.clusters.get_mut(cluster) else { return };
-        cluster.retried = cluster.retried.saturating_add(u32::from(retried));
         if let Some(count) = cluster.places.get_mut(place).and_then(|place| place.counts.get_mut(outcome as usize)) {
             *count = count.saturating_add(1);
+        }
+    }
+
+    /// Counts a request by whether it took more than one attempt.
+    pub fn count_retried(&mut self, cluster: usize, retried: bool) {
+        if let Some(cluster) = self.clusters.get_mut(cluster) {
+            cluster.retried = cluster.retried.saturating_add(u32::from(retried));
         }
     }
 

@@ -2,7 +2,7 @@
 //! failovers. It only watches: every callback lets the request continue.
 //!
 //! Reading order: [`abi`] (what Envoy calls), [`plugin`] (the state of a VM), [`known`] (what this VM has met),
-//! [`request`] (reading an exchange), [`traffic`] (what a finished request leads to), [`heartbeat`] (what time leads to), [`shared`] (what all workers
+//! [`request`] (reading an exchange), [`traffic`] (what a finished request leads to), [`attempts`] (each attempt), [`heartbeat`] (what time leads to), [`witness`] (asking Envoy), [`shared`] (what all workers
 //! know together), [`report`] (events and metrics going out), [`host`] (the only file that calls Envoy).
 //!
 //! What the observations mean is decided in `filter-core`.
@@ -22,6 +22,7 @@
 )]
 
 pub mod abi;
+pub mod attempts;
 pub mod heartbeat;
 pub mod host;
 pub mod known;
@@ -30,3 +31,4 @@ pub mod report;
 pub mod request;
 pub mod shared;
 pub mod traffic;
+pub mod witness;

@@ -8,8 +8,9 @@ use crate::heartbeat::Heartbeat;
 use crate::host;
 use crate::known::Known;
 use crate::report::{Reporter, set_log_level};
-use crate::request::Healthy;
+use crate::request::{Expression, HEALTHY_ATTEMPT, HEALTHY_REQUEST};
 use crate::traffic::Pending;
+use crate::witness::Asked;
 use filter_core::config::{self, Config};
 use filter_core::locality::Locality;
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -41,11 +42,15 @@ pub struct Plugin {
     /// Events and metrics going out.
     pub reporter: Reporter,
     /// What tells healthy requests.
-    pub healthy: Healthy,
+    pub healthy_request: Expression,
+    /// What tells healthy attempts, in the upstream log.
+    pub healthy_attempt: Expression,
     /// Requests judged when their response headers passed, by context, until they are logged.
     pub pending: FxHashMap<u32, Pending>,
     /// When to do what time asks for.
     pub heartbeat: Heartbeat,
+    /// The question to Envoy that this VM waits for an answer to.
+    pub asked: Option<Asked>,
     roots: Vec<u32>,
 }
 
@@ -57,13 +62,14 @@ impl Plugin {
                 self.roots.remove(0);
             }
             self.roots.push(root);
-            self.healthy.compile();
+            self.healthy_request.compile(HEALTHY_REQUEST);
+            self.healthy_attempt.compile(HEALTHY_ATTEMPT);
         }
         self.heartbeat.follow(root);
         // One byte more than is read, so that the parser sees that it is too long.
         let max = size.min(config::MAX_TEXT_BYTES.saturating_add(1));
         let text =
-            if size == 0 { Vec::new() } else { host::buffer(host::PLUGIN_CONFIGURATION, max).unwrap_or_default() };
+            if size == 0 { Vec::new() } else { host::buffer(host::PLUGIN_CONFIGURATION, 0, max).unwrap_or_default() };
         let number = FxBuildHasher.hash_one(&text);
         let notice = match config::parse(&text) {
             Ok(parsed) => {

@@ -7,35 +7,38 @@
 use crate::host::{self, RESPONSE_HEADERS};
 use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
-use filter_core::outcome::{Attempt, Flags};
+use filter_core::outcome::{Attempt, Charges, Flags, http_status_of_grpc};
 use filter_core::time::Millis;
 
-/// What a healthy request's last attempt looks like. `request_attempt_count` exists from Envoy 1.33.
-const HEALTHY: &str = "response.code < 500 && response.flags == 0 && upstream.request_attempt_count == 1u";
+/// A request whose only attempt went well. `request_attempt_count` exists from Envoy 1.33.
+pub const HEALTHY_REQUEST: &str = "response.code < 500 && response.flags == 0 && upstream.request_attempt_count == 1u";
+
+/// An attempt that went well, as the upstream log shows it, which does not count attempts.
+pub const HEALTHY_ATTEMPT: &str = "response.code < 500 && response.flags == 0";
 
 /// The longest text that is kept of any attribute, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
 
-/// The expression that tells healthy requests, as Envoy keeps it.
+/// An expression that Envoy evaluates for us.
 ///
 /// Envoy keeps expressions by root context and numbers them from 0, and a request's root is not known here. So each
 /// root has it compiled once, while it is configured, and it has the same number everywhere.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Healthy {
+pub struct Expression {
     token: Option<[u8; 4]>,
     differs: bool,
 }
 
-impl Healthy {
-    /// Has Envoy compile the expression for the root that is being configured. Without it (an Envoy built without CEL)
-    /// every request is read whole.
-    pub fn compile(&mut self) {
-        let token = host::foreign("expr_create", HEALTHY.as_bytes()).ok().and_then(|token| token.try_into().ok());
+impl Expression {
+    /// Has Envoy compile the expression for the root that is being configured. Where it cannot (an Envoy built without
+    /// CEL), it never holds, and every request is read whole.
+    pub fn compile(&mut self, text: &str) {
+        let token = host::foreign("expr_create", text.as_bytes()).ok().and_then(|token| token.try_into().ok());
         self.differs |= self.token.is_some() && self.token != token;
         self.token = token;
     }
 
-    /// Whether the current request is healthy beyond doubt.
+    /// Whether it surely holds for the current request or attempt.
     pub fn holds(&self) -> bool {
         let Some(token) = self.token.filter(|_| !self.differs) else { return false };
         host::foreign("expr_evaluate", &token).is_ok_and(|answer| answer == [1])
@@ -131,6 +134,29 @@ impl Whole {
         }
     }
 
+    /// What Envoy charges for this attempt, seen by the upstream log; `None` when that cannot be told: the route's
+    /// time-out and a client that left look the same there.
+    pub fn charges_in_upstream_log(&self) -> Option<Charges> {
+        let connected = self.pool_ready;
+        let none = Charges { connected, status: None, failure: None };
+        let status = self.grpc_status.map(http_status_of_grpc).or(self.status);
+        if self.flags.any_of(Flags::UO) {
+            Some(none)
+        } else if self.flags.any_of(Flags::UT) {
+            // A time-out while the connection was still awaited is charged to nobody.
+            Some(Charges { failure: connected.then_some(504), ..none })
+        } else if self.flags.any_of(Flags::RESETS) {
+            Some(Charges { connected: connected || status.is_some(), status, failure: Some(503) })
+        } else {
+            status.map(Charges::answered)
+        }
+    }
+
+    /// Whether the route's time-out ended the request while an answer was awaited, which Envoy charges.
+    pub fn is_route_timeout(&self) -> bool {
+        matches!(self.details.as_str(), "response_timeout" | "upstream_response_timeout")
+    }
+
     /// Whether Envoy found no healthy endpoint.
     pub fn no_healthy_upstream(&self) -> bool {
         self.flags.any_of(Flags::UH)
@@ -147,7 +173,8 @@ impl Whole {
     }
 }
 
-/// The status of a gRPC call that was answered with headers alone; `None` when it is no gRPC call.
+/// The status in the response headers of a gRPC call, where a server that fails at once puts it; `None` when it is not
+/// there or it is no gRPC call.
 pub fn trailers_only_grpc_status() -> Option<u32> {
     let status = host::header(RESPONSE_HEADERS, "grpc-status").ok().filter(|status| !status.is_empty())?;
     // Envoy judges by the request's type; in this callback only the response's can be read, and it is the same.

@@ -11,6 +11,8 @@ use crate::host::{self, Status};
 use crate::report::Metrics;
 use filter_core::cluster::ClusterState;
 use filter_core::members::Members;
+use filter_core::time::Millis;
+use serde::{Deserialize, Serialize};
 
 /// Prefix of all keys. The number changes with the meaning of what is kept.
 const PREFIX: &str = "faultline.1.";
@@ -96,6 +98,59 @@ pub fn take_log_line(now: u64, per_second: u32, metrics: &mut Metrics) -> bool {
     );
     // Where nothing can be shared, nothing can be counted either: better a line too many.
     taken.unwrap_or(true)
+}
+
+/// The question to Envoy, as the workers share it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Clusters that Envoy should be asked about.
+    pub suspects: Vec<String>,
+    /// Until when a question counts as under way; 0 when none is.
+    pub under_way_until: Millis,
+    /// When the last one was over.
+    pub done: Millis,
+    /// How long to wait after it at the least, whatever is suspected.
+    pub rest: Millis,
+    /// How long to wait after it if nothing new is suspected.
+    pub wait: Millis,
+    /// Whether something new is suspected.
+    pub urgent: bool,
+}
+
+/// Clusters that are noted; when there are more, the next question is about all of them anyway.
+const MAX_SUSPECTS: usize = 64;
+
+impl Question {
+    /// Notes a cluster.
+    pub fn suspect(&mut self, cluster: &str) {
+        if self.suspects.len() < MAX_SUSPECTS && !self.suspects.iter().any(|name| name == cluster) {
+            self.suspects.push(cluster.to_owned());
+        }
+    }
+}
+
+/// Reads the question; a first one when there is none. `None` where nothing can be shared.
+pub fn question() -> Option<Question> {
+    let value = host::shared_data(&question_key()).ok()?;
+    Some(value.map_or_else(Question::default, |(bytes, _)| postcard::from_bytes(&bytes).unwrap_or_default()))
+}
+
+/// Changes the question.
+pub fn change_question<R>(metrics: &mut Metrics, mut change: impl FnMut(&mut Question) -> R) -> Option<R> {
+    update(
+        &question_key(),
+        |bytes| {
+            let mut question = postcard::from_bytes::<Question>(bytes).unwrap_or_default();
+            let result = change(&mut question);
+            let after = postcard::to_extend(&question, Vec::new()).unwrap_or_default();
+            Change { after: (after != bytes).then_some(after), opened: 0, result }
+        },
+        metrics,
+    )
+}
+
+fn question_key() -> String {
+    format!("{PREFIX}question")
 }
 
 /// What came of working on a copy.

@@ -5,12 +5,15 @@
 //! success changes nothing, and judging waits until the request is logged: one crossing into the VM then costs one
 //! number read. Counting waits for the log in any case, because an answer can still break off.
 //!
+//! Where the upstream log shows every attempt, [`crate::attempts`] takes this one's place.
+//!
 //! Not here: what an observation means (`filter-core`) and how it is shared ([`crate::shared`]).
 
 use crate::plugin::Plugin;
 use crate::request::{self, Whole};
 use crate::{host, shared};
 use filter_core::cluster::Observed;
+use filter_core::config::Attempts;
 use filter_core::event::LastAttempt;
 use filter_core::outcome::{Charges, Flags, Outcome};
 use filter_core::time::Millis;
@@ -36,6 +39,9 @@ impl Pending {
 impl Plugin {
     /// Response headers pass.
     pub fn response_headers(&mut self, context: u32, headers_only: bool) {
+        if self.config.attempts == Attempts::UpstreamLog {
+            return;
+        }
         let open = self.reporter.metrics.anything_open();
         if (open || headers_only) && self.pending.len() < MAX_PENDING {
             let pending = self.judge(open, headers_only);
@@ -43,10 +49,13 @@ impl Plugin {
         }
     }
 
-    /// A request is over.
+    /// A request is over or, in the name of a root context, an attempt is.
     pub fn log(&mut self, context: u32) {
-        if self.is_root(context) {
-            return;
+        match (self.is_root(context), self.config.attempts) {
+            (true, Attempts::UpstreamLog) => return self.attempt_over(),
+            (false, Attempts::UpstreamLog) => return self.request_over(),
+            (true, Attempts::Final) => return,
+            (false, Attempts::Final) => {}
         }
         let pending = match self.pending.remove(&context) {
             Some(pending) => self.late(pending),
@@ -69,7 +78,7 @@ impl Plugin {
         }
         let grpc_error = headers_only && request::trailers_only_grpc_status().is_some_and(|status| status != 0);
         let complete = headers_only;
-        if !grpc_error && self.healthy.holds() {
+        if !grpc_error && self.healthy_request.holds() {
             let Some(place) = self.place(cluster, &endpoint, false) else { return Pending::NOWHERE };
             if open {
                 self.success(cluster, &endpoint, place, Charges::answered(200));
@@ -85,7 +94,20 @@ impl Plugin {
         } else if open && outcome == Outcome::Success {
             self.success(cluster, &endpoint, place, charges);
         }
-        Pending { went: Some((cluster, place)), outcome, retried: whole.attempts > 1, complete }
+        let retried = whole.attempts > 1;
+        if retried {
+            self.hidden_attempts(cluster);
+        }
+        Pending { went: Some((cluster, place)), outcome, retried, complete }
+    }
+
+    /// Attempts failed that are not shown here: Envoy may have ejected for them.
+    fn hidden_attempts(&mut self, cluster: usize) {
+        if self.config.witness.is_some()
+            && let Ok(now) = host::now_nanoseconds()
+        {
+            self.suspect(cluster, now / 1_000_000);
+        }
     }
 
     /// Looks whether an answer that was judged by its headers broke off later, which Envoy charges as well.
@@ -100,7 +122,7 @@ impl Plugin {
         Pending { outcome: Outcome::LocalOrigin, ..pending }
     }
 
-    fn place(&mut self, cluster: usize, endpoint: &[u8], fresh: bool) -> Option<usize> {
+    pub(crate) fn place(&mut self, cluster: usize, endpoint: &[u8], fresh: bool) -> Option<usize> {
         let config = &self.config;
         let place = self.known.place(cluster, endpoint, fresh, || {
             let locality = request::locality();
@@ -119,7 +141,7 @@ impl Plugin {
         place
     }
 
-    fn success(&mut self, cluster: usize, endpoint: &[u8], place: usize, charges: Charges) {
+    pub(crate) fn success(&mut self, cluster: usize, endpoint: &[u8], place: usize, charges: Charges) {
         let endpoint = String::from_utf8_lossy(endpoint);
         let Some(name) = self.known.get(cluster).map(|known| known.name.as_str()) else { return };
         // Most clusters have nothing open even when another has.
@@ -128,7 +150,7 @@ impl Plugin {
         self.charge(cluster, &endpoint, place, charges, started, LastAttempt::default());
     }
 
-    fn error(&mut self, cluster: usize, endpoint: &[u8], place: usize, charges: Charges, last: LastAttempt) {
+    pub(crate) fn error(&mut self, cluster: usize, endpoint: &[u8], place: usize, charges: Charges, last: LastAttempt) {
         if let Some(known) = self.known.get_mut(cluster) {
             known.total = request::endpoint_count();
         }
@@ -151,12 +173,17 @@ impl Plugin {
         let workload = workload.as_deref();
         let total = known.total;
         let seen = Observed { endpoint, locality, workload, charges, started, last, total };
-        let events =
-            shared::change_cluster(&known.name, &mut self.reporter.metrics, |state| state.attempt(&seen, &setting));
-        self.reporter.report(&events.unwrap_or_default(), &self.config.limits);
+        let changed = shared::change_cluster(&known.name, &mut self.reporter.metrics, |state| {
+            (state.attempt(&seen, &setting), state.ask_again_in(setting.now) == Some(0))
+        });
+        let (events, ask) = changed.unwrap_or_default();
+        self.reporter.report(&events, &self.config.limits);
+        if ask {
+            self.suspect(cluster, now / 1_000_000);
+        }
     }
 
-    fn no_healthy_upstream(&mut self, cluster: usize) {
+    pub(crate) fn no_healthy_upstream(&mut self, cluster: usize) {
         let (Some(known), Ok(now)) = (self.known.get(cluster), host::now_nanoseconds()) else { return };
         let Some(setting) = known.setting(&self.config, &self.home, now / 1_000_000) else { return };
         let total = request::endpoint_count();

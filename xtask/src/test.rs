@@ -47,7 +47,7 @@ pub fn run(workspace: &Workspace) -> Result<ExitCode> {
         ("cargo deny advisories", &|| with_deny(|| advisories(workspace, &cargo))),
         // After the module, which it embeds; before the tests, which run it.
         ("publisher build", &|| outcome(process::run(&mut cargo(&["build", "--package", "publisher"])))),
-        ("cargo test", &|| outcome(process::run(&mut cargo(&["test", "--workspace"])))),
+        ("cargo test", &|| outcome(process::run(&mut cargo(&["test", "--workspace", "--no-fail-fast"])))),
     ];
 
     let mut lines = Vec::new();

@@ -32,6 +32,7 @@ pub enum Metric {
     EventsSuppressed,
     SeriesOverflow,
     ConfigRejected,
+    WitnessPolls,
     BuildInfo,
 }
 
@@ -40,7 +41,7 @@ const FAILOVER: &[&str] = &["upstream_cluster", "failover_from", "failover_to"];
 
 impl Metric {
     /// All of them, in the order of the documents.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Attempts,
         Self::RetriedRequests,
         Self::ErrorStreaks,
@@ -56,6 +57,7 @@ impl Metric {
         Self::EventsSuppressed,
         Self::SeriesOverflow,
         Self::ConfigRejected,
+        Self::WitnessPolls,
         Self::BuildInfo,
     ];
 
@@ -77,6 +79,7 @@ impl Metric {
             Self::EventsSuppressed => "faultline_events_suppressed_total",
             Self::SeriesOverflow => "faultline_series_overflow_total",
             Self::ConfigRejected => "faultline_config_rejected_total",
+            Self::WitnessPolls => "faultline_witness_polls_total",
             Self::BuildInfo => "faultline_build_info",
         }
     }
@@ -90,6 +93,7 @@ impl Metric {
             Self::Ejections => &["upstream_cluster", "upstream_locality", "eject_reason", "basis"],
             Self::EjectedEndpoints => &["upstream_cluster", "upstream_locality"],
             Self::Failovers | Self::FailoverActive | Self::FailoverSeconds => FAILOVER,
+            Self::WitnessPolls => &["result"],
             Self::BuildInfo => &["version"],
             Self::TrackedEndpoints
             | Self::OpenFindings
@@ -129,6 +133,7 @@ impl Metric {
             Self::EventsSuppressed => "Events not logged because of limits.eventsPerSecond",
             Self::SeriesOverflow => "Metric changes lost because of limits.series",
             Self::ConfigRejected => "Configurations that were rejected",
+            Self::WitnessPolls => "Questions to Envoy's admin interface, by how they ended",
             Self::BuildInfo => "1, with the version of the filter",
         }
     }

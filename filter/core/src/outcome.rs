@@ -148,8 +148,14 @@ impl Attempt<'_> {
             return none;
         }
         if TIMEOUTS.iter().any(|timeout| self.details.starts_with(timeout)) {
-            // A timeout while the connection was still awaited is charged to nobody.
-            return if connected { Charges { failure: Some(self.status.unwrap_or(504)), ..none } } else { none };
+            return match self.status {
+                // A timeout while the connection was still awaited is charged to nobody.
+                _ if !connected => none,
+                // 204 stands for 504 where the request asked for it (x-envoy-upstream-rq-timeout-alt-response).
+                None | Some(504 | 204) => Charges { failure: Some(self.status.unwrap_or(504)), ..none },
+                // The answer had begun, so it was charged, and the timeout is not.
+                Some(_) => Charges { status: self.answer(), ..none },
+            };
         }
         if self.details.starts_with("upstream_reset_after_response_started") {
             return Charges { connected: true, status: self.answer(), failure: Some(503) };

@@ -351,6 +351,7 @@ mod witnessed {
         let hosts = [host("a:1", HOME, true), host("a:2", HOME, true), host("b:1", NEAR, false)];
         story.answer(1, &hosts);
         assert_eq!(names(&story.ok("b:1", NEAR)), ["failover_started"]);
+        story.now += 1_000;
         let hosts = [host("b:1", NEAR, false)];
         let events = story.answer(1, &hosts);
         assert!(matches!(events[0].kind, EventKind::FailoverEnded { because: "topology", .. }), "{events:?}");

@@ -6,7 +6,7 @@
 //!
 //! An answer tells how things were at some moment after the question was sent; what happened since is not in it.
 
-use super::{ClusterState, Setting, WITNESS_PATIENCE};
+use super::{ClusterState, Endpoint, Setting, WITNESS_PATIENCE};
 use crate::event::{Basis, Event, EventKind};
 use crate::metric::Change;
 use crate::time::Millis;
@@ -15,6 +15,12 @@ use crate::witness::Witnessed;
 /// A question asked this long after a threshold was reached has an answer in which the ejection would show: Envoy ejects
 /// on its main thread, within milliseconds.
 const EJECTS_WITHIN: Millis = 100;
+
+/// Between two questions while something is not over but nothing is expected to change.
+const ATTENTIVE: Millis = 1_000;
+
+/// Between two questions while an ejection is overdue: Envoy ends it with its interval, which may be long.
+const OVERDUE: Millis = 150;
 
 impl ClusterState {
     /// Takes in Envoy's list of the cluster's endpoints, asked for at `asked`. Returns events, and metric changes for
@@ -33,17 +39,17 @@ impl ClusterState {
         (events, changes)
     }
 
-    /// Endpoints about which Envoy should be asked soon: a threshold was reached, or an ejection should be over.
-    pub fn wants_witness(&self, now: Millis) -> bool {
-        self.endpoints.iter().any(|endpoint| {
-            let over = endpoint.detector.ejection().is_some_and(|ejection| ejection.due <= now);
-            over || endpoint.suspicion.is_some()
-        })
-    }
-
-    /// Endpoints that are ejected, or failing: Envoy should be asked now and then.
-    pub fn concerns_witness(&self) -> bool {
-        self.endpoints.iter().any(|endpoint| endpoint.detector.ejection().is_some() || endpoint.detector.is_failing())
+    /// In how many milliseconds Envoy should be asked again: at once when a threshold was reached, or an ejection is
+    /// just due to be over; `None` when nothing is open that it could tell of.
+    pub fn ask_again_in(&self, now: Millis) -> Option<Millis> {
+        let wait = |endpoint: &Endpoint| match endpoint.detector.ejection() {
+            _ if endpoint.suspicion.is_some() => Some(0),
+            Some(ejection) if now < ejection.due => Some(ejection.due.saturating_sub(now).min(ATTENTIVE)),
+            Some(ejection) if now.saturating_sub(ejection.due) < ATTENTIVE => Some(0),
+            Some(_) => Some(OVERDUE),
+            None => endpoint.detector.is_failing().then_some(ATTENTIVE),
+        };
+        self.endpoints.iter().filter_map(wait).min()
     }
 
     fn weigh(&mut self, host: &Witnessed, asked: Millis, setting: &Setting<'_>, events: &mut Vec<Event>) {

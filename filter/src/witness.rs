@@ -1,0 +1,217 @@
+//! Asking Envoy itself: which of a cluster's endpoints its outlier detector holds ejected.
+//!
+//! One worker at a time asks, whichever finds that it is time: the question is noted in shared data with the time until
+//! which it counts as under way, so that a worker that dies with it is waited for no longer than that. It is asked at
+//! once on suspicion (a threshold reached, a request that was retried, an ejection that should be over), now and then
+//! while anything is not over, seldom otherwise; and never so often that answers take more than a twentieth of the time.
+//!
+//! The call goes out in the name of the root context, because a stream's would be given up when the stream ends. The
+//! cluster that is asked is Envoy's own admin interface, which carries no filter of ours: a call into a cluster that
+//! does would re-enter the VM.
+
+use crate::host;
+use crate::plugin::Plugin;
+use crate::shared::{self, Question};
+use filter_core::metric::Metric;
+use filter_core::time::Millis;
+use filter_core::witness::{self, Witnessed};
+use std::io;
+
+/// The longest answer that is read, in bytes: reading holds the worker up. Without Envoy's `filter` (before 1.38) a
+/// large mesh's answer is longer, and the witness is then silent.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// A piece of the answer that is taken from the host at a time, in bytes.
+const PIECE: usize = 64 * 1024;
+
+/// A question is followed by the next one no sooner than this many times what it took.
+const REST: u64 = 20;
+
+/// A question counts as under way for its time-out and this much longer, in milliseconds.
+const GRACE: Millis = 1_000;
+
+/// Clusters that are named in a question; when there are more, all are asked about.
+const MAX_NAMED: usize = 32;
+
+/// A question under way.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    call: u32,
+    at: Millis,
+    about: Vec<String>,
+}
+
+impl Plugin {
+    /// Notes that Envoy should be asked about a cluster, and asks if it may be asked now.
+    pub fn suspect(&mut self, cluster: usize, now: Millis) {
+        if self.config.witness.is_none() {
+            return;
+        }
+        let Some(name) = self.known.get(cluster).map(|known| known.name.clone()) else { return };
+        shared::change_question(&mut self.reporter.metrics, |question| {
+            question.suspect(&name);
+            question.urgent = true;
+        });
+        self.ask(now);
+    }
+
+    /// Asks Envoy if it is time to.
+    pub fn ask(&mut self, now: Millis) {
+        let Some(witness) = &self.config.witness else { return };
+        let until = now.saturating_add(witness.timeout.millis()).saturating_add(GRACE);
+        let due = |question: &Question| {
+            let wait = match question.suspects.is_empty() {
+                true => witness.max_interval.millis(),
+                false if question.urgent => question.rest,
+                false => question.wait,
+            };
+            // A clock that went back must not leave a question under way for long.
+            let free = question.under_way_until <= now || question.under_way_until > until;
+            free && now.abs_diff(question.done) >= wait
+        };
+        // A look without a change first: most workers find most of the time that it is not time.
+        if !shared::question().is_some_and(|question| due(&question)) {
+            return;
+        }
+        let taken = shared::change_question(&mut self.reporter.metrics, |question| {
+            if !due(question) {
+                return None;
+            }
+            question.under_way_until = until;
+            question.urgent = false;
+            Some(std::mem::take(&mut question.suspects))
+        });
+        let Some(Some(about)) = taken else { return };
+        let all = about.is_empty() || about.len() > MAX_NAMED;
+        let path = if all { "/clusters?format=json".to_owned() } else { path_for(&about) };
+        let timeout = u32::try_from(witness.timeout.millis()).unwrap_or(u32::MAX);
+        let _ = host::set_effective_context(self.heartbeat.root());
+        let sent = host::get(&witness.cluster, &path, timeout);
+        let _ = host::set_effective_context(0);
+        match sent {
+            Ok(call) => self.asked = Some(Asked { call, at: now, about }),
+            Err(_) => self.rest("no_cluster", now, &about, witness.max_interval.millis(), None),
+        }
+    }
+
+    /// An answer came, of `size` bytes, or the call was given up.
+    pub fn answered(&mut self, call: u32, size: usize) {
+        let Some(asked) = self.asked.take_if(|asked| asked.call == call) else { return };
+        let (Some(witness), Ok(now)) = (self.config.witness.clone(), host::now_nanoseconds()) else { return };
+        let now = now / 1_000_000;
+        let longest = witness.max_interval.millis();
+        if host::header(host::CALL_HEADERS, ":status").unwrap_or_default() != b"200" {
+            let backed_off = witness.min_interval.millis().saturating_mul(10).min(longest);
+            return self.rest("failed", now, &asked.about, backed_off, None);
+        }
+        if size > MAX_ANSWER {
+            return self.rest("too_large", now, &asked.about, longest, None);
+        }
+        let mut clusters = Vec::new();
+        let answer = Answer { position: 0, size, piece: Vec::new(), used: 0 };
+        let read = witness::read(answer, |name, hosts| clusters.push((name.to_owned(), hosts.to_vec())));
+        let mut open = Vec::new();
+        let mut wait = None;
+        for (name, hosts) in clusters {
+            if let Some(again) = self.take_in(&name, &hosts, asked.at, now) {
+                wait = Some(wait.map_or(again, |wait: Millis| wait.min(again)));
+                open.push(name);
+            }
+        }
+        let took = host::now_nanoseconds().map_or(now, |after| after / 1_000_000).saturating_sub(asked.at);
+        let rest = took.saturating_mul(REST).clamp(witness.min_interval.millis(), longest);
+        match read {
+            Ok(()) => self.rest("ok", now, &open, rest, wait),
+            Err(_) => self.rest("invalid", now, &asked.about, rest.saturating_mul(10).min(longest), None),
+        }
+    }
+
+    /// Takes in what Envoy says of a cluster. In how many milliseconds it should be asked again, if at all.
+    fn take_in(&mut self, name: &str, hosts: &[Witnessed], asked: Millis, now: Millis) -> Option<Millis> {
+        // A cluster that nobody uses is of no interest: its endpoints would only fill the memory.
+        if hosts.iter().all(|host| !host.ejected) && shared::cluster(name).is_none() {
+            return None;
+        }
+        let cluster = self.known.cluster(name.as_bytes(), &self.config)?;
+        let setting = self.known.get(cluster)?.setting(&self.config, &self.home, now)?;
+        let metrics = &mut self.reporter.metrics;
+        let (events, changes, again) = shared::change_cluster(name, metrics, |state| {
+            let (events, changes) = state.witness(hosts, asked, &setting);
+            (events, changes, state.ask_again_in(now))
+        })?;
+        changes.iter().for_each(|change| metrics.apply(change));
+        self.reporter.report(&events, &self.config.limits);
+        again
+    }
+
+    /// Notes that a question is over, with its `result`; that the next may come after `rest`, and about `open` clusters
+    /// after `wait`, if that is longer.
+    fn rest(&mut self, result: &str, now: Millis, open: &[String], rest: Millis, wait: Option<Millis>) {
+        self.reporter.metrics.change(Metric::WitnessPolls, &[result], 1);
+        shared::change_question(&mut self.reporter.metrics, |question| {
+            question.done = now;
+            question.rest = rest;
+            question.wait = wait.unwrap_or(rest).max(rest);
+            question.under_way_until = 0;
+            open.iter().for_each(|name| question.suspect(name));
+        });
+    }
+}
+
+/// The question about some clusters, by a regular expression (RE2) that matches their whole names.
+fn path_for(clusters: &[String]) -> String {
+    let mut path = "/clusters?format=json&filter=%5E(".to_owned();
+    for (i, name) in clusters.iter().enumerate() {
+        path.push_str(if i == 0 { "" } else { "%7C" });
+        for byte in name.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => path.push(char::from(byte)),
+                // RE2 takes any other ASCII character literally behind a backslash; the rest is UTF-8 as it is.
+                0..=0x7f => path.push_str(&format!("%5C%{byte:02X}")),
+                _ => path.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    path.push_str(")$");
+    path
+}
+
+/// The answer's body, read from the host piece by piece.
+struct Answer {
+    position: usize,
+    size: usize,
+    piece: Vec<u8>,
+    used: usize,
+}
+
+impl io::Read for Answer {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.used >= self.piece.len() {
+            let left = self.size.saturating_sub(self.position).min(PIECE);
+            if left == 0 {
+                return Ok(0);
+            }
+            self.piece = host::buffer(host::CALL_BODY, self.position, left).unwrap_or_default();
+            self.position = self.position.saturating_add(self.piece.len());
+            self.used = 0;
+        }
+        let rest = self.piece.get(self.used..).unwrap_or_default();
+        let count = rest.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.used = self.used.saturating_add(count);
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_are_asked_for_by_their_whole_literal_names() {
+        let path = path_for(&["outbound|80||a.b".into(), "c".into()]);
+        assert_eq!(path, "/clusters?format=json&filter=%5E(outbound%5C%7C80%5C%7C%5C%7Ca%5C%2Eb%7Cc)$");
+    }
+}

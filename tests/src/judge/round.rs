@@ -1,0 +1,185 @@
+//! One round: an Envoy with the scene's set-up, its outages under traffic, the repair, and the reckoning when all is over.
+
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+
+use super::compare::{Told, Verdict, compare};
+use super::scene::Scene;
+use super::traffic::Traffic;
+use crate::attempts::Attempt;
+use crate::bootstrap::Bootstrap;
+use crate::envoy::{Envoy, eventually};
+use crate::outlier::{Action, Record};
+use crate::tools::Tool;
+use crate::upstream::{Behaviour, Upstream};
+use crate::zones::{CLUSTER, ZONES, Zones};
+
+/// How long the filter has to agree once Envoy holds nothing ejected any more; every delay is measured, so this ends a
+/// round that will not agree and judges nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Good answers to each client that show that nothing fails any more.
+const WELL: u64 = 5;
+
+/// A change of behaviour, as it was made.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// When, in milliseconds since the Unix epoch, once it was complete.
+    pub at: i64,
+    /// Of which endpoints: their indices.
+    pub endpoints: Vec<usize>,
+    /// To what.
+    pub behaviour: Behaviour,
+}
+
+/// What came of a round.
+#[derive(Debug)]
+pub struct Round {
+    /// What was played.
+    pub scene: Scene,
+    /// The endpoints' addresses, by index.
+    pub addresses: Vec<String>,
+    /// What was done to them.
+    pub changes: Vec<Change>,
+    /// Envoy's record.
+    pub did: Vec<Record>,
+    /// What the filter told.
+    pub told: Vec<Told>,
+    /// Both compared.
+    pub verdict: Verdict,
+    /// What else is wrong, a line each.
+    pub complaints: Vec<String>,
+    /// Every attempt and request, when anything is wrong.
+    pub attempts: Vec<Attempt>,
+    /// Envoy's whole log, when anything is wrong.
+    pub log: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Round {
+    /// Whether the filter agreed with Envoy in everything.
+    pub fn is_right(&self) -> bool {
+        self.verdict.wrong.is_empty() && self.complaints.is_empty()
+    }
+
+    /// Envoy's ejections or returns.
+    pub fn count(&self, action: Action) -> usize {
+        self.did.iter().filter(|record| record.action == action).count()
+    }
+}
+
+/// Plays the scene.
+///
+/// # Errors
+/// When it cannot be played; a filter that is wrong is no error here.
+pub fn play(scene: &Scene) -> Result<Round> {
+    let begun = Instant::now();
+    let name = |(index, zone): (usize, &usize)| format!("{}#{index}", ZONES[*zone]);
+    let upstreams = scene.endpoints.iter().enumerate().map(|e| Upstream::start(&name(e))).collect::<Result<Vec<_>>>()?;
+    let mut bootstrap = Bootstrap::new(&Zones::home(), vec![scene.cluster(&upstreams)])
+        .with_filter(&Tool::Module.path()?, &scene.plugin_config());
+    bootstrap.workers = scene.workers;
+    bootstrap.retries = scene.retries.clone();
+    bootstrap.route_timeout = Some(scene.route_timeout);
+    bootstrap.filter_in_upstream_log = scene.mode.sees_attempts();
+    bootstrap.record_attempts = true;
+    bootstrap.program = scene.envoy.clone();
+    let envoy = Envoy::start(&bootstrap)?;
+
+    let traffic = Traffic::start(&envoy, scene);
+    let mut changes = Vec::new();
+    traffic.all_well(WELL).context("before the outages")?;
+    for step in &scene.script {
+        change(&upstreams, &step.endpoints, step.behaviour, &mut changes)?;
+        thread::sleep(step.lasts);
+    }
+    let all: Vec<usize> = (0..upstreams.len()).collect();
+    change(&upstreams, &all, Behaviour::Answer(200), &mut changes)?;
+
+    eventually("Envoy holds nothing ejected", || Ok((stat(&envoy, "ejections_active")? == 0).then_some(())))?;
+    traffic.all_well(WELL).context("after the repair")?;
+    // What was under way at the repair has ended by now; if it ejected anything, that is over here too.
+    let balanced = |records: &[Record]| {
+        let count = |action| records.iter().filter(|r| r.action == action).count();
+        count(Action::Eject) == count(Action::Return)
+    };
+    let repaired = Instant::now();
+    let (did, told, verdict, mut complaints) = loop {
+        let did = envoy.wait_for_records("Envoy returns what it ejected", balanced)?;
+        let told: Vec<Told> = envoy.events().lines().iter().filter_map(|line| Told::in_line(line)).collect();
+        let verdict = compare(&did, &told);
+        let complaints = complaints(&envoy)?;
+        if (verdict.wrong.is_empty() && complaints.is_empty()) || repaired.elapsed() > PATIENCE {
+            break (did, told, verdict, complaints);
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    drop(traffic);
+    complaints.extend(foreign_answers(&envoy)?);
+
+    let right = verdict.wrong.is_empty() && complaints.is_empty();
+    let (attempts, log) = if right { Default::default() } else { (envoy.attempts()?, envoy.events().lines()) };
+    Ok(Round {
+        scene: scene.clone(),
+        addresses: upstreams.iter().map(|u| u.address().to_string()).collect(),
+        changes,
+        did,
+        told,
+        verdict,
+        complaints,
+        attempts,
+        log,
+        took: begun.elapsed(),
+    })
+}
+
+fn change(upstreams: &[Upstream], of: &[usize], behaviour: Behaviour, changes: &mut Vec<Change>) -> Result<()> {
+    for index in of {
+        upstreams[*index].set(behaviour)?;
+    }
+    let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    changes.push(Change { at: i64::try_from(at)?, endpoints: of.to_vec(), behaviour });
+    Ok(())
+}
+
+fn stat(envoy: &Envoy, name: &str) -> Result<u64> {
+    let stats = envoy.stats(&format!("outlier_detection.{name}$"))?;
+    Ok(stats.iter().filter(|(stat, _)| stat.contains(CLUSTER)).map(|(_, value)| value).sum())
+}
+
+/// What must hold at the end beside ejections and returns, and does not.
+fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    let metrics = envoy.metrics()?;
+    for gauge in ["faultline_ejected_endpoints", "faultline_failover_active", "faultline_open_findings"] {
+        let value = metrics.sum(gauge, &[]);
+        if value != 0.0 {
+            complaints.push(format!("{gauge} is {value}, not 0, when all is over"));
+        }
+    }
+    let (counted, enforced) = (metrics.sum("faultline_ejections_total", &[]), stat(envoy, "ejections_enforced_total")?);
+    if counted != enforced as f64 {
+        complaints.push(format!("faultline_ejections_total is {counted}, ejections_enforced_total {enforced}"));
+    }
+    for (begin, end) in [("failover_started", "failover_ended"), ("no_healthy_upstream", "upstream_recovered")] {
+        let told = envoy.events().all();
+        let told: Vec<&str> = told.iter().map(|e| e.name()).filter(|name| [begin, end].contains(name)).collect();
+        let in_turn = told.chunks(2).all(|pair| pair == [begin, end]);
+        if !in_turn {
+            complaints.push(format!("{begin} and {end} do not take turns: {told:?}"));
+        }
+    }
+    let trapped = |line: &&String| line.contains("wasm") && (line.contains("[critical]") || line.contains("[error]"));
+    complaints.extend(envoy.events().lines().iter().find(trapped).map(|line| format!("the VM failed: {line}")));
+    Ok(complaints)
+}
+
+/// Answers that clients got and that Envoy's router does not know: a filter's own. To be asked when traffic has ended.
+fn foreign_answers(envoy: &Envoy) -> Result<Option<String>> {
+    let sum = |pattern: &str| Ok::<u64, anyhow::Error>(envoy.stats(pattern)?.iter().map(|(_, value)| value).sum());
+    let (clients, router) = (sum(r"^http\.outbound.*\.downstream_rq_5xx$")?, sum(r"^cluster\..*outbound.*\.upstream_rq_5xx$")?);
+    Ok((clients > router).then(|| format!("clients got {clients} answers of 5xx, the router gave {router}")))
+}

@@ -1,0 +1,137 @@
+//! The judge's table: what all rounds of a mode on an Envoy came to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Mode;
+use super::compare::Wrong;
+use super::round::Round;
+use crate::outlier::Action;
+
+/// Sums of rounds.
+#[derive(Clone, Debug, Default)]
+pub struct Sums {
+    /// Rounds.
+    pub rounds: usize,
+    /// Ejections in Envoy's record.
+    pub ejections: usize,
+    /// Returns in it.
+    pub returns: usize,
+    /// Of both, those that the filter did not tell.
+    pub missed: usize,
+    /// What the filter told and Envoy did not do.
+    pub invented: usize,
+    /// What the filter told again.
+    pub twice: usize,
+    /// Told with another reason or number.
+    pub details: usize,
+    /// Anything else that was wrong.
+    pub complaints: usize,
+    /// Delays of ejections after Envoy's record, in milliseconds, sorted.
+    pub ejection_delays: Vec<i64>,
+    /// The same for returns.
+    pub return_delays: Vec<i64>,
+}
+
+impl Sums {
+    fn add(&mut self, round: &Round) {
+        self.rounds += 1;
+        self.ejections += round.count(Action::Eject);
+        self.returns += round.count(Action::Return);
+        for wrong in &round.verdict.wrong {
+            match wrong {
+                Wrong::Missed(_) => self.missed += 1,
+                Wrong::Invented(_) => self.invented += 1,
+                Wrong::Twice(_) => self.twice += 1,
+                Wrong::Details(..) => self.details += 1,
+            }
+        }
+        self.complaints += round.complaints.len();
+        self.ejection_delays.extend(&round.verdict.ejection_delays);
+        self.return_delays.extend(&round.verdict.return_delays);
+        self.ejection_delays.sort_unstable();
+        self.return_delays.sort_unstable();
+    }
+
+    /// Whether nothing was wrong.
+    pub fn is_right(&self) -> bool {
+        self.missed + self.invented + self.twice + self.details + self.complaints == 0
+    }
+}
+
+/// The sums by Envoy and mode.
+#[derive(Clone, Debug, Default)]
+pub struct Table(BTreeMap<(String, Mode), Sums>);
+
+impl Table {
+    /// Adds a round.
+    pub fn add(&mut self, round: &Round) {
+        let envoy = round.scene.envoy.as_ref().map_or("Envoy".to_owned(), |path| path.display().to_string());
+        self.0.entry((envoy, round.scene.mode)).or_default().add(round);
+    }
+
+    /// Whether nothing was wrong in any round.
+    pub fn is_right(&self) -> bool {
+        self.0.values().all(Sums::is_right)
+    }
+
+    /// All sums.
+    pub fn sums(&self) -> impl Iterator<Item = (Mode, &Sums)> {
+        self.0.iter().map(|((_, mode), sums)| (*mode, sums))
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "| mode | rounds | ejections | returns | missed | invented | twice | other reason | complaints | \
+             ejections told after, ms: median / p99 / max | returns told after, ms: median / p99 / max |"
+        )?;
+        writeln!(f, "|---|---|---|---|---|---|---|---|---|---|---|")?;
+        let mut above = "";
+        for ((envoy, mode), s) in &self.0 {
+            if self.0.keys().any(|(other, _)| other != envoy) && above != envoy {
+                writeln!(f, "| **{envoy}** |")?;
+                above = envoy;
+            }
+            writeln!(
+                f,
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                mode.as_str(),
+                s.rounds,
+                s.ejections,
+                s.returns,
+                s.missed,
+                s.invented,
+                s.twice,
+                s.details,
+                s.complaints,
+                spread(&s.ejection_delays),
+                spread(&s.return_delays),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Median, 99th percentile and largest of sorted values; nearest rank, so each is one that was measured.
+fn spread(sorted: &[i64]) -> String {
+    let rank = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1));
+    match (rank(50), rank(99), sorted.last()) {
+        (Some(median), Some(p99), Some(max)) => format!("{median} / {p99} / {max}"),
+        _ => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        assert_eq!(spread(&[]), "-");
+        assert_eq!(spread(&[4]), "4 / 4 / 4");
+        assert_eq!(spread(&(1..=200).collect::<Vec<_>>()), "100 / 198 / 200");
+    }
+}
