@@ -50,6 +50,15 @@ impl Heartbeat {
         let _ = host::set_tick_period(millis);
     }
 
+    /// Beats faster from now on, called in a request's name.
+    fn hurry(&mut self, millis: u32) {
+        if self.period > millis {
+            let _ = host::set_effective_context(self.root);
+            self.set_period(millis);
+            let _ = host::set_effective_context(0);
+        }
+    }
+
     /// Whether a tick of `root` at `now` is a beat.
     fn is_beat(&mut self, root: u32, now: Millis) -> bool {
         if root != self.root {
@@ -87,14 +96,19 @@ impl Plugin {
         }
         self.reporter.sum_up(now, &self.config.limits);
         self.ask(now);
-        let period = match (open, &self.config.witness) {
-            (true, Some(_)) => ASKING,
-            (true, None) => QUICK,
-            (false, _) => CALM,
-        };
+        let period = if open { self.open_period() } else { CALM };
         if period != self.heartbeat.period {
             self.heartbeat.set_period(period);
         }
+    }
+
+    /// Something was found: what follows from it is not left to wait for a calm heartbeat.
+    pub fn hurry(&mut self) {
+        self.heartbeat.hurry(self.open_period());
+    }
+
+    fn open_period(&self) -> u32 {
+        if self.config.witness.is_some() { ASKING } else { QUICK }
     }
 
     fn say_notices(&mut self, now: Millis) {

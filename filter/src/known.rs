@@ -129,6 +129,12 @@ impl Known {
         self.clusters.is_empty()
     }
 
+    /// The names of the clusters that are watched.
+    pub fn names(&self) -> Vec<String> {
+        let watched = self.clusters.iter().filter(|cluster| cluster.outlier.is_some());
+        watched.map(|cluster| cluster.name.clone()).collect()
+    }
+
     /// The place of an endpoint's traffic. `locality` is asked when it is new, or was read too long ago, or `fresh`.
     pub fn place(
         &mut self,

@@ -178,6 +178,7 @@ impl Plugin {
         });
         let (events, ask) = changed.unwrap_or_default();
         self.reporter.report(&events, &self.config.limits);
+        self.hurry();
         if ask {
             self.suspect(cluster, now / 1_000_000);
         }

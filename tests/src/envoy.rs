@@ -88,7 +88,11 @@ impl Envoy {
             let ended = self.child.try_wait()?;
             if ended.is_some() || started.elapsed() > SAFETY_NET {
                 let state = ended.map_or("is not ready".to_owned(), |status| format!("ended ({status})"));
-                bail!("Envoy {state}; its log ends with:\n{}", self.log.tail(20).join("\n"));
+                let lines = self.log.lines();
+                // What ended it stands before the bootstrap, which it prints after the reason.
+                let reasons = lines.iter().filter(|l| l.contains("[critical]") || l.contains("rror initializing"));
+                let reasons: Vec<&str> = reasons.map(String::as_str).collect();
+                bail!("Envoy {state}: {}; its log ends with:\n{}", reasons.join("; "), self.log.tail(20).join("\n"));
             }
             thread::sleep(Duration::from_millis(20));
         }

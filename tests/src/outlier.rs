@@ -93,7 +93,9 @@ impl OutlierDetection {
 
 /// A duration in the form that Envoy's JSON, Istio's and the plugin's all read, such as `0.5s`.
 pub fn seconds(duration: Duration) -> String {
-    format!("{}s", duration.as_secs_f64())
+    // From whole numbers: a fraction of binary digits may print with more than the nine that Envoy reads.
+    let text = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
+    format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// What the detector did with an endpoint.

@@ -3,21 +3,17 @@
 //! The core gets observations; the module gets exchanges as Envoy would show them, dealt to two workers in turn, and
 //! has to come to the same observations by itself, each event once. Virtual time throughout.
 
+mod on_harness;
+
 use filter_core::cluster::{ClusterState, Observed, Setting};
 use filter_core::config::{Config, parse};
 use filter_core::event::{Event, LastAttempt};
 use filter_core::locality::Locality;
 use filter_core::outcome::Charges;
 use filter_core::window::Count;
-use std::sync::OnceLock;
+use on_harness::{CLUSTER, FAR, HOME, NEAR, endpoint, events, module, proxy};
 use std::time::Duration;
-use tests::tools::Tool;
-use wasm_harness::{Exchange, Harness, Module, Node, Outcome, Upstream};
-
-const CLUSTER: &str = "outbound|8000||mockb.default.svc.cluster.local";
-const HOME: &str = "ap-northeast-1/ap-northeast-1a";
-const NEAR: &str = "ap-northeast-1/ap-northeast-1b";
-const FAR: &str = "cn-hangzhou/cn-hangzhou-h";
+use wasm_harness::{Exchange, Outcome};
 
 /// Scenario S1's rule with times that virtual clocks like.
 const S1: &str = r#"{"outlierDetection": {"splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 1,
@@ -40,17 +36,6 @@ enum Step {
     Wait(u64),
 }
 use Step::*;
-
-/// What a story tells of an event: its name and the endpoint or the route.
-fn told(name: &str, endpoint: &str, from: &str, to: &str) -> String {
-    [name, endpoint, from, to].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
-fn from_json(line: &str) -> Option<String> {
-    let json: serde_json::Value = serde_json::from_str(line).ok()?;
-    let text = |key: &str| json[key].as_str().unwrap_or("").to_owned();
-    (!text("faultline").is_empty()).then(|| told(&text("faultline"), &text("endpoint"), &text("from"), &text("to")))
-}
 
 fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
     let config: Config = parse(config.as_bytes()).expect("configuration").config;
@@ -94,30 +79,11 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
         let errors = u32::from(charges.outcome().is_error());
         state.add_traffic(&[(locality.clone(), Count { attempts: 1, errors })], &setting);
     }
-    events.iter().filter_map(|event| from_json(&event.to_json())).collect()
-}
-
-fn module() -> &'static Module {
-    static MODULE: OnceLock<Module> = OnceLock::new();
-    MODULE.get_or_init(|| {
-        let path = Tool::Module.path().expect("the module");
-        Module::compile(&std::fs::read(path).expect("readable")).expect("loads as in Envoy")
-    })
-}
-
-fn proxy(workers: usize, config: &str) -> Harness {
-    let mut proxy = Harness::builder()
-        .workers(workers)
-        .node(Node::at(HOME))
-        .config(config)
-        .build(module())
-        .expect("the module starts");
-    proxy.advance(Duration::from_millis(200));
-    proxy
+    events.iter().filter_map(|event| on_harness::told(&event.to_json())).collect()
 }
 
 fn exchange(step: Step) -> Exchange {
-    let at = |endpoint: &str, locality: &str| Upstream::new(CLUSTER, endpoint).locality(locality).endpoints(4);
+    let at = endpoint;
     match step {
         Ok(e, l) => Exchange::ok(&at(e, l)),
         Status(e, l, status) => Exchange::status(&at(e, l), status),
@@ -141,7 +107,7 @@ fn on_module(workers: usize, config: &str, steps: &[Step]) -> Vec<String> {
         // A local reply of Envoy's own is not the filter's doing; a dead VM would be.
         assert_ne!(proxy.exchange(i % workers, &exchange(*step)), Outcome::VmFailed, "{step:?}");
     }
-    proxy.logs().iter().filter_map(|line| from_json(&line.message)).collect()
+    on_harness::events(&proxy)
 }
 
 /// Plays the story everywhere and compares.
@@ -248,7 +214,7 @@ fn health_is_silent_and_counted() {
     }
     proxy.exchange(0, &exchange(Ok(B, NEAR)).attempts(2));
     proxy.advance(Duration::from_secs(2));
-    assert!(proxy.logs().iter().all(|line| from_json(&line.message).is_none()));
+    assert!(on_harness::events(&proxy).is_empty());
     let text = proxy.prometheus(&["upstream_cluster", "upstream_locality", "outcome"]);
     let attempts = |locality: &str, n: u32| {
         format!(
@@ -285,7 +251,6 @@ fn what_happened_under_the_old_configuration_or_module_is_neither_lost_nor_repea
     proxy.reload(module()).expect("reloads");
     proxy.advance(Duration::from_millis(200));
     proxy.exchange(1, &exchange(Refused(A, HOME)));
-    let events = |proxy: &Harness| proxy.logs().iter().filter_map(|l| from_json(&l.message)).collect::<Vec<_>>();
     assert_eq!(events(&proxy), ejected);
     proxy.exchange(0, &exchange(Ok(B, NEAR)));
     proxy.advance(Duration::from_secs(6));

@@ -87,7 +87,7 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("{}", wasm::build(&workspace, toolchain)?.display());
         }
         Task::Demo { registry } => {
-            let mut words = vec!["run", "--quiet", "--package", "tests", "--bin", "demo", "--"];
+            let mut words = vec!["run", "--package", "tests", "--bin", "demo", "--"];
             if let Some(reference) = &registry {
                 words.extend(["--registry", reference]);
             }

@@ -78,7 +78,12 @@ impl Scene {
         let count = if rng.bool() { rng.usize(3..=6) } else { rng.usize(7..=20) };
         let zone = |i: usize, rng: &mut Rng| if i == 0 || rng.bool() { 0 } else { rng.usize(1..ZONES.len()) };
         let endpoints: Vec<usize> = (0..count).map(|i| zone(i, &mut rng)).collect();
-        let rules = rules(&mut rng);
+        let mut rules = rules(&mut rng);
+        if !mode.has_witness() {
+            // Envoy may take a second (its `update_merge_window`) to keep traffic from an ejected endpoint. An ejection
+            // that is over sooner leaves no trace in traffic, so nothing that sees traffic alone can tell it right.
+            rules.base_ejection_time += Duration::from_millis(1_100);
+        }
         let workers = rng.u32(1..=4);
         let route_timeout = Duration::from_millis(rng.u64(80..=300));
         let connections = rng.usize(2..=8);
