@@ -8,7 +8,7 @@ use crate::heartbeat::Heartbeat;
 use crate::host;
 use crate::known::Known;
 use crate::report::{Reporter, set_log_level};
-use crate::request::{Expression, HEALTHY_ATTEMPT, HEALTHY_REQUEST};
+use crate::request::{self, Expression, HEALTHY_ATTEMPT, HEALTHY_REQUEST};
 use crate::traffic::Pending;
 use crate::witness::Asked;
 use filter_core::config::{self, Config};
@@ -66,6 +66,7 @@ impl Plugin {
             self.healthy_attempt.compile(HEALTHY_ATTEMPT);
         }
         self.heartbeat.follow(root);
+        self.home = request::home();
         // One byte more than is read, so that the parser sees that it is too long.
         let max = size.min(config::MAX_TEXT_BYTES.saturating_add(1));
         let text =

@@ -3,8 +3,8 @@
 //!
 //! CPU time is the Envoy process's own, so that neither the load nor the endpoint counts. The three Envoys (no filter, the
 //! empty one, ours) are loaded in turn within each round, so that what slows the machine down for a while slows down all
-//! three. Figures over budget are marked, and make the bench fail, except for the CPU ratio, which is
-//! a measurement and has a spread. Not here: the memory and the flatness over many endpoints.
+//! three. Figures over budget are marked, and make the bench fail, except for the CPU ratio, which is a measurement and has
+//! a spread. Not here: memory, and the cost at many endpoints.
 
 use std::io::Write;
 use std::path::Path;

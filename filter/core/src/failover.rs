@@ -11,6 +11,7 @@ use crate::config;
 use crate::event::{EventKind, Route};
 use crate::locality::{Locality, Tier};
 use crate::time::{Millis, seconds_between};
+use crate::window::Count;
 use serde::{Deserialize, Serialize};
 
 /// A cluster's home tier as it is now.
@@ -33,15 +34,29 @@ pub struct Home {
 pub struct Traffic {
     /// Attempts in the window, at home and away.
     pub attempts: u32,
-    /// Those served away.
-    pub away: u32,
-    /// The locality away from home that received most, and its tier; `None` when nothing went away.
-    pub busiest: Option<(Locality, Tier)>,
+    /// The localities away from home, how far they are, and what they served.
+    pub away: Vec<(Locality, Tier, Count)>,
 }
 
 impl Traffic {
+    /// What was served away from home.
+    fn served_away(&self) -> Count {
+        let mut sum = Count::default();
+        self.away.iter().for_each(|(_, _, count)| sum.add(*count));
+        sum
+    }
+
     fn share(&self) -> f64 {
-        if self.attempts == 0 { 0.0 } else { f64::from(self.away) / f64::from(self.attempts) }
+        if self.attempts == 0 { 0.0 } else { f64::from(self.served_away().attempts) / f64::from(self.attempts) }
+    }
+
+    /// The locality away from home that served most.
+    fn busiest(&self) -> Option<&(Locality, Tier, Count)> {
+        self.away.iter().filter(|(_, _, count)| count.attempts > 0).max_by_key(|(_, _, count)| count.attempts)
+    }
+
+    fn served_by(&self, locality: &Locality) -> u32 {
+        self.away.iter().find(|(place, _, _)| place == locality).map_or(0, |(_, _, count)| count.attempts)
     }
 }
 
@@ -58,8 +73,10 @@ pub struct Active {
     errors_away: u64,
     /// Since when home is whole and little goes away.
     calm_since: Option<Millis>,
-    /// The locality that receives most in place of `to`, and since when.
-    rival: Option<(Locality, Millis)>,
+    /// The tier of `to`.
+    tier: Tier,
+    /// Since when `to` is outdone.
+    outdone_since: Option<Millis>,
 }
 
 impl Active {
@@ -113,10 +130,10 @@ fn start(
     now: Millis,
 ) -> Option<(Active, EventKind)> {
     let all_lost = home.endpoints > 0 && home.healthy == 0;
-    let (to, tier, share) = match (served_away, &traffic.busiest) {
+    let (to, tier, share) = match (served_away, traffic.busiest()) {
         // Nothing healthy at home: from here on everything goes away, and this is the first of it.
         (Some((to, tier)), _) if all_lost => (to.clone(), tier, 1.0),
-        (_, Some((to, tier)))
+        (_, Some((to, tier, _)))
             if home.troubled && traffic.attempts >= rules.min_requests && traffic.share() >= rules.start_share =>
         {
             (to.clone(), *tier, traffic.share())
@@ -124,6 +141,7 @@ fn start(
         _ => return None,
     };
     let route = route(home, &home.locality, to, tier, share);
+    let before = traffic.served_away();
     let active = Active {
         from: route.from.clone(),
         to: route.to.clone(),
@@ -131,10 +149,11 @@ fn start(
         since: now,
         moved_at: now,
         last_away: now,
-        requests_away: 0,
-        errors_away: 0,
+        requests_away: u64::from(before.attempts),
+        errors_away: u64::from(before.errors),
         calm_since: None,
-        rival: None,
+        tier,
+        outdone_since: None,
     };
     Some((active, EventKind::FailoverStarted(route)))
 }
@@ -181,21 +200,20 @@ fn move_on(
     rules: &config::Failover,
     now: Millis,
 ) -> Option<EventKind> {
-    let (to, tier) = traffic.busiest.as_ref().filter(|(to, _)| *to != going.to).or_else(|| {
-        going.rival = None;
-        None
-    })?;
-    let since = match &going.rival {
-        Some((rival, since)) if rival == to => *since,
-        _ => {
-            going.rival = Some((to.clone(), now));
-            now
-        }
+    // Zones that share evenly take the lead in turns: only a clear lead, or another tier, makes a new destination.
+    let outdone = |(to, tier, count): &&(Locality, Tier, Count)| {
+        *to != going.to && (*tier != going.tier || count.attempts / 2 >= traffic.served_by(&going.to))
     };
+    let Some((to, tier, _)) = traffic.busiest().filter(outdone) else {
+        going.outdone_since = None;
+        return None;
+    };
+    let since = *going.outdone_since.get_or_insert(now);
     if now.saturating_sub(since) < rules.window.millis() {
         return None;
     }
-    going.rival = None;
+    going.outdone_since = None;
+    going.tier = *tier;
     let left = (std::mem::replace(&mut going.to, to.clone()), seconds_between(going.moved_at, now));
     going.moved_at = now;
     Some(EventKind::FailoverChanged { route: route(home, &going.from, to.clone(), *tier, traffic.share()), left })
@@ -219,8 +237,8 @@ mod tests {
     }
 
     fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
-        let busiest = (away > 0).then(|| (at(to), Tier::SameRegion));
-        Traffic { attempts, away, busiest }
+        let away = (away > 0).then(|| (at(to), Tier::SameRegion, Count { attempts: away, errors: 0 }));
+        Traffic { attempts, away: away.into_iter().collect() }
     }
 
     fn rules() -> config::Failover {
@@ -273,7 +291,7 @@ mod tests {
         else {
             panic!("not over")
         };
-        assert_eq!((seconds, requests_away, errors_away, because), (5.0, 7, 2, "recovered"));
+        assert_eq!((seconds, requests_away, errors_away, because), (5.0, 10 + 7, 2, "recovered"));
     }
 
     #[test]
@@ -297,5 +315,34 @@ mod tests {
         assert_eq!(next("q/c", 21_000), None);
         assert_eq!(next("q/c", 22_000), Some("failover_changed"));
         assert_eq!(next("q/c", 40_000), None);
+    }
+
+    #[test]
+    fn zones_that_share_evenly_do_not_take_turns_but_a_farther_tier_is_told() {
+        let mut active = started();
+        let shared = |b: u32, c: u32, d: u32| Traffic {
+            attempts: b + c + d,
+            away: vec![
+                (at("r/b"), Tier::SameRegion, Count { attempts: b, errors: 0 }),
+                (at("q/c"), Tier::Elsewhere, Count { attempts: c, errors: 0 }),
+                (at("q/d"), Tier::Elsewhere, Count { attempts: d, errors: 0 }),
+            ],
+        };
+        let mut next = |traffic: Traffic, now| {
+            let kind = step(&mut active, Some(&home(0, 1)), &traffic, None, &rules(), now);
+            kind.map(|kind| match kind {
+                EventKind::FailoverChanged { route, .. } => route.to.as_str().to_owned(),
+                other => other.name().to_owned(),
+            })
+        };
+        // The lead flickers, but it is always farther than the destination so far.
+        for (i, now) in (10_000..20_000).step_by(1_000).enumerate() {
+            let flicker = u32::try_from(i % 2).unwrap();
+            assert_eq!(next(shared(0, 50 + flicker, 51 - flicker), now), None);
+        }
+        assert_eq!(next(shared(0, 51, 50), 20_000).as_deref(), Some("q/c"));
+        for now in (21_000..60_000).step_by(1_000) {
+            assert_eq!(next(shared(0, 45, 55), now), None, "no clear lead");
+        }
     }
 }

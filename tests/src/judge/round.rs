@@ -155,12 +155,12 @@ fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     let metrics = envoy.metrics()?;
     for gauge in ["faultline_ejected_endpoints", "faultline_failover_active", "faultline_open_findings"] {
-        let value = metrics.sum(gauge, &[]);
+        let value = metrics.sum(gauge, &[]).abs();
         if value != 0.0 {
             complaints.push(format!("{gauge} is {value}, not 0, when all is over"));
         }
     }
-    let (counted, enforced) = (metrics.sum("faultline_ejections_total", &[]), stat(envoy, "ejections_enforced_total")?);
+    let (counted, enforced) = (metrics.sum("faultline_ejections_total", &[]).abs(), stat(envoy, "ejections_enforced_total")?);
     if counted != enforced as f64 {
         complaints.push(format!("faultline_ejections_total is {counted}, ejections_enforced_total {enforced}"));
     }

@@ -50,17 +50,12 @@ impl ClusterState {
 
     fn traffic(&self, home_tier: Tier, setting: &Setting<'_>) -> Traffic {
         let mut traffic = Traffic::default();
-        let mut most = 0;
         for place in &self.places {
-            let attempts = place.window.sum(setting.now, setting.failover.window.millis()).attempts;
-            traffic.attempts = traffic.attempts.saturating_add(attempts);
+            let count = place.window.sum(setting.now, setting.failover.window.millis());
+            traffic.attempts = traffic.attempts.saturating_add(count.attempts);
             let tier = place.locality.tier_from(setting.home);
             if tier > home_tier {
-                traffic.away = traffic.away.saturating_add(attempts);
-                if attempts > most {
-                    most = attempts;
-                    traffic.busiest = Some((place.locality.clone(), tier));
-                }
+                traffic.away.push((place.locality.clone(), tier, count));
             }
         }
         traffic
@@ -68,6 +63,10 @@ impl ClusterState {
 
     /// Lets the failover take its next step; `served` is where an attempt went that this is about.
     pub(super) fn step_failover(&mut self, served: Option<&Locality>, setting: &Setting<'_>, events: &mut Vec<Event>) {
+        if setting.home.is_unknown() {
+            // Near and far mean nothing.
+            return;
+        }
         let home = self.home(setting.home);
         let home_tier = home.as_ref().map_or(Tier::Elsewhere, |home| home.tier);
         let traffic = self.traffic(self.failover.as_ref().map_or(home_tier, Active::home_tier), setting);

@@ -2,11 +2,11 @@
 //!
 //! Names are Istio's own where Istio has one, so that a DestinationRule's `outlierDetection` can be pasted. Every field
 //! is optional and an empty text is a configuration. Parsing is strict enough to report (path, what came, what was
-//! wanted) and never decides what to do about it: the filter keeps what it had, the publisher ends with an error.
+//! wanted: [`read`]) and never decides what to do about it: the filter keeps what it had, the publisher ends with an error.
+
+mod read;
 
 use crate::duration::Duration;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::fmt;
 use wildmatch::WildMatch;
 
@@ -29,9 +29,9 @@ pub const SERVICE_CLUSTERS: [&str; 10] = [
 ];
 
 /// The configuration of the plugin (`pluginConfig`).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase", default))]
 pub struct Config {
     /// The rules by which Envoy ejects, for clusters that no entry of `clusters` matches.
     pub outlier_detection: OutlierDetection,
@@ -52,9 +52,9 @@ pub struct Config {
 }
 
 /// How Envoy's outlier detector is set for a cluster: a DestinationRule's `outlierDetection`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase", default))]
 pub struct OutlierDetection {
     /// Consecutive 5xx outcomes that eject; 0 is never.
     #[cfg_attr(feature = "schema", schemars(range(max = 1_000_000)))]
@@ -95,12 +95,12 @@ impl Default for OutlierDetection {
 }
 
 /// A rule for the clusters whose name matches.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase", default))]
 pub struct ClusterRule {
     /// The cluster's name, with `*` for any characters and `?` for one: `outbound|8000||*.prod.svc.cluster.local`.
-    #[serde(rename = "match")]
+    #[cfg_attr(feature = "schema", serde(rename = "match"))]
     pub pattern: String,
     /// The outlier detection of these clusters; the top-level one when absent.
     pub outlier_detection: Option<OutlierDetection>,
@@ -109,9 +109,9 @@ pub struct ClusterRule {
 }
 
 /// The locality of the endpoints in a range of addresses.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase", default))]
 pub struct LocalityRule {
     /// The range, `10.1.0.0/16` or `fd00:1::/64`.
     pub cidr: String,
@@ -120,9 +120,9 @@ pub struct LocalityRule {
 }
 
 /// When a shift of traffic is a failover.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase", default))]
 pub struct Failover {
     /// The sliding window over which shares of traffic are taken.
     pub window: Duration,
@@ -147,9 +147,9 @@ impl Default for Failover {
 }
 
 /// Where and how often Envoy's admin interface is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase", default))]
 pub struct Witness {
     /// The cluster that reaches the admin interface; `prometheus_stats` in every Istio proxy.
     pub cluster: String,
@@ -173,9 +173,9 @@ impl Default for Witness {
 }
 
 /// Which attempts are counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase"))]
 pub enum Attempts {
     /// The last attempt of each request, seen by the HTTP filter.
     #[default]
@@ -185,9 +185,9 @@ pub enum Attempts {
 }
 
 /// Bounds. What is beyond them is counted, not kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase", default))]
 pub struct Limits {
     /// Endpoints that are tracked, over all clusters, 1 to 1,000,000.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
@@ -207,9 +207,9 @@ impl Default for Limits {
 }
 
 /// Severity of the filter's own remarks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase"))]
 #[allow(missing_docs)] // the names say it
 pub enum LogLevel {
     Trace,
@@ -242,7 +242,7 @@ impl std::error::Error for ConfigError {}
 pub struct Parsed {
     /// The configuration.
     pub config: Config,
-    /// Paths of the unknown fields, sorted within each object.
+    /// Paths of the unknown fields.
     pub unknown_fields: Vec<String>,
 }
 
@@ -252,82 +252,17 @@ pub struct Parsed {
 /// The first thing wrong with the text: not JSON, a wrong type, a value out of range, or more than
 /// [`MAX_TEXT_BYTES`].
 pub fn parse(text: &[u8]) -> Result<Parsed, ConfigError> {
-    let whole = |problem: String| ConfigError { path: ".".into(), problem };
     if text.len() > MAX_TEXT_BYTES {
-        return Err(whole(format!("the text has {} bytes; at most {MAX_TEXT_BYTES} are read", text.len())));
+        let problem = format!("the text has {} bytes; at most {MAX_TEXT_BYTES} are read", text.len());
+        return Err(ConfigError { path: ".".into(), problem });
     }
     if text.iter().all(u8::is_ascii_whitespace) {
         return Ok(Parsed::default());
     }
-    let json: Value = serde_json::from_slice(text).map_err(|error| whole(error.to_string()))?;
-    let config: Config = serde_path_to_error::deserialize(&json)
-        .map_err(|error| ConfigError { path: error.path().to_string(), problem: error.inner().to_string() })?;
-    config.check()?;
-    let mut unknown_fields = Vec::new();
-    // What is written back has every field there is; what was read and is not in it means nothing.
-    note_unknown(&json, &serde_json::to_value(&config).unwrap_or_default(), "", &mut unknown_fields);
-    Ok(Parsed { config, unknown_fields })
-}
-
-fn note_unknown(read: &Value, known: &Value, path: &str, unknown: &mut Vec<String>) {
-    match (read, known) {
-        (Value::Object(read), Value::Object(known)) => {
-            for (name, value) in read {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                match known.get(name) {
-                    Some(known) => note_unknown(value, known, &path, unknown),
-                    None => unknown.push(path),
-                }
-            }
-        }
-        (Value::Array(read), Value::Array(known)) => {
-            for (i, (read, known)) in read.iter().zip(known).enumerate() {
-                note_unknown(read, known, &format!("{path}[{i}]"), unknown);
-            }
-        }
-        _ => {}
-    }
+    read::config(text)
 }
 
 impl Config {
-    /// Whether every value is in its range.
-    fn check(&self) -> Result<(), ConfigError> {
-        self.outlier_detection.check("outlierDetection")?;
-        for (i, rule) in self.clusters.iter().enumerate() {
-            require(
-                !rule.pattern.is_empty(),
-                || format!("clusters[{i}].match"),
-                "a cluster name or a pattern is wanted",
-            )?;
-            if let Some(outlier) = &rule.outlier_detection {
-                outlier.check(&format!("clusters[{i}].outlierDetection"))?;
-            }
-        }
-        for (i, rule) in self.localities.iter().enumerate() {
-            let cidr = rule.cidr.parse::<ipnet::IpNet>().is_ok();
-            require(cidr, || format!("localities[{i}].cidr"), "a range such as 10.1.0.0/16 is wanted")?;
-            let named = !rule.locality.is_empty();
-            require(named, || format!("localities[{i}].locality"), "region/zone/subzone is wanted")?;
-        }
-        let share = self.failover.start_share;
-        let shares = share > 0.0 && share <= 1.0;
-        require(shares, || "failover.startShare".into(), "a share above 0 and up to 1 is wanted")?;
-        let window = (1_000..=3_600_000).contains(&self.failover.window.millis());
-        require(window, || "failover.window".into(), "from 1s to 1h is wanted")?;
-        if let Some(witness) = &self.witness {
-            require(!witness.cluster.is_empty(), || "witness.cluster".into(), "the name of a cluster is wanted")?;
-            let order = witness.min_interval <= witness.max_interval;
-            require(order, || "witness.minInterval".into(), "no more than witness.maxInterval is wanted")?;
-        }
-        let limits = &self.limits;
-        let endpoints = (1..=1_000_000).contains(&limits.endpoints);
-        require(endpoints, || "limits.endpoints".into(), "1 to 1000000 is wanted")?;
-        let series = (16..=1_000_000).contains(&limits.series);
-        require(series, || "limits.series".into(), "16 to 1000000 is wanted")?;
-        let events = (1..=10_000).contains(&limits.events_per_second);
-        require(events, || "limits.eventsPerSecond".into(), "1 to 10000 is wanted")
-    }
-
     /// The rules of a cluster, or `None` when it is to be ignored.
     pub fn rules_for(&self, cluster: &str) -> Option<&OutlierDetection> {
         let matching = self.clusters.iter().find(|rule| WildMatch::new(&rule.pattern).matches(cluster));
@@ -345,24 +280,6 @@ impl Config {
         let holds = |rule: &&LocalityRule| rule.cidr.parse::<ipnet::IpNet>().is_ok_and(|range| range.contains(&ip));
         self.localities.iter().find(holds).map(|rule| rule.locality.as_str())
     }
-}
-
-impl OutlierDetection {
-    fn check(&self, at: &str) -> Result<(), ConfigError> {
-        let counts = [
-            ("consecutive5xxErrors", self.consecutive5xx_errors),
-            ("consecutiveGatewayErrors", self.consecutive_gateway_errors),
-            ("consecutiveLocalOriginFailures", self.consecutive_local_origin_failures),
-        ];
-        for (name, count) in counts {
-            require(count <= 1_000_000, || format!("{at}.{name}"), "0 to 1000000 is wanted")?;
-        }
-        require(self.max_ejection_percent <= 100, || format!("{at}.maxEjectionPercent"), "0 to 100 is wanted")
-    }
-}
-
-fn require(holds: bool, path: impl FnOnce() -> String, wanted: &str) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError { path: path(), problem: wanted.into() }) }
 }
 
 /// The JSON Schema of [`Config`], generated from the types.
@@ -400,10 +317,13 @@ mod tests {
     #[test]
     fn errors_name_the_field_and_what_was_wanted() {
         let text = r#"{"clusters": [{"match": "a"}, {"match": "b", "outlierDetection": {"interval": 10}}]}"#;
-        assert!(problem(text).starts_with("clusters[1].outlierDetection.interval: invalid type: integer `10`"));
+        assert!(problem(text).starts_with("clusters[1].outlierDetection.interval: got 10, wanted a duration"));
         assert!(problem("{").contains("EOF"));
         assert!(problem("{} x").contains("trailing characters"));
-        assert!(problem(r#"{"outlierDetection": {"maxEjectionPercent": 101}}"#).contains("0 to 100 is wanted"));
+        assert!(
+            problem(r#"{"outlierDetection": {"maxEjectionPercent": 101}}"#)
+                .contains("got 101, wanted a whole number from 0 to 100")
+        );
         assert!(problem(r#"{"outlierDetection": {"consecutive5xxErrors": -1}}"#).contains("consecutive5xxErrors"));
         assert!(problem(r#"{"failover": {"startShare": 0}}"#).starts_with("failover.startShare"));
         assert!(
@@ -412,10 +332,29 @@ mod tests {
         assert!(problem(&" ".repeat(MAX_TEXT_BYTES + 1)).contains("bytes"));
     }
 
+    #[cfg(feature = "schema")]
+    #[test]
+    fn every_field_of_the_schema_is_read_with_the_schemas_default() {
+        let config = Config {
+            clusters: vec![ClusterRule {
+                pattern: "a".into(),
+                outlier_detection: Some(OutlierDetection::default()),
+                ignore: true,
+            }],
+            localities: vec![LocalityRule { cidr: "10.0.0.0/8".into(), locality: "r".into() }],
+            witness: Some(Witness::default()),
+            attempts: Attempts::UpstreamLog,
+            log_level: LogLevel::Trace,
+            ..Config::default()
+        };
+        let text = serde_json::to_vec(&config).unwrap();
+        assert_eq!(parse(&text).unwrap(), Parsed { config, unknown_fields: vec![] });
+    }
+
     #[test]
     fn unknown_fields_are_told_and_do_no_harm() {
         let parsed = parse(br#"{"outlierDetection": {"intervall": "1s"}, "nonsense": 1}"#).unwrap();
-        assert_eq!(parsed.unknown_fields, ["nonsense", "outlierDetection.intervall"]);
+        assert_eq!(parsed.unknown_fields, ["outlierDetection.intervall", "nonsense"]);
         assert_eq!(parsed.config, Config::default());
     }
 
