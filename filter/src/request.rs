@@ -8,7 +8,7 @@ use crate::host::{self, RESPONSE_HEADERS};
 use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
 use filter_core::outcome::{Attempt, Charges, Flags, http_status_of_grpc};
-use filter_core::time::Millis;
+use filter_core::time::{Micros, Millis};
 
 /// A request whose only attempt went well. `request_attempt_count` exists from Envoy 1.33.
 pub const HEALTHY_REQUEST: &str = "response.code < 500 && response.flags == 0 && upstream.request_attempt_count == 1u";
@@ -73,6 +73,16 @@ pub fn flags() -> Flags {
 /// When the current request was started.
 pub fn started() -> Option<Millis> {
     number(b"request\0time").map(|nanoseconds| nanoseconds / 1_000_000)
+}
+
+/// When the current request's only attempt, or the current attempt in the upstream log, had its connection; `None` when
+/// it had none or when that cannot be told, because the request was retried.
+pub fn connected() -> Option<Micros> {
+    if number(b"upstream\0request_attempt_count").is_some_and(|attempts| attempts > 1) {
+        return None;
+    }
+    let (started, waited) = (number(b"request\0time")?, number(b"upstream\0cx_pool_ready_duration")?);
+    Some(started.saturating_add(waited) / 1_000)
 }
 
 /// The endpoint's workload as `name.namespace`, from the metadata that Istio gives each endpoint.

@@ -14,6 +14,7 @@ use crate::request::{self, Whole};
 use crate::{host, shared};
 use filter_core::cluster::Observed;
 use filter_core::config::Attempts;
+use filter_core::detector::Moments;
 use filter_core::event::LastAttempt;
 use filter_core::outcome::{Charges, Flags, Outcome};
 use filter_core::time::Millis;
@@ -172,7 +173,10 @@ impl Plugin {
         let workload = request::workload();
         let workload = workload.as_deref();
         let total = known.total;
-        let seen = Observed { endpoint, locality, workload, charges, started, last, total };
+        let connected = if charges.connected { request::connected() } else { None };
+        let ended = now / 1_000;
+        let moments = Moments { connected: connected.unwrap_or(ended), ended };
+        let seen = Observed { endpoint, locality, workload, charges, moments, started, last, total };
         let changed = shared::change_cluster(&known.name, &mut self.reporter.metrics, |state| {
             (state.attempt(&seen, &setting), state.ask_again_in(setting.now) == Some(0))
         });

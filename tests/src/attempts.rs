@@ -55,7 +55,8 @@ pub(crate) fn request_logger(dir: &Path) -> Value {
 }
 
 fn logger(dir: &Path, kind: &str) -> Value {
-    let format = "%START_TIME(%s%3f)%\t%DURATION%\t%UPSTREAM_HOST%\t%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%";
+    let format =
+        "%START_TIME(%s%3f)%\t%DURATION%\t%UPSTREAM_HOST%\t%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%";
     json!({
         "name": "envoy.access_loggers.file",
         "typed_config": {

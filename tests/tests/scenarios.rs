@@ -7,6 +7,7 @@ mod on_harness;
 
 use filter_core::cluster::{ClusterState, Observed, Setting};
 use filter_core::config::{Config, parse};
+use filter_core::detector::Moments;
 use filter_core::event::{Event, LastAttempt};
 use filter_core::locality::Locality;
 use filter_core::outcome::Charges;
@@ -73,8 +74,8 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
         };
         let locality = Locality::parse(locality);
         let (workload, started, total) = (None, Some(now), Some(4));
-        let seen =
-            Observed { endpoint, locality: &locality, workload, charges, started, last: LastAttempt::default(), total };
+        let (last, moments) = (LastAttempt::default(), Moments::at_once(now * 1_000));
+        let seen = Observed { endpoint, locality: &locality, workload, charges, moments, started, last, total };
         events.extend(state.attempt(&seen, &setting));
         let errors = u32::from(charges.outcome().is_error());
         state.add_traffic(&[(locality.clone(), Count { attempts: 1, errors })], &setting);

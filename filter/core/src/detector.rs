@@ -11,8 +11,15 @@
 
 use crate::config::OutlierDetection;
 use crate::outcome::Charges;
-use crate::time::Millis;
+use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
+
+/// Failures to reach an endpoint whose moments are remembered: a longer streak is reset as a whole or not at all.
+const MAX_FAILURES: usize = 16;
+
+/// Failures of established connections within so many microseconds count as a row; between such as are farther apart,
+/// another attempt was given its connection, which is not known before that is over.
+const OVERLAP: Micros = 10_000;
 
 /// The kind of a streak: key `kind` of `error_streak`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +78,56 @@ impl Streak {
     }
 }
 
+/// When an attempt's steps were charged. Only their order matters: attempts at one endpoint overlap, so one that had its
+/// connection long ago fails after others did, and its connection resets nothing that came later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moments {
+    /// When the connection or stream was had.
+    pub connected: Micros,
+    /// When the answer came or the failure happened.
+    pub ended: Micros,
+}
+
+impl Moments {
+    /// All steps in one moment: nothing else happened at the endpoint meanwhile.
+    pub const fn at_once(at: Micros) -> Self {
+        Self { connected: at, ended: at }
+    }
+}
+
+/// Failures to reach the endpoint, in split mode, by when they happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct LocalStreak {
+    streak: Streak,
+    /// When the last of them happened, in order.
+    failures: Vec<Micros>,
+}
+
+impl LocalStreak {
+    /// A connection that was had at `at` resets what came before it.
+    fn connected(&mut self, at: Micros) {
+        if self.failures.first().is_some_and(|first| *first > at) {
+            return;
+        }
+        self.failures.retain(|failure| *failure > at);
+        let length = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
+        self.streak = Streak { length, told: self.streak.told && length > 0 };
+    }
+
+    fn failed(&mut self, at: Micros, threshold: u32) -> Option<Crossing> {
+        if self.failures.len() >= MAX_FAILURES {
+            self.failures.remove(0);
+        }
+        self.failures.push(at);
+        self.streak.grow(StreakKind::LocalOrigin, threshold)
+    }
+
+    fn start_over(&mut self) {
+        self.failures.clear();
+        self.streak = Streak { length: 0, told: true };
+    }
+}
+
 /// An ejection that is not over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ejection {
@@ -85,7 +142,7 @@ pub struct Ejection {
 pub struct Detector {
     http_5xx: Streak,
     gateway: Streak,
-    local_origin: Streak,
+    local_origin: LocalStreak,
     ejection: Option<Ejection>,
     ejections: u32,
     backoff: u32,
@@ -95,19 +152,24 @@ pub struct Detector {
 impl Detector {
     /// Applies an attempt's charges. Returns the thresholds that were reached, in Envoy's order: gateway before 5xx;
     /// none while the endpoint is ejected. A streak that fired starts over, whatever comes of it.
-    pub fn charge(&mut self, charges: &Charges, rules: &OutlierDetection) -> Vec<Crossing> {
+    pub fn charge(&mut self, charges: &Charges, moments: &Moments, rules: &OutlierDetection) -> Vec<Crossing> {
         let mut crossings = Vec::new();
         let split = rules.split_external_local_origin_errors;
         if split && charges.connected {
-            self.local_origin = Streak::default();
+            // Where one attempt had its connection, others had theirs that are not over yet and so not known.
+            let unseen = moments.ended.saturating_sub(OVERLAP);
+            self.local_origin.connected(if charges.failure.is_some() {
+                moments.connected.max(unseen)
+            } else {
+                moments.connected
+            });
         }
         if let Some(status) = charges.status {
             self.charge_status(status, rules, &mut crossings);
         }
         match charges.failure {
             Some(_) if split => {
-                let threshold = rules.consecutive_local_origin_failures;
-                crossings.extend(self.local_origin.grow(StreakKind::LocalOrigin, threshold));
+                crossings.extend(self.local_origin.failed(moments.ended, rules.consecutive_local_origin_failures));
             }
             Some(status) => self.charge_status(status, rules, &mut crossings),
             None => {}
@@ -117,12 +179,11 @@ impl Detector {
             crossings.clear();
         }
         for crossing in &crossings {
-            let streak = match crossing.kind {
-                StreakKind::GatewayError => &mut self.gateway,
-                StreakKind::Http5xx => &mut self.http_5xx,
-                StreakKind::LocalOrigin => &mut self.local_origin,
-            };
-            *streak = Streak { length: 0, told: true };
+            match crossing.kind {
+                StreakKind::GatewayError => self.gateway = Streak { length: 0, told: true },
+                StreakKind::Http5xx => self.http_5xx = Streak { length: 0, told: true },
+                StreakKind::LocalOrigin => self.local_origin.start_over(),
+            }
         }
         crossings
     }
@@ -161,7 +222,7 @@ impl Detector {
         self.returned_at = now;
         self.http_5xx = Streak::default();
         self.gateway = Streak::default();
-        self.local_origin = Streak::default();
+        self.local_origin = LocalStreak::default();
         Some(ejection)
     }
 
@@ -183,7 +244,7 @@ impl Detector {
 
     /// Whether a streak is running, told or not.
     pub fn is_failing(&self) -> bool {
-        [self.http_5xx, self.gateway, self.local_origin].iter().any(|streak| streak.length > 0 || streak.told)
+        [self.http_5xx, self.gateway, self.local_origin.streak].iter().any(|streak| streak.length > 0 || streak.told)
     }
 }
 
@@ -203,8 +264,13 @@ mod tests {
         }
     }
 
+    /// Attempts that do not overlap: their order is all that counts.
+    fn charge(detector: &mut Detector, charges: Charges, rules: &OutlierDetection) -> Vec<Crossing> {
+        detector.charge(&charges, &Moments::at_once(0), rules)
+    }
+
     fn fired(detector: &mut Detector, rules: &OutlierDetection, statuses: &[u16]) -> Vec<StreakKind> {
-        let charge = |status: &u16| detector.charge(&Charges::answered(*status), rules);
+        let charge = |status: &u16| charge(detector, Charges::answered(*status), rules);
         statuses.iter().flat_map(charge).map(|crossing| crossing.kind).collect()
     }
 
@@ -227,7 +293,7 @@ mod tests {
         let rules = OutlierDetection { consecutive5xx_errors: 1, ..rules() };
         let firsts: Vec<bool> = [500, 500, 200, 500]
             .iter()
-            .flat_map(|status| detector.charge(&Charges::answered(*status), &rules))
+            .flat_map(|status| charge(&mut detector, Charges::answered(*status), &rules))
             .map(|crossing| crossing.first)
             .collect();
         assert_eq!(firsts, [true, false, true]);
@@ -243,25 +309,60 @@ mod tests {
     #[test]
     fn without_split_local_failures_are_503s() {
         let mut detector = Detector::default();
-        assert!(detector.charge(&REFUSED, &rules()).is_empty());
-        assert_eq!(detector.charge(&CLOSED, &rules()).len(), 1, "two gateway errors");
+        assert!(charge(&mut detector, REFUSED, &rules()).is_empty());
+        assert_eq!(charge(&mut detector, CLOSED, &rules()).len(), 1, "two gateway errors");
     }
 
     #[test]
     fn in_split_mode_only_failures_to_connect_build_a_streak() {
-        let split = OutlierDetection {
-            split_external_local_origin_errors: true,
-            consecutive_local_origin_failures: 2,
-            ..rules()
-        };
+        let split = split(2);
         let mut detector = Detector::default();
         for _ in 0..5 {
-            assert!(detector.charge(&CLOSED, &split).is_empty());
+            assert!(charge(&mut detector, CLOSED, &split).is_empty());
         }
-        assert_eq!(detector.charge(&REFUSED, &split).len(), 1, "the last close counts as one");
-        assert!(detector.charge(&REFUSED, &split).is_empty());
-        assert!(detector.charge(&Charges::answered(500), &split).is_empty(), "an answer resets the local streak");
-        assert!(detector.charge(&REFUSED, &split).is_empty());
+        assert_eq!(charge(&mut detector, REFUSED, &split).len(), 1, "the last close counts as one");
+        assert!(charge(&mut detector, REFUSED, &split).is_empty());
+        assert!(charge(&mut detector, Charges::answered(500), &split).is_empty(), "an answer resets the local streak");
+        assert!(charge(&mut detector, REFUSED, &split).is_empty());
+    }
+
+    fn split(threshold: u32) -> OutlierDetection {
+        OutlierDetection {
+            split_external_local_origin_errors: true,
+            consecutive_local_origin_failures: threshold,
+            ..rules()
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_lost_fails_all_its_requests_in_a_row() {
+        let mut detector = Detector::default();
+        let lost = |connected, ended| Moments { connected, ended };
+        assert!(detector.charge(&CLOSED, &lost(100, 70_000), &split(3)).is_empty());
+        assert!(detector.charge(&CLOSED, &lost(200, 70_000), &split(3)).is_empty());
+        assert_eq!(detector.charge(&CLOSED, &lost(300, 70_100), &split(3)).len(), 1);
+    }
+
+    #[test]
+    fn a_connection_resets_what_failed_before_it_and_nothing_later() {
+        let mut detector = Detector::default();
+        for ended in [1_000, 2_000, 3_000] {
+            assert!(detector.charge(&REFUSED, &Moments::at_once(ended), &split(4)).is_empty());
+        }
+        // Had between the first and the second failure, answered only now.
+        let answered = Moments { connected: 1_500, ended: 50_000 };
+        assert!(detector.charge(&Charges::answered(200), &answered, &split(4)).is_empty());
+        assert!(detector.charge(&REFUSED, &Moments::at_once(51_000), &split(4)).is_empty());
+        assert_eq!(detector.charge(&REFUSED, &Moments::at_once(52_000), &split(4)).len(), 1, "the fourth in a row");
+    }
+
+    #[test]
+    fn time_outs_that_are_far_apart_are_no_row() {
+        let mut detector = Detector::default();
+        for i in 0..10 {
+            let slow = Moments { connected: i * 50_000, ended: 1_000_000 + i * 50_000 };
+            assert!(detector.charge(&CLOSED, &slow, &split(2)).is_empty(), "others were connected in between");
+        }
     }
 
     #[test]

@@ -4,6 +4,9 @@
 /// always taken with saturating subtraction.
 pub type Millis = u64;
 
+/// Microseconds since the Unix epoch, where the order of things matters that happen within a millisecond.
+pub type Micros = u64;
+
 /// `now - then` in seconds, zero when the clock went backwards.
 pub fn seconds_between(then: Millis, now: Millis) -> f64 {
     let millis = now.saturating_sub(then);

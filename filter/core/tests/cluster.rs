@@ -2,6 +2,7 @@
 
 use filter_core::cluster::{ClusterState, Observed, Setting};
 use filter_core::config::{Config, parse};
+use filter_core::detector::Moments;
 use filter_core::event::{Event, EventKind, LastAttempt};
 use filter_core::locality::Locality;
 use filter_core::members::endpoint_hash;
@@ -58,7 +59,8 @@ impl Story {
         let errors = u32::from(charges.outcome().is_error());
         self.with(|state, setting| {
             let last = LastAttempt::default();
-            let seen = Observed { endpoint, locality: &locality, workload: None, charges, started, last, total };
+            let (workload, moments) = (None, Moments::at_once(setting.now * 1_000));
+            let seen = Observed { endpoint, locality: &locality, workload, charges, moments, started, last, total };
             let events = state.attempt(&seen, setting);
             state.add_traffic(&[(locality.clone(), Count { attempts: 1, errors })], setting);
             events
@@ -232,8 +234,9 @@ fn the_value_stays_bounded() {
                 (format!("10.0.{}.{}:80", i / 250, i % 250), Locality::parse(&format!("r/z{i}")));
             let charges = Charges::answered(500);
             let last = LastAttempt::default();
+            let (endpoint, moments) = (endpoint.as_str(), Moments::at_once(setting.now * 1_000));
             let (workload, started, total) = (None, None, None);
-            let seen = Observed { endpoint: &endpoint, locality: &locality, workload, charges, started, last, total };
+            let seen = Observed { endpoint, locality: &locality, workload, charges, moments, started, last, total };
             state.attempt(&seen, setting);
         }
     });
@@ -260,8 +263,8 @@ mod witnessed {
             let locality = Locality::parse(locality);
             let (workload, started, total) = (None, Some(self.now), self.total);
             self.with(|state, setting| {
-                let last = LastAttempt::default();
-                let seen = Observed { endpoint, locality: &locality, workload, charges, started, last, total };
+                let (last, moments) = (LastAttempt::default(), Moments::at_once(setting.now * 1_000));
+                let seen = Observed { endpoint, locality: &locality, workload, charges, moments, started, last, total };
                 state.attempt(&seen, &Setting { witness: true, ..*setting })
             })
         }

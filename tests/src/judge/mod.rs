@@ -88,7 +88,9 @@ impl Trial {
         let next = AtomicU64::new(0);
         let state = Mutex::new((Table::default(), watch, Vec::new()));
         let work = || {
-            while let Some(scene) = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).ok().and_then(|i| scenes.get(i)) {
+            while let Some(scene) =
+                usize::try_from(next.fetch_add(1, Ordering::Relaxed)).ok().and_then(|i| scenes.get(i))
+            {
                 let played = round::play(scene);
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
                 let (table, watch, failed) = &mut *state;

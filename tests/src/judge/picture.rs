@@ -123,7 +123,8 @@ fn fold(lines: &[(i64, String)]) -> Vec<(i64, String)> {
     };
     let fold = |run: &[(i64, String)]| {
         let (at, first) = run.first().cloned().unwrap_or_default();
-        let more = run.last().filter(|_| run.len() > 1).map(|(end, _)| format!(", {} times in {} ms", run.len(), end - at));
+        let more =
+            run.last().filter(|_| run.len() > 1).map(|(end, _)| format!(", {} times in {} ms", run.len(), end - at));
         (at, first + &more.unwrap_or_default())
     };
     lines.chunk_by(alike).map(fold).collect()

@@ -1,5 +1,6 @@
 //! One round: an Envoy with the scene's set-up, its outages under traffic, the repair, and the reckoning when all is over.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,9 +9,10 @@ use anyhow::{Context, Result};
 use super::compare::{Told, Verdict, compare};
 use super::scene::Scene;
 use super::traffic::Traffic;
-use crate::attempts::Attempt;
+use crate::attempts::{Attempt, Kind};
 use crate::bootstrap::Bootstrap;
 use crate::envoy::{Envoy, eventually};
+use crate::events::Event;
 use crate::outlier::{Action, Record};
 use crate::tools::Tool;
 use crate::upstream::{Behaviour, Upstream};
@@ -78,7 +80,8 @@ impl Round {
 pub fn play(scene: &Scene) -> Result<Round> {
     let begun = Instant::now();
     let name = |(index, zone): (usize, &usize)| format!("{}#{index}", ZONES[*zone]);
-    let upstreams = scene.endpoints.iter().enumerate().map(|e| Upstream::start(&name(e))).collect::<Result<Vec<_>>>()?;
+    let upstreams =
+        scene.endpoints.iter().enumerate().map(|e| Upstream::start(&name(e))).collect::<Result<Vec<_>>>()?;
     let mut bootstrap = Bootstrap::new(&Zones::home(), vec![scene.cluster(&upstreams)])
         .with_filter(&Tool::Module.path()?, &scene.plugin_config());
     bootstrap.workers = scene.workers;
@@ -154,19 +157,26 @@ fn stat(envoy: &Envoy, name: &str) -> Result<u64> {
 fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     let metrics = envoy.metrics()?;
-    for gauge in ["faultline_ejected_endpoints", "faultline_failover_active", "faultline_open_findings"] {
+    let failing = failing_to_the_last(envoy)?;
+    let gauges =
+        [("faultline_ejected_endpoints", 0), ("faultline_failover_active", 0), ("faultline_open_findings", failing)];
+    for (gauge, most) in gauges {
         let value = metrics.sum(gauge, &[]).abs();
-        if value != 0.0 {
-            complaints.push(format!("{gauge} is {value}, not 0, when all is over"));
+        if value > most as f64 {
+            complaints.push(format!("{gauge} is {value} when all is over, at most {most} is right"));
         }
     }
-    let (counted, enforced) = (metrics.sum("faultline_ejections_total", &[]).abs(), stat(envoy, "ejections_enforced_total")?);
+    let (counted, enforced) =
+        (metrics.sum("faultline_ejections_total", &[]).abs(), stat(envoy, "ejections_enforced_total")?);
     if counted != enforced as f64 {
         complaints.push(format!("faultline_ejections_total is {counted}, ejections_enforced_total {enforced}"));
     }
     for (begin, end) in [("failover_started", "failover_ended"), ("no_healthy_upstream", "upstream_recovered")] {
-        let told = envoy.events().all();
-        let told: Vec<&str> = told.iter().map(|e| e.name()).filter(|name| [begin, end].contains(name)).collect();
+        // Workers write their lines as they come to it; `ts` has the order.
+        let mut told = envoy.events().all();
+        told.retain(|event| [begin, end].contains(&event.name()));
+        told.sort_by_cached_key(|event| event.text("ts").to_owned());
+        let told: Vec<&str> = told.iter().map(Event::name).collect();
         let in_turn = told.chunks(2).all(|pair| pair == [begin, end]);
         if !in_turn {
             complaints.push(format!("{begin} and {end} do not take turns: {told:?}"));
@@ -177,9 +187,20 @@ fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
     Ok(complaints)
 }
 
+/// Endpoints whose last attempt was none that shows them well: farther ones get no request any more once the nearer ones
+/// are back, so their streaks stay open, in Envoy too.
+fn failing_to_the_last(envoy: &Envoy) -> Result<usize> {
+    let mut last = BTreeMap::new();
+    for attempt in envoy.attempts()?.into_iter().filter(|a| a.kind == Kind::Attempt) {
+        last.insert(attempt.endpoint, attempt.text);
+    }
+    Ok(last.values().filter(|text| !text.starts_with("200 -")).count())
+}
+
 /// Answers that clients got and that Envoy's router does not know: a filter's own. To be asked when traffic has ended.
 fn foreign_answers(envoy: &Envoy) -> Result<Option<String>> {
     let sum = |pattern: &str| Ok::<u64, anyhow::Error>(envoy.stats(pattern)?.iter().map(|(_, value)| value).sum());
-    let (clients, router) = (sum(r"^http\.outbound.*\.downstream_rq_5xx$")?, sum(r"^cluster\..*outbound.*\.upstream_rq_5xx$")?);
+    let (clients, router) =
+        (sum(r"^http\.outbound.*\.downstream_rq_5xx$")?, sum(r"^cluster\..*outbound.*\.upstream_rq_5xx$")?);
     Ok((clients > router).then(|| format!("clients got {clients} answers of 5xx, the router gave {router}")))
 }

@@ -83,6 +83,9 @@ impl Scene {
             // Envoy may take a second (its `update_merge_window`) to keep traffic from an ejected endpoint. An ejection
             // that is over sooner leaves no trace in traffic, so nothing that sees traffic alone can tell it right.
             rules.base_ejection_time += Duration::from_millis(1_100);
+            // Under a cap, which endpoint goes next hangs on the millisecond at which another came back, which traffic
+            // does not show either.
+            rules.max_ejection_percent = 100;
         }
         let workers = rng.u32(1..=4);
         let route_timeout = Duration::from_millis(rng.u64(80..=300));

@@ -13,7 +13,7 @@ mod home;
 mod witnessed;
 
 use crate::config::{Failover, OutlierDetection};
-use crate::detector::{Crossing, Detector, StreakKind};
+use crate::detector::{Crossing, Detector, Moments, StreakKind};
 use crate::event::{Basis, Event, EventKind, LastAttempt};
 use crate::failover::Active;
 use crate::locality::Locality;
@@ -43,6 +43,9 @@ const IN_FLIGHT: Millis = 1_500;
 /// How long Envoy's word is waited for before a conclusion is drawn without it.
 const WITNESS_PATIENCE: Millis = 3_000;
 
+/// Envoy's interval ticks come this late at most, on a main thread that is not overloaded.
+const TICKS_LATE: Millis = 100;
+
 /// The rules and the moment that an observation is judged by.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
@@ -71,6 +74,8 @@ pub struct Observed<'a> {
     pub workload: Option<&'a str>,
     /// What Envoy charged to it.
     pub charges: Charges,
+    /// When it did.
+    pub moments: Moments,
     /// When the request was started, where known.
     pub started: Option<Millis>,
     /// The attempt in detail, for errors.
@@ -236,7 +241,7 @@ impl ClusterState {
             let due = self.endpoints.get(index).and_then(|e| e.detector.ejection()).map(|ejection| ejection.due);
             // Envoy returns it on the first tick of its interval after that; where in the interval is not known.
             // Envoy, where it is asked, says so itself; if it does not answer for long, the clock decides.
-            let patience = if setting.witness { WITNESS_PATIENCE } else { 0 };
+            let patience = if setting.witness { WITNESS_PATIENCE } else { TICKS_LATE };
             if due.is_some_and(|due| setting.now >= due.saturating_add(interval).saturating_add(patience)) {
                 self.give_back(index, Basis::Inferred, setting, &mut events);
             }
@@ -255,7 +260,7 @@ impl ClusterState {
             return;
         };
         endpoint.seen = setting.now;
-        for crossing in endpoint.detector.charge(&seen.charges, setting.outlier) {
+        for crossing in endpoint.detector.charge(&seen.charges, &seen.moments, setting.outlier) {
             if crossing.first {
                 let Crossing { kind, threshold, .. } = crossing;
                 let (kind, last) = (kind.as_str(), seen.last.clone());
@@ -314,14 +319,8 @@ impl ClusterState {
         let Some(ejection) = self.endpoints.get(index).and_then(|e| e.detector.ejection()) else {
             return false;
         };
-        let over = now >= ejection.due;
-        match started {
-            Some(started) if started > ejection.at.saturating_add(IN_FLIGHT) => {
-                over || self.ejected_count() < self.endpoint_count()
-            }
-            Some(started) => over && started > ejection.at,
-            None => over,
-        }
+        let chosen = started.unwrap_or(now) > ejection.at.saturating_add(IN_FLIGHT);
+        chosen && (now >= ejection.due || self.ejected_count() < self.endpoint_count())
     }
 
     fn give_back(&mut self, index: usize, basis: Basis, setting: &Setting<'_>, events: &mut Vec<Event>) {

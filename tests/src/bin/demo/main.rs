@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<Vec<String>> {
-    let rules = OutlierDetection { base_ejection_time: Duration::from_secs(5), ..OutlierDetection::first_error() };
+    let rules = OutlierDetection { base_ejection_time: Duration::from_secs(12), ..OutlierDetection::first_error() };
     let config = plugin_config(&rules);
     let dir = target_dir()?.join("demo");
     std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
@@ -67,7 +67,7 @@ fn run(arguments: &Arguments) -> Result<Vec<String>> {
     for zone in &zones.0 {
         paint::note(&format!("  {:<16} {}", zone.address().to_string(), zone.name()));
     }
-    paint::note("One error ejects an endpoint for 5 s. No retries: a client feels the first error of each endpoint.");
+    paint::note("One error ejects an endpoint for 12 s. No retries: a client feels the first error of each endpoint.");
 
     let mut story = Story::begin(envoy)?;
     paint::heading("All is well: traffic stays in the caller's zone, and the filter is silent");

@@ -16,7 +16,7 @@ use crate::{meaning, paint};
 const PACE: Duration = Duration::from_millis(5);
 
 /// How long an act may wait for what it waits for.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An event that an act must bring exactly once.
 #[derive(Clone, Debug, PartialEq, Eq)]
