@@ -154,7 +154,9 @@ impl Plugin {
         });
         let Some((left, grown, counts)) = merged else { return };
         metrics.change(Metric::TrackedEndpoints, &[], grown);
-        let changes = shared::change_cluster(&name, metrics, |state| state.set_members(&counts, &left, &name));
+        let Some(known) = self.known.get(cluster) else { return };
+        let Some(setting) = known.setting(&self.config, &self.home, now) else { return };
+        let changes = shared::change_cluster(&name, metrics, |state| state.set_members(&counts, &left, &setting));
         for change in changes.unwrap_or_default() {
             metrics.apply(&change);
         }

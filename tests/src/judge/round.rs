@@ -41,6 +41,8 @@ pub struct Change {
 pub struct Round {
     /// What was played.
     pub scene: Scene,
+    /// The version of the Envoy, `1.40.0`.
+    pub version: String,
     /// The endpoints' addresses, by index.
     pub addresses: Vec<String>,
     /// What was done to them.
@@ -127,6 +129,7 @@ pub fn play(scene: &Scene) -> Result<Round> {
     let (attempts, log) = if right { Default::default() } else { (envoy.attempts()?, envoy.events().lines()) };
     Ok(Round {
         scene: scene.clone(),
+        version: version(&envoy)?,
         addresses: upstreams.iter().map(|u| u.address().to_string()).collect(),
         changes,
         did,
@@ -146,6 +149,13 @@ fn change(upstreams: &[Upstream], of: &[usize], behaviour: Behaviour, changes: &
     let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     changes.push(Change { at: i64::try_from(at)?, endpoints: of.to_vec(), behaviour });
     Ok(())
+}
+
+fn version(envoy: &Envoy) -> Result<String> {
+    let server: serde_json::Value = serde_json::from_str(&envoy.admin("/server_info")?)?;
+    // <commit>/1.40.0/Clean/RELEASE/BoringSSL
+    let version = server["version"].as_str().and_then(|version| version.split('/').nth(1));
+    version.map(str::to_owned).context("Envoy does not say its version")
 }
 
 fn stat(envoy: &Envoy, name: &str) -> Result<u64> {

@@ -59,15 +59,14 @@ impl Sums {
     }
 }
 
-/// The sums by Envoy and mode.
+/// The sums by Envoy's version and mode.
 #[derive(Clone, Debug, Default)]
 pub struct Table(BTreeMap<(String, Mode), Sums>);
 
 impl Table {
     /// Adds a round.
     pub fn add(&mut self, round: &Round) {
-        let envoy = round.scene.envoy.as_ref().map_or("Envoy".to_owned(), |path| path.display().to_string());
-        self.0.entry((envoy, round.scene.mode)).or_default().add(round);
+        self.0.entry((round.version.clone(), round.scene.mode)).or_default().add(round);
     }
 
     /// Whether nothing was wrong in any round.
@@ -75,41 +74,25 @@ impl Table {
         self.0.values().all(Sums::is_right)
     }
 
-    /// All sums.
+    /// The sums of every mode on every Envoy.
     pub fn sums(&self) -> impl Iterator<Item = (Mode, &Sums)> {
         self.0.iter().map(|((_, mode), sums)| (*mode, sums))
     }
 }
 
+const TITLES: &str =
+    "| Envoy | position | rounds | ejections | returns | missed | invented | twice | told otherwise | other faults \
+                      | ejections, ms after Envoy: median, p99, max | returns, ms after Envoy: median, p99, max |
+|---|---|---|---|---|---|---|---|---|---|---|---|";
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "| mode | rounds | ejections | returns | missed | invented | twice | other reason | complaints | \
-             ejections told after, ms: median / p99 / max | returns told after, ms: median / p99 / max |"
-        )?;
-        writeln!(f, "|---|---|---|---|---|---|---|---|---|---|---|")?;
-        let mut above = "";
-        for ((envoy, mode), s) in &self.0 {
-            if self.0.keys().any(|(other, _)| other != envoy) && above != envoy {
-                writeln!(f, "| **{envoy}** |")?;
-                above = envoy;
-            }
-            writeln!(
-                f,
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
-                mode.as_str(),
-                s.rounds,
-                s.ejections,
-                s.returns,
-                s.missed,
-                s.invented,
-                s.twice,
-                s.details,
-                s.complaints,
-                spread(&s.ejection_delays),
-                spread(&s.return_delays),
-            )?;
+        writeln!(f, "{TITLES}")?;
+        for ((version, mode), s) in &self.0 {
+            let counts = [s.rounds, s.ejections, s.returns, s.missed, s.invented, s.twice, s.details, s.complaints];
+            let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+            let (ejections, returns) = (spread(&s.ejection_delays), spread(&s.return_delays));
+            writeln!(f, "| {version} | {} | {} | {ejections} | {returns} |", mode.as_str(), counts.join(" | "))?;
         }
         Ok(())
     }
@@ -119,7 +102,7 @@ impl fmt::Display for Table {
 fn spread(sorted: &[i64]) -> String {
     let rank = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1));
     match (rank(50), rank(99), sorted.last()) {
-        (Some(median), Some(p99), Some(max)) => format!("{median} / {p99} / {max}"),
+        (Some(median), Some(p99), Some(max)) => format!("{median}, {p99}, {max}"),
         _ => "-".to_owned(),
     }
 }
@@ -131,7 +114,7 @@ mod tests {
     #[test]
     fn percentiles_are_values_that_were_measured() {
         assert_eq!(spread(&[]), "-");
-        assert_eq!(spread(&[4]), "4 / 4 / 4");
-        assert_eq!(spread(&(1..=200).collect::<Vec<_>>()), "100 / 198 / 200");
+        assert_eq!(spread(&[4]), "4, 4, 4");
+        assert_eq!(spread(&(1..=200).collect::<Vec<_>>()), "100, 198, 200");
     }
 }

@@ -46,6 +46,9 @@ const WITNESS_PATIENCE: Millis = 3_000;
 /// Envoy's interval ticks come this late at most, on a main thread that is not overloaded.
 const TICKS_LATE: Millis = 100;
 
+/// For so long, Envoy's own list of endpoints outweighs the one that traffic shows.
+const TRUST_ENVOYS_COUNT: Millis = 120_000;
+
 /// The rules and the moment that an observation is judged by.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
@@ -119,6 +122,8 @@ pub struct ClusterState {
     endpoints: Vec<Endpoint>,
     places: Vec<Place>,
     total: Option<u32>,
+    /// When Envoy last told its endpoints; 0 when it never did.
+    counted_at: Millis,
     failover: Option<Active>,
     empty_since: Option<Millis>,
 }
@@ -206,7 +211,10 @@ impl ClusterState {
 
     /// Takes in how many endpoints are known in each locality, and which have left. Returns metric
     /// changes, as [`ClusterState::witness`] does.
-    pub fn set_members(&mut self, counts: &[(Locality, u32)], left: &[u32], cluster: &str) -> Vec<Change> {
+    pub fn set_members(&mut self, counts: &[(Locality, u32)], left: &[u32], setting: &Setting<'_>) -> Vec<Change> {
+        if setting.witness && setting.now.abs_diff(self.counted_at) < TRUST_ENVOYS_COUNT {
+            return Vec::new();
+        }
         for place in &mut self.places {
             place.members = 0;
         }
@@ -215,7 +223,7 @@ impl ClusterState {
                 place.members = *count;
             }
         }
-        self.forget(cluster, |endpoint| left.contains(&endpoint_hash(&endpoint.address)))
+        self.forget(setting.cluster, |endpoint| left.contains(&endpoint_hash(&endpoint.address)))
     }
 
     /// Forgets endpoints that have left the cluster. Returns metric changes for those that left while ejected: they did

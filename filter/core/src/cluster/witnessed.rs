@@ -28,6 +28,7 @@ impl ClusterState {
     pub fn witness(&mut self, hosts: &[Witnessed], asked: Millis, setting: &Setting<'_>) -> (Vec<Event>, Vec<Change>) {
         let mut events = Vec::new();
         self.total = u32::try_from(hosts.len()).ok();
+        self.counted_at = setting.now;
         self.count_members(hosts);
         let changes = self.forget(setting.cluster, |endpoint| {
             endpoint.seen < asked && !hosts.iter().any(|host| host.address == endpoint.address)

@@ -1,0 +1,38 @@
+//! A few of the judge's rounds; `cargo xtask judge` runs more. See `tests/src/judge`.
+//!
+//! What is told is compared, not when: that is the judge's table and the benches'.
+
+use anyhow::Result;
+use tests::judge::{Mode, Trial, picture};
+
+fn agree(mode: Mode) -> Result<()> {
+    let trial = Trial { seed: 1, rounds: 2, modes: vec![mode], envoys: Vec::new(), jobs: 1 };
+    let mut wrong = Vec::new();
+    trial.run(|round| {
+        if !round.is_right() {
+            wrong.push(picture::draw(round));
+        }
+    })?;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn the_http_filter_agrees_with_envoy_when_nothing_is_retried() -> Result<()> {
+    agree(Mode::Http)
+}
+
+#[test]
+fn the_upstream_log_agrees_with_envoy_under_retries() -> Result<()> {
+    agree(Mode::UpstreamLog)
+}
+
+#[test]
+fn the_witness_agrees_with_envoy_under_retries() -> Result<()> {
+    agree(Mode::Witness)
+}
+
+#[test]
+fn all_positions_together_agree_with_envoy_under_retries() -> Result<()> {
+    agree(Mode::Both)
+}
