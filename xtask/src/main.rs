@@ -5,6 +5,7 @@
 
 mod apt;
 mod envoy;
+mod fuzz;
 mod process;
 mod registry;
 mod setup;
@@ -73,6 +74,12 @@ enum Task {
     },
     /// Set up, build, check format, lints and documents, and run all tests
     Test,
+    /// Make up texts and bytes from outside and let the core read them, each target for some seconds
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Set up, build, and print the measured figures next to their budgets
     Bench,
     /// Check what no compiler checks: documents against code, layering, file sizes
@@ -124,7 +131,12 @@ fn run(task: Task) -> Result<ExitCode> {
             with_everything_built(&workspace, &words)?;
         }
         Task::Test => return test::run(&workspace),
-        Task::Bench => with_everything_built(&workspace, &["bench", "--package", "tests", "--bench", "budgets"])?,
+        Task::Fuzz { seconds } => fuzz::run(&workspace, seconds)?,
+        // The figures do not depend on how the bench itself is compiled, and the tests' build is there already.
+        Task::Bench => with_everything_built(
+            &workspace,
+            &["bench", "--profile", "dev", "--package", "tests", "--bench", "budgets"],
+        )?,
         Task::Tidy => tidy::run(&workspace)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -11,7 +11,10 @@ use anyhow::Result;
 use crate::process::{self, SHORT, capture, find_on_path};
 use crate::setup::{self, Scope};
 use crate::workspace::Workspace;
-use crate::{tidy, wasm};
+use crate::{fuzz, tidy, wasm};
+
+/// Seconds for each fuzz target.
+const FUZZ_SECONDS: u64 = 60;
 
 /// How a step ended.
 enum Outcome {
@@ -34,7 +37,7 @@ pub fn run(workspace: &Workspace) -> Result<ExitCode> {
         cargo.args(words);
         cargo
     };
-    let steps: [(&str, &dyn Fn() -> Outcome); 7] = [
+    let steps: [(&str, &dyn Fn() -> Outcome); 8] = [
         ("cargo fmt", &|| with_component(workspace, "rustfmt", &mut cargo(&["fmt", "--all", "--check"]))),
         ("cargo clippy", &|| {
             let words = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -47,6 +50,8 @@ pub fn run(workspace: &Workspace) -> Result<ExitCode> {
         ("cargo deny advisories", &|| with_deny(|| advisories(workspace, &cargo))),
         // After the module, which it embeds; before the tests, which run it.
         ("publisher build", &|| outcome(process::run(&mut cargo(&["build", "--package", "publisher"])))),
+        ("fuzz", &|| outcome(fuzz::run(workspace, FUZZ_SECONDS))),
+        // Last, so that its closing lines are the run's.
         ("cargo test", &|| outcome(process::run(&mut cargo(&["test", "--workspace", "--no-fail-fast"])))),
     ];
 

@@ -2,24 +2,20 @@
 //!
 //! Rules taken from Envoy's `outlier_detection_impl`: a threshold fires when the count *equals* it and then starts
 //! over; a 5xx that is no gateway error resets the gateway streak only; in split mode a connection that was had resets
-//! the local streak, so only failures to connect build one; what is counted while ejected changes nothing until the
-//! return, which resets all; an ejection lasts base time x back-off up to the maximum; back-off grows with each
-//! ejection and shrinks by one for each interval in rotation.
+//! the local streak, but only what failed before it; what is counted while ejected changes nothing until the return,
+//! which resets all.
 //!
 //! Not here: whether an ejection is allowed (the percent cap is the cluster's, [`crate::cluster`]) and ejections by
-//! success rate or failure percentage, which no streak shows.
+//! success rate or failure percentage, which no streak shows; how long an ejection lasts is [`crate::ejection`].
 
 use crate::config::OutlierDetection;
+use crate::ejection::{Backoff, Ejection};
 use crate::outcome::Charges;
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 
 /// Failures to reach an endpoint whose moments are remembered: a longer streak is reset as a whole or not at all.
 const MAX_FAILURES: usize = 16;
-
-/// Failures of established connections within so many microseconds count as a row; between such as are farther apart,
-/// another attempt was given its connection, which is not known before that is over.
-const OVERLAP: Micros = 10_000;
 
 /// The kind of a streak: key `kind` of `error_streak`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,15 +124,6 @@ impl LocalStreak {
     }
 }
 
-/// An ejection that is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ejection {
-    /// When the endpoint was ejected.
-    pub at: Millis,
-    /// When its ejection time is over; Envoy returns it on the next tick of its interval.
-    pub due: Millis,
-}
-
 /// The streaks and the ejection of one endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detector {
@@ -145,8 +132,7 @@ pub struct Detector {
     local_origin: LocalStreak,
     ejection: Option<Ejection>,
     ejections: u32,
-    backoff: u32,
-    returned_at: Millis,
+    backoff: Backoff,
 }
 
 impl Detector {
@@ -156,13 +142,7 @@ impl Detector {
         let mut crossings = Vec::new();
         let split = rules.split_external_local_origin_errors;
         if split && charges.connected {
-            // Where one attempt had its connection, others had theirs that are not over yet and so not known.
-            let unseen = moments.ended.saturating_sub(OVERLAP);
-            self.local_origin.connected(if charges.failure.is_some() {
-                moments.connected.max(unseen)
-            } else {
-                moments.connected
-            });
+            self.local_origin.connected(moments.connected);
         }
         if let Some(status) = charges.status {
             self.charge_status(status, rules, &mut crossings);
@@ -204,32 +184,18 @@ impl Detector {
 
     /// Ejects the endpoint at `now`.
     pub fn eject(&mut self, now: Millis, rules: &OutlierDetection) {
-        self.shrink_backoff(now, rules);
-        let base = rules.base_ejection_time.millis();
-        // Envoy takes the larger of the two as the maximum.
-        let max = rules.max_ejection_time.millis().max(base);
-        if u64::from(self.backoff).saturating_mul(base) < max.saturating_add(base) {
-            self.backoff = self.backoff.saturating_add(1);
-        }
         self.ejections = self.ejections.saturating_add(1);
-        let lasts = base.saturating_mul(u64::from(self.backoff)).min(max);
-        self.ejection = Some(Ejection { at: now, due: now.saturating_add(lasts) });
+        self.ejection = Some(self.backoff.eject(now, rules));
     }
 
     /// Returns the endpoint to rotation at `now`; the ejection that is over, if there was one.
     pub fn give_back(&mut self, now: Millis) -> Option<Ejection> {
         let ejection = self.ejection.take()?;
-        self.returned_at = now;
+        self.backoff.give_back(&ejection, now);
         self.http_5xx = Streak::default();
         self.gateway = Streak::default();
         self.local_origin = LocalStreak::default();
         Some(ejection)
-    }
-
-    fn shrink_backoff(&mut self, now: Millis, rules: &OutlierDetection) {
-        let in_rotation = now.saturating_sub(self.returned_at);
-        let intervals = in_rotation.checked_div(rules.interval.millis()).unwrap_or(0);
-        self.backoff = self.backoff.saturating_sub(u32::try_from(intervals).unwrap_or(u32::MAX));
     }
 
     /// The ejection that is not over.
@@ -357,38 +323,13 @@ mod tests {
     }
 
     #[test]
-    fn time_outs_that_are_far_apart_are_no_row() {
-        let mut detector = Detector::default();
-        for i in 0..10 {
-            let slow = Moments { connected: i * 50_000, ended: 1_000_000 + i * 50_000 };
-            assert!(detector.charge(&CLOSED, &slow, &split(2)).is_empty(), "others were connected in between");
-        }
-    }
-
-    #[test]
     fn nothing_fires_while_ejected_and_the_return_resets_all() {
         let mut detector = Detector::default();
         detector.eject(10_000, &rules());
         assert_eq!(fired(&mut detector, &rules(), &[500, 500, 500, 500]), []);
-        assert_eq!(detector.give_back(13_000), Some(Ejection { at: 10_000, due: 12_000 }));
+        assert_eq!(detector.give_back(13_000).map(|ejection| ejection.at), Some(10_000));
+        assert_eq!((detector.ejection(), detector.ejections()), (None, 1));
         assert!(!detector.is_failing());
         assert_eq!(fired(&mut detector, &rules(), &[500, 500]), []);
-    }
-
-    #[test]
-    fn back_off_grows_to_the_maximum_and_decays_in_rotation() {
-        let mut detector = Detector::default();
-        let mut lasted = Vec::new();
-        for i in 0..4 {
-            let now = 100_000 + i * 10_000;
-            detector.returned_at = now; // no time in rotation
-            detector.eject(now, &rules());
-            lasted.push(detector.ejection().unwrap().due - now);
-            detector.give_back(now + 9_000);
-        }
-        assert_eq!(lasted, [2_000, 4_000, 5_000, 5_000]);
-        detector.eject(139_000 + 2_000, &rules());
-        assert_eq!(detector.backoff, 3, "4 - 2 intervals + 1, at most what the maximum allows");
-        assert_eq!(detector.ejections(), 5);
     }
 }

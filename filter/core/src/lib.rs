@@ -29,6 +29,7 @@ pub mod cluster;
 pub mod config;
 pub mod detector;
 pub mod duration;
+pub mod ejection;
 pub mod event;
 pub mod failover;
 pub mod locality;

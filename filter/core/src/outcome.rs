@@ -144,7 +144,8 @@ impl Attempt<'_> {
         if self.details == "via_upstream" {
             return Charges { connected: true, status: self.answer(), failure: None };
         }
-        if self.flags.any_of(Flags::UO) || self.details.contains("{overflow") {
+        // Not by the flag, which is also set when a circuit breaker forbids another try after one that failed.
+        if self.details.contains("{overflow") {
             return none;
         }
         if TIMEOUTS.iter().any(|timeout| self.details.starts_with(timeout)) {
@@ -258,6 +259,11 @@ mod tests {
 
     #[test]
     fn what_is_nobodys_fault_is_charged_to_nobody() {
+        let retry_forbidden = Attempt {
+            flags: Flags(Flags::UO.0 | Flags::UF.0),
+            ..attempt("upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_111}")
+        };
+        assert_eq!(retry_forbidden.charges().outcome(), Outcome::LocalOrigin);
         let overflow = Attempt { flags: Flags::UO, ..attempt("upstream_reset_before_response_started{overflow}") };
         let no_host = Attempt { has_endpoint: false, flags: Flags::UH, ..attempt("no_healthy_upstream") };
         for nobody in [

@@ -29,10 +29,13 @@ struct Arguments {
     /// Rounds that run at the same time
     #[arg(long, default_value_t = 1)]
     jobs: usize,
-    /// Print every round's set-up too
+    /// Print every round's set-up too, and what was told late in it
     #[arg(long)]
     verbose: bool,
 }
+
+/// What is told later than this, in milliseconds, is listed: the budget of the 99th percentile.
+const LATE: i64 = 200;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Position {
@@ -92,7 +95,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         if !round.is_right() {
             eprintln!("{}", picture::draw(round));
         } else if arguments.verbose {
-            eprint!("{}", round.scene);
+            eprint!("{}{}", round.scene, picture::late(round, LATE));
         }
     })?;
     print!("{table}");

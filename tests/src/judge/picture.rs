@@ -11,7 +11,7 @@ use crate::events::Event;
 use crate::outlier::Action;
 use crate::timestamp;
 
-/// Milliseconds before and after a disagreement that are shown.
+/// Milliseconds before and after a disagreement of which attempts are shown.
 const AROUND: i64 = 1_500;
 
 /// Lines before and after it at most.
@@ -35,6 +35,20 @@ pub fn draw(round: &Round) -> String {
         text.push_str("\n  the filter's events:\n");
         for event in round.log.iter().filter_map(|line| Event::in_line(line)) {
             let _ = writeln!(text, "    {event}");
+        }
+    }
+    text
+}
+
+/// What was told later than `limit` milliseconds after Envoy's record, a line each.
+pub fn late(round: &Round, limit: i64) -> String {
+    let mut text = String::new();
+    for (i, j) in &round.verdict.agreed {
+        let (record, told) = (&round.did[*i], &round.told[*j]);
+        let after = told.at - timestamp::millis(&record.timestamp).unwrap_or(told.at);
+        if after > limit {
+            let (endpoint, reason, event) = (&record.endpoint, &record.reason, &told.event);
+            let _ = writeln!(text, "  {after} ms late: {:?} {endpoint} {reason}, told as {event}", record.action);
         }
     }
     text
@@ -95,7 +109,9 @@ fn timeline(round: &Round, endpoint: &str, times: &[i64]) -> String {
     let lines = fold(&lines);
     let begin = lines.first().map_or(0, |(at, _)| *at);
     let near = |&(at, _): &(i64, String), time: i64| (at - time).abs() <= AROUND;
-    let mut shown = BTreeSet::new();
+    // What was done and told of the endpoint itself is always shown: what came before may be the reason.
+    let own = |line: &str| ["--", "====", "****"].iter().any(|mark| line.starts_with(mark));
+    let mut shown: BTreeSet<usize> = (0..lines.len()).filter(|i| own(&lines[*i].1)).collect();
     for time in times {
         let before = (0..lines.len()).rev().filter(|i| lines[*i].0 < *time && near(&lines[*i], *time));
         let after = (0..lines.len()).filter(|i| lines[*i].0 >= *time && near(&lines[*i], *time));

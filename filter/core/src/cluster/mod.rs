@@ -246,11 +246,12 @@ impl ClusterState {
         let mut events = Vec::new();
         let interval = setting.outlier.interval.millis();
         for index in 0..self.endpoints.len() {
-            let due = self.endpoints.get(index).and_then(|e| e.detector.ejection()).map(|ejection| ejection.due);
+            let overdue =
+                self.endpoints.get(index).and_then(|e| e.detector.ejection()).map(|ejection| ejection.overdue);
             // Envoy returns it on the first tick of its interval after that; where in the interval is not known.
             // Envoy, where it is asked, says so itself; if it does not answer for long, the clock decides.
             let patience = if setting.witness { WITNESS_PATIENCE } else { TICKS_LATE };
-            if due.is_some_and(|due| setting.now >= due.saturating_add(interval).saturating_add(patience)) {
+            if overdue.is_some_and(|overdue| setting.now >= overdue.saturating_add(interval).saturating_add(patience)) {
                 self.give_back(index, Basis::Inferred, setting, &mut events);
             }
         }

@@ -6,7 +6,7 @@
 //!
 //! An answer tells how things were at some moment after the question was sent; what happened since is not in it.
 
-use super::{ClusterState, Endpoint, Setting, WITNESS_PATIENCE};
+use super::{ClusterState, Endpoint, Setting, TICKS_LATE, WITNESS_PATIENCE};
 use crate::event::{Basis, Event, EventKind};
 use crate::metric::Change;
 use crate::time::Millis;
@@ -73,7 +73,8 @@ impl ClusterState {
             (true, Some(ejection)) => {
                 // Envoy ends an ejection on the first tick of its interval after it is due. One that still shows after
                 // that is the next one: the endpoint was back for less than the time between two questions.
-                let surely_over = ejection.due.saturating_add(setting.outlier.interval.millis());
+                let surely_over =
+                    ejection.overdue.saturating_add(setting.outlier.interval.millis()).saturating_add(TICKS_LATE);
                 if asked > surely_over {
                     let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());
                     self.give_back(index, Basis::Inferred, setting, events);

@@ -1,0 +1,35 @@
+//! Bytes that Envoy hands over: metadata of localities, and shared values that something else may have written.
+
+#![no_main]
+
+use filter_core::cluster::{ClusterState, Observed, Setting};
+use filter_core::config::Config;
+use filter_core::detector::Moments;
+use filter_core::event::LastAttempt;
+use filter_core::locality::Locality;
+use filter_core::outcome::Charges;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let locality = Locality::from_proto(bytes);
+    assert!(locality.as_str().len() < 400);
+    let mut state = ClusterState::decode(bytes);
+    let config = Config::default();
+    let (outlier, failover) = (&config.outlier_detection, &config.failover);
+    for now in [0, 1_000, u64::MAX] {
+        let setting = Setting { cluster: "c", outlier, failover, home: &locality, now, witness: false };
+        let seen = Observed {
+            endpoint: "10.0.0.1:80",
+            locality: &locality,
+            workload: None,
+            charges: Charges { connected: false, status: Some(500), failure: Some(503) },
+            moments: Moments { connected: now, ended: now },
+            started: Some(now),
+            last: LastAttempt::default(),
+            total: Some(3),
+        };
+        state.attempt(&seen, &setting);
+        state.tick(&setting);
+        state.open_findings();
+    }
+});

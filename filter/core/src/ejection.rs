@@ -1,0 +1,105 @@
+//! How long an endpoint stays ejected: base time x back-off, which grows with each ejection and shrinks in rotation.
+//!
+//! Envoy takes one off the back-off on each tick of its interval that finds the endpoint in rotation for an interval or
+//! longer. When it ticks is not known, nor always when the endpoint returned, and the first tick after a return may miss
+//! that mark by the width of a hair. So the back-off is known within bounds, and so is the end of an ejection.
+
+use crate::config::OutlierDetection;
+use crate::time::Millis;
+use serde::{Deserialize, Serialize};
+
+/// An ejection that is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ejection {
+    /// When the endpoint was ejected.
+    pub at: Millis,
+    /// When its ejection time is over at the earliest; Envoy returns it on the next tick of its interval.
+    pub due: Millis,
+    /// When its ejection time is over at the latest.
+    pub overdue: Millis,
+}
+
+/// Ticks in rotation that may not have counted: the first, and one more where the ejection was found late.
+const UNCERTAIN_TICKS: u32 = 2;
+
+/// The factor that stretches an endpoint's ejections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    least: u32,
+    most: u32,
+    /// When the endpoint returned, at the earliest and at the latest.
+    returned: (Millis, Millis),
+}
+
+impl Backoff {
+    /// The endpoint is ejected at `now`.
+    pub fn eject(&mut self, now: Millis, rules: &OutlierDetection) -> Ejection {
+        let ticks_since = |returned: Millis| {
+            let ticks = now.saturating_sub(returned).checked_div(rules.interval.millis()).unwrap_or(0);
+            u32::try_from(ticks).unwrap_or(u32::MAX)
+        };
+        let (earliest, latest) = self.returned;
+        let base = rules.base_ejection_time.millis();
+        // Envoy takes the larger of the two as the maximum.
+        let max = rules.max_ejection_time.millis().max(base);
+        let grown = |backoff: u32| {
+            let grows = u64::from(backoff).saturating_mul(base) < max.saturating_add(base);
+            backoff.saturating_add(u32::from(grows))
+        };
+        self.least = grown(self.least.saturating_sub(ticks_since(earliest)));
+        self.most = grown(self.most.saturating_sub(ticks_since(latest).saturating_sub(UNCERTAIN_TICKS)));
+        let end = |backoff: u32| now.saturating_add(base.saturating_mul(u64::from(backoff)).min(max));
+        Ejection { at: now, due: end(self.least), overdue: end(self.most) }
+    }
+
+    /// The endpoint, whose `ejection` is over, is known to be back at `now`.
+    pub fn give_back(&mut self, ejection: &Ejection, now: Millis) {
+        self.returned = (ejection.due.min(now), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::duration::Duration;
+
+    fn rules() -> OutlierDetection {
+        OutlierDetection {
+            interval: Duration::from_millis(1_000),
+            base_ejection_time: Duration::from_millis(2_000),
+            max_ejection_time: Duration::from_millis(5_000),
+            ..OutlierDetection::default()
+        }
+    }
+
+    /// Ejects at each of these times, seconds, and gives back when due; how long each lasts, within bounds, in seconds.
+    fn lasted(ejected_at: &[u64]) -> Vec<(u64, u64)> {
+        let mut backoff = Backoff::default();
+        let eject = |at: &u64| {
+            let ejection = backoff.eject(at * 1_000, &rules());
+            backoff.give_back(&ejection, ejection.due);
+            ((ejection.due - ejection.at) / 1_000, (ejection.overdue - ejection.at) / 1_000)
+        };
+        ejected_at.iter().map(eject).collect()
+    }
+
+    #[test]
+    fn it_grows_to_the_maximum_without_time_in_rotation() {
+        assert_eq!(lasted(&[100, 102, 106, 111]), [(2, 2), (4, 4), (5, 5), (5, 5)]);
+    }
+
+    #[test]
+    fn it_shrinks_in_rotation_by_one_for_each_interval_that_surely_counts() {
+        assert_eq!(lasted(&[100, 103]), [(2, 2), (2, 4)]);
+        assert_eq!(lasted(&[100, 105]), [(2, 2), (2, 2)]);
+    }
+
+    #[test]
+    fn a_return_that_is_known_late_may_have_been_when_it_was_due() {
+        let mut backoff = Backoff::default();
+        let first = backoff.eject(100_000, &rules());
+        backoff.give_back(&first, 103_000);
+        let second = backoff.eject(103_100, &rules());
+        assert_eq!((second.due, second.overdue), (105_100, 107_100));
+    }
+}
