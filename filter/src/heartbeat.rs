@@ -14,7 +14,7 @@ const CALM: u32 = 1_000;
 /// Between two beats while anything is open, and before the first.
 const QUICK: u32 = 100;
 /// Between two beats while anything is open and Envoy is asked about it: its answers are reported within this.
-const ASKING: u32 = 25;
+const ASKING: u32 = 20;
 /// A heartbeat that was silent for so long is replaced.
 const SILENT: Millis = 5_000;
 /// Beats between two hand-overs of a cluster's endpoints when nothing about them changed.
@@ -95,8 +95,8 @@ impl Plugin {
             self.hand_on_counts(cluster, open, beat, now);
         }
         self.reporter.sum_up(now, &self.config.limits);
-        self.ask(now);
-        let period = if open { self.open_period() } else { CALM };
+        let asking = self.ask(now);
+        let period = if open || asking { self.open_period() } else { CALM };
         if period != self.heartbeat.period {
             self.heartbeat.set_period(period);
         }
@@ -144,7 +144,7 @@ impl Plugin {
         if seen.is_empty() && total.is_none() {
             return;
         }
-        let limit = self.config.limits.endpoints;
+        let (limit, witness) = (self.config.limits.endpoints, self.has_witness());
         let metrics = &mut self.reporter.metrics;
         let merged = shared::change_members(&name, metrics, |members| {
             let before = members.len();
@@ -155,7 +155,7 @@ impl Plugin {
         let Some((left, grown, counts)) = merged else { return };
         metrics.change(Metric::TrackedEndpoints, &[], grown);
         let Some(known) = self.known.get(cluster) else { return };
-        let Some(setting) = known.setting(&self.config, &self.home, now) else { return };
+        let Some(setting) = known.setting(&self.config, &self.home, now, witness) else { return };
         let changes = shared::change_cluster(&name, metrics, |state| state.set_members(&counts, &left, &setting));
         for change in changes.unwrap_or_default() {
             metrics.apply(&change);
@@ -164,6 +164,7 @@ impl Plugin {
 
     /// Hands on what was counted, and lets time pass for the cluster.
     fn hand_on_counts(&mut self, cluster: usize, open: bool, beat: u64, now: Millis) {
+        let witness = self.has_witness();
         let Some(known) = self.known.get_mut(cluster) else { return };
         let counts = known.take_counts();
         let retried = std::mem::take(&mut known.retried);
@@ -177,7 +178,7 @@ impl Plugin {
         if counts.is_empty() && !look {
             return;
         }
-        let Some(setting) = known.setting(&self.config, &self.home, now) else { return };
+        let Some(setting) = known.setting(&self.config, &self.home, now, witness) else { return };
         let sums = known::charged(&counts);
         let changed = shared::change_cluster(&known.name, metrics, |state| {
             state.add_traffic(&sums, &setting);

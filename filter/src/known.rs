@@ -220,10 +220,16 @@ impl Known {
 }
 
 impl Cluster {
-    /// The rules and the moment for judging what is observed of this cluster; `None` when it is ignored.
-    pub fn setting<'a>(&'a self, config: &'a Config, home: &'a Locality, now: Millis) -> Option<Setting<'a>> {
+    /// The rules and the moment for judging what is observed of this cluster; `None` when it is ignored. `witness` says
+    /// whether Envoy's own word is to be waited for.
+    pub fn setting<'a>(
+        &'a self,
+        config: &'a Config,
+        home: &'a Locality,
+        now: Millis,
+        witness: bool,
+    ) -> Option<Setting<'a>> {
         let outlier = self.outlier.as_ref()?;
-        let witness = config.witness.is_some();
         Some(Setting { cluster: &self.name, outlier, failover: &config.failover, home, now, witness })
     }
 

@@ -51,6 +51,8 @@ pub struct Plugin {
     pub heartbeat: Heartbeat,
     /// The question to Envoy that this VM waits for an answer to.
     pub asked: Option<Asked>,
+    /// Whether Envoy did not answer when last asked, so that its word is not waited for.
+    pub silent: bool,
     roots: Vec<u32>,
 }
 
@@ -92,6 +94,11 @@ impl Plugin {
         self.known.configure(&config);
         self.reporter.metrics.set_limit(&config.limits);
         self.config = config;
+    }
+
+    /// Whether Envoy's word on its endpoints is to be waited for.
+    pub fn has_witness(&self) -> bool {
+        self.config.witness.is_some() && !self.silent
     }
 
     /// Whether a context is a root's, and not a request's.

@@ -115,12 +115,27 @@ pub struct Question {
     pub wait: Millis,
     /// Whether something new is suspected.
     pub urgent: bool,
+    /// How often in a row there was no answer that could be used.
+    pub failures: u32,
 }
 
 /// Clusters that are noted; when there are more, the next question is about all of them anyway.
 const MAX_SUSPECTS: usize = 64;
 
+/// Failures in a row after which Envoy counts as silent.
+const SILENT_AFTER: u32 = 3;
+
 impl Question {
+    /// Whether Envoy does not answer, so that its word is not to be waited for.
+    pub fn is_silent(&self) -> bool {
+        self.failures >= SILENT_AFTER
+    }
+
+    /// Notes that a question ended without an answer; `for_good` says that the next one will, too.
+    pub fn failed(&mut self, for_good: bool) {
+        self.failures = if for_good { SILENT_AFTER } else { self.failures.saturating_add(1) };
+    }
+
     /// Notes a cluster.
     pub fn suspect(&mut self, cluster: &str) {
         if self.suspects.len() < MAX_SUSPECTS && !self.suspects.iter().any(|name| name == cluster) {

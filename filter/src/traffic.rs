@@ -168,7 +168,9 @@ impl Plugin {
         last: LastAttempt,
     ) {
         let (Some(known), Ok(now)) = (self.known.get(cluster), host::now_nanoseconds()) else { return };
-        let Some(setting) = known.setting(&self.config, &self.home, now / 1_000_000) else { return };
+        let Some(setting) = known.setting(&self.config, &self.home, now / 1_000_000, self.has_witness()) else {
+            return;
+        };
         let Some(locality) = known.locality(place) else { return };
         let workload = request::workload();
         let workload = workload.as_deref();
@@ -190,7 +192,9 @@ impl Plugin {
 
     pub(crate) fn no_healthy_upstream(&mut self, cluster: usize) {
         let (Some(known), Ok(now)) = (self.known.get(cluster), host::now_nanoseconds()) else { return };
-        let Some(setting) = known.setting(&self.config, &self.home, now / 1_000_000) else { return };
+        let Some(setting) = known.setting(&self.config, &self.home, now / 1_000_000, self.has_witness()) else {
+            return;
+        };
         let total = request::endpoint_count();
         let metrics = &mut self.reporter.metrics;
         let events = shared::change_cluster(&known.name, metrics, |state| state.no_healthy_upstream(total, &setting));

@@ -34,6 +34,13 @@ const GRACE: Millis = 1_000;
 /// Clusters that are named in a question; when there are more, all are asked about.
 const MAX_NAMED: usize = 64;
 
+/// How a question ends: the label `result`.
+const OK: &str = "ok";
+const FAILED: &str = "failed";
+const INVALID: &str = "invalid";
+const TOO_LARGE: &str = "too_large";
+const NO_CLUSTER: &str = "no_cluster";
+
 /// A question under way.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -54,11 +61,12 @@ impl Plugin {
             question.urgent = true;
         });
         self.ask(now);
+        self.hurry();
     }
 
-    /// Asks Envoy if it is time to.
-    pub fn ask(&mut self, now: Millis) {
-        let Some(witness) = &self.config.witness else { return };
+    /// Asks Envoy if it is time to. Returns whether there is something to ask about, or a question under way.
+    pub fn ask(&mut self, now: Millis) -> bool {
+        let Some(witness) = &self.config.witness else { return false };
         let used = self.known.names();
         let until = now.saturating_add(witness.timeout.millis()).saturating_add(GRACE);
         let due = |question: &Question| {
@@ -74,8 +82,11 @@ impl Plugin {
             free && now.abs_diff(question.done) >= wait
         };
         // A look without a change first: most workers find most of the time that it is not time.
-        if !shared::question().is_some_and(|question| due(&question)) {
-            return;
+        let Some(question) = shared::question() else { return false };
+        self.silent = question.is_silent();
+        let pending = !question.suspects.is_empty() || question.under_way_until > now;
+        if !due(&question) {
+            return pending;
         }
         let taken = shared::change_question(&mut self.reporter.metrics, |question| {
             if !due(question) {
@@ -85,7 +96,7 @@ impl Plugin {
             question.urgent = false;
             Some(std::mem::take(&mut question.suspects))
         });
-        let Some(Some(mut about)) = taken else { return };
+        let Some(Some(mut about)) = taken else { return pending };
         if about.is_empty() {
             about = used;
         }
@@ -97,8 +108,9 @@ impl Plugin {
         let _ = host::set_effective_context(0);
         match sent {
             Ok(call) => self.asked = Some(Asked { call, at: now, about }),
-            Err(_) => self.rest("no_cluster", now, &about, witness.max_interval.millis(), None),
+            Err(_) => self.rest(NO_CLUSTER, now, &about, witness.max_interval.millis(), None),
         }
+        true
     }
 
     /// An answer came, of `size` bytes, or the call was given up.
@@ -109,10 +121,10 @@ impl Plugin {
         let longest = witness.max_interval.millis();
         if host::header(host::CALL_HEADERS, ":status").unwrap_or_default() != b"200" {
             let backed_off = witness.min_interval.millis().saturating_mul(10).min(longest);
-            return self.rest("failed", now, &asked.about, backed_off, None);
+            return self.rest(FAILED, now, &asked.about, backed_off, None);
         }
         if size > MAX_ANSWER {
-            return self.rest("too_large", now, &asked.about, longest, None);
+            return self.rest(TOO_LARGE, now, &asked.about, longest, None);
         }
         let mut clusters = Vec::new();
         let answer = Answer { position: 0, size, piece: Vec::new(), used: 0 };
@@ -128,8 +140,8 @@ impl Plugin {
         let cost = u64::try_from(size / BYTES_PER_MILLI).unwrap_or(u64::MAX);
         let rest = cost.max(witness.min_interval.millis()).min(longest);
         match read {
-            Ok(()) => self.rest("ok", now, &open, rest, wait),
-            Err(_) => self.rest("invalid", now, &asked.about, rest.saturating_mul(10).min(longest), None),
+            Ok(()) => self.rest(OK, now, &open, rest, wait),
+            Err(_) => self.rest(INVALID, now, &asked.about, rest.saturating_mul(10).min(longest), None),
         }
     }
 
@@ -140,7 +152,7 @@ impl Plugin {
             return None;
         }
         let cluster = self.known.cluster(name.as_bytes(), &self.config)?;
-        let setting = self.known.get(cluster)?.setting(&self.config, &self.home, now)?;
+        let setting = self.known.get(cluster)?.setting(&self.config, &self.home, now, true)?;
         let metrics = &mut self.reporter.metrics;
         let (events, changes, again) = shared::change_cluster(name, metrics, |state| {
             let (events, changes) = state.witness(hosts, asked, &setting);
@@ -155,13 +167,33 @@ impl Plugin {
     /// after `wait`, if that is longer.
     fn rest(&mut self, result: &str, now: Millis, open: &[String], rest: Millis, wait: Option<Millis>) {
         self.reporter.metrics.change(Metric::WitnessPolls, &[result], 1);
-        shared::change_question(&mut self.reporter.metrics, |question| {
+        let silent = shared::change_question(&mut self.reporter.metrics, |question| {
+            let was_silent = question.is_silent();
+            match result {
+                OK => question.failures = 0,
+                _ => question.failed(matches!(result, NO_CLUSTER | TOO_LARGE)),
+            }
             question.done = now;
             question.rest = rest;
             question.wait = wait.unwrap_or(rest).max(rest);
             question.under_way_until = 0;
             open.iter().for_each(|name| question.suspect(name));
+            (was_silent, question.is_silent())
         });
+        let (was_silent, is_silent) = silent.unwrap_or((true, true));
+        self.silent = is_silent;
+        let cluster = self.config.witness.as_ref().map_or("", |witness| witness.cluster.as_str());
+        if is_silent && !was_silent {
+            let why = match result {
+                NO_CLUSTER => "there is no such cluster, or it has no endpoint; set witness.cluster to one that has",
+                TOO_LARGE => "its answers are over 1 MiB; Envoy 1.38 and later answer about few clusters at a time",
+                _ => "it does not answer as an admin interface does",
+            };
+            log::warn!("witness: cluster {cluster}: {why}. Until it answers, ejections are inferred");
+        }
+        if was_silent && !is_silent {
+            log::info!("witness: cluster {cluster} answers again");
+        }
     }
 }
 

@@ -141,11 +141,17 @@ fn a_worker_that_never_hears_back_is_not_waited_for() {
 }
 
 #[test]
-fn without_the_cluster_that_is_to_be_asked_the_rules_decide() {
+fn without_the_cluster_that_is_to_be_asked_the_rules_decide_at_once_and_it_is_said_once() {
     let mut proxy = proxy(2, &config(r#""witness": {"cluster": "no_such_cluster"}"#));
+    proxy.exchange(0, &Exchange::ok(&endpoint(A, HOME)));
+    proxy.advance(Duration::from_secs(2));
     proxy.exchange(0, &refused(A, HOME));
-    proxy.advance(Duration::from_secs(4));
-    assert_eq!(events(&proxy), EJECTED);
+    assert_eq!(events(&proxy), EJECTED, "nothing is waited for");
+    proxy.exchange(1, &Exchange::ok(&endpoint(B, NEAR)));
+    assert_eq!(lines(&proxy)[2]["healthy_at_home"], 0);
+    proxy.advance(Duration::from_secs(100));
+    let said = proxy.logs().iter().filter(|line| line.message.contains("there is no such cluster")).count();
+    assert_eq!(said, 1);
 }
 
 #[test]

@@ -207,6 +207,7 @@ impl Event {
                 vec![
                     change(Metric::FailoverSeconds, &before, whole_seconds(*seconds)),
                     change(Metric::FailoverActive, &before, -1),
+                    change(Metric::Failovers, &after, 1),
                     change(Metric::FailoverActive, &after, 1),
                 ]
             }

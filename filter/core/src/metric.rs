@@ -124,7 +124,7 @@ impl Metric {
             Self::Ejections => "Ejections of endpoints",
             Self::EjectionsBlocked => "Thresholds reached at which Envoy kept the endpoint in rotation",
             Self::EjectedEndpoints => "Endpoints that are ejected now",
-            Self::Failovers => "Failovers that started",
+            Self::Failovers => "Failovers that started, or moved on to another destination",
             Self::FailoverActive => "1 while the failover lasts",
             Self::FailoverSeconds => "Seconds in failover, added when it moves on or ends",
             Self::NoHealthyUpstream => "Times that a cluster lost its last healthy endpoint",

@@ -1,7 +1,7 @@
 //! A round that went wrong, side by side: what was done to an endpoint, what became of its attempts, what Envoy did, what
 //! the filter told. Only the endpoints and the time around each disagreement.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::compare::Wrong;
@@ -35,6 +35,14 @@ pub fn draw(round: &Round) -> String {
         text.push_str("\n  the filter's events:\n");
         for event in round.log.iter().filter_map(|line| Event::in_line(line)) {
             let _ = writeln!(text, "    {event}");
+        }
+        let mut requests: BTreeMap<&str, u32> = BTreeMap::new();
+        for request in round.attempts.iter().filter(|a| a.kind == Kind::Request) {
+            *requests.entry(&request.text).or_default() += 1;
+        }
+        text.push_str("\n  requests by how they ended:\n");
+        for (how, count) in requests {
+            let _ = writeln!(text, "    {count:>6}  {how}");
         }
     }
     text

@@ -19,8 +19,9 @@ const EJECTS_WITHIN: Millis = 100;
 /// Between two questions while something is not over but nothing is expected to change.
 const ATTENTIVE: Millis = 1_000;
 
-/// Between two questions while an ejection is overdue: Envoy ends it with its interval, which may be long.
-const OVERDUE: Millis = 150;
+/// Between two questions while an endpoint fails, which may be ejected for what is not seen here, or its ejection is
+/// overdue, which Envoy ends with its interval.
+const SOON: Millis = 150;
 
 impl ClusterState {
     /// Takes in Envoy's list of the cluster's endpoints, asked for at `asked`. Returns events, and metric changes for
@@ -47,8 +48,10 @@ impl ClusterState {
             _ if endpoint.suspicion.is_some() => Some(0),
             Some(ejection) if now < ejection.due => Some(ejection.due.saturating_sub(now).min(ATTENTIVE)),
             Some(ejection) if now.saturating_sub(ejection.due) < ATTENTIVE => Some(0),
-            Some(_) => Some(OVERDUE),
-            None => endpoint.detector.is_failing().then_some(ATTENTIVE),
+            Some(_) => Some(SOON),
+            None if !endpoint.detector.is_failing() => None,
+            None if now.saturating_sub(endpoint.seen) < ATTENTIVE => Some(SOON),
+            None => Some(ATTENTIVE),
         };
         self.endpoints.iter().filter_map(wait).min()
     }
@@ -107,7 +110,7 @@ impl ClusterState {
     pub(super) fn decide_unanswered(&mut self, setting: &Setting<'_>, events: &mut Vec<Event>) {
         for index in 0..self.endpoints.len() {
             let Some(suspicion) = self.endpoints.get(index).and_then(|endpoint| endpoint.suspicion) else { continue };
-            if setting.now < suspicion.since.saturating_add(WITNESS_PATIENCE) {
+            if setting.witness && setting.now < suspicion.since.saturating_add(WITNESS_PATIENCE) {
                 continue;
             }
             if let Some(endpoint) = self.endpoints.get_mut(index) {

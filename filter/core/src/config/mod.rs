@@ -165,7 +165,7 @@ impl Default for Witness {
     fn default() -> Self {
         Self {
             cluster: "prometheus_stats".into(),
-            min_interval: Duration::from_millis(50),
+            min_interval: Duration::from_millis(20),
             max_interval: Duration::from_millis(30_000),
             timeout: Duration::from_millis(1_000),
         }
