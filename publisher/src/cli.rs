@@ -1,14 +1,14 @@
 //! The command line: what can be typed, as plain data, with help and examples.
 //!
-//! REFs stay strings here and are parsed by the commands, so that a malformed one is reported in the words of
-//! [`crate::reference`].
+//! REFs stay strings here and are parsed by the commands with [`reference`], so that a malformed one is reported in the words of
+//! [`crate::reference`], and never with a password that was written into it, as the parser of the command line would.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::Format;
-use crate::reference::RegistryRef;
+use crate::reference::{Reference, RegistryRef};
 
 const AFTER: &str = "\
 REF is registry/repo:tag[@digest], or oci:DIR:TAG for an OCI image layout directory.
@@ -30,6 +30,19 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// A value on the command line that cannot be right, whatever is in files and registries.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct WrongUsage(pub anyhow::Error);
+
+/// Reads a REF.
+///
+/// # Errors
+/// When it is malformed.
+pub fn reference(text: &str) -> Result<Reference, WrongUsage> {
+    text.parse().map_err(|error| WrongUsage(anyhow::Error::new::<crate::reference::ReferenceError>(error)))
 }
 
 /// The commands.

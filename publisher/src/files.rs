@@ -3,24 +3,28 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
 
 /// Replaces `path` by these bytes. When it fails nothing is left behind, and what was there is as it was.
 ///
 /// # Errors
-/// When the directory cannot be written to.
+/// When the directory is not there or cannot be written to.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(directory.is_dir(), "directory `{}` does not exist; create it or choose another file", directory.display());
     let mut builder = tempfile::Builder::new();
     builder.prefix(".faultline-");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
     let write = || {
-        let mut file = builder.tempfile_in(directory)?;
+        // Around the cause, the library's error has the name of the temporary file, which says nothing to anyone.
+        let mut file = builder
+            .tempfile_in(directory)
+            .map_err(|error| anyhow!("{}", anyhow::Error::from(error).root_cause()))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
-        Ok::<_, std::io::Error>(())
+        Ok::<_, anyhow::Error>(())
     };
-    write().with_context(|| format!("cannot write `{}`", path.display()))
+    write().with_context(|| format!("cannot write `{}`; make its directory writable or choose another", path.display()))
 }

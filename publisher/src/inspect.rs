@@ -55,7 +55,7 @@ struct Verdict {
 /// # Errors
 /// When the artifact cannot be read. That Istio would not load it is a finding, not an error.
 pub async fn run(args: Inspect, format: Format) -> anyhow::Result<Outcome> {
-    let reference: Reference = args.reference.parse()?;
+    let reference = cli::reference(&args.reference)?;
     let store = Store::open(&reference, &args.transport)?;
     let image = store.resolve(&reference).await?;
     let report = examine(&reference, &store, image).await?;

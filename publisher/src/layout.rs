@@ -67,7 +67,7 @@ impl Layout {
             (&artifact.digest.to_string(), artifact.manifest.as_slice()),
         ];
         std::fs::create_dir_all(dir.join("blobs/sha256"))
-            .with_context(|| format!("cannot create `{}`", dir.display()))?;
+            .with_context(|| format!("cannot create the directory `{}`; choose another", dir.display()))?;
         let mut written = false;
         for (digest, bytes) in blobs {
             let path = self.blob_path(&digest.parse()?);
@@ -129,7 +129,7 @@ impl Layout {
     fn read(&self, digest: &Digest) -> anyhow::Result<Vec<u8>> {
         let path = self.blob_path(digest);
         let bytes = std::fs::read(&path).with_context(|| {
-            format!("`{}` does not hold {digest}; push or copy to it again", self.reference.dir.display())
+            format!("`{}` does not hold {digest}; check the digest, or push or copy to it again", self.reference.dir.display())
         })?;
         let actual = Digest::of(&bytes);
         ensure!(actual == *digest, "`{}` is damaged: wrong digest {actual}; push or copy to it again", path.display());

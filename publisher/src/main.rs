@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Findings) => ExitCode::from(3),
         Err(error) => {
             output::note(&format!("error: {error:#}"));
-            ExitCode::FAILURE
+            if error.is::<cli::WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

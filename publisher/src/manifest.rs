@@ -5,7 +5,7 @@
 
 use anyhow::{Context, bail, ensure};
 
-use crate::cli::{Kind, Manifest};
+use crate::cli::{self, Kind, Manifest, WrongUsage};
 use crate::digest::Digest;
 use crate::output::{self, Format};
 use crate::reference::{Reference, RegistryRef};
@@ -18,20 +18,8 @@ use crate::{Outcome, image, validate};
 /// # Errors
 /// When the artifact cannot be resolved, is none that a mesh accepts, or a name is not valid.
 pub async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcome> {
-    let reference: Reference = args.reference.parse()?;
-    let image = image_name(&reference, args.image.as_deref())?;
-    let mut plan = Plan {
-        name: args.name.clone(),
-        namespace: args.namespace.clone(),
-        image,
-        digest: None,
-        target: target(&args)?,
-        phase: args.phase,
-        priority: args.priority,
-        pull_secret: args.pull_secret.clone(),
-        config: None,
-    };
-    plan.check()?;
+    let reference = cli::reference(&args.reference)?;
+    let mut plan = plan(&args, &reference).map_err(WrongUsage)?;
     if let Some(path) = &args.config {
         let text = validate::read(path)?;
         let findings = validate::check(&text);
@@ -58,6 +46,23 @@ pub async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcome> {
         Format::Json => output::json(&plan.json(args.kind)?)?,
     }
     Ok(Outcome::Done)
+}
+
+/// What the command line alone says, checked.
+fn plan(args: &Manifest, reference: &Reference) -> anyhow::Result<Plan> {
+    let plan = Plan {
+        name: args.name.clone(),
+        namespace: args.namespace.clone(),
+        image: image_name(reference, args.image.as_deref())?,
+        digest: None,
+        target: target(args)?,
+        phase: args.phase,
+        priority: args.priority,
+        pull_secret: args.pull_secret.clone(),
+        config: None,
+    };
+    plan.check()?;
+    Ok(plan)
 }
 
 /// The name under which the mesh pulls.

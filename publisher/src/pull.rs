@@ -3,10 +3,9 @@
 use anyhow::{Context, ensure};
 use serde_json::json;
 
-use crate::cli::Pull;
+use crate::cli::{self, Pull};
 use crate::digest::Digest;
 use crate::output::{self, Format};
-use crate::reference::Reference;
 use crate::store::Store;
 use crate::{Outcome, files, image, progress};
 
@@ -15,7 +14,7 @@ use crate::{Outcome, files, image, progress};
 /// # Errors
 /// When there is no such artifact, no module in it, or the file cannot be written.
 pub async fn run(args: Pull, format: Format) -> anyhow::Result<Outcome> {
-    let reference: Reference = args.reference.parse()?;
+    let reference = cli::reference(&args.reference)?;
     let file = &args.file;
     ensure!(!file.is_dir(), "`{}` is a directory; give the file to write", file.display());
 

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use crate::artifact::{self, Artifact};
-use crate::cli::Push;
+use crate::cli::{self, Push};
 use crate::module::Module;
 use crate::output::{self, Format};
 use crate::reference::Reference;
@@ -21,7 +21,7 @@ mod embedded {
 /// # Errors
 /// When the module is no plugin, or the store does not take it.
 pub async fn run(args: Push, format: Format) -> anyhow::Result<Outcome> {
-    let reference: Reference = args.reference.parse()?;
+    let reference = cli::reference(&args.reference)?;
     let (module, origin) = module(&args)?;
     Module::read(&module).and_then(|m| m.startable()).with_context(|| origin.clone())?;
     let created = match std::env::var("SOURCE_DATE_EPOCH") {

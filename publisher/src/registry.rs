@@ -100,6 +100,24 @@ impl Registry {
     /// # Errors
     /// When the registry does not serve it, or serves something else.
     pub async fn manifest(&self, digest: Option<&Digest>) -> Result<(Vec<u8>, Digest), RegistryError> {
+        let name = match digest {
+            Some(digest) => format!("{}@{digest}", self.reference.tagged()),
+            None => self.reference.tagged(),
+        };
+        self.fetch(&format!("read `{name}`"), digest).await.map_err(|error| match digest {
+            // The tag is not asked for then, and may well be there.
+            Some(digest) if error.is_missing() && self.reference.digest.as_ref() == Some(digest) => {
+                let (repository, tagged) = (&self.reference.repository, self.reference.tagged());
+                let remedy = format!(
+                    "; check the digest, and the repository `{repository}`: `faultline inspect {tagged}` shows the digest that the tag has now"
+                );
+                RegistryError { remedy, ..error }
+            }
+            _ => error,
+        })
+    }
+
+    async fn fetch(&self, doing: &str, digest: Option<&Digest>) -> Result<(Vec<u8>, Digest), RegistryError> {
         let accepted = [
             OCI_IMAGE_MEDIA_TYPE,
             IMAGE_MANIFEST_MEDIA_TYPE,
@@ -107,14 +125,8 @@ impl Registry {
             IMAGE_MANIFEST_LIST_MEDIA_TYPE,
         ];
         let (reference, auth) = (self.name(digest), self.credentials.for_client());
-        let name = match digest {
-            Some(digest) => format!("{}@{digest}", self.reference.tagged()),
-            None => self.reference.tagged(),
-        };
         let (bytes, _) = self
-            .retried(&format!("read `{name}`"), async || {
-                self.client.pull_manifest_raw(&reference, &auth, &accepted).await
-            })
+            .retried(doing, async || self.client.pull_manifest_raw(&reference, &auth, &accepted).await)
             .await?;
         let actual = Digest::of(&bytes);
         Ok((bytes.to_vec(), actual))
@@ -151,7 +163,8 @@ impl Registry {
     /// # Errors
     /// When the registry does not take it; the tag is then where it was.
     pub async fn push(&self, artifact: &Artifact, bar: &ProgressBar) -> anyhow::Result<bool> {
-        match self.manifest(None).await {
+        let doing = self.pushing();
+        match self.fetch(&doing, None).await {
             Ok((_, digest)) if digest == artifact.digest => return Ok(false),
             Ok(_) => {}
             Err(error) if error.is_missing() => {}
@@ -167,7 +180,7 @@ impl Registry {
             self.upload(&client, &artifact.config, &ProgressBar::hidden()).await?;
         }
         let reference = self.name(None);
-        self.retried(&format!("push `{}`", self.reference.tagged()), async || {
+        self.retried(&doing, async || {
             let content_type = MANIFEST_TYPE.parse().map_err(|_| ClientError::GenericError(None))?;
             client.push_manifest_raw(&reference, artifact.manifest.clone(), content_type).await
         })
@@ -198,7 +211,7 @@ impl Registry {
 
     async fn is_there(&self, client: &Client, blob: &Blob) -> Result<bool, RegistryError> {
         let reference = self.name(None);
-        self.retried(&format!("push `{}`", self.reference.tagged()), async || {
+        self.retried(&self.pushing(), async || {
             client.blob_exists(&reference, &blob.descriptor.digest).await
         })
         .await
@@ -206,7 +219,7 @@ impl Registry {
 
     async fn upload(&self, client: &Client, blob: &Blob, bar: &ProgressBar) -> Result<(), RegistryError> {
         let reference = self.name(None);
-        self.retried(&format!("push `{}`", self.reference.tagged()), async || {
+        self.retried(&self.pushing(), async || {
             bar.set_position(0);
             let pieces: Vec<Vec<u8>> = blob.bytes.chunks(PIECE).map(<[u8]>::to_vec).collect();
             let seen = bar.clone();
@@ -222,6 +235,10 @@ impl Registry {
             }
         })
         .await
+    }
+
+    fn pushing(&self) -> String {
+        format!("push to `{}`", self.reference.tagged())
     }
 
     /// The library's reference, put together and not parsed.

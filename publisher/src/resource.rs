@@ -79,7 +79,7 @@ impl TargetRef {
             "Service" => "",
             _ => bail!("--target-ref `{text}`: Istio attaches to Gateway, GatewayClass, Service and ServiceEntry only"),
         };
-        check_name("--target-ref", name, 253)?;
+        check_name("--target-ref", name)?;
         Ok(Self { group, kind: kind.to_owned(), name: name.to_owned() })
     }
 }
@@ -163,13 +163,15 @@ impl Plan {
     /// # Errors
     /// For the first name or label that they would.
     pub fn check(&self) -> anyhow::Result<()> {
-        check_name("--name", &self.name, 253)?;
+        check_name("--name", &self.name)?;
         if let Some(namespace) = &self.namespace {
-            check_name("--namespace", namespace, 63)?;
-            ensure!(!namespace.contains('.'), "--namespace `{namespace}`: a namespace has no dots");
+            ensure!(
+                namespace.len() <= 63 && is_label(namespace),
+                "--namespace `{namespace}`: use at most 63 lower-case letters, digits and `-`, starting and ending with a letter or digit"
+            );
         }
         if let Some(secret) = &self.pull_secret {
-            check_name("--pull-secret", secret, 253)?;
+            check_name("--pull-secret", secret)?;
         }
         match &self.target {
             Target::Workloads(labels) => {
@@ -253,17 +255,19 @@ impl Plan {
     }
 }
 
-/// A DNS name, as Kubernetes wants the names of its objects.
-fn check_name(option: &str, name: &str, most: usize) -> anyhow::Result<()> {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let label = |label: &str| {
-        label.bytes().next().is_some_and(inner)
-            && label.bytes().last().is_some_and(inner)
-            && label.bytes().all(|b| inner(b) || b == b'-')
-    };
+/// Whether it is what DNS calls a label, whatever its length.
+fn is_label(text: &str) -> bool {
+    let end = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    text.bytes().next().is_some_and(end)
+        && text.bytes().last().is_some_and(end)
+        && text.bytes().all(|b| end(b) || b == b'-')
+}
+
+/// A DNS name, as Kubernetes wants the names of most objects.
+fn check_name(option: &str, name: &str) -> anyhow::Result<()> {
     ensure!(
-        name.len() <= most && name.split('.').all(label),
-        "{option} `{name}`: use at most {most} lower-case letters, digits, `-` and `.`, starting and ending with a letter or digit"
+        name.len() <= 253 && name.split('.').all(is_label),
+        "{option} `{name}`: use at most 253 lower-case letters, digits, `-` and `.`, starting and ending with a letter or digit"
     );
     Ok(())
 }

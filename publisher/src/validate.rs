@@ -41,6 +41,9 @@ pub fn run(args: &Validate, format: Format) -> anyhow::Result<Outcome> {
         match read(path) {
             Ok(text) => {
                 let findings = check(&text);
+                if findings.is_empty() && text.trim_ascii().is_empty() {
+                    output::note(&format!("{}: empty: the defaults apply", path.display()));
+                }
                 reports.push(Report { file: path.display().to_string(), valid: findings.is_empty(), findings });
             }
             Err(error) if unreadable.is_none() => unreadable = Some(error),

@@ -33,10 +33,10 @@ fn a_malformed_reference_is_named_by_every_command() {
         ["faultline:1.0", "https://ghcr.io/a:1", "ghcr.io/a", "oci:out", "ghcr.io/A:1", "ghcr.io/a:1@sha256:0"]
     {
         let words = ["reference `", reference, "`: "];
-        run(dir.path(), &["push", reference, "--wasm", "plugin.wasm"]).fails_with(&words);
-        run(dir.path(), &["pull", reference, "-o", "x"]).fails_with(&words);
-        run(dir.path(), &["inspect", reference]).fails_with(&words);
-        run(dir.path(), &["manifest", reference]).fails_with(&words);
+        run(dir.path(), &["push", reference, "--wasm", "plugin.wasm"]).is_wrong_usage(&words);
+        run(dir.path(), &["pull", reference, "-o", "x"]).is_wrong_usage(&words);
+        run(dir.path(), &["inspect", reference]).is_wrong_usage(&words);
+        run(dir.path(), &["manifest", reference]).is_wrong_usage(&words);
     }
 }
 
@@ -62,7 +62,8 @@ fn configurations_are_checked_and_findings_exit_with_3() {
     std::fs::write(dir.path().join("huge.json"), " ".repeat(1024 * 1024)).unwrap();
 
     assert_eq!(run(dir.path(), &["validate", "good.json"]).exits(0).stdout, "");
-    run_with_input(dir.path(), &["validate", "-"], b"").exits(0);
+    let empty = run_with_input(dir.path(), &["validate", "-"], b"\n").exits(0);
+    assert!(empty.stderr.contains("-: empty: the defaults apply"), "{}", empty.stderr);
     let found = run(dir.path(), &["validate", "good.json", "bad.json", "odd.json", "huge.json"]).exits(3);
     let lines: Vec<&str> = found.stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -83,7 +84,16 @@ fn the_file_of_a_pull_must_be_one_that_can_be_written() {
     run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
     run(dir.path(), &["pull", "oci:out:1.0", "-o", "."]).fails_with(&["`.` is a directory"]);
     run(dir.path(), &["pull", "oci:out:1.0", "-o", "no/such/dir.wasm"])
-        .fails_with(&["cannot write `no/such/dir.wasm`"]);
+        .fails_with(&["directory `no/such` does not exist; create it or choose another file"]);
+    // A file is where a directory would have to be.
+    run(dir.path(), &["push", "oci:plugin.wasm/x:1.0", "--wasm", "plugin.wasm"])
+        .fails_with(&["cannot create the directory `plugin.wasm/x`; choose another"]);
+    if cfg!(target_os = "linux") {
+        // There, nobody may create a file.
+        let ran = run(dir.path(), &["pull", "oci:out:1.0", "-o", "/proc/x.wasm"])
+            .fails_with(&["cannot write `/proc/x.wasm`; make its directory writable or choose another"]);
+        assert!(!ran.stderr.contains(".faultline-"), "{}", ran.stderr);
+    }
 }
 
 #[test]

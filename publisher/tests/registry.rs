@@ -202,6 +202,14 @@ fn a_pull_that_fails_says_why_and_leaves_no_file() {
     registry.answer_with(|_, _| None);
     let absent = registry.reference("absent");
     run(dir.path(), &["pull", &absent, "-o", "out.wasm"]).fails_with(&[&absent, "404", "tag `absent`"]);
+    // The tag is there, the digest is not.
+    let unknown = format!("{reference}@{}", digest(b"unknown"));
+    run(dir.path(), &["pull", &unknown, "-o", "out.wasm"]).fails_with(&[
+        &unknown,
+        "404",
+        "check the digest",
+        &format!("`faultline inspect {reference}`"),
+    ]);
     assert_eq!(listing(dir.path()), before);
 }
 
@@ -226,11 +234,15 @@ fn a_registry_that_is_down_is_named() {
     let dir = workplace();
     let host = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let reference = format!("{host}/mesh/faultline:1.0");
-    run(dir.path(), &push(&reference)).fails_with(&[&reference, "connection refused", &host, "is up"]);
-    run(dir.path(), &["pull", &reference, "-o", "x"]).fails_with(&["connection refused"]);
+    run(dir.path(), &push(&reference)).fails_with(&[&format!("cannot push to `{reference}`"), "connection refused", &host, "is up"]);
+    run(dir.path(), &["pull", &reference, "-o", "x"])
+        .fails_with(&[&format!("cannot read `{reference}`"), "connection refused"]);
     // One that does not speak https, asked in https.
     let registry = FakeRegistry::start();
     run(dir.path(), &["inspect", &registry.reference("1.0"), "--insecure"]).fails_with(&["https", "--plain-http"]);
+    let reference = registry.reference("1.0");
+    run(dir.path(), &[&push(&reference)[..], &["--insecure"]].concat())
+        .fails_with(&[&format!("cannot push to `{reference}`"), "https", "--plain-http"]);
 }
 
 #[test]

@@ -129,7 +129,9 @@ impl Metric {
             Self::FailoverSeconds => "Seconds in failover, added when it moves on or ends",
             Self::NoHealthyUpstream => "Times that a cluster lost its last healthy endpoint",
             Self::TrackedEndpoints => "Endpoints known to the filter, over all workers",
-            Self::OpenFindings => "Streaks, ejections, failovers and empty clusters that are not over",
+            Self::OpenFindings => {
+                "Endpoints failing or ejected, failovers, clusters without a healthy endpoint: what is not over"
+            }
             Self::EventsSuppressed => "Events not logged because of limits.eventsPerSecond",
             Self::SeriesOverflow => "Metric changes lost because of limits.series",
             Self::ConfigRejected => "Configurations that were rejected",

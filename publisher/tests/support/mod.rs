@@ -65,7 +65,18 @@ impl Ran {
     /// Asserts that it failed with one error, on stderr only, that contains these words.
     #[track_caller]
     pub fn fails_with(self, words: &[&str]) -> Self {
-        let ran = self.exits(1);
+        self.says_why(1, words)
+    }
+
+    /// Asserts that it found the command line wrong, with one error, on stderr only, that contains these words.
+    #[track_caller]
+    pub fn is_wrong_usage(self, words: &[&str]) -> Self {
+        self.says_why(2, words)
+    }
+
+    #[track_caller]
+    fn says_why(self, code: i32, words: &[&str]) -> Self {
+        let ran = self.exits(code);
         assert_eq!(ran.stdout, "");
         assert_eq!(ran.stderr.matches("error: ").count(), 1, "{}", ran.stderr);
         for word in words {

@@ -2,6 +2,7 @@
 
 use tests::events::Event;
 use tests::prometheus::{Metrics, Sample};
+use tests::zones::CLUSTER;
 
 use crate::paint;
 
@@ -40,7 +41,7 @@ pub fn of_event(event: &Event) -> String {
             )
         }
         "endpoint_ejected" => format!(
-            "{place} is out of rotation ({}); {} of {} endpoints are out. Clients no longer reach it",
+            "{place} is out of rotation ({}); {} of {} endpoints are out. Envoy stops choosing it",
             text("reason"),
             number("ejected_endpoints"),
             number("endpoints"),
@@ -48,7 +49,7 @@ pub fn of_event(event: &Event) -> String {
         "endpoint_returned" => format!("{place} is back in rotation after {:.1} s", number("ejected_seconds")),
         "ejection_blocked" => format!("{place} fails and stays in rotation: {}", text("reason")),
         "failover_started" | "failover_changed" => format!(
-            "{:.0} % of the traffic leaves {} and goes to {} ({}); at home {} of {} endpoints are healthy",
+            "{:.0} % of the traffic leaves {}, mostly to {} ({}); at home {} of {} endpoints are healthy",
             number("share") * 100.0,
             text("from"),
             text("to"),
@@ -57,7 +58,7 @@ pub fn of_event(event: &Event) -> String {
             number("endpoints_at_home"),
         ),
         "failover_ended" => format!(
-            "traffic is back in {} after {:.1} s; {} requests were served away, {} of them failed",
+            "traffic is back in {}; the last request served away was {:.1} s after the start; {} were, {} of them failed",
             text("from"),
             number("seconds"),
             number("requests_away"),
@@ -74,8 +75,9 @@ pub fn of_event(event: &Event) -> String {
 }
 
 /// The metrics that an operator looks at first, and what each is for.
-const METRICS: [(&str, &str); 9] = [
+const METRICS: [(&str, &str); 12] = [
     ("faultline_attempts_total", "every attempt, by where it went and what it counted as: the base of error rates"),
+    ("faultline_retried_requests_total", "requests that Envoy tried more than once: how much is hidden from an HTTP filter"),
     ("faultline_error_streaks_total", "how often a row of errors reached Envoy's threshold, by kind"),
     ("faultline_ejections_total", "alert on its increase: an endpoint of yours was taken out, and why"),
     ("faultline_ejected_endpoints", "how many are out right now; 0 when all is well"),
@@ -84,14 +86,21 @@ const METRICS: [(&str, &str); 9] = [
     ("faultline_failover_seconds_total", "for how long, summed up: what an outage cost in distance"),
     ("faultline_no_healthy_upstream_total", "how often nothing was left: page somebody"),
     ("faultline_tracked_endpoints", "how many endpoints the filter keeps in mind, bounded by its configuration"),
+    ("faultline_open_findings", "streaks, ejections and failovers that are not over; 0 when all is well"),
+    ("faultline_build_info", "which version of the filter runs where: watch a rollout by it"),
 ];
 
 /// Prints the metrics with what they are for.
 pub fn print_metrics(metrics: &Metrics) {
+    paint::note(&format!("All that have the label upstream_cluster are about {CLUSTER}."));
     for (name, purpose) in METRICS {
         println!("   {}  {}", paint::bold(name), paint::dim(purpose));
-        for sample in metrics.matching(name, &[]) {
-            println!("   {:>12}  {}", trimmed(sample.value), labels(sample));
+        let mut samples = metrics.matching(name, &[]).peekable();
+        if samples.peek().is_none() {
+            println!("   {:>12}  (it appears when it first counts)", "none");
+        }
+        for sample in samples {
+            println!("{}", format!("   {:>12}  {}", trimmed(sample.value), labels(sample)).trim_end());
         }
     }
 }
@@ -101,7 +110,7 @@ fn trimmed(value: f64) -> String {
 }
 
 fn labels(sample: &Sample) -> String {
-    // All of it is about one cluster.
+    // All of it is about one cluster, which has been named.
     let shown = sample.labels.iter().filter(|(k, _)| *k != "upstream_cluster");
     shown.map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
 }
