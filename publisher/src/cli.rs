@@ -42,7 +42,7 @@ pub struct WrongUsage(pub anyhow::Error);
 /// # Errors
 /// When it is malformed.
 pub fn reference(text: &str) -> Result<Reference, WrongUsage> {
-    text.parse().map_err(|error| WrongUsage(anyhow::Error::new::<crate::reference::ReferenceError>(error)))
+    text.parse::<Reference>().map_err(|error| WrongUsage(error.into()))
 }
 
 /// The commands.

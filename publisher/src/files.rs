@@ -1,9 +1,9 @@
 //! Writes files whole or not at all: into a temporary file beside the target, which is then moved over it.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 
 /// Replaces `path` by these bytes. When it fails nothing is left behind, and what was there is as it was.
 ///
@@ -17,14 +17,12 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
     let write = || {
-        // Around the cause, the library's error has the name of the temporary file, which says nothing to anyone.
-        let mut file = builder
-            .tempfile_in(directory)
-            .map_err(|error| anyhow!("{}", anyhow::Error::from(error).root_cause()))?;
+        // Only the kind: the library's words name the temporary file, which says nothing to anyone.
+        let mut file = builder.tempfile_in(directory).map_err(|error| io::Error::from(error.kind()))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
-        Ok::<_, anyhow::Error>(())
+        Ok::<_, io::Error>(())
     };
     write().with_context(|| format!("cannot write `{}`; make its directory writable or choose another", path.display()))
 }

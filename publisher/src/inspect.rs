@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::artifact::VERSION_ANNOTATION;
-use crate::cli::Inspect;
+use crate::cli::{self, Inspect};
 use crate::digest::Digest;
 use crate::image::{self, Form};
 use crate::module::Module;

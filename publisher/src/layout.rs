@@ -129,7 +129,10 @@ impl Layout {
     fn read(&self, digest: &Digest) -> anyhow::Result<Vec<u8>> {
         let path = self.blob_path(digest);
         let bytes = std::fs::read(&path).with_context(|| {
-            format!("`{}` does not hold {digest}; check the digest, or push or copy to it again", self.reference.dir.display())
+            format!(
+                "`{}` does not hold {digest}; check the digest, or push or copy to it again",
+                self.reference.dir.display()
+            )
         })?;
         let actual = Digest::of(&bytes);
         ensure!(actual == *digest, "`{}` is damaged: wrong digest {actual}; push or copy to it again", path.display());

@@ -125,9 +125,8 @@ impl Registry {
             IMAGE_MANIFEST_LIST_MEDIA_TYPE,
         ];
         let (reference, auth) = (self.name(digest), self.credentials.for_client());
-        let (bytes, _) = self
-            .retried(doing, async || self.client.pull_manifest_raw(&reference, &auth, &accepted).await)
-            .await?;
+        let (bytes, _) =
+            self.retried(doing, async || self.client.pull_manifest_raw(&reference, &auth, &accepted).await).await?;
         let actual = Digest::of(&bytes);
         Ok((bytes.to_vec(), actual))
     }
@@ -211,10 +210,7 @@ impl Registry {
 
     async fn is_there(&self, client: &Client, blob: &Blob) -> Result<bool, RegistryError> {
         let reference = self.name(None);
-        self.retried(&self.pushing(), async || {
-            client.blob_exists(&reference, &blob.descriptor.digest).await
-        })
-        .await
+        self.retried(&self.pushing(), async || client.blob_exists(&reference, &blob.descriptor.digest).await).await
     }
 
     async fn upload(&self, client: &Client, blob: &Blob, bar: &ProgressBar) -> Result<(), RegistryError> {

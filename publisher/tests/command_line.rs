@@ -33,10 +33,10 @@ fn a_malformed_reference_is_named_by_every_command() {
         ["faultline:1.0", "https://ghcr.io/a:1", "ghcr.io/a", "oci:out", "ghcr.io/A:1", "ghcr.io/a:1@sha256:0"]
     {
         let words = ["reference `", reference, "`: "];
-        run(dir.path(), &["push", reference, "--wasm", "plugin.wasm"]).is_wrong_usage(&words);
-        run(dir.path(), &["pull", reference, "-o", "x"]).is_wrong_usage(&words);
-        run(dir.path(), &["inspect", reference]).is_wrong_usage(&words);
-        run(dir.path(), &["manifest", reference]).is_wrong_usage(&words);
+        run(dir.path(), &["push", reference, "--wasm", "plugin.wasm"]).refuses_usage_with(&words);
+        run(dir.path(), &["pull", reference, "-o", "x"]).refuses_usage_with(&words);
+        run(dir.path(), &["inspect", reference]).refuses_usage_with(&words);
+        run(dir.path(), &["manifest", reference]).refuses_usage_with(&words);
     }
 }
 

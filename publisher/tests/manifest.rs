@@ -47,9 +47,9 @@ fn the_digest_is_the_one_that_the_registry_has() {
 fn a_layout_needs_the_name_under_which_the_mesh_will_pull() {
     let dir = workplace();
     let pushed = run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm", "--output", "json"]).exits(0).json();
-    run(dir.path(), &["manifest", "oci:out:1.0"]).is_wrong_usage(&["oci:out:1.0", "--image"]);
-    run(dir.path(), &["manifest", "oci:out:1.0", "--image", "oci:x:1"]).is_wrong_usage(&["--image"]);
-    run(dir.path(), &["manifest", IMAGE, "--image", IMAGE]).is_wrong_usage(&["--image"]);
+    run(dir.path(), &["manifest", "oci:out:1.0"]).refuses_usage_with(&["oci:out:1.0", "--image"]);
+    run(dir.path(), &["manifest", "oci:out:1.0", "--image", "oci:x:1"]).refuses_usage_with(&["--image"]);
+    run(dir.path(), &["manifest", IMAGE, "--image", IMAGE]).refuses_usage_with(&["--image"]);
     let resource = run(dir.path(), &["manifest", "oci:out:1.0", "--image", IMAGE, "--output", "json"]).exits(0).json();
     assert_eq!(resource["spec"]["url"], format!("oci://{IMAGE}"));
     assert_eq!(format!("sha256:{}", resource["spec"]["sha256"].as_str().unwrap()), pushed["digest"].as_str().unwrap());
@@ -90,10 +90,12 @@ fn waypoints_and_other_targets_get_no_match() {
     assert_eq!(spec["targetRefs"].as_array().unwrap().len(), 2);
     let dir = workplace();
     run(dir.path(), &["manifest", IMAGE, "--offline", "--waypoint", "--selector", "a=b"]).exits(2);
-    run(dir.path(), &["manifest", IMAGE, "--offline", "--target-ref", "Pod/x"]).is_wrong_usage(&["Pod/x", "Gateway"]);
+    run(dir.path(), &["manifest", IMAGE, "--offline", "--target-ref", "Pod/x"])
+        .refuses_usage_with(&["Pod/x", "Gateway"]);
     run(dir.path(), &["manifest", IMAGE, "--offline", "--namespace", "a.b"])
-        .is_wrong_usage(&["--namespace `a.b`", "letters, digits and `-`,"]);
-    run(dir.path(), &["manifest", IMAGE, "--offline", "--name", "Not_A_Name"]).is_wrong_usage(&["--name `Not_A_Name`"]);
+        .refuses_usage_with(&["--namespace `a.b`", "letters, digits and `-`,"]);
+    run(dir.path(), &["manifest", IMAGE, "--offline", "--name", "Not_A_Name"])
+        .refuses_usage_with(&["--name `Not_A_Name`"]);
 }
 
 #[test]

@@ -234,15 +234,23 @@ fn a_registry_that_is_down_is_named() {
     let dir = workplace();
     let host = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let reference = format!("{host}/mesh/faultline:1.0");
-    run(dir.path(), &push(&reference)).fails_with(&[&format!("cannot push to `{reference}`"), "connection refused", &host, "is up"]);
+    run(dir.path(), &push(&reference)).fails_with(&[
+        &format!("cannot push to `{reference}`"),
+        "connection refused",
+        &host,
+        "is up",
+    ]);
     run(dir.path(), &["pull", &reference, "-o", "x"])
         .fails_with(&[&format!("cannot read `{reference}`"), "connection refused"]);
     // One that does not speak https, asked in https.
     let registry = FakeRegistry::start();
     run(dir.path(), &["inspect", &registry.reference("1.0"), "--insecure"]).fails_with(&["https", "--plain-http"]);
     let reference = registry.reference("1.0");
-    run(dir.path(), &[&push(&reference)[..], &["--insecure"]].concat())
-        .fails_with(&[&format!("cannot push to `{reference}`"), "https", "--plain-http"]);
+    run(dir.path(), &[&push(&reference)[..], &["--insecure"]].concat()).fails_with(&[
+        &format!("cannot push to `{reference}`"),
+        "https",
+        "--plain-http",
+    ]);
 }
 
 #[test]

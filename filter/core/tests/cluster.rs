@@ -377,4 +377,23 @@ mod witnessed {
         story.with(|state, setting| state.set_members(&seen, &[], &Setting { witness: true, ..*setting }));
         assert!(story.ok("b:1", NEAR).is_empty(), "a:2 is healthy at home, although it was not seen yet");
     }
+
+    #[test]
+    fn a_return_that_was_seen_tells_when_envoy_ticks() {
+        let mut story = Story::s1();
+        let (a, b) = (host("a:1", HOME, true), host("b:1", NEAR, true));
+        story.answer(1, &[a.clone(), host("b:1", NEAR, false)]);
+        story.now += 5_300;
+        // a:1 is back: Envoy ticked within the last moments, and does so every second.
+        assert_eq!(
+            names(&story.answer(1, &[host("a:1", HOME, false), b.clone()])),
+            ["endpoint_returned", "endpoint_ejected"]
+        );
+        // b:1's time is over at 10.3 s, the tick that surely comes after that is at 11.3 s, and a little is allowed for.
+        story.now += 6_113;
+        assert_eq!(names(&story.answer(1, &[host("a:1", HOME, false), b.clone()])), Vec::<&str>::new());
+        story.now += 1;
+        let events = story.answer(1, &[host("a:1", HOME, false), b]);
+        assert_eq!(names(&events), ["endpoint_returned", "endpoint_ejected"]);
+    }
 }

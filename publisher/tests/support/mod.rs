@@ -70,7 +70,7 @@ impl Ran {
 
     /// Asserts that it found the command line wrong, with one error, on stderr only, that contains these words.
     #[track_caller]
-    pub fn is_wrong_usage(self, words: &[&str]) -> Self {
+    pub fn refuses_usage_with(self, words: &[&str]) -> Self {
         self.says_why(2, words)
     }
 

@@ -124,6 +124,8 @@ pub struct ClusterState {
     total: Option<u32>,
     /// When Envoy last told its endpoints; 0 when it never did.
     counted_at: Millis,
+    /// When a tick of Envoy's interval had just been, as a return showed; 0 when none did.
+    ticked_at: Millis,
     failover: Option<Active>,
     empty_since: Option<Millis>,
 }

@@ -7,6 +7,7 @@
 //! An answer tells how things were at some moment after the question was sent; what happened since is not in it.
 
 use super::{ClusterState, Endpoint, Setting, TICKS_LATE, WITNESS_PATIENCE};
+use crate::ejection::Ejection;
 use crate::event::{Basis, Event, EventKind};
 use crate::metric::Change;
 use crate::time::Millis;
@@ -22,6 +23,15 @@ const ATTENTIVE: Millis = 1_000;
 /// Between two questions while an endpoint fails, which may be ejected for what is not seen here, or its ejection is
 /// overdue, which Envoy ends with its interval.
 const SOON: Millis = 150;
+
+/// A return is seen so many milliseconds after Envoy's tick at most, while it is asked about.
+const SEEN_WITHIN: Millis = 200;
+
+/// Envoy's next tick is its interval and this much later at most, on a main thread that is not overloaded.
+const TICK_DRIFT: Millis = 2;
+
+/// After so many ticks, when they are is not known well enough any more.
+const TRUST_TICKS: u64 = 50;
 
 impl ClusterState {
     /// Takes in Envoy's list of the cluster's endpoints, asked for at `asked`. Returns events, and metric changes for
@@ -76,8 +86,7 @@ impl ClusterState {
             (true, Some(ejection)) => {
                 // Envoy ends an ejection on the first tick of its interval after it is due. One that still shows after
                 // that is the next one: the endpoint was back for less than the time between two questions.
-                let surely_over =
-                    ejection.overdue.saturating_add(setting.outlier.interval.millis()).saturating_add(TICKS_LATE);
+                let surely_over = self.surely_over(&ejection, setting);
                 if asked > surely_over {
                     let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());
                     self.give_back(index, Basis::Inferred, setting, events);
@@ -85,6 +94,7 @@ impl ClusterState {
                 }
             }
             (false, Some(ejection)) if asked > ejection.at => {
+                self.ticked_at = setting.now;
                 self.give_back(index, Basis::Witnessed, setting, events);
             }
             (false, Some(_)) => {}
@@ -104,6 +114,21 @@ impl ClusterState {
                 }
             }
         }
+    }
+
+    /// The moment after which an ejection must have ended: the first tick of Envoy's interval after it was due. When
+    /// that is follows from a return that was seen not long ago, or it is an interval later at most.
+    fn surely_over(&self, ejection: &Ejection, setting: &Setting<'_>) -> Millis {
+        let interval = setting.outlier.interval.millis();
+        let at_most = ejection.overdue.saturating_add(interval).saturating_add(TICKS_LATE);
+        // The tick was before the return was seen; only one that surely came after the ejection was due will do.
+        let wanted = ejection.overdue.saturating_add(SEEN_WITHIN).saturating_sub(self.ticked_at);
+        let ticks = wanted.checked_div(interval).unwrap_or(0).saturating_add(1);
+        if self.ticked_at == 0 || ticks > TRUST_TICKS {
+            return at_most;
+        }
+        let drift = ticks.saturating_mul(TICK_DRIFT).saturating_add(TICKS_LATE);
+        self.ticked_at.saturating_add(ticks.saturating_mul(interval)).saturating_add(drift).min(at_most)
     }
 
     /// Draws the conclusion without Envoy where it did not answer for long.

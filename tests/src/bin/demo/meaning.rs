@@ -77,7 +77,10 @@ pub fn of_event(event: &Event) -> String {
 /// The metrics that an operator looks at first, and what each is for.
 const METRICS: [(&str, &str); 12] = [
     ("faultline_attempts_total", "every attempt, by where it went and what it counted as: the base of error rates"),
-    ("faultline_retried_requests_total", "requests that Envoy tried more than once: how much is hidden from an HTTP filter"),
+    (
+        "faultline_retried_requests_total",
+        "requests that Envoy tried more than once: how much is hidden from an HTTP filter",
+    ),
     ("faultline_error_streaks_total", "how often a row of errors reached Envoy's threshold, by kind"),
     ("faultline_ejections_total", "alert on its increase: an endpoint of yours was taken out, and why"),
     ("faultline_ejected_endpoints", "how many are out right now; 0 when all is well"),
