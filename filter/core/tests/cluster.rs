@@ -383,14 +383,18 @@ mod witnessed {
         let mut story = Story::s1();
         let (a, b) = (host("a:1", HOME, true), host("b:1", NEAR, true));
         story.answer(1, &[a.clone(), host("b:1", NEAR, false)]);
-        story.now += 5_300;
-        // a:1 is back: Envoy ticked within the last moments, and does so every second.
+        story.now += 5_280;
+        story.answer(1, &[a, host("b:1", NEAR, false)]);
+        story.now += 20;
+        // a:1 is back: Envoy ticked within the last 21 ms, and does so every second.
         assert_eq!(
-            names(&story.answer(1, &[host("a:1", HOME, false), b.clone()])),
-            ["endpoint_returned", "endpoint_ejected"]
+            names(&story.answer(1, &[host("a:1", HOME, false), host("b:1", NEAR, false)])),
+            ["endpoint_returned"]
         );
-        // b:1's time is over at 10.3 s, the tick that surely comes after that is at 11.3 s, and a little is allowed for.
-        story.now += 6_113;
+        story.now += 600;
+        assert_eq!(names(&story.answer(1, &[host("a:1", HOME, false), b.clone()])), ["endpoint_ejected"]);
+        // b:1's time is over 5 s later; the tick after that comes 400 ms later, and a little is allowed for.
+        story.now += 5_000 + 400 + 113;
         assert_eq!(names(&story.answer(1, &[host("a:1", HOME, false), b.clone()])), Vec::<&str>::new());
         story.now += 1;
         let events = story.answer(1, &[host("a:1", HOME, false), b]);

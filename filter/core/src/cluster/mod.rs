@@ -122,10 +122,11 @@ pub struct ClusterState {
     endpoints: Vec<Endpoint>,
     places: Vec<Place>,
     total: Option<u32>,
-    /// When Envoy last told its endpoints; 0 when it never did.
+    /// When Envoy last told its endpoints, and when it had been asked; 0 when it never did.
     counted_at: Millis,
-    /// When a tick of Envoy's interval had just been, as a return showed; 0 when none did.
-    ticked_at: Millis,
+    asked_at: Millis,
+    /// Between when a tick of Envoy's interval was, as a return showed; 0 when none did.
+    ticked: (Millis, Millis),
     failover: Option<Active>,
     empty_since: Option<Millis>,
 }

@@ -24,9 +24,6 @@ const ATTENTIVE: Millis = 1_000;
 /// overdue, which Envoy ends with its interval.
 const SOON: Millis = 150;
 
-/// A return is seen so many milliseconds after Envoy's tick at most, while it is asked about.
-const SEEN_WITHIN: Millis = 200;
-
 /// Envoy's next tick is its interval and this much later at most, on a main thread that is not overloaded.
 const TICK_DRIFT: Millis = 2;
 
@@ -40,12 +37,14 @@ impl ClusterState {
         let mut events = Vec::new();
         self.total = u32::try_from(hosts.len()).ok();
         self.counted_at = setting.now;
+        // What the answer before this one did not show happened since that was asked for.
+        let before = std::mem::replace(&mut self.asked_at, asked);
         self.count_members(hosts);
         let changes = self.forget(setting.cluster, |endpoint| {
             endpoint.seen < asked && !hosts.iter().any(|host| host.address == endpoint.address)
         });
         for host in hosts {
-            self.weigh(host, asked, setting, &mut events);
+            self.weigh(host, (before, asked), setting, &mut events);
         }
         self.step_failover(None, setting, &mut events);
         (events, changes)
@@ -66,7 +65,14 @@ impl ClusterState {
         self.endpoints.iter().filter_map(wait).min()
     }
 
-    fn weigh(&mut self, host: &Witnessed, asked: Millis, setting: &Setting<'_>, events: &mut Vec<Event>) {
+    /// `asked` is when the answer before this one was asked for, and this one.
+    fn weigh(
+        &mut self,
+        host: &Witnessed,
+        (before, asked): (Millis, Millis),
+        setting: &Setting<'_>,
+        events: &mut Vec<Event>,
+    ) {
         let known = self.endpoints.iter().position(|endpoint| endpoint.address == host.address);
         let index = match known {
             Some(index) => index,
@@ -94,7 +100,7 @@ impl ClusterState {
                 }
             }
             (false, Some(ejection)) if asked > ejection.at => {
-                self.ticked_at = setting.now;
+                self.ticked = (before, setting.now);
                 self.give_back(index, Basis::Witnessed, setting, events);
             }
             (false, Some(_)) => {}
@@ -121,14 +127,14 @@ impl ClusterState {
     fn surely_over(&self, ejection: &Ejection, setting: &Setting<'_>) -> Millis {
         let interval = setting.outlier.interval.millis();
         let at_most = ejection.overdue.saturating_add(interval).saturating_add(TICKS_LATE);
-        // The tick was before the return was seen; only one that surely came after the ejection was due will do.
-        let wanted = ejection.overdue.saturating_add(SEEN_WITHIN).saturating_sub(self.ticked_at);
-        let ticks = wanted.checked_div(interval).unwrap_or(0).saturating_add(1);
-        if self.ticked_at == 0 || ticks > TRUST_TICKS {
+        let (earliest, latest) = self.ticked;
+        // Only a tick that surely came after the ejection was due will do.
+        let ticks = ejection.overdue.saturating_sub(earliest).checked_div(interval).unwrap_or(0).saturating_add(1);
+        if earliest == 0 || ticks > TRUST_TICKS {
             return at_most;
         }
         let drift = ticks.saturating_mul(TICK_DRIFT).saturating_add(TICKS_LATE);
-        self.ticked_at.saturating_add(ticks.saturating_mul(interval)).saturating_add(drift).min(at_most)
+        latest.saturating_add(ticks.saturating_mul(interval)).saturating_add(drift).min(at_most)
     }
 
     /// Draws the conclusion without Envoy where it did not answer for long.
