@@ -58,7 +58,7 @@ pub fn of_event(event: &Event) -> String {
             number("endpoints_at_home"),
         ),
         "failover_ended" => format!(
-            "traffic is back in {}; the last request served away was {:.1} s after the start; {} were, {} of them failed",
+            "traffic is back in {}; the last request served away was {:.1} s after the start ({} in all, {} of them failed)",
             text("from"),
             number("seconds"),
             number("requests_away"),
