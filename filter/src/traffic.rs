@@ -147,7 +147,7 @@ impl Plugin {
         let Some(name) = self.known.get(cluster).map(|known| known.name.as_str()) else { return };
         // Most clusters have nothing open even when another has.
         let Some(state) = shared::cluster(name).filter(|state| state.open_findings() > 0) else { return };
-        let started = if state.is_ejected(&endpoint) { request::started() } else { None };
+        let started = if state.asks_when_started(&endpoint) { request::started() } else { None };
         self.charge(cluster, &endpoint, place, charges, started, LastAttempt::default());
     }
 

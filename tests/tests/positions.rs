@@ -233,6 +233,7 @@ fn no_healthy_upstream_is_told_in_this_mode_too() {
     let mut proxy = upstream_log();
     let a = endpoint(A, HOME);
     proxy.exchange(0, &Exchange::no_healthy_upstream(&a));
+    proxy.advance(Duration::from_millis(100));
     attempt(&mut proxy, &Exchange::ok(&a));
     assert_eq!(events(&proxy), ["no_healthy_upstream", "upstream_recovered"]);
 }

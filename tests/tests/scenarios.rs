@@ -203,7 +203,8 @@ fn what_is_nobodys_fault_counts_for_nobody() {
 
 #[test]
 fn no_healthy_upstream_and_recovery_come_once() {
-    let steps = [NoHealthyUpstream, NoHealthyUpstream, Wait(1_000), NoHealthyUpstream, Ok(A, HOME), Ok(A, HOME)];
+    let steps =
+        [NoHealthyUpstream, NoHealthyUpstream, Ok(A, HOME), Wait(1_000), NoHealthyUpstream, Ok(A, HOME), Ok(A, HOME)];
     story(S1, &steps, &["no_healthy_upstream", "upstream_recovered"]);
 }
 

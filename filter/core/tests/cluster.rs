@@ -181,6 +181,7 @@ fn no_healthy_upstream_is_told_once_and_ends_with_the_first_success() {
         ["no_healthy_upstream"]
     );
     assert!(story.with(|state, setting| state.no_healthy_upstream(None, setting)).is_empty());
+    assert!(story.ok("a:1", HOME).is_empty(), "under way on another worker");
     story.now += 2_500;
     let events = story.ok("a:1", HOME);
     assert!(matches!(events[0].kind, EventKind::UpstreamRecovered { seconds: 2.5 }));

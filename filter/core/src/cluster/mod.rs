@@ -40,6 +40,9 @@ const FORGET_AFTER: Millis = 3_600_000;
 /// of health to its workers at once or, when changes follow each other, within its `update_merge_window` of one second.
 const IN_FLIGHT: Millis = 1_500;
 
+/// Within so long, all of Envoy's workers know of a change of health that one of them acts on.
+const SPREAD: Millis = 50;
+
 /// How long Envoy's word is waited for before a conclusion is drawn without it.
 const WITNESS_PATIENCE: Millis = 3_000;
 
@@ -157,9 +160,11 @@ impl ClusterState {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Whether the endpoint is ejected, as far as is known.
-    pub fn is_ejected(&self, endpoint: &str) -> bool {
-        self.endpoints.iter().any(|e| e.address == endpoint && e.detector.ejection().is_some())
+    /// Whether it matters when an attempt at this endpoint was started: what is under way shows neither a return nor a
+    /// recovery.
+    pub fn asks_when_started(&self, endpoint: &str) -> bool {
+        self.empty_since.is_some()
+            || self.endpoints.iter().any(|e| e.address == endpoint && e.detector.ejection().is_some())
     }
 
     /// Takes in an attempt that went to an endpoint.
@@ -172,9 +177,12 @@ impl ClusterState {
         if seen.total.is_some() {
             self.total = seen.total;
         }
-        if outcome == Outcome::Success
-            && let Some(since) = self.empty_since.take()
+        if let Some(since) = self.empty_since
+            && outcome == Outcome::Success
+            // What was under way on another worker when this one found nothing shows no recovery.
+            && seen.started.unwrap_or(setting.now) > since.saturating_add(SPREAD)
         {
+            self.empty_since = None;
             let seconds = seconds_between(since, setting.now);
             events.push(Event::of_cluster(setting.now, setting.cluster, EventKind::UpstreamRecovered { seconds }));
         }
