@@ -5,14 +5,82 @@
 //! adds what the log cannot show: requests that reached no endpoint, how many were retried, and whether an attempt that
 //! ended without an answer and without a reason was ended by the route's time-out, which Envoy charges, or by the client.
 //!
-//! An attempt is logged when it is over; one that was answered is judged then, although Envoy charged it when the
-//! answer's headers came.
+//! An attempt is logged when it is over, but Envoy charges an answer when its headers come. So while anything is open in
+//! the proxy, the filter judges the answer that goes on to the client when its headers pass, and notes by connection
+//! that this is done. An attempt whose answer goes no further is logged at once.
 
 use crate::plugin::Plugin;
 use crate::request::{self, Whole};
 use filter_core::outcome::{Charges, Outcome};
+use rustc_hash::FxHashMap;
+
+/// Answers that are noted; beyond it they are judged when logged.
+const MAX_ANSWERED: u32 = 65_536;
+
+/// Answers under way that were judged by their headers, by the connection that they come through.
+#[derive(Debug, Default)]
+pub struct Answered {
+    /// How many through each; HTTP/2 has several at a time, which need not be told apart.
+    through: FxHashMap<u64, u32>,
+    all: u32,
+}
+
+impl Answered {
+    fn note(&mut self, connection: u64) {
+        self.all = self.all.saturating_add(1);
+        let count = self.through.entry(connection).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Whether the answer that ended was noted; it is not any more.
+    fn take(&mut self) -> bool {
+        if self.all == 0 {
+            return false;
+        }
+        let Some(connection) = request::upstream_connection() else { return false };
+        let Some(count) = self.through.get_mut(&connection) else { return false };
+        self.all = self.all.saturating_sub(1);
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.through.remove(&connection);
+        }
+        true
+    }
+}
 
 impl Plugin {
+    /// Response headers pass that are the last attempt's, or a local answer's.
+    pub(crate) fn attempt_answered(&mut self, headers_only: bool) {
+        if self.answered.all >= MAX_ANSWERED {
+            return;
+        }
+        let Some(cluster) = self.known.cluster(&request::cluster(), &self.config) else { return };
+        let endpoint = request::endpoint();
+        let Some(connection) = request::upstream_connection().filter(|_| !endpoint.is_empty()) else { return };
+        let (charges, whole) = match self.healthy_answer(headers_only) {
+            Some(charges) => (charges, None),
+            None => {
+                let whole = Whole::read(headers_only);
+                // Any other answer is Envoy's own, and the attempt that led to it is logged already.
+                let Some(charges) = whole.upstream_answer() else { return };
+                (charges, Some(whole))
+            }
+        };
+        let is_error = charges.outcome().is_error();
+        let Some(place) = self.place(cluster, &endpoint, is_error) else { return };
+        self.answered.note(connection);
+        match whole.filter(|_| is_error) {
+            Some(whole) => self.error(cluster, &endpoint, place, charges, whole.last()),
+            None => self.success(cluster, &endpoint, place, charges, false),
+        }
+    }
+
+    /// What is charged for an answer if it is surely a good one.
+    fn healthy_answer(&self, headers_only: bool) -> Option<Charges> {
+        let grpc_error = headers_only && request::trailers_only_grpc_status().is_some_and(|status| status != 0);
+        (!grpc_error && self.healthy_attempt.holds()).then(|| Charges::answered(200))
+    }
+
     /// The upstream log shows an attempt.
     pub(crate) fn attempt_over(&mut self) {
         let Some(cluster) = self.known.cluster(&request::cluster(), &self.config) else { return };
@@ -20,21 +88,26 @@ impl Plugin {
         if endpoint.is_empty() {
             return;
         }
-        let grpc_status = request::trailers_only_grpc_status();
-        let (charges, whole) = if grpc_status.is_none_or(|status| status == 0) && self.healthy_attempt.holds() {
-            (Charges::answered(200), None)
-        } else {
-            let whole = Whole::read(grpc_status.is_some());
-            let Some(charges) = whole.charges_in_upstream_log() else { return };
-            (charges, Some(whole))
+        let (charges, whole) = match self.healthy_answer(true) {
+            Some(charges) => (charges, None),
+            None => {
+                let whole = Whole::read(true);
+                let Some(charges) = whole.charges_in_upstream_log() else { return };
+                (charges, Some(whole))
+            }
         };
         let outcome = charges.outcome();
+        // What is left to charge is that the answer broke off.
+        let charges =
+            if self.answered.take() { Charges { connected: false, status: None, ..charges } } else { charges };
         let Some(place) = self.place(cluster, &endpoint, outcome.is_error()) else { return };
         self.known.count(cluster, place, outcome, false);
         match whole {
-            Some(whole) if outcome.is_error() => self.error(cluster, &endpoint, place, charges, whole.last()),
-            _ if outcome == Outcome::Success && self.reporter.metrics.anything_open() => {
-                self.success(cluster, &endpoint, place, charges);
+            Some(whole) if charges.outcome().is_error() => {
+                self.error(cluster, &endpoint, place, charges, whole.last());
+            }
+            _ if charges.outcome() == Outcome::Success && self.reporter.metrics.anything_open() => {
+                self.success(cluster, &endpoint, place, charges, true);
             }
             _ => {}
         }

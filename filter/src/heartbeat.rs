@@ -2,6 +2,7 @@
 //!
 //! Every root context ticks on its own; the one configured last is the VM's heartbeat, and when it falls silent (its
 //! listener was removed) another takes over. The heart beats every second, and ten times as fast while anything is open.
+//! Between two beats it may tick just to ask Envoy in time.
 
 use crate::plugin::{Notice, Plugin};
 use crate::{host, known, request, shared};
@@ -13,8 +14,8 @@ use filter_core::time::Millis;
 const CALM: u32 = 1_000;
 /// Between two beats while anything is open, and before the first.
 const QUICK: u32 = 100;
-/// Between two beats while anything is open and Envoy is asked about it: its answers are reported within this.
-const ASKING: u32 = 20;
+/// The shortest time between two ticks, for a question to Envoy that is due.
+const ASKING: u32 = 5;
 /// A heartbeat that was silent for so long is replaced.
 const SILENT: Millis = 5_000;
 /// Beats between two hand-overs of a cluster's endpoints when nothing about them changed.
@@ -29,6 +30,8 @@ const SAID: Millis = 10_000;
 pub struct Heartbeat {
     root: u32,
     last: Millis,
+    /// When it last beat.
+    beat: Millis,
     period: u32,
     told_version: bool,
 }
@@ -59,8 +62,8 @@ impl Heartbeat {
         }
     }
 
-    /// Whether a tick of `root` at `now` is a beat.
-    fn is_beat(&mut self, root: u32, now: Millis) -> bool {
+    /// Whether a tick of `root` at `now` counts.
+    fn counts(&mut self, root: u32, now: Millis) -> bool {
         if root != self.root {
             if self.last.abs_diff(now) < SILENT {
                 return false;
@@ -70,6 +73,15 @@ impl Heartbeat {
         self.last = now;
         true
     }
+
+    /// Whether a tick at `now` is a beat, and not just for a question.
+    fn is_beat(&mut self, now: Millis) -> bool {
+        let is_beat = self.period >= QUICK || self.beat.abs_diff(now) >= Millis::from(QUICK - ASKING);
+        if is_beat {
+            self.beat = now;
+        }
+        is_beat
+    }
 }
 
 impl Plugin {
@@ -77,9 +89,26 @@ impl Plugin {
     pub fn tick(&mut self, root: u32) {
         let Ok(now) = host::now_nanoseconds() else { return };
         let now = now / 1_000_000;
-        if !self.heartbeat.is_beat(root, now) {
+        if !self.heartbeat.counts(root, now) {
             return;
         }
+        let open = shared::open_findings();
+        if self.heartbeat.is_beat(now) {
+            self.beat(open, now);
+        }
+        let open = open > 0;
+        let period = match self.ask(now) {
+            Some(wait) => period_of(wait),
+            None if open => QUICK,
+            None => CALM,
+        };
+        if period != self.heartbeat.period {
+            self.heartbeat.set_period(period);
+        }
+    }
+
+    fn beat(&mut self, open: u64, now: Millis) {
+        self.reporter.metrics.set_open_findings(open);
         let beat = self.known.next_beat();
         if self.home.is_unknown() || beat.is_multiple_of(60) {
             self.home = request::home();
@@ -89,26 +118,18 @@ impl Plugin {
             self.reporter.metrics.set(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1);
         }
         self.say_notices(now);
-        let open = self.reporter.metrics.anything_open();
-        for cluster in 0..self.known.len() {
+        for cluster in 0..self.known.count_clusters() {
             self.hand_on_members(cluster, beat, now);
-            self.hand_on_counts(cluster, open, beat, now);
+            self.hand_on_counts(cluster, open > 0, beat, now);
         }
+        self.reporter.metrics.set(Metric::TrackedEndpoints, &[], shared::tracked_endpoints());
         self.reporter.sum_up(now, &self.config.limits);
-        let asking = self.ask(now);
-        let period = if open || asking { self.open_period() } else { CALM };
-        if period != self.heartbeat.period {
-            self.heartbeat.set_period(period);
-        }
     }
 
-    /// Something was found: what follows from it is not left to wait for a calm heartbeat.
-    pub fn hurry(&mut self) {
-        self.heartbeat.hurry(self.open_period());
-    }
-
-    fn open_period(&self) -> u32 {
-        if self.config.witness.is_some() { ASKING } else { QUICK }
+    /// Something was found: what follows from it is not left to wait for a calm heartbeat, nor a question that is due
+    /// in `wait` milliseconds.
+    pub fn hurry(&mut self, wait: Option<Millis>) {
+        self.heartbeat.hurry(wait.map_or(QUICK, period_of));
     }
 
     fn say_notices(&mut self, now: Millis) {
@@ -153,13 +174,12 @@ impl Plugin {
             (left, grown, members.counts())
         });
         let Some((left, grown, counts)) = merged else { return };
-        metrics.change(Metric::TrackedEndpoints, &[], grown);
+        if grown != 0 {
+            shared::add_tracked_endpoints(grown);
+        }
         let Some(known) = self.known.get(cluster) else { return };
         let Some(setting) = known.setting(&self.config, &self.home, now, witness) else { return };
-        let changes = shared::change_cluster(&name, metrics, |state| state.set_members(&counts, &left, &setting));
-        for change in changes.unwrap_or_default() {
-            metrics.apply(&change);
-        }
+        shared::change_cluster(&name, metrics, |state| state.set_members(&counts, &left, &setting));
     }
 
     /// Hands on what was counted, and lets time pass for the cluster.
@@ -174,7 +194,7 @@ impl Plugin {
             metrics.change(Metric::Attempts, &values, i64::from(*count));
         }
         metrics.change(Metric::RetriedRequests, &[&known.name], i64::from(retried));
-        let look = open && (known.troubled || beat.is_multiple_of(LOOK_EVERY));
+        let look = known.troubled || (open && beat.is_multiple_of(LOOK_EVERY));
         if counts.is_empty() && !look {
             return;
         }
@@ -182,12 +202,19 @@ impl Plugin {
         let sums = known::charged(&counts);
         let changed = shared::change_cluster(&known.name, metrics, |state| {
             state.add_traffic(&sums, &setting);
-            (state.tick(&setting), state.open_findings() > 0)
+            (state.tick(&setting), state.open_findings() > 0, state.levels(&known.name))
         });
-        let Some((events, troubled)) = changed else { return };
+        let Some((events, troubled, levels)) = changed else { return };
+        // Again, whether or not they changed: the gauges may be new.
+        levels.iter().for_each(|level| metrics.show(level));
         if let Some(known) = self.known.get_mut(cluster) {
             known.troubled = troubled;
         }
         self.reporter.report(&events, &self.config.limits);
     }
+}
+
+/// The period of ticks with which something is done in time that is due in `wait` milliseconds.
+fn period_of(wait: Millis) -> u32 {
+    u32::try_from(wait).unwrap_or(QUICK).clamp(ASKING, QUICK)
 }

@@ -120,13 +120,13 @@ impl Known {
     }
 
     /// How many clusters there are; their numbers are from 0 on.
-    pub fn len(&self) -> usize {
+    pub fn count_clusters(&self) -> usize {
         self.clusters.len()
     }
 
-    /// Whether no cluster was met.
-    pub fn is_empty(&self) -> bool {
-        self.clusters.is_empty()
+    /// Whether any cluster is watched.
+    pub fn watches_any(&self) -> bool {
+        self.clusters.iter().any(|cluster| cluster.outlier.is_some())
     }
 
     /// The names of the clusters that are watched.

@@ -4,6 +4,7 @@
 //! A configuration that cannot be read is reported at the next heartbeat, once per proxy, and changes nothing: the last
 //! good one stays, or the defaults. Not while it is set: a canary VM is configured too, and then thrown away.
 
+use crate::attempts::Answered;
 use crate::heartbeat::Heartbeat;
 use crate::host;
 use crate::known::Known;
@@ -47,6 +48,8 @@ pub struct Plugin {
     pub healthy_attempt: Expression,
     /// Requests judged when their response headers passed, by context, until they are logged.
     pub pending: FxHashMap<u32, Pending>,
+    /// Answers judged when their headers passed, until the upstream log shows that they are over.
+    pub answered: Answered,
     /// When to do what time asks for.
     pub heartbeat: Heartbeat,
     /// The question to Envoy that this VM waits for an answer to.

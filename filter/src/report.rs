@@ -2,13 +2,14 @@
 //!
 //! Metrics are defined once per VM and then known by number: Envoy keeps an entry for every definition. Series are
 //! bounded by `limits.series`, because Envoy never frees one; changes beyond it are counted in
-//! `faultline_series_overflow_total`. Nothing here runs while the plugin is configured: a canary VM does that too.
+//! `faultline_series_overflow_total`. Gauges are set and never changed by a difference: with a new module or a new
+//! listener they may start over at 0, while shared data lives on. Nothing here runs while the plugin is configured: a canary VM does that too.
 
 use crate::host::{self, LOG_ERROR, LOG_INFO, LOG_WARN, METRIC_COUNTER, METRIC_GAUGE};
 use crate::shared;
 use filter_core::config::Limits;
 use filter_core::event::{Event, EventKind};
-use filter_core::metric::{Change, Kind, Metric};
+use filter_core::metric::{Change, Kind, Level, Metric};
 use filter_core::time::Millis;
 use rustc_hash::FxHashMap;
 
@@ -26,9 +27,9 @@ impl Metrics {
         self.limit = limits.series;
     }
 
-    /// Changes a metric by `by`; a counter takes no change of 0 or less.
+    /// Lets a counter grow.
     pub fn change(&mut self, metric: Metric, values: &[&str], by: i64) {
-        if by == 0 || (by < 0 && metric.kind() == Kind::Counter) {
+        if by <= 0 {
             return;
         }
         if let Some(id) = self.id(metric, values) {
@@ -36,7 +37,7 @@ impl Metrics {
         }
     }
 
-    /// Applies a change that an event or a cluster asks for.
+    /// Applies a change that an event asks for.
     pub fn apply(&mut self, change: &Change) {
         let values: Vec<&str> = change.values.iter().map(String::as_str).collect();
         self.change(change.metric, &values, change.by);
@@ -55,11 +56,17 @@ impl Metrics {
         self.open_findings_id().is_none_or(|id| host::metric(id) != Ok(0))
     }
 
-    /// Changes the number of open findings.
-    pub fn change_open_findings(&mut self, by: i64) {
+    /// Sets the number of open findings.
+    pub fn set_open_findings(&mut self, count: u64) {
         if let Some(id) = self.open_findings_id() {
-            let _ = host::increment_metric(id, by);
+            let _ = host::record_metric(id, count);
         }
+    }
+
+    /// Sets a gauge as a cluster asks for.
+    pub fn show(&mut self, level: &Level) {
+        let values: Vec<&str> = level.values.iter().map(String::as_str).collect();
+        self.set(level.metric, &values, level.value);
     }
 
     fn open_findings_id(&mut self) -> Option<u32> {

@@ -9,6 +9,8 @@ use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
 use filter_core::outcome::{Attempt, Charges, Flags, http_status_of_grpc};
 use filter_core::time::{Micros, Millis};
+use rustc_hash::FxBuildHasher;
+use std::hash::BuildHasher;
 
 /// A request whose only attempt went well. `request_attempt_count` exists from Envoy 1.33.
 pub const HEALTHY_REQUEST: &str = "response.code < 500 && response.flags == 0 && upstream.request_attempt_count == 1u";
@@ -53,6 +55,12 @@ pub fn cluster() -> Vec<u8> {
 /// The last attempt's endpoint as bytes, empty when none was chosen.
 pub fn endpoint() -> Vec<u8> {
     host::property(b"upstream\0address").unwrap_or_default()
+}
+
+/// The connection that the last attempt went through, as a number; `None` when it had none.
+pub fn upstream_connection() -> Option<u64> {
+    let local = host::property(b"upstream\0local_address").ok().filter(|address| !address.is_empty())?;
+    Some(FxBuildHasher.hash_one((endpoint(), local)))
 }
 
 /// The endpoint's locality; unknown before Envoy 1.34.
@@ -160,6 +168,12 @@ impl Whole {
         } else {
             status.map(Charges::answered)
         }
+    }
+
+    /// What Envoy charges for the answer whose headers pass; `None` when no endpoint gave it.
+    pub fn upstream_answer(&self) -> Option<Charges> {
+        let status = self.grpc_status.map(http_status_of_grpc).or(self.status)?;
+        (self.details == "via_upstream").then(|| Charges::answered(status))
     }
 
     /// Whether the route's time-out ended the request while an answer was awaited, which Envoy charges.

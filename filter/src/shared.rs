@@ -2,20 +2,27 @@
 //!
 //! A change takes the value, works on a copy, and puts it back if nobody was faster, else it starts over: so each event
 //! is made once per proxy. Shared data is process-wide and never freed, and plugins with the same bytes share it, so
-//! keys have a prefix and there are two for each cluster at most.
+//! keys have a prefix and there are two for each cluster at most, and a few more.
 //!
 //! While anything is not over anywhere in the proxy, the gauge `faultline_open_findings` is above zero. It is raised
-//! before a finding is shared and lowered after it is closed, so a worker that reads zero has missed nothing.
+//! before a finding is shared and lowered after it is closed, so a worker that reads zero has missed nothing. Gauges show
+//! what is kept here, and are set to it again with each heartbeat: two workers may set one in the wrong order, and it may
+//! start over at 0 when the module is replaced.
 
 use crate::host::{self, Status};
 use crate::report::Metrics;
 use filter_core::cluster::ClusterState;
 use filter_core::members::Members;
+use filter_core::metric::Level;
 use filter_core::time::Millis;
 use serde::{Deserialize, Serialize};
 
 /// Prefix of all keys. The number changes with the meaning of what is kept.
 const PREFIX: &str = "faultline.1.";
+
+/// Keys of totals over all clusters.
+const OPEN: &str = "open";
+const TRACKED: &str = "tracked";
 
 /// How often a change is tried again when other workers are faster.
 const TRIES: u32 = 32;
@@ -29,25 +36,69 @@ pub fn cluster(name: &str) -> Option<ClusterState> {
     Some(ClusterState::decode(&bytes))
 }
 
-/// Changes the shared state of a cluster. `change` may run several times, each time on the latest state; the result of
-/// the run that counted is returned, `None` if none could be made to count.
+/// Changes the shared state of a cluster, and its gauges with it. `change` may run several times, each time on the latest
+/// state; the result of the run that counted is returned, `None` if none could be made to count.
 pub fn change_cluster<R>(
     name: &str,
     metrics: &mut Metrics,
     mut change: impl FnMut(&mut ClusterState) -> R,
 ) -> Option<R> {
-    update(
+    let mut levels = (Vec::new(), Vec::new());
+    let changed = update(
         &cluster_key(name),
         |bytes| {
             let mut state = ClusterState::decode(bytes);
-            let before = state.open_findings();
+            let (before, shown) = (state.open_findings(), state.levels(name));
             let result = change(&mut state);
+            levels = (shown, state.levels(name));
             let opened = i64::from(state.open_findings()).saturating_sub(i64::from(before));
             let after = state.encode();
             Change { after: (after != bytes).then_some(after), opened, result }
         },
         metrics,
-    )
+    );
+    let (shown, now) = levels;
+    for level in shown.iter().filter(|level| !now.iter().any(|l| l.metric == level.metric && l.values == level.values))
+    {
+        metrics.show(&Level { value: 0, ..level.clone() });
+    }
+    now.iter().filter(|level| !shown.contains(level)).for_each(|level| metrics.show(level));
+    changed
+}
+
+/// The number of open findings, over all clusters; shown in the gauge by which requests are hurried through.
+pub fn open_findings() -> u64 {
+    total(OPEN)
+}
+
+/// The number of endpoints that are known, over all clusters.
+pub fn tracked_endpoints() -> u64 {
+    total(TRACKED)
+}
+
+/// Notes that so many endpoints more, or fewer, are known.
+pub fn add_tracked_endpoints(by: i64) {
+    add(TRACKED, by);
+}
+
+fn total(key: &str) -> u64 {
+    let value = host::shared_data(&format!("{PREFIX}{key}")).ok().flatten();
+    value.and_then(|(bytes, _)| postcard::from_bytes(&bytes).ok()).unwrap_or_default()
+}
+
+/// Adds to a total and returns it; `None` where nothing can be shared.
+fn add(key: &str, by: i64) -> Option<u64> {
+    let key = format!("{PREFIX}{key}");
+    for _ in 0..TRIES {
+        let (bytes, cas) = host::shared_data(&key).ok()?.unwrap_or((Vec::new(), ABSENT));
+        let total = postcard::from_bytes::<u64>(&bytes).unwrap_or_default().saturating_add_signed(by);
+        match host::set_shared_data(&key, &postcard::to_extend(&total, Vec::new()).unwrap_or_default(), cas) {
+            Ok(()) => return Some(total),
+            Err(Status::CAS_MISMATCH) => {}
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// Changes the shared list of a cluster's endpoints.
@@ -178,24 +229,24 @@ struct Change<R> {
 }
 
 fn update<R>(key: &str, mut work: impl FnMut(&[u8]) -> Change<R>, metrics: &mut Metrics) -> Option<R> {
+    let mut open = |by: i64| {
+        if let Some(total) = (by != 0).then(|| add(OPEN, by)).flatten() {
+            metrics.set_open_findings(total);
+        }
+    };
     for _ in 0..TRIES {
         let (bytes, cas) = host::shared_data(key).ok()?.unwrap_or((Vec::new(), ABSENT));
         let change = work(&bytes);
         let Some(after) = change.after else { return Some(change.result) };
-        if change.opened > 0 {
-            metrics.change_open_findings(change.opened);
-        }
+        // Workers look closer before there is something to see, and not after it is gone.
+        open(change.opened.max(0));
         match host::set_shared_data(key, &after, cas) {
             Ok(()) => {
-                if change.opened < 0 {
-                    metrics.change_open_findings(change.opened);
-                }
+                open(change.opened.min(0));
                 return Some(change.result);
             }
             Err(status) => {
-                if change.opened > 0 {
-                    metrics.change_open_findings(change.opened.saturating_neg());
-                }
+                open(change.opened.max(0).saturating_neg());
                 if status != Status::CAS_MISMATCH {
                     return None;
                 }

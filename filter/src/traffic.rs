@@ -40,10 +40,13 @@ impl Pending {
 impl Plugin {
     /// Response headers pass.
     pub fn response_headers(&mut self, context: u32, headers_only: bool) {
+        let open = self.reporter.metrics.anything_open();
         if self.config.attempts == Attempts::UpstreamLog {
+            if open {
+                self.attempt_answered(headers_only);
+            }
             return;
         }
-        let open = self.reporter.metrics.anything_open();
         if (open || headers_only) && self.pending.len() < MAX_PENDING {
             let pending = self.judge(open, headers_only);
             self.pending.insert(context, pending);
@@ -82,7 +85,7 @@ impl Plugin {
         if !grpc_error && self.healthy_request.holds() {
             let Some(place) = self.place(cluster, &endpoint, false) else { return Pending::NOWHERE };
             if open {
-                self.success(cluster, &endpoint, place, Charges::answered(200));
+                self.success(cluster, &endpoint, place, Charges::answered(200), false);
             }
             return Pending { went: Some((cluster, place)), outcome: Outcome::Success, retried: false, complete };
         }
@@ -93,7 +96,7 @@ impl Plugin {
         if outcome.is_error() {
             self.error(cluster, &endpoint, place, charges, whole.last());
         } else if open && outcome == Outcome::Success {
-            self.success(cluster, &endpoint, place, charges);
+            self.success(cluster, &endpoint, place, charges, false);
         }
         let retried = whole.attempts > 1;
         if retried {
@@ -142,20 +145,22 @@ impl Plugin {
         place
     }
 
-    pub(crate) fn success(&mut self, cluster: usize, endpoint: &[u8], place: usize, charges: Charges) {
+    /// An attempt went well; `late` says that its answer may have come long ago.
+    pub(crate) fn success(&mut self, cluster: usize, endpoint: &[u8], place: usize, charges: Charges, late: bool) {
         let endpoint = String::from_utf8_lossy(endpoint);
         let Some(name) = self.known.get(cluster).map(|known| known.name.as_str()) else { return };
         // Most clusters have nothing open even when another has.
         let Some(state) = shared::cluster(name).filter(|state| state.open_findings() > 0) else { return };
         let started = if state.asks_when_started(&endpoint) { request::started() } else { None };
-        self.charge(cluster, &endpoint, place, charges, started, LastAttempt::default());
+        self.charge(cluster, &endpoint, place, charges, (started, late), LastAttempt::default());
     }
 
     pub(crate) fn error(&mut self, cluster: usize, endpoint: &[u8], place: usize, charges: Charges, last: LastAttempt) {
         if let Some(known) = self.known.get_mut(cluster) {
             known.total = request::endpoint_count();
         }
-        self.charge(cluster, &String::from_utf8_lossy(endpoint), place, charges, request::started(), last);
+        let endpoint = String::from_utf8_lossy(endpoint);
+        self.charge(cluster, &endpoint, place, charges, (request::started(), false), last);
     }
 
     fn charge(
@@ -164,7 +169,7 @@ impl Plugin {
         endpoint: &str,
         place: usize,
         charges: Charges,
-        started: Option<Millis>,
+        (started, late): (Option<Millis>, bool),
         last: LastAttempt,
     ) {
         let (Some(known), Ok(now)) = (self.known.get(cluster), host::now_nanoseconds()) else { return };
@@ -175,16 +180,17 @@ impl Plugin {
         let workload = request::workload();
         let workload = workload.as_deref();
         let total = known.total;
-        let connected = if charges.connected { request::connected() } else { None };
         let ended = now / 1_000;
-        let moments = Moments { connected: connected.unwrap_or(ended), ended };
+        let connected = if charges.connected { request::connected() } else { None }.unwrap_or(ended);
+        // An answer that was not seen when it came resets only what failed before it can have come.
+        let moments = Moments { connected, answered: if late { connected } else { ended }, ended };
         let seen = Observed { endpoint, locality, workload, charges, moments, started, last, total };
         let changed = shared::change_cluster(&known.name, &mut self.reporter.metrics, |state| {
             (state.attempt(&seen, &setting), state.ask_again_in(setting.now) == Some(0))
         });
         let (events, ask) = changed.unwrap_or_default();
         self.reporter.report(&events, &self.config.limits);
-        self.hurry();
+        self.hurry(None);
         if ask {
             self.suspect(cluster, now / 1_000_000);
         }

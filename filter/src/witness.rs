@@ -60,45 +60,48 @@ impl Plugin {
             question.suspect(&name);
             question.urgent = true;
         });
-        self.ask(now);
-        self.hurry();
+        let wait = self.ask(now);
+        self.hurry(wait);
     }
 
-    /// Asks Envoy if it is time to. Returns whether there is something to ask about, or a question under way.
-    pub fn ask(&mut self, now: Millis) -> bool {
-        let Some(witness) = &self.config.witness else { return false };
-        let used = self.known.names();
+    /// Asks Envoy if it is time to. Returns in how many milliseconds to look again, if there is anything to be asked soon.
+    pub fn ask(&mut self, now: Millis) -> Option<Millis> {
+        let witness = self.config.witness.as_ref()?;
         let until = now.saturating_add(witness.timeout.millis()).saturating_add(GRACE);
-        let due = |question: &Question| {
+        let longest = witness.max_interval.millis();
+        // A proxy that sends nothing anywhere has nothing to ask about.
+        let idle = !self.known.watches_any();
+        let wait = |question: &Question| {
+            // A clock that went back must not leave a question under way for long.
+            if question.under_way_until > now && question.under_way_until <= until {
+                return question.under_way_until.saturating_sub(now);
+            }
             let wait = match question.suspects.is_empty() {
-                // A proxy that sends nothing anywhere has nothing to ask about.
-                true if used.is_empty() => return false,
-                true => witness.max_interval.millis(),
+                true if idle => return longest,
+                true => longest,
                 false if question.urgent => question.rest,
                 false => question.wait,
             };
-            // A clock that went back must not leave a question under way for long.
-            let free = question.under_way_until <= now || question.under_way_until > until;
-            free && now.abs_diff(question.done) >= wait
+            wait.saturating_sub(now.abs_diff(question.done))
         };
         // A look without a change first: most workers find most of the time that it is not time.
-        let Some(question) = shared::question() else { return false };
+        let question = shared::question()?;
         self.silent = question.is_silent();
-        let pending = !question.suspects.is_empty() || question.under_way_until > now;
-        if !due(&question) {
-            return pending;
+        let left = wait(&question);
+        if left > 0 {
+            return (!question.suspects.is_empty()).then_some(left);
         }
         let taken = shared::change_question(&mut self.reporter.metrics, |question| {
-            if !due(question) {
+            if wait(question) > 0 {
                 return None;
             }
             question.under_way_until = until;
             question.urgent = false;
             Some(std::mem::take(&mut question.suspects))
         });
-        let Some(Some(mut about)) = taken else { return pending };
+        let mut about = taken??;
         if about.is_empty() {
-            about = used;
+            about = self.known.names();
         }
         let all = about.len() > MAX_NAMED;
         let path = if all { "/clusters?format=json".to_owned() } else { path_for(&about) };
@@ -108,9 +111,9 @@ impl Plugin {
         let _ = host::set_effective_context(0);
         match sent {
             Ok(call) => self.asked = Some(Asked { call, at: now, about }),
-            Err(_) => self.rest(NO_CLUSTER, now, &about, witness.max_interval.millis(), None),
+            Err(_) => self.rest(NO_CLUSTER, now, &about, longest, None),
         }
-        true
+        None
     }
 
     /// An answer came, of `size` bytes, or the call was given up.
@@ -154,11 +157,9 @@ impl Plugin {
         let cluster = self.known.cluster(name.as_bytes(), &self.config)?;
         let setting = self.known.get(cluster)?.setting(&self.config, &self.home, now, true)?;
         let metrics = &mut self.reporter.metrics;
-        let (events, changes, again) = shared::change_cluster(name, metrics, |state| {
-            let (events, changes) = state.witness(hosts, asked, &setting);
-            (events, changes, state.ask_again_in(now))
+        let (events, again) = shared::change_cluster(name, metrics, |state| {
+            (state.witness(hosts, asked, &setting), state.ask_again_in(now))
         })?;
-        changes.iter().for_each(|change| metrics.apply(change));
         self.reporter.report(&events, &self.config.limits);
         again
     }
@@ -167,7 +168,7 @@ impl Plugin {
     /// after `wait`, if that is longer.
     fn rest(&mut self, result: &str, now: Millis, open: &[String], rest: Millis, wait: Option<Millis>) {
         self.reporter.metrics.change(Metric::WitnessPolls, &[result], 1);
-        let silent = shared::change_question(&mut self.reporter.metrics, |question| {
+        let changed = shared::change_question(&mut self.reporter.metrics, |question| {
             let was_silent = question.is_silent();
             match result {
                 OK => question.failures = 0,
@@ -178,10 +179,12 @@ impl Plugin {
             question.wait = wait.unwrap_or(rest).max(rest);
             question.under_way_until = 0;
             open.iter().for_each(|name| question.suspect(name));
-            (was_silent, question.is_silent())
+            let next = if question.urgent { question.rest } else { question.wait };
+            (was_silent, question.is_silent(), (!question.suspects.is_empty()).then_some(next))
         });
-        let (was_silent, is_silent) = silent.unwrap_or((true, true));
+        let (was_silent, is_silent, next) = changed.unwrap_or((true, true, None));
         self.silent = is_silent;
+        self.hurry(next);
         let cluster = self.config.witness.as_ref().map_or("", |witness| witness.cluster.as_str());
         if is_silent && !was_silent {
             let why = match result {

@@ -2,8 +2,8 @@
 //!
 //! Rules taken from Envoy's `outlier_detection_impl`: a threshold fires when the count *equals* it and then starts
 //! over; a 5xx that is no gateway error resets the gateway streak only; in split mode a connection that was had resets
-//! the local streak, but only what failed before it; what is counted while ejected changes nothing until the return,
-//! which resets all.
+//! the local streak; what is counted while ejected changes nothing until the return, which resets all. What is heard of
+//! late resets only what failed before it.
 //!
 //! Not here: whether an ejection is allowed (the percent cap is the cluster's, [`crate::cluster`]) and ejections by
 //! success rate or failure percentage, which no streak shows; how long an ejection lasts is [`crate::ejection`].
@@ -59,68 +59,66 @@ pub struct Crossing {
     pub first: bool,
 }
 
-/// A streak of one kind: its length since the last crossing and whether it was told already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Streak {
-    length: u32,
-    told: bool,
-}
-
-impl Streak {
-    /// Counts one more error; the crossing when the count equals `threshold` (0 never fires).
-    fn grow(&mut self, kind: StreakKind, threshold: u32) -> Option<Crossing> {
-        self.length = self.length.saturating_add(1);
-        (self.length == threshold).then_some(Crossing { kind, threshold, first: !self.told })
-    }
-}
-
 /// When an attempt's steps were charged. Only their order matters: attempts at one endpoint overlap, so one that had its
-/// connection long ago fails after others did, and its connection resets nothing that came later.
+/// connection long ago fails after others did, and what went well with it resets nothing that came later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moments {
     /// When the connection or stream was had.
     pub connected: Micros,
-    /// When the answer came or the failure happened.
+    /// When the answer's headers came, at the earliest.
+    pub answered: Micros,
+    /// When it failed.
     pub ended: Micros,
 }
 
 impl Moments {
     /// All steps in one moment: nothing else happened at the endpoint meanwhile.
     pub const fn at_once(at: Micros) -> Self {
-        Self { connected: at, ended: at }
+        Self { connected: at, answered: at, ended: at }
     }
 }
 
-/// Failures to reach the endpoint, in split mode, by when they happened.
+/// A streak of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct LocalStreak {
-    streak: Streak,
+struct Streak {
+    /// Errors since the last crossing.
+    length: u32,
+    /// Whether it was told already.
+    told: bool,
     /// When the last of them happened, in order.
     failures: Vec<Micros>,
 }
 
-impl LocalStreak {
-    /// A connection that was had at `at` resets what came before it.
-    fn connected(&mut self, at: Micros) {
-        if self.failures.first().is_some_and(|first| *first > at) {
-            return;
-        }
-        self.failures.retain(|failure| *failure > at);
-        let length = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
-        self.streak = Streak { length, told: self.streak.told && length > 0 };
-    }
-
-    fn failed(&mut self, at: Micros, threshold: u32) -> Option<Crossing> {
+impl Streak {
+    /// Counts one more error; the crossing when the count equals `threshold` (0 never fires).
+    fn grow(&mut self, at: Micros, kind: StreakKind, threshold: u32) -> Option<Crossing> {
         if self.failures.len() >= MAX_FAILURES {
             self.failures.remove(0);
         }
         self.failures.push(at);
-        self.streak.grow(StreakKind::LocalOrigin, threshold)
+        self.length = self.length.saturating_add(1);
+        (self.length == threshold).then_some(Crossing { kind, threshold, first: !self.told })
     }
 
+    /// What went well at `at` resets what failed before it.
+    fn reset(&mut self, at: Micros) {
+        if self.failures.first().is_some_and(|first| *first > at) {
+            return;
+        }
+        self.failures.retain(|failure| *failure > at);
+        self.length = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
+        self.told &= self.length > 0;
+    }
+
+    /// It fired, and goes on unbroken.
     fn start_over(&mut self) {
         self.failures.clear();
-        self.streak = Streak { length: 0, told: true };
+        self.length = 0;
+        self.told = true;
+    }
+
+    fn is_running(&self) -> bool {
+        self.length > 0 || self.told
     }
 }
 
@@ -129,7 +127,7 @@ impl LocalStreak {
 pub struct Detector {
     http_5xx: Streak,
     gateway: Streak,
-    local_origin: LocalStreak,
+    local_origin: Streak,
     ejection: Option<Ejection>,
     ejections: u32,
     backoff: Backoff,
@@ -142,16 +140,17 @@ impl Detector {
         let mut crossings = Vec::new();
         let split = rules.split_external_local_origin_errors;
         if split && charges.connected {
-            self.local_origin.connected(moments.connected);
+            self.local_origin.reset(moments.connected);
         }
         if let Some(status) = charges.status {
-            self.charge_status(status, rules, &mut crossings);
+            self.charge_status(status, moments.answered, rules, &mut crossings);
         }
         match charges.failure {
             Some(_) if split => {
-                crossings.extend(self.local_origin.failed(moments.ended, rules.consecutive_local_origin_failures));
+                let threshold = rules.consecutive_local_origin_failures;
+                crossings.extend(self.local_origin.grow(moments.ended, StreakKind::LocalOrigin, threshold));
             }
-            Some(status) => self.charge_status(status, rules, &mut crossings),
+            Some(status) => self.charge_status(status, moments.ended, rules, &mut crossings),
             None => {}
         }
         if self.ejection.is_some() {
@@ -160,26 +159,26 @@ impl Detector {
         }
         for crossing in &crossings {
             match crossing.kind {
-                StreakKind::GatewayError => self.gateway = Streak { length: 0, told: true },
-                StreakKind::Http5xx => self.http_5xx = Streak { length: 0, told: true },
+                StreakKind::GatewayError => self.gateway.start_over(),
+                StreakKind::Http5xx => self.http_5xx.start_over(),
                 StreakKind::LocalOrigin => self.local_origin.start_over(),
             }
         }
         crossings
     }
 
-    fn charge_status(&mut self, status: u16, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
+    fn charge_status(&mut self, status: u16, at: Micros, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
         if !(500..=599).contains(&status) {
-            self.http_5xx = Streak::default();
-            self.gateway = Streak::default();
+            self.http_5xx.reset(at);
+            self.gateway.reset(at);
             return;
         }
         if (502..=504).contains(&status) {
-            crossings.extend(self.gateway.grow(StreakKind::GatewayError, rules.consecutive_gateway_errors));
+            crossings.extend(self.gateway.grow(at, StreakKind::GatewayError, rules.consecutive_gateway_errors));
         } else {
-            self.gateway = Streak::default();
+            self.gateway.reset(at);
         }
-        crossings.extend(self.http_5xx.grow(StreakKind::Http5xx, rules.consecutive5xx_errors));
+        crossings.extend(self.http_5xx.grow(at, StreakKind::Http5xx, rules.consecutive5xx_errors));
     }
 
     /// Ejects the endpoint at `now`.
@@ -194,13 +193,18 @@ impl Detector {
         self.backoff.give_back(&ejection, now);
         self.http_5xx = Streak::default();
         self.gateway = Streak::default();
-        self.local_origin = LocalStreak::default();
+        self.local_origin = Streak::default();
         Some(ejection)
     }
 
     /// The ejection that is not over.
     pub fn ejection(&self) -> Option<Ejection> {
         self.ejection
+    }
+
+    /// When the last ejection was known to be over; 0 when there was none.
+    pub fn returned_at(&self) -> Millis {
+        self.backoff.returned_at()
     }
 
     /// How often the endpoint was ejected since it is known.
@@ -210,7 +214,7 @@ impl Detector {
 
     /// Whether a streak is running, told or not.
     pub fn is_failing(&self) -> bool {
-        [self.http_5xx, self.gateway, self.local_origin.streak].iter().any(|streak| streak.length > 0 || streak.told)
+        [&self.http_5xx, &self.gateway, &self.local_origin].iter().any(|streak| streak.is_running())
     }
 }
 
@@ -303,7 +307,7 @@ mod tests {
     #[test]
     fn a_connection_that_is_lost_fails_all_its_requests_in_a_row() {
         let mut detector = Detector::default();
-        let lost = |connected, ended| Moments { connected, ended };
+        let lost = |connected, ended| Moments { connected, answered: ended, ended };
         assert!(detector.charge(&CLOSED, &lost(100, 70_000), &split(3)).is_empty());
         assert!(detector.charge(&CLOSED, &lost(200, 70_000), &split(3)).is_empty());
         assert_eq!(detector.charge(&CLOSED, &lost(300, 70_100), &split(3)).len(), 1);
@@ -316,10 +320,26 @@ mod tests {
             assert!(detector.charge(&REFUSED, &Moments::at_once(ended), &split(4)).is_empty());
         }
         // Had between the first and the second failure, answered only now.
-        let answered = Moments { connected: 1_500, ended: 50_000 };
+        let answered = Moments { connected: 1_500, ..Moments::at_once(50_000) };
         assert!(detector.charge(&Charges::answered(200), &answered, &split(4)).is_empty());
         assert!(detector.charge(&REFUSED, &Moments::at_once(51_000), &split(4)).is_empty());
         assert_eq!(detector.charge(&REFUSED, &Moments::at_once(52_000), &split(4)).len(), 1, "the fourth in a row");
+    }
+
+    #[test]
+    fn an_answer_resets_what_failed_before_its_headers_came_and_nothing_later() {
+        let rules = OutlierDetection { consecutive_gateway_errors: 0, ..rules() };
+        let mut detector = Detector::default();
+        for at in [1_000, 2_000, 3_000] {
+            assert_eq!(detector.charge(&Charges::answered(500), &Moments::at_once(at), &rules).len() == 1, at == 3_000);
+        }
+        // Its body took until now.
+        let slow = Moments { connected: 3_500, answered: 3_600, ended: 90_000 };
+        for at in [4_000, 5_000] {
+            assert!(detector.charge(&Charges::answered(500), &Moments::at_once(at), &rules).is_empty());
+        }
+        assert!(detector.charge(&Charges::answered(200), &slow, &rules).is_empty());
+        assert_eq!(detector.charge(&Charges::answered(500), &Moments::at_once(6_000), &rules).len(), 1);
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Backoff {
         Ejection { at: now, due: end(self.least), overdue: end(self.most) }
     }
 
+    /// When the endpoint was last known to be back; 0 when it never was away.
+    pub fn returned_at(&self) -> Millis {
+        self.returned.1
+    }
+
     /// The endpoint, whose `ejection` is over, is known to be back at `now`.
     pub fn give_back(&mut self, ejection: &Ejection, now: Millis) {
         self.returned = (ejection.due.min(now), now);

@@ -187,41 +187,32 @@ impl Event {
             EventKind::ErrorStreak { kind, .. } => {
                 vec![change(Metric::ErrorStreaks, &[cluster, locality, kind], 1)]
             }
-            EventKind::EndpointEjected { reason, .. } => vec![
-                change(Metric::Ejections, &[cluster, locality, reason, basis], 1),
-                change(Metric::EjectedEndpoints, &[cluster, locality], 1),
-            ],
-            EventKind::EndpointReturned { .. } => {
-                vec![change(Metric::EjectedEndpoints, &[cluster, locality], -1)]
+            EventKind::EndpointEjected { reason, .. } => {
+                vec![change(Metric::Ejections, &[cluster, locality, reason, basis], 1)]
             }
             EventKind::EjectionBlocked { .. } => {
                 vec![change(Metric::EjectionsBlocked, &[cluster], 1)]
             }
             EventKind::FailoverStarted(route) => {
                 let labels = [cluster, route.from.as_str(), route.to.as_str()];
-                vec![change(Metric::Failovers, &labels, 1), change(Metric::FailoverActive, &labels, 1)]
+                vec![change(Metric::Failovers, &labels, 1)]
             }
             EventKind::FailoverChanged { route, left: (to, seconds) } => {
                 let before = [cluster, route.from.as_str(), to.as_str()];
                 let after = [cluster, route.from.as_str(), route.to.as_str()];
                 vec![
                     change(Metric::FailoverSeconds, &before, whole_seconds(*seconds)),
-                    change(Metric::FailoverActive, &before, -1),
                     change(Metric::Failovers, &after, 1),
-                    change(Metric::FailoverActive, &after, 1),
                 ]
             }
             EventKind::FailoverEnded { from, to, seconds_at_last, .. } => {
                 let labels = [cluster, from.as_str(), to.as_str()];
-                vec![
-                    change(Metric::FailoverSeconds, &labels, whole_seconds(*seconds_at_last)),
-                    change(Metric::FailoverActive, &labels, -1),
-                ]
+                vec![change(Metric::FailoverSeconds, &labels, whole_seconds(*seconds_at_last))]
             }
             EventKind::NoHealthyUpstream { .. } => {
                 vec![change(Metric::NoHealthyUpstream, &[cluster], 1)]
             }
-            EventKind::UpstreamRecovered { .. } => Vec::new(),
+            EventKind::EndpointReturned { .. } | EventKind::UpstreamRecovered { .. } => Vec::new(),
             EventKind::ConfigRejected { .. } => vec![change(Metric::ConfigRejected, &[], 1)],
             EventKind::EventsSuppressed { count, .. } => {
                 vec![change(Metric::EventsSuppressed, &[], i64::try_from(*count).unwrap_or(i64::MAX))]

@@ -89,6 +89,11 @@ impl Active {
         }
     }
 
+    /// From where to where it goes.
+    pub fn route(&self) -> (&Locality, &Locality) {
+        (&self.from, &self.to)
+    }
+
     /// The tier that was home when it started.
     pub fn home_tier(&self) -> Tier {
         self.home_tier

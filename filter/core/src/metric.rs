@@ -172,14 +172,25 @@ fn push_value(name: &mut String, value: &str) {
     }
 }
 
-/// A change to one metric.
+/// What one gauge should show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Which gauge.
+    pub metric: Metric,
+    /// The values of its labels, in their order.
+    pub values: Vec<String>,
+    /// What it shows.
+    pub value: u64,
+}
+
+/// A change to one counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Which metric.
     pub metric: Metric,
     /// The values of its labels, in their order.
     pub values: Vec<String>,
-    /// By how much it changes; above 0 for counters.
+    /// By how much it grows, above 0.
     pub by: i64,
 }
 

@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
             locality: &locality,
             workload: None,
             charges: Charges { connected: false, status: Some(500), failure: Some(503) },
-            moments: Moments { connected: now, ended: now },
+            moments: Moments::at_once(now),
             started: Some(now),
             last: LastAttempt::default(),
             total: Some(3),

@@ -24,6 +24,30 @@ impl ClusterState {
         place.members.max(u32::try_from(troubled).unwrap_or(u32::MAX))
     }
 
+    /// Whether so few endpoints of a locality's tier are in rotation that Envoy may choose ejected ones there. Envoy
+    /// reckons by priority, which Istio makes of tiers.
+    pub(super) fn may_panic(&self, locality: &Locality, setting: &Setting<'_>) -> bool {
+        let tier = locality.tier_from(setting.home);
+        let (mut endpoints, mut healthy) = (0_u64, 0_u64);
+        for place in self.places.iter().filter(|place| place.locality.tier_from(setting.home) == tier) {
+            let (known, unhealthy) = (self.known_at(place), self.unhealthy_at(place));
+            endpoints = endpoints.saturating_add(u64::from(known));
+            healthy = healthy.saturating_add(u64::from(known.saturating_sub(unhealthy)));
+        }
+        healthy.saturating_mul(100) < endpoints.saturating_mul(u64::from(setting.outlier.min_health_percent))
+    }
+
+    /// Endpoints of a place that are ejected, or unhealthy otherwise by Envoy's word.
+    fn unhealthy_at(&self, place: &Place) -> u32 {
+        u32::try_from(self.ejected_at(place)).unwrap_or(u32::MAX).max(place.unhealthy)
+    }
+
+    /// Endpoints of a place that are ejected.
+    pub(super) fn ejected_at(&self, place: &Place) -> usize {
+        let here = self.endpoints.iter().filter(|endpoint| endpoint.locality == place.locality);
+        here.filter(|endpoint| endpoint.detector.ejection().is_some()).count()
+    }
+
     fn home(&self, home: &Locality) -> Option<Home> {
         let tier_of = |place: &Place| place.locality.tier_from(home);
         let tier = self.places.iter().filter(|place| self.known_at(place) > 0).map(tier_of).min()?;
@@ -34,7 +58,7 @@ impl ClusterState {
             let ejected = here().filter(|endpoint| endpoint.detector.ejection().is_some()).count();
             let failing = here().filter(|endpoint| endpoint.detector.is_failing()).count();
             let known = self.known_at(place);
-            let unhealthy = u32::try_from(ejected).unwrap_or(u32::MAX).max(place.unhealthy);
+            let unhealthy = self.unhealthy_at(place);
             let healthy = known.saturating_sub(unhealthy);
             found.endpoints = found.endpoints.saturating_add(known);
             found.healthy = found.healthy.saturating_add(healthy);

@@ -18,14 +18,14 @@ use crate::event::{Basis, Event, EventKind, LastAttempt};
 use crate::failover::Active;
 use crate::locality::Locality;
 use crate::members::endpoint_hash;
-use crate::metric::{Change, Metric};
+use crate::metric::{Level, Metric};
 use crate::outcome::{Charges, Outcome};
 use crate::time::{Millis, seconds_between};
 use crate::window::{Count, Window};
 use serde::{Deserialize, Serialize};
 
 /// First byte of the encoded value; another one is not understood and read as nothing known.
-const ENCODING: u8 = 1;
+const ENCODING: u8 = 2;
 
 /// Endpoints in trouble that are remembered per cluster; beyond it the one unseen for longest is forgotten.
 const MAX_ENDPOINTS: usize = 1_000;
@@ -128,6 +128,8 @@ pub struct ClusterState {
     /// When Envoy last told its endpoints, and when it had been asked; 0 when it never did.
     counted_at: Millis,
     asked_at: Millis,
+    /// Whether Envoy's last word was overtaken by what traffic showed since it was asked.
+    overtaken: bool,
     /// Between when a tick of Envoy's interval was, as a return showed; 0 when none did.
     ticked: (Millis, Millis),
     failover: Option<Active>,
@@ -220,11 +222,10 @@ impl ClusterState {
         }
     }
 
-    /// Takes in how many endpoints are known in each locality, and which have left. Returns metric
-    /// changes, as [`ClusterState::witness`] does.
-    pub fn set_members(&mut self, counts: &[(Locality, u32)], left: &[u32], setting: &Setting<'_>) -> Vec<Change> {
+    /// Takes in how many endpoints are known in each locality, and which have left.
+    pub fn set_members(&mut self, counts: &[(Locality, u32)], left: &[u32], setting: &Setting<'_>) {
         if setting.witness && setting.now.abs_diff(self.counted_at) < TRUST_ENVOYS_COUNT {
-            return Vec::new();
+            return;
         }
         for place in &mut self.places {
             place.members = 0;
@@ -234,22 +235,25 @@ impl ClusterState {
                 place.members = *count;
             }
         }
-        self.forget(setting.cluster, |endpoint| left.contains(&endpoint_hash(&endpoint.address)))
+        // They did not return, so no event says so.
+        self.endpoints.retain(|endpoint| !left.contains(&endpoint_hash(&endpoint.address)));
     }
 
-    /// Forgets endpoints that have left the cluster. Returns metric changes for those that left while ejected: they did
-    /// not return, so no event says so.
-    fn forget(&mut self, cluster: &str, has_left: impl Fn(&Endpoint) -> bool) -> Vec<Change> {
-        let mut changes = Vec::new();
-        self.endpoints.retain(|endpoint| {
-            let gone = has_left(endpoint);
-            if gone && endpoint.detector.ejection().is_some() {
-                let values = vec![cluster.to_owned(), endpoint.locality.as_str().to_owned()];
-                changes.push(Change { metric: Metric::EjectedEndpoints, values, by: -1 });
+    /// What the cluster's gauges should show, as far as it is not 0.
+    pub fn levels(&self, cluster: &str) -> Vec<Level> {
+        let mut levels = Vec::new();
+        for place in &self.places {
+            let value = u64::try_from(self.ejected_at(place)).unwrap_or(u64::MAX);
+            if value > 0 {
+                let values = vec![cluster.to_owned(), place.locality.as_str().to_owned()];
+                levels.push(Level { metric: Metric::EjectedEndpoints, values, value });
             }
-            !gone
-        });
-        changes
+        }
+        if let Some((from, to)) = self.failover.as_ref().map(Active::route) {
+            let values = vec![cluster.to_owned(), from.as_str().to_owned(), to.as_str().to_owned()];
+            levels.push(Level { metric: Metric::FailoverActive, values, value: 1 });
+        }
+        levels
     }
 
     /// Lets time pass: ejections that must be over by now, a failover that moves on or ends, endpoints to forget.
@@ -273,7 +277,7 @@ impl ClusterState {
     }
 
     fn judge(&mut self, index: usize, seen: &Observed<'_>, setting: &Setting<'_>, events: &mut Vec<Event>) {
-        if self.shows_return(index, seen.started, setting.now) {
+        if self.shows_return(index, seen.started, setting) {
             self.give_back(index, Basis::Inferred, setting, events);
         }
         let Some(endpoint) = self.endpoints.get_mut(index) else {
@@ -333,14 +337,14 @@ impl ClusterState {
     }
 
     /// Whether an attempt at an ejected endpoint shows that it is back: it was started well after the ejection, so the
-    /// load balancer chose it. With every endpoint ejected the balancer may choose from all (panic), which shows
-    /// nothing before the ejection time is over.
-    fn shows_return(&self, index: usize, started: Option<Millis>, now: Millis) -> bool {
-        let Some(ejection) = self.endpoints.get(index).and_then(|e| e.detector.ejection()) else {
-            return false;
-        };
-        let chosen = started.unwrap_or(now) > ejection.at.saturating_add(IN_FLIGHT);
-        chosen && (now >= ejection.due || self.ejected_count() < self.endpoint_count())
+    /// load balancer chose it. In panic the balancer chooses from all, which shows nothing; with every endpoint ejected
+    /// that is expected whatever the configuration says, until the ejection time is over.
+    fn shows_return(&self, index: usize, started: Option<Millis>, setting: &Setting<'_>) -> bool {
+        let Some(endpoint) = self.endpoints.get(index) else { return false };
+        let Some(ejection) = endpoint.detector.ejection() else { return false };
+        let chosen = started.unwrap_or(setting.now) > ejection.at.saturating_add(IN_FLIGHT);
+        let none_left = self.ejected_count() >= self.endpoint_count();
+        chosen && !self.may_panic(&endpoint.locality, setting) && (!none_left || setting.now >= ejection.due)
     }
 
     fn give_back(&mut self, index: usize, basis: Basis, setting: &Setting<'_>, events: &mut Vec<Event>) {

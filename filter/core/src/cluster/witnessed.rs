@@ -9,7 +9,6 @@
 use super::{ClusterState, Endpoint, Setting, TICKS_LATE, WITNESS_PATIENCE};
 use crate::ejection::Ejection;
 use crate::event::{Basis, Event, EventKind};
-use crate::metric::Change;
 use crate::time::Millis;
 use crate::witness::Witnessed;
 
@@ -31,28 +30,31 @@ const TICK_DRIFT: Millis = 2;
 const TRUST_TICKS: u64 = 50;
 
 impl ClusterState {
-    /// Takes in Envoy's list of the cluster's endpoints, asked for at `asked`. Returns events, and metric changes for
-    /// endpoints that left while ejected: they did not return, so no event says so.
-    pub fn witness(&mut self, hosts: &[Witnessed], asked: Millis, setting: &Setting<'_>) -> (Vec<Event>, Vec<Change>) {
+    /// Takes in Envoy's list of the cluster's endpoints, asked for at `asked`.
+    pub fn witness(&mut self, hosts: &[Witnessed], asked: Millis, setting: &Setting<'_>) -> Vec<Event> {
         let mut events = Vec::new();
         self.total = u32::try_from(hosts.len()).ok();
         self.counted_at = setting.now;
         // What the answer before this one did not show happened since that was asked for.
         let before = std::mem::replace(&mut self.asked_at, asked);
+        self.overtaken = false;
         self.count_members(hosts);
-        let changes = self.forget(setting.cluster, |endpoint| {
-            endpoint.seen < asked && !hosts.iter().any(|host| host.address == endpoint.address)
-        });
+        // Endpoints that left while ejected did not return, so no event says so.
+        self.endpoints
+            .retain(|endpoint| endpoint.seen >= asked || hosts.iter().any(|host| host.address == endpoint.address));
         for host in hosts {
             self.weigh(host, (before, asked), setting, &mut events);
         }
         self.step_failover(None, setting, &mut events);
-        (events, changes)
+        events
     }
 
-    /// In how many milliseconds Envoy should be asked again: at once when a threshold was reached, or an ejection is
-    /// just due to be over; `None` when nothing is open that it could tell of.
+    /// In how many milliseconds Envoy should be asked again: at once when a threshold was reached, an ejection is just
+    /// due to be over, or the last answer was overtaken; `None` when nothing is open that it could tell of.
     pub fn ask_again_in(&self, now: Millis) -> Option<Millis> {
+        if self.overtaken {
+            return Some(0);
+        }
         let wait = |endpoint: &Endpoint| match endpoint.detector.ejection() {
             _ if endpoint.suspicion.is_some() => Some(0),
             Some(ejection) if now < ejection.due => Some(ejection.due.saturating_sub(now).min(ATTENTIVE)),
@@ -85,6 +87,8 @@ impl ClusterState {
         let Some(endpoint) = self.endpoints.get(index) else { return };
         let (suspicion, ejection) = (endpoint.suspicion, endpoint.detector.ejection());
         match (host.ejected, ejection) {
+            // Traffic showed meanwhile that it is back, so this may be how it was before. Or how it is again.
+            (true, None) if endpoint.detector.returned_at() >= asked => self.overtaken = true,
             (true, None) => {
                 let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());
                 self.push_ejected(index, reason, Basis::Witnessed, setting, events);

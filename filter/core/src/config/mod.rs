@@ -13,6 +13,10 @@ use wildmatch::WildMatch;
 /// The longest configuration text that is read, in bytes; a larger one is rejected unread.
 pub const MAX_TEXT_BYTES: usize = 256 * 1024;
 
+/// Version of the configuration's schema. It is raised when a configuration that was right before would mean something else;
+/// a new field does not raise it.
+pub const SCHEMA_VERSION: u32 = 1;
+
 /// Clusters that no operator means by "my services": Istio's catch-alls and the proxy's own helpers. They are ignored
 /// unless a rule of `clusters` matches them.
 pub const SERVICE_CLUSTERS: [&str; 10] = [
@@ -76,6 +80,10 @@ pub struct OutlierDetection {
     /// The share of a cluster's endpoints that may be ejected at once, in percent, 0 to 100.
     #[cfg_attr(feature = "schema", schemars(range(max = 100)))]
     pub max_ejection_percent: u32,
+    /// With a smaller share of a tier's endpoints in rotation, in percent, Envoy may send requests to ejected ones
+    /// (its `healthy_panic_threshold`, 50 where Istio does not set it to this); 0 is never.
+    #[cfg_attr(feature = "schema", schemars(range(max = 100)))]
+    pub min_health_percent: u32,
 }
 
 impl Default for OutlierDetection {
@@ -90,6 +98,7 @@ impl Default for OutlierDetection {
             base_ejection_time: Duration::from_millis(30_000),
             max_ejection_time: Duration::from_millis(300_000),
             max_ejection_percent: 10,
+            min_health_percent: 0,
         }
     }
 }
@@ -306,11 +315,14 @@ mod tests {
     #[test]
     fn a_destination_rules_block_can_be_pasted() {
         let text = r#"{"outlierDetection": {"splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 1,
-            "consecutive5xxErrors": 1, "interval": "30s", "baseEjectionTime": "5m", "maxEjectionPercent": 100}}"#;
+            "consecutive5xxErrors": 1, "interval": "30s", "baseEjectionTime": "5m", "maxEjectionPercent": 100, "minHealthPercent": 50}}"#;
         let parsed = parse(text.as_bytes()).unwrap();
         assert!(parsed.unknown_fields.is_empty());
         let outlier = parsed.config.outlier_detection;
-        assert_eq!((outlier.consecutive5xx_errors, outlier.max_ejection_percent), (1, 100));
+        assert_eq!(
+            (outlier.consecutive5xx_errors, outlier.max_ejection_percent, outlier.min_health_percent),
+            (1, 100, 50)
+        );
         assert_eq!(outlier.base_ejection_time.millis(), 300_000);
     }
 

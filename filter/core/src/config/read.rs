@@ -55,6 +55,7 @@ fn outlier_detection(object: &mut Object<'_, '_>) -> Result<OutlierDetection, Co
         base_ejection_time: object.duration("baseEjectionTime", default.base_ejection_time)?,
         max_ejection_time: object.duration("maxEjectionTime", default.max_ejection_time)?,
         max_ejection_percent: object.whole("maxEjectionPercent", 0, 100, default.max_ejection_percent)?,
+        min_health_percent: object.whole("minHealthPercent", 0, 100, default.min_health_percent)?,
     })
 }
 

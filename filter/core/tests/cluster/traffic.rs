@@ -1,0 +1,197 @@
+//! What attempts alone show.
+
+use crate::story::{FAR, HOME, NEAR, REFUSED, Story, names};
+use filter_core::cluster::{ClusterState, Observed};
+use filter_core::detector::Moments;
+use filter_core::event::{EventKind, LastAttempt};
+use filter_core::locality::Locality;
+use filter_core::members::endpoint_hash;
+use filter_core::metric::Metric;
+use filter_core::outcome::Charges;
+
+#[test]
+fn the_drill_of_s1_gives_each_event_once_with_places_and_durations() {
+    let mut story = Story::s1();
+    assert!(story.ok("a:1", HOME).is_empty());
+    assert_eq!(names(&story.attempt("a:1", HOME, REFUSED)), ["error_streak", "endpoint_ejected"]);
+    let started = story.ok("b:1", NEAR);
+    assert_eq!(names(&started), ["failover_started"]);
+    let EventKind::FailoverStarted(route) = &started[0].kind else { panic!("no route") };
+    assert_eq!((route.from.as_str(), route.to.as_str(), route.tier.as_str()), (HOME, NEAR, "same_region"));
+    assert_eq!((route.share, route.healthy_at_home, route.endpoints_at_home), (1.0, 0, 1));
+    for _ in 0..9 {
+        assert!(story.pass(500).is_empty());
+        assert!(story.ok("b:1", NEAR).is_empty());
+    }
+    assert!(story.pass(700).is_empty(), "5.2 s: due, but Envoy returns it on a tick of its interval");
+    let returned = story.ok("a:1", HOME);
+    assert_eq!(names(&returned), ["endpoint_returned"]);
+    let EventKind::EndpointReturned { ejected_seconds, ejection } = returned[0].kind else { panic!("no return") };
+    assert_eq!((ejected_seconds, ejection), (5.2, 1));
+    let mut events = Vec::new();
+    for _ in 0..10 {
+        events.extend(story.pass(500));
+        events.extend(story.ok("a:1", HOME));
+    }
+    assert_eq!(names(&events), ["failover_ended"]);
+    let EventKind::FailoverEnded { seconds, requests_away, because, .. } = &events[0].kind else { panic!("no end") };
+    assert_eq!((*requests_away, *because), (10, "recovered"));
+    assert_eq!(*seconds, 4.5, "to the last attempt served away");
+    assert_eq!(story.open(), 0);
+}
+
+#[test]
+fn without_traffic_an_ejection_ends_when_envoy_must_have_ended_it() {
+    let mut story = Story::s1();
+    story.attempt("a:1", HOME, REFUSED);
+    assert!(story.pass(6_000).is_empty(), "Envoy's tick may be a little late");
+    assert_eq!(names(&story.pass(100)), ["endpoint_returned"]);
+}
+
+#[test]
+fn an_attempt_soon_after_an_ejection_shows_no_return_even_when_that_is_due() {
+    let mut story = Story::new(
+        r#"{"consecutive5xxErrors": 1, "interval": "1s", "baseEjectionTime": "500ms", "maxEjectionPercent": 100}"#,
+    );
+    story.attempt("a:1", HOME, Charges::answered(500));
+    story.now += 800;
+    assert!(story.ok("a:1", HOME).is_empty(), "workers may not have heard of the ejection yet");
+}
+
+#[test]
+fn an_endpoint_that_still_fails_is_ejected_again_for_longer() {
+    let mut story = Story::s1();
+    story.attempt("a:1", HOME, REFUSED);
+    story.pass(5_100);
+    let again = story.attempt("a:1", HOME, REFUSED);
+    assert_eq!(names(&again), ["endpoint_returned", "error_streak", "endpoint_ejected"]);
+    let EventKind::EndpointEjected { ejection, .. } = again[2].kind else { panic!("not ejected") };
+    assert_eq!(ejection, 2);
+    assert!(story.pass(11_000).is_empty());
+    assert_eq!(names(&story.pass(100)), ["endpoint_returned"]);
+}
+
+#[test]
+fn attempts_under_way_when_it_was_ejected_show_no_return() {
+    let mut story = Story::s1();
+    story.attempt("a:1", HOME, REFUSED);
+    story.now += 1_000;
+    assert!(story.ok("a:1", HOME).is_empty());
+    story.now += 2_000;
+    assert_eq!(names(&story.ok("a:1", HOME)), ["endpoint_returned"], "chosen long after: active health checks do that");
+}
+
+#[test]
+fn in_panic_an_attempt_at_an_ejected_endpoint_shows_no_return() {
+    for (min_health, returned) in [(50, vec!["endpoint_returned"]), (51, vec![])] {
+        let mut story = Story::new(&format!(
+            r#"{{"consecutive5xxErrors": 1, "maxEjectionPercent": 100, "minHealthPercent": {min_health}}}"#
+        ));
+        story.ok("b:1", NEAR);
+        let members = [(Locality::parse(HOME), 2), (Locality::parse(NEAR), 2)];
+        story.with(|state, setting| state.set_members(&members, &[], setting));
+        story.attempt("a:1", HOME, Charges::answered(500));
+        story.now += 2_000;
+        assert_eq!(names(&story.ok("a:1", HOME)), returned, "one of two is in rotation at home");
+    }
+}
+
+#[test]
+fn the_percent_cap_keeps_endpoints_in_rotation() {
+    let mut story = Story::new(r#"{"consecutive5xxErrors": 2}"#);
+    story.total = Some(9);
+    let error = Charges::answered(500);
+    assert!(story.attempt("a:1", HOME, error).is_empty());
+    assert_eq!(names(&story.attempt("a:1", HOME, error)), ["error_streak"]);
+    for _ in 0..10 {
+        assert!(story.attempt("a:1", HOME, error).is_empty(), "an unbroken streak is told once");
+    }
+    story.total = Some(10);
+    story.ok("a:1", HOME);
+    story.attempt("a:1", HOME, error);
+    assert_eq!(names(&story.attempt("a:1", HOME, error)), ["error_streak", "endpoint_ejected"]);
+}
+
+#[test]
+fn no_healthy_upstream_is_told_once_and_ends_with_the_first_success() {
+    let mut story = Story::s1();
+    assert_eq!(
+        names(&story.with(|state, setting| state.no_healthy_upstream(Some(4), setting))),
+        ["no_healthy_upstream"]
+    );
+    assert!(story.with(|state, setting| state.no_healthy_upstream(None, setting)).is_empty());
+    assert!(story.ok("a:1", HOME).is_empty(), "under way on another worker");
+    story.now += 2_500;
+    let events = story.ok("a:1", HOME);
+    assert!(matches!(events[0].kind, EventKind::UpstreamRecovered { seconds: 2.5 }));
+}
+
+#[test]
+fn a_cluster_that_lives_elsewhere_is_not_in_failover() {
+    let mut story = Story::s1();
+    for _ in 0..20 {
+        assert!(story.ok("f:1", FAR).is_empty());
+    }
+    let events = story.attempt("f:1", FAR, REFUSED);
+    assert_eq!(names(&events), ["error_streak", "endpoint_ejected"]);
+    assert!(story.ok("f:2", FAR).is_empty());
+}
+
+#[test]
+fn home_that_leaves_during_a_failover_ends_it_for_topology() {
+    let mut story = Story::s1();
+    let place = |text: &str, n| (Locality::parse(text), n);
+    story.with(|state, setting| state.set_members(&[place(HOME, 1)], &[], setting));
+    story.attempt("a:1", HOME, REFUSED);
+    story.ok("b:1", NEAR);
+    let ejected = |story: &mut Story| {
+        let levels = story.with(|state, _| state.levels("mockb"));
+        levels.iter().filter(|level| level.metric == Metric::EjectedEndpoints).map(|level| level.value).sum::<u64>()
+    };
+    assert_eq!(ejected(&mut story), 1);
+    story.with(|state, setting| state.set_members(&[place(HOME, 0), place(NEAR, 1)], &[endpoint_hash("a:1")], setting));
+    assert_eq!(ejected(&mut story), 0, "it left, and did not return");
+    let events = story.pass(100);
+    assert!(matches!(events[0].kind, EventKind::FailoverEnded { because: "topology", .. }));
+}
+
+#[test]
+fn one_of_several_endpoints_lost_is_no_failover_until_traffic_spills() {
+    let mut story = Story::s1();
+    let counts = [(Locality::parse(HOME), 3), (Locality::parse(NEAR), 3)];
+    story.with(|state, setting| state.set_members(&counts, &[], setting));
+    story.attempt("a:1", HOME, REFUSED);
+    assert!(story.ok("b:1", NEAR).is_empty());
+    let mut events = Vec::new();
+    for i in 0..10 {
+        events.extend(story.ok(if i % 5 == 0 { "b:1" } else { "a:2" }, if i % 5 == 0 { NEAR } else { HOME }));
+    }
+    assert_eq!(names(&events), ["failover_started"]);
+    let EventKind::FailoverStarted(route) = &events[0].kind else { panic!("no route") };
+    assert_eq!((route.healthy_at_home, route.endpoints_at_home), (2, 3));
+}
+
+#[test]
+fn what_cannot_be_decoded_is_nothing_known() {
+    for bytes in [&b""[..], b"\x02", b"\x01\xff\xff\xff\xff\xff", b"garbage"] {
+        assert_eq!(ClusterState::decode(bytes), ClusterState::default());
+    }
+}
+
+#[test]
+fn the_value_stays_bounded() {
+    let mut story = Story::new("{}");
+    story.with(|state, setting| {
+        for i in 0..1_200 {
+            let (endpoint, locality) =
+                (format!("10.0.{}.{}:80", i / 250, i % 250), Locality::parse(&format!("r/z{i}")));
+            let charges = Charges::answered(500);
+            let last = LastAttempt::default();
+            let (endpoint, moments) = (endpoint.as_str(), Moments::at_once(setting.now * 1_000));
+            let (workload, started, total) = (None, None, None);
+            let seen = Observed { endpoint, locality: &locality, workload, charges, moments, started, last, total };
+            state.attempt(&seen, setting);
+        }
+    });
+    assert!(story.bytes.len() < 200_000, "{}", story.bytes.len());
+}

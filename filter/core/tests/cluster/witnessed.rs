@@ -1,0 +1,161 @@
+//! What Envoy itself says, against what attempts showed.
+
+use crate::story::{HOME, NEAR, REFUSED, Story, names};
+use filter_core::cluster::{Observed, Setting};
+use filter_core::detector::Moments;
+use filter_core::event::{Basis, Event, EventKind, LastAttempt};
+use filter_core::locality::Locality;
+use filter_core::outcome::Charges;
+use filter_core::witness::Witnessed;
+
+fn host(address: &str, locality: &str, ejected: bool) -> Witnessed {
+    Witnessed { address: address.into(), locality: Locality::parse(locality), ejected, healthy: true }
+}
+
+impl Story {
+    /// Envoy's answer of now, asked for `ago` milliseconds before.
+    fn answer(&mut self, ago: u64, hosts: &[Witnessed]) -> Vec<Event> {
+        let asked = self.now - ago;
+        self.with(|state, setting| state.witness(hosts, asked, &Setting { witness: true, ..*setting }))
+    }
+
+    fn attempt_with_witness(&mut self, endpoint: &str, locality: &str, charges: Charges) -> Vec<Event> {
+        let locality = Locality::parse(locality);
+        let (workload, started, total) = (None, Some(self.now), self.total);
+        self.with(|state, setting| {
+            let (last, moments) = (LastAttempt::default(), Moments::at_once(setting.now * 1_000));
+            let seen = Observed { endpoint, locality: &locality, workload, charges, moments, started, last, total };
+            state.attempt(&seen, &Setting { witness: true, ..*setting })
+        })
+    }
+}
+
+fn bases(events: &[Event]) -> Vec<(&'static str, Option<Basis>)> {
+    events.iter().map(|event| (event.kind.name(), event.basis)).collect()
+}
+
+#[test]
+fn an_ejection_waits_for_envoys_word_and_then_has_its_reason() {
+    let mut story = Story::s1();
+    assert_eq!(names(&story.attempt_with_witness("a:1", HOME, REFUSED)), ["error_streak"]);
+    story.now += 5;
+    let events = story.answer(4, &[host("a:1", HOME, true), host("b:1", NEAR, false)]);
+    assert_eq!(bases(&events), [("endpoint_ejected", Some(Basis::Witnessed))]);
+    let EventKind::EndpointEjected { reason, .. } = events[0].kind else { panic!("not ejected") };
+    assert_eq!(reason, "consecutive_local_origin_failure");
+    assert!(story.answer(1, &[host("a:1", HOME, true), host("b:1", NEAR, false)]).is_empty());
+    story.now += 5_000;
+    let events = story.answer(1, &[host("a:1", HOME, false), host("b:1", NEAR, false)]);
+    assert_eq!(bases(&events), [("endpoint_returned", Some(Basis::Witnessed))]);
+    assert_eq!(story.open(), 0);
+}
+
+#[test]
+fn a_threshold_without_an_ejection_is_blocked_and_says_why() {
+    for (cap, reason) in [(10, "max_ejection_percent"), (100, "not_enforced")] {
+        let mut story = Story::new(&format!(r#"{{"consecutive5xxErrors": 1, "maxEjectionPercent": {cap}}}"#));
+        story.attempt_with_witness("a:1", HOME, Charges::answered(500));
+        story.now += 50;
+        let hosts = [host("a:1", HOME, false), host("b:1", NEAR, false)];
+        assert!(story.answer(10, &hosts).is_empty(), "asked too early to tell");
+        story.now += 100;
+        let events = story.answer(10, &hosts);
+        assert!(matches!(events[0].kind, EventKind::EjectionBlocked { reason: r, .. } if r == reason), "{events:?}");
+    }
+}
+
+#[test]
+fn ejections_that_no_attempt_showed_are_found() {
+    let mut story = Story::s1();
+    let events = story.answer(1, &[host("a:1", HOME, true), host("b:1", NEAR, false)]);
+    assert!(matches!(events[0].kind, EventKind::EndpointEjected { reason: "other", endpoints: 2, .. }));
+    assert_eq!(names(&story.ok("b:1", NEAR)), ["failover_started"]);
+}
+
+#[test]
+fn an_answer_from_before_the_ejection_is_no_return() {
+    let mut story = Story::s1();
+    story.answer(1, &[host("a:1", HOME, true)]);
+    story.now += 1;
+    assert!(story.answer(10, &[host("a:1", HOME, false)]).is_empty());
+}
+
+#[test]
+fn an_ejection_that_outlasts_its_time_is_the_next_one() {
+    let mut story = Story::s1();
+    let hosts = [host("a:1", HOME, true)];
+    story.answer(1, &hosts);
+    story.now += 6_100;
+    assert!(story.answer(1, &hosts).is_empty(), "Envoy's tick may be a little late");
+    story.now += 10;
+    assert_eq!(names(&story.answer(1, &hosts)), ["endpoint_returned", "endpoint_ejected"]);
+}
+
+#[test]
+fn without_an_answer_for_long_the_rules_decide() {
+    let mut story = Story::s1();
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    story.now += 2_900;
+    assert!(story.with(|state, setting| state.tick(&Setting { witness: true, ..*setting })).is_empty());
+    story.now += 100;
+    let events = story.with(|state, setting| state.tick(&Setting { witness: true, ..*setting }));
+    assert_eq!(bases(&events), [("endpoint_ejected", Some(Basis::Inferred))]);
+}
+
+#[test]
+fn envoys_list_tells_home_from_away() {
+    let mut story = Story::s1();
+    let hosts = [host("a:1", HOME, true), host("a:2", HOME, false), host("b:1", NEAR, false)];
+    story.answer(1, &hosts);
+    assert!(story.ok("b:1", NEAR).is_empty(), "one is healthy at home, and the share is not known yet");
+    let hosts = [host("a:1", HOME, true), host("a:2", HOME, true), host("b:1", NEAR, false)];
+    story.answer(1, &hosts);
+    assert_eq!(names(&story.ok("b:1", NEAR)), ["failover_started"]);
+    story.now += 1_000;
+    let hosts = [host("b:1", NEAR, false)];
+    let events = story.answer(1, &hosts);
+    assert!(matches!(events[0].kind, EventKind::FailoverEnded { because: "topology", .. }), "{events:?}");
+}
+
+#[test]
+fn envoys_list_outweighs_what_traffic_shows() {
+    let mut story = Story::s1();
+    story.answer(1, &[host("a:1", HOME, true), host("a:2", HOME, false), host("b:1", NEAR, false)]);
+    let seen = [(Locality::parse(HOME), 1), (Locality::parse(NEAR), 1)];
+    story.with(|state, setting| state.set_members(&seen, &[], &Setting { witness: true, ..*setting }));
+    assert!(story.ok("b:1", NEAR).is_empty(), "a:2 is healthy at home, although it was not seen yet");
+}
+
+#[test]
+fn a_return_that_was_seen_tells_when_envoy_ticks() {
+    let mut story = Story::s1();
+    let (a, b) = (host("a:1", HOME, true), host("b:1", NEAR, true));
+    story.answer(1, &[a.clone(), host("b:1", NEAR, false)]);
+    story.now += 5_280;
+    story.answer(1, &[a, host("b:1", NEAR, false)]);
+    story.now += 20;
+    // a:1 is back: Envoy ticked within the last 21 ms, and does so every second.
+    assert_eq!(names(&story.answer(1, &[host("a:1", HOME, false), host("b:1", NEAR, false)])), ["endpoint_returned"]);
+    story.now += 600;
+    assert_eq!(names(&story.answer(1, &[host("a:1", HOME, false), b.clone()])), ["endpoint_ejected"]);
+    // b:1's time is over 5 s later; the tick after that comes 400 ms later, and a little is allowed for.
+    story.now += 5_000 + 400 + 113;
+    assert_eq!(names(&story.answer(1, &[host("a:1", HOME, false), b.clone()])), Vec::<&str>::new());
+    story.now += 1;
+    let events = story.answer(1, &[host("a:1", HOME, false), b]);
+    assert_eq!(names(&events), ["endpoint_returned", "endpoint_ejected"]);
+}
+
+#[test]
+fn an_answer_that_traffic_overtook_is_asked_for_again() {
+    let mut story = Story::s1();
+    story.answer(1, &[host("a:1", HOME, true), host("b:1", NEAR, false)]);
+    story.now += 5_500;
+    assert_eq!(names(&story.attempt_with_witness("a:1", HOME, Charges::answered(200))), ["endpoint_returned"]);
+    story.now += 1;
+    let ejected = [host("a:1", HOME, true), host("b:1", NEAR, false)];
+    assert!(story.answer(5, &ejected).is_empty(), "written before it was back, for all one can tell");
+    assert_eq!(story.with(|state, setting| state.ask_again_in(setting.now)), Some(0));
+    story.now += 20;
+    assert_eq!(names(&story.answer(5, &ejected)), ["endpoint_ejected"], "asked after it was back");
+}
