@@ -1,8 +1,8 @@
-//! Puts the filter's module into the program, so that `faultline push` needs no file: the one that the environment variable
-//! `FAULTLINE_WASM` names, else the one that `cargo xtask build` leaves in the workspace. Without one the program still builds;
-//! `push` then asks for `--wasm`.
+//! Puts the filter's module and the list of what is in it into the program, so that `faultline push` and `attach --sbom` need no
+//! file: the module that the environment variable `FAULTLINE_WASM` names, else the one that `cargo xtask build` leaves in the
+//! workspace, and the list beside it. Without a module the program still builds; `push` then asks for `--wasm`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() {
@@ -11,17 +11,23 @@ fn main() {
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let named = env::var_os("FAULTLINE_WASM").filter(|path| !path.is_empty()).map(PathBuf::from);
     let path = named.clone().unwrap_or_else(|| manifest_dir.join("../target/faultline.wasm"));
-    println!("cargo::rerun-if-changed={}", path.display());
 
-    let source = match fs::read(&path) {
-        Ok(module) => {
-            fs::write(out_dir.join("embedded.wasm"), module).expect("OUT_DIR can be written to");
-            r#"pub const MODULE: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_DIR"), "/embedded.wasm")));"#
-        }
-        Err(error) if named.is_some() => {
-            panic!("FAULTLINE_WASM names `{}`, which cannot be read: {error}", path.display())
-        }
-        Err(_) => "pub const MODULE: Option<&[u8]> = None;",
-    };
-    fs::write(out_dir.join("embedded.rs"), source).expect("OUT_DIR can be written to");
+    let module = embed(&path, "MODULE", "The module this program was built with.", &out_dir);
+    if let (Err(error), Some(path)) = (&module, named) {
+        panic!("FAULTLINE_WASM names `{}`, which cannot be read: {error}", path.display());
+    }
+    let sbom = embed(&path.with_extension("cdx.json"), "SBOM", "What is in that module, CycloneDX JSON.", &out_dir);
+    let source = [(module, "MODULE"), (sbom, "SBOM")].map(|(found, name)| {
+        found.unwrap_or_else(|_| format!("/// Not built in.\npub const {name}: Option<&[u8]> = None;\n"))
+    });
+    fs::write(out_dir.join("embedded.rs"), source.concat()).expect("OUT_DIR can be written to");
+}
+
+/// Copies a file to where the compiler finds it, and returns the constant that holds it.
+fn embed(file: &Path, name: &str, about: &str, out_dir: &Path) -> std::io::Result<String> {
+    println!("cargo::rerun-if-changed={}", file.display());
+    fs::write(out_dir.join(name), fs::read(file)?)?;
+    Ok(format!(
+        "/// {about}\npub const {name}: Option<&[u8]> = Some(include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}\")));\n"
+    ))
 }

@@ -5,10 +5,13 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::manifest;
 use crate::output::Format;
 use crate::reference::{Reference, RegistryRef};
+use crate::{attach, copy, from, inspect, list, login, man, push, report, sign, tag, validate, verify, watch};
 
 const AFTER: &str = "\
 REF is registry/repo:tag[@digest], or oci:DIR:TAG for an OCI image layout directory.
@@ -25,11 +28,36 @@ Examples:
 #[command(name = "faultline", version, after_help = AFTER, max_term_width = 110)]
 pub struct Cli {
     /// How results are written to stdout.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub output: Format,
+    #[arg(long, global = true, value_enum, default_value_t = Written::Text)]
+    pub output: Written,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// How results are written to stdout, as it can be typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Written {
+    /// Plain text, one fact a line.
+    Text,
+    /// One JSON value.
+    Json,
+    /// SARIF 2.1.0, for code scanning; `validate` only.
+    Sarif,
+}
+
+impl Written {
+    /// The format, for commands that do not know SARIF.
+    ///
+    /// # Errors
+    /// If it is SARIF.
+    pub fn format(self) -> Result<Format, WrongUsage> {
+        match self {
+            Self::Text => Ok(Format::Text),
+            Self::Json => Ok(Format::Json),
+            Self::Sarif => Err(WrongUsage(anyhow!("--output sarif is for `faultline validate` only"))),
+        }
+    }
 }
 
 /// A value on the command line that cannot be right, whatever is in files and registries.
@@ -49,23 +77,62 @@ pub fn reference(text: &str) -> Result<Reference, WrongUsage> {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Publish the filter as an OCI artifact.
-    #[command(after_help = PUSH)]
-    Push(Push),
+    #[command(after_help = push::HELP)]
+    Push(push::Push),
     /// Fetch an artifact's module into a file, verified.
     #[command(after_help = PULL)]
     Pull(Pull),
-    /// Show what an artifact is, and whether Istio would load it.
-    #[command(after_help = INSPECT)]
-    Inspect(Inspect),
-    /// Write the Kubernetes manifest that puts an artifact into an Istio mesh.
-    #[command(after_help = MANIFEST)]
-    Manifest(Box<Manifest>),
-    /// Check plugin configurations.
-    #[command(after_help = VALIDATE)]
-    Validate(Validate),
+    /// Show what an artifact is, and who would load it.
+    #[command(after_help = inspect::HELP)]
+    Inspect(inspect::Inspect),
+    /// Sign an artifact with a private key, as cosign does.
+    #[command(after_help = sign::HELP)]
+    Sign(sign::Sign),
+    /// Check that an artifact is signed, with a public key.
+    #[command(after_help = verify::HELP)]
+    Verify(verify::Verify),
+    /// Make a key pair for `sign` and `verify`, in cosign's form.
+    #[command(after_help = sign::KEY_HELP)]
+    GenerateKeyPair(sign::GenerateKeyPair),
+    /// Put a document beside an artifact, such as the list of what is in it.
+    #[command(after_help = attach::HELP)]
+    Attach(attach::Attach),
+    /// Copy an artifact between registries and layouts, with signatures and attached documents.
+    #[command(after_help = copy::HELP)]
+    Copy(Box<copy::Copy>),
+    /// Give an artifact further tags.
+    #[command(after_help = tag::HELP)]
+    Tag(tag::Tag),
+    /// List the tags of a repository.
+    #[command(after_help = list::HELP)]
+    List(list::List),
+    /// Keep credentials for a registry, once it has accepted them.
+    #[command(after_help = login::LOGIN)]
+    Login(login::Login),
+    /// Forget the credentials for a registry.
+    #[command(after_help = login::LOGOUT)]
+    Logout(login::Logout),
+    /// Write the manifest that puts an artifact into a mesh, a gateway or a plain Envoy.
+    #[command(after_help = manifest::args::HELP)]
+    Manifest(Box<manifest::args::Manifest>),
+    /// Derive the plugin configuration from the mesh's own rules.
+    #[command(after_help = from::HELP)]
+    Config(from::Config),
+    /// Check plugin configurations and the mesh's rules.
+    #[command(after_help = validate::HELP)]
+    Validate(Box<validate::Validate>),
+    /// Tell an incident from proxies' logs: a timeline, a picture, what to look at first.
+    #[command(after_help = report::HELP)]
+    Report(report::Args),
+    /// Follow proxies' logs and say what happens as it happens.
+    #[command(after_help = watch::HELP)]
+    Watch(watch::Args),
     /// Print the JSON Schema of the plugin configuration.
     #[command(after_help = "Example:\n  faultline config-schema > faultline.schema.json")]
     ConfigSchema,
+    /// Print the manual page, or write one for each command.
+    #[command(after_help = man::HELP)]
+    Man(man::Manual),
     /// Print a shell's completion script.
     #[command(after_help = "Example:\n  faultline completions bash > /etc/bash_completion.d/faultline")]
     Completions {
@@ -74,36 +141,8 @@ pub enum Command {
     },
 }
 
-const PUSH: &str = "\
-Prints registry/repo:tag@sha256:… of what the tag now stands for. The same module gives the same digest, always; if it is \
-there already nothing is sent. SOURCE_DATE_EPOCH sets the times in it, which are left out otherwise. A push that fails \
-leaves the tag where it was.
-
-Examples:
-  faultline push ghcr.io/acme/faultline:0.1.0
-  printenv TOKEN | faultline push ghcr.io/acme/faultline:0.1.0 --username acme --password-stdin
-  faultline push localhost:5000/faultline:dev --wasm target/faultline.wasm
-  faultline push oci:out:0.1.0";
-
-/// `faultline push`
-#[derive(Debug, Args)]
-pub struct Push {
-    /// Where to: registry/repo:tag or oci:DIR:TAG.
-    #[arg(value_name = "REF")]
-    pub reference: String,
-    /// The module to publish, instead of the one this program was built with.
-    #[arg(long, value_name = "FILE")]
-    pub wasm: Option<PathBuf>,
-    /// Another annotation for the manifest; can be given more than once.
-    #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = pair)]
-    pub annotations: Vec<(String, String)>,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub transport: Transport,
-}
-
 const PULL: &str = "\
-Works for any image that Istio accepts. The file appears whole or not at all.
+Works for any image that Istio accepts, and for the CNCF's form. The file appears whole or not at all.
 
 Examples:
   faultline pull ghcr.io/acme/faultline:0.1.0 -o faultline.wasm
@@ -121,118 +160,6 @@ pub struct Pull {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub transport: Transport,
-}
-
-const INSPECT: &str = "\
-Exits with 3 if Istio would not load it.
-
-Examples:
-  faultline inspect ghcr.io/acme/faultline:0.1.0
-  faultline inspect oci:out:0.1.0 --output json";
-
-/// `faultline inspect`
-#[derive(Debug, Args)]
-pub struct Inspect {
-    /// Of what: registry/repo:tag[@digest] or oci:DIR:TAG.
-    #[arg(value_name = "REF")]
-    pub reference: String,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub transport: Transport,
-}
-
-const MANIFEST: &str = "\
-The digest is asked for at the registry, so that the mesh runs exactly what is there now. --offline writes without \
-asking: with the digest in REF, or without one. For a layout directory, say with --image under which name the mesh will \
-pull it.
-
-Examples:
-  faultline manifest ghcr.io/acme/faultline:0.1.0 --namespace istio-system > faultline.yaml
-  faultline manifest ghcr.io/acme/faultline:0.1.0 --selector app=checkout --config faultline.json
-  faultline manifest ghcr.io/acme/faultline:0.1.0 --namespace shop --waypoint
-  faultline manifest ghcr.io/acme/faultline:0.1.0 --kind TrafficExtension
-  faultline manifest oci:out:0.1.0 --image registry.example.com/mesh/faultline:0.1.0";
-
-/// `faultline manifest`
-#[derive(Debug, Args)]
-pub struct Manifest {
-    /// Of what: registry/repo:tag[@digest] or oci:DIR:TAG.
-    #[arg(value_name = "REF")]
-    pub reference: String,
-    /// The kind of resource; TrafficExtension needs Istio 1.30 or later.
-    #[arg(long, value_enum, default_value_t = Kind::WasmPlugin, ignore_case = true)]
-    pub kind: Kind,
-    /// Name of the resource.
-    #[arg(long, default_value = "faultline")]
-    pub name: String,
-    /// Namespace of the resource; Istio's root namespace (istio-system) means the whole mesh.
-    #[arg(long)]
-    pub namespace: Option<String>,
-    /// Only workloads with this label; can be given more than once.
-    #[arg(long = "selector", value_name = "KEY=VALUE", value_parser = pair, conflicts_with_all = ["target_refs", "waypoint"])]
-    pub selector: Vec<(String, String)>,
-    /// Attach to this resource: Gateway, GatewayClass, Service or ServiceEntry; can be given more than once.
-    #[arg(long = "target-ref", value_name = "KIND/NAME")]
-    pub target_refs: Vec<String>,
-    /// Attach to a waypoint proxy, by the name of its Gateway.
-    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "waypoint")]
-    pub waypoint: Option<String>,
-    /// The plugin configuration, JSON; it is validated first.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Pull secret, of type kubernetes.io/dockerconfigjson, in the same namespace.
-    #[arg(long, value_name = "NAME")]
-    pub pull_secret: Option<String>,
-    /// Place in the filter chain; the default is last before the router.
-    #[arg(long, value_enum, ignore_case = true)]
-    pub phase: Option<Phase>,
-    /// Order among plugins of the same phase, higher first.
-    #[arg(long, allow_negative_numbers = true)]
-    pub priority: Option<i32>,
-    /// The name under which the mesh will pull what is in a layout directory.
-    #[arg(long, value_name = "registry/repo:tag")]
-    pub image: Option<String>,
-    /// Do not ask the registry for the digest.
-    #[arg(long)]
-    pub offline: bool,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub transport: Transport,
-}
-
-/// A kind of resource that carries a plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
-    /// `extensions.istio.io/v1alpha1`, every Istio.
-    #[value(name = "WasmPlugin")]
-    WasmPlugin,
-    /// `extensions.istio.io/v1alpha1`, Istio 1.30 and later.
-    #[value(name = "TrafficExtension")]
-    TrafficExtension,
-}
-
-/// A place in Istio's filter chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)] // Istio's own names
-pub enum Phase {
-    Authn,
-    Authz,
-    Stats,
-}
-
-const VALIDATE: &str = "\
-Prints one line for each thing found wrong, and exits with 3 if there is any. `-` is standard input.
-
-Examples:
-  faultline validate faultline.json
-  kubectl get wasmplugin faultline -o jsonpath='{.spec.pluginConfig}' | faultline validate -";
-
-/// `faultline validate`
-#[derive(Debug, Args)]
-pub struct Validate {
-    /// Plugin configurations, JSON.
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
 }
 
 /// How to reach a registry.
@@ -266,7 +193,11 @@ impl Transport {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+/// Reads `KEY=VALUE`.
+///
+/// # Errors
+/// When it is something else.
+pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write KEY=VALUE".to_owned()),

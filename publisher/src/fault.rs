@@ -1,12 +1,37 @@
 //! What went wrong between here and a registry, in words that say what to do.
 //!
-//! The client library's errors are turned into one [`Cause`] each, which decides two things: whether it is worth trying again,
-//! and which remedy is named. Nothing here does I/O.
+//! An answer's status and body, or the HTTP client's error, become one [`Cause`], which decides two things: whether it is worth
+//! trying again, and which remedy is named. Nothing here does I/O.
 
 use std::error::Error;
 use std::io::ErrorKind;
+use std::time::Duration;
 
-use oci_distribution::errors::{DigestError, OciDistributionError as ClientError, OciEnvelope, OciErrorCode};
+use oci_distribution::errors::{OciEnvelope, OciErrorCode};
+
+/// How much of a server's own words is repeated, in characters.
+const MOST_WORDS: usize = 200;
+
+/// One request that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub cause: Cause,
+    /// How long the server asks to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        Self { cause, retry_after: None }
+    }
+}
+
+impl From<reqwest::Error> for Failure {
+    fn from(error: reqwest::Error) -> Self {
+        Cause::of_connection(&error).into()
+    }
+}
 
 /// Why a request did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,28 +68,20 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Reads the client library's error.
-    pub fn of(error: &ClientError) -> Self {
-        match error {
-            ClientError::UnauthorizedError { .. } | ClientError::AuthenticationFailure(_) => Self::Unauthorized,
-            ClientError::RegistryError { envelope, .. } => Self::of_envelope(envelope, None),
-            ClientError::ServerError { code, message, .. } => {
-                let envelope = serde_json::from_str(message).unwrap_or(OciEnvelope { errors: Vec::new() });
-                if envelope.errors.is_empty() {
-                    Self::of_status(*code, message.trim().chars().take(200).collect())
-                } else {
-                    Self::of_envelope(&envelope, Some(*code))
-                }
-            }
-            ClientError::ImageManifestNotFoundError(_) => Self::Missing,
-            ClientError::RequestError(error) => match error.status() {
-                Some(status) => Self::of_status(status.as_u16(), String::new()),
-                None => Self::of_connection(error, error.is_connect()),
-            },
-            ClientError::IoError(error) => Self::of_connection(error, false),
-            ClientError::DigestError(error) => Self::of_digest(error),
-            other => Self::Answer(other.to_string()),
+    /// Reads an answer that is no success.
+    pub fn of_answer(code: u16, body: &str) -> Self {
+        match serde_json::from_str::<OciEnvelope>(body) {
+            Ok(envelope) if !envelope.errors.is_empty() => Self::of_envelope(&envelope, code),
+            _ => Self::of_status(code, body.trim().chars().take(MOST_WORDS).collect()),
         }
+    }
+
+    /// Reads the HTTP client's error: no answer came, or not all of it.
+    pub fn of_connection(error: &reqwest::Error) -> Self {
+        if error.is_builder() || error.is_redirect() {
+            return Self::Answer(deepest(error));
+        }
+        Self::of_chain(error, error.is_connect())
     }
 
     fn of_status(code: u16, message: String) -> Self {
@@ -79,67 +96,43 @@ impl Cause {
         }
     }
 
-    fn of_envelope(envelope: &OciEnvelope, status: Option<u16>) -> Self {
-        let Some(first) = envelope.errors.first() else {
-            return status
-                .map_or_else(|| Self::Answer("an empty error".into()), |code| Self::of_status(code, String::new()));
-        };
+    fn of_envelope(envelope: &OciEnvelope, status: u16) -> Self {
+        let Some(first) = envelope.errors.first() else { return Self::of_status(status, String::new()) };
         match (&first.code, status) {
             (OciErrorCode::Unauthorized, _) => Self::Unauthorized,
             (OciErrorCode::Denied, _) => Self::Forbidden,
             (OciErrorCode::Toomanyrequests, _) => Self::TooManyRequests,
-            (
-                OciErrorCode::ManifestUnknown
-                | OciErrorCode::NameUnknown
-                | OciErrorCode::BlobUnknown
-                | OciErrorCode::NotFound,
-                None | Some(404),
-            ) => Self::Missing,
-            (_, Some(code)) => Self::of_status(code, first.message.clone()),
-            (code, None) => Self::Answer(format!("{code:?}: {}", first.message)),
-        }
-    }
-
-    fn of_digest(error: &DigestError) -> Self {
-        match error {
-            DigestError::VerificationError { expected, actual } => {
-                Self::Digest { expected: expected.clone(), actual: actual.clone() }
+            (code, _) => {
+                let words = if first.message.is_empty() { format!("{code:?}") } else { first.message.clone() };
+                Self::of_status(status, words.chars().take(MOST_WORDS).collect())
             }
-            other => Self::Answer(other.to_string()),
         }
     }
 
     /// Walks the chain of sources for the part that an operator can act on.
-    fn of_connection(error: &(dyn Error + 'static), connecting: bool) -> Self {
-        let mut deepest = error.to_string();
+    fn of_chain(error: &(dyn Error + 'static), connecting: bool) -> Self {
         let mut next = Some(error);
         while let Some(error) = next {
-            if let Some(error) = error.downcast_ref::<DigestError>() {
-                return Self::of_digest(error);
-            }
             match error.downcast_ref::<rustls::Error>() {
                 Some(rustls::Error::InvalidCertificate(why)) => return Self::Certificate(why.to_string()),
                 Some(rustls::Error::InvalidMessage(_)) => return Self::NotTls,
                 _ => {}
             }
-            deepest = error.to_string();
-            // An I/O error hides what it wraps from `source`.
-            next = match error.downcast_ref::<std::io::Error>() {
-                Some(io) if io.kind() == ErrorKind::ConnectionRefused => {
-                    return Self::Unreachable("connection refused".into());
-                }
-                Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-                None => error.source(),
-            };
+            if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == ErrorKind::ConnectionRefused) {
+                return Self::Unreachable("connection refused".into());
+            }
+            next = beneath(error);
         }
-        if connecting { Self::Unreachable(deepest) } else { Self::Broken(deepest) }
+        let why = deepest(error);
+        if connecting { Self::Unreachable(why) } else { Self::Broken(why) }
     }
 
     /// Whether it may well be over in a moment. A refused connection is not: it is a wrong address or a registry that is down.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::TooManyRequests | Self::Broken(_) => true,
-            Self::Status(code, _) => *code == 408 || (500..=599).contains(code),
+            // 501 is "not implemented".
+            Self::Status(code, _) => matches!(code, 408 | 500 | 502..=599),
             _ => false,
         }
     }
@@ -164,12 +157,29 @@ impl Cause {
     }
 }
 
+/// The innermost error's words: the outer ones repeat the URL, which may carry a signature.
+fn deepest(error: &(dyn Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(next) = beneath(error) {
+        error = next;
+    }
+    error.to_string()
+}
+
+/// What an error wraps. An I/O error hides it from `source`.
+fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn server(code: u16, message: &str) -> Cause {
-        Cause::of(&ClientError::ServerError { code, url: String::new(), message: message.into() })
+        Cause::of_answer(code, message)
     }
 
     #[test]

@@ -10,12 +10,25 @@ use anyhow::{Context, ensure};
 /// # Errors
 /// When the directory is not there or cannot be written to.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_with_mode(path, bytes, 0o666) // less the umask, as for any new file
+}
+
+/// As [`write`], for what only its owner may read.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_with_mode(path, bytes, 0o600)
+}
+
+#[cfg_attr(not(unix), allow(unused_variables))]
+fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     ensure!(directory.is_dir(), "directory `{}` does not exist; create it or choose another file", directory.display());
     let mut builder = tempfile::Builder::new();
     builder.prefix(".faultline-");
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as for any new file
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     let write = || {
         // Only the kind: the library's words name the temporary file, which says nothing to anyone.
         let mut file = builder.tempfile_in(directory).map_err(|error| io::Error::from(error.kind()))?;

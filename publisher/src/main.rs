@@ -2,21 +2,35 @@
 //! mesh.
 //!
 //! Reading order: [`cli`] (what can be typed), [`reference`] (the name of an artifact), [`module`] (is it a plugin),
-//! [`artifact`] (the bytes that are published), [`image`] (what a mesh accepts), [`store`] with [`registry`] and [`layout`]
+//! [`check`] (is it ours), [`artifact`] (the bytes that are published), [`image`] (what a mesh accepts), [`consumers`] (and others), [`store`] with [`registry`] and [`layout`]
 //! (where artifacts live), then one file for each command. This one only dispatches and turns the outcome into an exit code.
 
 #![forbid(unsafe_code)]
 
+mod archive;
 mod artifact;
+mod attach;
 mod auth;
+mod build_info;
+mod check;
 mod cli;
+mod consumers;
+mod copy;
+mod credential_file;
 mod digest;
+mod embedded;
 mod fault;
 mod files;
+mod from;
+mod host;
 mod image;
 mod inspect;
 mod layout;
+mod list;
+mod login;
+mod man;
 mod manifest;
+mod mesh;
 mod module;
 mod output;
 mod progress;
@@ -24,9 +38,15 @@ mod pull;
 mod push;
 mod reference;
 mod registry;
-mod resource;
+mod report;
+mod retry;
+mod sign;
+mod signature;
 mod store;
+mod tag;
 mod validate;
+mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -42,13 +62,24 @@ pub enum Outcome {
     Findings,
 }
 
+/// Ctrl-C.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; no tag was moved and no file was left half written")]
+struct Interrupted;
+
 fn main() -> ExitCode {
     match run(cli::Cli::parse()) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(3),
         Err(error) => {
             output::note(&format!("error: {error:#}"));
-            if error.is::<cli::WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if error.is::<cli::WrongUsage>() {
+                ExitCode::from(2)
+            } else if error.is::<Interrupted>() {
+                ExitCode::from(130) // as shells have it: 128 and the signal's number
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -57,13 +88,44 @@ fn run(cli: cli::Cli) -> anyhow::Result<Outcome> {
     // The HTTP client takes the process's provider of cryptography. That one is there already is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let format = cli.output;
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            // The command first: as long as it waits for a password, Ctrl-C is the system's own business, and ends it.
+            biased;
+            outcome = dispatch(cli) => outcome,
+            Ok(()) = tokio::signal::ctrl_c() => Err(Interrupted.into()),
+        }
+    });
+    // What still looks up a name is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn dispatch(cli: cli::Cli) -> anyhow::Result<Outcome> {
+    let written = cli.output;
+    let format = match &cli.command {
+        cli::Command::Validate(_) => output::Format::Text, // it reads `written`
+        _ => written.format()?,
+    };
     match cli.command {
-        cli::Command::Push(args) => runtime.block_on(push::run(args, format)),
-        cli::Command::Pull(args) => runtime.block_on(pull::run(args, format)),
-        cli::Command::Inspect(args) => runtime.block_on(inspect::run(args, format)),
-        cli::Command::Manifest(args) => runtime.block_on(manifest::run(*args, format)),
-        cli::Command::Validate(args) => validate::run(&args, format),
+        cli::Command::Push(args) => push::run(args, format).await,
+        cli::Command::Pull(args) => pull::run(args, format).await,
+        cli::Command::Inspect(args) => inspect::run(args, format).await,
+        cli::Command::Sign(args) => sign::run(args, format).await,
+        cli::Command::Verify(args) => verify::run(args, format).await,
+        cli::Command::GenerateKeyPair(args) => sign::generate(&args, format),
+        cli::Command::Attach(args) => attach::run(args, format).await,
+        cli::Command::Man(args) => man::run(&args),
+        cli::Command::Copy(args) => copy::run(*args, format).await,
+        cli::Command::Tag(args) => tag::run(args, format).await,
+        cli::Command::List(args) => list::run(args, format).await,
+        cli::Command::Login(args) => login::login(args, format).await,
+        cli::Command::Logout(args) => login::logout(&args, format),
+        cli::Command::Manifest(args) => manifest::run(*args, format).await,
+        cli::Command::Config(args) => from::run(&args),
+        cli::Command::Validate(args) => validate::run(*args, written).await,
+        cli::Command::Report(args) => report::run(args, format),
+        cli::Command::Watch(args) => watch::run(args, format).await,
         cli::Command::ConfigSchema => {
             output::json(&filter_core::config::json_schema())?;
             Ok(Outcome::Done)

@@ -1,16 +1,24 @@
 //! Looks into a wasm module: is it one, is it whole, and is it a proxy-wasm plugin that a proxy can start.
 //!
 //! Every module is checked before it is shipped: a proxy that is told to fetch a broken one answers 403, or serves without the
-//! plugin, and says so only in its own log. What the plugin does is not looked at.
+//! plugin, and says so only in its own log. What the plugin does is not looked at; whether it is ours is [`crate::check`]'s question.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
-use wasmparser::{ExternalKind, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
+
+use crate::build_info::{self, BuildInfo};
+use crate::host::{self, Offer};
 
 /// The first eight bytes of a core module, version 1.
 const HEADER: [u8; 8] = *b"\0asm\x01\0\0\0";
 
-/// The modules whose functions a proxy provides to a plugin; an import from any other cannot be resolved.
-const HOST_MODULES: [&str; 3] = ["env", "wasi_snapshot_preview1", "wasi_unstable"];
+/// Bytes that a mesh unpacks at most (`ISTIO_WASM_MAX_BINARY_SIZE_BYTES`, by default).
+pub const MAX_SIZE: u64 = 256 * 1024 * 1024;
+
+/// By which of these a proxy asks a plugin for memory.
+const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];
 
 /// A version of the interface between proxy and plugin, which a plugin states by exporting a function of that name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -46,8 +54,9 @@ impl Abi {
     }
 }
 
-/// What a valid module imports and exports.
+/// What a valid module imports, exports and says about itself.
 #[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Module {
     /// The newest proxy-wasm ABI it states, if any.
     pub abi: Option<Abi>,
@@ -55,6 +64,19 @@ pub struct Module {
     pub imports: Vec<String>,
     /// Names of the exports, in the module's order.
     pub exports: Vec<String>,
+    /// What the filter's own build wrote into it.
+    pub build: Option<BuildInfo>,
+    /// The exported functions.
+    #[serde(skip)]
+    functions: Vec<String>,
+    #[serde(skip)]
+    has_memory: bool,
+    /// The first import that no proxy provides.
+    #[serde(skip)]
+    unprovided: Option<String>,
+    /// The first import that only newer proxies provide.
+    #[serde(skip)]
+    pub recent: Option<String>,
 }
 
 /// Why bytes are not a module, or not one that a proxy can start.
@@ -87,12 +109,33 @@ pub enum ModuleError {
         "it is not a proxy-wasm plugin: it exports no function `proxy_abi_version_0_2_1`; build it with a proxy-wasm SDK"
     )]
     NoAbi,
-    /// A plugin for an interface that is too old.
-    #[error("it is a plugin for proxy-wasm ABI 0.1.0; build it with an SDK for 0.2.0 or 0.2.1")]
-    OldAbi,
     /// It imports what no proxy provides.
-    #[error("it imports `{0}`, which no proxy provides; build it without that import")]
+    #[error("it imports `{0}`, which no proxy provides to a plugin of its ABI; build it without that import")]
     Import(String),
+    /// A proxy could not hand it anything.
+    #[error("it exports no memory, so a proxy cannot hand it anything; build it with a proxy-wasm SDK")]
+    NoMemory,
+    /// A proxy could not ask it for room.
+    #[error(
+        "it exports neither `malloc` nor `proxy_on_memory_allocate`, which a proxy needs; build it with a proxy-wasm SDK"
+    )]
+    NoAllocator,
+    /// Larger than a mesh unpacks.
+    #[error("it has {0} bytes; a mesh accepts no more than {most} MiB", most = MAX_SIZE >> 20)]
+    TooLarge(usize),
+}
+
+impl ModuleError {
+    /// The words in which the mesh's agent or the proxy reports it, where they do.
+    pub fn proxy_says(&self, reference: &str) -> Option<String> {
+        match self {
+            Self::Empty | Self::NotWasm(_) => Some(format!("fetched Wasm binary from oci://{reference} is invalid")),
+            Self::NoAbi => Some("Wasm VM failed Missing or unknown Proxy-Wasm ABI version".to_owned()),
+            Self::Import(name) => Some(format!("Failed to load Wasm module due to a missing import: {name}")),
+            Self::NoAllocator => Some("Wasm VM failed Wasm module is missing malloc function.".to_owned()),
+            _ => None,
+        }
+    }
 }
 
 impl Module {
@@ -103,6 +146,9 @@ impl Module {
     pub fn read(bytes: &[u8]) -> Result<Self, ModuleError> {
         if bytes.is_empty() {
             return Err(ModuleError::Empty);
+        }
+        if bytes.len() as u64 > MAX_SIZE {
+            return Err(ModuleError::TooLarge(bytes.len()));
         }
         if !bytes.starts_with(&HEADER[..4]) {
             return Err(ModuleError::NotWasm(looks_like(bytes)));
@@ -124,48 +170,86 @@ impl Module {
 
     fn parse(bytes: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
         // First the structure alone, so that a module cut anywhere is called truncated and not invalid.
-        let mut module = Self { abi: None, imports: Vec::new(), exports: Vec::new() };
+        let mut module = Self {
+            abi: None,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            build: None,
+            functions: Vec::new(),
+            has_memory: false,
+            unprovided: None,
+            recent: None,
+        };
+        let mut imports = Vec::new();
         for payload in Parser::new(0).parse_all(bytes) {
             match payload? {
                 Payload::ImportSection(section) => {
                     for import in section.into_imports() {
-                        let import = import?;
-                        module.imports.push(format!("{}.{}", import.module, import.name));
+                        imports.push(import?);
                     }
                 }
                 Payload::ExportSection(section) => {
                     for export in section {
                         let export = export?;
-                        if export.kind == ExternalKind::Func {
-                            module.abi = module.abi.max(Abi::exported_as(export.name));
+                        match export.kind {
+                            ExternalKind::Func => module.functions.push(export.name.to_owned()),
+                            ExternalKind::Memory => module.has_memory = true,
+                            _ => {}
                         }
                         module.exports.push(export.name.to_owned());
                     }
+                }
+                Payload::CustomSection(section) if section.name() == build_info::SECTION => {
+                    module.build = serde_json::from_slice(section.data()).ok();
                 }
                 _ => {}
             }
         }
         Validator::new_with_features(WasmFeatures::default()).validate_all(bytes)?;
+        module.abi = module.functions.iter().filter_map(|name| Abi::exported_as(name)).max();
+        for import in imports {
+            let name = format!("{}.{}", import.module, import.name);
+            let offer = match (import.ty, module.abi) {
+                (TypeRef::Func(_) | TypeRef::FuncExact(_), Some(abi)) => host::offers(abi, import.module, import.name),
+                // A proxy makes memories and tables that are asked for; without an ABI nothing can be said.
+                (TypeRef::Memory(_) | TypeRef::Table(_), _) | (_, None) => Offer::Always,
+                _ => Offer::Never,
+            };
+            match offer {
+                Offer::Always => {}
+                Offer::Since1_39 => module.recent = module.recent.or_else(|| Some(name.clone())),
+                Offer::Never => module.unprovided = module.unprovided.or_else(|| Some(name.clone())),
+            }
+            module.imports.push(name);
+        }
         Ok(module)
     }
 
     /// What would keep a proxy from starting this module, if anything.
     ///
     /// # Errors
-    /// When it states no proxy-wasm ABI of 0.2.0 or later, or imports what no proxy provides.
+    /// When it states no proxy-wasm ABI, imports what no proxy provides, or lacks what a proxy needs to speak to it.
     pub fn startable(&self) -> Result<(), ModuleError> {
-        match self.abi {
-            None => return Err(ModuleError::NoAbi),
-            Some(Abi::V0_1_0) => return Err(ModuleError::OldAbi),
-            Some(Abi::V0_2_0 | Abi::V0_2_1) => {}
+        if self.abi.is_none() {
+            return Err(ModuleError::NoAbi);
         }
-        let provided = |import: &&String| {
-            !HOST_MODULES.iter().any(|host| import.strip_prefix(host).is_some_and(|rest| rest.starts_with('.')))
-        };
-        match self.imports.iter().find(provided) {
-            Some(import) => Err(ModuleError::Import(import.clone())),
-            None => Ok(()),
+        if let Some(import) = &self.unprovided {
+            return Err(ModuleError::Import(import.clone()));
         }
+        if !self.has_memory {
+            return Err(ModuleError::NoMemory);
+        }
+        if !self.functions.iter().any(|name| ALLOCATORS.contains(&name.as_str())) {
+            return Err(ModuleError::NoAllocator);
+        }
+        Ok(())
+    }
+
+    /// The manifest annotations that follow from what is in it.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        let mut all = self.build.as_ref().map(BuildInfo::annotations).unwrap_or_default();
+        all.extend(self.abi.map(|abi| ("io.faultline.abi".to_owned(), abi.as_str().to_owned())));
+        all
     }
 }
 
@@ -191,7 +275,8 @@ mod tests {
         wat::parse_str(format!(
             r#"(module (import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
                  (memory (export "memory") 1) (data (i32.const 0) "0123456789")
-                 (func (export "{abi}")) (func (export "malloc") (param i32) (result i32) (i32.const 0)))"#
+                 (func (export "{abi}")) (func (export "malloc") (param i32) (result i32) (i32.const 0))
+                 (@custom "io.faultline" "{{\"name\":\"faultline\",\"version\":\"1.2.3\",\"licenses\":\"MIT\",\"configSchema\":1,\"x\":0}}"))"#
         ))
         .unwrap()
     }
@@ -203,7 +288,19 @@ mod tests {
         assert_eq!(module.imports, ["env.proxy_log"]);
         assert_eq!(module.exports, ["memory", "proxy_abi_version_0_2_1", "malloc"]);
         assert_eq!(module.startable(), Ok(()));
-        assert_eq!(Module::read(&plugin("proxy_abi_version_0_2_0")).unwrap().startable(), Ok(()));
+        for abi in ["proxy_abi_version_0_2_0", "proxy_abi_version_0_1_0"] {
+            assert_eq!(Module::read(&plugin(abi)).unwrap().startable(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_its_build_wrote_into_it_becomes_annotations() {
+        let annotations = Module::read(&plugin("proxy_abi_version_0_2_1")).unwrap().annotations();
+        assert_eq!(annotations["org.opencontainers.image.version"], "1.2.3");
+        assert_eq!(annotations["org.opencontainers.image.licenses"], "MIT");
+        assert_eq!(annotations["io.faultline.abi"], "0.2.1");
+        assert_eq!(annotations["io.faultline.config-schema"], "1");
+        assert!(!annotations.contains_key("org.opencontainers.image.revision"));
     }
 
     #[test]
@@ -230,10 +327,14 @@ mod tests {
         let read = |wat: &str| Module::read(&wat::parse_str(wat).unwrap()).unwrap().startable();
         assert_eq!(read("(module)"), Err(ModuleError::NoAbi));
         assert_eq!(read(r#"(module (memory (export "proxy_abi_version_0_2_1") 1))"#), Err(ModuleError::NoAbi));
-        assert_eq!(read(r#"(module (func (export "proxy_abi_version_0_1_0")))"#), Err(ModuleError::OldAbi));
-        assert_eq!(
-            read(r#"(module (import "__wbindgen" "f" (func)) (func (export "proxy_abi_version_0_2_1")))"#),
-            Err(ModuleError::Import("__wbindgen.f".into()))
-        );
+        let lacking = |rest: &str| read(&format!(r#"(module {rest} (func (export "proxy_abi_version_0_2_1")))"#));
+        let memory = r#"(memory (export "memory") 1)"#;
+        assert_eq!(lacking(memory), Err(ModuleError::NoAllocator));
+        assert_eq!(lacking(r#"(func (export "malloc"))"#), Err(ModuleError::NoMemory));
+        for (module, name) in [("__wbindgen", "f"), ("env", "proxy_nope"), ("wasi_snapshot_preview1", "proc_raise")] {
+            let import = format!(r#"(import "{module}" "{name}" (func))"#);
+            assert_eq!(lacking(&import), Err(ModuleError::Import(format!("{module}.{name}"))));
+        }
+        assert_eq!(lacking(r#"(import "env" "g" (global i32))"#), Err(ModuleError::Import("env.g".into())));
     }
 }

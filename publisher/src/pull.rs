@@ -20,7 +20,7 @@ pub async fn run(args: Pull, format: Format) -> anyhow::Result<Outcome> {
 
     let store = Store::open(&reference, &args.transport)?;
     let image = store.resolve(&reference).await?;
-    let (form, layer) = image::classify(&image.manifest).with_context(|| format!("`{reference}`"))?;
+    let (form, layer) = image::locate(&image.manifest).with_context(|| format!("`{reference}`"))?;
     let bar = progress::bytes("downloading", layer.size.unsigned_abs());
     let blob = store.blob(layer, &bar).await?;
     bar.finish_and_clear();

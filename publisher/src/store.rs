@@ -1,9 +1,14 @@
 //! Where artifacts live, a registry or a layout directory, seen as one thing; and how a REF becomes the one image that a mesh
 //! would run.
+//!
+//! Manifests are handed on byte for byte: their digest is their name.
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
-use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor, OciImageManifest, OciManifest};
+use oci_distribution::manifest::{
+    ImageIndexEntry, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest, OciManifest,
+};
+use serde_json::{Value, json};
 
 use crate::artifact::Artifact;
 use crate::cli::Transport;
@@ -18,6 +23,83 @@ pub enum Store {
     Registry(Box<Registry>),
     /// A layout directory.
     Layout(Layout),
+}
+
+/// By what a manifest is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Name<'a> {
+    /// A tag.
+    Tag(&'a str),
+    /// A digest.
+    Digest(&'a Digest),
+}
+
+/// A manifest or an index, byte for byte as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawManifest {
+    /// What it is.
+    pub media_type: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl RawManifest {
+    /// A manifest of a known type.
+    pub fn new(media_type: impl Into<String>, bytes: Vec<u8>) -> Self {
+        Self { media_type: media_type.into(), digest: Digest::of(&bytes), bytes }
+    }
+
+    /// A manifest as it was found. Its own word on its type is better than that of who keeps it; there may be neither.
+    pub fn received(media_type: Option<&str>, bytes: Vec<u8>) -> Self {
+        let content: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let media_type = match (content["mediaType"].as_str(), media_type) {
+            (Some(own), _) => own,
+            (None, Some(told)) if told.starts_with("application/vnd.") => told,
+            _ if content["manifests"].is_array() => OCI_IMAGE_INDEX_MEDIA_TYPE,
+            _ => OCI_IMAGE_MEDIA_TYPE,
+        };
+        Self::new(media_type.to_owned(), bytes)
+    }
+
+    /// What names it elsewhere, such as in a `subject`.
+    pub fn descriptor(&self) -> OciDescriptor {
+        OciDescriptor {
+            media_type: self.media_type.clone(),
+            digest: self.digest.to_string(),
+            size: i64::try_from(self.bytes.len()).unwrap_or(i64::MAX),
+            ..OciDescriptor::default()
+        }
+    }
+
+    /// Its content, nothing where it is malformed.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+}
+
+/// The tag under which clients keep the list of what is attached to a manifest, where the registry does not.
+pub fn fallback_tag(subject: &Digest) -> String {
+    format!("sha256-{}", subject.hex())
+}
+
+/// The entry in a list of what is attached: with the type and the annotations, so that a reader need not fetch each.
+pub fn referrer_entry(manifest: &RawManifest) -> Value {
+    let content = manifest.json();
+    let mut entry = json!({
+        "mediaType": manifest.media_type,
+        "digest": manifest.digest,
+        "size": manifest.bytes.len(),
+    });
+    let kind = content["artifactType"].as_str().or(content["config"]["mediaType"].as_str());
+    if let Some(kind) = kind {
+        entry["artifactType"] = kind.into();
+    }
+    if content["annotations"].is_object() {
+        entry["annotations"] = content["annotations"].clone();
+    }
+    entry
 }
 
 /// The image that a REF stands for.
@@ -50,7 +132,7 @@ impl Store {
     /// # Errors
     /// When it is not there, or is no image.
     pub async fn resolve(&self, reference: &Reference) -> anyhow::Result<Resolved> {
-        let (bytes, digest) = self.manifest(reference.digest()).await?;
+        let RawManifest { bytes, digest, .. } = self.manifest(reference.digest()).await?;
         let index = match parse(&bytes, reference)? {
             OciManifest::Image(manifest) => return Ok(Resolved { digest, index: None, size: bytes.len(), manifest }),
             OciManifest::ImageIndex(index) => index,
@@ -59,7 +141,7 @@ impl Store {
             bail!("`{reference}` is an index without an image for linux/amd64, the only one that a mesh asks for");
         };
         let child = child.digest.parse::<Digest>().with_context(|| format!("the index `{reference}` is malformed"))?;
-        let (bytes, child) = self.manifest(Some(&child)).await?;
+        let RawManifest { bytes, .. } = self.manifest(Some(&child)).await?;
         match parse(&bytes, reference)? {
             OciManifest::Image(manifest) => {
                 Ok(Resolved { digest: child, index: Some(digest), size: bytes.len(), manifest })
@@ -68,10 +150,121 @@ impl Store {
         }
     }
 
-    async fn manifest(&self, digest: Option<&Digest>) -> anyhow::Result<(Vec<u8>, Digest)> {
+    /// Fetches the manifest that the REF names, or the one with this digest.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be read.
+    pub async fn manifest(&self, digest: Option<&Digest>) -> anyhow::Result<RawManifest> {
         match self {
             Self::Registry(registry) => Ok(registry.manifest(digest).await?),
             Self::Layout(layout) => layout.manifest(digest),
+        }
+    }
+
+    /// The same place, with rights to write asked for at once, which saves asking twice.
+    pub fn for_writing(self) -> Self {
+        if let Self::Registry(registry) = &self {
+            registry.for_writing();
+        }
+        self
+    }
+
+    /// Fetches a manifest, verified; nothing where there is none.
+    ///
+    /// # Errors
+    /// When the place cannot be read.
+    pub async fn fetch(&self, name: Name<'_>) -> anyhow::Result<Option<RawManifest>> {
+        match self {
+            Self::Registry(registry) => Ok(registry.fetch(name).await?),
+            Self::Layout(layout) => layout.fetch(name),
+        }
+    }
+
+    /// The digest of a manifest; nothing where there is none.
+    ///
+    /// # Errors
+    /// When the place cannot be read.
+    pub async fn head(&self, name: Name<'_>) -> anyhow::Result<Option<Digest>> {
+        match self {
+            Self::Registry(registry) => Ok(registry.head(name).await?),
+            Self::Layout(layout) => Ok(layout.fetch(name)?.map(|manifest| manifest.digest)),
+        }
+    }
+
+    /// Stores a manifest, under a tag or by its digest alone.
+    ///
+    /// # Errors
+    /// When it cannot be done; the tag is then where it was.
+    pub async fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> anyhow::Result<()> {
+        match self {
+            Self::Registry(registry) => registry.put(manifest, tag).await.map(drop).map_err(Into::into),
+            Self::Layout(layout) => {
+                interruptible().await;
+                layout.put(manifest, tag).map(drop)
+            }
+        }
+    }
+
+    /// Whether a blob is there.
+    ///
+    /// # Errors
+    /// When the place does not say.
+    pub async fn has_blob(&self, digest: &Digest) -> anyhow::Result<bool> {
+        match self {
+            Self::Registry(registry) => Ok(registry.has_blob(digest).await?),
+            Self::Layout(layout) => Ok(layout.has_blob(digest)),
+        }
+    }
+
+    /// Stores a blob, without asking whether it is there.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    pub async fn put_blob(&self, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> anyhow::Result<()> {
+        match self {
+            Self::Registry(registry) => Ok(registry.put_blob(digest, bytes, bar).await?),
+            Self::Layout(layout) => {
+                interruptible().await;
+                layout.put_blob(digest, bytes)
+            }
+        }
+    }
+
+    /// All tags.
+    ///
+    /// # Errors
+    /// When the place does not list them.
+    pub async fn tags(&self) -> anyhow::Result<Vec<String>> {
+        match self {
+            Self::Registry(registry) => Ok(registry.tags().await?),
+            Self::Layout(layout) => layout.tags(),
+        }
+    }
+
+    /// What is attached to a manifest: descriptors with artifact types and annotations.
+    ///
+    /// # Errors
+    /// When the place does not say.
+    pub async fn referrers(&self, subject: &Digest) -> anyhow::Result<Vec<OciDescriptor>> {
+        match self {
+            Self::Registry(registry) => Ok(registry.referrers(subject).await?),
+            Self::Layout(layout) => layout.referrers(subject),
+        }
+    }
+
+    /// Stores a manifest that has a `subject`, so that it is found among the latter's [`Store::referrers`].
+    ///
+    /// # Errors
+    /// When it has no subject, or cannot be stored.
+    pub async fn attach(&self, manifest: &RawManifest) -> anyhow::Result<()> {
+        let subject = manifest.json()["subject"]["digest"].as_str().map(str::parse::<Digest>);
+        let subject = subject.context("what is to be attached has no subject")?.context("its subject is malformed")?;
+        match self {
+            Self::Registry(registry) => Ok(registry.attach(manifest, &subject).await?),
+            Self::Layout(layout) => {
+                interruptible().await;
+                layout.attach(manifest)
+            }
         }
     }
 
@@ -81,10 +274,13 @@ impl Store {
     /// When it is not there or is not what was announced.
     pub async fn blob(&self, descriptor: &OciDescriptor, bar: &ProgressBar) -> anyhow::Result<Vec<u8>> {
         // Parsed here so that no store is ever asked for a name that is not a digest.
-        descriptor.digest.parse::<Digest>().context("the manifest is malformed")?;
+        let digest = descriptor.digest.parse::<Digest>().context("the manifest is malformed")?;
         match self {
-            Self::Registry(registry) => Ok(registry.blob(descriptor, bar).await?),
-            Self::Layout(layout) => layout.blob(descriptor),
+            Self::Registry(registry) => Ok(registry.blob(descriptor, &digest, bar).await?),
+            Self::Layout(layout) => {
+                interruptible().await;
+                layout.blob(&digest)
+            }
         }
     }
 
@@ -95,9 +291,17 @@ impl Store {
     pub async fn push(&self, artifact: &Artifact, bar: &ProgressBar) -> anyhow::Result<bool> {
         match self {
             Self::Registry(registry) => registry.push(artifact, bar).await,
-            Self::Layout(layout) => layout.push(artifact),
+            Self::Layout(layout) => {
+                interruptible().await;
+                layout.push(artifact)
+            }
         }
     }
+}
+
+/// Gives Ctrl-C its turn, between files and not within one. Registries do so by themselves.
+async fn interruptible() {
+    tokio::task::yield_now().await;
 }
 
 fn parse(bytes: &[u8], reference: &Reference) -> anyhow::Result<OciManifest> {

@@ -5,7 +5,7 @@ mod support;
 use std::io::Read;
 use std::process::Stdio;
 
-use support::{faultline, listing, run, run_with_input, workplace};
+use support::{faultline, listing, run, workplace};
 
 #[test]
 fn a_module_that_no_proxy_could_start_is_not_published() {
@@ -54,31 +54,6 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
 }
 
 #[test]
-fn configurations_are_checked_and_findings_exit_with_3() {
-    let dir = workplace();
-    std::fs::write(dir.path().join("good.json"), r#"{"outlierDetection": {"consecutive5xxErrors": 3}}"#).unwrap();
-    std::fs::write(dir.path().join("bad.json"), r#"{"outlierDetection": {"interval": 5}}"#).unwrap();
-    std::fs::write(dir.path().join("odd.json"), r#"{"outlierDetecton": {}}"#).unwrap();
-    std::fs::write(dir.path().join("huge.json"), " ".repeat(1024 * 1024)).unwrap();
-
-    assert_eq!(run(dir.path(), &["validate", "good.json"]).exits(0).stdout, "");
-    let empty = run_with_input(dir.path(), &["validate", "-"], b"\n").exits(0);
-    assert!(empty.stderr.contains("-: empty: the defaults apply"), "{}", empty.stderr);
-    let found = run(dir.path(), &["validate", "good.json", "bad.json", "odd.json", "huge.json"]).exits(3);
-    let lines: Vec<&str> = found.stdout.lines().collect();
-    assert_eq!(lines.len(), 3, "{lines:?}");
-    assert!(lines[0].starts_with("bad.json: outlierDetection.interval: "));
-    assert!(lines[1].starts_with("odd.json: outlierDetecton: "));
-    assert!(lines[2].starts_with("huge.json: "));
-    let found = run_with_input(dir.path(), &["validate", "-", "--output", "json"], b"not json").exits(3).json();
-    assert_eq!((&found[0]["file"], &found[0]["valid"]), (&"-".into(), &false.into()));
-    run(dir.path(), &["validate", "absent.json"]).fails_with(&["absent.json", "No such file"]);
-
-    let schema = run(dir.path(), &["config-schema"]).exits(0).json();
-    assert!(schema["properties"]["outlierDetection"].is_object());
-}
-
-#[test]
 fn the_file_of_a_pull_must_be_one_that_can_be_written() {
     let dir = workplace();
     run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
@@ -99,11 +74,18 @@ fn the_file_of_a_pull_must_be_one_that_can_be_written() {
 #[test]
 fn a_closed_pipe_is_no_error() {
     let dir = workplace();
-    let mut child =
-        faultline(dir.path(), &["completions", "zsh"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    assert!(child.wait().unwrap().success());
-    let mut stderr = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    assert_eq!(stderr, "");
+    run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
+    for args in [
+        &["completions", "zsh"][..],
+        &["man"],
+        &["inspect", "oci:out:1.0"],
+        &["inspect", "oci:out:1.0", "--output", "json"],
+    ] {
+        let mut child = faultline(dir.path(), args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert!(child.wait().unwrap().success(), "{args:?}");
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!(stderr, "", "{args:?}");
+    }
 }

@@ -1,14 +1,10 @@
-//! The resources that `manifest` writes: they say what they should, and the API server's own schemas accept them.
-//!
-//! The schemas are Istio's CustomResourceDefinitions, looked for where `FAULTLINE_CRDS` says, else in `shared/crds` beside the
-//! workspace; without them those tests say that they skip. An API server silently drops fields that a schema does not know, so
-//! the check here is stricter: such a field is an error.
+//! The manifests that `manifest` writes say what they should, and options that a kind has not are refused. That API servers accept
+//! them is shown in `schemas.rs`, that Envoy does in the end-to-end tests.
 
 mod support;
 
-use std::path::PathBuf;
-
-use serde_json::Value;
+use filter_core::metric::Metric;
+use serde_json::{Value, json};
 use support::registry::FakeRegistry;
 use support::{run, run_with_input, workplace};
 
@@ -99,87 +95,175 @@ fn waypoints_and_other_targets_get_no_match() {
 }
 
 #[test]
-fn the_schemas_of_the_mesh_accept_every_variant() {
-    let Some(crds) = crds() else {
-        eprintln!("skipped: set FAULTLINE_CRDS to a directory with Istio's CustomResourceDefinitions");
-        return;
+fn each_kind_fails_open_in_its_own_words_and_pins_the_image() {
+    let of = |kind: &str, more: &[&str]| offline(PINNED, &[&["--kind", kind][..], more].concat());
+    let hex = json!("a".repeat(64));
+    let url = json!(format!("oci://{IMAGE}"));
+    for (kind, code) in [("WasmPlugin", "/spec"), ("TrafficExtension", "/spec/wasm"), ("HigressWasmPlugin", "/spec")] {
+        let resource = of(kind, &["--pull-secret", "ghcr"]);
+        let code = resource.pointer(code).unwrap();
+        assert_eq!((&code["failStrategy"], &code["imagePullSecret"]), (&json!("FAIL_OPEN"), &json!("ghcr")), "{kind}");
+        assert_eq!((&code["url"], &code["sha256"]), (&url, &hex), "{kind}");
+        // Left out, it would be the lowest there is.
+        assert_eq!(resource["spec"]["priority"], 0, "{kind}");
+    }
+    let higress = of("HigressWasmPlugin", &[]);
+    assert_eq!(
+        (&higress["metadata"]["namespace"], &higress["spec"]["defaultConfig"]),
+        (&json!("higress-system"), &json!({}))
+    );
+    assert_eq!(higress["spec"].get("match"), None);
+
+    let wasm = &of("EnvoyExtensionPolicy", &["--target-ref", "HTTPRoute/x", "--pull-secret", "s"])["spec"]["wasm"][0];
+    assert_eq!((&wasm["failOpen"], &wasm["rootID"]), (&json!(true), &json!("faultline")));
+    let image = &wasm["code"]["image"];
+    assert_eq!((&image["url"], &image["sha256"], &image["pullSecretRef"]["name"]), (&url, &hex, &json!("s")));
+
+    let filter = of("EnvoyFilter", &[]);
+    let plugin = &filter["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]["value"]["config"];
+    let remote = &plugin["vm_config"]["code"]["remote"];
+    assert_eq!((&plugin["failure_policy"], &plugin["root_id"]), (&json!("FAIL_OPEN"), &json!("faultline")));
+    assert_eq!((&remote["http_uri"]["uri"], &remote["sha256"]), (&url, &hex));
+}
+
+#[test]
+fn an_envoy_filter_for_every_attempt_has_the_filter_and_the_log_from_one_file() {
+    let args = ["--kind", "EnvoyFilter", "--position", "upstream-log", "--selector", "app=cart", "--namespace", "shop"];
+    let resource = offline(PINNED, &args);
+    assert_eq!(resource["spec"]["workloadSelector"]["labels"]["app"], "cart");
+    let patches = resource["spec"]["configPatches"].as_array().unwrap();
+    let of = |operation: &str, context: &str| {
+        let found = patches.iter().find(|p| p["patch"]["operation"] == operation && p["match"]["context"] == context);
+        found.map(|patch| patch["patch"]["value"]["typed_config"].clone()).unwrap()
     };
+    for context in ["SIDECAR_OUTBOUND", "GATEWAY"] {
+        let filter = of("INSERT_BEFORE", context)["config"].clone();
+        // The same in every byte, or they would not share a VM.
+        assert_eq!(of("MERGE", context)["upstream_log"][0]["typed_config"]["config"], filter);
+        assert_eq!(filter["vm_config"]["code"]["local"]["filename"], "/etc/faultline/faultline.wasm");
+        let config: Value = serde_json::from_str(filter["configuration"]["value"].as_str().unwrap()).unwrap();
+        assert_eq!(config, json!({"attempts": "upstreamLog"}));
+    }
+    // How the file comes there is said, with annotations that are JSON.
     let dir = workplace();
-    std::fs::write(dir.path().join("c.json"), r#"{"witness": {"cluster": "prometheus_stats"}, "logLevel": "debug"}"#)
-        .unwrap();
-    let config = dir.path().join("c.json");
-    let variants: [&[&str]; 5] = [
-        &[],
-        &["--namespace", "istio-system", "--pull-secret", "registry", "--phase", "stats", "--priority", "-5"],
-        &["--selector", "app=cart", "--selector", "istio.io/rev=true", "--config", config.to_str().unwrap()],
-        &["--waypoint", "--phase", "AUTHZ"],
-        &["--target-ref", "Service/cart", "--target-ref", "ServiceEntry/out", "--target-ref", "GatewayClass/istio"],
+    let text = run(dir.path(), &[&["manifest", PINNED, "--offline"][..], &args].concat()).exits(0).stdout;
+    assert!(text.contains(&format!("#   faultline pull {PINNED} -o faultline.wasm\n")), "{text}");
+    for annotation in ["userVolume", "userVolumeMount"] {
+        let value = text.split(&format!("sidecar.istio.io/{annotation}: '")).nth(1).unwrap();
+        let value: Value = serde_json::from_str(value.split('\'').next().unwrap()).unwrap();
+        assert!(value["faultline"].is_object(), "{value}");
+    }
+}
+
+#[test]
+fn options_that_a_kind_has_not_are_refused_with_what_to_do() {
+    let dir = workplace();
+    let cases: [(&str, &[&str], &[&str]); 22] = [
+        ("WasmPlugin", &["--position", "upstream-log"], &["--position", "EnvoyFilter"]),
+        ("WasmPlugin", &["--module", "/x.wasm"], &["--module"]),
+        ("EnvoyFilter", &["--phase", "stats"], &["--phase"]),
+        ("EnvoyFilter", &["--priority", "3"], &["--priority"]),
+        ("EnvoyFilter", &["--pull-secret", "s"], &["--pull-secret", "WasmPlugin"]),
+        ("EnvoyFilter", &["--image-pull-policy", "Always"], &["--image-pull-policy"]),
+        ("EnvoyFilter", &["--waypoint"], &["--waypoint", "WasmPlugin"]),
+        ("EnvoyFilter", &["--target-ref", "Service/x"], &["Service/x"]),
+        ("EnvoyFilter", &["--position", "upstream-log"], &["--selector"]),
+        ("EnvoyFilter", &["--position", "upstream-log", "--selector", "a=b", "--module", "x"], &["--module `x`"]),
+        ("EnvoyExtensionPolicy", &[], &["--target-ref Gateway/edge"]),
+        ("EnvoyExtensionPolicy", &["--target-ref", "Service/x"], &["HTTPRoute"]),
+        ("EnvoyExtensionPolicy", &["--target-ref", "Gateway/x", "--phase", "stats"], &["--phase"]),
+        ("EnvoyExtensionPolicy", &["--target-ref", "Gateway/x", "--with-stats"], &["--with-stats", "EnvoyProxy"]),
+        ("EnvoyExtensionPolicy", &["--selector", "a=b"], &["--selector", "--target-ref"]),
+        ("HigressWasmPlugin", &["--selector", "a=b"], &["--selector"]),
+        ("HigressWasmPlugin", &["--target-ref", "Gateway/x"], &["--target-ref"]),
+        ("HigressWasmPlugin", &["--with-stats"], &["extraStatTags", "upstream_cluster"]),
+        ("Envoy", &["--namespace", "x"], &["--namespace"]),
+        ("Envoy", &["--pull-secret", "x"], &["--pull-secret", "faultline pull"]),
+        ("Envoy", &["--image", IMAGE], &["--image"]),
+        ("WasmPlugin", &["--with-stats", "--output", "json"], &["--with-stats", "JSON"]),
     ];
-    for (kind, file) in [("WasmPlugin", "wasmplugins"), ("TrafficExtension", "trafficextensions")] {
-        let text = std::fs::read_to_string(crds.join(format!("{file}.extensions.istio.io.yaml"))).unwrap();
-        let crd: Value = serde_saphyr::from_str(&text).unwrap();
-        assert_eq!(crd["spec"]["names"]["kind"], kind);
-        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
-        for reference in [IMAGE, PINNED] {
-            for variant in variants {
-                let resource = offline(reference, &[&["--kind", kind][..], variant].concat());
-                assert_eq!(resource["kind"], kind);
-                assert_eq!(resource["apiVersion"], "extensions.istio.io/v1alpha1");
-                accepts(schema, &resource["spec"], "spec");
-            }
-        }
+    for (kind, more, words) in cases {
+        let args = [&["manifest", PINNED, "--offline", "--kind", kind][..], more].concat();
+        run(dir.path(), &args).refuses_usage_with(words);
     }
+    run(dir.path(), &["manifest", IMAGE, "--offline", "--kind", "EnvoyFilter"])
+        .refuses_usage_with(&["must have the digest", "--offline"]);
 }
 
-fn crds() -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/crds");
-    match std::env::var_os("FAULTLINE_CRDS") {
-        Some(named) => Some(named.into()),
-        None => beside.is_dir().then_some(beside),
-    }
-}
-
-/// Checks a value against the parts of OpenAPI that these schemas use.
-fn accepts(schema: &Value, value: &Value, at: &str) {
-    let number = |key: &str| schema.get(key).and_then(Value::as_u64);
-    let kind = match value {
-        Value::Object(_) => "object",
-        Value::Array(_) => "array",
-        Value::String(_) => "string",
-        Value::Number(_) => "integer",
-        Value::Bool(_) => "boolean",
-        Value::Null => "null",
+#[test]
+fn with_stats_says_how_every_label_is_made() {
+    let dir = workplace();
+    let args = ["manifest", PINNED, "--offline", "--namespace", "shop", "--with-stats"];
+    let labels: std::collections::BTreeSet<&str> = Metric::ALL.iter().flat_map(|m| m.labels()).copied().collect();
+    let tags = |annotations: &Value| {
+        let tags = annotations["sidecar.istio.io/extraStatTags"].as_str().unwrap().to_owned();
+        assert_eq!(tags.split(',').collect::<std::collections::BTreeSet<_>>(), labels);
+        assert_eq!(annotations["sidecar.istio.io/statsInclusionRegexps"], ".*outlier_detection.*");
     };
-    assert_eq!(schema["type"], kind, "{at}");
-    if let Some(allowed) = schema["enum"].as_array() {
-        assert!(allowed.contains(value), "{at}: {value} is none of {allowed:?}");
-    }
-    match value {
-        Value::String(text) => {
-            assert!(text.len() as u64 >= number("minLength").unwrap_or(0), "{at}: too short");
-            assert!(text.len() as u64 <= number("maxLength").unwrap_or(u64::MAX), "{at}: too long");
-            if let Some(pattern) = schema["pattern"].as_str() {
-                assert!(regex::Regex::new(pattern).unwrap().is_match(text), "{at}: {text} does not match {pattern}");
-            }
-        }
-        Value::Array(items) => {
-            assert!(items.len() as u64 <= number("maxItems").unwrap_or(u64::MAX), "{at}: too many");
-            items.iter().enumerate().for_each(|(i, item)| accepts(&schema["items"], item, &format!("{at}[{i}]")));
-        }
-        Value::Object(fields) => {
-            for required in schema["required"].as_array().into_iter().flatten() {
-                assert!(fields.contains_key(required.as_str().unwrap()), "{at}.{required} is missing");
-            }
-            for (name, field) in fields {
-                let at = format!("{at}.{name}");
-                match (schema["properties"].get(name), schema.get("additionalProperties")) {
-                    (Some(known), _) | (None, Some(known)) => accepts(known, field, &at),
-                    (None, None) => {
-                        assert_eq!(schema["x-kubernetes-preserve-unknown-fields"], true, "{at}: no such field");
-                    }
-                }
-            }
-        }
-        _ => {}
-    }
+    let patch = |text: &str| -> Value {
+        let quoted = text.split("--patch '").nth(1).unwrap_or_else(|| panic!("{text}"));
+        serde_json::from_str(quoted.split('\'').next().unwrap()).unwrap()
+    };
+    let text = run(dir.path(), &args).exits(0).stdout;
+    assert!(text.contains("#   kubectl -n shop patch deployment "), "{text}");
+    tags(&patch(&text)["spec"]["template"]["metadata"]["annotations"]);
+    // The mesh configuration is YAML once its signs are off.
+    let mesh: String = text
+        .lines()
+        .skip_while(|l| *l != "#   meshConfig:")
+        .map_while(|l| l.strip_prefix("#   "))
+        .flat_map(|l| [l, "\n"])
+        .collect();
+    let mesh: Value = serde_saphyr::from_str(&mesh).unwrap_or_else(|e| panic!("{e}: {mesh}"));
+    assert_eq!(mesh["meshConfig"]["defaultConfig"]["extraStatTags"].as_array().map(Vec::len), Some(labels.len()));
+
+    let text = run(dir.path(), &[&args[..], &["--waypoint=edge"]].concat()).exits(0).stdout;
+    assert!(text.contains("gateway.gateway.networking.k8s.io edge "), "{text}");
+    tags(&patch(&text)["spec"]["infrastructure"]["annotations"]);
+}
+
+#[test]
+fn a_bootstrap_is_complete_and_asks_the_witness_that_it_has() {
+    const OWN: &str = r#"{"witness": {"cluster": "admin"},
+        "outlierDetection": {"consecutive5xxErrors": 3, "interval": "500ms", "maxEjectionPercent": 50}}"#;
+    let dir = workplace();
+    let bootstrap = |more: &[&str]| offline(PINNED, &[&["--kind", "Envoy"][..], more].concat());
+    let plugin = |bootstrap: &Value| {
+        let manager = &bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+        let plugin = manager["http_filters"][0]["typed_config"]["config"].clone();
+        let log = manager["http_filters"][1]["typed_config"]["upstream_log"][0]["typed_config"]["config"].clone();
+        (plugin, log)
+    };
+    let config =
+        |plugin: &Value| -> Value { serde_json::from_str(plugin["configuration"]["value"].as_str().unwrap()).unwrap() };
+    let usual = bootstrap(&[]);
+    let (filter, log) = plugin(&usual);
+    assert_eq!(filter, log);
+    assert_eq!(config(&filter)["attempts"], "upstreamLog");
+    assert_eq!(config(&filter)["witness"], json!({"cluster": "envoy_admin"}));
+    // Of two endpoints one is more than the usual 10 percent.
+    assert_eq!(config(&filter)["outlierDetection"]["maxEjectionPercent"], 100);
+    assert_eq!(usual["static_resources"]["clusters"][0]["outlier_detection"]["max_ejection_percent"], 100);
+    assert_eq!(usual["static_resources"]["clusters"][1]["name"], "envoy_admin");
+    assert_eq!(filter["vm_config"]["code"]["local"]["filename"], "/etc/envoy/faultline.wasm");
+
+    std::fs::write(dir.path().join("c.json"), OWN).unwrap();
+    let file = dir.path().join("c.json");
+    let own = bootstrap(&["--position", "http", "--module", "/f.wasm", "--config", file.to_str().unwrap()]);
+    let (filter, log) = plugin(&own);
+    assert_eq!((config(&filter), log), (serde_json::from_str(OWN).unwrap(), Value::Null));
+    // The cluster ejects by the rules that the filter was told.
+    let detector = &own["static_resources"]["clusters"][0]["outlier_detection"];
+    assert_eq!((&detector["consecutive_5xx"], &detector["interval"]), (&json!(3), &json!("0.5s")));
+    assert_eq!(
+        (&detector["enforcing_consecutive_gateway_failure"], &detector["max_ejection_percent"]),
+        (&json!(0), &json!(50))
+    );
+    assert_eq!(own["static_resources"]["clusters"][1]["name"], "admin");
+    assert_eq!(filter["vm_config"]["code"]["local"]["filename"], "/f.wasm");
+
+    // A directory is as good as a registry for a module that is pulled by hand.
+    run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
+    let text = run(dir.path(), &["manifest", "oci:out:1.0", "--kind", "Envoy"]).exits(0).stdout;
+    assert!(text.contains("#   faultline pull oci:out:1.0@sha256:"), "{text}");
 }

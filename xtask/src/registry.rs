@@ -1,4 +1,4 @@
-//! What the tests push to and check with: a registry, and tools that others wrote.
+//! What the tests push to, measure and check with: a registry, Prometheus, and tools that others wrote.
 //!
 //! Each is taken from its variable, else from `PATH`, else from a Debian package.
 
@@ -22,7 +22,7 @@ pub struct Tool {
 }
 
 /// All of them.
-pub const TOOLS: [Tool; 3] = [
+pub const TOOLS: [Tool; 6] = [
     Tool {
         variable: "FAULTLINE_DOCKER_REGISTRY",
         program: "docker-registry",
@@ -43,6 +43,28 @@ pub const TOOLS: [Tool; 3] = [
         package: "apache2-utils",
         why: "the tests log in to a registry that asks for a password",
         service: None,
+    },
+    Tool {
+        variable: "FAULTLINE_PROMETHEUS",
+        program: "prometheus",
+        package: "prometheus",
+        why: "the tests run the alerts and the dashboard's queries in a real Prometheus",
+        service: Some("prometheus"),
+    },
+    Tool {
+        variable: "FAULTLINE_PROMTOOL",
+        program: "promtool",
+        package: "prometheus",
+        why: "the tests check the alerts with it",
+        service: Some("prometheus"),
+    },
+    Tool {
+        variable: "FAULTLINE_ALERTMANAGER",
+        // Debian's name: the project's own archive calls it `alertmanager`, which the variable can point to.
+        program: "prometheus-alertmanager",
+        package: "prometheus-alertmanager",
+        why: "the tests wait for alerts where an operator gets them",
+        service: Some("prometheus-alertmanager"),
     },
 ];
 

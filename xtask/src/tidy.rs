@@ -5,6 +5,7 @@
 //! and never build anything, so that they cost a second.
 
 mod deploy;
+mod monitoring;
 mod options;
 mod source;
 mod tables;
@@ -47,12 +48,15 @@ impl fmt::Display for Finding {
 
 type Check = fn(&Workspace) -> Result<Vec<Finding>>;
 
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 13] = [
     ("README's events are the code's", tables::events),
     ("README's metrics are the code's", tables::metrics),
     ("README's options are the configuration's", options::check),
     ("deploy/envoy extracts every label", deploy::stats_tags),
     ("deploy/istio extracts every label", deploy::extra_stat_tags),
+    ("alerts and dashboard name what the code counts", monitoring::names),
+    ("the operator's rules are the plain ones", monitoring::operators_rules),
+    ("every alert has its page", monitoring::runbooks),
     ("every Rust file has a header", source::headers),
     ("no Rust file is too long", source::lengths),
     ("only the boundary declares host functions", source::host_boundary),

@@ -13,6 +13,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::apt::{self, Lists};
+use crate::description;
 use crate::process::{self, SHORT, capture};
 use crate::version;
 use crate::workspace::{Workspace, cargo_home};
@@ -49,6 +50,13 @@ impl Toolchain {
         }
     }
 
+    fn rustc(self) -> &'static str {
+        match self {
+            Self::Rustup => "rustc",
+            Self::Debian => DEBIAN_RUSTC,
+        }
+    }
+
     /// The toolchain that the environment asks for, if it asks for one.
     fn forced() -> Result<Option<Self>> {
         match std::env::var(TOOLCHAIN_VARIABLE).as_deref() {
@@ -68,9 +76,7 @@ impl Toolchain {
                 sysroot("rustc").is_some_and(|root| root.join("lib/rustlib").join(TARGET).join("lib").is_dir())
             }
             Self::Debian => {
-                let rustc = capture(Command::new(DEBIAN_RUSTC).arg("--version"));
-                let version = rustc.as_deref().and_then(|said| said.split_whitespace().nth(1));
-                version.and_then(version::parse) >= version::parse(OLDEST_RUST)
+                version_of(DEBIAN_RUSTC).as_deref().and_then(version::parse) >= version::parse(OLDEST_RUST)
                     && process::is_executable(Path::new(DEBIAN_CARGO))
                     && process::is_executable(Path::new(DEBIAN_LINKER))
                     && sysroot(DEBIAN_RUSTC).is_some_and(|root| root.join("lib/rustlib/src/rust/library").exists())
@@ -154,12 +160,16 @@ pub fn ensure(workspace: &Workspace) -> Result<(Toolchain, bool)> {
 /// would be the same is not touched, so that what embeds it is not built again.
 pub fn build(workspace: &Workspace, toolchain: Toolchain) -> Result<PathBuf> {
     // One cargo call each: built together, the features that one asks of a dependency would reach the other.
-    build_package(workspace, toolchain, "baseline", &workspace.baseline())?;
-    build_package(workspace, toolchain, "filter", &workspace.module())?;
+    publish(&build_package(workspace, toolchain, "baseline")?, &workspace.baseline())?;
+    let module = description::stamped(workspace, &build_package(workspace, toolchain, "filter")?)?;
+    let compiler = version_of(toolchain.rustc()).context("the compiler does not say which version it is")?;
+    // Before the module: whoever sees a new module finds the list that belongs to it.
+    publish(&description::components(workspace, &module, TARGET, &compiler)?, &workspace.components())?;
+    publish(&module, &workspace.module())?;
     Ok(workspace.module())
 }
 
-fn build_package(workspace: &Workspace, toolchain: Toolchain, package: &str, product: &Path) -> Result<()> {
+fn build_package(workspace: &Workspace, toolchain: Toolchain, package: &str) -> Result<Vec<u8>> {
     // A directory of its own: two compilers in one would throw out each other's work.
     let target_dir = workspace.target.join("wasm").join(toolchain.name());
     let mut cargo = toolchain.cargo_build(workspace);
@@ -167,7 +177,7 @@ fn build_package(workspace: &Workspace, toolchain: Toolchain, package: &str, pro
     cargo.args(["--config", &remapped_paths(workspace)]);
     process::run(&mut cargo)?;
     let built = target_dir.join(TARGET).join(PROFILE).join(package).with_extension("wasm");
-    publish(&built, product)
+    fs::read(&built).with_context(|| format!("{}: the build left no module there", built.display()))
 }
 
 /// Configuration that keeps this machine's paths out of the module's panic messages, so that the same source gives the
@@ -179,16 +189,20 @@ fn remapped_paths(workspace: &Workspace) -> String {
     format!("target.{TARGET}.rustflags={flags:?}")
 }
 
-/// Puts a copy of `built` at `product` in one step, unless it is there already.
-fn publish(built: &Path, product: &Path) -> Result<()> {
-    let bytes = fs::read(built).with_context(|| format!("{}: the build left no module there", built.display()))?;
+/// Puts `bytes` at `product` in one step, unless they are there already.
+fn publish(bytes: &[u8], product: &Path) -> Result<()> {
     if fs::read(product).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
-    let unfinished = product.with_extension("wasm.unfinished");
+    let unfinished = product.with_extension("unfinished");
     fs::write(&unfinished, bytes)
         .and_then(|()| fs::rename(&unfinished, product))
         .with_context(|| format!("{} cannot be written", product.display()))
+}
+
+/// `1.95.0`.
+fn version_of(rustc: &str) -> Option<String> {
+    capture(Command::new(rustc).arg("--version"))?.split_whitespace().nth(1).map(str::to_owned)
 }
 
 fn sysroot(rustc: &str) -> Option<PathBuf> {

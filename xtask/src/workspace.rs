@@ -45,6 +45,11 @@ impl Workspace {
         self.target.join("faultline.wasm")
     }
 
+    /// The list of what the module is made of.
+    pub fn components(&self) -> PathBuf {
+        self.target.join("faultline.cdx.json")
+    }
+
     /// The empty SDK filter that benches compare with.
     pub fn baseline(&self) -> PathBuf {
         self.target.join("baseline.wasm")

@@ -92,14 +92,24 @@ impl Ran {
     }
 }
 
+/// What the filter's build writes into the module, for a version that stays the same.
+pub const BUILD_INFO: &str = r#"{"configSchema":1,"licenses":"Apache-2.0","name":"faultline","revision":"0123456789abcdef0123456789abcdef01234567","version":"1.2.3"}"#;
+
 /// A small plugin that a proxy could start, padded so that its layer takes several pieces to send.
 pub fn plugin() -> Vec<u8> {
     let noise: String = (0..150_000u32).map(|i| format!("\\{:02x}", i.wrapping_mul(2_654_435_761) >> 24)).collect();
-    wat::parse_str(format!(
-        r#"(module (import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
-             (memory (export "memory") 4) (func (export "proxy_abi_version_0_2_1")) (data (i32.const 0) "{noise}"))"#
+    module(&format!(
+        r#"(import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
+           (memory (export "memory") 4) (func (export "proxy_abi_version_0_2_1"))
+           (func (export "malloc") (param i32) (result i32) (i32.const 0)) (data (i32.const 0) "{noise}")
+           (@custom "io.faultline" "{}")"#,
+        BUILD_INFO.replace('"', "\\\"")
     ))
-    .expect("it is valid")
+}
+
+/// A module with these parts.
+pub fn module(parts: &str) -> Vec<u8> {
+    wat::parse_str(format!("(module {parts})")).expect("it is valid")
 }
 
 /// A directory with `plugin.wasm` in it.

@@ -2,7 +2,8 @@
 //! hook first, which may answer in its place.
 //!
 //! One thread for each connection, one request for each connection. It checks what a real registry checks of an upload (the
-//! digest, and that a manifest's blobs are there), and nothing else.
+//! digest, where a piece starts, and that a manifest's blobs are there), and nothing else. What registries differ in, as their
+//! makers built them, is in [`Contents`]; what they do when they fail is for the hook.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,6 +20,8 @@ pub struct Request {
     pub target: String,
     /// The `Authorization` header.
     pub authorization: Option<String>,
+    /// The `Content-Range` header.
+    pub range: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -32,6 +35,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// No answer: the connection is closed.
+    pub fn none() -> Self {
+        Self::new(0, "")
+    }
+
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: Vec::new(), body: body.into(), cut: None }
     }
@@ -49,11 +57,21 @@ impl Reply {
 
 type Hook = Box<dyn FnMut(&Request, &mut Contents) -> Option<Reply> + Send>;
 
-/// What the registry holds. Manifests are kept by tag and by digest.
+/// What the registry holds, and how it was made. Names are those of `mesh/faultline`, the only repository that most tests use;
+/// another repository's have its name in front: `mesh/other/1.0`.
 #[derive(Default)]
 pub struct Contents {
     pub blobs: HashMap<String, Vec<u8>>,
+    /// By tag and by digest.
     pub manifests: HashMap<String, (String, Vec<u8>)>,
+    /// It keeps the list of what is attached to a manifest, and hands it out one by one.
+    pub referrers: bool,
+    /// It takes blobs over from its other repositories.
+    pub mounts: bool,
+    /// It takes `sha256-<hex>` for the digest, as GitLab does.
+    pub tags_are_digests: bool,
+    /// The upload under way.
+    upload: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -116,6 +134,11 @@ impl FakeRegistry {
         state.contents.manifests.get(tag).map(|(_, bytes)| digest(bytes))
     }
 
+    /// Looks at what it holds, or changes it, or how it was made.
+    pub fn with<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> T {
+        change(&mut self.state.lock().expect("no thread panicked").contents)
+    }
+
     /// Puts a blob there and returns a descriptor of it.
     pub fn put_blob(&self, media_type: &str, bytes: &[u8]) -> serde_json::Value {
         let digest = digest(bytes);
@@ -145,49 +168,137 @@ impl Contents {
         if rest.is_empty() {
             return Reply::new(200, "{}");
         }
-        let Some(rest) = rest.strip_prefix("mesh/faultline/") else { return Reply::new(404, "") };
-        match (request.method.as_str(), rest.split_once('/')) {
-            ("GET" | "HEAD", Some(("manifests", key))) => match self.manifests.get(key) {
-                Some((media_type, bytes)) => Reply::new(200, bytes.clone())
-                    .header("Content-Type", media_type)
-                    .header("Docker-Content-Digest", digest(bytes)),
-                None => Reply::new(404, r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#),
-            },
-            ("GET" | "HEAD", Some(("blobs", key))) => match self.blobs.get(key) {
+        let parts: Vec<&str> = rest.splitn(4, '/').collect();
+        let [team, name, kind, key] = parts[..] else { return Reply::new(404, "") };
+        let repository = format!("{team}/{name}");
+        let named = |name: &str| scoped(&repository, name);
+        match (request.method.as_str(), kind, key) {
+            ("GET" | "HEAD", "manifests", key) => self.manifest(&named(key)),
+            ("GET" | "HEAD", "blobs", key) => match self.blobs.get(&named(key)) {
                 Some(bytes) => Reply::new(200, bytes.clone()),
                 None => Reply::new(404, r#"{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown"}]}"#),
             },
-            ("POST", Some(("blobs", "uploads/"))) => {
-                Reply::new(202, "").header("Location", "/v2/mesh/faultline/blobs/uploads/1?state=x")
+            ("POST", "blobs", "uploads/") => {
+                let from = parameter(query, "from").zip(parameter(query, "mount"));
+                if let Some((from, digest)) = from.filter(|_| self.mounts)
+                    && let Some(bytes) = self.blobs.get(&scoped(&from, &digest)).cloned()
+                {
+                    self.blobs.insert(named(&digest), bytes);
+                    return Reply::new(201, "");
+                }
+                self.upload.clear();
+                Reply::new(202, "").header("Location", format!("/v2/{repository}/blobs/uploads/1?state=x"))
             }
-            ("PUT", Some(("blobs", _))) => {
-                let wanted =
-                    query.split('&').find_map(|p| p.strip_prefix("digest=")).unwrap_or_default().replace("%3A", ":");
-                if wanted != digest(&request.body) {
+            ("PATCH", "blobs", _) => {
+                let start = request.range.as_deref().and_then(|range| range.split('-').next()?.parse().ok());
+                if start != Some(self.upload.len()) {
+                    return Reply::new(416, "");
+                }
+                self.upload.extend_from_slice(&request.body);
+                Reply::new(202, "").header("Location", format!("/v2/{repository}/blobs/uploads/1?state={start:?}"))
+            }
+            ("PUT", "blobs", _) => {
+                let bytes = [std::mem::take(&mut self.upload), request.body.clone()].concat();
+                let wanted = parameter(query, "digest").unwrap_or_default();
+                if wanted != digest(&bytes) {
                     return Reply::new(400, r#"{"errors":[{"code":"DIGEST_INVALID","message":"digest invalid"}]}"#);
                 }
-                self.blobs.insert(wanted.clone(), request.body.clone());
-                Reply::new(201, "").header("Location", format!("/v2/mesh/faultline/blobs/{wanted}"))
+                self.blobs.insert(named(&wanted), bytes);
+                Reply::new(201, "").header("Location", format!("/v2/{repository}/blobs/{wanted}"))
             }
-            ("PUT", Some(("manifests", tag))) => {
-                let manifest: serde_json::Value = serde_json::from_slice(&request.body).expect("a manifest is JSON");
-                let layers = manifest["layers"].as_array().expect("it has layers").iter();
-                if layers
-                    .chain([&manifest["config"]])
-                    .any(|d| !self.blobs.contains_key(d["digest"].as_str().unwrap_or("")))
-                {
-                    return Reply::new(
-                        400,
-                        r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#,
-                    );
-                }
-                let media_type = manifest["mediaType"].as_str().expect("it has a media type").to_owned();
-                let digest = self.put(tag, &media_type, request.body.clone());
-                Reply::new(201, "").header("Location", format!("/v2/mesh/faultline/manifests/{digest}"))
-            }
-            _ => Reply::new(405, ""),
+            ("DELETE", "blobs", _) => Reply::new(204, ""),
+            ("PUT", "manifests", key) => self.take(&repository, key, &request.body),
+            ("GET", "tags", "list") => self.tags(&repository, query),
+            ("GET", "referrers", subject) if self.referrers => self.attached_to(&repository, subject, query),
+            _ => Reply::new(404, "404 page not found"),
         }
     }
+
+    fn manifest(&self, key: &str) -> Reply {
+        let digested = key.replace("sha256-", "sha256:");
+        let key = if self.tags_are_digests && digested.len() == 71 { &digested } else { key };
+        match self.manifests.get(key) {
+            Some((media_type, bytes)) => Reply::new(200, bytes.clone())
+                .header("Content-Type", media_type)
+                .header("Docker-Content-Digest", digest(bytes)),
+            None => Reply::new(404, r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#),
+        }
+    }
+
+    fn take(&mut self, repository: &str, key: &str, body: &[u8]) -> Reply {
+        let manifest: serde_json::Value = serde_json::from_slice(body).expect("a manifest is JSON");
+        let list = |name: &str| manifest[name].as_array().cloned().unwrap_or_default();
+        let known = |name: &serde_json::Value| {
+            let name = scoped(repository, name["digest"].as_str().unwrap_or_default());
+            self.blobs.contains_key(&name) || self.manifests.contains_key(&name)
+        };
+        let config = manifest.get("config").cloned();
+        if !list("layers").iter().chain(&list("manifests")).chain(&config).all(known) {
+            return Reply::new(400, r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#);
+        }
+        let media_type = manifest["mediaType"].as_str().expect("it has a media type").to_owned();
+        let digest = digest(body);
+        for name in [key, &digest] {
+            self.manifests.insert(scoped(repository, name), (media_type.clone(), body.to_vec()));
+        }
+        let reply = Reply::new(201, "").header("Location", format!("/v2/{repository}/manifests/{digest}"));
+        match manifest["subject"]["digest"].as_str() {
+            Some(subject) if self.referrers => reply.header("OCI-Subject", subject),
+            _ => reply,
+        }
+    }
+
+    /// Tags, two at a time.
+    fn tags(&self, repository: &str, query: &str) -> Reply {
+        let names = self.manifests.keys().filter_map(|key| match key.rsplit_once('/') {
+            Some((of, name)) => (of == repository).then_some(name),
+            None => (repository == DEFAULT).then_some(key.as_str()),
+        });
+        let mut tags: Vec<&str> = names.filter(|name| !name.starts_with("sha256:")).collect();
+        tags.sort_unstable();
+        let last = parameter(query, "last").unwrap_or_default();
+        let page: Vec<&str> = tags.iter().filter(|tag| **tag > last.as_str()).take(2).copied().collect();
+        let reply = Reply::new(200, serde_json::json!({"name": repository, "tags": page}).to_string());
+        match page.last() {
+            Some(last) if Some(last) != tags.last() => {
+                reply.header("Link", format!("</v2/{repository}/tags/list?n=2&last={last}>; rel=\"next\""))
+            }
+            _ => reply,
+        }
+    }
+
+    fn attached_to(&self, repository: &str, subject: &str, query: &str) -> Reply {
+        let mut found: Vec<serde_json::Value> = Vec::new();
+        for (key, (media_type, bytes)) in &self.manifests {
+            let manifest: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+            let own = scoped(repository, &digest(bytes)) == *key;
+            if own && manifest["subject"]["digest"] == subject {
+                found.push(serde_json::json!({"mediaType": media_type, "digest": digest(bytes), "size": bytes.len(),
+                    "artifactType": manifest["artifactType"], "annotations": manifest["annotations"]}));
+            }
+        }
+        found.sort_by_key(|entry| entry["digest"].to_string());
+        let page = parameter(query, "page").and_then(|page| page.parse().ok()).unwrap_or(0usize);
+        let index = "application/vnd.oci.image.index.v1+json";
+        let body = serde_json::json!({"schemaVersion": 2, "mediaType": index, "manifests": found.get(page).as_slice()});
+        let reply = Reply::new(200, body.to_string()).header("Content-Type", index);
+        if page + 1 < found.len() {
+            return reply.header("Link", format!("</v2/{repository}/referrers/{subject}?page={}>; rel=next", page + 1));
+        }
+        reply
+    }
+}
+
+/// The repository that most tests use.
+const DEFAULT: &str = "mesh/faultline";
+
+fn scoped(repository: &str, name: &str) -> String {
+    if repository == DEFAULT { name.to_owned() } else { format!("{repository}/{name}") }
+}
+
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+    Some(value.replace("%3A", ":").replace("%2F", "/"))
 }
 
 fn serve(mut stream: TcpStream, state: &Mutex<State>) {
@@ -206,6 +317,9 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
         let State { contents, hook, .. } = &mut *state;
         hook.as_mut().and_then(|hook| hook(&request, contents)).unwrap_or_else(|| contents.handle(&request))
     };
+    if reply.status == 0 {
+        return;
+    }
     let mut text =
         format!("HTTP/1.1 {} X\r\nConnection: close\r\nContent-Length: {}\r\n", reply.status, reply.body.len());
     for (name, value) in &reply.headers {
@@ -223,7 +337,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
     reader.read_line(&mut line).ok()?;
     let mut parts = line.split_whitespace();
     let (method, target) = (parts.next()?.to_owned(), parts.next()?.to_owned());
-    let (mut length, mut authorization) = (0, None);
+    let (mut length, mut authorization, mut range) = (0, None, None);
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
@@ -231,10 +345,11 @@ fn read(stream: &TcpStream) -> Option<Request> {
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().ok()?,
             "authorization" => authorization = Some(value.to_owned()),
+            "content-range" => range = Some(value.to_owned()),
             _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Request { method, target, authorization, body })
+    Some(Request { method, target, authorization, range, body })
 }

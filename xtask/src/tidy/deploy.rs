@@ -79,7 +79,8 @@ fn expression(label: &str) -> String {
     format!("({label}=\\.=(.*?);\\.;)")
 }
 
-fn texts(workspace: &Workspace, folder: &str) -> Result<Vec<(PathBuf, String)>> {
+/// The files under `folder` in YAML or JSON, by their paths from the root; none where there is no such folder.
+pub fn texts(workspace: &Workspace, folder: &str) -> Result<Vec<(PathBuf, String)>> {
     let root = workspace.root.join(folder);
     if !root.is_dir() {
         return Ok(Vec::new());

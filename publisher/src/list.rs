@@ -1,0 +1,148 @@
+//! `faultline list`: the tags of a repository, oldest version first.
+//!
+//! Tags that only name a digest (`sha256-….sig` and so on) belong to other artifacts: signatures, lists of what is attached.
+//! They are left out unless asked for.
+
+use std::cmp::Ordering;
+
+use anyhow::anyhow;
+use clap::Args;
+use serde_json::json;
+
+use crate::Outcome;
+use crate::cli::{self, Transport, WrongUsage};
+use crate::output::{self, Format};
+use crate::reference::Reference;
+use crate::store::Store;
+
+/// The end of the help.
+pub const HELP: &str = "\
+Prints one tag a line: versions in their order, then all others by name.
+
+Examples:
+  faultline list ghcr.io/acme/faultline
+  faultline list ghcr.io/acme/faultline --all --output json
+  faultline list oci:out";
+
+/// `faultline list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// registry/repo, or oci:DIR.
+    #[arg(value_name = "REPO")]
+    pub repository: String,
+    /// Also tags that only name a digest: signatures and what is attached.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub transport: Transport,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When there is no such repository, or it cannot be listed.
+pub async fn run(args: List, format: Format) -> anyhow::Result<Outcome> {
+    let repository = repository(&args.repository)?;
+    let store = Store::open(&repository, &args.transport)?;
+    let mut tags = store.tags().await?;
+    tags.retain(|tag| args.all || !names_digest(tag));
+    tags.sort_by(|a, b| order(a, b));
+    tags.dedup();
+    match format {
+        Format::Text if tags.is_empty() => output::note(&format!("`{}` has no tags", args.repository)),
+        Format::Text => output::result(&tags.join("\n"))?,
+        Format::Json => output::json(&json!({"repository": args.repository, "tags": tags}))?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// Reads REPO: a REF without its tag, so any will do to complete it.
+fn repository(text: &str) -> Result<Reference, WrongUsage> {
+    if let Ok(whole) = cli::reference(text) {
+        return Err(WrongUsage(anyhow!("`{whole}` has a tag; write registry/repo or oci:DIR")));
+    }
+    cli::reference(&format!("{text}:any"))
+}
+
+fn names_digest(tag: &str) -> bool {
+    let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.get(..64));
+    hex.is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Versions before other names; versions by semantic versioning, with or without `v` in front and with any number of parts.
+fn order(a: &str, b: &str) -> Ordering {
+    match (version(a), version(b)) {
+        (Some(x), Some(y)) => x.cmp_with(&y).then_with(|| a.cmp(b)),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.cmp(b),
+    }
+}
+
+struct Version<'a> {
+    parts: Vec<u64>,
+    /// What follows `-`: a version before the one without.
+    pre: Option<&'a str>,
+}
+
+fn version(tag: &str) -> Option<Version<'_>> {
+    let tag = tag.strip_prefix('v').unwrap_or(tag);
+    let (numbers, pre) = tag.split_once('-').map_or((tag, None), |(numbers, pre)| (numbers, Some(pre)));
+    let parts = numbers.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>()?;
+    Some(Version { parts, pre })
+}
+
+impl Version<'_> {
+    fn cmp_with(&self, other: &Self) -> Ordering {
+        let pre = || match (self.pre, other.pre) {
+            (None, None) => Ordering::Equal,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => identifiers(a, b),
+        };
+        self.parts.cmp(&other.parts).then_with(pre)
+    }
+}
+
+/// Numbers by their value and before words, as semantic versioning has it.
+fn identifiers(a: &str, b: &str) -> Ordering {
+    let key = |part: &str| match part.parse::<u64>() {
+        Ok(number) => (0, number, String::new()),
+        Err(_) => (1, 0, part.to_owned()),
+    };
+    a.split('.').map(key).cmp(b.split('.').map(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_come_in_their_order_and_before_names() {
+        let mut tags =
+            ["latest", "v1.10.0", "0.9", "1.2.0", "1.2.0-rc.10", "1.2.0-rc.2", "1.2.0-rc", "1", "dev", "1.2"];
+        tags.sort_by(|a, b| order(a, b));
+        assert_eq!(
+            tags,
+            ["0.9", "1", "1.2", "1.2.0-rc", "1.2.0-rc.2", "1.2.0-rc.10", "1.2.0", "v1.10.0", "dev", "latest"]
+        );
+    }
+
+    #[test]
+    fn only_tags_that_name_a_digest_are_left_out() {
+        let hex = "a".repeat(64);
+        assert!(names_digest(&format!("sha256-{hex}")) && names_digest(&format!("sha256-{hex}.sig")));
+        assert!(!names_digest("sha256-abc") && !names_digest("1.0") && !names_digest(&format!("sha512-{hex}")));
+    }
+
+    #[test]
+    fn a_repository_is_named_without_a_tag() {
+        for good in ["ghcr.io/a/b", "localhost:5000/a", "oci:out", "oci:/srv/out"] {
+            assert!(repository(good).is_ok(), "{good}");
+        }
+        for bad in ["ghcr.io/a/b:1", "oci:out:1", "a", "", "https://ghcr.io/a"] {
+            assert!(repository(bad).is_err(), "{bad}");
+        }
+    }
+}

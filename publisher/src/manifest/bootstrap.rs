@@ -1,0 +1,121 @@
+//! A bootstrap for an Envoy without a mesh: small, but whole, so that Envoy loads it as it is.
+//!
+//! What is faultline's in it: the filter, the router's upstream log, the cluster through which the witness asks Envoy's admin
+//! interface, and the rules that make labels of the statistics' names. The rest is one listener and one service in two zones, to
+//! be replaced by one's own. `deploy/envoy/bootstrap.yaml` is the same with an explanation at each part.
+
+use filter_core::config::{self, Config, OutlierDetection};
+use filter_core::duration::Duration;
+use serde_json::{Value, json};
+
+use super::plan::Plan;
+use super::plugin::{self, CONNECTION_MANAGER_NAME};
+use super::stats;
+
+/// The cluster that leads to the admin interface, unless the configuration names another.
+pub const WITNESS: &str = "envoy_admin";
+/// The port of the admin interface.
+pub const ADMIN_PORT: u16 = 9901;
+
+const CONNECTION_MANAGER: &str =
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+
+/// The name of the service.
+const BACKEND: &str = "backend";
+
+/// The bootstrap, with the module from the file `path`.
+///
+/// # Errors
+/// When the plan's configuration is not one.
+pub fn bootstrap(plan: &Plan, path: &str, upstream_log: bool) -> anyhow::Result<Value> {
+    let text = plan.config.as_ref().map(Value::to_string).unwrap_or_default();
+    let understood = config::parse(text.as_bytes())?.config;
+    let config = plugin::plugin(plan, &plugin::file(path));
+    let manager = json!({
+        "@type": CONNECTION_MANAGER,
+        "http_filters": [
+            plugin::http_filter(plan, &config),
+            plugin::router(upstream_log.then_some(&config)),
+        ],
+        "route_config": {"virtual_hosts": [{
+            "domains": ["*"],
+            "name": BACKEND,
+            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": BACKEND}}],
+        }]},
+        "stat_prefix": "outbound",
+    });
+    let listener = json!({
+        "address": address("127.0.0.1", 10_000),
+        "filter_chains": [{"filters": [{"name": CONNECTION_MANAGER_NAME, "typed_config": manager}]}],
+        "name": "outbound",
+    });
+    Ok(json!({
+        "admin": {"address": address("127.0.0.1", ADMIN_PORT)},
+        "node": {
+            "cluster": "caller",
+            "id": "caller-1",
+            "locality": {"region": "ap-northeast-1", "zone": "ap-northeast-1a"},
+        },
+        "static_resources": {"clusters": [backend(&understood), witness(&understood)], "listeners": [listener]},
+        "stats_config": {"stats_tags": stats::rules()},
+    }))
+}
+
+/// A service in two zones, which ejects by the rules that the filter expects of it.
+fn backend(config: &Config) -> Value {
+    let zone = |priority: u8, letter: char| {
+        json!({
+            "lb_endpoints": [{"endpoint": {"address": address(&format!("backend-{letter}.example.com"), 8_000)}}],
+            "locality": {"region": "ap-northeast-1", "zone": format!("ap-northeast-1{letter}")},
+            "priority": priority,
+        })
+    };
+    let mut cluster = json!({
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": BACKEND, "endpoints": [zone(0, 'a'), zone(1, 'b')]},
+        "name": BACKEND,
+        "type": "STRICT_DNS",
+    });
+    if let Some(rules) = config.rules_for(BACKEND) {
+        cluster["common_lb_config"] = json!({"healthy_panic_threshold": {"value": rules.min_health_percent}});
+        cluster["outlier_detection"] = outlier_detection(rules);
+    }
+    cluster
+}
+
+/// Istio's names and meanings in Envoy's: what is 0 does not eject, nor do the rates that Istio turns off.
+fn outlier_detection(rules: &OutlierDetection) -> Value {
+    let enforcing = |threshold: u32| if threshold > 0 { 100 } else { 0 };
+    let seconds = |time: Duration| format!("{}s", time.millis() as f64 / 1e3);
+    json!({
+        "base_ejection_time": seconds(rules.base_ejection_time),
+        "consecutive_5xx": rules.consecutive5xx_errors,
+        "consecutive_gateway_failure": rules.consecutive_gateway_errors,
+        "consecutive_local_origin_failure": rules.consecutive_local_origin_failures,
+        "enforcing_consecutive_5xx": enforcing(rules.consecutive5xx_errors),
+        "enforcing_consecutive_gateway_failure": enforcing(rules.consecutive_gateway_errors),
+        "enforcing_consecutive_local_origin_failure": enforcing(rules.consecutive_local_origin_failures),
+        "enforcing_local_origin_success_rate": 0,
+        "enforcing_success_rate": 0,
+        "interval": seconds(rules.interval),
+        "max_ejection_percent": rules.max_ejection_percent,
+        "max_ejection_time": seconds(rules.max_ejection_time),
+        "split_external_local_origin_errors": rules.split_external_local_origin_errors,
+    })
+}
+
+/// The admin interface as a cluster, under the name that the configuration has.
+fn witness(config: &Config) -> Value {
+    let name = config.witness.as_ref().map_or(WITNESS, |witness| &witness.cluster);
+    let endpoint = json!({"endpoint": {"address": address("127.0.0.1", ADMIN_PORT)}});
+    json!({
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "name": name,
+        "type": "STATIC",
+    })
+}
+
+fn address(host: &str, port: u16) -> Value {
+    json!({"socket_address": {"address": host, "port_value": port}})
+}

@@ -1,0 +1,34 @@
+//! Envoy Gateway's EnvoyExtensionPolicy.
+//!
+//! Its controller pulls the image, and serves the module to its proxies, so the pull secret is read in the policy's namespace and
+//! proxies need no way to the registry. The witness needs a cluster that leads to the proxy's admin interface; Envoy Gateway
+//! makes none.
+
+use serde_json::{Value, json};
+
+use super::plan::{Plan, ROOT_ID, fields, url};
+use crate::reference::RegistryRef;
+
+/// `EnvoyExtensionPolicy`.
+pub fn policy(plan: &Plan, image: &RegistryRef) -> Value {
+    let image = fields([
+        ("pullSecretRef", plan.pull_secret.as_ref().map(|name| json!({"group": "", "kind": "Secret", "name": name}))),
+        ("sha256", plan.sha256().map(Value::from)),
+        ("url", Some(url(image).into())),
+    ]);
+    let code = fields([
+        ("image", Some(image.into())),
+        ("pullPolicy", plan.pull_policy.map(|policy| policy.name().into())),
+        ("type", Some("Image".into())),
+    ]);
+    let wasm = fields([
+        ("code", Some(code.into())),
+        ("config", plan.config.clone()),
+        // Without it, requests are refused when the module cannot be run.
+        ("failOpen", Some(true.into())),
+        ("name", Some(plan.name.clone().into())),
+        ("rootID", Some(ROOT_ID.into())),
+    ]);
+    let spec = fields([("targetRefs", plan.target_refs()), ("wasm", Some(json!([wasm])))]);
+    plan.resource("gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy", spec)
+}

@@ -1,0 +1,71 @@
+//! Istio's WasmPlugin, TrafficExtension, which supersedes it in Istio 1.30, and Higress's WasmPlugin, which descends from it.
+//!
+//! The two of Istio hold the same facts in a different order of nesting. Higress has neither selector nor match, since its plugins
+//! all go into its gateway, and calls the configuration `defaultConfig`.
+
+use serde_json::{Map, Value, json};
+
+use super::plan::{Plan, ROOT_ID, Target, fields, url};
+use crate::reference::RegistryRef;
+
+/// The group and version of Istio's two.
+const EXTENSIONS: &str = "extensions.istio.io/v1alpha1";
+
+/// `WasmPlugin`.
+pub fn wasm_plugin(plan: &Plan, image: &RegistryRef) -> Value {
+    let mut spec = place(plan);
+    spec.extend(code(plan, image));
+    plan.resource(EXTENSIONS, "WasmPlugin", spec)
+}
+
+/// `TrafficExtension`.
+pub fn traffic_extension(plan: &Plan, image: &RegistryRef) -> Value {
+    let mut spec = place(plan);
+    spec.insert("wasm".to_owned(), code(plan, image).into());
+    plan.resource(EXTENSIONS, "TrafficExtension", spec)
+}
+
+/// Higress's `WasmPlugin`.
+pub fn higress(plan: &Plan, image: &RegistryRef) -> Value {
+    let mut spec = code(plan, image);
+    // There even if empty: it stands for every route, where matchRules would be for some.
+    let config = spec.remove("pluginConfig").unwrap_or_else(|| json!({}));
+    spec.extend(fields([
+        ("defaultConfig", Some(config)),
+        ("defaultConfigDisable", Some(false.into())),
+        ("phase", Some(plan.phase.map_or("UNSPECIFIED_PHASE", |phase| phase.name()).into())),
+        ("priority", Some(plan.priority.into())),
+    ]));
+    plan.resource("extensions.higress.io/v1alpha1", "WasmPlugin", spec)
+}
+
+/// Where the plugin goes: fields that both of Istio's have in `spec`.
+fn place(plan: &Plan) -> Map<String, Value> {
+    let r#match = match plan.target {
+        Target::Workloads(_) => Some(json!([{"mode": "CLIENT"}])),
+        // No match: a waypoint counts as a server, so CLIENT would silently never apply there.
+        Target::Resources(_) => None,
+    };
+    fields([
+        ("match", r#match),
+        ("phase", plan.phase.map(|phase| phase.name().into())),
+        // Always: documented as 0 when unset, but istiod then sorts the plugin behind every other.
+        ("priority", Some(plan.priority.into())),
+        ("selector", plan.labels().map(|labels| json!({"matchLabels": labels}))),
+        ("targetRefs", plan.target_refs()),
+    ])
+}
+
+/// What runs: fields of `spec` in a WasmPlugin, of `spec.wasm` in a TrafficExtension.
+fn code(plan: &Plan, image: &RegistryRef) -> Map<String, Value> {
+    fields([
+        // Anything else answers 403 to all traffic when the module cannot be fetched.
+        ("failStrategy", Some("FAIL_OPEN".into())),
+        ("imagePullPolicy", plan.pull_policy.map(|policy| policy.name().into())),
+        ("imagePullSecret", plan.pull_secret.clone().map(Value::from)),
+        ("pluginConfig", plan.config.clone()),
+        ("pluginName", Some(ROOT_ID.into())),
+        ("sha256", plan.sha256().map(Value::from)),
+        ("url", Some(url(image).into())),
+    ])
+}

@@ -1,0 +1,257 @@
+//! Everything that a manifest says, whatever its kind, and the names in it checked.
+//!
+//! What is wrong with a name is said here, before the API server (or, worse, only istiod's log) says it. Which options a kind has
+//! at all is decided in [`super::applies`].
+
+use std::collections::BTreeMap;
+
+use anyhow::{bail, ensure};
+use serde_json::{Map, Value, json};
+
+use super::args::{Kind, Phase, PullPolicy};
+use crate::digest::Digest;
+use crate::reference::RegistryRef;
+
+/// The plugin's root id.
+pub const ROOT_ID: &str = "faultline";
+
+/// Everything a manifest says.
+#[derive(Debug)]
+pub struct Plan {
+    /// The kind of resource.
+    pub kind: Kind,
+    /// Name of the resource.
+    pub name: String,
+    /// Namespace, the current one if none.
+    pub namespace: Option<String>,
+    /// Where proxies get the module.
+    pub source: Source,
+    /// Digest of the image's manifest.
+    pub digest: Option<Digest>,
+    /// What the plugin is put into.
+    pub target: Target,
+    /// Place in the filter chain.
+    pub phase: Option<Phase>,
+    /// Order within the phase.
+    pub priority: i32,
+    /// Name of the pull secret.
+    pub pull_secret: Option<String>,
+    /// When to pull again.
+    pub pull_policy: Option<PullPolicy>,
+    /// The plugin's configuration.
+    pub config: Option<Value>,
+}
+
+/// Where proxies get the module.
+#[derive(Debug)]
+pub enum Source {
+    /// They, or their control plane, pull it.
+    Image(RegistryRef),
+    /// Envoy loads a file that somebody has put there, in this position.
+    File {
+        /// Its path in the proxy's file system.
+        path: String,
+        /// Whether the plugin stands in the router's upstream log too.
+        upstream_log: bool,
+    },
+}
+
+/// What the plugin is put into.
+#[derive(Debug)]
+pub enum Target {
+    /// The sidecars and gateways with all of these labels, on their way out; of the whole namespace if there are none.
+    Workloads(BTreeMap<String, String>),
+    /// The proxies of these resources.
+    Resources(Vec<TargetRef>),
+}
+
+/// A resource to attach to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetRef {
+    group: &'static str,
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl TargetRef {
+    /// Reads `KIND/NAME`, of the kinds that `resource`'s controller accepts.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn parse(resource: Kind, text: &str) -> anyhow::Result<Self> {
+        let Some((kind, name)) = text.split_once('/') else {
+            bail!("--target-ref `{text}`: write KIND/NAME, such as Gateway/edge");
+        };
+        let group = match (resource, kind) {
+            (Kind::EnvoyExtensionPolicy, "Gateway" | "ListenerSet" | "HTTPRoute" | "GRPCRoute") => {
+                "gateway.networking.k8s.io"
+            }
+            (Kind::EnvoyExtensionPolicy, _) => {
+                bail!(
+                    "--target-ref `{text}`: Envoy Gateway attaches to Gateway, ListenerSet, HTTPRoute and GRPCRoute only"
+                )
+            }
+            (_, "Gateway" | "GatewayClass") => "gateway.networking.k8s.io",
+            (Kind::EnvoyFilter, _) => {
+                bail!("--target-ref `{text}`: an EnvoyFilter of this program attaches to Gateway and GatewayClass only")
+            }
+            (_, "ServiceEntry") => "networking.istio.io",
+            (_, "Service") => "",
+            _ => bail!("--target-ref `{text}`: Istio attaches to Gateway, GatewayClass, Service and ServiceEntry only"),
+        };
+        check_name("--target-ref", name)?;
+        Ok(Self { group, kind: kind.to_owned(), name: name.to_owned() })
+    }
+
+    fn json(&self) -> Value {
+        json!({"group": self.group, "kind": self.kind, "name": self.name})
+    }
+}
+
+impl Plan {
+    /// Checks what Kubernetes and Istio would refuse.
+    ///
+    /// # Errors
+    /// For the first name or label that they would.
+    pub fn check(&self) -> anyhow::Result<()> {
+        check_name("--name", &self.name)?;
+        if let Some(namespace) = &self.namespace {
+            ensure!(
+                namespace.len() <= 63 && is_label(namespace),
+                "--namespace `{namespace}`: use at most 63 lower-case letters, digits and `-`, starting and ending with a letter or digit"
+            );
+        }
+        if let Some(secret) = &self.pull_secret {
+            check_name("--pull-secret", secret)?;
+        }
+        if let Source::File { path, .. } = &self.source {
+            let whole = path.starts_with('/') && !path.ends_with('/') && !path.chars().any(char::is_control);
+            ensure!(whole, "--module `{path}`: write the file's whole path, such as /etc/envoy/faultline.wasm");
+        }
+        match &self.target {
+            Target::Workloads(labels) => {
+                for (key, value) in labels {
+                    let wildcard = key.contains('*') || value.contains('*');
+                    ensure!(!wildcard, "--selector `{key}={value}`: wildcards are not allowed");
+                    ensure!(value.len() <= 63, "--selector `{key}={value}`: a label's value has at most 63 characters");
+                }
+            }
+            Target::Resources(refs) => {
+                ensure!(refs.len() <= 16, "--target-ref: at most 16 are allowed, got {}", refs.len())
+            }
+        }
+        Ok(())
+    }
+
+    /// A Kubernetes resource with this plan's name and namespace.
+    pub fn resource(&self, api_version: &str, kind: &str, spec: Map<String, Value>) -> Value {
+        let mut metadata = json!({"name": self.name});
+        if let Some(namespace) = &self.namespace {
+            metadata["namespace"] = json!(namespace);
+        }
+        json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec})
+    }
+
+    /// The labels of the workloads, unless all are meant or it is not workloads that are.
+    pub fn labels(&self) -> Option<&BTreeMap<String, String>> {
+        match &self.target {
+            Target::Workloads(labels) => Some(labels).filter(|labels| !labels.is_empty()),
+            Target::Resources(_) => None,
+        }
+    }
+
+    /// The field `targetRefs`, if there are any.
+    pub fn target_refs(&self) -> Option<Value> {
+        match &self.target {
+            Target::Workloads(_) => None,
+            Target::Resources(refs) => Some(refs.iter().map(TargetRef::json).collect()),
+        }
+    }
+
+    /// The digest as every consumer writes it: 64 hexadecimal digits, nothing before them.
+    pub fn sha256(&self) -> Option<&str> {
+        self.digest.as_ref().map(Digest::hex)
+    }
+}
+
+/// The URL of an image. With its scheme: istiod discards some URLs without one, and says so only in its log.
+pub fn url(image: &RegistryRef) -> String {
+    format!("oci://{}", image.tagged())
+}
+
+/// The fields that have a value.
+pub fn fields<const N: usize>(fields: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// Whether it is what DNS calls a label, whatever its length.
+fn is_label(text: &str) -> bool {
+    let end = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    text.bytes().next().is_some_and(end)
+        && text.bytes().last().is_some_and(end)
+        && text.bytes().all(|b| end(b) || b == b'-')
+}
+
+/// A DNS name, as Kubernetes wants the names of most objects.
+fn check_name(option: &str, name: &str) -> anyhow::Result<()> {
+    ensure!(
+        name.len() <= 253 && name.split('.').all(is_label),
+        "{option} `{name}`: use at most 253 lower-case letters, digits, `-` and `.`, starting and ending with a letter or digit"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::reference::Reference;
+
+    /// A plan with nothing special.
+    pub fn plan(kind: Kind) -> Plan {
+        let Ok(Reference::Registry(image)) = "ghcr.io/acme/faultline:1.0".parse() else { unreachable!() };
+        Plan {
+            kind,
+            name: "faultline".into(),
+            namespace: Some("shop".into()),
+            source: Source::Image(image),
+            digest: Some(Digest::of(b"")),
+            target: Target::Workloads(BTreeMap::new()),
+            phase: None,
+            priority: 0,
+            pull_secret: None,
+            pull_policy: None,
+            config: None,
+        }
+    }
+
+    #[test]
+    fn what_kubernetes_would_refuse_is_refused_here() {
+        let refused = |change: fn(&mut Plan)| {
+            let mut plan = plan(Kind::WasmPlugin);
+            change(&mut plan);
+            plan.check().is_err()
+        };
+        assert!(plan(Kind::WasmPlugin).check().is_ok());
+        assert!(refused(|p| p.name = "Faultline".into()));
+        assert!(refused(|p| p.name = String::new()));
+        assert!(refused(|p| p.namespace = Some("a.b".into())));
+        assert!(refused(|p| p.pull_secret = Some("a_b".into())));
+        assert!(refused(|p| p.target = Target::Workloads(BTreeMap::from([("app".into(), "x*".into())]))));
+        assert!(refused(|p| p.source = Source::File { path: "faultline.wasm".into(), upstream_log: true }));
+    }
+
+    #[test]
+    fn each_controller_has_its_own_targets() {
+        for bad in ["Gateway", "Deployment/x", "HTTPRoute/x", "Gateway/", "Gateway/A"] {
+            assert!(TargetRef::parse(Kind::WasmPlugin, bad).is_err(), "{bad}");
+        }
+        for good in ["Gateway/a", "GatewayClass/a", "Service/a", "ServiceEntry/a"] {
+            assert!(TargetRef::parse(Kind::WasmPlugin, good).is_ok(), "{good}");
+        }
+        assert!(TargetRef::parse(Kind::EnvoyExtensionPolicy, "HTTPRoute/a").is_ok());
+        assert!(TargetRef::parse(Kind::EnvoyExtensionPolicy, "Service/a").is_err());
+        assert!(TargetRef::parse(Kind::EnvoyFilter, "Service/a").is_err());
+    }
+}

@@ -1,0 +1,296 @@
+//! What operators have in files: the resources of a mesh and plugin configurations, each with its place.
+//!
+//! Read is what `kubectl get -o yaml` and `-o json` print: several documents, `kind: List`, directories, standard input. Here a
+//! file becomes resources; [`policy`] and [`services`] know what Istio makes of them, [`host`] how it writes names. Nothing here
+//! judges: that is [`crate::validate`].
+
+pub mod host;
+pub mod node;
+pub mod policy;
+pub mod services;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{Context, bail};
+
+use node::{Node, Place};
+
+/// More than the rules of any mesh take; beyond it, it is the wrong file.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A resource.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// The file it is in, as it was named.
+    pub file: Rc<str>,
+    /// Its kind; [`MESH_CONFIG`] and [`ENVOY`] for two that are no resources of Kubernetes.
+    pub kind: String,
+    /// Its group, such as `networking.istio.io`; empty for Kubernetes' own.
+    pub group: String,
+    /// Its namespace, where it names one.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// The whole of it.
+    pub node: Node,
+}
+
+/// The kind that a MeshConfig gets here, wherever it was found; its node is the MeshConfig itself.
+pub const MESH_CONFIG: &str = "MeshConfig";
+/// The kind that an Envoy bootstrap gets here.
+pub const ENVOY: &str = "Envoy";
+
+impl Resource {
+    /// Its namespace; resources that name none are applied to the current one, which is called `default` here.
+    pub fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+
+    /// Kind, namespace and name, as people write them: `DestinationRule shop/reviews`.
+    pub fn title(&self) -> String {
+        match (&self.namespace, self.name.as_str()) {
+            (_, "") => self.kind.clone(),
+            (Some(namespace), name) => format!("{} {namespace}/{name}", self.kind),
+            (None, name) => format!("{} {name}", self.kind),
+        }
+    }
+
+    /// Whether it is of a kind of Istio's networking group.
+    pub fn is_istio(&self, kind: &str) -> bool {
+        self.kind == kind && self.group == "networking.istio.io"
+    }
+}
+
+/// A plugin configuration that stands alone.
+#[derive(Debug)]
+pub struct Configuration {
+    /// The file it is in.
+    pub file: Rc<str>,
+    /// Its text, as it would reach the filter.
+    pub text: String,
+    /// The same with places, where it could be read that far.
+    pub node: Option<Node>,
+}
+
+/// A file that is no YAML.
+#[derive(Debug)]
+pub struct Broken {
+    /// The file.
+    pub file: Rc<str>,
+    /// Where it shows.
+    pub place: Option<Place>,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Everything that was read.
+#[derive(Debug, Default)]
+pub struct Mesh {
+    /// The files, in the order in which they were named.
+    pub files: Vec<Rc<str>>,
+    /// The resources, in order.
+    pub resources: Vec<Resource>,
+    /// The plugin configurations that stand alone.
+    pub configurations: Vec<Configuration>,
+    /// What could not be read as YAML.
+    pub broken: Vec<Broken>,
+}
+
+impl Mesh {
+    /// Reads files and directories; `-` is standard input.
+    ///
+    /// # Errors
+    /// When one cannot be read at all.
+    pub fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut mesh = Self::default();
+        for path in paths {
+            mesh.add(path)?;
+        }
+        Ok(mesh)
+    }
+
+    /// Reads one more file or directory.
+    ///
+    /// # Errors
+    /// When it cannot be read at all.
+    pub fn add(&mut self, path: &Path) -> anyhow::Result<()> {
+        if path == Path::new("-") {
+            let text = read_text(std::io::stdin().lock()).context("cannot read standard input")?;
+            self.add_text("-", &text, true);
+        } else if path.is_dir() {
+            let mut files = Vec::new();
+            list(path, &mut files)?;
+            if files.is_empty() {
+                bail!("`{}` has no file that ends in .yaml, .yml or .json", path.display());
+            }
+            for file in files {
+                self.add_text(&file.display().to_string(), &read_file(&file)?, false);
+            }
+        } else {
+            self.add_text(&path.display().to_string(), &read_file(path)?, true);
+        }
+        Ok(())
+    }
+
+    /// Reads a text. `named`: an operator named this very file, so that whatever it holds is meant.
+    fn add_text(&mut self, name: &str, text: &str, named: bool) {
+        let file: Rc<str> = name.into();
+        if self.files.contains(&file) {
+            return; // named twice, or alone and in its directory
+        }
+        self.files.push(Rc::clone(&file));
+        match node::parse(text) {
+            Ok(documents) => {
+                let alone = documents.len() <= 1;
+                if documents.is_empty() && named {
+                    self.configurations.push(Configuration { file, text: text.to_owned(), node: None });
+                    return;
+                }
+                for node in documents {
+                    self.add_document(&file, node, alone.then_some(text), named);
+                }
+            }
+            // What starts like JSON is a configuration: the filter's own reader tells best what is wrong with it.
+            Err(_) if text.trim_start().starts_with('{') => {
+                self.configurations.push(Configuration { file, text: text.to_owned(), node: None });
+            }
+            Err((place, problem)) => self.broken.push(Broken { file, place, problem }),
+        }
+    }
+
+    fn add_document(&mut self, file: &Rc<str>, node: Node, text: Option<&str>, named: bool) {
+        if let (Some(kind), Some(version)) = (node.text("kind"), node.text("apiVersion")) {
+            if kind.ends_with("List") && node.field("items").is_some() {
+                node.list("items").iter().for_each(|item| self.add_document(file, item.clone(), None, false));
+                return;
+            }
+            let own = |path: &str| node.text(path).map(str::to_owned);
+            let resource = Resource {
+                file: Rc::clone(file),
+                kind: kind.to_owned(),
+                group: version.split_once('/').map_or("", |(group, _)| group).to_owned(),
+                namespace: own("metadata.namespace"),
+                name: own("metadata.name").unwrap_or_default(),
+                node,
+            };
+            if let Some(config) = mesh_config_of(&resource) {
+                self.resources.push(Resource { kind: MESH_CONFIG.into(), node: config, ..resource.clone() });
+            }
+            self.resources.push(resource);
+            return;
+        }
+        let has = |names: &[&str]| names.iter().any(|name| node.field(name).is_some());
+        let kind = if has(&["static_resources", "staticResources"]) {
+            Some((ENVOY, node.clone()))
+        } else if let Some(inner) = node.field("meshConfig") {
+            Some((MESH_CONFIG, inner.clone()))
+        } else if has(&MESH_CONFIG_FIELDS) {
+            Some((MESH_CONFIG, node.clone()))
+        } else {
+            None
+        };
+        if let Some((kind, node)) = kind {
+            let (kind, file) = (kind.to_owned(), Rc::clone(file));
+            self.resources.push(Resource {
+                file,
+                kind,
+                group: String::new(),
+                namespace: None,
+                name: String::new(),
+                node,
+            });
+        } else if named || has(&CONFIGURATION_FIELDS) {
+            let text = text.map_or_else(|| node.json().to_string(), str::to_owned);
+            self.configurations.push(Configuration { file: Rc::clone(file), text, node: Some(node) });
+        }
+    }
+
+    /// The resources of a kind of Istio's networking group.
+    pub fn istio<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Resource> {
+        self.resources.iter().filter(move |resource| resource.is_istio(kind))
+    }
+
+    /// The mesh configurations.
+    pub fn mesh_configs(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.iter().filter(|resource| resource.kind == MESH_CONFIG)
+    }
+}
+
+/// Fields by which a MeshConfig that stands alone is known.
+const MESH_CONFIG_FIELDS: [&str; 9] = [
+    "defaultConfig",
+    "defaultTrafficPolicy",
+    "localityLbSetting",
+    "rootNamespace",
+    "trustDomain",
+    "outboundTrafficPolicy",
+    "extensionProviders",
+    "defaultHttpRetryPolicy",
+    "accessLogFile",
+];
+
+/// Fields by which a plugin configuration is known among other files of a directory.
+const CONFIGURATION_FIELDS: [&str; 8] =
+    ["outlierDetection", "clusters", "localities", "failover", "witness", "attempts", "limits", "logLevel"];
+
+/// The MeshConfig inside a resource: istiod's ConfigMap, an IstioOperator, the operator's Istio.
+fn mesh_config_of(resource: &Resource) -> Option<Node> {
+    let node = &resource.node;
+    match resource.kind.as_str() {
+        "ConfigMap" => {
+            let field = node.at("data.mesh")?;
+            let text = node.text("data.mesh")?;
+            // A text on one line, as in JSON, cannot start on the line below its name.
+            let is_block = text.contains('\n') && !is_json(node);
+            let inner = node::parse(text).ok()?.into_iter().next()?;
+            Some(inner.inside(field.place, is_block))
+        }
+        "IstioOperator" => node.at("spec.meshConfig").cloned(),
+        "Istio" | "IstioRevision" => node.at("spec.values.meshConfig").cloned(),
+        _ => None,
+    }
+}
+
+/// Whether a resource was written as JSON: its first field is then behind a bracket, on the same line or indented.
+fn is_json(node: &Node) -> bool {
+    node.at("kind").is_some_and(|kind| kind.place.column != Some(node.place.column.unwrap_or(1)))
+}
+
+fn list(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let read = || format!("cannot read the directory `{}`", directory.display());
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(directory)
+        .with_context(read)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .with_context(read)?;
+    entries.sort();
+    for path in entries {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let wanted = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
+        if name.starts_with('.') {
+            continue;
+        } else if path.is_dir() {
+            list(&path, files)?;
+        } else if wanted {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path) -> anyhow::Result<String> {
+    let file = std::fs::File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    read_text(file).with_context(|| format!("cannot read `{}`", path.display()))
+}
+
+fn read_text(from: impl Read) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    from.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        bail!("it has more than {} MiB", MAX_FILE_BYTES / 1024 / 1024);
+    }
+    // What is no text is told by whoever reads it as YAML or JSON.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

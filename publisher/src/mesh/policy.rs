@@ -1,0 +1,141 @@
+//! Which part of a DestinationRule holds for which of a service's clusters.
+//!
+//! As istiod merges it: the settings of a port replace the rule's altogether, what they leave out is Istio's default; a subset's
+//! policy replaces block by block, and its own settings for a port again altogether.
+
+use super::node::Node;
+
+/// A traffic policy: a node that holds its fields, and the path of that node in its resource.
+#[derive(Clone, Debug)]
+pub struct Policy<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// Its path, such as `spec.trafficPolicy`.
+    pub path: String,
+}
+
+impl<'a> Policy<'a> {
+    /// The policy at a path of a resource.
+    pub fn at(resource: &'a Node, path: &str) -> Option<Self> {
+        resource.at(path).map(|node| Self { node, path: path.to_owned() })
+    }
+
+    fn block(&self, name: &str) -> Option<Policy<'a>> {
+        self.node.at(name).map(|node| Policy { node, path: format!("{}.{name}", self.path) })
+    }
+
+    /// The settings of a port, if there are own ones.
+    fn of_port(&self, port: u64) -> Option<Policy<'a>> {
+        let index = self.node.list("portLevelSettings").iter().position(|p| p.number("port.number") == Some(port))?;
+        self.block(&format!("portLevelSettings[{index}]"))
+    }
+
+    fn ports(&self) -> impl Iterator<Item = u64> {
+        self.node.list("portLevelSettings").iter().filter_map(|settings| settings.number("port.number"))
+    }
+}
+
+/// A subset and its own policy.
+#[derive(Clone, Debug)]
+pub struct Subset<'a> {
+    /// Its name.
+    pub name: String,
+    /// Its policy, if it has one.
+    pub policy: Option<Policy<'a>>,
+}
+
+/// What the rules for a host say, of one DestinationRule or of several that istiod merges.
+#[derive(Clone, Debug, Default)]
+pub struct HostRules<'a> {
+    /// The policy of the host.
+    pub policy: Option<Policy<'a>>,
+    /// Its subsets.
+    pub subsets: Vec<Subset<'a>>,
+}
+
+impl<'a> HostRules<'a> {
+    /// What one DestinationRule says.
+    pub fn of(rule: &'a Node) -> Self {
+        let subset = |(index, subset): (usize, &'a Node)| {
+            let name = subset.text("name")?.to_owned();
+            Some(Subset { name, policy: Policy::at(rule, &format!("spec.subsets[{index}].trafficPolicy")) })
+        };
+        Self {
+            policy: Policy::at(rule, "spec.trafficPolicy"),
+            subsets: rule.list("spec.subsets").iter().enumerate().filter_map(subset).collect(),
+        }
+    }
+
+    /// The ports that have settings of their own anywhere, in order.
+    pub fn ports(&self) -> Vec<u64> {
+        let policies = self.policy.iter().chain(self.subsets.iter().filter_map(|subset| subset.policy.as_ref()));
+        let mut ports: Vec<u64> = policies.flat_map(Policy::ports).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+
+    /// A block of the policy (`outlierDetection`, `loadBalancer`) as it holds for a port (`None`: any without own settings) and
+    /// a subset (`None`: the host itself).
+    pub fn block(&self, name: &str, port: Option<u64>, subset: Option<&Subset<'a>>) -> Option<Policy<'a>> {
+        let (base, _) = scoped(self.policy.as_ref(), port);
+        let of_host = base.and_then(|policy| policy.block(name));
+        let Some(of_subset) = subset.and_then(|subset| subset.policy.as_ref()) else { return of_host };
+        match scoped(Some(of_subset), port) {
+            (policy, true) => policy.and_then(|policy| policy.block(name)),
+            (policy, false) => policy.and_then(|policy| policy.block(name)).or(of_host),
+        }
+    }
+
+    /// Every combination of port and subset for which something may differ, the host itself first.
+    pub fn scopes(&self) -> Vec<(Option<u64>, Option<&Subset<'a>>)> {
+        let ports = || std::iter::once(None).chain(self.ports().into_iter().map(Some));
+        let subsets = || std::iter::once(None).chain(self.subsets.iter().map(Some));
+        ports().flat_map(|port| subsets().map(move |subset| (port, subset))).collect()
+    }
+}
+
+/// A policy as it holds for a port, and whether by settings of that port.
+fn scoped<'a>(policy: Option<&Policy<'a>>, port: Option<u64>) -> (Option<Policy<'a>>, bool) {
+    let own = policy.and_then(|policy| policy.of_port(port?));
+    match own {
+        Some(own) => (Some(own), true),
+        None => (policy.cloned(), false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::node;
+
+    #[test]
+    fn ports_replace_and_subsets_override() {
+        let text = "
+spec:
+  trafficPolicy:
+    outlierDetection: {consecutive5xxErrors: 1}
+    portLevelSettings:
+    - {port: {number: 80}, loadBalancer: {simple: RANDOM}}
+    - {port: {number: 81}, outlierDetection: {consecutive5xxErrors: 2}}
+  subsets:
+  - {name: plain}
+  - {name: own, trafficPolicy: {outlierDetection: {consecutive5xxErrors: 3}}}
+  - name: ported
+    trafficPolicy:
+      loadBalancer: {simple: RANDOM}
+      portLevelSettings: [{port: {number: 81}, loadBalancer: {simple: RANDOM}}]
+";
+        let nodes = node::parse(text).unwrap();
+        let rules = HostRules::of(&nodes[0]);
+        let of = |port, subset: Option<usize>| {
+            let block = rules.block("outlierDetection", port, subset.map(|i| &rules.subsets[i]))?;
+            block.node.number("consecutive5xxErrors")
+        };
+        assert_eq!((of(None, None), of(Some(80), None), of(Some(81), None)), (Some(1), None, Some(2)));
+        assert_eq!((of(None, Some(0)), of(Some(80), Some(0)), of(Some(81), Some(0))), (Some(1), None, Some(2)));
+        assert_eq!((of(None, Some(1)), of(Some(80), Some(1)), of(Some(81), Some(1))), (Some(3), Some(3), Some(3)));
+        assert_eq!((of(None, Some(2)), of(Some(81), Some(2))), (Some(1), None));
+        assert_eq!(rules.ports(), [80, 81]);
+    }
+}

@@ -1,0 +1,180 @@
+//! Signatures in the form of cosign's `.sig` tag: what cosign 2 and cosign 3 both verify with a public key and no network but the
+//! registry.
+//!
+//! Beside the image lies another one under the tag `sha256-<hex>.sig`. Each of its layers is a small JSON text, "simple signing", that
+//! names the digest of the image, and carries as an annotation the signature over exactly these bytes. Certificates, transparency
+//! logs and the bundles that cosign 3 writes by default are not dealt with here.
+
+pub mod key;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, anyhow, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use indicatif::ProgressBar;
+use oci_distribution::manifest::{IMAGE_CONFIG_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest};
+use p256::ecdsa::signature::{Signer, Verifier};
+use p256::ecdsa::{DerSignature, SigningKey, VerifyingKey};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::digest::Digest;
+use crate::store::{Name, RawManifest, Store};
+
+/// Type of a layer that holds a signed text.
+const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// The annotation that holds the signature.
+const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const TYPE: &str = "cosign container image signature";
+/// Artifact type of the bundles that cosign 3 writes by default.
+pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Payload {
+    critical: Critical,
+    optional: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Critical {
+    identity: Identity,
+    image: Image,
+    r#type: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Identity {
+    docker_reference: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Image {
+    docker_manifest_digest: String,
+}
+
+/// One signature that lies beside an image.
+#[derive(Debug)]
+pub struct Signature {
+    layer: OciDescriptor,
+    payload: Vec<u8>,
+}
+
+/// What a valid signature says.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// The repository that the signer named.
+    pub identity: String,
+}
+
+/// The tag under which the signatures of an image lie.
+pub fn tag(digest: &Digest) -> String {
+    format!("sha256-{}.sig", digest.hex())
+}
+
+/// The number of signatures that lie beside an image, valid or not.
+///
+/// # Errors
+/// When the store cannot be asked, or what is under the tag is no manifest.
+pub async fn count(store: &Store, digest: &Digest) -> anyhow::Result<usize> {
+    Ok(manifest(store, digest).await?.map_or(0, |manifest| layers(&manifest).count()))
+}
+
+/// Fetches the signatures of an image.
+///
+/// # Errors
+/// When the store cannot be asked, or what is under the tag is no manifest.
+pub async fn all(store: &Store, digest: &Digest) -> anyhow::Result<Vec<Signature>> {
+    let mut found = Vec::new();
+    if let Some(manifest) = manifest(store, digest).await? {
+        for layer in layers(&manifest) {
+            let payload = store.blob(layer, &ProgressBar::hidden()).await?;
+            found.push(Signature { layer: layer.clone(), payload });
+        }
+    }
+    Ok(found)
+}
+
+async fn manifest(store: &Store, digest: &Digest) -> anyhow::Result<Option<OciImageManifest>> {
+    let tag = tag(digest);
+    let Some(raw) = store.fetch(Name::Tag(&tag)).await? else { return Ok(None) };
+    serde_json::from_slice(&raw.bytes).map(Some).with_context(|| format!("what is under the tag `{tag}` is no image"))
+}
+
+fn layers(manifest: &OciImageManifest) -> impl Iterator<Item = &OciDescriptor> {
+    manifest.layers.iter().filter(|layer| layer.media_type == SIMPLE_SIGNING)
+}
+
+impl Signature {
+    /// Checks it: made with the key that belongs to `key`, over a text that names `digest`.
+    ///
+    /// # Errors
+    /// The reason why it is not valid.
+    pub fn check(&self, key: &VerifyingKey, digest: &Digest) -> anyhow::Result<Claim> {
+        let annotations = self.layer.annotations.as_ref();
+        let encoded = annotations.and_then(|all| all.get(SIGNATURE)).context("it carries no signature")?;
+        let der = BASE64_STANDARD.decode(encoded).context("its signature is not base64")?;
+        let signature = DerSignature::from_bytes(der.as_slice()).map_err(|_| anyhow!("its signature is malformed"))?;
+        key.verify(&self.payload, &signature).map_err(|_| anyhow!("it was not made with this key"))?;
+        // Only now is it known that the text is the signer's.
+        let payload: Payload = serde_json::from_slice(&self.payload).context("what it signs is not simple signing")?;
+        ensure!(payload.critical.r#type == TYPE, "it is a `{}`, not a `{TYPE}`", payload.critical.r#type);
+        let signed = payload.critical.image.docker_manifest_digest;
+        ensure!(signed == digest.to_string(), "it is for another image, {signed}");
+        Ok(Claim { identity: payload.critical.identity.docker_reference })
+    }
+}
+
+/// Signs an image, unless there is a valid signature of this key for the same name. Returns whether one was added.
+///
+/// # Errors
+/// When the store cannot be read from or written to.
+pub async fn add(store: &Store, digest: &Digest, identity: &str, key: &SigningKey) -> anyhow::Result<bool> {
+    let claim = Claim { identity: identity.to_owned() };
+    let there = all(store, digest).await?;
+    if there.iter().any(|signature| signature.check(key.verifying_key(), digest).is_ok_and(|said| said == claim)) {
+        return Ok(false);
+    }
+    let payload = serde_json::to_vec(&Payload {
+        critical: Critical {
+            identity: Identity { docker_reference: claim.identity },
+            image: Image { docker_manifest_digest: digest.to_string() },
+            r#type: TYPE.to_owned(),
+        },
+        optional: None,
+    })?;
+    let signature: DerSignature = key.sign(&payload);
+    let mut layer = describe(SIMPLE_SIGNING, &payload);
+    layer.annotations = Some(BTreeMap::from([(SIGNATURE.to_owned(), BASE64_STANDARD.encode(signature.as_bytes()))]));
+    let layers: Vec<_> = there.into_iter().map(|signature| signature.layer).chain([layer]).collect();
+
+    // The config that cosign writes: an image of no platform and no time.
+    let digests: Vec<_> = layers.iter().map(|layer| &layer.digest).collect();
+    let config = serde_json::to_vec(&json!({
+        "architecture": "", "created": "0001-01-01T00:00:00Z", "history": [{"created": "0001-01-01T00:00:00Z"}],
+        "os": "", "rootfs": {"type": "layers", "diff_ids": digests}, "config": {},
+    }))?;
+    for bytes in [&payload, &config] {
+        store.put_blob(&Digest::of(bytes), bytes, &ProgressBar::hidden()).await?;
+    }
+    let manifest = serde_json::to_vec(&OciImageManifest {
+        media_type: Some(OCI_IMAGE_MEDIA_TYPE.to_owned()),
+        config: describe(IMAGE_CONFIG_MEDIA_TYPE, &config),
+        layers,
+        ..OciImageManifest::default()
+    })?;
+    store.put(&RawManifest::new(OCI_IMAGE_MEDIA_TYPE, manifest), Some(&tag(digest))).await?;
+    Ok(true)
+}
+
+/// A descriptor of these bytes.
+pub fn describe(media_type: &str, bytes: &[u8]) -> OciDescriptor {
+    OciDescriptor {
+        media_type: media_type.to_owned(),
+        digest: Digest::of(bytes).to_string(),
+        size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+        ..OciDescriptor::default()
+    }
+}

@@ -1,0 +1,242 @@
+//! Rules for resources that carry a plugin (FL301 to FL306), and the configurations inside them.
+//!
+//! The rules about images hold for anybody's plugin; how it fails, and its configuration, are looked at for faultline's alone.
+
+use super::finding::{Draft, Severity};
+use super::plugin;
+use super::rules::{self, Rule};
+use crate::mesh::node::{Node, Value};
+use crate::mesh::{ENVOY, Mesh, Resource};
+
+/// The plugin's root id, and part of its image's name unless somebody renamed it.
+const PLUGIN: &str = "faultline";
+
+/// Everything about one resource; nothing if it carries no plugin.
+pub fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
+    let spec = |path: &'static str| resource.node.at(path).map(|node| (path, node));
+    let mut found = Vec::new();
+    match (resource.kind.as_str(), resource.group.as_str()) {
+        ("WasmPlugin", "extensions.istio.io") => {
+            found.extend(spec("spec").into_iter().flat_map(|(path, code)| istio(resource, path, code, mesh)));
+        }
+        ("TrafficExtension", "extensions.istio.io") => {
+            found.extend(spec("spec.wasm").into_iter().flat_map(|(path, code)| istio(resource, path, code, mesh)));
+        }
+        ("WasmPlugin", "extensions.higress.io") => {
+            if let Some((path, code)) = spec("spec").filter(|(_, code)| is_ours(resource, code)) {
+                found.extend(fails_closed(code, path));
+                found.extend(config(code, path, "defaultConfig"));
+            }
+        }
+        ("EnvoyExtensionPolicy", _) => {
+            for (index, code) in resource.node.list("spec.wasm").iter().enumerate() {
+                if code.text("rootID") == Some(PLUGIN) || code.text("name").is_some_and(|name| name.contains(PLUGIN)) {
+                    let path = format!("spec.wasm[{index}]");
+                    if code.flag("failOpen") != Some(true) {
+                        found.push(closed(&format!("{path}.failOpen"), "is not true", "failOpen: true"));
+                    }
+                    found.extend(config(code, &path, "config"));
+                }
+            }
+        }
+        ("EnvoyFilter", _) | (ENVOY, _) => envoy(&resource.node, "", &mut found),
+        _ => {}
+    }
+    found
+}
+
+/// A WasmPlugin or TrafficExtension: `code` is where the image is.
+fn istio(resource: &Resource, path: &str, code: &Node, mesh: &Mesh) -> Vec<Draft> {
+    let mut found = image(code, path);
+    found.extend(place(resource, mesh));
+    if is_ours(resource, code) {
+        found.extend(fails_closed(code, path));
+        found.extend(config(code, path, "pluginConfig"));
+    }
+    found
+}
+
+fn is_ours(resource: &Resource, code: &Node) -> bool {
+    let image = code.text("url").and_then(|url| url.rsplit('/').next()).unwrap_or_default();
+    code.text("pluginName") == Some(PLUGIN) || resource.name.contains(PLUGIN) || image.contains(PLUGIN)
+}
+
+fn draft(rule: Rule, severity: Severity, path: String, words: [&str; 3]) -> Draft {
+    let [problem, at_run_time, fix] = words.map(str::to_owned);
+    Draft { rule, severity, path, problem, at_run_time, fix }
+}
+
+/// FL301, FL302, FL303.
+fn image(code: &Node, path: &str) -> Vec<Draft> {
+    let mut found = Vec::new();
+    let Some(url) = code.text("url") else { return found };
+    let at = |field: &str| format!("{path}.{field}");
+    if !url.contains("://") {
+        let has_port = url.split('/').next().is_some_and(|host| host.contains(':'));
+        let (severity, at_run_time) = if has_port {
+            (
+                Severity::Error,
+                "the port is read as part of a scheme: istiod discards the plugin, and says so in its log only",
+            )
+        } else {
+            (
+                Severity::Warning,
+                "Istio takes it for oci://; with a port in it, it would discard the plugin without a word",
+            )
+        };
+        let fix = format!("write `oci://{url}`");
+        found.push(draft(rules::FL301, severity, at("url"), [&format!("`{url}` has no scheme"), at_run_time, &fix]));
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("oci", url));
+    if scheme != "oci" {
+        return found;
+    }
+    let (name, digest) = rest.split_once('@').map_or((rest, None), |(name, digest)| (name, Some(digest)));
+    let in_url = digest.and_then(|digest| digest.strip_prefix("sha256:"));
+    let sha256 = code.text("sha256").filter(|hex| !hex.is_empty());
+    if let (Some(in_url), Some(sha256)) = (in_url, sha256)
+        && in_url != sha256
+    {
+        let words = [
+            "is another digest than the one in url",
+            "the proxy compares with one of them and refuses the module: `checksum mismatch`",
+            "keep one of the two; `faultline manifest` asks the registry for it",
+        ];
+        found.push(draft(rules::FL303, Severity::Error, at("sha256"), words));
+    }
+    let tag = name.rsplit_once('/').map_or(name, |(_, last)| last).split_once(':').map(|(_, tag)| tag);
+    let policy = code.text("imagePullPolicy");
+    let pulled_once = match tag {
+        Some("latest") => policy == Some("IfNotPresent"),
+        None => policy != Some("Always"),
+        Some(_) => false,
+    };
+    if pulled_once && in_url.is_none() && sha256.is_none() {
+        let problem = match tag {
+            Some(_) => "the tag `latest`, with imagePullPolicy IfNotPresent and no digest",
+            None => "no tag, which is `latest`, with imagePullPolicy IfNotPresent (the default here) and no digest",
+        };
+        let words = [
+            problem,
+            "each proxy keeps what it pulled first: after the next push, old and new proxies run different modules",
+            "pin the digest in `sha256`, as `faultline manifest` does, or name a version",
+        ];
+        found.push(draft(rules::FL302, Severity::Warning, at("url"), words));
+    }
+    found
+}
+
+/// FL305, FL306.
+fn place(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
+    let mut found = Vec::new();
+    let node = &resource.node;
+    let single = node.at("spec.targetRef").into_iter();
+    let targets: Vec<&Node> = single.chain(node.list("spec.targetRefs")).collect();
+    if node.at("spec.selector").is_some() && !targets.is_empty() {
+        let words = [
+            "stands together with targetRefs",
+            "the API server refuses the resource",
+            "keep `targetRefs` for a waypoint or gateway, `selector` for sidecars; write two resources for both",
+        ];
+        found.push(draft(rules::FL306, Severity::Error, "spec.selector".into(), words));
+    }
+    let severity = targets.iter().filter_map(|target| waypoint(target, resource.namespace(), mesh)).max();
+    for (index, item) in node.list("spec.match").iter().enumerate() {
+        let (Some(severity), Some(field)) = (severity, never_met(item)) else { continue };
+        let unsure = if severity == Severity::Error {
+            ""
+        } else {
+            " (if it is a waypoint: the Gateway is not among these files)"
+        };
+        let problem = format!("the target is a waypoint{unsure}, which counts as a server, on port 0");
+        let words = [
+            problem.as_str(),
+            "the plugin is never inserted, and nothing says so",
+            "remove `match`: without it, the plugin holds for all traffic of the waypoint",
+        ];
+        found.push(draft(rules::FL305, severity, format!("spec.match[{index}].{field}"), words));
+    }
+    found
+}
+
+/// The field of a match by which a waypoint never meets it.
+fn never_met(item: &Node) -> Option<&'static str> {
+    if item.text("mode") == Some("CLIENT") { Some("mode") } else { (!item.list("ports").is_empty()).then_some("ports") }
+}
+
+/// Whether a target is a waypoint: surely, maybe, or not.
+fn waypoint(target: &Node, namespace: &str, mesh: &Mesh) -> Option<Severity> {
+    const CLASS: &str = "istio-waypoint";
+    let name = target.text("name").unwrap_or_default();
+    match target.text("kind")? {
+        "Service" | "ServiceEntry" => Some(Severity::Error),
+        "GatewayClass" => (name == CLASS).then_some(Severity::Error),
+        "Gateway" => {
+            let is_it = |r: &&Resource| {
+                r.kind == "Gateway"
+                    && r.group == "gateway.networking.k8s.io"
+                    && (r.name.as_str(), r.namespace()) == (name, namespace)
+            };
+            match mesh.resources.iter().find(is_it) {
+                Some(gateway) => (gateway.node.text("spec.gatewayClassName") == Some(CLASS)).then_some(Severity::Error),
+                None => Some(Severity::Warning),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// FL304.
+fn fails_closed(code: &Node, path: &str) -> Option<Draft> {
+    let problem = match code.text("failStrategy") {
+        Some("FAIL_OPEN") => return None,
+        Some(other) => format!("is {other}"),
+        None => "is not set, which is FAIL_CLOSE".into(),
+    };
+    Some(closed(&format!("{path}.failStrategy"), &problem, "failStrategy: FAIL_OPEN"))
+}
+
+fn closed(path: &str, problem: &str, write: &str) -> Draft {
+    let words = [
+        problem,
+        "if the module cannot be fetched or fails, the proxy answers all matched requests itself: 403 in Istio, else 500 or 503",
+        &format!("write `{write}`: a plugin that only watches must not stop traffic"),
+    ];
+    draft(rules::FL304, Severity::Warning, path.to_owned(), words)
+}
+
+/// The configuration in a field.
+fn config(code: &Node, path: &str, field: &str) -> Vec<Draft> {
+    let Some(node) = code.field(field) else { return plugin::check(b"") };
+    let text = node.json().to_string();
+    plugin::check(text.as_bytes()).into_iter().map(|draft| draft.inside(&format!("{path}.{field}"))).collect()
+}
+
+/// Envoy's own configuration of the plugin, wherever it stands: the map that has the root id.
+fn envoy(node: &Node, path: &str, found: &mut Vec<Draft>) {
+    let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match &node.value {
+        Value::Scalar(_) => {}
+        Value::List(items) => {
+            items.iter().enumerate().for_each(|(index, item)| envoy(item, &format!("{path}[{index}]"), found));
+        }
+        Value::Map(fields) => {
+            let either = |snake: &str, camel: &str| node.text(snake).or(node.text(camel));
+            if either("root_id", "rootId") == Some(PLUGIN) {
+                let opens = either("failure_policy", "failurePolicy") == Some("FAIL_OPEN")
+                    || node.flag("fail_open").or(node.flag("failOpen")) == Some(true);
+                if !opens {
+                    found.push(closed(&join("failure_policy"), "is not FAIL_OPEN", "failure_policy: FAIL_OPEN"));
+                }
+                let (field, text) = match (node.text("configuration.value"), node.at("configuration.value")) {
+                    (Some(text), _) => (join("configuration.value"), text.to_owned()),
+                    (None, Some(value)) => (join("configuration.value"), value.json().to_string()),
+                    (None, None) => return,
+                };
+                found.extend(plugin::check(text.as_bytes()).into_iter().map(|draft| draft.inside(&field)));
+                return;
+            }
+            fields.iter().for_each(|(name, field)| envoy(field, &join(name), found));
+        }
+    }
+}

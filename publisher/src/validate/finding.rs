@@ -1,0 +1,112 @@
+//! What a rule says about a place.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::rules::Rule;
+use crate::mesh::Resource;
+use crate::mesh::node::{Node, Place};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know. Alone, it leaves the exit code at 0.
+    Note,
+    /// It works, and not as most people who write this expect.
+    Warning,
+    /// It is refused, or has no effect.
+    Error,
+}
+
+impl Severity {
+    /// `error`, `warning`, `note`: as people read it, and as SARIF calls its levels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What a rule found, before it is known in which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// The rule.
+    pub rule: Rule,
+    /// How bad it is here.
+    pub severity: Severity,
+    /// The field, such as `clusters[2].outlierDetection.interval`; `.` is the whole.
+    pub path: String,
+    /// What is there.
+    pub problem: String,
+    /// What will happen because of it.
+    pub at_run_time: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+impl Draft {
+    /// The same, with the path as seen from what this is a part of.
+    pub fn inside(mut self, prefix: &str) -> Self {
+        self.path = if self.path == "." { prefix.to_owned() } else { format!("{prefix}.{}", self.path) };
+        self
+    }
+
+    /// Placed in a resource.
+    pub fn in_resource(self, resource: &Resource) -> Finding {
+        let place = resource.node.place_of(&self.path);
+        self.placed(&resource.file, Some(resource.title()), Some(place))
+    }
+
+    /// Placed in a file that is no resource.
+    pub fn in_file(self, file: &Rc<str>, node: Option<&Node>) -> Finding {
+        let place = node.map(|node| node.place_of(&self.path));
+        self.placed(file, None, place)
+    }
+
+    /// Placed where it is said.
+    pub fn placed(self, file: &Rc<str>, resource: Option<String>, place: Option<Place>) -> Finding {
+        Finding {
+            code: self.rule.code,
+            severity: self.severity,
+            file: Rc::clone(file),
+            line: place.map(|place| place.line),
+            column: place.and_then(|place| place.column),
+            resource,
+            path: self.path,
+            problem: self.problem,
+            at_run_time: self.at_run_time,
+            fix: self.fix,
+        }
+    }
+}
+
+/// A finding, as it is told. The field names are those of `--output json`, and stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// The rule's code.
+    pub code: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file, as it was named.
+    #[serde(skip)]
+    pub file: Rc<str>,
+    /// From 1; `null` where only the file is known.
+    pub line: Option<u64>,
+    /// From 1; `null` where only the line is known.
+    pub column: Option<u64>,
+    /// Kind, namespace and name of the resource; `null` in a plugin configuration that stands alone.
+    pub resource: Option<String>,
+    /// The field; `.` is the whole.
+    pub path: String,
+    /// What is there.
+    pub problem: String,
+    /// What will happen because of it.
+    pub at_run_time: String,
+    /// What to write instead.
+    pub fix: String,
+}

@@ -1,0 +1,195 @@
+//! Rules for outlier detection in DestinationRules (FL101 to FL107, FL111); how localities are set is [`super::locality`]'s.
+
+use filter_core::config::OutlierDetection;
+
+use super::Known;
+use super::finding::{Draft, Severity};
+use super::rules::{self, Rule};
+use crate::from::outlier::translate;
+use crate::mesh::Resource;
+use crate::mesh::host;
+use crate::mesh::node::Node;
+use crate::mesh::policy::{HostRules, Policy};
+
+/// A cap that needs more endpoints than this is told even if it is not known how many there are: three is what many services have.
+const USUAL_ENDPOINTS: u64 = 3;
+
+/// Everything about the outlier detection of a DestinationRule.
+pub fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
+    let rules = HostRules::of(&rule.node);
+    let name = host::full(rule.node.text("spec.host").unwrap_or_default(), rule.namespace(), known.domain);
+    let mut found = Vec::new();
+    for (port, subset) in rules.scopes() {
+        let settings = rules.block("loadBalancer", port, subset).and_then(|lb| {
+            let node = lb.node.field("localityLbSetting")?;
+            Some(Policy { node, path: format!("{}.localityLbSetting", lb.path) })
+        });
+        match rules.block("outlierDetection", port, subset) {
+            None => found.extend(settings.and_then(|settings| without_detection(&settings, known))),
+            Some(block) => {
+                found.extend(of_block(block.node, &name, known).into_iter().map(|draft| draft.inside(&block.path)));
+                if settings.is_none() {
+                    found.extend(pins_to_zone(&name, known).map(|draft| draft.inside(&block.path)));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Everything about one block.
+pub fn of_block(block: &Node, host: &str, known: &Known<'_>) -> Vec<Draft> {
+    let mut found = Vec::new();
+    if block.number("consecutiveLocalOriginFailures").is_some_and(|n| n > 0)
+        && block.flag("splitExternalLocalOriginErrors") != Some(true)
+    {
+        found.push(draft(
+            rules::FL103,
+            Severity::Error,
+            "consecutiveLocalOriginFailures",
+            "is set, and splitExternalLocalOriginErrors is not",
+            "Istio refuses the DestinationRule; without the split, failures to reach an endpoint count as 5xx and gateway errors",
+            "add `splitExternalLocalOriginErrors: true`, or remove this threshold",
+        ));
+    }
+    match translate(block) {
+        Err((field, problem)) => found.push(draft(
+            rules::FL111,
+            Severity::Error,
+            field,
+            &problem,
+            "the API server or Istio refuses the DestinationRule; what was applied before it stays in force",
+            "write durations such as `30s`, and counts without quotes",
+        )),
+        Ok(rules) => {
+            found.extend(never(&rules));
+            found.extend(cap(block, &rules, host, known));
+            found.extend(times(&rules, false));
+        }
+    }
+    found
+}
+
+fn draft(rule: Rule, severity: Severity, path: &str, problem: &str, at_run_time: &str, fix: &str) -> Draft {
+    let (path, problem, at_run_time, fix) =
+        (path.to_owned(), problem.to_owned(), at_run_time.to_owned(), fix.to_owned());
+    Draft { rule, severity, path, problem, at_run_time, fix }
+}
+
+/// FL101.
+fn without_detection(settings: &Policy<'_>, known: &Known<'_>) -> Option<Draft> {
+    let node = settings.node;
+    let field = ["failover", "failoverPriority"].into_iter().find(|name| !node.list(name).is_empty());
+    let is_off = node.flag("enabled") == Some(false);
+    let distributes = field.is_none() && !node.list("distribute").is_empty();
+    if is_off || distributes || known.mesh_detects {
+        return None;
+    }
+    let path = field.map_or_else(|| settings.path.clone(), |field| format!("{}.{field}", settings.path));
+    Some(draft(
+        rules::FL101,
+        Severity::Error,
+        &path,
+        "failover is wanted, and the same policy has no outlierDetection",
+        "Istio makes no priorities without outlier detection: traffic is spread over all localities, and nothing fails over",
+        "add `outlierDetection` to the same policy (of the host, the subset or the port)",
+    ))
+}
+
+/// FL102.
+fn cap(block: &Node, rules: &OutlierDetection, host: &str, known: &Known<'_>) -> Option<Draft> {
+    let percent = u64::from(rules.max_ejection_percent);
+    let needed = 100_u64.div_ceil(percent.max(1));
+    let written = match block.number("maxEjectionPercent") {
+        None | Some(0) => "is not set, which is 10".to_owned(),
+        Some(percent) => format!("is {percent}"),
+    };
+    let endpoints = known.services.get(host).and_then(|service| service.endpoints);
+    let (severity, problem) = match endpoints {
+        Some(0) => return None,
+        Some(count) if (count as u64) < needed => {
+            (Severity::Error, format!("{written}, and `{host}` has {count} endpoints"))
+        }
+        None if needed > USUAL_ENDPOINTS => (Severity::Warning, written),
+        _ => return None,
+    };
+    Some(draft(
+        rules::FL102,
+        severity,
+        "maxEjectionPercent",
+        &problem,
+        &format!(
+            "one endpoint of fewer than {needed} is more than {percent} %, so Envoy never ejects any: it counts \
+             `ejections_overflow`, and traffic does not fail over"
+        ),
+        "set `maxEjectionPercent: 100`, or at least 100 divided by the number of endpoints, rounded up",
+    ))
+}
+
+/// FL107.
+fn never(rules: &OutlierDetection) -> Option<Draft> {
+    let split = rules.split_external_local_origin_errors;
+    let counts = rules.consecutive5xx_errors > 0 || rules.consecutive_gateway_errors > 0 || split;
+    (!counts).then(|| {
+        draft(
+            rules::FL107,
+            Severity::Warning,
+            "consecutive5xxErrors",
+            "is 0, and no other threshold is set",
+            "Envoy never ejects an endpoint, while Istio still keeps traffic in the zone as it does with outlier detection",
+            "set `consecutive5xxErrors`, or `consecutiveGatewayErrors` to count 502, 503 and 504 only",
+        )
+    })
+}
+
+/// FL104.
+fn pins_to_zone(host: &str, known: &Known<'_>) -> Option<Draft> {
+    let localities = known.services.get(host).and_then(|service| service.localities.as_ref());
+    let one_place = localities.is_some_and(|localities| localities.len() < 2);
+    if known.locality_off || one_place {
+        return None;
+    }
+    Some(draft(
+        rules::FL104,
+        Severity::Note,
+        ".",
+        "turns on locality failover, as localityLbSetting is not set",
+        "each proxy sends to endpoints of its own zone only, while about 70 % of them or more are healthy; a zone with few endpoints \
+         and many callers is overloaded",
+        "if that is meant, say so with `loadBalancer.localityLbSetting: {enabled: true}`; if not, with `{enabled: false}`",
+    ))
+}
+
+/// FL105 and FL106. `has_max`: whether the block has a `maxEjectionTime`, as the plugin's configuration does and Istio's does not.
+pub fn times(rules: &OutlierDetection, has_max: bool) -> Vec<Draft> {
+    let (interval, base, max) = (rules.interval, rules.base_ejection_time, rules.max_ejection_time);
+    let mut found = Vec::new();
+    if base.millis() > max.millis() {
+        let (severity, why) = match has_max {
+            true => (Severity::Warning, format!("{base} is more than maxEjectionTime, {max}")),
+            false => (
+                Severity::Note,
+                format!("{base} is more than {max}, the longest that Istio's proxies let ejections grow"),
+            ),
+        };
+        found.push(draft(
+            rules::FL105,
+            severity,
+            "baseEjectionTime",
+            &why,
+            &format!("Envoy takes the longer of the two: every ejection lasts {base}, the first as well as the tenth"),
+            &format!("choose a shorter base time; the n-th ejection lasts n times as long, up to {max}"),
+        ));
+    }
+    if interval.millis() > base.millis() {
+        found.push(draft(
+            rules::FL106,
+            Severity::Warning,
+            "interval",
+            &format!("{interval} is more than baseEjectionTime, {base}"),
+            &format!("Envoy looks every {interval} whether an ejection is over, so endpoints stay out for up to {interval} longer than asked"),
+            "make the interval a fraction of the ejection time",
+        ));
+    }
+    found
+}

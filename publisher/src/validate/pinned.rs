@@ -1,0 +1,73 @@
+//! The rule that only a registry can decide (FL307): is a pinned digest the digest of an index?
+
+use super::finding::{Draft, Finding, Severity};
+use super::rules;
+use crate::cli::{self, Transport};
+use crate::mesh::node::Node;
+use crate::mesh::{Mesh, Resource};
+use crate::output;
+use crate::store::Store;
+
+/// An image that a resource pins.
+pub struct Pinned<'a> {
+    resource: &'a Resource,
+    path: String,
+    reference: String,
+}
+
+/// The images that WasmPlugins and TrafficExtensions pin, by `sha256` or in the URL.
+pub fn pinned(mesh: &Mesh) -> Vec<Pinned<'_>> {
+    let of = |path: &str, code: &Node| {
+        let url = code.text("url")?;
+        let name = url.strip_prefix("oci://").or_else(|| (!url.contains("://")).then_some(url))?;
+        match (name.split_once('@'), code.text("sha256").filter(|hex| !hex.is_empty())) {
+            (Some(_), _) => Some((format!("{path}.url"), name.to_owned())),
+            (None, Some(hex)) => Some((format!("{path}.sha256"), format!("{name}@sha256:{hex}"))),
+            (None, None) => None,
+        }
+    };
+    let istio = mesh.resources.iter().filter(|resource| resource.group == "extensions.istio.io");
+    istio
+        .filter_map(|resource| {
+            let (path, code) = match resource.kind.as_str() {
+                "WasmPlugin" => ("spec", resource.node.at("spec")?),
+                "TrafficExtension" => ("spec.wasm", resource.node.at("spec.wasm")?),
+                _ => return None,
+            };
+            of(path, code).map(|(path, reference)| Pinned { resource, path, reference })
+        })
+        .collect()
+}
+
+/// Asks the registries. What cannot be asked is said on stderr, and is no finding.
+pub async fn check(images: Vec<Pinned<'_>>, transport: &Transport) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for image in images {
+        match index(&image.reference, transport).await {
+            Ok(None) => {}
+            Ok(Some(digest)) => {
+                let draft = Draft {
+                    rule: rules::FL307,
+                    severity: Severity::Error,
+                    path: image.path,
+                    problem: format!("is the digest of an index, in which the image for linux/amd64 is {digest}"),
+                    at_run_time:
+                        "the proxy looks into the index, compares with the digest of the image in it, and refuses the \
+                                  module: `has checksum …, which does not match`"
+                            .into(),
+                    fix: format!("pin {digest}"),
+                };
+                found.push(draft.in_resource(image.resource));
+            }
+            Err(error) => output::note(&format!("note: {}: not checked: {error:#}", image.resource.title())),
+        }
+    }
+    found
+}
+
+/// The digest of the image inside, if the reference is to an index.
+async fn index(reference: &str, transport: &Transport) -> anyhow::Result<Option<String>> {
+    let reference = cli::reference(reference)?;
+    let resolved = Store::open(&reference, transport)?.resolve(&reference).await?;
+    Ok(resolved.index.is_some().then(|| resolved.digest.to_string()))
+}

@@ -1,0 +1,126 @@
+//! Rules for plugin configurations (FL001, FL002, FL004, FL005, and what they share with DestinationRules).
+//!
+//! The filter's own parser decides, so nothing passes here that the filter would reject. It is stricter in one point: an unknown
+//! field, about which the filter only warns, is an error.
+
+use filter_core::config::{self, Attempts, Config, OutlierDetection};
+use wildmatch::WildMatch;
+
+use super::finding::{Draft, Severity};
+use super::{outlier, rules};
+
+/// What makes a configuration one that must not be shipped.
+pub fn errors(text: &[u8]) -> Vec<Draft> {
+    match config::parse(text) {
+        Ok(parsed) => parsed.unknown_fields.into_iter().map(unknown).collect(),
+        Err(error) => vec![Draft {
+            rule: rules::FL001,
+            severity: Severity::Error,
+            path: error.path,
+            problem: error.problem,
+            at_run_time:
+                "the filter rejects the whole configuration, says so in the event `config_rejected`, and keeps \
+                          its last good one, or the defaults"
+                    .into(),
+            fix: "write what is wanted; `faultline config-schema` prints every field with its range".into(),
+        }],
+    }
+}
+
+/// Everything that is worth saying about a configuration.
+pub fn check(text: &[u8]) -> Vec<Draft> {
+    let mut found = errors(text);
+    if let Ok(parsed) = config::parse(text) {
+        let config = parsed.config;
+        hidden_entries(&config, &mut found);
+        hidden_by_retries(&config, &mut found);
+        for (path, rules) in blocks(&config) {
+            found.extend(outlier::times(rules, true).into_iter().map(|draft| draft.inside(&path)));
+        }
+    }
+    found
+}
+
+fn unknown(path: String) -> Draft {
+    Draft {
+        rule: rules::FL002,
+        severity: Severity::Error,
+        problem: "no such field; check its spelling against `faultline config-schema`".into(),
+        at_run_time:
+            "the filter warns once in the log and goes on without it: what it was to change stays at the default".into(),
+        fix: format!("correct or remove `{path}`"),
+        path,
+    }
+}
+
+/// FL004. A pattern that matches the text of a later pattern matches, but for rare ones, whatever the later one does.
+fn hidden_entries(config: &Config, found: &mut Vec<Draft>) {
+    for (later, entry) in config.clusters.iter().enumerate() {
+        let hides = |earlier: &&config::ClusterRule| WildMatch::new(&earlier.pattern).matches(&entry.pattern);
+        if let Some(earlier) = config.clusters.iter().take(later).position(|earlier| hides(&earlier)) {
+            found.push(Draft {
+                rule: rules::FL004,
+                severity: Severity::Warning,
+                path: format!("clusters[{later}].match"),
+                problem: format!(
+                    "clusters[{earlier}], `{}`, matches everything that `{}` does",
+                    config.clusters[earlier].pattern, entry.pattern
+                ),
+                at_run_time: "the first match wins, so this entry is never used".into(),
+                fix: format!("put it before clusters[{earlier}]"),
+            });
+        }
+    }
+}
+
+/// FL005.
+fn hidden_by_retries(config: &Config, found: &mut Vec<Draft>) {
+    if config.witness.is_some() || config.attempts == Attempts::UpstreamLog {
+        return;
+    }
+    for (path, rules) in blocks(config) {
+        let split = rules.split_external_local_origin_errors && rules.consecutive_local_origin_failures > 0;
+        let field = match (split, rules.consecutive_gateway_errors > 0) {
+            (true, _) => "consecutiveLocalOriginFailures",
+            (_, true) => "consecutiveGatewayErrors",
+            _ => continue,
+        };
+        found.push(Draft {
+            rule: rules::FL005,
+            severity: Severity::Warning,
+            path: format!("{path}.{field}"),
+            problem: "counts failures that are tried again elsewhere, and there is no witness".into(),
+            at_run_time: "Istio retries refused and reset connections twice by default; an HTTP filter sees the last \
+                          attempt only, so the endpoint that failed stays unseen while Envoy ejects it"
+                .into(),
+            fix: "add `\"witness\": {}`, or use the router's upstream log with `\"attempts\": \"upstreamLog\"`".into(),
+        });
+        return; // the remedy is one for all
+    }
+}
+
+/// Every outlier detection in a configuration that was written down, with its path.
+fn blocks(config: &Config) -> Vec<(String, &OutlierDetection)> {
+    let mut blocks = vec![("outlierDetection".to_owned(), &config.outlier_detection)];
+    for (index, entry) in config.clusters.iter().enumerate() {
+        blocks
+            .extend(entry.outlier_detection.iter().map(|rules| (format!("clusters[{index}].outlierDetection"), rules)));
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_errors_here() {
+        let found = errors(br#"{"outlierDetecton": {}, "limits": {"series": 100, "serie": 1}}"#);
+        let mut paths: Vec<&str> = found.iter().map(|draft| draft.path.as_str()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["limits.serie", "outlierDetecton"]);
+        assert_eq!(check(b"{}"), []);
+        assert_eq!(check(b""), []);
+        assert_eq!(check(b"nonsense").len(), 1);
+    }
+}

@@ -1,0 +1,63 @@
+//! The rules: code, title, page. A page is the document `docs/rules/CODE.md`, which `--explain` prints and whose examples are tests.
+
+/// A rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// `FL101`. The first digit is the group: 0 plugin configurations, 1 outlier detection, 2 localities, 3 the resources that
+    /// carry a plugin. A code is never given to another rule.
+    pub code: &'static str,
+    /// What is found, in a few words.
+    pub title: &'static str,
+    /// The page, Markdown.
+    pub page: &'static str,
+}
+
+macro_rules! rules {
+    ($($code:ident $title:literal,)*) => {
+        $(
+            #[doc = $title]
+            pub const $code: Rule = Rule {
+                code: stringify!($code),
+                title: $title,
+                page: include_str!(concat!("../../../docs/rules/", stringify!($code), ".md")),
+            };
+        )*
+        /// Every rule, by code.
+        pub const ALL: &[Rule] = &[$($code),*];
+    };
+}
+
+rules! {
+    FL001 "a configuration that the filter rejects",
+    FL002 "a field that the filter does not know",
+    FL003 "a file that is neither YAML nor JSON",
+    FL004 "an entry that an earlier one hides",
+    FL005 "thresholds that retries hide",
+    FL101 "failover without outlier detection",
+    FL102 "a percent cap that never ejects",
+    FL103 "a local-origin threshold without the split",
+    FL104 "outlier detection that keeps traffic in the zone",
+    FL105 "ejections that do not grow longer",
+    FL106 "an interval longer than the ejection",
+    FL107 "outlier detection that never ejects",
+    FL108 "several rules for one host",
+    FL109 "settings for a port that the service does not have",
+    FL110 "a host name that is not completed",
+    FL111 "a value that Istio refuses",
+    FL201 "locality settings that exclude each other",
+    FL202 "a failover that is not from one region to another",
+    FL203 "a locality that names nothing",
+    FL204 "weights that do not add up to 100",
+    FL301 "an image URL without a scheme",
+    FL302 "a tag that moves, pulled once",
+    FL303 "two digests that differ",
+    FL304 "a plugin that fails closed",
+    FL305 "a match that a waypoint never meets",
+    FL306 "a selector together with target references",
+    FL307 "the digest of an index",
+}
+
+/// The rule with this code, in whatever case.
+pub fn find(code: &str) -> Option<&'static Rule> {
+    ALL.iter().find(|rule| rule.code.eq_ignore_ascii_case(code))
+}
