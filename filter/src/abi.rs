@@ -76,5 +76,9 @@ pub extern "C" fn proxy_on_log(context: u32) {
 /// An HTTP call of ours is answered, or was given up (no headers).
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_http_call_response(_root: u32, call: u32, _headers: usize, body: usize, _trailers: usize) {
-    with_plugin(|plugin| plugin.answered(call, body));
+    with_plugin(|plugin| {
+        if !plugin.told(call) {
+            plugin.answered(call, body);
+        }
+    });
 }

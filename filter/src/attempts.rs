@@ -23,6 +23,8 @@ pub struct Answered {
     /// How many through each; HTTP/2 has several at a time, which need not be told apart.
     through: FxHashMap<u64, u32>,
     all: u32,
+    /// The connection of the attempt that ended last by its own time-out.
+    timed_out: Option<u64>,
 }
 
 impl Answered {
@@ -51,7 +53,8 @@ impl Answered {
 impl Plugin {
     /// Response headers pass that are the last attempt's, or a local answer's.
     pub(crate) fn attempt_answered(&mut self, headers_only: bool) {
-        if self.answered.all >= MAX_ANSWERED {
+        // An answer of headers alone is logged before they pass.
+        if headers_only || self.answered.all >= MAX_ANSWERED {
             return;
         }
         let Some(cluster) = self.known.cluster(&request::cluster(), &self.config) else { return };
@@ -92,21 +95,27 @@ impl Plugin {
             Some(charges) => (charges, None),
             None => {
                 let whole = Whole::read(true);
-                let Some(charges) = whole.charges_in_upstream_log() else { return };
-                (charges, Some(whole))
+                (whole.charges_in_upstream_log(), Some(whole))
             }
         };
+        if whole.as_ref().is_some_and(Whole::timed_out) {
+            self.answered.timed_out = request::upstream_connection();
+        }
+        let untold = whole.as_ref().is_some_and(Whole::ended_untold);
         let outcome = charges.outcome();
         // What is left to charge is that the answer broke off.
         let charges =
             if self.answered.take() { Charges { connected: false, status: None, ..charges } } else { charges };
         let Some(place) = self.place(cluster, &endpoint, outcome.is_error()) else { return };
-        self.known.count(cluster, place, outcome, false);
+        if !untold {
+            self.known.count(cluster, place, outcome, false);
+        }
+        let went_well = charges.outcome() == Outcome::Success || charges.connected;
         match whole {
             Some(whole) if charges.outcome().is_error() => {
                 self.error(cluster, &endpoint, place, charges, whole.last());
             }
-            _ if charges.outcome() == Outcome::Success && self.reporter.metrics.anything_open() => {
+            _ if went_well && self.reporter.metrics.anything_open() => {
                 self.success(cluster, &endpoint, place, charges, true);
             }
             _ => {}
@@ -128,11 +137,19 @@ impl Plugin {
             return;
         }
         self.known.count_retried(cluster, whole.attempts > 1);
-        let attempt = whole.attempt(true);
-        let charges = attempt.charges();
-        if whole.is_route_timeout() && charges.failure.is_some() {
-            let Some(place) = self.place(cluster, &endpoint, true) else { return };
-            self.known.count(cluster, place, charges.outcome(), false);
+        // That it had its connection, or that its own time-out ended it (when tries overlap), the log has shown.
+        let charges = Charges { connected: false, ..whole.attempt(true).charges() };
+        let timed_out = self.answered.timed_out.take();
+        if !whole.ended_from_without() || charges.status.is_some() {
+            return;
+        }
+        let ended_by_itself = timed_out.is_some() && timed_out == request::upstream_connection();
+        if whole.is_route_timeout() && ended_by_itself {
+            return;
+        }
+        let Some(place) = self.place(cluster, &endpoint, true) else { return };
+        self.known.count(cluster, place, charges.outcome(), false);
+        if charges.failure.is_some() {
             self.error(cluster, &endpoint, place, charges, whole.last());
         }
     }

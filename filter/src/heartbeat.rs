@@ -97,7 +97,8 @@ impl Plugin {
             self.beat(open, now);
         }
         let open = open > 0;
-        let period = match self.ask(now) {
+        let due = [self.ask(now), self.notify(now)].into_iter().flatten().min();
+        let period = match due {
             Some(wait) => period_of(wait),
             None if open => QUICK,
             None => CALM,
@@ -210,7 +211,7 @@ impl Plugin {
         if let Some(known) = self.known.get_mut(cluster) {
             known.troubled = troubled;
         }
-        self.reporter.report(&events, &self.config.limits);
+        self.report(&events);
     }
 }
 

@@ -246,9 +246,19 @@ pub fn set_effective_context(context: u32) -> Result<()> {
 
 /// Sends a GET of `path` to a cluster; the answer comes to the effective context. Gives the number of the call.
 pub fn get(cluster: &str, path: &str, timeout_millis: u32) -> Result<u32> {
-    let headers = pairs(&[(":method", "GET"), (":path", path), (":authority", cluster)]);
+    call(cluster, &[(":method", "GET"), (":path", path), (":authority", cluster)], &[], timeout_millis)
+}
+
+/// Sends JSON to a host behind a cluster, otherwise like [`get`].
+pub fn post(cluster: &str, host: &str, path: &str, json: &[u8], timeout_millis: u32) -> Result<u32> {
+    let headers = [(":method", "POST"), (":path", path), (":authority", host), ("content-type", "application/json")];
+    call(cluster, &headers, json, timeout_millis)
+}
+
+fn call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout_millis: u32) -> Result<u32> {
+    let headers = pairs(headers);
     let mut call = 0;
-    // SAFETY: pointers and lengths are of live values; there is no body and there are no trailers; the host writes four
+    // SAFETY: pointers and lengths are of live values, which the host copies; there are no trailers; the host writes four
     // bytes to a live local.
     check(unsafe {
         imports::proxy_http_call(
@@ -256,8 +266,8 @@ pub fn get(cluster: &str, path: &str, timeout_millis: u32) -> Result<u32> {
             cluster.len(),
             headers.as_ptr(),
             headers.len(),
-            null(),
-            0,
+            body.as_ptr(),
+            body.len(),
             null(),
             0,
             timeout_millis,

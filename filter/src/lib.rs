@@ -2,7 +2,7 @@
 //! failovers. It only watches: every callback lets the request continue.
 //!
 //! Reading order: [`abi`] (what Envoy calls), [`plugin`] (the state of a VM), [`known`] (what this VM has met),
-//! [`request`] (reading an exchange), [`traffic`] (what a finished request leads to), [`attempts`] (each attempt), [`heartbeat`] (what time leads to), [`witness`] (asking Envoy), [`shared`] (what all workers
+//! [`request`] (reading an exchange), [`traffic`] (what a finished request leads to), [`attempts`] (each attempt), [`heartbeat`] (what time leads to), [`witness`] (asking Envoy), [`notify`] (telling a receiver), [`shared`] (what all workers
 //! know together), [`report`] (events and metrics going out), [`host`] (the only file that calls Envoy).
 //!
 //! What the observations mean is decided in `filter-core`.
@@ -26,6 +26,7 @@ pub mod attempts;
 pub mod heartbeat;
 pub mod host;
 pub mod known;
+pub mod notify;
 pub mod plugin;
 pub mod report;
 pub mod request;

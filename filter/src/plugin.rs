@@ -8,6 +8,7 @@ use crate::attempts::Answered;
 use crate::heartbeat::Heartbeat;
 use crate::host;
 use crate::known::Known;
+use crate::notify::Sent;
 use crate::report::{Reporter, set_log_level};
 use crate::request::{self, Expression, HEALTHY_ATTEMPT, HEALTHY_REQUEST};
 use crate::traffic::Pending;
@@ -56,6 +57,8 @@ pub struct Plugin {
     pub asked: Option<Asked>,
     /// Whether Envoy did not answer when last asked, so that its word is not waited for.
     pub silent: bool,
+    /// What this VM sent to the receiver of `notify` and waits for an answer to.
+    pub sent: Option<Sent>,
     roots: Vec<u32>,
 }
 

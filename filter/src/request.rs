@@ -111,6 +111,11 @@ pub fn home() -> Locality {
     )
 }
 
+/// The proxy's own node id.
+pub fn node() -> String {
+    text(b"xds\0node\0id")
+}
+
 /// A finished request, read whole.
 #[derive(Clone, Debug, Default)]
 pub struct Whole {
@@ -152,22 +157,33 @@ impl Whole {
         }
     }
 
-    /// What Envoy charges for this attempt, seen by the upstream log; `None` when that cannot be told: the route's
-    /// time-out and a client that left look the same there.
-    pub fn charges_in_upstream_log(&self) -> Option<Charges> {
+    /// What Envoy charges for this attempt, seen by the upstream log, as far as that can be told there.
+    pub fn charges_in_upstream_log(&self) -> Charges {
         let connected = self.pool_ready;
         let none = Charges { connected, status: None, failure: None };
         let status = self.grpc_status.map(http_status_of_grpc).or(self.status);
         if self.flags.any_of(Flags::UO) {
-            Some(none)
-        } else if self.flags.any_of(Flags::UT) {
+            none
+        } else if self.timed_out() {
             // A time-out while the connection was still awaited is charged to nobody.
-            Some(Charges { failure: connected.then_some(504), ..none })
+            Charges { failure: connected.then_some(504), status, ..none }
         } else if self.flags.any_of(Flags::RESETS) {
-            Some(Charges { connected: connected || status.is_some(), status, failure: Some(503) })
+            Charges { connected: connected || status.is_some(), status, failure: Some(503) }
         } else {
-            status.map(Charges::answered)
+            status.map_or(none, Charges::answered)
         }
+    }
+
+    /// Whether the upstream log does not tell how the attempt ended: the route's time-out and a client that left look the
+    /// same there.
+    pub fn ended_untold(&self) -> bool {
+        let told = self.flags.any_of(Flags::UO) || self.flags.any_of(Flags::RESETS) || self.timed_out();
+        !told && self.status.is_none()
+    }
+
+    /// Whether, by the upstream log, a try's own time-out ended it.
+    pub fn timed_out(&self) -> bool {
+        self.flags.any_of(Flags::UT) || self.flags.any_of(Flags::SI)
     }
 
     /// What Envoy charges for the answer whose headers pass; `None` when no endpoint gave it.
@@ -179,6 +195,13 @@ impl Whole {
     /// Whether the route's time-out ended the request while an answer was awaited, which Envoy charges.
     pub fn is_route_timeout(&self) -> bool {
         matches!(self.details.as_str(), "response_timeout" | "upstream_response_timeout")
+    }
+
+    /// Whether the request ended for what the upstream log does not tell.
+    pub fn ended_from_without(&self) -> bool {
+        const ENDS: [&str; 3] =
+            ["downstream_remote_disconnect", "upstream_max_stream_duration", "max_duration_timeout"];
+        self.is_route_timeout() || ENDS.iter().any(|end| self.details.starts_with(end))
     }
 
     /// Whether Envoy found no healthy endpoint.

@@ -14,6 +14,7 @@ use crate::report::Metrics;
 use filter_core::cluster::ClusterState;
 use filter_core::members::Members;
 use filter_core::metric::Level;
+use filter_core::notify::outbox::Outbox;
 use filter_core::time::Millis;
 use serde::{Deserialize, Serialize};
 
@@ -217,6 +218,30 @@ pub fn change_question<R>(metrics: &mut Metrics, mut change: impl FnMut(&mut Que
 
 fn question_key() -> String {
     format!("{PREFIX}question")
+}
+
+/// Reads what waits to be sent.
+pub fn outbox() -> Outbox {
+    let value = host::shared_data(&outbox_key()).ok().flatten();
+    value.map_or_else(Outbox::default, |(bytes, _)| Outbox::decode(&bytes))
+}
+
+/// Changes what waits to be sent.
+pub fn change_outbox<R>(metrics: &mut Metrics, mut change: impl FnMut(&mut Outbox) -> R) -> Option<R> {
+    update(
+        &outbox_key(),
+        |bytes| {
+            let mut outbox = Outbox::decode(bytes);
+            let result = change(&mut outbox);
+            let after = outbox.encode();
+            Change { after: (after != bytes).then_some(after), opened: 0, result }
+        },
+        metrics,
+    )
+}
+
+fn outbox_key() -> String {
+    format!("{PREFIX}outbox")
 }
 
 /// What came of working on a copy.

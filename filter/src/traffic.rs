@@ -93,10 +93,14 @@ impl Plugin {
         let charges = whole.attempt(true).charges();
         let outcome = charges.outcome();
         let Some(place) = self.place(cluster, &endpoint, outcome.is_error()) else { return Pending::NOWHERE };
-        if outcome.is_error() {
-            self.error(cluster, &endpoint, place, charges, whole.last());
-        } else if open && outcome == Outcome::Success {
-            self.success(cluster, &endpoint, place, charges, false);
+        match outcome {
+            Outcome::Success if open => self.success(cluster, &endpoint, place, charges, false),
+            // That it had its connection may matter.
+            Outcome::NotCharged if charges.connected && self.reporter.metrics.anything_open() => {
+                self.success(cluster, &endpoint, place, charges, false);
+            }
+            Outcome::Success | Outcome::NotCharged => {}
+            _ => self.error(cluster, &endpoint, place, charges, whole.last()),
         }
         let retried = whole.attempts > 1;
         if retried {
@@ -118,11 +122,16 @@ impl Plugin {
     fn late(&mut self, pending: Pending) -> Pending {
         let answered = matches!(pending.outcome, Outcome::Success | Outcome::Http5xx | Outcome::GatewayError);
         let Some((cluster, place)) = pending.went.filter(|_| answered && !pending.complete) else { return pending };
-        if !request::flags().any_of(Flags::RESETS) {
+        if !request::flags().any_of(Flags::RESETS_AND_TIMEOUTS) {
             return pending;
         }
-        let broke_off = Charges { connected: false, status: None, failure: Some(503) };
-        self.error(cluster, &request::endpoint(), place, broke_off, Whole::read(false).last());
+        let whole = Whole::read(false);
+        let failure = whole.attempt(true).charges().failure;
+        if failure.is_none() {
+            return pending;
+        }
+        let broke_off = Charges { connected: false, status: None, failure };
+        self.error(cluster, &request::endpoint(), place, broke_off, whole.last());
         Pending { outcome: Outcome::LocalOrigin, ..pending }
     }
 
@@ -145,13 +154,15 @@ impl Plugin {
         place
     }
 
-    /// An attempt went well; `late` says that its answer may have come long ago.
+    /// An attempt went well, or had its connection at least; `late` says that its answer may have come long ago.
     pub(crate) fn success(&mut self, cluster: usize, endpoint: &[u8], place: usize, charges: Charges, late: bool) {
         let endpoint = String::from_utf8_lossy(endpoint);
         let Some(name) = self.known.get(cluster).map(|known| known.name.as_str()) else { return };
         // Most clusters have nothing open even when another has.
         let Some(state) = shared::cluster(name).filter(|state| state.open_findings() > 0) else { return };
-        let started = if state.asks_when_started(&endpoint) { request::started() } else { None };
+        let more = state.asks_for_more(&endpoint);
+        let started = if more { request::started() } else { None };
+        let place = if more { self.place(cluster, endpoint.as_bytes(), true).unwrap_or(place) } else { place };
         self.charge(cluster, &endpoint, place, charges, (started, late), LastAttempt::default());
     }
 
@@ -181,7 +192,8 @@ impl Plugin {
         let workload = workload.as_deref();
         let total = known.total;
         let ended = now / 1_000;
-        let connected = if charges.connected { request::connected() } else { None }.unwrap_or(ended);
+        let asks = charges.connected || charges.failure.is_some();
+        let connected = if asks { request::connected() } else { None }.unwrap_or(ended);
         // An answer that was not seen when it came resets only what failed before it can have come.
         let moments = Moments { connected, answered: if late { connected } else { ended }, ended };
         let seen = Observed { endpoint, locality, workload, charges, moments, started, last, total };
@@ -189,7 +201,7 @@ impl Plugin {
             (state.attempt(&seen, &setting), state.ask_again_in(setting.now) == Some(0))
         });
         let (events, ask) = changed.unwrap_or_default();
-        self.reporter.report(&events, &self.config.limits);
+        self.report(&events);
         self.hurry(None);
         if ask {
             self.suspect(cluster, now / 1_000_000);
@@ -204,6 +216,6 @@ impl Plugin {
         let total = request::endpoint_count();
         let metrics = &mut self.reporter.metrics;
         let events = shared::change_cluster(&known.name, metrics, |state| state.no_healthy_upstream(total, &setting));
-        self.reporter.report(&events.unwrap_or_default(), &self.config.limits);
+        self.report(&events.unwrap_or_default());
     }
 }

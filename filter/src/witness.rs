@@ -160,7 +160,7 @@ impl Plugin {
         let (events, again) = shared::change_cluster(name, metrics, |state| {
             (state.witness(hosts, asked, &setting), state.ask_again_in(now))
         })?;
-        self.reporter.report(&events, &self.config.limits);
+        self.report(&events);
         again
     }
 

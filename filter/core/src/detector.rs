@@ -5,6 +5,10 @@
 //! the local streak; what is counted while ejected changes nothing until the return, which resets all. What is heard of
 //! late resets only what failed before it.
 //!
+//! In split mode a connection that was had breaks a streak, but is heard of only when its attempt is over. So a streak of
+//! attempts that had their connections and failed one after the other is sure only when all that were under way with
+//! them are over, which takes as long as they took.
+//!
 //! Not here: whether an ejection is allowed (the percent cap is the cluster's, [`crate::cluster`]) and ejections by
 //! success rate or failure percentage, which no streak shows; how long an ejection lasts is [`crate::ejection`].
 
@@ -16,6 +20,9 @@ use serde::{Deserialize, Serialize};
 
 /// Failures to reach an endpoint whose moments are remembered: a longer streak is reset as a whole or not at all.
 const MAX_FAILURES: usize = 16;
+
+/// Within so long nothing else happens at an endpoint, in microseconds.
+const INSTANT: Micros = 1_000;
 
 /// The kind of a streak: key `kind` of `error_streak`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +56,7 @@ impl StreakKind {
 }
 
 /// A streak that reached its threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crossing {
     /// Which streak.
     pub kind: StreakKind,
@@ -57,6 +64,8 @@ pub struct Crossing {
     pub threshold: u32,
     /// Whether this is the first crossing since the streak began; later ones repeat what was said.
     pub first: bool,
+    /// Whether an attempt that is under way may yet show that the streak was broken: [`Detector::matured`] tells when not.
+    pub held: bool,
 }
 
 /// When an attempt's steps were charged. Only their order matters: attempts at one endpoint overlap, so one that had its
@@ -87,6 +96,17 @@ struct Streak {
     told: bool,
     /// When the last of them happened, in order.
     failures: Vec<Micros>,
+    /// For how long after its last failure a connection may turn up that broke it; 0 is never.
+    doubt: Micros,
+}
+
+/// A crossing of which it is not sure yet that there was one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Held {
+    crossing: Crossing,
+    failures: Vec<Micros>,
+    doubt: Micros,
+    sure_at: Micros,
 }
 
 impl Streak {
@@ -97,7 +117,7 @@ impl Streak {
         }
         self.failures.push(at);
         self.length = self.length.saturating_add(1);
-        (self.length == threshold).then_some(Crossing { kind, threshold, first: !self.told })
+        (self.length == threshold).then_some(Crossing { kind, threshold, first: !self.told, held: false })
     }
 
     /// What went well at `at` resets what failed before it.
@@ -108,13 +128,14 @@ impl Streak {
         self.failures.retain(|failure| *failure > at);
         self.length = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
         self.told &= self.length > 0;
+        if self.length == 0 {
+            self.doubt = 0;
+        }
     }
 
     /// It fired, and goes on unbroken.
     fn start_over(&mut self) {
-        self.failures.clear();
-        self.length = 0;
-        self.told = true;
+        *self = Self { told: true, ..Self::default() };
     }
 
     fn is_running(&self) -> bool {
@@ -128,6 +149,7 @@ pub struct Detector {
     http_5xx: Streak,
     gateway: Streak,
     local_origin: Streak,
+    held: Option<Held>,
     ejection: Option<Ejection>,
     ejections: u32,
     backoff: Backoff,
@@ -140,13 +162,18 @@ impl Detector {
         let mut crossings = Vec::new();
         let split = rules.split_external_local_origin_errors;
         if split && charges.connected {
-            self.local_origin.reset(moments.connected);
+            self.connected(moments.connected, rules, &mut crossings);
         }
         if let Some(status) = charges.status {
             self.charge_status(status, moments.answered, rules, &mut crossings);
         }
         match charges.failure {
             Some(_) if split => {
+                let took = moments.ended.saturating_sub(moments.connected);
+                let last = self.local_origin.failures.last().copied().unwrap_or(moments.ended);
+                if took > INSTANT && moments.ended.saturating_sub(last) > INSTANT {
+                    self.local_origin.doubt = self.local_origin.doubt.max(took);
+                }
                 let threshold = rules.consecutive_local_origin_failures;
                 crossings.extend(self.local_origin.grow(moments.ended, StreakKind::LocalOrigin, threshold));
             }
@@ -157,14 +184,54 @@ impl Detector {
             // Envoy's main thread drops these without a reset: the streak has to start over to fire again.
             crossings.clear();
         }
-        for crossing in &crossings {
+        for crossing in &mut crossings {
             match crossing.kind {
                 StreakKind::GatewayError => self.gateway.start_over(),
                 StreakKind::Http5xx => self.http_5xx.start_over(),
-                StreakKind::LocalOrigin => self.local_origin.start_over(),
+                StreakKind::LocalOrigin => {
+                    let Streak { failures, doubt, .. } = std::mem::take(&mut self.local_origin);
+                    self.local_origin.start_over();
+                    if doubt > 0 {
+                        crossing.held = true;
+                        let sure_at = moments.ended.saturating_add(doubt);
+                        self.held = Some(Held { crossing: *crossing, failures, doubt, sure_at });
+                    }
+                }
             }
         }
         crossings
+    }
+
+    /// A connection was had at `at`, in split mode. If that was in the middle of a streak that seemed to reach its
+    /// threshold, it did not, and what failed after it counts on.
+    fn connected(&mut self, at: Micros, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
+        let breaks = |held: &mut Held| held.failures.first() < Some(&at) && Some(&at) < held.failures.last();
+        if let Some(held) = self.held.take_if(breaks) {
+            let later = std::mem::take(&mut self.local_origin.failures);
+            self.local_origin = Streak { told: !held.crossing.first, doubt: held.doubt, ..Streak::default() };
+            for failure in held.failures.into_iter().filter(|failure| *failure > at).chain(later) {
+                let threshold = rules.consecutive_local_origin_failures;
+                crossings.extend(self.local_origin.grow(failure, StreakKind::LocalOrigin, threshold));
+            }
+        } else {
+            self.local_origin.reset(at);
+        }
+    }
+
+    /// Whether there is a crossing that is not sure yet.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The crossing that was held, once it is sure: every attempt that could have broken the streak is over.
+    pub fn matured(&mut self, now: Micros) -> Option<Crossing> {
+        let held = self.held.take_if(|held| held.sure_at <= now)?;
+        Some(Crossing { held: false, ..held.crossing })
+    }
+
+    /// Forgets the crossing that is not sure: there was none.
+    pub fn refute_held(&mut self) {
+        self.held = None;
     }
 
     fn charge_status(&mut self, status: u16, at: Micros, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
@@ -185,6 +252,7 @@ impl Detector {
     pub fn eject(&mut self, now: Millis, rules: &OutlierDetection) {
         self.ejections = self.ejections.saturating_add(1);
         self.ejection = Some(self.backoff.eject(now, rules));
+        self.held = None;
     }
 
     /// Returns the endpoint to rotation at `now`; the ejection that is over, if there was one.
@@ -194,6 +262,7 @@ impl Detector {
         self.http_5xx = Streak::default();
         self.gateway = Streak::default();
         self.local_origin = Streak::default();
+        self.held = None;
         Some(ejection)
     }
 
@@ -214,7 +283,7 @@ impl Detector {
 
     /// Whether a streak is running, told or not.
     pub fn is_failing(&self) -> bool {
-        [&self.http_5xx, &self.gateway, &self.local_origin].iter().any(|streak| streak.is_running())
+        [&self.http_5xx, &self.gateway, &self.local_origin].iter().any(|streak| streak.is_running()) || self.is_held()
     }
 }
 
@@ -324,6 +393,33 @@ mod tests {
         assert!(detector.charge(&Charges::answered(200), &answered, &split(4)).is_empty());
         assert!(detector.charge(&REFUSED, &Moments::at_once(51_000), &split(4)).is_empty());
         assert_eq!(detector.charge(&REFUSED, &Moments::at_once(52_000), &split(4)).len(), 1, "the fourth in a row");
+    }
+
+    /// Requests that hang: each had its connection at the first time and timed out at the second, in milliseconds.
+    fn hang(detector: &mut Detector, attempts: &[(u64, u64)], threshold: u32) -> Vec<Crossing> {
+        let timed_out = Charges { connected: true, status: None, failure: Some(504) };
+        let moments = |(had, ended): &(u64, u64)| Moments { connected: had * 1_000, ..Moments::at_once(ended * 1_000) };
+        attempts.iter().flat_map(|times| detector.charge(&timed_out, &moments(times), &split(threshold))).collect()
+    }
+
+    #[test]
+    fn a_streak_of_requests_that_hung_is_sure_when_none_is_under_way_that_could_break_it() {
+        let mut detector = Detector::default();
+        let crossings = hang(&mut detector, &[(10, 210), (20, 220), (30, 230)], 3);
+        assert_eq!(crossings.iter().map(|crossing| crossing.held).collect::<Vec<_>>(), [true]);
+        assert!(detector.is_failing() && detector.matured(429_000).is_none());
+        assert!(detector.matured(430_000).is_some_and(|crossing| crossing.first && !crossing.held));
+        assert!(detector.matured(430_000).is_none());
+    }
+
+    #[test]
+    fn a_connection_that_is_heard_of_late_breaks_the_streak_that_was_not_sure() {
+        let mut detector = Detector::default();
+        hang(&mut detector, &[(10, 210), (20, 220), (30, 230)], 3);
+        // This one had its connection before the last of them failed, so Envoy's streak began with that.
+        assert!(hang(&mut detector, &[(225, 425)], 3).is_empty());
+        assert!(detector.matured(1_000_000).is_none());
+        assert_eq!(hang(&mut detector, &[(226, 426)], 3).len(), 1, "with 230 and 425 that makes three");
     }
 
     #[test]

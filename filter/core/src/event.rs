@@ -6,7 +6,8 @@
 use crate::locality::{Locality, Tier};
 use crate::metric::{Change, Metric};
 use crate::time::{Millis, rfc3339};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// How an event is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl Basis {
 }
 
 /// The last attempt of a streak.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastAttempt {
     /// The status that the client got; absent when there was none.
     pub code: Option<u16>,
@@ -261,7 +262,7 @@ impl Serialize for Event {
                 map.serialize_entry("kind", kind)?;
                 map.serialize_entry("streak", streak)?;
                 map.serialize_entry("threshold", threshold)?;
-                map.serialize_entry("last", last)?;
+                map.serialize_entry("last", &Shown(last))?;
             }
             EventKind::EndpointEjected { reason, ejection, ejected_endpoints, endpoints } => {
                 map.serialize_entry("reason", reason)?;
@@ -306,16 +307,20 @@ impl Serialize for Event {
     }
 }
 
-impl Serialize for LastAttempt {
+/// The last attempt as an event shows it; workers hand it on as it is.
+struct Shown<'a>(&'a LastAttempt);
+
+impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        if let Some(code) = self.code {
+        let Self(last) = self;
+        if let Some(code) = last.code {
             map.serialize_entry("code", &code)?;
         }
-        map.serialize_entry("flags", &self.flags)?;
-        map.serialize_entry("details", &self.details)?;
-        if !self.transport_failure.is_empty() {
-            map.serialize_entry("transport_failure", &self.transport_failure)?;
+        map.serialize_entry("flags", &last.flags)?;
+        map.serialize_entry("details", &last.details)?;
+        if !last.transport_failure.is_empty() {
+            map.serialize_entry("transport_failure", &last.transport_failure)?;
         }
         map.end()
     }

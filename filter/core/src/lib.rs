@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`outcome`] (what an attempt counts as), [`detector`] (streaks and ejections of one endpoint),
 //! [`failover`] (where a cluster's traffic goes), [`cluster`] (all of that for one cluster, as one value that the
-//! workers of a proxy share), [`event`] and [`metric`] (what is reported).
+//! workers of a proxy share), [`event`] and [`metric`] (what is reported), [`notify`] (what is told at once).
 //!
 //! Deliberately not here: a host, a clock, I/O, randomness, threads. Time is always an argument.
 
@@ -35,6 +35,7 @@ pub mod failover;
 pub mod locality;
 pub mod members;
 pub mod metric;
+pub mod notify;
 pub mod outcome;
 pub mod time;
 pub mod window;

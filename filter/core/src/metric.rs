@@ -33,6 +33,7 @@ pub enum Metric {
     SeriesOverflow,
     ConfigRejected,
     WitnessPolls,
+    Notifications,
     BuildInfo,
 }
 
@@ -41,7 +42,7 @@ const FAILOVER: &[&str] = &["upstream_cluster", "failover_from", "failover_to"];
 
 impl Metric {
     /// All of them, in the order of the documents.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Attempts,
         Self::RetriedRequests,
         Self::ErrorStreaks,
@@ -58,6 +59,7 @@ impl Metric {
         Self::SeriesOverflow,
         Self::ConfigRejected,
         Self::WitnessPolls,
+        Self::Notifications,
         Self::BuildInfo,
     ];
 
@@ -80,6 +82,7 @@ impl Metric {
             Self::SeriesOverflow => "faultline_series_overflow_total",
             Self::ConfigRejected => "faultline_config_rejected_total",
             Self::WitnessPolls => "faultline_witness_polls_total",
+            Self::Notifications => "faultline_notifications_total",
             Self::BuildInfo => "faultline_build_info",
         }
     }
@@ -93,7 +96,7 @@ impl Metric {
             Self::Ejections => &["upstream_cluster", "upstream_locality", "eject_reason", "basis"],
             Self::EjectedEndpoints => &["upstream_cluster", "upstream_locality"],
             Self::Failovers | Self::FailoverActive | Self::FailoverSeconds => FAILOVER,
-            Self::WitnessPolls => &["result"],
+            Self::WitnessPolls | Self::Notifications => &["result"],
             Self::BuildInfo => &["version"],
             Self::TrackedEndpoints
             | Self::OpenFindings
@@ -136,6 +139,7 @@ impl Metric {
             Self::SeriesOverflow => "Metric changes lost because of limits.series",
             Self::ConfigRejected => "Configurations that were rejected",
             Self::WitnessPolls => "Questions to Envoy's admin interface, by how they ended",
+            Self::Notifications => "Messages of `notify`, by how they ended",
             Self::BuildInfo => "1, with the version of the filter",
         }
     }

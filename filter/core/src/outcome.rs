@@ -29,10 +29,17 @@ impl Flags {
     pub const UF: Self = Self(1 << 5);
     /// Upstream overflow: the circuit breaker.
     pub const UO: Self = Self(1 << 7);
+    /// A try's idle timeout in the upstream log; the client's stream can be idle too.
+    pub const SI: Self = Self(1 << 16);
+    /// The longest duration of an upstream stream.
+    pub const UMSDR: Self = Self(1 << 19);
     /// The client left.
     pub const DC: Self = Self(1 << 14);
     /// Flags of a stream that was reset on the upstream side: LR, UR, UF, UC, UPE, OM.
     pub const RESETS: Self = Self(1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 23 | 1 << 25);
+
+    /// The same, and UT, with which a try's idle timeout shows itself.
+    pub const RESETS_AND_TIMEOUTS: Self = Self(Self::RESETS.0 | Self::UT.0);
 
     /// Whether any of `other`'s flags is set.
     pub const fn any_of(self, other: Self) -> bool {
@@ -130,8 +137,10 @@ pub struct Attempt<'a> {
 }
 
 /// Prefixes of the details of a timeout that Envoy charges: the route's, a try's, a try's idle one.
-const TIMEOUTS: [&str; 4] =
-    ["response_timeout", "upstream_response_timeout", "upstream_per_try_timeout", "upstream_per_try_idle_timeout"];
+const TIMEOUTS: [&str; 4] = ["response_timeout", "upstream_response_timeout", "upstream_per_try_timeout", IDLE_TIMEOUT];
+
+/// The details of a try's idle timeout, which Envoy charges even when the answer had begun.
+pub const IDLE_TIMEOUT: &str = "upstream_per_try_idle_timeout";
 
 impl Attempt<'_> {
     /// What Envoy charges for this attempt.
@@ -154,6 +163,9 @@ impl Attempt<'_> {
                 _ if !connected => none,
                 // 204 stands for 504 where the request asked for it (x-envoy-upstream-rq-timeout-alt-response).
                 None | Some(504 | 204) => Charges { failure: Some(self.status.unwrap_or(504)), ..none },
+                Some(_) if self.details.starts_with(IDLE_TIMEOUT) => {
+                    Charges { status: self.answer(), failure: Some(504), ..none }
+                }
                 // The answer had begun, so it was charged, and the timeout is not.
                 Some(_) => Charges { status: self.answer(), ..none },
             };

@@ -4,15 +4,35 @@
 
 use filter_core::cluster::{ClusterState, Observed, Setting};
 use filter_core::config::Config;
+use filter_core::config::notify::{Format, Notify};
 use filter_core::detector::Moments;
 use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
+use filter_core::notify::outbox::{Ended, Outbox};
+use filter_core::notify::{Message, proxy_name};
 use filter_core::outcome::Charges;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let locality = Locality::from_proto(bytes);
     assert!(locality.as_str().len() < 400);
+    let mut outbox = Outbox::decode(bytes);
+    for now in [0, 100_000, u64::MAX] {
+        for format in [Format::Alertmanager, Format::Webhook] {
+            let notify = Notify { format, ..Notify::default() };
+            outbox.push(Message::Event(String::new()), now);
+            outbox.give_up_waiting(&notify, now);
+            outbox.remind(now, |_| true);
+            let Some((round, messages)) = outbox.take(&notify, now) else { continue };
+            for message in &messages {
+                if let Message::Alert(alert) = message {
+                    alert.to_json(&notify, proxy_name(&String::from_utf8_lossy(bytes)));
+                }
+            }
+            outbox.settle(round, Ended::Failed, &notify, now);
+            outbox.encode();
+        }
+    }
     let mut state = ClusterState::decode(bytes);
     let config = Config::default();
     let (outlier, failover) = (&config.outlier_detection, &config.failover);

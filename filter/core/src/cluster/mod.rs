@@ -25,7 +25,7 @@ use crate::window::{Count, Window};
 use serde::{Deserialize, Serialize};
 
 /// First byte of the encoded value; another one is not understood and read as nothing known.
-const ENCODING: u8 = 2;
+const ENCODING: u8 = 3;
 
 /// Endpoints in trouble that are remembered per cluster; beyond it the one unseen for longest is forgotten.
 const MAX_ENDPOINTS: usize = 1_000;
@@ -99,6 +99,8 @@ struct Endpoint {
     detector: Detector,
     /// A threshold that was reached, about which Envoy is being asked.
     suspicion: Option<Suspicion>,
+    /// The last attempt of a streak that is not sure yet.
+    held: Option<LastAttempt>,
     seen: Millis,
 }
 
@@ -107,6 +109,8 @@ struct Endpoint {
 struct Suspicion {
     kind: StreakKind,
     since: Millis,
+    /// Endpoints that were ejected then.
+    active: u32,
 }
 
 /// A locality of the cluster.
@@ -162,9 +166,9 @@ impl ClusterState {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Whether it matters when an attempt at this endpoint was started: what is under way shows neither a return nor a
-    /// recovery.
-    pub fn asks_when_started(&self, endpoint: &str) -> bool {
+    /// Whether it matters when an attempt at this endpoint was started, and where exactly it went: what is under way shows
+    /// neither a return nor a recovery.
+    pub fn asks_for_more(&self, endpoint: &str) -> bool {
         self.empty_since.is_some()
             || self.endpoints.iter().any(|e| e.address == endpoint && e.detector.ejection().is_some())
     }
@@ -174,6 +178,10 @@ impl ClusterState {
         let mut events = Vec::new();
         let outcome = seen.charges.outcome();
         if outcome == Outcome::NotCharged {
+            // What remains is that it had its connection.
+            if let Some(endpoint) = self.endpoints.iter_mut().find(|endpoint| endpoint.address == seen.endpoint) {
+                endpoint.detector.charge(&seen.charges, &seen.moments, setting.outlier);
+            }
             return events;
         }
         if seen.total.is_some() {
@@ -191,7 +199,8 @@ impl ClusterState {
         if let Some(index) = self.endpoint_index(seen, outcome, setting.now) {
             self.judge(index, seen, setting, &mut events);
         }
-        self.step_failover(Some(seen.locality), setting, &mut events);
+        let served = (outcome == Outcome::Success).then_some(seen.locality);
+        self.step_failover(served, setting, &mut events);
         events
     }
 
@@ -269,6 +278,12 @@ impl ClusterState {
             if overdue.is_some_and(|overdue| setting.now >= overdue.saturating_add(interval).saturating_add(patience)) {
                 self.give_back(index, Basis::Inferred, setting, &mut events);
             }
+            let matured =
+                self.endpoints.get_mut(index).and_then(|e| e.detector.matured(setting.now.saturating_mul(1_000)));
+            if let Some(crossing) = matured {
+                self.tell_held(index, crossing, setting, &mut events);
+                self.eject(index, crossing, setting, &mut events);
+            }
         }
         self.decide_unanswered(setting, &mut events);
         self.endpoints.retain(|e| e.detector.ejection().is_some() || setting.now.saturating_sub(e.seen) < FORGET_AFTER);
@@ -284,32 +299,70 @@ impl ClusterState {
             return;
         };
         endpoint.seen = setting.now;
-        for crossing in endpoint.detector.charge(&seen.charges, &seen.moments, setting.outlier) {
-            if crossing.first {
-                let Crossing { kind, threshold, .. } = crossing;
-                let (kind, last) = (kind.as_str(), seen.last.clone());
-                let streak = EventKind::ErrorStreak { kind, streak: threshold, threshold, last };
-                self.push(index, None, streak, setting, events);
+        let was_held = endpoint.detector.is_held();
+        let crossings = endpoint.detector.charge(&seen.charges, &seen.moments, setting.outlier);
+        if was_held && !endpoint.detector.is_held() {
+            endpoint.held = None;
+            endpoint.suspicion.take_if(|suspicion| suspicion.kind == StreakKind::LocalOrigin);
+        }
+        for crossing in crossings {
+            if crossing.held {
+                self.hold(index, crossing, &seen.last, setting);
+                continue;
             }
+            self.tell_streak(index, crossing, seen.last.clone(), setting, events);
             self.eject(index, crossing, setting, events);
+        }
+    }
+
+    /// Keeps a crossing that is not sure yet to itself; Envoy, where it can be asked, may know.
+    fn hold(&mut self, index: usize, crossing: Crossing, last: &LastAttempt, setting: &Setting<'_>) {
+        let active = self.ejected_count();
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+        endpoint.held = Some(last.clone());
+        if setting.witness {
+            endpoint.suspicion.get_or_insert(Suspicion { kind: crossing.kind, since: setting.now, active });
+        }
+    }
+
+    /// Tells of a streak that was kept back.
+    fn tell_held(&mut self, index: usize, crossing: Crossing, setting: &Setting<'_>, events: &mut Vec<Event>) {
+        if let Some(last) = self.endpoints.get_mut(index).and_then(|endpoint| endpoint.held.take()) {
+            self.tell_streak(index, crossing, last, setting, events);
+        }
+    }
+
+    fn tell_streak(
+        &mut self,
+        index: usize,
+        crossing: Crossing,
+        last: LastAttempt,
+        setting: &Setting<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        if crossing.first {
+            let Crossing { kind, threshold, .. } = crossing;
+            let streak = EventKind::ErrorStreak { kind: kind.as_str(), streak: threshold, threshold, last };
+            self.push(index, None, streak, setting, events);
         }
     }
 
     /// Ejects the endpoint if Envoy would: not when it is ejected already, nor beyond the percent cap. Where Envoy can
     /// be asked, it is.
     fn eject(&mut self, index: usize, crossing: Crossing, setting: &Setting<'_>, events: &mut Vec<Event>) {
+        let active = self.ejected_count();
         if setting.witness {
             let Some(endpoint) = self.endpoints.get_mut(index) else { return };
             let since = setting.now;
-            endpoint.suspicion.get_or_insert(Suspicion { kind: crossing.kind, since });
-        } else if !self.is_capped(setting) {
+            endpoint.suspicion.get_or_insert(Suspicion { kind: crossing.kind, since, active });
+        } else if !self.is_capped(active, setting) {
             self.push_ejected(index, crossing.kind.eject_reason(), Basis::Inferred, setting, events);
         }
     }
 
-    /// Whether one ejection more would be beyond the percent cap.
-    fn is_capped(&self, setting: &Setting<'_>) -> bool {
-        let active = self.ejected_count().saturating_add(1);
+    /// Whether one ejection more than `active` would be beyond the percent cap.
+    fn is_capped(&self, active: u32, setting: &Setting<'_>) -> bool {
+        let active = active.saturating_add(1);
         let percent = u64::from(active).saturating_mul(100);
         let cap = u64::from(setting.outlier.max_ejection_percent.min(100));
         percent > u64::from(self.endpoint_count().max(active)).saturating_mul(cap)
@@ -384,7 +437,12 @@ impl ClusterState {
     /// The endpoint of an attempt; one without a past gets none by an attempt that went well.
     fn endpoint_index(&mut self, seen: &Observed<'_>, outcome: Outcome, now: Millis) -> Option<usize> {
         if let Some(index) = self.endpoints.iter().position(|endpoint| endpoint.address == seen.endpoint) {
-            return Some(index);
+            let moved = self.endpoints.get(index).is_some_and(|endpoint| endpoint.locality != *seen.locality);
+            if !moved || seen.locality.is_unknown() {
+                return Some(index);
+            }
+            // Envoy made a new endpoint of it then, which has no past.
+            self.endpoints.swap_remove(index);
         }
         if !outcome.is_error() {
             return None;
@@ -411,6 +469,7 @@ impl ClusterState {
             workload: workload.map(str::to_owned),
             detector: Detector::default(),
             suspicion: None,
+            held: None,
             seen: now,
         });
         self.endpoints.len().checked_sub(1)

@@ -9,7 +9,7 @@
 use super::{ClusterState, Endpoint, Setting, TICKS_LATE, WITNESS_PATIENCE};
 use crate::ejection::Ejection;
 use crate::event::{Basis, Event, EventKind};
-use crate::time::Millis;
+use crate::time::{Micros, Millis};
 use crate::witness::Witnessed;
 
 /// A question asked this long after a threshold was reached has an answer in which the ejection would show: Envoy ejects
@@ -42,8 +42,11 @@ impl ClusterState {
         // Endpoints that left while ejected did not return, so no event says so.
         self.endpoints
             .retain(|endpoint| endpoint.seen >= asked || hosts.iter().any(|host| host.address == endpoint.address));
-        for host in hosts {
-            self.weigh(host, (before, asked), setting, &mut events);
+        // What is ejected first, so that the percent cap is known when it comes to what is not.
+        let active = self.ejected_count();
+        let (ejected, others): (Vec<_>, Vec<_>) = hosts.iter().partition(|host| host.ejected);
+        for host in ejected.into_iter().chain(others) {
+            self.weigh(host, active, (before, asked), setting, &mut events);
         }
         self.step_failover(None, setting, &mut events);
         events
@@ -67,10 +70,11 @@ impl ClusterState {
         self.endpoints.iter().filter_map(wait).min()
     }
 
-    /// `asked` is when the answer before this one was asked for, and this one.
+    /// `active` is how many were ejected before this answer, `asked` when the one before it was asked for, and this one.
     fn weigh(
         &mut self,
         host: &Witnessed,
+        active: u32,
         (before, asked): (Millis, Millis),
         setting: &Setting<'_>,
         events: &mut Vec<Event>,
@@ -90,6 +94,10 @@ impl ClusterState {
             // Traffic showed meanwhile that it is back, so this may be how it was before. Or how it is again.
             (true, None) if endpoint.detector.returned_at() >= asked => self.overtaken = true,
             (true, None) => {
+                let held = self.endpoints.get_mut(index).and_then(|e| e.detector.matured(Micros::MAX));
+                if let Some(crossing) = held {
+                    self.tell_held(index, crossing, setting, events);
+                }
                 let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());
                 self.push_ejected(index, reason, Basis::Witnessed, setting, events);
             }
@@ -111,9 +119,13 @@ impl ClusterState {
             (false, None) => {
                 let Some(suspicion) = suspicion else { return };
                 if asked >= suspicion.since.saturating_add(EJECTS_WITHIN) {
-                    let capped = self.is_capped(setting);
-                    if let Some(endpoint) = self.endpoints.get_mut(index) {
-                        endpoint.suspicion = None;
+                    let active = active.max(suspicion.active).max(self.ejected_count());
+                    let capped = self.is_capped(active, setting);
+                    let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+                    endpoint.suspicion = None;
+                    endpoint.detector.refute_held();
+                    if endpoint.held.take().is_some() {
+                        return;
                     }
                     let blocked = EventKind::EjectionBlocked {
                         reason: if capped { "max_ejection_percent" } else { "not_enforced" },
@@ -145,13 +157,14 @@ impl ClusterState {
     pub(super) fn decide_unanswered(&mut self, setting: &Setting<'_>, events: &mut Vec<Event>) {
         for index in 0..self.endpoints.len() {
             let Some(suspicion) = self.endpoints.get(index).and_then(|endpoint| endpoint.suspicion) else { continue };
-            if setting.witness && setting.now < suspicion.since.saturating_add(WITNESS_PATIENCE) {
+            let waits = setting.witness && setting.now < suspicion.since.saturating_add(WITNESS_PATIENCE);
+            if waits || self.endpoints.get(index).is_some_and(|endpoint| endpoint.held.is_some()) {
                 continue;
             }
             if let Some(endpoint) = self.endpoints.get_mut(index) {
                 endpoint.suspicion = None;
             }
-            if !self.is_capped(setting) {
+            if !self.is_capped(self.ejected_count(), setting) {
                 self.push_ejected(index, suspicion.kind.eject_reason(), Basis::Inferred, setting, events);
             }
         }

@@ -4,6 +4,7 @@
 //! is optional and an empty text is a configuration. Parsing is strict enough to report (path, what came, what was
 //! wanted: [`read`]) and never decides what to do about it: the filter keeps what it had, the publisher ends with an error.
 
+pub mod notify;
 mod read;
 
 use crate::duration::Duration;
@@ -47,6 +48,8 @@ pub struct Config {
     pub failover: Failover,
     /// Where to ask Envoy itself about its endpoints; off when absent.
     pub witness: Option<Witness>,
+    /// Whom to tell at once of failovers and of clusters without a healthy endpoint; nobody when absent.
+    pub notify: Option<notify::Notify>,
     /// Which attempts are counted: each request's last one, or all of them through the router's upstream log.
     pub attempts: Attempts,
     /// Bounds on memory, metric series and log lines.
@@ -355,6 +358,7 @@ mod tests {
             }],
             localities: vec![LocalityRule { cidr: "10.0.0.0/8".into(), locality: "r".into() }],
             witness: Some(Witness::default()),
+            notify: Some(notify::Notify { cluster: "a".into(), ..Default::default() }),
             attempts: Attempts::UpstreamLog,
             log_level: LogLevel::Trace,
             ..Config::default()

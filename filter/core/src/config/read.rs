@@ -3,8 +3,11 @@
 //! By hand and not by a derive: the derived code, with what tracks the path of an error and finds unknown fields, made up
 //! a third of the module's size. A test reads a configuration with every field that the types have.
 
+use super::notify::{Format, MAX_ADDRESS_BYTES, MAX_LABEL_BYTES, MAX_LABELS, MAX_TIMEOUT, Notify};
 use super::*;
+use crate::notify::OWN_LABELS;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// Reads a whole configuration.
 pub(super) fn config(text: &[u8]) -> Result<Parsed, ConfigError> {
@@ -22,6 +25,7 @@ pub(super) fn config(text: &[u8]) -> Result<Parsed, ConfigError> {
         localities: object.list("localities", locality_rule)?,
         failover: object.object("failover", failover)?.unwrap_or_default(),
         witness: object.object("witness", witness)?,
+        notify: object.object("notify", notify)?,
         attempts: object.choice("attempts", &[("final", Attempts::Final), ("upstreamLog", Attempts::UpstreamLog)])?,
         limits: object.object("limits", limits)?.unwrap_or(default.limits),
         log_level: object.choice("logLevel", &LEVELS)?,
@@ -103,6 +107,54 @@ fn witness(object: &mut Object<'_, '_>) -> Result<Witness, ConfigError> {
     Ok(Witness { cluster, min_interval, max_interval, timeout: object.duration("timeout", default.timeout)? })
 }
 
+fn notify(object: &mut Object<'_, '_>) -> Result<Notify, ConfigError> {
+    let default = Notify::default();
+    let timeout = object.duration("timeout", default.timeout)?;
+    if timeout.millis() > MAX_TIMEOUT {
+        return Err(object.error("timeout", &timeout.to_string(), "from 1ms to 1m"));
+    }
+    // They become headers.
+    let is_address =
+        |text: &str| (1..=MAX_ADDRESS_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    Ok(Notify {
+        cluster: object
+            .text("cluster", "the name of a cluster", |text| (1..=MAX_ADDRESS_BYTES).contains(&text.len()))?,
+        format: object.choice("format", &[("alertmanager", Format::Alertmanager), ("webhook", Format::Webhook)])?,
+        path: object
+            .optional_text("path", "a path such as /api/v2/alerts", |text| is_address(text) && text.starts_with('/'))?,
+        host: object.optional_text("host", "a host such as alertmanager.monitoring:9093", is_address)?,
+        timeout,
+        retries: object.whole("retries", 0, 10, default.retries)?,
+        labels: labels(object)?,
+    })
+}
+
+fn labels(object: &mut Object<'_, '_>) -> Result<BTreeMap<String, String>, ConfigError> {
+    let fields = object.value("labels", "an object", Value::as_object)?;
+    let is_name = |name: &str| {
+        name.len() <= MAX_LABEL_BYTES
+            && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let mut labels = BTreeMap::new();
+    for (name, value) in fields.into_iter().flatten() {
+        let wrong = |what: &str| Err(object.error("labels", &format!("{name}: {}", told(value)), what));
+        if !is_name(name) {
+            return wrong("a name of letters, digits and _");
+        }
+        if OWN_LABELS.contains(&name.as_str()) {
+            return wrong(&format!("a label that the filter does not set itself ({})", OWN_LABELS.join(", ")));
+        }
+        let text = value.as_str().filter(|text| (1..=MAX_LABEL_BYTES).contains(&text.len()));
+        let Some(text) = text else { return wrong("a text of up to 256 bytes") };
+        labels.insert(name.clone(), text.to_owned());
+    }
+    if labels.len() > MAX_LABELS {
+        return Err(object.error("labels", &format!("{} labels", labels.len()), "at most 16"));
+    }
+    Ok(labels)
+}
+
 fn limits(object: &mut Object<'_, '_>) -> Result<Limits, ConfigError> {
     let default = Limits::default();
     Ok(Limits {
@@ -178,6 +230,17 @@ impl<'v> Object<'v, '_> {
     ) -> Result<String, ConfigError> {
         let text = self.value(name, wanted, |value| value.as_str().filter(|text| is_good(text)))?;
         text.map(str::to_owned).ok_or_else(|| self.error(name, "nothing", wanted))
+    }
+
+    /// A text that must be good if it is there.
+    fn optional_text(
+        &mut self,
+        name: &'static str,
+        wanted: &str,
+        is_good: impl FnOnce(&str) -> bool,
+    ) -> Result<Option<String>, ConfigError> {
+        let text = self.value(name, wanted, |value| value.as_str().filter(|text| is_good(text)))?;
+        Ok(text.map(str::to_owned))
     }
 
     /// One of some words; the default of the type when it is not there.

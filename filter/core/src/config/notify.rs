@@ -1,0 +1,125 @@
+//! Whom to tell at once, and how: the block `notify`.
+//!
+//! Not here: how it is read ([`super::read`]), and what is told ([`crate::notify`]).
+
+use crate::duration::Duration;
+use std::collections::BTreeMap;
+
+/// The longest path, host or cluster name that is taken, in bytes.
+pub const MAX_ADDRESS_BYTES: usize = 1024;
+
+/// Labels that can be given.
+pub const MAX_LABELS: usize = 16;
+
+/// The longest name or value of a label that is taken, in bytes.
+pub const MAX_LABEL_BYTES: usize = 256;
+
+/// The longest that an answer may take, in milliseconds.
+pub const MAX_TIMEOUT: u64 = 60_000;
+
+/// Whom to tell of failovers and of clusters without a healthy endpoint as they start and end, without waiting for a
+/// scrape of the metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase", default))]
+pub struct Notify {
+    /// The cluster that reaches the receiver; requests to it must not pass through this filter.
+    pub cluster: String,
+    /// What the receiver takes.
+    pub format: Format,
+    /// The path to post to; `/api/v2/alerts` for Alertmanager and `/` for others when absent.
+    pub path: Option<String>,
+    /// The host to ask for; the host in the cluster's name (`outbound|9093||host`) or else that name when absent.
+    pub host: Option<String>,
+    /// How long an answer may take, up to 1m.
+    pub timeout: Duration,
+    /// How often a post that fails is tried again, 0 to 10, with waits from 0.5s on that double.
+    #[cfg_attr(feature = "schema", schemars(range(max = 10)))]
+    pub retries: u32,
+    /// Labels that every alert gets, 16 at most.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self {
+            cluster: String::new(),
+            format: Format::Alertmanager,
+            path: None,
+            host: None,
+            timeout: Duration::from_millis(2_000),
+            retries: 5,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+impl Notify {
+    /// The path to post to.
+    pub fn path(&self) -> &str {
+        match (&self.path, self.format) {
+            (Some(path), _) => path,
+            (None, Format::Alertmanager) => "/api/v2/alerts",
+            (None, Format::Webhook) => "/",
+        }
+    }
+
+    /// The host to ask for: receivers refuse one with `|` in it.
+    pub fn host(&self) -> &str {
+        self.host.as_deref().unwrap_or_else(|| crate::notify::service(&self.cluster))
+    }
+}
+
+/// What a receiver takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase"))]
+pub enum Format {
+    /// Alerts, as Alertmanager's v2 API takes them.
+    #[default]
+    Alertmanager,
+    /// Each event by itself, as in the log.
+    Webhook,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    fn notify(text: &str) -> Result<Notify, String> {
+        let parsed = parse(format!(r#"{{"notify": {text}}}"#).as_bytes()).map_err(|error| error.to_string())?;
+        Ok(parsed.config.notify.unwrap())
+    }
+
+    #[test]
+    fn the_cluster_is_enough_and_tells_the_host() {
+        let read = notify(r#"{"cluster": "outbound|9093||alertmanager.monitoring.svc.cluster.local"}"#).unwrap();
+        assert_eq!((read.path(), read.host()), ("/api/v2/alerts", "alertmanager.monitoring.svc.cluster.local"));
+        let read =
+            notify(r#"{"cluster": "hook", "format": "webhook", "host": "a:80", "labels": {"team": "x"}}"#).unwrap();
+        assert_eq!((read.path(), read.host(), read.labels["team"].as_str()), ("/", "a:80", "x"));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused_and_says_where() {
+        for (text, wrong) in [
+            (r#"{}"#, "notify.cluster: got nothing"),
+            (r#"{"cluster": ""}"#, "notify.cluster"),
+            (r#"{"cluster": "a", "format": "slack"}"#, "notify.format"),
+            (r#"{"cluster": "a", "path": "api"}"#, "notify.path"),
+            (r#"{"cluster": "a", "path": "/a b"}"#, "notify.path"),
+            (r#"{"cluster": "a", "host": "a\r\nx: y"}"#, "notify.host"),
+            (r#"{"cluster": "a", "timeout": "2m"}"#, "notify.timeout: got 2m, wanted from 1ms to 1m"),
+            (r#"{"cluster": "a", "retries": 11}"#, "notify.retries"),
+            (r#"{"cluster": "a", "labels": {"a-b": "x"}}"#, "notify.labels: got a-b: \"x\", wanted a name"),
+            (r#"{"cluster": "a", "labels": {"proxy": "x"}}"#, "does not set itself"),
+            (r#"{"cluster": "a", "labels": {"a": 1}}"#, "notify.labels: got a: 1, wanted a text"),
+        ] {
+            let error = notify(text).unwrap_err();
+            assert!(error.contains(wrong), "{text}: {error}");
+        }
+        let many: Vec<String> = (0..=MAX_LABELS).map(|i| format!(r#""l{i}": "x""#)).collect();
+        assert!(notify(&format!(r#"{{"cluster": "a", "labels": {{{}}}}}"#, many.join(","))).is_err());
+    }
+}

@@ -1,0 +1,200 @@
+//! What is told at once to those who are on call: failovers and clusters without a healthy endpoint, as they start and end.
+//!
+//! To Alertmanager they are alerts, under the names and labels of `deploy/prometheus`, so that it groups both; to any
+//! other receiver they are the events themselves. An alert that is open carries no `endsAt`: Alertmanager then counts
+//! its own `resolve_timeout` from when it last heard of it, by its own clock, so the alert of a proxy that died ends by
+//! itself. With an `endsAt` in the future it would ignore an end that a proxy whose clock is ahead reports.
+//!
+//! [`outbox`] holds what waits to be sent. Not here: the sending.
+
+pub mod outbox;
+
+use crate::config::notify::{Format, Notify};
+use crate::event::{Event, EventKind, Route};
+use crate::locality::Locality;
+use crate::time::{Millis, rfc3339};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Labels that the filter sets by itself, and that nobody else can.
+pub const OWN_LABELS: [&str; 7] =
+    ["alertname", "service", "upstream_cluster", "failover_from", "failover_to", "region", "proxy"];
+
+/// The longest value of a label, in bytes.
+const MAX_VALUE_BYTES: usize = 256;
+
+/// An alert as Alertmanager is told of it, without what is the same for all of a proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    cluster: String,
+    /// From where to where a failover goes; `None` when nothing healthy is left.
+    route: Option<(Locality, Locality)>,
+    starts_at: Millis,
+    ends_at: Option<Millis>,
+    detail: String,
+}
+
+/// Something to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// To Alertmanager.
+    Alert(Alert),
+    /// To any other receiver: an event's JSON.
+    Event(String),
+}
+
+impl Message {
+    /// What is to be sent of an event, oldest first; mostly nothing.
+    pub fn of(event: &Event, format: Format) -> Vec<Self> {
+        let alerts = Alert::of(event);
+        match format {
+            Format::Alertmanager => alerts.into_iter().map(Self::Alert).collect(),
+            Format::Webhook if alerts.is_empty() => Vec::new(),
+            Format::Webhook => vec![Self::Event(event.to_json())],
+        }
+    }
+
+    /// Whether it is of this format.
+    pub fn is_of(&self, format: Format) -> bool {
+        matches!(self, Self::Alert(_)) == (format == Format::Alertmanager)
+    }
+}
+
+impl Alert {
+    fn of(event: &Event) -> Vec<Self> {
+        let alert = |route: Option<(&Locality, &Locality)>, starts_at: Millis, ended: bool, detail: String| Self {
+            cluster: event.cluster.clone(),
+            route: route.map(|(from, to)| (from.clone(), to.clone())),
+            starts_at,
+            ends_at: ended.then_some(event.at),
+            detail,
+        };
+        let started = |route: &Route| {
+            let (share, healthy, all) = (percent(route.share), route.healthy_at_home, route.endpoints_at_home);
+            let detail = format!("{share}% of the traffic; {healthy} of {all} endpoint(s) at home healthy");
+            alert(Some((&route.from, &route.to)), event.at, false, detail)
+        };
+        let before = |seconds: f64| event.at.saturating_sub((seconds * 1000.0) as Millis);
+        match &event.kind {
+            EventKind::FailoverStarted(route) => vec![started(route)],
+            // One that goes to the same place, nearer or farther by another tier, is the same alert.
+            EventKind::FailoverChanged { route, left: (to, _) } if *to == route.to => vec![started(route)],
+            EventKind::FailoverChanged { route, left: (to, seconds) } => {
+                let detail = format!("it moved on to {}", route.to.as_str());
+                vec![alert(Some((&route.from, to)), before(*seconds), true, detail), started(route)]
+            }
+            EventKind::FailoverEnded { from, to, seconds, requests_away, errors_away, because, .. } => {
+                let detail = format!("{because} after {seconds:.0} s, {requests_away} requests, {errors_away} errors");
+                vec![alert(Some((from, to)), before(*seconds), true, detail)]
+            }
+            EventKind::NoHealthyUpstream { endpoints } => {
+                vec![alert(None, event.at, false, format!("none of {endpoints} endpoint(s) is healthy"))]
+            }
+            EventKind::UpstreamRecovered { seconds } => {
+                vec![alert(None, before(*seconds), true, format!("recovered after {seconds:.0} s"))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether both are about the same thing.
+    pub fn is_about_the_same(&self, other: &Self) -> bool {
+        self.cluster == other.cluster && self.route == other.route
+    }
+
+    /// The cluster that it is about.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// From where to where the failover goes; `None` when nothing healthy is left.
+    pub fn route(&self) -> Option<(&str, &str)> {
+        self.route.as_ref().map(|(from, to)| (from.as_str(), to.as_str()))
+    }
+
+    /// When it began.
+    pub fn starts_at(&self) -> Millis {
+        self.starts_at
+    }
+
+    /// As Alertmanager's API takes it, from the proxy of that name.
+    pub fn to_json(&self, notify: &Notify, proxy: &str) -> Value {
+        let service = service(&self.cluster);
+        let (name, severity, what) = self.kind();
+        let mut labels = vec![("alertname", name), ("service", service), ("upstream_cluster", &self.cluster)];
+        labels.extend([("severity", severity), ("proxy", proxy)]);
+        let (mut summary, mut region) = (format!("{service}: {what}"), "");
+        if let Some((from, to)) = self.route() {
+            labels.extend([("failover_from", known(from)), ("failover_to", known(to))]);
+            region = from.split('/').next().unwrap_or_default();
+            summary.push_str(&format!(", from {} to {}", known(from), known(to)));
+        }
+        labels.push(("region", region));
+        labels.extend(notify.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let labels = labels.into_iter().filter(|(_, value)| !value.is_empty());
+        let labels: Map<String, Value> = labels.map(|(name, value)| (name.to_owned(), text(bounded(value)))).collect();
+        let mut annotations = Map::new();
+        annotations.insert("summary".into(), text(&summary));
+        annotations.insert("description".into(), text(&format!("As proxy {proxy} sees it: {}", self.detail)));
+        let mut alert = Map::new();
+        alert.insert("labels".into(), Value::Object(labels));
+        alert.insert("annotations".into(), Value::Object(annotations));
+        alert.insert("startsAt".into(), text(&rfc3339(self.starts_at)));
+        if let Some(at) = self.ends_at {
+            alert.insert("endsAt".into(), text(&rfc3339(at)));
+        }
+        Value::Object(alert)
+    }
+
+    /// The alert's name, its severity, and in words what it is: as in `deploy/prometheus`, which has none for a failover
+    /// within a zone.
+    fn kind(&self) -> (&'static str, &'static str, &'static str) {
+        let Some((from, to)) = self.route() else {
+            return ("FaultlineNoHealthyUpstream", "critical", "no healthy endpoint is left; requests fail");
+        };
+        let (mut from, mut to) = (from.split('/'), to.split('/'));
+        if from.next() != to.next() {
+            ("FaultlineFailoverToAnotherRegion", "critical", "failover to another region")
+        } else if from.next() != to.next() {
+            ("FaultlineFailoverToAnotherZone", "warning", "failover to another zone")
+        } else {
+            ("FaultlineFailover", "info", "failover within the zone")
+        }
+    }
+}
+
+/// The service that a cluster is: the host of Istio's `outbound|8000||host`, any other name as it is.
+pub fn service(cluster: &str) -> &str {
+    cluster.rsplit('|').next().unwrap_or(cluster)
+}
+
+/// A proxy's name out of its node's id: `pod.namespace` of Istio's `sidecar~ip~pod.namespace~domain`, any other as it is.
+pub fn proxy_name(node: &str) -> &str {
+    let mut parts = node.split('~');
+    match (parts.nth(2), parts.next()) {
+        (Some(name), Some(_)) if !name.is_empty() => name,
+        _ => node,
+    }
+}
+
+fn percent(share: f64) -> u32 {
+    (share * 100.0).round() as u32
+}
+
+/// A locality that nothing is known of, as the metrics call it.
+fn known(locality: &str) -> &str {
+    if locality.is_empty() { "unknown" } else { locality }
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+/// The text, cut where it is too long for a label.
+fn bounded(text: &str) -> &str {
+    let end = (0..=MAX_VALUE_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
