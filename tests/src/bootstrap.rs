@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::attempts;
 use crate::outlier::{OutlierDetection, seconds};
+use crate::sources::Sources;
 use crate::topology::{Endpoint, Locality, prioritised, socket_address};
 
 /// The name under which Istio would deliver the filter.
@@ -32,7 +33,7 @@ pub const LABELS: [&str; 10] = [
     "version",
 ];
 
-/// A cluster of fixed endpoints.
+/// A cluster of endpoints.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     /// Its name, in Istio's form `outbound|<port>|<subset>|<host>`; requests for that host go to it.
@@ -43,12 +44,27 @@ pub struct Cluster {
     pub outlier_detection: Option<OutlierDetection>,
     /// How long a connection may take to be there.
     pub connect_timeout: Duration,
+    /// Whether Envoy gets the endpoints by discovery, so that they can change while it runs:
+    /// [`crate::envoy::Envoy::set_endpoints`]. Otherwise they are fixed.
+    pub discovered: bool,
+    /// Further fields of Envoy's `config.cluster.v3.Cluster`; they replace those that are derived here.
+    pub more: Map<String, Value>,
+    /// Envoy's `config.route.v3.Route`s that are tried before the one that takes everything.
+    pub routes: Vec<Value>,
 }
 
 impl Cluster {
     /// A cluster with Istio's connect timeout.
     pub fn new(name: &str, endpoints: Vec<Endpoint>, outlier_detection: Option<OutlierDetection>) -> Self {
-        Self { name: name.to_owned(), endpoints, outlier_detection, connect_timeout: Duration::from_secs(10) }
+        Self {
+            name: name.to_owned(),
+            endpoints,
+            outlier_detection,
+            connect_timeout: Duration::from_secs(10),
+            discovered: false,
+            more: Map::new(),
+            routes: Vec::new(),
+        }
     }
 
     /// The host part of the name.
@@ -56,17 +72,35 @@ impl Cluster {
         self.name.rsplit('|').next().unwrap_or(&self.name)
     }
 
-    fn to_envoy(&self, home: &Locality) -> Value {
+    /// The file that delivers the endpoints by discovery.
+    pub(crate) fn discovery(&self, home: &Locality) -> Value {
+        json!({ "resources": [{
+            "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            "cluster_name": self.name,
+            "endpoints": prioritised(home, &self.endpoints),
+        }] })
+    }
+
+    fn to_envoy(&self, home: &Locality, dir: &Path, sources: Sources) -> Value {
         let mut cluster = json!({
             "name": self.name,
             "alt_stat_name": format!("{};", self.name),
             "type": "STATIC",
             "connect_timeout": seconds(self.connect_timeout),
             "common_lb_config": { "healthy_panic_threshold": { "value": 0 } },
-            "load_assignment": { "cluster_name": self.name, "endpoints": prioritised(home, &self.endpoints) },
         });
+        if self.discovered {
+            cluster["type"] = json!("EDS");
+            cluster["eds_cluster_config"] = json!({ "eds_config": sources.config_source(&endpoints_file(dir, self)) });
+        } else {
+            cluster["load_assignment"] =
+                json!({ "cluster_name": self.name, "endpoints": prioritised(home, &self.endpoints) });
+        }
         if let Some(outlier_detection) = &self.outlier_detection {
             cluster["outlier_detection"] = outlier_detection.to_envoy();
+        }
+        for (field, value) in &self.more {
+            cluster[field] = value.clone();
         }
         cluster
     }
@@ -166,6 +200,13 @@ pub struct Bootstrap {
     pub workers: u32,
     /// The clusters, each with a route.
     pub clusters: Vec<Cluster>,
+    /// Whether Envoy gets the clusters by discovery, so that they can change while it runs:
+    /// [`crate::envoy::Envoy::set_clusters`]. Routes are fixed.
+    pub clusters_discovered: bool,
+    /// Where discovery leads.
+    pub sources: Sources,
+    /// Where the cluster `prometheus_stats` leads, if not straight to the admin interface.
+    pub witness_through: Option<SocketAddr>,
     /// The filter, if any.
     pub filter: Option<Filter>,
     /// Retries of every route, if any.
@@ -189,6 +230,9 @@ impl Bootstrap {
             home: home.clone(),
             workers: 2,
             clusters,
+            clusters_discovered: false,
+            sources: Sources::Files,
+            witness_through: None,
             filter: None,
             retries: None,
             route_timeout: None,
@@ -206,15 +250,34 @@ impl Bootstrap {
         self
     }
 
+    /// What delivers the clusters by discovery, to an Envoy that keeps its files in `dir`.
+    pub(crate) fn discovery(&self, dir: &Path) -> Value {
+        let kind = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+        let typed = |cluster: &Cluster| {
+            let mut cluster = cluster.to_envoy(&self.home, dir, self.sources);
+            cluster["@type"] = json!(kind);
+            cluster
+        };
+        json!({ "resources": self.clusters.iter().map(typed).collect::<Vec<_>>() })
+    }
+
     /// The bootstrap for Envoy, which listens on `listener` and `admin`, and keeps its files in `dir`.
     pub(crate) fn to_envoy(&self, listener: SocketAddr, admin: SocketAddr, dir: &Path) -> Value {
-        let mut clusters: Vec<Value> = self.clusters.iter().map(|c| c.to_envoy(&self.home)).collect();
+        let mut clusters: Vec<Value> = Vec::new();
+        let mut dynamic = json!({});
+        if self.clusters_discovered {
+            dynamic["cds_config"] = self.sources.config_source(&clusters_file(dir));
+        } else {
+            clusters.extend(self.clusters.iter().map(|c| c.to_envoy(&self.home, dir, self.sources)));
+        }
+        clusters.extend(self.sources.cluster());
+        let witness = self.witness_through.unwrap_or(admin);
         clusters.push(json!({
             "name": "prometheus_stats",
             "type": "STATIC",
             "connect_timeout": "0.250s",
             "load_assignment": { "cluster_name": "prometheus_stats", "endpoints": [{
-                "lb_endpoints": [{ "endpoint": { "address": socket_address(admin) } }],
+                "lb_endpoints": [{ "endpoint": { "address": socket_address(witness) } }],
             }] },
         }));
         json!({
@@ -226,6 +289,7 @@ impl Bootstrap {
             "admin": { "address": socket_address(admin) },
             "stats_config": { "use_all_default_tags": false, "stats_tags": stats_tags() },
             "cluster_manager": { "outlier_detection": { "event_log_path": outlier_log(dir) } },
+            "dynamic_resources": dynamic,
             "static_resources": {
                 "clusters": clusters,
                 "listeners": [{
@@ -245,7 +309,7 @@ impl Bootstrap {
     fn connection_manager(&self, dir: &Path) -> Value {
         let mut filters = Vec::new();
         if self.filter.is_some() {
-            let source = json!({ "resource_api_version": "V3", "path_config_source": { "path": filter_file(dir) } });
+            let source = self.sources.config_source(&filter_file(dir));
             filters.push(json!({
                 "name": FILTER_NAME,
                 "config_discovery": { "config_source": source, "type_urls": [WASM] },
@@ -271,7 +335,14 @@ impl Bootstrap {
             "stat_prefix": "outbound_0.0.0.0_8000;",
             "http_filters": filters,
             "access_log": access_logs,
-            "route_config": { "name": "8000", "virtual_hosts": hosts },
+            "upgrade_configs": [{ "upgrade_type": "websocket" }],
+            // Callers who may set Envoy's own headers, if they say so by x-forwarded-for.
+            "internal_address_config": { "cidr_ranges": [{ "address_prefix": "127.0.0.0", "prefix_len": 8 }] },
+            "route_config": {
+                "name": "8000",
+                "virtual_hosts": hosts,
+                "validate_clusters": !self.clusters_discovered,
+            },
         })
     }
 
@@ -281,11 +352,9 @@ impl Bootstrap {
         if let Some(retries) = &self.retries {
             route["retry_policy"] = retries.to_envoy();
         }
-        json!({
-            "name": format!("{}:8000", cluster.host()),
-            "domains": [cluster.host()],
-            "routes": [{ "name": "default", "match": { "prefix": "/" }, "route": route }],
-        })
+        let mut routes = cluster.routes.clone();
+        routes.push(json!({ "name": "default", "match": { "prefix": "/" }, "route": route }));
+        json!({ "name": format!("{}:8000", cluster.host()), "domains": [cluster.host()], "routes": routes })
     }
 }
 
@@ -294,6 +363,16 @@ const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wa
 /// The file in `dir` that delivers the filter.
 pub(crate) fn filter_file(dir: &Path) -> PathBuf {
     dir.join("filter.json")
+}
+
+/// The file in `dir` that delivers the clusters.
+pub(crate) fn clusters_file(dir: &Path) -> PathBuf {
+    dir.join("clusters.json")
+}
+
+/// The file in `dir` that delivers the cluster's endpoints.
+pub(crate) fn endpoints_file(dir: &Path, cluster: &Cluster) -> PathBuf {
+    dir.join(format!("{}.json", cluster.host()))
 }
 
 /// The file in `dir` that Envoy writes its outlier events to.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::SAFETY_NET;
 use crate::attempts::{Attempt, attempts_log, parse_attempts};
-use crate::bootstrap::{Bootstrap, Filter, filter_file, outlier_log};
+use crate::bootstrap::{Bootstrap, Cluster, clusters_file, endpoints_file, filter_file, outlier_log};
 use crate::events::EventLog;
 use crate::http::Client;
 use crate::load::Load;
@@ -22,6 +22,7 @@ use crate::outlier::{Record, parse_log};
 use crate::ports::HeldPort;
 use crate::prometheus::Metrics;
 use crate::tools::Tool;
+use crate::topology::Endpoint;
 
 /// A running Envoy. It is killed when this is dropped; when a test panics meanwhile, the end of its log is printed.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub struct Envoy {
     dir: TempDir,
     listener: HeldPort,
     admin: HeldPort,
-    filter: Option<Filter>,
+    bootstrap: Bootstrap,
     filter_version: u32,
 }
 
@@ -46,7 +47,13 @@ impl Envoy {
         let listener = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         let admin = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         if let Some(filter) = &bootstrap.filter {
-            deliver(dir.path(), filter, 1)?;
+            deliver(&filter_file(dir.path()), &filter.discovery(1))?;
+        }
+        for cluster in bootstrap.clusters.iter().filter(|c| c.discovered) {
+            deliver(&endpoints_file(dir.path(), cluster), &cluster.discovery(&bootstrap.home))?;
+        }
+        if bootstrap.clusters_discovered {
+            deliver(&clusters_file(dir.path()), &bootstrap.discovery(dir.path()))?;
         }
         let config = dir.path().join("bootstrap.json");
         let json = bootstrap.to_envoy(listener.address(), admin.address(), dir.path());
@@ -76,8 +83,8 @@ impl Envoy {
             }
             follower.close();
         });
-        let filter = bootstrap.filter.clone();
-        let mut envoy = Self { child, log, dir, listener, admin, filter, filter_version: 1 };
+        let bootstrap = bootstrap.clone();
+        let mut envoy = Self { child, log, dir, listener, admin, bootstrap, filter_version: 1 };
         envoy.wait_until_ready()?;
         Ok(envoy)
     }
@@ -107,6 +114,11 @@ impl Envoy {
     /// The admin interface.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin.address()
+    }
+
+    /// Whether the filter runs in it.
+    pub fn has_filter(&self) -> bool {
+        self.bootstrap.filter.is_some()
     }
 
     /// The process id.
@@ -163,15 +175,28 @@ impl Envoy {
     /// # Errors
     /// When the admin interface does not answer.
     pub fn ejected(&self, cluster: &str) -> Result<Vec<String>> {
+        let of_cluster = |(name, endpoint): (String, String)| (name == cluster).then_some(endpoint);
+        Ok(self.all_ejected()?.into_iter().filter_map(of_cluster).collect())
+    }
+
+    /// The endpoints that Envoy's detector holds ejected now, each behind its cluster's name.
+    ///
+    /// # Errors
+    /// When the admin interface does not answer.
+    pub fn all_ejected(&self) -> Result<Vec<(String, String)>> {
         let answer: Value = serde_json::from_str(&self.admin("/clusters?format=json")?)?;
         let clusters = answer["cluster_statuses"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let hosts = clusters.iter().filter(|c| c["name"] == cluster).filter_map(|c| c["host_statuses"].as_array());
-        let ejected = hosts.flatten().filter(|h| h["health_status"]["failed_outlier_check"] == true);
-        let name = |h: &Value| {
-            let address = &h["address"]["socket_address"];
-            Some(format!("{}:{}", address["address"].as_str()?, address["port_value"].as_u64()?))
-        };
-        Ok(ejected.filter_map(name).collect())
+        let mut ejected = Vec::new();
+        for cluster in clusters {
+            let hosts = cluster["host_statuses"].as_array().map(Vec::as_slice).unwrap_or_default();
+            for host in hosts.iter().filter(|h| h["health_status"]["failed_outlier_check"] == true) {
+                let address = &host["address"]["socket_address"];
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                ejected
+                    .push((text(&cluster["name"]), format!("{}:{}", text(&address["address"]), address["port_value"])));
+            }
+        }
+        Ok(ejected)
     }
 
     /// Envoy's own record of ejections and returns so far.
@@ -196,16 +221,63 @@ impl Envoy {
     /// # Errors
     /// When Envoy runs without a filter, or does not take the configuration.
     pub fn reconfigure(&mut self, config: &str) -> Result<()> {
-        let filter = self.filter.as_mut().context("this Envoy runs without a filter")?;
+        let filter = self.bootstrap.filter.as_mut().context("this Envoy runs without a filter")?;
         config.clone_into(&mut filter.config);
+        self.reload()
+    }
+
+    /// Delivers another module to the running Envoy, and returns when Envoy has taken it.
+    ///
+    /// # Errors
+    /// As [`Envoy::reconfigure`].
+    pub fn replace_module(&mut self, module: &Path) -> Result<()> {
+        let filter = self.bootstrap.filter.as_mut().context("this Envoy runs without a filter")?;
+        module.clone_into(&mut filter.module);
+        self.reload()
+    }
+
+    fn reload(&mut self) -> Result<()> {
+        let filter = self.bootstrap.filter.as_ref().context("this Envoy runs without a filter")?;
         self.filter_version += 1;
-        deliver(self.dir.path(), filter, self.filter_version)?;
+        deliver(&filter_file(self.dir.path()), &filter.discovery(self.filter_version))?;
         let version = u64::from(self.filter_version);
         eventually("Envoy takes the new plugin configuration", || {
             let reloads = self.stats("extension_config_discovery.*config_reload$")?;
             Ok(reloads.iter().any(|(_, n)| *n >= version).then_some(()))
         })
     }
+
+    /// Delivers other endpoints for a cluster that gets them by discovery, and returns when Envoy has taken them.
+    ///
+    /// # Errors
+    /// When there is no such cluster, or Envoy does not take the endpoints.
+    pub fn set_endpoints(&mut self, cluster: &str, endpoints: Vec<Endpoint>) -> Result<()> {
+        let updates = format!("^cluster.{}.*update_success$", cluster.replace('|', "."));
+        let before = self.stats(&updates)?;
+        let found = self.bootstrap.clusters.iter_mut().find(|c| c.discovered && c.name == cluster);
+        let found = found.with_context(|| format!("{cluster} does not get its endpoints by discovery"))?;
+        found.endpoints = endpoints;
+        deliver(&endpoints_file(self.dir.path(), found), &found.discovery(&self.bootstrap.home))?;
+        eventually("Envoy takes the new endpoints", || Ok((self.stats(&updates)? != before).then_some(())))
+    }
+
+    /// Delivers other clusters, for the same hosts, to an Envoy that gets them by discovery from files, and returns when
+    /// Envoy has taken them. A cluster that differs is replaced: what the detector knew of its endpoints is gone.
+    ///
+    /// # Errors
+    /// When Envoy does not take them.
+    pub fn set_clusters(&mut self, clusters: Vec<Cluster>) -> Result<()> {
+        let updates = "^cluster_manager.cluster_(added|modified)$";
+        let before = self.stats(updates)?;
+        self.bootstrap.clusters = clusters;
+        deliver(&clusters_file(self.dir.path()), &self.bootstrap.discovery(self.dir.path()))?;
+        // A cluster that resolves names is in use only when it has.
+        eventually("Envoy takes the new clusters", || {
+            let warming = self.stats("^cluster_manager.warming_clusters$")?.iter().any(|(_, n)| *n > 0);
+            Ok((!warming && self.stats(updates)? != before).then_some(()))
+        })
+    }
+
 
     /// The lines for each attempt and request, when the bootstrap asks for them.
     ///
@@ -258,9 +330,8 @@ pub fn eventually<T>(what: &str, find: impl Fn() -> Result<Option<T>>) -> Result
 }
 
 // Envoy watches for the file being moved into place, so that it never reads half of it.
-fn deliver(dir: &Path, filter: &Filter, version: u32) -> Result<()> {
-    let file = filter_file(dir);
+fn deliver(file: &Path, discovery: &Value) -> Result<()> {
     let next = file.with_extension("next");
-    std::fs::write(&next, serde_json::to_vec(&filter.discovery(version))?)?;
-    std::fs::rename(&next, &file).with_context(|| format!("move {} into place", file.display()))
+    std::fs::write(&next, serde_json::to_vec(discovery)?)?;
+    std::fs::rename(&next, file).with_context(|| format!("move {} into place", file.display()))
 }

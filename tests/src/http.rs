@@ -1,4 +1,4 @@
-//! A small blocking HTTP/1.1 client: keep-alive, content-length and chunked bodies, and a body that breaks off told apart
+//! A small blocking HTTP/1.1 client, and the reading of requests for servers: keep-alive, content-length and chunked bodies, and a body that breaks off told apart
 //! from one that is complete. For loopback only; no TLS, no redirects.
 
 use std::io::{self, Read, Write};
@@ -66,7 +66,15 @@ impl Client {
     /// # Errors
     /// When no answer comes, or what comes is not HTTP. The next request then takes a new connection.
     pub fn get(&mut self, path: &str) -> io::Result<Response> {
-        let answer = self.send(path).and_then(|()| self.receive());
+        self.get_with(path, &[])
+    }
+
+    /// [`Client::get`] with further headers.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn get_with(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+        let answer = self.send_with(path, headers).and_then(|()| self.receive());
         if answer.as_ref().map_or(true, |r| !r.complete || r.header("connection") == Some("close")) {
             self.stream = None;
         }
@@ -78,7 +86,16 @@ impl Client {
     /// # Errors
     /// When the connection cannot be had or breaks.
     pub fn send(&mut self, path: &str) -> io::Result<()> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host);
+        self.send_with(path, &[])
+    }
+
+    /// [`Client::send`] with further headers.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub fn send_with(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<()> {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", self.host);
         self.connect()?.write_all(request.as_bytes())
     }
 
@@ -101,7 +118,7 @@ impl Client {
             let length = length.parse().map_err(io::Error::other)?;
             response.body = self.take(length)?;
             response.complete = response.body.len() == length;
-        } else if response.status != 204 && response.status != 304 {
+        } else if ![101, 204, 304].contains(&response.status) {
             while self.more()? > 0 {}
             response.body = std::mem::take(&mut self.unread);
         }
@@ -149,6 +166,41 @@ impl Client {
         let read = stream.read(&mut chunk)?;
         self.unread.extend_from_slice(&chunk[..read]);
         Ok(read)
+    }
+}
+
+/// A request as a server reads it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// Path and query.
+    pub(crate) path: String,
+    /// The whole body.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Reads one request with its body, which only a content-length can announce; `None` when the client closed instead. What
+/// came of the next one stays in `unread`.
+pub(crate) fn read_request(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
+    let mut chunk = [0_u8; 4096];
+    loop {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut request = httparse::Request::new(&mut headers);
+        let parsed = request.parse(unread).map_err(io::Error::other)?;
+        if let httparse::Status::Complete(head) = parsed {
+            let length = request.headers.iter().find(|h| h.name.eq_ignore_ascii_case("content-length"));
+            let length = length.and_then(|h| std::str::from_utf8(h.value).ok()?.trim().parse().ok()).unwrap_or(0);
+            let path = request.path.unwrap_or_default().to_owned();
+            if unread.len() >= head + length {
+                let body = unread[head..head + length].to_vec();
+                unread.drain(..head + length);
+                return Ok(Some(Request { path, body }));
+            }
+        }
+        let read = stream.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        unread.extend_from_slice(&chunk[..read]);
     }
 }
 

@@ -6,23 +6,33 @@
 
 use std::time::Duration;
 
+pub mod alertmanager;
 pub mod attempts;
+pub mod authority;
 pub mod bootstrap;
+pub mod drill;
 pub mod envoy;
 pub mod events;
+mod h2;
 pub mod http;
 pub mod judge;
 pub mod load;
+pub mod meaning;
 pub mod outlier;
+pub mod paint;
 pub mod ports;
 pub mod process;
 pub mod prometheus;
+pub mod prometheus_server;
 pub mod publisher;
 pub mod registry;
+pub mod sources;
 pub mod timestamp;
+pub mod token_service;
 pub mod tools;
 pub mod topology;
 pub mod upstream;
+pub mod webhook;
 pub mod zones;
 
 /// How long anything is waited for before it counts as missing. Far above what a slow machine needs: it ends a hang, it

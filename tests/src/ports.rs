@@ -5,7 +5,7 @@
 //! So parallel tests never race for a port, and an endpoint can stop and come back where it was. Linux only.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use socket2::{Domain, Socket, Type};
@@ -24,7 +24,15 @@ impl HeldPort {
     /// # Errors
     /// When the address is not local or no port is free.
     pub fn on(ip: Ipv4Addr) -> io::Result<Self> {
-        let holder = bound(SocketAddr::new(IpAddr::V4(ip), 0))?;
+        Self::at(SocketAddr::new(IpAddr::V4(ip), 0))
+    }
+
+    /// Takes this address; with port 0, a free one.
+    ///
+    /// # Errors
+    /// When it is not local, or taken.
+    pub fn at(address: SocketAddr) -> io::Result<Self> {
+        let holder = bound(address)?;
         let address = holder.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Self { _holder: holder, address })
     }
@@ -42,6 +50,18 @@ impl HeldPort {
         let socket = bound(self.address)?;
         socket.listen(1024)?;
         Ok(socket.into())
+    }
+
+    /// Listens on the held port, but connections are never established: nobody accepts, and the queue is full with the
+    /// one that comes with the listener. Drop both and the port refuses connections again.
+    ///
+    /// # Errors
+    /// When somebody already listens there.
+    pub fn listen_in_vain(&self) -> io::Result<(TcpListener, TcpStream)> {
+        let socket = bound(self.address)?;
+        // Room for one.
+        socket.listen(0)?;
+        Ok((socket.into(), TcpStream::connect(self.address)?))
     }
 }
 
@@ -62,7 +82,6 @@ pub fn endpoint_ip() -> Ipv4Addr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpStream;
 
     #[test]
     fn a_held_port_refuses_listens_and_refuses_again() {

@@ -1,9 +1,16 @@
-//! Running a program to its end, with its input given and its output taken.
+//! Running a program to its end, with its input given and its output taken; waiting for one that stays to answer.
 
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::SAFETY_NET;
+use crate::http::Client;
 
 /// Runs a program with `stdin`, whatever comes of it.
 ///
@@ -29,4 +36,21 @@ pub fn stdout_of(command: &mut Command, stdin: &str) -> Result<String> {
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?}: {}\n{complaint}", output.status);
     Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}
+
+/// Waits until a server that was just started answers a GET of `path` with 200.
+///
+/// # Errors
+/// When it ends, or does not within [`SAFETY_NET`]; the message has its log.
+pub fn wait_for_answer(name: &str, child: &mut Child, address: SocketAddr, path: &str, log: &Path) -> Result<()> {
+    let started = Instant::now();
+    while !Client::new(address, "localhost").get(path).is_ok_and(|answer| answer.status == 200) {
+        if child.try_wait()?.is_some() || started.elapsed() > SAFETY_NET {
+            let _ = child.kill();
+            let _ = child.wait();
+            bail!("{name} does not answer; its log:\n{}", std::fs::read_to_string(log).unwrap_or_default());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }

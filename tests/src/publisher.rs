@@ -47,7 +47,8 @@ impl Publisher {
         stdout_of(&mut self.command(args), "")
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// The program with these arguments, to be given more than that.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command
             .args(args)

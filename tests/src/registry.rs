@@ -1,4 +1,4 @@
-//! A real registry (CNCF distribution), with or without a password, over plain http on a loopback address.
+//! A real registry (CNCF distribution) on a loopback address: open to all, with a password, over TLS, or with a token service.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,8 +11,10 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::SAFETY_NET;
+use crate::authority::Authority;
 use crate::http::Client;
 use crate::ports::HeldPort;
+use crate::token_service::TokenService;
 use crate::tools::Tool;
 
 /// A running registry with an empty store; it ends, and its store with it, when this is dropped.
@@ -32,24 +34,66 @@ pub struct User<'a> {
     pub password: &'a str,
 }
 
+/// Who may read and write.
+#[derive(Clone, Copy, Debug)]
+pub enum Door<'a> {
+    /// Everybody.
+    Open,
+    /// This user, over plain http.
+    Password(User<'a>),
+    /// This user, over TLS with a certificate of this authority.
+    PasswordOverTls(User<'a>, &'a Authority),
+    /// Whom this service gives a token.
+    Token(&'a TokenService),
+}
+
 impl Registry {
     /// Starts a registry; with `user`, only that user may read and write.
     ///
     /// # Errors
     /// When a program is missing, or the registry does not answer; the message then has its log.
     pub fn start(user: Option<User<'_>>) -> Result<Self> {
+        Self::start_behind(user.map_or(Door::Open, Door::Password))
+    }
+
+    /// Starts a registry.
+    ///
+    /// # Errors
+    /// As [`Registry::start`].
+    pub fn start_behind(door: Door<'_>) -> Result<Self> {
         let program = Tool::DockerRegistry.path()?;
         let dir = tempfile::Builder::new().prefix("registry-").tempdir()?;
         let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
+        let write = |name: &str, content: &[u8]| -> Result<String> {
+            let path = dir.path().join(name);
+            std::fs::write(&path, content)?;
+            Ok(path.display().to_string())
+        };
         let mut config = format!(
-            "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: '{}'}}\n  delete: {{enabled: true}}\nhttp: {{addr: '{}'}}\n",
+            "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: '{}'}}\n  delete: {{enabled: true}}\nhttp:\n  addr: '{}'\n",
             dir.path().join("store").display(),
             port.address(),
         );
-        if let Some(user) = user {
-            let passwords = dir.path().join("htpasswd");
-            std::fs::write(&passwords, htpasswd(user)?)?;
-            config += &format!("auth:\n  htpasswd: {{realm: test, path: '{}'}}\n", passwords.display());
+        if let Door::PasswordOverTls(_, authority) = door {
+            let (certificate, key) = authority.issue()?;
+            let (certificate, key) = (write("cert.pem", certificate.as_bytes())?, write("key.pem", key.as_bytes())?);
+            config += &format!("  tls: {{certificate: '{certificate}', key: '{key}'}}\n");
+        }
+        match door {
+            Door::Open => {}
+            Door::Password(user) | Door::PasswordOverTls(user, _) => {
+                let passwords = write("htpasswd", &htpasswd(user)?)?;
+                config += &format!("auth:\n  htpasswd: {{realm: test, path: '{passwords}'}}\n");
+            }
+            Door::Token(service) => {
+                let trusted = write("token.pem", service.certificate().as_bytes())?;
+                config += &format!(
+                    "auth:\n  token: {{realm: '{}', service: '{}', issuer: '{}', rootcertbundle: '{trusted}'}}\n",
+                    service.url(),
+                    TokenService::NAME,
+                    TokenService::NAME,
+                );
+            }
         }
         let file = dir.path().join("config.yml");
         std::fs::write(&file, config)?;
@@ -80,6 +124,24 @@ impl Registry {
         Ok(())
     }
 
+    /// The requests of `faultline` so far, as `METHOD path status`, as soon as one of them is `last`.
+    ///
+    /// # Errors
+    /// When that one does not come.
+    pub fn requests_until(&self, last: &str) -> Result<Vec<String>> {
+        let started = Instant::now();
+        loop {
+            let log = std::fs::read_to_string(log_file(self.dir.path()))?;
+            let requests: Vec<String> =
+                log.lines().filter(|line| line.contains("\"faultline/")).filter_map(request).collect();
+            if requests.iter().any(|request| request == last) {
+                return Ok(requests);
+            }
+            ensure!(started.elapsed() < SAFETY_NET, "no request `{last}` in {requests:#?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Where it listens: the first part of a reference.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
@@ -91,6 +153,15 @@ impl Drop for Registry {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Reads a line of an access log: `… "METHOD path HTTP/1.1" status …`.
+fn request(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once('"')?;
+    let (request, rest) = rest.split_once(" HTTP/1.1\" ")?;
+    let (method, target) = request.split_once(' ')?;
+    let path = target.split('?').next()?;
+    Some(format!("{method} {path} {}", rest.split(' ').next()?))
 }
 
 fn log_file(dir: &Path) -> std::path::PathBuf {

@@ -18,6 +18,12 @@ pub enum Tool {
     Skopeo,
     /// Apache's `htpasswd` (`FAULTLINE_HTPASSWD`).
     Htpasswd,
+    /// Prometheus (`FAULTLINE_PROMETHEUS`).
+    Prometheus,
+    /// Its `promtool` (`FAULTLINE_PROMTOOL`).
+    Promtool,
+    /// Prometheus's Alertmanager (`FAULTLINE_ALERTMANAGER`).
+    Alertmanager,
     /// The filter's module, `faultline.wasm` (`FAULTLINE_WASM`).
     Module,
     /// The empty filter that benches compare with (`BASELINE_WASM`).
@@ -34,6 +40,9 @@ impl Tool {
             Tool::DockerRegistry => "FAULTLINE_DOCKER_REGISTRY",
             Tool::Skopeo => "FAULTLINE_SKOPEO",
             Tool::Htpasswd => "FAULTLINE_HTPASSWD",
+            Tool::Prometheus => "FAULTLINE_PROMETHEUS",
+            Tool::Promtool => "FAULTLINE_PROMTOOL",
+            Tool::Alertmanager => "FAULTLINE_ALERTMANAGER",
             Tool::Module => "FAULTLINE_WASM",
             Tool::Baseline => "BASELINE_WASM",
             Tool::Publisher => "FAULTLINE_BIN",

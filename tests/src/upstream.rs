@@ -1,13 +1,14 @@
-//! A scripted HTTP/1.1 endpoint that can be told, at any moment, how to behave from now on.
+//! A scripted endpoint, for HTTP/1.1 and, where the client begins with it, HTTP/2, that can be told, at any moment, how to behave from now on.
 //!
 //! It stands for a real server with its failures: a wrong answer, a port where nothing listens, a connection that is cut at
 //! every stage, a server that hangs. Nothing depends on time: what hangs or holds back goes on when the behaviour changes.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::fmt;
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use anyhow::{Result, ensure};
 use socket2::SockRef;
 
 use crate::SAFETY_NET;
+use crate::h2;
+use crate::http::read_request;
 use crate::ports::{HeldPort, endpoint_ip};
 
 /// What the endpoint does with connections and requests.
@@ -24,9 +27,11 @@ pub enum Behaviour {
     Answer(u16),
     /// Nothing listens: connections are refused.
     Refuse,
+    /// Connections are neither accepted nor refused.
+    Ignore,
     /// Accepts a connection and resets it at once.
     ResetOnConnect,
-    /// Reads the request, then resets the connection.
+    /// Reads the request, then resets the connection; with HTTP/2, the stream.
     ResetOnRequest,
     /// Reads the request, then closes the connection in good order, without an answer.
     CloseBeforeHeaders,
@@ -36,12 +41,22 @@ pub enum Behaviour {
     ResetAfterHeaders,
     /// Answers 200 with a part of the body, and sends the rest once the behaviour changes.
     HoldBody,
+    /// Answers with something that is not HTTP, and closes the connection.
+    Babble,
+    /// Answers 103, then with this status code.
+    EarlyHints(u16),
+    /// Answers 101, and closes the connection once the behaviour changes.
+    SwitchProtocols,
+    /// Answers 200 with this gRPC status and nothing more ("trailers-only").
+    GrpcAtOnce(u8),
+    /// Answers 200, then with this gRPC status in trailers. HTTP/2 only.
+    GrpcInTrailers(u8),
 }
 
 impl Behaviour {
     // Whether a connection that is open now must not serve another request.
     fn ends_connections(self) -> bool {
-        matches!(self, Behaviour::Refuse | Behaviour::ResetOnConnect)
+        matches!(self, Behaviour::Refuse | Behaviour::Ignore | Behaviour::ResetOnConnect)
     }
 }
 
@@ -51,6 +66,8 @@ pub struct Upstream {
     shared: Arc<Shared>,
     port: HeldPort,
     listener: Mutex<Option<TcpListener>>,
+    // What makes connections wait, while that is the behaviour.
+    ignoring: Mutex<Option<(TcpListener, TcpStream)>>,
 }
 
 #[derive(Debug)]
@@ -61,6 +78,16 @@ struct Shared {
     changed: Condvar,
     requests: AtomicU64,
     connections: AtomicU64,
+    application: OnceLock<Application>,
+}
+
+// From a request's path to an answer's status and body.
+struct Application(Box<dyn Fn(&str) -> (u16, String) + Send + Sync>);
+
+impl fmt::Debug for Application {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Application")
+    }
 }
 
 #[derive(Debug)]
@@ -77,7 +104,18 @@ impl Upstream {
     /// # Errors
     /// When no port can be had.
     pub fn start(name: &str) -> Result<Self> {
-        let port = HeldPort::on(endpoint_ip())?;
+        Self::start_on(name, HeldPort::on(endpoint_ip())?)
+    }
+
+    /// Starts an endpoint with this one's port on another address.
+    ///
+    /// # Errors
+    /// When the port is taken there.
+    pub fn start_beside(&self, name: &str) -> Result<Self> {
+        Self::start_on(name, HeldPort::at(SocketAddr::new(endpoint_ip().into(), self.address().port()))?)
+    }
+
+    fn start_on(name: &str, port: HeldPort) -> Result<Self> {
         let state = State { behaviour: Behaviour::Answer(200), generation: 0, open: HashMap::new() };
         let shared = Arc::new(Shared {
             name: name.to_owned(),
@@ -86,8 +124,9 @@ impl Upstream {
             changed: Condvar::new(),
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            application: OnceLock::new(),
         });
-        let upstream = Self { shared, port, listener: Mutex::new(None) };
+        let upstream = Self { shared, port, listener: Mutex::new(None), ignoring: Mutex::new(None) };
         upstream.set(Behaviour::Answer(200))?;
         Ok(upstream)
     }
@@ -102,6 +141,12 @@ impl Upstream {
         &self.shared.name
     }
 
+    /// Lets `answer` make status and body of HTTP/1.1 answers from the path, while the behaviour is `Answer(200)`. Only
+    /// the first such call counts.
+    pub fn run(&self, answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) {
+        let _ = self.shared.application.set(Application(Box::new(answer)));
+    }
+
     /// Requests read so far, whatever became of them.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::SeqCst)
@@ -112,13 +157,15 @@ impl Upstream {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Changes the behaviour. For [`Behaviour::Refuse`] and [`Behaviour::ResetOnConnect`] it returns when the client has
+    /// Changes the behaviour. For [`Behaviour::Refuse`], [`Behaviour::Ignore`] and
+    /// [`Behaviour::ResetOnConnect`] it returns when the client has
     /// seen the end of every open connection, so that its next request needs a new one.
     ///
     /// # Errors
     /// When the port cannot be listened on again, or the client keeps a connection that was closed.
     pub fn set(&self, behaviour: Behaviour) -> Result<()> {
-        if behaviour == Behaviour::Refuse {
+        let listens = !matches!(behaviour, Behaviour::Refuse | Behaviour::Ignore);
+        if !listens {
             self.close_listener();
         }
         let mut state = self.shared.lock();
@@ -136,7 +183,12 @@ impl Upstream {
         } else {
             drop(state);
         }
-        if behaviour != Behaviour::Refuse {
+        let mut ignoring = self.ignoring.lock().unwrap_or_else(PoisonError::into_inner);
+        *ignoring = None;
+        if behaviour == Behaviour::Ignore {
+            *ignoring = Some(self.port.listen_in_vain()?);
+        }
+        if listens {
             self.open_listener()?;
         }
         Ok(())
@@ -239,8 +291,12 @@ fn reset(stream: TcpStream) {
 // Serves one connection until it ends; true when it is to end with a reset.
 fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<bool> {
     stream.set_nodelay(true)?;
+    let mut begin = [0];
+    if stream.peek(&mut begin)? == 1 && begin[0] == h2::PREFACE[0] {
+        return serve_h2(shared, stream);
+    }
     let mut unread = Vec::new();
-    while read_request(stream, &mut unread)? {
+    while let Some(request) = read_request(&mut stream, &mut unread)? {
         shared.requests.fetch_add(1, Ordering::SeqCst);
         let (behaviour, generation) = {
             let state = shared.lock();
@@ -248,8 +304,35 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<bool> {
         };
         let body = format!("{}\n", shared.name);
         match behaviour {
-            Behaviour::Answer(status) => stream.write_all((shared.head(status, body.len()) + &body).as_bytes())?,
-            Behaviour::Refuse | Behaviour::CloseBeforeHeaders => return Ok(false),
+            Behaviour::Answer(status) => {
+                let (status, body) = match (status, shared.application.get()) {
+                    (200, Some(Application(answer))) => answer(&request.path),
+                    _ => (status, body),
+                };
+                stream.write_all((shared.head(status, body.len()) + &body).as_bytes())?;
+            }
+            Behaviour::EarlyHints(status) => {
+                let hints = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n".to_owned();
+                stream.write_all((hints + &shared.head(status, body.len()) + &body).as_bytes())?;
+            }
+            Behaviour::Babble => {
+                stream.write_all(b"Hello.\r\n\r\n")?;
+                return Ok(false);
+            }
+            Behaviour::SwitchProtocols => {
+                let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+                stream.write_all(head.as_bytes())?;
+                shared.wait_for_change(generation);
+                return Ok(false);
+            }
+            Behaviour::GrpcAtOnce(status) => {
+                let grpc =
+                    format!("content-type: application/grpc\r\ngrpc-status: {status}\r\ncontent-length: 0\r\n\r\n");
+                stream.write_all(format!("HTTP/1.1 200 OK\r\n{grpc}").as_bytes())?;
+            }
+            Behaviour::Refuse | Behaviour::Ignore | Behaviour::CloseBeforeHeaders | Behaviour::GrpcInTrailers(_) => {
+                return Ok(false);
+            }
             Behaviour::ResetOnConnect | Behaviour::ResetOnRequest => return Ok(true),
             Behaviour::Hang => {
                 shared.wait_for_change(generation);
@@ -269,25 +352,35 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<bool> {
     Ok(false)
 }
 
-// Reads one request with its body, which only a content-length can announce; false when the client closed instead.
-fn read_request(mut stream: &TcpStream, unread: &mut Vec<u8>) -> io::Result<bool> {
-    let mut chunk = [0_u8; 4096];
-    loop {
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut request = httparse::Request::new(&mut headers);
-        let parsed = request.parse(unread).map_err(io::Error::other)?;
-        if let httparse::Status::Complete(head) = parsed {
-            let length = request.headers.iter().find(|h| h.name.eq_ignore_ascii_case("content-length"));
-            let length = length.and_then(|h| std::str::from_utf8(h.value).ok()?.trim().parse().ok()).unwrap_or(0);
-            if unread.len() >= head + length {
-                unread.drain(..head + length);
-                return Ok(true);
+// As `serve`, for HTTP/2. What has no counterpart there, or needs a body, closes the connection.
+fn serve_h2(shared: &Shared, stream: &TcpStream) -> io::Result<bool> {
+    let connection = h2::Connection::accept(stream)?;
+    while let Some(id) = connection.next_request()? {
+        shared.requests.fetch_add(1, Ordering::SeqCst);
+        let (behaviour, generation) = {
+            let state = shared.lock();
+            (state.behaviour, state.generation)
+        };
+        let grpc = [(":status", "200"), ("content-type", "application/grpc")];
+        match behaviour {
+            Behaviour::Answer(status) => {
+                let served_by = ("x-served-by", shared.name.as_str());
+                connection.headers(id, &[(":status", &status.to_string()), served_by], true)?;
             }
+            Behaviour::GrpcAtOnce(status) => {
+                connection.headers(id, &[grpc[0], grpc[1], ("grpc-status", &status.to_string())], true)?;
+            }
+            Behaviour::GrpcInTrailers(status) => {
+                connection.headers(id, &grpc, false)?;
+                connection.headers(id, &[("grpc-status", &status.to_string())], true)?;
+            }
+            Behaviour::ResetOnRequest => connection.reset(id)?,
+            Behaviour::Hang => {
+                shared.wait_for_change(generation);
+                return Ok(false);
+            }
+            _ => return Ok(false),
         }
-        let read = stream.read(&mut chunk)?;
-        if read == 0 {
-            return Ok(false);
-        }
-        unread.extend_from_slice(&chunk[..read]);
     }
+    Ok(false)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::bootstrap::Cluster;
 use crate::outlier::OutlierDetection;
 use crate::topology::{Endpoint, Locality};
-use crate::upstream::Upstream;
+use crate::upstream::{Behaviour, Upstream};
 
 /// The cluster's name, as Istio gives it to the caller's proxy.
 pub const CLUSTER: &str = "outbound|8000||mockb.default.svc.cluster.local";
@@ -33,7 +33,15 @@ impl Zones {
     /// # Errors
     /// When no port can be had.
     pub fn start() -> Result<Self> {
-        Ok(Self(ZONES.iter().map(|zone| Upstream::start(zone)).collect::<Result<_>>()?))
+        Self::start_at(&ZONES)
+    }
+
+    /// Starts an endpoint in each of these localities, which may repeat, all healthy.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub fn start_at(localities: &[&str]) -> Result<Self> {
+        Ok(Self(localities.iter().map(|locality| Upstream::start(locality)).collect::<Result<_>>()?))
     }
 
     /// The caller's locality.
@@ -50,10 +58,23 @@ impl Zones {
         found.with_context(|| format!("no endpoint in {locality}"))
     }
 
+    /// All endpoints in these localities behave so from now on.
+    ///
+    /// # Errors
+    /// As [`Upstream::set`].
+    pub fn set(&self, localities: &[&str], behaviour: Behaviour) -> Result<()> {
+        self.0.iter().filter(|u| localities.contains(&u.name())).try_for_each(|u| u.set(behaviour))
+    }
+
+    /// The endpoints as a cluster has them.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoint = |u: &Upstream| Endpoint { address: u.address(), locality: Locality::new(u.name()) };
+        self.0.iter().map(endpoint).collect()
+    }
+
     /// The cluster of these endpoints.
     pub fn cluster(&self, outlier_detection: OutlierDetection) -> Cluster {
-        let endpoint = |u: &Upstream| Endpoint { address: u.address(), locality: Locality::new(u.name()) };
-        Cluster::new(CLUSTER, self.0.iter().map(endpoint).collect(), Some(outlier_detection))
+        Cluster::new(CLUSTER, self.endpoints(), Some(outlier_detection))
     }
 }
 

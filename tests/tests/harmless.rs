@@ -11,7 +11,7 @@ const A: &str = "10.0.1.1:8000";
 const B: &str = "10.0.2.1:8000";
 
 const CONFIG: &str = r#"{"outlierDetection": {"consecutive5xxErrors": 1, "maxEjectionPercent": 100, "interval": "1s",
-    "baseEjectionTime": "1s"}, "witness": {"cluster": "prometheus_stats"}}"#;
+    "baseEjectionTime": "1s"}, "witness": {"cluster": "prometheus_stats"}, "notify": {"cluster": "prometheus_stats"}}"#;
 
 /// Every host function that the filter calls.
 const FUNCTIONS: [&str; 15] = [

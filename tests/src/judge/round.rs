@@ -181,6 +181,13 @@ fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
     if counted != enforced as f64 {
         complaints.push(format!("faultline_ejections_total is {counted}, ejections_enforced_total {enforced}"));
     }
+    // The scene's detectors enforce every streak, so the cap alone can block an ejection.
+    let overflows = stat(envoy, "ejections_overflow")?;
+    let events = envoy.events().all();
+    let mut blocked = events.iter().filter(|event| event.name() == "ejection_blocked");
+    if let Some(wrong) = blocked.find(|event| event.text("reason") != "max_ejection_percent" || overflows == 0) {
+        complaints.push(format!("Envoy blocked nothing like it ({overflows} by the cap): {wrong}"));
+    }
     for (begin, end) in [("failover_started", "failover_ended"), ("no_healthy_upstream", "upstream_recovered")] {
         // Workers write their lines as they come to it; `ts` has the order.
         let mut told = envoy.events().all();
@@ -210,8 +217,8 @@ fn failing_to_the_last(envoy: &Envoy) -> Result<usize> {
 /// How an answer of 5xx ends that Envoy's router gave or let through.
 const ROUTER: [&str; 4] = ["via_upstream", "upstream_", "response_timeout", "no_healthy_upstream"];
 
-/// Answers of 5xx that somebody else gave: a filter whose VM is dead does.
-fn foreign_answers(envoy: &Envoy) -> Result<Option<String>> {
+/// An answer of 5xx that somebody else than the router gave: a filter whose VM is dead does.
+pub(crate) fn foreign_answers(envoy: &Envoy) -> Result<Option<String>> {
     let details = |text: &str| text.rsplit(' ').next().unwrap_or_default().to_owned();
     let requests = envoy.attempts()?.into_iter().filter(|a| a.kind == Kind::Request && a.text.starts_with('5'));
     let mut foreign = requests.filter(|a| !ROUTER.iter().any(|router| details(&a.text).starts_with(router)));

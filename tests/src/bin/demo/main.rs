@@ -4,8 +4,7 @@
 //! It ends with an error that names each event that did not come, came twice, or had no cause. What is checked more
 //! closely, and with every kind of failure, is in the tests.
 
-mod meaning;
-mod paint;
+mod figures;
 mod story;
 
 use std::path::Path;
@@ -17,6 +16,7 @@ use clap::Parser;
 use tests::bootstrap::Bootstrap;
 use tests::envoy::Envoy;
 use tests::outlier::OutlierDetection;
+use tests::paint;
 use tests::process::stdout_of;
 use tests::tools::{Tool, target_dir};
 use tests::upstream::Behaviour;
@@ -77,7 +77,7 @@ fn run(arguments: &Arguments) -> Result<Vec<String>> {
     everything(&mut story, &zones)?;
 
     paint::heading("The metrics, under /stats/prometheus");
-    meaning::print_metrics(&story.envoy.metrics()?);
+    figures::print_metrics(&story.envoy.metrics()?);
     paint::heading("Envoy's own record of what it did");
     story.compare_with_envoy()?;
     Ok(story.complaints().to_vec())

@@ -9,8 +9,7 @@ use tests::events::Event;
 use tests::load::Load;
 use tests::outlier::{Action, Record};
 use tests::zones::HOST;
-
-use crate::{meaning, paint};
+use tests::{meaning, paint};
 
 /// Between two requests: about what a small service gets, and slow enough to watch.
 const PACE: Duration = Duration::from_millis(5);

@@ -1,4 +1,4 @@
-//! How the demo looks: headings, notes and events on a terminal; the same text without colour anywhere else.
+//! How the demo and the drills look: headings, notes and events on a terminal; the same text without colour anywhere else.
 
 use std::io::IsTerminal;
 use std::sync::LazyLock;
@@ -35,12 +35,12 @@ pub fn dim(text: &str) -> String {
     painted("2", text)
 }
 
-/// Begins a part of the demo.
+/// Begins a part.
 pub fn heading(text: &str) {
     println!("\n{}", bold(&format!("== {text} ==")));
 }
 
-/// A line of the demo's own.
+/// A line of one's own.
 pub fn note(text: &str) {
     println!("   {text}");
 }

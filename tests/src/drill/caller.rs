@@ -1,0 +1,84 @@
+//! Who calls: one request after the other, round a few connections in turn, and what came back.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use crate::http::Client;
+
+/// Connections of each caller: they go round Envoy's workers.
+const CONNECTIONS: usize = 4;
+
+/// Somebody who calls a service and reads the answer.
+#[derive(Debug)]
+pub struct Caller {
+    name: String,
+    clients: Vec<Client>,
+    path: &'static str,
+    last: Answer,
+    new: BTreeSet<String>,
+    /// Requests so far.
+    pub calls: u64,
+    /// Those that were answered with an error.
+    pub errors: u64,
+    /// Those without an answer.
+    pub unanswered: u64,
+}
+
+/// What came back for one request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code; 0 when no answer came.
+    pub status: u16,
+    /// The body, or why there is none.
+    pub text: String,
+}
+
+impl Caller {
+    /// A caller of `host` at `target`, whom the drill names so.
+    pub fn new(name: &str, target: SocketAddr, host: &str) -> Self {
+        let clients = (0..CONNECTIONS).map(|_| Client::new(target, host)).collect();
+        let (last, new) = Default::default();
+        Self { name: name.to_owned(), clients, path: "/", last, new, calls: 0, errors: 0, unanswered: 0 }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The path it asks for from now on.
+    pub fn ask_for(&mut self, path: &'static str) {
+        self.path = path;
+    }
+
+    /// The last answer.
+    pub fn last(&self) -> &Answer {
+        &self.last
+    }
+
+    /// Whether the last call went well and was answered so.
+    pub fn gets(&self, text: &str) -> bool {
+        self.last.status == 200 && self.last.text == text
+    }
+
+    /// Calls once. Returns the answer if it is the first of its kind since [`Caller::look_anew`].
+    pub(super) fn call(&mut self) -> Option<&Answer> {
+        self.clients.rotate_left(1);
+        self.calls += 1;
+        self.last = match self.clients[0].get(self.path) {
+            Ok(answer) if answer.complete => Answer { status: answer.status, text: answer.text().trim_end().to_owned() },
+            Ok(_) => Answer { status: 0, text: "an answer that broke off".to_owned() },
+            Err(error) => Answer { status: 0, text: error.to_string() },
+        };
+        self.errors += u64::from(self.last.status >= 400);
+        self.unanswered += u64::from(self.last.status == 0);
+        let kind = format!("{} {}", self.last.status, self.last.text);
+        self.new.insert(kind).then_some(&self.last)
+    }
+
+    /// From now on every kind of answer is new, but that of the last one.
+    pub(super) fn look_anew(&mut self) {
+        let last = format!("{} {}", self.last.status, self.last.text);
+        self.new.retain(|kind| *kind == last);
+    }
+}

@@ -1,0 +1,126 @@
+//! A name server of one's own, whose answers can change: names outside the mesh resolve to loopback addresses.
+//!
+//! It answers questions for IPv4 addresses, over UDP, with answers that nobody may keep. Not here: everything else of DNS.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::topology::socket_address;
+
+type Known = Mutex<HashMap<String, Ipv4Addr>>;
+
+/// The server; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Names {
+    address: SocketAddr,
+    known: Arc<Known>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Names {
+    /// Starts it, knowing nothing.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub fn start() -> Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let names = Self { address: socket.local_addr()?, known: Arc::default(), ended: Arc::default() };
+        let (known, ended) = (Arc::clone(&names.known), Arc::clone(&names.ended));
+        thread::spawn(move || {
+            let mut question = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut question) {
+                if ended.load(Ordering::SeqCst) {
+                    break;
+                }
+                if let Some(answer) = answer(&question[..length], &known) {
+                    // Who asked asks again.
+                    let _ = socket.send_to(&answer, from);
+                }
+            }
+        });
+        Ok(names)
+    }
+
+    /// The name has this address from now on.
+    pub fn set(&self, name: &str, address: Ipv4Addr) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), address);
+    }
+
+    /// Envoy's `typed_dns_resolver_config` that asks this server alone.
+    pub fn resolver(&self) -> Value {
+        let mut address = socket_address(self.address);
+        address["socket_address"]["protocol"] = json!("UDP");
+        let cares = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
+        json!({
+            "name": "envoy.network.dns_resolver.cares",
+            "typed_config": {
+                "@type": cares,
+                "resolvers": [address],
+                "dns_resolver_options": { "no_default_search_domain": true },
+            },
+        })
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        // Wakes the thread; if it has ended already, nobody reads this.
+        let _ = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.send_to(&[0], self.address));
+    }
+}
+
+const HEADER: usize = 12;
+const TYPE_A: [u8; 2] = [0, 1];
+
+// The answer to a message with one question; `None` when it is no such message.
+fn answer(question: &[u8], known: &Known) -> Option<Vec<u8>> {
+    let mut labels = Vec::new();
+    let mut at = HEADER;
+    loop {
+        let length = usize::from(*question.get(at)?);
+        at += 1;
+        if length == 0 {
+            break;
+        }
+        labels.push(String::from_utf8_lossy(question.get(at..at + length)?).to_lowercase());
+        at += length;
+    }
+    let kind = question.get(at..at + 2)?;
+    let end = at + 4;
+    let address = known.lock().unwrap_or_else(PoisonError::into_inner).get(&labels.join(".")).copied();
+    let found = address.filter(|_| kind == TYPE_A);
+    // The question's id; an answer, authoritative, without recursion; "no such name" when it is unknown.
+    let code = if address.is_some() { 0 } else { 3 };
+    let mut answer = question.get(..2)?.to_vec();
+    answer.extend([0x84, code, 0, 1, 0, u8::from(found.is_some()), 0, 0, 0, 0]);
+    answer.extend(question.get(HEADER..end)?);
+    if let Some(address) = found {
+        // The name of the question, type A, class IN, to be kept for no time, four bytes.
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+        answer.extend(address.octets());
+    }
+    Some(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_name_has_its_address_and_an_unknown_one_does_not_exist() {
+        let known = Known::new(HashMap::from([("a.b".to_owned(), Ipv4Addr::new(127, 0, 1, 9))]));
+        let question = |name: &[u8]| [&[7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], name, &[0, 0, 1, 0, 1]].concat();
+        let told = answer(&question(b"\x01a\x01B"), &known).unwrap();
+        assert_eq!((told[3], told[7], &told[told.len() - 4..]), (0, 1, &[127, 0, 1, 9][..]));
+        let told = answer(&question(b"\x01c"), &known).unwrap();
+        assert_eq!((told[3], told[7]), (3, 0));
+        assert_eq!(answer(&[0; 5], &known), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! The reckoning at a drill's end: Envoy's own record against what each proxy's filter told, as strict as the judge.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::stage::{Proxy, Stage};
+use crate::judge::compare::{Told, Verdict, Wrong, compare};
+use crate::outlier::{Action, Record};
+use crate::paint;
+
+/// How long a filter has to agree; it ends a drill that will not, and judges nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One proxy's reckoning.
+#[derive(Debug)]
+struct Reckoning {
+    proxy: String,
+    did: Vec<Record>,
+    told: Vec<Told>,
+    verdict: Verdict,
+    complaints: Vec<String>,
+}
+
+/// What came of a drill.
+#[derive(Debug)]
+pub struct Outcome {
+    reckonings: Vec<Reckoning>,
+    calls: u64,
+    errors: u64,
+    /// Everything that was wrong, a line each.
+    pub wrong: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether nothing was wrong.
+    pub fn is_right(&self) -> bool {
+        self.wrong.is_empty()
+    }
+
+    /// Envoy's ejections, over all proxies.
+    pub fn ejections(&self) -> usize {
+        self.reckonings.iter().map(|r| r.count(Action::Eject)).sum()
+    }
+}
+
+impl Reckoning {
+    fn of(proxy: &Proxy) -> Result<Self> {
+        let did = proxy.envoy.outlier_records()?;
+        let lines = proxy.envoy.events().lines();
+        let told: Vec<Told> = lines.iter().filter_map(|line| Told::in_line(line)).collect();
+        let verdict = compare(&did, &told);
+        let mut complaints = Vec::new();
+
+        let metrics = proxy.envoy.metrics()?;
+        for gauge in ["faultline_ejected_endpoints", "faultline_failover_active"] {
+            let value = metrics.sum(gauge, &[]);
+            if value != 0.0 {
+                complaints.push(format!("{gauge} is {value} when all is over"));
+            }
+        }
+        let enforced = proxy.envoy.stats("outlier_detection.ejections_enforced_total$")?;
+        let enforced: u64 = enforced.iter().map(|(_, value)| value).sum();
+        let counted = metrics.sum("faultline_ejections_total", &[]);
+        if counted != enforced as f64 {
+            complaints.push(format!("faultline_ejections_total is {counted}, Envoy's ejections_enforced_total {enforced}"));
+        }
+        for (begin, end) in [("failover_started", "failover_ended"), ("no_healthy_upstream", "upstream_recovered")] {
+            let count = |name| proxy.envoy.events().named(name).len();
+            if count(begin) != count(end) {
+                complaints.push(format!("{} {begin}, {} {end}", count(begin), count(end)));
+            }
+        }
+        let failed = |line: &&String| line.contains("wasm") && (line.contains("[critical]") || line.contains("[error]"));
+        complaints.extend(lines.iter().find(failed).map(|line| format!("the filter failed: {line}")));
+        Ok(Self { proxy: proxy.name.clone(), did, told, verdict, complaints })
+    }
+
+    fn is_right(&self) -> bool {
+        self.verdict.wrong.is_empty() && self.complaints.is_empty()
+    }
+
+    fn count(&self, action: Action) -> usize {
+        self.did.iter().filter(|record| record.action == action).count()
+    }
+
+    fn wrong(&self) -> Vec<String> {
+        let one = |wrong: &Wrong| match wrong {
+            Wrong::Missed(i) => format!("missed: {:?}", self.did[*i]),
+            Wrong::Invented(j) => format!("invented: {}", self.told[*j].event),
+            Wrong::Twice(j) => format!("told twice: {}", self.told[*j].event),
+            Wrong::Details(i, j) => format!("told otherwise: {} for {:?}", self.told[*j].event, self.did[*i]),
+        };
+        let wrong = self.verdict.wrong.iter().map(one).chain(self.complaints.iter().cloned());
+        wrong.map(|line| format!("{}: {line}", self.proxy)).collect()
+    }
+}
+
+/// Ends the drill: calls go on until every filter agrees with its Envoy, or patience ends, and the table is shown. Proxies
+/// without a filter are left out.
+///
+/// # Errors
+/// When an Envoy does not tell.
+pub fn reckon(mut stage: Stage) -> Result<Outcome> {
+    stage.say("Envoy's own record against what the filters told");
+    let started = Instant::now();
+    let reckonings = loop {
+        let observed = stage.proxies.iter().filter(|proxy| proxy.envoy.has_filter());
+        let reckonings = observed.map(Reckoning::of).collect::<Result<Vec<_>>>()?;
+        if reckonings.iter().all(Reckoning::is_right) || started.elapsed() > PATIENCE {
+            break reckonings;
+        }
+        stage.rounds(10);
+    };
+    // What nothing was to be told about in the time since.
+    stage.end_act(&[]);
+    let mut wrong = std::mem::take(&mut stage.complaints);
+    wrong.extend(reckonings.iter().flat_map(Reckoning::wrong));
+    for caller in stage.callers.iter().filter(|caller| caller.unanswered > 0) {
+        wrong.push(format!("{}: {} requests without an answer", caller.name(), caller.unanswered));
+    }
+    let sum = |count: fn(&super::caller::Caller) -> u64| stage.callers.iter().map(count).sum();
+    let outcome = Outcome { reckonings, calls: sum(|c| c.calls), errors: sum(|c| c.errors), wrong };
+    for line in outcome.to_string().lines() {
+        stage.screen.note(line);
+    }
+    stage.screen.note("");
+    stage.screen.note(&if outcome.is_right() {
+        paint::green("Right: everything that happened was told, once, and nothing else.")
+    } else {
+        paint::red("WRONG: what was told is not what happened.")
+    });
+    Ok(outcome)
+}
+
+const TITLES: &str = "| proxy | ejections | returns | told | missed | invented | twice | told otherwise | other faults |
+|---|---|---|---|---|---|---|---|---|";
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{TITLES}")?;
+        for r in &self.reckonings {
+            let wrong = |is: fn(&Wrong) -> bool| r.verdict.wrong.iter().filter(|wrong| is(wrong)).count();
+            let counts = [
+                r.count(Action::Eject),
+                r.count(Action::Return),
+                r.told.len(),
+                wrong(|w| matches!(w, Wrong::Missed(_))),
+                wrong(|w| matches!(w, Wrong::Invented(_))),
+                wrong(|w| matches!(w, Wrong::Twice(_))),
+                wrong(|w| matches!(w, Wrong::Details(..))),
+                r.complaints.len(),
+            ];
+            writeln!(f, "| {} | {} |", r.proxy, counts.map(|n| n.to_string()).join(" | "))?;
+        }
+        writeln!(f, "\n{} calls, {} of them answered with an error", self.calls, self.errors)
+    }
+}

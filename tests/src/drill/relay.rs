@@ -1,0 +1,145 @@
+//! A wire that can be cut: a TCP relay between Envoy and something it depends on.
+//!
+//! Cut, it refuses connections and has closed those that were open, as a process that is gone does; what it led to keeps
+//! running and keeps its state. Not here: delays, loss, anything between whole and gone.
+
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use anyhow::Result;
+use socket2::SockRef;
+
+use crate::SAFETY_NET;
+use crate::ports::HeldPort;
+
+/// The relay; it is cut when this is dropped.
+#[derive(Debug)]
+pub struct Relay {
+    port: HeldPort,
+    listener: Mutex<Option<TcpListener>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    wires: Mutex<Wires>,
+    known: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Wires {
+    target: Option<SocketAddr>,
+    open: Vec<TcpStream>,
+}
+
+impl Relay {
+    /// Starts it, whole. Connections wait until [`Relay::lead_to`] has said where to.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub fn start() -> Result<Self> {
+        let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
+        let relay = Self { port, listener: Mutex::default(), shared: Arc::default() };
+        relay.mend()?;
+        Ok(relay)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// Where connections lead from now on.
+    pub fn lead_to(&self, target: SocketAddr) {
+        self.shared.lock().target = Some(target);
+        self.shared.known.notify_all();
+    }
+
+    /// Refuses connections, and closes those that are open.
+    pub fn cut(&self) {
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(listener) = listener {
+            // Wakes the thread that accepts; dropping alone would leave its clone open.
+            let _ = SockRef::from(&listener).shutdown(Shutdown::Both);
+        }
+        for stream in self.shared.lock().open.drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Takes connections again.
+    ///
+    /// # Errors
+    /// When the port cannot be listened on.
+    pub fn mend(&self) -> Result<()> {
+        let mut slot = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            let listener = self.port.listen()?;
+            let accepting = listener.try_clone()?;
+            let shared = Arc::clone(&self.shared);
+            thread::spawn(move || {
+                while let Ok((near, _)) = accepting.accept() {
+                    let shared = Arc::clone(&shared);
+                    // An end that breaks is seen by the other.
+                    thread::spawn(move || carry(&shared, &near));
+                }
+            });
+            *slot = Some(listener);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Wires> {
+        self.wires.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn carry(shared: &Shared, near: &TcpStream) -> io::Result<()> {
+    let waited = shared.known.wait_timeout_while(shared.lock(), SAFETY_NET, |wires| wires.target.is_none());
+    let target = waited.unwrap_or_else(PoisonError::into_inner).0.target;
+    let far = TcpStream::connect(target.ok_or(io::ErrorKind::NotConnected)?)?;
+    near.set_nodelay(true)?;
+    far.set_nodelay(true)?;
+    shared.lock().open.extend([near.try_clone()?, far.try_clone()?]);
+    thread::scope(|scope| {
+        scope.spawn(|| pour(near, &far));
+        pour(&far, near);
+    });
+    Ok(())
+}
+
+fn pour(mut from: &TcpStream, mut to: &TcpStream) {
+    let _ = io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Client;
+    use crate::upstream::Upstream;
+
+    #[test]
+    fn a_cut_wire_refuses_and_a_mended_one_leads_on() {
+        let upstream = Upstream::start("far").unwrap();
+        let relay = Relay::start().unwrap();
+        relay.lead_to(upstream.address());
+        let mut client = Client::new(relay.address(), "far");
+        assert_eq!(client.get("/").unwrap().text(), "far\n");
+        relay.cut();
+        assert!(client.get("/").is_err());
+        assert_eq!(client.get("/").unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        relay.mend().unwrap();
+        assert_eq!(client.get("/").unwrap().text(), "far\n");
+    }
+}

@@ -1,0 +1,217 @@
+//! The drill as it unfolds: callers call, filters tell, and each act has events that must come and no others.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::caller::Caller;
+use super::screen::Screen;
+use crate::SAFETY_NET;
+use crate::envoy::Envoy;
+use crate::events::Event;
+
+/// Between two rounds of calls: slow enough to watch.
+const PACE: Duration = Duration::from_millis(5);
+
+/// Rounds of calls between two looks at what costs Envoy something to tell.
+const SELDOM: u64 = 20;
+
+/// An Envoy that takes part.
+#[derive(Debug)]
+pub struct Proxy {
+    /// What the drill calls it.
+    pub name: String,
+    /// The Envoy.
+    pub envoy: Envoy,
+    shown: usize,
+    act_began: usize,
+}
+
+/// An event that an act has, or may have.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    proxy: usize,
+    name: &'static str,
+    about: String,
+    must: bool,
+}
+
+impl Expected {
+    /// An event that must come, from the proxy of this index; `about` is the endpoint, or `from > to` of a failover.
+    pub fn must(proxy: usize, name: &'static str, about: impl ToString) -> Self {
+        Self { proxy, name, about: about.to_string(), must: true }
+    }
+
+    /// An event that may come.
+    pub fn may(proxy: usize, name: &'static str, about: impl ToString) -> Self {
+        Self::must(proxy, name, about).optional()
+    }
+
+    /// The same, if it comes.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self { must: false, ..self }
+    }
+
+    fn is(&self, event: &Event) -> bool {
+        self.name == event.name() && self.about == subject(event)
+    }
+}
+
+/// The endpoint, or `from > to`.
+fn subject(event: &Event) -> String {
+    match (event.text("endpoint"), event.text("from"), event.text("to")) {
+        ("", from, to) => format!("{from} > {to}"),
+        (endpoint, ..) => endpoint.to_owned(),
+    }
+}
+
+/// Everything that takes part, and what was wrong so far.
+#[derive(Debug)]
+pub struct Stage {
+    /// What a person sees.
+    pub screen: Screen,
+    /// The Envoys.
+    pub proxies: Vec<Proxy>,
+    /// Who calls.
+    pub callers: Vec<Caller>,
+    /// What was not as it should be, a line each.
+    pub complaints: Vec<String>,
+}
+
+impl Stage {
+    /// A stage with these Envoys, each behind its name.
+    pub fn new(screen: Screen, envoys: Vec<(String, Envoy)>, callers: Vec<Caller>) -> Self {
+        let proxy = |(name, envoy)| Proxy { name, envoy, shown: 0, act_began: 0 };
+        Self { screen, proxies: envoys.into_iter().map(proxy).collect(), callers, complaints: Vec::new() }
+    }
+
+    /// Says what happens now. Answers that differ from those before are shown again.
+    pub fn say(&mut self, text: &str) {
+        self.screen.heading(text);
+        self.callers.iter_mut().for_each(Caller::look_anew);
+    }
+
+    /// Every caller calls once, and what the filters have told is shown.
+    pub fn round(&mut self) {
+        for caller in &mut self.callers {
+            let name = caller.name().to_owned();
+            if let Some(answer) = caller.call() {
+                self.screen.answer(&name, answer.status, &answer.text);
+            }
+        }
+        for proxy in &mut self.proxies {
+            let events = proxy.envoy.events().all();
+            events[proxy.shown..].iter().for_each(|event| self.screen.event(&proxy.name, event));
+            proxy.shown = events.len();
+        }
+        thread::sleep(PACE);
+    }
+
+    /// So many rounds.
+    pub fn rounds(&mut self, rounds: u64) {
+        (0..rounds).for_each(|_| self.round());
+    }
+
+    /// Rounds until `done` says so.
+    ///
+    /// # Errors
+    /// When that has not come within [`SAFETY_NET`]; the message has what every proxy told in this act.
+    pub fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) -> Result<()> {
+        let started = Instant::now();
+        while !done(self) {
+            if started.elapsed() > SAFETY_NET {
+                bail!("{what}: not within {} s; in this act came:\n{}", SAFETY_NET.as_secs(), self.told());
+            }
+            self.round();
+        }
+        Ok(())
+    }
+
+    /// As [`Stage::until`], for what Envoy has to be asked for: `done` is called seldom, and may fail.
+    ///
+    /// # Errors
+    /// As [`Stage::until`], and what `done` fails with.
+    pub fn until_asked(&mut self, what: &str, done: impl Fn(&Self) -> Result<bool>) -> Result<()> {
+        let started = Instant::now();
+        while !done(self).with_context(|| what.to_owned())? {
+            if started.elapsed() > SAFETY_NET {
+                bail!("{what}: not within {} s; in this act came:\n{}", SAFETY_NET.as_secs(), self.told());
+            }
+            self.rounds(SELDOM);
+        }
+        Ok(())
+    }
+
+    /// Rounds until all of `expected` that must come have come in this act.
+    ///
+    /// # Errors
+    /// As [`Stage::until`].
+    pub fn until_told(&mut self, expected: &[Expected]) -> Result<()> {
+        for one in expected.iter().filter(|one| one.must) {
+            let what = format!("{} about {} from {}", one.name, one.about, self.proxies[one.proxy].name);
+            self.until(&what, |stage| stage.of_act(one.proxy).iter().any(|event| one.is(event)))?;
+        }
+        Ok(())
+    }
+
+    /// Rounds until no filter says that anything is ejected or in failover.
+    ///
+    /// # Errors
+    /// As [`Stage::until`].
+    pub fn until_over(&mut self) -> Result<()> {
+        self.until_asked("everything is over", |stage| {
+            let told = stage.proxies.iter().filter(|proxy| proxy.shown > proxy.act_began);
+            let open = |proxy: &Proxy| -> Result<bool> {
+                let metrics = proxy.envoy.metrics()?;
+                Ok(["faultline_ejected_endpoints", "faultline_failover_active"].iter().any(|m| metrics.sum(m, &[]) > 0.0))
+            };
+            Ok(told.map(open).collect::<Result<Vec<_>>>()?.iter().all(|open| !open))
+        })
+    }
+
+    /// Ends the act: what must come has come, a failover's events once, and nothing came but `expected`.
+    pub fn end_act(&mut self, expected: &[Expected]) {
+        self.round();
+        for index in 0..self.proxies.len() {
+            let (events, name) = (self.of_act(index), &self.proxies[index].name);
+            let of_proxy: Vec<&Expected> = expected.iter().filter(|one| one.proxy == index).collect();
+            for one in &of_proxy {
+                let times = events.iter().filter(|event| one.is(event)).count();
+                if times == 0 && one.must {
+                    self.complaints.push(format!("{name}: {} about {} did not come", one.name, one.about));
+                } else if times > 1 && one.must && one.name.starts_with("failover") {
+                    self.complaints.push(format!("{name}: {} about {} came {times} times", one.name, one.about));
+                }
+            }
+            let others = events.iter().filter(|event| !of_proxy.iter().any(|one| one.is(event)));
+            self.complaints.extend(others.map(|event| format!("{name}: this came and nothing had happened: {event}")));
+        }
+        for proxy in &mut self.proxies {
+            proxy.act_began = proxy.shown;
+        }
+    }
+
+    /// Notes that something is not as it should be, unless `right`.
+    pub fn check(&mut self, right: bool, complaint: impl FnOnce() -> String) {
+        if !right {
+            self.complaints.push(complaint());
+        }
+    }
+
+    /// What this proxy's filter told in this act.
+    pub fn of_act(&self, proxy: usize) -> Vec<Event> {
+        let proxy = &self.proxies[proxy];
+        proxy.envoy.events().all().split_off(proxy.act_began)
+    }
+
+    fn told(&self) -> String {
+        let mut lines = Vec::new();
+        for (index, proxy) in self.proxies.iter().enumerate() {
+            lines.extend(self.of_act(index).iter().map(|event| format!("{}: {event}", proxy.name)));
+        }
+        lines.extend(self.callers.iter().map(|caller| format!("{} gets {:?}", caller.name(), caller.last())));
+        lines.join("\n")
+    }
+}
