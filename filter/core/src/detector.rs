@@ -15,58 +15,13 @@
 use crate::config::OutlierDetection;
 use crate::ejection::{Backoff, Ejection};
 use crate::outcome::Charges;
+use crate::streak::Streak;
+pub use crate::streak::{Crossing, StreakKind};
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 
-/// Failures to reach an endpoint whose moments are remembered: a longer streak is reset as a whole or not at all.
-const MAX_FAILURES: usize = 16;
-
 /// Within so long nothing else happens at an endpoint, in microseconds.
 const INSTANT: Micros = 1_000;
-
-/// The kind of a streak: key `kind` of `error_streak`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StreakKind {
-    /// Answers of 502, 503 or 504 (without split mode, local failures too).
-    GatewayError,
-    /// Answers of any 5xx (without split mode, local failures too).
-    Http5xx,
-    /// Failures to reach the endpoint, in split mode.
-    LocalOrigin,
-}
-
-impl StreakKind {
-    /// The kind as events and metrics write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::GatewayError => "gateway_error",
-            Self::Http5xx => "5xx",
-            Self::LocalOrigin => "local_origin",
-        }
-    }
-
-    /// The reason of an ejection by this streak, as Envoy names it.
-    pub const fn eject_reason(self) -> &'static str {
-        match self {
-            Self::GatewayError => "consecutive_gateway_failure",
-            Self::Http5xx => "consecutive_5xx",
-            Self::LocalOrigin => "consecutive_local_origin_failure",
-        }
-    }
-}
-
-/// A streak that reached its threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Crossing {
-    /// Which streak.
-    pub kind: StreakKind,
-    /// The threshold, which is also the streak's length.
-    pub threshold: u32,
-    /// Whether this is the first crossing since the streak began; later ones repeat what was said.
-    pub first: bool,
-    /// Whether an attempt that is under way may yet show that the streak was broken: [`Detector::matured`] tells when not.
-    pub held: bool,
-}
 
 /// When an attempt's steps were charged. Only their order matters: attempts at one endpoint overlap, so one that had its
 /// connection long ago fails after others did, and what went well with it resets nothing that came later.
@@ -87,19 +42,6 @@ impl Moments {
     }
 }
 
-/// A streak of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Streak {
-    /// Errors since the last crossing.
-    length: u32,
-    /// Whether it was told already.
-    told: bool,
-    /// When the last of them happened, in order.
-    failures: Vec<Micros>,
-    /// For how long after its last failure a connection may turn up that broke it; 0 is never.
-    doubt: Micros,
-}
-
 /// A crossing of which it is not sure yet that there was one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
@@ -107,40 +49,6 @@ struct Held {
     failures: Vec<Micros>,
     doubt: Micros,
     sure_at: Micros,
-}
-
-impl Streak {
-    /// Counts one more error; the crossing when the count equals `threshold` (0 never fires).
-    fn grow(&mut self, at: Micros, kind: StreakKind, threshold: u32) -> Option<Crossing> {
-        if self.failures.len() >= MAX_FAILURES {
-            self.failures.remove(0);
-        }
-        self.failures.push(at);
-        self.length = self.length.saturating_add(1);
-        (self.length == threshold).then_some(Crossing { kind, threshold, first: !self.told, held: false })
-    }
-
-    /// What went well at `at` resets what failed before it.
-    fn reset(&mut self, at: Micros) {
-        if self.failures.first().is_some_and(|first| *first > at) {
-            return;
-        }
-        self.failures.retain(|failure| *failure > at);
-        self.length = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
-        self.told &= self.length > 0;
-        if self.length == 0 {
-            self.doubt = 0;
-        }
-    }
-
-    /// It fired, and goes on unbroken.
-    fn start_over(&mut self) {
-        *self = Self { told: true, ..Self::default() };
-    }
-
-    fn is_running(&self) -> bool {
-        self.length > 0 || self.told
-    }
 }
 
 /// The streaks and the ejection of one endpoint.

@@ -37,6 +37,7 @@ pub mod members;
 pub mod metric;
 pub mod notify;
 pub mod outcome;
+mod streak;
 pub mod time;
 pub mod window;
 pub mod witness;

@@ -39,7 +39,7 @@ impl ClusterState {
 
     /// Endpoints of a place that are ejected, or unhealthy otherwise by Envoy's word.
     fn unhealthy_at(&self, place: &Place) -> u32 {
-        u32::try_from(self.ejected_at(place)).unwrap_or(u32::MAX).max(place.unhealthy)
+        u32::try_from(self.ejected_at(place)).unwrap_or(u32::MAX).saturating_add(place.unhealthy)
     }
 
     /// Endpoints of a place that are ejected.

@@ -4,16 +4,18 @@
 //! was faster; otherwise it starts over. So each event is made by exactly one worker, whichever was first. The value
 //! holds only endpoints that are in trouble or were lately, and sums; the full list is [`crate::members`].
 //!
-//! What Envoy itself says of its endpoints comes in by `witnessed`; `home` holds the view that failovers are told by.
+//! What an attempt leads to is in `judging`. What Envoy itself says of its endpoints comes in by `witnessed`; `home` holds
+//! the view that failovers are told by.
 //!
 //! Deliberately not here: how the value is shared, and healthy traffic one by one: it arrives summed up, by
 //! [`ClusterState::add_traffic`].
 
 mod home;
+mod judging;
 mod witnessed;
 
 use crate::config::{Failover, OutlierDetection};
-use crate::detector::{Crossing, Detector, Moments, StreakKind};
+use crate::detector::{Detector, Moments, StreakKind};
 use crate::event::{Basis, Event, EventKind, LastAttempt};
 use crate::failover::Active;
 use crate::locality::Locality;
@@ -118,7 +120,7 @@ struct Suspicion {
 struct Place {
     locality: Locality,
     members: u32,
-    /// Members that Envoy holds to be unhealthy, for whatever reason; 0 when it is not asked.
+    /// Members that are not ejected and that Envoy holds to be unhealthy all the same; 0 when it does not say.
     unhealthy: u32,
     window: Window,
 }
@@ -285,134 +287,13 @@ impl ClusterState {
                 self.eject(index, crossing, setting, &mut events);
             }
         }
+        if !setting.witness {
+            self.places.iter_mut().for_each(|place| place.unhealthy = 0);
+        }
         self.decide_unanswered(setting, &mut events);
         self.endpoints.retain(|e| e.detector.ejection().is_some() || setting.now.saturating_sub(e.seen) < FORGET_AFTER);
         self.step_failover(None, setting, &mut events);
         events
-    }
-
-    fn judge(&mut self, index: usize, seen: &Observed<'_>, setting: &Setting<'_>, events: &mut Vec<Event>) {
-        if self.shows_return(index, seen.started, setting) {
-            self.give_back(index, Basis::Inferred, setting, events);
-        }
-        let Some(endpoint) = self.endpoints.get_mut(index) else {
-            return;
-        };
-        endpoint.seen = setting.now;
-        let was_held = endpoint.detector.is_held();
-        let crossings = endpoint.detector.charge(&seen.charges, &seen.moments, setting.outlier);
-        if was_held && !endpoint.detector.is_held() {
-            endpoint.held = None;
-            endpoint.suspicion.take_if(|suspicion| suspicion.kind == StreakKind::LocalOrigin);
-        }
-        for crossing in crossings {
-            if crossing.held {
-                self.hold(index, crossing, &seen.last, setting);
-                continue;
-            }
-            self.tell_streak(index, crossing, seen.last.clone(), setting, events);
-            self.eject(index, crossing, setting, events);
-        }
-    }
-
-    /// Keeps a crossing that is not sure yet to itself; Envoy, where it can be asked, may know.
-    fn hold(&mut self, index: usize, crossing: Crossing, last: &LastAttempt, setting: &Setting<'_>) {
-        let active = self.ejected_count();
-        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
-        endpoint.held = Some(last.clone());
-        if setting.witness {
-            endpoint.suspicion.get_or_insert(Suspicion { kind: crossing.kind, since: setting.now, active });
-        }
-    }
-
-    /// Tells of a streak that was kept back.
-    fn tell_held(&mut self, index: usize, crossing: Crossing, setting: &Setting<'_>, events: &mut Vec<Event>) {
-        if let Some(last) = self.endpoints.get_mut(index).and_then(|endpoint| endpoint.held.take()) {
-            self.tell_streak(index, crossing, last, setting, events);
-        }
-    }
-
-    fn tell_streak(
-        &mut self,
-        index: usize,
-        crossing: Crossing,
-        last: LastAttempt,
-        setting: &Setting<'_>,
-        events: &mut Vec<Event>,
-    ) {
-        if crossing.first {
-            let Crossing { kind, threshold, .. } = crossing;
-            let streak = EventKind::ErrorStreak { kind: kind.as_str(), streak: threshold, threshold, last };
-            self.push(index, None, streak, setting, events);
-        }
-    }
-
-    /// Ejects the endpoint if Envoy would: not when it is ejected already, nor beyond the percent cap. Where Envoy can
-    /// be asked, it is.
-    fn eject(&mut self, index: usize, crossing: Crossing, setting: &Setting<'_>, events: &mut Vec<Event>) {
-        let active = self.ejected_count();
-        if setting.witness {
-            let Some(endpoint) = self.endpoints.get_mut(index) else { return };
-            let since = setting.now;
-            endpoint.suspicion.get_or_insert(Suspicion { kind: crossing.kind, since, active });
-        } else if !self.is_capped(active, setting) {
-            self.push_ejected(index, crossing.kind.eject_reason(), Basis::Inferred, setting, events);
-        }
-    }
-
-    /// Whether one ejection more than `active` would be beyond the percent cap.
-    fn is_capped(&self, active: u32, setting: &Setting<'_>) -> bool {
-        let active = active.saturating_add(1);
-        let percent = u64::from(active).saturating_mul(100);
-        let cap = u64::from(setting.outlier.max_ejection_percent.min(100));
-        percent > u64::from(self.endpoint_count().max(active)).saturating_mul(cap)
-    }
-
-    fn push_ejected(
-        &mut self,
-        index: usize,
-        reason: &'static str,
-        basis: Basis,
-        setting: &Setting<'_>,
-        events: &mut Vec<Event>,
-    ) {
-        let active = self.ejected_count().saturating_add(1);
-        let endpoints = self.endpoint_count().max(active);
-        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
-        endpoint.suspicion = None;
-        if endpoint.detector.ejection().is_some() {
-            return;
-        }
-        endpoint.detector.eject(setting.now, setting.outlier);
-        let ejection = endpoint.detector.ejections();
-        let ejected = EventKind::EndpointEjected { reason, ejection, ejected_endpoints: active, endpoints };
-        self.push(index, Some(basis), ejected, setting, events);
-    }
-
-    /// Whether an attempt at an ejected endpoint shows that it is back: it was started well after the ejection, so the
-    /// load balancer chose it. In panic the balancer chooses from all, which shows nothing; with every endpoint ejected
-    /// that is expected whatever the configuration says, until the ejection time is over.
-    fn shows_return(&self, index: usize, started: Option<Millis>, setting: &Setting<'_>) -> bool {
-        let Some(endpoint) = self.endpoints.get(index) else { return false };
-        let Some(ejection) = endpoint.detector.ejection() else { return false };
-        let chosen = started.unwrap_or(setting.now) > ejection.at.saturating_add(IN_FLIGHT);
-        let none_left = self.ejected_count() >= self.endpoint_count();
-        chosen && !self.may_panic(&endpoint.locality, setting) && (!none_left || setting.now >= ejection.due)
-    }
-
-    fn give_back(&mut self, index: usize, basis: Basis, setting: &Setting<'_>, events: &mut Vec<Event>) {
-        let Some(endpoint) = self.endpoints.get_mut(index) else {
-            return;
-        };
-        let Some(ejection) = endpoint.detector.give_back(setting.now) else {
-            return;
-        };
-        endpoint.seen = setting.now;
-        let returned = EventKind::EndpointReturned {
-            ejected_seconds: seconds_between(ejection.at, setting.now),
-            ejection: endpoint.detector.ejections(),
-        };
-        self.push(index, Some(basis), returned, setting, events);
     }
 
     fn push(

@@ -177,7 +177,7 @@ impl ClusterState {
         for host in hosts {
             if let Some(place) = self.place(&host.locality) {
                 place.members = place.members.saturating_add(1);
-                place.unhealthy = place.unhealthy.saturating_add(u32::from(host.ejected || !host.healthy));
+                place.unhealthy = place.unhealthy.saturating_add(u32::from(!host.ejected && !host.healthy));
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Not here: how it is read ([`super::read`]), and what is told ([`crate::notify`]).
 
 use crate::duration::Duration;
-use std::collections::BTreeMap;
+use serde_json::{Map, Value};
 
 /// The longest path, host or cluster name that is taken, in bytes.
 pub const MAX_ADDRESS_BYTES: usize = 1024;
@@ -36,8 +36,9 @@ pub struct Notify {
     /// How often a post that fails is tried again, 0 to 10, with waits from 0.5s on that double.
     #[cfg_attr(feature = "schema", schemars(range(max = 10)))]
     pub retries: u32,
-    /// Labels that every alert gets, 16 at most.
-    pub labels: BTreeMap<String, String>,
+    /// Labels that every alert gets, 16 at most: texts.
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>"))]
+    pub labels: Map<String, Value>,
 }
 
 impl Default for Notify {
@@ -49,7 +50,7 @@ impl Default for Notify {
             host: None,
             timeout: Duration::from_millis(2_000),
             retries: 5,
-            labels: BTreeMap::new(),
+            labels: Map::new(),
         }
     }
 }
@@ -98,7 +99,7 @@ mod tests {
         assert_eq!((read.path(), read.host()), ("/api/v2/alerts", "alertmanager.monitoring.svc.cluster.local"));
         let read =
             notify(r#"{"cluster": "hook", "format": "webhook", "host": "a:80", "labels": {"team": "x"}}"#).unwrap();
-        assert_eq!((read.path(), read.host(), read.labels["team"].as_str()), ("/", "a:80", "x"));
+        assert_eq!((read.path(), read.host(), read.labels["team"].as_str().unwrap()), ("/", "a:80", "x"));
     }
 
     #[test]
@@ -113,7 +114,10 @@ mod tests {
             (r#"{"cluster": "a", "timeout": "2m"}"#, "notify.timeout: got 2m, wanted from 1ms to 1m"),
             (r#"{"cluster": "a", "retries": 11}"#, "notify.retries"),
             (r#"{"cluster": "a", "labels": {"a-b": "x"}}"#, "notify.labels: got a-b: \"x\", wanted a name"),
-            (r#"{"cluster": "a", "labels": {"proxy": "x"}}"#, "does not set itself"),
+            (
+                r#"{"cluster": "a", "labels": {"proxy": "x"}}"#,
+                "notify.labels: got proxy: \"x\", wanted none of the labels",
+            ),
             (r#"{"cluster": "a", "labels": {"a": 1}}"#, "notify.labels: got a: 1, wanted a text"),
         ] {
             let error = notify(text).unwrap_err();

@@ -7,7 +7,6 @@ use super::notify::{Format, MAX_ADDRESS_BYTES, MAX_LABEL_BYTES, MAX_LABELS, MAX_
 use super::*;
 use crate::notify::OWN_LABELS;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
 /// Reads a whole configuration.
 pub(super) fn config(text: &[u8]) -> Result<Parsed, ConfigError> {
@@ -129,30 +128,30 @@ fn notify(object: &mut Object<'_, '_>) -> Result<Notify, ConfigError> {
     })
 }
 
-fn labels(object: &mut Object<'_, '_>) -> Result<BTreeMap<String, String>, ConfigError> {
-    let fields = object.value("labels", "an object", Value::as_object)?;
+fn labels(object: &mut Object<'_, '_>) -> Result<Map<String, Value>, ConfigError> {
+    let Some(labels) = object.value("labels", "an object", Value::as_object)? else { return Ok(Map::new()) };
     let is_name = |name: &str| {
         name.len() <= MAX_LABEL_BYTES
             && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
-    let mut labels = BTreeMap::new();
-    for (name, value) in fields.into_iter().flatten() {
-        let wrong = |what: &str| Err(object.error("labels", &format!("{name}: {}", told(value)), what));
-        if !is_name(name) {
-            return wrong("a name of letters, digits and _");
-        }
-        if OWN_LABELS.contains(&name.as_str()) {
-            return wrong(&format!("a label that the filter does not set itself ({})", OWN_LABELS.join(", ")));
-        }
-        let text = value.as_str().filter(|text| (1..=MAX_LABEL_BYTES).contains(&text.len()));
-        let Some(text) = text else { return wrong("a text of up to 256 bytes") };
-        labels.insert(name.clone(), text.to_owned());
+    let is_text = |value: &Value| value.as_str().is_some_and(|text| (1..=MAX_LABEL_BYTES).contains(&text.len()));
+    for (name, value) in labels {
+        let wanted = if !is_name(name) {
+            "a name of letters, digits and _"
+        } else if OWN_LABELS.contains(&name.as_str()) {
+            "none of the labels that the filter sets itself"
+        } else if !is_text(value) {
+            "a text of up to 256 bytes"
+        } else {
+            continue;
+        };
+        return Err(object.error("labels", &format!("{name}: {}", told(value)), wanted));
     }
     if labels.len() > MAX_LABELS {
         return Err(object.error("labels", &format!("{} labels", labels.len()), "at most 16"));
     }
-    Ok(labels)
+    Ok(labels.clone())
 }
 
 fn limits(object: &mut Object<'_, '_>) -> Result<Limits, ConfigError> {

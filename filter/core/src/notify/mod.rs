@@ -13,8 +13,8 @@ use crate::config::notify::{Format, Notify};
 use crate::event::{Event, EventKind, Route};
 use crate::locality::Locality;
 use crate::time::{Millis, rfc3339};
+use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 /// Labels that the filter sets by itself, and that nobody else can.
 pub const OWN_LABELS: [&str; 7] =
@@ -84,14 +84,15 @@ impl Alert {
                 vec![alert(Some((&route.from, to)), before(*seconds), true, detail), started(route)]
             }
             EventKind::FailoverEnded { from, to, seconds, requests_away, errors_away, because, .. } => {
-                let detail = format!("{because} after {seconds:.0} s, {requests_away} requests, {errors_away} errors");
+                let detail =
+                    format!("{because} after {} s, {requests_away} requests, {errors_away} errors", whole(*seconds));
                 vec![alert(Some((from, to)), before(*seconds), true, detail)]
             }
             EventKind::NoHealthyUpstream { endpoints } => {
                 vec![alert(None, event.at, false, format!("none of {endpoints} endpoint(s) is healthy"))]
             }
             EventKind::UpstreamRecovered { seconds } => {
-                vec![alert(None, before(*seconds), true, format!("recovered after {seconds:.0} s"))]
+                vec![alert(None, before(*seconds), true, format!("recovered after {} s", whole(*seconds)))]
             }
             _ => Vec::new(),
         }
@@ -117,33 +118,32 @@ impl Alert {
         self.starts_at
     }
 
-    /// As Alertmanager's API takes it, from the proxy of that name.
-    pub fn to_json(&self, notify: &Notify, proxy: &str) -> Value {
+    /// As Alertmanager's API takes it, in JSON, from the proxy of that name.
+    pub fn to_json(&self, notify: &Notify, proxy: &str) -> String {
         let service = service(&self.cluster);
         let (name, severity, what) = self.kind();
         let mut labels = vec![("alertname", name), ("service", service), ("upstream_cluster", &self.cluster)];
-        labels.extend([("severity", severity), ("proxy", proxy)]);
-        let (mut summary, mut region) = (format!("{service}: {what}"), "");
+        labels.push(("proxy", proxy));
+        let mut summary = format!("{service}: {what}");
         if let Some((from, to)) = self.route() {
             labels.extend([("failover_from", known(from)), ("failover_to", known(to))]);
-            region = from.split('/').next().unwrap_or_default();
+            labels.push(("region", from.split('/').next().unwrap_or_default()));
             summary.push_str(&format!(", from {} to {}", known(from), known(to)));
         }
-        labels.push(("region", region));
-        labels.extend(notify.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let labels = labels.into_iter().filter(|(_, value)| !value.is_empty());
-        let labels: Map<String, Value> = labels.map(|(name, value)| (name.to_owned(), text(bounded(value)))).collect();
-        let mut annotations = Map::new();
-        annotations.insert("summary".into(), text(&summary));
-        annotations.insert("description".into(), text(&format!("As proxy {proxy} sees it: {}", self.detail)));
-        let mut alert = Map::new();
-        alert.insert("labels".into(), Value::Object(labels));
-        alert.insert("annotations".into(), Value::Object(annotations));
-        alert.insert("startsAt".into(), text(&rfc3339(self.starts_at)));
-        if let Some(at) = self.ends_at {
-            alert.insert("endsAt".into(), text(&rfc3339(at)));
+        if !notify.labels.contains_key("severity") {
+            labels.push(("severity", severity));
         }
-        Value::Object(alert)
+        labels.extend(notify.labels.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
+        labels.retain(|(_, value)| !value.is_empty());
+        labels.iter_mut().for_each(|(_, value)| *value = bounded(value));
+        let description = format!("As proxy {proxy} sees it: {}", self.detail);
+        let annotations = [("summary", summary.as_str()), ("description", &description)];
+        let (starts_at, ends_at) = (rfc3339(self.starts_at), self.ends_at.map(rfc3339));
+        let mut times = vec![("startsAt", starts_at.as_str())];
+        times.extend(ends_at.as_deref().map(|at| ("endsAt", at)));
+        let told = Told { labels: Texts(&labels), annotations: Texts(&annotations), times: Texts(&times) };
+        // Serialising to a string fails only for a map with keys that are no strings.
+        serde_json::to_string(&told).unwrap_or_default()
     }
 
     /// The alert's name, its severity, and in words what it is: as in `deploy/prometheus`, which has none for a failover
@@ -163,6 +163,34 @@ impl Alert {
     }
 }
 
+/// An alert as it is written. By hand and not by maps of values, whose code is several times the size.
+struct Told<'a> {
+    labels: Texts<'a>,
+    annotations: Texts<'a>,
+    times: Texts<'a>,
+}
+
+/// An object of texts.
+struct Texts<'a>(&'a [(&'a str, &'a str)]);
+
+impl Serialize for Told<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("labels", &self.labels)?;
+        map.serialize_entry("annotations", &self.annotations)?;
+        self.times.0.iter().try_for_each(|(name, at)| map.serialize_entry(name, at))?;
+        map.end()
+    }
+}
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.0.iter().try_for_each(|(name, text)| map.serialize_entry(name, text))?;
+        map.end()
+    }
+}
+
 /// The service that a cluster is: the host of Istio's `outbound|8000||host`, any other name as it is.
 pub fn service(cluster: &str) -> &str {
     cluster.rsplit('|').next().unwrap_or(cluster)
@@ -177,6 +205,10 @@ pub fn proxy_name(node: &str) -> &str {
     }
 }
 
+fn whole(seconds: f64) -> u64 {
+    seconds.round() as u64
+}
+
 fn percent(share: f64) -> u32 {
     (share * 100.0).round() as u32
 }
@@ -184,10 +216,6 @@ fn percent(share: f64) -> u32 {
 /// A locality that nothing is known of, as the metrics call it.
 fn known(locality: &str) -> &str {
     if locality.is_empty() { "unknown" } else { locality }
-}
-
-fn text(text: &str) -> Value {
-    Value::String(text.to_owned())
 }
 
 /// The text, cut where it is too long for a label.

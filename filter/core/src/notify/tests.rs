@@ -4,6 +4,7 @@ use super::outbox::{Ended, MAX_WAITING, Outbox, REMIND, Settled};
 use super::*;
 use crate::duration::Duration;
 use crate::locality::Tier;
+use serde_json::Value;
 
 const CLUSTER: &str = "outbound|8000||mockb.default.svc.cluster.local";
 const A: &str = "r1/z1";
@@ -41,9 +42,9 @@ fn notify(retries: u32) -> Notify {
 }
 
 fn json(message: &Message) -> Value {
-    let labels = [("severity".to_owned(), "page".to_owned()), ("team".to_owned(), "a".to_owned())].into();
+    let labels = [("severity".to_owned(), "page".into()), ("team".to_owned(), "a".into())].into_iter().collect();
     let Message::Alert(alert) = message else { panic!("{message:?}") };
-    alert.to_json(&Notify { labels, ..notify(0) }, "mocka.default")
+    serde_json::from_str(&alert.to_json(&Notify { labels, ..notify(0) }, "mocka.default")).unwrap()
 }
 
 #[test]

@@ -159,3 +159,22 @@ fn an_answer_that_traffic_overtook_is_asked_for_again() {
     story.now += 20;
     assert_eq!(names(&story.answer(5, &ejected)), ["endpoint_ejected"], "asked after it was back");
 }
+
+#[test]
+fn a_witness_that_falls_silent_does_not_keep_a_failover_open() {
+    let mut story = Story::s1();
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    story.now += 5;
+    let unhealthy = Witnessed { healthy: false, ..host("a:2", HOME, false) };
+    story.answer(4, &[host("a:1", HOME, true), unhealthy, host("b:1", NEAR, false)]);
+    assert_eq!(names(&story.ok("b:1", NEAR)), ["failover_started"]);
+    // No answer comes any more. It is repaired.
+    assert_eq!(names(&story.pass(6_200)), ["endpoint_returned"]);
+    story.ok("a:1", HOME);
+    let mut told = Vec::new();
+    for _ in 0..60 {
+        story.ok("a:1", HOME);
+        told.extend(story.pass(100));
+    }
+    assert_eq!(names(&told), ["failover_ended"]);
+}
