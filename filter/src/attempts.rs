@@ -73,7 +73,7 @@ impl Plugin {
         let Some(place) = self.place(cluster, &endpoint, is_error) else { return };
         self.answered.note(connection);
         match whole.filter(|_| is_error) {
-            Some(whole) => self.error(cluster, &endpoint, place, charges, whole.last()),
+            Some(whole) => self.error(cluster, &endpoint, place, charges, whole.last(), false),
             None => self.success(cluster, &endpoint, place, charges, false),
         }
     }
@@ -113,7 +113,7 @@ impl Plugin {
         let went_well = charges.outcome() == Outcome::Success || charges.connected;
         match whole {
             Some(whole) if charges.outcome().is_error() => {
-                self.error(cluster, &endpoint, place, charges, whole.last());
+                self.error(cluster, &endpoint, place, charges, whole.last(), true);
             }
             _ if went_well && self.reporter.metrics.anything_open() => {
                 self.success(cluster, &endpoint, place, charges, true);
@@ -150,7 +150,7 @@ impl Plugin {
         let Some(place) = self.place(cluster, &endpoint, true) else { return };
         self.known.count(cluster, place, charges.outcome(), false);
         if charges.failure.is_some() {
-            self.error(cluster, &endpoint, place, charges, whole.last());
+            self.error(cluster, &endpoint, place, charges, whole.last(), true);
         }
     }
 }

@@ -143,7 +143,7 @@ fn body(messages: &[Message], notify: &Notify) -> Vec<u8> {
     for message in messages {
         match message {
             Message::Event(json) => return json.as_bytes().to_vec(),
-            Message::Alert(alert) => alerts.push(alert.to_json(notify, proxy_name(&node)).to_string()),
+            Message::Alert(alert) => alerts.push(alert.to_json(notify, proxy_name(&node))),
         }
     }
     format!("[{}]", alerts.join(",")).into_bytes()

@@ -48,7 +48,7 @@ impl Plugin {
             return;
         }
         if (open || headers_only) && self.pending.len() < MAX_PENDING {
-            let pending = self.judge(open, headers_only);
+            let pending = self.judge(open, headers_only, false);
             self.pending.insert(context, pending);
         }
     }
@@ -63,15 +63,16 @@ impl Plugin {
         }
         let pending = match self.pending.remove(&context) {
             Some(pending) => self.late(pending),
-            None => self.judge(false, false),
+            None => self.judge(false, false, true),
         };
         if let Some((cluster, place)) = pending.went {
             self.known.count(cluster, place, pending.outcome, pending.retried);
         }
     }
 
-    /// Judges the current request's last attempt. `open` says that a success matters.
-    fn judge(&mut self, open: bool, headers_only: bool) -> Pending {
+    /// Judges the current request's last attempt. `open` says that a success matters, `late` that its answer may have come
+    /// long ago.
+    fn judge(&mut self, open: bool, headers_only: bool, late: bool) -> Pending {
         let Some(cluster) = self.known.cluster(&request::cluster(), &self.config) else { return Pending::NOWHERE };
         let endpoint = request::endpoint();
         if endpoint.is_empty() {
@@ -97,10 +98,10 @@ impl Plugin {
             Outcome::Success if open => self.success(cluster, &endpoint, place, charges, false),
             // That it had its connection may matter.
             Outcome::NotCharged if charges.connected && self.reporter.metrics.anything_open() => {
-                self.success(cluster, &endpoint, place, charges, false);
+                self.success(cluster, &endpoint, place, charges, late);
             }
             Outcome::Success | Outcome::NotCharged => {}
-            _ => self.error(cluster, &endpoint, place, charges, whole.last()),
+            _ => self.error(cluster, &endpoint, place, charges, whole.last(), late),
         }
         let retried = whole.attempts > 1;
         if retried {
@@ -131,7 +132,7 @@ impl Plugin {
             return pending;
         }
         let broke_off = Charges { connected: false, status: None, failure };
-        self.error(cluster, &request::endpoint(), place, broke_off, whole.last());
+        self.error(cluster, &request::endpoint(), place, broke_off, whole.last(), true);
         Pending { outcome: Outcome::LocalOrigin, ..pending }
     }
 
@@ -166,12 +167,21 @@ impl Plugin {
         self.charge(cluster, &endpoint, place, charges, (started, late), LastAttempt::default());
     }
 
-    pub(crate) fn error(&mut self, cluster: usize, endpoint: &[u8], place: usize, charges: Charges, last: LastAttempt) {
+    /// An attempt failed; `late` as for one that went well.
+    pub(crate) fn error(
+        &mut self,
+        cluster: usize,
+        endpoint: &[u8],
+        place: usize,
+        charges: Charges,
+        last: LastAttempt,
+        late: bool,
+    ) {
         if let Some(known) = self.known.get_mut(cluster) {
             known.total = request::endpoint_count();
         }
         let endpoint = String::from_utf8_lossy(endpoint);
-        self.charge(cluster, &endpoint, place, charges, (request::started(), false), last);
+        self.charge(cluster, &endpoint, place, charges, (request::started(), late), last);
     }
 
     fn charge(
@@ -193,9 +203,11 @@ impl Plugin {
         let total = known.total;
         let ended = now / 1_000;
         let asks = charges.connected || charges.failure.is_some();
-        let connected = if asks { request::connected() } else { None }.unwrap_or(ended);
+        let connected = if asks { request::connected() } else { None };
         // An answer that was not seen when it came resets only what failed before it can have come.
-        let moments = Moments { connected, answered: if late { connected } else { ended }, ended };
+        let since = connected.or(started.map(|started| started.saturating_mul(1_000)));
+        let answered = since.filter(|_| late).unwrap_or(ended);
+        let moments = Moments { connected: connected.unwrap_or(ended), answered, ended };
         let seen = Observed { endpoint, locality, workload, charges, moments, started, last, total };
         let changed = shared::change_cluster(&known.name, &mut self.reporter.metrics, |state| {
             (state.attempt(&seen, &setting), state.ask_again_in(setting.now) == Some(0))

@@ -87,11 +87,14 @@ fn what_retries_hide_is_found() {
 fn a_guess_that_envoy_refutes_becomes_a_blocked_ejection() {
     let mut proxy = with_witness(1);
     proxy.advance(Duration::from_millis(100));
-    proxy.exchange(0, &refused(A, HOME));
     let hosts = [(A, HOME, false), (B, NEAR, false)];
-    for _ in 0..10 {
-        answer_all(&mut proxy, &hosts);
-        proxy.advance(Duration::from_millis(50));
+    for refusals in [1, 2] {
+        proxy.exchange(0, &refused(A, HOME));
+        for _ in 0..10 {
+            answer_all(&mut proxy, &hosts);
+            proxy.advance(Duration::from_millis(50));
+        }
+        assert_eq!(events(&proxy).len(), refusals, "the second leaves no doubt");
     }
     assert_eq!(events(&proxy), ["error_streak 10.0.1.1:8000", "ejection_blocked 10.0.1.1:8000"]);
     assert_eq!(lines(&proxy)[1]["reason"], "not_enforced");

@@ -29,9 +29,9 @@ const INSTANT: Micros = 1_000;
 pub struct Moments {
     /// When the connection or stream was had.
     pub connected: Micros,
-    /// When the answer's headers came, at the earliest.
+    /// When the headers of a good answer came, at the earliest.
     pub answered: Micros,
-    /// When it failed.
+    /// When it failed, or answered with an error.
     pub ended: Micros,
 }
 
@@ -73,7 +73,9 @@ impl Detector {
             self.connected(moments.connected, rules, &mut crossings);
         }
         if let Some(status) = charges.status {
-            self.charge_status(status, moments.answered, rules, &mut crossings);
+            let is_error = (500..=599).contains(&status);
+            let at = if is_error { moments.ended } else { moments.answered };
+            self.charge_status(status, at, rules, &mut crossings);
         }
         match charges.failure {
             Some(_) if split => {
@@ -344,6 +346,16 @@ mod tests {
         }
         assert!(detector.charge(&Charges::answered(200), &slow, &rules).is_empty());
         assert_eq!(detector.charge(&Charges::answered(500), &Moments::at_once(6_000), &rules).len(), 1);
+    }
+
+    #[test]
+    fn answers_that_break_off_together_are_a_streak_although_each_began_well() {
+        let rules = OutlierDetection { consecutive_gateway_errors: 0, consecutive5xx_errors: 2, ..rules() };
+        let broke_off = Charges { connected: true, status: Some(200), failure: Some(503) };
+        let moments = |had| Moments { connected: had, answered: had, ended: 280_000 };
+        let mut detector = Detector::default();
+        assert!(detector.charge(&broke_off, &moments(10_000), &rules).is_empty());
+        assert_eq!(detector.charge(&broke_off, &moments(20_000), &rules).len(), 1);
     }
 
     #[test]

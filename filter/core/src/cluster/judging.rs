@@ -8,6 +8,8 @@ use crate::time::{Millis, seconds_between};
 impl ClusterState {
     pub(super) fn judge(&mut self, index: usize, seen: &Observed<'_>, setting: &Setting<'_>, events: &mut Vec<Event>) {
         if self.shows_return(index, seen.started, setting) {
+            let due = self.endpoints.get(index).and_then(|e| e.detector.ejection()).map_or(0, |ejection| ejection.due);
+            self.saw_tick(due, setting);
             self.give_back(index, Basis::Inferred, setting, events);
         }
         let Some(endpoint) = self.endpoints.get_mut(index) else {
@@ -36,7 +38,8 @@ impl ClusterState {
         let Some(endpoint) = self.endpoints.get_mut(index) else { return };
         endpoint.held = Some(last.clone());
         if setting.witness {
-            endpoint.suspicion.get_or_insert(Suspicion { kind: crossing.kind, since: setting.now, active });
+            let Crossing { kind, first, .. } = crossing;
+            endpoint.suspicion.get_or_insert(Suspicion { kind, since: setting.now, active, again: !first });
         }
     }
 
@@ -74,8 +77,8 @@ impl ClusterState {
         let active = self.ejected_count();
         if setting.witness {
             let Some(endpoint) = self.endpoints.get_mut(index) else { return };
-            let since = setting.now;
-            endpoint.suspicion.get_or_insert(Suspicion { kind: crossing.kind, since, active });
+            let Crossing { kind, first, .. } = crossing;
+            endpoint.suspicion.get_or_insert(Suspicion { kind, since: setting.now, active, again: !first });
         } else if !self.is_capped(active, setting) {
             self.push_ejected(index, crossing.kind.eject_reason(), Basis::Inferred, setting, events);
         }

@@ -113,6 +113,8 @@ struct Suspicion {
     since: Millis,
     /// Endpoints that were ejected then.
     active: u32,
+    /// Whether the streak had reached it before, unbroken.
+    again: bool,
 }
 
 /// A locality of the cluster.
@@ -270,14 +272,12 @@ impl ClusterState {
     /// Lets time pass: ejections that must be over by now, a failover that moves on or ends, endpoints to forget.
     pub fn tick(&mut self, setting: &Setting<'_>) -> Vec<Event> {
         let mut events = Vec::new();
-        let interval = setting.outlier.interval.millis();
         for index in 0..self.endpoints.len() {
-            let overdue =
-                self.endpoints.get(index).and_then(|e| e.detector.ejection()).map(|ejection| ejection.overdue);
-            // Envoy returns it on the first tick of its interval after that; where in the interval is not known.
             // Envoy, where it is asked, says so itself; if it does not answer for long, the clock decides.
-            let patience = if setting.witness { WITNESS_PATIENCE } else { TICKS_LATE };
-            if overdue.is_some_and(|overdue| setting.now >= overdue.saturating_add(interval).saturating_add(patience)) {
+            let patience = if setting.witness { WITNESS_PATIENCE } else { 0 };
+            let ejection = self.endpoints.get(index).and_then(|endpoint| endpoint.detector.ejection());
+            let over = ejection.map(|ejection| self.surely_over(&ejection, setting).saturating_add(patience));
+            if over.is_some_and(|over| setting.now >= over) {
                 self.give_back(index, Basis::Inferred, setting, &mut events);
             }
             let matured =

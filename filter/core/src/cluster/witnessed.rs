@@ -124,7 +124,9 @@ impl ClusterState {
                     let Some(endpoint) = self.endpoints.get_mut(index) else { return };
                     endpoint.suspicion = None;
                     endpoint.detector.refute_held();
-                    if endpoint.held.take().is_some() {
+                    // Workers count side by side, so a streak may have been broken unseen. An unbroken one that reaches
+                    // its threshold once more leaves no doubt.
+                    if endpoint.held.take().is_some() || !(capped || suspicion.again) {
                         return;
                     }
                     let blocked = EventKind::EjectionBlocked {
@@ -140,17 +142,28 @@ impl ClusterState {
 
     /// The moment after which an ejection must have ended: the first tick of Envoy's interval after it was due. When
     /// that is follows from a return that was seen not long ago, or it is an interval later at most.
-    fn surely_over(&self, ejection: &Ejection, setting: &Setting<'_>) -> Millis {
+    pub(super) fn surely_over(&self, ejection: &Ejection, setting: &Setting<'_>) -> Millis {
         let interval = setting.outlier.interval.millis();
         let at_most = ejection.overdue.saturating_add(interval).saturating_add(TICKS_LATE);
         let (earliest, latest) = self.ticked;
         // Only a tick that surely came after the ejection was due will do.
-        let ticks = ejection.overdue.saturating_sub(earliest).checked_div(interval).unwrap_or(0).saturating_add(1);
+        let after = ejection.overdue.saturating_sub(earliest);
+        let ticks = after.checked_div(interval).unwrap_or(0).saturating_add(u64::from(after > 0));
         if earliest == 0 || ticks > TRUST_TICKS {
             return at_most;
         }
         let drift = ticks.saturating_mul(TICK_DRIFT).saturating_add(TICKS_LATE);
         latest.saturating_add(ticks.saturating_mul(interval)).saturating_add(drift).min(at_most)
+    }
+
+    /// Traffic showed that Envoy ticked between `earliest` and now; kept if it says more than what is known.
+    pub(super) fn saw_tick(&mut self, earliest: Millis, setting: &Setting<'_>) {
+        let (known_earliest, known_latest) = self.ticked;
+        let trusted = setting.outlier.interval.millis().saturating_mul(TRUST_TICKS);
+        let stale = known_earliest == 0 || setting.now.saturating_sub(known_earliest) > trusted;
+        if stale || setting.now.saturating_sub(earliest) < known_latest.saturating_sub(known_earliest) {
+            self.ticked = (earliest, setting.now);
+        }
     }
 
     /// Draws the conclusion without Envoy where it did not answer for long.
