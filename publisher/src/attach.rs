@@ -43,7 +43,7 @@ pub struct Attach {
     /// To what: registry/repo:tag[@digest] or oci:DIR:TAG.
     #[arg(value_name = "REF")]
     pub reference: String,
-    /// The document.
+    /// The document, with --type; or give --sbom.
     #[arg(value_name = "FILE", required_unless_present = "sbom", conflicts_with = "sbom", requires = "kind")]
     pub file: Option<PathBuf>,
     /// Its media type, such as application/spdx+json.

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-/// Replaces `path` by these bytes. When it fails nothing is left behind, and what was there is as it was.
+/// Replaces `path` by these bytes; where it is a link, what it leads to. When it fails nothing is left behind, and what was there
+/// is as it was.
 ///
 /// # Errors
-/// When the directory is not there or cannot be written to.
+/// When the directory is not there or cannot be written to, or what is there is a device or a pipe: moved over `/dev/null`, a file
+/// would take its place for everybody on the machine.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write_with_mode(path, bytes, 0o666) // less the umask, as for any new file
 }
@@ -23,6 +25,15 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 #[cfg_attr(not(unix), allow(unused_variables))]
 fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+    let named = path.display();
+    ensure!(path != Path::new("-"), "`-` is no file; stdout is for the result, so name the file to write");
+    let there = path.metadata();
+    ensure!(
+        there.map_or(true, |there| there.is_file()),
+        "`{named}` is a device, a pipe or the like; name the file to write"
+    );
+    let target = path.canonicalize();
+    let path = target.as_deref().unwrap_or(path); // it may yet be made
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     ensure!(directory.is_dir(), "directory `{}` does not exist; create it or choose another file", directory.display());
     let mut builder = tempfile::Builder::new();
@@ -37,5 +48,5 @@ fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
         file.persist(path).map_err(|error| error.error)?;
         Ok::<_, io::Error>(())
     };
-    write().with_context(|| format!("cannot write `{}`; make its directory writable or choose another", path.display()))
+    write().with_context(|| format!("cannot write `{named}`; make its directory writable or choose another"))
 }

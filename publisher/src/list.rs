@@ -62,7 +62,8 @@ fn repository(text: &str) -> Result<Reference, WrongUsage> {
     if let Ok(whole) = cli::reference(text) {
         return Err(WrongUsage(anyhow!("`{whole}` has a tag; write registry/repo or oci:DIR")));
     }
-    cli::reference(&format!("{text}:any"))
+    // What is wrong with it is said of what was written; it may be the registry alone.
+    format!("{text}:any").parse::<Reference>().map_err(|error| WrongUsage(error.about(text).into()))
 }
 
 fn names_digest(tag: &str) -> bool {

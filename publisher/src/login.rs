@@ -7,13 +7,13 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::json;
 
-use crate::Outcome;
 use crate::auth::Credentials;
 use crate::cli::{Transport, WrongUsage};
 use crate::credential_file::{CredentialFile, Kept};
 use crate::output::{self, Format};
 use crate::reference::{Reference, RegistryRef};
 use crate::registry::http::Http;
+use crate::{Outcome, prompt};
 
 /// The end of the help of `login`.
 pub const LOGIN: &str = "\
@@ -158,8 +158,7 @@ fn ask(host: &str, username: Option<&str>) -> anyhow::Result<Credentials> {
             line.trim().to_owned()
         }
     };
-    let password =
-        rpassword::prompt_password(format!("password of {username}: ")).context("cannot read the password")?;
+    let password = prompt::password(format!("password of {username}: "))?;
     if username.is_empty() || password.is_empty() {
         bail!("neither the user name nor the password may be empty");
     }

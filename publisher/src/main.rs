@@ -34,6 +34,7 @@ mod mesh;
 mod module;
 mod output;
 mod progress;
+mod prompt;
 mod pull;
 mod push;
 mod reference;
@@ -65,7 +66,7 @@ pub enum Outcome {
 /// Ctrl-C.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted; no tag was moved and no file was left half written")]
-struct Interrupted;
+pub struct Interrupted;
 
 fn main() -> ExitCode {
     match run(cli::Cli::parse()) {
@@ -90,7 +91,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let outcome = runtime.block_on(async {
         tokio::select! {
-            // The command first: as long as it waits for a password, Ctrl-C is the system's own business, and ends it.
+            // The command first: as long as it waits for a user name, Ctrl-C is the system's own business, and ends it.
             biased;
             outcome = dispatch(cli) => outcome,
             Ok(()) = tokio::signal::ctrl_c() => Err(Interrupted.into()),

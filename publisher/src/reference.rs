@@ -89,6 +89,9 @@ pub enum Problem {
     /// No tag.
     #[error("the tag is missing; add one, such as `{0}:1.0`")]
     NoTag(String),
+    /// `registry/repo@digest`, which other tools take.
+    #[error("the tag is missing; add one before the digest, such as `{0}:1.0@sha256:…`: a mesh's manifest names both")]
+    NoTagBeforeDigest(String),
     /// A tag that cannot be one.
     #[error("`{0}` is not a valid tag; use 1 to 128 letters, digits, `_`, `.` and `-`, not starting with `.` or `-`")]
     Tag(String),
@@ -98,6 +101,14 @@ pub enum Problem {
     /// `oci::tag`.
     #[error("the directory is missing; write oci:DIR:TAG")]
     NoDirectory,
+}
+
+impl ReferenceError {
+    /// The same, said of another text than the one that was parsed.
+    #[must_use]
+    pub fn about(self, input: &str) -> Self {
+        Self { input: without_password(input), ..self }
+    }
 }
 
 impl FromStr for Reference {
@@ -171,7 +182,8 @@ fn registry(input: &str) -> Result<RegistryRef, Problem> {
         return Err(Problem::NoRepository(host.to_owned()));
     }
     check_repository(repository)?;
-    let tag = tag.ok_or_else(|| Problem::NoTag(name.to_owned()))?;
+    let missing = if digest.is_some() { Problem::NoTagBeforeDigest } else { Problem::NoTag };
+    let tag = tag.ok_or_else(|| missing(name.to_owned()))?;
     Ok(RegistryRef { host: host.to_owned(), repository: repository.to_owned(), tag: checked_tag(tag)?, digest })
 }
 
@@ -337,6 +349,8 @@ mod tests {
             assert_eq!(problem(&format!("ghcr.io/{bad}:1")), Problem::Repository(bad.into()));
         }
         assert_eq!(problem("ghcr.io/a"), Problem::NoTag("ghcr.io/a".into()));
+        let digest = Digest::of(b"");
+        assert_eq!(problem(&format!("ghcr.io/a@{digest}")), Problem::NoTagBeforeDigest("ghcr.io/a".into()));
         assert_eq!(problem("ghcr.io/a:"), Problem::Tag(String::new()));
         assert_eq!(problem("ghcr.io/a:-x"), Problem::Tag("-x".into()));
         let long = "t".repeat(129);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::output::{self, Format};
 use crate::reference::Reference;
 use crate::signature::{self, key};
 use crate::store::{Name, RawManifest, Store};
-use crate::{Outcome, files};
+use crate::{Interrupted, Outcome, files, prompt};
 
 /// Examples and what is worth knowing.
 pub const HELP: &str = "\
@@ -113,8 +113,9 @@ pub async fn named(store: &Store, reference: &Reference) -> anyhow::Result<RawMa
 fn password() -> anyhow::Result<String> {
     match std::env::var(key::PASSWORD_VARIABLE) {
         Ok(password) => Ok(password),
-        Err(_) => rpassword::prompt_password("password for the private key: ").with_context(|| {
-            format!("the key needs a password, and there is no terminal to ask on; set {}", key::PASSWORD_VARIABLE)
+        Err(_) => prompt::password("password for the private key: ").map_err(|error| match error.is::<Interrupted>() {
+            true => error,
+            false => anyhow!("the key needs a password, and none came from a terminal; set {}", key::PASSWORD_VARIABLE),
         }),
     }
 }
@@ -126,7 +127,7 @@ Files that are there already are not overwritten.
 
 Examples:
   faultline generate-key-pair
-  COSIGN_PASSWORD=$(openssl rand -base64 24) faultline generate-key-pair --output-key-prefix release";
+  COSIGN_PASSWORD=$(cat password.txt) faultline generate-key-pair --output-key-prefix release";
 
 /// `faultline generate-key-pair`
 #[derive(Debug, Args)]
@@ -169,7 +170,7 @@ fn new_password() -> anyhow::Result<String> {
         return password();
     }
     let first = password()?;
-    let second = rpassword::prompt_password("the same again: ").context("cannot ask for the password")?;
+    let second = prompt::password("the same again: ")?;
     ensure!(first == second, "the passwords differ; run it again");
     Ok(first)
 }

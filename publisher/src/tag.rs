@@ -1,10 +1,11 @@
 //! `faultline tag`: further names for what is there, without fetching or sending its content.
 
+use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
 use crate::Outcome;
-use crate::cli::{self, Transport};
+use crate::cli::{self, Transport, WrongUsage};
 use crate::output::{self, Format};
 use crate::reference::Reference;
 use crate::store::Store;
@@ -39,8 +40,7 @@ pub struct Tag {
 pub async fn run(args: Tag, format: Format) -> anyhow::Result<Outcome> {
     let reference = cli::reference(&args.reference)?;
     // All are checked before the first is given.
-    let named =
-        args.tags.iter().map(|tag| cli::reference(&retagged(&reference, tag))).collect::<Result<Vec<_>, _>>()?;
+    let named = args.tags.iter().map(|tag| retagged(&reference, tag)).collect::<Result<Vec<_>, _>>()?;
     let store = Store::open(&reference, &args.transport)?.for_writing();
     let manifest = store.manifest(reference.digest()).await?;
     let mut pinned = Vec::new();
@@ -60,9 +60,12 @@ pub async fn run(args: Tag, format: Format) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn retagged(reference: &Reference, tag: &str) -> String {
-    match reference {
+fn retagged(reference: &Reference, tag: &str) -> Result<Reference, WrongUsage> {
+    if tag.contains([':', '/']) {
+        return Err(WrongUsage(anyhow!("`{tag}` is no tag; write only what follows the colon, such as 1.0")));
+    }
+    cli::reference(&match reference {
         Reference::Registry(r) => format!("{}/{}:{tag}", r.host, r.repository),
         Reference::Layout(l) => format!("oci:{}:{tag}", l.dir.display()),
-    }
+    })
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::Stdio;
 
 use support::{faultline, listing, run, workplace};
@@ -69,6 +69,45 @@ fn the_file_of_a_pull_must_be_one_that_can_be_written() {
             .fails_with(&["cannot write `/proc/x.wasm`; make its directory writable or choose another"]);
         assert!(!ran.stderr.contains(".faultline-"), "{}", ran.stderr);
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_takes_the_place_of_files_alone() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    use std::os::unix::net::UnixListener;
+    let dir = workplace();
+    run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
+    // A socket stands for what root must not lose: /dev/null, /dev/stdout.
+    let socket = dir.path().join("socket");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "socket"]).fails_with(&["`socket` is a device, a pipe or the like"]);
+    assert!(std::fs::metadata(&socket).unwrap().file_type().is_socket());
+
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "-"]).fails_with(&["`-`", "name the file"]);
+    assert!(!listing(dir.path()).contains(&"-".to_owned()));
+
+    let link = dir.path().join("link");
+    std::fs::write(dir.path().join("file"), "before").unwrap();
+    symlink("file", &link).unwrap();
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "link"]).exits(0);
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(std::fs::read(dir.path().join("file")).unwrap(), support::plugin());
+}
+
+/// A Go server that wants TLS answers so, and to HEAD in no words.
+#[test]
+fn plain_http_where_tls_is_wanted_is_named() {
+    let dir = workplace();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let reference = format!("{}/a:1", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+        }
+    });
+    run(dir.path(), &["push", &reference, "--wasm", "plugin.wasm"]).fails_with(&["https only", "--ca-file"]);
 }
 
 #[test]

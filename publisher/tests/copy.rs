@@ -170,6 +170,8 @@ fn tags_are_given_without_sending_content_and_listed_in_their_order() {
     let all = run(dir.path(), &["list", repository, "--all", "--output", "json"]).exits(0).json();
     assert_eq!(all["tags"].as_array().map(Vec::len), Some(6));
     run(dir.path(), &["list", &registry.reference("1.0")]).refuses_usage_with(&["has a tag"]);
+    run(dir.path(), &["list", registry.host()]).refuses_usage_with(&[&format!("`{}`: the repo", registry.host())]);
+    run(dir.path(), &["tag", &registry.reference("1.0"), &registry.reference("2")]).refuses_usage_with(&["is no tag"]);
 
     run(dir.path(), &["copy", &registry.reference("1.0"), "oci:out:1.0"]).exits(0);
     run(dir.path(), &["tag", "oci:out:1.0", "stable"]).exits(0);

@@ -1,18 +1,13 @@
 //! The schemas of the meshes accept what `manifest` writes, in every variant: types, required and unknown fields, and the rules
 //! in CEL, the language in which API servers evaluate the rest.
 //!
-//! The schemas are CustomResourceDefinitions of Istio, Envoy Gateway and Higress, looked for where `FAULTLINE_CRDS` says, else in
-//! `shared/crds` beside the workspace; without them these tests say that they skip. An API server silently drops fields that a
-//! schema does not know, so the check here is stricter: such a field is an error. A rule that cannot be evaluated here is said on
-//! stderr.
+//! Where the schemas come from and how they are walked: `support/schema.rs`.
 
+#[path = "support/schema.rs"]
+mod schema;
 mod support;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use cel::extractors::This;
-use cel::{Context, Env, Program};
+use schema::{Rules, crd, crds};
 use serde_json::{Value, json};
 use support::{run, workplace};
 
@@ -140,171 +135,5 @@ fn what_an_api_server_refuses_is_refused_here_too() {
         let resource = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": spec});
         let problems = Rules::default().problems(crd, &resource);
         assert!(problems.iter().any(|p| p.contains(expected)), "{spec}: no `{expected}` in {problems:?}");
-    }
-}
-
-fn crds() -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/crds");
-    let found = match std::env::var_os("FAULTLINE_CRDS") {
-        Some(named) => Some(named.into()),
-        None => beside.is_dir().then_some(beside),
-    };
-    if found.is_none() {
-        eprintln!("skipped: set FAULTLINE_CRDS to a directory with the CustomResourceDefinitions of the meshes");
-    }
-    found
-}
-
-/// The definition of a kind, from a file of one or more.
-fn crd(folder: &std::path::Path, file: &str, kind: &str) -> Value {
-    let text = std::fs::read_to_string(folder.join(format!("{file}.yaml"))).unwrap();
-    let mut all: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-    all.retain(|crd| crd["spec"]["names"]["kind"] == kind);
-    all.pop().unwrap_or_else(|| panic!("{file} defines no {kind}"))
-}
-
-/// Checks values as an API server does.
-#[derive(Default)]
-struct Rules {
-    evaluated: usize,
-    not_evaluated: Vec<String>,
-    problems: Vec<String>,
-}
-
-impl Rules {
-    /// Everything that is wrong with a resource.
-    fn problems(&mut self, crd: &Value, resource: &Value) -> Vec<String> {
-        let version = &crd["spec"]["versions"][0];
-        let name = version["name"].as_str().unwrap();
-        assert_eq!(resource["kind"], crd["spec"]["names"]["kind"]);
-        assert_eq!(resource["apiVersion"], format!("{}/{name}", crd["spec"]["group"].as_str().unwrap()));
-        let schema = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
-        self.check(schema, &resource["spec"], "spec");
-        std::mem::take(&mut self.problems)
-    }
-
-    fn wrong(&mut self, at: &str, what: impl std::fmt::Display) {
-        self.problems.push(format!("{at}: {what}"));
-    }
-
-    /// Whether a value has no problems with a part of a schema, which are not kept.
-    fn holds(schema: &Value, value: &Value) -> bool {
-        let mut apart = Self::default();
-        apart.check(schema, value, "");
-        apart.problems.is_empty()
-    }
-
-    fn check(&mut self, schema: &Value, value: &Value, at: &str) {
-        let kind = match value {
-            Value::Object(_) => "object",
-            Value::Array(_) => "array",
-            Value::String(_) => "string",
-            Value::Number(_) => "integer",
-            Value::Bool(_) => "boolean",
-            Value::Null => "null",
-        };
-        if schema.get("type").is_some_and(|wanted| wanted != kind) {
-            return self.wrong(at, format!("{kind}, not {}", schema["type"]));
-        }
-        if schema["enum"].as_array().is_some_and(|allowed| !allowed.contains(value)) {
-            self.wrong(at, format!("{value} is none of {}", schema["enum"]));
-        }
-        let list = |key: &str| schema[key].as_array().map(Vec::as_slice).unwrap_or_default();
-        for part in list("allOf") {
-            self.check(part, value, at);
-        }
-        let holding = |key: &str| list(key).iter().filter(|part| Self::holds(part, value)).count();
-        if !list("oneOf").is_empty() && holding("oneOf") != 1 {
-            self.wrong(at, format!("oneOf: {} hold", holding("oneOf")));
-        }
-        if !list("anyOf").is_empty() && holding("anyOf") == 0 {
-            self.wrong(at, "anyOf: none holds");
-        }
-        if schema.get("not").is_some_and(|part| Self::holds(part, value)) {
-            self.wrong(at, "not: it holds");
-        }
-        self.check_bounds(schema, value, at);
-        match value {
-            Value::Array(items) => {
-                items
-                    .iter()
-                    .enumerate()
-                    .for_each(|(i, item)| self.check(&schema["items"], item, &format!("{at}[{i}]")));
-            }
-            Value::Object(fields) => {
-                for required in list("required").iter().filter_map(Value::as_str) {
-                    if !fields.contains_key(required) {
-                        self.problems.push(format!("{at}.{required} is missing"));
-                    }
-                }
-                for (name, field) in fields {
-                    let at = format!("{at}.{name}");
-                    match schema["properties"].get(name).or(schema.get("additionalProperties")) {
-                        Some(known) => self.check(known, field, &at),
-                        None if schema["type"] != "object" => {}
-                        None if schema["x-kubernetes-preserve-unknown-fields"] == true => {}
-                        None => self.wrong(&at, "no such field"),
-                    }
-                }
-            }
-            _ => {}
-        }
-        for rule in list("x-kubernetes-validations") {
-            self.check_rule(rule, value, at);
-        }
-    }
-
-    fn check_bounds(&mut self, schema: &Value, value: &Value, at: &str) {
-        let (size, least, most) = match value {
-            Value::String(text) => (Some(text.chars().count() as i64), "minLength", "maxLength"),
-            Value::Array(items) => (Some(items.len() as i64), "minItems", "maxItems"),
-            Value::Object(fields) => (Some(fields.len() as i64), "minProperties", "maxProperties"),
-            number => (number.as_i64(), "minimum", "maximum"),
-        };
-        let bound = |key: &str| schema.get(key).and_then(Value::as_i64);
-        if size.is_some_and(|size| bound(least).is_some_and(|least| size < least)) {
-            self.wrong(at, format!("{value} is below {least}"));
-        }
-        if size.is_some_and(|size| bound(most).is_some_and(|most| size > most)) {
-            self.wrong(at, format!("{value} is above {most}"));
-        }
-        if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str())
-            && !regex::Regex::new(pattern).unwrap().is_match(text)
-        {
-            self.wrong(at, format!("{text} does not match {pattern}"));
-        }
-    }
-
-    /// Evaluates a rule in CEL.
-    fn check_rule(&mut self, rule: &Value, value: &Value, at: &str) {
-        let text = rule["rule"].as_str().unwrap();
-        match evaluate(text, value) {
-            Ok(true) => self.evaluated += 1,
-            Ok(false) => {
-                self.evaluated += 1;
-                self.wrong(at, rule["message"].as_str().unwrap_or(text));
-            }
-            Err(why) => {
-                eprintln!("not evaluated: {at}: {text}: {why}");
-                self.not_evaluated.push(format!("{at}: {text}: {why}"));
-            }
-        }
-    }
-}
-
-fn evaluate(rule: &str, value: &Value) -> Result<bool, String> {
-    let env = Arc::new(Env::stdlib());
-    let program: Program = env.compile(rule).map_err(|e| e.to_string())?;
-    let mut context = Context::with_env(env);
-    context.add_variable("self", value).map_err(|e| e.to_string())?;
-    // Kubernetes' own functions, as far as these rules use them: a URL is one if it says with what it begins.
-    let scheme = |This(url): This<Arc<String>>| url.split("://").next().unwrap_or_default().to_owned();
-    context.add_function("isURL", |text: Arc<String>| text.contains("://")).map_err(|e| format!("{e:?}"))?;
-    context.add_function("url", |text: Arc<String>| text).map_err(|e| format!("{e:?}"))?;
-    context.add_function("getScheme", scheme).map_err(|e| format!("{e:?}"))?;
-    match program.execute(&context) {
-        Ok(cel::Value::Bool(held)) => Ok(held),
-        Ok(other) => Err(format!("{other:?} is no answer")),
-        Err(why) => Err(why.to_string()),
     }
 }

@@ -290,6 +290,13 @@ fn configurations_are_checked_and_findings_exit_with_3() {
     assert_eq!(run(dir.path(), &["validate", "good.json"]).exits(0).stdout, "");
     let empty = run_with_input(dir.path(), &["validate", "-"], b"\n").exits(0);
     assert!(empty.stderr.contains("-: empty: the defaults apply"), "{}", empty.stderr);
+    // Nothing at all comes of a command that failed; a template may render to nothing.
+    run_with_input(dir.path(), &["validate", "-"], b"").fails_with(&["nothing came on standard input"]);
+    write("rendered.yaml", "---\n# off by default\n");
+    assert_eq!(run(dir.path(), &["validate", "rendered.yaml"]).exits(0).stdout, "");
+    std::fs::write(dir.path().join("latin.yaml"), b"a: b\nc: \xfc\n").unwrap();
+    let found = run(dir.path(), &["validate", "latin.yaml"]).exits(3).stdout;
+    assert!(found.starts_with("latin.yaml:2: error[FL003]: it is no text in UTF-8"), "{found}");
     let found =
         run(dir.path(), &["validate", "good.json", "bad.json", "odd.json", "broken.json", "huge.json"]).exits(3);
     let firsts: Vec<&str> = found.stdout.lines().filter(|line| !line.starts_with(' ')).collect();

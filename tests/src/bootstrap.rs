@@ -14,24 +14,11 @@ use serde_json::{Map, Value, json};
 use crate::attempts;
 use crate::outlier::{OutlierDetection, seconds};
 use crate::sources::Sources;
+use crate::tags;
 use crate::topology::{Endpoint, Locality, prioritised, socket_address};
 
 /// The name under which Istio would deliver the filter.
 pub const FILTER_NAME: &str = "extensions.istio.io/wasmplugin/istio-system.faultline";
-
-/// The labels of the filter's metrics: each needs a tag rule in the bootstrap, or it stays in the metric's name.
-pub const LABELS: [&str; 10] = [
-    "upstream_cluster",
-    "upstream_locality",
-    "outcome",
-    "streak_kind",
-    "eject_reason",
-    "basis",
-    "failover_from",
-    "failover_to",
-    "result",
-    "version",
-];
 
 /// A cluster of endpoints.
 #[derive(Clone, Debug)]
@@ -207,6 +194,8 @@ pub struct Bootstrap {
     pub sources: Sources,
     /// Where the cluster `prometheus_stats` leads, if not straight to the admin interface.
     pub witness_through: Option<SocketAddr>,
+    /// Envoy's `stats_config`: which parts of a statistic's name become labels; Istio's unless told otherwise, see [`tags`].
+    pub stats_config: Value,
     /// The filter, if any.
     pub filter: Option<Filter>,
     /// Retries of every route, if any.
@@ -233,6 +222,7 @@ impl Bootstrap {
             clusters_discovered: false,
             sources: Sources::Files,
             witness_through: None,
+            stats_config: tags::istio(),
             filter: None,
             retries: None,
             route_timeout: None,
@@ -287,7 +277,7 @@ impl Bootstrap {
                 "locality": self.home.to_envoy(),
             },
             "admin": { "address": socket_address(admin) },
-            "stats_config": { "use_all_default_tags": false, "stats_tags": stats_tags() },
+            "stats_config": self.stats_config,
             "cluster_manager": { "outlier_detection": { "event_log_path": outlier_log(dir) } },
             "dynamic_resources": dynamic,
             "static_resources": {
@@ -378,21 +368,4 @@ pub(crate) fn endpoints_file(dir: &Path, cluster: &Cluster) -> PathBuf {
 /// The file in `dir` that Envoy writes its outlier events to.
 pub(crate) fn outlier_log(dir: &Path) -> PathBuf {
     dir.join("outlier.log")
-}
-
-// Istio's rules, and for each of our labels the one that its `extraStatTags` makes.
-fn stats_tags() -> Vec<Value> {
-    let istio = [
-        ("cluster_name", r"^cluster(\.(.+);)"),
-        ("http_conn_manager_prefix", r"^http(\.(.+);)"),
-        ("response_code", r"_rq(_(\d{3}))$"),
-        ("response_code_class", r"_rq(_(\dxx))$"),
-        ("cache", r"(cache\.(.+?)\.)"),
-        ("component", r"(component\.(.+?)\.)"),
-        ("tag", r"(tag\.(.+?);\.)"),
-        ("wasm_filter", r"(wasm_filter\.(.+?)\.)"),
-    ];
-    let istio = istio.iter().map(|(name, regex)| json!({ "tag_name": name, "regex": regex }));
-    let ours = LABELS.iter().map(|l| json!({ "tag_name": l, "regex": format!(r"({l}=\.=(.*?);\.;)") }));
-    istio.chain(ours).collect()
 }

@@ -278,7 +278,6 @@ impl Envoy {
         })
     }
 
-
     /// The lines for each attempt and request, when the bootstrap asks for them.
     ///
     /// # Errors

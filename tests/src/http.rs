@@ -1,5 +1,5 @@
-//! A small blocking HTTP/1.1 client, and the reading of requests for servers: keep-alive, content-length and chunked bodies, and a body that breaks off told apart
-//! from one that is complete. For loopback only; no TLS, no redirects.
+//! A small blocking HTTP/1.1 client: keep-alive, content-length and chunked bodies, and a body that breaks off told apart
+//! from one that is complete. And the reading of requests, for servers. For loopback only; no TLS, no redirects.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

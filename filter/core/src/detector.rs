@@ -134,9 +134,10 @@ impl Detector {
     }
 
     /// The crossing that was held, once it is sure: every attempt that could have broken the streak is over.
-    pub fn matured(&mut self, now: Micros) -> Option<Crossing> {
+    /// And when it happened.
+    pub fn matured(&mut self, now: Micros) -> Option<(Crossing, Millis)> {
         let held = self.held.take_if(|held| held.sure_at <= now)?;
-        Some(Crossing { held: false, ..held.crossing })
+        Some((Crossing { held: false, ..held.crossing }, held.sure_at.saturating_sub(held.doubt) / 1_000))
     }
 
     /// Forgets the crossing that is not sure: there was none.
@@ -318,7 +319,8 @@ mod tests {
         let crossings = hang(&mut detector, &[(10, 210), (20, 220), (30, 230)], 3);
         assert_eq!(crossings.iter().map(|crossing| crossing.held).collect::<Vec<_>>(), [true]);
         assert!(detector.is_failing() && detector.matured(429_000).is_none());
-        assert!(detector.matured(430_000).is_some_and(|crossing| crossing.first && !crossing.held));
+        let (crossing, at) = detector.matured(430_000).unwrap();
+        assert!(crossing.first && !crossing.held && at == 230);
         assert!(detector.matured(430_000).is_none());
     }
 

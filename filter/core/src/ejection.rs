@@ -19,6 +19,17 @@ pub struct Ejection {
     pub overdue: Millis,
 }
 
+/// Envoy's interval ticks come this late at most, in milliseconds, on a main thread that is not overloaded.
+pub const TICKS_LATE: Millis = 100;
+
+impl Ejection {
+    /// The moment after which it must have ended: Envoy returns the endpoint on the first tick of its interval after it was
+    /// due, and where in the interval that is is not known.
+    pub fn surely_over(&self, rules: &OutlierDetection) -> Millis {
+        self.overdue.saturating_add(rules.interval.millis()).saturating_add(TICKS_LATE)
+    }
+}
+
 /// Ticks in rotation that may not have counted: the first, and one more where the ejection was found late.
 const UNCERTAIN_TICKS: u32 = 2;
 

@@ -84,10 +84,11 @@ pub enum EventKind {
         endpoints: u32,
     },
     FailoverStarted(Route),
-    /// `left` is the destination that the failover moves on from, and for how many seconds it went there.
+    /// `left` is the destination that the failover moves on from, and for how many seconds it went there; `None` when more
+    /// goes to the same.
     FailoverChanged {
         route: Route,
-        left: (Locality, f64),
+        left: Option<(Locality, f64)>,
     },
     FailoverEnded {
         from: Locality,
@@ -198,7 +199,9 @@ impl Event {
                 let labels = [cluster, route.from.as_str(), route.to.as_str()];
                 vec![change(Metric::Failovers, &labels, 1)]
             }
-            EventKind::FailoverChanged { route, left: (to, seconds) } => {
+            // More goes where it went before.
+            EventKind::FailoverChanged { left: None, .. } => Vec::new(),
+            EventKind::FailoverChanged { route, left: Some((to, seconds)) } => {
                 let before = [cluster, route.from.as_str(), to.as_str()];
                 let after = [cluster, route.from.as_str(), route.to.as_str()];
                 vec![

@@ -2,7 +2,7 @@
 //!
 //! Home is the nearest tier in which the cluster has any endpoint, healthy or not; away is anything farther. A failover
 //! starts when home is in trouble and a share of the traffic goes away, or at once when nothing at home is healthy. It
-//! moves on when another locality receives most for a whole window, and ends when home is whole and the share has been
+//! moves on when another locality receives most for a whole window, is told again when clearly more goes away, and ends when home is whole and the share has been
 //! small for a while, or when home has no endpoints any more. Thresholds come from [`crate::config::Failover`].
 //!
 //! Not here: which endpoints are healthy and where traffic went; [`crate::cluster`] brings both.
@@ -50,14 +50,27 @@ impl Traffic {
         if self.attempts == 0 { 0.0 } else { f64::from(self.served_away().attempts) / f64::from(self.attempts) }
     }
 
-    /// The locality away from home that served most.
+    /// The locality away from home that served most; one that only failed served nothing.
     fn busiest(&self) -> Option<&(Locality, Tier, Count)> {
-        self.away.iter().filter(|(_, _, count)| count.attempts > 0).max_by_key(|(_, _, count)| count.attempts)
+        self.away.iter().filter(|(_, _, count)| served(count) > 0).max_by_key(|(_, _, count)| served(count))
     }
 
     fn served_by(&self, locality: &Locality) -> u32 {
-        self.away.iter().find(|(place, _, _)| place == locality).map_or(0, |(_, _, count)| count.attempts)
+        self.away.iter().find(|(place, _, _)| place == locality).map_or(0, |(_, _, count)| served(count))
     }
+}
+
+fn served(count: &Count) -> u32 {
+    count.attempts.saturating_sub(count.errors)
+}
+
+/// The time of a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Now.
+    pub now: Millis,
+    /// Since when endpoints at home are in trouble, and shares are taken.
+    pub troubled_since: Millis,
 }
 
 /// A failover that is not over.
@@ -77,6 +90,10 @@ pub struct Active {
     tier: Tier,
     /// Since when `to` is outdone.
     outdone_since: Option<Millis>,
+    /// The share that was told last, in thousandths.
+    told_share: u32,
+    /// Since when the share is clearly larger.
+    grown_since: Option<Millis>,
 }
 
 impl Active {
@@ -108,11 +125,12 @@ pub fn step(
     traffic: &Traffic,
     served_away: Option<(&Locality, Tier)>,
     rules: &config::Failover,
-    now: Millis,
+    moment: Moment,
 ) -> Option<EventKind> {
+    let now = moment.now;
     match active.take() {
         None => {
-            let (started, kind) = start(home?, traffic, served_away, rules, now)?;
+            let (started, kind) = start(home?, traffic, served_away, rules, moment)?;
             *active = Some(started);
             Some(kind)
         }
@@ -132,15 +150,16 @@ fn start(
     traffic: &Traffic,
     served_away: Option<(&Locality, Tier)>,
     rules: &config::Failover,
-    now: Millis,
+    Moment { now, troubled_since }: Moment,
 ) -> Option<(Active, EventKind)> {
+    // A share is believed after a tenth of the window: sooner it says little about what is to come.
+    let settled = now.saturating_sub(troubled_since) >= rules.window.millis() / 10;
+    let enough = traffic.attempts >= rules.min_requests && settled;
     let all_lost = home.endpoints > 0 && home.healthy == 0;
     let (to, tier, share) = match (served_away, traffic.busiest()) {
         // Nothing healthy at home: from here on everything goes away, and this is the first of it.
         (Some((to, tier)), _) if all_lost => (to.clone(), tier, 1.0),
-        (_, Some((to, tier, _)))
-            if home.troubled && traffic.attempts >= rules.min_requests && traffic.share() >= rules.start_share =>
-        {
+        (_, Some((to, tier, _))) if home.troubled && enough && traffic.share() >= rules.start_share => {
             (to.clone(), *tier, traffic.share())
         }
         _ => return None,
@@ -159,6 +178,8 @@ fn start(
         calm_since: None,
         tier,
         outdone_since: None,
+        told_share: thousandths(share),
+        grown_since: None,
     };
     Some((active, EventKind::FailoverStarted(route)))
 }
@@ -207,11 +228,11 @@ fn move_on(
 ) -> Option<EventKind> {
     // Zones that share evenly take the lead in turns: only a clear lead, or another tier, makes a new destination.
     let outdone = |(to, tier, count): &&(Locality, Tier, Count)| {
-        *to != going.to && (*tier != going.tier || count.attempts / 2 >= traffic.served_by(&going.to))
+        *to != going.to && (*tier != going.tier || served(count) / 2 >= traffic.served_by(&going.to))
     };
     let Some((to, tier, _)) = traffic.busiest().filter(outdone) else {
         going.outdone_since = None;
-        return None;
+        return grow(going, home, traffic, rules, now);
     };
     let since = *going.outdone_since.get_or_insert(now);
     if now.saturating_sub(since) < rules.window.millis() {
@@ -221,7 +242,35 @@ fn move_on(
     going.tier = *tier;
     let left = (std::mem::replace(&mut going.to, to.clone()), seconds_between(going.moved_at, now));
     going.moved_at = now;
-    Some(EventKind::FailoverChanged { route: route(home, &going.from, to.clone(), *tier, traffic.share()), left })
+    (going.told_share, going.grown_since) = (thousandths(traffic.share()), None);
+    let route = route(home, &going.from, to.clone(), *tier, traffic.share());
+    Some(EventKind::FailoverChanged { route, left: Some(left) })
+}
+
+/// Tells that twice as much goes away as was told, or more, for a whole window: another endpoint at home was lost.
+fn grow(
+    going: &mut Active,
+    home: &Home,
+    traffic: &Traffic,
+    rules: &config::Failover,
+    now: Millis,
+) -> Option<EventKind> {
+    let share = thousandths(traffic.share());
+    if share < going.told_share.saturating_mul(2) || share < going.told_share.saturating_add(100) {
+        going.grown_since = None;
+        return None;
+    }
+    let since = *going.grown_since.get_or_insert(now);
+    if now.saturating_sub(since) < rules.window.millis() {
+        return None;
+    }
+    (going.told_share, going.grown_since) = (share, None);
+    let route = route(home, &going.from, going.to.clone(), going.tier, traffic.share());
+    Some(EventKind::FailoverChanged { route, left: None })
+}
+
+fn thousandths(share: f64) -> u32 {
+    (share * 1_000.0) as u32
 }
 
 fn route(home: &Home, from: &Locality, to: Locality, tier: Tier, share: f64) -> Route {
@@ -246,6 +295,11 @@ mod tests {
         Traffic { attempts, away: away.into_iter().collect() }
     }
 
+    /// A step of a cluster that has been in trouble for long.
+    fn at_time(now: Millis) -> Moment {
+        Moment { now, troubled_since: 0 }
+    }
+
     fn rules() -> config::Failover {
         config::Failover::default()
     }
@@ -255,8 +309,8 @@ mod tests {
         let mut active = None;
         let to = at("r/b");
         let away = Some((&to, Tier::SameRegion));
-        assert_eq!(step(&mut active, Some(&home(1, 1)), &traffic(1, 0, ""), away, &rules(), 1_000), None);
-        let kind = step(&mut active, Some(&home(0, 1)), &traffic(1, 0, ""), away, &rules(), 1_000);
+        assert_eq!(step(&mut active, Some(&home(1, 1)), &traffic(1, 0, ""), away, &rules(), at_time(1_000)), None);
+        let kind = step(&mut active, Some(&home(0, 1)), &traffic(1, 0, ""), away, &rules(), at_time(1_000));
         assert!(matches!(kind, Some(EventKind::FailoverStarted(route)) if route.share == 1.0 && route.to == to));
     }
 
@@ -269,14 +323,14 @@ mod tests {
             (home(3, 3), traffic(100, 50, "r/b"), false),
         ] {
             let mut active = None;
-            let kind = step(&mut active, Some(&home), &traffic, None, &rules(), 1_000);
+            let kind = step(&mut active, Some(&home), &traffic, None, &rules(), at_time(1_000));
             assert_eq!(kind.is_some(), starts, "{home:?} {traffic:?}");
         }
     }
 
     fn started() -> Option<Active> {
         let mut active = None;
-        step(&mut active, Some(&home(0, 1)), &traffic(10, 10, "r/b"), None, &rules(), 1_000).unwrap();
+        step(&mut active, Some(&home(0, 1)), &traffic(10, 10, "r/b"), None, &rules(), at_time(1_000)).unwrap();
         active
     }
 
@@ -285,7 +339,7 @@ mod tests {
         let mut active = started();
         active.as_mut().unwrap().count_away(7, 2, 6_000);
         let mut next =
-            |home: Home, traffic: Traffic, now| step(&mut active, Some(&home), &traffic, None, &rules(), now);
+            |home: Home, traffic: Traffic, now| step(&mut active, Some(&home), &traffic, None, &rules(), at_time(now));
         assert_eq!(next(home(1, 1), traffic(10, 5, "r/b"), 10_000), None);
         assert_eq!(next(home(1, 1), traffic(100, 1, "r/b"), 20_000), None);
         assert_eq!(next(home(1, 1), traffic(100, 50, "r/b"), 25_000), None, "not calm after all");
@@ -303,7 +357,7 @@ mod tests {
     fn ends_for_topology_when_home_has_left() {
         let farther = Home { tier: Tier::SameRegion, locality: at("r/b"), ..home(1, 1) };
         let mut active = started();
-        let kind = step(&mut active, Some(&farther), &traffic(10, 0, ""), None, &rules(), 5_000);
+        let kind = step(&mut active, Some(&farther), &traffic(10, 0, ""), None, &rules(), at_time(5_000));
         assert!(matches!(kind, Some(EventKind::FailoverEnded { because: "topology", .. })));
         assert_eq!(active, None);
     }
@@ -312,7 +366,8 @@ mod tests {
     fn moves_on_when_another_locality_leads_for_a_window() {
         let mut active = started();
         let mut next = |to: &str, now| {
-            step(&mut active, Some(&home(0, 1)), &traffic(10, 10, to), None, &rules(), now).map(|kind| kind.name())
+            step(&mut active, Some(&home(0, 1)), &traffic(10, 10, to), None, &rules(), at_time(now))
+                .map(|kind| kind.name())
         };
         assert_eq!(next("q/c", 5_000), None);
         assert_eq!(next("r/b", 10_000), None, "a flicker");
@@ -320,6 +375,24 @@ mod tests {
         assert_eq!(next("q/c", 21_000), None);
         assert_eq!(next("q/c", 22_000), Some("failover_changed"));
         assert_eq!(next("q/c", 40_000), None);
+    }
+
+    #[test]
+    fn a_share_that_grows_for_good_is_told_once() {
+        let mut active = None;
+        step(&mut active, Some(&home(1, 2)), &traffic(100, 30, "r/b"), None, &rules(), at_time(1_000)).unwrap();
+        let mut share_at = |away: u32, now| {
+            let kind = step(&mut active, Some(&home(0, 2)), &traffic(100, away, "r/b"), None, &rules(), at_time(now));
+            kind.map(|kind| match kind {
+                EventKind::FailoverChanged { route, left: None } => route.share,
+                other => panic!("{other:?}"),
+            })
+        };
+        assert_eq!(share_at(55, 2_000), None, "not twice as much");
+        assert_eq!(share_at(60, 3_000), None);
+        assert_eq!(share_at(100, 12_000), None);
+        assert_eq!(share_at(100, 13_000), Some(1.0));
+        assert_eq!(share_at(100, 40_000), None);
     }
 
     #[test]
@@ -334,7 +407,7 @@ mod tests {
             ],
         };
         let mut next = |traffic: Traffic, now| {
-            let kind = step(&mut active, Some(&home(0, 1)), &traffic, None, &rules(), now);
+            let kind = step(&mut active, Some(&home(0, 1)), &traffic, None, &rules(), at_time(now));
             kind.map(|kind| match kind {
                 EventKind::FailoverChanged { route, .. } => route.to.as_str().to_owned(),
                 other => other.name().to_owned(),

@@ -22,6 +22,8 @@ pub struct Witnessed {
     pub ejected: bool,
     /// Nothing else speaks against it: active health checks, the control plane.
     pub healthy: bool,
+    /// Requests and connections that went to it, over all workers, since Envoy knows it.
+    pub tried: u64,
 }
 
 /// Reads an answer; `each` gets the name and the endpoints of every cluster in it.
@@ -96,7 +98,10 @@ fn host(status: &Value) -> Option<Witnessed> {
     let set = |name: &str| health.get(name).and_then(Value::as_bool).unwrap_or(false);
     let by_control_plane = matches!(text(health, "eds_health_status"), "UNHEALTHY" | "DRAINING" | "TIMEOUT");
     let healthy = !(by_control_plane || set("failed_active_health_check") || set("pending_active_hc"));
-    Some(Witnessed { address, locality, ejected: set("failed_outlier_check"), healthy })
+    let counted = |stat: &Value| matches!(text(stat, "name"), "rq_total" | "cx_total");
+    let stats = status.get("stats").and_then(Value::as_array).into_iter().flatten().filter(|stat| counted(stat));
+    let tried = stats.fold(0_u64, |sum, stat| sum.saturating_add(text(stat, "value").parse().unwrap_or(0)));
+    Some(Witnessed { address, locality, ejected: set("failed_outlier_check"), healthy, tried })
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
@@ -119,7 +124,7 @@ mod tests {
     fn reads_what_envoy_answers() {
         let (seen, result) = all(r#"{"cluster_statuses": [{"name": "a", "added_via_api": true, "host_statuses": [
               {"address": {"socket_address": {"address": "10.0.0.1", "port_value": 80}},
-               "stats": [{"name": "rq_total", "value": "9"}],
+               "stats": [{"name": "cx_total", "value": "2"}, {"name": "rq_error"}, {"name": "rq_total", "value": "9"}],
                "health_status": {"failed_outlier_check": true, "eds_health_status": "HEALTHY"},
                "locality": {"region": "r", "zone": "z"}},
               {"address": {"socket_address": {"address": "fd00::1", "port_value": 81}},
@@ -129,9 +134,8 @@ mod tests {
         assert_eq!(seen.len(), 2);
         let (name, hosts) = &seen[0];
         assert_eq!((name.as_str(), hosts.len()), ("a", 2));
-        let first =
-            Witnessed { address: "10.0.0.1:80".into(), locality: Locality::parse("r/z"), ejected: true, healthy: true };
-        assert_eq!(hosts[0], first);
+        let (address, locality) = ("10.0.0.1:80".into(), Locality::parse("r/z"));
+        assert_eq!(hosts[0], Witnessed { address, locality, ejected: true, healthy: true, tried: 11 });
         assert_eq!((hosts[1].address.as_str(), hosts[1].ejected, hosts[1].healthy), ("[fd00::1]:81", false, false));
     }
 

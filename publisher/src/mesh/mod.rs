@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use node::{Node, Place};
 
@@ -118,6 +118,10 @@ impl Mesh {
     pub fn add(&mut self, path: &Path) -> anyhow::Result<()> {
         if path == Path::new("-") {
             let text = read_text(std::io::stdin().lock()).context("cannot read standard input")?;
+            ensure!(
+                !text.is_empty(),
+                "nothing came on standard input; see why the command before the pipe wrote nothing"
+            );
             self.add_text("-", &text, true);
         } else if path.is_dir() {
             let mut files = Vec::new();
@@ -135,12 +139,22 @@ impl Mesh {
     }
 
     /// Reads a text. `named`: an operator named this very file, so that whatever it holds is meant.
-    fn add_text(&mut self, name: &str, text: &str, named: bool) {
+    fn add_text(&mut self, name: &str, bytes: &[u8], named: bool) {
         let file: Rc<str> = name.into();
         if self.files.contains(&file) {
             return; // named twice, or alone and in its directory
         }
         self.files.push(Rc::clone(&file));
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) if is_comment(text) => "", // a template that rendered to nothing
+            Ok(text) => text,
+            Err(error) => {
+                let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+                let problem = "it is no text in UTF-8; save it as UTF-8, or name another file".to_owned();
+                self.broken.push(Broken { file, place: Some(Place { line, column: None }), problem });
+                return;
+            }
+        };
         match node::parse(text) {
             Ok(documents) => {
                 let alone = documents.len() <= 1;
@@ -280,17 +294,21 @@ fn list(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_file(path: &Path) -> anyhow::Result<String> {
+fn is_comment(text: &str) -> bool {
+    let blank = text.trim().is_empty();
+    !blank && text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     let file = std::fs::File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     read_text(file).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
-fn read_text(from: impl Read) -> anyhow::Result<String> {
+fn read_text(from: impl Read) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         bail!("it has more than {} MiB", MAX_FILE_BYTES / 1024 / 1024);
     }
-    // What is no text is told by whoever reads it as YAML or JSON.
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }

@@ -14,7 +14,7 @@ use anyhow::Context;
 use futures_util::stream;
 use indicatif::ProgressBar;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
-use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url, Version};
 use tokio::sync::mpsc;
 
 use crate::auth::Credentials;
@@ -209,6 +209,11 @@ impl Http {
             if body.len() > MOST_OF_AN_ERROR {
                 break;
             }
+        }
+        // Go's HTTP server speaks 1.0 only where it is sent no TLS. To HEAD it cannot say so in words.
+        let is_tls = response.status() == StatusCode::BAD_REQUEST && response.version() == Version::HTTP_10;
+        if is_tls && response.url().scheme() == "http" {
+            return Err(Cause::OnlyTls.into());
         }
         let words = self.without_secrets(&String::from_utf8_lossy(&body));
         Err(Failure { cause: Cause::of_answer(response.status().as_u16(), &words), retry_after })

@@ -183,7 +183,10 @@ impl Registry {
         let mut url = self.url(&format!("tags/list?n={TAGS_PER_PAGE}"));
         let mut tags = Vec::new();
         loop {
-            let (page, next) = self.page(&doing, &url, None).await?;
+            let (page, next) = self.page(&doing, &url, None).await.map_err(|error| {
+                let remedy = format!("; check the repository `{}`", self.reference().repository);
+                if error.is_missing() { error.with_remedy(remedy) } else { error }
+            })?;
             // `null` is what a repository without tags has.
             tags.extend(
                 page["tags"].as_array().into_iter().flatten().filter_map(|tag| tag.as_str().map(str::to_owned)),

@@ -66,7 +66,9 @@ impl Caller {
         self.clients.rotate_left(1);
         self.calls += 1;
         self.last = match self.clients[0].get(self.path) {
-            Ok(answer) if answer.complete => Answer { status: answer.status, text: answer.text().trim_end().to_owned() },
+            Ok(answer) if answer.complete => {
+                Answer { status: answer.status, text: answer.text().trim_end().to_owned() }
+            }
             Ok(_) => Answer { status: 0, text: "an answer that broke off".to_owned() },
             Err(error) => Answer { status: 0, text: error.to_string() },
         };

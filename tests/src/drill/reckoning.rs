@@ -64,7 +64,8 @@ impl Reckoning {
         let enforced: u64 = enforced.iter().map(|(_, value)| value).sum();
         let counted = metrics.sum("faultline_ejections_total", &[]);
         if counted != enforced as f64 {
-            complaints.push(format!("faultline_ejections_total is {counted}, Envoy's ejections_enforced_total {enforced}"));
+            complaints
+                .push(format!("faultline_ejections_total is {counted}, Envoy's ejections_enforced_total {enforced}"));
         }
         for (begin, end) in [("failover_started", "failover_ended"), ("no_healthy_upstream", "upstream_recovered")] {
             let count = |name| proxy.envoy.events().named(name).len();
@@ -72,7 +73,8 @@ impl Reckoning {
                 complaints.push(format!("{} {begin}, {} {end}", count(begin), count(end)));
             }
         }
-        let failed = |line: &&String| line.contains("wasm") && (line.contains("[critical]") || line.contains("[error]"));
+        let failed =
+            |line: &&String| line.contains("wasm") && (line.contains("[critical]") || line.contains("[error]"));
         complaints.extend(lines.iter().find(failed).map(|line| format!("the filter failed: {line}")));
         Ok(Self { proxy: proxy.name.clone(), did, told, verdict, complaints })
     }
@@ -134,7 +136,8 @@ pub fn reckon(mut stage: Stage) -> Result<Outcome> {
     Ok(outcome)
 }
 
-const TITLES: &str = "| proxy | ejections | returns | told | missed | invented | twice | told otherwise | other faults |
+const TITLES: &str =
+    "| proxy | ejections | returns | told | missed | invented | twice | told otherwise | other faults |
 |---|---|---|---|---|---|---|---|---|";
 
 impl fmt::Display for Outcome {

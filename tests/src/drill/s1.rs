@@ -31,13 +31,15 @@ const K: usize = 3;
 
 /// Plays it.
 pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
-    let rules = OutlierDetection { base_ejection_time: Duration::from_secs(4), ..OutlierDetection::first_error() };
+    let rules = OutlierDetection { base_ejection_time: Duration::from_secs(3), ..OutlierDetection::first_error() };
     screen.heading("Twelve instances in four zones of two regions, eight sidecars with the filter");
     let mut services = Services::start()?;
     let sidecars = services.start_sidecars(&Tool::Module.path()?, envoy, &rules)?;
     services.connect(&sidecars);
-    screen.note("One error ejects an endpoint for 4 s (S1 has 5 min), Envoy looks every second (30 s). Calls are retried twice,");
-    screen.note("as Istio has it, but where it is said. Each sidecar asks its Envoy's admin interface when it has a suspicion.");
+    screen.note("One error ejects an endpoint for 3 s (S1 has 5 min), Envoy looks every second (30 s). Calls are retried twice,");
+    screen.note(
+        "as Istio has it, but where it is said. Each sidecar asks its Envoy's admin interface when it has a suspicion.",
+    );
     let client = |(zone, place): (usize, &&str)| {
         let name = format!("a client in {}", short(place));
         Caller::new(&name, services.at(MOCKA, zone).address(), &host(MOCKA))
@@ -47,9 +49,9 @@ pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
 
     stage.say("All is well: every call stays in its zone, and the filters are silent");
     stage.rounds(40);
-    for zone in 0..ZONES.len() {
+    for (zone, place) in ZONES.iter().enumerate() {
         let right = stage.callers[zone].gets(&chain([zone; 3]));
-        stage.check(right, || format!("in health a call from {} left its zone", ZONES[zone]));
+        stage.check(right, || format!("in health a call from {place} left its zone"));
     }
     stage.end_act(&[]);
 
@@ -184,9 +186,8 @@ fn the_region(stage: &mut Stage, services: &Services) -> Result<()> {
     stage.say("And in ap-northeast-1b: the other region serves both zones");
     b.set(Refuse)?;
     stage.until("the failover moves on to the other region", |stage| told(stage, of_a, "failover_changed", &far))?;
-    let far_from_b = |stage: &Stage| {
-        ["failover_started", "failover_changed"].iter().any(|name| told(stage, of_b, name, &far))
-    };
+    let far_from_b =
+        |stage: &Stage| ["failover_started", "failover_changed"].iter().any(|name| told(stage, of_b, name, &far));
     stage.until("a failover to the other region", far_from_b)?;
 
     stage.say("ap-northeast-1b is repaired: it serves its own callers, and those of the next zone");
@@ -198,7 +199,8 @@ fn the_region(stage: &mut Stage, services: &Services) -> Result<()> {
     a.set(Answer(200))?;
     stage.until("ap-northeast-1a serves its own", |stage| stage.callers[A].gets(&chain([A; 3])))?;
     for proxy in [of_a, of_b] {
-        stage.until("the failover is over", |stage| stage.of_act(proxy).iter().any(|e| e.name() == "failover_ended"))?;
+        stage
+            .until("the failover is over", |stage| stage.of_act(proxy).iter().any(|e| e.name() == "failover_ended"))?;
     }
     stage.until_over()?;
     end_act(stage, &before, &[H, K], &expected);

@@ -78,7 +78,8 @@ pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     for (name, upstream) in [(EAST, &east), (WEST, &west)] {
         screen.note(&format!("{:<27} {:<9} {}", name.0, name.1, upstream.address()));
     }
-    screen.note("The rule: one 5xx ejects for 4 s (S2 has 1 min), Envoy looks every second (15 s). Nothing is retried.");
+    screen
+        .note("The rule: one 5xx ejects for 4 s (S2 has 1 min), Envoy looks every second (15 s). Nothing is retried.");
     let caller = |(name, envoy): &(String, Envoy)| {
         Caller::new(&name.replace("the proxy", "a client of the proxy"), envoy.address(), HOST)
     };
@@ -164,10 +165,6 @@ impl Scene {
         Ok(())
     }
 
-    fn all_get(&mut self, text: &str) -> Result<()> {
-        self.stage.until(&format!("{text} serves"), |stage| stage.callers.iter().all(|caller| caller.gets(text)))
-    }
-
     /// Waits until both Envoys have this endpoint, and not that one.
     fn until_resolved(&self, new: SocketAddr, old: SocketAddr) -> Result<()> {
         for proxy in &self.stage.proxies {
@@ -180,14 +177,26 @@ impl Scene {
         Ok(())
     }
 
+    /// Rounds until both filters have told in this act that the endpoint returned, and was ejected once more.
+    fn until_ejected_again(&mut self, endpoint: SocketAddr) -> Result<()> {
+        for proxy in 0..self.stage.proxies.len() {
+            self.stage.until(&format!("{endpoint} is ejected again"), |stage| {
+                let events = stage.of_act(proxy);
+                let count = |name| events.iter().filter(|event| event.is(name, endpoint)).count();
+                count("endpoint_returned") >= 1 && count("endpoint_ejected") >= 2
+            })?;
+        }
+        Ok(())
+    }
+
     fn health(&mut self, ports: [u16; 2]) -> Result<()> {
         self.stage.say("Without a rule both regions get traffic");
         for (_, locality) in [EAST, WEST] {
-            self.all_get(locality)?;
+            self.stage.until_all_get(locality)?;
         }
         self.stage.say("With the rule, delivered while Envoy runs, callers in us-east1 use us-east1 only");
         self.deliver(ports, true, None)?;
-        self.all_get(EAST.1)?;
+        self.stage.until_all_get(EAST.1)?;
         for _ in 0..40 {
             self.stage.round();
             let stay = self.stage.callers.iter().all(|caller| caller.gets(EAST.1));
@@ -199,35 +208,45 @@ impl Scene {
 
     fn wrong_port(&mut self, east: Upstream, west: Upstream) -> Result<()> {
         let broken = SocketAddr::new(east.address().ip(), WRONG_PORT);
-        ensure!(TcpStream::connect(broken).is_err(), "something listens on {broken}: this drill needs that port closed");
+        ensure!(
+            TcpStream::connect(broken).is_err(),
+            "something listens on {broken}: this drill needs that port closed"
+        );
         let port_of_west = west.address().port();
         let mut expected = fails(broken);
         expected.extend(failover("failover_started"));
         self.stage.say("The east endpoint's port becomes 81, where nothing listens: one call fails, the rest go west");
         self.deliver([WRONG_PORT, port_of_west], true, None)?;
-        self.all_get(WEST.1)?;
+        self.stage.until_all_get(WEST.1)?;
         self.stage.until_told(&expected)?;
-        self.stage.rounds(40);
+        self.stage.say("As long as it lasts, Envoy lets it back for one more failure, and ejects it for longer");
+        self.until_ejected_again(broken)?;
         self.stage.end_act(&expected);
 
         let moved = east.start_beside("us-east1, at its new address")?;
         let moved_broken = SocketAddr::new(moved.address().ip(), WRONG_PORT);
         let expected = fails(moved_broken);
-        self.stage.say("In mid-outage the east name gets another address: a new endpoint to Envoy, tried once, ejected too");
+        self.stage
+            .say("In mid-outage the east name gets another address: a new endpoint to Envoy, tried once, ejected too");
         self.stage.screen.note(&format!("{} is {moved_broken} now; {broken} is no endpoint any more.", EAST.0));
         self.names.set(EAST.0, ip(moved.address()));
         self.until_resolved(moved_broken, broken)?;
         self.stage.until_told(&expected)?;
-        self.all_get(WEST.1)?;
+        self.stage.until_all_get(WEST.1)?;
         // The old one may have come back and failed between the acts.
         self.stage.end_act(&[expected, may_all(fails(broken))].concat());
 
         let far = west.start_beside("us-west, at its new address")?;
         self.stage.say("And the west name, which is well: traffic follows, and nothing is told");
-        self.stage.screen.note(&format!("{} is {} now; {} is no endpoint any more.", WEST.0, far.address(), west.address()));
+        self.stage.screen.note(&format!(
+            "{} is {} now; {} is no endpoint any more.",
+            WEST.0,
+            far.address(),
+            west.address()
+        ));
         self.names.set(WEST.0, ip(far.address()));
         self.until_resolved(far.address(), west.address())?;
-        self.all_get(far.name())?;
+        self.stage.until_all_get(far.name())?;
         self.stage.rounds(40);
         self.stage.end_act(&may_all(fails(moved_broken)));
 
@@ -235,7 +254,7 @@ impl Scene {
         let mut expected = failover("failover_ended").to_vec();
         expected.extend(may_all(fails(moved_broken)));
         self.deliver([moved.address().port(), port_of_west], true, None)?;
-        self.all_get(moved.name())?;
+        self.stage.until_all_get(moved.name())?;
         self.stage.until_told(&expected)?;
         self.stage.until_over()?;
         self.stage.end_act(&expected);
@@ -252,15 +271,15 @@ impl Scene {
         self.stage.say("TLS origination: the same service by TLS, with certificates that Envoy checks");
         let ports = [east.address().port(), west.address().port()];
         self.deliver(ports, true, Some(&known))?;
-        self.all_get("us-east1, by TLS")?;
-        self.stage.rounds(10);
+        self.stage.until_all_get("us-east1, by TLS")?;
+        self.stage.until_learned()?;
         self.stage.end_act(&[]);
 
         let mut outage = fails(east.address());
         outage.extend(failover("failover_started"));
         self.stage.say("The east endpoint shows a certificate of an authority that nobody here knows");
         east.show_certificate_of(&unknown)?;
-        self.all_get("us-west, by TLS")?;
+        self.stage.until_all_get("us-west, by TLS")?;
         self.stage.until_told(&outage)?;
         for index in 0..self.stage.proxies.len() {
             let streaks = self.stage.of_act(index);
@@ -274,7 +293,7 @@ impl Scene {
         let mut repair = of_both("endpoint_returned", east.address()).to_vec();
         repair.extend(failover("failover_ended"));
         self.stage.until_told(&repair)?;
-        self.all_get("us-east1, by TLS")?;
+        self.stage.until_all_get("us-east1, by TLS")?;
         self.stage.until_over()?;
         self.stage.end_act(&[outage, repair].concat());
         self.kept.1 = vec![east, west];

@@ -44,8 +44,10 @@ struct Scene {
 
 /// Plays it.
 pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
-    let rules = OutlierDetection { base_ejection_time: Duration::from_secs(4), ..OutlierDetection::first_error() };
-    screen.heading("A proxy with the filter and its twin without; a configuration source; the admin interface behind a wire");
+    let rules = OutlierDetection { base_ejection_time: Duration::from_secs(3), ..OutlierDetection::first_error() };
+    screen.heading(
+        "A proxy with the filter and its twin without; a configuration source; the admin interface behind a wire",
+    );
     let zones = Zones::start()?;
     let (source, admin) = (Source::start()?, Relay::start()?);
     let mut cluster = zones.cluster(rules.clone());
@@ -73,7 +75,9 @@ pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     let proxy = Envoy::start(&bootstrap)?;
     admin.lead_to(proxy.admin_address());
     let twin = Envoy::start(&twin)?;
-    screen.note("One error ejects an endpoint for 4 s, calls are retried twice, the filter sees every attempt and asks the");
+    screen.note(
+        "One error ejects an endpoint for 3 s, calls are retried twice, the filter sees every attempt and asks the",
+    );
     screen.note("admin interface. Both Envoys ask the source for clusters, endpoints and filter five times a second.");
     let callers = vec![
         Caller::new("a client of the proxy", proxy.address(), HOST),
@@ -110,11 +114,6 @@ fn maybe(name: &'static str, about: impl ToString) -> Expected {
 }
 
 impl Scene {
-    fn all_get(&mut self, locality: &str) -> Result<()> {
-        let served = |stage: &Stage| stage.callers.iter().all(|caller| caller.gets(locality));
-        self.stage.until(&format!("{locality} serves"), served)
-    }
-
     /// Complains when an event of this act says that its basis is another than this.
     fn check_basis(&mut self, name: &str, basis: &str) {
         for event in self.stage.of_act(PROXY).iter().filter(|event| event.name() == name) {
@@ -138,7 +137,7 @@ impl Scene {
 
     fn health(&mut self) -> Result<()> {
         self.stage.say("All is well: calls stay in ap-northeast-1a, the filter is silent");
-        self.all_get(ZONES[0])?;
+        self.stage.until_all_get(ZONES[0])?;
         self.stage.rounds(40);
         self.stage.until_asked("the witness answers", |stage| Ok(Self::polls(stage, "ok")? > 0.0))?;
         self.stage.end_act(&[]);
@@ -156,7 +155,7 @@ impl Scene {
         self.stage.say("The endpoint in ap-northeast-1a listens on nothing: it is ejected, and Envoy says so itself");
         self.zones.set(&ZONES[..1], Refuse)?;
         self.stage.until_told(&expected)?;
-        self.all_get(ZONES[1])?;
+        self.stage.until_all_get(ZONES[1])?;
         self.check_basis("endpoint_ejected", "witnessed");
         self.stage.end_act(&expected);
         Ok(())
@@ -165,7 +164,8 @@ impl Scene {
     fn gone(&mut self) -> Result<Upstream> {
         let [home, near] = [0, 1].map(|zone| self.zones.0[zone].address());
         let far = &ZONES[2..];
-        let fails = |endpoint| ["endpoint_ejected", "endpoint_returned", "error_streak"].map(|name| maybe(name, endpoint));
+        let fails =
+            |endpoint| ["endpoint_ejected", "endpoint_returned", "error_streak"].map(|name| maybe(name, endpoint));
         self.stage.say("Now the configuration source goes away, and the admin interface is not reached any more");
         let failed = Self::polls(&self.stage, "failed")?;
         let missed = Self::both_count(&self.stage, "^cluster_manager.cds.update_failure$")?;
@@ -176,7 +176,12 @@ impl Scene {
             let noticed = now.iter().zip(missed).all(|(now, before)| *now > before);
             Ok(noticed && Self::polls(stage, "failed")? >= failed + 3.0)
         })?;
-        self.stage.screen.note("Meanwhile somebody adds a second endpoint in ap-northeast-1a and changes the filter's configuration.");
+        let said = self.stage.proxies[PROXY].envoy.events().wait_for_line("ejections are inferred")?;
+        let said = said.find("witness:").map_or(said.as_str(), |at| &said[at..]);
+        self.stage.screen.note(&format!("The filter has said: {said}"));
+        self.stage.screen.note(
+            "Meanwhile somebody adds a second endpoint in ap-northeast-1a and changes the filter's configuration.",
+        );
         let new = Upstream::start("the new endpoint in ap-northeast-1a")?;
         let cluster = &mut self.bootstrap.clusters[0];
         cluster.endpoints.push(Endpoint { address: new.address(), locality: Locality::new(ZONES[0]) });
@@ -188,9 +193,9 @@ impl Scene {
 
         let mut expected = [fails(home), fails(near)].concat();
         expected.push(is("endpoint_ejected", near));
-        expected.extend(far.iter().flat_map(|to| {
-            ["failover_changed", "failover_ended"].map(|name| maybe(name, between(to)))
-        }));
+        expected.extend(
+            far.iter().flat_map(|to| ["failover_changed", "failover_ended"].map(|name| maybe(name, between(to)))),
+        );
         expected.push(maybe("failover_changed", between(ZONES[1])));
         expected.push(maybe("failover_ended", between(ZONES[1])));
         self.stage.say("ap-northeast-1b fails too: Envoy goes on by what it knows, the filter by what it sees");
@@ -201,10 +206,14 @@ impl Scene {
             events.iter().any(|e| e.name() == "failover_changed" && far.contains(&e.text("to")))
         };
         self.stage.until("the failover moves on to the other region", moved)?;
-        self.stage.say(&format!("{} is repaired, and {}: all of it without anybody to ask", short(ZONES[0]), short(ZONES[1])));
+        self.stage.say(&format!(
+            "{} is repaired, and {}: all of it without anybody to ask",
+            short(ZONES[0]),
+            short(ZONES[1])
+        ));
         self.zones.set(&ZONES[..2], Answer(200))?;
         self.stage.until_told(&[is("endpoint_returned", home), is("endpoint_returned", near)])?;
-        self.all_get(ZONES[0])?;
+        self.stage.until_all_get(ZONES[0])?;
         let over = |stage: &Stage| stage.of_act(PROXY).iter().any(|e| e.name() == "failover_ended");
         self.stage.until("the failover is over", over)?;
         self.stage.until_over()?;
@@ -242,7 +251,8 @@ impl Scene {
 
     fn after(&mut self, new: &Upstream) -> Result<()> {
         let home = self.zones.at(ZONES[0])?.address();
-        let mut expected: Vec<Expected> = ["failover_started", "failover_ended"].map(|n| is(n, between(ZONES[1]))).into();
+        let mut expected: Vec<Expected> =
+            ["failover_started", "failover_ended"].map(|n| is(n, between(ZONES[1]))).into();
         for endpoint in [home, new.address()] {
             expected.extend(["endpoint_ejected", "endpoint_returned"].map(|name| is(name, endpoint)));
             expected.push(maybe("error_streak", endpoint));
@@ -251,7 +261,7 @@ impl Scene {
         self.zones.set(&ZONES[..1], Refuse)?;
         new.set(Refuse)?;
         self.stage.until_told(&[is("failover_started", between(ZONES[1]))])?;
-        self.all_get(ZONES[1])?;
+        self.stage.until_all_get(ZONES[1])?;
         self.stage.say("They are repaired");
         self.zones.set(&ZONES[..1], Answer(200))?;
         new.set(Answer(200))?;

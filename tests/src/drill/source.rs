@@ -93,7 +93,9 @@ fn serve(mut stream: &TcpStream, resources: &Resources) -> io::Result<()> {
         let found = resources.lock().unwrap_or_else(PoisonError::into_inner).get(what).cloned();
         let (status, body) = match found {
             None => ("404 Not Found", String::new()),
-            Some((version, _)) if asked["version_info"] == version.to_string() => ("304 Not Modified", String::new()),
+            Some((version, _)) if asked["version_info"].as_str() == Some(&version.to_string()) => {
+                ("304 Not Modified", String::new())
+            }
             Some((version, resources)) => {
                 let kind = resources[0]["@type"].clone();
                 let told = json!({ "version_info": version.to_string(), "type_url": kind, "resources": resources });

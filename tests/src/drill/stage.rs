@@ -129,6 +129,18 @@ impl Stage {
         Ok(())
     }
 
+    /// Rounds until each caller has got `text`, one after the other.
+    ///
+    /// # Errors
+    /// As [`Stage::until`].
+    pub fn until_all_get(&mut self, text: &str) -> Result<()> {
+        for index in 0..self.callers.len() {
+            let what = format!("{} gets {text}", self.callers[index].name());
+            self.until(&what, |stage| stage.callers[index].gets(text))?;
+        }
+        Ok(())
+    }
+
     /// As [`Stage::until`], for what Envoy has to be asked for: `done` is called seldom, and may fail.
     ///
     /// # Errors
@@ -156,6 +168,25 @@ impl Stage {
         Ok(())
     }
 
+    /// Rounds until every filter has handed on twice what its traffic showed, as it does once a second: it knows who is
+    /// there now.
+    ///
+    /// # Errors
+    /// As [`Stage::until`].
+    pub fn until_learned(&mut self) -> Result<()> {
+        let seen = |stage: &Self| -> Result<Vec<f64>> {
+            let observed = stage.proxies.iter().filter(|proxy| proxy.envoy.has_filter());
+            observed.map(|proxy| Ok(proxy.envoy.metrics()?.sum("faultline_attempts_total", &[]))).collect()
+        };
+        for _ in 0..2 {
+            let before = seen(self)?;
+            self.until_asked("the filters learn who is there", |stage| {
+                Ok(seen(stage)?.iter().zip(&before).all(|(now, before)| now > before))
+            })?;
+        }
+        Ok(())
+    }
+
     /// Rounds until no filter says that anything is ejected or in failover.
     ///
     /// # Errors
@@ -165,7 +196,9 @@ impl Stage {
             let told = stage.proxies.iter().filter(|proxy| proxy.shown > proxy.act_began);
             let open = |proxy: &Proxy| -> Result<bool> {
                 let metrics = proxy.envoy.metrics()?;
-                Ok(["faultline_ejected_endpoints", "faultline_failover_active"].iter().any(|m| metrics.sum(m, &[]) > 0.0))
+                Ok(["faultline_ejected_endpoints", "faultline_failover_active"]
+                    .iter()
+                    .any(|m| metrics.sum(m, &[]) > 0.0))
             };
             Ok(told.map(open).collect::<Result<Vec<_>>>()?.iter().all(|open| !open))
         })

@@ -51,12 +51,14 @@ pub fn stats_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Every list of `extraStatTags` in `deploy/istio` names every label, and no others.
+/// Every list of `extraStatTags` in `deploy/istio` names every label, and no others; and there is one.
 pub fn extra_stat_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
     let labels = labels();
     let mut findings = Vec::new();
+    let mut lists = 0;
     for (file, text) in texts(workspace, ISTIO)? {
         for (line, tags) in tag_lists(&text) {
+            lists += 1;
             let tags: BTreeSet<&str> = tags.iter().map(String::as_str).collect();
             let wrong: Vec<_> = labels.symmetric_difference(&tags).copied().collect();
             if !wrong.is_empty() {
@@ -65,6 +67,9 @@ pub fn extra_stat_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
                 findings.push(Finding::at(&file, line, what));
             }
         }
+    }
+    if lists == 0 {
+        findings.push(Finding::in_file(Path::new(ISTIO), "no file with `extraStatTags`: add one"));
     }
     Ok(findings)
 }

@@ -4,6 +4,7 @@ use super::{ClusterState, Place, Setting};
 use crate::event::{Basis, Event};
 use crate::failover::{self, Active, Home, Traffic};
 use crate::locality::{Locality, Tier};
+use crate::window::Window;
 
 impl ClusterState {
     /// Endpoints that are ejected.
@@ -92,10 +93,21 @@ impl ClusterState {
             return;
         }
         let home = self.home(setting.home);
+        self.troubled_since = match home.as_ref().is_some_and(|home| home.troubled) {
+            false => None,
+            true if self.troubled_since.is_some() => self.troubled_since,
+            true => {
+                // From here on shares are taken anew: what went where before tells nothing of what the trouble moves.
+                self.places.iter_mut().for_each(|place| place.window = Window::default());
+                Some(setting.now)
+            }
+        };
         let home_tier = home.as_ref().map_or(Tier::Elsewhere, |home| home.tier);
         let traffic = self.traffic(self.failover.as_ref().map_or(home_tier, Active::home_tier), setting);
         let served = served.map(|to| (to, to.tier_from(setting.home))).filter(|(_, tier)| *tier > home_tier);
-        let step = failover::step(&mut self.failover, home.as_ref(), &traffic, served, setting.failover, setting.now);
+        let since = self.troubled_since.unwrap_or(setting.now);
+        let moment = failover::Moment { now: setting.now, troubled_since: since };
+        let step = failover::step(&mut self.failover, home.as_ref(), &traffic, served, setting.failover, moment);
         if let Some(kind) = step {
             let basis = Some(Basis::Inferred);
             events.push(Event { basis, ..Event::of_cluster(setting.now, setting.cluster, kind) });

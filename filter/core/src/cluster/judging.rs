@@ -1,6 +1,6 @@
 //! What an attempt leads to at its endpoint: streaks told, ejections and returns, as Envoy would have them.
 
-use super::{ClusterState, IN_FLIGHT, Observed, Setting, Suspicion};
+use super::{ClusterState, IN_FLIGHT, Observed, SAME_STREAK, Setting, Suspicion};
 use crate::detector::{Crossing, StreakKind};
 use crate::event::{Basis, Event, EventKind, LastAttempt};
 use crate::time::{Millis, seconds_between};
@@ -8,8 +8,6 @@ use crate::time::{Millis, seconds_between};
 impl ClusterState {
     pub(super) fn judge(&mut self, index: usize, seen: &Observed<'_>, setting: &Setting<'_>, events: &mut Vec<Event>) {
         if self.shows_return(index, seen.started, setting) {
-            let due = self.endpoints.get(index).and_then(|e| e.detector.ejection()).map_or(0, |ejection| ejection.due);
-            self.saw_tick(due, setting);
             self.give_back(index, Basis::Inferred, setting, events);
         }
         let Some(endpoint) = self.endpoints.get_mut(index) else {
@@ -28,7 +26,7 @@ impl ClusterState {
                 continue;
             }
             self.tell_streak(index, crossing, seen.last.clone(), setting, events);
-            self.eject(index, crossing, setting, events);
+            self.eject(index, crossing, setting.now, setting, events);
         }
     }
 
@@ -64,8 +62,15 @@ impl ClusterState {
         setting: &Setting<'_>,
         events: &mut Vec<Event>,
     ) {
-        if crossing.first {
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+        // In split mode any connection breaks a streak, so one that goes on in fits and starts is one to tell.
+        let just_told = |(kind, at): (StreakKind, Millis)| {
+            let goes_on = setting.now.saturating_sub(at) < SAME_STREAK && at >= endpoint.detector.returned_at();
+            kind == StreakKind::LocalOrigin && kind == crossing.kind && goes_on
+        };
+        if crossing.first && !endpoint.told.is_some_and(just_told) {
             let Crossing { kind, threshold, .. } = crossing;
+            endpoint.told = Some((kind, setting.now));
             let streak = EventKind::ErrorStreak { kind: kind.as_str(), streak: threshold, threshold, last };
             self.push(index, None, streak, setting, events);
         }
@@ -73,14 +78,21 @@ impl ClusterState {
 
     /// Ejects the endpoint if Envoy would: not when it is ejected already, nor beyond the percent cap. Where Envoy can
     /// be asked, it is.
-    pub(super) fn eject(&mut self, index: usize, crossing: Crossing, setting: &Setting<'_>, events: &mut Vec<Event>) {
+    pub(super) fn eject(
+        &mut self,
+        index: usize,
+        crossing: Crossing,
+        at: Millis,
+        setting: &Setting<'_>,
+        events: &mut Vec<Event>,
+    ) {
         let active = self.ejected_count();
         if setting.witness {
             let Some(endpoint) = self.endpoints.get_mut(index) else { return };
             let Crossing { kind, first, .. } = crossing;
             endpoint.suspicion.get_or_insert(Suspicion { kind, since: setting.now, active, again: !first });
         } else if !self.is_capped(active, setting) {
-            self.push_ejected(index, crossing.kind.eject_reason(), Basis::Inferred, setting, events);
+            self.push_ejected(index, crossing.kind.eject_reason(), Basis::Inferred, at, setting, events);
         }
     }
 
@@ -97,6 +109,7 @@ impl ClusterState {
         index: usize,
         reason: &'static str,
         basis: Basis,
+        at: Millis,
         setting: &Setting<'_>,
         events: &mut Vec<Event>,
     ) {
@@ -107,7 +120,7 @@ impl ClusterState {
         if endpoint.detector.ejection().is_some() {
             return;
         }
-        endpoint.detector.eject(setting.now, setting.outlier);
+        endpoint.detector.eject(at, setting.outlier);
         let ejection = endpoint.detector.ejections();
         let ejected = EventKind::EndpointEjected { reason, ejection, ejected_endpoints: active, endpoints };
         self.push(index, Some(basis), ejected, setting, events);

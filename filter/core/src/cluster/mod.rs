@@ -27,7 +27,7 @@ use crate::window::{Count, Window};
 use serde::{Deserialize, Serialize};
 
 /// First byte of the encoded value; another one is not understood and read as nothing known.
-const ENCODING: u8 = 3;
+const ENCODING: u8 = 5;
 
 /// Endpoints in trouble that are remembered per cluster; beyond it the one unseen for longest is forgotten.
 const MAX_ENDPOINTS: usize = 1_000;
@@ -48,8 +48,8 @@ const SPREAD: Millis = 50;
 /// How long Envoy's word is waited for before a conclusion is drawn without it.
 const WITNESS_PATIENCE: Millis = 3_000;
 
-/// Envoy's interval ticks come this late at most, on a main thread that is not overloaded.
-const TICKS_LATE: Millis = 100;
+/// A streak that is broken and built up again within so long is told once.
+const SAME_STREAK: Millis = 1_000;
 
 /// For so long, Envoy's own list of endpoints outweighs the one that traffic shows.
 const TRUST_ENVOYS_COUNT: Millis = 120_000;
@@ -103,6 +103,10 @@ struct Endpoint {
     suspicion: Option<Suspicion>,
     /// The last attempt of a streak that is not sure yet.
     held: Option<LastAttempt>,
+    /// The streak that was told last, and when.
+    told: Option<(StreakKind, Millis)>,
+    /// How often it had been tried, by Envoy's count, when its ejection was not yet due to be over.
+    tried: u64,
     seen: Millis,
 }
 
@@ -142,6 +146,8 @@ pub struct ClusterState {
     ticked: (Millis, Millis),
     failover: Option<Active>,
     empty_since: Option<Millis>,
+    /// Since when an endpoint at home is ejected or failing.
+    troubled_since: Option<Millis>,
 }
 
 impl ClusterState {
@@ -276,15 +282,15 @@ impl ClusterState {
             // Envoy, where it is asked, says so itself; if it does not answer for long, the clock decides.
             let patience = if setting.witness { WITNESS_PATIENCE } else { 0 };
             let ejection = self.endpoints.get(index).and_then(|endpoint| endpoint.detector.ejection());
-            let over = ejection.map(|ejection| self.surely_over(&ejection, setting).saturating_add(patience));
+            let over = ejection.map(|ejection| ejection.surely_over(setting.outlier).saturating_add(patience));
             if over.is_some_and(|over| setting.now >= over) {
                 self.give_back(index, Basis::Inferred, setting, &mut events);
             }
             let matured =
                 self.endpoints.get_mut(index).and_then(|e| e.detector.matured(setting.now.saturating_mul(1_000)));
-            if let Some(crossing) = matured {
+            if let Some((crossing, at)) = matured {
                 self.tell_held(index, crossing, setting, &mut events);
-                self.eject(index, crossing, setting, &mut events);
+                self.eject(index, crossing, at, setting, &mut events);
             }
         }
         if !setting.witness {
@@ -351,6 +357,8 @@ impl ClusterState {
             detector: Detector::default(),
             suspicion: None,
             held: None,
+            told: None,
+            tried: 0,
             seen: now,
         });
         self.endpoints.len().checked_sub(1)

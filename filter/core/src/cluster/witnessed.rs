@@ -6,8 +6,8 @@
 //!
 //! An answer tells how things were at some moment after the question was sent; what happened since is not in it.
 
-use super::{ClusterState, Endpoint, Setting, TICKS_LATE, WITNESS_PATIENCE};
-use crate::ejection::Ejection;
+use super::{ClusterState, Endpoint, Setting, WITNESS_PATIENCE};
+use crate::ejection::{Ejection, TICKS_LATE};
 use crate::event::{Basis, Event, EventKind};
 use crate::time::{Micros, Millis};
 use crate::witness::Witnessed;
@@ -88,27 +88,34 @@ impl ClusterState {
                 None => return,
             },
         };
-        let Some(endpoint) = self.endpoints.get(index) else { return };
-        let (suspicion, ejection) = (endpoint.suspicion, endpoint.detector.ejection());
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+        let (suspicion, ejection, tried) = (endpoint.suspicion, endpoint.detector.ejection(), endpoint.tried);
+        if ejection.is_none_or(|ejection| asked < ejection.due) {
+            endpoint.tried = host.tried;
+        }
         match (host.ejected, ejection) {
             // Traffic showed meanwhile that it is back, so this may be how it was before. Or how it is again.
             (true, None) if endpoint.detector.returned_at() >= asked => self.overtaken = true,
             (true, None) => {
                 let held = self.endpoints.get_mut(index).and_then(|e| e.detector.matured(Micros::MAX));
-                if let Some(crossing) = held {
+                if let Some((crossing, _)) = held {
                     self.tell_held(index, crossing, setting, events);
                 }
                 let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());
-                self.push_ejected(index, reason, Basis::Witnessed, setting, events);
+                self.push_ejected(index, reason, Basis::Witnessed, setting.now, setting, events);
             }
             (true, Some(ejection)) => {
                 // Envoy ends an ejection on the first tick of its interval after it is due. One that still shows after
-                // that is the next one: the endpoint was back for less than the time between two questions.
-                let surely_over = self.surely_over(&ejection, setting);
-                if asked > surely_over {
+                // that is the next one: the endpoint was back for less than the time between two questions. If it was
+                // tried meanwhile, that is known sooner.
+                let was_tried = host.tried > tried && asked > self.likely_over(&ejection, setting);
+                if asked > ejection.surely_over(setting.outlier) || was_tried {
                     let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());
                     self.give_back(index, Basis::Inferred, setting, events);
-                    self.push_ejected(index, reason, Basis::Witnessed, setting, events);
+                    self.push_ejected(index, reason, Basis::Witnessed, setting.now, setting, events);
+                    if let Some(endpoint) = self.endpoints.get_mut(index) {
+                        endpoint.tried = host.tried;
+                    }
                 }
             }
             (false, Some(ejection)) if asked > ejection.at => {
@@ -140,30 +147,18 @@ impl ClusterState {
         }
     }
 
-    /// The moment after which an ejection must have ended: the first tick of Envoy's interval after it was due. When
-    /// that is follows from a return that was seen not long ago, or it is an interval later at most.
-    pub(super) fn surely_over(&self, ejection: &Ejection, setting: &Setting<'_>) -> Millis {
+    /// The moment after which an ejection has ended if Envoy ticks as a return showed not long ago; when the cluster was
+    /// changed since, its detector is another and ticks at other times.
+    fn likely_over(&self, ejection: &Ejection, setting: &Setting<'_>) -> Millis {
         let interval = setting.outlier.interval.millis();
-        let at_most = ejection.overdue.saturating_add(interval).saturating_add(TICKS_LATE);
         let (earliest, latest) = self.ticked;
         // Only a tick that surely came after the ejection was due will do.
-        let after = ejection.overdue.saturating_sub(earliest);
-        let ticks = after.checked_div(interval).unwrap_or(0).saturating_add(u64::from(after > 0));
+        let ticks = ejection.overdue.saturating_sub(earliest).checked_div(interval).unwrap_or(0).saturating_add(1);
         if earliest == 0 || ticks > TRUST_TICKS {
-            return at_most;
+            return Millis::MAX;
         }
         let drift = ticks.saturating_mul(TICK_DRIFT).saturating_add(TICKS_LATE);
-        latest.saturating_add(ticks.saturating_mul(interval)).saturating_add(drift).min(at_most)
-    }
-
-    /// Traffic showed that Envoy ticked between `earliest` and now; kept if it says more than what is known.
-    pub(super) fn saw_tick(&mut self, earliest: Millis, setting: &Setting<'_>) {
-        let (known_earliest, known_latest) = self.ticked;
-        let trusted = setting.outlier.interval.millis().saturating_mul(TRUST_TICKS);
-        let stale = known_earliest == 0 || setting.now.saturating_sub(known_earliest) > trusted;
-        if stale || setting.now.saturating_sub(earliest) < known_latest.saturating_sub(known_earliest) {
-            self.ticked = (earliest, setting.now);
-        }
+        latest.saturating_add(ticks.saturating_mul(interval)).saturating_add(drift)
     }
 
     /// Draws the conclusion without Envoy where it did not answer for long.
@@ -178,7 +173,7 @@ impl ClusterState {
                 endpoint.suspicion = None;
             }
             if !self.is_capped(self.ejected_count(), setting) {
-                self.push_ejected(index, suspicion.kind.eject_reason(), Basis::Inferred, setting, events);
+                self.push_ejected(index, suspicion.kind.eject_reason(), Basis::Inferred, setting.now, setting, events);
             }
         }
     }

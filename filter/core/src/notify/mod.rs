@@ -78,8 +78,8 @@ impl Alert {
         match &event.kind {
             EventKind::FailoverStarted(route) => vec![started(route)],
             // One that goes to the same place, nearer or farther by another tier, is the same alert.
-            EventKind::FailoverChanged { route, left: (to, _) } if *to == route.to => vec![started(route)],
-            EventKind::FailoverChanged { route, left: (to, seconds) } => {
+            EventKind::FailoverChanged { route, left: None } => vec![started(route)],
+            EventKind::FailoverChanged { route, left: Some((to, seconds)) } => {
                 let detail = format!("it moved on to {}", route.to.as_str());
                 vec![alert(Some((&route.from, to)), before(*seconds), true, detail), started(route)]
             }

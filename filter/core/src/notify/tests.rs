@@ -66,7 +66,7 @@ fn a_failover_has_the_names_and_labels_of_the_rules() {
 
 #[test]
 fn one_that_moves_on_ends_the_old_alert_and_opens_the_new() {
-    let moved = EventKind::FailoverChanged { route: route(C), left: (Locality::parse(B), 3.0) };
+    let moved = EventKind::FailoverChanged { route: route(C), left: Some((Locality::parse(B), 3.0)) };
     let told = Message::of(&event(10_000, moved), Format::Alertmanager);
     let told: Vec<Value> = told.iter().map(json).collect();
     let names: Vec<_> = told.iter().map(|alert| &alert["labels"]["alertname"]).collect();
@@ -79,7 +79,7 @@ fn one_that_moves_on_ends_the_old_alert_and_opens_the_new() {
 fn a_webhook_gets_the_events_themselves_and_no_others() {
     let failover = event(1_000, EventKind::FailoverStarted(route(B)));
     assert_eq!(Message::of(&failover, Format::Webhook), [Message::Event(failover.to_json())]);
-    let moved = EventKind::FailoverChanged { route: route(C), left: (Locality::parse(B), 3.0) };
+    let moved = EventKind::FailoverChanged { route: route(C), left: Some((Locality::parse(B), 3.0)) };
     assert_eq!(Message::of(&event(1, moved), Format::Webhook).len(), 1);
     let rejected = event(1, EventKind::ConfigRejected { error: "x".into() });
     for format in [Format::Alertmanager, Format::Webhook] {

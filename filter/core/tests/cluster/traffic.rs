@@ -164,6 +164,7 @@ fn one_of_several_endpoints_lost_is_no_failover_until_traffic_spills() {
     assert!(story.ok("b:1", NEAR).is_empty());
     let mut events = Vec::new();
     for i in 0..10 {
+        story.now += 30;
         events.extend(story.ok(if i % 5 == 0 { "b:1" } else { "a:2" }, if i % 5 == 0 { NEAR } else { HOME }));
     }
     assert_eq!(names(&events), ["failover_started"]);
