@@ -254,9 +254,12 @@ impl Cluster {
     fn place(&mut self, locality: Locality) -> usize {
         let known = self.places.iter().position(|place| place.locality == locality);
         known.unwrap_or_else(|| {
-            if self.places.len() >= MAX_PLACES {
-                return self.places.len().saturating_sub(1);
+            // The last one is for all that have none of their own.
+            let last = MAX_PLACES.saturating_sub(1);
+            if self.places.len() > last {
+                return last;
             }
+            let locality = if self.places.len() == last { Locality::default() } else { locality };
             self.places.push(Place { locality, ..Place::default() });
             self.places.len().saturating_sub(1)
         })

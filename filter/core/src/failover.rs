@@ -50,6 +50,11 @@ impl Traffic {
         if self.attempts == 0 { 0.0 } else { f64::from(self.served_away().attempts) / f64::from(self.attempts) }
     }
 
+    /// The share that goes away, in thousandths; 0 when there is too little traffic to tell.
+    pub fn thousandths_away(&self, least: u32) -> u32 {
+        if self.attempts < least { 0 } else { thousandths(self.share()) }
+    }
+
     /// The locality away from home that served most; one that only failed served nothing.
     fn busiest(&self) -> Option<&(Locality, Tier, Count)> {
         self.away.iter().filter(|(_, _, count)| served(count) > 0).max_by_key(|(_, _, count)| served(count))
@@ -71,6 +76,15 @@ pub struct Moment {
     pub now: Millis,
     /// Since when endpoints at home are in trouble, and shares are taken.
     pub troubled_since: Millis,
+    /// The share that went away before that, in thousandths: where zones are not preferred, some always does.
+    pub usual_away: u32,
+}
+
+impl Moment {
+    /// Whether clearly more goes away than usual.
+    fn is_much(&self, share: f64, rules: &config::Failover) -> bool {
+        share >= rules.start_share + f64::from(self.usual_away) / 1_000.0
+    }
 }
 
 /// A failover that is not over.
@@ -135,9 +149,11 @@ pub fn step(
             Some(kind)
         }
         Some(mut going) => {
-            if let Some(kind) = end(&mut going, home, traffic, rules, now) {
+            if let Some(kind) = end(&mut going, home, traffic, rules, &moment) {
                 return Some(kind);
             }
+            // With home whole, or hardly any traffic, a share says nothing about where it goes.
+            let home = home.filter(|home| home.healthy < home.endpoints && traffic.attempts >= rules.min_requests);
             let kind = home.and_then(|home| move_on(&mut going, home, traffic, rules, now));
             *active = Some(going);
             kind
@@ -150,8 +166,9 @@ fn start(
     traffic: &Traffic,
     served_away: Option<(&Locality, Tier)>,
     rules: &config::Failover,
-    Moment { now, troubled_since }: Moment,
+    moment: Moment,
 ) -> Option<(Active, EventKind)> {
+    let Moment { now, troubled_since, .. } = moment;
     // A share is believed after a tenth of the window: sooner it says little about what is to come.
     let settled = now.saturating_sub(troubled_since) >= rules.window.millis() / 10;
     let enough = traffic.attempts >= rules.min_requests && settled;
@@ -159,7 +176,7 @@ fn start(
     let (to, tier, share) = match (served_away, traffic.busiest()) {
         // Nothing healthy at home: from here on everything goes away, and this is the first of it.
         (Some((to, tier)), _) if all_lost => (to.clone(), tier, 1.0),
-        (_, Some((to, tier, _))) if home.troubled && enough && traffic.share() >= rules.start_share => {
+        (_, Some((to, tier, _))) if home.troubled && enough && moment.is_much(traffic.share(), rules) => {
             (to.clone(), *tier, traffic.share())
         }
         _ => return None,
@@ -189,18 +206,17 @@ fn end(
     home: Option<&Home>,
     traffic: &Traffic,
     rules: &config::Failover,
-    now: Millis,
+    moment: &Moment,
 ) -> Option<EventKind> {
+    let now = moment.now;
     let because = match home {
         Some(home) if home.tier == going.home_tier => {
             let whole = home.healthy == home.endpoints;
-            // Without any traffic nothing is learned: what was calm stays calm, what was not stays so.
-            if !whole || (traffic.attempts > 0 && traffic.share() >= rules.start_share) {
+            if !whole || (traffic.attempts > 0 && moment.is_much(traffic.share(), rules)) {
                 going.calm_since = None;
-            } else if traffic.attempts > 0 {
-                going.calm_since.get_or_insert(now);
+                return None;
             }
-            let calm = going.calm_since?;
+            let calm = *going.calm_since.get_or_insert(now);
             if now.saturating_sub(calm) < rules.end_after.millis() {
                 return None;
             }
@@ -255,17 +271,21 @@ fn grow(
     rules: &config::Failover,
     now: Millis,
 ) -> Option<EventKind> {
-    let share = thousandths(traffic.share());
-    if share < going.told_share.saturating_mul(2) || share < going.told_share.saturating_add(100) {
+    // With nothing healthy at home all of it goes, from here on.
+    let all_lost = home.healthy == 0 && going.told_share < 900;
+    let share = if all_lost { 1_000 } else { thousandths(traffic.share()) };
+    let is_more = share >= going.told_share.saturating_mul(2) && share >= going.told_share.saturating_add(100);
+    if !is_more && !all_lost {
         going.grown_since = None;
         return None;
     }
     let since = *going.grown_since.get_or_insert(now);
-    if now.saturating_sub(since) < rules.window.millis() {
+    if now.saturating_sub(since) < rules.window.millis() && !all_lost {
         return None;
     }
     (going.told_share, going.grown_since) = (share, None);
-    let route = route(home, &going.from, going.to.clone(), going.tier, traffic.share());
+    let share = if all_lost { 1.0 } else { traffic.share() };
+    let route = route(home, &going.from, going.to.clone(), going.tier, share);
     Some(EventKind::FailoverChanged { route, left: None })
 }
 
@@ -297,7 +317,7 @@ mod tests {
 
     /// A step of a cluster that has been in trouble for long.
     fn at_time(now: Millis) -> Moment {
-        Moment { now, troubled_since: 0 }
+        Moment { now, troubled_since: 0, usual_away: 0 }
     }
 
     fn rules() -> config::Failover {
@@ -380,19 +400,22 @@ mod tests {
     #[test]
     fn a_share_that_grows_for_good_is_told_once() {
         let mut active = None;
-        step(&mut active, Some(&home(1, 2)), &traffic(100, 30, "r/b"), None, &rules(), at_time(1_000)).unwrap();
-        let mut share_at = |away: u32, now| {
-            let kind = step(&mut active, Some(&home(0, 2)), &traffic(100, away, "r/b"), None, &rules(), at_time(now));
+        step(&mut active, Some(&home(3, 4)), &traffic(100, 30, "r/b"), None, &rules(), at_time(1_000)).unwrap();
+        let mut told = |healthy, away: u32, now| {
+            let home = home(healthy, 4);
+            let kind = step(&mut active, Some(&home), &traffic(100, away, "r/b"), None, &rules(), at_time(now));
             kind.map(|kind| match kind {
                 EventKind::FailoverChanged { route, left: None } => route.share,
                 other => panic!("{other:?}"),
             })
         };
-        assert_eq!(share_at(55, 2_000), None, "not twice as much");
-        assert_eq!(share_at(60, 3_000), None);
-        assert_eq!(share_at(100, 12_000), None);
-        assert_eq!(share_at(100, 13_000), Some(1.0));
-        assert_eq!(share_at(100, 40_000), None);
+        assert_eq!(told(2, 55, 2_000), None, "not twice as much");
+        assert_eq!(told(2, 60, 3_000), None);
+        assert_eq!(told(2, 70, 12_000), None);
+        assert_eq!(told(2, 70, 13_000), Some(0.7));
+        assert_eq!(told(0, 71, 14_000), Some(1.0), "nothing is left at home");
+        assert_eq!(told(0, 100, 40_000), None);
+        assert_eq!(told(4, 100, 60_000), None, "home is whole");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Witnessed {
     pub ejected: bool,
     /// Nothing else speaks against it: active health checks, the control plane.
     pub healthy: bool,
-    /// Requests and connections that went to it, over all workers, since Envoy knows it.
+    /// Requests that went to it or failed to, over all workers, since Envoy knows it.
     pub tried: u64,
 }
 
@@ -98,7 +98,7 @@ fn host(status: &Value) -> Option<Witnessed> {
     let set = |name: &str| health.get(name).and_then(Value::as_bool).unwrap_or(false);
     let by_control_plane = matches!(text(health, "eds_health_status"), "UNHEALTHY" | "DRAINING" | "TIMEOUT");
     let healthy = !(by_control_plane || set("failed_active_health_check") || set("pending_active_hc"));
-    let counted = |stat: &Value| matches!(text(stat, "name"), "rq_total" | "cx_total");
+    let counted = |stat: &Value| matches!(text(stat, "name"), "rq_total" | "rq_error");
     let stats = status.get("stats").and_then(Value::as_array).into_iter().flatten().filter(|stat| counted(stat));
     let tried = stats.fold(0_u64, |sum, stat| sum.saturating_add(text(stat, "value").parse().unwrap_or(0)));
     Some(Witnessed { address, locality, ejected: set("failed_outlier_check"), healthy, tried })
@@ -124,7 +124,7 @@ mod tests {
     fn reads_what_envoy_answers() {
         let (seen, result) = all(r#"{"cluster_statuses": [{"name": "a", "added_via_api": true, "host_statuses": [
               {"address": {"socket_address": {"address": "10.0.0.1", "port_value": 80}},
-               "stats": [{"name": "cx_total", "value": "2"}, {"name": "rq_error"}, {"name": "rq_total", "value": "9"}],
+               "stats": [{"name": "rq_error", "value": "2"}, {"name": "cx_total"}, {"name": "rq_total", "value": "9"}],
                "health_status": {"failed_outlier_check": true, "eds_health_status": "HEALTHY"},
                "locality": {"region": "r", "zone": "z"}},
               {"address": {"socket_address": {"address": "fd00::1", "port_value": 81}},

@@ -2,8 +2,11 @@
 //!
 //! Without a rule both get traffic; with one, callers in us-east1 stay there, until the east endpoint's port becomes 81.
 //! In mid-outage the names get other addresses. Then the same with TLS origination and a wrong certificate. Two callers'
-//! proxies see all of it: one has the witness, the other concludes from traffic alone. An explicit failover list from
-//! us-east1 to us-west gives Envoy the same priorities as these localities do, so it is not played again.
+//! proxies see all of it: one has the HTTP filter, the other the upstream log too, both the witness. An explicit failover
+//! list from us-east1 to us-west gives Envoy the same priorities as these localities do, so it is not played again.
+//!
+//! Not here: the same without the witness. An ejected endpoint that leaves, as all do here in turn, does not show then
+//! until every other one has been seen.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -62,16 +65,19 @@ pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     let ports = [east.address().port(), west.address().port()];
 
     let mut envoys = Vec::new();
-    for (name, witness) in [("the proxy with the witness", true), ("the proxy without", false)] {
-        let mut config =
-            json!({ "outlierDetection": rules.to_istio(), "failover": { "window": "1s", "endAfter": "1s" } });
-        if witness {
-            config["witness"] = json!({});
-        }
+    for (name, attempts) in [("the proxy", "final"), ("the proxy with the upstream log", "upstreamLog")] {
+        let failover = json!({ "window": "1s", "endAfter": "1s" });
+        let config = json!({
+            "outlierDetection": rules.to_istio(),
+            "failover": failover,
+            "witness": {},
+            "attempts": attempts,
+        });
         let cluster = cluster(&names, ports, None, None);
         let mut bootstrap = Bootstrap::new(&Locality::new(EAST.1), vec![cluster]);
         bootstrap = bootstrap.with_filter(&Tool::Module.path()?, &config.to_string());
         bootstrap.clusters_discovered = true;
+        bootstrap.filter_in_upstream_log = attempts == "upstreamLog";
         bootstrap.program = envoy.clone();
         envoys.push((name.to_owned(), Envoy::start(&bootstrap)?));
     }

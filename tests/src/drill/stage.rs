@@ -218,7 +218,12 @@ impl Stage {
                     self.complaints.push(format!("{name}: {} about {} came {times} times", one.name, one.about));
                 }
             }
-            let others = events.iter().filter(|event| !of_proxy.iter().any(|one| one.is(event)));
+            // Of a failover that had begun, whose share has grown, the same is told once more; how often is up to the dice.
+            let begun = self.proxies[index].envoy.events().named("failover_started");
+            let grew = |event: &&Event| {
+                event.name() == "failover_changed" && begun.iter().any(|begun| subject(begun) == subject(event))
+            };
+            let others = events.iter().filter(|event| !of_proxy.iter().any(|one| one.is(event)) && !grew(event));
             self.complaints.extend(others.map(|event| format!("{name}: this came and nothing had happened: {event}")));
         }
         for proxy in &mut self.proxies {

@@ -1,9 +1,10 @@
 //! A cluster's home and its traffic as they are now: what [`crate::failover`] decides from.
 
-use super::{ClusterState, Place, Setting};
+use super::{ClusterState, LATELY, Place, Setting};
 use crate::event::{Basis, Event};
 use crate::failover::{self, Active, Home, Traffic};
 use crate::locality::{Locality, Tier};
+use crate::time::Millis;
 use crate::window::Window;
 
 impl ClusterState {
@@ -25,10 +26,28 @@ impl ClusterState {
         place.members.max(u32::try_from(troubled).unwrap_or(u32::MAX))
     }
 
-    /// Whether so few endpoints of a locality's tier are in rotation that Envoy may choose ejected ones there. Envoy
-    /// reckons by priority, which Istio makes of tiers.
-    pub(super) fn may_panic(&self, locality: &Locality, setting: &Setting<'_>) -> bool {
-        let tier = locality.tier_from(setting.home);
+    /// Notes whether Envoy may choose ejected endpoints now. It reckons by priority, which Istio makes of tiers.
+    pub(super) fn watch_panic(&mut self, setting: &Setting<'_>) {
+        if setting.outlier.min_health_percent > 0 && self.places.iter().any(|place| self.may_panic(place, setting)) {
+            self.panicked_at = setting.now;
+        }
+    }
+
+    /// Whether Envoy may have chosen ejected endpoints at `at`: its workers hear late that a panic is over.
+    pub(super) fn panicked_lately(&self, at: Millis) -> bool {
+        self.panicked_at > 0 && at < self.panicked_at.saturating_add(LATELY)
+    }
+
+    /// Most endpoints that were ejected at once lately.
+    pub(super) fn peak_ejected(&self, now: Millis) -> u32 {
+        let (most, at) = self.peak;
+        let lately = now.saturating_sub(at) < LATELY;
+        self.ejected_count().max(if lately { most } else { 0 })
+    }
+
+    /// Whether so few endpoints of a place's tier are in rotation that Envoy may choose ejected ones there.
+    fn may_panic(&self, place: &Place, setting: &Setting<'_>) -> bool {
+        let tier = place.locality.tier_from(setting.home);
         let (mut endpoints, mut healthy) = (0_u64, 0_u64);
         for place in self.places.iter().filter(|place| place.locality.tier_from(setting.home) == tier) {
             let (known, unhealthy) = (self.known_at(place), self.unhealthy_at(place));
@@ -98,6 +117,8 @@ impl ClusterState {
             true if self.troubled_since.is_some() => self.troubled_since,
             true => {
                 // From here on shares are taken anew: what went where before tells nothing of what the trouble moves.
+                let usual = self.traffic(home.as_ref().map_or(Tier::Elsewhere, |home| home.tier), setting);
+                self.usual_away = usual.thousandths_away(setting.failover.min_requests);
                 self.places.iter_mut().for_each(|place| place.window = Window::default());
                 Some(setting.now)
             }
@@ -106,7 +127,7 @@ impl ClusterState {
         let traffic = self.traffic(self.failover.as_ref().map_or(home_tier, Active::home_tier), setting);
         let served = served.map(|to| (to, to.tier_from(setting.home))).filter(|(_, tier)| *tier > home_tier);
         let since = self.troubled_since.unwrap_or(setting.now);
-        let moment = failover::Moment { now: setting.now, troubled_since: since };
+        let moment = failover::Moment { now: setting.now, troubled_since: since, usual_away: self.usual_away };
         let step = failover::step(&mut self.failover, home.as_ref(), &traffic, served, setting.failover, moment);
         if let Some(kind) = step {
             let basis = Some(Basis::Inferred);

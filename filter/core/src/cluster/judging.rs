@@ -7,8 +7,13 @@ use crate::time::{Millis, seconds_between};
 
 impl ClusterState {
     pub(super) fn judge(&mut self, index: usize, seen: &Observed<'_>, setting: &Setting<'_>, events: &mut Vec<Event>) {
+        self.watch_panic(setting);
         if self.shows_return(index, seen.started, setting) {
-            self.give_back(index, Basis::Inferred, setting, events);
+            // Where Envoy can be asked it is, at once: it may have ejected the endpoint again.
+            self.overtaken = setting.witness;
+            if !setting.witness {
+                self.give_back(index, Basis::Inferred, setting, events);
+            }
         }
         let Some(endpoint) = self.endpoints.get_mut(index) else {
             return;
@@ -37,6 +42,7 @@ impl ClusterState {
         endpoint.held = Some(last.clone());
         if setting.witness {
             let Crossing { kind, first, .. } = crossing;
+            endpoint.blocked &= !first;
             endpoint.suspicion.get_or_insert(Suspicion { kind, since: setting.now, active, again: !first });
         }
     }
@@ -90,6 +96,7 @@ impl ClusterState {
         if setting.witness {
             let Some(endpoint) = self.endpoints.get_mut(index) else { return };
             let Crossing { kind, first, .. } = crossing;
+            endpoint.blocked &= !first;
             endpoint.suspicion.get_or_insert(Suspicion { kind, since: setting.now, active, again: !first });
         } else if !self.is_capped(active, setting) {
             self.push_ejected(index, crossing.kind.eject_reason(), Basis::Inferred, at, setting, events);
@@ -121,6 +128,10 @@ impl ClusterState {
             return;
         }
         endpoint.detector.eject(at, setting.outlier);
+        if active >= self.peak_ejected(setting.now) {
+            self.peak = (active, setting.now);
+        }
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
         let ejection = endpoint.detector.ejections();
         let ejected = EventKind::EndpointEjected { reason, ejection, ejected_endpoints: active, endpoints };
         self.push(index, Some(basis), ejected, setting, events);
@@ -134,7 +145,8 @@ impl ClusterState {
         let Some(ejection) = endpoint.detector.ejection() else { return false };
         let chosen = started.unwrap_or(setting.now) > ejection.at.saturating_add(IN_FLIGHT);
         let none_left = self.ejected_count() >= self.endpoint_count();
-        chosen && !self.may_panic(&endpoint.locality, setting) && (!none_left || setting.now >= ejection.due)
+        let panicked = self.panicked_lately(started.unwrap_or(setting.now));
+        chosen && !panicked && (!none_left || setting.now >= ejection.due)
     }
 
     pub(super) fn give_back(&mut self, index: usize, basis: Basis, setting: &Setting<'_>, events: &mut Vec<Event>) {

@@ -27,7 +27,7 @@ use crate::window::{Count, Window};
 use serde::{Deserialize, Serialize};
 
 /// First byte of the encoded value; another one is not understood and read as nothing known.
-const ENCODING: u8 = 5;
+const ENCODING: u8 = 6;
 
 /// Endpoints in trouble that are remembered per cluster; beyond it the one unseen for longest is forgotten.
 const MAX_ENDPOINTS: usize = 1_000;
@@ -47,6 +47,9 @@ const SPREAD: Millis = 50;
 
 /// How long Envoy's word is waited for before a conclusion is drawn without it.
 const WITNESS_PATIENCE: Millis = 3_000;
+
+/// What was so within so long may still be so for one of Envoy's workers, or have been so for its main thread.
+const LATELY: Millis = 2_000;
 
 /// A streak that is broken and built up again within so long is told once.
 const SAME_STREAK: Millis = 1_000;
@@ -105,6 +108,8 @@ struct Endpoint {
     held: Option<LastAttempt>,
     /// The streak that was told last, and when.
     told: Option<(StreakKind, Millis)>,
+    /// Whether it was told that Envoy kept it in rotation in spite of the unbroken streak.
+    blocked: bool,
     /// How often it had been tried, by Envoy's count, when its ejection was not yet due to be over.
     tried: u64,
     seen: Millis,
@@ -137,13 +142,16 @@ pub struct ClusterState {
     endpoints: Vec<Endpoint>,
     places: Vec<Place>,
     total: Option<u32>,
-    /// When Envoy last told its endpoints, and when it had been asked; 0 when it never did.
+    /// When Envoy last told its endpoints; 0 when it never did.
     counted_at: Millis,
-    asked_at: Millis,
     /// Whether Envoy's last word was overtaken by what traffic showed since it was asked.
     overtaken: bool,
-    /// Between when a tick of Envoy's interval was, as a return showed; 0 when none did.
-    ticked: (Millis, Millis),
+    /// When so few endpoints were in rotation last that Envoy may have chosen ejected ones; 0 when never.
+    panicked_at: Millis,
+    /// Most endpoints that were ejected at once lately, and when.
+    peak: (u32, Millis),
+    /// The share of the traffic that went away before home was in trouble, in thousandths.
+    usual_away: u32,
     failover: Option<Active>,
     empty_since: Option<Millis>,
     /// Since when an endpoint at home is ejected or failing.
@@ -278,6 +286,7 @@ impl ClusterState {
     /// Lets time pass: ejections that must be over by now, a failover that moves on or ends, endpoints to forget.
     pub fn tick(&mut self, setting: &Setting<'_>) -> Vec<Event> {
         let mut events = Vec::new();
+        self.watch_panic(setting);
         for index in 0..self.endpoints.len() {
             // Envoy, where it is asked, says so itself; if it does not answer for long, the clock decides.
             let patience = if setting.witness { WITNESS_PATIENCE } else { 0 };
@@ -358,6 +367,7 @@ impl ClusterState {
             suspicion: None,
             held: None,
             told: None,
+            blocked: false,
             tried: 0,
             seen: now,
         });

@@ -6,8 +6,7 @@
 //!
 //! An answer tells how things were at some moment after the question was sent; what happened since is not in it.
 
-use super::{ClusterState, Endpoint, Setting, WITNESS_PATIENCE};
-use crate::ejection::{Ejection, TICKS_LATE};
+use super::{ClusterState, Endpoint, IN_FLIGHT, Setting, WITNESS_PATIENCE};
 use crate::event::{Basis, Event, EventKind};
 use crate::time::{Micros, Millis};
 use crate::witness::Witnessed;
@@ -16,6 +15,9 @@ use crate::witness::Witnessed;
 /// on its main thread, within milliseconds.
 const EJECTS_WITHIN: Millis = 100;
 
+/// So much later Envoy's main thread may be on an overloaded machine.
+const OVERLOADED: Millis = 1_000;
+
 /// Between two questions while something is not over but nothing is expected to change.
 const ATTENTIVE: Millis = 1_000;
 
@@ -23,30 +25,23 @@ const ATTENTIVE: Millis = 1_000;
 /// overdue, which Envoy ends with its interval.
 const SOON: Millis = 150;
 
-/// Envoy's next tick is its interval and this much later at most, on a main thread that is not overloaded.
-const TICK_DRIFT: Millis = 2;
-
-/// After so many ticks, when they are is not known well enough any more.
-const TRUST_TICKS: u64 = 50;
-
 impl ClusterState {
     /// Takes in Envoy's list of the cluster's endpoints, asked for at `asked`.
     pub fn witness(&mut self, hosts: &[Witnessed], asked: Millis, setting: &Setting<'_>) -> Vec<Event> {
         let mut events = Vec::new();
         self.total = u32::try_from(hosts.len()).ok();
         self.counted_at = setting.now;
-        // What the answer before this one did not show happened since that was asked for.
-        let before = std::mem::replace(&mut self.asked_at, asked);
         self.overtaken = false;
         self.count_members(hosts);
         // Endpoints that left while ejected did not return, so no event says so.
         self.endpoints
             .retain(|endpoint| endpoint.seen >= asked || hosts.iter().any(|host| host.address == endpoint.address));
+        self.watch_panic(setting);
         // What is ejected first, so that the percent cap is known when it comes to what is not.
         let active = self.ejected_count();
         let (ejected, others): (Vec<_>, Vec<_>) = hosts.iter().partition(|host| host.ejected);
         for host in ejected.into_iter().chain(others) {
-            self.weigh(host, active, (before, asked), setting, &mut events);
+            self.weigh(host, active, asked, setting, &mut events);
         }
         self.step_failover(None, setting, &mut events);
         events
@@ -70,15 +65,8 @@ impl ClusterState {
         self.endpoints.iter().filter_map(wait).min()
     }
 
-    /// `active` is how many were ejected before this answer, `asked` when the one before it was asked for, and this one.
-    fn weigh(
-        &mut self,
-        host: &Witnessed,
-        active: u32,
-        (before, asked): (Millis, Millis),
-        setting: &Setting<'_>,
-        events: &mut Vec<Event>,
-    ) {
+    /// `active` is how many were ejected before this answer.
+    fn weigh(&mut self, host: &Witnessed, active: u32, asked: Millis, setting: &Setting<'_>, events: &mut Vec<Event>) {
         let known = self.endpoints.iter().position(|endpoint| endpoint.address == host.address);
         let index = match known {
             Some(index) => index,
@@ -107,9 +95,16 @@ impl ClusterState {
             (true, Some(ejection)) => {
                 // Envoy ends an ejection on the first tick of its interval after it is due. One that still shows after
                 // that is the next one: the endpoint was back for less than the time between two questions. If it was
-                // tried meanwhile, that is known sooner.
-                let was_tried = host.tried > tried && asked > self.likely_over(&ejection, setting);
-                if asked > ejection.surely_over(setting.outlier) || was_tried {
+                // tried meanwhile, that is known sooner, but in panic endpoints are tried while they are ejected.
+                let was_tried = asked >= ejection.due && host.tried > tried && !self.panicked_lately(asked);
+                // After an ejection as short as that, workers that have not heard of it may try the endpoint.
+                let is_short = ejection.due < ejection.at.saturating_add(IN_FLIGHT);
+                let over = ejection.surely_over(setting.outlier);
+                let is_next = match was_tried {
+                    true => !is_short || asked > over,
+                    false => asked > over.saturating_add(OVERLOADED),
+                };
+                if is_next {
                     let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());
                     self.give_back(index, Basis::Inferred, setting, events);
                     self.push_ejected(index, reason, Basis::Witnessed, setting.now, setting, events);
@@ -119,23 +114,23 @@ impl ClusterState {
                 }
             }
             (false, Some(ejection)) if asked > ejection.at => {
-                self.ticked = (before, setting.now);
                 self.give_back(index, Basis::Witnessed, setting, events);
             }
             (false, Some(_)) => {}
             (false, None) => {
                 let Some(suspicion) = suspicion else { return };
                 if asked >= suspicion.since.saturating_add(EJECTS_WITHIN) {
-                    let active = active.max(suspicion.active).max(self.ejected_count());
+                    let active = active.max(suspicion.active).max(self.peak_ejected(setting.now));
                     let capped = self.is_capped(active, setting);
                     let Some(endpoint) = self.endpoints.get_mut(index) else { return };
                     endpoint.suspicion = None;
                     endpoint.detector.refute_held();
                     // Workers count side by side, so a streak may have been broken unseen. An unbroken one that reaches
                     // its threshold once more leaves no doubt.
-                    if endpoint.held.take().is_some() || !(capped || suspicion.again) {
+                    if endpoint.held.take().is_some() || endpoint.blocked || !(capped || suspicion.again) {
                         return;
                     }
+                    endpoint.blocked = true;
                     let blocked = EventKind::EjectionBlocked {
                         reason: if capped { "max_ejection_percent" } else { "not_enforced" },
                         max_ejection_percent: setting.outlier.max_ejection_percent,
@@ -145,20 +140,6 @@ impl ClusterState {
                 }
             }
         }
-    }
-
-    /// The moment after which an ejection has ended if Envoy ticks as a return showed not long ago; when the cluster was
-    /// changed since, its detector is another and ticks at other times.
-    fn likely_over(&self, ejection: &Ejection, setting: &Setting<'_>) -> Millis {
-        let interval = setting.outlier.interval.millis();
-        let (earliest, latest) = self.ticked;
-        // Only a tick that surely came after the ejection was due will do.
-        let ticks = ejection.overdue.saturating_sub(earliest).checked_div(interval).unwrap_or(0).saturating_add(1);
-        if earliest == 0 || ticks > TRUST_TICKS {
-            return Millis::MAX;
-        }
-        let drift = ticks.saturating_mul(TICK_DRIFT).saturating_add(TICKS_LATE);
-        latest.saturating_add(ticks.saturating_mul(interval)).saturating_add(drift)
     }
 
     /// Draws the conclusion without Envoy where it did not answer for long.
