@@ -27,7 +27,7 @@ use crate::window::{Count, Window};
 use serde::{Deserialize, Serialize};
 
 /// First byte of the encoded value; another one is not understood and read as nothing known.
-const ENCODING: u8 = 6;
+const ENCODING: u8 = 7;
 
 /// Endpoints in trouble that are remembered per cluster; beyond it the one unseen for longest is forgotten.
 const MAX_ENDPOINTS: usize = 1_000;
@@ -110,8 +110,8 @@ struct Endpoint {
     told: Option<(StreakKind, Millis)>,
     /// Whether it was told that Envoy kept it in rotation in spite of the unbroken streak.
     blocked: bool,
-    /// How often it had been tried, by Envoy's count, when its ejection was not yet due to be over.
-    tried: u64,
+    /// How often it had been tried, by Envoy's count, when its ejection was not yet due to be over, and when that was asked.
+    tried: (u64, Millis),
     seen: Millis,
 }
 
@@ -368,7 +368,7 @@ impl ClusterState {
             held: None,
             told: None,
             blocked: false,
-            tried: 0,
+            tried: (0, 0),
             seen: now,
         });
         self.endpoints.len().checked_sub(1)

@@ -7,6 +7,7 @@
 //! An answer tells how things were at some moment after the question was sent; what happened since is not in it.
 
 use super::{ClusterState, Endpoint, IN_FLIGHT, Setting, WITNESS_PATIENCE};
+use crate::ejection::Ejection;
 use crate::event::{Basis, Event, EventKind};
 use crate::time::{Micros, Millis};
 use crate::witness::Witnessed;
@@ -78,8 +79,13 @@ impl ClusterState {
         };
         let Some(endpoint) = self.endpoints.get_mut(index) else { return };
         let (suspicion, ejection, tried) = (endpoint.suspicion, endpoint.detector.ejection(), endpoint.tried);
-        if ejection.is_none_or(|ejection| asked < ejection.due) {
-            endpoint.tried = host.tried;
+        // Until workers have heard of an ejection they may try the endpoint: counts from before say little.
+        let heard = |ejection: &Ejection| ejection.at.saturating_add(IN_FLIGHT);
+        let settles = |ejection: &Ejection| {
+            ejection.due >= heard(ejection) && tried.1 < heard(ejection) && asked >= heard(ejection)
+        };
+        if ejection.is_none_or(|ejection| asked < ejection.due || settles(&ejection)) {
+            endpoint.tried = (host.tried, asked);
         }
         match (host.ejected, ejection) {
             // Traffic showed meanwhile that it is back, so this may be how it was before. Or how it is again.
@@ -96,12 +102,10 @@ impl ClusterState {
                 // Envoy ends an ejection on the first tick of its interval after it is due. One that still shows after
                 // that is the next one: the endpoint was back for less than the time between two questions. If it was
                 // tried meanwhile, that is known sooner, but in panic endpoints are tried while they are ejected.
-                let was_tried = asked >= ejection.due && host.tried > tried && !self.panicked_lately(asked);
-                // After an ejection as short as that, workers that have not heard of it may try the endpoint.
-                let is_short = ejection.due < ejection.at.saturating_add(IN_FLIGHT);
+                let was_tried = asked >= ejection.due && host.tried > tried.0 && !self.panicked_lately(asked);
                 let over = ejection.surely_over(setting.outlier);
                 let is_next = match was_tried {
-                    true => !is_short || asked > over,
+                    true => tried.1 >= heard(&ejection) || asked > over,
                     false => asked > over.saturating_add(OVERLOADED),
                 };
                 if is_next {
@@ -109,7 +113,7 @@ impl ClusterState {
                     self.give_back(index, Basis::Inferred, setting, events);
                     self.push_ejected(index, reason, Basis::Witnessed, setting.now, setting, events);
                     if let Some(endpoint) = self.endpoints.get_mut(index) {
-                        endpoint.tried = host.tried;
+                        endpoint.tried = (host.tried, asked);
                     }
                 }
             }
