@@ -342,7 +342,7 @@ mod tests {
             assert_eq!(detector.charge(&Charges::answered(500), &Moments::at_once(at), &rules).len() == 1, at == 3_000);
         }
         // Its body took until now.
-        let slow = Moments { connected: 3_500, answered: 3_600, ended: 90_000 };
+        let slow = Moments { connected: 3_200, answered: 3_300, ended: 90_000 };
         for at in [4_000, 5_000] {
             assert!(detector.charge(&Charges::answered(500), &Moments::at_once(at), &rules).is_empty());
         }

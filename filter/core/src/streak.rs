@@ -6,6 +6,9 @@
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
+/// So long after a failure it is heard of, in microseconds: one that is dated later than a connection by less came first.
+const HEARD_AFTER: Micros = 400;
+
 /// Failures to reach an endpoint whose moments are remembered: a longer streak is reset as a whole or not at all.
 const MAX_FAILURES: usize = 16;
 
@@ -79,6 +82,7 @@ impl Streak {
 
     /// What went well at `at` resets what failed before it.
     pub fn reset(&mut self, at: Micros) {
+        let at = at.saturating_add(HEARD_AFTER);
         if self.failures.first().is_some_and(|first| *first > at) {
             return;
         }
