@@ -66,7 +66,7 @@ fn the_file_is_for_its_owner_alone_and_keeps_what_else_is_in_it() {
     assert_eq!(registry.requests(), Vec::<String>::new());
 }
 
-/// A helper that keeps one secret in a file beside it.
+/// A helper that keeps one secret in a file beside it, and hears out what it is asked, as helpers do.
 #[cfg(unix)]
 #[test]
 fn a_credential_helper_that_docker_uses_is_used() {
@@ -74,8 +74,8 @@ fn a_credential_helper_that_docker_uses_is_used() {
     let (dir, registry) = (workplace(), guarded());
     let helper = dir.path().join("docker-credential-test");
     let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\ncase $1 in\nstore) cat > kept ;;\n\
-                  get) cat kept 2>/dev/null || { echo credentials not found in native keychain; exit 1; } ;;\n\
-                  erase) rm kept 2>/dev/null || { echo credentials not found; exit 1; } ;;\nesac\n";
+                  get) cat > asked; cat kept 2>/dev/null || { echo credentials not found in native keychain; exit 1; } ;;\n\
+                  erase) cat > asked; rm kept 2>/dev/null || { echo credentials not found; exit 1; } ;;\nesac\n";
     std::fs::write(&helper, script).unwrap();
     std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::create_dir(dir.path().join("docker")).unwrap();
