@@ -11,6 +11,7 @@ use crate::known::Known;
 use crate::notify::Sent;
 use crate::report::{Reporter, set_log_level};
 use crate::request::{self, Expression, HEALTHY_ATTEMPT, HEALTHY_REQUEST};
+use crate::shared;
 use crate::traffic::Pending;
 use crate::witness::Asked;
 use filter_core::config::{self, Config};
@@ -103,8 +104,15 @@ impl Plugin {
     }
 
     /// Whether Envoy's word on its endpoints is to be waited for.
-    pub fn has_witness(&self) -> bool {
-        self.config.witness.is_some() && !self.silent
+    pub fn has_witness(&mut self) -> bool {
+        if self.config.witness.is_none() {
+            return false;
+        }
+        if self.silent {
+            // Another worker may have had an answer since.
+            self.silent = shared::question().is_some_and(|question| question.is_silent());
+        }
+        !self.silent
     }
 
     /// Whether a context is a root's, and not a request's.

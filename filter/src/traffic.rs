@@ -193,10 +193,9 @@ impl Plugin {
         (started, late): (Option<Millis>, bool),
         last: LastAttempt,
     ) {
+        let witness = self.has_witness();
         let (Some(known), Ok(now)) = (self.known.get(cluster), host::now_nanoseconds()) else { return };
-        let Some(setting) = known.setting(&self.config, &self.home, now / 1_000_000, self.has_witness()) else {
-            return;
-        };
+        let Some(setting) = known.setting(&self.config, &self.home, now / 1_000_000, witness) else { return };
         let Some(locality) = known.locality(place) else { return };
         let workload = request::workload();
         let workload = workload.as_deref();
@@ -221,10 +220,9 @@ impl Plugin {
     }
 
     pub(crate) fn no_healthy_upstream(&mut self, cluster: usize) {
+        let witness = self.has_witness();
         let (Some(known), Ok(now)) = (self.known.get(cluster), host::now_nanoseconds()) else { return };
-        let Some(setting) = known.setting(&self.config, &self.home, now / 1_000_000, self.has_witness()) else {
-            return;
-        };
+        let Some(setting) = known.setting(&self.config, &self.home, now / 1_000_000, witness) else { return };
         let total = request::endpoint_count();
         let metrics = &mut self.reporter.metrics;
         let events = shared::change_cluster(&known.name, metrics, |state| state.no_healthy_upstream(total, &setting));

@@ -144,6 +144,42 @@ fn a_worker_that_never_hears_back_is_not_waited_for() {
 }
 
 #[test]
+fn once_envoy_answers_one_worker_again_all_wait_for_its_word() {
+    let mut proxy = with_witness(2);
+    proxy.advance(Duration::from_millis(100));
+    for worker in [0, 1] {
+        proxy.exchange(worker, &refused(A, HOME));
+    }
+    for _ in 0..200 {
+        for call in proxy.calls() {
+            proxy.answer(call.id, 503, &[], b"");
+        }
+        proxy.advance(Duration::from_millis(50));
+    }
+    assert_eq!(lines(&proxy)[1]["basis"], "inferred", "{:?}", lines(&proxy));
+    let healthy = [(A, HOME, false), (B, NEAR, false)];
+    while answer_all(&mut proxy, &healthy).is_empty() {
+        proxy.advance(Duration::from_millis(10));
+    }
+    let before = events(&proxy).len();
+    for (worker, address, locality) in [(0, A, HOME), (1, B, NEAR)] {
+        proxy.exchange(worker, &refused(address, locality));
+    }
+    let ejected = |proxy: &Harness| {
+        let told = lines(proxy).into_iter().skip(before);
+        told.filter(|line| line["faultline"] == "endpoint_ejected")
+            .map(|line| line["basis"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert!(ejected(&proxy).is_empty(), "{:?}", lines(&proxy));
+    while ejected(&proxy).is_empty() {
+        proxy.advance(Duration::from_millis(10));
+        answer_all(&mut proxy, &[(A, HOME, true), (B, NEAR, true)]);
+    }
+    assert_eq!(ejected(&proxy), ["witnessed", "witnessed"]);
+}
+
+#[test]
 fn without_the_cluster_that_is_to_be_asked_the_rules_decide_at_once_and_it_is_said_once() {
     let mut proxy = proxy(2, &config(r#""witness": {"cluster": "no_such_cluster"}"#));
     proxy.exchange(0, &Exchange::ok(&endpoint(A, HOME)));
