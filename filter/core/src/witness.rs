@@ -1,12 +1,14 @@
-//! Envoy's own word: the answer of its admin interface to `/clusters?format=json`.
+//! Envoy's own word: the answers of its admin interface to `/clusters?format=json`, its list of endpoints, and to
+//! `/stats?format=json`, of which its count of ejections matters.
 //!
-//! Read as a stream, cluster by cluster, so that an answer about a thousand clusters takes no more memory than one about
+//! The list is read as a stream, cluster by cluster, so that an answer about a thousand clusters takes no more memory than one about
 //! the largest. Whatever is missing has its default (the interface leaves out what is false or zero); whatever is
 //! not an answer of this kind is an error, and what was read before the error counts. Not here: when to ask.
 
 use crate::locality::Locality;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 use std::io::Read;
@@ -33,6 +35,77 @@ pub struct Witnessed {
 pub fn read(answer: impl Read, mut each: impl FnMut(&str, &[Witnessed])) -> Result<(), String> {
     let mut json = serde_json::Deserializer::from_reader(answer);
     json.deserialize_map(Answer { each: &mut each }).map_err(|error| error.to_string())
+}
+
+/// The reasons of ejections that are told apart, as events name them; the last is any other.
+pub const REASONS: [&str; 4] =
+    ["consecutive_5xx", "consecutive_gateway_failure", "consecutive_local_origin_failure", "other"];
+
+/// What the names of Envoy's counts begin with, behind the cluster's.
+const COUNTS: &str = ".outlier_detection.ejections_enforced_";
+
+/// A number of ejections by reason, in the order of [`REASONS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ejections([u64; REASONS.len()]);
+
+impl Ejections {
+    /// One more.
+    pub fn add(&mut self, reason: &str) {
+        self.add_all(reason, 1);
+    }
+
+    fn add_all(&mut self, reason: &str, more: u64) {
+        let known = REASONS.iter().zip(&mut self.0).find(|(known, _)| **known == reason);
+        if let Some((_, count)) = known {
+            *count = count.saturating_add(more);
+        }
+    }
+
+    /// By how much these exceed others, reason by reason.
+    pub fn less(&self, others: &Self) -> [i64; REASONS.len()] {
+        let mut less = [0; REASONS.len()];
+        for (less, (count, other)) in less.iter_mut().zip(self.0.iter().zip(&others.0)) {
+            *less = 0_i64.saturating_add_unsigned(*count).saturating_sub_unsigned(*other);
+        }
+        less
+    }
+}
+
+/// The name under which Envoy's statistics know a cluster; Istio puts a semicolon behind it.
+pub fn name_in_stats(cluster: &str) -> String {
+    cluster.replace(':', "_")
+}
+
+/// Reads Envoy's counts of enforced ejections; each with the name under which its statistics know the cluster. Clusters
+/// whose whole count is not in the answer are left out.
+///
+/// # Errors
+/// What is wrong with the answer, in a sentence.
+pub fn read_counts(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
+    let answer: Value = serde_json::from_reader(answer).map_err(|error| error.to_string())?;
+    let stats = answer.get("stats").and_then(Value::as_array).ok_or("no statistics")?;
+    let mut counts: Vec<(String, Ejections, Option<u64>)> = Vec::new();
+    for stat in stats {
+        let name = text(stat, "name").strip_prefix("cluster.").and_then(|name| name.rsplit_once(COUNTS));
+        let (Some((cluster, reason)), Some(value)) = (name, stat.get("value").and_then(Value::as_u64)) else {
+            continue;
+        };
+        let cluster = cluster.strip_suffix(';').unwrap_or(cluster);
+        if !counts.iter().any(|(known, ..)| known == cluster) {
+            counts.push((cluster.to_owned(), Ejections::default(), None));
+        }
+        let Some((_, count, total)) = counts.iter_mut().find(|(known, ..)| known == cluster) else { continue };
+        match reason {
+            "total" => *total = Some(value),
+            reason => count.add_all(reason, value),
+        }
+    }
+    let whole = |(cluster, mut count, total): (String, Ejections, Option<u64>)| {
+        let known = count.0.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+        count.add_all("other", total?.saturating_sub(known));
+        Some((cluster, count))
+    };
+    Ok(counts.into_iter().filter_map(whole).collect())
 }
 
 struct Answer<'f> {
@@ -148,6 +221,22 @@ mod tests {
         let (seen, result) = all(r#"{"cluster_statuses": [{"name": "a"}, {"name": "b", "host_"#);
         assert!(result.is_err());
         assert_eq!(seen.len(), 1);
+    }
+
+    #[test]
+    fn counts_are_told_apart_by_reason_and_cluster() {
+        let answer = r#"{"stats": [
+          {"name": "cluster.a.outlier_detection.ejections_enforced_consecutive_5xx", "value": 2},
+          {"name": "cluster.a.outlier_detection.ejections_enforced_success_rate", "value": 1},
+          {"name": "cluster.a.outlier_detection.ejections_enforced_total", "value": 3},
+          {"name": "cluster.outbound|80||b.c;.outlier_detection.ejections_enforced_total", "value": 0},
+          {"name": "cluster.cut.outlier_detection.ejections_enforced_consecutive_5xx", "value": 2},
+          {"name": "cluster.a.outlier_detection.ejections_active", "value": 9},
+          {"histograms": {}}, 5]}"#;
+        let counts = read_counts(answer.as_bytes()).unwrap();
+        assert_eq!(counts, [("a".into(), Ejections([2, 0, 0, 1])), ("outbound|80||b.c".into(), Ejections::default())]);
+        assert!(read_counts(&b"<html>"[..]).is_err() && read_counts(&b"[]"[..]).is_err());
+        assert_eq!(name_in_stats("outbound|80||[::1]"), "outbound|80||[__1]");
     }
 
     #[test]

@@ -79,8 +79,7 @@ impl Scene {
         let zone = |i: usize, rng: &mut Rng| if i == 0 || rng.bool() { 0 } else { rng.usize(1..ZONES.len()) };
         let endpoints: Vec<usize> = (0..count).map(|i| zone(i, &mut rng)).collect();
         let mut rules = rules(&mut rng);
-        // A quarter of the witness's rounds have ejections so short that they are over before all workers know of them.
-        if !mode.has_witness() || !seed.is_multiple_of(4) {
+        if !mode.has_witness() {
             // Envoy may take a second (its `update_merge_window`) to keep traffic from an ejected endpoint. An ejection
             // that is over sooner leaves no trace in traffic, so nothing that sees traffic alone can tell it right.
             rules.base_ejection_time += Duration::from_millis(1_100);

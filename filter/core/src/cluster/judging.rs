@@ -128,6 +128,8 @@ impl ClusterState {
             return;
         }
         endpoint.detector.eject(at, setting.outlier);
+        (endpoint.doubted, endpoint.unexplained) = (None, false);
+        self.ledger.tell(reason, setting.now);
         if active >= self.peak_ejected(setting.now) {
             self.peak = (active, setting.now);
         }

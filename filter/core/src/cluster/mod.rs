@@ -4,14 +4,16 @@
 //! was faster; otherwise it starts over. So each event is made by exactly one worker, whichever was first. The value
 //! holds only endpoints that are in trouble or were lately, and sums; the full list is [`crate::members`].
 //!
-//! What an attempt leads to is in `judging`. What Envoy itself says of its endpoints comes in by `witnessed`; `home` holds
-//! the view that failovers are told by.
+//! What an attempt leads to is in `judging`. What Envoy itself says of its endpoints comes in by `witnessed`, how many it ejected
+//! by `counted`; `home` holds the view that failovers are told by.
 //!
 //! Deliberately not here: how the value is shared, and healthy traffic one by one: it arrives summed up, by
 //! [`ClusterState::add_traffic`].
 
+mod counted;
 mod home;
 mod judging;
+mod ledger;
 mod witnessed;
 
 use crate::config::{Failover, OutlierDetection};
@@ -24,10 +26,11 @@ use crate::metric::{Level, Metric};
 use crate::outcome::{Charges, Outcome};
 use crate::time::{Millis, seconds_between};
 use crate::window::{Count, Window};
+use ledger::Ledger;
 use serde::{Deserialize, Serialize};
 
 /// First byte of the encoded value; another one is not understood and read as nothing known.
-const ENCODING: u8 = 7;
+const ENCODING: u8 = 8;
 
 /// Endpoints in trouble that are remembered per cluster; beyond it the one unseen for longest is forgotten.
 const MAX_ENDPOINTS: usize = 1_000;
@@ -112,6 +115,10 @@ struct Endpoint {
     blocked: bool,
     /// How often it had been tried, by Envoy's count, when its ejection was not yet due to be over, and when that was asked.
     tried: (u64, Millis),
+    /// When Envoy was asked, if it then showed the endpoint ejected although it may have been back.
+    doubted: Option<Millis>,
+    /// Whether Envoy showed it ejected, and the cause is still to be asked for.
+    unexplained: bool,
     seen: Millis,
 }
 
@@ -146,6 +153,8 @@ pub struct ClusterState {
     counted_at: Millis,
     /// Whether Envoy's last word was overtaken by what traffic showed since it was asked.
     overtaken: bool,
+    /// Envoy's count of ejections.
+    ledger: Ledger,
     /// When so few endpoints were in rotation last that Envoy may have chosen ejected ones; 0 when never.
     panicked_at: Millis,
     /// Most endpoints that were ejected at once lately, and when.
@@ -175,10 +184,9 @@ impl ClusterState {
     /// Findings that are not over: endpoints failing or ejected, a failover, no endpoint left. While there are any in a
     /// proxy, its workers look closer.
     pub fn open_findings(&self) -> u32 {
-        let troubled = self
-            .endpoints
-            .iter()
-            .filter(|e| e.detector.is_failing() || e.detector.ejection().is_some() || e.suspicion.is_some());
+        let troubled = self.endpoints.iter().filter(|e| {
+            e.detector.is_failing() || e.detector.ejection().is_some() || e.suspicion.is_some() || e.unexplained
+        });
         let others = [self.failover.is_some(), self.empty_since.is_some()];
         let count = troubled.count().saturating_add(others.iter().filter(|open| **open).count());
         u32::try_from(count).unwrap_or(u32::MAX)
@@ -304,6 +312,7 @@ impl ClusterState {
         }
         if !setting.witness {
             self.places.iter_mut().for_each(|place| place.unhealthy = 0);
+            self.ledger.forget();
         }
         self.decide_unanswered(setting, &mut events);
         self.endpoints.retain(|e| e.detector.ejection().is_some() || setting.now.saturating_sub(e.seen) < FORGET_AFTER);
@@ -369,6 +378,8 @@ impl ClusterState {
             told: None,
             blocked: false,
             tried: (0, 0),
+            doubted: None,
+            unexplained: false,
             seen: now,
         });
         self.endpoints.len().checked_sub(1)

@@ -44,6 +44,7 @@ impl ClusterState {
         for host in ejected.into_iter().chain(others) {
             self.weigh(host, active, asked, setting, &mut events);
         }
+        self.find_unseen(asked, setting, &mut events);
         self.step_failover(None, setting, &mut events);
         events
     }
@@ -51,11 +52,11 @@ impl ClusterState {
     /// In how many milliseconds Envoy should be asked again: at once when a threshold was reached, an ejection is just
     /// due to be over, or the last answer was overtaken; `None` when nothing is open that it could tell of.
     pub fn ask_again_in(&self, now: Millis) -> Option<Millis> {
-        if self.overtaken {
+        if self.overtaken || self.ledger.unseen() > 0 {
             return Some(0);
         }
         let wait = |endpoint: &Endpoint| match endpoint.detector.ejection() {
-            _ if endpoint.suspicion.is_some() => Some(0),
+            _ if endpoint.suspicion.is_some() || endpoint.unexplained => Some(0),
             Some(ejection) if now < ejection.due => Some(ejection.due.saturating_sub(now).min(ATTENTIVE)),
             Some(ejection) if now.saturating_sub(ejection.due) < ATTENTIVE => Some(0),
             Some(_) => Some(SOON),
@@ -77,6 +78,10 @@ impl ClusterState {
                 None => return,
             },
         };
+        if !host.ejected {
+            self.explain(index, None, setting, events);
+        }
+        let kept = self.ledger.is_kept();
         let Some(endpoint) = self.endpoints.get_mut(index) else { return };
         let (suspicion, ejection, tried) = (endpoint.suspicion, endpoint.detector.ejection(), endpoint.tried);
         // Until workers have heard of an ejection they may try the endpoint: counts from before say little.
@@ -95,8 +100,22 @@ impl ClusterState {
                 if let Some((crossing, _)) = held {
                     self.tell_held(index, crossing, setting, events);
                 }
+                let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+                if suspicion.is_none() && kept && !endpoint.unexplained {
+                    // The count tells the cause.
+                    endpoint.unexplained = true;
+                    return;
+                }
                 let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());
                 self.push_ejected(index, reason, Basis::Witnessed, setting.now, setting, events);
+            }
+            (true, Some(ejection)) if kept => {
+                // Whether it was back meanwhile, the count tells.
+                let was_tried = host.tried > tried.0;
+                if asked >= ejection.due && (was_tried || asked > ejection.surely_over(setting.outlier)) {
+                    endpoint.doubted = Some(asked);
+                    endpoint.tried = (host.tried, asked);
+                }
             }
             (true, Some(ejection)) => {
                 // Envoy ends an ejection on the first tick of its interval after it is due. One that still shows after
