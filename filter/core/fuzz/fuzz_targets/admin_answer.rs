@@ -1,11 +1,11 @@
-//! Answers of the admin interface: read as far as they go, and weighed against what is known, never a panic.
+//! Answers of the admin interface, lists and counts: read as far as they go, and weighed against what is known, never a panic.
 
 #![no_main]
 
 use filter_core::cluster::{ClusterState, Setting};
 use filter_core::config::Config;
 use filter_core::locality::Locality;
-use filter_core::witness::read;
+use filter_core::witness::{read, read_counts};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|answer: &[u8]| {
@@ -13,11 +13,14 @@ fuzz_target!(|answer: &[u8]| {
     let home = Locality::parse("r/z");
     let mut state = ClusterState::default();
     let mut now = 1_000;
+    let counts = read_counts(answer).unwrap_or_default();
+    let mut next = counts.iter().map(|(_, count)| *count).cycle();
     let _ = read(answer, |cluster, hosts| {
         now += 1_000;
         let (outlier, failover) = (&config.outlier_detection, &config.failover);
         let setting = Setting { cluster, outlier, failover, home: &home, now, witness: true };
         state.witness(hosts, now, &setting);
+        state.counted(next.next(), now, &setting);
         state.tick(&setting);
     });
     assert_eq!(ClusterState::decode(&state.encode()), state);

@@ -90,7 +90,7 @@ impl ClusterState {
             // Nobody is left whom it can be about, such as when the endpoint has left.
             1.. => due(self).is_empty(),
             0 => true,
-            // The count started over, unless it is only older than what was told.
+            // More was told than happened, unless the count is only older.
             _ => self.ledger.is_newest(),
         };
         if settled && unexplained == 0 {

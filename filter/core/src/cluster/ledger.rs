@@ -40,20 +40,22 @@ impl Ledger {
         self.told_at < self.asked
     }
 
-    /// Takes in Envoy's count, asked for at `asked`; the first one is what the next is compared with.
+    /// Takes in Envoy's count, asked for at `asked`; the first one, also after it started over (the cluster was taken away and put
+    /// back), is what the next is compared with.
     pub fn count(&mut self, counted: Option<Ejections>, asked: Millis) {
         self.asked = asked;
         match counted {
             Some(counted) => {
+                let started_over = counted.less(&self.counted).iter().any(|more| *more < 0);
+                let ahead = self.ahead.filter(|_| !started_over);
+                self.ahead = Some(ahead.unwrap_or_else(|| counted.less(&self.told)));
                 self.counted = counted;
-                self.ahead = Some(self.ahead.unwrap_or_else(|| counted.less(&self.told)));
             }
             None => self.ahead = None,
         }
     }
 
-    /// Ejections that Envoy counted and that were not told; below zero when more were told since, or when Envoy's count
-    /// started over.
+    /// Ejections that Envoy counted and that were not told; below zero when more were told since.
     pub fn unseen(&self) -> i64 {
         self.unseen_by_reason().iter().fold(0, |sum, unseen| sum.saturating_add(*unseen))
     }

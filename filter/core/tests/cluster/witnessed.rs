@@ -8,18 +8,18 @@ use filter_core::locality::Locality;
 use filter_core::outcome::Charges;
 use filter_core::witness::Witnessed;
 
-fn host(address: &str, locality: &str, ejected: bool) -> Witnessed {
+pub fn host(address: &str, locality: &str, ejected: bool) -> Witnessed {
     Witnessed { address: address.into(), locality: Locality::parse(locality), ejected, healthy: true, tried: 0 }
 }
 
 impl Story {
     /// Envoy's answer of now, asked for `ago` milliseconds before.
-    fn answer(&mut self, ago: u64, hosts: &[Witnessed]) -> Vec<Event> {
+    pub fn answer(&mut self, ago: u64, hosts: &[Witnessed]) -> Vec<Event> {
         let asked = self.now - ago;
         self.with(|state, setting| state.witness(hosts, asked, &Setting { witness: true, ..*setting }))
     }
 
-    fn attempt_with_witness(&mut self, endpoint: &str, locality: &str, charges: Charges) -> Vec<Event> {
+    pub fn attempt_with_witness(&mut self, endpoint: &str, locality: &str, charges: Charges) -> Vec<Event> {
         let locality = Locality::parse(locality);
         let (workload, started, total) = (None, Some(self.now), self.total);
         self.with(|state, setting| {

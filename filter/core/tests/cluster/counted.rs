@@ -1,0 +1,190 @@
+//! What Envoy's count of ejections adds to its list of endpoints.
+
+use crate::story::{HOME, NEAR, REFUSED, Story, names};
+use crate::witnessed::host;
+use filter_core::cluster::{ClusterState, Setting};
+use filter_core::event::{Basis, Event, EventKind};
+use filter_core::witness::{Ejections, Witnessed};
+
+const BY_5XX: &str = "consecutive_5xx";
+const BY_REFUSAL: &str = "consecutive_local_origin_failure";
+
+/// Ejections of half a second, which all workers may not even hear of before they are over.
+fn short() -> Story {
+    Story::new(
+        r#"{"consecutive5xxErrors": 1, "interval": "500ms", "baseEjectionTime": "500ms", "maxEjectionPercent": 100}"#,
+    )
+}
+
+impl Story {
+    /// Envoy's count of now: one ejection for each of these reasons, since it began.
+    fn count(&mut self, reasons: &[&str]) -> Vec<Event> {
+        let mut count = Ejections::default();
+        reasons.iter().for_each(|reason| count.add(reason));
+        self.counted(Some(count))
+    }
+
+    fn counted(&mut self, count: Option<Ejections>) -> Vec<Event> {
+        self.now += 2;
+        let asked = self.now - 1;
+        self.with(|state, setting| state.counted(count, asked, &Setting { witness: true, ..*setting }))
+    }
+
+    fn wants_count(&mut self) -> bool {
+        self.with(|state, setting| state.wants_count(setting.now))
+    }
+
+    /// Envoy's list after some milliseconds: endpoints, whether each is ejected, and how often it was tried.
+    fn list(&mut self, millis: u64, hosts: &[(&str, bool, u64)]) -> Vec<Event> {
+        self.now += millis;
+        let place = |address: &str| if address.starts_with('a') { HOME } else { NEAR };
+        let hosts: Vec<Witnessed> = hosts
+            .iter()
+            .map(|(address, ejected, tried)| Witnessed { tried: *tried, ..host(address, place(address), *ejected) })
+            .collect();
+        self.answer(1, &hosts)
+    }
+}
+
+/// Name, basis and reason of each.
+fn told(events: &[Event]) -> Vec<(&'static str, Option<Basis>, &'static str)> {
+    let reason = |kind: &EventKind| match kind {
+        EventKind::EndpointEjected { reason, .. } => *reason,
+        _ => "",
+    };
+    events.iter().map(|event| (event.kind.name(), event.basis, reason(&event.kind))).collect()
+}
+
+const RETURNED: (&str, Option<Basis>, &str) = ("endpoint_returned", Some(Basis::Witnessed), "");
+
+fn ejected(reason: &'static str) -> (&'static str, Option<Basis>, &'static str) {
+    ("endpoint_ejected", Some(Basis::Witnessed), reason)
+}
+
+#[test]
+fn the_cause_of_an_ejection_that_no_attempt_showed_is_asked_for_and_told() {
+    let mut story = Story::s1();
+    story.list(0, &[("a:1", false, 1), ("b:1", false, 0)]);
+    assert!(story.wants_count(), "there was none yet");
+    story.count(&[BY_5XX]);
+    assert!(story.list(50, &[("a:1", true, 2), ("b:1", false, 0)]).is_empty());
+    assert!(story.wants_count() && story.open() == 1);
+    assert_eq!(told(&story.count(&[BY_5XX, BY_REFUSAL])), [ejected(BY_REFUSAL)]);
+    assert!(!story.wants_count());
+}
+
+#[test]
+fn a_cause_that_the_count_does_not_prove_is_not_told() {
+    let lists = [("a:1", true, 2), ("b:1", true, 0)];
+    let mut story = Story::s1();
+    story.list(0, &lists.map(|(address, _, tried)| (address, false, tried)));
+    story.count(&[]);
+    story.list(50, &lists);
+    assert_eq!(told(&story.count(&[BY_5XX, BY_REFUSAL])), [ejected("other"), ejected("other")], "which is whose?");
+    // No count comes.
+    for lose in [true, false] {
+        let mut story = Story::s1();
+        story.list(0, &[("a:1", false, 1)]);
+        story.count(&[]);
+        story.list(50, &[("a:1", true, 2)]);
+        let events = if lose { story.counted(None) } else { story.list(1_000, &[("a:1", true, 2)]) };
+        assert_eq!(told(&events), [ejected("other")]);
+    }
+}
+
+#[test]
+fn an_endpoint_that_was_back_between_two_lists_is_found_by_the_count() {
+    let mut story = short();
+    story.list(0, &[("a:1", false, 1), ("b:1", false, 0)]);
+    story.count(&[]);
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    assert_eq!(told(&story.list(5, &[("a:1", true, 2), ("b:1", false, 0)])), [ejected(BY_5XX)]);
+    assert!(story.list(400, &[("a:1", true, 2), ("b:1", false, 0)]).is_empty() && !story.wants_count());
+    assert!(story.list(300, &[("a:1", true, 4), ("b:1", false, 0)]).is_empty(), "what was under way may have ended");
+    assert!(story.wants_count());
+    story.count(&[BY_5XX, BY_5XX]);
+    assert_eq!(story.with(|state, setting| state.ask_again_in(setting.now)), Some(0));
+    assert_eq!(told(&story.list(5, &[("a:1", true, 4), ("b:1", false, 0)])), [RETURNED, ejected(BY_5XX)]);
+    assert!(story.list(5, &[("a:1", true, 4), ("b:1", false, 0)]).is_empty(), "once");
+}
+
+#[test]
+fn one_that_the_count_does_not_know_of_did_not_happen_however_late_it_is() {
+    let mut story = short();
+    story.list(0, &[("a:1", false, 1)]);
+    story.count(&[]);
+    story.list(5, &[("a:1", true, 2)]);
+    story.count(&[BY_5XX]);
+    for tried in 3..40 {
+        assert!(story.list(150, &[("a:1", true, tried)]).is_empty());
+        if story.wants_count() {
+            assert!(story.count(&[BY_5XX]).is_empty());
+        }
+    }
+    assert_eq!(told(&story.list(5, &[("a:1", false, 40)])), [RETURNED]);
+}
+
+#[test]
+fn of_two_that_may_have_been_back_it_is_the_one_that_was_tried() {
+    let mut story = short();
+    story.list(0, &[("a:1", false, 1), ("a:2", false, 1)]);
+    story.count(&[]);
+    story.list(5, &[("a:1", true, 2), ("a:2", true, 2)]);
+    story.count(&[BY_5XX, BY_5XX]);
+    story.list(600, &[("a:1", true, 2), ("a:2", true, 3)]);
+    assert!(story.wants_count());
+    story.count(&[BY_5XX, BY_5XX, BY_5XX]);
+    let events = story.list(5, &[("a:1", true, 2), ("a:2", true, 3)]);
+    assert_eq!(names(&events), ["endpoint_returned", "endpoint_ejected"]);
+    assert!(events.iter().all(|event| event.endpoint.as_deref() == Some("a:2")));
+}
+
+#[test]
+fn a_count_from_before_an_ejection_that_is_over_makes_no_other_one_unseen() {
+    let mut story = short();
+    story.list(0, &[("a:1", false, 1)]);
+    story.count(&[]);
+    for _ in 0..2 {
+        story.attempt_with_witness("a:1", HOME, REFUSED);
+        assert_eq!(told(&story.list(5, &[("a:1", true, 2)])), [ejected(BY_5XX)]);
+        assert_eq!(told(&story.list(900, &[("a:1", false, 2)])), [RETURNED]);
+    }
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    story.list(5, &[("a:1", true, 3)]);
+    story.list(600, &[("a:1", true, 4)]);
+    story.count(&[BY_5XX, BY_5XX, BY_5XX]);
+    assert!(story.list(5, &[("a:1", true, 4)]).is_empty());
+}
+
+#[test]
+fn a_count_that_starts_over_is_counted_on() {
+    let mut story = short();
+    story.list(0, &[("a:1", false, 1)]);
+    story.count(&[BY_5XX, BY_5XX]);
+    // The cluster was taken away and put back.
+    story.list(5, &[("a:1", false, 1)]);
+    story.count(&[]);
+    story.list(5, &[("a:1", true, 2)]);
+    assert_eq!(told(&story.count(&[BY_REFUSAL])), [ejected(BY_REFUSAL)]);
+    story.list(5, &[("a:1", true, 2)]);
+    story.list(700, &[("a:1", true, 3)]);
+    story.count(&[BY_REFUSAL, BY_REFUSAL]);
+    assert_eq!(told(&story.list(5, &[("a:1", true, 3)])), [RETURNED, ejected(BY_REFUSAL)]);
+}
+
+#[test]
+fn while_all_is_well_the_count_is_asked_for_seldom() {
+    let mut story = Story::s1();
+    let list = [("a:1", false, 1)];
+    story.list(0, &list);
+    story.count(&[]);
+    story.list(59_000, &list);
+    assert!(!story.wants_count());
+    story.list(2_000, &list);
+    assert!(story.wants_count());
+    // Envoy keeps no such statistic: it is looked for as seldom.
+    story.counted(None);
+    story.list(5, &list);
+    assert!(!story.wants_count());
+    assert!(story.with(ClusterState::tick).is_empty());
+}
