@@ -83,6 +83,49 @@ fn what_retries_hide_is_found() {
     assert!(events(&proxy)[1].starts_with("failover_started ap-northeast-1/ap-northeast-1a"));
 }
 
+/// Envoy's answer: ejections that it counts, all for local failures.
+fn counts(ejections: u64) -> String {
+    let stat = |name: &str| {
+        let name = format!("cluster.{}.outlier_detection.ejections_enforced_{name}", on_harness::CLUSTER);
+        serde_json::json!({"name": name, "value": ejections})
+    };
+    let stats = ["consecutive_local_origin_failure", "total"].map(stat);
+    serde_json::json!({ "stats": stats }).to_string()
+}
+
+#[test]
+fn what_retries_hide_has_the_cause_that_envoys_count_proves() {
+    for (status, reason) in [(200, "consecutive_local_origin_failure"), (503, "other")] {
+        let mut proxy = with_witness(2);
+        proxy.exchange(1, &Exchange::ok(&endpoint(B, NEAR)));
+        let mut ejected = false;
+        for _ in 0..200 {
+            for call in proxy.calls() {
+                if call.path().starts_with("/clusters") {
+                    proxy.answer(call.id, 200, &[], clusters(&[(A, HOME, ejected), (B, NEAR, false)]).as_bytes());
+                    assert!(events(&proxy).is_empty(), "not before its cause is known");
+                } else {
+                    let names = "(outbound%5C%7C8000%5C%7C%5C%7Cmockb%5C%2Edefault%5C%2Esvc%5C%2Ecluster%5C%2Elocal)";
+                    let filter = format!("%5Ecluster%5C.{names}%3B%3F%5C.outlier_detection%5C.ejections_enforced_");
+                    assert_eq!(call.path(), format!("/stats?format=json&filter={filter}"));
+                    let status = if ejected { status } else { 200 };
+                    proxy.answer(call.id, status, &[], counts(u64::from(ejected)).as_bytes());
+                    if !ejected {
+                        ejected = true;
+                        proxy.exchange(1, &Exchange::ok(&endpoint(B, NEAR)).attempts(2));
+                    }
+                }
+            }
+            if !events(&proxy).is_empty() {
+                break;
+            }
+            proxy.advance(Duration::from_millis(500));
+        }
+        assert_eq!(events(&proxy), ["endpoint_ejected 10.0.1.1:8000"]);
+        assert_eq!((&lines(&proxy)[0]["reason"], &lines(&proxy)[0]["basis"]), (&reason.into(), &"witnessed".into()));
+    }
+}
+
 #[test]
 fn a_guess_that_envoy_refutes_becomes_a_blocked_ejection() {
     let mut proxy = with_witness(1);
