@@ -93,6 +93,12 @@ pub fn connected() -> Option<Micros> {
     Some(started.saturating_add(waited) / 1_000)
 }
 
+/// When the current request, or attempt in the upstream log, was over, once it is logged.
+pub fn ended() -> Option<Micros> {
+    let (started, took) = (number(b"request\0time")?, number(b"request\0duration")?);
+    Some(started.saturating_add(took) / 1_000)
+}
+
 /// The endpoint's workload as `name.namespace`, from the metadata that Istio gives each endpoint.
 pub fn workload() -> Option<String> {
     let text = text(b"xds\0upstream_host_metadata\0filter_metadata\0istio\0workload");

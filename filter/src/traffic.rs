@@ -200,7 +200,9 @@ impl Plugin {
         let workload = request::workload();
         let workload = workload.as_deref();
         let total = known.total;
-        let ended = now / 1_000;
+        // What is logged is over since a moment ago.
+        let over = if late { request::ended() } else { None };
+        let ended = over.map_or(now / 1_000, |over| over.min(now / 1_000));
         let asks = charges.connected || charges.failure.is_some();
         let connected = if asks { request::connected() } else { None };
         // An answer that was not seen when it came resets only what failed before it can have come.

@@ -14,7 +14,8 @@ use tests::upstream::Behaviour;
 use tests::zones::{CLUSTER, HOST, ZONES, Zones, plugin_config};
 
 /// Panels whose figure is rightly 0 in this outage.
-const QUIET: [&str; 3] = ["panel `Ejections blocked`", "panel `Configurations rejected`", "panel `Lost to limits`"];
+const QUIET: [&str; 3] =
+    ["panel `Ejections blocked in the time shown`", "panel `Configurations rejected`", "panel `Lost to limits`"];
 
 fn dashboard() -> Result<Value> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grafana/faultline.json");
