@@ -72,6 +72,7 @@ impl Detector {
         if split && charges.connected {
             self.connected(moments.connected, rules, &mut crossings);
         }
+        crossings.extend(self.matured(moments.ended, rules));
         if let Some(status) = charges.status {
             let is_error = (500..=599).contains(&status);
             let at = if is_error { moments.ended } else { moments.answered };
@@ -94,10 +95,14 @@ impl Detector {
             // Envoy's main thread drops these without a reset: the streak has to start over to fire again.
             crossings.clear();
         }
+        // If the streak that is held was none, what failed since is needed to tell what there was instead.
+        let waits = self.is_held() || crossings.iter().any(|crossing| crossing.at.is_some());
+        crossings.retain(|crossing| !waits || crossing.kind != StreakKind::LocalOrigin || crossing.at.is_some());
         for crossing in &mut crossings {
             match crossing.kind {
                 StreakKind::GatewayError => self.gateway.start_over(),
                 StreakKind::Http5xx => self.http_5xx.start_over(),
+                StreakKind::LocalOrigin if crossing.at.is_some() => {}
                 StreakKind::LocalOrigin => {
                     let Streak { failures, doubt, .. } = std::mem::take(&mut self.local_origin);
                     self.local_origin.start_over();
@@ -134,10 +139,19 @@ impl Detector {
     }
 
     /// The crossing that was held, once it is sure: every attempt that could have broken the streak is over.
-    /// And when it happened.
-    pub fn matured(&mut self, now: Micros) -> Option<(Crossing, Millis)> {
+    pub fn matured(&mut self, now: Micros, rules: &OutlierDetection) -> Option<Crossing> {
         let held = self.held.take_if(|held| held.sure_at <= now)?;
-        Some((Crossing { held: false, ..held.crossing }, held.sure_at.saturating_sub(held.doubt) / 1_000))
+        // What failed since counts on.
+        let later = std::mem::take(&mut self.local_origin.failures);
+        self.local_origin.start_over();
+        for failure in later {
+            let threshold = rules.consecutive_local_origin_failures;
+            if self.local_origin.grow(failure, StreakKind::LocalOrigin, threshold).is_some() {
+                self.local_origin.start_over();
+            }
+        }
+        let at = held.sure_at.saturating_sub(held.doubt) / 1_000;
+        Some(Crossing { held: false, at: Some(at), ..held.crossing })
     }
 
     /// Forgets the crossing that is not sure: there was none.
@@ -318,10 +332,21 @@ mod tests {
         let mut detector = Detector::default();
         let crossings = hang(&mut detector, &[(10, 210), (20, 220), (30, 230)], 3);
         assert_eq!(crossings.iter().map(|crossing| crossing.held).collect::<Vec<_>>(), [true]);
-        assert!(detector.is_failing() && detector.matured(429_000).is_none());
-        let (crossing, at) = detector.matured(430_000).unwrap();
-        assert!(crossing.first && !crossing.held && at == 230);
-        assert!(detector.matured(430_000).is_none());
+        assert!(detector.is_failing() && detector.matured(429_000, &split(3)).is_none());
+        let crossing = detector.matured(430_000, &split(3)).unwrap();
+        assert!(crossing.first && !crossing.held && crossing.at == Some(230));
+        assert!(detector.matured(430_000, &split(3)).is_none());
+    }
+
+    #[test]
+    fn a_streak_that_is_held_is_not_forgotten_for_the_next() {
+        let mut detector = Detector::default();
+        let hung = [(853, 967), (864, 973), (879, 990), (895, 1_006), (930, 1_041), (991, 1_100)];
+        let held = hang(&mut detector, &hung, 3);
+        assert_eq!(held.iter().map(|crossing| crossing.held).collect::<Vec<_>>(), [true]);
+        // The next attempt would have broken the second streak, and is late enough for the first to be sure.
+        let crossings = hang(&mut detector, &[(1_013, 1_125)], 3);
+        assert_eq!(crossings.iter().map(|crossing| crossing.at).collect::<Vec<_>>(), [Some(990)]);
     }
 
     #[test]
@@ -330,7 +355,7 @@ mod tests {
         hang(&mut detector, &[(10, 210), (20, 220), (30, 230)], 3);
         // This one had its connection before the last of them failed, so Envoy's streak began with that.
         assert!(hang(&mut detector, &[(225, 425)], 3).is_empty());
-        assert!(detector.matured(1_000_000).is_none());
+        assert!(detector.matured(1_000_000, &split(3)).is_none());
         assert_eq!(hang(&mut detector, &[(226, 426)], 3).len(), 1, "with 230 and 425 that makes three");
     }
 

@@ -3,7 +3,7 @@
 //! Errors are kept with their moments, because attempts overlap and some are heard of late: what went well resets only
 //! what failed before it. Which error counts for which streak is [`crate::detector`].
 
-use crate::time::Micros;
+use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 
 /// So long after a failure it is heard of, in microseconds, as seen on Envoy (26 to 50, rarely 200): one that is dated later than a
@@ -55,6 +55,8 @@ pub struct Crossing {
     pub first: bool,
     /// Whether an attempt that is under way may yet show that the streak was broken: [`Detector::matured`] tells when not.
     pub held: bool,
+    /// When it happened, if it was held and is sure now.
+    pub at: Option<Millis>,
 }
 
 /// A streak of one kind.
@@ -78,7 +80,7 @@ impl Streak {
         }
         self.failures.push(at);
         self.length = self.length.saturating_add(1);
-        (self.length == threshold).then_some(Crossing { kind, threshold, first: !self.told, held: false })
+        (self.length == threshold).then_some(Crossing { kind, threshold, first: !self.told, held: false, at: None })
     }
 
     /// What went well at `at` resets what failed before it.

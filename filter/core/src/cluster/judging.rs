@@ -21,17 +21,20 @@ impl ClusterState {
         endpoint.seen = setting.now;
         let was_held = endpoint.detector.is_held();
         let crossings = endpoint.detector.charge(&seen.charges, &seen.moments, setting.outlier);
-        if was_held && !endpoint.detector.is_held() {
+        let is_sure = crossings.iter().any(|crossing| crossing.at.is_some());
+        if was_held && !is_sure && !endpoint.detector.is_held() {
             endpoint.held = None;
             endpoint.suspicion.take_if(|suspicion| suspicion.kind == StreakKind::LocalOrigin);
         }
         for crossing in crossings {
-            if crossing.held {
+            if crossing.at.is_some() {
+                self.tell_held(index, crossing, setting, events);
+            } else if crossing.held {
                 self.hold(index, crossing, &seen.last, setting);
-                continue;
+            } else {
+                self.tell_streak(index, crossing, seen.last.clone(), setting, events);
+                self.eject(index, crossing, setting, events);
             }
-            self.tell_streak(index, crossing, seen.last.clone(), setting, events);
-            self.eject(index, crossing, setting.now, setting, events);
         }
     }
 
@@ -47,7 +50,7 @@ impl ClusterState {
         }
     }
 
-    /// Tells of a streak that was kept back.
+    /// Tells of a streak that was kept back, and what it led to.
     pub(super) fn tell_held(
         &mut self,
         index: usize,
@@ -58,6 +61,7 @@ impl ClusterState {
         if let Some(last) = self.endpoints.get_mut(index).and_then(|endpoint| endpoint.held.take()) {
             self.tell_streak(index, crossing, last, setting, events);
         }
+        self.eject(index, crossing, setting, events);
     }
 
     fn tell_streak(
@@ -84,15 +88,9 @@ impl ClusterState {
 
     /// Ejects the endpoint if Envoy would: not when it is ejected already, nor beyond the percent cap. Where Envoy can
     /// be asked, it is.
-    pub(super) fn eject(
-        &mut self,
-        index: usize,
-        crossing: Crossing,
-        at: Millis,
-        setting: &Setting<'_>,
-        events: &mut Vec<Event>,
-    ) {
+    fn eject(&mut self, index: usize, crossing: Crossing, setting: &Setting<'_>, events: &mut Vec<Event>) {
         let active = self.ejected_count();
+        let at = crossing.at.unwrap_or(setting.now);
         if setting.witness {
             let Some(endpoint) = self.endpoints.get_mut(index) else { return };
             let Crossing { kind, first, .. } = crossing;

@@ -303,11 +303,10 @@ impl ClusterState {
             if over.is_some_and(|over| setting.now >= over) {
                 self.give_back(index, Basis::Inferred, setting, &mut events);
             }
-            let matured =
-                self.endpoints.get_mut(index).and_then(|e| e.detector.matured(setting.now.saturating_mul(1_000)));
-            if let Some((crossing, at)) = matured {
+            let now = setting.now.saturating_mul(1_000);
+            let matured = self.endpoints.get_mut(index).and_then(|e| e.detector.matured(now, setting.outlier));
+            if let Some(crossing) = matured {
                 self.tell_held(index, crossing, setting, &mut events);
-                self.eject(index, crossing, at, setting, &mut events);
             }
         }
         if !setting.witness {

@@ -96,8 +96,8 @@ impl ClusterState {
             // Traffic showed meanwhile that it is back, so this may be how it was before. Or how it is again.
             (true, None) if endpoint.detector.returned_at() >= asked => self.overtaken = true,
             (true, None) => {
-                let held = self.endpoints.get_mut(index).and_then(|e| e.detector.matured(Micros::MAX));
-                if let Some((crossing, _)) = held {
+                let held = self.endpoints.get_mut(index).and_then(|e| e.detector.matured(Micros::MAX, setting.outlier));
+                if let Some(crossing) = held {
                     self.tell_held(index, crossing, setting, events);
                 }
                 let Some(endpoint) = self.endpoints.get_mut(index) else { return };
