@@ -119,9 +119,10 @@ impl Plugin {
             self.reporter.metrics.set(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1);
         }
         self.say_notices(now);
+        let witness = self.has_witness();
         for cluster in 0..self.known.count_clusters() {
-            self.hand_on_members(cluster, beat, now);
-            self.hand_on_counts(cluster, open > 0, beat, now);
+            self.hand_on_members(cluster, witness, beat, now);
+            self.hand_on_counts(cluster, witness, open > 0, beat, now);
         }
         self.reporter.metrics.set(Metric::TrackedEndpoints, &[], shared::tracked_endpoints());
         self.reporter.sum_up(now, &self.config.limits);
@@ -155,7 +156,7 @@ impl Plugin {
     }
 
     /// Hands on the endpoints that were met.
-    fn hand_on_members(&mut self, cluster: usize, beat: u64, now: Millis) {
+    fn hand_on_members(&mut self, cluster: usize, witness: bool, beat: u64, now: Millis) {
         let Some(known) = self.known.get_mut(cluster).filter(|known| known.outlier.is_some()) else { return };
         if !known.members_changed && !beat.is_multiple_of(MEMBERS_EVERY) {
             return;
@@ -166,7 +167,7 @@ impl Plugin {
         if seen.is_empty() && total.is_none() {
             return;
         }
-        let (limit, witness) = (self.config.limits.endpoints, self.has_witness());
+        let limit = self.config.limits.endpoints;
         let metrics = &mut self.reporter.metrics;
         let merged = shared::change_members(&name, metrics, |members| {
             let before = members.len();
@@ -184,8 +185,7 @@ impl Plugin {
     }
 
     /// Hands on what was counted, and lets time pass for the cluster.
-    fn hand_on_counts(&mut self, cluster: usize, open: bool, beat: u64, now: Millis) {
-        let witness = self.has_witness();
+    fn hand_on_counts(&mut self, cluster: usize, witness: bool, open: bool, beat: u64, now: Millis) {
         let Some(known) = self.known.get_mut(cluster) else { return };
         let counts = known.take_counts();
         let retried = std::mem::take(&mut known.retried);

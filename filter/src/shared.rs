@@ -11,15 +11,12 @@
 
 use crate::host::{self, Status};
 use crate::report::Metrics;
-use filter_core::cluster::ClusterState;
+use filter_core::cluster::{ClusterState, ENCODING};
 use filter_core::members::Members;
 use filter_core::metric::Level;
 use filter_core::notify::outbox::Outbox;
 use filter_core::time::Millis;
 use serde::{Deserialize, Serialize};
-
-/// Prefix of all keys. The number changes with the meaning of what is kept.
-const PREFIX: &str = "faultline.1.";
 
 /// Keys of totals over all clusters.
 const OPEN: &str = "open";
@@ -83,13 +80,13 @@ pub fn add_tracked_endpoints(by: i64) {
 }
 
 fn total(key: &str) -> u64 {
-    let value = host::shared_data(&format!("{PREFIX}{key}")).ok().flatten();
+    let value = host::shared_data(&prefixed(key)).ok().flatten();
     value.and_then(|(bytes, _)| postcard::from_bytes(&bytes).ok()).unwrap_or_default()
 }
 
 /// Adds to a total and returns it; `None` where nothing can be shared.
 fn add(key: &str, by: i64) -> Option<u64> {
-    let key = format!("{PREFIX}{key}");
+    let key = prefixed(key);
     for _ in 0..TRIES {
         let (bytes, cas) = host::shared_data(&key).ok()?.unwrap_or((Vec::new(), ABSENT));
         let total = postcard::from_bytes::<u64>(&bytes).unwrap_or_default().saturating_add_signed(by);
@@ -105,7 +102,7 @@ fn add(key: &str, by: i64) -> Option<u64> {
 /// Changes the shared list of a cluster's endpoints.
 pub fn change_members<R>(name: &str, metrics: &mut Metrics, mut change: impl FnMut(&mut Members) -> R) -> Option<R> {
     update(
-        &format!("{PREFIX}m.{name}"),
+        &prefixed(&format!("m.{name}")),
         |bytes| {
             let mut members = postcard::from_bytes::<Members>(bytes).unwrap_or_default();
             let result = change(&mut members);
@@ -120,7 +117,7 @@ pub fn change_members<R>(name: &str, metrics: &mut Metrics, mut change: impl FnM
 /// true for one of the workers that ask within `millis` of each other.
 pub fn claim(what: &str, token: u64, now: u64, millis: u64, metrics: &mut Metrics) -> bool {
     let claimed = update(
-        &format!("{PREFIX}claim.{what}"),
+        &prefixed(&format!("claim.{what}")),
         |bytes| {
             let last = postcard::from_bytes::<(u64, u64)>(bytes).ok();
             let mine = last.is_none_or(|(known, at)| known != token || now.abs_diff(at) >= millis);
@@ -137,7 +134,7 @@ pub fn claim(what: &str, token: u64, now: u64, millis: u64, metrics: &mut Metric
 pub fn take_log_line(now: u64, per_second: u32, metrics: &mut Metrics) -> bool {
     let second = now / 1000;
     let taken = update(
-        &format!("{PREFIX}lines"),
+        &prefixed("lines"),
         |bytes| {
             let (at, used) = postcard::from_bytes::<(u64, u32)>(bytes).unwrap_or_default();
             let used = if at == second { used } else { 0 };
@@ -169,6 +166,8 @@ pub struct Question {
     pub urgent: bool,
     /// How often in a row there was no answer that could be used.
     pub failures: u32,
+    /// When Envoy last counted ejections, and how long it is not to be asked to again.
+    pub count: (Millis, Millis),
 }
 
 /// Clusters that are noted; when there are more, the next question is about all of them anyway.
@@ -217,7 +216,7 @@ pub fn change_question<R>(metrics: &mut Metrics, mut change: impl FnMut(&mut Que
 }
 
 fn question_key() -> String {
-    format!("{PREFIX}question")
+    prefixed("question")
 }
 
 /// Reads what waits to be sent.
@@ -241,7 +240,7 @@ pub fn change_outbox<R>(metrics: &mut Metrics, mut change: impl FnMut(&mut Outbo
 }
 
 fn outbox_key() -> String {
-    format!("{PREFIX}outbox")
+    prefixed("outbox")
 }
 
 /// What came of working on a copy.
@@ -282,5 +281,10 @@ fn update<R>(key: &str, mut work: impl FnMut(&[u8]) -> Change<R>, metrics: &mut 
 }
 
 fn cluster_key(name: &str) -> String {
-    format!("{PREFIX}c.{name}")
+    prefixed(&format!("c.{name}"))
+}
+
+/// A key. A module that keeps something else under it starts anew, its totals included.
+fn prefixed(key: &str) -> String {
+    format!("faultline.{ENCODING}.{key}")
 }

@@ -31,14 +31,14 @@ const PIECE: usize = 64 * 1024;
 /// microsecond and we read about as many, so that both are at it a tenth of the time at most, in turns.
 const BYTES_PER_MILLI: usize = 1_000;
 
-/// The next question waits so many times as long as Envoy took for its count: it goes through all its statistics for that, on
-/// its main thread.
-const COUNTING: Millis = 4;
+/// The next count waits so many times as long as Envoy took for the last: it goes through all its statistics for that, on its
+/// main thread.
+const COUNTING: Millis = 9;
 
 /// A question counts as under way for its time-out and this much longer, in milliseconds.
 const GRACE: Millis = 1_000;
 
-/// Clusters that are named in a question; when there are more, all are asked about.
+/// Clusters that are named in a question; when there are more, all are listed, and the rest is counted the next time.
 const MAX_NAMED: usize = 64;
 
 /// How a question ends: the label `result`.
@@ -189,7 +189,13 @@ impl Plugin {
             return self.failed(INVALID, now, &asked.about, found.rest.saturating_mul(10).min(longest));
         }
         self.heard(OK);
-        let count = (!found.uncounted.is_empty()).then(|| self.get(&count_of(&found.uncounted))).flatten();
+        found.uncounted.truncate(MAX_NAMED);
+        let may_count =
+            || shared::question().is_some_and(|question| now.abs_diff(question.count.0) >= question.count.1);
+        let count = match !found.uncounted.is_empty() && may_count() {
+            true => self.get(&count_of(&found.uncounted)),
+            false => None,
+        };
         match count {
             Some(call) => {
                 shared::change_question(&mut self.reporter.metrics, |question| question.under_way_until = until);
@@ -201,23 +207,32 @@ impl Plugin {
 
     /// Takes in the count of ejections, if Envoy has one.
     fn counted(&mut self, asked: &Asked, mut found: Found, answer: Result<Answer, &str>, now: Millis) {
-        let counts = answer.ok().and_then(|answer| witness::read_counts(answer).ok()).unwrap_or_default();
+        let took = now.saturating_sub(asked.at).saturating_mul(COUNTING);
+        let longest = self.config.witness.as_ref().map_or(0, |witness| witness.max_interval.millis());
+        shared::change_question(&mut self.reporter.metrics, |question| question.count = (now, took.min(longest)));
+        let counts = answer.ok().and_then(|answer| witness::read_counts(answer).ok());
         for name in std::mem::take(&mut found.uncounted) {
             let in_stats = witness::name_in_stats(&name);
-            let count = counts.iter().find(|(name, _)| *name == in_stats).map(|(_, count)| *count);
+            let count = counts.iter().flatten().find(|(name, _)| *name == in_stats).map(|(_, count)| *count);
             let Some(cluster) = self.known.cluster(name.as_bytes(), &self.config) else { continue };
             let Some(known) = self.known.get(cluster) else { continue };
             let Some(setting) = known.setting(&self.config, &self.home, now, true) else { continue };
             let changed = shared::change_cluster(&name, &mut self.reporter.metrics, |state| {
-                (state.counted(count, asked.at, &setting), state.ask_again_in(now))
+                let events = match counts {
+                    Some(_) => state.counted(count, asked.at, &setting),
+                    // What is not told for want of it is told with the next list.
+                    None => {
+                        state.count_failed(asked.at);
+                        Vec::new()
+                    }
+                };
+                (events, state.ask_again_in(now))
             });
             let (events, again) = changed.unwrap_or_default();
             self.report(&events);
             found.note(&name, again);
         }
-        let longest = self.config.witness.as_ref().map_or(0, |witness| witness.max_interval.millis());
-        let cost = now.saturating_sub(asked.at).saturating_mul(COUNTING).min(longest);
-        self.rest(now, &found.open, found.rest.max(cost), found.wait);
+        self.rest(now, &found.open, found.rest, found.wait);
     }
 
     /// Takes in what Envoy says of a cluster.

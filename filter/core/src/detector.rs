@@ -72,7 +72,9 @@ impl Detector {
         if split && charges.connected {
             self.connected(moments.connected, rules, &mut crossings);
         }
-        crossings.extend(self.matured(moments.ended, rules));
+        let matured = self.matured(moments.ended, rules);
+        let is_sure = matured.is_some();
+        crossings.extend(matured);
         if let Some(status) = charges.status {
             let is_error = (500..=599).contains(&status);
             let at = if is_error { moments.ended } else { moments.answered };
@@ -95,9 +97,15 @@ impl Detector {
             // Envoy's main thread drops these without a reset: the streak has to start over to fire again.
             crossings.clear();
         }
-        // If the streak that is held was none, what failed since is needed to tell what there was instead.
-        let waits = self.is_held() || crossings.iter().any(|crossing| crossing.at.is_some());
-        crossings.retain(|crossing| !waits || crossing.kind != StreakKind::LocalOrigin || crossing.at.is_some());
+        // One at a time: if the streak that is held was none, what failed since tells what there was instead.
+        let is_held = self.is_held();
+        let is_next = |crossing: &Crossing| {
+            crossing.kind == StreakKind::LocalOrigin && crossing.at.is_none() && (is_held || is_sure)
+        };
+        if is_sure && crossings.iter().any(is_next) {
+            self.local_origin.start_over();
+        }
+        crossings.retain(|crossing| !is_next(crossing));
         for crossing in &mut crossings {
             match crossing.kind {
                 StreakKind::GatewayError => self.gateway.start_over(),
@@ -141,7 +149,20 @@ impl Detector {
     /// The crossing that was held, once it is sure: every attempt that could have broken the streak is over.
     pub fn matured(&mut self, now: Micros, rules: &OutlierDetection) -> Option<Crossing> {
         let held = self.held.take_if(|held| held.sure_at <= now)?;
-        // What failed since counts on.
+        self.count_on(rules);
+        let at = held.sure_at.saturating_sub(held.doubt) / 1_000;
+        Some(Crossing { held: false, at: Some(at), ..held.crossing })
+    }
+
+    /// Forgets the crossing that is not sure: nothing came of it.
+    pub fn refute_held(&mut self, rules: &OutlierDetection) {
+        if self.held.take().is_some() {
+            self.count_on(rules);
+        }
+    }
+
+    /// What failed since the crossing that was held counts on, as far as it did not reach the threshold again.
+    fn count_on(&mut self, rules: &OutlierDetection) {
         let later = std::mem::take(&mut self.local_origin.failures);
         self.local_origin.start_over();
         for failure in later {
@@ -150,13 +171,6 @@ impl Detector {
                 self.local_origin.start_over();
             }
         }
-        let at = held.sure_at.saturating_sub(held.doubt) / 1_000;
-        Some(Crossing { held: false, at: Some(at), ..held.crossing })
-    }
-
-    /// Forgets the crossing that is not sure: there was none.
-    pub fn refute_held(&mut self) {
-        self.held = None;
     }
 
     fn charge_status(&mut self, status: u16, at: Micros, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
@@ -347,6 +361,16 @@ mod tests {
         // The next attempt would have broken the second streak, and is late enough for the first to be sure.
         let crossings = hang(&mut detector, &[(1_013, 1_125)], 3);
         assert_eq!(crossings.iter().map(|crossing| crossing.at).collect::<Vec<_>>(), [Some(990)]);
+    }
+
+    #[test]
+    fn a_streak_that_goes_on_after_envoy_refuted_one_fires_again() {
+        let mut detector = Detector::default();
+        let overlapping = |from: u64| (0..3).map(move |n| (from + n, from + 110 + 10 * n)).collect::<Vec<_>>();
+        hang(&mut detector, &overlapping(0), 3);
+        hang(&mut detector, &overlapping(50), 3);
+        detector.refute_held(&split(3));
+        assert_eq!(hang(&mut detector, &overlapping(100), 3).len(), 1);
     }
 
     #[test]

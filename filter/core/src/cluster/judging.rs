@@ -15,9 +15,12 @@ impl ClusterState {
                 self.give_back(index, Basis::Inferred, setting, events);
             }
         }
-        let Some(endpoint) = self.endpoints.get_mut(index) else {
-            return;
-        };
+        self.charge(index, seen, setting, events);
+    }
+
+    /// Applies what Envoy charged, and tells what it leads to.
+    pub(super) fn charge(&mut self, index: usize, seen: &Observed<'_>, setting: &Setting<'_>, events: &mut Vec<Event>) {
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
         endpoint.seen = setting.now;
         let was_held = endpoint.detector.is_held();
         let crossings = endpoint.detector.charge(&seen.charges, &seen.moments, setting.outlier);
@@ -157,6 +160,7 @@ impl ClusterState {
             return;
         };
         endpoint.seen = setting.now;
+        endpoint.doubted = None;
         let returned = EventKind::EndpointReturned {
             ejected_seconds: seconds_between(ejection.at, setting.now),
             ejection: endpoint.detector.ejections(),

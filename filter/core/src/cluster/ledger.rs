@@ -11,14 +11,22 @@ use crate::time::Millis;
 use crate::witness::{Ejections, REASONS};
 use serde::{Deserialize, Serialize};
 
+/// Between two questions because of a doubt, in milliseconds, and how many are put before they become seldom.
+const DOUBTS: Millis = 100;
+const FIRST_DOUBTS: u32 = 4;
+
 /// See the module's documentation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ledger {
     told: Ejections,
     told_at: Millis,
     counted: Ejections,
-    /// When the count was asked for last, whether or not there was one; 0 when never.
+    /// When the count was asked for that came last; 0 when none did.
     pub asked: Millis,
+    /// When it was asked for last, whatever came of it; 0 when never.
+    pub tried: Millis,
+    /// How often in a row a doubt was refuted.
+    refuted: u32,
     /// By how much Envoy's count exceeds what was told when nothing is unseen; `None` when Envoy does not tell it.
     ahead: Option<[i64; REASONS.len()]>,
 }
@@ -33,17 +41,18 @@ impl Ledger {
     pub fn tell(&mut self, reason: &str, now: Millis) {
         self.told.add(reason);
         self.told_at = now;
+        self.refuted = 0;
     }
 
     /// Whether Envoy's count cannot lack what was told.
     pub fn is_newest(&self) -> bool {
-        self.told_at < self.asked
+        self.told_at <= self.asked
     }
 
     /// Takes in Envoy's count, asked for at `asked`; the first one, also after it started over (the cluster was taken away and put
     /// back), is what the next is compared with.
     pub fn count(&mut self, counted: Option<Ejections>, asked: Millis) {
-        self.asked = asked;
+        (self.asked, self.tried) = (asked, asked);
         match counted {
             Some(counted) => {
                 let started_over = counted.less(&self.counted).iter().any(|more| *more < 0);
@@ -68,6 +77,17 @@ impl Ledger {
             (Some((reason, unseen)), None) if unseen > 0 => Some(reason),
             _ => None,
         }
+    }
+
+    /// A doubt was without cause.
+    pub fn refute(&mut self) {
+        self.refuted = self.refuted.saturating_add(1);
+    }
+
+    /// Between two questions for the count because of a doubt that comes back, in milliseconds: in panic Envoy tries endpoints
+    /// while they are ejected.
+    pub fn doubts_wait(&self) -> Millis {
+        DOUBTS.saturating_mul(1 << self.refuted.saturating_sub(FIRST_DOUBTS).min(4))
     }
 
     /// Nothing is unseen, whatever the difference is.
@@ -108,7 +128,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.tell(BY_5XX, 1);
         ledger.count(counted(&[(BY_5XX, 7)]), 1);
-        assert_eq!((ledger.unseen(), ledger.only_reason(), ledger.is_newest()), (0, None, false));
+        assert_eq!((ledger.unseen(), ledger.only_reason(), ledger.is_newest()), (0, None, true));
         ledger.tell(BY_REFUSAL, 1);
         ledger.count(counted(&[(BY_5XX, 7), (BY_REFUSAL, 1)]), 2);
         assert_eq!((ledger.unseen(), ledger.only_reason()), (0, None));

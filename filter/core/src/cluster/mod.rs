@@ -29,8 +29,9 @@ use crate::window::{Count, Window};
 use ledger::Ledger;
 use serde::{Deserialize, Serialize};
 
-/// First byte of the encoded value; another one is not understood and read as nothing known.
-const ENCODING: u8 = 8;
+/// First byte of the encoded value; another one is not understood and read as nothing known. Part of the keys of what is
+/// shared, too.
+pub const ENCODING: u8 = 8;
 
 /// Endpoints in trouble that are remembered per cluster; beyond it the one unseen for longest is forgotten.
 const MAX_ENDPOINTS: usize = 1_000;
@@ -115,8 +116,8 @@ struct Endpoint {
     blocked: bool,
     /// How often it had been tried, by Envoy's count, when its ejection was not yet due to be over, and when that was asked.
     tried: (u64, Millis),
-    /// When Envoy was asked, if it then showed the endpoint ejected although it may have been back.
-    doubted: Option<Millis>,
+    /// When Envoy was asked first and last, if it then showed the endpoint ejected although it may have been back.
+    doubted: Option<(Millis, Millis)>,
     /// Whether Envoy showed it ejected, and the cause is still to be asked for.
     unexplained: bool,
     seen: Millis,
@@ -205,8 +206,8 @@ impl ClusterState {
         let outcome = seen.charges.outcome();
         if outcome == Outcome::NotCharged {
             // What remains is that it had its connection.
-            if let Some(endpoint) = self.endpoints.iter_mut().find(|endpoint| endpoint.address == seen.endpoint) {
-                endpoint.detector.charge(&seen.charges, &seen.moments, setting.outlier);
+            if let Some(index) = self.endpoints.iter().position(|endpoint| endpoint.address == seen.endpoint) {
+                self.charge(index, seen, setting, &mut events);
             }
             return events;
         }
@@ -295,13 +296,17 @@ impl ClusterState {
     pub fn tick(&mut self, setting: &Setting<'_>) -> Vec<Event> {
         let mut events = Vec::new();
         self.watch_panic(setting);
+        // Envoy, where it is asked, says so itself; if it does not answer for long, the clock decides.
+        let patience = if setting.witness { WITNESS_PATIENCE } else { 0 };
+        let told = setting.witness && setting.now.abs_diff(self.counted_at) < WITNESS_PATIENCE;
         for index in 0..self.endpoints.len() {
-            // Envoy, where it is asked, says so itself; if it does not answer for long, the clock decides.
-            let patience = if setting.witness { WITNESS_PATIENCE } else { 0 };
             let ejection = self.endpoints.get(index).and_then(|endpoint| endpoint.detector.ejection());
             let over = ejection.map(|ejection| ejection.surely_over(setting.outlier).saturating_add(patience));
-            if over.is_some_and(|over| setting.now >= over) {
+            if !told && over.is_some_and(|over| setting.now >= over) {
                 self.give_back(index, Basis::Inferred, setting, &mut events);
+            }
+            if !told {
+                self.explain(index, None, setting, &mut events);
             }
             let now = setting.now.saturating_mul(1_000);
             let matured = self.endpoints.get_mut(index).and_then(|e| e.detector.matured(now, setting.outlier));

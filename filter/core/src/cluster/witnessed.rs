@@ -39,8 +39,8 @@ impl ClusterState {
             .retain(|endpoint| endpoint.seen >= asked || hosts.iter().any(|host| host.address == endpoint.address));
         self.watch_panic(setting);
         // What is ejected first, so that the percent cap is known when it comes to what is not.
-        let active = self.ejected_count();
         let (ejected, others): (Vec<_>, Vec<_>) = hosts.iter().partition(|host| host.ejected);
+        let active = self.ejected_count().max(u32::try_from(ejected.len()).unwrap_or(u32::MAX));
         for host in ejected.into_iter().chain(others) {
             self.weigh(host, active, asked, setting, &mut events);
         }
@@ -52,7 +52,8 @@ impl ClusterState {
     /// In how many milliseconds Envoy should be asked again: at once when a threshold was reached, an ejection is just
     /// due to be over, or the last answer was overtaken; `None` when nothing is open that it could tell of.
     pub fn ask_again_in(&self, now: Millis) -> Option<Millis> {
-        if self.overtaken || self.ledger.unseen() > 0 {
+        let soon = now.abs_diff(self.ledger.asked) < ATTENTIVE;
+        if self.overtaken || (self.ledger.unseen() > 0 && soon) {
             return Some(0);
         }
         let wait = |endpoint: &Endpoint| match endpoint.detector.ejection() {
@@ -113,7 +114,7 @@ impl ClusterState {
                 // Whether it was back meanwhile, the count tells.
                 let was_tried = host.tried > tried.0;
                 if asked >= ejection.due && (was_tried || asked > ejection.surely_over(setting.outlier)) {
-                    endpoint.doubted = Some(asked);
+                    endpoint.doubted = Some((endpoint.doubted.map_or(asked, |(first, _)| first), asked));
                     endpoint.tried = (host.tried, asked);
                 }
             }
@@ -147,7 +148,7 @@ impl ClusterState {
                     let capped = self.is_capped(active, setting);
                     let Some(endpoint) = self.endpoints.get_mut(index) else { return };
                     endpoint.suspicion = None;
-                    endpoint.detector.refute_held();
+                    endpoint.detector.refute_held(setting.outlier);
                     // Workers count side by side, so a streak may have been broken unseen. An unbroken one that reaches
                     // its threshold once more leaves no doubt.
                     if endpoint.held.take().is_some() || endpoint.blocked || !(capped || suspicion.again) {

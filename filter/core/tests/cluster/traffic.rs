@@ -196,3 +196,27 @@ fn the_value_stays_bounded() {
     });
     assert!(story.bytes.len() < 200_000, "{}", story.bytes.len());
 }
+
+#[test]
+fn a_client_that_leaves_does_not_swallow_a_streak_that_was_not_sure() {
+    let mut story = Story::new(
+        r#"{"splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 3, "maxEjectionPercent": 100}"#,
+    );
+    let begun = story.now;
+    let mut over = |had: u64, ended: u64, failure: Option<u16>| {
+        story.now = begun + ended;
+        let locality = Locality::parse(HOME);
+        story.with(|state, setting| {
+            let charges = Charges { connected: true, status: None, failure };
+            let moments = Moments { connected: (begun + had) * 1_000, ..Moments::at_once((begun + ended) * 1_000) };
+            let (workload, started, last) = (None, Some(begun + had), LastAttempt::default());
+            let (endpoint, total) = ("a:1", Some(4));
+            let seen = Observed { endpoint, locality: &locality, workload, charges, moments, started, last, total };
+            state.attempt(&seen, setting)
+        })
+    };
+    for (had, ended) in [(10, 210), (20, 220), (30, 230)] {
+        assert!(over(had, ended, Some(504)).is_empty());
+    }
+    assert_eq!(names(&over(240, 460, None)), ["error_streak", "endpoint_ejected"]);
+}
