@@ -22,7 +22,7 @@ impl ClusterState {
         let since = now.abs_diff(self.ledger.tried);
         let in_doubt = || self.endpoints.iter().any(|e| e.doubted.is_some_and(|(_, last)| last >= self.ledger.asked));
         since >= EVERY
-            || self.endpoints.iter().any(|endpoint| endpoint.unexplained)
+            || self.endpoints.iter().any(|endpoint| endpoint.unexplained.is_some())
             || (since >= self.ledger.doubts_wait() && self.ledger.is_kept() && in_doubt())
     }
 
@@ -55,8 +55,10 @@ impl ClusterState {
         setting: &Setting<'_>,
         events: &mut Vec<Event>,
     ) {
-        let Some(endpoint) = self.endpoints.get_mut(index).filter(|endpoint| endpoint.unexplained) else { return };
-        endpoint.unexplained = false;
+        let Some(endpoint) = self.endpoints.get_mut(index).filter(|endpoint| endpoint.unexplained.is_some()) else {
+            return;
+        };
+        endpoint.unexplained = None;
         let shown = endpoint.suspicion.map(|suspicion| suspicion.kind.eject_reason());
         let reason = reason.or(shown).unwrap_or("other");
         self.push_ejected(index, reason, Basis::Witnessed, setting.now, setting, events);
@@ -69,7 +71,7 @@ impl ClusterState {
         if !self.ledger.is_kept() || asked < counted {
             return;
         }
-        let unexplained = self.endpoints.iter().filter(|endpoint| endpoint.unexplained).count();
+        let unexplained = self.endpoints.iter().filter(|endpoint| endpoint.unexplained.is_some()).count();
         let unseen = self.ledger.unseen().saturating_sub(i64::try_from(unexplained).unwrap_or(i64::MAX));
         let Some(unseen) = usize::try_from(unseen).ok().filter(|unseen| *unseen > 0) else {
             return self.drop_doubts(counted);

@@ -129,7 +129,7 @@ impl ClusterState {
             return;
         }
         endpoint.detector.eject(at, setting.outlier);
-        (endpoint.doubted, endpoint.unexplained) = (None, false);
+        (endpoint.doubted, endpoint.unexplained) = (None, None);
         self.ledger.tell(reason, setting.now);
         if active >= self.peak_ejected(setting.now) {
             self.peak = (active, setting.now);

@@ -118,8 +118,8 @@ struct Endpoint {
     tried: (u64, Millis),
     /// When Envoy was asked first and last, if it then showed the endpoint ejected although it may have been back.
     doubted: Option<(Millis, Millis)>,
-    /// Whether Envoy showed it ejected, and the cause is still to be asked for.
-    unexplained: bool,
+    /// When Envoy showed it ejected, if the cause is still to be asked for.
+    unexplained: Option<Millis>,
     seen: Millis,
 }
 
@@ -186,7 +186,10 @@ impl ClusterState {
     /// proxy, its workers look closer.
     pub fn open_findings(&self) -> u32 {
         let troubled = self.endpoints.iter().filter(|e| {
-            e.detector.is_failing() || e.detector.ejection().is_some() || e.suspicion.is_some() || e.unexplained
+            e.detector.is_failing()
+                || e.detector.ejection().is_some()
+                || e.suspicion.is_some()
+                || e.unexplained.is_some()
         });
         let others = [self.failover.is_some(), self.empty_since.is_some()];
         let count = troubled.count().saturating_add(others.iter().filter(|open| **open).count());
@@ -383,7 +386,7 @@ impl ClusterState {
             blocked: false,
             tried: (0, 0),
             doubted: None,
-            unexplained: false,
+            unexplained: None,
             seen: now,
         });
         self.endpoints.len().checked_sub(1)

@@ -16,6 +16,9 @@ use crate::witness::Witnessed;
 /// on its main thread, within milliseconds.
 const EJECTS_WITHIN: Millis = 100;
 
+/// For so long an ejection waits for the count that tells its cause.
+const EXPLAINS_WITHIN: Millis = 100;
+
 /// So much later Envoy's main thread may be on an overloaded machine.
 const OVERLOADED: Millis = 1_000;
 
@@ -57,7 +60,7 @@ impl ClusterState {
             return Some(0);
         }
         let wait = |endpoint: &Endpoint| match endpoint.detector.ejection() {
-            _ if endpoint.suspicion.is_some() || endpoint.unexplained => Some(0),
+            _ if endpoint.suspicion.is_some() || endpoint.unexplained.is_some() => Some(0),
             Some(ejection) if now < ejection.due => Some(ejection.due.saturating_sub(now).min(ATTENTIVE)),
             Some(ejection) if now.saturating_sub(ejection.due) < ATTENTIVE => Some(0),
             Some(_) => Some(SOON),
@@ -102,9 +105,9 @@ impl ClusterState {
                     self.tell_held(index, crossing, setting, events);
                 }
                 let Some(endpoint) = self.endpoints.get_mut(index) else { return };
-                if suspicion.is_none() && kept && !endpoint.unexplained {
-                    // The count tells the cause.
-                    endpoint.unexplained = true;
+                let since = *endpoint.unexplained.get_or_insert(setting.now);
+                let may_come = self.ledger.tried < since || since == setting.now;
+                if suspicion.is_none() && kept && may_come && setting.now.abs_diff(since) < EXPLAINS_WITHIN {
                     return;
                 }
                 let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());
