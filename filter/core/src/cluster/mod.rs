@@ -14,19 +14,20 @@ mod counted;
 mod home;
 mod judging;
 mod ledger;
+mod observed;
 mod witnessed;
 
-use crate::config::{Failover, OutlierDetection};
-use crate::detector::{Detector, Moments, StreakKind};
+use crate::detector::{Detector, StreakKind};
 use crate::event::{Basis, Event, EventKind, LastAttempt};
 use crate::failover::Active;
 use crate::locality::Locality;
 use crate::members::endpoint_hash;
 use crate::metric::{Level, Metric};
-use crate::outcome::{Charges, Outcome};
+use crate::outcome::Outcome;
 use crate::time::{Millis, seconds_between};
 use crate::window::{Count, Window};
 use ledger::Ledger;
+pub use observed::{Observed, Setting};
 use serde::{Deserialize, Serialize};
 
 /// First byte of the encoded value; another one is not understood and read as nothing known. Part of the keys of what is
@@ -60,44 +61,6 @@ const SAME_STREAK: Millis = 1_000;
 
 /// For so long, Envoy's own list of endpoints outweighs the one that traffic shows.
 const TRUST_ENVOYS_COUNT: Millis = 120_000;
-
-/// The rules and the moment that an observation is judged by.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting<'a> {
-    /// The cluster's name.
-    pub cluster: &'a str,
-    /// Its outlier detection.
-    pub outlier: &'a OutlierDetection,
-    /// When a shift of traffic is a failover.
-    pub failover: &'a Failover,
-    /// The proxy's own locality.
-    pub home: &'a Locality,
-    /// The time.
-    pub now: Millis,
-    /// Whether Envoy itself is asked about its endpoints: then its word is waited for.
-    pub witness: bool,
-}
-
-/// A finished attempt.
-#[derive(Clone, Debug)]
-pub struct Observed<'a> {
-    /// The endpoint, `ip:port`.
-    pub endpoint: &'a str,
-    /// Its locality.
-    pub locality: &'a Locality,
-    /// Its workload, `name.namespace`.
-    pub workload: Option<&'a str>,
-    /// What Envoy charged to it.
-    pub charges: Charges,
-    /// When it did.
-    pub moments: Moments,
-    /// When the request was started, where known.
-    pub started: Option<Millis>,
-    /// The attempt in detail, for errors.
-    pub last: LastAttempt,
-    /// Envoy's count of the cluster's endpoints, where known.
-    pub total: Option<u32>,
-}
 
 /// An endpoint with a past.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
