@@ -245,7 +245,12 @@ fn id(resource: &Value) -> String {
 /// The definitions by kind, if they are there.
 fn definitions() -> Option<BTreeMap<&'static str, Value>> {
     let folder = crds()?;
-    Some(DEFINITIONS.iter().map(|(kind, file)| (*kind, crd(&folder, file, kind))).collect())
+    Some(
+        DEFINITIONS
+            .iter()
+            .map(|(kind, file)| (*kind, crd(&folder, file, kind).expect("Istio's are in the folder")))
+            .collect(),
+    )
 }
 
 /// Checks every resource of Istio; returns the kinds that were there.
@@ -268,21 +273,23 @@ fn passes(definitions: &BTreeMap<&'static str, Value>, resources: &[Value], orig
 }
 
 /// The command that builds a kustomization, if there is one.
-fn kustomize() -> Option<Vec<&'static str>> {
-    let commands = [vec!["kustomize", "build"], vec!["kubectl", "kustomize"]];
-    let works = |command: &Vec<&str>| {
+fn kustomize() -> Option<[String; 2]> {
+    let own = std::env::var("FAULTLINE_KUSTOMIZE").ok();
+    let own = own.iter().map(|program| [program.as_str(), "build"]);
+    let commands = own.chain([["kustomize", "build"], ["kubectl", "kustomize"]]);
+    let works = |command: &[&str; 2]| {
         Command::new(command[0]).args([command[1], "--help"]).output().is_ok_and(|ran| ran.status.success())
     };
     let found = commands.into_iter().find(works);
     if found.is_none() {
-        eprintln!("skipped: neither kustomize nor kubectl is on PATH");
+        eprintln!("skipped: neither kustomize nor kubectl is on PATH, nor named by FAULTLINE_KUSTOMIZE");
     }
-    found
+    found.map(|command| command.map(str::to_owned))
 }
 
 #[track_caller]
-fn build(kustomize: &[&str], folder: &Path) -> String {
-    let ran = Command::new(kustomize[0]).arg(kustomize[1]).arg(folder).output().unwrap();
+fn build(kustomize: &[String; 2], folder: &Path) -> String {
+    let ran = Command::new(&kustomize[0]).arg(&kustomize[1]).arg(folder).output().unwrap();
     let said = String::from_utf8(ran.stderr).unwrap();
     assert!(ran.status.success(), "{}: {said}", folder.display());
     assert_eq!(said, "", "{}: it warns", folder.display());

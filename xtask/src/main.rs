@@ -8,6 +8,7 @@ mod description;
 mod drill;
 mod envoy;
 mod fuzz;
+mod istio;
 mod process;
 mod registry;
 mod setup;
@@ -39,7 +40,8 @@ enum Task {
     ///
     /// What is there is used first: FAULTLINE_ENVOY or `envoy` on PATH, FAULTLINE_DOCKER_REGISTRY or `docker-registry`,
     /// FAULTLINE_SKOPEO or `skopeo`, FAULTLINE_HTPASSWD or `htpasswd`, FAULTLINE_PROMETHEUS or `prometheus`,
-    /// FAULTLINE_PROMTOOL or `promtool`, FAULTLINE_ALERTMANAGER or `prometheus-alertmanager`.
+    /// FAULTLINE_PROMTOOL or `promtool`, FAULTLINE_ALERTMANAGER or `prometheus-alertmanager`, FAULTLINE_CRDS (a folder of
+    /// CustomResourceDefinitions), FAULTLINE_KUSTOMIZE, `kustomize` or `kubectl`.
     /// FAULTLINE_WASM_TOOLCHAIN=rustup|debian chooses what builds the module.
     Setup {
         /// Also what the tests need: a registry, skopeo, htpasswd, Prometheus, Alertmanager

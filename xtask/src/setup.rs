@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{envoy, registry, wasm};
+use crate::{envoy, istio, registry, wasm};
 
 /// How much is needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,9 @@ pub fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
         bail!("set-up is not complete: see the lines above ({} missing)", missing.len());
     };
 
+    if scope == Scope::Tests {
+        paths.extend(istio::ensure(workspace).into_iter().map(|(variable, file)| (variable.to_owned(), file)));
+    }
     paths.insert("FAULTLINE_WASM".to_owned(), workspace.module());
     paths.insert("BASELINE_WASM".to_owned(), workspace.baseline());
     paths.insert("FAULTLINE_BIN".to_owned(), workspace.publisher());
