@@ -71,6 +71,20 @@ fn an_outage_is_told_with_its_times_places_and_sums() {
 }
 
 #[test]
+fn a_streak_that_was_seen_later_is_not_how_it_began() {
+    let streak = json!({"faultline": "error_streak", "v": 1, "ts": "2026-11-20T15:00:30.000Z", "cluster": B, "endpoint": "10.0.0.1:80",
+        "locality": HOME, "kind": "5xx", "streak": 5, "threshold": 5, "last": {"code": 500, "flags": "", "details": "via_upstream"}});
+    let mut first = ejected("15:00:00.000", "10.0.0.1:80");
+    first["reason"] = "consecutive_local_origin_failure".into();
+    let back = [returned("15:00:10.000", "10.0.0.1:80", 10.0), returned("15:00:40.000", "10.0.0.1:80", 10.0)];
+    let again = ejected("15:00:30.001", "10.0.0.1:80");
+    let told = json_of(&bare(&[first, back[0].clone(), streak, again, back[1].clone()]));
+    let headline = told["headline"].as_str().unwrap();
+    assert!(headline.contains("failed at 15:00:00 (could not be reached, or did not answer)"), "{headline}");
+    assert_eq!(told["lookFirst"][0]["failures"], 2, "one of them was hidden by retries");
+}
+
+#[test]
 fn the_same_is_told_whatever_the_log_looks_like() {
     let wanted = json_of(OUTAGE);
     let lines = || OUTAGE.lines();

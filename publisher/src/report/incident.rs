@@ -305,11 +305,21 @@ impl Service {
 }
 
 impl Endpoint {
-    /// Times of trouble, each counted at every proxy. A streak leads to an ejection, or to none where that is blocked: they count
-    /// where the log has no streaks.
+    /// Times of trouble, each counted at every proxy. A streak leads to an ejection, or to none where that is blocked; retries
+    /// hide streaks, and blocked ones are told once, so it is as many as either shows.
     pub fn failures(&self) -> usize {
         let ejected: usize = self.ejections.iter().map(|ejection| ejection.period.proxies).sum();
-        if self.streaks.is_empty() { ejected + self.blocked.len() } else { self.streaks.len() }
+        self.streaks.len().max(ejected + self.blocked.len())
+    }
+
+    /// How it failed first, in words, as far as the log knows; empty if it does not. A streak that came later, as may be when
+    /// retries hid the first, is not how it failed first.
+    pub fn first_error(&self) -> String {
+        // An ejection follows its streak within two seconds.
+        let streak = self.streaks.first().filter(|streak| streak.at.abs_diff(self.first) < 2_000);
+        let ejection = self.ejections.iter().min_by_key(|ejection| ejection.period.span.from);
+        let reason = ejection.map_or("", |ejection| words::reason(&ejection.reasons));
+        streak.map_or_else(|| reason.to_owned(), |streak| streak.error.clone())
     }
 }
 

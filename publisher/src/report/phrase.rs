@@ -63,7 +63,7 @@ pub fn of(event: &Event) -> Phrase {
             (Tone::Bad, "ejection blocked", format!("{place}: fails and stays in rotation, {why}"))
         }
         Kind::FailoverStarted(route) => (Tone::Warning, "failover", went(route, "goes", basis)),
-        Kind::FailoverChanged(route) => (Tone::Warning, "failover moved", went(route, "now goes", basis)),
+        Kind::FailoverChanged(route) => (Tone::Warning, "failover changed", went(route, "now goes", basis)),
         Kind::FailoverEnded { from, seconds, requests_away, errors_away, because, .. } => {
             let served = format!(
                 "{} served away in {}, {} failed",

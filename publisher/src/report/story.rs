@@ -75,7 +75,8 @@ pub fn of_service(service: &Service) -> String {
     let culprit = culprit.or_else(|| service.endpoints.iter().min_by_key(|endpoint| endpoint.first));
     match (culprit, failover) {
         (Some(endpoint), _) => {
-            let error = endpoint.streaks.first().map(|streak| format!(" ({})", streak.error)).unwrap_or_default();
+            let error = endpoint.first_error();
+            let error = if error.is_empty() { error } else { format!(" ({error})") };
             let at = words::clock_seconds(endpoint.first);
             parts.push(format!("{} in {} failed at {at}{error}", service.name, words::place(&endpoint.locality)));
         }
@@ -155,7 +156,7 @@ pub fn look_first(services: &[Service]) -> Vec<Look> {
                 proxies: endpoint.proxies,
                 first: endpoint.first,
                 was_first: Some(endpoint.first) == earliest,
-                first_error: endpoint.streaks.first().map(|streak| streak.error.clone()).unwrap_or_default(),
+                first_error: endpoint.first_error(),
                 last_error: endpoint.last_error.clone(),
                 advice: last.map_or("", |streak| words::advice(&streak.kind, &streak.last)),
             });
@@ -179,6 +180,8 @@ pub fn sentence(look: &Look, proxies: usize) -> String {
     let first = if look.was_first { "was the first to fail" } else { "failed" };
     let errors = match (look.first_error.as_str(), look.last_error.as_str()) {
         ("", "") => "the log does not say how".to_owned(),
+        (first, "") => first.to_owned(),
+        ("", last) => format!("at last {last}: {}", look.advice),
         (first, last) if first == last => format!("{last}: {}", look.advice),
         (first, last) => format!("first {first}, at last {last}: {}", look.advice),
     };

@@ -77,6 +77,17 @@ pub fn place(locality: &str) -> &str {
     }
 }
 
+/// What an ejection was for, in words, by its reasons; empty if they do not say.
+pub fn reason(reasons: &BTreeSet<String>) -> &'static str {
+    let mut causes = reasons.iter().map(String::as_str).filter(|reason| *reason != "other");
+    match (causes.next(), causes.next()) {
+        (Some("consecutive_5xx"), None) => "answered 5xx, or not at all",
+        (Some("consecutive_gateway_failure"), None) => "answered 502, 503 or 504, or not at all",
+        (Some("consecutive_local_origin_failure"), None) => "could not be reached, or did not answer",
+        _ => "",
+    }
+}
+
 /// Short names of clusters: `mockb.default` of `outbound|8000||mockb.default.svc.cluster.local`, if no other has the same.
 pub fn names<'a>(clusters: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
     let clusters: BTreeSet<&str> = clusters.collect();

@@ -49,7 +49,7 @@ impl Reckoning {
     fn of(proxy: &Proxy) -> Result<Self> {
         let did = proxy.envoy.outlier_records()?;
         let lines = proxy.envoy.events().lines();
-        let told: Vec<Told> = lines.iter().filter_map(|line| Told::in_line(line)).collect();
+        let told = Told::all(&lines);
         let verdict = compare(&did, &told);
         let mut complaints = Vec::new();
 

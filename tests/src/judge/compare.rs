@@ -28,6 +28,14 @@ pub struct Told {
 }
 
 impl Told {
+    /// All that a log tells, in the order of the events' `ts`: workers write their lines as they come to it, and two of one
+    /// millisecond may stand the other way round in the log.
+    pub fn all(lines: &[String]) -> Vec<Self> {
+        let mut told: Vec<Self> = lines.iter().filter_map(|line| Self::in_line(line)).collect();
+        told.sort_by_cached_key(|told| told.event.text("ts").to_owned());
+        told
+    }
+
     /// The ejection or return in a line of Envoy's log, if it tells one.
     pub fn in_line(line: &str) -> Option<Self> {
         let event = Event::in_line(line)?;

@@ -114,7 +114,7 @@ pub fn play(scene: &Scene) -> Result<Round> {
     let repaired = Instant::now();
     let (did, told, verdict, mut complaints) = loop {
         let did = envoy.wait_for_records("Envoy returns what it ejected", balanced)?;
-        let told: Vec<Told> = envoy.events().lines().iter().filter_map(|line| Told::in_line(line)).collect();
+        let told = Told::all(&envoy.events().lines());
         let verdict = compare(&did, &told);
         let complaints = complaints(&envoy)?;
         if (verdict.wrong.is_empty() && complaints.is_empty()) || repaired.elapsed() > PATIENCE {
@@ -204,14 +204,21 @@ fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
     Ok(complaints)
 }
 
-/// Endpoints whose last attempt was none that shows them well: farther ones get no request any more once the nearer ones
-/// are back, so their streaks stay open, in Envoy too.
+/// Endpoints that no attempt shows well that began after they last failed: farther ones get no request any more once the
+/// nearer ones are back, so their streaks stay open, in Envoy too.
 fn failing_to_the_last(envoy: &Envoy) -> Result<usize> {
-    let mut last = BTreeMap::new();
-    for attempt in envoy.attempts()?.into_iter().filter(|a| a.kind == Kind::Attempt) {
-        last.insert(attempt.endpoint, attempt.text);
+    let mut failed = BTreeMap::new();
+    let mut attempts = envoy.attempts()?;
+    attempts.retain(|attempt| attempt.kind == Kind::Attempt);
+    attempts.sort_by_key(|attempt| attempt.ended);
+    for attempt in attempts {
+        if !attempt.text.starts_with("200 -") {
+            failed.insert(attempt.endpoint, attempt.ended);
+        } else if failed.get(&attempt.endpoint).is_some_and(|failed| attempt.started > *failed) {
+            failed.remove(&attempt.endpoint);
+        }
     }
-    Ok(last.values().filter(|text| !text.starts_with("200 -")).count())
+    Ok(failed.len())
 }
 
 /// How an answer of 5xx ends that Envoy's router gave or let through.
