@@ -195,7 +195,7 @@ impl Plugin {
             metrics.change(Metric::Attempts, &values, i64::from(*count));
         }
         metrics.change(Metric::RetriedRequests, &[&known.name], i64::from(retried));
-        let look = known.troubled || (open && beat.is_multiple_of(LOOK_EVERY));
+        let look = known.troubled || metrics.has_raised(&known.name) || (open && beat.is_multiple_of(LOOK_EVERY));
         if counts.is_empty() && !look {
             return;
         }
@@ -206,8 +206,7 @@ impl Plugin {
             (state.tick(&setting), state.open_findings() > 0, state.levels(&known.name))
         });
         let Some((events, troubled, levels)) = changed else { return };
-        // Again, whether or not they changed: the gauges may be new.
-        levels.iter().for_each(|level| metrics.show(level));
+        metrics.show_all(&known.name, &levels);
         if let Some(known) = self.known.get_mut(cluster) {
             known.troubled = troubled;
         }

@@ -19,6 +19,8 @@ pub struct Metrics {
     ids: FxHashMap<String, u32>,
     open_findings: Option<u32>,
     limit: u32,
+    /// What this VM has raised above 0, by cluster.
+    raised: FxHashMap<String, Vec<Level>>,
 }
 
 impl Metrics {
@@ -43,11 +45,9 @@ impl Metrics {
         self.change(change.metric, &values, change.by);
     }
 
-    /// Sets a gauge.
-    pub fn set(&mut self, metric: Metric, values: &[&str], value: u64) {
-        if let Some(id) = self.id(metric, values) {
-            let _ = host::record_metric(id, value);
-        }
+    /// Sets a gauge; whether it is set now.
+    pub fn set(&mut self, metric: Metric, values: &[&str], value: u64) -> bool {
+        self.id(metric, values).is_some_and(|id| host::record_metric(id, value).is_ok())
     }
 
     /// Whether anything is not over anywhere in the proxy. One cheap host call.
@@ -64,9 +64,32 @@ impl Metrics {
     }
 
     /// Sets a gauge as a cluster asks for.
-    pub fn show(&mut self, level: &Level) {
+    pub fn show(&mut self, cluster: &str, level: &Level) {
         let values: Vec<&str> = level.values.iter().map(String::as_str).collect();
-        self.set(level.metric, &values, level.value);
+        let is_set = self.set(level.metric, &values, level.value);
+        let raised = self.raised.entry(cluster.to_owned()).or_default();
+        let was_raised = raised.iter().any(|known| known.is_of(level));
+        raised.retain(|known| !known.is_of(level));
+        if level.value > 0 || (was_raised && !is_set) {
+            raised.push(level.clone());
+        } else if raised.is_empty() {
+            self.raised.remove(cluster);
+        }
+    }
+
+    /// Sets a cluster's gauges to what they should be now, whatever was set: two workers may have set them in the wrong
+    /// order, and a gauge may be new.
+    pub fn show_all(&mut self, cluster: &str, levels: &[Level]) {
+        let over = |raised: &&Level| !levels.iter().any(|level| level.is_of(raised));
+        let over: Vec<Level> = self.raised.get(cluster).into_iter().flatten().filter(over).cloned().collect();
+        for level in over.iter().map(|level| Level { value: 0, ..level.clone() }).chain(levels.iter().cloned()) {
+            self.show(cluster, &level);
+        }
+    }
+
+    /// Whether this VM has raised any of a cluster's gauges above 0.
+    pub fn has_raised(&self, cluster: &str) -> bool {
+        self.raised.contains_key(cluster)
     }
 
     fn open_findings_id(&mut self) -> Option<u32> {

@@ -56,11 +56,10 @@ pub fn change_cluster<R>(
         metrics,
     );
     let (shown, now) = levels;
-    for level in shown.iter().filter(|level| !now.iter().any(|l| l.metric == level.metric && l.values == level.values))
-    {
-        metrics.show(&Level { value: 0, ..level.clone() });
+    for level in shown.iter().filter(|level| !now.iter().any(|other| other.is_of(level))) {
+        metrics.show(name, &Level { value: 0, ..level.clone() });
     }
-    now.iter().filter(|level| !shown.contains(level)).for_each(|level| metrics.show(level));
+    now.iter().filter(|level| !shown.contains(level)).for_each(|level| metrics.show(name, level));
     changed
 }
 

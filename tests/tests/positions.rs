@@ -2,9 +2,10 @@
 
 mod on_harness;
 
+use filter_core::metric::Metric;
 use on_harness::{HOME, NEAR, endpoint, events, lines, proxy};
 use std::time::Duration;
-use wasm_harness::{Exchange, Harness, HttpCall, Upstream};
+use wasm_harness::{Exchange, Fault, Harness, HttpCall, Status, Upstream};
 
 const A: &str = "10.0.1.1:8000";
 const B: &str = "10.0.2.1:8000";
@@ -246,6 +247,28 @@ fn while_all_is_well_envoy_is_asked_seldom() {
         calls += answer_all(&mut proxy, &[(A, HOME, false)]).len();
     }
     assert!((2..=3).contains(&calls), "{calls} in a minute, with maxInterval 30s");
+}
+
+#[test]
+fn a_gauge_that_was_set_wrong_is_right_with_the_next_heartbeats() {
+    let mut proxy = with_witness(2);
+    proxy.advance(Duration::from_millis(100));
+    proxy.exchange(0, &refused(A, HOME));
+    answer_all(&mut proxy, &[(A, HOME, true), (B, NEAR, false)]);
+    let series = Metric::EjectedEndpoints.stat_name(&[on_harness::CLUSTER, HOME]);
+    let gauge = |proxy: &Harness| proxy.gauge(&series);
+    assert_eq!(gauge(&proxy), Some(1));
+    while events(&proxy).last().is_none_or(|event| !event.starts_with("endpoint_returned")) {
+        proxy.advance(Duration::from_millis(10));
+        for call in proxy.calls() {
+            // As when another worker, which is late, sets it to what it was.
+            proxy.fault(Fault::new("proxy_record_metric", Status(10)).times(2));
+            proxy.answer(call.id, 200, &[], clusters(&[(A, HOME, false), (B, NEAR, false)]).as_bytes());
+        }
+    }
+    assert_eq!(gauge(&proxy), Some(1), "the fault did what it was for");
+    proxy.advance(Duration::from_secs(3));
+    assert_eq!(gauge(&proxy), Some(0));
 }
 
 /// An attempt in the upstream log.

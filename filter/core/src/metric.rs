@@ -187,6 +187,13 @@ pub struct Level {
     pub value: u64,
 }
 
+impl Level {
+    /// Whether both are about the same series.
+    pub fn is_of(&self, other: &Self) -> bool {
+        self.metric == other.metric && self.values == other.values
+    }
+}
+
 /// A change to one counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
