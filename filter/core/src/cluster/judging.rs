@@ -1,9 +1,20 @@
 //! What an attempt leads to at its endpoint: streaks told, ejections and returns, as Envoy would have them.
 
-use super::{ClusterState, IN_FLIGHT, Observed, SAME_STREAK, Setting, Suspicion};
+use super::{ClusterState, Endpoint, IN_FLIGHT, Observed, SAME_STREAK, Setting, Suspicion};
 use crate::detector::{Crossing, StreakKind};
 use crate::event::{Basis, Event, EventKind, LastAttempt};
 use crate::time::{Millis, seconds_between};
+
+impl Endpoint {
+    /// A threshold was reached, about which Envoy is to be asked.
+    fn suspect(&mut self, crossing: Crossing, active: u32, now: Millis) {
+        let Crossing { kind, first, .. } = crossing;
+        self.blocked &= !first;
+        let new = Suspicion { kind, since: now, active, again: !first, mixed: false };
+        let suspicion = self.suspicion.get_or_insert(new);
+        suspicion.mixed |= suspicion.kind != kind;
+    }
+}
 
 impl ClusterState {
     pub(super) fn judge(&mut self, index: usize, seen: &Observed<'_>, setting: &Setting<'_>, events: &mut Vec<Event>) {
@@ -47,9 +58,7 @@ impl ClusterState {
         let Some(endpoint) = self.endpoints.get_mut(index) else { return };
         endpoint.held = Some(last.clone());
         if setting.witness {
-            let Crossing { kind, first, .. } = crossing;
-            endpoint.blocked &= !first;
-            endpoint.suspicion.get_or_insert(Suspicion { kind, since: setting.now, active, again: !first });
+            endpoint.suspect(crossing, active, setting.now);
         }
     }
 
@@ -96,9 +105,7 @@ impl ClusterState {
         let at = crossing.at.unwrap_or(setting.now);
         if setting.witness {
             let Some(endpoint) = self.endpoints.get_mut(index) else { return };
-            let Crossing { kind, first, .. } = crossing;
-            endpoint.blocked &= !first;
-            endpoint.suspicion.get_or_insert(Suspicion { kind, since: setting.now, active, again: !first });
+            endpoint.suspect(crossing, active, setting.now);
         } else if !self.is_capped(active, setting) {
             self.push_ejected(index, crossing.kind.eject_reason(), Basis::Inferred, at, setting, events);
         }

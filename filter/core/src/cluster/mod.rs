@@ -95,6 +95,8 @@ struct Suspicion {
     active: u32,
     /// Whether the streak had reached it before, unbroken.
     again: bool,
+    /// Whether a streak of another kind reached its own since: Envoy may have ejected for either.
+    mixed: bool,
 }
 
 /// A locality of the cluster.

@@ -107,7 +107,8 @@ impl ClusterState {
                 let Some(endpoint) = self.endpoints.get_mut(index) else { return };
                 let since = *endpoint.unexplained.get_or_insert(setting.now);
                 let may_come = self.ledger.tried < since || since == setting.now;
-                if suspicion.is_none() && kept && may_come && setting.now.abs_diff(since) < EXPLAINS_WITHIN {
+                let is_open = suspicion.is_none_or(|suspicion| suspicion.mixed);
+                if is_open && kept && may_come && setting.now.abs_diff(since) < EXPLAINS_WITHIN {
                     return;
                 }
                 let reason = suspicion.map_or("other", |suspicion| suspicion.kind.eject_reason());

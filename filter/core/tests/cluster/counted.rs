@@ -4,6 +4,7 @@ use crate::story::{HOME, NEAR, REFUSED, Story, names};
 use crate::witnessed::host;
 use filter_core::cluster::{ClusterState, Setting};
 use filter_core::event::{Basis, Event, EventKind};
+use filter_core::outcome::Charges;
 use filter_core::witness::{Ejections, Witnessed};
 
 const BY_5XX: &str = "consecutive_5xx";
@@ -73,6 +74,26 @@ fn the_cause_of_an_ejection_that_no_attempt_showed_is_asked_for_and_told() {
     assert!(story.wants_count() && story.open() == 1);
     assert_eq!(told(&story.count(&[BY_5XX, BY_REFUSAL])), [ejected(BY_REFUSAL)]);
     assert!(!story.wants_count());
+}
+
+#[test]
+fn of_two_thresholds_that_were_reached_the_count_tells_which_envoy_ejected_for() {
+    let rules = r#"{"consecutive5xxErrors": 2, "consecutiveGatewayErrors": 3, "maxEjectionPercent": 100}"#;
+    let mut story = Story::new(rules);
+    story.list(0, &[("a:1", false, 1)]);
+    story.count(&[]);
+    for _ in 0..6 {
+        story.now += 3;
+        story.attempt_with_witness("a:1", HOME, Charges::answered(503));
+    }
+    assert!(story.list(5, &[("a:1", true, 7)]).is_empty() && story.wants_count());
+    assert_eq!(told(&story.count(&[BY_5XX])), [ejected(BY_5XX)]);
+    // Without the count, the first.
+    let mut story = Story::new(rules);
+    for _ in 0..3 {
+        story.attempt_with_witness("a:1", HOME, Charges::answered(503));
+    }
+    assert_eq!(told(&story.list(5, &[("a:1", true, 7)])), [ejected(BY_5XX)]);
 }
 
 #[test]
