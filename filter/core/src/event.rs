@@ -3,27 +3,29 @@
 //! A line is one JSON object whose first key is `faultline`. [`EventKind::TABLE`] lists the events and their keys for
 //! the documents, which `cargo xtask tidy` checks.
 
+use crate::endpoint::reason::{Basis, BlockedReason, EjectReason};
+use crate::endpoint::streak::StreakKind;
 use crate::locality::{Locality, Tier};
 use crate::metric::{Change, Metric};
 use crate::time::{Millis, rfc3339};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
-/// How an event is known.
+/// Why a failover ended: key `because` of `failover_ended`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Basis {
-    /// Envoy itself said so, through its admin interface.
-    Witnessed,
-    /// Concluded from traffic by Envoy's own rules.
-    Inferred,
+pub enum FailoverEnd {
+    /// Home is whole and the traffic is back.
+    Recovered,
+    /// Home has no endpoints any more, or another tier is home now.
+    Topology,
 }
 
-impl Basis {
-    /// The basis as events and metrics write it.
+impl FailoverEnd {
+    /// The reason as events and alerts write it.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Witnessed => "witnessed",
-            Self::Inferred => "inferred",
+            Self::Recovered => "recovered",
+            Self::Topology => "topology",
         }
     }
 }
@@ -60,16 +62,16 @@ pub struct Route {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)] // the fields are the keys of design and documents; TABLE explains them
+#[expect(missing_docs, reason = "variants and fields are named as the events and keys that the documents explain")]
 pub enum EventKind {
     ErrorStreak {
-        kind: &'static str,
+        kind: StreakKind,
         streak: u32,
         threshold: u32,
         last: LastAttempt,
     },
     EndpointEjected {
-        reason: &'static str,
+        reason: EjectReason,
         ejection: u32,
         ejected_endpoints: u32,
         endpoints: u32,
@@ -79,7 +81,7 @@ pub enum EventKind {
         ejection: u32,
     },
     EjectionBlocked {
-        reason: &'static str,
+        reason: BlockedReason,
         max_ejection_percent: u32,
         endpoints: u32,
     },
@@ -96,7 +98,7 @@ pub enum EventKind {
         seconds: f64,
         requests_away: u64,
         errors_away: u64,
-        because: &'static str,
+        because: FailoverEnd,
         /// Seconds since the failover last moved on; not in the line, for the metric.
         seconds_at_last: f64,
     },
@@ -187,10 +189,10 @@ impl Event {
         let basis = self.basis.map_or("", Basis::as_str);
         match &self.kind {
             EventKind::ErrorStreak { kind, .. } => {
-                vec![change(Metric::ErrorStreaks, &[cluster, locality, kind], 1)]
+                vec![change(Metric::ErrorStreaks, &[cluster, locality, kind.as_str()], 1)]
             }
             EventKind::EndpointEjected { reason, .. } => {
-                vec![change(Metric::Ejections, &[cluster, locality, reason, basis], 1)]
+                vec![change(Metric::Ejections, &[cluster, locality, reason.as_str(), basis], 1)]
             }
             EventKind::EjectionBlocked { .. } => {
                 vec![change(Metric::EjectionsBlocked, &[cluster], 1)]
@@ -260,60 +262,71 @@ impl Serialize for Event {
         if let Some(basis) = self.basis {
             map.serialize_entry("basis", basis.as_str())?;
         }
-        match &self.kind {
-            EventKind::ErrorStreak { kind, streak, threshold, last } => {
-                map.serialize_entry("kind", kind)?;
+        self.kind.serialize_keys(&mut map)?;
+        map.end()
+    }
+}
+
+impl EventKind {
+    /// Writes the keys that only this kind of event has, as [`EventKind::TABLE`] lists them.
+    fn serialize_keys<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        match self {
+            Self::ErrorStreak { kind, streak, threshold, last } => {
+                map.serialize_entry("kind", kind.as_str())?;
                 map.serialize_entry("streak", streak)?;
                 map.serialize_entry("threshold", threshold)?;
-                map.serialize_entry("last", &Shown(last))?;
+                map.serialize_entry("last", &LastInEvent(last))
             }
-            EventKind::EndpointEjected { reason, ejection, ejected_endpoints, endpoints } => {
-                map.serialize_entry("reason", reason)?;
+            Self::EndpointEjected { reason, ejection, ejected_endpoints, endpoints } => {
+                map.serialize_entry("reason", reason.as_str())?;
                 map.serialize_entry("ejection", ejection)?;
                 map.serialize_entry("ejected_endpoints", ejected_endpoints)?;
-                map.serialize_entry("endpoints", endpoints)?;
+                map.serialize_entry("endpoints", endpoints)
             }
-            EventKind::EndpointReturned { ejected_seconds, ejection } => {
+            Self::EndpointReturned { ejected_seconds, ejection } => {
                 map.serialize_entry("ejected_seconds", &rounded(*ejected_seconds))?;
-                map.serialize_entry("ejection", ejection)?;
+                map.serialize_entry("ejection", ejection)
             }
-            EventKind::EjectionBlocked { reason, max_ejection_percent, endpoints } => {
-                map.serialize_entry("reason", reason)?;
+            Self::EjectionBlocked { reason, max_ejection_percent, endpoints } => {
+                map.serialize_entry("reason", reason.as_str())?;
                 map.serialize_entry("max_ejection_percent", max_ejection_percent)?;
-                map.serialize_entry("endpoints", endpoints)?;
+                map.serialize_entry("endpoints", endpoints)
             }
-            EventKind::FailoverStarted(route) | EventKind::FailoverChanged { route, .. } => {
-                map.serialize_entry("from", route.from.as_str())?;
-                map.serialize_entry("to", route.to.as_str())?;
-                map.serialize_entry("tier", route.tier.as_str())?;
-                map.serialize_entry("share", &rounded(route.share))?;
-                map.serialize_entry("healthy_at_home", &route.healthy_at_home)?;
-                map.serialize_entry("endpoints_at_home", &route.endpoints_at_home)?;
-            }
-            EventKind::FailoverEnded { from, to, seconds, requests_away, errors_away, because, .. } => {
+            Self::FailoverStarted(route) | Self::FailoverChanged { route, .. } => route.serialize_keys(map),
+            Self::FailoverEnded { from, to, seconds, requests_away, errors_away, because, .. } => {
                 map.serialize_entry("from", from.as_str())?;
                 map.serialize_entry("to", to.as_str())?;
                 map.serialize_entry("seconds", &rounded(*seconds))?;
                 map.serialize_entry("requests_away", requests_away)?;
                 map.serialize_entry("errors_away", errors_away)?;
-                map.serialize_entry("because", because)?;
+                map.serialize_entry("because", because.as_str())
             }
-            EventKind::NoHealthyUpstream { endpoints } => map.serialize_entry("endpoints", endpoints)?,
-            EventKind::UpstreamRecovered { seconds } => map.serialize_entry("seconds", &rounded(*seconds))?,
-            EventKind::ConfigRejected { error } => map.serialize_entry("error", error)?,
-            EventKind::EventsSuppressed { count, seconds } => {
+            Self::NoHealthyUpstream { endpoints } => map.serialize_entry("endpoints", endpoints),
+            Self::UpstreamRecovered { seconds } => map.serialize_entry("seconds", &rounded(*seconds)),
+            Self::ConfigRejected { error } => map.serialize_entry("error", error),
+            Self::EventsSuppressed { count, seconds } => {
                 map.serialize_entry("count", count)?;
-                map.serialize_entry("seconds", &rounded(*seconds))?;
+                map.serialize_entry("seconds", &rounded(*seconds))
             }
         }
-        map.end()
     }
 }
 
-/// The last attempt as an event shows it; workers hand it on as it is.
-struct Shown<'a>(&'a LastAttempt);
+impl Route {
+    fn serialize_keys<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("from", self.from.as_str())?;
+        map.serialize_entry("to", self.to.as_str())?;
+        map.serialize_entry("tier", self.tier.as_str())?;
+        map.serialize_entry("share", &rounded(self.share))?;
+        map.serialize_entry("healthy_at_home", &self.healthy_at_home)?;
+        map.serialize_entry("endpoints_at_home", &self.endpoints_at_home)
+    }
+}
 
-impl Serialize for Shown<'_> {
+/// The last attempt as an event writes it; between workers it is encoded as it is.
+struct LastInEvent<'a>(&'a LastAttempt);
+
+impl Serialize for LastInEvent<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         let Self(last) = self;

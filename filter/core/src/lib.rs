@@ -1,12 +1,11 @@
-//! What faultline's filter decides, without anything that it decides with: observations and the time go in, events and
-//! metric changes come out.
+//! The rules of faultline's filter, pure: observations and the time go in, events and metric changes come out.
+//!
+//! An observation flows from an attempt, Envoy's admin answers (`admin`) or the clock into the value that the workers share for each
+//! cluster (`cluster`), which moves its endpoints (`endpoint`) and its failover (`failover`) and reports what is news as
+//! events (`event`), metrics (`metric`) and messages (`notify`).
 //!
 //! Why apart: the rules (what Envoy charges to an endpoint, when it ejects, what is a failover) can then be tested in
 //! microseconds, run natively and in wasm alike, and be compared with Envoy's own detector.
-//!
-//! Reading order: [`outcome`] (what an attempt counts as), [`detector`] (streaks and ejections of one endpoint),
-//! [`failover`] (where a cluster's traffic goes), [`cluster`] (all of that for one cluster, as one value that the
-//! workers of a proxy share), [`event`] and [`metric`] (what is reported), [`notify`] (what is told at once).
 //!
 //! Deliberately not here: a host, a clock, I/O, randomness, threads. Time is always an argument.
 
@@ -25,19 +24,14 @@
     )
 )]
 
+pub mod admin;
 pub mod cluster;
 pub mod config;
-pub mod detector;
-pub mod duration;
-pub mod ejection;
+pub mod endpoint;
 pub mod event;
 pub mod failover;
 pub mod locality;
-pub mod members;
 pub mod metric;
+pub mod names;
 pub mod notify;
-pub mod outcome;
-mod streak;
 pub mod time;
-pub mod window;
-pub mod witness;

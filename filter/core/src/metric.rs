@@ -15,7 +15,7 @@ pub enum Kind {
 
 /// Every metric of the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)] // `help` says it
+#[expect(missing_docs, reason = "`Metric::help` describes each")]
 pub enum Metric {
     Attempts,
     RetriedRequests,

@@ -2,10 +2,10 @@
 
 #![no_main]
 
-use filter_core::cluster::{ClusterState, Setting};
+use filter_core::cluster::{self, ClusterState, EvaluationContext};
 use filter_core::config::Config;
 use filter_core::locality::Locality;
-use filter_core::witness::{read, read_counts};
+use filter_core::admin::{clusters, stats};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|answer: &[u8]| {
@@ -18,10 +18,10 @@ fuzz_target!(|answer: &[u8]| {
     let _ = read(answer, |cluster, hosts| {
         now += 1_000;
         let (outlier, failover) = (&config.outlier_detection, &config.failover);
-        let setting = Setting { cluster, outlier, failover, home: &home, now, witness: true };
-        state.witness(hosts, now, &setting);
-        state.counted(next.next(), now, &setting);
-        state.tick(&setting);
+        let context = EvaluationContext { cluster, outlier, failover, home: &home, now, has_witness: true };
+        cluster::on_host_list(state, hosts, now, &context);
+        cluster::on_ejection_counts(state, next.next(), now, &context);
+        cluster::on_tick(state, &context);
     });
     assert_eq!(ClusterState::decode(&state.encode()), state);
 });

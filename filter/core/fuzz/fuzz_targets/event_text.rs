@@ -2,7 +2,8 @@
 
 #![no_main]
 
-use filter_core::event::{Basis, Event, EventKind, LastAttempt};
+use filter_core::endpoint::reason::Basis;
+use filter_core::event::{Event, EventKind, LastAttempt};
 use filter_core::locality::Locality;
 use libfuzzer_sys::fuzz_target;
 

@@ -2,15 +2,15 @@
 
 #![no_main]
 
-use filter_core::cluster::{ClusterState, Observed, Setting};
+use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationContext};
 use filter_core::config::Config;
 use filter_core::config::notify::{Format, Notify};
-use filter_core::detector::Moments;
+use filter_core::endpoint::detector::Moments;
 use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
 use filter_core::notify::outbox::{Ended, Outbox};
 use filter_core::notify::{Message, proxy_name};
-use filter_core::outcome::Charges;
+use filter_core::endpoint::outcome::DetectorInput;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -37,19 +37,19 @@ fuzz_target!(|bytes: &[u8]| {
     let config = Config::default();
     let (outlier, failover) = (&config.outlier_detection, &config.failover);
     for now in [0, 1_000, u64::MAX] {
-        let setting = Setting { cluster: "c", outlier, failover, home: &locality, now, witness: false };
-        let seen = Observed {
+        let context = EvaluationContext { cluster: "c", outlier, failover, home: &locality, now, has_witness: false };
+        let seen = AttemptObservation {
             endpoint: "10.0.0.1:80",
             locality: &locality,
             workload: None,
-            charges: Charges { connected: false, status: Some(500), failure: Some(503) },
+            input: DetectorInput { connected: false, status: Some(500), failure: Some(503) },
             moments: Moments::at_once(now),
             started: Some(now),
             last: LastAttempt::default(),
             total: Some(3),
         };
-        state.attempt(&seen, &setting);
-        state.tick(&setting);
+        cluster::on_attempt(state, &seen, &context);
+        cluster::on_tick(state, &context);
         state.open_findings();
     }
 });

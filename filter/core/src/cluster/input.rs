@@ -1,15 +1,15 @@
-//! What comes in from outside with an attempt: what was seen of it, and by which rules it is judged.
+//! What is said of a cluster from outside: an attempt as it was observed, and the rules and the time it is evaluated by.
 
 use crate::config::{Failover, OutlierDetection};
-use crate::detector::Moments;
+use crate::endpoint::detector::Moments;
+use crate::endpoint::outcome::DetectorInput;
 use crate::event::LastAttempt;
 use crate::locality::Locality;
-use crate::outcome::Charges;
 use crate::time::Millis;
 
-/// The rules and the moment that an observation is judged by.
+/// The rules and the time that an observation is evaluated by.
 #[derive(Clone, Copy, Debug)]
-pub struct Setting<'a> {
+pub struct EvaluationContext<'a> {
     /// The cluster's name.
     pub cluster: &'a str,
     /// Its outlier detection.
@@ -20,24 +20,24 @@ pub struct Setting<'a> {
     pub home: &'a Locality,
     /// The time.
     pub now: Millis,
-    /// Whether Envoy itself is asked about its endpoints: then its word is waited for.
-    pub witness: bool,
+    /// Whether Envoy itself is asked about its endpoints: then its answer decides.
+    pub has_witness: bool,
 }
 
 /// A finished attempt.
 #[derive(Clone, Debug)]
-pub struct Observed<'a> {
+pub struct AttemptObservation<'a> {
     /// The endpoint, `ip:port`.
     pub endpoint: &'a str,
     /// Its locality.
     pub locality: &'a Locality,
     /// Its workload, `name.namespace`.
     pub workload: Option<&'a str>,
-    /// What Envoy charged to it.
-    pub charges: Charges,
-    /// When it did.
+    /// What Envoy told its detector.
+    pub input: DetectorInput,
+    /// When the steps of it happened.
     pub moments: Moments,
-    /// When the request was started, where known.
+    /// When the request started, where known.
     pub started: Option<Millis>,
     /// The attempt in detail, for errors.
     pub last: LastAttempt,

@@ -1,137 +1,130 @@
-//! A cluster's home and its traffic as they are now: what [`crate::failover`] decides from.
+//! The localities of a cluster: how many endpoints each has, how many of them are unhealthy, and how much traffic goes there.
+//! From this follow the home tier and where traffic goes, which [`crate::failover`] decides from.
 
-use super::{ClusterState, LATELY, Place, Setting};
-use crate::event::{Basis, Event};
-use crate::failover::{self, Active, Home, Traffic};
+use super::endpoint::{Endpoints, count};
+use crate::failover::{Count, Home, Traffic, Window};
 use crate::locality::{Locality, Tier};
 use crate::time::Millis;
-use crate::window::Window;
+use serde::{Deserialize, Serialize};
 
-impl ClusterState {
-    /// Endpoints that are ejected.
-    pub(super) fn ejected_count(&self) -> u32 {
-        let ejected = self.endpoints.iter().filter(|endpoint| endpoint.detector.ejection().is_some()).count();
-        u32::try_from(ejected).unwrap_or(u32::MAX)
+/// Localities per cluster; the endpoints of further ones are not counted.
+pub const MAX_LOCALITIES: usize = 64;
+
+/// What is known of one locality.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LocalityStats {
+    pub(super) locality: Locality,
+    /// Endpoints there, as Envoy lists them or as traffic shows them.
+    pub(super) members: u32,
+    /// Members that are not ejected and that Envoy holds unhealthy all the same; 0 when it does not say.
+    pub(super) unhealthy: u32,
+    window: Window,
+}
+
+/// The localities of a cluster, at most [`MAX_LOCALITIES`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Localities(Vec<LocalityStats>);
+
+impl Localities {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &LocalityStats> {
+        self.0.iter()
     }
 
-    /// Envoy's count of endpoints, or ours.
-    pub(super) fn endpoint_count(&self) -> u32 {
-        let known = self.places.iter().fold(0_u32, |sum, place| sum.saturating_add(self.known_at(place)));
-        self.total.unwrap_or(known)
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut LocalityStats> {
+        self.0.iter_mut()
     }
 
-    /// Endpoints known in a place: those that traffic showed, and surely those in trouble.
-    fn known_at(&self, place: &Place) -> u32 {
-        let troubled = self.endpoints.iter().filter(|endpoint| endpoint.locality == place.locality).count();
-        place.members.max(u32::try_from(troubled).unwrap_or(u32::MAX))
+    /// The statistics of a locality, which begin here if it is new; `None` when there are too many.
+    pub(super) fn entry(&mut self, locality: &Locality) -> Option<&mut LocalityStats> {
+        if !self.0.iter().any(|stats| stats.locality == *locality) {
+            if self.0.len() >= MAX_LOCALITIES {
+                return None;
+            }
+            let (locality, window) = (locality.clone(), Window::default());
+            self.0.push(LocalityStats { locality, members: 0, unhealthy: 0, window });
+        }
+        self.0.iter_mut().find(|stats| stats.locality == *locality)
     }
 
-    /// Notes whether Envoy may choose ejected endpoints now. It reckons by priority, which Istio makes of tiers.
-    pub(super) fn watch_panic(&mut self, setting: &Setting<'_>) {
-        if setting.outlier.min_health_percent > 0 && self.places.iter().any(|place| self.may_panic(place, setting)) {
-            self.panicked_at = setting.now;
+    /// Counts attempts at a locality in its window of `length` milliseconds.
+    pub(super) fn count(&mut self, locality: &Locality, attempts: Count, now: Millis, length: u64) {
+        if let Some(stats) = self.entry(locality) {
+            stats.window.add(attempts, now, length);
         }
     }
 
-    /// Whether Envoy may have chosen ejected endpoints at `at`: its workers hear late that a panic is over.
-    pub(super) fn panicked_lately(&self, at: Millis) -> bool {
-        self.panicked_at > 0 && at < self.panicked_at.saturating_add(LATELY)
+    /// Takes shares anew from here on.
+    pub(super) fn clear_windows(&mut self) {
+        self.0.iter_mut().for_each(|stats| stats.window = Window::default());
     }
 
-    /// Most endpoints that were ejected at once lately.
-    pub(super) fn peak_ejected(&self, now: Millis) -> u32 {
-        let (most, at) = self.peak;
-        let lately = now.saturating_sub(at) < LATELY;
-        self.ejected_count().max(if lately { most } else { 0 })
+    /// Endpoints known in all localities.
+    pub(super) fn endpoint_count(&self, endpoints: &Endpoints) -> u32 {
+        self.0.iter().fold(0_u32, |sum, stats| sum.saturating_add(stats.known(endpoints)))
     }
 
-    /// Whether so few endpoints of a place's tier are in rotation that Envoy may choose ejected ones there.
-    fn may_panic(&self, place: &Place, setting: &Setting<'_>) -> bool {
-        let tier = place.locality.tier_from(setting.home);
-        let (mut endpoints, mut healthy) = (0_u64, 0_u64);
-        for place in self.places.iter().filter(|place| place.locality.tier_from(setting.home) == tier) {
-            let (known, unhealthy) = (self.known_at(place), self.unhealthy_at(place));
-            endpoints = endpoints.saturating_add(u64::from(known));
+    /// Whether in any locality's tier so few endpoints are in rotation that Envoy may choose ejected ones there. Envoy decides by
+    /// priority, which Istio makes of tiers.
+    pub(super) fn may_panic(&self, endpoints: &Endpoints, home: &Locality, min_health_percent: u32) -> bool {
+        self.0
+            .iter()
+            .any(|stats| self.tier_may_panic(stats.locality.tier_from(home), endpoints, home, min_health_percent))
+    }
+
+    fn tier_may_panic(&self, tier: Tier, endpoints: &Endpoints, home: &Locality, min_health_percent: u32) -> bool {
+        let (mut all, mut healthy) = (0_u64, 0_u64);
+        for stats in self.0.iter().filter(|stats| stats.locality.tier_from(home) == tier) {
+            let (known, unhealthy) = (stats.known(endpoints), stats.unhealthy(endpoints));
+            all = all.saturating_add(u64::from(known));
             healthy = healthy.saturating_add(u64::from(known.saturating_sub(unhealthy)));
         }
-        healthy.saturating_mul(100) < endpoints.saturating_mul(u64::from(setting.outlier.min_health_percent))
+        healthy.saturating_mul(100) < all.saturating_mul(u64::from(min_health_percent))
     }
 
-    /// Endpoints of a place that are ejected, or unhealthy otherwise by Envoy's word.
-    fn unhealthy_at(&self, place: &Place) -> u32 {
-        u32::try_from(self.ejected_at(place)).unwrap_or(u32::MAX).saturating_add(place.unhealthy)
-    }
-
-    /// Endpoints of a place that are ejected.
-    pub(super) fn ejected_at(&self, place: &Place) -> usize {
-        let here = self.endpoints.iter().filter(|endpoint| endpoint.locality == place.locality);
-        here.filter(|endpoint| endpoint.detector.ejection().is_some()).count()
-    }
-
-    fn home(&self, home: &Locality) -> Option<Home> {
-        let tier_of = |place: &Place| place.locality.tier_from(home);
-        let tier = self.places.iter().filter(|place| self.known_at(place) > 0).map(tier_of).min()?;
+    /// The home tier as seen from the proxy's locality; `None` when no endpoint is known.
+    pub(super) fn home(&self, endpoints: &Endpoints, home: &Locality) -> Option<Home> {
+        let tier_of = |stats: &LocalityStats| stats.locality.tier_from(home);
+        let tier = self.0.iter().filter(|stats| stats.known(endpoints) > 0).map(tier_of).min()?;
         let mut found = Home { tier, locality: Locality::default(), endpoints: 0, healthy: 0, troubled: false };
         let mut most = None;
-        for place in self.places.iter().filter(|place| tier_of(place) == tier) {
-            let here = || self.endpoints.iter().filter(|endpoint| endpoint.locality == place.locality);
-            let ejected = here().filter(|endpoint| endpoint.detector.ejection().is_some()).count();
-            let failing = here().filter(|endpoint| endpoint.detector.is_failing()).count();
-            let known = self.known_at(place);
-            let unhealthy = self.unhealthy_at(place);
-            let healthy = known.saturating_sub(unhealthy);
+        for stats in self.0.iter().filter(|stats| tier_of(stats) == tier) {
+            let failing = count(endpoints.at(&stats.locality).filter(|endpoint| endpoint.detector.is_failing()));
+            let (known, unhealthy) = (stats.known(endpoints), stats.unhealthy(endpoints));
             found.endpoints = found.endpoints.saturating_add(known);
-            found.healthy = found.healthy.saturating_add(healthy);
+            found.healthy = found.healthy.saturating_add(known.saturating_sub(unhealthy));
             found.troubled |= unhealthy > 0 || failing > 0;
-            let rank = Some((ejected, failing, known));
+            let rank = Some((endpoints.ejected_at(&stats.locality), failing, known));
             if rank > most {
                 most = rank;
-                found.locality = place.locality.clone();
+                found.locality = stats.locality.clone();
             }
         }
         Some(found)
     }
 
-    fn traffic(&self, home_tier: Tier, setting: &Setting<'_>) -> Traffic {
+    /// Where traffic went in the window of `length` milliseconds, at home and farther than `home_tier`.
+    pub(super) fn traffic(&self, home_tier: Tier, home: &Locality, now: Millis, length: u64) -> Traffic {
         let mut traffic = Traffic::default();
-        for place in &self.places {
-            let count = place.window.sum(setting.now, setting.failover.window.millis());
+        for stats in &self.0 {
+            let count = stats.window.sum(now, length);
             traffic.attempts = traffic.attempts.saturating_add(count.attempts);
-            let tier = place.locality.tier_from(setting.home);
+            let tier = stats.locality.tier_from(home);
             if tier > home_tier {
-                traffic.away.push((place.locality.clone(), tier, count));
+                traffic.away.push((stats.locality.clone(), tier, count));
             }
         }
         traffic
     }
+}
 
-    /// Lets the failover take its next step; `served` is where an attempt went that this is about.
-    pub(super) fn step_failover(&mut self, served: Option<&Locality>, setting: &Setting<'_>, events: &mut Vec<Event>) {
-        if setting.home.is_unknown() {
-            // Near and far mean nothing.
-            return;
-        }
-        let home = self.home(setting.home);
-        self.troubled_since = match home.as_ref().is_some_and(|home| home.troubled) {
-            false => None,
-            true if self.troubled_since.is_some() => self.troubled_since,
-            true => {
-                // From here on shares are taken anew: what went where before tells nothing of what the trouble moves.
-                let usual = self.traffic(home.as_ref().map_or(Tier::Elsewhere, |home| home.tier), setting);
-                self.usual_away = usual.thousandths_away(setting.failover.min_requests);
-                self.places.iter_mut().for_each(|place| place.window = Window::default());
-                Some(setting.now)
-            }
-        };
-        let home_tier = home.as_ref().map_or(Tier::Elsewhere, |home| home.tier);
-        let traffic = self.traffic(self.failover.as_ref().map_or(home_tier, Active::home_tier), setting);
-        let served = served.map(|to| (to, to.tier_from(setting.home))).filter(|(_, tier)| *tier > home_tier);
-        let since = self.troubled_since.unwrap_or(setting.now);
-        let moment = failover::Moment { now: setting.now, troubled_since: since, usual_away: self.usual_away };
-        let step = failover::step(&mut self.failover, home.as_ref(), &traffic, served, setting.failover, moment);
-        if let Some(kind) = step {
-            let basis = Some(Basis::Inferred);
-            events.push(Event { basis, ..Event::of_cluster(setting.now, setting.cluster, kind) });
-        }
+impl LocalityStats {
+    /// Endpoints known there: those that Envoy or traffic shows, and surely those in trouble.
+    fn known(&self, endpoints: &Endpoints) -> u32 {
+        self.members.max(count(endpoints.at(&self.locality)))
+    }
+
+    /// Endpoints that are ejected, or that Envoy holds unhealthy for another reason.
+    fn unhealthy(&self, endpoints: &Endpoints) -> u32 {
+        endpoints.ejected_at(&self.locality).saturating_add(self.unhealthy)
     }
 }

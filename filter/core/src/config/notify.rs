@@ -2,8 +2,12 @@
 //!
 //! Not here: how it is read ([`super::read`]), and what is told ([`crate::notify`]).
 
-use crate::duration::Duration;
+use super::duration::Duration;
 use serde_json::{Map, Value};
+
+/// Labels of an alert that the filter sets itself, and that nobody else can set.
+pub const OWN_LABELS: [&str; 7] =
+    ["alertname", "service", "upstream_cluster", "failover_from", "failover_to", "region", "proxy"];
 
 /// The longest path, host or cluster name that is taken, in bytes.
 pub const MAX_ADDRESS_BYTES: usize = 1024;
@@ -67,7 +71,7 @@ impl Notify {
 
     /// The host to ask for: receivers refuse one with `|` in it.
     pub fn host(&self) -> &str {
-        self.host.as_deref().unwrap_or_else(|| crate::notify::service(&self.cluster))
+        self.host.as_deref().unwrap_or_else(|| crate::names::service(&self.cluster))
     }
 }
 

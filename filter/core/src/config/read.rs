@@ -3,9 +3,12 @@
 //! By hand and not by a derive: the derived code, with what tracks the path of an error and finds unknown fields, made up
 //! a third of the module's size. A test reads a configuration with every field that the types have.
 
-use super::notify::{Format, MAX_ADDRESS_BYTES, MAX_LABEL_BYTES, MAX_LABELS, MAX_TIMEOUT, Notify};
-use super::*;
-use crate::notify::OWN_LABELS;
+use super::duration::Duration;
+use super::notify::{Format, MAX_ADDRESS_BYTES, MAX_LABEL_BYTES, MAX_LABELS, MAX_TIMEOUT, Notify, OWN_LABELS};
+use super::types::{
+    Attempts, ClusterRule, Config, ConfigError, Failover, Limits, LocalityRule, LogLevel, OutlierDetection, Parsed,
+    Witness,
+};
 use serde_json::{Map, Value};
 
 /// Reads a whole configuration.

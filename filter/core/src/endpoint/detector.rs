@@ -1,179 +1,196 @@
-//! One endpoint's streaks and its ejection, mirroring Envoy's consecutive-error detector.
+//! The three streaks of one endpoint, mirroring Envoy's consecutive-error detector.
 //!
-//! Rules taken from Envoy's `outlier_detection_impl`: a threshold fires when the count *equals* it and then starts
-//! over; a 5xx that is no gateway error resets the gateway streak only; in split mode a connection that was had resets
-//! the local streak; what is counted while ejected changes nothing until the return, which resets all. What is heard of
-//! late resets only what failed before it.
+//! Rules taken from Envoy's `outlier_detection_impl`: a threshold fires when the count *equals* it and then starts over;
+//! a 5xx that is no gateway error resets the gateway streak only; in split mode an established connection resets the local-origin
+//! streak; while the endpoint is ejected nothing fires, and its return resets all streaks.
 //!
-//! In split mode a connection that was had breaks a streak, but is heard of only when its attempt is over. So a streak of
-//! attempts that had their connections and failed one after the other is sure only when all that were under way with
-//! them are over, which takes as long as they took.
+//! In split mode a connection breaks a streak, but is reported only when its attempt ends. A streak of attempts that were
+//! connected and then failed one after the other is therefore unconfirmed until every attempt that was in progress with them has
+//! ended, which takes as long as they took.
 //!
-//! Not here: whether an ejection is allowed (the percent cap is the cluster's, [`crate::cluster`]) and ejections by
-//! success rate or failure percentage, which no streak shows; how long an ejection lasts is [`crate::ejection`].
+//! Not here: whether the endpoint is ejected, [`super::rotation`]; ejections by success rate or failure percentage, which
+//! no streak shows.
 
+use super::outcome::DetectorInput;
+use super::streak::{Certainty, Crossing, Streak, StreakKind};
 use crate::config::OutlierDetection;
-use crate::ejection::{Backoff, Ejection};
-use crate::outcome::Charges;
-use crate::streak::Streak;
-pub use crate::streak::{Crossing, StreakKind};
-use crate::time::{Micros, Millis};
+use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
-/// Within so long nothing else happens at an endpoint, in microseconds.
-const INSTANT: Micros = 1_000;
+/// Failures within this time of each other, in microseconds, count as simultaneous: nothing else happened between them.
+const SIMULTANEOUS_US: Micros = 1_000;
 
-/// When an attempt's steps were charged. Only their order matters: attempts at one endpoint overlap, so one that had its
-/// connection long ago fails after others did, and what went well with it resets nothing that came later.
+/// When the steps of an attempt happened. Only their order matters: attempts at one endpoint overlap, so one that was connected
+/// long ago fails after others did, and its success resets nothing that failed later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moments {
-    /// When the connection or stream was had.
+    /// When the connection or stream was established.
     pub connected: Micros,
-    /// When the headers of a good answer came, at the earliest.
+    /// When the headers of a good answer arrived, at the earliest.
     pub answered: Micros,
     /// When it failed, or answered with an error.
     pub ended: Micros,
 }
 
 impl Moments {
-    /// All steps in one moment: nothing else happened at the endpoint meanwhile.
+    /// All steps at the same time: nothing else happened at the endpoint meanwhile.
     pub const fn at_once(at: Micros) -> Self {
         Self { connected: at, answered: at, ended: at }
     }
 }
 
-/// A crossing of which it is not sure yet that there was one.
+/// A crossing that an attempt in progress may still refute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Held {
+struct Unconfirmed {
     crossing: Crossing,
     failures: Vec<Micros>,
     doubt: Micros,
-    sure_at: Micros,
+    confirmed_at: Micros,
 }
 
-/// The streaks and the ejection of one endpoint.
+/// The streaks of one endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detector {
     http_5xx: Streak,
     gateway: Streak,
     local_origin: Streak,
-    held: Option<Held>,
-    ejection: Option<Ejection>,
-    ejections: u32,
-    backoff: Backoff,
+    unconfirmed: Option<Unconfirmed>,
 }
 
 impl Detector {
-    /// Applies an attempt's charges. Returns the thresholds that were reached, in Envoy's order: gateway before 5xx;
-    /// none while the endpoint is ejected. A streak that fired starts over, whatever comes of it.
-    pub fn charge(&mut self, charges: &Charges, moments: &Moments, rules: &OutlierDetection) -> Vec<Crossing> {
+    /// Applies an attempt (Envoy's `putResult`). Returns the thresholds that were reached, in Envoy's order: gateway
+    /// before 5xx. A streak that fired starts over, whatever comes of it.
+    pub fn put_result(&mut self, input: &DetectorInput, moments: &Moments, rules: &OutlierDetection) -> Vec<Crossing> {
         let mut crossings = Vec::new();
+        self.count(input, moments, rules, &mut crossings);
+        self.start_over(&mut crossings, moments);
+        crossings
+    }
+
+    /// Applies an attempt at an ejected endpoint: streaks grow and nothing fires. Envoy's main thread drops such crossings without
+    /// resetting the counter, so that it has to start over to fire again.
+    pub fn put_result_while_ejected(&mut self, input: &DetectorInput, moments: &Moments, rules: &OutlierDetection) {
+        self.count(input, moments, rules, &mut Vec::new());
+    }
+
+    fn count(
+        &mut self,
+        input: &DetectorInput,
+        moments: &Moments,
+        rules: &OutlierDetection,
+        crossings: &mut Vec<Crossing>,
+    ) {
         let split = rules.split_external_local_origin_errors;
-        if split && charges.connected {
-            self.connected(moments.connected, rules, &mut crossings);
+        if split && input.connected {
+            self.on_connected(moments.connected, rules, crossings);
         }
-        let matured = self.matured(moments.ended, rules);
-        let is_sure = matured.is_some();
-        crossings.extend(matured);
-        if let Some(status) = charges.status {
+        crossings.extend(self.take_confirmed(moments.ended, rules));
+        if let Some(status) = input.status {
             let is_error = (500..=599).contains(&status);
             let at = if is_error { moments.ended } else { moments.answered };
-            self.charge_status(status, at, rules, &mut crossings);
+            self.put_status(status, at, rules, crossings);
         }
-        match charges.failure {
+        match input.failure {
             Some(_) if split => {
                 let took = moments.ended.saturating_sub(moments.connected);
                 let last = self.local_origin.failures.last().copied().unwrap_or(moments.ended);
-                if took > INSTANT && moments.ended.saturating_sub(last) > INSTANT {
+                if took > SIMULTANEOUS_US && moments.ended.saturating_sub(last) > SIMULTANEOUS_US {
                     self.local_origin.doubt = self.local_origin.doubt.max(took);
                 }
-                let threshold = rules.consecutive_local_origin_failures;
-                crossings.extend(self.local_origin.grow(moments.ended, StreakKind::LocalOrigin, threshold));
+                crossings.extend(self.grow_local_origin(moments.ended, rules));
             }
-            Some(status) => self.charge_status(status, moments.ended, rules, &mut crossings),
+            Some(status) => self.put_status(status, moments.ended, rules, crossings),
             None => {}
         }
-        if self.ejection.is_some() {
-            // Envoy's main thread drops these without a reset: the streak has to start over to fire again.
-            crossings.clear();
-        }
-        // One at a time: if the streak that is held was none, what failed since tells what there was instead.
-        let is_held = self.is_held();
+    }
+
+    /// Starts the streaks over that crossed their threshold, and keeps back the crossing that is not sure.
+    fn start_over(&mut self, crossings: &mut Vec<Crossing>, moments: &Moments) {
+        // One unconfirmed crossing at a time: if it turns out to be none, the failures since then tell what there was instead.
+        let confirmed = crossings.iter().any(|crossing| matches!(crossing.certainty, Certainty::Confirmed(_)));
+        let is_busy = confirmed || self.unconfirmed.is_some();
         let is_next = |crossing: &Crossing| {
-            crossing.kind == StreakKind::LocalOrigin && crossing.at.is_none() && (is_held || is_sure)
+            is_busy && crossing.kind == StreakKind::LocalOrigin && crossing.certainty == Certainty::Certain
         };
-        if is_sure && crossings.iter().any(is_next) {
+        if confirmed && crossings.iter().any(is_next) {
             self.local_origin.start_over();
         }
         crossings.retain(|crossing| !is_next(crossing));
-        for crossing in &mut crossings {
+        for crossing in crossings {
             match crossing.kind {
                 StreakKind::GatewayError => self.gateway.start_over(),
                 StreakKind::Http5xx => self.http_5xx.start_over(),
-                StreakKind::LocalOrigin if crossing.at.is_some() => {}
+                StreakKind::LocalOrigin if crossing.certainty != Certainty::Certain => {}
                 StreakKind::LocalOrigin => {
                     let Streak { failures, doubt, .. } = std::mem::take(&mut self.local_origin);
                     self.local_origin.start_over();
                     if doubt > 0 {
-                        crossing.held = true;
-                        let sure_at = moments.ended.saturating_add(doubt);
-                        self.held = Some(Held { crossing: *crossing, failures, doubt, sure_at });
+                        crossing.certainty = Certainty::Unconfirmed;
+                        let confirmed_at = moments.ended.saturating_add(doubt);
+                        self.unconfirmed = Some(Unconfirmed { crossing: *crossing, failures, doubt, confirmed_at });
                     }
                 }
             }
         }
-        crossings
     }
 
-    /// A connection was had at `at`, in split mode. If that was in the middle of a streak that seemed to reach its
-    /// threshold, it did not, and what failed after it counts on.
-    fn connected(&mut self, at: Micros, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
-        let breaks = |held: &mut Held| held.failures.first() < Some(&at) && Some(&at) < held.failures.last();
-        if let Some(held) = self.held.take_if(breaks) {
+    /// A connection was established at `at`, in split mode. If that was in the middle of an unconfirmed streak, the streak
+    /// did not reach its threshold, and the failures after `at` start the next one.
+    fn on_connected(&mut self, at: Micros, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
+        let breaks =
+            |streak: &mut Unconfirmed| streak.failures.first() < Some(&at) && Some(&at) < streak.failures.last();
+        if let Some(broken) = self.unconfirmed.take_if(breaks) {
             let later = std::mem::take(&mut self.local_origin.failures);
-            self.local_origin = Streak { told: !held.crossing.first, doubt: held.doubt, ..Streak::default() };
-            for failure in held.failures.into_iter().filter(|failure| *failure > at).chain(later) {
-                let threshold = rules.consecutive_local_origin_failures;
-                crossings.extend(self.local_origin.grow(failure, StreakKind::LocalOrigin, threshold));
+            self.local_origin = Streak { crossed: !broken.crossing.first, doubt: broken.doubt, ..Streak::default() };
+            for failure in broken.failures.into_iter().filter(|failure| *failure > at).chain(later) {
+                crossings.extend(self.grow_local_origin(failure, rules));
             }
         } else {
             self.local_origin.reset(at);
         }
     }
 
-    /// Whether there is a crossing that is not sure yet.
-    pub fn is_held(&self) -> bool {
-        self.held.is_some()
+    /// Whether there is a crossing that an attempt in progress may still refute.
+    pub fn has_unconfirmed(&self) -> bool {
+        self.unconfirmed.is_some()
     }
 
-    /// The crossing that was held, once it is sure: every attempt that could have broken the streak is over.
-    pub fn matured(&mut self, now: Micros, rules: &OutlierDetection) -> Option<Crossing> {
-        let held = self.held.take_if(|held| held.sure_at <= now)?;
-        self.count_on(rules);
-        let at = held.sure_at.saturating_sub(held.doubt) / 1_000;
-        Some(Crossing { held: false, at: Some(at), ..held.crossing })
+    /// The unconfirmed crossing, once every attempt that could have broken its streak has ended.
+    pub fn take_confirmed(&mut self, now: Micros, rules: &OutlierDetection) -> Option<Crossing> {
+        let confirmed = self.unconfirmed.take_if(|streak| streak.confirmed_at <= now)?;
+        self.recount(rules);
+        let at = confirmed.confirmed_at.saturating_sub(confirmed.doubt) / 1_000;
+        Some(Crossing { certainty: Certainty::Confirmed(at), ..confirmed.crossing })
     }
 
-    /// Forgets the crossing that is not sure: nothing came of it.
-    pub fn refute_held(&mut self, rules: &OutlierDetection) {
-        if self.held.take().is_some() {
-            self.count_on(rules);
+    /// The unconfirmed crossing, which Envoy itself has just confirmed.
+    pub fn confirm(&mut self, rules: &OutlierDetection) -> Option<Crossing> {
+        self.take_confirmed(Micros::MAX, rules)
+    }
+
+    /// Drops the unconfirmed crossing: Envoy shows that it led to nothing.
+    pub fn refute(&mut self, rules: &OutlierDetection) {
+        if self.unconfirmed.take().is_some() {
+            self.recount(rules);
         }
     }
 
-    /// What failed since the crossing that was held counts on, as far as it did not reach the threshold again.
-    fn count_on(&mut self, rules: &OutlierDetection) {
+    /// Counts the failures since the unconfirmed crossing, as far as they did not reach the threshold again.
+    fn recount(&mut self, rules: &OutlierDetection) {
         let later = std::mem::take(&mut self.local_origin.failures);
         self.local_origin.start_over();
         for failure in later {
-            let threshold = rules.consecutive_local_origin_failures;
-            if self.local_origin.grow(failure, StreakKind::LocalOrigin, threshold).is_some() {
+            if self.grow_local_origin(failure, rules).is_some() {
                 self.local_origin.start_over();
             }
         }
     }
 
-    fn charge_status(&mut self, status: u16, at: Micros, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
+    fn grow_local_origin(&mut self, at: Micros, rules: &OutlierDetection) -> Option<Crossing> {
+        self.local_origin.grow(at, StreakKind::LocalOrigin, rules.consecutive_local_origin_failures)
+    }
+
+    fn put_status(&mut self, status: u16, at: Micros, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
         if !(500..=599).contains(&status) {
             self.http_5xx.reset(at);
             self.gateway.reset(at);
@@ -187,41 +204,19 @@ impl Detector {
         crossings.extend(self.http_5xx.grow(at, StreakKind::Http5xx, rules.consecutive5xx_errors));
     }
 
-    /// Ejects the endpoint at `now`.
-    pub fn eject(&mut self, now: Millis, rules: &OutlierDetection) {
-        self.ejections = self.ejections.saturating_add(1);
-        self.ejection = Some(self.backoff.eject(now, rules));
-        self.held = None;
+    /// The endpoint was ejected: an unconfirmed crossing has no consequence any more.
+    pub fn on_ejected(&mut self) {
+        self.unconfirmed = None;
     }
 
-    /// Returns the endpoint to rotation at `now`; the ejection that is over, if there was one.
-    pub fn give_back(&mut self, now: Millis) -> Option<Ejection> {
-        let ejection = self.ejection.take()?;
-        self.backoff.give_back(&ejection, now);
-        self.http_5xx = Streak::default();
-        self.gateway = Streak::default();
-        self.local_origin = Streak::default();
-        self.held = None;
-        Some(ejection)
+    /// The endpoint is back in rotation: all streaks are reset.
+    pub fn on_returned(&mut self) {
+        *self = Self::default();
     }
 
-    /// The ejection that is not over.
-    pub fn ejection(&self) -> Option<Ejection> {
-        self.ejection
-    }
-
-    /// When the last ejection was known to be over; 0 when there was none.
-    pub fn returned_at(&self) -> Millis {
-        self.backoff.returned_at()
-    }
-
-    /// How often the endpoint was ejected since it is known.
-    pub fn ejections(&self) -> u32 {
-        self.ejections
-    }
-
-    /// Whether a streak is running, told or not.
+    /// Whether a streak is running, whether or not it reached its threshold.
     pub fn is_failing(&self) -> bool {
-        [&self.http_5xx, &self.gateway, &self.local_origin].iter().any(|streak| streak.is_running()) || self.is_held()
+        let streaks = [&self.http_5xx, &self.gateway, &self.local_origin];
+        streaks.iter().any(|streak| streak.is_running()) || self.has_unconfirmed()
     }
 }

@@ -1,14 +1,15 @@
 //! How long an endpoint stays ejected: base time x back-off, which grows with each ejection and shrinks in rotation.
 //!
-//! Envoy takes one off the back-off on each tick of its interval that finds the endpoint in rotation for an interval or
-//! longer. When it ticks is not known, nor always when the endpoint returned, and the first tick after a return may miss
-//! that mark by the width of a hair. So the back-off is known within bounds, and so is the end of an ejection.
+//! Envoy decrements the back-off on each tick of its interval that finds the endpoint in rotation for an interval or
+//! longer (`outlier_detection_impl`, `checkHostForUneject`). The filter knows neither when Envoy ticks nor always when the endpoint
+//! returned, and the first tick after a return may come just too early to count. So the back-off is known within bounds, and so is
+//! the end of an ejection.
 
 use crate::config::OutlierDetection;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// An ejection that is not over.
+/// An ejection that is not over yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ejection {
     /// When the endpoint was ejected.
@@ -19,18 +20,18 @@ pub struct Ejection {
     pub overdue: Millis,
 }
 
-/// Envoy's interval ticks come this late at most, in milliseconds, on a main thread that is not overloaded.
-pub const TICKS_LATE: Millis = 100;
+/// The most by which Envoy's interval ticks are late, in milliseconds, on a main thread that is not overloaded.
+const LATE_TICK_MS: Millis = 100;
 
 impl Ejection {
-    /// The moment after which it must have ended: Envoy returns the endpoint on the first tick of its interval after it was
-    /// due, and where in the interval that is is not known.
+    /// The time after which the ejection must have ended: Envoy returns the endpoint on the first tick of its interval after
+    /// the ejection time is over, which may be a whole interval later.
     pub fn surely_over(&self, rules: &OutlierDetection) -> Millis {
-        self.overdue.saturating_add(rules.interval.millis()).saturating_add(TICKS_LATE)
+        self.overdue.saturating_add(rules.interval.millis()).saturating_add(LATE_TICK_MS)
     }
 }
 
-/// Ticks in rotation that may not have counted: the first, and one more where the ejection was found late.
+/// Ticks in rotation that may not have decremented: the first, and one more where the ejection was found late.
 const UNCERTAIN_TICKS: u32 = 2;
 
 /// The factor that stretches an endpoint's ejections.
@@ -43,7 +44,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The endpoint is ejected at `now`.
+    /// Ejects the endpoint at `now`.
     pub fn eject(&mut self, now: Millis, rules: &OutlierDetection) -> Ejection {
         let ticks_since = |returned: Millis| {
             let ticks = now.saturating_sub(returned).checked_div(rules.interval.millis()).unwrap_or(0);
@@ -63,13 +64,13 @@ impl Backoff {
         Ejection { at: now, due: end(self.least), overdue: end(self.most) }
     }
 
-    /// When the endpoint was last known to be back; 0 when it never was away.
+    /// When the endpoint was last known to be back in rotation; 0 when it was never ejected.
     pub fn returned_at(&self) -> Millis {
         self.returned.1
     }
 
-    /// The endpoint, whose `ejection` is over, is known to be back at `now`.
-    pub fn give_back(&mut self, ejection: &Ejection, now: Millis) {
+    /// Ends `ejection`: the endpoint is known to be back in rotation at `now`.
+    pub fn uneject(&mut self, ejection: &Ejection, now: Millis) {
         self.returned = (ejection.due.min(now), now);
     }
 }
@@ -77,7 +78,7 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::duration::Duration;
+    use crate::config::Duration;
 
     fn rules() -> OutlierDetection {
         OutlierDetection {
@@ -88,12 +89,12 @@ mod tests {
         }
     }
 
-    /// Ejects at each of these times, seconds, and gives back when due; how long each lasts, within bounds, in seconds.
+    /// Ejects at each of these times, seconds, and unejects when due; how long each lasts, within bounds, in seconds.
     fn lasted(ejected_at: &[u64]) -> Vec<(u64, u64)> {
         let mut backoff = Backoff::default();
         let eject = |at: &u64| {
             let ejection = backoff.eject(at * 1_000, &rules());
-            backoff.give_back(&ejection, ejection.due);
+            backoff.uneject(&ejection, ejection.due);
             ((ejection.due - ejection.at) / 1_000, (ejection.overdue - ejection.at) / 1_000)
         };
         ejected_at.iter().map(eject).collect()
@@ -114,7 +115,7 @@ mod tests {
     fn a_return_that_is_known_late_may_have_been_when_it_was_due() {
         let mut backoff = Backoff::default();
         let first = backoff.eject(100_000, &rules());
-        backoff.give_back(&first, 103_000);
+        backoff.uneject(&first, 103_000);
         let second = backoff.eject(103_100, &rules());
         assert_eq!((second.due, second.overdue), (105_100, 107_100));
     }

@@ -1,75 +1,32 @@
 //! What an attempt counts as, decided as Envoy's router decides what to tell its outlier detector.
 //!
-//! Envoy charges an attempt in up to three steps, each to the endpoint that the attempt went to: the connection or
-//! stream was had, the response headers came, something failed (reset or timeout). [`Charges`] are those steps;
-//! [`crate::detector`] applies them. An attempt without an endpoint, a circuit breaker's overflow, a client that left
-//! and a stream that was simply too long are charged to nobody.
+//! Envoy charges an attempt to its endpoint in up to three steps: the connection or stream is established, the response
+//! headers arrive, something fails (reset or timeout). [`DetectorInput`] holds those steps, as Envoy's `putResult` gets them, and
+//! [`super::detector`] applies them. Attempts without an endpoint, circuit breaker overflows, clients that disconnect and
+//! streams that exceed their maximum duration are charged to no endpoint.
 //!
 //! Source of the rules: Envoy's router (`router.cc`, `upstream_request.cc`) and outlier detector, 1.28 to 1.40.
 
+use super::response_flags::ResponseFlags;
 use serde::{Deserialize, Serialize};
-
-/// Envoy's response flags (`response.flags`), as the bits that the attribute holds. Appended to over the years, never
-/// renumbered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags(pub u64);
-
-/// Names of the flags by bit, as access logs write them.
-const FLAG_NAMES: [&str; 30] = [
-    "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX", "SI", "IH",
-    "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR", "UDO",
-];
-
-impl Flags {
-    /// No healthy upstream.
-    pub const UH: Self = Self(1 << 1);
-    /// Upstream request timeout.
-    pub const UT: Self = Self(1 << 2);
-    /// Upstream connection failure.
-    pub const UF: Self = Self(1 << 5);
-    /// Upstream overflow: the circuit breaker.
-    pub const UO: Self = Self(1 << 7);
-    /// A try's idle timeout in the upstream log; the client's stream can be idle too.
-    pub const SI: Self = Self(1 << 16);
-    /// The longest duration of an upstream stream.
-    pub const UMSDR: Self = Self(1 << 19);
-    /// The client left.
-    pub const DC: Self = Self(1 << 14);
-    /// Flags of a stream that was reset on the upstream side: LR, UR, UF, UC, UPE, OM.
-    pub const RESETS: Self = Self(1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 23 | 1 << 25);
-
-    /// The same, and UT, with which a try's idle timeout shows itself.
-    pub const RESETS_AND_TIMEOUTS: Self = Self(Self::RESETS.0 | Self::UT.0);
-
-    /// Whether any of `other`'s flags is set.
-    pub const fn any_of(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// The names joined by commas, empty when no flag is set; `UF,URX`.
-    pub fn names(self) -> String {
-        let set = FLAG_NAMES.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1);
-        set.map(|(_, name)| *name).collect::<Vec<_>>().join(",")
-    }
-}
 
 /// What an attempt counts as: the label `outcome` of `faultline_attempts_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
-    /// The endpoint answered, and not with a 5xx.
+    /// The endpoint answered with anything but a 5xx.
     Success,
     /// The endpoint answered with a 5xx other than 502, 503 and 504.
     Http5xx,
     /// The endpoint answered with 502, 503 or 504.
     GatewayError,
-    /// No answer, or half of one: connection refused or lost, reset, timeout.
+    /// No answer or an incomplete one: connection refused or lost, reset, timeout.
     LocalOrigin,
     /// Envoy charges the attempt to no endpoint.
     NotCharged,
 }
 
 impl Outcome {
-    /// All of them, in the order of their numbers.
+    /// All outcomes, in the order of their encoding.
     pub const ALL: [Self; 5] = [Self::Success, Self::Http5xx, Self::GatewayError, Self::LocalOrigin, Self::NotCharged];
 
     /// The outcome as metrics and documents write it.
@@ -83,7 +40,7 @@ impl Outcome {
         }
     }
 
-    /// Whether it is an error of the endpoint.
+    /// Whether the endpoint failed the attempt.
     pub const fn is_error(self) -> bool {
         matches!(self, Self::Http5xx | Self::GatewayError | Self::LocalOrigin)
     }
@@ -91,22 +48,22 @@ impl Outcome {
 
 /// What Envoy tells its detector of one attempt, step by step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Charges {
-    /// The connection or stream was had (`LocalOriginConnectSuccess`); means something in split mode only.
+pub struct DetectorInput {
+    /// The connection or stream was established (`LocalOriginConnectSuccess`); it matters in split mode only.
     pub connected: bool,
-    /// The status that the endpoint answered with (for gRPC, what its status stands for).
+    /// The HTTP status of the answer (for gRPC, the HTTP status that its gRPC status maps to).
     pub status: Option<u16>,
-    /// A reset or timeout, with the status it counts as when local failures are not split off: 503 or 504.
+    /// A reset or timeout, with the status it counts as outside split mode: 503 or 504.
     pub failure: Option<u16>,
 }
 
-impl Charges {
-    /// What a plain answer is charged as.
+impl DetectorInput {
+    /// The input of a complete answer with `status`.
     pub const fn answered(status: u16) -> Self {
         Self { connected: true, status: Some(status), failure: None }
     }
 
-    /// The label that sums the steps up: a failure outweighs the answer before it.
+    /// The one outcome of all steps: a failure outweighs the answer before it.
     pub const fn outcome(&self) -> Outcome {
         match (self.failure, self.status) {
             (Some(_), _) => Outcome::LocalOrigin,
@@ -118,20 +75,20 @@ impl Charges {
     }
 }
 
-/// A finished attempt as a request's last one shows: the attributes that decide what it counts as.
+/// The attributes of a finished attempt that decide its outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attempt<'a> {
-    /// An endpoint was chosen (`upstream.address` is there).
+    /// An endpoint was chosen: `upstream.address` is present.
     pub has_endpoint: bool,
-    /// A connection or stream was had (`upstream.local_address` is there).
+    /// A connection or stream was established: `upstream.local_address` is present.
     pub pool_ready: bool,
-    /// `response.code`, absent when the client left before it was known.
+    /// `response.code`; absent when the client disconnected before it was known.
     pub status: Option<u16>,
     /// `grpc-status` from the response headers of a gRPC call (a trailers-only answer); not from trailers, which
     /// Envoy does not charge.
     pub grpc_status: Option<u32>,
     /// `response.flags`.
-    pub flags: Flags,
+    pub flags: ResponseFlags,
     /// `response.code_details`.
     pub details: &'a str,
 }
@@ -139,47 +96,47 @@ pub struct Attempt<'a> {
 /// Prefixes of the details of a timeout that Envoy charges: the route's, a try's, a try's idle one.
 const TIMEOUTS: [&str; 4] = ["response_timeout", "upstream_response_timeout", "upstream_per_try_timeout", IDLE_TIMEOUT];
 
-/// The details of a try's idle timeout, which Envoy charges even when the answer had begun.
+/// The details of a try's idle timeout, which Envoy charges even when the answer had started.
 pub const IDLE_TIMEOUT: &str = "upstream_per_try_idle_timeout";
 
 impl Attempt<'_> {
-    /// What Envoy charges for this attempt.
-    pub fn charges(&self) -> Charges {
+    /// What Envoy's router reports to the outlier detector for this attempt.
+    pub fn detector_input(&self) -> DetectorInput {
         let connected = self.pool_ready;
-        let none = Charges { connected, status: None, failure: None };
+        let none = DetectorInput { connected, status: None, failure: None };
         if !self.has_endpoint {
-            return Charges::default();
+            return DetectorInput::default();
         }
         if self.details == "via_upstream" {
-            return Charges { connected: true, status: self.answer(), failure: None };
+            return DetectorInput { connected: true, status: self.answer(), failure: None };
         }
-        // Not by the flag, which is also set when a circuit breaker forbids another try after one that failed.
+        // The UO flag does not decide: it is also set when a circuit breaker refuses the retry of a failed attempt.
         if self.details.contains("{overflow") {
             return none;
         }
         if TIMEOUTS.iter().any(|timeout| self.details.starts_with(timeout)) {
             return match self.status {
-                // A timeout while the connection was still awaited is charged to nobody.
+                // A timeout while the connection is still pending is charged to no endpoint.
                 _ if !connected => none,
                 // 204 stands for 504 where the request asked for it (x-envoy-upstream-rq-timeout-alt-response).
-                None | Some(504 | 204) => Charges { failure: Some(self.status.unwrap_or(504)), ..none },
+                None | Some(504 | 204) => DetectorInput { failure: Some(self.status.unwrap_or(504)), ..none },
                 Some(_) if self.details.starts_with(IDLE_TIMEOUT) => {
-                    Charges { status: self.answer(), failure: Some(504), ..none }
+                    DetectorInput { status: self.answer(), failure: Some(504), ..none }
                 }
-                // The answer had begun, so it was charged, and the timeout is not.
-                Some(_) => Charges { status: self.answer(), ..none },
+                // The answer had started, so it is charged and the timeout is not.
+                Some(_) => DetectorInput { status: self.answer(), ..none },
             };
         }
         if self.details.starts_with("upstream_reset_after_response_started") {
-            return Charges { connected: true, status: self.answer(), failure: Some(503) };
+            return DetectorInput { connected: true, status: self.answer(), failure: Some(503) };
         }
         if self.details.starts_with("upstream_reset_before_response_started") {
-            return Charges { failure: Some(503), ..none };
+            return DetectorInput { failure: Some(503), ..none };
         }
         match self.status {
-            // The answer had begun and was charged; then the client left, or the stream lasted too long.
-            Some(status) if connected && (status < 500 || self.flags.any_of(Flags::DC)) => {
-                Charges { connected, status: self.answer(), failure: None }
+            // The answer had started and is charged; then the client disconnected or the stream exceeded its duration.
+            Some(status) if connected && (status < 500 || self.flags.any_of(ResponseFlags::DC)) => {
+                DetectorInput { connected, status: self.answer(), failure: None }
             }
             _ => none,
         }
@@ -231,53 +188,54 @@ mod tests {
             (600, Outcome::Success),
         ] {
             let answered = Attempt { status: Some(status), ..attempt("via_upstream") };
-            assert_eq!(answered.charges(), Charges::answered(status));
-            assert_eq!(answered.charges().outcome(), outcome, "{status}");
+            assert_eq!(answered.detector_input(), DetectorInput::answered(status));
+            assert_eq!(answered.detector_input().outcome(), outcome, "{status}");
         }
     }
 
     #[test]
     fn a_trailers_only_grpc_answer_is_charged_by_its_grpc_status() {
         let unavailable = Attempt { status: Some(200), grpc_status: Some(14), ..attempt("via_upstream") };
-        assert_eq!(unavailable.charges().outcome(), Outcome::GatewayError);
+        assert_eq!(unavailable.detector_input().outcome(), Outcome::GatewayError);
         let fine = Attempt { status: Some(200), grpc_status: Some(0), ..attempt("via_upstream") };
-        assert_eq!(fine.charges().outcome(), Outcome::Success);
+        assert_eq!(fine.detector_input().outcome(), Outcome::Success);
     }
 
     #[test]
     fn failures_are_charged_with_or_without_the_connection_before_them() {
         let refused = Attempt {
             pool_ready: false,
-            flags: Flags::UF,
+            flags: ResponseFlags::UF,
             ..attempt("upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_111}")
         };
-        assert_eq!(refused.charges(), Charges { connected: false, status: None, failure: Some(503) });
+        assert_eq!(refused.detector_input(), DetectorInput { connected: false, status: None, failure: Some(503) });
         let closed = attempt("upstream_reset_before_response_started{connection_termination}");
-        assert_eq!(closed.charges(), Charges { connected: true, status: None, failure: Some(503) });
+        assert_eq!(closed.detector_input(), DetectorInput { connected: true, status: None, failure: Some(503) });
         let late = Attempt { status: Some(200), ..attempt("upstream_reset_after_response_started{protocol_error}") };
-        assert_eq!(late.charges(), Charges { connected: true, status: Some(200), failure: Some(503) });
-        assert_eq!(late.charges().outcome(), Outcome::LocalOrigin);
+        assert_eq!(late.detector_input(), DetectorInput { connected: true, status: Some(200), failure: Some(503) });
+        assert_eq!(late.detector_input().outcome(), Outcome::LocalOrigin);
     }
 
     #[test]
     fn a_timeout_is_charged_only_after_the_connection_was_had() {
-        let slow = Attempt { status: Some(504), flags: Flags::UT, ..attempt("response_timeout") };
-        assert_eq!(slow.charges().failure, Some(504));
+        let slow = Attempt { status: Some(504), flags: ResponseFlags::UT, ..attempt("response_timeout") };
+        assert_eq!(slow.detector_input().failure, Some(504));
         let waiting = Attempt { pool_ready: false, ..slow };
-        assert_eq!(waiting.charges().outcome(), Outcome::NotCharged);
+        assert_eq!(waiting.detector_input().outcome(), Outcome::NotCharged);
         let renamed = Attempt { status: Some(204), ..slow };
-        assert_eq!(renamed.charges().failure, Some(204), "x-envoy-upstream-rq-timeout-alt-response");
+        assert_eq!(renamed.detector_input().failure, Some(204), "x-envoy-upstream-rq-timeout-alt-response");
     }
 
     #[test]
     fn what_is_nobodys_fault_is_charged_to_nobody() {
         let retry_forbidden = Attempt {
-            flags: Flags(Flags::UO.0 | Flags::UF.0),
+            flags: ResponseFlags(ResponseFlags::UO.0 | ResponseFlags::UF.0),
             ..attempt("upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_111}")
         };
-        assert_eq!(retry_forbidden.charges().outcome(), Outcome::LocalOrigin);
-        let overflow = Attempt { flags: Flags::UO, ..attempt("upstream_reset_before_response_started{overflow}") };
-        let no_host = Attempt { has_endpoint: false, flags: Flags::UH, ..attempt("no_healthy_upstream") };
+        assert_eq!(retry_forbidden.detector_input().outcome(), Outcome::LocalOrigin);
+        let overflow =
+            Attempt { flags: ResponseFlags::UO, ..attempt("upstream_reset_before_response_started{overflow}") };
+        let no_host = Attempt { has_endpoint: false, flags: ResponseFlags::UH, ..attempt("no_healthy_upstream") };
         for nobody in [
             overflow,
             no_host,
@@ -285,26 +243,19 @@ mod tests {
             attempt("fault_filter_abort"),
             attempt(""),
         ] {
-            assert_eq!(nobody.charges().outcome(), Outcome::NotCharged, "{nobody:?}");
+            assert_eq!(nobody.detector_input().outcome(), Outcome::NotCharged, "{nobody:?}");
         }
     }
 
     #[test]
     fn an_answer_that_had_begun_stays_charged_when_the_stream_is_cut_short() {
-        let left = Attempt { status: Some(200), flags: Flags::DC, ..attempt("downstream_remote_disconnect") };
-        assert_eq!(left.charges().outcome(), Outcome::Success);
+        let left = Attempt { status: Some(200), flags: ResponseFlags::DC, ..attempt("downstream_remote_disconnect") };
+        assert_eq!(left.detector_input().outcome(), Outcome::Success);
         let left_early = Attempt { status: None, ..left };
-        assert_eq!(left_early.charges().outcome(), Outcome::NotCharged);
+        assert_eq!(left_early.detector_input().outcome(), Outcome::NotCharged);
         let left_an_error = Attempt { status: Some(503), ..left };
-        assert_eq!(left_an_error.charges().outcome(), Outcome::GatewayError);
+        assert_eq!(left_an_error.detector_input().outcome(), Outcome::GatewayError);
         let too_long = Attempt { status: Some(200), ..attempt("upstream_max_stream_duration_reached") };
-        assert_eq!(too_long.charges().outcome(), Outcome::Success);
-    }
-
-    #[test]
-    fn flags_are_named_as_access_logs_name_them() {
-        assert_eq!(Flags(0x8020).names(), "UF,URX");
-        assert_eq!(Flags(0).names(), "");
-        assert_eq!(Flags(u64::MAX).names().split(',').count(), FLAG_NAMES.len());
+        assert_eq!(too_long.detector_input().outcome(), Outcome::Success);
     }
 }

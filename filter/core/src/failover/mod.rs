@@ -1,18 +1,20 @@
-//! When a cluster's traffic counts as failed over to another locality, when that moves on, and when it is over.
+//! When a cluster's traffic counts as failed over to another locality, when the failover moves on, and when it ends.
 //!
-//! Home is the nearest tier in which the cluster has any endpoint, healthy or not; away is anything farther. A failover
-//! starts when home is in trouble and a share of the traffic goes away, or at once when nothing at home is healthy. It
-//! moves on when another locality receives most for a whole window, is told again when clearly more goes away, and ends when home is whole and the share has been
-//! small for a while, or when home has no endpoints any more. Thresholds come from [`crate::config::Failover`].
+//! Home is the nearest tier in which the cluster has any endpoint, healthy or not; away is anything farther. A failover starts
+//! when home is in trouble and a share of the traffic goes away, or at once when nothing at home is healthy. It changes
+//! when another locality receives most for a whole window, or when clearly more goes away. It ends when home is whole and the share
+//! has been small for a while, or when home has no endpoints any more. Thresholds come from [`crate::config::Failover`].
 //!
-//! Not here: which endpoints are healthy and where traffic went; [`crate::cluster`] brings both.
+//! Not here: which endpoints are healthy and where traffic went; both come from [`crate::cluster`].
+
+mod window;
 
 use crate::config;
-use crate::event::{EventKind, Route};
+use crate::event::{EventKind, FailoverEnd, Route};
 use crate::locality::{Locality, Tier};
 use crate::time::{Millis, seconds_between};
-use crate::window::Count;
 use serde::{Deserialize, Serialize};
+pub use window::{Count, Window};
 
 /// A cluster's home tier as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +52,9 @@ impl Traffic {
         if self.attempts == 0 { 0.0 } else { f64::from(self.served_away().attempts) / f64::from(self.attempts) }
     }
 
-    /// The share that goes away, in thousandths; 0 when there is too little traffic to tell.
-    pub fn thousandths_away(&self, least: u32) -> u32 {
-        if self.attempts < least { 0 } else { thousandths(self.share()) }
+    /// The share that goes away, in thousandths; 0 when there are fewer than `least` attempts.
+    pub fn away_permille(&self, least: u32) -> u32 {
+        if self.attempts < least { 0 } else { permille(self.share()) }
     }
 
     /// The locality away from home that served most; one that only failed served nothing.
@@ -77,13 +79,13 @@ pub struct Moment {
     /// Since when endpoints at home are in trouble, and shares are taken.
     pub troubled_since: Millis,
     /// The share that went away before that, in thousandths: where zones are not preferred, some always does.
-    pub usual_away: u32,
+    pub baseline_spill_permille: u32,
 }
 
 impl Moment {
-    /// Whether clearly more goes away than usual.
-    fn is_much(&self, share: f64, rules: &config::Failover) -> bool {
-        share >= rules.start_share + f64::from(self.usual_away) / 1_000.0
+    /// Whether clearly more goes away than before the trouble.
+    fn exceeds_baseline(&self, share: f64, rules: &config::Failover) -> bool {
+        share >= rules.start_share + f64::from(self.baseline_spill_permille) / 1_000.0
     }
 }
 
@@ -102,10 +104,10 @@ pub struct Active {
     calm_since: Option<Millis>,
     /// The tier of `to`.
     tier: Tier,
-    /// Since when `to` is outdone.
-    outdone_since: Option<Millis>,
-    /// The share that was told last, in thousandths.
-    told_share: u32,
+    /// Since when another locality receives clearly more than `to`.
+    overtaken_since: Option<Millis>,
+    /// The share that was reported last, in thousandths.
+    reported_permille: u32,
     /// Since when the share is clearly larger.
     grown_since: Option<Millis>,
 }
@@ -120,7 +122,7 @@ impl Active {
         }
     }
 
-    /// From where to where it goes.
+    /// The home locality that lost, and the locality that receives most.
     pub fn route(&self) -> (&Locality, &Locality) {
         (&self.from, &self.to)
     }
@@ -152,7 +154,7 @@ pub fn step(
             if let Some(kind) = end(&mut going, home, traffic, rules, &moment) {
                 return Some(kind);
             }
-            // With home whole, or hardly any traffic, a share says nothing about where it goes.
+            // With home whole, or hardly any traffic, the share says nothing about the destination.
             let home = home.filter(|home| home.healthy < home.endpoints && traffic.attempts >= rules.min_requests);
             let kind = home.and_then(|home| move_on(&mut going, home, traffic, rules, now));
             *active = Some(going);
@@ -169,14 +171,14 @@ fn start(
     moment: Moment,
 ) -> Option<(Active, EventKind)> {
     let Moment { now, troubled_since, .. } = moment;
-    // A share is believed after a tenth of the window: sooner it says little about what is to come.
+    // A share counts after a tenth of the window: sooner it says little about what is to come.
     let settled = now.saturating_sub(troubled_since) >= rules.window.millis() / 10;
     let enough = traffic.attempts >= rules.min_requests && settled;
     let all_lost = home.endpoints > 0 && home.healthy == 0;
     let (to, tier, share) = match (served_away, traffic.busiest()) {
         // Nothing healthy at home: from here on everything goes away, and this is the first of it.
         (Some((to, tier)), _) if all_lost => (to.clone(), tier, 1.0),
-        (_, Some((to, tier, _))) if home.troubled && enough && moment.is_much(traffic.share(), rules) => {
+        (_, Some((to, tier, _))) if home.troubled && enough && moment.exceeds_baseline(traffic.share(), rules) => {
             (to.clone(), *tier, traffic.share())
         }
         _ => return None,
@@ -194,8 +196,8 @@ fn start(
         errors_away: u64::from(before.errors),
         calm_since: None,
         tier,
-        outdone_since: None,
-        told_share: thousandths(share),
+        overtaken_since: None,
+        reported_permille: permille(share),
         grown_since: None,
     };
     Some((active, EventKind::FailoverStarted(route)))
@@ -212,7 +214,7 @@ fn end(
     let because = match home {
         Some(home) if home.tier == going.home_tier => {
             let whole = home.healthy == home.endpoints;
-            if !whole || (traffic.attempts > 0 && moment.is_much(traffic.share(), rules)) {
+            if !whole || (traffic.attempts > 0 && moment.exceeds_baseline(traffic.share(), rules)) {
                 going.calm_since = None;
                 return None;
             }
@@ -220,9 +222,9 @@ fn end(
             if now.saturating_sub(calm) < rules.end_after.millis() {
                 return None;
             }
-            "recovered"
+            FailoverEnd::Recovered
         }
-        _ => "topology",
+        _ => FailoverEnd::Topology,
     };
     Some(EventKind::FailoverEnded {
         from: going.from.clone(),
@@ -242,28 +244,28 @@ fn move_on(
     rules: &config::Failover,
     now: Millis,
 ) -> Option<EventKind> {
-    // Zones that share evenly take the lead in turns: only a clear lead, or another tier, makes a new destination.
-    let outdone = |(to, tier, count): &&(Locality, Tier, Count)| {
+    // Zones with even shares take the lead in turns: only a clear lead, or another tier, makes a new destination.
+    let overtaken = |(to, tier, count): &&(Locality, Tier, Count)| {
         *to != going.to && (*tier != going.tier || served(count) / 2 >= traffic.served_by(&going.to))
     };
-    let Some((to, tier, _)) = traffic.busiest().filter(outdone) else {
-        going.outdone_since = None;
+    let Some((to, tier, _)) = traffic.busiest().filter(overtaken) else {
+        going.overtaken_since = None;
         return grow(going, home, traffic, rules, now);
     };
-    let since = *going.outdone_since.get_or_insert(now);
+    let since = *going.overtaken_since.get_or_insert(now);
     if now.saturating_sub(since) < rules.window.millis() {
         return None;
     }
-    going.outdone_since = None;
+    going.overtaken_since = None;
     going.tier = *tier;
     let left = (std::mem::replace(&mut going.to, to.clone()), seconds_between(going.moved_at, now));
     going.moved_at = now;
-    (going.told_share, going.grown_since) = (thousandths(traffic.share()), None);
+    (going.reported_permille, going.grown_since) = (permille(traffic.share()), None);
     let route = route(home, &going.from, to.clone(), *tier, traffic.share());
     Some(EventKind::FailoverChanged { route, left: Some(left) })
 }
 
-/// Tells that twice as much goes away as was told, or more, for a whole window: another endpoint at home was lost.
+/// Reports that at least twice the reported share goes away for a whole window: another endpoint at home was lost.
 fn grow(
     going: &mut Active,
     home: &Home,
@@ -272,9 +274,10 @@ fn grow(
     now: Millis,
 ) -> Option<EventKind> {
     // With nothing healthy at home all of it goes, from here on.
-    let all_lost = home.healthy == 0 && going.told_share < 900;
-    let share = if all_lost { 1_000 } else { thousandths(traffic.share()) };
-    let is_more = share >= going.told_share.saturating_mul(2) && share >= going.told_share.saturating_add(100);
+    let all_lost = home.healthy == 0 && going.reported_permille < 900;
+    let share = if all_lost { 1_000 } else { permille(traffic.share()) };
+    let is_more =
+        share >= going.reported_permille.saturating_mul(2) && share >= going.reported_permille.saturating_add(100);
     if !is_more && !all_lost {
         going.grown_since = None;
         return None;
@@ -283,13 +286,13 @@ fn grow(
     if now.saturating_sub(since) < rules.window.millis() && !all_lost {
         return None;
     }
-    (going.told_share, going.grown_since) = (share, None);
+    (going.reported_permille, going.grown_since) = (share, None);
     let share = if all_lost { 1.0 } else { traffic.share() };
     let route = route(home, &going.from, going.to.clone(), going.tier, share);
     Some(EventKind::FailoverChanged { route, left: None })
 }
 
-fn thousandths(share: f64) -> u32 {
+fn permille(share: f64) -> u32 {
     (share * 1_000.0) as u32
 }
 

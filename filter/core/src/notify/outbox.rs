@@ -6,7 +6,7 @@
 //!
 //! While an alert is open it is told again now and then: Alertmanager takes one that it does not hear of for over.
 
-use super::{Alert, Message};
+use super::message::{Alert, Message};
 use crate::config::notify::{Format, Notify};
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,13 @@
 //! What is told of which event, and when it is sent, tried again and given up.
 
+use super::Message;
 use super::outbox::{Ended, MAX_WAITING, Outbox, REMIND, Settled};
-use super::*;
-use crate::duration::Duration;
-use crate::locality::Tier;
+use crate::config::Duration;
+use crate::config::notify::{Format, Notify};
+use crate::event::{Event, EventKind, FailoverEnd, Route};
+use crate::locality::{Locality, Tier};
+use crate::names::{proxy_name, service};
+use crate::time::{Millis, rfc3339};
 use serde_json::Value;
 
 const CLUSTER: &str = "outbound|8000||mockb.default.svc.cluster.local";
@@ -27,7 +31,7 @@ fn ended(to: &str) -> EventKind {
         seconds: 5.0,
         requests_away: 10,
         errors_away: 1,
-        because: "recovered",
+        because: FailoverEnd::Recovered,
         seconds_at_last: 2.0,
     }
 }

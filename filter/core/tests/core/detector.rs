@@ -1,9 +1,10 @@
 //! One endpoint's streaks and ejection, attempt by attempt.
 
+use filter_core::config::Duration;
 use filter_core::config::OutlierDetection;
-use filter_core::detector::{Crossing, Detector, Moments, StreakKind};
-use filter_core::duration::Duration;
-use filter_core::outcome::Charges;
+use filter_core::endpoint::detector::{Detector, Moments};
+use filter_core::endpoint::outcome::DetectorInput;
+use filter_core::endpoint::streak::{Certainty, Crossing, StreakKind};
 
 fn rules() -> OutlierDetection {
     OutlierDetection {
@@ -17,17 +18,17 @@ fn rules() -> OutlierDetection {
 }
 
 /// Attempts that do not overlap: their order is all that counts.
-fn charge(detector: &mut Detector, charges: Charges, rules: &OutlierDetection) -> Vec<Crossing> {
-    detector.charge(&charges, &Moments::at_once(0), rules)
+fn charge(detector: &mut Detector, charges: DetectorInput, rules: &OutlierDetection) -> Vec<Crossing> {
+    detector.put_result(&charges, &Moments::at_once(0), rules)
 }
 
 fn fired(detector: &mut Detector, rules: &OutlierDetection, statuses: &[u16]) -> Vec<StreakKind> {
-    let charge = |status: &u16| charge(detector, Charges::answered(*status), rules);
+    let charge = |status: &u16| charge(detector, DetectorInput::answered(*status), rules);
     statuses.iter().flat_map(charge).map(|crossing| crossing.kind).collect()
 }
 
-const REFUSED: Charges = Charges { connected: false, status: None, failure: Some(503) };
-const CLOSED: Charges = Charges { connected: true, status: None, failure: Some(503) };
+const REFUSED: DetectorInput = DetectorInput { connected: false, status: None, failure: Some(503) };
+const CLOSED: DetectorInput = DetectorInput { connected: true, status: None, failure: Some(503) };
 
 #[test]
 fn thresholds_fire_when_equalled_and_start_over() {
@@ -45,7 +46,7 @@ fn a_second_crossing_of_an_unbroken_streak_is_not_the_first() {
     let rules = OutlierDetection { consecutive5xx_errors: 1, ..rules() };
     let firsts: Vec<bool> = [500, 500, 200, 500]
         .iter()
-        .flat_map(|status| charge(&mut detector, Charges::answered(*status), &rules))
+        .flat_map(|status| charge(&mut detector, DetectorInput::answered(*status), &rules))
         .map(|crossing| crossing.first)
         .collect();
     assert_eq!(firsts, [true, false, true]);
@@ -74,7 +75,10 @@ fn in_split_mode_only_failures_to_connect_build_a_streak() {
     }
     assert_eq!(charge(&mut detector, REFUSED, &split).len(), 1, "the last close counts as one");
     assert!(charge(&mut detector, REFUSED, &split).is_empty());
-    assert!(charge(&mut detector, Charges::answered(500), &split).is_empty(), "an answer resets the local streak");
+    assert!(
+        charge(&mut detector, DetectorInput::answered(500), &split).is_empty(),
+        "an answer resets the local streak"
+    );
     assert!(charge(&mut detector, REFUSED, &split).is_empty());
 }
 
@@ -90,40 +94,40 @@ fn split(threshold: u32) -> OutlierDetection {
 fn a_connection_that_is_lost_fails_all_its_requests_in_a_row() {
     let mut detector = Detector::default();
     let lost = |connected, ended| Moments { connected, answered: ended, ended };
-    assert!(detector.charge(&CLOSED, &lost(100, 70_000), &split(3)).is_empty());
-    assert!(detector.charge(&CLOSED, &lost(200, 70_000), &split(3)).is_empty());
-    assert_eq!(detector.charge(&CLOSED, &lost(300, 70_100), &split(3)).len(), 1);
+    assert!(detector.put_result(&CLOSED, &lost(100, 70_000), &split(3)).is_empty());
+    assert!(detector.put_result(&CLOSED, &lost(200, 70_000), &split(3)).is_empty());
+    assert_eq!(detector.put_result(&CLOSED, &lost(300, 70_100), &split(3)).len(), 1);
 }
 
 #[test]
 fn a_connection_resets_what_failed_before_it_and_nothing_later() {
     let mut detector = Detector::default();
     for ended in [1_000, 2_000, 3_000] {
-        assert!(detector.charge(&REFUSED, &Moments::at_once(ended), &split(4)).is_empty());
+        assert!(detector.put_result(&REFUSED, &Moments::at_once(ended), &split(4)).is_empty());
     }
     // Had between the first and the second failure, answered only now.
     let answered = Moments { connected: 1_500, ..Moments::at_once(50_000) };
-    assert!(detector.charge(&Charges::answered(200), &answered, &split(4)).is_empty());
-    assert!(detector.charge(&REFUSED, &Moments::at_once(51_000), &split(4)).is_empty());
-    assert_eq!(detector.charge(&REFUSED, &Moments::at_once(52_000), &split(4)).len(), 1, "the fourth in a row");
+    assert!(detector.put_result(&DetectorInput::answered(200), &answered, &split(4)).is_empty());
+    assert!(detector.put_result(&REFUSED, &Moments::at_once(51_000), &split(4)).is_empty());
+    assert_eq!(detector.put_result(&REFUSED, &Moments::at_once(52_000), &split(4)).len(), 1, "the fourth in a row");
 }
 
 /// Requests that hang: each had its connection at the first time and timed out at the second, in milliseconds.
 fn hang(detector: &mut Detector, attempts: &[(u64, u64)], threshold: u32) -> Vec<Crossing> {
-    let timed_out = Charges { connected: true, status: None, failure: Some(504) };
+    let timed_out = DetectorInput { connected: true, status: None, failure: Some(504) };
     let moments = |(had, ended): &(u64, u64)| Moments { connected: had * 1_000, ..Moments::at_once(ended * 1_000) };
-    attempts.iter().flat_map(|times| detector.charge(&timed_out, &moments(times), &split(threshold))).collect()
+    attempts.iter().flat_map(|times| detector.put_result(&timed_out, &moments(times), &split(threshold))).collect()
 }
 
 #[test]
 fn a_streak_of_requests_that_hung_is_sure_when_none_is_under_way_that_could_break_it() {
     let mut detector = Detector::default();
     let crossings = hang(&mut detector, &[(10, 210), (20, 220), (30, 230)], 3);
-    assert_eq!(crossings.iter().map(|crossing| crossing.held).collect::<Vec<_>>(), [true]);
-    assert!(detector.is_failing() && detector.matured(429_000, &split(3)).is_none());
-    let crossing = detector.matured(430_000, &split(3)).unwrap();
-    assert!(crossing.first && !crossing.held && crossing.at == Some(230));
-    assert!(detector.matured(430_000, &split(3)).is_none());
+    assert_eq!(crossings.iter().map(|crossing| crossing.certainty).collect::<Vec<_>>(), [Certainty::Unconfirmed]);
+    assert!(detector.is_failing() && detector.take_confirmed(429_000, &split(3)).is_none());
+    let crossing = detector.take_confirmed(430_000, &split(3)).unwrap();
+    assert!(crossing.first && crossing.certainty == Certainty::Confirmed(230));
+    assert!(detector.take_confirmed(430_000, &split(3)).is_none());
 }
 
 #[test]
@@ -131,10 +135,10 @@ fn a_streak_that_is_held_is_not_forgotten_for_the_next() {
     let mut detector = Detector::default();
     let hung = [(853, 967), (864, 973), (879, 990), (895, 1_006), (930, 1_041), (991, 1_100)];
     let held = hang(&mut detector, &hung, 3);
-    assert_eq!(held.iter().map(|crossing| crossing.held).collect::<Vec<_>>(), [true]);
+    assert_eq!(held.iter().map(|crossing| crossing.certainty).collect::<Vec<_>>(), [Certainty::Unconfirmed]);
     // The next attempt would have broken the second streak, and is late enough for the first to be sure.
     let crossings = hang(&mut detector, &[(1_013, 1_125)], 3);
-    assert_eq!(crossings.iter().map(|crossing| crossing.at).collect::<Vec<_>>(), [Some(990)]);
+    assert_eq!(crossings.iter().map(|crossing| crossing.certainty).collect::<Vec<_>>(), [Certainty::Confirmed(990)]);
 }
 
 #[test]
@@ -143,7 +147,7 @@ fn a_streak_that_goes_on_after_envoy_refuted_one_fires_again() {
     let overlapping = |from: u64| (0..3).map(move |n| (from + n, from + 110 + 10 * n)).collect::<Vec<_>>();
     hang(&mut detector, &overlapping(0), 3);
     hang(&mut detector, &overlapping(50), 3);
-    detector.refute_held(&split(3));
+    detector.refute(&split(3));
     assert_eq!(hang(&mut detector, &overlapping(100), 3).len(), 1);
 }
 
@@ -153,7 +157,7 @@ fn a_connection_that_is_heard_of_late_breaks_the_streak_that_was_not_sure() {
     hang(&mut detector, &[(10, 210), (20, 220), (30, 230)], 3);
     // This one had its connection before the last of them failed, so Envoy's streak began with that.
     assert!(hang(&mut detector, &[(225, 425)], 3).is_empty());
-    assert!(detector.matured(1_000_000, &split(3)).is_none());
+    assert!(detector.take_confirmed(1_000_000, &split(3)).is_none());
     assert_eq!(hang(&mut detector, &[(226, 426)], 3).len(), 1, "with 230 and 425 that makes three");
 }
 
@@ -162,34 +166,39 @@ fn an_answer_resets_what_failed_before_its_headers_came_and_nothing_later() {
     let rules = OutlierDetection { consecutive_gateway_errors: 0, ..rules() };
     let mut detector = Detector::default();
     for at in [1_000, 2_000, 3_000] {
-        assert_eq!(detector.charge(&Charges::answered(500), &Moments::at_once(at), &rules).len() == 1, at == 3_000);
+        assert_eq!(
+            detector.put_result(&DetectorInput::answered(500), &Moments::at_once(at), &rules).len() == 1,
+            at == 3_000
+        );
     }
     // Its body took until now.
     let slow = Moments { connected: 3_200, answered: 3_300, ended: 90_000 };
     for at in [4_000, 5_000] {
-        assert!(detector.charge(&Charges::answered(500), &Moments::at_once(at), &rules).is_empty());
+        assert!(detector.put_result(&DetectorInput::answered(500), &Moments::at_once(at), &rules).is_empty());
     }
-    assert!(detector.charge(&Charges::answered(200), &slow, &rules).is_empty());
-    assert_eq!(detector.charge(&Charges::answered(500), &Moments::at_once(6_000), &rules).len(), 1);
+    assert!(detector.put_result(&DetectorInput::answered(200), &slow, &rules).is_empty());
+    assert_eq!(detector.put_result(&DetectorInput::answered(500), &Moments::at_once(6_000), &rules).len(), 1);
 }
 
 #[test]
 fn answers_that_break_off_together_are_a_streak_although_each_began_well() {
     let rules = OutlierDetection { consecutive_gateway_errors: 0, consecutive5xx_errors: 2, ..rules() };
-    let broke_off = Charges { connected: true, status: Some(200), failure: Some(503) };
+    let broke_off = DetectorInput { connected: true, status: Some(200), failure: Some(503) };
     let moments = |had| Moments { connected: had, answered: had, ended: 280_000 };
     let mut detector = Detector::default();
-    assert!(detector.charge(&broke_off, &moments(10_000), &rules).is_empty());
-    assert_eq!(detector.charge(&broke_off, &moments(20_000), &rules).len(), 1);
+    assert!(detector.put_result(&broke_off, &moments(10_000), &rules).is_empty());
+    assert_eq!(detector.put_result(&broke_off, &moments(20_000), &rules).len(), 1);
 }
 
 #[test]
 fn nothing_fires_while_ejected_and_the_return_resets_all() {
     let mut detector = Detector::default();
-    detector.eject(10_000, &rules());
-    assert_eq!(fired(&mut detector, &rules(), &[500, 500, 500, 500]), []);
-    assert_eq!(detector.give_back(13_000).map(|ejection| ejection.at), Some(10_000));
-    assert_eq!((detector.ejection(), detector.ejections()), (None, 1));
+    detector.on_ejected();
+    for _ in 0..4 {
+        detector.put_result_while_ejected(&DetectorInput::answered(500), &Moments::at_once(0), &rules());
+    }
+    assert!(detector.is_failing());
+    detector.on_returned();
     assert!(!detector.is_failing());
     assert_eq!(fired(&mut detector, &rules(), &[500, 500]), []);
 }

@@ -1,10 +1,13 @@
-//! The detector against a small model of Envoy's, written apart from it and in Envoy's own shape: shared counters that
+//! Detector and rotation against a small model of Envoy's, written apart from it and in Envoy's own shape: shared counters that
 //! workers raise, and a main thread that ejects and, on its ticks, returns. Random attempts from fixed seeds.
 
+use filter_core::config::Duration;
 use filter_core::config::OutlierDetection;
-use filter_core::detector::{Detector, Moments};
-use filter_core::duration::Duration;
-use filter_core::outcome::Charges;
+use filter_core::endpoint::detector::{Detector, Moments};
+use filter_core::endpoint::evidence::{ClusterView, Context, Evidence, Listed, Transition};
+use filter_core::endpoint::outcome::DetectorInput;
+use filter_core::endpoint::rotation::Rotation;
+use filter_core::endpoint::streak::Crossing;
 
 /// A small generator of numbers (SplitMix64), so that every run tries the same.
 struct Numbers(u64);
@@ -109,20 +112,43 @@ impl Host {
     }
 }
 
-/// An attempt, as Envoy's reports and as the filter's charges.
-fn attempt(numbers: &mut Numbers) -> (Vec<Report>, Charges) {
+/// A cluster of this endpoint alone.
+struct Alone;
+
+impl ClusterView for Alone {
+    fn ejected(&self) -> u32 {
+        0
+    }
+
+    fn endpoints(&self) -> u32 {
+        1
+    }
+
+    fn recent_max_ejected(&self, _: u64) -> u32 {
+        0
+    }
+}
+
+fn context(now: u64, rules: &OutlierDetection) -> Context<'_> {
+    let (has_witness, has_unconfirmed, keeps_counts) = (false, false, false);
+    let cluster = &Alone;
+    Context { now, rules, cluster, has_witness, panic_until: 0, has_unconfirmed, keeps_counts, counts_asked: 0 }
+}
+
+/// An attempt, as Envoy's reports and as the filter's input.
+fn attempt(numbers: &mut Numbers) -> (Vec<Report>, DetectorInput) {
     let codes = [200, 204, 301, 404, 499, 500, 501, 502, 503, 504, 599, 600];
     let code = codes[numbers.below(codes.len() as u64) as usize];
     match numbers.below(6) {
-        0..=2 => (vec![Report::ConnectSuccess, Report::ResponseCode(code)], Charges::answered(code)),
-        3 => (vec![Report::ConnectFailed], Charges { connected: false, status: None, failure: Some(503) }),
+        0..=2 => (vec![Report::ConnectSuccess, Report::ResponseCode(code)], DetectorInput::answered(code)),
+        3 => (vec![Report::ConnectFailed], DetectorInput { connected: false, status: None, failure: Some(503) }),
         4 => (
             vec![Report::ConnectSuccess, Report::Timeout],
-            Charges { connected: true, status: None, failure: Some(504) },
+            DetectorInput { connected: true, status: None, failure: Some(504) },
         ),
         _ => (
             vec![Report::ConnectSuccess, Report::ResponseCode(code), Report::ConnectFailed],
-            Charges { connected: true, status: Some(code), failure: Some(503) },
+            DetectorInput { connected: true, status: Some(code), failure: Some(503) },
         ),
     }
 }
@@ -142,30 +168,42 @@ fn the_detector_ejects_when_envoys_would_and_for_the_same_reason() {
             max_ejection_percent: 100,
             ..OutlierDetection::default()
         };
-        let (mut host, mut detector) = (Host::default(), Detector::default());
+        let (mut host, mut detector, mut rotation) = (Host::default(), Detector::default(), Rotation::default());
         for now in 1_000..1_200 {
-            let (reports, charges) = attempt(&mut numbers);
+            let (reports, input) = attempt(&mut numbers);
             let mut expected = None;
             for report in reports {
                 let hits = host.put(report, &rules);
                 expected = expected.or(host.main_thread(hits, now));
             }
+            let context = context(now, &rules);
             let mut ejected_for = None;
-            for crossing in detector.charge(&charges, &Moments::at_once(now * 1_000), &rules) {
-                if detector.ejection().is_none() {
-                    detector.eject(now, &rules);
-                    ejected_for = Some(crossing.kind.as_str());
+            let crossings = match rotation.ejection() {
+                None => detector.put_result(&input, &Moments::at_once(now * 1_000), &rules),
+                Some(_) => {
+                    detector.put_result_while_ejected(&input, &Moments::at_once(now * 1_000), &rules);
+                    Vec::new()
+                }
+            };
+            for Crossing { kind, first, .. } in crossings {
+                let (next, transitions) = rotation.apply(&Evidence::Threshold { kind, first, at: now }, &context);
+                rotation = next;
+                if let [Transition::Ejected { ejection, .. }] = transitions[..] {
+                    assert_eq!(u64::from(ejection), host.times);
+                    detector.on_ejected();
+                    ejected_for = Some(kind.as_str());
                 }
             }
-            assert_eq!(ejected_for, expected, "seed {seed}, {now}: {charges:?} under {rules:?}");
+            assert_eq!(ejected_for, expected, "seed {seed}, {now}: {input:?} under {rules:?}");
             ejections += u32::from(expected.is_some());
             // Envoy's tick, at any moment after the ejection.
             if host.ejected_at.is_some() && numbers.below(8) == 0 {
                 host.unejected();
-                detector.give_back(now);
+                let listed = Listed { ejected: false, asked: now + 1, requests: 0, cluster_ejected: 0 };
+                rotation = rotation.apply(&Evidence::Listed(listed), &context).0;
+                detector.on_returned();
             }
-            assert_eq!(detector.ejection().is_some(), host.ejected_at.is_some());
-            assert_eq!(u64::from(detector.ejections()), host.times);
+            assert_eq!(rotation.ejection().is_some(), host.ejected_at.is_some());
         }
     }
     assert!(ejections > 10_000, "the sequences must be of the kind that ejects: {ejections}");

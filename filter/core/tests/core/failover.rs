@@ -1,11 +1,11 @@
 //! Failovers from a cluster's home and its traffic, step by step.
 
 use filter_core::config;
-use filter_core::event::EventKind;
+use filter_core::event::{EventKind, FailoverEnd};
+use filter_core::failover::Count;
 use filter_core::failover::{Active, Home, Moment, Traffic, step};
 use filter_core::locality::{Locality, Tier};
 use filter_core::time::Millis;
-use filter_core::window::Count;
 
 fn at(text: &str) -> Locality {
     Locality::parse(text)
@@ -23,7 +23,7 @@ fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
 
 /// A step of a cluster that has been in trouble for long.
 fn at_time(now: Millis) -> Moment {
-    Moment { now, troubled_since: 0, usual_away: 0 }
+    Moment { now, troubled_since: 0, baseline_spill_permille: 0 }
 }
 
 fn rules() -> config::Failover {
@@ -76,7 +76,7 @@ fn ends_when_home_is_whole_and_calm_for_long_enough() {
     else {
         panic!("not over")
     };
-    assert_eq!((seconds, requests_away, errors_away, because), (5.0, 10 + 7, 2, "recovered"));
+    assert_eq!((seconds, requests_away, errors_away, because), (5.0, 10 + 7, 2, FailoverEnd::Recovered));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn ends_for_topology_when_home_has_left() {
     let farther = Home { tier: Tier::SameRegion, locality: at("r/b"), ..home(1, 1) };
     let mut active = started();
     let kind = step(&mut active, Some(&farther), &traffic(10, 0, ""), None, &rules(), at_time(5_000));
-    assert!(matches!(kind, Some(EventKind::FailoverEnded { because: "topology", .. })));
+    assert!(matches!(kind, Some(EventKind::FailoverEnded { because: FailoverEnd::Topology, .. })));
     assert_eq!(active, None);
 }
 

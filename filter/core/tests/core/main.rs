@@ -1,6 +1,7 @@
-//! A cluster's story from attempts and answers to events, on the pure core.
+//! The pure core from outside: the detector and failovers step by step, and a cluster's story from attempts and answers to
+//! events.
 
-mod counted;
-mod story;
-mod traffic;
-mod witnessed;
+mod cluster;
+mod detector;
+mod envoys_detector;
+mod failover;

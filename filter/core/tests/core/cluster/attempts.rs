@@ -1,13 +1,13 @@
 //! What attempts alone show.
 
-use crate::story::{FAR, HOME, NEAR, REFUSED, Story, names};
-use filter_core::cluster::{ClusterState, Observed};
-use filter_core::detector::Moments;
-use filter_core::event::{EventKind, LastAttempt};
+use super::story::{FAR, HOME, NEAR, REFUSED, Story, names};
+use filter_core::cluster::members::endpoint_hash;
+use filter_core::cluster::{self, AttemptObservation, ClusterState};
+use filter_core::endpoint::detector::Moments;
+use filter_core::endpoint::outcome::DetectorInput;
+use filter_core::event::{EventKind, FailoverEnd, LastAttempt};
 use filter_core::locality::Locality;
-use filter_core::members::endpoint_hash;
 use filter_core::metric::Metric;
-use filter_core::outcome::Charges;
 
 #[test]
 fn the_drill_of_s1_gives_each_event_once_with_places_and_durations() {
@@ -35,7 +35,7 @@ fn the_drill_of_s1_gives_each_event_once_with_places_and_durations() {
     }
     assert_eq!(names(&events), ["failover_ended"]);
     let EventKind::FailoverEnded { seconds, requests_away, because, .. } = &events[0].kind else { panic!("no end") };
-    assert_eq!((*requests_away, *because), (10, "recovered"));
+    assert_eq!((*requests_away, *because), (10, FailoverEnd::Recovered));
     assert_eq!(*seconds, 4.5, "to the last attempt served away");
     assert_eq!(story.open(), 0);
 }
@@ -53,7 +53,7 @@ fn an_attempt_soon_after_an_ejection_shows_no_return_even_when_that_is_due() {
     let mut story = Story::new(
         r#"{"consecutive5xxErrors": 1, "interval": "1s", "baseEjectionTime": "500ms", "maxEjectionPercent": 100}"#,
     );
-    story.attempt("a:1", HOME, Charges::answered(500));
+    story.attempt("a:1", HOME, DetectorInput::answered(500));
     story.now += 800;
     assert!(story.ok("a:1", HOME).is_empty(), "workers may not have heard of the ejection yet");
 }
@@ -89,8 +89,8 @@ fn in_panic_an_attempt_at_an_ejected_endpoint_shows_no_return() {
         ));
         story.ok("b:1", NEAR);
         let members = [(Locality::parse(HOME), 2), (Locality::parse(NEAR), 2)];
-        story.with(|state, setting| state.set_members(&members, &[], setting));
-        story.attempt("a:1", HOME, Charges::answered(500));
+        story.with(|state, context| cluster::set_members(state, &members, &[], context));
+        story.attempt("a:1", HOME, DetectorInput::answered(500));
         story.now += 2_000;
         assert_eq!(names(&story.ok("a:1", HOME)), returned, "one of two is in rotation at home");
     }
@@ -100,7 +100,7 @@ fn in_panic_an_attempt_at_an_ejected_endpoint_shows_no_return() {
 fn the_percent_cap_keeps_endpoints_in_rotation() {
     let mut story = Story::new(r#"{"consecutive5xxErrors": 2}"#);
     story.total = Some(9);
-    let error = Charges::answered(500);
+    let error = DetectorInput::answered(500);
     assert!(story.attempt("a:1", HOME, error).is_empty());
     assert_eq!(names(&story.attempt("a:1", HOME, error)), ["error_streak"]);
     for _ in 0..10 {
@@ -116,10 +116,10 @@ fn the_percent_cap_keeps_endpoints_in_rotation() {
 fn no_healthy_upstream_is_told_once_and_ends_with_the_first_success() {
     let mut story = Story::s1();
     assert_eq!(
-        names(&story.with(|state, setting| state.no_healthy_upstream(Some(4), setting))),
+        names(&story.with(|state, context| cluster::on_no_healthy_upstream(state, Some(4), context))),
         ["no_healthy_upstream"]
     );
-    assert!(story.with(|state, setting| state.no_healthy_upstream(None, setting)).is_empty());
+    assert!(story.with(|state, context| cluster::on_no_healthy_upstream(state, None, context)).is_empty());
     assert!(story.ok("a:1", HOME).is_empty(), "under way on another worker");
     story.now += 2_500;
     let events = story.ok("a:1", HOME);
@@ -141,7 +141,7 @@ fn a_cluster_that_lives_elsewhere_is_not_in_failover() {
 fn home_that_leaves_during_a_failover_ends_it_for_topology() {
     let mut story = Story::s1();
     let place = |text: &str, n| (Locality::parse(text), n);
-    story.with(|state, setting| state.set_members(&[place(HOME, 1)], &[], setting));
+    story.with(|state, context| cluster::set_members(state, &[place(HOME, 1)], &[], context));
     story.attempt("a:1", HOME, REFUSED);
     story.ok("b:1", NEAR);
     let ejected = |story: &mut Story| {
@@ -149,17 +149,19 @@ fn home_that_leaves_during_a_failover_ends_it_for_topology() {
         levels.iter().filter(|level| level.metric == Metric::EjectedEndpoints).map(|level| level.value).sum::<u64>()
     };
     assert_eq!(ejected(&mut story), 1);
-    story.with(|state, setting| state.set_members(&[place(HOME, 0), place(NEAR, 1)], &[endpoint_hash("a:1")], setting));
+    story.with(|state, context| {
+        cluster::set_members(state, &[place(HOME, 0), place(NEAR, 1)], &[endpoint_hash("a:1")], context)
+    });
     assert_eq!(ejected(&mut story), 0, "it left, and did not return");
     let events = story.pass(100);
-    assert!(matches!(events[0].kind, EventKind::FailoverEnded { because: "topology", .. }));
+    assert!(matches!(events[0].kind, EventKind::FailoverEnded { because: FailoverEnd::Topology, .. }));
 }
 
 #[test]
 fn one_of_several_endpoints_lost_is_no_failover_until_traffic_spills() {
     let mut story = Story::s1();
     let counts = [(Locality::parse(HOME), 3), (Locality::parse(NEAR), 3)];
-    story.with(|state, setting| state.set_members(&counts, &[], setting));
+    story.with(|state, context| cluster::set_members(state, &counts, &[], context));
     story.attempt("a:1", HOME, REFUSED);
     assert!(story.ok("b:1", NEAR).is_empty());
     let mut events = Vec::new();
@@ -182,16 +184,17 @@ fn what_cannot_be_decoded_is_nothing_known() {
 #[test]
 fn the_value_stays_bounded() {
     let mut story = Story::new("{}");
-    story.with(|state, setting| {
+    story.with(|state, context| {
         for i in 0..1_200 {
             let (endpoint, locality) =
                 (format!("10.0.{}.{}:80", i / 250, i % 250), Locality::parse(&format!("r/z{i}")));
-            let charges = Charges::answered(500);
+            let input = DetectorInput::answered(500);
             let last = LastAttempt::default();
-            let (endpoint, moments) = (endpoint.as_str(), Moments::at_once(setting.now * 1_000));
+            let (endpoint, moments) = (endpoint.as_str(), Moments::at_once(context.now * 1_000));
             let (workload, started, total) = (None, None, None);
-            let seen = Observed { endpoint, locality: &locality, workload, charges, moments, started, last, total };
-            state.attempt(&seen, setting);
+            let seen =
+                AttemptObservation { endpoint, locality: &locality, workload, input, moments, started, last, total };
+            cluster::on_attempt(state, &seen, context);
         }
     });
     assert!(story.bytes.len() < 200_000, "{}", story.bytes.len());
@@ -206,13 +209,14 @@ fn a_client_that_leaves_does_not_swallow_a_streak_that_was_not_sure() {
     let mut over = |had: u64, ended: u64, failure: Option<u16>| {
         story.now = begun + ended;
         let locality = Locality::parse(HOME);
-        story.with(|state, setting| {
-            let charges = Charges { connected: true, status: None, failure };
+        story.with(|state, context| {
+            let input = DetectorInput { connected: true, status: None, failure };
             let moments = Moments { connected: (begun + had) * 1_000, ..Moments::at_once((begun + ended) * 1_000) };
             let (workload, started, last) = (None, Some(begun + had), LastAttempt::default());
             let (endpoint, total) = ("a:1", Some(4));
-            let seen = Observed { endpoint, locality: &locality, workload, charges, moments, started, last, total };
-            state.attempt(&seen, setting)
+            let seen =
+                AttemptObservation { endpoint, locality: &locality, workload, input, moments, started, last, total };
+            cluster::on_attempt(state, &seen, context)
         })
     };
     for (had, ended) in [(10, 210), (20, 220), (30, 230)] {

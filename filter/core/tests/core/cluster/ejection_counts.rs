@@ -1,14 +1,16 @@
 //! What Envoy's count of ejections adds to its list of endpoints.
 
-use crate::story::{HOME, NEAR, REFUSED, Story, names};
-use crate::witnessed::host;
-use filter_core::cluster::{ClusterState, Setting};
-use filter_core::event::{Basis, Event, EventKind};
-use filter_core::outcome::Charges;
-use filter_core::witness::{Ejections, Witnessed};
+use super::host_list::host;
+use super::story::{HOME, NEAR, REFUSED, Story, names};
+use filter_core::admin::clusters::HostStatus;
+use filter_core::admin::stats::Ejections;
+use filter_core::cluster::{self, EvaluationContext};
+use filter_core::endpoint::outcome::DetectorInput;
+use filter_core::endpoint::reason::{Basis, BlockedReason, EjectReason};
+use filter_core::event::{Event, EventKind};
 
-const BY_5XX: &str = "consecutive_5xx";
-const BY_REFUSAL: &str = "consecutive_local_origin_failure";
+const BY_5XX: EjectReason = EjectReason::Consecutive5xx;
+const BY_REFUSAL: EjectReason = EjectReason::ConsecutiveLocalOriginFailure;
 
 /// Ejections of half a second, which all workers may not even hear of before they are over.
 fn short() -> Story {
@@ -19,49 +21,56 @@ fn short() -> Story {
 
 impl Story {
     /// Envoy's count of now: one ejection for each of these reasons, since it began.
-    fn count(&mut self, reasons: &[&str]) -> Vec<Event> {
+    fn count(&mut self, reasons: &[EjectReason]) -> Vec<Event> {
         let mut count = Ejections::default();
-        reasons.iter().for_each(|reason| count.add(reason));
+        reasons.iter().for_each(|reason| count.add(*reason, 1));
         self.counted(Some(count))
     }
 
     fn counted(&mut self, count: Option<Ejections>) -> Vec<Event> {
         self.now += 2;
         let asked = self.now - 1;
-        self.with(|state, setting| state.counted(count, asked, &Setting { witness: true, ..*setting }))
+        self.with(|state, context| {
+            cluster::on_ejection_counts(state, count, asked, &EvaluationContext { has_witness: true, ..*context })
+        })
     }
 
     fn wants_count(&mut self) -> bool {
-        self.with(|state, setting| state.wants_count(setting.now))
+        self.with(|state, context| cluster::wants_counts(state, context.now))
     }
 
-    /// Envoy's list after some milliseconds: endpoints, whether each is ejected, and how often it was tried.
+    /// Envoy's list after some milliseconds: endpoints, whether each is ejected, and how often it was requests.
     fn list(&mut self, millis: u64, hosts: &[(&str, bool, u64)]) -> Vec<Event> {
         self.now += millis;
         let place = |address: &str| if address.starts_with('a') { HOME } else { NEAR };
-        let hosts: Vec<Witnessed> = hosts
+        let hosts: Vec<HostStatus> = hosts
             .iter()
-            .map(|(address, ejected, tried)| Witnessed { tried: *tried, ..host(address, place(address), *ejected) })
+            .map(|(address, ejected, requests)| HostStatus {
+                requests: *requests,
+                ..host(address, place(address), *ejected)
+            })
             .collect();
         self.answer(1, &hosts)
     }
 }
 
-/// Name, basis and reason of each.
-fn told(events: &[Event]) -> Vec<(&'static str, Option<Basis>, &'static str)> {
+/// Name, basis and reason of an event.
+type Told = (&'static str, Option<Basis>, Option<EjectReason>);
+
+fn told(events: &[Event]) -> Vec<Told> {
     let reason = |kind: &EventKind| match kind {
-        EventKind::EndpointEjected { reason, .. } => *reason,
-        _ => "",
+        EventKind::EndpointEjected { reason, .. } => Some(*reason),
+        _ => None,
     };
     events.iter().map(|event| (event.kind.name(), event.basis, reason(&event.kind))).collect()
 }
 
-const RETURNED: (&str, Option<Basis>, &str) = ("endpoint_returned", Some(Basis::Witnessed), "");
+const RETURNED: Told = ("endpoint_returned", Some(Basis::Witnessed), None);
 /// The count tells that it was back, not when.
-const BACK_MEANWHILE: (&str, Option<Basis>, &str) = ("endpoint_returned", Some(Basis::Inferred), "");
+const BACK_MEANWHILE: Told = ("endpoint_returned", Some(Basis::Inferred), None);
 
-fn ejected(reason: &'static str) -> (&'static str, Option<Basis>, &'static str) {
-    ("endpoint_ejected", Some(Basis::Witnessed), reason)
+fn ejected(reason: EjectReason) -> Told {
+    ("endpoint_ejected", Some(Basis::Witnessed), Some(reason))
 }
 
 #[test]
@@ -84,14 +93,14 @@ fn of_two_thresholds_that_were_reached_the_count_tells_which_envoy_ejected_for()
     story.count(&[]);
     for _ in 0..6 {
         story.now += 3;
-        story.attempt_with_witness("a:1", HOME, Charges::answered(503));
+        story.attempt_with_witness("a:1", HOME, DetectorInput::answered(503));
     }
     assert!(story.list(5, &[("a:1", true, 7)]).is_empty() && story.wants_count());
     assert_eq!(told(&story.count(&[BY_5XX])), [ejected(BY_5XX)]);
     // Without the count, the first.
     let mut story = Story::new(rules);
     for _ in 0..3 {
-        story.attempt_with_witness("a:1", HOME, Charges::answered(503));
+        story.attempt_with_witness("a:1", HOME, DetectorInput::answered(503));
     }
     assert_eq!(told(&story.list(5, &[("a:1", true, 7)])), [ejected(BY_5XX)]);
 }
@@ -100,10 +109,14 @@ fn of_two_thresholds_that_were_reached_the_count_tells_which_envoy_ejected_for()
 fn a_cause_that_the_count_does_not_prove_is_not_told() {
     let lists = [("a:1", true, 2), ("b:1", true, 0)];
     let mut story = Story::s1();
-    story.list(0, &lists.map(|(address, _, tried)| (address, false, tried)));
+    story.list(0, &lists.map(|(address, _, requests)| (address, false, requests)));
     story.count(&[]);
     story.list(50, &lists);
-    assert_eq!(told(&story.count(&[BY_5XX, BY_REFUSAL])), [ejected("other"), ejected("other")], "which is whose?");
+    assert_eq!(
+        told(&story.count(&[BY_5XX, BY_REFUSAL])),
+        [ejected(EjectReason::Other), ejected(EjectReason::Other)],
+        "which is whose?"
+    );
     // No count comes.
     for lose in [true, false] {
         let mut story = Story::s1();
@@ -111,7 +124,7 @@ fn a_cause_that_the_count_does_not_prove_is_not_told() {
         story.count(&[]);
         story.list(50, &[("a:1", true, 2)]);
         let events = if lose { story.counted(None) } else { story.list(1_000, &[("a:1", true, 2)]) };
-        assert_eq!(told(&events), [ejected("other")]);
+        assert_eq!(told(&events), [ejected(EjectReason::Other)]);
     }
 }
 
@@ -126,7 +139,7 @@ fn an_endpoint_that_was_back_between_two_lists_is_found_by_the_count() {
     assert!(story.list(300, &[("a:1", true, 4), ("b:1", false, 0)]).is_empty(), "what was under way may have ended");
     assert!(story.wants_count());
     story.count(&[BY_5XX, BY_5XX]);
-    assert_eq!(story.with(|state, setting| state.ask_again_in(setting.now)), Some(0));
+    assert_eq!(story.with(|state, context| cluster::ask_again_in(state, context.now)), Some(0));
     assert_eq!(told(&story.list(5, &[("a:1", true, 4), ("b:1", false, 0)])), [BACK_MEANWHILE, ejected(BY_5XX)]);
     assert!(story.list(5, &[("a:1", true, 4), ("b:1", false, 0)]).is_empty(), "once");
 }
@@ -139,9 +152,13 @@ fn one_that_the_count_does_not_know_of_did_not_happen_however_late_it_is() {
     story.list(5, &[("a:1", true, 2)]);
     story.count(&[BY_5XX]);
     let mut counts = 0;
-    for tried in 3..90 {
-        assert!(story.list(150, &[("a:1", true, tried)]).is_empty());
-        assert!(story.with(|state, setting| state.tick(&Setting { witness: true, ..*setting })).is_empty());
+    for requests in 3..90 {
+        assert!(story.list(150, &[("a:1", true, requests)]).is_empty());
+        assert!(
+            story
+                .with(|state, context| cluster::on_tick(state, &EvaluationContext { has_witness: true, ..*context }))
+                .is_empty()
+        );
         if story.wants_count() {
             counts += 1;
             assert!(story.count(&[BY_5XX]).is_empty());
@@ -152,7 +169,7 @@ fn one_that_the_count_does_not_know_of_did_not_happen_however_late_it_is() {
 }
 
 #[test]
-fn of_two_that_may_have_been_back_it_is_the_one_that_was_tried() {
+fn of_two_that_may_have_been_back_it_is_the_one_that_was_requests() {
     let mut story = short();
     story.list(0, &[("a:1", false, 1), ("a:2", false, 1)]);
     story.count(&[]);
@@ -192,7 +209,10 @@ fn an_ejection_whose_cause_is_asked_for_counts_towards_the_cap() {
     story.attempt_with_witness("b:1", NEAR, REFUSED);
     let events = story.list(120, &[("a:1", true, 2), ("b:1", false, 2)]);
     assert!(
-        matches!(events[..], [Event { kind: EventKind::EjectionBlocked { reason: "max_ejection_percent", .. }, .. }]),
+        matches!(
+            events[..],
+            [Event { kind: EventKind::EjectionBlocked { reason: BlockedReason::MaxEjectionPercent, .. }, .. }]
+        ),
         "{events:?}"
     );
 }
@@ -244,5 +264,5 @@ fn while_all_is_well_the_count_is_asked_for_seldom() {
     story.counted(None);
     story.list(5, &list);
     assert!(!story.wants_count());
-    assert!(story.with(ClusterState::tick).is_empty());
+    assert!(story.with(cluster::on_tick).is_empty());
 }

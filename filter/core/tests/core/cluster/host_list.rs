@@ -1,31 +1,35 @@
 //! What Envoy itself says, against what attempts showed.
 
-use crate::story::{HOME, NEAR, REFUSED, Story, names};
-use filter_core::cluster::{Observed, Setting};
-use filter_core::detector::Moments;
-use filter_core::event::{Basis, Event, EventKind, LastAttempt};
+use super::story::{HOME, NEAR, REFUSED, Story, names};
+use filter_core::admin::clusters::HostStatus;
+use filter_core::cluster::{self, AttemptObservation, EvaluationContext};
+use filter_core::endpoint::detector::Moments;
+use filter_core::endpoint::outcome::DetectorInput;
+use filter_core::endpoint::reason::{Basis, BlockedReason, EjectReason};
+use filter_core::event::{Event, EventKind, FailoverEnd, LastAttempt};
 use filter_core::locality::Locality;
-use filter_core::outcome::Charges;
-use filter_core::witness::Witnessed;
 
-pub fn host(address: &str, locality: &str, ejected: bool) -> Witnessed {
-    Witnessed { address: address.into(), locality: Locality::parse(locality), ejected, healthy: true, tried: 0 }
+pub(super) fn host(address: &str, locality: &str, ejected: bool) -> HostStatus {
+    HostStatus { address: address.into(), locality: Locality::parse(locality), ejected, healthy: true, requests: 0 }
 }
 
 impl Story {
     /// Envoy's answer of now, asked for `ago` milliseconds before.
-    pub fn answer(&mut self, ago: u64, hosts: &[Witnessed]) -> Vec<Event> {
+    pub(super) fn answer(&mut self, ago: u64, hosts: &[HostStatus]) -> Vec<Event> {
         let asked = self.now - ago;
-        self.with(|state, setting| state.witness(hosts, asked, &Setting { witness: true, ..*setting }))
+        self.with(|state, context| {
+            cluster::on_host_list(state, hosts, asked, &EvaluationContext { has_witness: true, ..*context })
+        })
     }
 
-    pub fn attempt_with_witness(&mut self, endpoint: &str, locality: &str, charges: Charges) -> Vec<Event> {
+    pub(super) fn attempt_with_witness(&mut self, endpoint: &str, locality: &str, input: DetectorInput) -> Vec<Event> {
         let locality = Locality::parse(locality);
         let (workload, started, total) = (None, Some(self.now), self.total);
-        self.with(|state, setting| {
-            let (last, moments) = (LastAttempt::default(), Moments::at_once(setting.now * 1_000));
-            let seen = Observed { endpoint, locality: &locality, workload, charges, moments, started, last, total };
-            state.attempt(&seen, &Setting { witness: true, ..*setting })
+        self.with(|state, context| {
+            let (last, moments) = (LastAttempt::default(), Moments::at_once(context.now * 1_000));
+            let seen =
+                AttemptObservation { endpoint, locality: &locality, workload, input, moments, started, last, total };
+            cluster::on_attempt(state, &seen, &EvaluationContext { has_witness: true, ..*context })
         })
     }
 }
@@ -42,7 +46,7 @@ fn an_ejection_waits_for_envoys_word_and_then_has_its_reason() {
     let events = story.answer(4, &[host("a:1", HOME, true), host("b:1", NEAR, false)]);
     assert_eq!(bases(&events), [("endpoint_ejected", Some(Basis::Witnessed))]);
     let EventKind::EndpointEjected { reason, .. } = events[0].kind else { panic!("not ejected") };
-    assert_eq!(reason, "consecutive_local_origin_failure");
+    assert_eq!(reason, EjectReason::ConsecutiveLocalOriginFailure);
     assert!(story.answer(1, &[host("a:1", HOME, true), host("b:1", NEAR, false)]).is_empty());
     story.now += 5_000;
     let events = story.answer(1, &[host("a:1", HOME, false), host("b:1", NEAR, false)]);
@@ -52,9 +56,9 @@ fn an_ejection_waits_for_envoys_word_and_then_has_its_reason() {
 
 #[test]
 fn a_threshold_without_an_ejection_is_blocked_and_says_why() {
-    for (cap, reason) in [(10, "max_ejection_percent"), (100, "not_enforced")] {
+    for (cap, reason) in [(10, BlockedReason::MaxEjectionPercent), (100, BlockedReason::NotEnforced)] {
         let mut story = Story::new(&format!(r#"{{"consecutive5xxErrors": 1, "maxEjectionPercent": {cap}}}"#));
-        story.attempt_with_witness("a:1", HOME, Charges::answered(500));
+        story.attempt_with_witness("a:1", HOME, DetectorInput::answered(500));
         story.now += 50;
         let hosts = [host("a:1", HOME, false), host("b:1", NEAR, false)];
         assert!(story.answer(10, &hosts).is_empty(), "asked too early to tell");
@@ -62,7 +66,7 @@ fn a_threshold_without_an_ejection_is_blocked_and_says_why() {
         let mut events = story.answer(10, &hosts);
         if cap == 100 {
             assert!(events.is_empty(), "a success on another worker may have come between");
-            assert!(story.attempt_with_witness("a:1", HOME, Charges::answered(500)).is_empty());
+            assert!(story.attempt_with_witness("a:1", HOME, DetectorInput::answered(500)).is_empty());
             story.now += 150;
             events = story.answer(10, &hosts);
         }
@@ -74,7 +78,7 @@ fn a_threshold_without_an_ejection_is_blocked_and_says_why() {
 fn ejections_that_no_attempt_showed_are_found() {
     let mut story = Story::s1();
     let events = story.answer(1, &[host("a:1", HOME, true), host("b:1", NEAR, false)]);
-    assert!(matches!(events[0].kind, EventKind::EndpointEjected { reason: "other", endpoints: 2, .. }));
+    assert!(matches!(events[0].kind, EventKind::EndpointEjected { reason: EjectReason::Other, endpoints: 2, .. }));
     assert_eq!(names(&story.ok("b:1", NEAR)), ["failover_started"]);
 }
 
@@ -102,9 +106,14 @@ fn without_an_answer_for_long_the_rules_decide() {
     let mut story = Story::s1();
     story.attempt_with_witness("a:1", HOME, REFUSED);
     story.now += 2_900;
-    assert!(story.with(|state, setting| state.tick(&Setting { witness: true, ..*setting })).is_empty());
+    assert!(
+        story
+            .with(|state, context| cluster::on_tick(state, &EvaluationContext { has_witness: true, ..*context }))
+            .is_empty()
+    );
     story.now += 100;
-    let events = story.with(|state, setting| state.tick(&Setting { witness: true, ..*setting }));
+    let events =
+        story.with(|state, context| cluster::on_tick(state, &EvaluationContext { has_witness: true, ..*context }));
     assert_eq!(bases(&events), [("endpoint_ejected", Some(Basis::Inferred))]);
 }
 
@@ -120,7 +129,7 @@ fn envoys_list_tells_home_from_away() {
     story.now += 1_000;
     let hosts = [host("b:1", NEAR, false)];
     let events = story.answer(1, &hosts);
-    assert!(matches!(events[0].kind, EventKind::FailoverEnded { because: "topology", .. }), "{events:?}");
+    assert!(matches!(events[0].kind, EventKind::FailoverEnded { because: FailoverEnd::Topology, .. }), "{events:?}");
 }
 
 #[test]
@@ -128,23 +137,25 @@ fn envoys_list_outweighs_what_traffic_shows() {
     let mut story = Story::s1();
     story.answer(1, &[host("a:1", HOME, true), host("a:2", HOME, false), host("b:1", NEAR, false)]);
     let seen = [(Locality::parse(HOME), 1), (Locality::parse(NEAR), 1)];
-    story.with(|state, setting| state.set_members(&seen, &[], &Setting { witness: true, ..*setting }));
+    story.with(|state, context| {
+        cluster::set_members(state, &seen, &[], &EvaluationContext { has_witness: true, ..*context })
+    });
     assert!(story.ok("b:1", NEAR).is_empty(), "a:2 is healthy at home, although it was not seen yet");
 }
 
 #[test]
-fn an_ejected_endpoint_that_was_tried_when_its_time_was_over_was_back_meanwhile() {
+fn an_ejected_endpoint_that_was_requests_when_its_time_was_over_was_back_meanwhile() {
     for (min_health, told) in [(0, vec!["endpoint_returned", "endpoint_ejected"]), (60, vec![])] {
         let mut story = Story::new(&format!(
             r#"{{"interval": "1s", "baseEjectionTime": "5s", "minHealthPercent": {min_health}, "maxEjectionPercent": 100}}"#
         ));
-        let tried = |tried| [Witnessed { tried, ..host("a:1", HOME, true) }, host("a:2", HOME, false)];
-        story.answer(1, &tried(7));
+        let requests = |requests| [HostStatus { requests, ..host("a:1", HOME, true) }, host("a:2", HOME, false)];
+        story.answer(1, &requests(7));
         story.now += 1_000;
-        assert!(story.answer(1, &tried(9)).is_empty(), "under way when it was ejected");
+        assert!(story.answer(1, &requests(9)).is_empty(), "under way when it was ejected");
         story.now += 4_500;
-        assert!(story.answer(1, &tried(9)).is_empty());
-        assert_eq!(names(&story.answer(1, &tried(10))), told, "in panic it is tried although it is ejected");
+        assert!(story.answer(1, &requests(9)).is_empty());
+        assert_eq!(names(&story.answer(1, &requests(10))), told, "in panic it is requests although it is ejected");
     }
 }
 
@@ -153,8 +164,8 @@ fn where_envoy_can_be_asked_traffic_alone_shows_no_return() {
     let mut story = Story::s1();
     story.answer(1, &[host("a:1", HOME, true), host("b:1", NEAR, false)]);
     story.now += 5_500;
-    assert!(story.attempt_with_witness("a:1", HOME, Charges::answered(200)).is_empty());
-    assert_eq!(story.with(|state, setting| state.ask_again_in(setting.now)), Some(0));
+    assert!(story.attempt_with_witness("a:1", HOME, DetectorInput::answered(200)).is_empty());
+    assert_eq!(story.with(|state, context| cluster::ask_again_in(state, context.now)), Some(0));
     story.now += 20;
     assert_eq!(names(&story.answer(5, &[host("a:1", HOME, false), host("b:1", NEAR, false)])), ["endpoint_returned"]);
 }
@@ -164,7 +175,7 @@ fn a_witness_that_falls_silent_does_not_keep_a_failover_open() {
     let mut story = Story::s1();
     story.attempt_with_witness("a:1", HOME, REFUSED);
     story.now += 5;
-    let unhealthy = Witnessed { healthy: false, ..host("a:2", HOME, false) };
+    let unhealthy = HostStatus { healthy: false, ..host("a:2", HOME, false) };
     story.answer(4, &[host("a:1", HOME, true), unhealthy, host("b:1", NEAR, false)]);
     assert_eq!(names(&story.ok("b:1", NEAR)), ["failover_started"]);
     // No answer comes any more. It is repaired.

@@ -1,0 +1,99 @@
+//! Envoy's count of ejections: the answer of its admin interface to `/stats?format=json`, as far as it is about outlier
+//! detection.
+
+use crate::endpoint::reason::EjectReason;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Read;
+
+/// The part of a counter's name between the cluster and the reason.
+const COUNTS: &str = ".outlier_detection.ejections_enforced_";
+
+/// A number of ejections by reason, in the order of [`EjectReason::ALL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ejections([u64; EjectReason::ALL.len()]);
+
+impl Ejections {
+    /// Counts `more` ejections for `reason`.
+    pub fn add(&mut self, reason: EjectReason, more: u64) {
+        let counts = EjectReason::ALL.iter().zip(&mut self.0);
+        for (_, count) in counts.filter(|(known, _)| **known == reason) {
+            *count = count.saturating_add(more);
+        }
+    }
+
+    /// By how much these exceed `others`, reason by reason.
+    pub fn diff(&self, others: &Self) -> [i64; EjectReason::ALL.len()] {
+        let mut diff = [0; EjectReason::ALL.len()];
+        for (diff, (count, other)) in diff.iter_mut().zip(self.0.iter().zip(&others.0)) {
+            *diff = 0_i64.saturating_add_unsigned(*count).saturating_sub_unsigned(*other);
+        }
+        diff
+    }
+}
+
+/// The name under which Envoy's statistics know a cluster; Istio puts a semicolon behind it.
+pub fn name_in_stats(cluster: &str) -> String {
+    cluster.replace(':', "_")
+}
+
+/// Reads Envoy's counts of enforced ejections, each with the name of the cluster in its statistics. Clusters without a total in the
+/// answer are left out.
+///
+/// # Errors
+/// What is wrong with the answer, in a sentence.
+pub fn read(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
+    let answer: Value = serde_json::from_reader(answer).map_err(|error| error.to_string())?;
+    let stats = answer.get("stats").and_then(Value::as_array).ok_or("no statistics")?;
+    let mut counts: Vec<(String, Ejections, Option<u64>)> = Vec::new();
+    for stat in stats {
+        let name = text(stat, "name").strip_prefix("cluster.").and_then(|name| name.rsplit_once(COUNTS));
+        let (Some((cluster, reason)), Some(value)) = (name, stat.get("value").and_then(Value::as_u64)) else {
+            continue;
+        };
+        let cluster = cluster.strip_suffix(';').unwrap_or(cluster);
+        if !counts.iter().any(|(known, ..)| known == cluster) {
+            counts.push((cluster.to_owned(), Ejections::default(), None));
+        }
+        let Some((_, count, total)) = counts.iter_mut().find(|(known, ..)| known == cluster) else { continue };
+        match reason {
+            "total" => *total = Some(value),
+            // Envoy's other reasons are what its total exceeds these by.
+            reason => match EjectReason::from_name(reason) {
+                EjectReason::Other => {}
+                reason => count.add(reason, value),
+            },
+        }
+    }
+    let whole = |(cluster, mut count, total): (String, Ejections, Option<u64>)| {
+        let known = count.0.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+        count.add(EjectReason::Other, total?.saturating_sub(known));
+        Some((cluster, count))
+    };
+    Ok(counts.into_iter().filter_map(whole).collect())
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value.get(name).and_then(Value::as_str).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_told_apart_by_reason_and_cluster() {
+        let answer = r#"{"stats": [
+          {"name": "cluster.a.outlier_detection.ejections_enforced_consecutive_5xx", "value": 2},
+          {"name": "cluster.a.outlier_detection.ejections_enforced_success_rate", "value": 1},
+          {"name": "cluster.a.outlier_detection.ejections_enforced_total", "value": 3},
+          {"name": "cluster.outbound|80||b.c;.outlier_detection.ejections_enforced_total", "value": 0},
+          {"name": "cluster.cut.outlier_detection.ejections_enforced_consecutive_5xx", "value": 2},
+          {"name": "cluster.a.outlier_detection.ejections_active", "value": 9},
+          {"histograms": {}}, 5]}"#;
+        let counts = read(answer.as_bytes()).unwrap();
+        assert_eq!(counts, [("a".into(), Ejections([2, 0, 0, 1])), ("outbound|80||b.c".into(), Ejections::default())]);
+        assert!(read(&b"<html>"[..]).is_err() && read(&b"[]"[..]).is_err());
+        assert_eq!(name_in_stats("outbound|80||[::1]"), "outbound|80||[__1]");
+    }
+}

@@ -1,0 +1,129 @@
+//! The endpoints of a cluster that are or were in trouble.
+
+use crate::endpoint::detector::Detector;
+use crate::endpoint::rotation::Rotation;
+use crate::endpoint::streak::StreakKind;
+use crate::event::LastAttempt;
+use crate::locality::Locality;
+use crate::time::Millis;
+use serde::{Deserialize, Serialize};
+
+/// Endpoints that are kept per cluster; beyond it the one without traffic for longest is forgotten, unless it is ejected.
+const MAX_ENDPOINTS: usize = 1_000;
+
+/// An endpoint with a past: what is so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Endpoint {
+    pub(super) address: String,
+    pub(super) locality: Locality,
+    pub(super) workload: Option<String>,
+    pub(super) detector: Detector,
+    pub(super) rotation: Rotation,
+    pub(super) reported: Reported,
+    /// When an attempt last went to it, or its rotation changed.
+    pub(super) seen: Millis,
+}
+
+/// What was reported of an endpoint, or is kept back until it is certain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Reported {
+    /// The last attempt of the detector's unconfirmed crossing.
+    pub(super) unconfirmed: Option<LastAttempt>,
+    /// The streak that was reported last, and when.
+    pub(super) streak: Option<(StreakKind, Millis)>,
+    /// Whether it was reported that Envoy kept the endpoint in rotation, since the streak began.
+    pub(super) blocked: bool,
+}
+
+impl Endpoint {
+    /// Whether the endpoint is ejected.
+    pub(super) fn is_ejected(&self) -> bool {
+        self.rotation.ejection().is_some()
+    }
+
+    /// Whether anything about the endpoint is not over.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.detector.is_failing() || self.is_ejected() || self.rotation.is_undecided()
+    }
+}
+
+/// The endpoints with a past, at most [`MAX_ENDPOINTS`]. Their order means nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Endpoints(Vec<Endpoint>);
+
+impl Endpoints {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Endpoint> {
+        self.0.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Endpoint> {
+        self.0.get(index)
+    }
+
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Endpoint> {
+        self.0.get_mut(index)
+    }
+
+    pub(super) fn position(&self, address: &str) -> Option<usize> {
+        self.0.iter().position(|endpoint| endpoint.address == address)
+    }
+
+    pub(super) fn remove(&mut self, index: usize) {
+        if index < self.0.len() {
+            self.0.swap_remove(index);
+        }
+    }
+
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Endpoint) -> bool) {
+        self.0.retain(keep);
+    }
+
+    /// Adds an endpoint that is not known yet; returns its index, or `None` when all that are known are ejected.
+    pub(super) fn add(
+        &mut self,
+        address: &str,
+        locality: &Locality,
+        workload: Option<&str>,
+        now: Millis,
+    ) -> Option<usize> {
+        if self.0.len() >= MAX_ENDPOINTS {
+            let candidates = self.0.iter().enumerate().filter(|(_, endpoint)| !endpoint.is_ejected());
+            let (oldest, _) = candidates.min_by_key(|(_, endpoint)| endpoint.seen)?;
+            self.0.swap_remove(oldest);
+        }
+        self.0.push(Endpoint {
+            address: address.to_owned(),
+            locality: locality.clone(),
+            workload: workload.map(str::to_owned),
+            detector: Detector::default(),
+            rotation: Rotation::default(),
+            reported: Reported::default(),
+            seen: now,
+        });
+        self.0.len().checked_sub(1)
+    }
+
+    /// Endpoints that are ejected.
+    pub(super) fn ejected(&self) -> u32 {
+        count(self.0.iter().filter(|endpoint| endpoint.is_ejected()))
+    }
+
+    /// The endpoints of a locality.
+    pub(super) fn at<'a>(&'a self, locality: &'a Locality) -> impl Iterator<Item = &'a Endpoint> {
+        self.0.iter().filter(|endpoint| endpoint.locality == *locality)
+    }
+
+    /// Endpoints of a locality that are ejected.
+    pub(super) fn ejected_at(&self, locality: &Locality) -> u32 {
+        count(self.at(locality).filter(|endpoint| endpoint.is_ejected()))
+    }
+}
+
+/// The number of items, which a `u32` always holds.
+pub(super) fn count(items: impl Iterator) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}

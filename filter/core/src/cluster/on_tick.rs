@@ -1,0 +1,40 @@
+//! What time alone leads to: ejections that must be over, conclusions that Envoy does not answer for, a failover that moves on
+//! or ends, endpoints to forget.
+
+use super::failovers;
+use super::input::EvaluationContext;
+use super::state::ClusterState;
+use super::streaks;
+use crate::endpoint::evidence::{ANSWER_WAIT_MS, Evidence};
+use crate::event::Event;
+use crate::time::Millis;
+
+/// An endpoint without traffic for this long, in milliseconds, is forgotten with its streaks: it is most likely gone.
+const FORGET_AFTER_MS: Millis = 3_600_000;
+
+/// Lets time pass for the cluster.
+pub fn on_tick(state: &mut ClusterState, context: &EvaluationContext<'_>) -> Vec<Event> {
+    let mut events = Vec::new();
+    state.note_panic(context);
+    // Envoy, where it is asked, tells when an ejection is over; if it does not answer for long, the clock decides.
+    let answered = context.has_witness && context.now.abs_diff(state.listed_at) < ANSWER_WAIT_MS;
+    for index in 0..state.endpoints.len() {
+        state.apply(index, &Evidence::Clock { answered }, context, &mut events);
+        let now = context.now.saturating_mul(1_000);
+        let Some(endpoint) = state.endpoints.get_mut(index) else { continue };
+        if let Some(crossing) = endpoint.detector.take_confirmed(now, context.outlier) {
+            streaks::confirm(state, index, crossing, context, &mut events);
+        }
+    }
+    if !context.has_witness {
+        state.localities.iter_mut().for_each(|stats| stats.unhealthy = 0);
+        state.counts.reset();
+    }
+    for index in 0..state.endpoints.len() {
+        state.apply(index, &Evidence::AnswerMissing, context, &mut events);
+    }
+    let is_recent = |seen: Millis| context.now.saturating_sub(seen) < FORGET_AFTER_MS;
+    state.endpoints.retain(|endpoint| endpoint.is_ejected() || is_recent(endpoint.seen));
+    failovers::step(state, None, context, &mut events);
+    events
+}

@@ -1,0 +1,210 @@
+//! The value that the workers of a proxy share for one cluster, and the one way in which it changes: evidence about an endpoint goes
+//! in, the transitions that follow become events.
+
+use super::ejection_counts::EjectionCounts;
+use super::endpoint::{Endpoint, Endpoints, count};
+use super::input::EvaluationContext;
+use super::localities::Localities;
+use crate::endpoint::evidence::{ClusterView, Context, Evidence, Transition};
+use crate::endpoint::reason::Basis;
+use crate::event::{Event, EventKind};
+use crate::failover::Active;
+use crate::metric::{Level, Metric};
+use crate::time::{Millis, seconds_between};
+use serde::{Deserialize, Serialize};
+
+/// The first byte of the encoded value; a value with another one reads as nothing known. It is part of the keys of shared data, too.
+pub const ENCODING: u8 = 9;
+
+/// For how long, in milliseconds, the past may still show at one of Envoy's workers or have decided on its main thread.
+const RECENT_MS: Millis = 2_000;
+
+/// What the workers of a proxy know together of one cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterState {
+    pub(super) endpoints: Endpoints,
+    pub(super) localities: Localities,
+    /// Envoy's count of endpoints, where known.
+    pub(super) total: Option<u32>,
+    /// When Envoy last listed its hosts; 0 when it never did.
+    pub(super) listed_at: Millis,
+    /// Whether Envoy's last list is older than what traffic has shown since it was asked for.
+    pub(super) admin_view_stale: bool,
+    pub(super) counts: EjectionCounts,
+    /// When so few endpoints were in rotation last that Envoy may have chosen ejected ones; 0 when never.
+    panicked_at: Millis,
+    /// The most endpoints that were ejected at the same time recently, and when.
+    recent_max_ejected: (u32, Millis),
+    /// The share of the traffic that went away before home was in trouble, in thousandths.
+    pub(super) baseline_spill_permille: u32,
+    pub(super) failover: Option<Active>,
+    /// Since when no healthy endpoint is left.
+    pub(super) empty_since: Option<Millis>,
+    /// Since when an endpoint at home is ejected or failing.
+    pub(super) troubled_since: Option<Millis>,
+}
+
+impl ClusterState {
+    /// Reads what [`ClusterState::encode`] wrote; anything else is nothing known.
+    pub fn decode(bytes: &[u8]) -> Self {
+        match bytes.split_first() {
+            Some((&ENCODING, rest)) => postcard::from_bytes(rest).unwrap_or_default(),
+            _ => Self::default(),
+        }
+    }
+
+    /// The value as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_extend(self, vec![ENCODING]).unwrap_or_default()
+    }
+
+    /// Findings that are not over: endpoints failing or ejected, a failover, no healthy endpoint left. While there are any in
+    /// a proxy, its workers read every request at once.
+    pub fn open_findings(&self) -> u32 {
+        let troubled = count(self.endpoints.iter().filter(|endpoint| endpoint.is_troubled()));
+        let others = [self.failover.is_some(), self.empty_since.is_some()];
+        troubled.saturating_add(count(others.iter().filter(|open| **open)))
+    }
+
+    /// Whether it matters when an attempt at this endpoint started and where exactly it went: an attempt in progress shows
+    /// neither a return nor a recovery.
+    pub fn needs_details(&self, endpoint: &str) -> bool {
+        self.empty_since.is_some() || self.endpoints.iter().any(|known| known.address == endpoint && known.is_ejected())
+    }
+
+    /// What the cluster's gauges should show, as far as it is not 0.
+    pub fn levels(&self, cluster: &str) -> Vec<Level> {
+        let mut levels = Vec::new();
+        for locality in self.localities.iter().map(|stats| &stats.locality) {
+            let value = u64::from(self.endpoints.ejected_at(locality));
+            if value > 0 {
+                let values = vec![cluster.to_owned(), locality.as_str().to_owned()];
+                levels.push(Level { metric: Metric::EjectedEndpoints, values, value });
+            }
+        }
+        if let Some((from, to)) = self.failover.as_ref().map(Active::route) {
+            let values = vec![cluster.to_owned(), from.as_str().to_owned(), to.as_str().to_owned()];
+            levels.push(Level { metric: Metric::FailoverActive, values, value: 1 });
+        }
+        levels
+    }
+
+    /// Applies evidence about an endpoint, and reports what follows from it.
+    pub(super) fn apply(
+        &mut self,
+        index: usize,
+        evidence: &Evidence,
+        context: &EvaluationContext<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(endpoint) = self.endpoints.get(index) else { return };
+        let (rotation, transitions) = endpoint.rotation.apply(evidence, &self.rotation_context(endpoint, context));
+        if let Some(endpoint) = self.endpoints.get_mut(index) {
+            endpoint.rotation = rotation;
+        }
+        for transition in transitions {
+            self.on_transition(index, transition, context, events);
+        }
+    }
+
+    fn rotation_context<'a>(&'a self, endpoint: &Endpoint, context: &EvaluationContext<'a>) -> Context<'a> {
+        Context {
+            now: context.now,
+            rules: context.outlier,
+            cluster: self,
+            has_witness: context.has_witness,
+            panic_until: if self.panicked_at > 0 { self.panicked_at.saturating_add(RECENT_MS) } else { 0 },
+            has_unconfirmed: endpoint.detector.has_unconfirmed(),
+            keeps_counts: self.counts.is_kept(),
+            counts_asked: self.counts.last_asked,
+        }
+    }
+
+    fn on_transition(
+        &mut self,
+        index: usize,
+        transition: Transition,
+        context: &EvaluationContext<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let now = context.now;
+        let (ejected, recent_max) = (self.ejected(), self.recent_max_ejected(now));
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+        match transition {
+            Transition::Ejected { reason, basis, ejection } => {
+                endpoint.detector.on_ejected();
+                self.counts.record(reason, now);
+                if ejected >= recent_max {
+                    self.recent_max_ejected = (ejected, now);
+                }
+                let endpoints = self.endpoint_count().max(ejected);
+                let kind = EventKind::EndpointEjected { reason, ejection, ejected_endpoints: ejected, endpoints };
+                self.report(index, Some(basis), kind, context, events);
+            }
+            Transition::Returned { basis, since, ejection } => {
+                endpoint.detector.on_returned();
+                endpoint.seen = now;
+                let kind = EventKind::EndpointReturned { ejected_seconds: seconds_between(since, now), ejection };
+                self.report(index, Some(basis), kind, context, events);
+            }
+            Transition::Refuted => endpoint.detector.refute(context.outlier),
+            Transition::Blocked(_) if endpoint.reported.blocked => {}
+            Transition::Blocked(reason) => {
+                endpoint.reported.blocked = true;
+                let max_ejection_percent = context.outlier.max_ejection_percent;
+                let kind =
+                    EventKind::EjectionBlocked { reason, max_ejection_percent, endpoints: self.endpoint_count() };
+                self.report(index, Some(Basis::Witnessed), kind, context, events);
+            }
+            Transition::ViewStale => self.admin_view_stale = true,
+        }
+    }
+
+    /// Reports an event of an endpoint.
+    pub(super) fn report(
+        &self,
+        index: usize,
+        basis: Option<Basis>,
+        kind: EventKind,
+        context: &EvaluationContext<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        if let Some(endpoint) = self.endpoints.get(index) {
+            events.push(Event {
+                endpoint: Some(endpoint.address.clone()),
+                locality: Some(endpoint.locality.clone()),
+                workload: endpoint.workload.clone(),
+                basis,
+                ..Event::of_cluster(context.now, context.cluster, kind)
+            });
+        }
+    }
+
+    /// Envoy's count of endpoints, or ours.
+    pub(super) fn endpoint_count(&self) -> u32 {
+        self.total.unwrap_or_else(|| self.localities.endpoint_count(&self.endpoints))
+    }
+
+    /// Notes whether Envoy may choose ejected endpoints now.
+    pub(super) fn note_panic(&mut self, context: &EvaluationContext<'_>) {
+        let min_health_percent = context.outlier.min_health_percent;
+        if min_health_percent > 0 && self.localities.may_panic(&self.endpoints, context.home, min_health_percent) {
+            self.panicked_at = context.now;
+        }
+    }
+}
+
+impl ClusterView for ClusterState {
+    fn ejected(&self) -> u32 {
+        self.endpoints.ejected()
+    }
+
+    fn endpoints(&self) -> u32 {
+        self.endpoint_count()
+    }
+
+    fn recent_max_ejected(&self, now: Millis) -> u32 {
+        let (most, at) = self.recent_max_ejected;
+        self.endpoints.ejected().max(if now.saturating_sub(at) < RECENT_MS { most } else { 0 })
+    }
+}

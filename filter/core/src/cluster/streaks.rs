@@ -1,0 +1,111 @@
+//! The streaks of a cluster's endpoints: an attempt goes into the endpoint's detector, and a threshold that it reached is reported
+//! and becomes evidence for the endpoint's rotation.
+
+use super::input::{AttemptObservation, EvaluationContext};
+use super::state::ClusterState;
+use crate::endpoint::evidence::Evidence;
+use crate::endpoint::streak::{Certainty, Crossing, StreakKind};
+use crate::event::{Event, EventKind, LastAttempt};
+use crate::time::Millis;
+
+/// A streak that is broken and builds up again within this time is reported once, in milliseconds.
+const SAME_STREAK_MS: Millis = 1_000;
+
+/// Applies what Envoy told its detector of an attempt.
+pub(super) fn put_result(
+    state: &mut ClusterState,
+    index: usize,
+    seen: &AttemptObservation<'_>,
+    context: &EvaluationContext<'_>,
+    events: &mut Vec<Event>,
+) {
+    let Some(endpoint) = state.endpoints.get_mut(index) else { return };
+    endpoint.seen = context.now;
+    if endpoint.is_ejected() {
+        return endpoint.detector.put_result_while_ejected(&seen.input, &seen.moments, context.outlier);
+    }
+    let was_unconfirmed = endpoint.detector.has_unconfirmed();
+    let crossings = endpoint.detector.put_result(&seen.input, &seen.moments, context.outlier);
+    let confirmed = crossings.iter().any(|crossing| matches!(crossing.certainty, Certainty::Confirmed(_)));
+    if was_unconfirmed && !confirmed && !endpoint.detector.has_unconfirmed() {
+        endpoint.reported.unconfirmed = None;
+        state.apply(index, &Evidence::StreakBroken, context, events);
+    }
+    for crossing in crossings {
+        match crossing.certainty {
+            Certainty::Certain => {
+                report(state, index, crossing, seen.last.clone(), context, events);
+                on_threshold(state, index, crossing, context, events);
+            }
+            Certainty::Unconfirmed => keep_back(state, index, crossing, seen.last.clone(), context, events),
+            Certainty::Confirmed(_) => confirm(state, index, crossing, context, events),
+        }
+    }
+}
+
+/// Reports a crossing that was unconfirmed until now, and what follows from it.
+pub(super) fn confirm(
+    state: &mut ClusterState,
+    index: usize,
+    crossing: Crossing,
+    context: &EvaluationContext<'_>,
+    events: &mut Vec<Event>,
+) {
+    if let Some(last) = state.endpoints.get_mut(index).and_then(|endpoint| endpoint.reported.unconfirmed.take()) {
+        report(state, index, crossing, last, context, events);
+    }
+    on_threshold(state, index, crossing, context, events);
+}
+
+/// Keeps the report of an unconfirmed crossing back; Envoy, where it can be asked, may know already.
+fn keep_back(
+    state: &mut ClusterState,
+    index: usize,
+    Crossing { kind, first, .. }: Crossing,
+    last: LastAttempt,
+    context: &EvaluationContext<'_>,
+    events: &mut Vec<Event>,
+) {
+    let Some(endpoint) = state.endpoints.get_mut(index) else { return };
+    endpoint.reported.unconfirmed = Some(last);
+    endpoint.reported.blocked &= !(context.has_witness && first);
+    state.apply(index, &Evidence::UnconfirmedThreshold { kind, first }, context, events);
+}
+
+fn on_threshold(
+    state: &mut ClusterState,
+    index: usize,
+    Crossing { kind, first, certainty, .. }: Crossing,
+    context: &EvaluationContext<'_>,
+    events: &mut Vec<Event>,
+) {
+    let Some(endpoint) = state.endpoints.get_mut(index) else { return };
+    endpoint.reported.blocked &= !(context.has_witness && first);
+    let at = match certainty {
+        Certainty::Confirmed(at) => at,
+        Certainty::Certain | Certainty::Unconfirmed => context.now,
+    };
+    state.apply(index, &Evidence::Threshold { kind, first, at }, context, events);
+}
+
+/// Logs a streak once, however often it reaches its threshold while it is unbroken.
+fn report(
+    state: &mut ClusterState,
+    index: usize,
+    Crossing { kind, threshold, first, .. }: Crossing,
+    last: LastAttempt,
+    context: &EvaluationContext<'_>,
+    events: &mut Vec<Event>,
+) {
+    let Some(endpoint) = state.endpoints.get_mut(index) else { return };
+    // In split mode any connection breaks a streak, so one that builds up again at once is the same to the reader.
+    let is_same = |(before, at): (StreakKind, Millis)| {
+        let goes_on = context.now.saturating_sub(at) < SAME_STREAK_MS && at >= endpoint.rotation.returned_at();
+        before == StreakKind::LocalOrigin && before == kind && goes_on
+    };
+    if first && !endpoint.reported.streak.is_some_and(is_same) {
+        endpoint.reported.streak = Some((kind, context.now));
+        let streak = EventKind::ErrorStreak { kind, streak: threshold, threshold, last };
+        state.report(index, None, streak, context, events);
+    }
+}

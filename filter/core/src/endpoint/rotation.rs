@@ -1,0 +1,380 @@
+//! Whether an endpoint is in rotation, as one state machine: evidence in, transitions out.
+//!
+//! | state | evidence | becomes | transitions |
+//! |---|---|---|---|
+//! | in, suspected, awaiting cause | a threshold was reached; nobody to ask | ejected | ejected (inferred), unless capped |
+//! | in | a threshold was reached, or may have been; Envoy can be asked | suspected | |
+//! | suspected, awaiting cause | another threshold | the same, of mixed kinds | |
+//! | suspected, awaiting cause | its unconfirmed streak is broken | without that suspicion | |
+//! | suspected | the list shows it in rotation, late enough | in | refuted; blocked if that is certain |
+//! | in, suspected of mixed kinds | the list shows it ejected; Envoy keeps counts | awaiting cause | |
+//! | in, suspected | the list shows it ejected, and no count can tell more | ejected | ejected (witnessed) |
+//! | in, suspected | the list is older than its last return | the same | view is stale |
+//! | suspected | no answer for long | ejected | ejected (inferred); `in` if capped |
+//! | awaiting cause | the count comes or is late, or the list shows a return | ejected | ejected (witnessed) |
+//! | ejected | the balancer chose it; nobody to ask | in | returned (inferred) |
+//! | ejected | the balancer chose it; Envoy can be asked | the same | view is stale |
+//! | ejected | the list shows it in rotation | in | returned (witnessed) |
+//! | ejected | the list still shows it ejected past its time; Envoy keeps counts | to be rechecked | |
+//! | ejected | the same; no counts, and it was tried or is long overdue | ejected | returned (inferred), ejected (witnessed) |
+//! | ejected | the count proves another ejection | ejected | returned (inferred), ejected (witnessed) |
+//! | ejected, to be rechecked | the count shows no other ejection | not to be rechecked | |
+//! | ejected | its time is over by the clock, and there is no recent answer | in | returned (inferred) |
+//!
+//! What a transition means for logs and metrics, and what was logged already, is the cluster's
+//! ([`crate::cluster`]).
+
+use super::ejection::{Backoff, Ejection};
+use super::evidence::{ANSWER_WAIT_MS, Context, Evidence, Listed, Transition};
+use super::reason::{Basis, BlockedReason, EjectReason};
+use super::streak::StreakKind;
+use crate::time::Millis;
+use serde::{Deserialize, Serialize};
+
+/// An attempt that started this long after an ejection was not in progress when it happened, in milliseconds: Envoy spreads a
+/// change of health to its workers at once or, when changes follow each other, within its `update_merge_window` of one second.
+const IN_FLIGHT_MS: Millis = 1_500;
+
+/// An answer asked for this long after a threshold was reached shows the ejection, in milliseconds: Envoy ejects on its
+/// main thread within milliseconds.
+const EJECTS_WITHIN_MS: Millis = 100;
+
+/// How long an ejection waits for the count that tells its cause, in milliseconds.
+const CAUSE_WAIT_MS: Millis = 100;
+
+/// How much later than [`Ejection::surely_over`] an overloaded main thread may return an endpoint, in milliseconds.
+const OVERLOADED_MS: Millis = 1_000;
+
+/// A threshold that was reached, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspicion {
+    kind: StreakKind,
+    since: Millis,
+    /// Endpoints of the cluster that were ejected then.
+    ejected: u32,
+    /// Whether the streak had reached the threshold before, unbroken.
+    repeated: bool,
+    /// Whether a streak of another kind reached its threshold since: Envoy may have ejected for either.
+    mixed: bool,
+}
+
+/// Whether an endpoint is in rotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum State {
+    #[default]
+    In,
+    /// A threshold was reached, and Envoy is asked whether it ejected.
+    Suspected(Suspicion),
+    /// Envoy shows it ejected since that time, and is asked for its count of ejections, which tells the cause.
+    AwaitingCause { since: Millis, suspicion: Option<Suspicion> },
+    /// Ejected. `recheck` is when Envoy was asked first and last, if it then still showed the endpoint ejected although it may
+    /// have been back in between.
+    Ejected { ejection: Ejection, recheck: Option<(Millis, Millis)> },
+}
+
+/// How often Envoy had sent requests to the endpoint, and when that was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Requests {
+    count: u64,
+    asked: Millis,
+}
+
+/// The rotation of one endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    state: State,
+    backoff: Backoff,
+    /// Ejections since the endpoint is known.
+    ejections: u32,
+    /// The requests of the last list that was asked for before the ejection time was over.
+    requests: Requests,
+}
+
+impl Rotation {
+    /// Applies what is seen of the endpoint: the new state, and what changed.
+    pub fn apply(mut self, evidence: &Evidence, context: &Context<'_>) -> (Self, Vec<Transition>) {
+        let mut changes = Vec::new();
+        match *evidence {
+            Evidence::Threshold { kind, first, .. } | Evidence::UnconfirmedThreshold { kind, first }
+                if context.has_witness =>
+            {
+                self.suspect(kind, first, context);
+            }
+            Evidence::Threshold { kind, at, .. } if !context.is_capped(context.cluster.ejected()) => {
+                self.eject(kind.eject_reason(), Basis::Inferred, at, context, &mut changes);
+            }
+            Evidence::Threshold { .. } | Evidence::UnconfirmedThreshold { .. } => {}
+            Evidence::StreakBroken => self.drop_suspicion(|suspicion| suspicion.kind == StreakKind::LocalOrigin),
+            Evidence::Attempt { started } if self.shows_return(started, context) => {
+                changes.push(Transition::ViewStale);
+                if !context.has_witness {
+                    changes.clear();
+                    self.uneject(Basis::Inferred, context, &mut changes);
+                }
+            }
+            Evidence::Attempt { .. } => {}
+            Evidence::Listed(listed) => self.on_listed(&listed, context, &mut changes),
+            Evidence::Cause(reason) => self.explain(reason, context, &mut changes),
+            Evidence::EjectedAgain(reason) => self.eject_again(reason, context, &mut changes),
+            Evidence::NoneUnseen { counted } => self.clear_recheck(counted),
+            Evidence::Clock { answered } if !answered => self.on_clock(context, &mut changes),
+            Evidence::Clock { .. } => {}
+            Evidence::AnswerMissing => self.decide_unanswered(context, &mut changes),
+        }
+        (self, changes)
+    }
+
+    fn suspect(&mut self, kind: StreakKind, first: bool, context: &Context<'_>) {
+        let (since, ejected) = (context.now, context.cluster.ejected());
+        let new = Suspicion { kind, since, ejected, repeated: !first, mixed: false };
+        let add = |suspicion: Suspicion| Suspicion { mixed: suspicion.mixed || suspicion.kind != kind, ..suspicion };
+        self.state = match self.state {
+            State::In => State::Suspected(new),
+            State::Suspected(suspicion) => State::Suspected(add(suspicion)),
+            State::AwaitingCause { since, suspicion } => {
+                State::AwaitingCause { since, suspicion: Some(suspicion.map_or(new, add)) }
+            }
+            ejected @ State::Ejected { .. } => ejected,
+        };
+    }
+
+    fn drop_suspicion(&mut self, which: impl Fn(&Suspicion) -> bool) {
+        match &mut self.state {
+            State::Suspected(suspicion) if which(suspicion) => self.state = State::In,
+            State::AwaitingCause { suspicion, .. } => {
+                suspicion.take_if(|suspicion| which(suspicion));
+            }
+            _ => {}
+        }
+    }
+
+    fn suspicion(&self) -> Option<Suspicion> {
+        match self.state {
+            State::Suspected(suspicion) => Some(suspicion),
+            State::AwaitingCause { suspicion, .. } => suspicion,
+            State::In | State::Ejected { .. } => None,
+        }
+    }
+
+    fn eject(
+        &mut self,
+        reason: EjectReason,
+        basis: Basis,
+        at: Millis,
+        context: &Context<'_>,
+        changes: &mut Vec<Transition>,
+    ) {
+        if self.ejection().is_none() {
+            self.ejections = self.ejections.saturating_add(1);
+            self.state = State::Ejected { ejection: self.backoff.eject(at, context.rules), recheck: None };
+            changes.push(Transition::Ejected { reason, basis, ejection: self.ejections });
+        }
+    }
+
+    fn uneject(&mut self, basis: Basis, context: &Context<'_>, changes: &mut Vec<Transition>) {
+        if let State::Ejected { ejection, .. } = self.state {
+            self.backoff.uneject(&ejection, context.now);
+            self.state = State::In;
+            changes.push(Transition::Returned { basis, since: ejection.at, ejection: self.ejections });
+        }
+    }
+
+    fn eject_again(&mut self, reason: EjectReason, context: &Context<'_>, changes: &mut Vec<Transition>) {
+        if self.ejection().is_some() {
+            self.uneject(Basis::Inferred, context, changes);
+            self.eject(reason, Basis::Witnessed, context.now, context, changes);
+        }
+    }
+
+    /// Whether an attempt at an ejected endpoint shows that it is back: it started well after the ejection, so the load balancer chose
+    /// the endpoint. In panic the balancer chooses from all, which shows nothing; with every endpoint ejected that is
+    /// expected whatever the configuration says, until the ejection time is over.
+    fn shows_return(&self, started: Millis, context: &Context<'_>) -> bool {
+        let Some(ejection) = self.ejection() else { return false };
+        let was_chosen = started > ejection.at.saturating_add(IN_FLIGHT_MS);
+        let none_left = || context.cluster.ejected() >= context.cluster.endpoints();
+        was_chosen && !context.was_in_panic(started) && (context.now >= ejection.due || !none_left())
+    }
+
+    fn on_listed(&mut self, listed: &Listed, context: &Context<'_>, changes: &mut Vec<Transition>) {
+        if !listed.ejected {
+            self.explain(None, context, changes);
+        }
+        let before = self.requests;
+        if self.is_baseline(listed.asked) {
+            self.note_requests(listed);
+        }
+        match (listed.ejected, self.state) {
+            // Traffic has shown its return since the list was asked for: it may be an old view, or a new ejection.
+            (true, State::In | State::Suspected(_) | State::AwaitingCause { .. })
+                if self.backoff.returned_at() >= listed.asked =>
+            {
+                changes.push(Transition::ViewStale);
+            }
+            (true, State::In | State::Suspected(_)) => self.on_listed_ejected(context.now, context, changes),
+            (true, State::AwaitingCause { since, .. }) => self.on_listed_ejected(since, context, changes),
+            (true, State::Ejected { ejection, .. }) => {
+                if context.keeps_counts {
+                    self.recheck(listed, listed.requests > before.count, context);
+                } else if is_next_ejection(listed, &ejection, before, context) {
+                    self.eject_again(EjectReason::Other, context, changes);
+                    self.note_requests(listed);
+                }
+            }
+            (false, State::Ejected { ejection, .. }) if listed.asked > ejection.at => {
+                self.uneject(Basis::Witnessed, context, changes);
+            }
+            (false, State::Suspected(suspicion))
+                if listed.asked >= suspicion.since.saturating_add(EJECTS_WITHIN_MS) =>
+            {
+                self.state = State::In;
+                changes.push(Transition::Refuted);
+                changes.extend(blocked(&suspicion, listed, context).map(Transition::Blocked));
+            }
+            (false, _) => {}
+        }
+    }
+
+    /// Envoy shows the endpoint ejected, for the first time at `since`.
+    fn on_listed_ejected(&mut self, since: Millis, context: &Context<'_>, changes: &mut Vec<Transition>) {
+        let suspicion = self.suspicion();
+        // Several causes are possible, or none was seen: the count may tell which it was, if one can still come.
+        let is_open = suspicion.is_none_or(|suspicion| suspicion.mixed);
+        let may_come = context.counts_asked < since || since == context.now;
+        if is_open && context.keeps_counts && may_come && context.now.abs_diff(since) < CAUSE_WAIT_MS {
+            self.state = State::AwaitingCause { since, suspicion };
+        } else {
+            self.eject(reason_of(suspicion), Basis::Witnessed, context.now, context, changes);
+        }
+    }
+
+    /// Whether a list asked for at `asked` tells the requests that later ones are compared with: those up to the end of the
+    /// ejection time, and then the first after all workers know of the ejection.
+    fn is_baseline(&self, asked: Millis) -> bool {
+        let Some(ejection) = self.ejection() else { return true };
+        let known = ejection.at.saturating_add(IN_FLIGHT_MS);
+        asked < ejection.due || (ejection.due >= known && self.requests.asked < known && asked >= known)
+    }
+
+    fn note_requests(&mut self, listed: &Listed) {
+        self.requests = Requests { count: listed.requests, asked: listed.asked };
+    }
+
+    /// Envoy still shows the endpoint ejected. If it may have been back meanwhile, the count of ejections tells.
+    fn recheck(&mut self, listed: &Listed, requested: bool, context: &Context<'_>) {
+        let State::Ejected { ejection, recheck } = &mut self.state else { return };
+        let asked = listed.asked;
+        if asked >= ejection.due && (requested || asked > ejection.surely_over(context.rules)) {
+            *recheck = Some((recheck.map_or(asked, |(first, _)| first), asked));
+            self.note_requests(listed);
+        }
+    }
+
+    fn clear_recheck(&mut self, counted: Millis) {
+        if let State::Ejected { recheck, .. } = &mut self.state
+            && let Some((first, last)) = *recheck
+            && first <= counted
+        {
+            *recheck = (last > counted).then_some((last, last));
+        }
+    }
+
+    /// Reports an ejection whose cause was waited for; without `reason`, the streak that was seen is the cause.
+    fn explain(&mut self, reason: Option<EjectReason>, context: &Context<'_>, changes: &mut Vec<Transition>) {
+        if let State::AwaitingCause { suspicion, .. } = self.state {
+            let reason = reason.unwrap_or_else(|| reason_of(suspicion));
+            self.eject(reason, Basis::Witnessed, context.now, context, changes);
+        }
+    }
+
+    fn on_clock(&mut self, context: &Context<'_>, changes: &mut Vec<Transition>) {
+        let wait = if context.has_witness { ANSWER_WAIT_MS } else { 0 };
+        if self.ejection().is_some_and(|it| context.now >= it.surely_over(context.rules).saturating_add(wait)) {
+            self.uneject(Basis::Inferred, context, changes);
+        }
+        self.explain(None, context, changes);
+    }
+
+    fn decide_unanswered(&mut self, context: &Context<'_>, changes: &mut Vec<Transition>) {
+        let Some(suspicion) = self.suspicion() else { return };
+        let waits = context.has_witness && context.now < suspicion.since.saturating_add(ANSWER_WAIT_MS);
+        if waits || context.has_unconfirmed {
+            return;
+        }
+        self.drop_suspicion(|_| true);
+        if !context.is_capped(context.cluster.ejected()) {
+            self.eject(suspicion.kind.eject_reason(), Basis::Inferred, context.now, context, changes);
+        }
+    }
+
+    /// The ejection that is not over yet.
+    pub fn ejection(&self) -> Option<Ejection> {
+        match self.state {
+            State::Ejected { ejection, .. } => Some(ejection),
+            _ => None,
+        }
+    }
+
+    /// Whether a list that was asked for at `asked` and shows the endpoint ejected would be news.
+    pub fn is_ejection_news(&self, asked: Millis) -> bool {
+        self.ejection().is_none() && self.backoff.returned_at() < asked
+    }
+
+    /// Whether a threshold was reached and Envoy has not yet told what came of it, or a cause is waited for.
+    pub fn is_undecided(&self) -> bool {
+        matches!(self.state, State::Suspected(_) | State::AwaitingCause { .. })
+    }
+
+    /// Whether Envoy shows it ejected and the cause is waited for.
+    pub fn awaits_cause(&self) -> bool {
+        matches!(self.state, State::AwaitingCause { .. })
+    }
+
+    /// When Envoy was asked first and last for lists that still showed the endpoint ejected although it may have been back; `None`
+    /// when nothing is to be rechecked.
+    pub fn recheck_asked(&self) -> Option<(Millis, Millis)> {
+        match self.state {
+            State::Ejected { recheck, .. } => recheck,
+            _ => None,
+        }
+    }
+
+    /// When the last ejection was known to be over; 0 when there was none.
+    pub fn returned_at(&self) -> Millis {
+        self.backoff.returned_at()
+    }
+}
+
+/// The cause that the streak shows.
+fn reason_of(suspicion: Option<Suspicion>) -> EjectReason {
+    suspicion.map_or(EjectReason::Other, |suspicion| suspicion.kind.eject_reason())
+}
+
+/// Why Envoy kept a suspected endpoint in rotation, if that is certain. Workers count side by side, so a success that the filter
+/// does not see may have broken the streak; an unbroken one that reaches its threshold again leaves no doubt.
+fn blocked(suspicion: &Suspicion, listed: &Listed, context: &Context<'_>) -> Option<BlockedReason> {
+    let ejected = listed.cluster_ejected.max(suspicion.ejected).max(context.cluster.recent_max_ejected(context.now));
+    match context.is_capped(ejected) {
+        _ if context.has_unconfirmed => None,
+        true => Some(BlockedReason::MaxEjectionPercent),
+        false => suspicion.repeated.then_some(BlockedReason::NotEnforced),
+    }
+}
+
+/// Without Envoy's count: whether an endpoint that is still shown ejected was back and was ejected again. Envoy ends an ejection on
+/// the first tick of its interval after it is due, so one that shows later is the next one. If requests went to the
+/// endpoint meanwhile, that is known sooner, except in panic, when requests go to ejected endpoints.
+fn is_next_ejection(listed: &Listed, ejection: &Ejection, before: Requests, context: &Context<'_>) -> bool {
+    let asked = listed.asked;
+    let requested = asked >= ejection.due && listed.requests > before.count && !context.was_in_panic(asked);
+    let over = ejection.surely_over(context.rules);
+    if requested {
+        // Until workers know of the ejection they send requests to the endpoint: counts from before say little.
+        before.asked >= ejection.at.saturating_add(IN_FLIGHT_MS) || asked > over
+    } else {
+        asked > over.saturating_add(OVERLOADED_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests;

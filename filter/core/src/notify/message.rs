@@ -1,0 +1,202 @@
+//! The messages: alerts as Alertmanager takes them, events as any other receiver gets them.
+
+use crate::config::notify::{Format, Notify};
+use crate::event::{Event, EventKind, Route};
+use crate::locality::Locality;
+use crate::names::service;
+use crate::time::{Millis, rfc3339};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+
+/// The longest value of a label, in bytes.
+const MAX_VALUE_BYTES: usize = 256;
+
+/// An alert as Alertmanager is told of it, without what is the same for all of a proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    cluster: String,
+    /// From where to where a failover goes; `None` when nothing healthy is left.
+    route: Option<(Locality, Locality)>,
+    pub(super) starts_at: Millis,
+    pub(super) ends_at: Option<Millis>,
+    detail: String,
+}
+
+/// Something to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// To Alertmanager.
+    Alert(Alert),
+    /// To any other receiver: an event's JSON.
+    Event(String),
+}
+
+impl Message {
+    /// What is to be sent of an event, oldest first; mostly nothing.
+    pub fn of(event: &Event, format: Format) -> Vec<Self> {
+        let alerts = Alert::of(event);
+        match format {
+            Format::Alertmanager => alerts.into_iter().map(Self::Alert).collect(),
+            Format::Webhook if alerts.is_empty() => Vec::new(),
+            Format::Webhook => vec![Self::Event(event.to_json())],
+        }
+    }
+
+    /// Whether it is of this format.
+    pub fn is_of(&self, format: Format) -> bool {
+        matches!(self, Self::Alert(_)) == (format == Format::Alertmanager)
+    }
+}
+
+impl Alert {
+    fn of(event: &Event) -> Vec<Self> {
+        let alert = |route: Option<(&Locality, &Locality)>, starts_at: Millis, ended: bool, detail: String| Self {
+            cluster: event.cluster.clone(),
+            route: route.map(|(from, to)| (from.clone(), to.clone())),
+            starts_at,
+            ends_at: ended.then_some(event.at),
+            detail,
+        };
+        let started = |route: &Route| {
+            let (share, healthy, all) = (percent(route.share), route.healthy_at_home, route.endpoints_at_home);
+            let detail = format!("{share}% of the traffic; {healthy} of {all} endpoint(s) at home healthy");
+            alert(Some((&route.from, &route.to)), event.at, false, detail)
+        };
+        let before = |seconds: f64| event.at.saturating_sub((seconds * 1000.0) as Millis);
+        match &event.kind {
+            EventKind::FailoverStarted(route) => vec![started(route)],
+            // One that goes to the same place, nearer or farther by another tier, is the same alert.
+            EventKind::FailoverChanged { route, left: None } => vec![started(route)],
+            EventKind::FailoverChanged { route, left: Some((to, seconds)) } => {
+                let detail = format!("it moved on to {}", route.to.as_str());
+                vec![alert(Some((&route.from, to)), before(*seconds), true, detail), started(route)]
+            }
+            EventKind::FailoverEnded { from, to, seconds, requests_away, errors_away, because, .. } => {
+                let detail = format!(
+                    "{} after {} s, {requests_away} requests, {errors_away} errors",
+                    because.as_str(),
+                    whole(*seconds)
+                );
+                vec![alert(Some((from, to)), before(*seconds), true, detail)]
+            }
+            EventKind::NoHealthyUpstream { endpoints } => {
+                vec![alert(None, event.at, false, format!("none of {endpoints} endpoint(s) is healthy"))]
+            }
+            EventKind::UpstreamRecovered { seconds } => {
+                vec![alert(None, before(*seconds), true, format!("recovered after {} s", whole(*seconds)))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether both are about the same thing.
+    pub fn is_about_the_same(&self, other: &Self) -> bool {
+        self.cluster == other.cluster && self.route == other.route
+    }
+
+    /// The cluster that it is about.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// From where to where the failover goes; `None` when nothing healthy is left.
+    pub fn route(&self) -> Option<(&str, &str)> {
+        self.route.as_ref().map(|(from, to)| (from.as_str(), to.as_str()))
+    }
+
+    /// When it began.
+    pub fn starts_at(&self) -> Millis {
+        self.starts_at
+    }
+
+    /// As Alertmanager's API takes it, in JSON, from the proxy of that name.
+    pub fn to_json(&self, notify: &Notify, proxy: &str) -> String {
+        let service = service(&self.cluster);
+        let (name, severity, what) = self.kind();
+        let mut labels = vec![("alertname", name), ("service", service), ("upstream_cluster", &self.cluster)];
+        labels.push(("proxy", proxy));
+        let mut summary = format!("{service}: {what}");
+        if let Some((from, to)) = self.route() {
+            labels.extend([("failover_from", known(from)), ("failover_to", known(to))]);
+            labels.push(("region", from.split('/').next().unwrap_or_default()));
+            summary.push_str(&format!(", from {} to {}", known(from), known(to)));
+        }
+        if !notify.labels.contains_key("severity") {
+            labels.push(("severity", severity));
+        }
+        labels.extend(notify.labels.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
+        labels.retain(|(_, value)| !value.is_empty());
+        labels.iter_mut().for_each(|(_, value)| *value = bounded(value));
+        let description = format!("As proxy {proxy} sees it: {}", self.detail);
+        let annotations = [("summary", summary.as_str()), ("description", &description)];
+        let (starts_at, ends_at) = (rfc3339(self.starts_at), self.ends_at.map(rfc3339));
+        let mut times = vec![("startsAt", starts_at.as_str())];
+        times.extend(ends_at.as_deref().map(|at| ("endsAt", at)));
+        let told = Told { labels: Texts(&labels), annotations: Texts(&annotations), times: Texts(&times) };
+        // Serialising to a string fails only for a map with keys that are no strings.
+        serde_json::to_string(&told).unwrap_or_default()
+    }
+
+    /// The alert's name, its severity, and in words what it is: as in `deploy/prometheus`, which has none for a failover
+    /// within a zone.
+    fn kind(&self) -> (&'static str, &'static str, &'static str) {
+        let Some((from, to)) = self.route() else {
+            return ("FaultlineNoHealthyUpstream", "critical", "no healthy endpoint is left; requests fail");
+        };
+        let (mut from, mut to) = (from.split('/'), to.split('/'));
+        if from.next() != to.next() {
+            ("FaultlineFailoverToAnotherRegion", "critical", "failover to another region")
+        } else if from.next() != to.next() {
+            ("FaultlineFailoverToAnotherZone", "warning", "failover to another zone")
+        } else {
+            ("FaultlineFailover", "info", "failover within the zone")
+        }
+    }
+}
+
+/// An alert as it is written. By hand and not by maps of values, whose code is several times the size.
+struct Told<'a> {
+    labels: Texts<'a>,
+    annotations: Texts<'a>,
+    times: Texts<'a>,
+}
+
+/// An object of texts.
+struct Texts<'a>(&'a [(&'a str, &'a str)]);
+
+impl Serialize for Told<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("labels", &self.labels)?;
+        map.serialize_entry("annotations", &self.annotations)?;
+        self.times.0.iter().try_for_each(|(name, at)| map.serialize_entry(name, at))?;
+        map.end()
+    }
+}
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.0.iter().try_for_each(|(name, text)| map.serialize_entry(name, text))?;
+        map.end()
+    }
+}
+
+fn whole(seconds: f64) -> u64 {
+    seconds.round() as u64
+}
+
+fn percent(share: f64) -> u32 {
+    (share * 100.0).round() as u32
+}
+
+/// A locality that nothing is known of, as the metrics call it.
+fn known(locality: &str) -> &str {
+    if locality.is_empty() { "unknown" } else { locality }
+}
+
+/// The text, cut where it is too long for a label.
+fn bounded(text: &str) -> &str {
+    let end = (0..=MAX_VALUE_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
+}
