@@ -86,8 +86,8 @@ pub enum EventKind {
         endpoints: u32,
     },
     FailoverStarted(Route),
-    /// `left` is the destination that the failover moves on from, and for how many seconds it went there; `None` when more
-    /// goes to the same.
+    /// `left` is the destination that the failover moves on from, and for how many seconds it went there; `None` when
+    /// more goes to the same.
     FailoverChanged {
         route: Route,
         left: Option<(Locality, f64)>,

@@ -1,8 +1,8 @@
 //! The metrics: their names, kinds and labels, and the stat names that carry them.
 //!
-//! The proxy-wasm ABI has no labels. A stat is named `label=.=value;.;…name`, the form that Istio's `extraStatTags` (and
-//! the `stats_tags` of `deploy/envoy`) turn into labels. [`Metric`] is the one place that lists them; the documents and
-//! `deploy/` are checked against [`Metric::ALL`] by `cargo xtask tidy`.
+//! The proxy-wasm ABI has no labels. A stat is named `label=.=value;.;…name`, the form that Istio's `extraStatTags`
+//! (and the `stats_tags` of `deploy/envoy`) turn into labels. [`Metric`] is the one place that lists them; the
+//! documents and `deploy/` are checked against [`Metric::ALL`] by `cargo xtask tidy`.
 
 /// What a metric's value does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

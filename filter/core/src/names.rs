@@ -5,7 +5,8 @@ pub fn service(cluster: &str) -> &str {
     cluster.rsplit('|').next().unwrap_or(cluster)
 }
 
-/// A proxy's name out of its node's id: `pod.namespace` of Istio's `sidecar~ip~pod.namespace~domain`, any other as it is.
+/// A proxy's name out of its node's id: `pod.namespace` of Istio's `sidecar~ip~pod.namespace~domain`, any other as it
+/// is.
 pub fn proxy_name(node: &str) -> &str {
     let mut parts = node.split('~');
     match (parts.nth(2), parts.next()) {

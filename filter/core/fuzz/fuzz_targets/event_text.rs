@@ -3,6 +3,7 @@
 #![no_main]
 
 use filter_core::endpoint::reason::Basis;
+use filter_core::endpoint::streak::StreakKind;
 use filter_core::event::{Event, EventKind, LastAttempt};
 use filter_core::locality::Locality;
 use libfuzzer_sys::fuzz_target;
@@ -22,7 +23,7 @@ fuzz_target!(|text: &str| {
         ..Event::of_cluster(
             text.len() as u64,
             text,
-            EventKind::ErrorStreak { kind: "5xx", streak: 1, threshold: 1, last },
+            EventKind::ErrorStreak { kind: StreakKind::Http5xx, streak: 1, threshold: 1, last },
         )
     };
     let line = event.to_json();

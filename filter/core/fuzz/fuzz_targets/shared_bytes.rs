@@ -22,14 +22,14 @@ fuzz_target!(|bytes: &[u8]| {
             let notify = Notify { format, ..Notify::default() };
             outbox.push(Message::Event(String::new()), now);
             outbox.give_up_waiting(&notify, now);
-            outbox.remind(now, |_| true);
+            outbox.repeat(now, |_| true);
             let Some((round, messages)) = outbox.take(&notify, now) else { continue };
             for message in &messages {
                 if let Message::Alert(alert) = message {
                     alert.to_json(&notify, proxy_name(&String::from_utf8_lossy(bytes)));
                 }
             }
-            outbox.settle(round, Ended::Failed, &notify, now);
+            outbox.on_response(round, Ended::Failed, &notify, now);
             outbox.encode();
         }
     }
@@ -48,8 +48,8 @@ fuzz_target!(|bytes: &[u8]| {
             last: LastAttempt::default(),
             total: Some(3),
         };
-        cluster::on_attempt(state, &seen, &context);
-        cluster::on_tick(state, &context);
+        cluster::on_attempt(&mut state, &seen, &context);
+        cluster::on_tick(&mut state, &context);
         state.open_findings();
     }
 });

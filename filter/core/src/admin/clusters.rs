@@ -1,8 +1,8 @@
 //! Envoy's list of hosts: the answer of its admin interface to `/clusters?format=json`.
 //!
-//! The list is read as a stream, cluster by cluster, so that an answer about a thousand clusters takes no more memory than one about
-//! the largest. Missing fields have their defaults (the interface leaves out what is false or zero). Anything that is not such an
-//! answer is an error, and what was read before the error counts. Not here: when to ask.
+//! The list is read as a stream, cluster by cluster, so that an answer about a thousand clusters takes no more memory
+//! than one about the largest. Missing fields have their defaults (the interface leaves out what is false or zero).
+//! Anything that is not such an answer is an error, and what was read before the error counts. Not here: when to ask.
 
 use crate::locality::Locality;
 use serde::Deserializer;

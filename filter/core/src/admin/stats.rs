@@ -37,8 +37,8 @@ pub fn name_in_stats(cluster: &str) -> String {
     cluster.replace(':', "_")
 }
 
-/// Reads Envoy's counts of enforced ejections, each with the name of the cluster in its statistics. Clusters without a total in the
-/// answer are left out.
+/// Reads Envoy's counts of enforced ejections, each with the name of the cluster in its statistics. Clusters without a
+/// total in the answer are left out.
 ///
 /// # Errors
 /// What is wrong with the answer, in a sentence.

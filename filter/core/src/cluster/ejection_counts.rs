@@ -1,8 +1,8 @@
 //! Envoy's own count of a cluster's ejections against those that were reported: the difference was not seen.
 //!
 //! Envoy's list of hosts shows who is ejected now. An endpoint that returned and was ejected again between two lists
-//! seems never to have been back; but Envoy also counts each ejection that it enforces, by reason, and never forgets one.
-//! What it had counted before anybody watched is the baseline: whatever exceeds it was not seen.
+//! seems never to have been back; but Envoy also counts each ejection that it enforces, by reason, and never forgets
+//! one. What it had counted before anybody watched is the baseline: whatever exceeds it was not seen.
 //!
 //! Not here: which endpoint it was, [`super::on_ejection_counts`].
 
@@ -11,7 +11,8 @@ use crate::endpoint::reason::EjectReason;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// The time between two questions because of a recheck, in milliseconds, and how many are asked before they become rare.
+/// The time between two questions because of a recheck, in milliseconds, and how many are asked before they become
+/// rare.
 const RECHECK_INTERVAL_MS: Millis = 100;
 const FREQUENT_RECHECKS: u32 = 4;
 
@@ -49,8 +50,8 @@ impl EjectionCounts {
         self.reported_at <= self.answer_asked
     }
 
-    /// Takes in Envoy's count, asked for at `asked`. The first one is the baseline, also after it started over (the cluster was
-    /// removed and added again).
+    /// Takes in Envoy's count, asked for at `asked`. The first one is the baseline, also after it started over (the
+    /// cluster was removed and added again).
     pub(super) fn observe(&mut self, counted: Option<Ejections>, asked: Millis) {
         (self.answer_asked, self.last_asked) = (asked, asked);
         match counted {
@@ -84,8 +85,8 @@ impl EjectionCounts {
         self.vain_rechecks = self.vain_rechecks.saturating_add(1);
     }
 
-    /// The time between two questions because of a recheck that comes back, in milliseconds: in panic Envoy sends requests to
-    /// endpoints while they are ejected.
+    /// The time between two questions because of a recheck that comes back, in milliseconds: in panic Envoy sends
+    /// requests to endpoints while they are ejected.
     pub(super) fn recheck_interval(&self) -> Millis {
         RECHECK_INTERVAL_MS.saturating_mul(1 << self.vain_rechecks.saturating_sub(FREQUENT_RECHECKS).min(4))
     }

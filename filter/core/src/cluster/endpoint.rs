@@ -8,7 +8,8 @@ use crate::locality::Locality;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// Endpoints that are kept per cluster; beyond it the one without traffic for longest is forgotten, unless it is ejected.
+/// Endpoints that are kept per cluster; beyond it the one without traffic for longest is forgotten, unless it is
+/// ejected.
 const MAX_ENDPOINTS: usize = 1_000;
 
 /// An endpoint with a past: what is so.

@@ -1,4 +1,5 @@
-//! The cluster's failover: its home and its traffic as they are now, and the next step that [`crate::failover`] makes of them.
+//! The cluster's failover: its home and its traffic as they are now, and the next step that [`crate::failover`] makes
+//! of them.
 
 use super::input::EvaluationContext;
 use super::state::ClusterState;

@@ -1,4 +1,5 @@
-//! What is said of a cluster from outside: an attempt as it was observed, and the rules and the time it is evaluated by.
+//! What is said of a cluster from outside: an attempt as it was observed, and the rules and the time it is evaluated
+//! by.
 
 use crate::config::{Failover, OutlierDetection};
 use crate::endpoint::detector::Moments;

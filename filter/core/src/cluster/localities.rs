@@ -1,5 +1,5 @@
-//! The localities of a cluster: how many endpoints each has, how many of them are unhealthy, and how much traffic goes there.
-//! From this follow the home tier and where traffic goes, which [`crate::failover`] decides from.
+//! The localities of a cluster: how many endpoints each has, how many of them are unhealthy, and how much traffic goes
+//! there. From this follow the home tier and where traffic goes, which [`crate::failover`] decides from.
 
 use super::endpoint::{Endpoints, count};
 use crate::failover::{Count, Home, Traffic, Window};
@@ -63,8 +63,8 @@ impl Localities {
         self.0.iter().fold(0_u32, |sum, stats| sum.saturating_add(stats.known(endpoints)))
     }
 
-    /// Whether in any locality's tier so few endpoints are in rotation that Envoy may choose ejected ones there. Envoy decides by
-    /// priority, which Istio makes of tiers.
+    /// Whether in any locality's tier so few endpoints are in rotation that Envoy may choose ejected ones there. Envoy
+    /// decides by priority, which Istio makes of tiers.
     pub(super) fn may_panic(&self, endpoints: &Endpoints, home: &Locality, min_health_percent: u32) -> bool {
         self.0
             .iter()

@@ -1,9 +1,9 @@
 //! Which endpoints a cluster has, as traffic shows them, by locality.
 //!
-//! Needed to tell "nothing healthy left at home" from "one of many": the filter is never told the endpoints of a
-//! cluster, it meets them one by one, and each worker meets others. Kept apart from [`crate::cluster`] because it is
-//! large and changes seldom, while that is small and changes with every error. An endpoint that left is noticed when
-//! Envoy's own count (`upstream.num_endpoints`) is smaller than ours: then those unseen for longest have left.
+//! They tell "nothing healthy is left at home" from "one of many". Traffic shows a cluster's endpoints one by one, and
+//! each worker sees others. They are a shared value of their own because it is large and changes rarely, while the
+//! cluster's is small and changes with every error. An endpoint that left is noticed when Envoy's own count
+//! (`upstream.num_endpoints`) is smaller than ours: then those unseen for longest have left.
 //!
 //! Endpoints are kept as 32-bit hashes: 8 bytes each with the time they were last seen.
 
@@ -12,25 +12,25 @@ use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How long an endpoint is believed to be there without traffic when Envoy's count is not known: 10 minutes.
+/// How long an endpoint without traffic counts as present when Envoy's count is not known: 10 minutes.
 const FORGET_UNSEEN_SECONDS: u32 = 600;
 
-/// The hash by which an endpoint is known here (FNV-1a over its address).
+/// The hash that stands for an endpoint (FNV-1a over its address).
 pub fn endpoint_hash(address: &str) -> u32 {
     address.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// An endpoint that was seen: in which place, and when, in seconds since the epoch.
+/// An endpoint that was seen: the index of its locality, and when, in seconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
-    place: u16,
+    locality: u16,
     seconds: u32,
 }
 
 /// The endpoints seen in each locality.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members {
-    places: Vec<Locality>,
+    localities: Vec<Locality>,
     seen: BTreeMap<u32, Seen>,
 }
 
@@ -44,8 +44,8 @@ impl Members {
             if full && !self.seen.contains_key(hash) {
                 continue;
             }
-            if let Some(place) = self.place(locality) {
-                self.seen.insert(*hash, Seen { place, seconds });
+            if let Some(locality) = self.index(locality) {
+                self.seen.insert(*hash, Seen { locality, seconds });
             }
         }
         let dropped = match total {
@@ -72,12 +72,12 @@ impl Members {
         all.iter().filter(|(seen, _)| *seen < seconds).take(excess).map(|(_, hash)| *hash).collect()
     }
 
-    /// The number of `locality`, `None` when there are absurdly many.
-    fn place(&mut self, locality: &Locality) -> Option<u16> {
-        let known = self.places.iter().position(|place| place == locality);
+    /// The index of `locality`; `None` when there are more than a `u16` counts.
+    fn index(&mut self, locality: &Locality) -> Option<u16> {
+        let known = self.localities.iter().position(|known| known == locality);
         let index = known.unwrap_or_else(|| {
-            self.places.push(locality.clone());
-            self.places.len().saturating_sub(1)
+            self.localities.push(locality.clone());
+            self.localities.len().saturating_sub(1)
         });
         u16::try_from(index).ok()
     }
@@ -94,9 +94,9 @@ impl Members {
 
     /// How many endpoints are known in each locality, localities without any included.
     pub fn counts(&self) -> Vec<(Locality, u32)> {
-        let mut counts: Vec<(Locality, u32)> = self.places.iter().map(|place| (place.clone(), 0)).collect();
+        let mut counts: Vec<(Locality, u32)> = self.localities.iter().map(|locality| (locality.clone(), 0)).collect();
         for seen in self.seen.values() {
-            if let Some((_, count)) = counts.get_mut(usize::from(seen.place)) {
+            if let Some((_, count)) = counts.get_mut(usize::from(seen.locality)) {
                 *count = count.saturating_add(1);
             }
         }
@@ -108,52 +108,52 @@ impl Members {
 mod tests {
     use super::*;
 
-    fn place(text: &str) -> Locality {
+    fn locality(text: &str) -> Locality {
         Locality::parse(text)
     }
 
     fn total(members: &Members, text: &str) -> u32 {
-        members.counts().iter().find(|(l, _)| *l == place(text)).map_or(0, |(_, n)| *n)
+        members.counts().iter().find(|(l, _)| *l == locality(text)).map_or(0, |(_, n)| *n)
     }
 
     #[test]
     fn workers_see_the_same_endpoint_once() {
         let mut members = Members::default();
-        members.merge(&[(1, place("r/a")), (2, place("r/b"))], None, 100, 1_000);
-        members.merge(&[(1, place("r/a")), (3, place("r/a"))], None, 100, 2_000);
+        members.merge(&[(1, locality("r/a")), (2, locality("r/b"))], None, 100, 1_000);
+        members.merge(&[(1, locality("r/a")), (3, locality("r/a"))], None, 100, 2_000);
         assert_eq!((total(&members, "r/a"), total(&members, "r/b"), members.len()), (2, 1, 3));
     }
 
     #[test]
     fn the_ones_unseen_for_longest_left_when_envoy_counts_fewer() {
         let mut members = Members::default();
-        members.merge(&[(1, place("r/a")), (2, place("r/a"))], Some(2), 100, 1_000);
-        assert_eq!(members.merge(&[(3, place("r/b"))], Some(2), 100, 9_000).len(), 1);
+        members.merge(&[(1, locality("r/a")), (2, locality("r/a"))], Some(2), 100, 1_000);
+        assert_eq!(members.merge(&[(3, locality("r/b"))], Some(2), 100, 9_000).len(), 1);
         assert_eq!(total(&members, "r/a"), 1);
-        members.merge(&[(3, place("r/b"))], Some(1), 100, 10_000);
+        members.merge(&[(3, locality("r/b"))], Some(1), 100, 10_000);
         assert_eq!((total(&members, "r/a"), total(&members, "r/b")), (0, 1));
     }
 
     #[test]
     fn without_envoys_count_time_decides() {
         let mut members = Members::default();
-        members.merge(&[(1, place("r/a"))], None, 100, 1_000);
+        members.merge(&[(1, locality("r/a"))], None, 100, 1_000);
         assert!(members.merge(&[], None, 100, 600_000).is_empty());
         assert_eq!(members.merge(&[], None, 100, 602_000), [1]);
     }
 
     #[test]
-    fn an_endpoint_that_moved_is_counted_in_its_new_place_only() {
+    fn an_endpoint_that_moved_is_counted_in_its_new_locality_only() {
         let mut members = Members::default();
-        members.merge(&[(1, place("r/a"))], None, 100, 1_000);
-        members.merge(&[(1, place("r/b"))], None, 100, 2_000);
+        members.merge(&[(1, locality("r/a"))], None, 100, 1_000);
+        members.merge(&[(1, locality("r/b"))], None, 100, 2_000);
         assert_eq!((total(&members, "r/a"), total(&members, "r/b")), (0, 1));
     }
 
     #[test]
     fn is_bounded() {
         let mut members = Members::default();
-        let many: Vec<_> = (0..50).map(|i| (i, place("r/a"))).collect();
+        let many: Vec<_> = (0..50).map(|i| (i, locality("r/a"))).collect();
         members.merge(&many, None, 10, 1_000);
         assert_eq!(members.len(), 10);
     }

@@ -4,11 +4,12 @@
 //! was faster; otherwise it starts over. So each event is made by exactly one worker, whichever was first. The value
 //! holds only endpoints that are in trouble or were recently, and sums; the full list of endpoints is [`members`].
 //!
-//! News comes from traffic (`on_attempt`), from Envoy's answers (`on_host_list`, `on_ejection_counts`) and with time (`on_tick`). All
-//! of them change the value (`state`) by evidence about an endpoint, its streaks (`streaks`) and the failover's next step
-//! (`failovers`).
+//! News comes from traffic (`on_attempt`), from Envoy's answers (`on_host_list`, `on_ejection_counts`) and with time
+//! (`on_tick`). All of them change the value (`state`) by evidence about an endpoint, its streaks (`streaks`) and the
+//! failover's next step (`failovers`).
 //!
-//! Deliberately not here: how the value is shared, and healthy traffic one by one: it arrives in sums, by [`add_traffic`].
+//! Deliberately not here: how the value is shared, and healthy traffic one by one: it arrives in sums, by
+//! [`add_traffic`].
 
 mod ejection_counts;
 mod endpoint;

@@ -1,4 +1,5 @@
-//! What traffic shows of a cluster: attempts one by one where they matter, the rest in sums, and which endpoints there are.
+//! What traffic shows of a cluster: attempts one by one where they matter, the rest in sums, and which endpoints there
+//! are.
 
 use super::endpoint::Endpoint;
 use super::failovers;

@@ -1,9 +1,9 @@
-//! What Envoy's count of ejections adds to its list of hosts: the cause of an ejection that no attempt showed, and that an
-//! endpoint which is shown ejected was back in rotation meanwhile.
+//! What Envoy's count of ejections adds to its list of hosts: the cause of an ejection that no attempt showed, and that
+//! an endpoint which is shown ejected was back in rotation meanwhile.
 //!
-//! The count names no endpoint. So a cause is taken from it only when it is the only one that grew unseen, and an ejection only
-//! for an endpoint whose ejection was due to end. It also refutes: where nothing is unseen, an endpoint that is still
-//! shown ejected was never back.
+//! The count names no endpoint. So a cause is taken from it only when it is the only one that grew unseen, and an
+//! ejection only for an endpoint whose ejection was due to end. It also refutes: where nothing is unseen, an endpoint
+//! that is still shown ejected was never back.
 //!
 //! Envoy has no such count where its statistics are not kept (Istio leaves them out unless `proxyStatsMatcher` names
 //! them); then the list alone decides, by how many requests went to the endpoint and by the clock.
@@ -18,8 +18,8 @@ use crate::endpoint::reason::EjectReason;
 use crate::event::Event;
 use crate::time::Millis;
 
-/// The time between two questions for the count, in milliseconds, while nothing asks for it: each is what later ones are compared
-/// with.
+/// The time between two questions for the count, in milliseconds, while nothing asks for it: each is what later ones
+/// are compared with.
 const CALM_INTERVAL_MS: Millis = 60_000;
 
 /// Whether Envoy should be asked for its count of the cluster's ejections now, after its list.
@@ -59,8 +59,8 @@ pub fn on_ejection_counts_failed(state: &mut ClusterState, asked: Millis) {
     state.counts.last_asked = asked;
 }
 
-/// Finds who was ejected again unseen. `asked` is when the list was asked for that was just taken in: what Envoy counted before shows
-/// in the list, was reported, or is unseen.
+/// Finds who was ejected again unseen. `asked` is when the list was asked for that was just taken in: what Envoy
+/// counted before shows in the list, was reported, or is unseen.
 pub(super) fn find_unseen(
     state: &mut ClusterState,
     asked: Millis,
@@ -90,8 +90,8 @@ pub(super) fn find_unseen(
     }
 }
 
-/// The endpoints that may have been back and ejected again: those with requests when their ejection time was over; if there are
-/// none, those whose ejection must be over.
+/// The endpoints that may have been back and ejected again: those with requests when their ejection time was over; if
+/// there are none, those whose ejection must be over.
 fn candidates(state: &ClusterState, counted: Millis, asked: Millis, context: &EvaluationContext<'_>) -> Vec<usize> {
     let rechecked = |endpoint: &Endpoint| {
         is_due(endpoint, asked) && endpoint.rotation.recheck_asked().is_some_and(|(first, _)| first <= counted)

@@ -1,8 +1,8 @@
 //! Envoy's list of a cluster's hosts, against what was concluded from traffic.
 //!
-//! Envoy's word decides: an ejection that it shows is reported with basis `witnessed`; one that it does not show is dropped before it
-//! was reported or, if the threshold was surely reached, becomes `ejection_blocked`. The list also shows ejections that no
-//! attempt could (success rate, attempts that were retried out of sight).
+//! Envoy's word decides: an ejection that it shows is reported with basis `witnessed`; one that it does not show is
+//! dropped before it was reported or, if the threshold was surely reached, becomes `ejection_blocked`. The list also
+//! shows ejections that no attempt could (success rate, attempts that were retried out of sight).
 //!
 //! An answer tells the state at some time after the question was sent; what happened since is not in it.
 
@@ -20,8 +20,8 @@ use crate::time::Millis;
 /// The time between two questions, in milliseconds, while something is not over and no change is expected.
 const OPEN_INTERVAL_MS: Millis = 1_000;
 
-/// The time between two questions, in milliseconds, while an endpoint fails, which may be ejected for what is not seen here, or its
-/// ejection is overdue, which Envoy ends with its interval.
+/// The time between two questions, in milliseconds, while an endpoint fails, which may be ejected for what is not seen
+/// here, or its ejection is overdue, which Envoy ends with its interval.
 const CHANGE_INTERVAL_MS: Millis = 150;
 
 /// Takes in Envoy's list of the cluster's hosts, asked for at `asked`.
@@ -90,8 +90,8 @@ fn count_members(state: &mut ClusterState, hosts: &[HostStatus]) {
     }
 }
 
-/// In how many milliseconds Envoy should be asked again: at once when a threshold was reached, an ejection is just due to
-/// end, or traffic has shown more than the last answer; `None` when nothing is open that it could tell.
+/// In how many milliseconds Envoy should be asked again: at once when a threshold was reached, an ejection is just due
+/// to end, or traffic has shown more than the last answer; `None` when nothing is open that it could tell.
 pub fn ask_again_in(state: &ClusterState, now: Millis) -> Option<Millis> {
     let just_counted = now.abs_diff(state.counts.answer_asked) < OPEN_INTERVAL_MS;
     if state.admin_view_stale || (state.counts.unseen() > 0 && just_counted) {

@@ -1,5 +1,5 @@
-//! What time alone leads to: ejections that must be over, conclusions that Envoy does not answer for, a failover that moves on
-//! or ends, endpoints to forget.
+//! What time alone leads to: ejections that must be over, conclusions that Envoy does not answer for, a failover that
+//! moves on or ends, endpoints to forget.
 
 use super::failovers;
 use super::input::EvaluationContext;

@@ -1,5 +1,5 @@
-//! The value that the workers of a proxy share for one cluster, and the one way in which it changes: evidence about an endpoint goes
-//! in, the transitions that follow become events.
+//! The value that the workers of a proxy share for one cluster, and the one way in which it changes: evidence about an
+//! endpoint goes in, the transitions that follow become events.
 
 use super::ejection_counts::EjectionCounts;
 use super::endpoint::{Endpoint, Endpoints, count};
@@ -13,7 +13,8 @@ use crate::metric::{Level, Metric};
 use crate::time::{Millis, seconds_between};
 use serde::{Deserialize, Serialize};
 
-/// The first byte of the encoded value; a value with another one reads as nothing known. It is part of the keys of shared data, too.
+/// The first byte of the encoded value; a value with another one reads as nothing known. It is part of the keys of
+/// shared data, too.
 pub const ENCODING: u8 = 9;
 
 /// For how long, in milliseconds, the past may still show at one of Envoy's workers or have decided on its main thread.
@@ -58,16 +59,16 @@ impl ClusterState {
         postcard::to_extend(self, vec![ENCODING]).unwrap_or_default()
     }
 
-    /// Findings that are not over: endpoints failing or ejected, a failover, no healthy endpoint left. While there are any in
-    /// a proxy, its workers read every request at once.
+    /// Findings that are not over: endpoints failing or ejected, a failover, no healthy endpoint left. While there are
+    /// any in a proxy, its workers read every request at once.
     pub fn open_findings(&self) -> u32 {
         let troubled = count(self.endpoints.iter().filter(|endpoint| endpoint.is_troubled()));
         let others = [self.failover.is_some(), self.empty_since.is_some()];
         troubled.saturating_add(count(others.iter().filter(|open| **open)))
     }
 
-    /// Whether it matters when an attempt at this endpoint started and where exactly it went: an attempt in progress shows
-    /// neither a return nor a recovery.
+    /// Whether it matters when an attempt at this endpoint started and where exactly it went: an attempt in progress
+    /// shows neither a return nor a recovery.
     pub fn needs_details(&self, endpoint: &str) -> bool {
         self.empty_since.is_some() || self.endpoints.iter().any(|known| known.address == endpoint && known.is_ejected())
     }

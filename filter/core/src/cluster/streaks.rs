@@ -1,5 +1,5 @@
-//! The streaks of a cluster's endpoints: an attempt goes into the endpoint's detector, and a threshold that it reached is reported
-//! and becomes evidence for the endpoint's rotation.
+//! The streaks of a cluster's endpoints: an attempt goes into the endpoint's detector, and a threshold that it reached
+//! is reported and becomes evidence for the endpoint's rotation.
 
 use super::input::{AttemptObservation, EvaluationContext};
 use super::state::ClusterState;

@@ -2,7 +2,8 @@
 //!
 //! Names are Istio's own where Istio has one, so that a DestinationRule's `outlierDetection` can be pasted. Every field
 //! is optional and an empty text is a configuration. Parsing is strict enough to report (path, what came, what was
-//! wanted: `read`) and never decides what to do about it: the filter keeps what it had, the publisher ends with an error.
+//! wanted: `read`) and never decides what to do about it: the filter keeps what it had, the publisher ends with an
+//! error.
 
 mod duration;
 pub mod notify;

@@ -1,7 +1,7 @@
 //! Reading the configuration from JSON, field by field, so that an error can say where, what came and what was wanted.
 //!
-//! By hand and not by a derive: the derived code, with what tracks the path of an error and finds unknown fields, made up
-//! a third of the module's size. A test reads a configuration with every field that the types have.
+//! By hand and not by a derive: the derived code, with what tracks the path of an error and finds unknown fields, made
+//! up a third of the module's size. A test reads a configuration with every field that the types have.
 
 use super::duration::Duration;
 use super::notify::{Format, MAX_ADDRESS_BYTES, MAX_LABEL_BYTES, MAX_LABELS, MAX_TIMEOUT, Notify, OWN_LABELS};

@@ -8,8 +8,8 @@ use wildmatch::WildMatch;
 /// The longest configuration text that is read, in bytes; a larger one is rejected unread.
 pub const MAX_TEXT_BYTES: usize = 256 * 1024;
 
-/// Version of the configuration's schema. It is raised when a configuration that was right before would mean something else;
-/// a new field does not raise it.
+/// Version of the configuration's schema. It is raised when a configuration that was right before would mean something
+/// else; a new field does not raise it.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Clusters that no operator means by "my services": Istio's catch-alls and the proxy's own helpers. They are ignored

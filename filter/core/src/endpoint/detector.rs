@@ -1,15 +1,15 @@
 //! The three streaks of one endpoint, mirroring Envoy's consecutive-error detector.
 //!
-//! Rules taken from Envoy's `outlier_detection_impl`: a threshold fires when the count *equals* it and then starts over;
-//! a 5xx that is no gateway error resets the gateway streak only; in split mode an established connection resets the local-origin
-//! streak; while the endpoint is ejected nothing fires, and its return resets all streaks.
+//! Rules taken from Envoy's `outlier_detection_impl`: a threshold fires when the count *equals* it and then starts
+//! over; a 5xx that is no gateway error resets the gateway streak only; in split mode an established connection resets
+//! the local-origin streak; while the endpoint is ejected nothing fires, and its return resets all streaks.
 //!
-//! In split mode a connection breaks a streak, but is reported only when its attempt ends. A streak of attempts that were
-//! connected and then failed one after the other is therefore unconfirmed until every attempt that was in progress with them has
-//! ended, which takes as long as they took.
+//! In split mode a connection breaks a streak, but is reported only when its attempt ends. A streak of attempts that
+//! were connected and then failed one after the other is therefore unconfirmed until every attempt that was in progress
+//! with them has ended, which takes as long as they took.
 //!
-//! Not here: whether the endpoint is ejected, [`super::rotation`]; ejections by success rate or failure percentage, which
-//! no streak shows.
+//! Not here: whether the endpoint is ejected, [`super::rotation`]; ejections by success rate or failure percentage,
+//! which no streak shows.
 
 use super::outcome::DetectorInput;
 use super::streak::{Certainty, Crossing, Streak, StreakKind};
@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 /// Failures within this time of each other, in microseconds, count as simultaneous: nothing else happened between them.
 const SIMULTANEOUS_US: Micros = 1_000;
 
-/// When the steps of an attempt happened. Only their order matters: attempts at one endpoint overlap, so one that was connected
-/// long ago fails after others did, and its success resets nothing that failed later.
+/// When the steps of an attempt happened. Only their order matters: attempts at one endpoint overlap, so one that was
+/// connected long ago fails after others did, and its success resets nothing that failed later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moments {
     /// When the connection or stream was established.
@@ -67,8 +67,8 @@ impl Detector {
         crossings
     }
 
-    /// Applies an attempt at an ejected endpoint: streaks grow and nothing fires. Envoy's main thread drops such crossings without
-    /// resetting the counter, so that it has to start over to fire again.
+    /// Applies an attempt at an ejected endpoint: streaks grow and nothing fires. Envoy's main thread drops such
+    /// crossings without resetting the counter, so that it has to start over to fire again.
     pub fn put_result_while_ejected(&mut self, input: &DetectorInput, moments: &Moments, rules: &OutlierDetection) {
         self.count(input, moments, rules, &mut Vec::new());
     }
@@ -106,7 +106,8 @@ impl Detector {
 
     /// Starts the streaks over that crossed their threshold, and keeps back the crossing that is not sure.
     fn start_over(&mut self, crossings: &mut Vec<Crossing>, moments: &Moments) {
-        // One unconfirmed crossing at a time: if it turns out to be none, the failures since then tell what there was instead.
+        // One unconfirmed crossing at a time: if it turns out to be none, the failures since then tell what there was
+        // instead.
         let confirmed = crossings.iter().any(|crossing| matches!(crossing.certainty, Certainty::Confirmed(_)));
         let is_busy = confirmed || self.unconfirmed.is_some();
         let is_next = |crossing: &Crossing| {
@@ -134,8 +135,8 @@ impl Detector {
         }
     }
 
-    /// A connection was established at `at`, in split mode. If that was in the middle of an unconfirmed streak, the streak
-    /// did not reach its threshold, and the failures after `at` start the next one.
+    /// A connection was established at `at`, in split mode. If that was in the middle of an unconfirmed streak, the
+    /// streak did not reach its threshold, and the failures after `at` start the next one.
     fn on_connected(&mut self, at: Micros, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
         let breaks =
             |streak: &mut Unconfirmed| streak.failures.first() < Some(&at) && Some(&at) < streak.failures.last();

@@ -1,9 +1,9 @@
 //! How long an endpoint stays ejected: base time x back-off, which grows with each ejection and shrinks in rotation.
 //!
 //! Envoy decrements the back-off on each tick of its interval that finds the endpoint in rotation for an interval or
-//! longer (`outlier_detection_impl`, `checkHostForUneject`). The filter knows neither when Envoy ticks nor always when the endpoint
-//! returned, and the first tick after a return may come just too early to count. So the back-off is known within bounds, and so is
-//! the end of an ejection.
+//! longer (`outlier_detection_impl`, `checkHostForUneject`). The filter knows neither when Envoy ticks nor always when
+//! the endpoint returned, and the first tick after a return may come just too early to count. So the back-off is known
+//! within bounds, and so is the end of an ejection.
 
 use crate::config::OutlierDetection;
 use crate::time::Millis;
@@ -24,8 +24,8 @@ pub struct Ejection {
 const LATE_TICK_MS: Millis = 100;
 
 impl Ejection {
-    /// The time after which the ejection must have ended: Envoy returns the endpoint on the first tick of its interval after
-    /// the ejection time is over, which may be a whole interval later.
+    /// The time after which the ejection must have ended: Envoy returns the endpoint on the first tick of its interval
+    /// after the ejection time is over, which may be a whole interval later.
     pub fn surely_over(&self, rules: &OutlierDetection) -> Millis {
         self.overdue.saturating_add(rules.interval.millis()).saturating_add(LATE_TICK_MS)
     }

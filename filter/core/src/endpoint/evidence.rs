@@ -1,5 +1,5 @@
-//! What goes into an endpoint's rotation and what comes out: the evidence that is seen of it, the context that it is judged in, and
-//! the transitions that it leads to. The rules are in [`super::rotation`].
+//! What goes into an endpoint's rotation and what comes out: the evidence that is seen of it, the context that it is
+//! judged in, and the transitions that it leads to. The rules are in [`super::rotation`].
 
 use super::reason::{Basis, BlockedReason, EjectReason};
 use super::streak::StreakKind;
@@ -68,7 +68,8 @@ pub struct Listed {
     pub cluster_ejected: u32,
 }
 
-/// The cluster as far as the rotation of one of its endpoints depends on it. Counting is not free, so it is done on demand.
+/// The cluster as far as the rotation of one of its endpoints depends on it. Counting is not free, so it is done on
+/// demand.
 pub trait ClusterView {
     /// Endpoints that are ejected.
     fn ejected(&self) -> u32;

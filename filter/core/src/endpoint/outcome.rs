@@ -1,9 +1,9 @@
 //! What an attempt counts as, decided as Envoy's router decides what to tell its outlier detector.
 //!
 //! Envoy charges an attempt to its endpoint in up to three steps: the connection or stream is established, the response
-//! headers arrive, something fails (reset or timeout). [`DetectorInput`] holds those steps, as Envoy's `putResult` gets them, and
-//! [`super::detector`] applies them. Attempts without an endpoint, circuit breaker overflows, clients that disconnect and
-//! streams that exceed their maximum duration are charged to no endpoint.
+//! headers arrive, something fails (reset or timeout). [`DetectorInput`] holds those steps, as Envoy's `putResult` gets
+//! them, and [`super::detector`] applies them. Attempts without an endpoint, circuit breaker overflows, clients that
+//! disconnect and streams that exceed their maximum duration are charged to no endpoint.
 //!
 //! Source of the rules: Envoy's router (`router.cc`, `upstream_request.cc`) and outlier detector, 1.28 to 1.40.
 

@@ -52,7 +52,8 @@ impl EjectReason {
         }
     }
 
-    /// The reason that Envoy's counters call `name`; any that is not among [`EjectReason::ALL`] is [`EjectReason::Other`].
+    /// The reason that Envoy's counters call `name`; any that is not among [`EjectReason::ALL`] is
+    /// [`EjectReason::Other`].
     pub fn from_name(name: &str) -> Self {
         Self::ALL.into_iter().find(|reason| reason.as_str() == name).unwrap_or(Self::Other)
     }

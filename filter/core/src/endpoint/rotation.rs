@@ -31,8 +31,9 @@ use super::streak::StreakKind;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// An attempt that started this long after an ejection was not in progress when it happened, in milliseconds: Envoy spreads a
-/// change of health to its workers at once or, when changes follow each other, within its `update_merge_window` of one second.
+/// An attempt that started this long after an ejection was not in progress when it happened, in milliseconds: Envoy
+/// spreads a change of health to its workers at once or, when changes follow each other, within its
+/// `update_merge_window` of one second.
 const IN_FLIGHT_MS: Millis = 1_500;
 
 /// An answer asked for this long after a threshold was reached shows the ejection, in milliseconds: Envoy ejects on its
@@ -67,8 +68,8 @@ enum State {
     Suspected(Suspicion),
     /// Envoy shows it ejected since that time, and is asked for its count of ejections, which tells the cause.
     AwaitingCause { since: Millis, suspicion: Option<Suspicion> },
-    /// Ejected. `recheck` is when Envoy was asked first and last, if it then still showed the endpoint ejected although it may
-    /// have been back in between.
+    /// Ejected. `recheck` is when Envoy was asked first and last, if it then still showed the endpoint ejected although
+    /// it may have been back in between.
     Ejected { ejection: Ejection, recheck: Option<(Millis, Millis)> },
 }
 
@@ -186,9 +187,9 @@ impl Rotation {
         }
     }
 
-    /// Whether an attempt at an ejected endpoint shows that it is back: it started well after the ejection, so the load balancer chose
-    /// the endpoint. In panic the balancer chooses from all, which shows nothing; with every endpoint ejected that is
-    /// expected whatever the configuration says, until the ejection time is over.
+    /// Whether an attempt at an ejected endpoint shows that it is back: it started well after the ejection, so the load
+    /// balancer chose the endpoint. In panic the balancer chooses from all, which shows nothing; with every endpoint
+    /// ejected that is expected whatever the configuration says, until the ejection time is over.
     fn shows_return(&self, started: Millis, context: &Context<'_>) -> bool {
         let Some(ejection) = self.ejection() else { return false };
         let was_chosen = started > ejection.at.saturating_add(IN_FLIGHT_MS);
@@ -248,8 +249,8 @@ impl Rotation {
         }
     }
 
-    /// Whether a list asked for at `asked` tells the requests that later ones are compared with: those up to the end of the
-    /// ejection time, and then the first after all workers know of the ejection.
+    /// Whether a list asked for at `asked` tells the requests that later ones are compared with: those up to the end of
+    /// the ejection time, and then the first after all workers know of the ejection.
     fn is_baseline(&self, asked: Millis) -> bool {
         let Some(ejection) = self.ejection() else { return true };
         let known = ejection.at.saturating_add(IN_FLIGHT_MS);
@@ -330,8 +331,8 @@ impl Rotation {
         matches!(self.state, State::AwaitingCause { .. })
     }
 
-    /// When Envoy was asked first and last for lists that still showed the endpoint ejected although it may have been back; `None`
-    /// when nothing is to be rechecked.
+    /// When Envoy was asked first and last for lists that still showed the endpoint ejected although it may have been
+    /// back; `None` when nothing is to be rechecked.
     pub fn recheck_asked(&self) -> Option<(Millis, Millis)> {
         match self.state {
             State::Ejected { recheck, .. } => recheck,
@@ -350,8 +351,9 @@ fn reason_of(suspicion: Option<Suspicion>) -> EjectReason {
     suspicion.map_or(EjectReason::Other, |suspicion| suspicion.kind.eject_reason())
 }
 
-/// Why Envoy kept a suspected endpoint in rotation, if that is certain. Workers count side by side, so a success that the filter
-/// does not see may have broken the streak; an unbroken one that reaches its threshold again leaves no doubt.
+/// Why Envoy kept a suspected endpoint in rotation, if that is certain. Workers count side by side, so a success that
+/// the filter does not see may have broken the streak; an unbroken one that reaches its threshold again leaves no
+/// doubt.
 fn blocked(suspicion: &Suspicion, listed: &Listed, context: &Context<'_>) -> Option<BlockedReason> {
     let ejected = listed.cluster_ejected.max(suspicion.ejected).max(context.cluster.recent_max_ejected(context.now));
     match context.is_capped(ejected) {
@@ -361,9 +363,9 @@ fn blocked(suspicion: &Suspicion, listed: &Listed, context: &Context<'_>) -> Opt
     }
 }
 
-/// Without Envoy's count: whether an endpoint that is still shown ejected was back and was ejected again. Envoy ends an ejection on
-/// the first tick of its interval after it is due, so one that shows later is the next one. If requests went to the
-/// endpoint meanwhile, that is known sooner, except in panic, when requests go to ejected endpoints.
+/// Without Envoy's count: whether an endpoint that is still shown ejected was back and was ejected again. Envoy ends an
+/// ejection on the first tick of its interval after it is due, so one that shows later is the next one. If requests
+/// went to the endpoint meanwhile, that is known sooner, except in panic, when requests go to ejected endpoints.
 fn is_next_ejection(listed: &Listed, ejection: &Ejection, before: Requests, context: &Context<'_>) -> bool {
     let asked = listed.asked;
     let requested = asked >= ejection.due && listed.requests > before.count && !context.was_in_panic(asked);

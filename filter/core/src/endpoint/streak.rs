@@ -1,14 +1,14 @@
 //! Consecutive errors of one kind at one endpoint, and what happens when they reach a threshold.
 //!
-//! Attempts overlap and some are reported late, so each error keeps its time: a success resets only the errors before it.
-//! Which error counts for which streak is decided by [`super::detector`].
+//! Attempts overlap and some are reported late, so each error keeps its time: a success resets only the errors before
+//! it. Which error counts for which streak is decided by [`super::detector`].
 
 use super::reason::EjectReason;
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 
-/// The delay between a failure in Envoy and its report to the filter, in microseconds, as seen on Envoy (26 to 50, rarely
-/// 200): a failure dated less than this after a connection happened before it.
+/// The delay between a failure in Envoy and its report to the filter, in microseconds, as seen on Envoy (26 to 50,
+/// rarely 200): a failure dated less than this after a connection happened before it.
 const REPORT_DELAY_US: Micros = 50;
 
 /// The failures whose times a streak keeps; a longer streak is reset as a whole or not at all.

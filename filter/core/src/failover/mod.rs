@@ -1,9 +1,10 @@
 //! When a cluster's traffic counts as failed over to another locality, when the failover moves on, and when it ends.
 //!
-//! Home is the nearest tier in which the cluster has any endpoint, healthy or not; away is anything farther. A failover starts
-//! when home is in trouble and a share of the traffic goes away, or at once when nothing at home is healthy. It changes
-//! when another locality receives most for a whole window, or when clearly more goes away. It ends when home is whole and the share
-//! has been small for a while, or when home has no endpoints any more. Thresholds come from [`crate::config::Failover`].
+//! Home is the nearest tier in which the cluster has any endpoint, healthy or not; away is anything farther. A failover
+//! starts when home is in trouble and a share of the traffic goes away, or at once when nothing at home is healthy. It
+//! changes when another locality receives most for a whole window, or when clearly more goes away. It ends when home is
+//! whole and the share has been small for a while, or when home has no endpoints any more. Thresholds come from
+//! [`crate::config::Failover`].
 //!
 //! Not here: which endpoints are healthy and where traffic went; both come from [`crate::cluster`].
 

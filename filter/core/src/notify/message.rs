@@ -137,8 +137,8 @@ impl Alert {
         serde_json::to_string(&told).unwrap_or_default()
     }
 
-    /// The alert's name, its severity, and in words what it is: as in `deploy/prometheus`, which has none for a failover
-    /// within a zone.
+    /// The alert's name, its severity, and in words what it is: as in `deploy/prometheus`, which has none for a
+    /// failover within a zone.
     fn kind(&self) -> (&'static str, &'static str, &'static str) {
         let Some((from, to)) = self.route() else {
             return ("FaultlineNoHealthyUpstream", "critical", "no healthy endpoint is left; requests fail");

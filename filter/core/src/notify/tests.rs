@@ -1,7 +1,7 @@
 //! What is told of which event, and when it is sent, tried again and given up.
 
 use super::Message;
-use super::outbox::{Ended, MAX_WAITING, Outbox, REMIND, Settled};
+use super::outbox::{Delivery, Ended, MAX_WAITING, Outbox, REPEAT_INTERVAL_MS};
 use crate::config::Duration;
 use crate::config::notify::{Format, Notify};
 use crate::event::{Event, EventKind, FailoverEnd, Route};
@@ -113,9 +113,9 @@ fn one_sender_at_a_time_and_what_is_sent_stays_until_it_is_answered() {
     let (round, sent) = outbox.take(&notify, 1).unwrap();
     assert_eq!((sent.len(), outbox.take(&notify, 2)), (2, None));
     assert!(outbox.push(started(3, "c"), 3));
-    assert_eq!(outbox.settle(round + 1, Ended::Ok, &notify, 4), Settled::default(), "another's answer");
-    assert_eq!(outbox.settle(round, Ended::Ok, &notify, 4).delivered, 2);
-    assert_eq!(outbox.settle(round, Ended::Ok, &notify, 4), Settled::default(), "twice");
+    assert_eq!(outbox.on_response(round + 1, Ended::Ok, &notify, 4), Delivery::default(), "another's answer");
+    assert_eq!(outbox.on_response(round, Ended::Ok, &notify, 4).delivered, 2);
+    assert_eq!(outbox.on_response(round, Ended::Ok, &notify, 4), Delivery::default(), "twice");
     assert_eq!(outbox.take(&notify, 4).unwrap().1, [started(3, "c")]);
     assert_eq!(Outbox::decode(&outbox.encode()), outbox);
     assert_eq!(Outbox::decode(b"\xff\xff\xff"), Outbox::default());
@@ -129,7 +129,7 @@ fn failures_are_tried_again_later_and_later_and_then_given_up() {
     let mut waits = Vec::new();
     let given_up = loop {
         let (round, _) = outbox.take(&notify, now).unwrap();
-        let settled = outbox.settle(round, Ended::Failed, &notify, now);
+        let settled = outbox.on_response(round, Ended::Failed, &notify, now);
         if settled.given_up > 0 {
             break settled;
         }
@@ -138,16 +138,22 @@ fn failures_are_tried_again_later_and_later_and_then_given_up() {
         waits.push(wait);
         now += wait;
     };
-    assert_eq!((waits, given_up.turned), (vec![500, 1_000], true));
+    assert_eq!((waits, given_up.reachability_changed), (vec![500, 1_000], true));
     // A receiver that was given up on is tried once for each message.
     outbox.push(started(now, "b"), now);
     now += outbox.wait(&notify, now).unwrap();
     let (round, _) = outbox.take(&notify, now).unwrap();
-    assert_eq!(outbox.settle(round, Ended::Failed, &notify, now), Settled { delivered: 0, given_up: 1, turned: false });
+    assert_eq!(
+        outbox.on_response(round, Ended::Failed, &notify, now),
+        Delivery { delivered: 0, given_up: 1, reachability_changed: false }
+    );
     outbox.push(started(now, "c"), now);
     now += outbox.wait(&notify, now).unwrap();
     let (round, _) = outbox.take(&notify, now).unwrap();
-    assert_eq!(outbox.settle(round, Ended::Ok, &notify, now), Settled { delivered: 1, given_up: 0, turned: true });
+    assert_eq!(
+        outbox.on_response(round, Ended::Ok, &notify, now),
+        Delivery { delivered: 1, given_up: 0, reachability_changed: true }
+    );
 }
 
 #[test]
@@ -155,7 +161,10 @@ fn what_the_receiver_does_not_want_is_not_tried_again() {
     let (mut outbox, notify) = (Outbox::default(), notify(5));
     outbox.push(started(1, "a"), 1);
     let (round, _) = outbox.take(&notify, 1).unwrap();
-    assert_eq!(outbox.settle(round, Ended::Refused, &notify, 1), Settled { delivered: 0, given_up: 1, turned: true });
+    assert_eq!(
+        outbox.on_response(round, Ended::Refused, &notify, 1),
+        Delivery { delivered: 0, given_up: 1, reachability_changed: true }
+    );
     assert_eq!(outbox.wait(&notify, 1), None);
 }
 
@@ -177,25 +186,25 @@ fn an_open_alert_is_told_again_until_it_ends() {
     let (mut outbox, notify) = (Outbox::default(), notify(5));
     let send = |outbox: &mut Outbox, now| {
         let (round, sent) = outbox.take(&notify, now).unwrap();
-        outbox.settle(round, Ended::Ok, &notify, now);
+        outbox.on_response(round, Ended::Ok, &notify, now);
         sent
     };
     outbox.push(started(1, CLUSTER), 1);
     send(&mut outbox, 1);
-    assert!(!outbox.should_remind(REMIND));
-    assert!(outbox.should_remind(REMIND + 1));
-    outbox.remind(REMIND + 1, |_| true);
-    assert_eq!(send(&mut outbox, REMIND + 1), [started(1, CLUSTER)]);
+    assert!(!outbox.should_repeat(REPEAT_INTERVAL_MS));
+    assert!(outbox.should_repeat(REPEAT_INTERVAL_MS + 1));
+    outbox.repeat(REPEAT_INTERVAL_MS + 1, |_| true);
+    assert_eq!(send(&mut outbox, REPEAT_INTERVAL_MS + 1), [started(1, CLUSTER)]);
     let over = Message::of(&event(70_000, ended(B)), Format::Alertmanager).remove(0);
     outbox.push(over, 70_000);
     let sent = send(&mut outbox, 70_000);
     assert_eq!((sent.len(), json(&sent[0])["startsAt"].as_str()), (1, Some(rfc3339(1).as_str())));
     assert_eq!(json(&sent[0])["endsAt"], rfc3339(70_000));
-    assert!(!outbox.should_remind(10 * REMIND));
+    assert!(!outbox.should_repeat(10 * REPEAT_INTERVAL_MS));
     // One that does not hold any more is forgotten.
     outbox.push(started(80_000, CLUSTER), 80_000);
     send(&mut outbox, 80_000);
-    outbox.remind(200_000, |_| false);
+    outbox.repeat(200_000, |_| false);
     assert_eq!(outbox.wait(&notify, 200_000), None);
 }
 

@@ -1,5 +1,6 @@
-//! Detector and rotation against a small model of Envoy's, written apart from it and in Envoy's own shape: shared counters that
-//! workers raise, and a main thread that ejects and, on its ticks, returns. Random attempts from fixed seeds.
+//! Detector and rotation against a small model of Envoy's, written apart from it and in Envoy's own shape: shared
+//! counters that workers raise, and a main thread that ejects and, on its ticks, returns. Random attempts from fixed
+//! seeds.
 
 use filter_core::config::Duration;
 use filter_core::config::OutlierDetection;

@@ -1,5 +1,5 @@
-//! The pure core from outside: the detector and failovers step by step, and a cluster's story from attempts and answers to
-//! events.
+//! The pure core from outside: the detector and failovers step by step, and a cluster's story from attempts and answers
+//! to events.
 
 mod cluster;
 mod detector;

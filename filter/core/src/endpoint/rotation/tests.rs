@@ -1,1 +1,309 @@
+//! The table of the state machine, row by row.
 
+use super::*;
+use crate::config::{Duration, OutlierDetection};
+use crate::endpoint::evidence::ClusterView;
+use StreakKind::{GatewayError, Http5xx, LocalOrigin};
+
+const NOW: Millis = 1_000_000;
+
+/// A cluster of ten endpoints.
+struct Ten {
+    ejected: u32,
+}
+
+impl ClusterView for Ten {
+    fn ejected(&self) -> u32 {
+        self.ejected
+    }
+
+    fn endpoints(&self) -> u32 {
+        10
+    }
+
+    fn recent_max_ejected(&self, _: Millis) -> u32 {
+        self.ejected
+    }
+}
+
+/// One ejection of ten endpoints is allowed, the first lasts two seconds, and Envoy ticks every second.
+fn rules() -> OutlierDetection {
+    OutlierDetection {
+        interval: Duration::from_millis(1_000),
+        base_ejection_time: Duration::from_millis(2_000),
+        max_ejection_percent: 10,
+        ..OutlierDetection::default()
+    }
+}
+
+/// What the machine is told besides the evidence.
+#[derive(Clone, Copy)]
+struct Scene {
+    now: Millis,
+    ejected: u32,
+    has_witness: bool,
+    keeps_counts: bool,
+    has_unconfirmed: bool,
+    panic_until: Millis,
+}
+
+const ALONE: Scene =
+    Scene { now: NOW, ejected: 0, has_witness: false, keeps_counts: false, has_unconfirmed: false, panic_until: 0 };
+const WITNESS: Scene = Scene { has_witness: true, ..ALONE };
+const COUNTS: Scene = Scene { keeps_counts: true, ..WITNESS };
+
+impl Scene {
+    fn at(self, now: Millis) -> Self {
+        Self { now, ..self }
+    }
+
+    fn apply(self, rotation: Rotation, evidence: Evidence) -> (Rotation, Vec<Transition>) {
+        let (rules, cluster) = (rules(), Ten { ejected: self.ejected });
+        rotation.apply(
+            &evidence,
+            &Context {
+                now: self.now,
+                rules: &rules,
+                cluster: &cluster,
+                has_witness: self.has_witness,
+                panic_until: self.panic_until,
+                has_unconfirmed: self.has_unconfirmed,
+                keeps_counts: self.keeps_counts,
+                counts_asked: 0,
+            },
+        )
+    }
+
+    fn after(self, rotation: Rotation, evidence: &[Evidence]) -> Rotation {
+        evidence.iter().fold(rotation, |rotation, evidence| self.apply(rotation, *evidence).0)
+    }
+}
+
+const fn threshold(kind: StreakKind) -> Evidence {
+    Evidence::Threshold { kind, first: true, at: NOW }
+}
+
+/// Envoy's list of hosts, asked for at `asked`, with this many requests to the endpoint.
+const fn listed(ejected: bool, asked: Millis, requests: u64) -> Evidence {
+    Evidence::Listed(Listed { ejected, asked, requests, cluster_ejected: 0 })
+}
+
+const fn ejected(reason: EjectReason, basis: Basis, ejection: u32) -> Transition {
+    Transition::Ejected { reason, basis, ejection }
+}
+
+const fn returned(basis: Basis) -> Transition {
+    Transition::Returned { basis, since: NOW, ejection: 1 }
+}
+
+fn suspected(kind: StreakKind) -> Rotation {
+    WITNESS.after(Rotation::default(), &[threshold(kind)])
+}
+
+fn awaiting_cause() -> Rotation {
+    COUNTS.after(Rotation::default(), &[listed(true, NOW, 7)])
+}
+
+/// Ejected at `NOW` for two seconds.
+fn out() -> Rotation {
+    ALONE.after(Rotation::default(), &[threshold(Http5xx)])
+}
+
+#[test]
+fn a_threshold_ejects_where_nobody_can_be_asked() {
+    for rotation in [Rotation::default(), suspected(GatewayError), awaiting_cause()] {
+        let (rotation, transitions) = ALONE.apply(rotation, threshold(Http5xx));
+        assert_eq!(transitions, [ejected(EjectReason::Consecutive5xx, Basis::Inferred, 1)]);
+        assert_eq!(rotation.ejection().map(|it| (it.at, it.due)), Some((NOW, NOW + 2_000)));
+    }
+}
+
+#[test]
+fn a_threshold_beyond_the_percent_cap_ejects_nobody() {
+    let capped = Scene { ejected: 1, ..ALONE };
+    assert_eq!(capped.apply(Rotation::default(), threshold(Http5xx)), (Rotation::default(), vec![]));
+}
+
+#[test]
+fn an_unconfirmed_threshold_means_nothing_where_nobody_can_be_asked() {
+    let evidence = Evidence::UnconfirmedThreshold { kind: LocalOrigin, first: true };
+    assert_eq!(ALONE.apply(Rotation::default(), evidence), (Rotation::default(), vec![]));
+}
+
+#[test]
+fn a_threshold_is_a_suspicion_where_envoy_can_be_asked() {
+    for evidence in [threshold(LocalOrigin), Evidence::UnconfirmedThreshold { kind: LocalOrigin, first: true }] {
+        let (rotation, transitions) = WITNESS.apply(Rotation::default(), evidence);
+        assert!(rotation.is_undecided() && rotation.ejection().is_none() && transitions.is_empty());
+    }
+}
+
+#[test]
+fn a_threshold_of_another_kind_leaves_the_cause_open() {
+    let mixed = WITNESS.after(suspected(Http5xx), &[threshold(GatewayError)]);
+    assert!(COUNTS.after(mixed, &[listed(true, NOW, 7)]).awaits_cause());
+    let same = WITNESS.after(suspected(Http5xx), &[threshold(Http5xx)]);
+    assert!(!COUNTS.after(same, &[listed(true, NOW, 7)]).awaits_cause());
+}
+
+#[test]
+fn a_broken_unconfirmed_streak_is_no_suspicion_any_more() {
+    assert_eq!(WITNESS.apply(suspected(LocalOrigin), Evidence::StreakBroken), (Rotation::default(), vec![]));
+    assert_eq!(WITNESS.apply(suspected(Http5xx), Evidence::StreakBroken), (suspected(Http5xx), vec![]));
+    let waiting = WITNESS.after(awaiting_cause(), &[threshold(LocalOrigin), Evidence::StreakBroken]);
+    assert_eq!(waiting, awaiting_cause());
+}
+
+#[test]
+fn a_list_that_was_asked_for_too_early_decides_nothing() {
+    let (rotation, transitions) = WITNESS.at(NOW + 60).apply(suspected(Http5xx), listed(false, NOW + 50, 0));
+    assert!(rotation.is_undecided() && transitions.is_empty());
+}
+
+#[test]
+fn an_endpoint_in_rotation_after_its_threshold_is_blocked_if_that_is_certain() {
+    let late = WITNESS.at(NOW + 200);
+    let in_rotation = listed(false, NOW + 100, 0);
+    let (rotation, transitions) = late.apply(suspected(Http5xx), in_rotation);
+    assert_eq!((rotation.is_undecided(), transitions), (false, vec![Transition::Refuted]), "a success came between");
+    let (_, transitions) = Scene { ejected: 1, ..late }.apply(suspected(Http5xx), in_rotation);
+    assert_eq!(transitions, [Transition::Refuted, Transition::Blocked(BlockedReason::MaxEjectionPercent)]);
+    let again = Evidence::Threshold { kind: Http5xx, first: false, at: NOW };
+    let repeated = WITNESS.after(Rotation::default(), &[again]);
+    let (_, transitions) = late.apply(repeated, in_rotation);
+    assert_eq!(transitions, [Transition::Refuted, Transition::Blocked(BlockedReason::NotEnforced)]);
+    let (_, transitions) = Scene { has_unconfirmed: true, ..late }.apply(repeated, in_rotation);
+    assert_eq!(transitions, [Transition::Refuted], "the streak may have been none");
+}
+
+#[test]
+fn an_ejection_without_a_known_cause_waits_for_the_count() {
+    let (rotation, transitions) = COUNTS.apply(Rotation::default(), listed(true, NOW, 7));
+    assert!(rotation.awaits_cause() && rotation.ejection().is_none() && transitions.is_empty());
+}
+
+#[test]
+fn an_ejection_that_the_list_shows_is_witnessed_and_has_the_cause_of_the_suspicion() {
+    let (_, transitions) = WITNESS.apply(Rotation::default(), listed(true, NOW, 7));
+    assert_eq!(transitions, [ejected(EjectReason::Other, Basis::Witnessed, 1)], "no count can tell");
+    for scene in [WITNESS, COUNTS] {
+        let (_, transitions) = scene.apply(suspected(GatewayError), listed(true, NOW, 7));
+        assert_eq!(transitions, [ejected(EjectReason::ConsecutiveGatewayFailure, Basis::Witnessed, 1)]);
+    }
+}
+
+#[test]
+fn a_list_from_before_the_last_return_is_stale() {
+    let back = WITNESS.at(NOW + 3_000).after(out(), &[listed(false, NOW + 2_990, 7)]);
+    let (rotation, transitions) = WITNESS.at(NOW + 3_010).apply(back, listed(true, NOW + 3_000, 7));
+    assert_eq!((rotation.ejection(), transitions), (None, vec![Transition::ViewStale]));
+}
+
+#[test]
+fn without_an_answer_for_long_the_rules_decide() {
+    for (wait, missing) in [(2_999, false), (3_000, true)] {
+        let (rotation, transitions) = WITNESS.at(NOW + wait).apply(suspected(Http5xx), Evidence::AnswerMissing);
+        assert_eq!((rotation.is_undecided(), transitions.is_empty()), (!missing, !missing), "{wait}");
+    }
+    let capped = Scene { ejected: 1, ..WITNESS.at(NOW + 3_000) };
+    assert_eq!(capped.apply(suspected(Http5xx), Evidence::AnswerMissing), (Rotation::default(), vec![]));
+    let unconfirmed = Scene { has_unconfirmed: true, ..WITNESS.at(NOW + 3_000) };
+    assert!(unconfirmed.apply(suspected(LocalOrigin), Evidence::AnswerMissing).0.is_undecided());
+}
+
+#[test]
+fn the_count_tells_the_cause_or_else_the_streak_does() {
+    let seen = WITNESS.after(awaiting_cause(), &[threshold(Http5xx)]);
+    for (rotation, cause, reason) in [
+        (awaiting_cause(), Some(EjectReason::Consecutive5xx), EjectReason::Consecutive5xx),
+        (awaiting_cause(), None, EjectReason::Other),
+        (seen, None, EjectReason::Consecutive5xx),
+        (seen, Some(EjectReason::ConsecutiveGatewayFailure), EjectReason::ConsecutiveGatewayFailure),
+    ] {
+        let (_, transitions) = COUNTS.apply(rotation, Evidence::Cause(cause));
+        assert_eq!(transitions, [ejected(reason, Basis::Witnessed, 1)]);
+    }
+}
+
+#[test]
+fn a_cause_is_waited_for_until_the_next_list_or_the_clock() {
+    let expected = [ejected(EjectReason::Other, Basis::Witnessed, 1)];
+    let late = COUNTS.at(NOW + 100);
+    assert_eq!(late.apply(awaiting_cause(), listed(true, NOW + 99, 7)).1, expected);
+    assert_eq!(late.apply(awaiting_cause(), listed(false, NOW + 99, 7)).1, expected);
+    assert_eq!(late.apply(awaiting_cause(), Evidence::Clock { answered: false }).1, expected);
+    assert!(late.apply(awaiting_cause(), Evidence::Clock { answered: true }).1.is_empty());
+}
+
+#[test]
+fn an_attempt_that_the_balancer_sent_to_an_ejected_endpoint_shows_its_return() {
+    let attempt = |started| Evidence::Attempt { started };
+    assert_eq!(ALONE.at(NOW + 2_100).apply(out(), attempt(NOW + 1_500)).1, [], "in progress when it was ejected");
+    assert_eq!(ALONE.at(NOW + 2_100).apply(out(), attempt(NOW + 1_501)).1, [returned(Basis::Inferred)]);
+    assert_eq!(WITNESS.at(NOW + 2_100).apply(out(), attempt(NOW + 2_000)), (out(), vec![Transition::ViewStale]));
+    let panic = Scene { panic_until: NOW + 9_000, ..ALONE.at(NOW + 2_100) };
+    assert_eq!(panic.apply(out(), attempt(NOW + 2_000)), (out(), vec![]), "in panic it shows nothing");
+    let none_left = Scene { ejected: 10, ..ALONE };
+    assert_eq!(none_left.at(NOW + 1_900).apply(out(), attempt(NOW + 1_600)).1, [], "and with all ejected, too early");
+    assert_eq!(none_left.at(NOW + 2_000).apply(out(), attempt(NOW + 1_600)).1, [returned(Basis::Inferred)]);
+}
+
+#[test]
+fn a_list_that_shows_it_in_rotation_is_a_witnessed_return() {
+    let (rotation, transitions) = WITNESS.at(NOW + 2_500).apply(out(), listed(false, NOW + 2_490, 7));
+    assert_eq!((rotation.ejection(), transitions), (None, vec![returned(Basis::Witnessed)]));
+    let (rotation, transitions) = WITNESS.at(NOW + 10).apply(out(), listed(false, NOW, 7));
+    assert_eq!((rotation.ejection(), transitions), (out().ejection(), vec![]), "asked for before the ejection");
+}
+
+#[test]
+fn one_that_is_still_ejected_past_its_time_is_rechecked_where_envoy_keeps_counts() {
+    let known = COUNTS.at(NOW + 1_600).after(out(), &[listed(true, NOW + 1_600, 7)]);
+    assert_eq!(known.recheck_asked(), None);
+    let late = COUNTS.at(NOW + 2_100);
+    assert_eq!(late.after(known, &[listed(true, NOW + 2_100, 7)]).recheck_asked(), None, "no request went to it");
+    let (rotation, transitions) = late.apply(known, listed(true, NOW + 2_100, 8));
+    assert_eq!((rotation.recheck_asked(), transitions), (Some((NOW + 2_100, NOW + 2_100)), vec![]));
+    let overdue = COUNTS.at(NOW + 3_200).after(rotation, &[listed(true, NOW + 3_200, 8)]);
+    assert_eq!(overdue.recheck_asked(), Some((NOW + 2_100, NOW + 3_200)), "its time is over for sure");
+}
+
+#[test]
+fn one_that_is_still_ejected_past_its_time_was_back_where_envoy_keeps_no_counts() {
+    let next = [returned(Basis::Inferred), ejected(EjectReason::Other, Basis::Witnessed, 2)];
+    let known = WITNESS.at(NOW + 1_600).after(out(), &[listed(true, NOW + 1_600, 7)]);
+    let after = |rotation, since: Millis, requests| {
+        WITNESS.at(NOW + since).apply(rotation, listed(true, NOW + since, requests)).1
+    };
+    assert_eq!(after(known, 2_100, 8), next, "requests went to it");
+    assert_eq!(after(known, 2_100, 7), []);
+    assert_eq!(after(out(), 2_100, 7), [], "counts from before all workers knew say little");
+    assert_eq!(after(known, 4_100, 7), [], "Envoy may be overloaded");
+    assert_eq!(after(known, 4_101, 7), next);
+    let panic = Scene { panic_until: NOW + 9_000, ..WITNESS.at(NOW + 2_100) };
+    assert_eq!(panic.apply(known, listed(true, NOW + 2_100, 8)).1, [], "in panic requests go to ejected endpoints");
+}
+
+#[test]
+fn the_count_proves_a_return_between_two_lists_or_refutes_it() {
+    let evidence = Evidence::EjectedAgain(EjectReason::Consecutive5xx);
+    let next = [returned(Basis::Inferred), ejected(EjectReason::Consecutive5xx, Basis::Witnessed, 2)];
+    assert_eq!(COUNTS.at(NOW + 2_200).apply(out(), evidence).1, next);
+    assert_eq!(COUNTS.apply(Rotation::default(), evidence).1, [], "it is not ejected");
+
+    let rechecked = COUNTS.at(NOW + 3_200).after(out(), &[listed(true, NOW + 3_200, 7), listed(true, NOW + 3_400, 7)]);
+    let after = |counted| COUNTS.after(rechecked, &[Evidence::NoneUnseen { counted }]).recheck_asked();
+    assert_eq!(after(NOW + 3_100), Some((NOW + 3_200, NOW + 3_400)), "a count from before says nothing");
+    assert_eq!(after(NOW + 3_300), Some((NOW + 3_400, NOW + 3_400)));
+    assert_eq!(after(NOW + 3_400), None);
+}
+
+#[test]
+fn the_clock_ends_an_ejection_that_must_be_over() {
+    let clock = |answered| Evidence::Clock { answered };
+    assert_eq!(ALONE.at(NOW + 3_099).apply(out(), clock(false)).1, []);
+    assert_eq!(ALONE.at(NOW + 3_100).apply(out(), clock(false)).1, [returned(Basis::Inferred)]);
+    assert_eq!(WITNESS.at(NOW + 6_099).apply(out(), clock(false)).1, [], "an answer may come yet");
+    assert_eq!(WITNESS.at(NOW + 6_100).apply(out(), clock(false)).1, [returned(Basis::Inferred)]);
+    assert_eq!(WITNESS.at(NOW + 9_000).apply(out(), clock(true)).1, [], "Envoy has just said that it is ejected");
+}
