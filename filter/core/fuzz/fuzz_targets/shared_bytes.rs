@@ -2,15 +2,16 @@
 
 #![no_main]
 
-use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationContext};
+use filter_core::cluster::{AttemptObservation, ClusterState, EvaluationContext, on_attempt, on_tick};
 use filter_core::config::Config;
 use filter_core::config::notify::{Format, Notify};
 use filter_core::endpoint::detector::Moments;
+use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
+use filter_core::names::proxy_name;
+use filter_core::notify::Message;
 use filter_core::notify::outbox::{Ended, Outbox};
-use filter_core::notify::{Message, proxy_name};
-use filter_core::endpoint::outcome::DetectorInput;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -48,8 +49,8 @@ fuzz_target!(|bytes: &[u8]| {
             last: LastAttempt::default(),
             total: Some(3),
         };
-        cluster::on_attempt(&mut state, &seen, &context);
-        cluster::on_tick(&mut state, &context);
+        on_attempt(&mut state, &seen, &context);
+        on_tick(&mut state, &context);
         state.open_findings();
     }
 });

@@ -106,7 +106,7 @@ pub struct Active {
     /// The tier of `to`.
     tier: Tier,
     /// Since when another locality receives clearly more than `to`.
-    overtaken_since: Option<Millis>,
+    outpaced_since: Option<Millis>,
     /// The share that was reported last, in thousandths.
     reported_permille: u32,
     /// Since when the share is clearly larger.
@@ -197,7 +197,7 @@ fn start(
         errors_away: u64::from(before.errors),
         calm_since: None,
         tier,
-        overtaken_since: None,
+        outpaced_since: None,
         reported_permille: permille(share),
         grown_since: None,
     };
@@ -246,18 +246,18 @@ fn move_on(
     now: Millis,
 ) -> Option<EventKind> {
     // Zones with even shares take the lead in turns: only a clear lead, or another tier, makes a new destination.
-    let overtaken = |(to, tier, count): &&(Locality, Tier, Count)| {
+    let outpaced = |(to, tier, count): &&(Locality, Tier, Count)| {
         *to != going.to && (*tier != going.tier || served(count) / 2 >= traffic.served_by(&going.to))
     };
-    let Some((to, tier, _)) = traffic.busiest().filter(overtaken) else {
-        going.overtaken_since = None;
+    let Some((to, tier, _)) = traffic.busiest().filter(outpaced) else {
+        going.outpaced_since = None;
         return grow(going, home, traffic, rules, now);
     };
-    let since = *going.overtaken_since.get_or_insert(now);
+    let since = *going.outpaced_since.get_or_insert(now);
     if now.saturating_sub(since) < rules.window.millis() {
         return None;
     }
-    going.overtaken_since = None;
+    going.outpaced_since = None;
     going.tier = *tier;
     let left = (std::mem::replace(&mut going.to, to.clone()), seconds_between(going.moved_at, now));
     going.moved_at = now;
