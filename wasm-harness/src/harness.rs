@@ -7,6 +7,7 @@ use crate::abi::Level;
 use crate::costs::Costs;
 use crate::faults::{Fault, Faults};
 use crate::module::{LoadError, Module};
+use crate::process::{Cluster, LogLine, Process, Shared, VmId};
 use crate::prometheus;
 use crate::shared::{Queues, SharedData};
 use crate::state::RootConfig;
@@ -14,7 +15,6 @@ use crate::stats::{Metric, MetricKind, Stats};
 use crate::streams::StreamRecord;
 use crate::upstream::Node;
 use crate::vm::Vm;
-use crate::world::{Cluster, LogLine, Shared, VmId, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +32,7 @@ pub struct RootId(pub(crate) usize);
 pub struct Builder {
     workers: usize,
     root: RootConfig,
-    world: World,
+    process: Process,
 }
 
 impl Builder {
@@ -56,43 +56,43 @@ impl Builder {
 
     /// The node, and with it the proxy's own locality.
     pub fn node(mut self, node: Node) -> Self {
-        self.world.node = node;
+        self.process.node = node;
         self
     }
 
     /// VM id; empty unless set, as in Istio.
     pub fn vm_id(mut self, id: &str) -> Self {
-        self.world.vm_id = id.into();
+        self.process.vm_id = id.into();
         self
     }
 
     /// VM configuration, for `proxy_on_vm_start`.
     pub fn vm_config(mut self, config: impl Into<Vec<u8>>) -> Self {
-        self.world.vm_config = config.into();
+        self.process.vm_config = config.into();
         self
     }
 
     /// Level of the proxy's wasm log: `Info` unless set, as in Envoy; Istio's is `Warn`. Lines below it are dropped.
     pub fn log_level(mut self, level: Level) -> Self {
-        self.world.log_level = level;
+        self.process.log_level = level;
         self
     }
 
     /// Wall clock at the start, since the Unix epoch; the beginning of 2026 unless set.
     pub fn wall_clock(mut self, since_epoch: Duration) -> Self {
-        self.world.wall = since_epoch;
+        self.process.wall = since_epoch;
         self
     }
 
     /// A cluster that HTTP calls of the module can go to. Calls to any other are a BadArgument.
     pub fn cluster(mut self, name: &str) -> Self {
-        self.world.clusters.insert(name.into(), Cluster::Up);
+        self.process.clusters.insert(name.into(), Cluster::Up);
         self
     }
 
     /// A fault that is in force from the start, also in the canary.
     pub fn fault(mut self, fault: Fault) -> Self {
-        self.world.faults.add(fault);
+        self.process.faults.add(fault);
         self
     }
 
@@ -102,7 +102,7 @@ impl Builder {
     /// When the plugin is refused, with what it had logged.
     pub fn build(self, module: &Module) -> Result<Harness, LoadError> {
         let mut harness = Harness {
-            world: Rc::new(RefCell::new(self.world)),
+            process: Rc::new(RefCell::new(self.process)),
             module: module.clone(),
             vms: BTreeMap::new(),
             current: BTreeMap::new(),
@@ -120,7 +120,7 @@ impl Builder {
 
 /// A proxy with a module in it.
 pub struct Harness {
-    pub(crate) world: Shared,
+    pub(crate) process: Shared,
     pub(crate) module: Module,
     /// By serial: those in force and those that still drain.
     pub(crate) vms: BTreeMap<u64, Vm>,
@@ -149,7 +149,7 @@ impl Harness {
         Builder {
             workers: 1,
             root: RootConfig::default(),
-            world: World {
+            process: Process {
                 now: Duration::ZERO,
                 wall: NEW_YEAR,
                 stats: Stats::default(),
@@ -178,12 +178,12 @@ impl Harness {
 
     /// All lines logged and not yet taken, oldest first, of all VMs.
     pub fn logs(&self) -> Vec<LogLine> {
-        self.world.borrow().logs.clone()
+        self.process.borrow().logs.clone()
     }
 
     /// The same, and forgets them.
     pub fn take_logs(&mut self) -> Vec<LogLine> {
-        std::mem::take(&mut self.world.borrow_mut().logs)
+        std::mem::take(&mut self.process.borrow_mut().logs)
     }
 
     /// Value of a counter; `None` if nobody defined it. The name is the module's own, without `wasmcustom.`.
@@ -202,64 +202,64 @@ impl Harness {
     }
 
     fn metric(&self, kind: MetricKind, name: &str) -> Option<Metric> {
-        self.world.borrow().stats.find(kind, name).cloned()
+        self.process.borrow().stats.find(kind, name).cloned()
     }
 
     /// Every metric, in order of definition.
     pub fn metrics(&self) -> Vec<Metric> {
-        self.world.borrow().stats.all().to_vec()
+        self.process.borrow().stats.all().to_vec()
     }
 
     /// Counters and gauges as `/stats/prometheus` shows them when `tags` are Istio's `extraStatTags`.
     pub fn prometheus(&self, tags: &[&str]) -> String {
-        prometheus::render(self.world.borrow().stats.all(), tags)
+        prometheus::render(self.process.borrow().stats.all(), tags)
     }
 
     /// A value of the shared data.
     pub fn shared_data(&self, key: &str) -> Option<Vec<u8>> {
-        self.world.borrow().shared.get(key.as_bytes()).map(|(value, _)| value)
+        self.process.borrow().shared.get(key.as_bytes()).map(|(value, _)| value)
     }
 
     /// All shared data, by key.
     pub fn all_shared_data(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        let world = self.world.borrow();
-        let owned = world.shared.entries().map(|(key, value)| (key.to_vec(), value.to_vec()));
+        let process = self.process.borrow();
+        let owned = process.shared.entries().map(|(key, value)| (key.to_vec(), value.to_vec()));
         owned.collect()
     }
 
     /// Writes shared data as another plugin would, whatever its number was.
     pub fn set_shared_data(&mut self, key: &str, value: &[u8]) {
         // Number 0 forces, so there is no mismatch.
-        let _ = self.world.borrow_mut().shared.set(key.as_bytes(), value, 0);
+        let _ = self.process.borrow_mut().shared.set(key.as_bytes(), value, 0);
     }
 
     /// Injects a fault.
     pub fn fault(&mut self, fault: Fault) {
-        self.world.borrow_mut().faults.add(fault);
+        self.process.borrow_mut().faults.add(fault);
     }
 
     /// Ends all injected faults.
     pub fn heal(&mut self) {
-        self.world.borrow_mut().faults.clear();
+        self.process.borrow_mut().faults.clear();
     }
 
     /// Changes what HTTP calls find at a cluster; `None` takes it away.
     pub fn set_cluster(&mut self, name: &str, cluster: Option<Cluster>) {
-        let mut world = self.world.borrow_mut();
+        let mut process = self.process.borrow_mut();
         match cluster {
-            Some(cluster) => world.clusters.insert(name.into(), cluster),
-            None => world.clusters.remove(name),
+            Some(cluster) => process.clusters.insert(name.into(), cluster),
+            None => process.clusters.remove(name),
         };
     }
 
     /// Host calls and fuel since the start or the last reset.
     pub fn costs(&self) -> Costs {
-        self.world.borrow().costs.clone()
+        self.process.borrow().costs.clone()
     }
 
     /// Starts the costs at zero.
     pub fn reset_costs(&mut self) {
-        self.world.borrow_mut().costs = Costs::default();
+        self.process.borrow_mut().costs = Costs::default();
     }
 
     /// The error that ended a VM; `None` while it works.

@@ -5,9 +5,9 @@
 
 use crate::harness::{Harness, RootId};
 use crate::module::{LoadError, Module};
+use crate::process::VmId;
 use crate::state::RootConfig;
 use crate::vm::Vm;
-use crate::world::VmId;
 use std::rc::Rc;
 
 impl Harness {
@@ -129,7 +129,7 @@ impl Harness {
     fn try_out(&mut self, module: &Module, plugin: &Rc<RootConfig>) -> Result<(), LoadError> {
         let serial = self.serial();
         let tried =
-            Vm::new(module, &self.world, VmId::Canary, serial).and_then(|mut canary| canary.start_root(0, plugin));
+            Vm::new(module, &self.process, VmId::Canary, serial).and_then(|mut canary| canary.start_root(0, plugin));
         self.drop_vm(serial);
         tried.map_err(|error| self.with_logs(error))
     }
@@ -145,7 +145,7 @@ impl Harness {
     fn start_vm(&mut self, id: VmId) -> Result<(), LoadError> {
         let serial = self.serial();
         let start = || {
-            let mut vm = Vm::new(&self.module, &self.world, id, serial)?;
+            let mut vm = Vm::new(&self.module, &self.process, id, serial)?;
             for (number, plugin) in &self.plugins {
                 vm.start_root(*number, plugin)?;
             }
@@ -164,7 +164,7 @@ impl Harness {
 
     fn drop_vm(&mut self, serial: u64) {
         self.vms.remove(&serial);
-        self.world.borrow_mut().forget(serial, |_| true);
+        self.process.borrow_mut().forget(serial, |_| true);
     }
 
     fn with_logs(&self, mut error: LoadError) -> LoadError {
@@ -175,7 +175,7 @@ impl Harness {
     /// What Envoy does between callbacks: deliver queue notices, shut down roots and VMs that have drained.
     pub(crate) fn settle(&mut self) {
         loop {
-            let ready = self.world.borrow_mut().queues.ready.pop_front();
+            let ready = self.process.borrow_mut().queues.ready.pop_front();
             let Some((serial, root, token)) = ready else { break };
             let vm = self.vms.get_mut(&serial);
             if let Some(vm) = vm.filter(|vm| vm.state().context(root).is_some()) {

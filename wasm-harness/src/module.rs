@@ -3,8 +3,8 @@
 //! Compilation is the slow part: compile once, share the `Module` among harnesses and threads.
 
 use crate::host;
+use crate::process::LogLine;
 use crate::state::VmState;
-use crate::world::LogLine;
 use std::fmt;
 use std::sync::LazyLock;
 use wasmtime::{Config, Engine, InstancePre, Linker};

@@ -4,11 +4,11 @@
 
 use crate::abi::{MapKind, Pairs};
 use crate::exchange::Exchange;
-use crate::expr::Expression;
+use crate::expression::Expression;
+use crate::process::{Shared, VmId};
 use crate::properties::{Found, Path, Phase, WRAPPERS, from_headers, grpc_status};
 use crate::stats::MetricIds;
 use crate::value::Value;
-use crate::world::{Shared, VmId};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use wasmtime::{Memory, StoreLimits, TypedFunc};
@@ -191,7 +191,7 @@ impl Context {
 
 /// Data of the wasmtime store of one VM.
 pub(crate) struct VmState {
-    pub(crate) world: Shared,
+    pub(crate) process: Shared,
     pub(crate) vm: VmId,
     /// Unique over the harness' life: a rebuilt worker has the same `vm` and another serial.
     pub(crate) serial: u64,
@@ -249,10 +249,10 @@ impl VmState {
         let text = |text: &str| Found::Value(text.into());
         match (&parts[..], context) {
             ([b"xds"], _) => Found::Wrapper,
-            ([b"xds", b"node", rest @ ..], _) => self.world.borrow().node.property(rest).into(),
+            ([b"xds", b"node", rest @ ..], _) => self.process.borrow().node.property(rest).into(),
             ([b"plugin_name"], Some(context)) => text(&context.plugin.name),
             ([b"plugin_root_id"], Some(context)) => text(&context.plugin.root_id),
-            ([b"plugin_vm_id"], _) => text(&self.world.borrow().vm_id),
+            ([b"plugin_vm_id"], _) => text(&self.process.borrow().vm_id),
             _ => Found::Missing,
         }
     }

@@ -6,12 +6,12 @@
 use crate::abi::{MapKind, Pairs};
 use crate::exchange::Exchange;
 use crate::harness::{Harness, RootId};
+use crate::process::VmId;
 use crate::properties::{Path, Phase};
 use crate::state::{LocalReply, StreamView};
 use crate::stream_info::Response;
 use crate::value::Value;
 use crate::vm::{Called, Vm};
-use crate::world::VmId;
 
 /// What a step came to, as the proxy goes on from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Harness {
     /// The same through another root.
     pub fn exchange_on(&mut self, worker: usize, root: RootId, exchange: &Exchange) -> Outcome {
         let before = {
-            let costs = &self.world.borrow().costs;
+            let costs = &self.process.borrow().costs;
             (costs.fuel(), costs.host_calls())
         };
         let stream = self.open(worker, root, exchange);
@@ -64,7 +64,7 @@ impl Harness {
         if outcome == Outcome::Continue {
             outcome = finished;
         }
-        let costs = &mut self.world.borrow_mut().costs;
+        let costs = &mut self.process.borrow_mut().costs;
         let (fuel, host_calls) = (costs.fuel() - before.0, costs.host_calls() - before.1);
         costs.exchanges.times += 1;
         costs.exchanges.fuel += fuel;

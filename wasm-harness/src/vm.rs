@@ -5,10 +5,10 @@
 
 use crate::exchange::Exchange;
 use crate::module::{LoadError, Module, Stage};
+use crate::process::{Shared, VmId};
 use crate::properties::Phase;
 use crate::state::{Context, RootConfig, StreamView, VmState};
 use crate::stats::MetricIds;
-use crate::world::{Shared, VmId};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use wasmtime::{Func, Store, StoreLimitsBuilder, Val};
@@ -45,9 +45,9 @@ pub(crate) struct Vm {
 
 impl Vm {
     /// Instantiates the module and runs its start functions.
-    pub(crate) fn new(module: &Module, world: &Shared, id: VmId, serial: u64) -> Result<Vm, LoadError> {
+    pub(crate) fn new(module: &Module, process: &Shared, id: VmId, serial: u64) -> Result<Vm, LoadError> {
         let state = VmState {
-            world: Rc::clone(world),
+            process: Rc::clone(process),
             vm: id,
             serial,
             contexts: HashMap::new(),
@@ -104,7 +104,7 @@ impl Vm {
         self.store.data_mut().configuring = Some(Rc::clone(plugin));
         self.create(root);
         self.store.data_mut().configuring = None;
-        let vm_config = self.state().world.borrow().vm_config.len() as u32;
+        let vm_config = self.state().process.borrow().vm_config.len() as u32;
         let started = self.call("proxy_on_vm_start", root, &[vm_config]);
         self.accepted(started, Stage::VmStart, "proxy_on_vm_start")?;
         self.store.data_mut().configuring = Some(Rc::clone(plugin));
@@ -174,12 +174,12 @@ impl Vm {
         let ran = self.store.set_fuel(MAX_FUEL).and_then(|()| func.call(&mut self.store, &arguments, &mut results));
         let fuel = MAX_FUEL - self.store.get_fuel().unwrap_or(MAX_FUEL);
         let state = self.store.data();
-        let mut world = state.world.borrow_mut();
-        let cost = world.costs.callbacks.entry(callback).or_default();
+        let mut process = state.process.borrow_mut();
+        let cost = process.costs.callbacks.entry(callback).or_default();
         cost.times += 1;
         cost.fuel += fuel;
         cost.host_calls += state.host_calls - host_calls;
-        drop(world);
+        drop(process);
         match ran {
             Ok(()) => Called::Returned(results.first().and_then(Val::i32).unwrap_or(0) as u32),
             Err(error) => {
@@ -192,7 +192,7 @@ impl Vm {
     fn fail(&mut self, error: String) {
         self.failed = Some(error);
         let state = self.store.data();
-        state.world.borrow_mut().forget(self.serial, |_| true);
+        state.process.borrow_mut().forget(self.serial, |_| true);
     }
 
     pub(crate) fn state(&self) -> &VmState {
@@ -233,8 +233,8 @@ impl Vm {
     fn delete_root(&mut self, root: u32) {
         self.call("proxy_on_delete", root, &[]);
         self.forget_context(root);
-        let world = Rc::clone(&self.state().world);
-        world.borrow_mut().forget(self.serial, |gone| gone == root);
+        let process = Rc::clone(&self.state().process);
+        process.borrow_mut().forget(self.serial, |gone| gone == root);
     }
 
     pub(crate) fn forget_context(&mut self, id: u32) {

@@ -5,9 +5,9 @@
 //! so that only an import which Envoy does not know either fails to link. WASI is not offered: modules for
 //! wasm32-wasip1 do not load here.
 
-mod calls;
-mod process;
-mod stream;
+mod header_maps;
+mod http_calls;
+mod runtime;
 
 use crate::abi::Status;
 use crate::state::VmState;
@@ -32,9 +32,9 @@ pub(crate) type Done = Result<(), Early>;
 
 /// Adds every function of the ABI.
 pub(crate) fn link(linker: &mut Linker<VmState>) -> wasmtime::Result<()> {
-    stream::link(linker)?;
-    process::link(linker)?;
-    calls::link(linker)
+    header_maps::link(linker)?;
+    runtime::link(linker)?;
+    http_calls::link(linker)
 }
 
 /// One host call under way.
@@ -55,9 +55,9 @@ pub(crate) fn host(
         return Err(wasmtime::format_err!("{name} is not allowed while the module starts"));
     }
     state.host_calls += 1;
-    let mut world = state.world.borrow_mut();
-    *world.costs.host_calls.entry(name).or_default() += 1;
-    drop(world);
+    let mut process = state.process.borrow_mut();
+    *process.costs.host_calls.entry(name).or_default() += 1;
+    drop(process);
     match run(&mut Call { caller, name }) {
         Ok(()) => Ok(Status::Ok.0),
         Err(Early::Status(status)) => Ok(status.0),
@@ -70,7 +70,7 @@ impl Call<'_, '_> {
     /// injected too: then the call claims to have worked and has written nothing.
     pub(crate) fn fault(&mut self, subject: &str) -> Result<(), Status> {
         let state = self.caller.data();
-        let hit = state.world.borrow_mut().faults.hit(state.vm, self.name, subject);
+        let hit = state.process.borrow_mut().faults.hit(state.vm, self.name, subject);
         hit.map_or(Ok(()), Err)
     }
 
@@ -78,8 +78,8 @@ impl Call<'_, '_> {
         self.caller.data_mut()
     }
 
-    pub(crate) fn world(&self) -> RefMut<'_, crate::world::World> {
-        self.caller.data().world.borrow_mut()
+    pub(crate) fn process(&self) -> RefMut<'_, crate::process::Process> {
+        self.caller.data().process.borrow_mut()
     }
 
     /// Bytes of the module's memory.

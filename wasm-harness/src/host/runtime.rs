@@ -2,7 +2,7 @@
 
 use super::{HostCaller, host};
 use crate::abi::{Level, Status};
-use crate::world::LogLine;
+use crate::process::LogLine;
 use std::time::Duration;
 use wasmtime::Linker;
 
@@ -14,10 +14,10 @@ pub(super) fn link(linker: &mut Linker<crate::state::VmState>) -> wasmtime::Resu
             let message = call.text(at, length)?;
             call.fault("")?;
             let vm = call.state().vm;
-            let mut world = call.world();
-            if level >= world.log_level {
-                let at = world.now;
-                world.logs.push(LogLine { level, message, vm, at });
+            let mut process = call.process();
+            if level >= process.log_level {
+                let at = process.now;
+                process.logs.push(LogLine { level, message, vm, at });
             }
             Ok(())
         })
@@ -25,14 +25,14 @@ pub(super) fn link(linker: &mut Linker<crate::state::VmState>) -> wasmtime::Resu
     l.func_wrap("env", "proxy_get_log_level", |mut c: HostCaller, at: u32| {
         host(&mut c, "proxy_get_log_level", |call| {
             call.fault("")?;
-            let level = call.world().log_level as u32;
+            let level = call.process().log_level as u32;
             Ok(call.write_u32(at, level)?)
         })
     })?;
     l.func_wrap("env", "proxy_get_current_time_nanoseconds", |mut c: HostCaller, at: u32| {
         host(&mut c, "proxy_get_current_time_nanoseconds", |call| {
             call.fault("")?;
-            let wall = call.world().wall;
+            let wall = call.process().wall;
             Ok(call.write_u64(at, wall.as_nanos() as u64)?)
         })
     })?;
@@ -43,7 +43,7 @@ pub(super) fn link(linker: &mut Linker<crate::state::VmState>) -> wasmtime::Resu
             let acting = state.acting();
             let root = state.contexts.get(&acting).map_or(acting, |context| context.root);
             let serial = state.serial;
-            call.world().arm(serial, root, Duration::from_millis(period.into()));
+            call.process().arm(serial, root, Duration::from_millis(period.into()));
             Ok(())
         })
     })?;
@@ -85,7 +85,7 @@ fn link_metrics(l: &mut Linker<crate::state::VmState>) -> wasmtime::Result<()> {
             let name = call.text(name, length)?;
             call.fault(&name)?;
             let state = call.state();
-            let id = state.metric_ids.define(&mut state.world.borrow_mut().stats, kind, &name)?;
+            let id = state.metric_ids.define(&mut state.process.borrow_mut().stats, kind, &name)?;
             Ok(call.write_u32(id_at, id)?)
         })
     };
@@ -94,7 +94,7 @@ fn link_metrics(l: &mut Linker<crate::state::VmState>) -> wasmtime::Result<()> {
         host(&mut c, "proxy_increment_metric", |call| {
             call.fault("")?;
             let state = call.state();
-            let stats = &mut state.world.borrow_mut().stats;
+            let stats = &mut state.process.borrow_mut().stats;
             Ok(state.metric_ids.increment(stats, id, offset)?)
         })
     })?;
@@ -102,7 +102,7 @@ fn link_metrics(l: &mut Linker<crate::state::VmState>) -> wasmtime::Result<()> {
         host(&mut c, "proxy_record_metric", |call| {
             call.fault("")?;
             let state = call.state();
-            let stats = &mut state.world.borrow_mut().stats;
+            let stats = &mut state.process.borrow_mut().stats;
             Ok(state.metric_ids.record(stats, id, value)?)
         })
     })?;
@@ -110,7 +110,7 @@ fn link_metrics(l: &mut Linker<crate::state::VmState>) -> wasmtime::Result<()> {
         host(&mut c, "proxy_get_metric", |call| {
             call.fault("")?;
             let state = call.state();
-            let value = state.metric_ids.get(&mut state.world.borrow_mut().stats, id)?;
+            let value = state.metric_ids.get(&mut state.process.borrow_mut().stats, id)?;
             Ok(call.write_u64(value_at, value)?)
         })
     })?;
@@ -122,7 +122,7 @@ fn link_shared_data(l: &mut Linker<crate::state::VmState>) -> wasmtime::Result<(
         host(&mut c, "proxy_get_shared_data", |call| {
             let key = call.bytes(key, length)?;
             call.fault(&String::from_utf8_lossy(&key))?;
-            let found = call.world().shared.get(&key);
+            let found = call.process().shared.get(&key);
             let (value, cas) = found.ok_or(Status::NotFound)?;
             call.give(&value, value_at, size_at)?;
             Ok(call.write_u32(cas_at, cas)?)
@@ -134,7 +134,7 @@ fn link_shared_data(l: &mut Linker<crate::state::VmState>) -> wasmtime::Result<(
             let key = call.bytes(key, length)?;
             let value = call.bytes(value, size)?;
             call.fault(&String::from_utf8_lossy(&key))?;
-            Ok(call.world().shared.set(&key, &value, cas)?)
+            Ok(call.process().shared.set(&key, &value, cas)?)
         })
     };
     l.func_wrap("env", "proxy_set_shared_data", set)?;
@@ -151,7 +151,7 @@ fn link_queues(l: &mut Linker<crate::state::VmState>) -> wasmtime::Result<()> {
             // Only root contexts hear of items, so a stream registers for its root.
             let root = state.contexts.get(&acting).map_or(acting, |context| context.root);
             let owner = (state.serial, root);
-            let token = call.world().queues.register(&name, owner);
+            let token = call.process().queues.register(&name, owner);
             Ok(call.write_u32(token_at, token)?)
         })
     };
@@ -161,10 +161,10 @@ fn link_queues(l: &mut Linker<crate::state::VmState>) -> wasmtime::Result<()> {
             let vm_id = call.text(vm, vm_length)?;
             let name = call.bytes(name, length)?;
             call.fault(&String::from_utf8_lossy(&name))?;
-            let world = call.world();
-            let ours = vm_id.is_empty() || vm_id == world.vm_id;
-            let token = world.queues.resolve(&name).filter(|_| ours);
-            drop(world);
+            let process = call.process();
+            let ours = vm_id.is_empty() || vm_id == process.vm_id;
+            let token = process.queues.resolve(&name).filter(|_| ours);
+            drop(process);
             Ok(call.write_u32(token_at, token.ok_or(Status::NotFound)?)?)
         })
     };
@@ -173,13 +173,13 @@ fn link_queues(l: &mut Linker<crate::state::VmState>) -> wasmtime::Result<()> {
         host(&mut c, "proxy_enqueue_shared_queue", |call| {
             let item = call.bytes(data, size)?;
             call.fault("")?;
-            Ok(call.world().queues.enqueue(token, item)?)
+            Ok(call.process().queues.enqueue(token, item)?)
         })
     })?;
     l.func_wrap("env", "proxy_dequeue_shared_queue", |mut c: HostCaller, token: u32, data_at: u32, size_at: u32| {
         host(&mut c, "proxy_dequeue_shared_queue", |call| {
             call.fault("")?;
-            let item = call.world().queues.dequeue(token)?;
+            let item = call.process().queues.dequeue(token)?;
             call.give(&item, data_at, size_at)
         })
     })?;

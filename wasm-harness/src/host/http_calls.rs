@@ -5,10 +5,10 @@
 
 use super::{Call, Early, HostCaller, host};
 use crate::abi::{Status, decode_pairs};
-use crate::expr;
+use crate::expression;
+use crate::process::{CallId, Cluster, HttpCall};
 use crate::properties::header;
 use crate::state::VmState;
-use crate::world::{CallId, Cluster, HttpCall};
 use std::time::Duration;
 use wasmtime::Linker;
 
@@ -31,7 +31,7 @@ fn http_call(
     let body = call.bytes(body.0, body.1)?;
     let trailers = decode_pairs(&call.bytes(trailers.0, trailers.1)?);
     call.fault(&cluster)?;
-    let known = call.world().clusters.get(&cluster).copied();
+    let known = call.process().clusters.get(&cluster).copied();
     let needed = [":method", ":path", ":authority"];
     let complete = needed.iter().all(|name| header(&headers, name.as_bytes()).is_some());
     // The timeout is a signed number of milliseconds to Envoy.
@@ -46,11 +46,11 @@ fn http_call(
     let root = state.root_of(acting).ok_or(Status::InternalFailure)?.root;
     state.next_call_token += TOKEN_STEP;
     let (token, vm, serial) = (state.next_call_token, state.vm, state.serial);
-    let mut world = call.world();
-    world.next_call += 1;
-    let (id, made_at) = (CallId(world.next_call), world.now);
+    let mut process = call.process();
+    process.next_call += 1;
+    let (id, made_at) = (CallId(process.next_call), process.now);
     let timeout = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into()));
-    world.calls.push(HttpCall { id, vm, cluster, headers, body, trailers, timeout, made_at, serial, root, token });
+    process.calls.push(HttpCall { id, vm, cluster, headers, body, trailers, timeout, made_at, serial, root, token });
     Ok(token)
 }
 
@@ -99,7 +99,7 @@ pub(super) fn link(l: &mut Linker<VmState>) -> wasmtime::Result<()> {
                 let name = call.bytes(name, name_size)?;
                 let argument = call.bytes(argument, argument_size)?;
                 call.fault(&String::from_utf8_lossy(&name))?;
-                let result = expr::call(call.state(), &name, &argument);
+                let result = expression::call(call.state(), &name, &argument);
                 // An unknown function leaves the pointers alone; a known one writes them, also when it fails.
                 let bytes = match &result {
                     Err(Status::NotFound) if !name.starts_with(b"expr_") => return Err(Status::NotFound.into()),

@@ -103,10 +103,10 @@ pub(crate) struct Timer {
     pub(crate) armed: u64,
 }
 
-pub(crate) type Shared = Rc<RefCell<World>>;
+pub(crate) type Shared = Rc<RefCell<Process>>;
 
 /// State of the process.
-pub(crate) struct World {
+pub(crate) struct Process {
     pub(crate) now: Duration,
     /// Since the Unix epoch; may jump against `now`.
     pub(crate) wall: Duration,
@@ -127,7 +127,7 @@ pub(crate) struct World {
     pub(crate) vm_config: Vec<u8>,
 }
 
-impl World {
+impl Process {
     /// Moves time on, the wall clock with it. Never back.
     pub(crate) fn move_to(&mut self, instant: Duration) {
         let step = instant.saturating_sub(self.now);

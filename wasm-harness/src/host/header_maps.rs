@@ -169,7 +169,7 @@ impl Call<'_, '_> {
                 let answer = state.root_of(acting).and_then(|root| root.answer.as_ref());
                 answer.map(|answer| answer.body.clone()).ok_or(Status::NotFound)
             }
-            VM_CONFIGURATION => Ok(self.world().vm_config.clone()),
+            VM_CONFIGURATION => Ok(self.process().vm_config.clone()),
             PLUGIN_CONFIGURATION => {
                 let plugin = state.configuring.as_ref().ok_or(Status::NotFound)?;
                 Ok(plugin.config.clone())
