@@ -72,6 +72,11 @@ impl Level {
 /// Header name and value, or any other pair, as raw bytes: HTTP does not promise UTF-8.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// Pairs from text.
+pub(crate) fn text_pairs(pairs: &[(&str, &str)]) -> Pairs {
+    pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
+}
+
 /// Kinds of header map, in the ABI's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MapKind {

@@ -3,7 +3,7 @@
 //! A fault takes effect before the call does anything, so a failed `proxy_set_shared_data` has not stored.
 
 use crate::abi::Status;
-use crate::process::VmId;
+use crate::ids::VmId;
 
 /// One host call that is to fail.
 ///

@@ -6,13 +6,13 @@
 use crate::abi::Level;
 use crate::costs::Costs;
 use crate::faults::{Fault, Faults};
+use crate::ids::{RootId, StreamRecord, VmId};
 use crate::module::{LoadError, Module};
-use crate::process::{Cluster, LogLine, Process, Shared, VmId};
+use crate::process::{Cluster, LogLine, Process, Shared};
 use crate::prometheus;
 use crate::shared::{Queues, SharedData};
 use crate::state::RootConfig;
 use crate::stats::{Metric, MetricKind, Stats};
-use crate::streams::StreamRecord;
 use crate::upstream::Node;
 use crate::vm::Vm;
 use std::cell::RefCell;
@@ -23,10 +23,6 @@ use std::time::Duration;
 
 /// 2026-01-01T00:00:00Z, where the wall clock starts unless told otherwise.
 const NEW_YEAR: Duration = Duration::from_secs(1_767_225_600);
-
-/// Names a plugin of the proxy: stays the same over `reconfigure` and `reload`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RootId(pub(crate) usize);
 
 /// Settings of a proxy before it starts.
 pub struct Builder {

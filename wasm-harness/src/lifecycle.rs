@@ -3,9 +3,9 @@
 //! As in Envoy a configuration is first tried in a canary VM, which is then killed without any callback. What the canary
 //! did to metrics and shared data stays; its ticks and HTTP calls do not.
 
-use crate::harness::{Harness, RootId};
+use crate::harness::Harness;
+use crate::ids::{RootId, VmId};
 use crate::module::{LoadError, Module};
-use crate::process::VmId;
 use crate::state::RootConfig;
 use crate::vm::Vm;
 use std::rc::Rc;

@@ -5,6 +5,7 @@
 use crate::abi::{Level, Pairs};
 use crate::costs::Costs;
 use crate::faults::Faults;
+use crate::ids::{CallId, VmId};
 use crate::properties::header;
 use crate::shared::{Queues, SharedData};
 use crate::stats::Stats;
@@ -13,17 +14,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Which of the proxy's VMs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum VmId {
-    /// The VM that only tries a configuration and is thrown away.
-    Canary,
-    /// The VM on the main thread: it ticks and sees no traffic.
-    Main,
-    /// The VM of a worker, counted from 0.
-    Worker(usize),
-}
 
 /// One line the module logged.
 #[derive(Clone, Debug)]
@@ -37,10 +27,6 @@ pub struct LogLine {
     /// Virtual time since the harness was built.
     pub at: Duration,
 }
-
-/// Names one HTTP call the module made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CallId(pub(crate) u64);
 
 /// An HTTP call of the module that waits for its answer.
 #[derive(Clone, Debug)]

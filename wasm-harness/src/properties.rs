@@ -74,7 +74,7 @@ pub(crate) struct Fact {
 pub(crate) struct Facts(Vec<Fact>);
 
 impl Facts {
-    pub(crate) fn state(&mut self, from: Phase, path: &str, value: Option<Value>) {
+    pub(crate) fn set(&mut self, from: Phase, path: &str, value: Option<Value>) {
         let path = Path::written(path);
         self.0.push(Fact { from, path, value });
     }
@@ -194,13 +194,13 @@ mod tests {
     #[test]
     fn a_fact_holds_from_its_phase_on_until_a_later_one_replaces_it() {
         let mut facts = Facts::default();
-        facts.state(Phase::ResponseHeaders, "response.flags", Some(0i64.into()));
-        facts.state(Phase::Log, "response.flags", Some(64i64.into()));
+        facts.set(Phase::ResponseHeaders, "response.flags", Some(0i64.into()));
+        facts.set(Phase::Log, "response.flags", Some(64i64.into()));
         let path = Path::from_module(b"response\0flags\0");
         assert_eq!(facts.get(Phase::RequestBody, &path), None);
         assert_eq!(facts.get(Phase::ResponseBody, &path), Some(Some(&Value::Int(0))));
         assert_eq!(facts.get(Phase::Done, &path), Some(Some(&Value::Int(64))));
-        facts.state(Phase::Log, "response.flags", None);
+        facts.set(Phase::Log, "response.flags", None);
         assert_eq!(facts.get(Phase::Log, &path), Some(None));
     }
 

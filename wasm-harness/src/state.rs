@@ -5,7 +5,8 @@
 use crate::abi::{MapKind, Pairs};
 use crate::exchange::Exchange;
 use crate::expression::Expression;
-use crate::process::{Shared, VmId};
+use crate::ids::VmId;
+use crate::process::Shared;
 use crate::properties::{Found, Path, Phase, WRAPPERS, from_headers, grpc_status};
 use crate::stats::MetricIds;
 use crate::value::Value;
@@ -93,7 +94,7 @@ impl StreamView {
 
     /// The map as a read sees it: in the log phase all that exist except request trailers, else the visible ones.
     pub(crate) fn map(&self, kind: MapKind) -> Option<&Pairs> {
-        let data = self.exchange.read();
+        let data = self.exchange.data();
         let response = data.response.as_ref();
         let at = kind as usize;
         if !self.logging() && !self.visible.get(at).copied().unwrap_or(false) {
@@ -114,7 +115,7 @@ impl StreamView {
         if self.logging() || !*self.visible.get(kind as usize)? {
             return None;
         }
-        let data = self.exchange.data();
+        let data = self.exchange.data_mut();
         match kind {
             MapKind::RequestHeaders => Some(&mut data.request_headers),
             MapKind::RequestTrailers => data.request_trailers.as_mut(),
@@ -125,7 +126,7 @@ impl StreamView {
     }
 
     fn property(&self, path: &Path, parts: &[&[u8]]) -> Found {
-        let facts = &self.exchange.read().facts;
+        let facts = &self.exchange.data().facts;
         if let Some(stated) = facts.get(self.phase, path) {
             return stated.cloned().into();
         }
@@ -222,6 +223,12 @@ impl VmState {
             id if self.contexts.contains_key(&id) => id,
             _ => self.current,
         }
+    }
+
+    /// The root of the context that host calls act on.
+    pub(crate) fn acting_root(&self) -> u32 {
+        let acting = self.acting();
+        self.contexts.get(&acting).map_or(acting, |context| context.root)
     }
 
     pub(crate) fn context(&self, id: u32) -> Option<&Context> {

@@ -5,11 +5,11 @@
 
 use crate::abi::{MapKind, Pairs};
 use crate::exchange::Exchange;
-use crate::harness::{Harness, RootId};
-use crate::process::VmId;
+use crate::exchange_data::Response;
+use crate::harness::Harness;
+use crate::ids::{RootId, StreamId, StreamRecord, VmId};
 use crate::properties::{Path, Phase};
 use crate::state::{LocalReply, StreamView};
-use crate::stream_info::Response;
 use crate::value::Value;
 use crate::vm::{Called, Vm};
 
@@ -24,17 +24,6 @@ pub enum Outcome {
     LocalReply(LocalReply),
     /// The VM has failed, now or before: the request gets a 503 (`wasm_fail_stream`), nothing is called.
     VmFailed,
-}
-
-/// Names an open stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StreamId(u64);
-
-/// Where an open stream's context is.
-#[derive(Clone, Copy)]
-pub(crate) struct StreamRecord {
-    serial: u64,
-    context: u32,
 }
 
 impl Harness {
@@ -76,7 +65,7 @@ impl Harness {
     fn play_request(&mut self, stream: StreamId) -> Outcome {
         let data = self.view(stream).map(|view| view.exchange.clone());
         let Some(exchange) = data else { return Outcome::VmFailed };
-        let request = exchange.read();
+        let request = exchange.data();
         let mut outcome = self.request_headers(stream);
         let chunks = request.request_body.len();
         for (n, chunk) in request.request_body.iter().enumerate() {
@@ -94,7 +83,7 @@ impl Harness {
     fn play_response(&mut self, stream: StreamId) -> Outcome {
         let data = self.view(stream).map(|view| view.exchange.clone());
         let Some(exchange) = data else { return Outcome::VmFailed };
-        let Some(response) = &exchange.read().response else { return Outcome::Continue };
+        let Some(response) = &exchange.data().response else { return Outcome::Continue };
         let mut outcome = self.response_headers(stream);
         let chunks = response.body.len();
         for (n, chunk) in response.body.iter().enumerate() {
@@ -133,7 +122,7 @@ impl Harness {
     /// The exchange with the time of its beginning, unless the test gave it one.
     fn begun_now(&self, exchange: &Exchange) -> Exchange {
         let exchange = exchange.clone();
-        match exchange.read().facts.get(Phase::RequestHeaders, &Path::written("request.time")) {
+        match exchange.data().facts.get(Phase::RequestHeaders, &Path::written("request.time")) {
             Some(_) => exchange,
             None => exchange.set("request.time", self.wall_clock()),
         }
@@ -150,7 +139,7 @@ impl Harness {
     pub fn request_headers(&mut self, stream: StreamId) -> Outcome {
         self.create(stream);
         self.step(stream, Phase::RequestHeaders, MapKind::RequestHeaders, |view| {
-            let request = view.exchange.read();
+            let request = view.exchange.data();
             let last = request.request_body.is_empty() && request.request_trailers.is_none();
             [request.request_headers.len() as u32, last.into()]
         })
@@ -168,14 +157,14 @@ impl Harness {
     /// `proxy_on_request_trailers`.
     pub fn request_trailers(&mut self, stream: StreamId) -> Outcome {
         self.step(stream, Phase::RequestTrailers, MapKind::RequestTrailers, |view| {
-            [count(view.exchange.read().request_trailers.as_ref())]
+            [count(view.exchange.data().request_trailers.as_ref())]
         })
     }
 
     /// `proxy_on_response_headers`.
     pub fn response_headers(&mut self, stream: StreamId) -> Outcome {
         self.step(stream, Phase::ResponseHeaders, MapKind::ResponseHeaders, |view| {
-            let response = view.exchange.read().response.as_ref();
+            let response = view.exchange.data().response.as_ref();
             let last = response.is_some_and(|r| r.body.is_empty() && r.trailers.is_none() && r.complete);
             [count(response.map(|response| &response.headers)), last.into()]
         })
@@ -193,7 +182,7 @@ impl Harness {
     /// `proxy_on_response_trailers`.
     pub fn response_trailers(&mut self, stream: StreamId) -> Outcome {
         self.step(stream, Phase::ResponseTrailers, MapKind::ResponseTrailers, |view| {
-            let response = view.exchange.read().response.as_ref();
+            let response = view.exchange.data().response.as_ref();
             [count(response.and_then(|response| response.trailers.as_ref()))]
         })
     }
@@ -234,7 +223,8 @@ impl Harness {
     /// The router's upstream log: `proxy_on_log` on the root context, with what one attempt's own stream info shows.
     /// Envoy writes it once per attempt, and not at all for a request that no endpoint was tried for (`UH`, `NR`).
     pub fn upstream_log(&mut self, worker: usize, root: RootId, attempt: &Exchange) -> Outcome {
-        self.log_on_root(worker, root, self.begun_now(attempt).as_attempt())
+        let attempt = self.begun_now(attempt).data().as_attempt();
+        self.log_on_root(worker, root, Exchange::new(attempt))
     }
 
     /// The listener's access log: `proxy_on_log` on the root context, with the whole request's info.
@@ -359,7 +349,7 @@ fn count(pairs: Option<&Pairs>) -> u32 {
 /// A local reply takes the place of the answer.
 fn apply(view: &mut StreamView, reply: &LocalReply) {
     let status = (b":status".to_vec(), reply.code.to_string().into_bytes());
-    let data = view.exchange.data();
+    let data = view.exchange.data_mut();
     data.response = Some(Response {
         headers: [vec![status], reply.headers.clone()].concat(),
         body: if reply.body.is_empty() { vec![] } else { vec![reply.body.clone()] },
@@ -368,7 +358,7 @@ fn apply(view: &mut StreamView, reply: &LocalReply) {
     });
     let facts = &mut data.facts;
     let from = Phase::ResponseHeaders;
-    facts.state(from, "response.code", Some(Value::Int(reply.code.into())));
-    facts.state(from, "response.code_details", Some(reply.details.as_str().into()));
-    facts.state(from, "response.flags", Some(Value::Int(0)));
+    facts.set(from, "response.code", Some(Value::Int(reply.code.into())));
+    facts.set(from, "response.code_details", Some(reply.details.as_str().into()));
+    facts.set(from, "response.flags", Some(Value::Int(0)));
 }

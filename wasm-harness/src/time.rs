@@ -3,11 +3,11 @@
 //! Time stands still until a test moves it. Ticks and timeouts then happen in order of their due time, and of their
 //! arming where that is the same. As in Envoy a tick is armed anew when its callback is over.
 
-use crate::abi::{Pairs, Status};
+use crate::abi::{Pairs, Status, text_pairs};
 use crate::harness::Harness;
-use crate::process::{CallId, HttpCall, Timer};
+use crate::ids::CallId;
+use crate::process::{HttpCall, Timer};
 use crate::state::Answer;
-use crate::stream_info::pairs;
 use crate::streams::Outcome;
 use crate::vm::Called;
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl Harness {
     pub fn answer(&mut self, call: CallId, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Option<Outcome> {
         let status = status.to_string();
         let headers = [&[(":status", status.as_str())], headers].concat();
-        self.deliver(call, Some((pairs(&headers), body.to_vec())))
+        self.deliver(call, Some((text_pairs(&headers), body.to_vec())))
     }
 
     /// Resets a call, as when its answer was too large: the callback says 0 headers, `proxy_get_status` says reset.

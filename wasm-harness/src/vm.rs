@@ -4,8 +4,9 @@
 //! called any more, as in Envoy. There is no way back but a new VM.
 
 use crate::exchange::Exchange;
+use crate::ids::VmId;
 use crate::module::{LoadError, Module, Stage};
-use crate::process::{Shared, VmId};
+use crate::process::Shared;
 use crate::properties::Phase;
 use crate::state::{Context, RootConfig, StreamView, VmState};
 use crate::stats::MetricIds;
