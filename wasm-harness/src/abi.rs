@@ -1,15 +1,15 @@
-//! The words of proxy-wasm ABI 0.2.1: statuses, log levels, map and buffer kinds, and the "pairs" encoding.
+//! Types of the proxy-wasm ABI 0.2.1: statuses, log levels, map and buffer kinds, and the "pairs" encoding.
 //!
 //! Only numbers and byte layouts live here; what the host does with them is in `host`.
 
 use std::fmt;
 
-/// What a host call returns to the module. Any number can be injected, also one the ABI does not name.
+/// What a host call returns to the module. A fault can inject any number, even one the ABI does not define.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Status(pub u32);
 
-#[allow(missing_docs)] // the names are the ABI's own and say it all
-#[allow(non_upper_case_globals)] // written as the ABI and every SDK write them
+#[expect(missing_docs, reason = "the names are the ABI's own")]
+#[expect(non_upper_case_globals, reason = "written as the ABI and every SDK write them")]
 impl Status {
     pub const Ok: Status = Status(0);
     pub const NotFound: Status = Status(1);
@@ -52,7 +52,7 @@ impl fmt::Debug for Status {
 
 /// Log level of `proxy_log`, lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)] // the usual names
+#[expect(missing_docs, reason = "the usual names")]
 pub enum Level {
     Trace,
     Debug,
@@ -127,7 +127,7 @@ pub(crate) fn encode_pairs<K: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(K, V)]) -> 
     out
 }
 
-/// The inverse. Envoy takes anything malformed as no pairs at all, and so does this.
+/// The inverse of `encode_pairs`. As in Envoy, malformed bytes are no pairs at all.
 pub(crate) fn decode_pairs(bytes: &[u8]) -> Pairs {
     fn parse(bytes: &[u8]) -> Option<Pairs> {
         let word = |at: usize| {

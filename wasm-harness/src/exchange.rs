@@ -222,7 +222,7 @@ impl Exchange {
         self
     }
 
-    /// Takes an attribute away in every phase: reading it is NotFound.
+    /// Removes an attribute in every phase: a read is NotFound.
     pub fn remove(mut self, path: &str) -> Self {
         self.data_mut().remove(path);
         self

@@ -52,7 +52,7 @@ impl ExchangeData {
         self.facts.set(from, path, Some(value.into()));
     }
 
-    /// Takes an attribute away in every phase.
+    /// Removes an attribute in every phase.
     pub(crate) fn remove(&mut self, path: &str) {
         self.facts.set(Phase::RequestHeaders, path, None);
     }

@@ -1,4 +1,4 @@
-//! The names of things in one harness: VMs, plugins, streams, HTTP calls.
+//! Ids of things in one harness: VMs, plugins, streams, HTTP calls.
 //!
 //! Plain values below everything else, so that the files that use them need not know each other.
 
@@ -25,7 +25,7 @@ pub struct StreamId(pub(crate) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallId(pub(crate) u64);
 
-/// The VM and the context that an open stream belongs to.
+/// The VM and the context of an open stream.
 #[derive(Clone, Copy)]
 pub(crate) struct StreamRecord {
     /// The VM's serial number.

@@ -1,6 +1,6 @@
 //! What all VMs of one proxy share: the clock, metrics, shared data, logs, pending HTTP calls, timers, faults, costs.
 //!
-//! Time is virtual. It moves only when a test moves it, and ticks fall due in its order.
+//! Time is virtual: it moves only when a test moves it.
 
 use crate::abi::{Level, Pairs};
 use crate::costs::Costs;
@@ -22,7 +22,7 @@ pub struct LogLine {
     pub level: Level,
     /// Text; bytes that are no UTF-8 are replaced.
     pub message: String,
-    /// Who logged.
+    /// The VM that logged.
     pub vm: VmId,
     /// Virtual time since the harness was built.
     pub at: Duration,
@@ -31,9 +31,9 @@ pub struct LogLine {
 /// An HTTP call of the module that waits for its answer.
 #[derive(Clone, Debug)]
 pub struct HttpCall {
-    /// For `Harness::answer`.
+    /// Its id, for `Harness::answer`.
     pub id: CallId,
-    /// Who called.
+    /// The VM that called.
     pub vm: VmId,
     /// Cluster it goes to.
     pub cluster: String,
@@ -43,7 +43,7 @@ pub struct HttpCall {
     pub body: Vec<u8>,
     /// Request trailers.
     pub trailers: Pairs,
-    /// `None` when the module gave 0: it waits for ever.
+    /// `None` if the module gave 0: the call waits forever.
     pub timeout: Option<Duration>,
     /// Virtual time of the call.
     pub made_at: Duration,
@@ -89,9 +89,9 @@ pub(crate) struct Timer {
     pub(crate) armed: u64,
 }
 
-pub(crate) type Shared = Rc<RefCell<Process>>;
+pub(crate) type SharedProcess = Rc<RefCell<Process>>;
 
-/// State of the process.
+/// State of the Envoy process.
 pub(crate) struct Process {
     pub(crate) now: Duration,
     /// Since the Unix epoch; may jump against `now`.

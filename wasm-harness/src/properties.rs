@@ -12,17 +12,17 @@ use crate::value::Value;
 pub enum Phase {
     /// Cluster and route are known, no endpoint is chosen.
     RequestHeaders,
-    /// An endpoint is chosen (if one could be).
+    /// An endpoint is chosen, if there is one to choose.
     RequestBody,
     /// As the body.
     RequestTrailers,
-    /// Final for an answer from upstream and for a local reply: code, details, flags, attempt count.
+    /// The response begins, from upstream or as a local reply: code, details, flags and attempt count are known.
     ResponseHeaders,
     /// As the headers.
     ResponseBody,
     /// As the headers.
     ResponseTrailers,
-    /// Adds the duration, and resets that came after the headers.
+    /// Adds the duration, and a reset that came after the headers.
     Log,
     /// As the log.
     Done,
@@ -55,7 +55,7 @@ impl Path {
         &self.0
     }
 
-    /// With dots, for people and for faults that name it.
+    /// With dots, as people and faults write it.
     pub(crate) fn dotted(&self) -> String {
         String::from_utf8_lossy(&self.0).replace('\0', ".")
     }
@@ -69,7 +69,7 @@ pub(crate) struct Fact {
     pub(crate) value: Option<Value>,
 }
 
-/// Facts in the order they were stated: the last one that applies holds.
+/// Facts in the order they were set: the last one that applies holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts(Vec<Fact>);
 
@@ -79,7 +79,7 @@ impl Facts {
         self.0.push(Fact { from, path, value });
     }
 
-    /// `None` when nothing was said about the path; `Some(None)` when it was said to be missing.
+    /// `None` when the path was never set; `Some(None)` when it was removed.
     pub(crate) fn get(&self, phase: Phase, path: &Path) -> Option<Option<&Value>> {
         let mut facts = self.0.iter().rev();
         let fact = facts.find(|fact| fact.from <= phase && fact.path == *path)?;
@@ -87,7 +87,7 @@ impl Facts {
     }
 }
 
-/// What looking for an attribute came to.
+/// Result of looking an attribute up.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Found {
     Value(Value),
@@ -132,7 +132,7 @@ pub(crate) fn from_headers(
             })
             .into()
     };
-    // All pairs of the map; of one that is not there, none, which is still a count of 0.
+    // All pairs of the map. A map that is not there has none, which is still encoded as a count of 0.
     let whole = |headers: Option<&Pairs>| {
         let none = Pairs::new();
         Found::Value(Value::Bytes(encode_pairs(headers.unwrap_or(&none))))
@@ -159,7 +159,7 @@ pub(crate) fn from_headers(
     })
 }
 
-/// `response.grpc_status`: from the trailers, else the headers, else made up from the HTTP status.
+/// `response.grpc_status`: from the trailers, else the headers, else derived from the HTTP status.
 pub(crate) fn grpc_status(trailers: Option<&Pairs>, headers: Option<&Pairs>, code: Option<&Value>) -> Found {
     let sent = [trailers, headers].into_iter().flatten().find_map(|pairs| header(pairs, b"grpc-status"));
     if let Some(sent) = sent {

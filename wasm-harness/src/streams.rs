@@ -13,7 +13,7 @@ use crate::state::{LocalReply, StreamView};
 use crate::value::Value;
 use crate::vm::{Called, Vm};
 
-/// What a step came to, as the proxy goes on from it.
+/// How the proxy goes on after a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Traffic goes on.
@@ -22,7 +22,7 @@ pub enum Outcome {
     Pause,
     /// The module answers by itself.
     LocalReply(LocalReply),
-    /// The VM has failed, now or before: the request gets a 503 (`wasm_fail_stream`), nothing is called.
+    /// The VM has failed, now or before: the request gets a 503 (`wasm_fail_stream`) and no callback runs.
     VmFailed,
 }
 
@@ -98,19 +98,19 @@ impl Harness {
         outcome
     }
 
-    /// A new stream on a worker. The module hears of it with its first step.
+    /// A new stream on a worker. No callback runs before its first step.
     ///
     /// # Panics
     /// If the worker does not exist or the root was removed: a mistake in the test.
     pub fn open(&mut self, worker: usize, root: RootId, exchange: &Exchange) -> StreamId {
         let plugin = self.plugin(root);
-        let exchange = self.begun_now(exchange);
+        let exchange = self.starting_now(exchange);
         let serial = self.current.get(&VmId::Worker(worker)).copied();
         let serial = serial.unwrap_or_else(|| panic!("the harness has no worker {worker}"));
-        let vm = self.vms.get_mut(&serial).expect("a VM in force is kept");
+        let vm = self.vms.get_mut(&serial).expect("a VM that serves is kept");
         let context = match vm.roots.get(&root.0).copied() {
             Some(parent) => vm.new_context(Some(parent), &plugin, Some(exchange)),
-            // The VM had failed before this root came: there is nothing to make a context of.
+            // The VM had failed before this root was added, so there is no root context to make a stream context for.
             None => 0,
         };
         let id = self.next_stream;
@@ -119,8 +119,8 @@ impl Harness {
         StreamId(id)
     }
 
-    /// The exchange with the time of its beginning, unless the test gave it one.
-    fn begun_now(&self, exchange: &Exchange) -> Exchange {
+    /// The exchange with its start time, unless the test gave it one.
+    fn starting_now(&self, exchange: &Exchange) -> Exchange {
         let exchange = exchange.clone();
         match exchange.data().facts.get(Phase::RequestHeaders, &Path::written("request.time")) {
             Some(_) => exchange,
@@ -187,21 +187,22 @@ impl Harness {
         })
     }
 
-    /// `proxy_on_log`. Creates the context if no step did: Envoy logs local replies that no filter saw begin.
+    /// `proxy_on_log`. Creates the context if no step did: Envoy also logs local replies to requests whose headers never
+    /// reached the filter.
     pub fn log(&mut self, stream: StreamId) -> Outcome {
         self.create(stream);
         let outcome = self.step(stream, Phase::Log, "proxy_on_log", |_| []);
-        // Whatever a log callback returns means nothing.
+        // Envoy ignores what a log callback returns.
         if outcome == Outcome::Pause { Outcome::Continue } else { outcome }
     }
 
-    /// `proxy_on_done`. For a stream its answer means nothing.
+    /// `proxy_on_done`. For a stream, Envoy ignores what it returns.
     pub fn done(&mut self, stream: StreamId) -> Outcome {
         let outcome = self.step(stream, Phase::Done, "proxy_on_done", |_| []);
         if outcome == Outcome::Pause { Outcome::Continue } else { outcome }
     }
 
-    /// `proxy_on_delete`. The stream is gone then.
+    /// `proxy_on_delete`. No step can follow.
     pub fn delete(&mut self, stream: StreamId) -> Outcome {
         let outcome = self.step(stream, Phase::Done, "proxy_on_delete", |_| []);
         if let Some(record) = self.streams.remove(&stream.0)
@@ -209,7 +210,7 @@ impl Harness {
         {
             vm.forget_context(record.context);
         }
-        self.settle();
+        self.run_deferred();
         outcome
     }
 
@@ -220,16 +221,16 @@ impl Harness {
         bad.next().unwrap_or(Outcome::Continue)
     }
 
-    /// The router's upstream log: `proxy_on_log` on the root context, with what one attempt's own stream info shows.
-    /// Envoy writes it once per attempt, and not at all for a request that no endpoint was tried for (`UH`, `NR`).
+    /// The router's upstream log: `proxy_on_log` on the root context, with the stream info of one attempt. Envoy writes
+    /// it once per attempt, and not at all for a request without any attempt (`UH`, `NR`).
     pub fn upstream_log(&mut self, worker: usize, root: RootId, attempt: &Exchange) -> Outcome {
-        let attempt = self.begun_now(attempt).data().as_attempt();
+        let attempt = self.starting_now(attempt).data().as_attempt();
         self.log_on_root(worker, root, Exchange::new(attempt))
     }
 
-    /// The listener's access log: `proxy_on_log` on the root context, with the whole request's info.
+    /// The listener's access log: `proxy_on_log` on the root context, with the stream info of the whole request.
     pub fn access_log(&mut self, worker: usize, root: RootId, exchange: &Exchange) -> Outcome {
-        self.log_on_root(worker, root, self.begun_now(exchange))
+        self.log_on_root(worker, root, self.starting_now(exchange))
     }
 
     fn log_on_root(&mut self, worker: usize, root: RootId, exchange: Exchange) -> Outcome {
@@ -248,7 +249,7 @@ impl Harness {
         if let Some(context) = vm.context(context) {
             context.stream = None;
         }
-        self.settle();
+        self.run_deferred();
         if called == Called::Failed { Outcome::VmFailed } else { Outcome::Continue }
     }
 
@@ -257,24 +258,25 @@ impl Harness {
         record.unwrap_or_else(|| panic!("{stream:?} was deleted: no step can follow"))
     }
 
-    fn place(&mut self, stream: StreamId) -> Option<(&mut Vm, u32)> {
+    /// The VM and the context of a stream, unless the VM has failed.
+    fn live(&mut self, stream: StreamId) -> Option<(&mut Vm, u32)> {
         let record = self.record(stream);
         let vm = self.vms.get_mut(&record.serial).filter(|vm| vm.failed.is_none())?;
         Some((vm, record.context))
     }
 
     fn view(&mut self, stream: StreamId) -> Option<&mut StreamView> {
-        let (vm, context) = self.place(stream)?;
+        let (vm, context) = self.live(stream)?;
         vm.stream(context)
     }
 
     fn create(&mut self, stream: StreamId) {
-        if let Some((vm, context)) = self.place(stream) {
+        if let Some((vm, context)) = self.live(stream) {
             vm.create(context);
         }
     }
 
-    /// One callback: sets the phase, shows the map or body it is about, and takes them away if it continued.
+    /// One callback: sets the phase and makes its header map or body visible, until it continues.
     fn step<const N: usize>(
         &mut self,
         stream: StreamId,
@@ -283,10 +285,10 @@ impl Harness {
         prepare: impl FnOnce(&mut StreamView) -> [u32; N],
     ) -> Outcome {
         let step = what.into();
-        let Some((vm, context)) = self.place(stream) else { return Outcome::VmFailed };
+        let Some((vm, context)) = self.live(stream) else { return Outcome::VmFailed };
         let created = vm.state().context(context).is_some_and(|context| context.created);
         let Some(view) = vm.stream(context) else { return Outcome::VmFailed };
-        // Envoy's filter does nothing for a stream whose context was never created.
+        // Envoy's filter calls nothing for a stream whose context was never created.
         if !created {
             return Outcome::Continue;
         }
@@ -309,16 +311,16 @@ impl Harness {
                 }
             }
             if let Some(reply) = view.local_reply.take() {
-                apply(view, &reply);
+                replace_response(view, &reply);
                 outcome = Outcome::LocalReply(reply);
             }
         }
-        self.settle();
+        self.run_deferred();
         outcome
     }
 }
 
-/// A callback of a stream and the header map it is about.
+/// A callback of a stream and the header map it may read.
 struct Step {
     callback: &'static str,
     map: Option<MapKind>,
@@ -346,8 +348,8 @@ fn count(pairs: Option<&Pairs>) -> u32 {
     pairs.map_or(0, |pairs| pairs.len() as u32)
 }
 
-/// A local reply takes the place of the answer.
-fn apply(view: &mut StreamView, reply: &LocalReply) {
+/// The module's local reply replaces the response.
+fn replace_response(view: &mut StreamView, reply: &LocalReply) {
     let status = (b":status".to_vec(), reply.code.to_string().into_bytes());
     let data = view.exchange.data_mut();
     data.response = Some(Response {

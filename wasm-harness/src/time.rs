@@ -1,4 +1,4 @@
-//! The clock, the ticks it brings, and the answers to HTTP calls.
+//! The clock, ticks, and the answers to HTTP calls.
 //!
 //! Time stands still until a test moves it. Ticks and timeouts then happen in order of their due time, and of their
 //! arming where that is the same. As in Envoy a tick is armed anew when its callback is over.
@@ -23,7 +23,7 @@ impl Harness {
         self.process.borrow().wall
     }
 
-    /// Lets time pass: everything that falls due on the way happens, in order, each at its own time.
+    /// Lets time pass: ticks and timeouts that fall due on the way happen in order, each at its own time.
     pub fn advance(&mut self, time: Duration) {
         let until = self.now() + time;
         loop {
@@ -44,14 +44,14 @@ impl Harness {
         self.process.borrow_mut().move_to(until);
     }
 
-    /// Lets time pass without anything happening, as when the process was suspended: what fell due is late, and happens
-    /// with the next `advance` (which may be by zero).
+    /// Lets time pass while nothing runs, as in a suspended process: what fell due happens late, with the next `advance`
+    /// (which may be by zero).
     pub fn stall(&mut self, time: Duration) {
         let until = self.now() + time;
         self.process.borrow_mut().move_to(until);
     }
 
-    /// Sets the wall clock, forwards or back, without any time passing.
+    /// Sets the wall clock, forwards or back; no time passes.
     pub fn set_wall_clock(&mut self, since_epoch: Duration) {
         self.process.borrow_mut().wall = since_epoch;
     }
@@ -67,7 +67,7 @@ impl Harness {
             process.arm(still.serial, still.root, still.period);
         }
         drop(process);
-        self.settle();
+        self.run_deferred();
     }
 
     /// HTTP calls of the module that wait for an answer, oldest first.
@@ -76,14 +76,15 @@ impl Harness {
     }
 
     /// Answers a call: `proxy_on_http_call_response` on the root context that made it, with the answer to read.
-    /// `None` if the call waits no more: it timed out, was answered, or its caller is gone.
+    /// `None` if the call no longer waits: it timed out, was answered, or its caller is gone.
     pub fn answer(&mut self, call: CallId, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Option<Outcome> {
         let status = status.to_string();
         let headers = [&[(":status", status.as_str())], headers].concat();
         self.deliver(call, Some((text_pairs(&headers), body.to_vec())))
     }
 
-    /// Resets a call, as when its answer was too large: the callback says 0 headers, `proxy_get_status` says reset.
+    /// Resets a call, as when its answer was too large: the callback gets 0 headers, and the message of
+    /// `proxy_get_status` is `reset`. `None` if the call no longer waits.
     pub fn reset_call(&mut self, call: CallId) -> Option<Outcome> {
         self.deliver(call, None)
     }
@@ -108,7 +109,7 @@ impl Harness {
             root.answer = None;
             root.status.1 = "";
         }
-        self.settle();
+        self.run_deferred();
         Some(if called == Called::Failed { Outcome::VmFailed } else { Outcome::Continue })
     }
 }

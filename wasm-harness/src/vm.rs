@@ -1,12 +1,12 @@
 //! One VM: an instance of the module, its root contexts, and the calls into it.
 //!
-//! Every call sets the running context, counts fuel, and turns a trap into the VM's failed state, after which nothing is
-//! called any more, as in Envoy. There is no way back but a new VM.
+//! Every call sets the running context, counts fuel, and turns a trap into the VM's failed state. As in Envoy a failed VM
+//! is never called again; only a new VM replaces it.
 
 use crate::exchange::Exchange;
 use crate::ids::VmId;
 use crate::module::{LoadError, Module, Stage};
-use crate::process::Shared;
+use crate::process::SharedProcess;
 use crate::properties::Phase;
 use crate::state::{Context, RootConfig, StreamView, VmState};
 use crate::stats::MetricIds;
@@ -16,10 +16,10 @@ use wasmtime::{Func, Store, StoreLimitsBuilder, Val};
 
 /// Envoy's limit on linear memory.
 const MAX_MEMORY: usize = 1 << 30;
-/// Envoy has no limit on work. This one (minutes of it) only keeps an endless loop from hanging a test.
+/// Envoy has no such limit. This one, minutes of work, only keeps an endless loop from hanging a test.
 const MAX_FUEL: u64 = 100_000_000_000;
 
-/// What a call into the VM came to.
+/// Result of a call into the VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Called {
     /// It ran; the result, 0 if it has none.
@@ -36,9 +36,9 @@ pub(crate) struct Vm {
     store: Store<VmState>,
     /// Exported callbacks with their number of results.
     callbacks: HashMap<&'static str, (Func, usize)>,
-    /// The error that ended it.
+    /// The error that made it fail.
     pub(crate) failed: Option<String>,
-    /// Root context of each plugin in force, by the plugin's number.
+    /// Root context of each plugin that serves, by the plugin's number.
     pub(crate) roots: BTreeMap<usize, u32>,
     /// Replaced roots that wait for their last stream to end.
     pub(crate) draining: Vec<u32>,
@@ -46,7 +46,7 @@ pub(crate) struct Vm {
 
 impl Vm {
     /// Instantiates the module and runs its start functions.
-    pub(crate) fn new(module: &Module, process: &Shared, id: VmId, serial: u64) -> Result<Vm, LoadError> {
+    pub(crate) fn new(module: &Module, process: &SharedProcess, id: VmId, serial: u64) -> Result<Vm, LoadError> {
         let state = VmState {
             process: Rc::clone(process),
             vm: id,
@@ -97,8 +97,8 @@ impl Vm {
         }
     }
 
-    /// Makes a plugin's root context: create, VM start, configure. The context stays if it is refused: its VM is
-    /// of no further use then.
+    /// Makes a plugin's root context: create, VM start, configure. The context stays if the plugin is refused, as its VM
+    /// is then of no further use.
     pub(crate) fn start_root(&mut self, number: usize, plugin: &Rc<RootConfig>) -> Result<(), LoadError> {
         let root = self.new_context(None, plugin, None);
         self.roots.insert(number, root);
@@ -122,7 +122,7 @@ impl Vm {
         }
     }
 
-    /// A new context id with the host's side of the context; the module hears of it with `create`.
+    /// A new context on the host's side; `create` announces it to the module.
     pub(crate) fn new_context(
         &mut self,
         root: Option<u32>,
@@ -138,7 +138,7 @@ impl Vm {
         id
     }
 
-    /// `proxy_on_context_create`, once. Envoy counts the context as created also when the module has no such export.
+    /// `proxy_on_context_create`, once. To Envoy the context is created even if the module has no such export.
     pub(crate) fn create(&mut self, id: u32) {
         let Some(context) = self.store.data_mut().contexts.get_mut(&id) else { return };
         if std::mem::replace(&mut context.created, true) {
@@ -152,7 +152,7 @@ impl Vm {
     pub(crate) fn call(&mut self, callback: &'static str, context: u32, arguments: &[u32]) -> Called {
         let all: Vec<u32> = [&[context], arguments].concat();
         let called = self.enter(callback, context, &all);
-        // Roots that said proxy_done are deleted when the callback is over.
+        // Roots that called proxy_done are deleted when the callback is over.
         for root in std::mem::take(&mut self.store.data_mut().done) {
             self.delete_root(root);
         }
@@ -208,7 +208,7 @@ impl Vm {
         self.context(id)?.stream.as_mut()
     }
 
-    /// Takes a root out of service: it is told when its last stream has ended.
+    /// Takes a root out of service: it shuts down when its last stream has ended.
     pub(crate) fn drain(&mut self, number: usize) {
         self.draining.extend(self.roots.remove(&number));
     }
@@ -220,7 +220,7 @@ impl Vm {
         let (busy, idle): (Vec<u32>, Vec<u32>) = self.draining.iter().partition(|root| busy(**root));
         self.draining = busy;
         for root in idle {
-            // false means: not yet, wait for proxy_done.
+            // false: not yet, wait for proxy_done.
             if self.call("proxy_on_done", root, &[]) == Called::Returned(0) {
                 if let Some(context) = self.context(root) {
                     context.pending_done = true;
@@ -242,7 +242,7 @@ impl Vm {
         self.store.data_mut().contexts.remove(&id);
     }
 
-    /// Nothing of the module is alive in it any more.
+    /// Whether no context is left in it.
     pub(crate) fn is_over(&self) -> bool {
         self.failed.is_some() || self.state().contexts.is_empty()
     }

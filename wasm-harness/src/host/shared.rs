@@ -1,4 +1,4 @@
-//! Shared data and shared queues.
+//! SharedProcess data and shared queues.
 
 use super::call::{Call, HostResult};
 use crate::abi::Status;
