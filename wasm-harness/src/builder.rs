@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// 2026-01-01T00:00:00Z, where the wall clock starts unless told otherwise.
+/// 2026-01-01T00:00:00Z, where the wall clock starts unless set.
 const NEW_YEAR: Duration = Duration::from_secs(1_767_225_600);
 
 impl Harness {

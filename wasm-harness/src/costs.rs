@@ -1,7 +1,7 @@
 //! What the module costs: host calls and wasm fuel.
 //!
-//! Fuel is wasmtime's count of executed instructions: the same on every machine and in every run. It leaves out what the
-//! host does; host calls are counted separately, because in Envoy they are the expensive part.
+//! Fuel is wasmtime's count of executed instructions: the same on every machine and in every run. It leaves out the
+//! host's work; host calls are counted separately, because in Envoy they are the expensive part.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! One request and its ending, as Envoy's stream info and header maps show them to a filter.
 //!
-//! The constructors are the endings an HTTP filter has to tell apart; their doc comments give code, flags and details.
+//! The constructors are the endings an HTTP filter must distinguish; their doc comments give code, flags and details.
 //! Any other ending is made from the nearest one with the modifiers. Which attribute exists when, and which flag goes
 //! with which details, was observed on Envoy 1.36 to 1.40. Nothing is sent anywhere: `Harness` plays it to the module.
 
@@ -94,7 +94,7 @@ impl Exchange {
         exchange
     }
 
-    /// The client went away before any answer: no response headers, no code; `DC` and the details come with the log.
+    /// The client disconnected before any answer: no response headers, no code; `DC` and the details come with the log.
     pub fn client_cancel(to: &Upstream) -> Self {
         let mut data = ExchangeData::sent_to(to, Connection::Ready);
         data.late_flags = Flags::DC;
@@ -103,7 +103,7 @@ impl Exchange {
         Exchange::new(data)
     }
 
-    /// The client went away in the middle of a 200.
+    /// The client disconnected in the middle of a 200.
     pub fn client_cancel_after_headers(to: &Upstream) -> Self {
         let mut exchange = Exchange::ok(to);
         exchange.data_mut().cut_short(Flags::DC, "downstream_remote_disconnect");
@@ -202,8 +202,8 @@ impl Exchange {
         self
     }
 
-    /// Body chunks of the response: at first a short one, and an empty last one if an endpoint answered. Without any, the
-    /// headers end the stream.
+    /// Body chunks of the response; unless set a short one, then an empty last one if an endpoint answered. Without
+    /// any, the headers end the stream.
     pub fn response_body(mut self, chunks: &[&[u8]]) -> Self {
         if let Some(response) = &mut self.data_mut().response {
             response.body = chunks.iter().map(|chunk| chunk.to_vec()).collect();
@@ -211,7 +211,7 @@ impl Exchange {
         self
     }
 
-    /// Gives an attribute a value in every phase, whatever it was. The path is written with dots.
+    /// Gives an attribute a value in every phase. The path is written with dots.
     pub fn set(self, path: &str, value: impl Into<Value>) -> Self {
         self.set_from(Phase::RequestHeaders, path, value)
     }

@@ -54,7 +54,7 @@ impl Fault {
     }
 }
 
-/// The faults in force.
+/// The faults that hold now.
 #[derive(Default)]
 pub(crate) struct Faults(Vec<Fault>);
 

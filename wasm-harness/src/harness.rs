@@ -1,7 +1,7 @@
 //! The proxy as a test sees it: its logs, metrics, shared data, costs and faults.
 //!
-//! The files above add what moves it: `lifecycle` configurations and reloads, `streams` traffic, `time` the clock, ticks
-//! and HTTP calls. `builder` starts it.
+//! The files above add what moves it: `lifecycle` configurations and reloads, `streams` traffic, `time` the clock,
+//! ticks and HTTP calls. `builder` starts it.
 
 use crate::costs::Costs;
 use crate::faults::Fault;

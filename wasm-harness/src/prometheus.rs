@@ -73,17 +73,14 @@ mod tests {
     #[test]
     fn listed_tags_become_labels_and_the_rest_stays_in_the_name() {
         let stat = "cluster_name=.=outbound|80||a.b.svc.cluster.local;.;upstream_host=.=10.0.0.1:80;.;probe_kv_total";
+        let plain = "cluster_name___outbound_80__a_b_svc_cluster_local___upstream_host___10_0_0_1_80___probe_kv_total";
         let metrics = [metric(MetricKind::Counter, stat, 3)];
         assert_eq!(
             render(&metrics, &["upstream_host", "cluster_name"]),
             "# TYPE probe_kv_total counter\n\
              probe_kv_total{upstream_host=\"10.0.0.1:80\",cluster_name=\"outbound|80||a.b.svc.cluster.local\"} 3\n"
         );
-        assert_eq!(
-            render(&metrics, &[]),
-            "# TYPE cluster_name___outbound_80__a_b_svc_cluster_local___upstream_host___10_0_0_1_80___probe_kv_total counter\n\
-             cluster_name___outbound_80__a_b_svc_cluster_local___upstream_host___10_0_0_1_80___probe_kv_total{} 3\n"
-        );
+        assert_eq!(render(&metrics, &[]), format!("# TYPE {plain} counter\n{plain}{{}} 3\n"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Attributes by phase: which value a path has while a stream is in a given phase.
 //!
-//! Envoy fills a stream's info as the request moves on, so an attribute is a fact that holds from some phase on, until a
-//! later fact about the same path replaces or removes it. Paths are looked up whole; a path that only leads towards
-//! known leaves (`upstream`) is a wrapper, which exists but cannot be serialised.
+//! Envoy fills a stream's info as the request moves on, so an attribute is a fact that holds from some phase on, until
+//! a later fact about the same path replaces or removes it. Paths are looked up whole; a path that only leads to known
+//! leaves (`upstream`) is a wrapper, which exists but cannot be serialised.
 
 use crate::abi::{Pairs, Status, encode_pairs};
 use crate::value::Value;

@@ -132,7 +132,7 @@ impl ExchangeData {
         self.set(answered, "response.code_details", details);
     }
 
-    /// Ends in the body: what the log then says replaces what the headers said.
+    /// Ends in the body: flags and details of the log replace those of the headers.
     pub(crate) fn cut_short(&mut self, late_flags: i64, details: &str) {
         self.late_flags = late_flags;
         if let Some(response) = &mut self.response {
@@ -159,7 +159,7 @@ impl ExchangeData {
         let mut attempt = self.clone();
         attempt.remove("response.code_details");
         attempt.remove("xds.virtual_host_name");
-        // The protocol is that of the upstream connection: there is none if the connection never came about.
+        // The protocol is that of the upstream connection: without a connection there is none.
         if attempt.facts.get(Phase::Log, &Path::written("upstream.local_address")).is_none() {
             attempt.remove("request.protocol");
         }

@@ -30,7 +30,8 @@ impl Harness {
     /// Plays a request through the first root on a worker, from its headers to its deletion.
     ///
     /// Returns the first outcome that was not `Continue`. A paused stream gets no more of its steps, as if the client
-    /// had given up: it is logged and deleted. A local reply goes through the response callbacks in place of the answer.
+    /// had given up: it is logged and deleted. A local reply goes through the response callbacks instead of the
+    /// endpoint's response.
     pub fn exchange(&mut self, worker: usize, exchange: &Exchange) -> Outcome {
         self.exchange_on(worker, self.root(), exchange)
     }
@@ -110,7 +111,7 @@ impl Harness {
         let vm = self.vms.get_mut(&serial).expect("a VM that serves is kept");
         let context = match vm.roots.get(&root.0).copied() {
             Some(parent) => vm.new_context(Some(parent), &plugin, Some(exchange)),
-            // The VM had failed before this root was added, so there is no root context to make a stream context for.
+            // The VM failed before this root was added, so it has no root context for the stream.
             None => 0,
         };
         let id = self.next_stream;
@@ -187,8 +188,8 @@ impl Harness {
         })
     }
 
-    /// `proxy_on_log`. Creates the context if no step did: Envoy also logs local replies to requests whose headers never
-    /// reached the filter.
+    /// `proxy_on_log`. Creates the context if no step did: Envoy also logs local replies to requests whose headers
+    /// never reached the filter.
     pub fn log(&mut self, stream: StreamId) -> Outcome {
         self.create(stream);
         let outcome = self.step(stream, Phase::Log, "proxy_on_log", |_| []);

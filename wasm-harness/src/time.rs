@@ -44,8 +44,8 @@ impl Harness {
         self.process.borrow_mut().move_to(until);
     }
 
-    /// Lets time pass while nothing runs, as in a suspended process: what fell due happens late, with the next `advance`
-    /// (which may be by zero).
+    /// Lets time pass while nothing runs, as in a suspended process: what fell due happens late, with the next
+    /// `advance` (which may be by zero).
     pub fn stall(&mut self, time: Duration) {
         let until = self.now() + time;
         self.process.borrow_mut().move_to(until);

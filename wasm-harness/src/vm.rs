@@ -1,7 +1,7 @@
 //! One VM: an instance of the module, its root contexts, and the calls into it.
 //!
-//! Every call sets the running context, counts fuel, and turns a trap into the VM's failed state. As in Envoy a failed VM
-//! is never called again; only a new VM replaces it.
+//! Every call sets the running context, counts fuel, and turns a trap into the VM's failed state. As in Envoy a failed
+//! VM is never called again; only a new VM replaces it.
 
 use crate::exchange::Exchange;
 use crate::ids::VmId;
@@ -97,8 +97,8 @@ impl Vm {
         }
     }
 
-    /// Makes a plugin's root context: create, VM start, configure. The context stays if the plugin is refused, as its VM
-    /// is then of no further use.
+    /// Makes a plugin's root context: create, VM start, configure. If the plugin is refused, the context stays: nothing
+    /// uses its VM afterwards.
     pub(crate) fn start_root(&mut self, number: usize, plugin: &Rc<RootConfig>) -> Result<(), LoadError> {
         let root = self.new_context(None, plugin, None);
         self.roots.insert(number, root);

@@ -53,7 +53,7 @@ pub(super) fn get_bytes(
     call.fault(&buffer.to_string())?;
     let start = start as usize;
     let end = bytes.len().min(start.saturating_add(length as usize));
-    // Envoy's arithmetic underflows for a start behind the end; nobody may rely on what it then does.
+    // Envoy's arithmetic underflows for a start behind the end, so no module can rely on the result.
     let part = bytes.get(start..end).ok_or(Status::BadArgument)?;
     // With nothing to copy, Envoy leaves the module's pointers as they were.
     if part.is_empty() {

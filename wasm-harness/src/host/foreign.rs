@@ -1,7 +1,7 @@
 //! Envoy's foreign functions for expressions: `expr_create`, `expr_evaluate`, `expr_delete`.
 //!
-//! Tokens belong to a root context and start at 0. An evaluation sees the stream of the running context, whatever the
-//! effective context is. (Envoy's source/extensions/common/wasm/foreign.cc)
+//! Tokens belong to a root context and start at 0. An evaluation sees the stream of the running context, even if
+//! another is the effective one. (Envoy's source/extensions/common/wasm/foreign.cc)
 
 use super::call::{Call, HostResult};
 use crate::abi::Status;

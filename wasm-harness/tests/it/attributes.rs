@@ -108,6 +108,7 @@ const OVERFLOW: &str = "upstream_reset_before_response_started{overflow}";
 #[rustfmt::skip] // one row for each ending
 fn endings() -> [Ending; 10] {
     let to = endpoint();
+    let retried = Exchange::connect_refused(&to).retries_exhausted();
     let row = |exchange, details, flags, code, address, local_address| {
         Ending { exchange, details, flags, code, address, local_address }
     };
@@ -119,7 +120,7 @@ fn endings() -> [Ending; 10] {
         row(Exchange::timeout_before_connect(&to), "response_timeout", Flags::UT, Some(504), ADDRESS, None),
         row(Exchange::reset_after_headers(&to, 200), CUT_SHORT, Flags::UPE, Some(200), ADDRESS, LOCAL),
         row(Exchange::client_cancel(&to), "downstream_remote_disconnect", Flags::DC, None, ADDRESS, LOCAL),
-        row(Exchange::connect_refused(&to).retries_exhausted(), REFUSED, Flags::UF | Flags::URX, Some(503), ADDRESS, None),
+        row(retried, REFUSED, Flags::UF | Flags::URX, Some(503), ADDRESS, None),
         row(Exchange::overflow(&to), OVERFLOW, Flags::UO, Some(503), None, None),
         row(Exchange::no_route(), "route_not_found", Flags::NR, Some(404), None, None),
     ]

@@ -357,7 +357,7 @@ pub(crate) fn said(proxy: &mut Harness) -> Vec<String> {
     proxy.take_logs().into_iter().map(|line| line.message).collect()
 }
 
-/// The same, with who said it: `C`, `M`, `0`, `1` …
+/// The same, each line with its VM: `C`, `M`, `0`, `1` …
 pub(crate) fn said_by(proxy: &mut Harness) -> Vec<String> {
     let lines = proxy.take_logs().into_iter().map(|line| {
         let vm = match line.vm {
