@@ -111,7 +111,7 @@ const MAX_PAIRS: usize = 1024;
 /// Envoy refuses to read a longer block of pairs than this from a module.
 const MAX_PAIRS_BYTES: usize = 1024 * 1024;
 
-/// Count, then both lengths of every pair, then every key and value with a NUL behind each.
+/// Encodes the count, then both lengths of every pair, then every key and value, each followed by a NUL.
 pub(crate) fn encode_pairs<K: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(K, V)]) -> Vec<u8> {
     let mut out = (pairs.len() as u32).to_le_bytes().to_vec();
     for (key, value) in pairs {

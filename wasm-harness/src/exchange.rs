@@ -146,7 +146,7 @@ impl Exchange {
         self
     }
 
-    /// How long the request took (`request.duration`, from the log phase on).
+    /// Duration of the whole request (`request.duration`, from the log phase on).
     pub fn duration(self, time: Duration) -> Self {
         self.set_from(Phase::Log, "request.duration", time)
     }

@@ -7,7 +7,7 @@ use crate::abi::Pairs;
 use crate::properties::{Facts, Phase};
 use crate::value::Value;
 
-/// What the client gets to see.
+/// The response as the client gets it.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub(crate) headers: Pairs,

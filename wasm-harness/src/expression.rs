@@ -11,7 +11,7 @@ use crate::abi::Status;
 use crate::properties::{Found, Path};
 use crate::value::Value;
 
-/// An expression of the shapes that are understood.
+/// An expression of a known shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expression {
     /// The values of attributes.

@@ -58,7 +58,7 @@ impl std::error::Error for LoadError {}
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut config = Config::new();
     config.consume_fuel(true);
-    // Only options that this build of wasmtime has are set, so this cannot fail.
+    // Fails only for options that this build of wasmtime lacks, and fuel is in every build.
     Engine::new(&config).expect("wasmtime takes this configuration")
 });
 

@@ -28,7 +28,7 @@ pub enum Phase {
     Done,
 }
 
-/// An attribute path as the ABI has it: parts with a NUL between.
+/// An attribute path in the form of the ABI: its parts, separated by NUL.
 ///
 /// In tests it is written with dots (`upstream.address`); a part that has dots itself needs the NUL form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Path {
         Path(text.replace('.', "\0").into_bytes())
     }
 
-    /// From a module. A NUL at the end is no further part.
+    /// From a module. A NUL at the end adds no part.
     pub(crate) fn from_module(bytes: &[u8]) -> Path {
         Path(bytes.strip_suffix(&[0]).unwrap_or(bytes).to_vec())
     }
@@ -113,8 +113,8 @@ impl From<Option<Value>> for Found {
     }
 }
 
-/// Attributes that Envoy computes from the header maps it can see at the moment. After a callback that continued it
-/// forgets the map, so `request.path` is there in the request headers phase and in the log phase and not between.
+/// Attributes that Envoy computes from the header maps it can see now. It forgets a map after a callback that
+/// continued, so `request.path` exists in the request headers phase and in the log phase, but not between.
 pub(crate) fn from_headers(
     parts: &[&[u8]],
     request: Option<&Pairs>,
@@ -177,7 +177,7 @@ pub(crate) fn grpc_status(trailers: Option<&Pairs>, headers: Option<&Pairs>, cod
     }))
 }
 
-/// First value of a header, the name in any case.
+/// First value of a header; the case of the name does not matter.
 pub(crate) fn header<'a>(headers: &'a Pairs, name: &[u8]) -> Option<&'a [u8]> {
     let mut headers = headers.iter();
     headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| &value[..])

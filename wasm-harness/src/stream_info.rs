@@ -117,7 +117,7 @@ impl ExchangeData {
         self.set_flags();
     }
 
-    /// There is a response, whoever sent it.
+    /// There is a response, from the endpoint or from Envoy.
     pub(crate) fn answer(&mut self, code: u16, details: &str) {
         let status = code.to_string();
         let headers = [(":status", status.as_str()), ("content-type", "text/plain")];
@@ -154,7 +154,7 @@ impl ExchangeData {
     }
 
     /// As the router's `upstream_log` shows this attempt: its own flags, no details, attempt count 0, and a code only
-    /// if the endpoint itself answered. A route timeout and a client that left look alike there: flags 0, no code.
+    /// if the endpoint itself answered. A route timeout and a client disconnect look the same there: flags 0, no code.
     pub(crate) fn as_attempt(&self) -> ExchangeData {
         let mut attempt = self.clone();
         attempt.remove("response.code_details");

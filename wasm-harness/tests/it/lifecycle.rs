@@ -8,7 +8,7 @@ fn ok() -> Exchange {
     Exchange::ok(&Upstream::new("outbound|80||shop", "10.0.0.7:8080"))
 }
 
-/// Says which configuration and which id each callback is for.
+/// Logs each callback with its configuration and context id.
 fn named() -> Probe {
     Probe::new()
         .on("proxy_on_configure", |probe| {
