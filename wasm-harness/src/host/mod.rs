@@ -31,7 +31,6 @@ macro_rules! imports {
 }
 
 /// Adds every function of the ABI.
-#[rustfmt::skip]
 pub(crate) fn link(linker: &mut Linker<VmState>) -> wasmtime::Result<()> {
     imports! { linker:
         proxy_log(level, text, length) => system::log;
@@ -41,7 +40,6 @@ pub(crate) fn link(linker: &mut Linker<VmState>) -> wasmtime::Result<()> {
         proxy_set_effective_context(context) => contexts::set_effective_context;
         proxy_done() => contexts::done;
         proxy_get_status(code_at, message_at, size_at) => contexts::get_status;
-
         proxy_get_property(path, length, value_at, size_at) => properties::get;
         proxy_set_property(path, length, value, size) => properties::set;
         proxy_get_header_map_value(map, key, length, value_at, size_at) => header_maps::get_value;
@@ -56,8 +54,9 @@ pub(crate) fn link(linker: &mut Linker<VmState>) -> wasmtime::Result<()> {
         proxy_set_buffer_bytes(buffer, start, length, bytes, size) => buffers::set_bytes;
         proxy_continue_stream(kind) => streams::continue_stream;
         proxy_close_stream(kind) => streams::close_stream;
-        proxy_send_local_response(code, details, b, body, d, headers, f, grpc) => streams::send_local_response;
-
+        proxy_send_local_response(
+            code, details, details_size, body, body_size, headers, headers_size, grpc_status
+        ) => streams::send_local_response;
         proxy_define_metric(kind, name, length, id_at) => metrics::define;
         proxy_increment_metric(id, offset) => metrics::increment;
         proxy_record_metric(id, value) => metrics::record;
@@ -68,11 +67,19 @@ pub(crate) fn link(linker: &mut Linker<VmState>) -> wasmtime::Result<()> {
         proxy_resolve_shared_queue(vm, vm_length, name, length, token_at) => shared::resolve_queue;
         proxy_enqueue_shared_queue(token, item, size) => shared::enqueue;
         proxy_dequeue_shared_queue(token, item_at, size_at) => shared::dequeue;
-
-        proxy_http_call(cluster, a, headers, b, body, c, trailers, d, timeout, token_at) => http_calls::http_call;
-        proxy_call_foreign_function(name, a, argument, b, result_at, size_at) => foreign::call_foreign_function;
-        proxy_grpc_call(a, b, c, d, e, f, g, h, i, j, k, l) => grpc::call;
-        proxy_grpc_stream(a, b, c, d, e, f, g, h, i) => grpc::stream;
+        proxy_http_call(
+            cluster, cluster_size, headers, headers_size, body, body_size, trailers, trailers_size, timeout_ms, token_at
+        ) => http_calls::http_call;
+        proxy_call_foreign_function(
+            name, name_size, argument, argument_size, result_at, size_at
+        ) => foreign::call_foreign_function;
+        proxy_grpc_call(
+            service, service_size, name, name_size, method, method_size, metadata, metadata_size, message, message_size,
+            timeout_ms, token_at
+        ) => grpc::call;
+        proxy_grpc_stream(
+            service, service_size, name, name_size, method, method_size, metadata, metadata_size, token_at
+        ) => grpc::stream;
         proxy_grpc_send(token, message, size, end) => grpc::send;
         proxy_grpc_cancel(token) => grpc::cancel;
         proxy_grpc_close(token) => grpc::close;
