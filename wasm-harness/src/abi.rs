@@ -1,15 +1,15 @@
-//! The words of proxy-wasm ABI 0.2.1: statuses, log levels, map and buffer kinds, and the "pairs" encoding.
+//! Types of the proxy-wasm ABI 0.2.1: statuses, log levels, map and buffer kinds, and the "pairs" encoding.
 //!
 //! Only numbers and byte layouts live here; what the host does with them is in `host`.
 
 use std::fmt;
 
-/// What a host call returns to the module. Any number can be injected, also one the ABI does not name.
+/// What a host call returns to the module. A fault can inject any number, even one the ABI does not define.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Status(pub u32);
 
-#[allow(missing_docs)] // the names are the ABI's own and say it all
-#[allow(non_upper_case_globals)] // written as the ABI and every SDK write them
+#[expect(missing_docs, reason = "the names are the ABI's own")]
+#[expect(non_upper_case_globals, reason = "written as the ABI and every SDK write them")]
 impl Status {
     pub const Ok: Status = Status(0);
     pub const NotFound: Status = Status(1);
@@ -52,7 +52,7 @@ impl fmt::Debug for Status {
 
 /// Log level of `proxy_log`, lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)] // the usual names
+#[expect(missing_docs, reason = "the usual names")]
 pub enum Level {
     Trace,
     Debug,
@@ -71,6 +71,11 @@ impl Level {
 
 /// Header name and value, or any other pair, as raw bytes: HTTP does not promise UTF-8.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Pairs from text.
+pub(crate) fn text_pairs(pairs: &[(&str, &str)]) -> Pairs {
+    pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
+}
 
 /// Kinds of header map, in the ABI's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +111,7 @@ const MAX_PAIRS: usize = 1024;
 /// Envoy refuses to read a longer block of pairs than this from a module.
 const MAX_PAIRS_BYTES: usize = 1024 * 1024;
 
-/// Count, then both lengths of every pair, then every key and value with a NUL behind each.
+/// Encodes the count, then both lengths of every pair, then every key and value, each followed by a NUL.
 pub(crate) fn encode_pairs<K: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(K, V)]) -> Vec<u8> {
     let mut out = (pairs.len() as u32).to_le_bytes().to_vec();
     for (key, value) in pairs {
@@ -122,7 +127,7 @@ pub(crate) fn encode_pairs<K: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(K, V)]) -> 
     out
 }
 
-/// The inverse. Envoy takes anything malformed as no pairs at all, and so does this.
+/// The inverse of `encode_pairs`. As in Envoy, malformed bytes are no pairs at all.
 pub(crate) fn decode_pairs(bytes: &[u8]) -> Pairs {
     fn parse(bytes: &[u8]) -> Option<Pairs> {
         let word = |at: usize| {

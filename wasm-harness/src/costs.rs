@@ -1,11 +1,11 @@
 //! What the module costs: host calls and wasm fuel.
 //!
-//! Fuel is wasmtime's count of executed instructions: the same figure on every machine and every run. It leaves out what
-//! the host does; crossings into the host are counted apart, because in Envoy they are what costs.
+//! Fuel is wasmtime's count of executed instructions: the same on every machine and in every run. It leaves out the
+//! host's work; host calls are counted separately, because in Envoy they are the expensive part.
 
 use std::collections::BTreeMap;
 
-/// Fuel and host calls of some stretch of work.
+/// Fuel and host calls of a callback or of an exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Times it ran: calls of a callback, or exchanges.
@@ -23,7 +23,7 @@ pub struct Costs {
     pub host_calls: BTreeMap<&'static str, u64>,
     /// By callback, over all VMs.
     pub callbacks: BTreeMap<&'static str, Cost>,
-    /// Whole exchanges (`Harness::exchange`), all their callbacks together.
+    /// Whole exchanges (`Harness::exchange`), with all their callbacks.
     pub exchanges: Cost,
     /// The last exchange alone.
     pub last_exchange: Cost,
@@ -45,7 +45,7 @@ impl Costs {
         self.host_calls.get(name).copied().unwrap_or(0)
     }
 
-    /// What one callback cost; zeros if it never ran.
+    /// Cost of one callback; zeros if it never ran.
     pub fn callback(&self, name: &str) -> Cost {
         self.callbacks.get(name).copied().unwrap_or_default()
     }

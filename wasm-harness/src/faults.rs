@@ -1,9 +1,9 @@
-//! Faults that a test injects into host calls: any call, any status, for one subject, a number of times.
+//! Faults that a test injects into host calls: any call, any status, for one subject, any number of times.
 //!
 //! A fault takes effect before the call does anything, so a failed `proxy_set_shared_data` has not stored.
 
 use crate::abi::Status;
-use crate::world::VmId;
+use crate::ids::VmId;
 
 /// One host call that is to fail.
 ///
@@ -54,7 +54,7 @@ impl Fault {
     }
 }
 
-/// The faults in force.
+/// The faults that hold now.
 #[derive(Default)]
 pub(crate) struct Faults(Vec<Fault>);
 
@@ -67,7 +67,7 @@ impl Faults {
         self.0.clear();
     }
 
-    /// The status the call must return, if a fault applies. Counts it down.
+    /// The status the call must return, if a fault applies. Uses the fault up by one.
     pub(crate) fn hit(&mut self, vm: VmId, call: &str, subject: &str) -> Option<Status> {
         let fault = self.0.iter_mut().find(|fault| {
             fault.call == call

@@ -3,7 +3,7 @@
 /// Bits of `response.flags`, by the letters Envoy's access log shows for them.
 pub struct Flags;
 
-#[allow(missing_docs)] // the letters are explained in Envoy's access log documentation
+#[expect(missing_docs, reason = "Envoy's access log documentation explains the letters")]
 impl Flags {
     pub const LH: i64 = 1;
     pub const UH: i64 = 1 << 1;

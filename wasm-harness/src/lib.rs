@@ -30,25 +30,34 @@
 //! ```
 //!
 //! # What is as in Envoy
-//! Order and presence of callbacks, which attribute and header map can be read when and with which status, metric and
-//! shared data rules, ticks per root context and VM, root contexts that share a VM, reconfiguration and reload, HTTP
-//! calls, CEL lists of attributes, and a VM that has trapped: it stays dead and its requests fail.
+//! Order and presence of callbacks, which attribute and header map can be read when and with which status, rules of
+//! metrics and shared data, ticks of each root context in each VM, root contexts that share a VM, reconfiguration and
+//! reload, HTTP calls, CEL lists of attributes, and a VM that has trapped: it stays dead and its requests fail.
 //!
 //! # What is not here
-//! Traffic: exchanges are descriptions of what Envoy would know, nothing is sent. Network filters, gRPC calls, WASI,
+//! Traffic: an exchange describes what Envoy would know, nothing is sent. Network filters, gRPC calls, WASI,
 //! ABI 0.1.0, other failure policies than FAIL_CLOSED (see `Harness::rebuild`), foreign functions other than `expr_*`.
-//! A trap is never a panic of the harness; a mistake in the test (a worker that does not exist) is.
+//! A trap never panics the harness; a mistake in the test (a worker that does not exist) does.
+//!
+//! # How it is built
+//! From the bottom: `abi` and `ids`; what Envoy knows of a request (`properties` to `exchange`); what all VMs share
+//! (`process`); one VM's data (`state`) and the functions the module calls (`host`); a VM (`vm`); the proxy (`harness`)
+//! and what moves it (`lifecycle`, then `streams` and `time`); `builder` on top.
 
 mod abi;
+mod builder;
 mod costs;
 mod exchange;
-mod expr;
+mod exchange_data;
+mod expression;
 mod faults;
 mod flags;
 mod harness;
 mod host;
+mod ids;
 mod lifecycle;
 mod module;
+mod process;
 mod prometheus;
 mod properties;
 mod shared;
@@ -60,19 +69,20 @@ mod time;
 mod upstream;
 mod value;
 mod vm;
-mod world;
 
 pub use abi::{Level, Pairs, Status};
+pub use builder::Builder;
 pub use costs::{Cost, Costs};
 pub use exchange::Exchange;
 pub use faults::Fault;
 pub use flags::Flags;
-pub use harness::{Builder, Harness, RootId};
+pub use harness::Harness;
+pub use ids::{CallId, RootId, StreamId, VmId};
 pub use module::{LoadError, Module, Stage};
+pub use process::{Cluster, HttpCall, LogLine};
 pub use properties::Phase;
 pub use state::{LocalReply, RootConfig};
 pub use stats::{Metric, MetricKind};
-pub use streams::{Outcome, StreamId};
+pub use streams::Outcome;
 pub use upstream::{Locality, Node, Upstream};
 pub use value::Value;
-pub use world::{CallId, Cluster, HttpCall, LogLine, VmId};

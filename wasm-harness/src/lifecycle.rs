@@ -1,13 +1,13 @@
 //! Configurations come and go: plugins added, changed and removed, modules reloaded, failed VMs rebuilt.
 //!
-//! As in Envoy a configuration is first tried in a canary VM, which is then killed without any callback. What the canary
-//! did to metrics and shared data stays; its ticks and HTTP calls do not.
+//! As in Envoy a configuration is first tried in a canary VM, which is then dropped without any callback. What the
+//! canary did to metrics and shared data stays; its ticks and HTTP calls do not.
 
-use crate::harness::{Harness, RootId};
+use crate::harness::Harness;
+use crate::ids::{RootId, VmId};
 use crate::module::{LoadError, Module};
 use crate::state::RootConfig;
 use crate::vm::Vm;
-use crate::world::VmId;
 use std::rc::Rc;
 
 impl Harness {
@@ -15,14 +15,14 @@ impl Harness {
         self.next_plugin = 1;
         let plugin = Rc::new(root);
         self.plugins.insert(0, Rc::clone(&plugin));
-        self.try_out(&self.module.clone(), &plugin)?;
+        self.try_in_canary(&self.module.clone(), &plugin)?;
         self.start_all_vms()?;
-        self.settle();
+        self.run_deferred();
         Ok(())
     }
 
-    /// Adds a plugin with the same code to the same VMs: another listener, another direction, an access logger. One that
-    /// equals a plugin in force is that plugin.
+    /// Adds a plugin with the same code to the same VMs: another listener, another direction, an access logger. If it
+    /// equals a plugin that already serves, the id is that plugin's.
     ///
     /// # Errors
     /// When the configuration is refused; then nothing has changed.
@@ -31,47 +31,47 @@ impl Harness {
             return Ok(RootId(*number));
         }
         let number = self.next_plugin;
-        self.put_in_force(number, root)?;
+        self.apply(number, root)?;
         self.next_plugin += 1;
         Ok(RootId(number))
     }
 
-    /// Gives a plugin a new configuration: the same VMs, a new root context. The old root hears `proxy_on_done` and
+    /// Gives a plugin a new configuration: the same VMs, a new root context. The old root gets `proxy_on_done` and
     /// `proxy_on_delete` when its last stream has ended.
     ///
     /// # Errors
-    /// When the configuration is refused; then the old one stays in force.
+    /// When the configuration is refused; then the old one keeps serving.
     pub fn reconfigure(&mut self, root: RootId, config: impl Into<Vec<u8>>) -> Result<(), LoadError> {
         let mut plugin = (*self.plugin(root)).clone();
         plugin.config = config.into();
         if *self.plugin(root) == plugin {
             return Ok(());
         }
-        self.put_in_force(root.0, plugin)
+        self.apply(root.0, plugin)
     }
 
-    /// Takes a plugin away.
+    /// Removes a plugin. Its roots drain.
     pub fn remove_root(&mut self, root: RootId) {
         self.plugins.remove(&root.0);
         for vm in self.vms.values_mut() {
             vm.drain(root.0);
         }
-        self.settle();
+        self.run_deferred();
     }
 
-    /// Replaces the module: new VMs, empty memories. Metrics and shared data survive. The old VMs' roots hear
+    /// Replaces the module: new VMs, empty memories. Metrics and shared data survive. The old VMs' roots get
     /// `proxy_on_done` when their last streams have ended.
     ///
     /// # Errors
-    /// When the new module or a configuration is refused by the canary; then the old module stays in force.
+    /// When the new module or a configuration is refused by the canary; then the old module keeps serving.
     pub fn reload(&mut self, module: &Module) -> Result<(), LoadError> {
         for plugin in self.plugins.values().cloned().collect::<Vec<_>>() {
-            self.try_out(module, &plugin)?;
+            self.try_in_canary(module, &plugin)?;
         }
         let old_module = std::mem::replace(&mut self.module, module.clone());
         let old = std::mem::take(&mut self.current);
         if let Err(error) = self.start_all_vms() {
-            // The canary let it pass and a VM did not: back to what was.
+            // The canary accepted it and a VM did not: restore the old VMs.
             for serial in std::mem::replace(&mut self.current, old).into_values() {
                 self.drop_vm(serial);
             }
@@ -85,12 +85,12 @@ impl Harness {
                 }
             }
         }
-        self.settle();
+        self.run_deferred();
         Ok(())
     }
 
-    /// Throws a VM away and starts a new one in its place, as Envoy does after a crash under FAIL_RELOAD. The old one
-    /// hears nothing; its streams count as failed.
+    /// Drops a VM and starts a new one in its place, as Envoy does after a crash under FAIL_RELOAD. The old VM gets no
+    /// callback; its streams have failed.
     ///
     /// # Errors
     /// When the new VM does not start.
@@ -99,7 +99,7 @@ impl Harness {
             self.drop_vm(serial);
         }
         self.start_vm(vm)?;
-        self.settle();
+        self.run_deferred();
         Ok(())
     }
 
@@ -108,9 +108,9 @@ impl Harness {
         Rc::clone(plugin.expect("this root was removed from the harness"))
     }
 
-    fn put_in_force(&mut self, number: usize, root: RootConfig) -> Result<(), LoadError> {
+    fn apply(&mut self, number: usize, root: RootConfig) -> Result<(), LoadError> {
         let plugin = Rc::new(root);
-        self.try_out(&self.module.clone(), &plugin)?;
+        self.try_in_canary(&self.module.clone(), &plugin)?;
         let mut outcome = Ok(());
         for serial in self.current.values() {
             if let Some(vm) = self.vms.get_mut(serial)
@@ -121,15 +121,15 @@ impl Harness {
             }
         }
         self.plugins.insert(number, plugin);
-        self.settle();
+        self.run_deferred();
         outcome.map_err(|error| self.with_logs(error))
     }
 
-    /// The canary.
-    fn try_out(&mut self, module: &Module, plugin: &Rc<RootConfig>) -> Result<(), LoadError> {
+    /// Starts the plugin in a VM that is then dropped.
+    fn try_in_canary(&mut self, module: &Module, plugin: &Rc<RootConfig>) -> Result<(), LoadError> {
         let serial = self.serial();
         let tried =
-            Vm::new(module, &self.world, VmId::Canary, serial).and_then(|mut canary| canary.start_root(0, plugin));
+            Vm::new(module, &self.process, VmId::Canary, serial).and_then(|mut canary| canary.start_root(0, plugin));
         self.drop_vm(serial);
         tried.map_err(|error| self.with_logs(error))
     }
@@ -145,7 +145,7 @@ impl Harness {
     fn start_vm(&mut self, id: VmId) -> Result<(), LoadError> {
         let serial = self.serial();
         let start = || {
-            let mut vm = Vm::new(&self.module, &self.world, id, serial)?;
+            let mut vm = Vm::new(&self.module, &self.process, id, serial)?;
             for (number, plugin) in &self.plugins {
                 vm.start_root(*number, plugin)?;
             }
@@ -164,7 +164,7 @@ impl Harness {
 
     fn drop_vm(&mut self, serial: u64) {
         self.vms.remove(&serial);
-        self.world.borrow_mut().forget(serial, |_| true);
+        self.process.borrow_mut().forget(serial, |_| true);
     }
 
     fn with_logs(&self, mut error: LoadError) -> LoadError {
@@ -172,10 +172,10 @@ impl Harness {
         error
     }
 
-    /// What Envoy does between callbacks: deliver queue notices, shut down roots and VMs that have drained.
-    pub(crate) fn settle(&mut self) {
+    /// What Envoy does between callbacks: it notifies owners of queues, and shuts down roots and VMs that have drained.
+    pub(crate) fn run_deferred(&mut self) {
         loop {
-            let ready = self.world.borrow_mut().queues.ready.pop_front();
+            let ready = self.process.borrow_mut().queues.ready.pop_front();
             let Some((serial, root, token)) = ready else { break };
             let vm = self.vms.get_mut(&serial);
             if let Some(vm) = vm.filter(|vm| vm.state().context(root).is_some()) {

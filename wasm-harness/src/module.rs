@@ -3,20 +3,20 @@
 //! Compilation is the slow part: compile once, share the `Module` among harnesses and threads.
 
 use crate::host;
+use crate::process::LogLine;
 use crate::state::VmState;
-use crate::world::LogLine;
 use std::fmt;
 use std::sync::LazyLock;
 use wasmtime::{Config, Engine, InstancePre, Linker};
 
-/// Why a module or a configuration was not taken. In Envoy the listener would be rejected.
+/// Why a module or a configuration was refused. Envoy would reject the listener.
 #[derive(Debug)]
 pub struct LoadError {
-    /// How far it came.
+    /// The step that failed.
     pub stage: Stage,
-    /// What was wrong.
+    /// Why it failed.
     pub message: String,
-    /// What the module had logged by then.
+    /// What the module had logged until then.
     pub logs: Vec<LogLine>,
 }
 
@@ -58,7 +58,7 @@ impl std::error::Error for LoadError {}
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut config = Config::new();
     config.consume_fuel(true);
-    // Only options that this build of wasmtime has are set, so this cannot fail.
+    // Fails only for options that this build of wasmtime lacks, and fuel is in every build.
     Engine::new(&config).expect("wasmtime takes this configuration")
 });
 
@@ -75,7 +75,7 @@ impl fmt::Debug for Module {
     }
 }
 
-/// Every export that Envoy looks for, but the allocator.
+/// Every export that Envoy looks for, except the allocator.
 const CALLBACKS: [&str; 24] = [
     "_initialize",
     "main",
@@ -103,7 +103,7 @@ const CALLBACKS: [&str; 24] = [
     "proxy_on_foreign_function",
 ];
 
-/// ABI markers that are taken. Envoy also takes 0.1.0, whose callbacks differ; no current SDK builds it.
+/// ABI markers that are accepted. Envoy also accepts 0.1.0, whose callbacks differ; no current SDK builds it.
 const ABI_MARKERS: [&str; 2] = ["proxy_abi_version_0_2_1", "proxy_abi_version_0_2_0"];
 
 impl Module {

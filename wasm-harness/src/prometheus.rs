@@ -7,14 +7,14 @@
 use crate::stats::{Metric, MetricKind};
 use std::fmt::Write;
 
-/// The exposition text. Families are sorted by name, series by stat name, labels stand in the order of `tags`.
+/// The exposition text. Families are sorted by name, series by stat name; labels follow the order of `tags`.
 pub(crate) fn render(metrics: &[Metric], tags: &[&str]) -> String {
     let mut series: Vec<(MetricKind, String, &Metric, String)> = metrics
         .iter()
         .filter(|metric| metric.kind != MetricKind::Histogram)
         .filter_map(|metric| {
             let (name, labels) = extract(&metric.name, tags);
-            // A custom name is shown as it is, without `envoy_`, but only if it may stand first in Prometheus' grammar.
+            // A custom name is shown as it is, without `envoy_`, but only if Prometheus allows its first character.
             let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
             let name = sanitise(&name);
             starts_well.then_some((metric.kind, name, metric, labels))
@@ -38,7 +38,7 @@ pub(crate) fn render(metrics: &[Metric], tags: &[&str]) -> String {
     out
 }
 
-/// What is left of the name, and the labels as they are printed.
+/// The name without its tags, and the labels as they are printed.
 fn extract(stat: &str, tags: &[&str]) -> (String, String) {
     let mut labels = Vec::new();
     let mut cuts: Vec<std::ops::Range<usize>> = Vec::new();
@@ -73,17 +73,14 @@ mod tests {
     #[test]
     fn listed_tags_become_labels_and_the_rest_stays_in_the_name() {
         let stat = "cluster_name=.=outbound|80||a.b.svc.cluster.local;.;upstream_host=.=10.0.0.1:80;.;probe_kv_total";
+        let plain = "cluster_name___outbound_80__a_b_svc_cluster_local___upstream_host___10_0_0_1_80___probe_kv_total";
         let metrics = [metric(MetricKind::Counter, stat, 3)];
         assert_eq!(
             render(&metrics, &["upstream_host", "cluster_name"]),
             "# TYPE probe_kv_total counter\n\
              probe_kv_total{upstream_host=\"10.0.0.1:80\",cluster_name=\"outbound|80||a.b.svc.cluster.local\"} 3\n"
         );
-        assert_eq!(
-            render(&metrics, &[]),
-            "# TYPE cluster_name___outbound_80__a_b_svc_cluster_local___upstream_host___10_0_0_1_80___probe_kv_total counter\n\
-             cluster_name___outbound_80__a_b_svc_cluster_local___upstream_host___10_0_0_1_80___probe_kv_total{} 3\n"
-        );
+        assert_eq!(render(&metrics, &[]), format!("# TYPE {plain} counter\n{plain}{{}} 3\n"));
     }
 
     #[test]

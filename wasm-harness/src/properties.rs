@@ -1,8 +1,8 @@
 //! Attributes by phase: which value a path has while a stream is in a given phase.
 //!
-//! Envoy fills a stream's info as the request moves on, so an attribute is a fact that holds from some phase on, until a
-//! later fact about the same path replaces or removes it. Paths are looked up whole; a path that only leads towards
-//! known leaves (`upstream`) is a wrapper, which exists but cannot be serialised.
+//! Envoy fills a stream's info as the request moves on, so an attribute is a fact that holds from some phase on, until
+//! a later fact about the same path replaces or removes it. Paths are looked up whole; a path that only leads to known
+//! leaves (`upstream`) is a wrapper, which exists but cannot be serialised.
 
 use crate::abi::{Pairs, Status, encode_pairs};
 use crate::value::Value;
@@ -12,23 +12,23 @@ use crate::value::Value;
 pub enum Phase {
     /// Cluster and route are known, no endpoint is chosen.
     RequestHeaders,
-    /// An endpoint is chosen (if one could be).
+    /// An endpoint is chosen, if there is one to choose.
     RequestBody,
     /// As the body.
     RequestTrailers,
-    /// Final for an answer from upstream and for a local reply: code, details, flags, attempt count.
+    /// The response begins, from upstream or as a local reply: code, details, flags and attempt count are known.
     ResponseHeaders,
     /// As the headers.
     ResponseBody,
     /// As the headers.
     ResponseTrailers,
-    /// Adds the duration, and resets that came after the headers.
+    /// Adds the duration, and a reset that came after the headers.
     Log,
     /// As the log.
     Done,
 }
 
-/// An attribute path as the ABI has it: parts with a NUL between.
+/// An attribute path in the form of the ABI: its parts, separated by NUL.
 ///
 /// In tests it is written with dots (`upstream.address`); a part that has dots itself needs the NUL form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Path {
         Path(text.replace('.', "\0").into_bytes())
     }
 
-    /// From a module. A NUL at the end is no further part.
+    /// From a module. A NUL at the end adds no part.
     pub(crate) fn from_module(bytes: &[u8]) -> Path {
         Path(bytes.strip_suffix(&[0]).unwrap_or(bytes).to_vec())
     }
@@ -55,7 +55,7 @@ impl Path {
         &self.0
     }
 
-    /// With dots, for people and for faults that name it.
+    /// With dots, as people and faults write it.
     pub(crate) fn dotted(&self) -> String {
         String::from_utf8_lossy(&self.0).replace('\0', ".")
     }
@@ -69,17 +69,17 @@ pub(crate) struct Fact {
     pub(crate) value: Option<Value>,
 }
 
-/// Facts in the order they were stated: the last one that applies holds.
+/// Facts in the order they were set: the last one that applies holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts(Vec<Fact>);
 
 impl Facts {
-    pub(crate) fn state(&mut self, from: Phase, path: &str, value: Option<Value>) {
+    pub(crate) fn set(&mut self, from: Phase, path: &str, value: Option<Value>) {
         let path = Path::written(path);
         self.0.push(Fact { from, path, value });
     }
 
-    /// `None` when nothing was said about the path; `Some(None)` when it was said to be missing.
+    /// `None` when the path was never set; `Some(None)` when it was removed.
     pub(crate) fn get(&self, phase: Phase, path: &Path) -> Option<Option<&Value>> {
         let mut facts = self.0.iter().rev();
         let fact = facts.find(|fact| fact.from <= phase && fact.path == *path)?;
@@ -87,7 +87,7 @@ impl Facts {
     }
 }
 
-/// What looking for an attribute came to.
+/// Result of looking an attribute up.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Found {
     Value(Value),
@@ -113,8 +113,8 @@ impl From<Option<Value>> for Found {
     }
 }
 
-/// Attributes that Envoy computes from the header maps it can see at the moment. After a callback that continued it
-/// forgets the map, so `request.path` is there in the request headers phase and in the log phase and not between.
+/// Attributes that Envoy computes from the header maps it can see now. It forgets a map after a callback that
+/// continued, so `request.path` exists in the request headers phase and in the log phase, but not between.
 pub(crate) fn from_headers(
     parts: &[&[u8]],
     request: Option<&Pairs>,
@@ -132,7 +132,7 @@ pub(crate) fn from_headers(
             })
             .into()
     };
-    // All pairs of the map; of one that is not there, none, which is still a count of 0.
+    // All pairs of the map. A map that is not there has none, which is still encoded as a count of 0.
     let whole = |headers: Option<&Pairs>| {
         let none = Pairs::new();
         Found::Value(Value::Bytes(encode_pairs(headers.unwrap_or(&none))))
@@ -159,7 +159,7 @@ pub(crate) fn from_headers(
     })
 }
 
-/// `response.grpc_status`: from the trailers, else the headers, else made up from the HTTP status.
+/// `response.grpc_status`: from the trailers, else the headers, else derived from the HTTP status.
 pub(crate) fn grpc_status(trailers: Option<&Pairs>, headers: Option<&Pairs>, code: Option<&Value>) -> Found {
     let sent = [trailers, headers].into_iter().flatten().find_map(|pairs| header(pairs, b"grpc-status"));
     if let Some(sent) = sent {
@@ -177,7 +177,7 @@ pub(crate) fn grpc_status(trailers: Option<&Pairs>, headers: Option<&Pairs>, cod
     }))
 }
 
-/// First value of a header, the name in any case.
+/// First value of a header; the case of the name does not matter.
 pub(crate) fn header<'a>(headers: &'a Pairs, name: &[u8]) -> Option<&'a [u8]> {
     let mut headers = headers.iter();
     headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| &value[..])
@@ -194,13 +194,13 @@ mod tests {
     #[test]
     fn a_fact_holds_from_its_phase_on_until_a_later_one_replaces_it() {
         let mut facts = Facts::default();
-        facts.state(Phase::ResponseHeaders, "response.flags", Some(0i64.into()));
-        facts.state(Phase::Log, "response.flags", Some(64i64.into()));
+        facts.set(Phase::ResponseHeaders, "response.flags", Some(0i64.into()));
+        facts.set(Phase::Log, "response.flags", Some(64i64.into()));
         let path = Path::from_module(b"response\0flags\0");
         assert_eq!(facts.get(Phase::RequestBody, &path), None);
         assert_eq!(facts.get(Phase::ResponseBody, &path), Some(Some(&Value::Int(0))));
         assert_eq!(facts.get(Phase::Done, &path), Some(Some(&Value::Int(64))));
-        facts.state(Phase::Log, "response.flags", None);
+        facts.set(Phase::Log, "response.flags", None);
         assert_eq!(facts.get(Phase::Log, &path), Some(None));
     }
 

@@ -1,4 +1,4 @@
-//! Shared data and shared queues: one of each per process, used by all VMs with the same vm_id.
+//! SharedProcess data and shared queues: one of each per process, used by all VMs with the same vm_id.
 //!
 //! A harness has one vm_id, so one map. Values outlive VMs; there is no removal in the ABI.
 
@@ -26,8 +26,8 @@ impl SharedData {
         self.entries.iter().map(|(key, (value, _))| (&key[..], &value[..]))
     }
 
-    /// `cas` 0 forces. A wrong number is only noticed on a key that exists: on an absent one anything creates it.
-    /// Numbers come from one counter for all keys and skip 0.
+    /// `cas` 0 writes in any case. A wrong number is a CasMismatch only if the key exists: any number creates an absent
+    /// key. Numbers come from one counter for all keys and skip 0.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
         if let Some((_, current)) = self.entries.get(key)
             && cas != 0
@@ -42,14 +42,14 @@ impl SharedData {
     }
 }
 
-/// A queue belongs to whoever registered it last: only that root context hears `proxy_on_queue_ready`.
+/// A queue belongs to the root context that registered it last: only that one gets `proxy_on_queue_ready`.
 struct Queue {
     name: Vec<u8>,
     owner: (u64, u32),
     items: VecDeque<Vec<u8>>,
 }
 
-/// All queues; the token is the position plus one, for 0 means not found.
+/// All queues. A token is the index plus one, as 0 means not found.
 #[derive(Default)]
 pub(crate) struct Queues {
     queues: Vec<Queue>,

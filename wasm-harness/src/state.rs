@@ -1,19 +1,21 @@
-//! What the host keeps for one VM: its contexts, what each may see right now, its metric ids, its allocator.
+//! What the host keeps for one VM: its contexts, what each can see now, its metric ids, its allocator.
 //!
-//! This is the data of the wasmtime store; `host` reads and writes it while the module runs, `vm` sets the scene.
+//! This is the data of the wasmtime store: `vm` prepares it before a callback, `host` reads and writes it while the
+//! module runs.
 
 use crate::abi::{MapKind, Pairs};
 use crate::exchange::Exchange;
-use crate::expr::Expression;
+use crate::expression::Expression;
+use crate::ids::VmId;
+use crate::process::SharedProcess;
 use crate::properties::{Found, Path, Phase, WRAPPERS, from_headers, grpc_status};
 use crate::stats::MetricIds;
 use crate::value::Value;
-use crate::world::{Shared, VmId};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
-/// A plugin's configuration, which becomes one root context per VM.
+/// A plugin: one root context in each VM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RootConfig {
     pub(crate) name: String,
@@ -40,8 +42,8 @@ impl RootConfig {
         self
     }
 
-    /// Stands for the listener's direction and metadata, which Envoy's plugin key has too: plugins that differ only
-    /// in it get root contexts of their own, otherwise they share one.
+    /// Stands for the listener's direction and metadata, which are also part of Envoy's plugin key: plugins that differ
+    /// only in it get root contexts of their own; equal plugins share one.
     pub fn listener(mut self, name: &str) -> Self {
         self.listener = name.into();
         self
@@ -61,7 +63,7 @@ pub struct LocalReply {
     pub headers: Pairs,
 }
 
-/// A stream as the module may see it at this moment.
+/// A stream as the module can see it now.
 pub(crate) struct StreamView {
     pub(crate) exchange: Exchange,
     pub(crate) phase: Phase,
@@ -91,9 +93,9 @@ impl StreamView {
         self.phase == Phase::Log
     }
 
-    /// The map as a read sees it: in the log phase all that exist except request trailers, else the visible ones.
+    /// The map for a read: in the log phase any that exists except request trailers, otherwise a visible one.
     pub(crate) fn map(&self, kind: MapKind) -> Option<&Pairs> {
-        let data = self.exchange.read();
+        let data = self.exchange.data();
         let response = data.response.as_ref();
         let at = kind as usize;
         if !self.logging() && !self.visible.get(at).copied().unwrap_or(false) {
@@ -109,12 +111,12 @@ impl StreamView {
         }
     }
 
-    /// The map as a write sees it: only the visible ones, never in the log phase.
+    /// The map for a write: a visible one, and none in the log phase.
     pub(crate) fn map_mut(&mut self, kind: MapKind) -> Option<&mut Pairs> {
         if self.logging() || !*self.visible.get(kind as usize)? {
             return None;
         }
-        let data = self.exchange.data();
+        let data = self.exchange.data_mut();
         match kind {
             MapKind::RequestHeaders => Some(&mut data.request_headers),
             MapKind::RequestTrailers => data.request_trailers.as_mut(),
@@ -125,7 +127,7 @@ impl StreamView {
     }
 
     fn property(&self, path: &Path, parts: &[&[u8]]) -> Found {
-        let facts = &self.exchange.read().facts;
+        let facts = &self.exchange.data().facts;
         if let Some(stated) = facts.get(self.phase, path) {
             return stated.cloned().into();
         }
@@ -141,7 +143,7 @@ impl StreamView {
                 grpc_status(trailers, response, code)
             }
             [top] if WRAPPERS.contains(top) => Found::Wrapper,
-            // Filter state set by the module is found under its first name only, so deeper names never match.
+            // Filter state that the module set has one name, so longer paths never match.
             [name] => self.custom.get(*name).cloned().map(Value::Bytes).into(),
             _ => Found::Missing,
         }
@@ -161,9 +163,9 @@ pub(crate) struct Context {
     pub(crate) root: u32,
     pub(crate) plugin: Rc<RootConfig>,
     pub(crate) stream: Option<StreamView>,
-    /// Whether `proxy_on_context_create` was due already.
+    /// Whether `proxy_on_context_create` was called, or would have been if the module exported it.
     pub(crate) created: bool,
-    /// A root that answered `proxy_on_done` with false and waits for `proxy_done`.
+    /// A root whose `proxy_on_done` returned false: it waits for `proxy_done`.
     pub(crate) pending_done: bool,
     pub(crate) answer: Option<Answer>,
     /// For `proxy_get_status`.
@@ -191,9 +193,9 @@ impl Context {
 
 /// Data of the wasmtime store of one VM.
 pub(crate) struct VmState {
-    pub(crate) world: Shared,
+    pub(crate) process: SharedProcess,
     pub(crate) vm: VmId,
-    /// Unique over the harness' life: a rebuilt worker has the same `vm` and another serial.
+    /// Unique in a harness: a rebuilt worker has the same `vm` and another serial number.
     pub(crate) serial: u64,
     pub(crate) contexts: HashMap<u32, Context>,
     pub(crate) next_context: u32,
@@ -215,13 +217,19 @@ pub(crate) struct VmState {
 }
 
 impl VmState {
-    /// The context host calls act on. An effective context that is gone falls back to the true one.
+    /// The context host calls act on. An effective context that is gone falls back to the running one.
     pub(crate) fn acting(&self) -> u32 {
         match self.effective {
             0 => self.current,
             id if self.contexts.contains_key(&id) => id,
             _ => self.current,
         }
+    }
+
+    /// The root of the context that host calls act on.
+    pub(crate) fn acting_root(&self) -> u32 {
+        let acting = self.acting();
+        self.contexts.get(&acting).map_or(acting, |context| context.root)
     }
 
     pub(crate) fn context(&self, id: u32) -> Option<&Context> {
@@ -233,7 +241,7 @@ impl VmState {
         self.contexts.get_mut(&root)
     }
 
-    /// The attribute as this context sees it now. Without a stream only the node and the plugin are there.
+    /// The attribute as this context sees it now. Without a stream there are only the node's and the plugin's.
     pub(crate) fn property(&self, id: u32, path: &Path) -> Found {
         // An empty path is CEL's default value, which is null.
         if path.bytes().is_empty() {
@@ -249,10 +257,10 @@ impl VmState {
         let text = |text: &str| Found::Value(text.into());
         match (&parts[..], context) {
             ([b"xds"], _) => Found::Wrapper,
-            ([b"xds", b"node", rest @ ..], _) => self.world.borrow().node.property(rest).into(),
+            ([b"xds", b"node", rest @ ..], _) => self.process.borrow().node.property(rest).into(),
             ([b"plugin_name"], Some(context)) => text(&context.plugin.name),
             ([b"plugin_root_id"], Some(context)) => text(&context.plugin.root_id),
-            ([b"plugin_vm_id"], _) => text(&self.world.borrow().vm_id),
+            ([b"plugin_vm_id"], _) => text(&self.process.borrow().vm_id),
             _ => Found::Missing,
         }
     }

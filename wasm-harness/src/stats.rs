@@ -1,14 +1,14 @@
 //! Metrics as Envoy keeps them: one store per process, handles per VM.
 //!
-//! A stat is found by kind and name, so that every VM which defines the name shares it, the canary included. Each
-//! definition hands out a new id, even for a known name. Nothing is ever removed. How scrapes show it: `prometheus`.
+//! A stat is found by kind and name, so all VMs that define the name share it, the canary included. Each definition
+//! returns a new id, even for a known name. No stat is ever removed. `prometheus` renders them.
 
 use crate::abi::Status;
 use std::collections::HashMap;
 
 /// Kind of metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)] // the usual names
+#[expect(missing_docs, reason = "the usual names")]
 pub enum MetricKind {
     Counter,
     Gauge,
@@ -24,7 +24,7 @@ pub struct Metric {
     pub kind: MetricKind,
     /// Counter or gauge value; 0 for a histogram.
     pub value: u64,
-    /// What a histogram was given, in order.
+    /// Samples of a histogram, in order.
     pub samples: Vec<u64>,
 }
 

@@ -5,15 +5,15 @@
 
 use crate::abi::{MapKind, Pairs};
 use crate::exchange::Exchange;
-use crate::harness::{Harness, RootId};
+use crate::exchange_data::Response;
+use crate::harness::Harness;
+use crate::ids::{RootId, StreamId, StreamRecord, VmId};
 use crate::properties::{Path, Phase};
 use crate::state::{LocalReply, StreamView};
-use crate::stream_info::Response;
 use crate::value::Value;
 use crate::vm::{Called, Vm};
-use crate::world::VmId;
 
-/// What a step came to, as the proxy goes on from it.
+/// How the proxy goes on after a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Traffic goes on.
@@ -22,26 +22,16 @@ pub enum Outcome {
     Pause,
     /// The module answers by itself.
     LocalReply(LocalReply),
-    /// The VM has failed, now or before: the request gets a 503 (`wasm_fail_stream`), nothing is called.
+    /// The VM has failed, now or before: the request gets a 503 (`wasm_fail_stream`) and no callback runs.
     VmFailed,
-}
-
-/// Names an open stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StreamId(u64);
-
-/// Where an open stream's context is.
-#[derive(Clone, Copy)]
-pub(crate) struct StreamRecord {
-    serial: u64,
-    context: u32,
 }
 
 impl Harness {
     /// Plays a request through the first root on a worker, from its headers to its deletion.
     ///
     /// Returns the first outcome that was not `Continue`. A paused stream gets no more of its steps, as if the client
-    /// had given up: it is logged and deleted. A local reply goes through the response callbacks in place of the answer.
+    /// had given up: it is logged and deleted. A local reply goes through the response callbacks instead of the
+    /// endpoint's response.
     pub fn exchange(&mut self, worker: usize, exchange: &Exchange) -> Outcome {
         self.exchange_on(worker, self.root(), exchange)
     }
@@ -49,7 +39,7 @@ impl Harness {
     /// The same through another root.
     pub fn exchange_on(&mut self, worker: usize, root: RootId, exchange: &Exchange) -> Outcome {
         let before = {
-            let costs = &self.world.borrow().costs;
+            let costs = &self.process.borrow().costs;
             (costs.fuel(), costs.host_calls())
         };
         let stream = self.open(worker, root, exchange);
@@ -64,7 +54,7 @@ impl Harness {
         if outcome == Outcome::Continue {
             outcome = finished;
         }
-        let costs = &mut self.world.borrow_mut().costs;
+        let costs = &mut self.process.borrow_mut().costs;
         let (fuel, host_calls) = (costs.fuel() - before.0, costs.host_calls() - before.1);
         costs.exchanges.times += 1;
         costs.exchanges.fuel += fuel;
@@ -76,7 +66,7 @@ impl Harness {
     fn play_request(&mut self, stream: StreamId) -> Outcome {
         let data = self.view(stream).map(|view| view.exchange.clone());
         let Some(exchange) = data else { return Outcome::VmFailed };
-        let request = exchange.read();
+        let request = exchange.data();
         let mut outcome = self.request_headers(stream);
         let chunks = request.request_body.len();
         for (n, chunk) in request.request_body.iter().enumerate() {
@@ -94,7 +84,7 @@ impl Harness {
     fn play_response(&mut self, stream: StreamId) -> Outcome {
         let data = self.view(stream).map(|view| view.exchange.clone());
         let Some(exchange) = data else { return Outcome::VmFailed };
-        let Some(response) = &exchange.read().response else { return Outcome::Continue };
+        let Some(response) = &exchange.data().response else { return Outcome::Continue };
         let mut outcome = self.response_headers(stream);
         let chunks = response.body.len();
         for (n, chunk) in response.body.iter().enumerate() {
@@ -109,19 +99,19 @@ impl Harness {
         outcome
     }
 
-    /// A new stream on a worker. The module hears of it with its first step.
+    /// A new stream on a worker. No callback runs before its first step.
     ///
     /// # Panics
     /// If the worker does not exist or the root was removed: a mistake in the test.
     pub fn open(&mut self, worker: usize, root: RootId, exchange: &Exchange) -> StreamId {
         let plugin = self.plugin(root);
-        let exchange = self.begun_now(exchange);
+        let exchange = self.starting_now(exchange);
         let serial = self.current.get(&VmId::Worker(worker)).copied();
         let serial = serial.unwrap_or_else(|| panic!("the harness has no worker {worker}"));
-        let vm = self.vms.get_mut(&serial).expect("a VM in force is kept");
+        let vm = self.vms.get_mut(&serial).expect("a VM that serves is kept");
         let context = match vm.roots.get(&root.0).copied() {
             Some(parent) => vm.new_context(Some(parent), &plugin, Some(exchange)),
-            // The VM had failed before this root came: there is nothing to make a context of.
+            // The VM failed before this root was added, so it has no root context for the stream.
             None => 0,
         };
         let id = self.next_stream;
@@ -130,10 +120,10 @@ impl Harness {
         StreamId(id)
     }
 
-    /// The exchange with the time of its beginning, unless the test gave it one.
-    fn begun_now(&self, exchange: &Exchange) -> Exchange {
+    /// The exchange with its start time, unless the test gave it one.
+    fn starting_now(&self, exchange: &Exchange) -> Exchange {
         let exchange = exchange.clone();
-        match exchange.read().facts.get(Phase::RequestHeaders, &Path::written("request.time")) {
+        match exchange.data().facts.get(Phase::RequestHeaders, &Path::written("request.time")) {
             Some(_) => exchange,
             None => exchange.set("request.time", self.wall_clock()),
         }
@@ -150,7 +140,7 @@ impl Harness {
     pub fn request_headers(&mut self, stream: StreamId) -> Outcome {
         self.create(stream);
         self.step(stream, Phase::RequestHeaders, MapKind::RequestHeaders, |view| {
-            let request = view.exchange.read();
+            let request = view.exchange.data();
             let last = request.request_body.is_empty() && request.request_trailers.is_none();
             [request.request_headers.len() as u32, last.into()]
         })
@@ -168,14 +158,14 @@ impl Harness {
     /// `proxy_on_request_trailers`.
     pub fn request_trailers(&mut self, stream: StreamId) -> Outcome {
         self.step(stream, Phase::RequestTrailers, MapKind::RequestTrailers, |view| {
-            [count(view.exchange.read().request_trailers.as_ref())]
+            [count(view.exchange.data().request_trailers.as_ref())]
         })
     }
 
     /// `proxy_on_response_headers`.
     pub fn response_headers(&mut self, stream: StreamId) -> Outcome {
         self.step(stream, Phase::ResponseHeaders, MapKind::ResponseHeaders, |view| {
-            let response = view.exchange.read().response.as_ref();
+            let response = view.exchange.data().response.as_ref();
             let last = response.is_some_and(|r| r.body.is_empty() && r.trailers.is_none() && r.complete);
             [count(response.map(|response| &response.headers)), last.into()]
         })
@@ -193,26 +183,27 @@ impl Harness {
     /// `proxy_on_response_trailers`.
     pub fn response_trailers(&mut self, stream: StreamId) -> Outcome {
         self.step(stream, Phase::ResponseTrailers, MapKind::ResponseTrailers, |view| {
-            let response = view.exchange.read().response.as_ref();
+            let response = view.exchange.data().response.as_ref();
             [count(response.and_then(|response| response.trailers.as_ref()))]
         })
     }
 
-    /// `proxy_on_log`. Creates the context if no step did: Envoy logs local replies that no filter saw begin.
+    /// `proxy_on_log`. Creates the context if no step did: Envoy also logs local replies to requests whose headers
+    /// never reached the filter.
     pub fn log(&mut self, stream: StreamId) -> Outcome {
         self.create(stream);
         let outcome = self.step(stream, Phase::Log, "proxy_on_log", |_| []);
-        // Whatever a log callback returns means nothing.
+        // Envoy ignores what a log callback returns.
         if outcome == Outcome::Pause { Outcome::Continue } else { outcome }
     }
 
-    /// `proxy_on_done`. For a stream its answer means nothing.
+    /// `proxy_on_done`. For a stream, Envoy ignores what it returns.
     pub fn done(&mut self, stream: StreamId) -> Outcome {
         let outcome = self.step(stream, Phase::Done, "proxy_on_done", |_| []);
         if outcome == Outcome::Pause { Outcome::Continue } else { outcome }
     }
 
-    /// `proxy_on_delete`. The stream is gone then.
+    /// `proxy_on_delete`. No step can follow.
     pub fn delete(&mut self, stream: StreamId) -> Outcome {
         let outcome = self.step(stream, Phase::Done, "proxy_on_delete", |_| []);
         if let Some(record) = self.streams.remove(&stream.0)
@@ -220,7 +211,7 @@ impl Harness {
         {
             vm.forget_context(record.context);
         }
-        self.settle();
+        self.run_deferred();
         outcome
     }
 
@@ -231,15 +222,16 @@ impl Harness {
         bad.next().unwrap_or(Outcome::Continue)
     }
 
-    /// The router's upstream log: `proxy_on_log` on the root context, with what one attempt's own stream info shows.
-    /// Envoy writes it once per attempt, and not at all for a request that no endpoint was tried for (`UH`, `NR`).
+    /// The router's upstream log: `proxy_on_log` on the root context, with the stream info of one attempt. Envoy writes
+    /// it once per attempt, and not at all for a request without any attempt (`UH`, `NR`).
     pub fn upstream_log(&mut self, worker: usize, root: RootId, attempt: &Exchange) -> Outcome {
-        self.log_on_root(worker, root, self.begun_now(attempt).as_attempt())
+        let attempt = self.starting_now(attempt).data().as_attempt();
+        self.log_on_root(worker, root, Exchange::new(attempt))
     }
 
-    /// The listener's access log: `proxy_on_log` on the root context, with the whole request's info.
+    /// The listener's access log: `proxy_on_log` on the root context, with the stream info of the whole request.
     pub fn access_log(&mut self, worker: usize, root: RootId, exchange: &Exchange) -> Outcome {
-        self.log_on_root(worker, root, self.begun_now(exchange))
+        self.log_on_root(worker, root, self.starting_now(exchange))
     }
 
     fn log_on_root(&mut self, worker: usize, root: RootId, exchange: Exchange) -> Outcome {
@@ -258,7 +250,7 @@ impl Harness {
         if let Some(context) = vm.context(context) {
             context.stream = None;
         }
-        self.settle();
+        self.run_deferred();
         if called == Called::Failed { Outcome::VmFailed } else { Outcome::Continue }
     }
 
@@ -267,24 +259,25 @@ impl Harness {
         record.unwrap_or_else(|| panic!("{stream:?} was deleted: no step can follow"))
     }
 
-    fn place(&mut self, stream: StreamId) -> Option<(&mut Vm, u32)> {
+    /// The VM and the context of a stream, unless the VM has failed.
+    fn live(&mut self, stream: StreamId) -> Option<(&mut Vm, u32)> {
         let record = self.record(stream);
         let vm = self.vms.get_mut(&record.serial).filter(|vm| vm.failed.is_none())?;
         Some((vm, record.context))
     }
 
     fn view(&mut self, stream: StreamId) -> Option<&mut StreamView> {
-        let (vm, context) = self.place(stream)?;
+        let (vm, context) = self.live(stream)?;
         vm.stream(context)
     }
 
     fn create(&mut self, stream: StreamId) {
-        if let Some((vm, context)) = self.place(stream) {
+        if let Some((vm, context)) = self.live(stream) {
             vm.create(context);
         }
     }
 
-    /// One callback: sets the phase, shows the map or body it is about, and takes them away if it continued.
+    /// One callback: sets the phase and makes its header map or body visible, until it continues.
     fn step<const N: usize>(
         &mut self,
         stream: StreamId,
@@ -293,10 +286,10 @@ impl Harness {
         prepare: impl FnOnce(&mut StreamView) -> [u32; N],
     ) -> Outcome {
         let step = what.into();
-        let Some((vm, context)) = self.place(stream) else { return Outcome::VmFailed };
+        let Some((vm, context)) = self.live(stream) else { return Outcome::VmFailed };
         let created = vm.state().context(context).is_some_and(|context| context.created);
         let Some(view) = vm.stream(context) else { return Outcome::VmFailed };
-        // Envoy's filter does nothing for a stream whose context was never created.
+        // Envoy's filter calls nothing for a stream whose context was never created.
         if !created {
             return Outcome::Continue;
         }
@@ -319,16 +312,16 @@ impl Harness {
                 }
             }
             if let Some(reply) = view.local_reply.take() {
-                apply(view, &reply);
+                replace_response(view, &reply);
                 outcome = Outcome::LocalReply(reply);
             }
         }
-        self.settle();
+        self.run_deferred();
         outcome
     }
 }
 
-/// A callback of a stream and the header map it is about.
+/// A callback of a stream and the header map it may read.
 struct Step {
     callback: &'static str,
     map: Option<MapKind>,
@@ -356,10 +349,10 @@ fn count(pairs: Option<&Pairs>) -> u32 {
     pairs.map_or(0, |pairs| pairs.len() as u32)
 }
 
-/// A local reply takes the place of the answer.
-fn apply(view: &mut StreamView, reply: &LocalReply) {
+/// The module's local reply replaces the response.
+fn replace_response(view: &mut StreamView, reply: &LocalReply) {
     let status = (b":status".to_vec(), reply.code.to_string().into_bytes());
-    let data = view.exchange.data();
+    let data = view.exchange.data_mut();
     data.response = Some(Response {
         headers: [vec![status], reply.headers.clone()].concat(),
         body: if reply.body.is_empty() { vec![] } else { vec![reply.body.clone()] },
@@ -368,7 +361,7 @@ fn apply(view: &mut StreamView, reply: &LocalReply) {
     });
     let facts = &mut data.facts;
     let from = Phase::ResponseHeaders;
-    facts.state(from, "response.code", Some(Value::Int(reply.code.into())));
-    facts.state(from, "response.code_details", Some(reply.details.as_str().into()));
-    facts.state(from, "response.flags", Some(Value::Int(0)));
+    facts.set(from, "response.code", Some(Value::Int(reply.code.into())));
+    facts.set(from, "response.code_details", Some(reply.details.as_str().into()));
+    facts.set(from, "response.flags", Some(Value::Int(0)));
 }

@@ -1,38 +1,38 @@
-//! The clock, the ticks it brings, and the answers to HTTP calls.
+//! The clock, ticks, and the answers to HTTP calls.
 //!
 //! Time stands still until a test moves it. Ticks and timeouts then happen in order of their due time, and of their
 //! arming where that is the same. As in Envoy a tick is armed anew when its callback is over.
 
-use crate::abi::{Pairs, Status};
+use crate::abi::{Pairs, Status, text_pairs};
 use crate::harness::Harness;
+use crate::ids::CallId;
+use crate::process::{HttpCall, Timer};
 use crate::state::Answer;
-use crate::stream_info::pairs;
 use crate::streams::Outcome;
 use crate::vm::Called;
-use crate::world::{CallId, HttpCall, Timer};
 use std::time::Duration;
 
 impl Harness {
     /// Virtual time since the harness was built.
     pub fn now(&self) -> Duration {
-        self.world.borrow().now
+        self.process.borrow().now
     }
 
     /// What the module's clock shows, since the Unix epoch.
     pub fn wall_clock(&self) -> Duration {
-        self.world.borrow().wall
+        self.process.borrow().wall
     }
 
-    /// Lets time pass: everything that falls due on the way happens, in order, each at its own time.
+    /// Lets time pass: ticks and timeouts that fall due on the way happen in order, each at its own time.
     pub fn advance(&mut self, time: Duration) {
         let until = self.now() + time;
         loop {
-            let timer = self.world.borrow().next_timer(until);
-            let timeout = self.world.borrow().next_timeout(until);
+            let timer = self.process.borrow().next_timer(until);
+            let timeout = self.process.borrow().next_timeout(until);
             match (timer, timeout) {
                 (Some(timer), Some((due, _))) if timer.due <= due => self.tick(timer),
                 (_, Some((due, call))) => {
-                    self.world.borrow_mut().move_to(due);
+                    self.process.borrow_mut().move_to(due);
                     // Envoy's own words for a timed out call.
                     let text = [("content-length", "24"), ("content-type", "text/plain")];
                     self.answer(call, 504, &text, b"upstream request timeout");
@@ -41,58 +41,59 @@ impl Harness {
                 (None, None) => break,
             }
         }
-        self.world.borrow_mut().move_to(until);
+        self.process.borrow_mut().move_to(until);
     }
 
-    /// Lets time pass without anything happening, as when the process was suspended: what fell due is late, and happens
-    /// with the next `advance` (which may be by zero).
+    /// Lets time pass while nothing runs, as in a suspended process: what fell due happens late, with the next
+    /// `advance` (which may be by zero).
     pub fn stall(&mut self, time: Duration) {
         let until = self.now() + time;
-        self.world.borrow_mut().move_to(until);
+        self.process.borrow_mut().move_to(until);
     }
 
-    /// Sets the wall clock, forwards or back, without any time passing.
+    /// Sets the wall clock, forwards or back; no time passes.
     pub fn set_wall_clock(&mut self, since_epoch: Duration) {
-        self.world.borrow_mut().wall = since_epoch;
+        self.process.borrow_mut().wall = since_epoch;
     }
 
     fn tick(&mut self, timer: Timer) {
-        self.world.borrow_mut().move_to(timer.due);
+        self.process.borrow_mut().move_to(timer.due);
         if let Some(vm) = self.vms.get_mut(&timer.serial) {
             vm.call("proxy_on_tick", timer.root, &[]);
         }
-        let mut world = self.world.borrow_mut();
-        let armed = world.timers.iter().find(|t| t.serial == timer.serial && t.root == timer.root).copied();
+        let mut process = self.process.borrow_mut();
+        let armed = process.timers.iter().find(|t| t.serial == timer.serial && t.root == timer.root).copied();
         if let Some(still) = armed {
-            world.arm(still.serial, still.root, still.period);
+            process.arm(still.serial, still.root, still.period);
         }
-        drop(world);
-        self.settle();
+        drop(process);
+        self.run_deferred();
     }
 
     /// HTTP calls of the module that wait for an answer, oldest first.
     pub fn calls(&self) -> Vec<HttpCall> {
-        self.world.borrow().calls.clone()
+        self.process.borrow().calls.clone()
     }
 
     /// Answers a call: `proxy_on_http_call_response` on the root context that made it, with the answer to read.
-    /// `None` if the call waits no more: it timed out, was answered, or its caller is gone.
+    /// `None` if the call no longer waits: it timed out, was answered, or its caller is gone.
     pub fn answer(&mut self, call: CallId, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Option<Outcome> {
         let status = status.to_string();
         let headers = [&[(":status", status.as_str())], headers].concat();
-        self.deliver(call, Some((pairs(&headers), body.to_vec())))
+        self.deliver(call, Some((text_pairs(&headers), body.to_vec())))
     }
 
-    /// Resets a call, as when its answer was too large: the callback says 0 headers, `proxy_get_status` says reset.
+    /// Resets a call, as when its answer was too large: the callback gets 0 headers, and the message of
+    /// `proxy_get_status` is `reset`. `None` if the call no longer waits.
     pub fn reset_call(&mut self, call: CallId) -> Option<Outcome> {
         self.deliver(call, None)
     }
 
     fn deliver(&mut self, call: CallId, answer: Option<(Pairs, Vec<u8>)>) -> Option<Outcome> {
-        let mut world = self.world.borrow_mut();
-        let at = world.calls.iter().position(|pending| pending.id == call)?;
-        let call = world.calls.remove(at);
-        drop(world);
+        let mut process = self.process.borrow_mut();
+        let at = process.calls.iter().position(|pending| pending.id == call)?;
+        let call = process.calls.remove(at);
+        drop(process);
         let vm = self.vms.get_mut(&call.serial)?;
         let root = vm.context(call.root)?;
         let mut arguments = [call.token, 0, 0, 0];
@@ -108,7 +109,7 @@ impl Harness {
             root.answer = None;
             root.status.1 = "";
         }
-        self.settle();
+        self.run_deferred();
         Some(if called == Called::Failed { Outcome::VmFailed } else { Outcome::Continue })
     }
 }

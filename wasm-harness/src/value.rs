@@ -1,8 +1,8 @@
 //! Values of attributes, and the bytes Envoy hands to a module for each.
 //!
-//! Envoy's attributes are CEL values. A module gets them serialised without any type mark: it must know what it asked
-//! for. Walking into a value (a field of a message, a key of a map) is not done here: every leaf that is to be found
-//! has an entry of its own (`properties`).
+//! Envoy's attributes are CEL values. A module gets them serialised without their type: it must know what it asked for.
+//! A path into a value (a field of a message, a key of a map) is not followed here: every leaf that can be read has an
+//! entry of its own (`properties`).
 
 use crate::abi::{Status, encode_pairs};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub enum Value {
     List(Vec<Value>),
     /// Proxy-wasm pairs.
     Map(Vec<(Value, Value)>),
-    /// An encoded protobuf message, as it is.
+    /// An encoded protobuf message.
     Message(Vec<u8>),
     /// CEL null, which is what an unset message pointer becomes: SerializationFailure.
     Null,

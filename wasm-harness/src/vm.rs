@@ -1,24 +1,25 @@
 //! One VM: an instance of the module, its root contexts, and the calls into it.
 //!
-//! Every call sets the running context, counts fuel, and turns a trap into the VM's failed state, after which nothing is
-//! called any more, as in Envoy. There is no way back but a new VM.
+//! Every call sets the running context, counts fuel, and turns a trap into the VM's failed state. As in Envoy a failed
+//! VM is never called again; only a new VM replaces it.
 
 use crate::exchange::Exchange;
+use crate::ids::VmId;
 use crate::module::{LoadError, Module, Stage};
+use crate::process::SharedProcess;
 use crate::properties::Phase;
 use crate::state::{Context, RootConfig, StreamView, VmState};
 use crate::stats::MetricIds;
-use crate::world::{Shared, VmId};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use wasmtime::{Func, Store, StoreLimitsBuilder, Val};
 
 /// Envoy's limit on linear memory.
 const MAX_MEMORY: usize = 1 << 30;
-/// Envoy has no limit on work. This one (minutes of it) only keeps an endless loop from hanging a test.
+/// Envoy has no such limit. This one, minutes of work, only keeps an endless loop from hanging a test.
 const MAX_FUEL: u64 = 100_000_000_000;
 
-/// What a call into the VM came to.
+/// Result of a call into the VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Called {
     /// It ran; the result, 0 if it has none.
@@ -35,9 +36,9 @@ pub(crate) struct Vm {
     store: Store<VmState>,
     /// Exported callbacks with their number of results.
     callbacks: HashMap<&'static str, (Func, usize)>,
-    /// The error that ended it.
+    /// The error that made it fail.
     pub(crate) failed: Option<String>,
-    /// Root context of each plugin in force, by the plugin's number.
+    /// Root context of each plugin that serves, by the plugin's number.
     pub(crate) roots: BTreeMap<usize, u32>,
     /// Replaced roots that wait for their last stream to end.
     pub(crate) draining: Vec<u32>,
@@ -45,9 +46,9 @@ pub(crate) struct Vm {
 
 impl Vm {
     /// Instantiates the module and runs its start functions.
-    pub(crate) fn new(module: &Module, world: &Shared, id: VmId, serial: u64) -> Result<Vm, LoadError> {
+    pub(crate) fn new(module: &Module, process: &SharedProcess, id: VmId, serial: u64) -> Result<Vm, LoadError> {
         let state = VmState {
-            world: Rc::clone(world),
+            process: Rc::clone(process),
             vm: id,
             serial,
             contexts: HashMap::new(),
@@ -96,15 +97,15 @@ impl Vm {
         }
     }
 
-    /// Makes a plugin's root context: create, VM start, configure. The context stays if it is refused: its VM is
-    /// of no further use then.
+    /// Makes a plugin's root context: create, VM start, configure. If the plugin is refused, the context stays: nothing
+    /// uses its VM afterwards.
     pub(crate) fn start_root(&mut self, number: usize, plugin: &Rc<RootConfig>) -> Result<(), LoadError> {
         let root = self.new_context(None, plugin, None);
         self.roots.insert(number, root);
         self.store.data_mut().configuring = Some(Rc::clone(plugin));
         self.create(root);
         self.store.data_mut().configuring = None;
-        let vm_config = self.state().world.borrow().vm_config.len() as u32;
+        let vm_config = self.state().process.borrow().vm_config.len() as u32;
         let started = self.call("proxy_on_vm_start", root, &[vm_config]);
         self.accepted(started, Stage::VmStart, "proxy_on_vm_start")?;
         self.store.data_mut().configuring = Some(Rc::clone(plugin));
@@ -121,7 +122,7 @@ impl Vm {
         }
     }
 
-    /// A new context id with the host's side of the context; the module hears of it with `create`.
+    /// A new context on the host's side; `create` announces it to the module.
     pub(crate) fn new_context(
         &mut self,
         root: Option<u32>,
@@ -137,7 +138,7 @@ impl Vm {
         id
     }
 
-    /// `proxy_on_context_create`, once. Envoy counts the context as created also when the module has no such export.
+    /// `proxy_on_context_create`, once. To Envoy the context is created even if the module has no such export.
     pub(crate) fn create(&mut self, id: u32) {
         let Some(context) = self.store.data_mut().contexts.get_mut(&id) else { return };
         if std::mem::replace(&mut context.created, true) {
@@ -151,7 +152,7 @@ impl Vm {
     pub(crate) fn call(&mut self, callback: &'static str, context: u32, arguments: &[u32]) -> Called {
         let all: Vec<u32> = [&[context], arguments].concat();
         let called = self.enter(callback, context, &all);
-        // Roots that said proxy_done are deleted when the callback is over.
+        // Roots that called proxy_done are deleted when the callback is over.
         for root in std::mem::take(&mut self.store.data_mut().done) {
             self.delete_root(root);
         }
@@ -174,12 +175,12 @@ impl Vm {
         let ran = self.store.set_fuel(MAX_FUEL).and_then(|()| func.call(&mut self.store, &arguments, &mut results));
         let fuel = MAX_FUEL - self.store.get_fuel().unwrap_or(MAX_FUEL);
         let state = self.store.data();
-        let mut world = state.world.borrow_mut();
-        let cost = world.costs.callbacks.entry(callback).or_default();
+        let mut process = state.process.borrow_mut();
+        let cost = process.costs.callbacks.entry(callback).or_default();
         cost.times += 1;
         cost.fuel += fuel;
         cost.host_calls += state.host_calls - host_calls;
-        drop(world);
+        drop(process);
         match ran {
             Ok(()) => Called::Returned(results.first().and_then(Val::i32).unwrap_or(0) as u32),
             Err(error) => {
@@ -192,7 +193,7 @@ impl Vm {
     fn fail(&mut self, error: String) {
         self.failed = Some(error);
         let state = self.store.data();
-        state.world.borrow_mut().forget(self.serial, |_| true);
+        state.process.borrow_mut().forget(self.serial, |_| true);
     }
 
     pub(crate) fn state(&self) -> &VmState {
@@ -207,7 +208,7 @@ impl Vm {
         self.context(id)?.stream.as_mut()
     }
 
-    /// Takes a root out of service: it is told when its last stream has ended.
+    /// Takes a root out of service: it shuts down when its last stream has ended.
     pub(crate) fn drain(&mut self, number: usize) {
         self.draining.extend(self.roots.remove(&number));
     }
@@ -219,7 +220,7 @@ impl Vm {
         let (busy, idle): (Vec<u32>, Vec<u32>) = self.draining.iter().partition(|root| busy(**root));
         self.draining = busy;
         for root in idle {
-            // false means: not yet, wait for proxy_done.
+            // false: not yet, wait for proxy_done.
             if self.call("proxy_on_done", root, &[]) == Called::Returned(0) {
                 if let Some(context) = self.context(root) {
                     context.pending_done = true;
@@ -233,15 +234,15 @@ impl Vm {
     fn delete_root(&mut self, root: u32) {
         self.call("proxy_on_delete", root, &[]);
         self.forget_context(root);
-        let world = Rc::clone(&self.state().world);
-        world.borrow_mut().forget(self.serial, |gone| gone == root);
+        let process = Rc::clone(&self.state().process);
+        process.borrow_mut().forget(self.serial, |gone| gone == root);
     }
 
     pub(crate) fn forget_context(&mut self, id: u32) {
         self.store.data_mut().contexts.remove(&id);
     }
 
-    /// Nothing of the module is alive in it any more.
+    /// Whether no context is left in it.
     pub(crate) fn is_over(&self) -> bool {
         self.failed.is_some() || self.state().contexts.is_empty()
     }

@@ -3,7 +3,7 @@
 //! What it costs is what any filter on this SDK costs before it does anything: benches measure against it. It is also
 //! how the harness is checked against a real SDK module.
 
-#![allow(missing_docs)] // the SDK's macro makes a public start function and documents nothing
+#![expect(missing_docs, reason = "the SDK's macro makes a public start function without documentation")]
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;

@@ -1,133 +1,88 @@
-//! The functions a module imports from `env`.
+//! The functions that a module imports from `env`: one function and one row of the table below for each.
 //!
-//! Every host function goes through `Call`: it counts the call, lets an injected fault take effect, and moves bytes in
-//! and out of the module's memory through the module's own allocator, as Envoy's host does. All of ABI 0.2.1 is there,
-//! so that only an import which Envoy does not know either fails to link. WASI is not offered: modules for
-//! wasm32-wasip1 do not load here.
+//! All of ABI 0.2.1 is here, so that an import fails to link only if Envoy does not know it either. WASI is not
+//! offered: modules for wasm32-wasip1 do not load. A function reads its arguments from the module's memory, asks `Call`
+//! whether a fault was injected, acts, and returns the status that the module sees.
 
-mod calls;
-mod process;
-mod stream;
+mod buffers;
+mod call;
+mod contexts;
+mod foreign;
+mod grpc;
+mod header_maps;
+mod http_calls;
+mod metrics;
+mod properties;
+mod shared;
+mod streams;
+mod system;
 
-use crate::abi::Status;
+use self::call::HostCaller;
 use crate::state::VmState;
-use std::cell::RefMut;
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
-pub(crate) type HostCaller<'a> = Caller<'a, VmState>;
-
-/// Why a host function ended early: with a status for the module, or because the module itself trapped in it.
-pub(crate) enum Early {
-    Status(Status),
-    Trap(wasmtime::Error),
+/// Links imports, one a row: its name, its arguments, and the function behind it.
+macro_rules! imports {
+    ($linker:ident: $($name:ident($($argument:ident),*) => $function:path;)*) => {
+        $($linker.func_wrap("env", stringify!($name), |mut caller: HostCaller<'_>, $($argument),*| {
+            call::run(&mut caller, stringify!($name), |call| $function(call, $($argument),*))
+        })?;)*
+    };
 }
-
-impl From<Status> for Early {
-    fn from(status: Status) -> Self {
-        Early::Status(status)
-    }
-}
-
-pub(crate) type Done = Result<(), Early>;
 
 /// Adds every function of the ABI.
 pub(crate) fn link(linker: &mut Linker<VmState>) -> wasmtime::Result<()> {
-    stream::link(linker)?;
-    process::link(linker)?;
-    calls::link(linker)
-}
-
-/// One host call under way.
-pub(crate) struct Call<'a, 'b> {
-    caller: &'a mut HostCaller<'b>,
-    name: &'static str,
-}
-
-/// Runs a host function and turns how it ended into the status the module sees.
-pub(crate) fn host(
-    caller: &mut HostCaller<'_>,
-    name: &'static str,
-    run: impl FnOnce(&mut Call<'_, '_>) -> Done,
-) -> wasmtime::Result<u32> {
-    let state = caller.data_mut();
-    // Envoy traps here too: before the VM has started, only logging works.
-    if state.starting && name != "proxy_log" {
-        return Err(wasmtime::format_err!("{name} is not allowed while the module starts"));
+    imports! { linker:
+        proxy_log(level, text, length) => system::log;
+        proxy_get_log_level(level_at) => system::get_log_level;
+        proxy_get_current_time_nanoseconds(time_at) => system::get_current_time;
+        proxy_set_tick_period_milliseconds(period) => system::set_tick_period;
+        proxy_set_effective_context(context) => contexts::set_effective_context;
+        proxy_done() => contexts::done;
+        proxy_get_status(code_at, message_at, size_at) => contexts::get_status;
+        proxy_get_property(path, length, value_at, size_at) => properties::get;
+        proxy_set_property(path, length, value, size) => properties::set;
+        proxy_get_header_map_value(map, key, length, value_at, size_at) => header_maps::get_value;
+        proxy_get_header_map_pairs(map, pairs_at, size_at) => header_maps::get_pairs;
+        proxy_get_header_map_size(map, size_at) => header_maps::get_size;
+        proxy_set_header_map_pairs(map, pairs, size) => header_maps::set_pairs;
+        proxy_add_header_map_value(map, key, length, value, size) => header_maps::add_value;
+        proxy_replace_header_map_value(map, key, length, value, size) => header_maps::replace_value;
+        proxy_remove_header_map_value(map, key, length) => header_maps::remove_value;
+        proxy_get_buffer_bytes(buffer, start, length, bytes_at, size_at) => buffers::get_bytes;
+        proxy_get_buffer_status(buffer, size_at, flags_at) => buffers::get_status;
+        proxy_set_buffer_bytes(buffer, start, length, bytes, size) => buffers::set_bytes;
+        proxy_continue_stream(kind) => streams::continue_stream;
+        proxy_close_stream(kind) => streams::close_stream;
+        proxy_send_local_response(
+            code, details, details_size, body, body_size, headers, headers_size, grpc_status
+        ) => streams::send_local_response;
+        proxy_define_metric(kind, name, length, id_at) => metrics::define;
+        proxy_increment_metric(id, offset) => metrics::increment;
+        proxy_record_metric(id, value) => metrics::record;
+        proxy_get_metric(id, value_at) => metrics::get;
+        proxy_get_shared_data(key, length, value_at, size_at, cas_at) => shared::get_data;
+        proxy_set_shared_data(key, length, value, size, cas) => shared::set_data;
+        proxy_register_shared_queue(name, length, token_at) => shared::register_queue;
+        proxy_resolve_shared_queue(vm, vm_length, name, length, token_at) => shared::resolve_queue;
+        proxy_enqueue_shared_queue(token, item, size) => shared::enqueue;
+        proxy_dequeue_shared_queue(token, item_at, size_at) => shared::dequeue;
+        proxy_http_call(
+            cluster, cluster_size, headers, headers_size, body, body_size, trailers, trailers_size, timeout_ms, token_at
+        ) => http_calls::http_call;
+        proxy_call_foreign_function(
+            name, name_size, argument, argument_size, result_at, size_at
+        ) => foreign::call_foreign_function;
+        proxy_grpc_call(
+            service, service_size, name, name_size, method, method_size, metadata, metadata_size, message, message_size,
+            timeout_ms, token_at
+        ) => grpc::call;
+        proxy_grpc_stream(
+            service, service_size, name, name_size, method, method_size, metadata, metadata_size, token_at
+        ) => grpc::stream;
+        proxy_grpc_send(token, message, size, end) => grpc::send;
+        proxy_grpc_cancel(token) => grpc::cancel;
+        proxy_grpc_close(token) => grpc::close;
     }
-    state.host_calls += 1;
-    let mut world = state.world.borrow_mut();
-    *world.costs.host_calls.entry(name).or_default() += 1;
-    drop(world);
-    match run(&mut Call { caller, name }) {
-        Ok(()) => Ok(Status::Ok.0),
-        Err(Early::Status(status)) => Ok(status.0),
-        Err(Early::Trap(trap)) => Err(trap),
-    }
-}
-
-impl Call<'_, '_> {
-    /// Ends the call if a fault was injected for it. Every function asks once, when it knows its subject. Ok can be
-    /// injected too: then the call claims to have worked and has written nothing.
-    pub(crate) fn fault(&mut self, subject: &str) -> Result<(), Status> {
-        let state = self.caller.data();
-        let hit = state.world.borrow_mut().faults.hit(state.vm, self.name, subject);
-        hit.map_or(Ok(()), Err)
-    }
-
-    pub(crate) fn state(&mut self) -> &mut VmState {
-        self.caller.data_mut()
-    }
-
-    pub(crate) fn world(&self) -> RefMut<'_, crate::world::World> {
-        self.caller.data().world.borrow_mut()
-    }
-
-    /// Bytes of the module's memory.
-    pub(crate) fn bytes(&self, at: u32, length: u32) -> Result<Vec<u8>, Status> {
-        let memory = self.caller.data().memory.ok_or(Status::InvalidMemoryAccess)?;
-        let data = memory.data(&self.caller);
-        let range = at as usize..at as usize + length as usize;
-        data.get(range).map(<[u8]>::to_vec).ok_or(Status::InvalidMemoryAccess)
-    }
-
-    pub(crate) fn text(&self, at: u32, length: u32) -> Result<String, Status> {
-        let bytes = self.bytes(at, length)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    pub(crate) fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), Status> {
-        let memory = self.caller.data().memory.ok_or(Status::InvalidMemoryAccess)?;
-        let written = memory.write(&mut self.caller, at as usize, bytes);
-        written.map_err(|_| Status::InvalidMemoryAccess)
-    }
-
-    pub(crate) fn write_u32(&mut self, at: u32, value: u32) -> Result<(), Status> {
-        self.write(at, &value.to_le_bytes())
-    }
-
-    pub(crate) fn write_u64(&mut self, at: u32, value: u64) -> Result<(), Status> {
-        self.write(at, &value.to_le_bytes())
-    }
-
-    /// Hands bytes over: allocated by the module, pointer and size written where it asked. No bytes: null and 0.
-    pub(crate) fn give(&mut self, bytes: &[u8], pointer_at: u32, size_at: u32) -> Done {
-        let pointer = self.allocate(bytes)?;
-        self.write_u32(pointer_at, pointer)?;
-        self.write_u32(size_at, bytes.len() as u32)?;
-        Ok(())
-    }
-
-    pub(crate) fn allocate(&mut self, bytes: &[u8]) -> Result<u32, Early> {
-        if bytes.is_empty() {
-            return Ok(0);
-        }
-        let allocate = self.caller.data().allocate.clone().ok_or(Status::InvalidMemoryAccess)?;
-        let size = bytes.len() as u32;
-        let pointer = allocate.call(&mut self.caller, size).map_err(Early::Trap)?;
-        if pointer == 0 {
-            return Err(Status::InvalidMemoryAccess.into());
-        }
-        self.write(pointer, bytes)?;
-        Ok(pointer)
-    }
+    Ok(())
 }

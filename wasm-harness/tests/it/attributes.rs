@@ -87,6 +87,45 @@ fn each_kind_of_attribute_has_its_bytes_and_its_status() {
     assert!(lines[6].ends_with(" 0 shop-v1;default"), "{lines:?}");
 }
 
+/// How an ending shows in the log.
+struct Ending {
+    exchange: Exchange,
+    details: &'static str,
+    flags: i64,
+    code: Option<i64>,
+    address: Option<&'static str>,
+    local_address: Option<&'static str>,
+}
+
+const ADDRESS: Option<&str> = Some("10.0.0.7:8080");
+const LOCAL: Option<&str> = Some("10.0.0.1:50000");
+const REFUSED: &str =
+    "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}";
+const CLOSED: &str = "upstream_reset_before_response_started{connection_termination}";
+const CUT_SHORT: &str = "upstream_reset_after_response_started{protocol_error}";
+const OVERFLOW: &str = "upstream_reset_before_response_started{overflow}";
+
+#[rustfmt::skip] // one row for each ending
+fn endings() -> [Ending; 10] {
+    let to = endpoint();
+    let retried = Exchange::connect_refused(&to).retries_exhausted();
+    let row = |exchange, details, flags, code, address, local_address| {
+        Ending { exchange, details, flags, code, address, local_address }
+    };
+    [
+        row(Exchange::connect_refused(&to), REFUSED, Flags::UF, Some(503), ADDRESS, None),
+        row(Exchange::closed_before_headers(&to), CLOSED, Flags::UC, Some(503), ADDRESS, LOCAL),
+        row(Exchange::no_healthy_upstream(&to), "no_healthy_upstream", Flags::UH, Some(503), None, None),
+        row(Exchange::timeout(&to), "response_timeout", Flags::UT, Some(504), ADDRESS, LOCAL),
+        row(Exchange::timeout_before_connect(&to), "response_timeout", Flags::UT, Some(504), ADDRESS, None),
+        row(Exchange::reset_after_headers(&to, 200), CUT_SHORT, Flags::UPE, Some(200), ADDRESS, LOCAL),
+        row(Exchange::client_cancel(&to), "downstream_remote_disconnect", Flags::DC, None, ADDRESS, LOCAL),
+        row(retried, REFUSED, Flags::UF | Flags::URX, Some(503), ADDRESS, None),
+        row(Exchange::overflow(&to), OVERFLOW, Flags::UO, Some(503), None, None),
+        row(Exchange::no_route(), "route_not_found", Flags::NR, Some(404), None, None),
+    ]
+}
+
 #[test]
 fn endings_carry_the_flags_details_and_addresses_envoy_gives_them() {
     let mut proxy = Probe::new()
@@ -98,64 +137,16 @@ fn endings_carry_the_flags_details_and_addresses_envoy_gives_them() {
             probe.property("upstream.local_address");
         })
         .start();
-    let to = endpoint();
-    let cases = [
-        (
-            Exchange::connect_refused(&to),
-            "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}",
-            Flags::UF,
-            Some(503),
-            true,
-            false,
-        ),
-        (
-            Exchange::closed_before_headers(&to),
-            "upstream_reset_before_response_started{connection_termination}",
-            Flags::UC,
-            Some(503),
-            true,
-            true,
-        ),
-        (Exchange::no_healthy_upstream(&to), "no_healthy_upstream", Flags::UH, Some(503), false, false),
-        (Exchange::timeout(&to), "response_timeout", Flags::UT, Some(504), true, true),
-        (Exchange::timeout_before_connect(&to), "response_timeout", Flags::UT, Some(504), true, false),
-        (
-            Exchange::reset_after_headers(&to, 200),
-            "upstream_reset_after_response_started{protocol_error}",
-            Flags::UPE,
-            Some(200),
-            true,
-            true,
-        ),
-        (Exchange::client_cancel(&to), "downstream_remote_disconnect", Flags::DC, None, true, true),
-        (
-            Exchange::connect_refused(&to).retries_exhausted(),
-            "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}",
-            Flags::UF | Flags::URX,
-            Some(503),
-            true,
-            false,
-        ),
-        (
-            Exchange::overflow(&to),
-            "upstream_reset_before_response_started{overflow}",
-            Flags::UO,
-            Some(503),
-            false,
-            false,
-        ),
-        (Exchange::no_route(), "route_not_found", Flags::NR, Some(404), false, false),
-    ];
     let hex = |number: i64| -> String { number.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect() };
-    for (exchange, details, flags, code, address, local) in cases {
-        assert_eq!(proxy.exchange(0, &exchange), Outcome::Continue);
-        let there = |is: bool, text: &str| if is { format!(" 0 {text}") } else { " 1".into() };
+    let found = |value: Option<&str>| value.map_or(" 1".into(), |value| format!(" 0 {value}"));
+    for ending in endings() {
+        assert_eq!(proxy.exchange(0, &ending.exchange), Outcome::Continue);
         let expected = [
-            format!("response.code_details 0 {details}"),
-            format!("response.flags 0 {}", hex(flags)),
-            format!("response.code{}", code.map_or(" 1".into(), |code| format!(" 0 {}", hex(code)))),
-            format!("upstream.address{}", there(address, "10.0.0.7:8080")),
-            format!("upstream.local_address{}", there(local, "10.0.0.1:50000")),
+            format!("response.code_details 0 {}", ending.details),
+            format!("response.flags 0 {}", hex(ending.flags)),
+            format!("response.code{}", found(ending.code.map(hex).as_deref())),
+            format!("upstream.address{}", found(ending.address)),
+            format!("upstream.local_address{}", found(ending.local_address)),
         ];
         assert_eq!(said(&mut proxy), expected);
     }

@@ -8,7 +8,7 @@ fn ok() -> Exchange {
     Exchange::ok(&Upstream::new("outbound|80||shop", "10.0.0.7:8080"))
 }
 
-/// Says which configuration and which id each callback is for.
+/// Logs each callback with its configuration and context id.
 fn named() -> Probe {
     Probe::new()
         .on("proxy_on_configure", |probe| {
@@ -139,7 +139,10 @@ fn a_refused_configuration_leaves_the_old_one_in_force() {
     // Refuses an empty configuration: the second parameter is its size.
     let module = Probe::new()
         .on("proxy_on_request_headers", |probe| probe.say("serving"))
-        .extra(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.lt_u (local.get 1) (i32.const 5)))"#)
+        .extra(
+            r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+                 (i32.lt_u (local.get 1) (i32.const 5)))"#,
+        )
         .module();
     let mut proxy = Harness::builder().config("good").build(&module).unwrap();
     let root = proxy.root();

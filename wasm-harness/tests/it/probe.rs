@@ -1,13 +1,13 @@
 //! Modules for the tests, written as text: each callback makes host calls and logs what they returned.
 //!
-//! A line reads `label status value`; the value is missing when the host gave a null pointer. No toolchain for wasm is
-//! needed, and nothing of an SDK stands between the test and the ABI.
+//! A line reads `label status value`; the value is missing when the host returned a null pointer. The tests need no
+//! toolchain for wasm, and no SDK stands between them and the ABI.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use wasm_harness::{Harness, Module};
 
-/// Every callback with its number of parameters, whether it returns something, and what unless a test says otherwise.
+/// Every callback with its number of parameters and, if it returns something, the default.
 const CALLBACKS: [(&str, usize, Option<u32>); 15] = [
     ("proxy_on_context_create", 2, None),
     ("proxy_on_vm_start", 2, Some(1)),
@@ -100,9 +100,16 @@ const SUPPORT: &str = r#"
     (drop (call $proxy_log (i32.const 4) (i32.const 32768) (i32.sub (local.get $to) (i32.const 32768)))))
 "#;
 
+/// How a report shows a value.
+#[derive(Clone, Copy)]
+enum Show {
+    Text = 0,
+    Hex = 1,
+}
+
 /// A module under construction.
 #[derive(Default)]
-pub struct Probe {
+pub(crate) struct Probe {
     data: Vec<u8>,
     bodies: BTreeMap<&'static str, String>,
     returns: BTreeMap<&'static str, u32>,
@@ -111,33 +118,33 @@ pub struct Probe {
 }
 
 impl Probe {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Probe::default()
     }
 
-    /// What a callback does. Callbacks that nobody mentions are not exported.
-    pub fn on(mut self, callback: &'static str, act: impl FnOnce(&mut Probe)) -> Self {
+    /// Adds to what a callback does. Callbacks that no test adds to are not exported.
+    pub(crate) fn on(mut self, callback: &'static str, act: impl FnOnce(&mut Probe)) -> Self {
         act(&mut self);
         let body = std::mem::take(&mut self.body);
         self.bodies.entry(callback).or_default().push_str(&body);
         self
     }
 
-    /// Every callback says its own name.
-    pub fn chatty(mut self) -> Self {
+    /// Every callback logs its own name.
+    pub(crate) fn chatty(mut self) -> Self {
         for (callback, ..) in CALLBACKS {
             self = self.on(callback, |probe| probe.say(callback));
         }
         self
     }
 
-    pub fn returns(mut self, callback: &'static str, value: u32) -> Self {
+    pub(crate) fn returns(mut self, callback: &'static str, value: u32) -> Self {
         self.returns.insert(callback, value);
         self.on(callback, |_| ())
     }
 
     /// Text that goes into the module as it is.
-    pub fn extra(mut self, wat: &str) -> Self {
+    pub(crate) fn extra(mut self, wat: &str) -> Self {
         self.extra.push_str(wat);
         self
     }
@@ -149,108 +156,108 @@ impl Probe {
         format!("(i32.const {at}) (i32.const {})", text.len())
     }
 
-    fn act(&mut self, label: &str, function: &str, arguments: &str, hex: bool) {
+    fn act(&mut self, label: &str, function: &str, arguments: &str, show: Show) {
         let label = self.text(label);
-        let hex = u32::from(hex);
+        let hex = show as u32;
         let call = format!("(call $report {label} (call ${function} {arguments}) (i32.const {hex}))");
         let _ = writeln!(self.body, "    (call $clear) {call}");
     }
 
-    pub fn say(&mut self, text: &str) {
+    pub(crate) fn say(&mut self, text: &str) {
         let text = self.text(text);
         let _ = writeln!(self.body, "    (drop (call $proxy_log (i32.const 4) {text}))");
     }
 
-    pub fn log_at(&mut self, level: u32, text: &str) {
+    pub(crate) fn log_at(&mut self, level: u32, text: &str) {
         let text = self.text(text);
         let _ = writeln!(self.body, "    (drop (call $proxy_log (i32.const {level}) {text}))");
     }
 
-    pub fn property(&mut self, path: &str) {
+    pub(crate) fn property(&mut self, path: &str) {
         let parts = self.text(&path.replace('.', "\0"));
-        self.act(path, "proxy_get_property", &format!("{parts} (i32.const 240) (i32.const 244)"), false);
+        self.act(path, "proxy_get_property", &format!("{parts} (i32.const 240) (i32.const 244)"), Show::Text);
     }
 
-    pub fn property_hex(&mut self, path: &str) {
+    pub(crate) fn property_hex(&mut self, path: &str) {
         let parts = self.text(&path.replace('.', "\0"));
-        self.act(path, "proxy_get_property", &format!("{parts} (i32.const 240) (i32.const 244)"), true);
+        self.act(path, "proxy_get_property", &format!("{parts} (i32.const 240) (i32.const 244)"), Show::Hex);
     }
 
-    pub fn set_property(&mut self, path: &str, value: &str) {
+    pub(crate) fn set_property(&mut self, path: &str, value: &str) {
         let arguments = [self.text(path), self.text(value)].join(" ");
-        self.act("set", "proxy_set_property", &arguments, false);
+        self.act("set", "proxy_set_property", &arguments, Show::Text);
     }
 
-    pub fn header(&mut self, map: u32, name: &str) {
+    pub(crate) fn header(&mut self, map: u32, name: &str) {
         let arguments = format!("(i32.const {map}) {} (i32.const 240) (i32.const 244)", self.text(name));
-        self.act(name, "proxy_get_header_map_value", &arguments, true);
+        self.act(name, "proxy_get_header_map_value", &arguments, Show::Hex);
     }
 
-    pub fn pairs(&mut self, map: u32) {
+    pub(crate) fn pairs(&mut self, map: u32) {
         let arguments = format!("(i32.const {map}) (i32.const 240) (i32.const 244)");
-        self.act("pairs", "proxy_get_header_map_pairs", &arguments, true);
+        self.act("pairs", "proxy_get_header_map_pairs", &arguments, Show::Hex);
     }
 
-    pub fn replace_header(&mut self, map: u32, name: &str, value: &str) {
+    pub(crate) fn replace_header(&mut self, map: u32, name: &str, value: &str) {
         let arguments = format!("(i32.const {map}) {} {}", self.text(name), self.text(value));
-        self.act("replace", "proxy_replace_header_map_value", &arguments, false);
+        self.act("replace", "proxy_replace_header_map_value", &arguments, Show::Text);
     }
 
-    pub fn buffer(&mut self, kind: u32) {
+    pub(crate) fn buffer(&mut self, kind: u32) {
         let arguments = format!("(i32.const {kind}) (i32.const 0) (i32.const 4096) (i32.const 240) (i32.const 244)");
-        self.act("buffer", "proxy_get_buffer_bytes", &arguments, false);
+        self.act("buffer", "proxy_get_buffer_bytes", &arguments, Show::Text);
     }
 
-    pub fn reply(&mut self, code: u32, details: &str) {
+    pub(crate) fn reply(&mut self, code: u32, details: &str) {
         let none = "(i32.const 0) (i32.const 0)";
         let arguments = format!("(i32.const {code}) {} {none} {none} (i32.const -1)", self.text(details));
-        self.act("reply", "proxy_send_local_response", &arguments, false);
+        self.act("reply", "proxy_send_local_response", &arguments, Show::Text);
     }
 
     /// Defines a metric and keeps its id in one of 16 slots.
-    pub fn define(&mut self, kind: u32, name: &str, slot: u32) {
+    pub(crate) fn define(&mut self, kind: u32, name: &str, slot: u32) {
         let at = 64 + slot * 4;
         let arguments = format!("(i32.const {kind}) {} (i32.const {at})", self.text(name));
-        self.act("define", "proxy_define_metric", &arguments, false);
+        self.act("define", "proxy_define_metric", &arguments, Show::Text);
     }
 
-    pub fn increment(&mut self, slot: u32, offset: i64) {
+    pub(crate) fn increment(&mut self, slot: u32, offset: i64) {
         let at = 64 + slot * 4;
         let arguments = format!("(i32.load (i32.const {at})) (i64.const {offset})");
-        self.act("increment", "proxy_increment_metric", &arguments, false);
+        self.act("increment", "proxy_increment_metric", &arguments, Show::Text);
     }
 
-    pub fn get_metric(&mut self, slot: u32) {
+    pub(crate) fn get_metric(&mut self, slot: u32) {
         let at = 64 + slot * 4;
         let arguments = format!("(i32.load (i32.const {at})) (i32.const 16)");
-        self.act("get", "proxy_get_metric", &arguments, false);
+        self.act("get", "proxy_get_metric", &arguments, Show::Text);
     }
 
-    pub fn get_shared(&mut self, key: &str) {
+    pub(crate) fn get_shared(&mut self, key: &str) {
         let arguments = format!("{} (i32.const 240) (i32.const 244) (i32.const 8)", self.text(key));
-        self.act(key, "proxy_get_shared_data", &arguments, false);
+        self.act(key, "proxy_get_shared_data", &arguments, Show::Text);
     }
 
     /// Writes with the number of the last read.
-    pub fn swap_shared(&mut self, key: &str, value: &str) {
+    pub(crate) fn swap_shared(&mut self, key: &str, value: &str) {
         let arguments = format!("{} {} (i32.load (i32.const 8))", self.text(key), self.text(value));
-        self.act("swap", "proxy_set_shared_data", &arguments, false);
+        self.act("swap", "proxy_set_shared_data", &arguments, Show::Text);
     }
 
-    pub fn tick_every(&mut self, milliseconds: u32) {
+    pub(crate) fn tick_every(&mut self, milliseconds: u32) {
         let arguments = format!("(i32.const {milliseconds})");
-        self.act("tick_every", "proxy_set_tick_period_milliseconds", &arguments, false);
+        self.act("tick_every", "proxy_set_tick_period_milliseconds", &arguments, Show::Text);
     }
 
     /// The wall clock in hex, as eight bytes.
-    pub fn time(&mut self) {
+    pub(crate) fn time(&mut self) {
         let call = "(drop (call $proxy_get_current_time_nanoseconds (i32.const 24)))";
         let point = "(i32.store (i32.const 240) (i32.const 24)) (i32.store (i32.const 244) (i32.const 8))";
         let label = self.text("time");
         let _ = writeln!(self.body, "    {call} {point} (call $report {label} (i32.const 0) (i32.const 1))");
     }
 
-    pub fn http_call(&mut self, cluster: &str, headers: &[(&str, &str)], timeout_ms: u32) {
+    pub(crate) fn http_call(&mut self, cluster: &str, headers: &[(&str, &str)], timeout_ms: u32) {
         let mut pairs = (headers.len() as u32).to_le_bytes().to_vec();
         for (name, value) in headers {
             pairs.extend((name.len() as u32).to_le_bytes());
@@ -263,55 +270,56 @@ impl Probe {
         let none = "(i32.const 0) (i32.const 0)";
         let cluster = self.text(cluster);
         let arguments = format!("{cluster} {pairs} {none} {none} (i32.const {timeout_ms}) (i32.const 16)");
-        self.act("http_call", "proxy_http_call", &arguments, false);
+        self.act("http_call", "proxy_http_call", &arguments, Show::Text);
     }
 
-    pub fn status(&mut self) {
-        self.act("status", "proxy_get_status", "(i32.const 32) (i32.const 240) (i32.const 244)", false);
+    pub(crate) fn status(&mut self) {
+        self.act("status", "proxy_get_status", "(i32.const 32) (i32.const 240) (i32.const 244)", Show::Text);
     }
 
     /// A foreign function with a text argument; the result in hex. The last result of `expr_create` is kept as token.
-    pub fn foreign(&mut self, name: &str, argument: &str) {
+    pub(crate) fn foreign(&mut self, name: &str, argument: &str) {
         let arguments = format!("{} {} (i32.const 240) (i32.const 244)", self.text(name), self.text(argument));
-        self.act(name, "proxy_call_foreign_function", &arguments, true);
+        self.act(name, "proxy_call_foreign_function", &arguments, Show::Hex);
         if name == "expr_create" {
-            let keep = "(if (i32.load (i32.const 240)) (then (i32.store (i32.const 40) (i32.load (i32.load (i32.const 240))))))";
+            let token = "(i32.load (i32.load (i32.const 240)))";
+            let keep = format!("(if (i32.load (i32.const 240)) (then (i32.store (i32.const 40) {token})))");
             let _ = writeln!(self.body, "    {keep}");
         }
     }
 
     /// `expr_evaluate` or `expr_delete` with the kept token.
-    pub fn with_token(&mut self, name: &str) {
+    pub(crate) fn with_token(&mut self, name: &str) {
         let function = self.text(name);
         let arguments = format!("{function} (i32.const 40) (i32.const 4) (i32.const 240) (i32.const 244)");
-        self.act(name, "proxy_call_foreign_function", &arguments, true);
+        self.act(name, "proxy_call_foreign_function", &arguments, Show::Hex);
     }
 
-    pub fn effective(&mut self, context: u32) {
+    pub(crate) fn effective(&mut self, context: u32) {
         let arguments = format!("(i32.const {context})");
-        self.act("effective", "proxy_set_effective_context", &arguments, false);
+        self.act("effective", "proxy_set_effective_context", &arguments, Show::Text);
     }
 
-    pub fn say_done(&mut self) {
-        self.act("proxy_done", "proxy_done", "", false);
+    pub(crate) fn say_done(&mut self) {
+        self.act("proxy_done", "proxy_done", "", Show::Text);
     }
 
-    pub fn register_queue(&mut self, name: &str) {
+    pub(crate) fn register_queue(&mut self, name: &str) {
         let arguments = format!("{} (i32.const 48)", self.text(name));
-        self.act("register", "proxy_register_shared_queue", &arguments, false);
+        self.act("register", "proxy_register_shared_queue", &arguments, Show::Text);
     }
 
-    pub fn enqueue(&mut self, text: &str) {
+    pub(crate) fn enqueue(&mut self, text: &str) {
         let arguments = format!("(i32.load (i32.const 48)) {}", self.text(text));
-        self.act("enqueue", "proxy_enqueue_shared_queue", &arguments, false);
+        self.act("enqueue", "proxy_enqueue_shared_queue", &arguments, Show::Text);
     }
 
-    pub fn trap(&mut self) {
+    pub(crate) fn trap(&mut self) {
         self.body.push_str("    unreachable\n");
     }
 
     /// The module's text.
-    pub fn wat(&self) -> String {
+    pub(crate) fn wat(&self) -> String {
         let mut wat = String::from("(module\n");
         for (name, parameters) in IMPORTS {
             let _ = writeln!(wat, r#"  (import "env" "{name}" (func ${name} (param {parameters}) (result i32)))"#);
@@ -334,23 +342,23 @@ impl Probe {
         wat
     }
 
-    pub fn module(&self) -> Module {
+    pub(crate) fn module(&self) -> Module {
         Module::compile(self.wat().as_bytes()).unwrap_or_else(|error| panic!("{error}\n{}", self.wat()))
     }
 
     /// One worker, nothing else set.
-    pub fn start(&self) -> Harness {
+    pub(crate) fn start(&self) -> Harness {
         Harness::builder().build(&self.module()).expect("the probe starts")
     }
 }
 
 /// What was logged since the last look.
-pub fn said(proxy: &mut Harness) -> Vec<String> {
+pub(crate) fn said(proxy: &mut Harness) -> Vec<String> {
     proxy.take_logs().into_iter().map(|line| line.message).collect()
 }
 
-/// The same, with who said it: `C`, `M`, `0`, `1` …
-pub fn said_by(proxy: &mut Harness) -> Vec<String> {
+/// The same, each line with its VM: `C`, `M`, `0`, `1` …
+pub(crate) fn said_by(proxy: &mut Harness) -> Vec<String> {
     let lines = proxy.take_logs().into_iter().map(|line| {
         let vm = match line.vm {
             wasm_harness::VmId::Canary => "C".to_string(),

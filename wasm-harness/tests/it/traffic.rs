@@ -99,7 +99,7 @@ fn header_maps_are_raw_bytes_and_only_there_in_their_own_callback_and_the_log() 
         "request.path 0 /",
     ];
     assert_eq!(said(&mut proxy), expected);
-    // Without any answer the log phase says NotFound where a callback would say BadArgument.
+    // Without a response, the log phase returns NotFound where a callback would return BadArgument.
     proxy.exchange(0, &Exchange::client_cancel(&endpoint()));
     assert_eq!(said(&mut proxy)[5], ":status 1");
 }
@@ -176,7 +176,7 @@ fn the_upstream_log_runs_on_the_root_with_the_attempts_own_info() {
     proxy.upstream_log(0, root, &Exchange::connect_refused(&endpoint()));
     let no_code = "response.code 1".to_string();
     assert_eq!(said(&mut proxy), [vec![address.clone(), no_code.clone()], rest("2000000000000000").to_vec()].concat());
-    // A route timeout and a client that left cannot be told apart here.
+    // A route timeout and a client disconnect look the same here.
     for alike in [Exchange::timeout(&endpoint()), Exchange::client_cancel(&endpoint())] {
         proxy.upstream_log(0, root, &alike);
         assert_eq!(said(&mut proxy), [vec![address.clone(), no_code.clone()], rest(none).to_vec()].concat());

@@ -1,52 +1,17 @@
-//! Envoy's CEL expressions for modules (`expr_create`, `expr_evaluate`, `expr_delete`), for two shapes of expression.
+//! CEL expressions over attributes, in two shapes.
 //!
 //! Envoy parses any CEL. Here an expression is a list of attribute paths, `[xds.cluster_name, response.code]`, or
 //! comparisons of attributes with whole numbers that must all hold, `response.code < 500 && response.flags == 0`.
-//! Everything else, also valid CEL, is answered as Envoy answers a parse error: BadArgument. As in Envoy
-//! (source/extensions/common/wasm/foreign.cc) tokens belong to a root context and start at 0, an evaluation sees the
-//! stream of the running context whatever the effective context is, an attribute that is missing makes the evaluation an
-//! InternalFailure (unless another comparison is false: CEL's `&&` then is false), and one that is null in a list a
-//! SerializationFailure. Signed and unsigned numbers do not compare in CEL: `1` is signed, `1u` is not.
+//! Everything else, valid CEL included, is answered as Envoy answers a parse error: BadArgument. A missing attribute
+//! makes the evaluation an InternalFailure (unless another comparison is false: CEL's `&&` then is false), and a null
+//! in a list makes it a SerializationFailure. Signed and unsigned numbers do not compare in CEL: `1` is signed, `1u` is
+//! not. (Envoy's source/extensions/common/wasm/foreign.cc)
 
 use crate::abi::Status;
 use crate::properties::{Found, Path};
-use crate::state::VmState;
 use crate::value::Value;
 
-/// Runs a foreign function; `Ok` holds the result bytes.
-pub(crate) fn call(state: &mut VmState, function: &[u8], argument: &[u8]) -> Result<Vec<u8>, Status> {
-    let current = state.current;
-    match function {
-        b"expr_create" => {
-            let expression = Expression::parse(argument).ok_or(Status::BadArgument)?;
-            let root = state.root_of(current).ok_or(Status::InternalFailure)?;
-            let token = root.next_expression;
-            root.next_expression += 1;
-            root.expressions.insert(token, expression);
-            Ok(token.to_le_bytes().to_vec())
-        }
-        b"expr_evaluate" => {
-            let token = token(argument)?;
-            let root = state.root_of(current).ok_or(Status::InternalFailure)?;
-            let expression = root.expressions.get(&token).cloned().ok_or(Status::NotFound)?;
-            expression.evaluate(|path| state.property(current, path))?.serialise()
-        }
-        b"expr_delete" => {
-            let token = token(argument)?;
-            let root = state.root_of(current).ok_or(Status::InternalFailure)?;
-            root.expressions.remove(&token);
-            Ok(Vec::new())
-        }
-        _ => Err(Status::NotFound),
-    }
-}
-
-fn token(argument: &[u8]) -> Result<u32, Status> {
-    let bytes = argument.try_into().map_err(|_| Status::BadArgument)?;
-    Ok(u32::from_le_bytes(bytes))
-}
-
-/// An expression of the shapes that are understood.
+/// An expression of a known shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expression {
     /// The values of attributes.
@@ -64,12 +29,12 @@ pub(crate) struct Comparison {
     unsigned: bool,
 }
 
-/// Operators, those first that others begin with.
+/// Operators; a longer one stands before the one it begins with.
 const OPERATORS: [&str; 6] = ["<=", ">=", "==", "!=", "<", ">"];
 
 impl Expression {
-    /// `None` for anything else than the two shapes.
-    fn parse(text: &[u8]) -> Option<Self> {
+    /// `None` for any text of another shape.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?.trim();
         match text.strip_prefix('[') {
             Some(rest) => {
@@ -81,7 +46,8 @@ impl Expression {
         }
     }
 
-    fn evaluate(&self, mut property: impl FnMut(&Path) -> Found) -> Result<Value, Status> {
+    /// The value, with `property` to look attributes up.
+    pub(crate) fn evaluate(&self, mut property: impl FnMut(&Path) -> Found) -> Result<Value, Status> {
         match self {
             Self::List(paths) => {
                 let values = paths.iter().map(|path| match property(path) {
@@ -115,7 +81,7 @@ impl Comparison {
         Some(Self { path: attribute(path)?, operator, number: digits.parse().ok()?, unsigned })
     }
 
-    /// `None` when it cannot be told: no such attribute, or one of another type.
+    /// `None` when there is no such attribute or it has another type.
     fn holds(&self, found: Found) -> Option<bool> {
         let value = match found {
             Found::Value(Value::Int(value)) if !self.unsigned => i128::from(value),

@@ -1,10 +1,11 @@
 //! What all VMs of one proxy share: the clock, metrics, shared data, logs, pending HTTP calls, timers, faults, costs.
 //!
-//! Time is virtual. It moves only when a test moves it, and ticks fall due in its order.
+//! Time is virtual: it moves only when a test moves it.
 
 use crate::abi::{Level, Pairs};
 use crate::costs::Costs;
 use crate::faults::Faults;
+use crate::ids::{CallId, VmId};
 use crate::properties::header;
 use crate::shared::{Queues, SharedData};
 use crate::stats::Stats;
@@ -14,17 +15,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Which of the proxy's VMs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum VmId {
-    /// The VM that only tries a configuration and is thrown away.
-    Canary,
-    /// The VM on the main thread: it ticks and sees no traffic.
-    Main,
-    /// The VM of a worker, counted from 0.
-    Worker(usize),
-}
-
 /// One line the module logged.
 #[derive(Clone, Debug)]
 pub struct LogLine {
@@ -32,22 +22,18 @@ pub struct LogLine {
     pub level: Level,
     /// Text; bytes that are no UTF-8 are replaced.
     pub message: String,
-    /// Who logged.
+    /// The VM that logged.
     pub vm: VmId,
     /// Virtual time since the harness was built.
     pub at: Duration,
 }
 
-/// Names one HTTP call the module made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CallId(pub(crate) u64);
-
 /// An HTTP call of the module that waits for its answer.
 #[derive(Clone, Debug)]
 pub struct HttpCall {
-    /// For `Harness::answer`.
+    /// Its id, for `Harness::answer`.
     pub id: CallId,
-    /// Who called.
+    /// The VM that called.
     pub vm: VmId,
     /// Cluster it goes to.
     pub cluster: String,
@@ -57,7 +43,7 @@ pub struct HttpCall {
     pub body: Vec<u8>,
     /// Request trailers.
     pub trailers: Pairs,
-    /// `None` when the module gave 0: it waits for ever.
+    /// `None` if the module gave 0: the call waits forever.
     pub timeout: Option<Duration>,
     /// Virtual time of the call.
     pub made_at: Duration,
@@ -103,10 +89,10 @@ pub(crate) struct Timer {
     pub(crate) armed: u64,
 }
 
-pub(crate) type Shared = Rc<RefCell<World>>;
+pub(crate) type SharedProcess = Rc<RefCell<Process>>;
 
-/// State of the process.
-pub(crate) struct World {
+/// State of the Envoy process.
+pub(crate) struct Process {
     pub(crate) now: Duration,
     /// Since the Unix epoch; may jump against `now`.
     pub(crate) wall: Duration,
@@ -127,7 +113,7 @@ pub(crate) struct World {
     pub(crate) vm_config: Vec<u8>,
 }
 
-impl World {
+impl Process {
     /// Moves time on, the wall clock with it. Never back.
     pub(crate) fn move_to(&mut self, instant: Duration) {
         let step = instant.saturating_sub(self.now);

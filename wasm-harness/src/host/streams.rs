@@ -1,0 +1,44 @@
+//! How a stream goes on: resumed, closed, or answered by the module.
+//!
+//! The harness drives every step itself, so there is nothing to resume or to close: only the statuses matter.
+
+use super::call::{Call, HostResult};
+use crate::abi::{Status, decode_pairs};
+use crate::state::LocalReply;
+
+/// Kinds of stream, in the ABI's order: HTTP request and response, then a TCP connection's two sides.
+const HTTP_RESPONSE: u32 = 1;
+const UPSTREAM: u32 = 3;
+
+pub(super) fn continue_stream(call: &mut Call<'_, '_>, kind: u32) -> HostResult {
+    call.fault("")?;
+    if kind <= HTTP_RESPONSE { Ok(()) } else { Err(Status::BadArgument.into()) }
+}
+
+pub(super) fn close_stream(call: &mut Call<'_, '_>, kind: u32) -> HostResult {
+    call.fault("")?;
+    if kind <= UPSTREAM { Ok(()) } else { Err(Status::BadArgument.into()) }
+}
+
+/// Sent when the callback is over. Without a stream it is Ok and nothing happens.
+#[expect(clippy::too_many_arguments, reason = "the ABI's own")]
+pub(super) fn send_local_response(
+    call: &mut Call<'_, '_>,
+    code: u32,
+    details: u32,
+    details_size: u32,
+    body: u32,
+    body_size: u32,
+    headers: u32,
+    headers_size: u32,
+    _grpc_status: u32,
+) -> HostResult {
+    let details = call.text(details, details_size)?.replace(' ', "_");
+    let body = call.bytes(body, body_size)?;
+    let headers = decode_pairs(&call.bytes(headers, headers_size)?);
+    call.fault("")?;
+    if let Some(stream) = call.stream()? {
+        stream.local_reply = Some(LocalReply { code, details, body, headers });
+    }
+    Ok(())
+}
