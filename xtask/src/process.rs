@@ -15,30 +15,30 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 /// How long a command that only asks the network for something small may take.
-pub const SHORT: Duration = Duration::from_secs(60);
+pub(crate) const SHORT: Duration = Duration::from_secs(60);
 /// How long a download and installation may take.
-pub const LONG: Duration = Duration::from_secs(15 * 60);
+pub(crate) const LONG: Duration = Duration::from_secs(15 * 60);
 
 /// The first executable file called `name` on `PATH`.
-pub fn find_on_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn find_on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file))
 }
 
 /// Whether `file` is a file that may be executed.
-pub fn is_executable(file: &Path) -> bool {
+pub(crate) fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 /// What the command writes to stdout, without the white space around it; `None` if it cannot be run or fails.
-pub fn capture(command: &mut Command) -> Option<String> {
+pub(crate) fn capture(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
 
 /// Runs a command on the terminal's stdout and stderr; an exit code other than zero is an error.
-pub fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = line(command);
     let status = command.stdin(Stdio::null()).status().with_context(|| format!("`{line}` cannot be run"))?;
     if !status.success() {
@@ -48,7 +48,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 }
 
 /// Runs a command whose output goes to the end of `log`; the error carries the line of it that says most.
-pub fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
+pub(crate) fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
     let line = line(command);
     let mut out = open_log(log)?;
     writeln!(out, "$ {line}").with_context(|| format!("{} cannot be written", log.display()))?;

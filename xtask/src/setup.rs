@@ -10,12 +10,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::tools::toolchain::{self, Toolchain};
+use crate::tools::{envoy, istio, programs};
 use crate::workspace::Workspace;
-use crate::{envoy, istio, registry, wasm};
 
 /// How much is needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// What the demo and the benches need: the module's toolchain and Envoy.
     Run,
     /// That, and what the tests push to and check with.
@@ -23,27 +24,27 @@ pub enum Scope {
 }
 
 /// What set-up found.
-pub struct Tools {
+pub(crate) struct Tools {
     /// Builds the module.
-    pub toolchain: wasm::Toolchain,
+    pub(crate) toolchain: Toolchain,
     /// What `tools.env` holds: variable and file.
     paths: BTreeMap<String, PathBuf>,
 }
 
 impl Tools {
     /// Tells a nested command where everything is, so that it need not look for `tools.env`.
-    pub fn tell(&self, command: &mut Command) {
+    pub(crate) fn tell(&self, command: &mut Command) {
         command.envs(&self.paths);
     }
 }
 
 /// Finds or installs all of `scope`, and writes `tools.env`.
-pub fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
-    let toolchain = wasm::ensure(workspace);
+pub(crate) fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
+    let toolchain = toolchain::ensure(workspace);
     let mut searches = vec![(envoy::VARIABLE, envoy::ensure(workspace))];
     if scope == Scope::Tests {
         let log = workspace.log();
-        searches.extend(registry::TOOLS.iter().map(|tool| (tool.variable, tool.ensure(&log))));
+        searches.extend(programs::TOOLS.iter().map(|tool| (tool.variable, tool.ensure(&log))));
     }
 
     let mut paths = read_tools_env(&workspace.tools_env());

@@ -24,7 +24,7 @@ enum Outcome {
 }
 
 /// Every step in order, then a line for each.
-pub fn run(workspace: &Workspace) -> Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let started = Instant::now();
     heading("set-up");
     let tools = setup::run(workspace, Scope::Tests)?;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use filter_core::metric::Metric;
 
-use super::Finding;
-use super::source::files_under;
+use super::files::files_under;
+use super::finding::Finding;
 use crate::workspace::Workspace;
 
 /// Where plain Envoy's bootstrap is.
@@ -19,7 +19,7 @@ const ENVOY: &str = "deploy/envoy";
 const ISTIO: &str = "deploy/istio";
 
 /// Every file in `deploy/envoy` that has `stats_tags` extracts every label by Istio's expression, and nothing else by it.
-pub fn stats_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
+pub(crate) fn stats_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
     let labels = labels();
     let mut findings = Vec::new();
     let mut files = 0;
@@ -52,7 +52,7 @@ pub fn stats_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
 }
 
 /// Every list of `extraStatTags` in `deploy/istio` names every label, and no others; and there is one.
-pub fn extra_stat_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
+pub(crate) fn extra_stat_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
     let labels = labels();
     let mut findings = Vec::new();
     let mut lists = 0;
@@ -85,7 +85,7 @@ fn expression(label: &str) -> String {
 }
 
 /// The files under `folder` in YAML or JSON, by their paths from the root; none where there is no such folder.
-pub fn texts(workspace: &Workspace, folder: &str) -> Result<Vec<(PathBuf, String)>> {
+pub(crate) fn texts(workspace: &Workspace, folder: &str) -> Result<Vec<(PathBuf, String)>> {
     let root = workspace.root.join(folder);
     if !root.is_dir() {
         return Ok(Vec::new());

@@ -1,74 +1,86 @@
-//! `cargo xtask tidy`: what no compiler checks. Documents that say the same as the code, the layers that
-//! ARCHITECTURE.md states, files of a size that can be read.
+//! `cargo xtask tidy`: what no compiler checks, such as documents that say the same as the code, and files that use only
+//! what lies below them.
 //!
 //! A check is a function that returns findings; a finding names the place, what is wrong and what to do. Checks read text
 //! and never build anything, so that they cost a second.
 
 mod deploy;
+mod files;
+mod finding;
+mod lints;
+mod modules;
 mod monitoring;
 mod options;
-mod source;
+mod packages;
+mod rust;
 mod tables;
+mod text;
+mod words;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
+use files::Source;
+use finding::Finding;
+use rust::module_tree::{Crate, Files};
 
-/// What one check found at one place.
-pub struct Finding {
-    file: PathBuf,
-    /// From 1; `None` where the finding is about the whole file.
-    line: Option<usize>,
-    /// What is wrong, and the remedy.
-    what: String,
+/// What a check reads.
+enum Check {
+    /// Whatever it asks for.
+    Workspace(fn(&Workspace) -> Result<Vec<Finding>>),
+    /// The text of all files.
+    Sources(fn(&[Source]) -> Vec<Finding>),
+    /// That, and which files are roots of crates.
+    Roots(fn(&[Source], &[&Path]) -> Vec<Finding>),
+    /// The modules of each crate.
+    Crates(fn(&[Crate]) -> Vec<Finding>),
 }
 
-impl Finding {
-    fn at(file: &Path, line: usize, what: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: Some(line), what: what.into() }
-    }
-
-    fn in_file(file: &Path, what: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: None, what: what.into() }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(out, "{line}:")?;
-        }
-        write!(out, " {}", self.what)
-    }
-}
-
-type Check = fn(&Workspace) -> Result<Vec<Finding>>;
-
-const CHECKS: [(&str, Check); 13] = [
-    ("README's events are the code's", tables::events),
-    ("README's metrics are the code's", tables::metrics),
-    ("README's options are the configuration's", options::check),
-    ("deploy/envoy extracts every label", deploy::stats_tags),
-    ("deploy/istio extracts every label", deploy::extra_stat_tags),
-    ("alerts and dashboard name what the code counts", monitoring::names),
-    ("the operator's rules are the plain ones", monitoring::operators_rules),
-    ("every alert has its page", monitoring::runbooks),
-    ("every Rust file has a header", source::headers),
-    ("no Rust file is too long", source::lengths),
-    ("only the boundary declares host functions", source::host_boundary),
-    ("no machine's paths", source::machine_paths),
-    ("layers do not depend on what they must not know", source::layers),
+const CHECKS: [(&str, Check); 25] = [
+    ("README's events are the code's", Check::Workspace(tables::events)),
+    ("README's metrics are the code's", Check::Workspace(tables::metrics)),
+    ("README's options are the configuration's", Check::Workspace(options::check)),
+    ("deploy/envoy extracts every label", Check::Workspace(deploy::stats_tags)),
+    ("deploy/istio extracts every label", Check::Workspace(deploy::extra_stat_tags)),
+    ("alerts and dashboard name what the code counts", Check::Workspace(monitoring::names)),
+    ("the operator's rules are the plain ones", Check::Workspace(monitoring::operators_rules)),
+    ("every alert has its page", Check::Workspace(monitoring::runbooks)),
+    ("every Rust file has a header", Check::Sources(text::headers)),
+    ("every folder says what it is about", Check::Roots(text::folders)),
+    ("no Rust file is too long", Check::Sources(text::lengths)),
+    ("no line is too wide", Check::Sources(text::widths)),
+    ("only the boundary declares host functions", Check::Sources(text::host_boundary)),
+    ("no machine's paths in the sources", Check::Sources(text::machine_paths)),
+    ("no machine's paths in the module", Check::Workspace(packages::module_paths)),
+    ("packages do not depend on what they must not know", Check::Workspace(packages::dependencies)),
+    ("no circle of modules", Check::Crates(modules::circles)),
+    ("no circle of modules by methods", Check::Crates(modules::circles_of_calls)),
+    ("methods are where their type is, or below", Check::Crates(modules::methods)),
+    ("files use their own layer and lower ones", Check::Crates(modules::layers)),
+    ("libraries print nothing", Check::Crates(modules::printing)),
+    ("libraries do not know clap", Check::Crates(modules::clap)),
+    ("every package has the workspace's lints", Check::Sources(lints::check)),
+    ("there is a glossary", Check::Sources(words::glossary)),
+    ("old words do not come back", Check::Sources(words::old_words)),
 ];
 
 /// Runs every check; findings go to stderr, and any of them is an error. A check that cannot run counts as one.
-pub fn run(workspace: &Workspace) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let sources = files::sources(&workspace.root, &workspace.target)?;
+    let roots: Vec<&Path> = workspace.crate_roots.iter().map(|root| root.as_path()).collect();
+    let crates = crates(&sources, &roots);
     let mut findings = 0;
     for (name, check) in CHECKS {
-        let lines = match check(workspace) {
+        let found = match (check, &crates) {
+            (Check::Workspace(check), _) => check(workspace),
+            (Check::Sources(check), _) => Ok(check(&sources)),
+            (Check::Roots(check), _) => Ok(check(&sources, &roots)),
+            (Check::Crates(check), Ok(crates)) => Ok(check(crates)),
+            (Check::Crates(_), Err(error)) => Err(anyhow::anyhow!("{error:#}")),
+        };
+        let lines = match found {
             Ok(found) => found.iter().map(ToString::to_string).collect(),
             Err(error) => vec![format!("the check cannot run: {error:#}")],
         };
@@ -83,4 +95,11 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         bail!("tidy: {findings} to correct, see above");
     }
     Ok(())
+}
+
+fn crates(sources: &[Source], roots: &[&Path]) -> Result<Vec<Crate>> {
+    let rust = sources.iter().filter(|source| source.is("rs"));
+    let files: Files = rust.map(|source| (source.path.clone(), source.text.clone())).collect();
+    let read = |root: &&Path| Crate::read(root, &files).with_context(|| format!("the crate of {}", root.display()));
+    roots.iter().map(read).collect()
 }

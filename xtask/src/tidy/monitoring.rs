@@ -11,8 +11,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use filter_core::metric::Metric;
 
-use super::Finding;
 use super::deploy::texts;
+use super::finding::Finding;
 use crate::workspace::Workspace;
 
 const PROMETHEUS: &str = "deploy/prometheus";
@@ -25,7 +25,7 @@ const RUNBOOKS: &str = "docs/runbooks";
 const OF_OTHERS: [&str; 6] = ["job", "instance", "namespace", "pod", "envoy_cluster_name", "cluster_name"];
 
 /// Every metric and label in `deploy/prometheus` and `deploy/grafana` is one of the code, or of the rules recorded there.
-pub fn names(workspace: &Workspace) -> Result<Vec<Finding>> {
+pub(crate) fn names(workspace: &Workspace) -> Result<Vec<Finding>> {
     let recorded = values_of(&read(workspace, RULES)?, "record:");
     let mut findings = Vec::new();
     for folder in [PROMETHEUS, GRAFANA] {
@@ -48,7 +48,7 @@ pub fn names(workspace: &Workspace) -> Result<Vec<Finding>> {
 }
 
 /// The operator's rules are the plain ones, indented.
-pub fn operators_rules(workspace: &Workspace) -> Result<Vec<Finding>> {
+pub(crate) fn operators_rules(workspace: &Workspace) -> Result<Vec<Finding>> {
     let (plain, operators) = (read(workspace, RULES)?, read(workspace, OPERATORS_RULES)?);
     let plain = plain.lines().skip_while(|line| *line != "groups:");
     let operators = operators.lines().skip_while(|line| *line != "spec:").skip(1);
@@ -61,7 +61,7 @@ pub fn operators_rules(workspace: &Workspace) -> Result<Vec<Finding>> {
 }
 
 /// Each alert has a page of its name, links to it and is listed in the pages' README; and no page is left of an alert that went.
-pub fn runbooks(workspace: &Workspace) -> Result<Vec<Finding>> {
+pub(crate) fn runbooks(workspace: &Workspace) -> Result<Vec<Finding>> {
     let rules = read(workspace, RULES)?;
     let (alerts, links) = (values_of(&rules, "alert:"), values_of(&rules, "runbook_url:"));
     let index = read(workspace, &format!("{RUNBOOKS}/README.md"))?;

@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::Finding;
+use super::finding::Finding;
 use super::tables::{README, find_table, names};
 use crate::workspace::Workspace;
 
@@ -19,7 +19,7 @@ use crate::workspace::Workspace;
 type Field = (String, String);
 
 /// README's table of options names every field of the configuration, and no others.
-pub fn check(workspace: &Workspace) -> Result<Vec<Finding>> {
+pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Finding>> {
     let text = fs::read_to_string(workspace.root.join(README)).with_context(|| format!("{README} cannot be read"))?;
     Ok(differences(&text, filter_core::config::json_schema().as_value()))
 }

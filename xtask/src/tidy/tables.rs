@@ -11,20 +11,20 @@ use anyhow::{Context, Result};
 use filter_core::event::EventKind;
 use filter_core::metric::Metric;
 
-use super::Finding;
+use super::finding::Finding;
 use crate::workspace::Workspace;
 
 /// The document that is compared.
-pub const README: &str = "README.md";
+pub(crate) const README: &str = "README.md";
 
 /// README's table of events names every event and its keys, and no others.
-pub fn events(workspace: &Workspace) -> Result<Vec<Finding>> {
+pub(crate) fn events(workspace: &Workspace) -> Result<Vec<Finding>> {
     let code = EventKind::TABLE.iter().map(|(name, keys)| (*name, keys.iter().copied().collect())).collect();
     compare(workspace, "event", "keys", &code)
 }
 
 /// README's table of metrics names every metric and its labels, and no others.
-pub fn metrics(workspace: &Workspace) -> Result<Vec<Finding>> {
+pub(crate) fn metrics(workspace: &Workspace) -> Result<Vec<Finding>> {
     let code = Metric::ALL.iter().map(|metric| (metric.name(), metric.labels().iter().copied().collect())).collect();
     compare(workspace, "metric", "labels", &code)
 }
@@ -77,16 +77,16 @@ fn differences(text: &str, thing: &str, parts: &str, code: &Code) -> Vec<Finding
 }
 
 /// A row's line, from 1, and its cells.
-pub type Row<'a> = (usize, Vec<&'a str>);
+pub(crate) type Row<'a> = (usize, Vec<&'a str>);
 
 /// A table of a Markdown text.
-pub struct Table<'a> {
+pub(crate) struct Table<'a> {
     titles: Vec<&'a str>,
-    pub rows: Vec<Row<'a>>,
+    pub(crate) rows: Vec<Row<'a>>,
 }
 
 /// The first table whose first column is titled `thing`.
-pub fn find_table<'a>(text: &'a str, thing: &str) -> Option<Table<'a>> {
+pub(crate) fn find_table<'a>(text: &'a str, thing: &str) -> Option<Table<'a>> {
     let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     let titles = lines
         .by_ref()
@@ -109,7 +109,7 @@ fn cells(line: &str) -> Vec<&str> {
 }
 
 /// The code spans of a cell that stand outside parentheses and braces.
-pub fn names(cell: &str) -> Vec<&str> {
+pub(crate) fn names(cell: &str) -> Vec<&str> {
     let mut names = Vec::new();
     let mut depth = 0_usize;
     for (index, piece) in cell.split('`').enumerate() {

