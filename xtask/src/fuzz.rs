@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::process;
-use crate::tools::cargo_fuzz;
+use crate::tools::cargo_tools;
 use crate::workspace::Workspace;
 
 /// Every target of `filter/core/fuzz`.
@@ -17,7 +17,7 @@ const TARGETS: [&str; 4] = ["configuration", "admin_answer", "shared_bytes", "ev
 
 /// Runs every target for `seconds`.
 pub(crate) fn run(workspace: &Workspace, seconds: u64) -> Result<()> {
-    let cargo_fuzz = cargo_fuzz::ensure(workspace)?;
+    let cargo_fuzz = cargo_tools::fuzz(workspace)?;
     for target in TARGETS {
         eprintln!("fuzz: {target}, {seconds} s");
         // What is found along the way stays out of the repository.

@@ -9,6 +9,7 @@ mod fuzz;
 mod process;
 mod sbom;
 mod setup;
+mod skipped;
 mod test;
 mod tidy;
 mod tools;
@@ -109,6 +110,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "a path is what a script reads from `build` and `setup --envoy`")]
 fn run(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match task {

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::skipped;
 use crate::tools::toolchain::{self, Toolchain};
 use crate::tools::{envoy, istio, programs};
 use crate::workspace::Workspace;
@@ -68,7 +69,7 @@ pub(crate) fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
     };
 
     if scope == Scope::Tests {
-        paths.extend(istio::ensure(workspace).into_iter().map(|(variable, file)| (variable.to_owned(), file)));
+        paths.extend(for_istio(workspace)?);
     }
     paths.insert("FAULTLINE_WASM".to_owned(), workspace.module());
     paths.insert("BASELINE_WASM".to_owned(), workspace.baseline());
@@ -79,6 +80,24 @@ pub(crate) fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
     let verdict = if installed { "done" } else { "everything is there, nothing installed" };
     eprintln!("set-up: {verdict} (module: {}; Envoy: {envoy})", toolchain.name());
     Ok(Tools { toolchain, paths })
+}
+
+/// What the tests of Istio's resources need: without Go it is optional, and skipped; a download that fails is an error in CI.
+fn for_istio(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
+    let mut paths = BTreeMap::new();
+    for (variable, search) in istio::find(workspace) {
+        match search {
+            Ok(istio::Found::At(file)) => _ = paths.insert(variable.to_owned(), file),
+            Ok(istio::Found::Beside) => {}
+            Ok(istio::Found::NoGo) => {
+                let why = format!("{variable} is not set, and there is no Go to download it with");
+                skipped::add(workspace, "tests of Istio's resources", &why)?;
+            }
+            Err(error) if skipped::is_ci() => return Err(error.context(format!("set-up: missing: {variable}"))),
+            Err(error) => skipped::add(workspace, "tests of Istio's resources", &format!("no {variable}: {error:#}"))?,
+        }
+    }
+    Ok(paths)
 }
 
 /// What an earlier set-up found, as far as it still exists.

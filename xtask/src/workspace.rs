@@ -71,7 +71,7 @@ impl Workspace {
         self.target.join("tools")
     }
 
-    /// What the installers said.
+    /// What the installers wrote.
     pub(crate) fn log(&self) -> PathBuf {
         self.tools().join("setup.log")
     }
@@ -79,6 +79,11 @@ impl Workspace {
     /// The `KEY=path` lines by which the tests find the tools.
     pub(crate) fn tools_env(&self) -> PathBuf {
         self.target.join("tools.env")
+    }
+
+    /// What was skipped in the last `cargo xtask test`, a line each.
+    pub(crate) fn skipped(&self) -> PathBuf {
+        self.target.join("skipped.txt")
     }
 
     /// The cargo that started xtask, in the workspace's root, free of what describes xtask.

@@ -1,7 +1,7 @@
 //! What set-up finds or, if missing, installs: one file for each kind of tool, or for the way it comes to this machine.
 
 mod apt;
-pub(crate) mod cargo_fuzz;
+pub(crate) mod cargo_tools;
 pub(crate) mod envoy;
 pub(crate) mod istio;
 pub(crate) mod programs;
