@@ -1,14 +1,5 @@
 //! One endpoint's streaks and ejection, attempt by attempt.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test may fail by a panic, also outside of its own function"
-)]
-
 use filter_core::config::OutlierDetection;
 use filter_core::detector::{Crossing, Detector, Moments, StreakKind};
 use filter_core::duration::Duration;

@@ -1,15 +1,6 @@
 //! The detector against a small model of Envoy's, written apart from it and in Envoy's own shape: shared counters that
 //! workers raise, and a main thread that ejects and, on its ticks, returns. Random attempts from fixed seeds.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test may fail by a panic, also outside of its own function"
-)]
-
 use filter_core::config::OutlierDetection;
 use filter_core::detector::{Detector, Moments};
 use filter_core::duration::Duration;

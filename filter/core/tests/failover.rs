@@ -1,14 +1,5 @@
 //! Failovers from a cluster's home and its traffic, step by step.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test may fail by a panic, also outside of its own function"
-)]
-
 use filter_core::config;
 use filter_core::event::EventKind;
 use filter_core::failover::{Active, Home, Moment, Traffic, step};

@@ -39,9 +39,9 @@ enum Check {
 }
 
 const CHECKS: [(&str, Check); 25] = [
-    ("README's events are the code's", Check::Workspace(tables::events)),
-    ("README's metrics are the code's", Check::Workspace(tables::metrics)),
-    ("README's options are the configuration's", Check::Workspace(options::check)),
+    ("docs/events.md lists the code's events", Check::Workspace(tables::events)),
+    ("docs/metrics.md lists the code's metrics", Check::Workspace(tables::metrics)),
+    ("docs/configuration.md lists the configuration's options", Check::Workspace(options::check)),
     ("deploy/envoy extracts every label", Check::Workspace(deploy::stats_tags)),
     ("deploy/istio extracts every label", Check::Workspace(deploy::extra_stat_tags)),
     ("alerts and dashboard name what the code counts", Check::Workspace(monitoring::names)),
