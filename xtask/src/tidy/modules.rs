@@ -21,8 +21,37 @@ const LAYERS: [Layers; 2] = [
     Layers { folder: "publisher/src", order: &["*", "commands", "cli", "main"] },
 ];
 
-/// Where `impl` blocks may lie outside the file of their type and what is below it: the type's file, its name, the reason.
-const METHODS_ELSEWHERE: [(&str, &str, &str); 0] = [];
+/// A type with methods outside of its own file and those below it.
+struct Extended {
+    /// The file that defines the type.
+    file: &'static str,
+    type_name: &'static str,
+    /// Why that is no circle: those files lie above the type's.
+    reason: &'static str,
+}
+
+const EXTENDED: [Extended; 4] = [
+    Extended {
+        file: "wasm-harness/src/harness.rs",
+        type_name: "Harness",
+        reason: "what a test can do is one type, and each file above adds what belongs to its subject",
+    },
+    Extended {
+        file: "wasm-harness/src/host/call.rs",
+        type_name: "Call",
+        reason: "each file of the ABI's functions adds what only those need of a call",
+    },
+    Extended {
+        file: "wasm-harness/src/exchange_data.rs",
+        type_name: "ExchangeData",
+        reason: "which attributes an exchange has is a subject of its own, above the data",
+    },
+    Extended {
+        file: "filter/core/tests/core/cluster/story.rs",
+        type_name: "Story",
+        reason: "each test adds the steps that only it takes",
+    },
+];
 
 /// Which folders and files of a library may print.
 struct Printing {
@@ -87,27 +116,42 @@ fn circles_by(crates: &[Crate], followed: fn(&Use) -> bool, wanted: fn(&Use) -> 
     findings.into_iter().collect()
 }
 
-/// The methods of a type are in its own file, or in files below it.
+/// The methods of a type are in its own file, or in files below it; and no exception to that is left over.
 pub(crate) fn methods(crates: &[Crate]) -> Vec<Finding> {
+    methods_elsewhere(crates, &EXTENDED)
+}
+
+fn methods_elsewhere(crates: &[Crate], excepted: &[Extended]) -> Vec<Finding> {
     let mut findings = BTreeSet::new();
+    let mut used = BTreeSet::new();
     for tree in crates {
         for methods in graph::methods(tree).into_values() {
             let home = &tree.modules[methods.home];
-            let is_excepted = METHODS_ELSEWHERE
+            let exception = excepted
                 .iter()
-                .any(|(file, name, _)| home.file == Path::new(file) && methods.type_name == *name);
-            for (module, line) in methods.blocks.iter().filter(|_| !is_excepted) {
+                .position(|extended| home.file == Path::new(extended.file) && methods.type_name == extended.type_name);
+            for (module, line) in &methods.blocks {
                 let module = &tree.modules[*module];
-                if module.file != home.file && !module.path.starts_with(&home.path) {
-                    let what = format!(
-                        "methods of {}, which is defined in {}: write functions, or a type of this file's own",
-                        methods.type_name,
-                        home.file.display()
-                    );
-                    findings.insert(Finding::at(&module.file, *line, what));
+                if module.file == home.file || module.path.starts_with(&home.path) {
+                    continue;
                 }
+                if let Some(exception) = exception {
+                    used.insert(exception);
+                    continue;
+                }
+                let what = format!(
+                    "methods of {}, which is defined in {}: write functions, or a type of this file's own",
+                    methods.type_name,
+                    home.file.display()
+                );
+                findings.insert(Finding::at(&module.file, *line, what));
             }
         }
+    }
+    for (_, left) in excepted.iter().enumerate().filter(|(place, _)| !used.contains(place)) {
+        let Extended { type_name, reason, .. } = left;
+        let what = format!("no methods of {type_name} are elsewhere: remove tidy's exception ({reason})");
+        findings.insert(Finding::in_file(Path::new(left.file), what));
     }
     findings.into_iter().collect()
 }
@@ -313,15 +357,24 @@ mod tests {
 
     #[test]
     fn methods_belong_to_the_file_of_the_type_or_below_it() {
-        let found = |b: &str| {
+        let found = |b: &str, excepted: &[Extended]| {
             let a = "mod child; pub struct A; impl A { fn a(&self) {} }";
             let child = ("src/a/child.rs", "use super::A; impl A { fn child(&self) {} }");
-            told(&methods(&tree("src/lib.rs", &[("src/lib.rs", AB), ("src/a.rs", a), ("src/b.rs", b), child])))
+            let crates = tree("src/lib.rs", &[("src/lib.rs", AB), ("src/a.rs", a), ("src/b.rs", b), child]);
+            told(&methods_elsewhere(&crates, excepted))
         };
-        assert_eq!(found("use crate::a::A; impl Clone for A {} trait More {} impl More for A {}"), [""; 0]);
+        let trait_only = "use crate::a::A; impl Clone for A {} trait More {} impl More for A {}";
+        let inherent = "use crate::a::A;\nimpl A { fn b(&self) {} }";
+        assert_eq!(found(trait_only, &[]), [""; 0]);
         let what =
             "src/b.rs:2: methods of A, which is defined in src/a.rs: write functions, or a type of this file's own";
-        assert_eq!(found("use crate::a::A;\nimpl A { fn b(&self) {} }"), [what]);
+        assert_eq!(found(inherent, &[]), [what]);
+        let excepted = [Extended { file: "src/a.rs", type_name: "A", reason: "a test" }];
+        assert_eq!(found(inherent, &excepted), [""; 0]);
+        assert_eq!(
+            found(trait_only, &excepted),
+            ["src/a.rs: no methods of A are elsewhere: remove tidy's exception (a test)"]
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Checks on a file's text: its header, its size, its lines, and paths of somebody's machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+use proc_macro2::{TokenStream, TokenTree};
 
 use super::files::Source;
 use super::finding::Finding;
@@ -14,7 +16,7 @@ const MOST_COLUMNS: usize = 120;
 const FEW_FILES: usize = 3;
 
 /// The only file that may declare functions of the host.
-const BOUNDARY: [&str; 2] = ["filter/src/host.rs", "filter/src/host/mod.rs"];
+const BOUNDARY: &str = "filter/src/host/envoy_imports.rs";
 
 /// Every `.rs` file begins with a `//!` header.
 pub(crate) fn headers(sources: &[Source]) -> Vec<Finding> {
@@ -72,12 +74,13 @@ pub(crate) fn lengths(sources: &[Source]) -> Vec<Finding> {
 
 /// No line of code or prose is wider than a window.
 ///
-/// In Markdown, what cannot be wrapped may be wider: tables, code, links, images.
+/// What cannot be wrapped may be wider: in Rust, raw strings; in Markdown, tables, code, links and images.
 pub(crate) fn widths(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources.iter().filter(|source| source.is("rs") || source.is("md")) {
         let mut in_code = false;
-        for (number, line) in source.lines() {
+        let raw = if source.is("rs") { raw_strings(&source.text) } else { BTreeSet::new() };
+        for (number, line) in source.lines().filter(|(number, _)| !raw.contains(number)) {
             let width = line.chars().count();
             if source.is("md") {
                 let start = line.trim_start();
@@ -101,19 +104,38 @@ fn can_wrap(line: &str) -> bool {
     !(line.starts_with("![") || line.starts_with("[![") || line.starts_with('<') || line.split(' ').any(is_link))
 }
 
+/// The lines that raw strings of Rust are on.
+fn raw_strings(text: &str) -> BTreeSet<usize> {
+    fn add(tokens: TokenStream, lines: &mut BTreeSet<usize>) {
+        for token in tokens {
+            match token {
+                TokenTree::Group(group) => add(group.stream(), lines),
+                TokenTree::Literal(literal) if literal.to_string().starts_with(['r', 'b']) => {
+                    let span = literal.span();
+                    lines.extend(span.start().line..=span.end().line);
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut lines = BTreeSet::new();
+    if let Ok(tokens) = text.parse() {
+        add(tokens, &mut lines);
+    }
+    lines
+}
+
 /// Only the boundary imports functions of the host.
 pub(crate) fn host_boundary(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for source in sources.iter().filter(|source| source.is("rs") && source.path.starts_with("filter")) {
-        if BOUNDARY.iter().any(|boundary| source.path == Path::new(boundary)) {
-            continue;
-        }
+    let in_filter = |source: &&Source| source.is("rs") && source.path.starts_with("filter");
+    for source in sources.iter().filter(in_filter).filter(|source| source.path != Path::new(BOUNDARY)) {
         for (number, line) in source.lines() {
             // A function that is exported to the host is `extern "C" fn`; a block of imports opens a brace.
             let code = line.trim_start();
             let imports = code.contains("extern \"") && code.ends_with('{') && !code.contains("fn ");
             if imports || code.contains("wasm_import_module") {
-                let what = "declares functions of the host: only the filter's `host` may, move it there";
+                let what = format!("declares functions of the host: only {BOUNDARY} may, move it there");
                 findings.push(Finding::at(&source.path, number, what));
             }
         }
@@ -198,6 +220,9 @@ mod tests {
         let prose = format!("{wide}\n| {wide} |\n```\n{wide}\n```\n[text](https://x) {wide}\n![image]({wide})\n");
         let found = told(&widths(&[source("a.rs", &rust), source("a.md", &prose), source("a.json", &wide)]));
         assert_eq!(found, ["a.rs:1: 129 columns, at most 120", "a.md:1: 125 columns, at most 120"]);
+        // A raw string has no place to break at; any other string has.
+        let strings = format!("fn f() {{\n    r#\"{wide}\"#;\n    \"{wide}\";\n}}\n");
+        assert_eq!(told(&widths(&[source("a.rs", &strings)])), ["a.rs:3: 132 columns, at most 120"]);
         // Columns are characters, not bytes.
         assert_eq!(told(&widths(&[source("a.rs", &"é".repeat(120))])), [""; 0]);
     }
@@ -205,7 +230,7 @@ mod tests {
     #[test]
     fn imports_from_the_host_are_found_outside_the_boundary() {
         let text = "#[link(wasm_import_module = \"env\")]\nunsafe extern \"C\" {\n}\n";
-        let found = host_boundary(&[source("filter/src/host/mod.rs", text), source("filter/src/vm.rs", text)]);
+        let found = host_boundary(&[source(BOUNDARY, text), source("filter/src/vm.rs", text)]);
         assert_eq!(told(&found).len(), 2);
         assert!(told(&found)[0].starts_with("filter/src/vm.rs:1:"));
     }
