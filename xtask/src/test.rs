@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything that must hold before a change goes in, one step after the other.
 //!
-//! A step that fails does not stop the next, so that one run reports all; only set-up and the module's build do, because
-//! nothing after them would mean anything. A step whose tool is missing fails in CI; elsewhere it is skipped, and listed
-//! at the end with everything else that was.
+//! A step that fails does not stop the next, so that one run reports all; only set-up and the module's build do,
+//! because nothing after them would mean anything. A step whose tool is missing fails in CI; elsewhere it is skipped,
+//! and listed at the end with everything else that was.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! The module's build.
 //!
-//! Flags that never change (the stack's size) are in `.cargo/config.toml`; here are only those that depend on the
-//! machine.
+//! Flags that never change, such as the size of the stack, are in `.cargo/config.toml`; here are those that depend on
+//! the machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};

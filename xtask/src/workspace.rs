@@ -1,7 +1,7 @@
-//! Where things are: the workspace, its target directory, and what xtask leaves in it.
+//! Where things are: the workspace, its target directory, and the files that xtask writes there.
 //!
-//! Also how a nested cargo is started, because a cargo that was started by `cargo run` inherits variables that describe
-//! xtask and not what is to be built.
+//! Also how a nested cargo is started: one that `cargo run` started inherits variables that describe xtask, which must
+//! not reach what it builds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,7 +51,7 @@ impl Workspace {
         self.target.join("faultline.wasm")
     }
 
-    /// The list of what the module is made of.
+    /// The SBOM of the module.
     pub(crate) fn components(&self) -> PathBuf {
         self.target.join("faultline.cdx.json")
     }
@@ -66,12 +66,12 @@ impl Workspace {
         self.target.join("debug").join("faultline")
     }
 
-    /// What set-up installs for this workspace alone.
+    /// Where set-up installs tools for this workspace alone.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")
     }
 
-    /// What the installers wrote.
+    /// The log of the installers.
     pub(crate) fn log(&self) -> PathBuf {
         self.tools().join("setup.log")
     }
@@ -81,19 +81,19 @@ impl Workspace {
         self.target.join("tools.env")
     }
 
-    /// What was skipped in the last `cargo xtask test`, a line each.
+    /// The list of what was skipped in the last `cargo xtask test`, a line each.
     pub(crate) fn skipped(&self) -> PathBuf {
         self.target.join("skipped.txt")
     }
 
-    /// The cargo that started xtask, in the workspace's root, free of what describes xtask.
+    /// The cargo that started xtask, in the workspace's root, without the variables that describe xtask.
     pub(crate) fn cargo(&self) -> Command {
         let mut cargo = Command::new(cargo_program());
         self.prepare(&mut cargo);
         cargo
     }
 
-    /// Makes any command a nested one: started in the root, free of what describes xtask.
+    /// Prepares any command like that: it starts in the root, without the variables that describe xtask.
     pub(crate) fn prepare(&self, command: &mut Command) {
         command.current_dir(&self.root);
         for (key, _) in std::env::vars_os() {
@@ -104,7 +104,7 @@ impl Workspace {
     }
 }
 
-/// Where cargo keeps the sources of dependencies.
+/// The folder in which cargo keeps the sources of dependencies.
 pub(crate) fn cargo_home() -> Option<PathBuf> {
     std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cargo")))
 }

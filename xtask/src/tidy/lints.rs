@@ -39,7 +39,8 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
             findings.push(Finding::in_file(&source.path, "is not TOML"));
             continue;
         };
-        // The workspace's own manifest has no package, and a package in no workspace of ours has a workspace of its own.
+        // The workspace's own manifest has no package, and a package in no workspace of ours has a workspace of its
+        // own.
         if table.contains_key("workspace") || !table.contains_key("package") {
             continue;
         }

@@ -1,8 +1,8 @@
-//! `cargo xtask tidy`: what no compiler checks, such as documents that say the same as the code, and files that use only
+//! `cargo xtask tidy`: what no compiler checks, such as documents that agree with the code, and files that use only
 //! what lies below them.
 //!
-//! A check is a function that returns findings; a finding names the place, what is wrong and what to do. Checks read text
-//! and never build anything, so that they cost a second.
+//! A check is a function that returns findings; a finding names the place, what is wrong and what to do. Checks read
+//! text and never build anything, so that they cost a second.
 
 mod deploy;
 mod files;

@@ -440,7 +440,8 @@ mod tests {
         assert_eq!(
             told(&layers(&crates)),
             [format!(
-                "{store}:2: a library is below commands, but uses super::commands::push::run (publisher/src/commands/push.rs)"
+                "{store}:2: a library is below commands, but uses super::commands::push::run \
+                 (publisher/src/commands/push.rs)"
             )]
         );
         let remedy = "in a library: take a plain struct, and fill it in a command";

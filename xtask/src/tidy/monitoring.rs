@@ -1,8 +1,8 @@
 //! Checks that alerts and dashboard name only what the code counts, and that each alert has its page.
 //!
-//! A query for a metric or a label that does not exist is a valid query with an empty answer: an alert that never fires, a
-//! panel that is always calm. Queries are found by their words, wherever they stand in a file, so nothing here knows PromQL's
-//! grammar, YAML or Grafana. What a query makes of a label (`label_replace`) is left to the tests that run it.
+//! A query for a metric or a label that does not exist is a valid query with an empty answer: an alert that never
+//! fires, a panel that is always empty. Queries are found by their words, anywhere in a file, so nothing here knows
+//! PromQL's grammar, YAML or Grafana. What a query makes of a label (`label_replace`) is left to the tests that run it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,10 +21,11 @@ const RULES: &str = "deploy/prometheus/faultline.rules.yaml";
 const OPERATORS_RULES: &str = "deploy/prometheus/prometheusrule.yaml";
 const RUNBOOKS: &str = "docs/runbooks";
 
-/// Labels that Prometheus puts to every series of a target, and the two under which Envoy names a cluster.
+/// Labels that Prometheus adds to every series of a target, and the two by which Envoy names a cluster.
 const OF_OTHERS: [&str; 6] = ["job", "instance", "namespace", "pod", "envoy_cluster_name", "cluster_name"];
 
-/// Every metric and label in `deploy/prometheus` and `deploy/grafana` is one of the code, or of the rules recorded there.
+/// Every metric and label in `deploy/prometheus` and `deploy/grafana` is one of the code, or of the rules recorded
+/// there.
 pub(crate) fn names(workspace: &Workspace) -> Result<Vec<Finding>> {
     let recorded = values_of(&read(workspace, RULES)?, "record:");
     let mut findings = Vec::new();
@@ -60,7 +61,7 @@ pub(crate) fn operators_rules(workspace: &Workspace) -> Result<Vec<Finding>> {
     Ok(if same { Vec::new() } else { vec![Finding::in_file(Path::new(OPERATORS_RULES), what)] })
 }
 
-/// Each alert has a page of its name, links to it and is listed in the pages' README; and no page is left of an alert that went.
+/// Each alert has a page of its name, links to it and is listed in the pages' README; each page has an alert.
 pub(crate) fn runbooks(workspace: &Workspace) -> Result<Vec<Finding>> {
     let rules = read(workspace, RULES)?;
     let (alerts, links) = (values_of(&rules, "alert:"), values_of(&rules, "runbook_url:"));

@@ -1,8 +1,8 @@
 //! Checks the reference of the plugin's configuration, if it has a table, against the schema of the types.
 //!
 //! The reference is the table whose first column is titled `option`; a row names a field by its path from the top,
-//! `failover.window` or `clusters[].match`, and so describes `failover` along. A type that occurs in several places needs to
-//! be described in one of them.
+//! `failover.window` or `clusters[].match`, and so describes `failover` along. A type that occurs in several places
+//! needs to be described in one of them.
 
 use std::collections::BTreeSet;
 use std::fs;

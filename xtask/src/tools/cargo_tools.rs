@@ -1,6 +1,6 @@
 //! Programs that cargo installs: cargo-fuzz with the C++ compiler that its engine needs, and cargo-deny.
 //!
-//! Each is taken from `PATH`, else installed under the target directory.
+//! Each comes from `PATH`, else it is installed under the target directory.
 
 use std::path::PathBuf;
 use std::time::Duration;

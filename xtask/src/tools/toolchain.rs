@@ -1,8 +1,8 @@
 //! The toolchain that builds the module.
 //!
-//! Two will do. The ordinary one is the Rust that runs xtask, with the target wasm32-unknown-unknown added by rustup.
+//! There are two. The usual one is the Rust that runs xtask, with the target wasm32-unknown-unknown added by rustup.
 //! Where rustup cannot download, Debian's own packages build the target's standard library from source. The module's
-//! bytes may differ between the two; what it does must not, so the tests run on whichever was used.
+//! bytes may differ between the two; what it does must not, so the tests run on the module of either.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,10 +14,10 @@ use super::version;
 use crate::process::{self, SHORT, capture};
 use crate::workspace::Workspace;
 
-/// Chooses the toolchain: `rustup` or `debian`. Unset: rustup's if it is there or can be had, else Debian's.
+/// Chooses the toolchain: `rustup` or `debian`. Unset: rustup's if it is installed or can be, else Debian's.
 pub(crate) const TOOLCHAIN_VARIABLE: &str = "FAULTLINE_WASM_TOOLCHAIN";
 
-/// What Envoy runs, as Rust names it.
+/// Rust's name of the target that Envoy runs.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
@@ -33,7 +33,7 @@ const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 pub(crate) enum Toolchain {
     /// The Rust that runs xtask, with the target's standard library installed.
     Rustup,
-    /// Debian's rustc-web, which compiles the standard library along.
+    /// Debian's rustc-web, which also compiles the standard library.
     Debian,
 }
 
@@ -53,7 +53,7 @@ impl Toolchain {
         }
     }
 
-    /// The toolchain that the environment asks for, if it asks for one.
+    /// The toolchain that the environment names, if it names one.
     fn forced() -> Result<Option<Self>> {
         match std::env::var(TOOLCHAIN_VARIABLE).as_deref() {
             Err(_) | Ok("") => Ok(None),
@@ -65,7 +65,7 @@ impl Toolchain {
         }
     }
 
-    /// Whether it can build now, found out without the network.
+    /// Whether it can build now; needs no network.
     fn is_ready(self) -> bool {
         match self {
             Self::Rustup => {
@@ -83,12 +83,12 @@ impl Toolchain {
     fn install(self, log: &Path) -> Result<()> {
         match self {
             Self::Rustup => process::run_logged(Command::new("rustup").args(["target", "add", TARGET]), log, SHORT),
-            // Lists may name a version that is too old, and a security update that is not.
+            // Old lists may name a version that is too old, where a security update is new enough.
             Self::Debian => apt::install(&DEBIAN_PACKAGES, Lists::Newest, log),
         }
     }
 
-    /// A cargo of this toolchain that is about to build, with nothing inherited that would change the module.
+    /// `cargo build` of this toolchain, without inherited variables that would change the module.
     pub(crate) fn cargo_build(self, workspace: &Workspace) -> Command {
         let mut cargo = match self {
             Self::Rustup => workspace.cargo(),

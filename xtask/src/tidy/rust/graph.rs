@@ -1,8 +1,8 @@
 //! Which file of a crate uses which, and where they use each other in a circle.
 //!
 //! A file uses another if it imports something of it, names it by a path, or calls a method that the other adds to the
-//! same type. `mod x;` is no use, and neither is `pub use` of something below: it only lends a name, and whoever uses that
-//! name uses the file that defines it.
+//! same type. `mod x;` is no use, and neither is `pub use` of something below: it only lends a name, and whoever uses
+//! that name uses the file that defines it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -90,7 +90,8 @@ impl Graph {
         }
     }
 
-    /// Circles, so that each file that is in one is in one of these; each is as short as it can be for one of its files.
+    /// Circles, so that each file that is in one is in one of these; each is as short as it can be for one of its
+    /// files.
     pub(crate) fn circles(&self) -> Vec<Vec<&Path>> {
         let mut circles = Vec::new();
         let mut covered = BTreeSet::new();

@@ -21,8 +21,8 @@ impl Named {
     }
 }
 
-/// What `path`, written in the module `from`, names. Nothing for what is in another crate; more than one where a function
-/// and a module have the same name.
+/// What `path`, written in the module `from`, names. Nothing for what is in another crate; more than one where a
+/// function and a module have the same name.
 pub(crate) fn path(tree: &Crate, from: usize, path: &[String]) -> Vec<Named> {
     follow(tree, from, path, &mut Vec::new())
 }
