@@ -90,31 +90,30 @@ impl Graph {
         }
     }
 
-    /// Circles, so that each file that is in one is in one of these; each is as short as it can be for one of its
-    /// files.
-    pub(crate) fn circles(&self) -> Vec<Vec<&Path>> {
+    /// Circles that share no use, the shortest first: without one use of each, none is left. A circle is the files in it,
+    /// each with its use of the next; the last one uses the first.
+    pub(crate) fn circles(mut self) -> Vec<Vec<(PathBuf, Use)>> {
         let mut circles = Vec::new();
-        let mut covered = BTreeSet::new();
-        for file in self.uses.keys() {
-            if !covered.contains(file.as_path())
-                && let Some(circle) = self.shortest_circle(file)
-            {
-                covered.extend(circle.iter().copied());
-                circles.push(circle);
-            }
+        while let Some(files) = self.uses.keys().filter_map(|file| self.shortest_circle(file)).min_by_key(Vec::len) {
+            let next: Vec<PathBuf> = files.iter().skip(1).chain(files.first()).cloned().collect();
+            let steps = files.into_iter().zip(next).filter_map(|(from, to)| {
+                let step = self.uses.get_mut(&from)?.remove(&to)?;
+                Some((from, step))
+            });
+            circles.push(steps.collect());
         }
         circles
     }
 
     /// The shortest way from `start` back to itself.
-    fn shortest_circle<'a>(&'a self, start: &'a Path) -> Option<Vec<&'a Path>> {
+    fn shortest_circle(&self, start: &Path) -> Option<Vec<PathBuf>> {
         let mut reached_from: BTreeMap<&Path, &Path> = BTreeMap::new();
         let mut queue = VecDeque::from([start]);
         while let Some(file) = queue.pop_front() {
             for next in self.uses.get(file).into_iter().flat_map(BTreeMap::keys) {
                 if next == start {
                     let back = std::iter::successors(Some(file), |file| reached_from.get(file).copied());
-                    let mut circle: Vec<&Path> = back.collect();
+                    let mut circle: Vec<PathBuf> = back.map(Path::to_owned).collect();
                     circle.reverse();
                     return Some(circle);
                 }
