@@ -4,11 +4,12 @@
 //! A check is a function that returns findings; a finding names the place, what is wrong and what to do. Checks read
 //! text and never build anything, so that they cost a second.
 
+mod circles;
 mod deploy;
 mod files;
 mod finding;
+mod layers;
 mod lints;
-mod modules;
 mod monitoring;
 mod options;
 mod packages;
@@ -55,12 +56,12 @@ const CHECKS: [(&str, Check); 25] = [
     ("no machine's paths in the sources", Check::Sources(text::machine_paths)),
     ("no machine's paths in the module", Check::Workspace(packages::module_paths)),
     ("packages do not depend on what they must not know", Check::Workspace(packages::dependencies)),
-    ("no circle of modules", Check::Crates(modules::circles)),
-    ("no circle of modules by methods", Check::Crates(modules::circles_of_calls)),
-    ("methods are where their type is, or below", Check::Crates(modules::methods)),
-    ("files use their own layer and lower ones", Check::Crates(modules::layers)),
-    ("libraries print nothing", Check::Crates(modules::printing)),
-    ("libraries do not know clap", Check::Crates(modules::clap)),
+    ("no circle of modules", Check::Crates(circles::circles)),
+    ("no circle of modules by methods", Check::Crates(circles::circles_of_calls)),
+    ("methods are where their type is, or below", Check::Crates(circles::methods)),
+    ("files use their own layer and lower ones", Check::Crates(layers::layers)),
+    ("libraries print nothing", Check::Crates(layers::printing)),
+    ("libraries do not know clap", Check::Crates(layers::clap)),
     ("every package has the workspace's lints", Check::Sources(lints::check)),
     ("there is a glossary", Check::Sources(words::glossary)),
     ("old words do not come back", Check::Sources(words::old_words)),

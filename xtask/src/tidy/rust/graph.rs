@@ -90,8 +90,8 @@ impl Graph {
         }
     }
 
-    /// Circles that share no use, the shortest first: without one use of each, none is left. A circle is the files in it,
-    /// each with its use of the next; the last one uses the first.
+    /// Circles that share no use, the shortest first: without one use of each, none is left. A circle is the files in
+    /// it, each with its use of the next; the last one uses the first.
     pub(crate) fn circles(mut self) -> Vec<Vec<(PathBuf, Use)>> {
         let mut circles = Vec::new();
         while let Some(files) = self.uses.keys().filter_map(|file| self.shortest_circle(file)).min_by_key(Vec::len) {

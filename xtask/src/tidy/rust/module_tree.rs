@@ -94,3 +94,10 @@ fn normal(path: &Path) -> PathBuf {
     }
     normal
 }
+
+/// A crate with the root `root` out of these files, for tests.
+#[cfg(test)]
+pub(crate) fn crate_of(root: &str, files: &[(&str, &str)]) -> Vec<Crate> {
+    let files: Files = files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect();
+    vec![Crate::read(Path::new(root), &files).expect("the test's crate is complete")]
+}

@@ -1,25 +1,11 @@
-//! Checks on how the modules of a crate use each other: no circles, and only from above to below.
+//! Checks that no files of a crate use each other in a circle, and that a type's methods do not hide one.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::finding::Finding;
 use super::rust::graph::{self, Graph, Use};
 use super::rust::module_tree::Crate;
-
-/// The layers of a crate's sources.
-struct Layers {
-    /// The folder of the sources.
-    folder: &'static str,
-    /// From the lowest to the highest, each a folder or a file without its `.rs`; `*` is all that is not named.
-    order: &'static [&'static str],
-}
-
-/// Crates with layers; in all others it is enough that there is no circle.
-const LAYERS: [Layers; 2] = [
-    Layers { folder: "filter/src", order: &["host", "shared", "output", "vm", "callbacks", "abi", "lib"] },
-    Layers { folder: "publisher/src", order: &["*", "commands", "cli", "main"] },
-];
 
 /// A type with methods outside of its own file and those below it.
 struct Extended {
@@ -52,28 +38,6 @@ const EXTENDED: [Extended; 4] = [
         reason: "each test adds the steps that only it takes",
     },
 ];
-
-/// Which folders and files of a library may print.
-struct Printing {
-    /// The folder of the sources.
-    folder: &'static str,
-    /// Those in it that talk to a person.
-    allowed: &'static [&'static str],
-}
-
-const PRINTING: [Printing; 4] = [
-    Printing { folder: "filter/src", allowed: &[] },
-    Printing { folder: "filter/core/src", allowed: &[] },
-    Printing { folder: "wasm-harness/src", allowed: &[] },
-    Printing { folder: "publisher/src", allowed: &["commands", "terminal", "main"] },
-];
-
-/// Macros that write to stdout or stderr.
-const PRINTS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
-
-/// The publisher's sources, of which only what is above its libraries may know the command line.
-const PUBLISHER: &str = "publisher/src";
-const COMMAND_LINE: [&str; 3] = ["commands", "cli", "main"];
 
 /// No file uses itself by way of others, by what they import or name.
 pub(crate) fn circles(crates: &[Crate]) -> Vec<Finding> {
@@ -150,96 +114,10 @@ fn methods_elsewhere(crates: &[Crate], excepted: &[Extended]) -> Vec<Finding> {
     findings.into_iter().collect()
 }
 
-/// Within a crate that has layers, a file uses its own layer and lower ones.
-pub(crate) fn layers(crates: &[Crate]) -> Vec<Finding> {
-    LAYERS.iter().flat_map(|layers| out_of_order(crates, layers)).collect()
-}
-
-fn out_of_order(crates: &[Crate], layers: &Layers) -> Vec<Finding> {
-    let place = |file: &Path| {
-        let part = part_of(file, layers.folder)?;
-        let named = layers.order.iter().position(|layer| *layer == part);
-        Some(named.or_else(|| layers.order.iter().position(|layer| *layer == "*")).ok_or(part))
-    };
-    let mut findings = BTreeSet::new();
-    for tree in crates {
-        for module in &tree.modules {
-            if let Some(Err(part)) = place(&module.file) {
-                let what = format!("`{part}` is none of the layers {}: give it one", layers.order.join(" < "));
-                findings.insert(Finding::in_file(&module.file, what));
-            }
-        }
-        for (from, uses) in Graph::of(tree).uses {
-            for (to, step) in uses {
-                if let (Some(Ok(own)), Some(Ok(used))) = (place(&from), place(&to))
-                    && own < used
-                {
-                    let (own, used) = (layers.order[own], layers.order[used]);
-                    let own = if own == "*" { "a library" } else { own };
-                    let what = format!("{own} is below {used}, but uses {} ({})", step.words, to.display());
-                    findings.insert(Finding::at(&from, step.line, what));
-                }
-            }
-        }
-    }
-    findings.into_iter().collect()
-}
-
-/// The folder or file right below `folder` that `file` is or is in, without `.rs`.
-fn part_of(file: &Path, folder: &str) -> Option<String> {
-    let first: PathBuf = file.strip_prefix(folder).ok()?.components().take(1).collect();
-    Some(first.with_extension("").display().to_string())
-}
-
-/// Libraries print nothing: what a person should see is handed to those above.
-pub(crate) fn printing(crates: &[Crate]) -> Vec<Finding> {
-    let mut findings = BTreeSet::new();
-    for module in crates.iter().flat_map(|tree| &tree.modules) {
-        let may_print = |printing: &Printing| {
-            part_of(&module.file, printing.folder).is_none_or(|part| printing.allowed.contains(&part.as_str()))
-        };
-        if PRINTING.iter().all(may_print) {
-            continue;
-        }
-        for (name, line) in module.contents.macros.iter().filter(|(name, _)| PRINTS.contains(&name.as_str())) {
-            let what = format!("{name}! in a library: return it, or take what it should be written to");
-            findings.insert(Finding::at(&module.file, *line, what));
-        }
-    }
-    findings.into_iter().collect()
-}
-
-/// Of clap, the publisher's libraries know that a choice can be a `ValueEnum`, and no more.
-pub(crate) fn clap(crates: &[Crate]) -> Vec<Finding> {
-    let mut findings = BTreeSet::new();
-    for module in crates.iter().flat_map(|tree| &tree.modules) {
-        if part_of(&module.file, PUBLISHER).is_none_or(|part| COMMAND_LINE.contains(&part.as_str())) {
-            continue;
-        }
-        let contents = &module.contents;
-        let imports = contents.imports.iter().map(|import| (&import.path, import.line));
-        let references = contents.references.iter().map(|reference| (&reference.path, reference.line));
-        for (path, line) in imports.chain(references) {
-            let is_clap = path.first().is_some_and(|name| name == "clap");
-            if is_clap && path.get(1).is_none_or(|name| name != "ValueEnum") {
-                let what = format!("`{}` in a library: take a plain struct, and fill it in a command", path.join("::"));
-                findings.insert(Finding::at(&module.file, line, what));
-            }
-        }
-    }
-    findings.into_iter().collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::rust::module_tree::Files;
+    use super::super::rust::module_tree::crate_of;
     use super::*;
-
-    /// A crate with the root `root` out of these files.
-    fn tree(root: &str, files: &[(&str, &str)]) -> Vec<Crate> {
-        let files: Files = files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect();
-        vec![Crate::read(Path::new(root), &files).expect("the test's crate is complete")]
-    }
 
     fn told(findings: &[Finding]) -> Vec<String> {
         findings.iter().map(ToString::to_string).collect()
@@ -248,7 +126,7 @@ mod tests {
     /// The circles of a crate of a root, `a.rs`, `b.rs` and more.
     fn circles_of(root: &str, a: &str, b: &str, more: &[(&str, &str)]) -> Vec<String> {
         let files = [&[("src/lib.rs", root), ("src/a.rs", a), ("src/b.rs", b)], more].concat();
-        let crates = tree("src/lib.rs", &files);
+        let crates = crate_of("src/lib.rs", &files);
         let found = told(&[circles(&crates), circles_of_calls(&crates)].concat());
         let ways = found.iter().filter_map(|line| line.split_once("modules: ")?.1.split_once(" ("));
         ways.map(|(way, _)| way.to_owned()).collect()
@@ -301,7 +179,7 @@ mod tests {
         ];
         let what = "src/a.rs: a circle of modules: src/a.rs -> src/b.rs -> src/a.rs \
                     (src/a.rs:2 crate::b::B, src/b.rs:1 super::a::A); move what both need below both";
-        assert_eq!(told(&circles(&tree("src/lib.rs", &files))), [what]);
+        assert_eq!(told(&circles(&crate_of("src/lib.rs", &files))), [what]);
     }
 
     #[test]
@@ -358,7 +236,7 @@ mod tests {
         let found = |b: &str, excepted: &[Extended]| {
             let a = "mod child; pub struct A; impl A { fn a(&self) {} }";
             let child = ("src/a/child.rs", "use super::A; impl A { fn child(&self) {} }");
-            let crates = tree("src/lib.rs", &[("src/lib.rs", AB), ("src/a.rs", a), ("src/b.rs", b), child]);
+            let crates = crate_of("src/lib.rs", &[("src/lib.rs", AB), ("src/a.rs", a), ("src/b.rs", b), child]);
             told(&methods_elsewhere(&crates, excepted))
         };
         let trait_only = "use crate::a::A; impl Clone for A {} trait More {} impl More for A {}";
@@ -387,65 +265,11 @@ mod tests {
             ("x/b/f.rs", ""),
             ("x/c/d.rs", ""),
         ];
-        let crates = tree("x/main.rs", &files);
+        let crates = crate_of("x/main.rs", &files);
         let found: BTreeSet<String> =
             crates[0].modules.iter().map(|module| module.file.display().to_string()).collect();
         // A file that is named by `path` has its own modules beside it.
         let expected = ["x/a/e.rs", "x/a/mod.rs", "x/c/d.rs", "x/main.rs", "y/b.rs", "y/f.rs"].map(str::to_owned);
         assert_eq!(found, BTreeSet::from(expected));
-    }
-
-    #[test]
-    fn layers_are_kept_from_below() {
-        let order = Layers { folder: "p/src", order: &["low", "high", "main"] };
-        let crates = tree(
-            "p/src/main.rs",
-            &[
-                ("p/src/main.rs", "mod low; mod high; mod other; use high::High;"),
-                ("p/src/low.rs", "use crate::high::High;"),
-                ("p/src/high/mod.rs", "mod part; pub use part::High; use crate::low;"),
-                ("p/src/high/part.rs", "pub struct High;"),
-                ("p/src/other.rs", ""),
-            ],
-        );
-        assert_eq!(
-            told(&out_of_order(&crates, &order)),
-            [
-                "p/src/low.rs:1: low is below high, but uses crate::high::High (p/src/high/part.rs)",
-                "p/src/other.rs: `other` is none of the layers low < high < main: give it one",
-            ]
-        );
-    }
-
-    #[test]
-    fn the_publishers_libraries_know_neither_commands_nor_clap_and_print_nothing() {
-        let crates = tree(
-            "publisher/src/main.rs",
-            &[
-                ("publisher/src/main.rs", "mod cli; mod commands; mod store; fn main() { println!() }"),
-                ("publisher/src/cli.rs", "use clap::Parser; use crate::commands::push;"),
-                ("publisher/src/commands/mod.rs", "pub mod push;"),
-                ("publisher/src/commands/push.rs", "use clap::Args; fn run() { eprintln!() } use crate::store::S;"),
-                (
-                    "publisher/src/store.rs",
-                    "use clap::{ValueEnum, Args};\npub struct S; use super::commands::push::run;\n\
-                     #[derive(clap::ValueEnum)] enum E {}\n#[derive(clap::Parser)] struct P;\n\
-                     fn f() { println!(); }\n#[cfg(test)] mod tests { fn f() { println!() } }",
-                ),
-            ],
-        );
-        let store = "publisher/src/store.rs";
-        assert_eq!(
-            told(&layers(&crates)),
-            [format!(
-                "{store}:2: a library is below commands, but uses super::commands::push::run \
-                 (publisher/src/commands/push.rs)"
-            )]
-        );
-        let remedy = "in a library: take a plain struct, and fill it in a command";
-        let expected = [format!("{store}:1: `clap::Args` {remedy}"), format!("{store}:4: `clap::Parser` {remedy}")];
-        assert_eq!(told(&clap(&crates)), expected);
-        let what = format!("{store}:5: println! in a library: return it, or take what it should be written to");
-        assert_eq!(told(&printing(&crates)), [what]);
     }
 }
