@@ -150,7 +150,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Test => return test::run(&workspace),
         Task::Fuzz { seconds } => fuzz::run(&workspace, seconds)?,
-        // The figures do not depend on how the bench itself is compiled, and the tests have already built this profile.
+        // The figures do not depend on how the bench itself is compiled, and the tests' build is there already.
         Task::Bench => with_everything_built(
             &workspace,
             &["bench", "--profile", "dev", "--package", "tests", "--bench", "budgets"],
