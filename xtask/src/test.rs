@@ -1,17 +1,19 @@
 //! `cargo xtask test`: everything that must hold before a change goes in, one step after the other.
 //!
-//! A step that fails does not stop the next, so that one run tells all; only set-up and the module's build do, because
-//! nothing after them would mean anything. Steps whose tool is neither there nor to be had are skipped and say so.
+//! A step that fails does not stop the next, so that one run reports all; only set-up and the module's build do,
+//! because nothing after them would mean anything. A step whose tool is missing fails in CI; elsewhere it is skipped,
+//! and listed at the end with everything else that was.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::process::{self, SHORT, capture, find_on_path};
-use crate::setup::{self, Scope};
+use crate::process::{self, SHORT, capture};
+use crate::setup::{self, Scope, Tools};
+use crate::tools::cargo_tools;
 use crate::workspace::Workspace;
-use crate::{fuzz, tidy, wasm};
+use crate::{fuzz, skipped, tidy, wasm};
 
 /// Seconds for each fuzz target.
 const FUZZ_SECONDS: u64 = 60;
@@ -19,54 +21,56 @@ const FUZZ_SECONDS: u64 = 60;
 /// How a step ended.
 enum Outcome {
     Passed,
+    /// Not run, for this reason.
     Skipped(String),
     Failed(String),
 }
 
-/// Every step in order, then a line for each.
-pub fn run(workspace: &Workspace) -> Result<ExitCode> {
+/// What the steps run with.
+struct Run<'a> {
+    workspace: &'a Workspace,
+    tools: Tools,
+}
+
+type Step = fn(&Run) -> Outcome;
+
+const STEPS: [(&str, Step); 8] = [
+    ("cargo fmt", |run| run.with_component("rustfmt", &["fmt", "--all", "--check"])),
+    ("cargo clippy", |run| {
+        run.with_component("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+    }),
+    ("tidy", |run| outcome(tidy::run(run.workspace))),
+    ("cargo deny", |run| run.deny(&["check", "bans", "licenses", "sources"])),
+    ("cargo deny advisories", |run| run.advisories()),
+    // After the module, which it embeds; before the tests, which run it.
+    ("publisher build", |run| outcome(process::run(&mut run.cargo(&["build", "--package", "publisher"])))),
+    ("fuzz", |run| outcome(fuzz::run(run.workspace, FUZZ_SECONDS))),
+    // Last, so that its closing lines are the run's.
+    ("cargo test", |run| outcome(process::run(&mut run.cargo(&["test", "--workspace", "--no-fail-fast"])))),
+];
+
+/// Runs every step in order, then prints a line for each and what was skipped.
+pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let started = Instant::now();
+    skipped::start(workspace)?;
     heading("set-up");
     let tools = setup::run(workspace, Scope::Tests)?;
     heading("wasm build");
     wasm::build(workspace, tools.toolchain)?;
 
-    let cargo = |words: &[&str]| {
-        let mut cargo = workspace.cargo();
-        tools.tell(&mut cargo);
-        cargo.args(words);
-        cargo
-    };
-    let steps: [(&str, &dyn Fn() -> Outcome); 8] = [
-        ("cargo fmt", &|| with_component(workspace, "rustfmt", &mut cargo(&["fmt", "--all", "--check"]))),
-        ("cargo clippy", &|| {
-            let words = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-            with_component(workspace, "clippy", &mut cargo(&words))
-        }),
-        ("tidy", &|| outcome(tidy::run(workspace))),
-        ("cargo deny", &|| {
-            with_deny(|| outcome(process::run(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))))
-        }),
-        ("cargo deny advisories", &|| with_deny(|| advisories(workspace, &cargo))),
-        // After the module, which it embeds; before the tests, which run it.
-        ("publisher build", &|| outcome(process::run(&mut cargo(&["build", "--package", "publisher"])))),
-        ("fuzz", &|| outcome(fuzz::run(workspace, FUZZ_SECONDS))),
-        // Last, so that its closing lines are the run's.
-        ("cargo test", &|| outcome(process::run(&mut cargo(&["test", "--workspace", "--no-fail-fast"])))),
-    ];
-
+    let run = Run { workspace, tools };
     let mut lines = Vec::new();
     let mut failed = false;
-    for (name, step) in steps {
+    for (name, step) in STEPS {
         heading(name);
         let begun = Instant::now();
-        let outcome = step();
+        let outcome = step(&run);
         let seconds = begun.elapsed().as_secs();
         lines.push(match outcome {
             Outcome::Passed => format!("passed   {name} ({seconds} s)"),
             Outcome::Skipped(why) => {
-                eprintln!("skipped: {why}");
-                format!("skipped  {name}: {why}")
+                skipped::add(workspace, name, &why)?;
+                format!("skipped  {name}")
             }
             Outcome::Failed(why) => {
                 eprintln!("failed: {why}");
@@ -79,6 +83,14 @@ pub fn run(workspace: &Workspace) -> Result<ExitCode> {
     heading("summary");
     for line in lines {
         eprintln!("{line}");
+    }
+    let skipped = skipped::list(workspace)?;
+    if !skipped.is_empty() {
+        eprintln!("\nskipped, and why:");
+        for line in skipped {
+            eprintln!("  {line}");
+        }
+        eprintln!();
     }
     eprintln!("{} in {} s", if failed { "FAILED" } else { "all passed" }, started.elapsed().as_secs());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -95,39 +107,74 @@ fn outcome(result: Result<()>) -> Outcome {
     }
 }
 
-/// Runs a cargo command that comes with one of rustup's components, adding the component if it is missing.
-fn with_component(workspace: &Workspace, component: &str, command: &mut Command) -> Outcome {
-    let program = match component {
-        "rustfmt" => "cargo-fmt",
-        _ => "cargo-clippy",
-    };
-    // rustup leaves a proxy on PATH for components that are not installed; only one that answers is there.
-    let answers = || capture(Command::new(program).arg("--version")).is_some();
-    if !answers() {
-        eprintln!("set-up: installing rustup's component {component}: this step needs it");
-        let mut rustup = Command::new("rustup");
-        rustup.args(["component", "add", component]);
-        if let Err(error) = process::run_logged(&mut rustup, &workspace.log(), SHORT) {
-            return Outcome::Skipped(format!(
-                "no {component} ({error:#}); with a network, `rustup component add {component}`"
-            ));
+/// The outcome of a step whose tool set-up should have brought.
+fn without_tool(error: &anyhow::Error, is_ci: bool) -> Outcome {
+    let why = format!("{error:#}");
+    if is_ci { Outcome::Failed(why) } else { Outcome::Skipped(why) }
+}
+
+impl Run<'_> {
+    fn cargo(&self, words: &[&str]) -> Command {
+        let mut cargo = self.workspace.cargo();
+        self.tools.tell(&mut cargo);
+        cargo.args(words).env(skipped::VARIABLE, self.workspace.skipped());
+        cargo
+    }
+
+    /// Runs a cargo command that comes with one of rustup's components, adding the component if it is missing.
+    fn with_component(&self, component: &str, words: &[&str]) -> Outcome {
+        let program = match component {
+            "rustfmt" => "cargo-fmt",
+            _ => "cargo-clippy",
+        };
+        // rustup leaves a proxy on PATH for components that are not installed; only one that answers is there.
+        let answers = || capture(Command::new(program).arg("--version")).is_some();
+        if !answers() {
+            eprintln!("set-up: installing rustup's component {component}: this step needs it");
+            let mut rustup = Command::new("rustup");
+            rustup.args(["component", "add", component]);
+            if let Err(error) = process::run_logged(&mut rustup, &self.workspace.log(), SHORT) {
+                let what = format!("no {component}; with a network, run `rustup component add {component}`");
+                return without_tool(&error.context(what), skipped::is_ci());
+            }
+        }
+        outcome(process::run(&mut self.cargo(words)))
+    }
+
+    fn deny(&self, words: &[&str]) -> Outcome {
+        match cargo_tools::deny(self.workspace) {
+            Ok(program) => {
+                let mut deny = Command::new(program);
+                self.workspace.prepare(&mut deny);
+                outcome(process::run(deny.args(words)))
+            }
+            Err(error) => without_tool(&error, skipped::is_ci()),
         }
     }
-    outcome(process::run(command))
-}
 
-/// Runs a step of cargo-deny, which set-up does not install because it takes minutes to compile.
-fn with_deny(step: impl FnOnce() -> Outcome) -> Outcome {
-    if find_on_path("cargo-deny").is_none() {
-        return Outcome::Skipped("cargo-deny is not on PATH; `cargo install cargo-deny --locked`".to_owned());
+    /// The database of advisories is on the network, and optional: without it nothing can be said about them.
+    fn advisories(&self) -> Outcome {
+        let program = match cargo_tools::deny(self.workspace) {
+            Ok(program) => program,
+            Err(error) => return without_tool(&error, skipped::is_ci()),
+        };
+        let mut fetch = Command::new(program);
+        self.workspace.prepare(&mut fetch);
+        match process::run_logged(fetch.args(["fetch", "db"]), &self.workspace.log(), SHORT) {
+            Ok(()) => self.deny(&["check", "advisories"]),
+            Err(error) => Outcome::Skipped(format!("the database of advisories cannot be fetched ({error:#})")),
+        }
     }
-    step()
 }
 
-/// The database of advisories lies on the network; without it nothing can be said about them.
-fn advisories(workspace: &Workspace, cargo: &dyn Fn(&[&str]) -> Command) -> Outcome {
-    match process::run_logged(&mut cargo(&["deny", "fetch", "db"]), &workspace.log(), SHORT) {
-        Ok(()) => outcome(process::run(&mut cargo(&["deny", "check", "advisories"]))),
-        Err(error) => Outcome::Skipped(format!("the database of advisories cannot be fetched ({error:#})")),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_tool_fails_in_ci_and_is_skipped_elsewhere() {
+        let error = anyhow::anyhow!("no cargo-deny");
+        assert!(matches!(without_tool(&error, true), Outcome::Failed(why) if why == "no cargo-deny"));
+        assert!(matches!(without_tool(&error, false), Outcome::Skipped(why) if why == "no cargo-deny"));
     }
 }

@@ -1,170 +1,28 @@
-//! The module: a toolchain that can build it, and the build.
+//! The module's build.
 //!
-//! Two toolchains will do. The ordinary one is the Rust that runs xtask, with the target wasm32-unknown-unknown added by
-//! rustup. Where rustup cannot download, Debian's own packages build the target's standard library from source. The
-//! module's bytes may differ between the two; what it does must not, so the tests run on whichever was used.
-//!
-//! Flags that never change (the stack's size) are in `.cargo/config.toml`; here are only those that depend on the machine.
+//! Flags that never change, such as the size of the stack, are in `.cargo/config.toml`; here are those that depend on
+//! the machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::apt::{self, Lists};
-use crate::description;
-use crate::process::{self, SHORT, capture};
-use crate::version;
+use crate::tools::toolchain::{self, TARGET, Toolchain};
 use crate::workspace::{Workspace, cargo_home};
+use crate::{build_info, process, sbom};
 
-/// Chooses the toolchain: `rustup` or `debian`. Unset: rustup's if it is there or can be had, else Debian's.
-pub const TOOLCHAIN_VARIABLE: &str = "FAULTLINE_WASM_TOOLCHAIN";
-
-const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "wasm";
-
-const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
-const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
-const DEBIAN_CARGO: &str = "/usr/bin/cargo";
-const DEBIAN_LINKER: &str = "/usr/bin/wasm-ld-19";
-
-/// The workspace's `rust-version`.
-const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
-
-/// A toolchain that builds for wasm32-unknown-unknown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Toolchain {
-    /// The Rust that runs xtask, with the target's standard library installed.
-    Rustup,
-    /// Debian's rustc-web, which compiles the standard library along.
-    Debian,
-}
-
-impl Toolchain {
-    /// The name that `FAULTLINE_WASM_TOOLCHAIN` takes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rustup => "rustup",
-            Self::Debian => "debian",
-        }
-    }
-
-    fn rustc(self) -> &'static str {
-        match self {
-            Self::Rustup => "rustc",
-            Self::Debian => DEBIAN_RUSTC,
-        }
-    }
-
-    /// The toolchain that the environment asks for, if it asks for one.
-    fn forced() -> Result<Option<Self>> {
-        match std::env::var(TOOLCHAIN_VARIABLE).as_deref() {
-            Err(_) | Ok("") => Ok(None),
-            Ok("rustup") => Ok(Some(Self::Rustup)),
-            Ok("debian") => Ok(Some(Self::Debian)),
-            Ok(other) => {
-                bail!("{TOOLCHAIN_VARIABLE}={other}: set it to `rustup` or `debian`, or unset it")
-            }
-        }
-    }
-
-    /// Whether it can build now, found out without the network.
-    fn is_ready(self) -> bool {
-        match self {
-            Self::Rustup => {
-                sysroot("rustc").is_some_and(|root| root.join("lib/rustlib").join(TARGET).join("lib").is_dir())
-            }
-            Self::Debian => {
-                version_of(DEBIAN_RUSTC).as_deref().and_then(version::parse) >= version::parse(OLDEST_RUST)
-                    && process::is_executable(Path::new(DEBIAN_CARGO))
-                    && process::is_executable(Path::new(DEBIAN_LINKER))
-                    && sysroot(DEBIAN_RUSTC).is_some_and(|root| root.join("lib/rustlib/src/rust/library").exists())
-            }
-        }
-    }
-
-    fn install(self, log: &Path) -> Result<()> {
-        match self {
-            Self::Rustup => process::run_logged(Command::new("rustup").args(["target", "add", TARGET]), log, SHORT),
-            // Lists may name a version that is too old, and a security update that is not.
-            Self::Debian => apt::install(&DEBIAN_PACKAGES, Lists::Newest, log),
-        }
-    }
-
-    /// A cargo of this toolchain that is about to build, with nothing inherited that would change the module.
-    fn cargo_build(self, workspace: &Workspace) -> Command {
-        let mut cargo = match self {
-            Self::Rustup => workspace.cargo(),
-            Self::Debian => {
-                let mut cargo = Command::new(DEBIAN_CARGO);
-                workspace.prepare(&mut cargo);
-                // rustup's cargo tells its children where its own compiler and libraries are.
-                for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTDOC", "LD_LIBRARY_PATH"] {
-                    cargo.env_remove(variable);
-                }
-                // -Zbuild-std is not stable; the flag is needed because no package brings the target's library.
-                cargo
-                    .env("RUSTC_BOOTSTRAP", "1")
-                    .env("RUSTC", DEBIAN_RUSTC)
-                    .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", DEBIAN_LINKER);
-                cargo
-            }
-        };
-        for variable in [
-            "RUSTFLAGS",
-            "CARGO_ENCODED_RUSTFLAGS",
-            "CARGO_BUILD_RUSTFLAGS",
-            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
-            "CARGO_BUILD_TARGET",
-        ] {
-            cargo.env_remove(variable);
-        }
-        cargo.args(["build", "--target", TARGET, "--profile", PROFILE]);
-        if self == Self::Debian {
-            cargo.arg("-Zbuild-std=std,panic_abort");
-        }
-        cargo
-    }
-}
-
-/// A toolchain that can build, and whether it had to be installed.
-pub fn ensure(workspace: &Workspace) -> Result<(Toolchain, bool)> {
-    let forced = Toolchain::forced()?;
-    let candidates = match forced {
-        Some(toolchain) => vec![toolchain],
-        None => vec![Toolchain::Rustup, Toolchain::Debian],
-    };
-    if let Some(ready) = candidates.iter().find(|toolchain| toolchain.is_ready()) {
-        return Ok((*ready, false));
-    }
-    let mut reasons = Vec::new();
-    for toolchain in candidates {
-        let what = match toolchain {
-            Toolchain::Rustup => format!("rustup's target {TARGET}"),
-            Toolchain::Debian => format!("Debian's {}", DEBIAN_PACKAGES.join(", ")),
-        };
-        let why =
-            reasons.last().map_or("the filter is a WebAssembly module, and nothing here can build one", String::as_str);
-        eprintln!("set-up: installing {what}: {why}");
-        match toolchain.install(&workspace.log()) {
-            Ok(()) if toolchain.is_ready() => return Ok((toolchain, true)),
-            Ok(()) => reasons.push(format!("{what} was installed, but is incomplete or older than Rust {OLDEST_RUST}")),
-            Err(error) => reasons.push(format!("{error:#}")),
-        }
-    }
-    bail!("no toolchain for {TARGET}; with a network, run `rustup target add {TARGET}` ({})", reasons.join("; "))
-}
 
 /// Builds the shipped module and the bench's empty one, and leaves them in the target directory. A file whose bytes
 /// would be the same is not touched, so that what embeds it is not built again.
-pub fn build(workspace: &Workspace, toolchain: Toolchain) -> Result<PathBuf> {
+pub(crate) fn build(workspace: &Workspace, toolchain: Toolchain) -> Result<PathBuf> {
     // One cargo call each: built together, the features that one asks of a dependency would reach the other.
     publish(&build_package(workspace, toolchain, "baseline")?, &workspace.baseline())?;
-    let module = description::stamped(workspace, &build_package(workspace, toolchain, "filter")?)?;
-    let compiler = version_of(toolchain.rustc()).context("the compiler does not say which version it is")?;
+    let module = build_info::stamped(workspace, &build_package(workspace, toolchain, "filter")?)?;
+    let compiler = toolchain::version_of(toolchain.rustc()).context("the compiler does not say which version it is")?;
     // Before the module: whoever sees a new module finds the list that belongs to it.
-    publish(&description::components(workspace, &module, TARGET, &compiler)?, &workspace.components())?;
+    publish(&sbom::components(workspace, &module, TARGET, &compiler)?, &workspace.components())?;
     publish(&module, &workspace.module())?;
     Ok(workspace.module())
 }
@@ -173,7 +31,7 @@ fn build_package(workspace: &Workspace, toolchain: Toolchain, package: &str) -> 
     // A directory of its own: two compilers in one would throw out each other's work.
     let target_dir = workspace.target.join("wasm").join(toolchain.name());
     let mut cargo = toolchain.cargo_build(workspace);
-    cargo.args(["--package", package, "--target-dir"]).arg(&target_dir);
+    cargo.args(["--profile", PROFILE, "--package", package, "--target-dir"]).arg(&target_dir);
     cargo.args(["--config", &remapped_paths(workspace)]);
     process::run(&mut cargo)?;
     let built = target_dir.join(TARGET).join(PROFILE).join(package).with_extension("wasm");
@@ -198,13 +56,4 @@ fn publish(bytes: &[u8], product: &Path) -> Result<()> {
     fs::write(&unfinished, bytes)
         .and_then(|()| fs::rename(&unfinished, product))
         .with_context(|| format!("{} cannot be written", product.display()))
-}
-
-/// `1.95.0`.
-fn version_of(rustc: &str) -> Option<String> {
-    capture(Command::new(rustc).arg("--version"))?.split_whitespace().nth(1).map(str::to_owned)
-}
-
-fn sysroot(rustc: &str) -> Option<PathBuf> {
-    capture(Command::new(rustc).args(["--print", "sysroot"])).map(PathBuf::from)
 }

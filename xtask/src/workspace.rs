@@ -1,12 +1,13 @@
-//! Where things are: the workspace, its target directory, and what xtask leaves in it.
+//! Where things are: the workspace, its target directory, and the files that xtask writes there.
 //!
-//! Also how a nested cargo is started, because a cargo that was started by `cargo run` inherits variables that describe
-//! xtask and not what is to be built.
+//! Also how a nested cargo is started: one that `cargo run` started inherits variables that describe xtask, which must
+//! not reach what it builds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::process;
 
@@ -14,16 +15,18 @@ use crate::process;
 const OF_XTASK: [&str; 5] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
 
 /// The workspace that xtask was compiled in.
-pub struct Workspace {
+pub(crate) struct Workspace {
     /// The folder of the workspace's `Cargo.toml`.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Cargo's target directory, wherever its configuration or `CARGO_TARGET_DIR` puts it.
-    pub target: PathBuf,
+    pub(crate) target: PathBuf,
+    /// The root file of each crate (library, program, test, bench, build script), from `root`.
+    pub(crate) crate_roots: Vec<PathBuf>,
 }
 
 impl Workspace {
-    /// Asks cargo where it builds.
-    pub fn find() -> Result<Self> {
+    /// Asks cargo what there is, and where it builds.
+    pub(crate) fn find() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask's folder has no parent")?.to_owned();
         let metadata = process::capture(
             Command::new(cargo_program())
@@ -31,59 +34,67 @@ impl Workspace {
                 .current_dir(&root),
         )
         .with_context(|| format!("`cargo metadata` failed in {}: run it there to see why", root.display()))?;
-        let metadata: serde_json::Value = serde_json::from_str(&metadata).context("`cargo metadata` wrote no JSON")?;
-        let target = metadata
-            .get("target_directory")
-            .and_then(serde_json::Value::as_str)
-            .context("`cargo metadata` named no target_directory")?
-            .into();
-        Ok(Self { root, target })
+        let metadata: Value = serde_json::from_str(&metadata).context("`cargo metadata` wrote no JSON")?;
+        let target = metadata.get("target_directory").and_then(Value::as_str);
+        let target = target.context("`cargo metadata` named no target_directory")?.into();
+        let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        let targets = list(&metadata, "packages").into_iter().flat_map(|package| list(&package, "targets"));
+        let crate_roots = targets.filter_map(|target| {
+            let file = Path::new(target.get("src_path")?.as_str()?);
+            Some(file.strip_prefix(&root).unwrap_or(file).to_owned())
+        });
+        Ok(Self { crate_roots: crate_roots.collect(), root, target })
     }
 
     /// The module that is shipped.
-    pub fn module(&self) -> PathBuf {
+    pub(crate) fn module(&self) -> PathBuf {
         self.target.join("faultline.wasm")
     }
 
-    /// The list of what the module is made of.
-    pub fn components(&self) -> PathBuf {
+    /// The SBOM of the module.
+    pub(crate) fn components(&self) -> PathBuf {
         self.target.join("faultline.cdx.json")
     }
 
     /// The empty SDK filter that benches compare with.
-    pub fn baseline(&self) -> PathBuf {
+    pub(crate) fn baseline(&self) -> PathBuf {
         self.target.join("baseline.wasm")
     }
 
     /// The publisher's binary, as `cargo build -p publisher` leaves it.
-    pub fn publisher(&self) -> PathBuf {
+    pub(crate) fn publisher(&self) -> PathBuf {
         self.target.join("debug").join("faultline")
     }
 
-    /// What set-up installs for this workspace alone.
-    pub fn tools(&self) -> PathBuf {
+    /// Where set-up installs tools for this workspace alone.
+    pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")
     }
 
-    /// What the installers said.
-    pub fn log(&self) -> PathBuf {
+    /// The log of the installers.
+    pub(crate) fn log(&self) -> PathBuf {
         self.tools().join("setup.log")
     }
 
     /// The `KEY=path` lines by which the tests find the tools.
-    pub fn tools_env(&self) -> PathBuf {
+    pub(crate) fn tools_env(&self) -> PathBuf {
         self.target.join("tools.env")
     }
 
-    /// The cargo that started xtask, in the workspace's root, free of what describes xtask.
-    pub fn cargo(&self) -> Command {
+    /// The list of what was skipped in the last `cargo xtask test`, a line each.
+    pub(crate) fn skipped(&self) -> PathBuf {
+        self.target.join("skipped.txt")
+    }
+
+    /// The cargo that started xtask, in the workspace's root, without the variables that describe xtask.
+    pub(crate) fn cargo(&self) -> Command {
         let mut cargo = Command::new(cargo_program());
         self.prepare(&mut cargo);
         cargo
     }
 
-    /// Makes any command a nested one: started in the root, free of what describes xtask.
-    pub fn prepare(&self, command: &mut Command) {
+    /// Prepares any command like that: it starts in the root, without the variables that describe xtask.
+    pub(crate) fn prepare(&self, command: &mut Command) {
         command.current_dir(&self.root);
         for (key, _) in std::env::vars_os() {
             if OF_XTASK.iter().any(|prefix| key.to_string_lossy().starts_with(prefix)) {
@@ -93,8 +104,8 @@ impl Workspace {
     }
 }
 
-/// Where cargo keeps the sources of dependencies.
-pub fn cargo_home() -> Option<PathBuf> {
+/// The folder in which cargo keeps the sources of dependencies.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
     std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cargo")))
 }
 

@@ -11,16 +11,12 @@
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
-    not(test),
-    deny(
-        // Nothing reachable from traffic, configuration or admin answers may trap the VM (invariant 4).
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::indexing_slicing,
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
         clippy::string_slice,
-        clippy::arithmetic_side_effects
+        clippy::unreachable,
+        reason = "a test may fail by a panic, and clippy.toml has no setting for these"
     )
 )]
 

@@ -1,6 +1,6 @@
-//! Checks that what an operator applies extracts the labels that the code writes.
+//! Checks that the files an operator applies extract the labels that the code writes.
 //!
-//! A label that no rule extracts stays inside the metric's name, where no query finds it; nothing else would show it.
+//! A label that no rule extracts stays inside the metric's name, where no query finds it, and nothing else shows that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use filter_core::metric::Metric;
 
-use super::Finding;
-use super::source::files_under;
+use super::files::files_under;
+use super::finding::Finding;
 use crate::workspace::Workspace;
 
 /// Where plain Envoy's bootstrap is.
@@ -18,8 +18,8 @@ const ENVOY: &str = "deploy/envoy";
 /// Where the manifests for Istio are.
 const ISTIO: &str = "deploy/istio";
 
-/// Every file in `deploy/envoy` that has `stats_tags` extracts every label by Istio's expression, and nothing else by it.
-pub fn stats_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
+/// Every file in `deploy/envoy` with `stats_tags` extracts every label, and nothing else, by Istio's expression.
+pub(crate) fn stats_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
     let labels = labels();
     let mut findings = Vec::new();
     let mut files = 0;
@@ -52,7 +52,7 @@ pub fn stats_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
 }
 
 /// Every list of `extraStatTags` in `deploy/istio` names every label, and no others; and there is one.
-pub fn extra_stat_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
+pub(crate) fn extra_stat_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
     let labels = labels();
     let mut findings = Vec::new();
     let mut lists = 0;
@@ -85,7 +85,7 @@ fn expression(label: &str) -> String {
 }
 
 /// The files under `folder` in YAML or JSON, by their paths from the root; none where there is no such folder.
-pub fn texts(workspace: &Workspace, folder: &str) -> Result<Vec<(PathBuf, String)>> {
+pub(crate) fn texts(workspace: &Workspace, folder: &str) -> Result<Vec<(PathBuf, String)>> {
     let root = workspace.root.join(folder);
     if !root.is_dir() {
         return Ok(Vec::new());
@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn tags_are_read_from_lists_and_from_the_annotation() {
-        let text = "a:\n  extraStatTags:\n  - one\n  - two\nb:\n  extraStatTags: [one, two]\nc:\n  x/extraStatTags: \"one,two\"\n";
+        let text = "a:\n  extraStatTags:\n  - one\n  - two\nb:\n  extraStatTags: [one, two]\n\
+                    c:\n  x/extraStatTags: \"one,two\"\n";
         let both = vec!["one".to_owned(), "two".to_owned()];
         assert_eq!(tag_lists(text), [(2, both.clone()), (6, both.clone()), (8, both)]);
     }

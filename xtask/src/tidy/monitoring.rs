@@ -1,8 +1,8 @@
 //! Checks that alerts and dashboard name only what the code counts, and that each alert has its page.
 //!
-//! A query for a metric or a label that does not exist is a valid query with an empty answer: an alert that never fires, a
-//! panel that is always calm. Queries are found by their words, wherever they stand in a file, so nothing here knows PromQL's
-//! grammar, YAML or Grafana. What a query makes of a label (`label_replace`) is left to the tests that run it.
+//! A query for a metric or a label that does not exist is a valid query with an empty answer: an alert that never
+//! fires, a panel that is always empty. Queries are found by their words, anywhere in a file, so nothing here knows
+//! PromQL's grammar, YAML or Grafana. What a query makes of a label (`label_replace`) is left to the tests that run it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,8 +11,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use filter_core::metric::Metric;
 
-use super::Finding;
 use super::deploy::texts;
+use super::finding::Finding;
 use crate::workspace::Workspace;
 
 const PROMETHEUS: &str = "deploy/prometheus";
@@ -21,11 +21,12 @@ const RULES: &str = "deploy/prometheus/faultline.rules.yaml";
 const OPERATORS_RULES: &str = "deploy/prometheus/prometheusrule.yaml";
 const RUNBOOKS: &str = "docs/runbooks";
 
-/// Labels that Prometheus puts to every series of a target, and the two under which Envoy names a cluster.
+/// Labels that Prometheus adds to every series of a target, and the two by which Envoy names a cluster.
 const OF_OTHERS: [&str; 6] = ["job", "instance", "namespace", "pod", "envoy_cluster_name", "cluster_name"];
 
-/// Every metric and label in `deploy/prometheus` and `deploy/grafana` is one of the code, or of the rules recorded there.
-pub fn names(workspace: &Workspace) -> Result<Vec<Finding>> {
+/// Every metric and label in `deploy/prometheus` and `deploy/grafana` is one of the code, or of the rules recorded
+/// there.
+pub(crate) fn names(workspace: &Workspace) -> Result<Vec<Finding>> {
     let recorded = values_of(&read(workspace, RULES)?, "record:");
     let mut findings = Vec::new();
     for folder in [PROMETHEUS, GRAFANA] {
@@ -48,7 +49,7 @@ pub fn names(workspace: &Workspace) -> Result<Vec<Finding>> {
 }
 
 /// The operator's rules are the plain ones, indented.
-pub fn operators_rules(workspace: &Workspace) -> Result<Vec<Finding>> {
+pub(crate) fn operators_rules(workspace: &Workspace) -> Result<Vec<Finding>> {
     let (plain, operators) = (read(workspace, RULES)?, read(workspace, OPERATORS_RULES)?);
     let plain = plain.lines().skip_while(|line| *line != "groups:");
     let operators = operators.lines().skip_while(|line| *line != "spec:").skip(1);
@@ -60,8 +61,8 @@ pub fn operators_rules(workspace: &Workspace) -> Result<Vec<Finding>> {
     Ok(if same { Vec::new() } else { vec![Finding::in_file(Path::new(OPERATORS_RULES), what)] })
 }
 
-/// Each alert has a page of its name, links to it and is listed in the pages' README; and no page is left of an alert that went.
-pub fn runbooks(workspace: &Workspace) -> Result<Vec<Finding>> {
+/// Each alert has a page of its name, links to it and is listed in the pages' README; each page has an alert.
+pub(crate) fn runbooks(workspace: &Workspace) -> Result<Vec<Finding>> {
     let rules = read(workspace, RULES)?;
     let (alerts, links) = (values_of(&rules, "alert:"), values_of(&rules, "runbook_url:"));
     let index = read(workspace, &format!("{RUNBOOKS}/README.md"))?;

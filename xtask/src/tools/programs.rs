@@ -1,28 +1,28 @@
-//! What the tests push to, measure and check with: a registry, Prometheus, and tools that others wrote.
+//! Programs that the tests start: a registry, Prometheus, Alertmanager, and tools to check with.
 //!
-//! Each is taken from its variable, else from `PATH`, else from a Debian package.
+//! Each comes from its variable, else from `PATH`, else from a Debian package.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{self, Lists};
+use super::apt::{self, Lists};
 use crate::process::{find_on_path, is_executable};
 
 /// A program that the tests start.
-pub struct Tool {
-    /// Points to one's own, and names it in `tools.env`.
-    pub variable: &'static str,
+pub(crate) struct Tool {
+    /// Points to a program of the user's own, and names it in `tools.env`.
+    pub(crate) variable: &'static str,
     program: &'static str,
     package: &'static str,
-    /// Why it is wanted: the end of a sentence.
+    /// Why it is needed: the end of a sentence.
     why: &'static str,
-    /// The service that the package would leave running.
+    /// The service that the package starts.
     service: Option<&'static str>,
 }
 
-/// All of them.
-pub const TOOLS: [Tool; 6] = [
+/// All programs that the tests start.
+pub(crate) const TOOLS: [Tool; 6] = [
     Tool {
         variable: "FAULTLINE_DOCKER_REGISTRY",
         program: "docker-registry",
@@ -34,7 +34,7 @@ pub const TOOLS: [Tool; 6] = [
         variable: "FAULTLINE_SKOPEO",
         program: "skopeo",
         package: "skopeo",
-        why: "the tests read with another client what was pushed",
+        why: "the tests read pushed artifacts with another client",
         service: None,
     },
     Tool {
@@ -70,12 +70,12 @@ pub const TOOLS: [Tool; 6] = [
 
 impl Tool {
     /// The program's file, and whether it had to be installed.
-    pub fn ensure(&self, log: &Path) -> Result<(PathBuf, bool)> {
+    pub(crate) fn ensure(&self, log: &Path) -> Result<(PathBuf, bool)> {
         let Self { variable, program, package, why, service } = self;
         if let Some(file) = std::env::var_os(variable).filter(|file| !file.is_empty()) {
             let file = PathBuf::from(file);
             if !is_executable(&file) {
-                bail!("{variable}={}: no executable file; correct it or unset it", file.display());
+                bail!("{variable}={}: not an executable file; correct it or unset it", file.display());
             }
             return Ok((file, false));
         }

@@ -1,10 +1,10 @@
 //! Versions as programs print them, as far as set-up has to compare them: major and minor.
 
 /// Major and minor of a version.
-pub type Version = (u32, u32);
+pub(crate) type Version = (u32, u32);
 
 /// `1.40.0` and `1.41.0-dev` begin with such a pair; `dev` does not.
-pub fn parse(text: &str) -> Option<Version> {
+pub(crate) fn parse(text: &str) -> Option<Version> {
     let mut parts = text.trim().split(['.', '-']).map(str::parse);
     match (parts.next(), parts.next()) {
         (Some(Ok(major)), Some(Ok(minor))) => Some((major, minor)),

