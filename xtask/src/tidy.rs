@@ -49,9 +49,9 @@ impl fmt::Display for Finding {
 type Check = fn(&Workspace) -> Result<Vec<Finding>>;
 
 const CHECKS: [(&str, Check); 13] = [
-    ("README's events are the code's", tables::events),
-    ("README's metrics are the code's", tables::metrics),
-    ("README's options are the configuration's", options::check),
+    ("docs/events.md lists the code's events", tables::events),
+    ("docs/metrics.md lists the code's metrics", tables::metrics),
+    ("docs/configuration.md lists the configuration's options", options::check),
     ("deploy/envoy extracts every label", deploy::stats_tags),
     ("deploy/istio extracts every label", deploy::extra_stat_tags),
     ("alerts and dashboard name what the code counts", monitoring::names),

@@ -1,4 +1,4 @@
-//! Checks README's reference of the plugin's configuration, if it has one, against the schema of the types.
+//! Checks the reference of the plugin's configuration, if it has a table, against the schema of the types.
 //!
 //! The reference is the table whose first column is titled `option`; a row names a field by its path from the top,
 //! `failover.window` or `clusters[].match`, and so describes `failover` along. A type that occurs in several places needs to
@@ -12,20 +12,23 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::Finding;
-use super::tables::{README, find_table, names};
+use super::tables::{find_table, names};
 use crate::workspace::Workspace;
+
+/// The document that lists the options.
+const OPTIONS: &str = "docs/configuration.md";
 
 /// A field: the type that has it (empty for the configuration itself), and its name.
 type Field = (String, String);
 
-/// README's table of options names every field of the configuration, and no others.
+/// The table of options names every field of the configuration, and no others.
 pub fn check(workspace: &Workspace) -> Result<Vec<Finding>> {
-    let text = fs::read_to_string(workspace.root.join(README)).with_context(|| format!("{README} cannot be read"))?;
+    let text = fs::read_to_string(workspace.root.join(OPTIONS)).with_context(|| format!("{OPTIONS} cannot be read"))?;
     Ok(differences(&text, filter_core::config::json_schema().as_value()))
 }
 
 fn differences(text: &str, schema: &Value) -> Vec<Finding> {
-    let file = Path::new(README);
+    let file = Path::new(OPTIONS);
     let Some(table) = find_table(text, "option") else {
         return Vec::new();
     };
@@ -122,9 +125,9 @@ mod tests {
         assert_eq!(
             told("| `rules` | |\n| `window` | |\n| `rules[].none` | |\n| `window.none` | |\n"),
             [
-                "README.md:5: the configuration has no `rules[].none`: remove it",
-                "README.md:6: the configuration has no `window.none`: remove it",
-                "README.md: the option `match` of Rule has no row: add one",
+                "docs/configuration.md:5: the configuration has no `rules[].none`: remove it",
+                "docs/configuration.md:6: the configuration has no `window.none`: remove it",
+                "docs/configuration.md: the option `match` of Rule has no row: add one",
             ]
         );
     }

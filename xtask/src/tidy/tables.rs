@@ -1,4 +1,4 @@
-//! Checks that README's tables of events and metrics say what the code does.
+//! Checks that the documents' tables of events and metrics say what the code does.
 //!
 //! A table is known by the title of its first column and by the end of the title of the column that lists keys or labels. Names are code spans; what stands in parentheses or braces after a
 //! name (its values, the parts of an object) is explanation and not compared.
@@ -14,31 +14,32 @@ use filter_core::metric::Metric;
 use super::Finding;
 use crate::workspace::Workspace;
 
-/// The document that is compared.
-pub const README: &str = "README.md";
+/// The document that lists the events.
+const EVENTS: &str = "docs/events.md";
+/// The document that lists the metrics.
+const METRICS: &str = "docs/metrics.md";
 
-/// README's table of events names every event and its keys, and no others.
+/// The table of events names every event and its keys, and no others.
 pub fn events(workspace: &Workspace) -> Result<Vec<Finding>> {
     let code = EventKind::TABLE.iter().map(|(name, keys)| (*name, keys.iter().copied().collect())).collect();
-    compare(workspace, "event", "keys", &code)
+    compare(workspace, EVENTS, "event", "keys", &code)
 }
 
-/// README's table of metrics names every metric and its labels, and no others.
+/// The table of metrics names every metric and its labels, and no others.
 pub fn metrics(workspace: &Workspace) -> Result<Vec<Finding>> {
     let code = Metric::ALL.iter().map(|metric| (metric.name(), metric.labels().iter().copied().collect())).collect();
-    compare(workspace, "metric", "labels", &code)
+    compare(workspace, METRICS, "metric", "labels", &code)
 }
 
 /// What the code has: a name, and the names that belong to it.
 type Code<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
-fn compare(workspace: &Workspace, thing: &str, parts: &str, code: &Code) -> Result<Vec<Finding>> {
-    let text = fs::read_to_string(workspace.root.join(README)).with_context(|| format!("{README} cannot be read"))?;
-    Ok(differences(&text, thing, parts, code))
+fn compare(workspace: &Workspace, file: &str, thing: &str, parts: &str, code: &Code) -> Result<Vec<Finding>> {
+    let text = fs::read_to_string(workspace.root.join(file)).with_context(|| format!("{file} cannot be read"))?;
+    Ok(differences(Path::new(file), &text, thing, parts, code))
 }
 
-fn differences(text: &str, thing: &str, parts: &str, code: &Code) -> Vec<Finding> {
-    let file = Path::new(README);
+fn differences(file: &Path, text: &str, thing: &str, parts: &str, code: &Code) -> Vec<Finding> {
     let table = find_table(text, thing).and_then(|table| {
         let titles = table.titles.iter();
         let column = titles.map(|title| title.to_ascii_lowercase()).position(|title| title.ends_with(parts))?;
@@ -157,7 +158,7 @@ after | it
     }
 
     fn told(code: &Code) -> Vec<String> {
-        differences(TEXT, "event", "keys", code).iter().map(ToString::to_string).collect()
+        differences(Path::new(EVENTS), TEXT, "event", "keys", code).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -174,16 +175,16 @@ after | it
         assert_eq!(
             told(&code),
             [
-                "README.md:8: `streak` has `threshold` in the code: add it to keys",
-                "README.md:8: `streak` has no `last` in the code: remove it",
-                "README.md:9: `up` is no event in the code: remove the row",
-                "README.md: the event `new` has no row: add one",
+                "docs/events.md:8: `streak` has `threshold` in the code: add it to keys",
+                "docs/events.md:8: `streak` has no `last` in the code: remove it",
+                "docs/events.md:9: `up` is no event in the code: remove the row",
+                "docs/events.md: the event `new` has no row: add one",
             ]
         );
     }
 
     #[test]
     fn a_missing_table_is_one_finding() {
-        assert_eq!(differences("# Title", "event", "keys", &code()).len(), 1);
+        assert_eq!(differences(Path::new(EVENTS), "# Title", "event", "keys", &code()).len(), 1);
     }
 }
