@@ -1,6 +1,15 @@
 //! The pure core from outside: the detector and failovers step by step, and a cluster's story from attempts and answers
 //! to events.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail by a panic, also outside of its own function"
+)]
+
 mod cluster;
 mod detector;
 mod envoys_detector;
