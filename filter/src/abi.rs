@@ -10,7 +10,7 @@
 // Exported names must be as the ABI has them, and the allocator is the host's.
 #![allow(unsafe_code)]
 
-use crate::plugin::Plugin;
+use crate::vm::Plugin;
 use std::cell::RefCell;
 
 thread_local! {

@@ -1,10 +1,6 @@
 //! faultline's filter: a proxy-wasm plugin that watches finished requests and reports failing endpoints, ejections and
 //! failovers. It only watches: every callback lets the request continue.
 //!
-//! Reading order: [`abi`] (what Envoy calls), [`plugin`] (the state of a VM), [`known`] (what this VM has met),
-//! [`request`] (reading an exchange), [`traffic`] (what a finished request leads to), [`attempts`] (each attempt), [`heartbeat`] (what time leads to), [`witness`] (asking Envoy), [`notify`] (telling a receiver), [`shared`] (what all workers
-//! know together), [`report`] (events and metrics going out), [`host`] (the only file that calls Envoy).
-//!
 //! What the observations mean is decided in `filter-core`.
 
 #![cfg_attr(
@@ -22,14 +18,18 @@
 )]
 
 pub mod abi;
-pub mod attempts;
-pub mod heartbeat;
+pub mod callbacks {
+    //! What each callback leads to.
+    pub mod heartbeat;
+    pub mod notify;
+    pub mod requests;
+    pub mod upstream_log;
+    pub mod witness;
+}
 pub mod host;
-pub mod known;
-pub mod notify;
-pub mod plugin;
-pub mod report;
-pub mod request;
+pub mod output {
+    //! What goes out.
+    pub mod reporter;
+}
 pub mod shared;
-pub mod traffic;
-pub mod witness;
+pub mod vm;

@@ -13,8 +13,8 @@
 //! does would re-enter the VM.
 
 use crate::host;
-use crate::plugin::Plugin;
 use crate::shared::{self, Question};
+use crate::vm::Plugin;
 use filter_core::metric::Metric;
 use filter_core::time::Millis;
 use filter_core::witness::{self, Witnessed};

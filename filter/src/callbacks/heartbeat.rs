@@ -4,8 +4,10 @@
 //! listener was removed) another takes over. The heart beats every second, and ten times as fast while anything is open.
 //! Between two beats it may tick just to ask Envoy in time.
 
-use crate::plugin::{Notice, Plugin};
-use crate::{host, known, request, shared};
+use crate::host::exchange as request;
+use crate::vm::known;
+use crate::vm::{Notice, Plugin};
+use crate::{host, shared};
 use filter_core::event::{Event, EventKind};
 use filter_core::metric::Metric;
 use filter_core::time::Millis;

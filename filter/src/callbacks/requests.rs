@@ -5,12 +5,12 @@
 //! success changes nothing, and judging waits until the request is logged: one crossing into the VM then costs one
 //! number read. Counting waits for the log in any case, because an answer can still break off.
 //!
-//! Where the upstream log shows every attempt, [`crate::attempts`] takes this one's place.
+//! Where the upstream log shows every attempt, [`crate::callbacks::upstream_log`] takes this one's place.
 //!
 //! Not here: what an observation means (`filter-core`) and how it is shared ([`crate::shared`]).
 
-use crate::plugin::Plugin;
-use crate::request::{self, Whole};
+use crate::host::exchange::{self as request, Whole};
+use crate::vm::Plugin;
 use crate::{host, shared};
 use filter_core::cluster::Observed;
 use filter_core::config::Attempts;

@@ -4,16 +4,18 @@
 //! A configuration that cannot be read is reported at the next heartbeat, once per proxy, and changes nothing: the last
 //! good one stays, or the defaults. Not while it is set: a canary VM is configured too, and then thrown away.
 
-use crate::attempts::Answered;
-use crate::heartbeat::Heartbeat;
+pub mod known;
+
+use crate::callbacks::heartbeat::Heartbeat;
+use crate::callbacks::notify::Sent;
+use crate::callbacks::requests::Pending;
+use crate::callbacks::upstream_log::Answered;
+use crate::callbacks::witness::Asked;
 use crate::host;
-use crate::known::Known;
-use crate::notify::Sent;
-use crate::report::{Reporter, set_log_level};
-use crate::request::{self, Expression, HEALTHY_ATTEMPT, HEALTHY_REQUEST};
+use crate::host::exchange::{self as request, Expression, HEALTHY_ATTEMPT, HEALTHY_REQUEST};
+use crate::output::reporter::{Reporter, set_log_level};
 use crate::shared;
-use crate::traffic::Pending;
-use crate::witness::Asked;
+use crate::vm::known::Known;
 use filter_core::config::{self, Config};
 use filter_core::locality::Locality;
 use rustc_hash::{FxBuildHasher, FxHashMap};

@@ -9,8 +9,8 @@
 //! the proxy, the filter judges the answer that goes on to the client when its headers pass, and notes by connection
 //! that this is done. An attempt whose answer goes no further is logged at once.
 
-use crate::plugin::Plugin;
-use crate::request::{self, Whole};
+use crate::host::exchange::{self as request, Whole};
+use crate::vm::Plugin;
 use filter_core::outcome::{Charges, Outcome};
 use rustc_hash::FxHashMap;
 

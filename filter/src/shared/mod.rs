@@ -10,7 +10,7 @@
 //! start over at 0 when the module is replaced.
 
 use crate::host::{self, Status};
-use crate::report::Metrics;
+use crate::output::reporter::Metrics;
 use filter_core::cluster::{ClusterState, ENCODING};
 use filter_core::members::Members;
 use filter_core::metric::Level;

@@ -6,8 +6,9 @@
 //!
 //! Not here: what is told of an event, and what waits how long (`filter_core::notify`).
 
-use crate::plugin::Plugin;
-use crate::{host, request, shared};
+use crate::host::exchange as request;
+use crate::vm::Plugin;
+use crate::{host, shared};
 use filter_core::config::notify::Notify;
 use filter_core::event::Event;
 use filter_core::metric::Metric;
@@ -149,6 +150,6 @@ fn body(messages: &[Message], notify: &Notify) -> Vec<u8> {
     format!("[{}]", alerts.join(",")).into_bytes()
 }
 
-fn count(metrics: &mut crate::report::Metrics, result: &str, count: usize) {
+fn count(metrics: &mut crate::output::reporter::Metrics, result: &str, count: usize) {
     metrics.change(Metric::Notifications, &[result], i64::try_from(count).unwrap_or(i64::MAX));
 }

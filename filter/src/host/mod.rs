@@ -9,6 +9,8 @@
 // The host's functions are foreign ones; this is where they are made safe.
 #![allow(unsafe_code)]
 
+pub mod exchange;
+
 use std::ptr::{null, null_mut};
 
 /// A status other than Ok, with its number in the proxy-wasm ABI.
