@@ -1,7 +1,9 @@
 //! faultline's filter: a proxy-wasm plugin that watches finished requests and reports failing endpoints, ejections and
 //! failovers. It only watches: every callback lets the request continue.
 //!
-//! What the observations mean is decided in `filter-core`.
+//! An attempt goes down through the layers and never turns back: [`abi`] (what Envoy calls) → `callbacks` (what each
+//! callback leads to) → `vm` (the state of one VM) → `output` (the only way out) → `shared` (what all workers know) →
+//! `host` (Envoy). A file imports only what lies below it. What the observations mean is decided in `filter-core`.
 
 #![cfg_attr(
     not(test),
@@ -18,18 +20,8 @@
 )]
 
 pub mod abi;
-pub mod callbacks {
-    //! What each callback leads to.
-    pub mod heartbeat;
-    pub mod notify;
-    pub mod requests;
-    pub mod upstream_log;
-    pub mod witness;
-}
-pub mod host;
-pub mod output {
-    //! What goes out.
-    pub mod reporter;
-}
-pub mod shared;
-pub mod vm;
+mod callbacks;
+mod host;
+mod output;
+mod shared;
+mod vm;

@@ -9,148 +9,122 @@
 //! the proxy, the filter judges the answer that goes on to the client when its headers pass, and notes by connection
 //! that this is done. An attempt whose answer goes no further is logged at once.
 
-use crate::host::exchange::{self as request, Whole};
-use crate::vm::Plugin;
+use crate::host::exchange;
+use crate::host::request_attributes::{RequestAttributes, Response};
+use crate::vm::charging::{self, ChargedAttempt, SeenAt};
+use crate::vm::known::LocalityRead;
+use crate::vm::state::Vm;
 use filter_core::outcome::{Charges, Outcome};
-use rustc_hash::FxHashMap;
 
-/// Answers that are noted; beyond it they are judged when logged.
-const MAX_ANSWERED: u32 = 65_536;
-
-/// Answers under way that were judged by their headers, by the connection that they come through.
-#[derive(Debug, Default)]
-pub struct Answered {
-    /// How many through each; HTTP/2 has several at a time, which need not be told apart.
-    through: FxHashMap<u64, u32>,
-    all: u32,
-    /// The connection of the attempt that ended last by its own time-out.
-    timed_out: Option<u64>,
-}
-
-impl Answered {
-    fn note(&mut self, connection: u64) {
-        self.all = self.all.saturating_add(1);
-        let count = self.through.entry(connection).or_default();
-        *count = count.saturating_add(1);
+/// Response headers pass that are the last attempt's, or a local answer's.
+pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
+    // An answer of headers alone is logged before they pass.
+    if !vm.reporter.open_findings.any() || response == Response::HeadersOnly || vm.answered.is_full() {
+        return;
     }
-
-    /// Whether the answer that ended was noted; it is not any more.
-    fn take(&mut self) -> bool {
-        if self.all == 0 {
-            return false;
+    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else { return };
+    let endpoint = exchange::endpoint();
+    let Some(connection) = exchange::upstream_connection().filter(|_| !endpoint.is_empty()) else { return };
+    let (charges, attributes) = match healthy_answer(vm, response) {
+        Some(charges) => (charges, None),
+        None => {
+            let attributes = RequestAttributes::read(response);
+            // Any other answer is Envoy's own, and the attempt that led to it is logged already.
+            let Some(charges) = attributes.answer_charges() else { return };
+            (charges, Some(attributes))
         }
-        let Some(connection) = request::upstream_connection() else { return false };
-        let Some(count) = self.through.get_mut(&connection) else { return false };
-        self.all = self.all.saturating_sub(1);
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.through.remove(&connection);
-        }
-        true
+    };
+    let outcome = charges.outcome();
+    let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::for_outcome(outcome)) else {
+        return;
+    };
+    vm.answered.insert(connection);
+    let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at: SeenAt::Headers };
+    match attributes.filter(|_| outcome.is_error()) {
+        Some(attributes) => charging::error(vm, attempt, attributes.last_attempt()),
+        None => charging::success(vm, attempt),
     }
 }
 
-impl Plugin {
-    /// Response headers pass that are the last attempt's, or a local answer's.
-    pub(crate) fn attempt_answered(&mut self, headers_only: bool) {
-        // An answer of headers alone is logged before they pass.
-        if headers_only || self.answered.all >= MAX_ANSWERED {
-            return;
-        }
-        let Some(cluster) = self.known.cluster(&request::cluster(), &self.config) else { return };
-        let endpoint = request::endpoint();
-        let Some(connection) = request::upstream_connection().filter(|_| !endpoint.is_empty()) else { return };
-        let (charges, whole) = match self.healthy_answer(headers_only) {
-            Some(charges) => (charges, None),
-            None => {
-                let whole = Whole::read(headers_only);
-                // Any other answer is Envoy's own, and the attempt that led to it is logged already.
-                let Some(charges) = whole.upstream_answer() else { return };
-                (charges, Some(whole))
-            }
-        };
-        let is_error = charges.outcome().is_error();
-        let Some(place) = self.place(cluster, &endpoint, is_error) else { return };
-        self.answered.note(connection);
-        match whole.filter(|_| is_error) {
-            Some(whole) => self.error(cluster, &endpoint, place, charges, whole.last(), false),
-            None => self.success(cluster, &endpoint, place, charges, false),
-        }
+/// The upstream log shows an attempt that is over.
+pub(crate) fn on_attempt_log(vm: &mut Vm) {
+    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else { return };
+    let endpoint = exchange::endpoint();
+    if endpoint.is_empty() {
+        return;
     }
-
-    /// What is charged for an answer if it is surely a good one.
-    fn healthy_answer(&self, headers_only: bool) -> Option<Charges> {
-        let grpc_error = headers_only && request::trailers_only_grpc_status().is_some_and(|status| status != 0);
-        (!grpc_error && self.healthy_attempt.holds()).then(|| Charges::answered(200))
+    // The log does not show whether a body came; a gRPC status among the headers is the answer.
+    let response = Response::HeadersOnly;
+    let (charges, attributes) = match healthy_answer(vm, response) {
+        Some(charges) => (charges, None),
+        None => {
+            let attributes = RequestAttributes::read(response);
+            (attributes.charges_in_upstream_log(), Some(attributes))
+        }
+    };
+    if attributes.as_ref().is_some_and(RequestAttributes::is_try_timeout) {
+        vm.answered.set_timed_out(exchange::upstream_connection());
     }
-
-    /// The upstream log shows an attempt.
-    pub(crate) fn attempt_over(&mut self) {
-        let Some(cluster) = self.known.cluster(&request::cluster(), &self.config) else { return };
-        let endpoint = request::endpoint();
-        if endpoint.is_empty() {
-            return;
-        }
-        let (charges, whole) = match self.healthy_answer(true) {
-            Some(charges) => (charges, None),
-            None => {
-                let whole = Whole::read(true);
-                (whole.charges_in_upstream_log(), Some(whole))
-            }
-        };
-        if whole.as_ref().is_some_and(Whole::timed_out) {
-            self.answered.timed_out = request::upstream_connection();
-        }
-        let untold = whole.as_ref().is_some_and(Whole::ended_untold);
-        let outcome = charges.outcome();
+    let has_unknown_end = attributes.as_ref().is_some_and(RequestAttributes::has_unknown_end);
+    let outcome = charges.outcome();
+    let charges = match vm.answered.remove(exchange::upstream_connection) {
         // What is left to charge is that the answer broke off.
-        let charges =
-            if self.answered.take() { Charges { connected: false, status: None, ..charges } } else { charges };
-        let Some(place) = self.place(cluster, &endpoint, outcome.is_error()) else { return };
-        if !untold {
-            self.known.count(cluster, place, outcome, false);
-        }
-        let went_well = charges.outcome() == Outcome::Success || charges.connected;
-        match whole {
-            Some(whole) if charges.outcome().is_error() => {
-                self.error(cluster, &endpoint, place, charges, whole.last(), true);
-            }
-            _ if went_well && self.reporter.metrics.anything_open() => {
-                self.success(cluster, &endpoint, place, charges, true);
-            }
-            _ => {}
-        }
+        true => Charges { connected: false, status: None, ..charges },
+        false => charges,
+    };
+    let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::for_outcome(outcome)) else {
+        return;
+    };
+    if !has_unknown_end {
+        vm.known.count_attempt(cluster, locality, outcome);
     }
+    let went_well = charges.outcome() == Outcome::Success || charges.connected;
+    let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at: SeenAt::Log };
+    match attributes {
+        Some(attributes) if charges.outcome().is_error() => charging::error(vm, attempt, attributes.last_attempt()),
+        _ if went_well && vm.reporter.open_findings.any() => charging::success(vm, attempt),
+        _ => {}
+    }
+}
 
-    /// The request to which the attempts belonged is over.
-    pub(crate) fn request_over(&mut self) {
-        if self.healthy_request.holds() {
-            return;
-        }
-        let Some(cluster) = self.known.cluster(&request::cluster(), &self.config) else { return };
-        let endpoint = request::endpoint();
-        let whole = Whole::read(false);
-        if endpoint.is_empty() {
-            if whole.no_healthy_upstream() {
-                self.no_healthy_upstream(cluster);
-            }
-            return;
-        }
-        self.known.count_retried(cluster, whole.attempts > 1);
-        // That it had its connection, or that its own time-out ended it (when tries overlap), the log has shown.
-        let charges = Charges { connected: false, ..whole.attempt(true).charges() };
-        let timed_out = self.answered.timed_out.take();
-        if !whole.ended_from_without() || charges.status.is_some() {
-            return;
-        }
-        let ended_by_itself = timed_out.is_some() && timed_out == request::upstream_connection();
-        if whole.is_route_timeout() && ended_by_itself {
-            return;
-        }
-        let Some(place) = self.place(cluster, &endpoint, true) else { return };
-        self.known.count(cluster, place, charges.outcome(), false);
-        if charges.failure.is_some() {
-            self.error(cluster, &endpoint, place, charges, whole.last(), true);
-        }
+/// The request to which the attempts belonged is over.
+pub(crate) fn on_request_log(vm: &mut Vm) {
+    if vm.healthy_request.holds() {
+        return;
     }
+    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else { return };
+    let endpoint = exchange::endpoint();
+    let attributes = RequestAttributes::read(Response::Streamed);
+    if endpoint.is_empty() {
+        if attributes.found_no_healthy_upstream() {
+            charging::no_healthy_upstream(vm, cluster);
+        }
+        return;
+    }
+    if attributes.is_retried() {
+        vm.known.count_retried_request(cluster);
+    }
+    // That it got its connection, or that its own time-out ended it (when tries overlap), the log has shown.
+    let charges = Charges { connected: false, ..attributes.charges() };
+    let timed_out = vm.answered.take_timed_out();
+    if !attributes.ended_unseen_by_upstream_log() || charges.status.is_some() {
+        return;
+    }
+    let ended_by_itself = timed_out.is_some() && timed_out == exchange::upstream_connection();
+    if attributes.is_route_timeout() && ended_by_itself {
+        return;
+    }
+    let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::Fresh) else { return };
+    vm.known.count_attempt(cluster, locality, charges.outcome());
+    if charges.failure.is_some() {
+        let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at: SeenAt::Log };
+        charging::error(vm, attempt, attributes.last_attempt());
+    }
+}
+
+/// What is charged for an answer if it is surely a good one.
+fn healthy_answer(vm: &Vm, response: Response) -> Option<Charges> {
+    let is_grpc_error =
+        response == Response::HeadersOnly && exchange::trailers_only_grpc_status().is_some_and(|status| status != 0);
+    (!is_grpc_error && vm.healthy_attempt.holds()).then(|| Charges::answered(200))
 }

@@ -1,197 +1,171 @@
-//! What goes out: events as log lines, metrics, and the filter's own remarks.
+//! What goes out: events as log lines, metrics and notifications; gauges, which follow every change of what they show;
+//! and remarks.
 //!
-//! Metrics are defined once per VM and then known by number: Envoy keeps an entry for every definition. Series are
-//! bounded by `limits.series`, because Envoy never frees one; changes beyond it are counted in
-//! `faultline_series_overflow_total`. Gauges are set and never changed by a difference: with a new module or a new
-//! listener they may start over at 0, while shared data lives on. Nothing here runs while the plugin is configured: a canary VM does that too.
+//! Nothing here runs while the plugin is configured: a canary VM is configured too, and then thrown away.
 
-use crate::host::{self, LOG_ERROR, LOG_INFO, LOG_WARN, METRIC_COUNTER, METRIC_GAUGE};
-use crate::shared;
-use filter_core::config::Limits;
+use super::log;
+use super::metrics::Metrics;
+use super::remark::Remark;
+use crate::host::{self, LogLevel};
+use crate::shared::open_findings::OpenFindings;
+use crate::shared::question::PollResult;
+use crate::shared::{claims, clusters, outbox};
+use filter_core::cluster::ClusterState;
+use filter_core::config::Config;
 use filter_core::event::{Event, EventKind};
-use filter_core::metric::{Change, Kind, Level, Metric};
-use filter_core::time::Millis;
-use rustc_hash::FxHashMap;
+use filter_core::locality::Locality;
+use filter_core::metric::{Level, Metric};
+use filter_core::notify::Message;
+use filter_core::outcome::Outcome;
+use filter_core::time::{Millis, seconds_between};
 
-/// The metrics that this VM has defined.
-#[derive(Debug, Default)]
-pub struct Metrics {
-    ids: FxHashMap<String, u32>,
-    open_findings: Option<u32>,
-    limit: u32,
-    /// What this VM has raised above 0, by cluster.
-    raised: FxHashMap<String, Vec<Level>>,
+/// Events that were held back are summed up after so long, in milliseconds.
+const SUM_UP_AFTER_MS: Millis = 1_000;
+
+/// What became of a notification: the label `result` of `faultline_notifications_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeliveryResult {
+    /// The receiver has it.
+    Ok,
+    /// It was tried as often as configured, or refused.
+    Failed,
+    /// There was no room for it in the outbox.
+    Dropped,
 }
 
-impl Metrics {
-    /// Bounds the number of series.
-    pub fn set_limit(&mut self, limits: &Limits) {
-        self.limit = limits.series;
-    }
-
-    /// Lets a counter grow.
-    pub fn change(&mut self, metric: Metric, values: &[&str], by: i64) {
-        if by <= 0 {
-            return;
+impl DeliveryResult {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
         }
-        if let Some(id) = self.id(metric, values) {
-            let _ = host::increment_metric(id, by);
-        }
-    }
-
-    /// Applies a change that an event asks for.
-    pub fn apply(&mut self, change: &Change) {
-        let values: Vec<&str> = change.values.iter().map(String::as_str).collect();
-        self.change(change.metric, &values, change.by);
-    }
-
-    /// Sets a gauge; whether it is set now.
-    pub fn set(&mut self, metric: Metric, values: &[&str], value: u64) -> bool {
-        self.id(metric, values).is_some_and(|id| host::record_metric(id, value).is_ok())
-    }
-
-    /// Whether anything is not over anywhere in the proxy. One cheap host call.
-    pub fn anything_open(&mut self) -> bool {
-        // Where it cannot be read, look closer.
-        self.open_findings_id().is_none_or(|id| host::metric(id) != Ok(0))
-    }
-
-    /// Sets the number of open findings.
-    pub fn set_open_findings(&mut self, count: u64) {
-        if let Some(id) = self.open_findings_id() {
-            let _ = host::record_metric(id, count);
-        }
-    }
-
-    /// Sets a gauge as a cluster asks for.
-    pub fn show(&mut self, cluster: &str, level: &Level) {
-        let values: Vec<&str> = level.values.iter().map(String::as_str).collect();
-        let is_set = self.set(level.metric, &values, level.value);
-        let raised = self.raised.entry(cluster.to_owned()).or_default();
-        let was_raised = raised.iter().any(|known| known.is_of(level));
-        raised.retain(|known| !known.is_of(level));
-        if level.value > 0 || (was_raised && !is_set) {
-            raised.push(level.clone());
-        } else if raised.is_empty() {
-            self.raised.remove(cluster);
-        }
-    }
-
-    /// Sets a cluster's gauges to what they should be now, whatever was set: two workers may have set them in the wrong
-    /// order, and a gauge may be new.
-    pub fn show_all(&mut self, cluster: &str, levels: &[Level]) {
-        let over = |raised: &&Level| !levels.iter().any(|level| level.is_of(raised));
-        let over: Vec<Level> = self.raised.get(cluster).into_iter().flatten().filter(over).cloned().collect();
-        for level in over.iter().map(|level| Level { value: 0, ..level.clone() }).chain(levels.iter().cloned()) {
-            self.show(cluster, &level);
-        }
-    }
-
-    /// Whether this VM has raised any of a cluster's gauges above 0.
-    pub fn has_raised(&self, cluster: &str) -> bool {
-        self.raised.contains_key(cluster)
-    }
-
-    fn open_findings_id(&mut self) -> Option<u32> {
-        if self.open_findings.is_none() {
-            self.open_findings = host::define_metric(METRIC_GAUGE, Metric::OpenFindings.name()).ok();
-        }
-        self.open_findings
-    }
-
-    fn id(&mut self, metric: Metric, values: &[&str]) -> Option<u32> {
-        let name = metric.stat_name(values);
-        if let Some(id) = self.ids.get(&name) {
-            return Some(*id);
-        }
-        let full = self.ids.len() >= usize::try_from(self.limit).unwrap_or(usize::MAX);
-        // The filter's own few series have room always.
-        if full && metric.labels().contains(&"upstream_cluster") {
-            self.change(Metric::SeriesOverflow, &[], 1);
-            return None;
-        }
-        let kind = match metric.kind() {
-            Kind::Counter => METRIC_COUNTER,
-            Kind::Gauge => METRIC_GAUGE,
-        };
-        let id = host::define_metric(kind, &name).ok()?;
-        self.ids.insert(name, id);
-        Some(id)
     }
 }
 
 /// Writes events, and holds back what is too much in a second.
 #[derive(Debug, Default)]
-pub struct Reporter {
-    /// Metrics.
-    pub metrics: Metrics,
+pub(crate) struct Reporter {
+    /// The gauge that says whether anything is open in the proxy.
+    pub(crate) open_findings: OpenFindings,
+    metrics: Metrics,
+    is_version_shown: bool,
     held_back: u64,
     held_back_since: Millis,
 }
 
 impl Reporter {
-    /// Reports events in their order: metrics always, log lines as far as `limits.eventsPerSecond` allows.
-    pub fn report(&mut self, events: &[Event], limits: &Limits) {
+    /// Takes over a configuration: what is logged, how many series there may be.
+    pub(crate) fn configure(&mut self, config: &Config) {
+        log::set_level(config.log_level);
+        self.metrics.set_limit(&config.limits);
+    }
+
+    /// Reports events in their order: metrics always, log lines as far as `limits.eventsPerSecond` allows, and as
+    /// notifications what is to be told at once. True when notifications were put into the outbox, or found no room there.
+    pub(crate) fn report(&mut self, events: &[Event], config: &Config) -> bool {
         for event in events {
-            for change in event.changes() {
-                self.metrics.apply(&change);
-            }
-            if shared::take_log_line(event.at, limits.events_per_second, &mut self.metrics) {
-                let rejected = matches!(event.kind, EventKind::ConfigRejected { .. });
-                let _ = host::log(if rejected { LOG_ERROR } else { LOG_WARN }, &event.to_json());
-            } else {
-                if self.held_back == 0 {
-                    self.held_back_since = event.at;
-                }
-                self.held_back = self.held_back.saturating_add(1);
-            }
+            self.write(event, config);
         }
-    }
-
-    /// Sums up what was held back, once there is room again.
-    pub fn sum_up(&mut self, now: Millis, limits: &Limits) {
-        let waited = now.saturating_sub(self.held_back_since);
-        if self.held_back == 0 || waited < 1000 {
-            return;
+        let Some(notify) = &config.notify else { return false };
+        let messages: Vec<(Message, Millis)> = events
+            .iter()
+            .flat_map(|event| Message::of(event, notify.format).into_iter().map(|message| (message, event.at)))
+            .collect();
+        if messages.is_empty() {
+            return false;
         }
-        let count = std::mem::take(&mut self.held_back);
-        let seconds = filter_core::time::seconds_between(self.held_back_since, now);
-        self.report(&[Event::of_cluster(now, "", EventKind::EventsSuppressed { count, seconds })], limits);
-    }
-}
-
-/// Sends the filter's own remarks, made with the `log` crate, to the host.
-struct HostLog;
-
-impl log::Log for HostLog {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        let lost =
+            outbox::change(|outbox| messages.iter().filter(|(message, at)| !outbox.push(message.clone(), *at)).count());
+        self.count_notifications(DeliveryResult::Dropped, lost.unwrap_or(messages.len()));
         true
     }
 
-    fn log(&self, record: &log::Record<'_>) {
-        let level = match record.level() {
-            log::Level::Error => LOG_ERROR,
-            log::Level::Warn => LOG_WARN,
-            log::Level::Info => LOG_INFO,
-            log::Level::Debug => 1,
-            log::Level::Trace => 0,
-        };
-        let _ = host::log(level, &format!("faultline: {}", record.args()));
+    /// Reports how many events were held back, once there is room again.
+    pub(crate) fn report_held_back(&mut self, now: Millis, config: &Config) {
+        let waited = now.saturating_sub(self.held_back_since);
+        if self.held_back == 0 || waited < SUM_UP_AFTER_MS {
+            return;
+        }
+        let count = std::mem::take(&mut self.held_back);
+        let seconds = seconds_between(self.held_back_since, now);
+        self.write(&Event::of_cluster(now, "", EventKind::EventsSuppressed { count, seconds }), config);
     }
 
-    fn flush(&self) {}
-}
+    /// Says something in the log.
+    pub(crate) fn remark(&self, remark: Remark<'_>) {
+        remark.write();
+    }
 
-/// Makes the `log` crate write through the host, from `level` on.
-pub fn set_log_level(level: filter_core::config::LogLevel) {
-    use filter_core::config::LogLevel;
-    // A second call of `set_logger` in the same VM finds the first one's, which is the same.
-    let _ = log::set_logger(&HostLog);
-    log::set_max_level(match level {
-        LogLevel::Trace => log::LevelFilter::Trace,
-        LogLevel::Debug => log::LevelFilter::Debug,
-        LogLevel::Info => log::LevelFilter::Info,
-        LogLevel::Warn => log::LevelFilter::Warn,
-        LogLevel::Error => log::LevelFilter::Error,
-    });
+    /// Changes a cluster's shared state, and its gauges with it. `change` may run several times, each time on the latest
+    /// state; the result of the run that counted is returned, `None` if none could be made to count.
+    pub(crate) fn change_cluster<R>(&mut self, name: &str, change: impl FnMut(&mut ClusterState) -> R) -> Option<R> {
+        let changed = clusters::change(name, &mut self.open_findings, change);
+        for level in changed.before.iter().filter(|level| !changed.after.iter().any(|other| other.is_of(level))) {
+            self.metrics.show(name, &Level { value: 0, ..level.clone() });
+        }
+        for level in changed.after.iter().filter(|level| !changed.before.contains(level)) {
+            self.metrics.show(name, level);
+        }
+        changed.result
+    }
+
+    /// Sets all of a cluster's gauges anew, to what its shared state says.
+    pub(crate) fn refresh_gauges(&mut self, cluster: &str, levels: &[Level]) {
+        self.metrics.show_all(cluster, levels);
+    }
+
+    /// Whether this VM has raised any of a cluster's gauges above 0.
+    pub(crate) fn has_raised_gauges(&self, cluster: &str) -> bool {
+        self.metrics.has_raised(cluster)
+    }
+
+    /// Sets the number of known endpoints, over all clusters.
+    pub(crate) fn show_tracked_endpoints(&mut self, count: u64) {
+        self.metrics.set(Metric::TrackedEndpoints, &[], count);
+    }
+
+    /// Shows which version runs; once is enough.
+    pub(crate) fn show_version(&mut self) {
+        if !self.is_version_shown {
+            self.is_version_shown = true;
+            self.metrics.set(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1);
+        }
+    }
+
+    /// Counts attempts at endpoints of one locality that had the same outcome.
+    pub(crate) fn count_attempts(&mut self, cluster: &str, locality: &Locality, outcome: Outcome, count: u32) {
+        let values = [cluster, locality.as_str(), outcome.as_str()];
+        self.metrics.add(Metric::Attempts, &values, i64::from(count));
+    }
+
+    /// Counts requests that took more than one attempt.
+    pub(crate) fn count_retried_requests(&mut self, cluster: &str, count: u32) {
+        self.metrics.add(Metric::RetriedRequests, &[cluster], i64::from(count));
+    }
+
+    /// Counts a question to Envoy.
+    pub(crate) fn count_poll(&mut self, result: PollResult) {
+        self.metrics.add(Metric::WitnessPolls, &[result.label()], 1);
+    }
+
+    /// Counts notifications.
+    pub(crate) fn count_notifications(&mut self, result: DeliveryResult, count: usize) {
+        self.metrics.add(Metric::Notifications, &[result.label()], i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    fn write(&mut self, event: &Event, config: &Config) {
+        for change in event.changes() {
+            self.metrics.apply(&change);
+        }
+        if claims::take_log_line(event.at, config.limits.events_per_second) {
+            let is_rejection = matches!(event.kind, EventKind::ConfigRejected { .. });
+            let _ = host::log(if is_rejection { LogLevel::Error } else { LogLevel::Warn }, &event.to_json());
+        } else {
+            if self.held_back == 0 {
+                self.held_back_since = event.at;
+            }
+            self.held_back = self.held_back.saturating_add(1);
+        }
+    }
 }

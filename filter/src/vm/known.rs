@@ -3,72 +3,96 @@
 //! Counting a healthy request is a look-up and an addition here; everything that costs more waits for the heartbeat.
 //! Bounded by `limits.endpoints`; an endpoint beyond it is counted with its locality and not remembered.
 
-use filter_core::cluster::Setting;
 use filter_core::config::{Config, OutlierDetection};
 use filter_core::locality::Locality;
 use filter_core::members::endpoint_hash;
 use filter_core::outcome::Outcome;
-use filter_core::time::Millis;
 use filter_core::window::Count;
 use rustc_hash::FxHashMap;
 
 /// Localities per cluster that are counted apart; the rest is counted as unknown.
-const MAX_PLACES: usize = 64;
+const MAX_LOCALITIES: usize = 64;
 
-/// Heartbeats after which a locality that was read is read again: an endpoint may have been moved.
-const TRUST_LOCALITY: u64 = 64;
+/// After so many heartbeats, a locality is read again: an endpoint may have been moved.
+const REREAD_LOCALITY_BEATS: u64 = 64;
 
-/// Heartbeats after which an endpoint without traffic is forgotten; at one a second, ten minutes.
-const FORGET_AFTER: u64 = 600;
+/// After so many heartbeats, Envoy's count of a cluster's endpoints is read again.
+const REREAD_ENDPOINT_COUNT_BEATS: u64 = 5;
+
+/// After so many heartbeats without traffic, an endpoint is forgotten; at one a second, ten minutes.
+const FORGET_ENDPOINT_BEATS: u64 = 600;
+
+/// The number of a cluster in this VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClusterIndex(usize);
+
+/// The number of a locality in one of this VM's clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LocalityIndex(usize);
+
+/// Whether an endpoint's locality that was read lately will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LocalityRead {
+    Cached,
+    Fresh,
+}
+
+impl LocalityRead {
+    /// An error counts against an endpoint's locality, so that is read afresh.
+    pub(crate) fn for_outcome(outcome: Outcome) -> Self {
+        if outcome.is_error() { Self::Fresh } else { Self::Cached }
+    }
+}
 
 /// A locality of a cluster and the attempts since the last hand-over, by outcome.
 #[derive(Debug, Default)]
-pub struct Place {
-    /// The locality.
-    pub locality: Locality,
+struct LocalityCounts {
+    locality: Locality,
     counts: [u32; Outcome::ALL.len()],
 }
 
 /// A cluster that this VM has met.
 #[derive(Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its outlier detection; `None` when it is to be ignored.
-    pub outlier: Option<OutlierDetection>,
+    pub(crate) outlier: Option<OutlierDetection>,
     /// Envoy's count of its endpoints, when last read.
-    pub total: Option<u32>,
-    /// Whether `total` is to be read with the next request.
-    pub total_is_old: bool,
+    pub(crate) endpoint_count: Option<u32>,
+    /// Whether `endpoint_count` is to be read with the next request.
+    pub(crate) endpoint_count_is_old: bool,
     /// Whether its list of endpoints is to be handed on.
-    pub members_changed: bool,
+    pub(crate) members_changed: bool,
     /// Whether its shared state had open findings when last seen.
-    pub troubled: bool,
+    pub(crate) is_troubled: bool,
     /// Requests that took more than one attempt since the last hand-over.
-    pub retried: u32,
-    places: Vec<Place>,
+    pub(crate) retried: u32,
+    localities: Vec<LocalityCounts>,
 }
 
 /// An endpoint that this VM has met.
 #[derive(Clone, Copy, Debug)]
 struct Endpoint {
-    cluster: usize,
-    place: usize,
+    cluster: ClusterIndex,
+    locality: LocalityIndex,
     hash: u32,
     /// Heartbeat at which its locality was read.
     read_at: u64,
     /// Heartbeat at which it was last seen.
     seen_at: u64,
     /// Whether it was seen since the list of endpoints was handed on.
-    seen: bool,
+    is_seen: bool,
 }
 
-/// See the module's documentation.
+/// The clusters and endpoints, by their names and by their numbers.
 #[derive(Debug, Default)]
-pub struct Known {
+pub(crate) struct Known {
     clusters: Vec<Cluster>,
-    by_name: FxHashMap<Box<[u8]>, usize>,
+    by_name: FxHashMap<Box<[u8]>, ClusterIndex>,
+    /// By the cluster's number and the endpoint's address.
     endpoints: FxHashMap<Box<[u8]>, Endpoint>,
+    /// Where a key of `endpoints` is put together.
     key: Vec<u8>,
     beat: u64,
     limit: usize,
@@ -76,7 +100,7 @@ pub struct Known {
 
 impl Known {
     /// Takes over a configuration: its rules for each cluster, its bound.
-    pub fn configure(&mut self, config: &Config) {
+    pub(crate) fn configure(&mut self, config: &Config) {
         self.limit = usize::try_from(config.limits.endpoints).unwrap_or(usize::MAX);
         for cluster in &mut self.clusters {
             cluster.outlier = config.rules_for(&cluster.name).cloned();
@@ -84,9 +108,9 @@ impl Known {
     }
 
     /// The number of the cluster with this name; `None` when it is to be ignored, or one too many.
-    pub fn cluster(&mut self, name: &[u8], config: &Config) -> Option<usize> {
+    pub(crate) fn cluster(&mut self, name: &[u8], config: &Config) -> Option<ClusterIndex> {
         if let Some(index) = self.by_name.get(name) {
-            return self.clusters.get(*index).filter(|cluster| cluster.outlier.is_some()).map(|_| *index);
+            return self.get(*index).filter(|cluster| cluster.is_watched()).map(|_| *index);
         }
         if name.is_empty() || self.clusters.len() >= self.limit {
             return None;
@@ -94,125 +118,131 @@ impl Known {
         let text = String::from_utf8_lossy(name).into_owned();
         let outlier = config.rules_for(&text).cloned();
         let ignored = outlier.is_none();
-        let index = self.clusters.len();
+        let index = ClusterIndex(self.clusters.len());
         self.clusters.push(Cluster {
             name: text,
             outlier,
-            total: None,
-            total_is_old: true,
+            endpoint_count: None,
+            endpoint_count_is_old: true,
             members_changed: false,
-            troubled: false,
+            is_troubled: false,
             retried: 0,
-            places: Vec::new(),
+            localities: Vec::new(),
         });
         self.by_name.insert(name.into(), index);
         (!ignored).then_some(index)
     }
 
     /// A cluster by its number.
-    pub fn get(&self, cluster: usize) -> Option<&Cluster> {
-        self.clusters.get(cluster)
+    pub(crate) fn get(&self, cluster: ClusterIndex) -> Option<&Cluster> {
+        self.clusters.get(cluster.0)
     }
 
     /// A cluster by its number, to be changed.
-    pub fn get_mut(&mut self, cluster: usize) -> Option<&mut Cluster> {
-        self.clusters.get_mut(cluster)
+    pub(crate) fn get_mut(&mut self, cluster: ClusterIndex) -> Option<&mut Cluster> {
+        self.clusters.get_mut(cluster.0)
     }
 
-    /// How many clusters there are; their numbers are from 0 on.
-    pub fn count_clusters(&self) -> usize {
-        self.clusters.len()
+    /// The numbers of all clusters.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = ClusterIndex> + use<> {
+        (0..self.clusters.len()).map(ClusterIndex)
+    }
+
+    /// Whether a cluster is watched; those that are not are ignored.
+    pub(crate) fn is_watched(&self, cluster: ClusterIndex) -> bool {
+        self.get(cluster).is_some_and(Cluster::is_watched)
     }
 
     /// Whether any cluster is watched.
-    pub fn watches_any(&self) -> bool {
-        self.clusters.iter().any(|cluster| cluster.outlier.is_some())
+    pub(crate) fn watches_any(&self) -> bool {
+        self.clusters.iter().any(Cluster::is_watched)
     }
 
     /// The names of the clusters that are watched.
-    pub fn names(&self) -> Vec<String> {
-        let watched = self.clusters.iter().filter(|cluster| cluster.outlier.is_some());
+    pub(crate) fn names(&self) -> Vec<String> {
+        let watched = self.clusters.iter().filter(|cluster| cluster.is_watched());
         watched.map(|cluster| cluster.name.clone()).collect()
     }
 
-    /// The place of an endpoint's traffic. `locality` is asked when it is new, or was read too long ago, or `fresh`.
-    pub fn place(
+    /// The locality of an endpoint. `read` is asked for it when the endpoint is new, was read too long ago, or is to be
+    /// read afresh.
+    pub(crate) fn locality(
         &mut self,
-        cluster: usize,
+        cluster: ClusterIndex,
         endpoint: &[u8],
-        fresh: bool,
-        locality: impl FnOnce() -> Locality,
-    ) -> Option<usize> {
+        which: LocalityRead,
+        read: impl FnOnce() -> Locality,
+    ) -> Option<LocalityIndex> {
         self.key.clear();
-        self.key.extend_from_slice(&cluster.to_le_bytes());
+        self.key.extend_from_slice(&cluster.0.to_le_bytes());
         self.key.extend_from_slice(endpoint);
         let beat = self.beat;
         if let Some(known) = self.endpoints.get_mut(self.key.as_slice()) {
-            known.seen = true;
+            known.is_seen = true;
             known.seen_at = beat;
-            if !fresh && beat.saturating_sub(known.read_at) < TRUST_LOCALITY {
-                return Some(known.place);
+            if which == LocalityRead::Cached && beat.saturating_sub(known.read_at) < REREAD_LOCALITY_BEATS {
+                return Some(known.locality);
             }
         }
-        let place = self.clusters.get_mut(cluster)?.place(locality());
+        let locality = self.get_mut(cluster)?.locality_index(read());
         if let Some(known) = self.endpoints.get_mut(self.key.as_slice()) {
             known.read_at = beat;
-            if known.place != place {
-                known.place = place;
-                self.clusters.get_mut(cluster)?.members_changed = true;
+            if known.locality != locality {
+                known.locality = locality;
+                self.get_mut(cluster)?.members_changed = true;
             }
-            return Some(place);
+            return Some(locality);
         }
         if self.endpoints.len() < self.limit {
             let hash = endpoint_hash(&String::from_utf8_lossy(endpoint));
-            let known = Endpoint { cluster, place, hash, read_at: beat, seen_at: beat, seen: true };
+            let known = Endpoint { cluster, locality, hash, read_at: beat, seen_at: beat, is_seen: true };
             self.endpoints.insert(self.key.as_slice().into(), known);
-            let cluster = self.clusters.get_mut(cluster)?;
+            let cluster = self.get_mut(cluster)?;
             cluster.members_changed = true;
-            cluster.total_is_old = true;
+            cluster.endpoint_count_is_old = true;
         }
-        Some(place)
+        Some(locality)
     }
 
     /// Counts an attempt.
-    pub fn count(&mut self, cluster: usize, place: usize, outcome: Outcome, retried: bool) {
-        self.count_retried(cluster, retried);
-        let Some(cluster) = self.clusters.get_mut(cluster) else { return };
-        if let Some(count) = cluster.places.get_mut(place).and_then(|place| place.counts.get_mut(outcome as usize)) {
+    pub(crate) fn count_attempt(&mut self, cluster: ClusterIndex, locality: LocalityIndex, outcome: Outcome) {
+        let Some(cluster) = self.get_mut(cluster) else { return };
+        let locality = cluster.localities.get_mut(locality.0);
+        if let Some(count) = locality.and_then(|locality| locality.counts.get_mut(outcome as usize)) {
             *count = count.saturating_add(1);
         }
     }
 
-    /// Counts a request by whether it took more than one attempt.
-    pub fn count_retried(&mut self, cluster: usize, retried: bool) {
-        if let Some(cluster) = self.clusters.get_mut(cluster) {
-            cluster.retried = cluster.retried.saturating_add(u32::from(retried));
+    /// Counts a request that took more than one attempt.
+    pub(crate) fn count_retried_request(&mut self, cluster: ClusterIndex) {
+        if let Some(cluster) = self.get_mut(cluster) {
+            cluster.retried = cluster.retried.saturating_add(1);
         }
     }
 
-    /// A new heartbeat. Every so often, forgets endpoints without traffic and asks for Envoy's count anew.
-    pub fn next_beat(&mut self) -> u64 {
+    /// Counts a heartbeat, and returns how many there were. Every so often, forgets endpoints without traffic and has Envoy's counts read again.
+    pub(crate) fn next_beat(&mut self) -> u64 {
         self.beat = self.beat.saturating_add(1);
-        if self.beat.is_multiple_of(5) {
+        if self.beat.is_multiple_of(REREAD_ENDPOINT_COUNT_BEATS) {
             for cluster in &mut self.clusters {
-                cluster.total_is_old = true;
+                cluster.endpoint_count_is_old = true;
             }
         }
-        if self.beat.is_multiple_of(FORGET_AFTER) {
+        if self.beat.is_multiple_of(FORGET_ENDPOINT_BEATS) {
             let beat = self.beat;
-            self.endpoints.retain(|_, endpoint| beat.saturating_sub(endpoint.seen_at) < FORGET_AFTER);
+            self.endpoints.retain(|_, endpoint| beat.saturating_sub(endpoint.seen_at) < FORGET_ENDPOINT_BEATS);
         }
         self.beat
     }
 
     /// The endpoints of a cluster that were seen since the last call, as hashes with their localities.
-    pub fn take_seen(&mut self, cluster: usize) -> Vec<(u32, Locality)> {
-        let Some(places) = self.clusters.get(cluster).map(|cluster| &cluster.places) else { return Vec::new() };
+    pub(crate) fn take_seen(&mut self, index: ClusterIndex) -> Vec<(u32, Locality)> {
+        let Some(cluster) = self.clusters.get(index.0) else { return Vec::new() };
         let mut seen = Vec::new();
-        for endpoint in self.endpoints.values_mut().filter(|endpoint| endpoint.cluster == cluster && endpoint.seen) {
-            endpoint.seen = false;
-            if let Some(place) = places.get(endpoint.place) {
-                seen.push((endpoint.hash, place.locality.clone()));
+        for endpoint in self.endpoints.values_mut().filter(|endpoint| endpoint.cluster == index && endpoint.is_seen) {
+            endpoint.is_seen = false;
+            if let Some(locality) = cluster.locality(endpoint.locality) {
+                seen.push((endpoint.hash, locality.clone()));
             }
         }
         seen
@@ -220,54 +250,46 @@ impl Known {
 }
 
 impl Cluster {
-    /// The rules and the moment for judging what is observed of this cluster; `None` when it is ignored. `witness` says
-    /// whether Envoy's own word is to be waited for.
-    pub fn setting<'a>(
-        &'a self,
-        config: &'a Config,
-        home: &'a Locality,
-        now: Millis,
-        witness: bool,
-    ) -> Option<Setting<'a>> {
-        let outlier = self.outlier.as_ref()?;
-        Some(Setting { cluster: &self.name, outlier, failover: &config.failover, home, now, witness })
+    /// Whether it is not to be ignored.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.outlier.is_some()
     }
 
-    /// The locality of a place.
-    pub fn locality(&self, place: usize) -> Option<&Locality> {
-        self.places.get(place).map(|place| &place.locality)
+    /// One of its localities by its number.
+    pub(crate) fn locality(&self, index: LocalityIndex) -> Option<&Locality> {
+        self.localities.get(index.0).map(|known| &known.locality)
     }
 
     /// What was counted since the last call: for each locality and outcome, how often.
-    pub fn take_counts(&mut self) -> Vec<(Locality, Outcome, u32)> {
+    pub(crate) fn take_counts(&mut self) -> Vec<(Locality, Outcome, u32)> {
         let mut taken = Vec::new();
-        for place in &mut self.places {
-            for (outcome, count) in Outcome::ALL.into_iter().zip(&mut place.counts) {
+        for known in &mut self.localities {
+            for (outcome, count) in Outcome::ALL.into_iter().zip(&mut known.counts) {
                 if *count > 0 {
-                    taken.push((place.locality.clone(), outcome, std::mem::take(count)));
+                    taken.push((known.locality.clone(), outcome, std::mem::take(count)));
                 }
             }
         }
         taken
     }
 
-    fn place(&mut self, locality: Locality) -> usize {
-        let known = self.places.iter().position(|place| place.locality == locality);
-        known.unwrap_or_else(|| {
+    fn locality_index(&mut self, locality: Locality) -> LocalityIndex {
+        let known = self.localities.iter().position(|known| known.locality == locality);
+        LocalityIndex(known.unwrap_or_else(|| {
             // The last one is for all that have none of their own.
-            let last = MAX_PLACES.saturating_sub(1);
-            if self.places.len() > last {
+            let last = MAX_LOCALITIES.saturating_sub(1);
+            if self.localities.len() > last {
                 return last;
             }
-            let locality = if self.places.len() == last { Locality::default() } else { locality };
-            self.places.push(Place { locality, ..Place::default() });
-            self.places.len().saturating_sub(1)
-        })
+            let locality = if self.localities.len() == last { Locality::default() } else { locality };
+            self.localities.push(LocalityCounts { locality, ..LocalityCounts::default() });
+            self.localities.len().saturating_sub(1)
+        }))
     }
 }
 
 /// Sums of charged attempts by locality, as a cluster's shared state wants them.
-pub fn charged(counts: &[(Locality, Outcome, u32)]) -> Vec<(Locality, Count)> {
+pub(crate) fn charged(counts: &[(Locality, Outcome, u32)]) -> Vec<(Locality, Count)> {
     let mut sums: Vec<(Locality, Count)> = Vec::new();
     for (locality, outcome, count) in counts {
         if *outcome == Outcome::NotCharged {
