@@ -1,5 +1,5 @@
-//! What time leads to: counts are handed on, ejections and failovers end, what was to be said is said, and what is to be
-//! asked or sent goes out.
+//! What happens by the clock: counts go into shared data, ejections and failovers end, notices are logged, and
+//! questions and notifications that are due go out.
 
 use crate::host::{self, exchange};
 use crate::output::remark::Remark;
@@ -12,20 +12,20 @@ use crate::vm::{asking, notifying};
 use filter_core::event::{Event, EventKind};
 use filter_core::time::Millis;
 
-/// Beats between two hand-overs of a cluster's endpoints when nothing about them changed.
-const HAND_ON_MEMBERS_BEATS: u64 = 30;
-/// Beats between two looks at clusters that had nothing open when last seen, while anything is open in the proxy.
-const LOOK_BEATS: u64 = 10;
-/// Beats between two reads of the proxy's own locality.
+/// Heartbeats after which a cluster's endpoints are shared again although nothing about them changed.
+const SHARE_MEMBERS_BEATS: u64 = 30;
+/// While anything is open in the proxy: heartbeats between two looks at clusters that had nothing open when last seen.
+const RECHECK_CLUSTER_BEATS: u64 = 10;
+/// Heartbeats after which the proxy's own locality is read again.
 const REREAD_HOME_BEATS: u64 = 60;
-/// Within so long, what was said of a configuration is not said again by another worker.
+/// How long other workers do not repeat what one logged of a configuration.
 const NOTICE_ONCE_WITHIN_MS: Millis = 10_000;
 
-/// A beat of the heart.
+/// One heartbeat.
 #[derive(Clone, Copy, Debug)]
 struct Beat {
     moment: Moment,
-    /// The number of the beat.
+    /// How many heartbeats there were, this one included.
     number: u64,
     /// Anything is open in the proxy.
     is_open: bool,
@@ -52,39 +52,38 @@ fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
         vm.home = exchange::home_locality();
     }
     vm.reporter.show_version();
-    say_notices(vm, now);
+    log_notices(vm, now);
     let moment = Moment { now, has_witness: vm.has_witness() };
     let beat = Beat { moment, number, is_open: open > 0 };
     for cluster in vm.known.indices() {
-        hand_on_members(vm, cluster, beat);
-        hand_on_counts(vm, cluster, beat);
+        share_members(vm, cluster, beat);
+        share_counts(vm, cluster, beat);
     }
     vm.reporter.show_tracked_endpoints(clusters::tracked_endpoints());
     vm.reporter.report_held_back(now, &vm.config);
 }
 
-fn say_notices(vm: &mut Vm, now: Millis) {
+fn log_notices(vm: &mut Vm, now: Millis) {
     for (configuration, notice) in vm.notices.take() {
+        if !claims::claim(notice.key(), configuration, now, NOTICE_ONCE_WITHIN_MS) {
+            continue;
+        }
         match notice {
             Notice::Rejected(error) => {
-                if claims::claim("rejected", configuration, now, NOTICE_ONCE_WITHIN_MS) {
-                    vm.report(&[Event::of_cluster(now, "", EventKind::ConfigRejected { error })]);
-                }
+                vm.report(&[Event::of_cluster(now, "", EventKind::ConfigRejected { error })]);
             }
             Notice::InForce(unknown_fields) => {
-                if claims::claim("in_force", configuration, now, NOTICE_ONCE_WITHIN_MS) {
-                    vm.reporter.remark(Remark::InForce);
-                    unknown_fields.iter().for_each(|field| vm.reporter.remark(Remark::UnknownField(field)));
-                }
+                vm.reporter.remark(Remark::InForce);
+                unknown_fields.iter().for_each(|field| vm.reporter.remark(Remark::UnknownField(field)));
             }
         }
     }
 }
 
-/// Hands on the endpoints that were met.
-fn hand_on_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
+/// Merges the endpoints that this VM has met into the shared list.
+fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     let Some(known) = vm.known.get_mut(cluster).filter(|known| known.is_watched()) else { return };
-    if !known.members_changed && !beat.number.is_multiple_of(HAND_ON_MEMBERS_BEATS) {
+    if !known.members_changed && !beat.number.is_multiple_of(SHARE_MEMBERS_BEATS) {
         return;
     }
     known.members_changed = false;
@@ -107,8 +106,8 @@ fn hand_on_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     vm.change_cluster(cluster, beat.moment, |state, setting| state.set_members(&counts, &left, setting));
 }
 
-/// Hands on what was counted, and lets time pass for the cluster.
-fn hand_on_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
+/// Adds what was counted to the shared state, and lets time pass for the cluster.
+fn share_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     let Some(known) = vm.known.get_mut(cluster) else { return };
     let counts = known.take_counts();
     let retried = std::mem::take(&mut known.retried);
@@ -118,7 +117,7 @@ fn hand_on_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     vm.reporter.count_retried_requests(&known.name, retried);
     let look = known.is_troubled
         || vm.reporter.has_raised_gauges(&known.name)
-        || (beat.is_open && beat.number.is_multiple_of(LOOK_BEATS));
+        || (beat.is_open && beat.number.is_multiple_of(RECHECK_CLUSTER_BEATS));
     if counts.is_empty() && !look {
         return;
     }

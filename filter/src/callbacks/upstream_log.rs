@@ -3,10 +3,11 @@
 //! The same module stands twice in Envoy then: in the upstream log, where each attempt is logged through the root
 //! context with its own endpoint and flags, and as HTTP filter in the same VM. The log judges attempts; the filter only
 //! adds what the log cannot show: requests that reached no endpoint, how many were retried, and whether an attempt that
-//! ended without an answer and without a reason was ended by the route's time-out, which Envoy charges, or by the client.
+//! ended without an answer and without a reason was ended by the route's time-out, which Envoy charges, or by the
+//! client.
 //!
-//! An attempt is logged when it is over, but Envoy charges an answer when its headers come. So while anything is open in
-//! the proxy, the filter judges the answer that goes on to the client when its headers pass, and notes by connection
+//! An attempt is logged when it is over, but Envoy charges an answer when its headers come. So while anything is open
+//! in the proxy, the filter judges the answer that goes on to the client when its headers pass, and notes by connection
 //! that this is done. An attempt whose answer goes no further is logged at once.
 
 use crate::host::exchange;

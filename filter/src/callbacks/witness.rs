@@ -1,5 +1,5 @@
-//! Envoy's admin interface answers: its list of endpoints is taken in, and where that leaves a question open (what an
-//! ejection was for, whether an endpoint was back meanwhile) its count of ejections, as part of the same question.
+//! Answers of Envoy's admin interface: its lists of endpoints and, where these leave a question open (what an ejection
+//! was for, whether an endpoint was back meanwhile), its counts of ejections, which are asked for behind the list.
 
 use crate::host;
 use crate::host::call_response::{self, Body};
@@ -15,12 +15,12 @@ use filter_core::witness::{self, Witnessed};
 /// large mesh's answer is longer, and the witness is then silent.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// Bytes of an answer for which the next question waits a millisecond: Envoy's main thread writes about 30 bytes in a
-/// microsecond and we read about as many, so that both are at it a tenth of the time at most, in turns.
+/// For so many bytes of an answer the next question waits one millisecond more. Envoy's main thread writes about 30
+/// bytes in a microsecond and a worker reads about as many, so either spends a tenth of its time on answers at most.
 const BYTES_PER_REST_MS: usize = 1_000;
 
-/// The next count waits so many times as long as Envoy took for the last: it goes through all its statistics for that,
-/// on its main thread.
+/// The next count waits so many times as long as the last one took: Envoy goes through all its statistics for it, on
+/// its main thread.
 const REST_PER_COUNT_TIME: Millis = 9;
 
 /// After an answer that cannot be used, the next question waits so many times as long as after a good one.
@@ -41,7 +41,7 @@ pub(crate) fn on_admin_response(vm: &mut Vm, call: u32, size: usize) {
     }
 }
 
-/// Takes in the lists of endpoints of some clusters.
+/// Applies the lists of endpoints, and asks for the counts if need be.
 fn on_host_lists(vm: &mut Vm, asked: PendingQuestion, answer: Result<Body, PollResult>, now: Millis) {
     let Some(witness) = vm.config.witness.as_ref() else { return };
     let (longest, shortest) = (witness.max_interval.millis(), witness.min_interval.millis());
@@ -58,7 +58,7 @@ fn on_host_lists(vm: &mut Vm, asked: PendingQuestion, answer: Result<Body, PollR
     let mut lists = Vec::new();
     let read = witness::read(body, |name, hosts| lists.push((name.to_owned(), hosts.to_vec())));
     for (name, hosts) in lists {
-        take_in_host_list(vm, &name, &hosts, asked.asked_at, now, &mut follow_up);
+        apply_host_list(vm, &name, &hosts, asked.asked_at, now, &mut follow_up);
     }
     if read.is_err() {
         return asking::fail(vm, PollResult::Invalid, now, &asked.about, after_failure(follow_up.rest));
@@ -69,8 +69,8 @@ fn on_host_lists(vm: &mut Vm, asked: PendingQuestion, answer: Result<Body, PollR
     }
 }
 
-/// Takes in Envoy's list of a cluster's endpoints.
-fn take_in_host_list(
+/// Applies Envoy's list of one cluster's endpoints.
+fn apply_host_list(
     vm: &mut Vm,
     name: &str,
     hosts: &[Witnessed],
@@ -94,7 +94,7 @@ fn take_in_host_list(
     }
 }
 
-/// Takes in the count of ejections, if Envoy has one.
+/// Applies the counts of ejections, if Envoy keeps any.
 fn on_ejection_counts(
     vm: &mut Vm,
     asked_at: Millis,
@@ -113,7 +113,7 @@ fn on_ejection_counts(
         let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, setting| {
             let events = match counts {
                 Some(_) => state.counted(count, asked_at, setting),
-                // What is not told for want of it is told with the next list.
+                // Without a count, what it would have explained is reported with the next list.
                 None => {
                     state.count_failed(asked_at);
                     Vec::new()

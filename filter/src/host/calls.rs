@@ -1,8 +1,8 @@
-//! The host's functions made safe, one by one; nothing else calls the host. Each gives a `Result` for every status, known
-//! or not: the proxy-wasm SDK panics on statuses that it does not list, and a panic takes the VM down.
+//! The host's functions made safe, one by one; nothing else calls the host. Each gives a `Result` for every status,
+//! known or not: the proxy-wasm SDK panics on statuses that it does not list, and a panic takes the VM down.
 //!
-//! What a call costs: one that returns bytes calls back into our allocator, one to two and a half microseconds; one that
-//! returns a number through a pointer is several times cheaper.
+//! What a call costs: one that returns bytes calls back into our allocator, one to two and a half microseconds; one
+//! that returns a number through a pointer is several times cheaper.
 
 #![expect(unsafe_code, reason = "the host's functions are foreign ones; this is where they are made safe")]
 
@@ -73,7 +73,8 @@ fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> 
     if data.is_null() || len == 0 {
         return Ok(Vec::new());
     }
-    // SAFETY: the host got the block from `proxy_on_memory_allocate` with exactly `len` bytes, filled it, and gave it up.
+    // SAFETY: the host got the block from `proxy_on_memory_allocate` with exactly `len` bytes, filled it, and gave it
+    // up.
     Ok(unsafe { Vec::from_raw_parts(data, len, len) })
 }
 
@@ -197,8 +198,8 @@ pub(crate) fn post(cluster: &str, authority: &str, path: &str, json: &[u8], time
 fn call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout_millis: u32) -> Result<u32> {
     let headers = pairs(headers);
     let mut call = 0;
-    // SAFETY: pointers and lengths are of live values, which the host copies; there are no trailers; the host writes four
-    // bytes to a live local.
+    // SAFETY: pointers and lengths are of live values, which the host copies; there are no trailers; the host writes
+    // four bytes to a live local.
     check(unsafe {
         imports::proxy_http_call(
             cluster.as_ptr(),

@@ -1,7 +1,7 @@
 //! Everything that is read from Envoy or done through it: the layer below which there is only the ABI.
 //!
-//! [`calls`] makes the host's functions safe; [`exchange`], [`request_attributes`], [`expression`] and [`call_response`] read
-//! what Envoy knows of an exchange through them. Not here: any decision.
+//! [`calls`] makes the host's functions safe; [`exchange`], [`request_attributes`], [`expression`] and
+//! [`call_response`] read what Envoy knows of an exchange through them. Not here: what follows from it.
 
 pub(crate) mod call_response;
 mod calls;

@@ -1,8 +1,8 @@
-//! The filter's own remarks, for whoever operates it: what it says in the log that is no event.
+//! Remarks for whoever operates the proxy: what the filter logs that is not an event.
 
 use crate::shared::question::PollResult;
 
-/// Something to be said in the log.
+/// A remark.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Remark<'a> {
     /// A configuration is in force.

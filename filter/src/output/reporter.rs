@@ -1,5 +1,4 @@
-//! What goes out: events as log lines, metrics and notifications; gauges, which follow every change of what they show;
-//! and remarks.
+//! Events as log lines, metrics and notifications; gauges, which follow every change of what they show; and remarks.
 //!
 //! Nothing here runs while the plugin is configured: a canary VM is configured too, and then thrown away.
 
@@ -19,7 +18,7 @@ use filter_core::notify::Message;
 use filter_core::outcome::Outcome;
 use filter_core::time::{Millis, seconds_between};
 
-/// Events that were held back are summed up after so long, in milliseconds.
+/// How long events are held back before they are summed up.
 const SUM_UP_AFTER_MS: Millis = 1_000;
 
 /// What became of a notification: the label `result` of `faultline_notifications_total`.
@@ -61,8 +60,8 @@ impl Reporter {
         self.metrics.set_limit(&config.limits);
     }
 
-    /// Reports events in their order: metrics always, log lines as far as `limits.eventsPerSecond` allows, and as
-    /// notifications what is to be told at once. True when notifications were put into the outbox, or found no room there.
+    /// Reports events in their order: metrics always, log lines as far as `limits.eventsPerSecond` allows,
+    /// notifications into the outbox. True when there were any notifications.
     pub(crate) fn report(&mut self, events: &[Event], config: &Config) -> bool {
         for event in events {
             self.write(event, config);
@@ -92,13 +91,13 @@ impl Reporter {
         self.write(&Event::of_cluster(now, "", EventKind::EventsSuppressed { count, seconds }), config);
     }
 
-    /// Says something in the log.
+    /// Logs a remark.
     pub(crate) fn remark(&self, remark: Remark<'_>) {
         remark.write();
     }
 
-    /// Changes a cluster's shared state, and its gauges with it. `change` may run several times, each time on the latest
-    /// state; the result of the run that counted is returned, `None` if none could be made to count.
+    /// Changes a cluster's shared state, and its gauges with it. `change` may run several times, each time on the
+    /// latest state; the result of the run that counted is returned, `None` if none could be made to count.
     pub(crate) fn change_cluster<R>(&mut self, name: &str, change: impl FnMut(&mut ClusterState) -> R) -> Option<R> {
         let changed = clusters::change(name, &mut self.open_findings, change);
         for level in changed.before.iter().filter(|level| !changed.after.iter().any(|other| other.is_of(level))) {

@@ -1,9 +1,9 @@
 //! How many findings are not over anywhere in the proxy: a total in shared data, shown as the gauge
 //! `faultline_open_findings`, because a gauge costs least to read.
 //!
-//! It is raised before a finding is shared and lowered after it is closed, so a worker that reads zero has missed nothing.
-//! The gauge is set to the total again with each heartbeat: two workers may set it in the wrong order, and it may start
-//! over at 0 when the module is replaced.
+//! It is raised before a finding is shared and lowered after it is closed, so a worker that reads zero has missed
+//! nothing. The gauge is set to the total again with each heartbeat: two workers may set it in the wrong order, and it
+//! may start over at 0 when the module is replaced.
 
 use super::store;
 use crate::host::{self, MetricKind};

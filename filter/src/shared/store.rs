@@ -1,7 +1,7 @@
 //! Reading and changing values in Envoy's shared data, without losing what another worker changed meanwhile.
 //!
-//! Shared data is process-wide and never freed, and plugins with the same bytes share it, so keys have a prefix and there
-//! are two for each cluster at most, and a few more.
+//! Shared data is process-wide and never freed, and plugins with the same bytes share it, so keys have a prefix and
+//! there are two for each cluster at most, and a few more.
 
 use crate::host::{self, Status};
 use filter_core::cluster::ENCODING;
@@ -32,8 +32,8 @@ pub(super) fn read(key: &str) -> Option<Vec<u8>> {
     host::shared_data(key).ok().flatten().map(|(bytes, _)| bytes)
 }
 
-/// Takes a value to be changed, empty when there is none, with the number by which [`put`] knows whether it is still the
-/// latest; `None` when nothing can be shared.
+/// Takes a value to be changed, empty when there is none, with the number by which [`put`] knows whether it is still
+/// the latest; `None` when nothing can be shared.
 pub(super) fn take(key: &str) -> Option<(Vec<u8>, u32)> {
     Some(host::shared_data(key).ok()?.unwrap_or((Vec::new(), ABSENT)))
 }
@@ -47,8 +47,8 @@ pub(super) fn put(key: &str, value: &[u8], cas: u32) -> Put {
     }
 }
 
-/// Changes a value. `change` gives the new value, or `None` to leave the old one; it may run several times, each time on
-/// the latest value. The result of the run that counted is returned, `None` if none could be made to count.
+/// Changes a value. `change` gives the new value, or `None` to leave the old one; it may run several times, each time
+/// on the latest value. The result of the run that counted is returned, `None` if none could be made to count.
 pub(super) fn update<R>(key: &str, mut change: impl FnMut(&[u8]) -> (Option<Vec<u8>>, R)) -> Option<R> {
     for _ in 0..MAX_TRIES {
         let (before, cas) = take(key)?;

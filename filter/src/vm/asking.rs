@@ -1,9 +1,9 @@
-//! Asking Envoy itself: which of a cluster's endpoints its outlier detector holds ejected.
+//! Asking Envoy itself which of a cluster's endpoints its outlier detector holds ejected.
 //!
 //! One worker at a time asks, whichever finds that it is time: the question is noted in shared data with the time until
 //! which it counts as under way, so that a worker that dies with it is waited for no longer than that. It is asked at
 //! once on suspicion (a threshold reached, a request that was retried, an ejection that should be over), now and then
-//! while anything is not over, seldom otherwise; and the longer an answer, the later the next question.
+//! while anything is open, and seldom otherwise; the longer an answer, the later the next question.
 //!
 //! The call goes out in the name of the root context, because a stream's would be given up when the stream ends. The
 //! cluster that is asked is Envoy's own admin interface, which carries no filter of ours: a call into a cluster that
@@ -105,8 +105,8 @@ pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     None
 }
 
-/// Asks how many endpoints were ejected, behind the list that `asked` was about, if there is anybody to ask. Gives
-/// back what the list left open if not.
+/// Asks how many endpoints were ejected, after the list that answered `asked`. Gives `follow_up` back if there is
+/// nothing to count, if it is too early, or if there is nobody to ask.
 pub(crate) fn ask_for_counts(
     vm: &mut Vm,
     asked: PendingQuestion,
@@ -126,7 +126,7 @@ pub(crate) fn ask_for_counts(
     None
 }
 
-/// Notes how a question ended, and says it once when Envoy falls silent or answers again.
+/// Records how a question ended, and logs it once when Envoy falls silent or answers again.
 pub(crate) fn record_poll(vm: &mut Vm, result: PollResult) {
     vm.reporter.count_poll(result);
     let changed = question::change(|question| {
@@ -145,14 +145,14 @@ pub(crate) fn record_poll(vm: &mut Vm, result: PollResult) {
     }
 }
 
-/// Notes that a question about the clusters `about` ended without a list; the next may come after `rest`.
+/// Records that a question about the clusters `about` ended without a list; the next may come after `rest`.
 pub(crate) fn fail(vm: &mut Vm, result: PollResult, now: Millis, about: &[String], rest: Millis) {
     record_poll(vm, result);
     finish(vm, now, about, rest, None);
 }
 
-/// Notes that a question is over; that the next may come after `rest`, and about `open` clusters after `wait`, if that is
-/// longer.
+/// Records that a question is over: the next may come after `rest`, and the one about the `open` clusters after `wait`,
+/// if that is longer.
 pub(crate) fn finish(vm: &mut Vm, now: Millis, open: &[String], rest: Millis, wait: Option<Millis>) {
     let due = question::change(|question| {
         question.done_at = now;

@@ -1,5 +1,5 @@
-//! What a finished attempt leads to, whichever of the two positions saw it: it is put into what the workers know of its
-//! cluster, and what comes of that is reported and asked about.
+//! What a finished attempt leads to, whichever of the two positions saw it: it is applied to what the workers know of
+//! its cluster, and what follows is reported, and asked about.
 //!
 //! Not here: what an attempt counts as, and what an observation means (`filter-core`).
 
@@ -36,8 +36,8 @@ pub(crate) struct ChargedAttempt<'a> {
     pub(crate) seen_at: SeenAt,
 }
 
-/// The locality of an endpoint that traffic went to, read from Envoy or else from the configuration; Envoy's count of the
-/// cluster's endpoints is read with it if that is due.
+/// The locality of an endpoint that traffic went to, by Envoy or else by the configuration. Reads Envoy's count of the
+/// cluster's endpoints, too, if that is due.
 pub(crate) fn locality_of(
     vm: &mut Vm,
     cluster: ClusterIndex,

@@ -220,7 +220,8 @@ impl Known {
         }
     }
 
-    /// Counts a heartbeat, and returns how many there were. Every so often, forgets endpoints without traffic and has Envoy's counts read again.
+    /// Counts a heartbeat, and returns how many there were. Every so often, forgets endpoints without traffic, and has
+    /// Envoy's counts of endpoints read again.
     pub(crate) fn next_beat(&mut self) -> u64 {
         self.beat = self.beat.saturating_add(1);
         if self.beat.is_multiple_of(REREAD_ENDPOINT_COUNT_BEATS) {

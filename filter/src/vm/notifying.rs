@@ -1,10 +1,10 @@
-//! Telling a receiver at once of failovers and of clusters without a healthy endpoint, for `notify`.
+//! Sending notifications of failovers and of clusters without a healthy endpoint to the receiver of `notify`.
 //!
-//! Whoever reports an event puts it into the outbox, which all workers share, and has its own heartbeat tick within
-//! milliseconds. Only ticks send: never a callback of a request. One worker at a time sends, whichever finds that it is
-//! time; so what it sends keeps its order and comes once per proxy.
+//! The worker that reports an event puts it into the outbox, which all workers share, and shortens its own tick to
+//! milliseconds. Only ticks send, never the callback of a request. One worker at a time sends, whichever first finds
+//! that it is time, so notifications keep their order and are sent once per proxy.
 //!
-//! Not here: what is told of an event, and what waits how long (`filter_core::notify`).
+//! Not here: what an event's notification says, and how long it waits (`filter_core::notify`).
 
 use super::pending::PendingDelivery;
 use super::state::Vm;
@@ -19,7 +19,7 @@ use filter_core::notify::outbox::{Ended, Settled};
 use filter_core::notify::{Alert, Message, proxy_name};
 use filter_core::time::Millis;
 
-/// For so long, no healthy endpoint is told again without a word of its end: as long as the alert of `deploy/prometheus`.
+/// How long the alert that no endpoint is healthy is repeated without its end: as long as that of `deploy/prometheus`.
 const REPEAT_NO_HEALTHY_MS: Millis = 3_600_000;
 
 /// Sends what waits if it is time to, called in a root's tick. Returns in how many milliseconds to look again, if
@@ -74,7 +74,7 @@ pub(crate) fn record_delivery(
     wait
 }
 
-/// Counts what came of an answer, and says it once when the receiver falls silent or answers again.
+/// Counts what was delivered or given up, and logs it once when the receiver falls silent or answers again.
 fn count(vm: &mut Vm, settled: Settled, notify: &Notify, why: &str) {
     vm.reporter.count_notifications(DeliveryResult::Ok, settled.delivered);
     vm.reporter.count_notifications(DeliveryResult::Failed, settled.given_up);
@@ -86,7 +86,7 @@ fn count(vm: &mut Vm, settled: Settled, notify: &Notify, why: &str) {
     }
 }
 
-/// Whether an alert that was told still holds: by what the workers share, as the gauges show it.
+/// Whether an alert that was sent still holds, by what the workers share.
 fn still_holds(alert: &Alert, now: Millis) -> bool {
     let Some((from, to)) = alert.route() else { return now.abs_diff(alert.starts_at()) < REPEAT_NO_HEALTHY_MS };
     let levels = clusters::read(alert.cluster()).map(|state| state.levels(alert.cluster())).unwrap_or_default();

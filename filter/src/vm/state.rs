@@ -1,5 +1,5 @@
-//! The state of one VM, and the two things that all callbacks do with it: change what is known of a cluster, and report
-//! what came of it.
+//! The state of one VM, and the two things that every callback does with it: change what is known of a cluster, and
+//! report what follows.
 
 use super::answered::Answered;
 use super::known::{ClusterIndex, Known};
@@ -33,13 +33,13 @@ pub(crate) struct Moment {
 pub(crate) struct Vm {
     /// The configuration in force.
     pub(crate) config: Config,
-    /// What is to be said at the next heartbeat.
+    /// What the next heartbeat logs.
     pub(crate) notices: Notices,
     /// The proxy's own locality.
     pub(crate) home: Locality,
     /// The clusters and endpoints that were met.
     pub(crate) known: Known,
-    /// The way out.
+    /// Where events and metrics leave.
     pub(crate) reporter: Reporter,
     /// What tells healthy requests.
     pub(crate) healthy_request: Expression,
@@ -49,7 +49,7 @@ pub(crate) struct Vm {
     pub(crate) requests: FxHashMap<u32, PendingRequest>,
     /// Answers judged when their headers passed, until the upstream log shows that they are over.
     pub(crate) answered: Answered,
-    /// When to do what time asks for.
+    /// The root context that ticks for the VM.
     pub(crate) heartbeat: Heartbeat,
     /// The question to Envoy that this VM waits for an answer to.
     pub(crate) question: Option<PendingQuestion>,
@@ -97,9 +97,9 @@ impl Vm {
         Some(Moment { now, has_witness })
     }
 
-    /// Changes the shared state of a cluster by the rules in force, and its gauges with it. `change` may run several times,
-    /// each time on the latest state; the result of the run that counted is returned. `None` if none could be made to
-    /// count, or if the cluster is ignored.
+    /// Changes the shared state of a cluster by the rules in force, and its gauges with it. `change` may run several
+    /// times, each time on the latest state; the result of the run that counted is returned. `None` if none could be
+    /// made to count, or if the cluster is ignored.
     pub(crate) fn change_cluster<R>(
         &mut self,
         cluster: ClusterIndex,
@@ -118,7 +118,7 @@ impl Vm {
         self.reporter.change_cluster(&known.name, |state| change(state, &setting))
     }
 
-    /// Reports events in their order, and soon sends what is to be told of them at once.
+    /// Reports events in their order, and has their notifications sent within milliseconds.
     pub(crate) fn report(&mut self, events: &[Event]) {
         if self.reporter.report(events, &self.config) {
             self.heartbeat.shorten_tick(Some(0));

@@ -1,15 +1,15 @@
 //! When the VM ticks next.
 //!
 //! Every root context ticks on its own; the one configured last is the VM's heartbeat, and when it falls silent (its
-//! listener was removed) another takes over. The heart beats every second, and ten times as fast while anything is open.
+//! listener was removed) another takes over. It beats every second, and ten times as often while anything is open.
 //! Between two beats it may tick just to ask Envoy in time.
 
 use crate::host;
 use filter_core::time::Millis;
 
-/// Between two beats while nothing is open.
+/// Between two heartbeats while nothing is open.
 const IDLE_TICK_MS: u32 = 1_000;
-/// Between two beats while anything is open, and before the first.
+/// Between two heartbeats while anything is open, and before the first.
 const OPEN_TICK_MS: u32 = 100;
 /// The shortest time between two ticks, for a question to Envoy that is due.
 const MIN_TICK_MS: u32 = 5;
@@ -59,8 +59,8 @@ impl Heartbeat {
         is_beat
     }
 
-    /// Sets when the heartbeat ticks next, called in its tick: in time for what is due in `due` milliseconds, else at the
-    /// pace of a VM in whose proxy something `is_open` or nothing.
+    /// Sets when the heartbeat ticks next, called in its tick: in time for what is due in `due` milliseconds; if
+    /// nothing is, by whether anything `is_open` in the proxy.
     pub(crate) fn set_pace(&mut self, due: Option<Millis>, is_open: bool) {
         let period = match due {
             Some(due) => period_for(due),
@@ -72,8 +72,8 @@ impl Heartbeat {
         }
     }
 
-    /// Ticks faster from now on, called in a request's name: something was found, or is due in `due` milliseconds, that
-    /// is not left to wait for an idle heartbeat.
+    /// Ticks faster from now on, called in a request's name: in time for what is due in `due` milliseconds, or as while
+    /// anything is open.
     pub(crate) fn shorten_tick(&mut self, due: Option<Millis>) {
         let period = due.map_or(OPEN_TICK_MS, period_for);
         if self.period_ms > period {
