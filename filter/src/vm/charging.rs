@@ -5,7 +5,7 @@
 
 use super::asking;
 use super::known::{ClusterIndex, LocalityIndex, LocalityRead};
-use super::state::{Moment, Vm};
+use super::state::{self, Moment, Vm};
 use crate::host;
 use crate::host::exchange;
 use crate::shared::clusters;
@@ -100,8 +100,9 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
     let has_witness = vm.has_witness();
     let Ok(now) = host::now_micros() else { return };
     let moment = Moment { now: now / 1_000, has_witness };
-    let Some(known) = vm.known.get(cluster).filter(|known| known.is_watched()) else { return };
-    let Some(locality) = known.locality(attempt.locality).cloned() else { return };
+    let Some(known) = vm.known.get(cluster) else { return };
+    let Some(setting) = state::setting(known, &vm.config, &vm.home, moment) else { return };
+    let Some(locality) = known.locality(attempt.locality) else { return };
     let total = known.endpoint_count;
     let endpoint = String::from_utf8_lossy(attempt.endpoint);
     let workload = exchange::workload();
@@ -116,7 +117,7 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
     let moments = Moments { connected: connected.unwrap_or(ended), answered, ended };
     let seen = Observed {
         endpoint: &endpoint,
-        locality: &locality,
+        locality,
         workload: workload.as_deref(),
         charges,
         moments,
@@ -124,8 +125,8 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
         last,
         total,
     };
-    let changed = vm.change_cluster(cluster, moment, |state, setting| {
-        (state.attempt(&seen, setting), state.ask_again_in(setting.now) == Some(0))
+    let changed = vm.reporter.change_cluster(&known.name, |state| {
+        (state.attempt(&seen, &setting), state.ask_again_in(setting.now) == Some(0))
     });
     let (events, asks) = changed.unwrap_or_default();
     vm.report(&events);

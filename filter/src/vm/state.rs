@@ -2,7 +2,7 @@
 //! report what follows.
 
 use super::answered::Answered;
-use super::known::{ClusterIndex, Known};
+use super::known::{Cluster, ClusterIndex, Known};
 use super::notice::Notices;
 use super::pending::{PendingDelivery, PendingQuestion, PendingRequest};
 use super::tick::Heartbeat;
@@ -107,14 +107,7 @@ impl Vm {
         mut change: impl FnMut(&mut ClusterState, &Setting<'_>) -> R,
     ) -> Option<R> {
         let known = self.known.get(cluster)?;
-        let setting = Setting {
-            cluster: &known.name,
-            outlier: known.outlier.as_ref()?,
-            failover: &self.config.failover,
-            home: &self.home,
-            now: moment.now,
-            witness: moment.has_witness,
-        };
+        let setting = setting(known, &self.config, &self.home, moment)?;
         self.reporter.change_cluster(&known.name, |state| change(state, &setting))
     }
 
@@ -124,4 +117,21 @@ impl Vm {
             self.heartbeat.shorten_tick(Some(0));
         }
     }
+}
+
+/// The rules by which an observation of a cluster is judged; `None` if the cluster is ignored.
+pub(crate) fn setting<'a>(
+    known: &'a Cluster,
+    config: &'a Config,
+    home: &'a Locality,
+    moment: Moment,
+) -> Option<Setting<'a>> {
+    Some(Setting {
+        cluster: &known.name,
+        outlier: known.outlier.as_ref()?,
+        failover: &config.failover,
+        home,
+        now: moment.now,
+        witness: moment.has_witness,
+    })
 }
