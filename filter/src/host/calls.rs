@@ -65,7 +65,7 @@ fn check(status: u32) -> Result<()> {
     if status == 0 { Ok(()) } else { Err(Status(status)) }
 }
 
-/// Runs a call that returns bytes, which the host put into memory that [`crate::abi`] gave it.
+/// Runs a call that returns bytes, which the host put into memory that our exported allocator gave it.
 fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> {
     let mut data: *mut u8 = null_mut();
     let mut len = 0_usize;
