@@ -5,23 +5,28 @@
 //! into the VM, one when its response headers pass and one when it is logged. A host calls only the callbacks that are
 //! exported, and one that finds no `proxy_on_context_create` leaves the keeping of contexts to the plugin.
 //!
-//! Re-entry (a host call of ours that makes Envoy call us) finds the plugin busy and does nothing.
+//! Re-entry (a host call of ours that makes Envoy call us) finds the VM busy and does nothing.
+//!
+//! Which of its two positions the module stands in (HTTP filter, or upstream log and HTTP filter in one VM) is decided
+//! here, once; what follows is in [`crate::callbacks`].
 
-// Exported names must be as the ABI has them, and the allocator is the host's.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "exported names must be as the ABI has them, and the allocator is the host's")]
 
-use crate::plugin::Plugin;
+use crate::callbacks::{configure, heartbeat, notify, requests, upstream_log, witness};
+use crate::host::request_attributes::Response;
+use crate::vm::state::Vm;
+use filter_core::config::Attempts;
 use std::cell::RefCell;
 
 thread_local! {
-    static PLUGIN: RefCell<Plugin> = RefCell::new(Plugin::default());
+    static VM: RefCell<Vm> = RefCell::new(Vm::default());
 }
 
-/// Runs `act` on the VM's plugin unless it is in use further up the stack.
-fn with_plugin(act: impl FnOnce(&mut Plugin)) {
-    PLUGIN.with(|plugin| {
-        if let Ok(mut plugin) = plugin.try_borrow_mut() {
-            act(&mut plugin);
+/// Runs `act` on the VM's state unless it is in use further up the stack.
+fn with_vm(act: impl FnOnce(&mut Vm)) {
+    VM.with(|vm| {
+        if let Ok(mut vm) = vm.try_borrow_mut() {
+            act(&mut vm);
         }
     });
 }
@@ -50,35 +55,44 @@ pub extern "C" fn proxy_on_vm_start(_root: u32, _size: usize) -> u32 {
 /// A root context gets its configuration. Always accepted: a bad one is reported, and the last good one stays.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_configure(root: u32, size: usize) -> u32 {
-    with_plugin(|plugin| plugin.configure(root, size));
+    with_vm(|vm| configure::on_configure(vm, root, size));
     1
 }
 
-/// Time passes.
+/// A root context ticks.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_tick(root: u32) {
-    with_plugin(|plugin| plugin.tick(root));
+    with_vm(|vm| heartbeat::on_tick(vm, root));
 }
 
 /// Response headers pass; they continue (0) whatever happens.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, end_of_stream: u32) -> u32 {
-    with_plugin(|plugin| plugin.response_headers(context, end_of_stream != 0));
+    let response = if end_of_stream != 0 { Response::HeadersOnly } else { Response::Streamed };
+    with_vm(|vm| match vm.config.attempts {
+        Attempts::Final => requests::on_response_headers(vm, context, response),
+        Attempts::UpstreamLog => upstream_log::on_response_headers(vm, response),
+    });
     0
 }
 
-/// A request is over, or in the access logger's position an attempt is.
+/// A request is over or, in the upstream log's position, which logs in the name of a root context, an attempt is.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_log(context: u32) {
-    with_plugin(|plugin| plugin.log(context));
+    with_vm(|vm| match (vm.config.attempts, vm.is_root(context)) {
+        (Attempts::Final, true) => {}
+        (Attempts::Final, false) => requests::on_log(vm, context),
+        (Attempts::UpstreamLog, true) => upstream_log::on_attempt_log(vm),
+        (Attempts::UpstreamLog, false) => upstream_log::on_request_log(vm),
+    });
 }
 
 /// An HTTP call of ours is answered, or was given up (no headers).
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_http_call_response(_root: u32, call: u32, _headers: usize, body: usize, _trailers: usize) {
-    with_plugin(|plugin| {
-        if !plugin.told(call) {
-            plugin.answered(call, body);
+    with_vm(|vm| {
+        if !notify::on_notify_response(vm, call) {
+            witness::on_admin_response(vm, call, body);
         }
     });
 }

@@ -1,11 +1,9 @@
 //! faultline's filter: a proxy-wasm plugin that watches finished requests and reports failing endpoints, ejections and
 //! failovers. It only watches: every callback lets the request continue.
 //!
-//! Reading order: [`abi`] (what Envoy calls), [`plugin`] (the state of a VM), [`known`] (what this VM has met),
-//! [`request`] (reading an exchange), [`traffic`] (what a finished request leads to), [`attempts`] (each attempt), [`heartbeat`] (what time leads to), [`witness`] (asking Envoy), [`notify`] (telling a receiver), [`shared`] (what all workers
-//! know together), [`report`] (events and metrics going out), [`host`] (the only file that calls Envoy).
-//!
-//! What the observations mean is decided in `filter-core`.
+//! An attempt goes down through the layers and never turns back: [`abi`] (what Envoy calls) → `callbacks` (what each
+//! callback leads to) → `vm` (the state of one VM) → `output` (the only way out) → `shared` (what all workers know) →
+//! `host` (Envoy). A file imports only what lies below it. What the observations mean is decided in `filter-core`.
 
 #![cfg_attr(
     test,
@@ -18,14 +16,8 @@
 )]
 
 pub mod abi;
-pub mod attempts;
-pub mod heartbeat;
-pub mod host;
-pub mod known;
-pub mod notify;
-pub mod plugin;
-pub mod report;
-pub mod request;
-pub mod shared;
-pub mod traffic;
-pub mod witness;
+mod callbacks;
+mod host;
+mod output;
+mod shared;
+mod vm;

@@ -1,0 +1,135 @@
+//! What happens by the clock: counts go into shared data, ejections and failovers end, notices are logged, and
+//! questions and notifications that are due go out.
+
+use crate::host::{self, exchange};
+use crate::output::remark::Remark;
+use crate::shared::open_findings::OpenFindings;
+use crate::shared::{claims, clusters};
+use crate::vm::known::{self, ClusterIndex};
+use crate::vm::notice::Notice;
+use crate::vm::state::{Moment, Vm};
+use crate::vm::{asking, notifying};
+use filter_core::event::{Event, EventKind};
+use filter_core::time::Millis;
+
+/// Heartbeats after which a cluster's endpoints are shared again although nothing about them changed.
+const SHARE_MEMBERS_BEATS: u64 = 30;
+/// While anything is open in the proxy: heartbeats between two looks at clusters that had nothing open when last seen.
+const RECHECK_CLUSTER_BEATS: u64 = 10;
+/// Heartbeats after which the proxy's own locality is read again.
+const REREAD_HOME_BEATS: u64 = 60;
+/// How long other workers do not repeat what one logged of a configuration.
+const NOTICE_ONCE_WITHIN_MS: Millis = 10_000;
+
+/// One heartbeat.
+#[derive(Clone, Copy, Debug)]
+struct Beat {
+    moment: Moment,
+    /// How many heartbeats there were, this one included.
+    number: u64,
+    /// Anything is open in the proxy.
+    is_open: bool,
+}
+
+/// A root context ticks.
+pub(crate) fn on_tick(vm: &mut Vm, root: u32) {
+    let Ok(now) = host::now() else { return };
+    if !vm.heartbeat.accepts_tick(root, now) {
+        return;
+    }
+    let open = OpenFindings::total();
+    if vm.heartbeat.is_beat(now) {
+        on_heartbeat(vm, open, now);
+    }
+    let due = [asking::ask_if_due(vm, now), notifying::send_if_due(vm, now)].into_iter().flatten().min();
+    vm.heartbeat.set_pace(due, open > 0);
+}
+
+fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
+    vm.reporter.open_findings.show(open);
+    let number = vm.known.next_beat();
+    if vm.home.is_unknown() || number.is_multiple_of(REREAD_HOME_BEATS) {
+        vm.home = exchange::home_locality();
+    }
+    vm.reporter.show_version();
+    log_notices(vm, now);
+    let moment = Moment { now, has_witness: vm.has_witness() };
+    let beat = Beat { moment, number, is_open: open > 0 };
+    for cluster in vm.known.indices() {
+        share_members(vm, cluster, beat);
+        share_counts(vm, cluster, beat);
+    }
+    vm.reporter.show_tracked_endpoints(clusters::tracked_endpoints());
+    vm.reporter.report_held_back(now, &vm.config);
+}
+
+fn log_notices(vm: &mut Vm, now: Millis) {
+    for (configuration, notice) in vm.notices.take() {
+        if !claims::claim(notice.key(), configuration, now, NOTICE_ONCE_WITHIN_MS) {
+            continue;
+        }
+        match notice {
+            Notice::Rejected(error) => {
+                vm.report(&[Event::of_cluster(now, "", EventKind::ConfigRejected { error })]);
+            }
+            Notice::InForce(unknown_fields) => {
+                vm.reporter.remark(Remark::InForce);
+                unknown_fields.iter().for_each(|field| vm.reporter.remark(Remark::UnknownField(field)));
+            }
+        }
+    }
+}
+
+/// Merges the endpoints that this VM has met into the shared list.
+fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
+    let Some(known) = vm.known.get_mut(cluster).filter(|known| known.is_watched()) else { return };
+    if !known.members_changed && !beat.number.is_multiple_of(SHARE_MEMBERS_BEATS) {
+        return;
+    }
+    known.members_changed = false;
+    let (name, total) = (known.name.clone(), known.endpoint_count);
+    let seen = vm.known.take_seen(cluster);
+    if seen.is_empty() && total.is_none() {
+        return;
+    }
+    let limit = vm.config.limits.endpoints;
+    let merged = clusters::change_members(&name, |members| {
+        let before = members.len();
+        let left = members.merge(&seen, total, limit, beat.moment.now);
+        let grown = i64::try_from(members.len()).unwrap_or(0).saturating_sub(i64::try_from(before).unwrap_or(0));
+        (left, grown, members.counts())
+    });
+    let Some((left, grown, counts)) = merged else { return };
+    if grown != 0 {
+        clusters::add_tracked_endpoints(grown);
+    }
+    vm.change_cluster(cluster, beat.moment, |state, setting| state.set_members(&counts, &left, setting));
+}
+
+/// Adds what was counted to the shared state, and lets time pass for the cluster.
+fn share_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
+    let Some(known) = vm.known.get_mut(cluster) else { return };
+    let counts = known.take_counts();
+    let retried = std::mem::take(&mut known.retried);
+    for (locality, outcome, count) in &counts {
+        vm.reporter.count_attempts(&known.name, locality, *outcome, *count);
+    }
+    vm.reporter.count_retried_requests(&known.name, retried);
+    let look = known.is_troubled
+        || vm.reporter.has_raised_gauges(&known.name)
+        || (beat.is_open && beat.number.is_multiple_of(RECHECK_CLUSTER_BEATS));
+    if counts.is_empty() && !look {
+        return;
+    }
+    let sums = known::charged(&counts);
+    let changed = vm.change_cluster(cluster, beat.moment, |state, setting| {
+        state.add_traffic(&sums, setting);
+        (state.tick(setting), state.open_findings() > 0, state.levels(setting.cluster))
+    });
+    let Some((events, is_troubled, levels)) = changed else { return };
+    if let Some(known) = vm.known.get_mut(cluster) {
+        vm.reporter.refresh_gauges(&known.name, &levels);
+        known.is_troubled = is_troubled;
+    }
+    vm.report(&events);
+}

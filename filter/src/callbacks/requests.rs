@@ -1,0 +1,128 @@
+//! Requests, as the HTTP filter sees them (`attempts: final`): each request's last attempt.
+//!
+//! Envoy charges an attempt when its response headers come, so that is when it is judged here while anything is open
+//! in the proxy (a streak, an ejection, a failover), and whenever headers are all there is. While nothing is open, a
+//! success changes nothing, and judging waits until the request is logged: one crossing into the VM then costs one
+//! number read. Counting waits for the log in any case, because an answer can still break off.
+
+use crate::host::exchange;
+use crate::host::request_attributes::{RequestAttributes, Response};
+use crate::vm::asking;
+use crate::vm::charging::{self, ChargedAttempt, SeenAt};
+use crate::vm::known::{ClusterIndex, LocalityRead};
+use crate::vm::pending::PendingRequest;
+use crate::vm::state::Vm;
+use filter_core::outcome::{Charges, Flags, Outcome};
+
+/// Requests between their response headers and their log that are remembered; beyond it they are judged when logged.
+const MAX_PENDING: usize = 65_536;
+
+/// Whether a success can change anything: only while anything is open in the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Successes {
+    Matter,
+    ChangeNothing,
+}
+
+/// Response headers pass.
+pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response) {
+    let successes = match vm.reporter.open_findings.any() {
+        true => Successes::Matter,
+        false => Successes::ChangeNothing,
+    };
+    let is_judged_now = successes == Successes::Matter || response == Response::HeadersOnly;
+    if is_judged_now && vm.requests.len() < MAX_PENDING {
+        let pending = judge(vm, SeenAt::Headers, response, successes);
+        vm.requests.insert(context, pending);
+    }
+}
+
+/// A request is over.
+pub(crate) fn on_log(vm: &mut Vm, context: u32) {
+    let request = match vm.requests.remove(&context) {
+        Some(request) => judge_end(vm, request),
+        None => judge(vm, SeenAt::Log, Response::Streamed, Successes::ChangeNothing),
+    };
+    let Some((cluster, locality)) = request.went_to else { return };
+    if request.is_retried {
+        vm.known.count_retried_request(cluster);
+    }
+    vm.known.count_attempt(cluster, locality, request.outcome);
+}
+
+/// Judges the current request's last attempt.
+fn judge(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Successes) -> PendingRequest {
+    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else {
+        return PendingRequest::NOWHERE;
+    };
+    let endpoint = exchange::endpoint();
+    if endpoint.is_empty() {
+        if RequestAttributes::read(Response::Streamed).found_no_healthy_upstream() {
+            charging::no_healthy_upstream(vm, cluster);
+        }
+        return PendingRequest::NOWHERE;
+    }
+    let is_grpc_error =
+        response == Response::HeadersOnly && exchange::trailers_only_grpc_status().is_some_and(|status| status != 0);
+    let is_complete = response == Response::HeadersOnly;
+    if !is_grpc_error && vm.healthy_request.holds() {
+        let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::Cached) else {
+            return PendingRequest::NOWHERE;
+        };
+        if successes == Successes::Matter {
+            let charges = Charges::answered(200);
+            charging::success(vm, ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at });
+        }
+        let went_to = Some((cluster, locality));
+        return PendingRequest { went_to, outcome: Outcome::Success, is_retried: false, is_complete };
+    }
+    let attributes = RequestAttributes::read(response);
+    let charges = attributes.charges();
+    let outcome = charges.outcome();
+    let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::for_outcome(outcome)) else {
+        return PendingRequest::NOWHERE;
+    };
+    let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at };
+    match outcome {
+        Outcome::Success if successes == Successes::Matter => charging::success(vm, attempt),
+        // That it got its connection may matter.
+        Outcome::NotCharged if charges.connected && vm.reporter.open_findings.any() => charging::success(vm, attempt),
+        Outcome::Success | Outcome::NotCharged => {}
+        _ => charging::error(vm, attempt, attributes.last_attempt()),
+    }
+    let is_retried = attributes.is_retried();
+    if is_retried {
+        suspect_hidden_attempts(vm, cluster);
+    }
+    PendingRequest { went_to: Some((cluster, locality)), outcome, is_retried, is_complete }
+}
+
+/// Attempts failed that are not shown here: Envoy may have ejected for them.
+fn suspect_hidden_attempts(vm: &mut Vm, cluster: ClusterIndex) {
+    if vm.config.witness.is_some()
+        && let Ok(now) = crate::host::now()
+    {
+        asking::suspect(vm, cluster, now);
+    }
+}
+
+/// Looks whether an answer that was judged by its headers broke off later, which Envoy charges as well.
+fn judge_end(vm: &mut Vm, request: PendingRequest) -> PendingRequest {
+    let is_answered = matches!(request.outcome, Outcome::Success | Outcome::Http5xx | Outcome::GatewayError);
+    let Some((cluster, locality)) = request.went_to.filter(|_| is_answered && !request.is_complete) else {
+        return request;
+    };
+    if !exchange::flags().any_of(Flags::RESETS_AND_TIMEOUTS) {
+        return request;
+    }
+    let attributes = RequestAttributes::read(Response::Streamed);
+    let failure = attributes.charges().failure;
+    if failure.is_none() {
+        return request;
+    }
+    let endpoint = exchange::endpoint();
+    let charges = Charges { connected: false, status: None, failure };
+    let broke_off = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at: SeenAt::Log };
+    charging::error(vm, broke_off, attributes.last_attempt());
+    PendingRequest { outcome: Outcome::LocalOrigin, ..request }
+}

@@ -1,0 +1,131 @@
+//! Every attempt, one by one, as the router's upstream log shows them (`attempts: upstreamLog`).
+//!
+//! The same module stands twice in Envoy then: in the upstream log, where each attempt is logged through the root
+//! context with its own endpoint and flags, and as HTTP filter in the same VM. The log judges attempts; the filter only
+//! adds what the log cannot show: requests that reached no endpoint, how many were retried, and whether an attempt that
+//! ended without an answer and without a reason was ended by the route's time-out, which Envoy charges, or by the
+//! client.
+//!
+//! An attempt is logged when it is over, but Envoy charges an answer when its headers come. So while anything is open
+//! in the proxy, the filter judges the answer that goes on to the client when its headers pass, and notes by connection
+//! that this is done. An attempt whose answer goes no further is logged at once.
+
+use crate::host::exchange;
+use crate::host::request_attributes::{RequestAttributes, Response};
+use crate::vm::charging::{self, ChargedAttempt, SeenAt};
+use crate::vm::known::LocalityRead;
+use crate::vm::state::Vm;
+use filter_core::outcome::{Charges, Outcome};
+
+/// Response headers pass that are the last attempt's, or a local answer's.
+pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
+    // An answer of headers alone is logged before they pass.
+    if !vm.reporter.open_findings.any() || response == Response::HeadersOnly || vm.answered.is_full() {
+        return;
+    }
+    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else { return };
+    let endpoint = exchange::endpoint();
+    let Some(connection) = exchange::upstream_connection().filter(|_| !endpoint.is_empty()) else { return };
+    let (charges, attributes) = match healthy_answer(vm, response) {
+        Some(charges) => (charges, None),
+        None => {
+            let attributes = RequestAttributes::read(response);
+            // Any other answer is Envoy's own, and the attempt that led to it is logged already.
+            let Some(charges) = attributes.answer_charges() else { return };
+            (charges, Some(attributes))
+        }
+    };
+    let outcome = charges.outcome();
+    let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::for_outcome(outcome)) else {
+        return;
+    };
+    vm.answered.insert(connection);
+    let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at: SeenAt::Headers };
+    match attributes.filter(|_| outcome.is_error()) {
+        Some(attributes) => charging::error(vm, attempt, attributes.last_attempt()),
+        None => charging::success(vm, attempt),
+    }
+}
+
+/// The upstream log shows an attempt that is over.
+pub(crate) fn on_attempt_log(vm: &mut Vm) {
+    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else { return };
+    let endpoint = exchange::endpoint();
+    if endpoint.is_empty() {
+        return;
+    }
+    // The log does not show whether a body came; a gRPC status among the headers is the answer.
+    let response = Response::HeadersOnly;
+    let (charges, attributes) = match healthy_answer(vm, response) {
+        Some(charges) => (charges, None),
+        None => {
+            let attributes = RequestAttributes::read(response);
+            (attributes.charges_in_upstream_log(), Some(attributes))
+        }
+    };
+    if attributes.as_ref().is_some_and(RequestAttributes::is_try_timeout) {
+        vm.answered.set_timed_out(exchange::upstream_connection());
+    }
+    let has_unknown_end = attributes.as_ref().is_some_and(RequestAttributes::has_unknown_end);
+    let outcome = charges.outcome();
+    let charges = match vm.answered.remove(exchange::upstream_connection) {
+        // What is left to charge is that the answer broke off.
+        true => Charges { connected: false, status: None, ..charges },
+        false => charges,
+    };
+    let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::for_outcome(outcome)) else {
+        return;
+    };
+    if !has_unknown_end {
+        vm.known.count_attempt(cluster, locality, outcome);
+    }
+    let went_well = charges.outcome() == Outcome::Success || charges.connected;
+    let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at: SeenAt::Log };
+    match attributes {
+        Some(attributes) if charges.outcome().is_error() => charging::error(vm, attempt, attributes.last_attempt()),
+        _ if went_well && vm.reporter.open_findings.any() => charging::success(vm, attempt),
+        _ => {}
+    }
+}
+
+/// The request to which the attempts belonged is over.
+pub(crate) fn on_request_log(vm: &mut Vm) {
+    if vm.healthy_request.holds() {
+        return;
+    }
+    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else { return };
+    let endpoint = exchange::endpoint();
+    let attributes = RequestAttributes::read(Response::Streamed);
+    if endpoint.is_empty() {
+        if attributes.found_no_healthy_upstream() {
+            charging::no_healthy_upstream(vm, cluster);
+        }
+        return;
+    }
+    if attributes.is_retried() {
+        vm.known.count_retried_request(cluster);
+    }
+    // That it got its connection, or that its own time-out ended it (when tries overlap), the log has shown.
+    let charges = Charges { connected: false, ..attributes.charges() };
+    let timed_out = vm.answered.take_timed_out();
+    if !attributes.ended_unseen_by_upstream_log() || charges.status.is_some() {
+        return;
+    }
+    let ended_by_itself = timed_out.is_some() && timed_out == exchange::upstream_connection();
+    if attributes.is_route_timeout() && ended_by_itself {
+        return;
+    }
+    let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::Fresh) else { return };
+    vm.known.count_attempt(cluster, locality, charges.outcome());
+    if charges.failure.is_some() {
+        let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at: SeenAt::Log };
+        charging::error(vm, attempt, attributes.last_attempt());
+    }
+}
+
+/// What is charged for an answer if it is surely a good one.
+fn healthy_answer(vm: &Vm, response: Response) -> Option<Charges> {
+    let is_grpc_error =
+        response == Response::HeadersOnly && exchange::trailers_only_grpc_status().is_some_and(|status| status != 0);
+    (!is_grpc_error && vm.healthy_attempt.holds()).then(|| Charges::answered(200))
+}

@@ -1,0 +1,129 @@
+//! Answers of Envoy's admin interface: its lists of endpoints and, where these leave a question open (what an ejection
+//! was for, whether an endpoint was back meanwhile), its counts of ejections, which are asked for behind the list.
+
+use crate::host;
+use crate::host::call_response::{self, Body};
+use crate::shared::clusters;
+use crate::shared::question::{self, PollResult};
+use crate::vm::asking;
+use crate::vm::pending::{FollowUp, PendingQuestion};
+use crate::vm::state::{Moment, Vm};
+use filter_core::time::Millis;
+use filter_core::witness::{self, Witnessed};
+
+/// The longest answer that is read, in bytes: reading holds the worker up. Without Envoy's `filter` (before 1.38) a
+/// large mesh's answer is longer, and the witness is then silent.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// For so many bytes of an answer the next question waits one millisecond more. Envoy's main thread writes about 30
+/// bytes in a microsecond and a worker reads about as many, so either spends a tenth of its time on answers at most.
+const BYTES_PER_REST_MS: usize = 1_000;
+
+/// The next count waits so many times as long as the last one took: Envoy goes through all its statistics for it, on
+/// its main thread.
+const REST_PER_COUNT_TIME: Millis = 9;
+
+/// After an answer that cannot be used, the next question waits so many times as long as after a good one.
+const REST_AFTER_FAILURE: Millis = 10;
+
+/// An answer came, with a body of `size` bytes, or the call was given up.
+pub(crate) fn on_admin_response(vm: &mut Vm, call: u32, size: usize) {
+    let Some(asked) = vm.question.take_if(|question| question.call == call) else { return };
+    let Ok(now) = host::now() else { return };
+    let answer = match call_response::status() == b"200" {
+        true if size > MAX_ANSWER_BYTES => Err(PollResult::TooLarge),
+        true => Ok(Body::new(size)),
+        false => Err(PollResult::Failed),
+    };
+    match asked.after_list.clone() {
+        None => on_host_lists(vm, asked, answer, now),
+        Some(follow_up) => on_ejection_counts(vm, asked.asked_at, follow_up, answer, now),
+    }
+}
+
+/// Applies the lists of endpoints, and asks for the counts if need be.
+fn on_host_lists(vm: &mut Vm, asked: PendingQuestion, answer: Result<Body, PollResult>, now: Millis) {
+    let Some(witness) = vm.config.witness.as_ref() else { return };
+    let (longest, shortest) = (witness.max_interval.millis(), witness.min_interval.millis());
+    let after_failure = |rest: Millis| rest.saturating_mul(REST_AFTER_FAILURE).min(longest);
+    let body = match answer {
+        Ok(body) => body,
+        Err(PollResult::Failed) => {
+            return asking::fail(vm, PollResult::Failed, now, &asked.about, after_failure(shortest));
+        }
+        Err(result) => return asking::fail(vm, result, now, &asked.about, longest),
+    };
+    let cost = u64::try_from(body.size() / BYTES_PER_REST_MS).unwrap_or(u64::MAX);
+    let mut follow_up = FollowUp { rest: cost.max(shortest).min(longest), ..FollowUp::default() };
+    let mut lists = Vec::new();
+    let read = witness::read(body, |name, hosts| lists.push((name.to_owned(), hosts.to_vec())));
+    for (name, hosts) in lists {
+        apply_host_list(vm, &name, &hosts, asked.asked_at, now, &mut follow_up);
+    }
+    if read.is_err() {
+        return asking::fail(vm, PollResult::Invalid, now, &asked.about, after_failure(follow_up.rest));
+    }
+    asking::record_poll(vm, PollResult::Ok);
+    if let Some(follow_up) = asking::ask_for_counts(vm, asked, follow_up, now) {
+        asking::finish(vm, now, &follow_up.open, follow_up.rest, follow_up.wait);
+    }
+}
+
+/// Applies Envoy's list of one cluster's endpoints.
+fn apply_host_list(
+    vm: &mut Vm,
+    name: &str,
+    hosts: &[Witnessed],
+    asked_at: Millis,
+    now: Millis,
+    follow_up: &mut FollowUp,
+) {
+    // A cluster that nobody uses is of no interest: its endpoints would only fill the memory.
+    if hosts.iter().all(|host| !host.ejected) && clusters::read(name).is_none() {
+        return;
+    }
+    let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.config) else { return };
+    let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, setting| {
+        (state.witness(hosts, asked_at, setting), state.ask_again_in(now), state.wants_count(now))
+    });
+    let (events, wait, wants_count) = changed.unwrap_or_default();
+    vm.report(&events);
+    follow_up.ask_again(name, wait);
+    if wants_count {
+        follow_up.uncounted.push(name.to_owned());
+    }
+}
+
+/// Applies the counts of ejections, if Envoy keeps any.
+fn on_ejection_counts(
+    vm: &mut Vm,
+    asked_at: Millis,
+    mut follow_up: FollowUp,
+    answer: Result<Body, PollResult>,
+    now: Millis,
+) {
+    let rest = now.saturating_sub(asked_at).saturating_mul(REST_PER_COUNT_TIME);
+    let longest = vm.config.witness.as_ref().map_or(0, |witness| witness.max_interval.millis());
+    question::change(|question| question.counted = (now, rest.min(longest)));
+    let counts = answer.ok().and_then(|body| witness::read_counts(body).ok());
+    for name in std::mem::take(&mut follow_up.uncounted) {
+        let in_stats = witness::name_in_stats(&name);
+        let count = counts.iter().flatten().find(|(name, _)| *name == in_stats).map(|(_, count)| *count);
+        let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.config) else { continue };
+        let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, setting| {
+            let events = match counts {
+                Some(_) => state.counted(count, asked_at, setting),
+                // Without a count, what it would have explained is reported with the next list.
+                None => {
+                    state.count_failed(asked_at);
+                    Vec::new()
+                }
+            };
+            (events, state.ask_again_in(now))
+        });
+        let (events, wait) = changed.unwrap_or_default();
+        vm.report(&events);
+        follow_up.ask_again(&name, wait);
+    }
+    asking::finish(vm, now, &follow_up.open, follow_up.rest, follow_up.wait);
+}

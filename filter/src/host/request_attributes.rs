@@ -1,0 +1,129 @@
+//! Everything that matters of a request which is not known to be healthy, and what Envoy charges for it.
+//!
+//! What is charged for a request's last attempt is decided in `filter-core`; here is only what differs in the router's
+//! upstream log, which shows an attempt by its flags.
+
+use super::calls;
+use super::exchange::{flags, number, text, trailers_only_grpc_status};
+use filter_core::event::LastAttempt;
+use filter_core::outcome::{Attempt, Charges, Flags, http_status_of_grpc};
+
+/// Whether the response ended with its headers, as a gRPC error does that the server gives at once: then a gRPC status
+/// among them is the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Response {
+    HeadersOnly,
+    Streamed,
+}
+
+/// The attributes of a request, or of an attempt in the upstream log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RequestAttributes {
+    pool_ready: bool,
+    status: Option<u16>,
+    grpc_status: Option<u32>,
+    flags: Flags,
+    details: String,
+    transport_failure: String,
+    /// How many attempts the request took; 0 when it never got to one, or when that is not known.
+    attempts: u64,
+}
+
+impl RequestAttributes {
+    /// Reads the current request.
+    pub(crate) fn read(response: Response) -> Self {
+        let status = number(b"response\0code").and_then(|code| u16::try_from(code).ok()).filter(|code| *code > 0);
+        Self {
+            pool_ready: calls::property(b"upstream\0local_address").is_ok_and(|address| !address.is_empty()),
+            status,
+            grpc_status: match response {
+                Response::HeadersOnly => trailers_only_grpc_status(),
+                Response::Streamed => None,
+            },
+            flags: flags(),
+            details: text(b"response\0code_details"),
+            transport_failure: text(b"upstream\0transport_failure_reason"),
+            attempts: number(b"upstream\0request_attempt_count").unwrap_or(0),
+        }
+    }
+
+    /// Whether the request took more than one attempt.
+    pub(crate) fn is_retried(&self) -> bool {
+        self.attempts > 1
+    }
+
+    /// What Envoy charges for the request's last attempt, which went to an endpoint.
+    pub(crate) fn charges(&self) -> Charges {
+        let attempt = Attempt {
+            has_endpoint: true,
+            pool_ready: self.pool_ready,
+            status: self.status,
+            grpc_status: self.grpc_status,
+            flags: self.flags,
+            details: &self.details,
+        };
+        attempt.charges()
+    }
+
+    /// What Envoy charges for an attempt in the upstream log, as far as that can be told there.
+    pub(crate) fn charges_in_upstream_log(&self) -> Charges {
+        let connected = self.pool_ready;
+        let none = Charges { connected, status: None, failure: None };
+        let status = self.grpc_status.map(http_status_of_grpc).or(self.status);
+        if self.flags.any_of(Flags::UO) {
+            none
+        } else if self.is_try_timeout() {
+            // A time-out while the connection was still awaited is charged to nobody.
+            Charges { failure: connected.then_some(504), status, ..none }
+        } else if self.flags.any_of(Flags::RESETS) {
+            Charges { connected: connected || status.is_some(), status, failure: Some(503) }
+        } else {
+            status.map_or(none, Charges::answered)
+        }
+    }
+
+    /// Whether the upstream log leaves open how the attempt ended: the route's time-out and a client that left look the
+    /// same there.
+    pub(crate) fn has_unknown_end(&self) -> bool {
+        let is_known = self.flags.any_of(Flags::UO) || self.flags.any_of(Flags::RESETS) || self.is_try_timeout();
+        !is_known && self.status.is_none()
+    }
+
+    /// Whether, by the upstream log, a try's own time-out ended it.
+    pub(crate) fn is_try_timeout(&self) -> bool {
+        self.flags.any_of(Flags::UT) || self.flags.any_of(Flags::SI)
+    }
+
+    /// What Envoy charges for the answer whose headers pass; `None` when no endpoint gave it.
+    pub(crate) fn answer_charges(&self) -> Option<Charges> {
+        let status = self.grpc_status.map(http_status_of_grpc).or(self.status)?;
+        (self.details == "via_upstream").then(|| Charges::answered(status))
+    }
+
+    /// Whether the route's time-out ended the request while an answer was awaited, which Envoy charges.
+    pub(crate) fn is_route_timeout(&self) -> bool {
+        matches!(self.details.as_str(), "response_timeout" | "upstream_response_timeout")
+    }
+
+    /// Whether the request ended in a way that the upstream log does not show.
+    pub(crate) fn ended_unseen_by_upstream_log(&self) -> bool {
+        const ENDS: [&str; 3] =
+            ["downstream_remote_disconnect", "upstream_max_stream_duration", "max_duration_timeout"];
+        self.is_route_timeout() || ENDS.iter().any(|end| self.details.starts_with(end))
+    }
+
+    /// Whether Envoy found no healthy endpoint.
+    pub(crate) fn found_no_healthy_upstream(&self) -> bool {
+        self.flags.any_of(Flags::UH)
+    }
+
+    /// The last attempt as events show it.
+    pub(crate) fn last_attempt(&self) -> LastAttempt {
+        LastAttempt {
+            code: self.status,
+            flags: self.flags.names(),
+            details: self.details.clone(),
+            transport_failure: self.transport_failure.clone(),
+        }
+    }
+}

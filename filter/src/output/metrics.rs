@@ -1,0 +1,97 @@
+//! The metrics as Envoy keeps them.
+//!
+//! Metrics are defined once per VM and then known by number: Envoy keeps an entry for every definition. Series are
+//! bounded by `limits.series`, because Envoy never frees one; changes beyond it are counted in
+//! `faultline_series_overflow_total`. Gauges are set and never changed by a difference: with a new module or a new
+//! listener they may start over at 0, while shared data lives on.
+
+use crate::host::{self, MetricKind};
+use filter_core::config::Limits;
+use filter_core::metric::{Change, Kind, Level, Metric};
+use rustc_hash::FxHashMap;
+
+/// The metrics that this VM has defined.
+#[derive(Debug, Default)]
+pub(super) struct Metrics {
+    ids: FxHashMap<String, u32>,
+    max_series: u32,
+    /// Gauges that this VM has raised above 0, by cluster.
+    raised: FxHashMap<String, Vec<Level>>,
+}
+
+impl Metrics {
+    /// Bounds the number of series.
+    pub(super) fn set_limit(&mut self, limits: &Limits) {
+        self.max_series = limits.series;
+    }
+
+    /// Lets a counter grow.
+    pub(super) fn add(&mut self, metric: Metric, values: &[&str], by: i64) {
+        if by <= 0 {
+            return;
+        }
+        if let Some(id) = self.id(metric, values) {
+            let _ = host::increment_metric(id, by);
+        }
+    }
+
+    /// Applies a change that an event asks for.
+    pub(super) fn apply(&mut self, change: &Change) {
+        let values: Vec<&str> = change.values.iter().map(String::as_str).collect();
+        self.add(change.metric, &values, change.by);
+    }
+
+    /// Sets a gauge; whether it is set now.
+    pub(super) fn set(&mut self, metric: Metric, values: &[&str], value: u64) -> bool {
+        self.id(metric, values).is_some_and(|id| host::record_metric(id, value).is_ok())
+    }
+
+    /// Sets a gauge as a cluster asks for.
+    pub(super) fn show(&mut self, cluster: &str, level: &Level) {
+        let values: Vec<&str> = level.values.iter().map(String::as_str).collect();
+        let is_set = self.set(level.metric, &values, level.value);
+        let raised = self.raised.entry(cluster.to_owned()).or_default();
+        let was_raised = raised.iter().any(|known| known.is_of(level));
+        raised.retain(|known| !known.is_of(level));
+        if level.value > 0 || (was_raised && !is_set) {
+            raised.push(level.clone());
+        } else if raised.is_empty() {
+            self.raised.remove(cluster);
+        }
+    }
+
+    /// Sets a cluster's gauges to what they should be now, whatever was set: two workers may have set them in the wrong
+    /// order, and a gauge may be new.
+    pub(super) fn show_all(&mut self, cluster: &str, levels: &[Level]) {
+        let over = |raised: &&Level| !levels.iter().any(|level| level.is_of(raised));
+        let over: Vec<Level> = self.raised.get(cluster).into_iter().flatten().filter(over).cloned().collect();
+        for level in over.iter().map(|level| Level { value: 0, ..level.clone() }).chain(levels.iter().cloned()) {
+            self.show(cluster, &level);
+        }
+    }
+
+    /// Whether this VM has raised any of a cluster's gauges above 0.
+    pub(super) fn has_raised(&self, cluster: &str) -> bool {
+        self.raised.contains_key(cluster)
+    }
+
+    fn id(&mut self, metric: Metric, values: &[&str]) -> Option<u32> {
+        let name = metric.stat_name(values);
+        if let Some(id) = self.ids.get(&name) {
+            return Some(*id);
+        }
+        let full = self.ids.len() >= usize::try_from(self.max_series).unwrap_or(usize::MAX);
+        // The filter's own few series have room always.
+        if full && metric.labels().contains(&"upstream_cluster") {
+            self.add(Metric::SeriesOverflow, &[], 1);
+            return None;
+        }
+        let kind = match metric.kind() {
+            Kind::Counter => MetricKind::Counter,
+            Kind::Gauge => MetricKind::Gauge,
+        };
+        let id = host::define_metric(kind, &name).ok()?;
+        self.ids.insert(name, id);
+        Some(id)
+    }
+}

@@ -1,0 +1,50 @@
+//! Remarks for whoever operates the proxy: what the filter logs that is not an event.
+
+use crate::shared::question::PollResult;
+
+/// A remark.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Remark<'a> {
+    /// A configuration is in force.
+    InForce,
+    /// The configuration has a field that means nothing.
+    UnknownField(&'a str),
+    /// Envoy's admin interface, behind `cluster`, has fallen silent; how the last question ended.
+    WitnessSilent { cluster: &'a str, result: PollResult },
+    /// Envoy's admin interface answers again.
+    WitnessAnswers { cluster: &'a str },
+    /// The receiver of `notify`, behind `cluster`, has fallen silent.
+    ReceiverSilent { cluster: &'a str, why: &'a str },
+    /// The receiver answers again.
+    ReceiverAnswers { cluster: &'a str },
+}
+
+impl Remark<'_> {
+    /// Writes it as a log line.
+    pub(super) fn write(self) {
+        match self {
+            Self::InForce => log::info!("{} watches, its configuration is in force", env!("CARGO_PKG_VERSION")),
+            Self::UnknownField(field) => {
+                log::warn!("configuration: {field}: no such field, ignored; check its spelling and place");
+            }
+            Self::WitnessSilent { cluster, result } => {
+                let why = match result {
+                    PollResult::NoCluster => {
+                        "there is no such cluster, or it has no endpoint; set witness.cluster to one that has"
+                    }
+                    PollResult::TooLarge => {
+                        "its answers are over 1 MiB; Envoy 1.38 and later answer about few clusters at a time"
+                    }
+                    _ => "it does not answer as an admin interface does",
+                };
+                log::warn!("witness: cluster {cluster}: {why}. Until it answers, ejections are inferred");
+            }
+            Self::WitnessAnswers { cluster } => log::info!("witness: cluster {cluster} answers again"),
+            Self::ReceiverSilent { cluster, why } => log::warn!(
+                "notify: cluster {cluster}: {why}. What is to be told is tried once each until it answers; \
+                 look at notify.cluster, notify.host and notify.path"
+            ),
+            Self::ReceiverAnswers { cluster } => log::info!("notify: cluster {cluster} answers again"),
+        }
+    }
+}

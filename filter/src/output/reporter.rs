@@ -1,0 +1,170 @@
+//! Events as log lines, metrics and notifications; gauges, which follow every change of what they show; and remarks.
+//!
+//! Nothing here runs while the plugin is configured: a canary VM is configured too, and then thrown away.
+
+use super::log;
+use super::metrics::Metrics;
+use super::remark::Remark;
+use crate::host::{self, LogLevel};
+use crate::shared::open_findings::OpenFindings;
+use crate::shared::question::PollResult;
+use crate::shared::{claims, clusters, outbox};
+use filter_core::cluster::ClusterState;
+use filter_core::config::Config;
+use filter_core::event::{Event, EventKind};
+use filter_core::locality::Locality;
+use filter_core::metric::{Level, Metric};
+use filter_core::notify::Message;
+use filter_core::outcome::Outcome;
+use filter_core::time::{Millis, seconds_between};
+
+/// How long events are held back before they are summed up.
+const SUM_UP_AFTER_MS: Millis = 1_000;
+
+/// What became of a notification: the label `result` of `faultline_notifications_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeliveryResult {
+    /// The receiver has it.
+    Ok,
+    /// It was tried as often as configured, or refused.
+    Failed,
+    /// There was no room for it in the outbox.
+    Dropped,
+}
+
+impl DeliveryResult {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// Writes events, and holds back what is too much in a second.
+#[derive(Debug, Default)]
+pub(crate) struct Reporter {
+    /// The gauge that says whether anything is open in the proxy.
+    pub(crate) open_findings: OpenFindings,
+    metrics: Metrics,
+    is_version_shown: bool,
+    held_back: u64,
+    held_back_since: Millis,
+}
+
+impl Reporter {
+    /// Takes over a configuration: what is logged, how many series there may be.
+    pub(crate) fn configure(&mut self, config: &Config) {
+        log::set_level(config.log_level);
+        self.metrics.set_limit(&config.limits);
+    }
+
+    /// Reports events in their order: metrics always, log lines as far as `limits.eventsPerSecond` allows,
+    /// notifications into the outbox. True when there were any notifications.
+    pub(crate) fn report(&mut self, events: &[Event], config: &Config) -> bool {
+        for event in events {
+            self.write(event, config);
+        }
+        let Some(notify) = &config.notify else { return false };
+        let messages: Vec<(Message, Millis)> = events
+            .iter()
+            .flat_map(|event| Message::of(event, notify.format).into_iter().map(|message| (message, event.at)))
+            .collect();
+        if messages.is_empty() {
+            return false;
+        }
+        let lost =
+            outbox::change(|outbox| messages.iter().filter(|(message, at)| !outbox.push(message.clone(), *at)).count());
+        self.count_notifications(DeliveryResult::Dropped, lost.unwrap_or(messages.len()));
+        true
+    }
+
+    /// Reports how many events were held back, once there is room again.
+    pub(crate) fn report_held_back(&mut self, now: Millis, config: &Config) {
+        let waited = now.saturating_sub(self.held_back_since);
+        if self.held_back == 0 || waited < SUM_UP_AFTER_MS {
+            return;
+        }
+        let count = std::mem::take(&mut self.held_back);
+        let seconds = seconds_between(self.held_back_since, now);
+        self.write(&Event::of_cluster(now, "", EventKind::EventsSuppressed { count, seconds }), config);
+    }
+
+    /// Logs a remark.
+    pub(crate) fn remark(&self, remark: Remark<'_>) {
+        remark.write();
+    }
+
+    /// Changes a cluster's shared state, and its gauges with it. `change` may run several times, each time on the
+    /// latest state; the result of the run that counted is returned, `None` if none could be made to count.
+    pub(crate) fn change_cluster<R>(&mut self, name: &str, change: impl FnMut(&mut ClusterState) -> R) -> Option<R> {
+        let changed = clusters::change(name, &mut self.open_findings, change);
+        for level in changed.before.iter().filter(|level| !changed.after.iter().any(|other| other.is_of(level))) {
+            self.metrics.show(name, &Level { value: 0, ..level.clone() });
+        }
+        for level in changed.after.iter().filter(|level| !changed.before.contains(level)) {
+            self.metrics.show(name, level);
+        }
+        changed.result
+    }
+
+    /// Sets all of a cluster's gauges anew, to what its shared state says.
+    pub(crate) fn refresh_gauges(&mut self, cluster: &str, levels: &[Level]) {
+        self.metrics.show_all(cluster, levels);
+    }
+
+    /// Whether this VM has raised any of a cluster's gauges above 0.
+    pub(crate) fn has_raised_gauges(&self, cluster: &str) -> bool {
+        self.metrics.has_raised(cluster)
+    }
+
+    /// Sets the number of known endpoints, over all clusters.
+    pub(crate) fn show_tracked_endpoints(&mut self, count: u64) {
+        self.metrics.set(Metric::TrackedEndpoints, &[], count);
+    }
+
+    /// Shows which version runs; once is enough.
+    pub(crate) fn show_version(&mut self) {
+        if !self.is_version_shown {
+            self.is_version_shown = true;
+            self.metrics.set(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1);
+        }
+    }
+
+    /// Counts attempts at endpoints of one locality that had the same outcome.
+    pub(crate) fn count_attempts(&mut self, cluster: &str, locality: &Locality, outcome: Outcome, count: u32) {
+        let values = [cluster, locality.as_str(), outcome.as_str()];
+        self.metrics.add(Metric::Attempts, &values, i64::from(count));
+    }
+
+    /// Counts requests that took more than one attempt.
+    pub(crate) fn count_retried_requests(&mut self, cluster: &str, count: u32) {
+        self.metrics.add(Metric::RetriedRequests, &[cluster], i64::from(count));
+    }
+
+    /// Counts a question to Envoy.
+    pub(crate) fn count_poll(&mut self, result: PollResult) {
+        self.metrics.add(Metric::WitnessPolls, &[result.label()], 1);
+    }
+
+    /// Counts notifications.
+    pub(crate) fn count_notifications(&mut self, result: DeliveryResult, count: usize) {
+        self.metrics.add(Metric::Notifications, &[result.label()], i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    fn write(&mut self, event: &Event, config: &Config) {
+        for change in event.changes() {
+            self.metrics.apply(&change);
+        }
+        if claims::take_log_line(event.at, config.limits.events_per_second) {
+            let is_rejection = matches!(event.kind, EventKind::ConfigRejected { .. });
+            let _ = host::log(if is_rejection { LogLevel::Error } else { LogLevel::Warn }, &event.to_json());
+        } else {
+            if self.held_back == 0 {
+                self.held_back_since = event.at;
+            }
+            self.held_back = self.held_back.saturating_add(1);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the workers know of each cluster: its state, and the list of its endpoints.
+
+use super::open_findings::OpenFindings;
+use super::store::{self, Put};
+use filter_core::cluster::ClusterState;
+use filter_core::members::Members;
+use filter_core::metric::Level;
+
+/// What came of changing a cluster's state.
+#[derive(Debug)]
+pub(crate) struct Changed<R> {
+    /// The result of the run that counted; `None` if none could be made to count.
+    pub(crate) result: Option<R>,
+    /// What the cluster's gauges showed before the last run.
+    pub(crate) before: Vec<Level>,
+    /// What they should show after it.
+    pub(crate) after: Vec<Level>,
+}
+
+/// Reads the state of a cluster; `None` when there is none.
+pub(crate) fn read(name: &str) -> Option<ClusterState> {
+    store::read(&state_key(name)).map(|bytes| ClusterState::decode(&bytes))
+}
+
+/// Changes the state of a cluster. `change` may run several times, each time on the latest state.
+pub(crate) fn change<R>(
+    name: &str,
+    open_findings: &mut OpenFindings,
+    mut change: impl FnMut(&mut ClusterState) -> R,
+) -> Changed<R> {
+    let key = state_key(name);
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let mut try_change = || {
+        for _ in 0..store::MAX_TRIES {
+            let (bytes, cas) = store::take(&key)?;
+            let mut state = ClusterState::decode(&bytes);
+            let open = state.open_findings();
+            before = state.levels(name);
+            let result = change(&mut state);
+            after = state.levels(name);
+            let changed = state.encode();
+            if changed == bytes {
+                return Some(result);
+            }
+            let opened = i64::from(state.open_findings()).saturating_sub(i64::from(open));
+            // Workers look closer before there is something to see, and not after it is gone.
+            open_findings.add(opened.max(0));
+            match store::put(&key, &changed, cas) {
+                Put::Done => {
+                    open_findings.add(opened.min(0));
+                    return Some(result);
+                }
+                Put::Overtaken => open_findings.add(opened.max(0).saturating_neg()),
+                Put::Failed => {
+                    open_findings.add(opened.max(0).saturating_neg());
+                    return None;
+                }
+            }
+        }
+        None
+    };
+    let result = try_change();
+    Changed { result, before, after }
+}
+
+/// Changes the list of a cluster's endpoints, as [`change`] does its state.
+pub(crate) fn change_members<R>(name: &str, mut change: impl FnMut(&mut Members) -> R) -> Option<R> {
+    store::update(&store::key(&format!("m.{name}")), |bytes| {
+        let mut members = postcard::from_bytes::<Members>(bytes).unwrap_or_default();
+        let result = change(&mut members);
+        (Some(store::encode(&members)), result)
+    })
+}
+
+/// The number of endpoints that are known, over all clusters.
+pub(crate) fn tracked_endpoints() -> u64 {
+    store::total(&tracked_key())
+}
+
+/// Notes that so many endpoints more, or fewer, are known.
+pub(crate) fn add_tracked_endpoints(by: i64) {
+    store::add(&tracked_key(), by);
+}
+
+fn state_key(name: &str) -> String {
+    store::key(&format!("c.{name}"))
+}
+
+fn tracked_key() -> String {
+    store::key("tracked")
+}

@@ -1,0 +1,23 @@
+//! The notifications that wait to be sent, or are under way.
+
+use super::store;
+use filter_core::notify::outbox::Outbox;
+
+/// Reads the outbox; an empty one when there is none.
+pub(crate) fn read() -> Outbox {
+    store::read(&key()).map_or_else(Outbox::default, |bytes| Outbox::decode(&bytes))
+}
+
+/// Changes the outbox. `change` may run several times, each time on the latest one; `None` if no run could be made to
+/// count.
+pub(crate) fn change<R>(mut change: impl FnMut(&mut Outbox) -> R) -> Option<R> {
+    store::update(&key(), |bytes| {
+        let mut outbox = Outbox::decode(bytes);
+        let result = change(&mut outbox);
+        (Some(outbox.encode()), result)
+    })
+}
+
+fn key() -> String {
+    store::key("outbox")
+}

@@ -1,0 +1,137 @@
+//! What a finished attempt leads to, whichever of the two positions saw it: it is applied to what the workers know of
+//! its cluster, and what follows is reported, and asked about.
+//!
+//! Not here: what an attempt counts as, and what an observation means (`filter-core`).
+
+use super::asking;
+use super::known::{ClusterIndex, LocalityIndex, LocalityRead};
+use super::state::{self, Moment, Vm};
+use crate::host;
+use crate::host::exchange;
+use crate::shared::clusters;
+use filter_core::cluster::Observed;
+use filter_core::detector::Moments;
+use filter_core::event::LastAttempt;
+use filter_core::locality::Locality;
+use filter_core::outcome::Charges;
+use filter_core::time::Millis;
+
+/// When an attempt is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SeenAt {
+    /// As its response headers pass, which is when Envoy charges it.
+    Headers,
+    /// When it is logged; its answer may have come long ago.
+    Log,
+}
+
+/// An attempt that Envoy charges to an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChargedAttempt<'a> {
+    pub(crate) cluster: ClusterIndex,
+    /// Its address, as the attribute `upstream.address` has it.
+    pub(crate) endpoint: &'a [u8],
+    pub(crate) locality: LocalityIndex,
+    pub(crate) charges: Charges,
+    pub(crate) seen_at: SeenAt,
+}
+
+/// The locality of an endpoint that traffic went to, by Envoy or else by the configuration. Reads Envoy's count of the
+/// cluster's endpoints, too, if that is due.
+pub(crate) fn locality_of(
+    vm: &mut Vm,
+    cluster: ClusterIndex,
+    endpoint: &[u8],
+    which: LocalityRead,
+) -> Option<LocalityIndex> {
+    let config = &vm.config;
+    let locality = vm.known.locality(cluster, endpoint, which, || {
+        let locality = exchange::endpoint_locality();
+        if !locality.is_unknown() {
+            return locality;
+        }
+        Locality::parse(config.locality_of(&String::from_utf8_lossy(endpoint)).unwrap_or(""))
+    });
+    if let Some(known) = vm.known.get_mut(cluster).filter(|known| known.endpoint_count_is_old) {
+        known.endpoint_count_is_old = false;
+        let count = exchange::endpoint_count();
+        known.members_changed |= count != known.endpoint_count;
+        known.endpoint_count = count;
+    }
+    locality
+}
+
+/// An attempt went well, or got its connection at least.
+pub(crate) fn success(vm: &mut Vm, attempt: ChargedAttempt<'_>) {
+    let ChargedAttempt { cluster, endpoint, .. } = attempt;
+    let Some(known) = vm.known.get(cluster) else { return };
+    // Most clusters have nothing open even when another has.
+    let Some(state) = clusters::read(&known.name).filter(|state| state.open_findings() > 0) else { return };
+    if !state.asks_for_more(&String::from_utf8_lossy(endpoint)) {
+        return charge(vm, attempt, None, LastAttempt::default());
+    }
+    let started = exchange::started_at();
+    let locality = locality_of(vm, cluster, endpoint, LocalityRead::Fresh).unwrap_or(attempt.locality);
+    charge(vm, ChargedAttempt { locality, ..attempt }, started, LastAttempt::default());
+}
+
+/// An attempt failed.
+pub(crate) fn error(vm: &mut Vm, attempt: ChargedAttempt<'_>, last: LastAttempt) {
+    if let Some(known) = vm.known.get_mut(attempt.cluster) {
+        known.endpoint_count = exchange::endpoint_count();
+    }
+    let started = exchange::started_at();
+    charge(vm, attempt, started, last);
+}
+
+/// A request found no healthy endpoint.
+pub(crate) fn no_healthy_upstream(vm: &mut Vm, cluster: ClusterIndex) {
+    let Some(moment) = vm.moment() else { return };
+    if !vm.known.is_watched(cluster) {
+        return;
+    }
+    let count = exchange::endpoint_count();
+    let events = vm.change_cluster(cluster, moment, |state, setting| state.no_healthy_upstream(count, setting));
+    vm.report(&events.unwrap_or_default());
+}
+
+fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, last: LastAttempt) {
+    let ChargedAttempt { cluster, charges, seen_at, .. } = attempt;
+    let has_witness = vm.has_witness();
+    let Ok(now) = host::now_micros() else { return };
+    let moment = Moment { now: now / 1_000, has_witness };
+    let Some(known) = vm.known.get(cluster) else { return };
+    let Some(setting) = state::setting(known, &vm.config, &vm.home, moment) else { return };
+    let Some(locality) = known.locality(attempt.locality) else { return };
+    let total = known.endpoint_count;
+    let endpoint = String::from_utf8_lossy(attempt.endpoint);
+    let workload = exchange::workload();
+    // What is logged is over since a moment ago.
+    let over = if seen_at == SeenAt::Log { exchange::ended_at() } else { None };
+    let ended = over.map_or(now, |over| over.min(now));
+    let asks_for_connection = charges.connected || charges.failure.is_some();
+    let connected = if asks_for_connection { exchange::connected_at() } else { None };
+    // An answer that was not seen when it came resets only what failed before it can have come.
+    let since = connected.or(started.map(|started| started.saturating_mul(1_000)));
+    let answered = since.filter(|_| seen_at == SeenAt::Log).unwrap_or(ended);
+    let moments = Moments { connected: connected.unwrap_or(ended), answered, ended };
+    let seen = Observed {
+        endpoint: &endpoint,
+        locality,
+        workload: workload.as_deref(),
+        charges,
+        moments,
+        started,
+        last,
+        total,
+    };
+    let changed = vm.reporter.change_cluster(&known.name, |state| {
+        (state.attempt(&seen, &setting), state.ask_again_in(setting.now) == Some(0))
+    });
+    let (events, asks) = changed.unwrap_or_default();
+    vm.report(&events);
+    vm.heartbeat.shorten_tick(None);
+    if asks {
+        asking::suspect(vm, cluster, moment.now);
+    }
+}

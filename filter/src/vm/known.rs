@@ -1,0 +1,307 @@
+//! The clusters and endpoints that this VM has met, and its counts since they were last handed on.
+//!
+//! Counting a healthy request is a look-up and an addition here; everything that costs more waits for the heartbeat.
+//! Bounded by `limits.endpoints`; an endpoint beyond it is counted with its locality and not remembered.
+
+use filter_core::config::{Config, OutlierDetection};
+use filter_core::locality::Locality;
+use filter_core::members::endpoint_hash;
+use filter_core::outcome::Outcome;
+use filter_core::window::Count;
+use rustc_hash::FxHashMap;
+
+/// Localities per cluster that are counted apart; the rest is counted as unknown.
+const MAX_LOCALITIES: usize = 64;
+
+/// After so many heartbeats, a locality is read again: an endpoint may have been moved.
+const REREAD_LOCALITY_BEATS: u64 = 64;
+
+/// After so many heartbeats, Envoy's count of a cluster's endpoints is read again.
+const REREAD_ENDPOINT_COUNT_BEATS: u64 = 5;
+
+/// After so many heartbeats without traffic, an endpoint is forgotten; at one a second, ten minutes.
+const FORGET_ENDPOINT_BEATS: u64 = 600;
+
+/// The number of a cluster in this VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClusterIndex(usize);
+
+/// The number of a locality in one of this VM's clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LocalityIndex(usize);
+
+/// Whether an endpoint's locality that was read lately will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LocalityRead {
+    Cached,
+    Fresh,
+}
+
+impl LocalityRead {
+    /// An error counts against an endpoint's locality, so that is read afresh.
+    pub(crate) fn for_outcome(outcome: Outcome) -> Self {
+        if outcome.is_error() { Self::Fresh } else { Self::Cached }
+    }
+}
+
+/// A locality of a cluster and the attempts since the last hand-over, by outcome.
+#[derive(Debug, Default)]
+struct LocalityCounts {
+    locality: Locality,
+    counts: [u32; Outcome::ALL.len()],
+}
+
+/// A cluster that this VM has met.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its outlier detection; `None` when it is to be ignored.
+    pub(crate) outlier: Option<OutlierDetection>,
+    /// Envoy's count of its endpoints, when last read.
+    pub(crate) endpoint_count: Option<u32>,
+    /// Whether `endpoint_count` is to be read with the next request.
+    pub(crate) endpoint_count_is_old: bool,
+    /// Whether its list of endpoints is to be handed on.
+    pub(crate) members_changed: bool,
+    /// Whether its shared state had open findings when last seen.
+    pub(crate) is_troubled: bool,
+    /// Requests that took more than one attempt since the last hand-over.
+    pub(crate) retried: u32,
+    localities: Vec<LocalityCounts>,
+}
+
+/// An endpoint that this VM has met.
+#[derive(Clone, Copy, Debug)]
+struct Endpoint {
+    cluster: ClusterIndex,
+    locality: LocalityIndex,
+    hash: u32,
+    /// Heartbeat at which its locality was read.
+    read_at: u64,
+    /// Heartbeat at which it was last seen.
+    seen_at: u64,
+    /// Whether it was seen since the list of endpoints was handed on.
+    is_seen: bool,
+}
+
+/// The clusters and endpoints, by their names and by their numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    clusters: Vec<Cluster>,
+    by_name: FxHashMap<Box<[u8]>, ClusterIndex>,
+    /// By the cluster's number and the endpoint's address.
+    endpoints: FxHashMap<Box<[u8]>, Endpoint>,
+    /// Where a key of `endpoints` is put together.
+    key: Vec<u8>,
+    beat: u64,
+    limit: usize,
+}
+
+impl Known {
+    /// Takes over a configuration: its rules for each cluster, its bound.
+    pub(crate) fn configure(&mut self, config: &Config) {
+        self.limit = usize::try_from(config.limits.endpoints).unwrap_or(usize::MAX);
+        for cluster in &mut self.clusters {
+            cluster.outlier = config.rules_for(&cluster.name).cloned();
+        }
+    }
+
+    /// The number of the cluster with this name; `None` when it is to be ignored, or one too many.
+    pub(crate) fn cluster(&mut self, name: &[u8], config: &Config) -> Option<ClusterIndex> {
+        if let Some(index) = self.by_name.get(name) {
+            return self.get(*index).filter(|cluster| cluster.is_watched()).map(|_| *index);
+        }
+        if name.is_empty() || self.clusters.len() >= self.limit {
+            return None;
+        }
+        let text = String::from_utf8_lossy(name).into_owned();
+        let outlier = config.rules_for(&text).cloned();
+        let ignored = outlier.is_none();
+        let index = ClusterIndex(self.clusters.len());
+        self.clusters.push(Cluster {
+            name: text,
+            outlier,
+            endpoint_count: None,
+            endpoint_count_is_old: true,
+            members_changed: false,
+            is_troubled: false,
+            retried: 0,
+            localities: Vec::new(),
+        });
+        self.by_name.insert(name.into(), index);
+        (!ignored).then_some(index)
+    }
+
+    /// A cluster by its number.
+    pub(crate) fn get(&self, cluster: ClusterIndex) -> Option<&Cluster> {
+        self.clusters.get(cluster.0)
+    }
+
+    /// A cluster by its number, to be changed.
+    pub(crate) fn get_mut(&mut self, cluster: ClusterIndex) -> Option<&mut Cluster> {
+        self.clusters.get_mut(cluster.0)
+    }
+
+    /// The numbers of all clusters.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = ClusterIndex> + use<> {
+        (0..self.clusters.len()).map(ClusterIndex)
+    }
+
+    /// Whether a cluster is watched; those that are not are ignored.
+    pub(crate) fn is_watched(&self, cluster: ClusterIndex) -> bool {
+        self.get(cluster).is_some_and(Cluster::is_watched)
+    }
+
+    /// Whether any cluster is watched.
+    pub(crate) fn watches_any(&self) -> bool {
+        self.clusters.iter().any(Cluster::is_watched)
+    }
+
+    /// The names of the clusters that are watched.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let watched = self.clusters.iter().filter(|cluster| cluster.is_watched());
+        watched.map(|cluster| cluster.name.clone()).collect()
+    }
+
+    /// The locality of an endpoint. `read` is asked for it when the endpoint is new, was read too long ago, or is to be
+    /// read afresh.
+    pub(crate) fn locality(
+        &mut self,
+        cluster: ClusterIndex,
+        endpoint: &[u8],
+        which: LocalityRead,
+        read: impl FnOnce() -> Locality,
+    ) -> Option<LocalityIndex> {
+        self.key.clear();
+        self.key.extend_from_slice(&cluster.0.to_le_bytes());
+        self.key.extend_from_slice(endpoint);
+        let beat = self.beat;
+        if let Some(known) = self.endpoints.get_mut(self.key.as_slice()) {
+            known.is_seen = true;
+            known.seen_at = beat;
+            if which == LocalityRead::Cached && beat.saturating_sub(known.read_at) < REREAD_LOCALITY_BEATS {
+                return Some(known.locality);
+            }
+        }
+        let locality = self.get_mut(cluster)?.locality_index(read());
+        if let Some(known) = self.endpoints.get_mut(self.key.as_slice()) {
+            known.read_at = beat;
+            if known.locality != locality {
+                known.locality = locality;
+                self.get_mut(cluster)?.members_changed = true;
+            }
+            return Some(locality);
+        }
+        if self.endpoints.len() < self.limit {
+            let hash = endpoint_hash(&String::from_utf8_lossy(endpoint));
+            let known = Endpoint { cluster, locality, hash, read_at: beat, seen_at: beat, is_seen: true };
+            self.endpoints.insert(self.key.as_slice().into(), known);
+            let cluster = self.get_mut(cluster)?;
+            cluster.members_changed = true;
+            cluster.endpoint_count_is_old = true;
+        }
+        Some(locality)
+    }
+
+    /// Counts an attempt.
+    pub(crate) fn count_attempt(&mut self, cluster: ClusterIndex, locality: LocalityIndex, outcome: Outcome) {
+        let Some(cluster) = self.get_mut(cluster) else { return };
+        let locality = cluster.localities.get_mut(locality.0);
+        if let Some(count) = locality.and_then(|locality| locality.counts.get_mut(outcome as usize)) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Counts a request that took more than one attempt.
+    pub(crate) fn count_retried_request(&mut self, cluster: ClusterIndex) {
+        if let Some(cluster) = self.get_mut(cluster) {
+            cluster.retried = cluster.retried.saturating_add(1);
+        }
+    }
+
+    /// Counts a heartbeat, and returns how many there were. Every so often, forgets endpoints without traffic, and has
+    /// Envoy's counts of endpoints read again.
+    pub(crate) fn next_beat(&mut self) -> u64 {
+        self.beat = self.beat.saturating_add(1);
+        if self.beat.is_multiple_of(REREAD_ENDPOINT_COUNT_BEATS) {
+            for cluster in &mut self.clusters {
+                cluster.endpoint_count_is_old = true;
+            }
+        }
+        if self.beat.is_multiple_of(FORGET_ENDPOINT_BEATS) {
+            let beat = self.beat;
+            self.endpoints.retain(|_, endpoint| beat.saturating_sub(endpoint.seen_at) < FORGET_ENDPOINT_BEATS);
+        }
+        self.beat
+    }
+
+    /// The endpoints of a cluster that were seen since the last call, as hashes with their localities.
+    pub(crate) fn take_seen(&mut self, index: ClusterIndex) -> Vec<(u32, Locality)> {
+        let Some(cluster) = self.clusters.get(index.0) else { return Vec::new() };
+        let mut seen = Vec::new();
+        for endpoint in self.endpoints.values_mut().filter(|endpoint| endpoint.cluster == index && endpoint.is_seen) {
+            endpoint.is_seen = false;
+            if let Some(locality) = cluster.locality(endpoint.locality) {
+                seen.push((endpoint.hash, locality.clone()));
+            }
+        }
+        seen
+    }
+}
+
+impl Cluster {
+    /// Whether it is not to be ignored.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.outlier.is_some()
+    }
+
+    /// One of its localities by its number.
+    pub(crate) fn locality(&self, index: LocalityIndex) -> Option<&Locality> {
+        self.localities.get(index.0).map(|known| &known.locality)
+    }
+
+    /// What was counted since the last call: for each locality and outcome, how often.
+    pub(crate) fn take_counts(&mut self) -> Vec<(Locality, Outcome, u32)> {
+        let mut taken = Vec::new();
+        for known in &mut self.localities {
+            for (outcome, count) in Outcome::ALL.into_iter().zip(&mut known.counts) {
+                if *count > 0 {
+                    taken.push((known.locality.clone(), outcome, std::mem::take(count)));
+                }
+            }
+        }
+        taken
+    }
+
+    fn locality_index(&mut self, locality: Locality) -> LocalityIndex {
+        let known = self.localities.iter().position(|known| known.locality == locality);
+        LocalityIndex(known.unwrap_or_else(|| {
+            // The last one is for all that have none of their own.
+            let last = MAX_LOCALITIES.saturating_sub(1);
+            if self.localities.len() > last {
+                return last;
+            }
+            let locality = if self.localities.len() == last { Locality::default() } else { locality };
+            self.localities.push(LocalityCounts { locality, ..LocalityCounts::default() });
+            self.localities.len().saturating_sub(1)
+        }))
+    }
+}
+
+/// Sums of charged attempts by locality, as a cluster's shared state wants them.
+pub(crate) fn charged(counts: &[(Locality, Outcome, u32)]) -> Vec<(Locality, Count)> {
+    let mut sums: Vec<(Locality, Count)> = Vec::new();
+    for (locality, outcome, count) in counts {
+        if *outcome == Outcome::NotCharged {
+            continue;
+        }
+        let errors = if outcome.is_error() { *count } else { 0 };
+        let sum = Count { attempts: *count, errors };
+        match sums.iter_mut().find(|(known, _)| known == locality) {
+            Some((_, known)) => known.add(sum),
+            None => sums.push((locality.clone(), sum)),
+        }
+    }
+    sums
+}

@@ -1,0 +1,16 @@
+//! One worker's VM: what it knows and waits for, and what more than one callback does with that.
+//!
+//! All root contexts that live in a VM (listeners, directions, an access logger) share one [`state::Vm`], the
+//! configuration that came last, and one heartbeat. [`charging`], [`asking`] and [`notifying`] act on it; the other
+//! files are its parts.
+
+mod admin_paths;
+pub(crate) mod answered;
+pub(crate) mod asking;
+pub(crate) mod charging;
+pub(crate) mod known;
+pub(crate) mod notice;
+pub(crate) mod notifying;
+pub(crate) mod pending;
+pub(crate) mod state;
+pub(crate) mod tick;

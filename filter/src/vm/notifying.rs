@@ -1,0 +1,108 @@
+//! Sending notifications of failovers and of clusters without a healthy endpoint to the receiver of `notify`.
+//!
+//! The worker that reports an event puts it into the outbox, which all workers share, and shortens its own tick to
+//! milliseconds. Only ticks send, never the callback of a request. One worker at a time sends, whichever first finds
+//! that it is time, so notifications keep their order and are sent once per proxy.
+//!
+//! Not here: what an event's notification says, and how long it waits (`filter_core::notify`).
+
+use super::pending::PendingDelivery;
+use super::state::Vm;
+use crate::host;
+use crate::host::exchange;
+use crate::output::remark::Remark;
+use crate::output::reporter::DeliveryResult;
+use crate::shared::{clusters, outbox};
+use filter_core::config::notify::Notify;
+use filter_core::metric::Metric;
+use filter_core::notify::outbox::{Ended, Settled};
+use filter_core::notify::{Alert, Message, proxy_name};
+use filter_core::time::Millis;
+
+/// How long the alert that no endpoint is healthy is repeated without its end: as long as that of `deploy/prometheus`.
+const REPEAT_NO_HEALTHY_MS: Millis = 3_600_000;
+
+/// Sends what waits if it is time to, called in a root's tick. Returns in how many milliseconds to look again, if
+/// anything waits.
+pub(crate) fn send_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
+    let notify = vm.config.notify.clone()?;
+    // A look without a change first: most workers find most of the time that it is not time.
+    let outbox = outbox::read();
+    let remind = outbox.should_remind(now);
+    match outbox.wait(&notify, now) {
+        None if !remind => return None,
+        Some(wait) if wait > 0 && !remind => return Some(wait),
+        _ => {}
+    }
+    let changed = outbox::change(|outbox| {
+        let lost = outbox.give_up_waiting(&notify, now);
+        if outbox.should_remind(now) {
+            outbox.remind(now, |alert| still_holds(alert, now));
+        }
+        (lost, outbox.take(&notify, now), outbox.wait(&notify, now))
+    });
+    let (lost, taken, wait) = changed?;
+    count(vm, lost, &notify, "no answer came");
+    let Some((round, messages)) = taken else { return wait };
+    let body = body(&messages, &notify);
+    let timeout = u32::try_from(notify.timeout.millis()).unwrap_or(u32::MAX);
+    let post = || host::post(&notify.cluster, notify.host(), notify.path(), &body, timeout);
+    match host::in_context(vm.heartbeat.root(), post) {
+        Ok(call) => {
+            vm.delivery = Some(PendingDelivery { call, round });
+            wait
+        }
+        Err(_) => {
+            let why = "there is no such cluster, or it has no endpoint";
+            record_delivery(vm, round, Ended::Failed, &notify, now, why)
+        }
+    }
+}
+
+/// Notes how a delivery ended, and `why`. Returns in how many milliseconds to look again, if anything waits.
+pub(crate) fn record_delivery(
+    vm: &mut Vm,
+    round: u32,
+    ended: Ended,
+    notify: &Notify,
+    now: Millis,
+    why: &str,
+) -> Option<Millis> {
+    let changed = outbox::change(|outbox| (outbox.settle(round, ended, notify, now), outbox.wait(notify, now)));
+    let (settled, wait) = changed?;
+    count(vm, settled, notify, why);
+    wait
+}
+
+/// Counts what was delivered or given up, and logs it once when the receiver falls silent or answers again.
+fn count(vm: &mut Vm, settled: Settled, notify: &Notify, why: &str) {
+    vm.reporter.count_notifications(DeliveryResult::Ok, settled.delivered);
+    vm.reporter.count_notifications(DeliveryResult::Failed, settled.given_up);
+    let cluster = notify.cluster.as_str();
+    match settled {
+        Settled { turned: true, given_up: 0, .. } => vm.reporter.remark(Remark::ReceiverAnswers { cluster }),
+        Settled { turned: true, .. } => vm.reporter.remark(Remark::ReceiverSilent { cluster, why }),
+        _ => {}
+    }
+}
+
+/// Whether an alert that was sent still holds, by what the workers share.
+fn still_holds(alert: &Alert, now: Millis) -> bool {
+    let Some((from, to)) = alert.route() else { return now.abs_diff(alert.starts_at()) < REPEAT_NO_HEALTHY_MS };
+    let levels = clusters::read(alert.cluster()).map(|state| state.levels(alert.cluster())).unwrap_or_default();
+    levels.iter().any(|level| {
+        level.metric == Metric::FailoverActive && level.values.get(1..).is_some_and(|values| values == [from, to])
+    })
+}
+
+fn body(messages: &[Message], notify: &Notify) -> Vec<u8> {
+    let node = exchange::node_id();
+    let mut alerts = Vec::new();
+    for message in messages {
+        match message {
+            Message::Event(json) => return json.as_bytes().to_vec(),
+            Message::Alert(alert) => alerts.push(alert.to_json(notify, proxy_name(&node))),
+        }
+    }
+    format!("[{}]", alerts.join(",")).into_bytes()
+}

@@ -1,0 +1,68 @@
+//! What this VM has begun and waits to end: requests that were judged by their headers, a question to Envoy, a
+//! notification.
+
+use super::known::{ClusterIndex, LocalityIndex};
+use filter_core::outcome::Outcome;
+use filter_core::time::Millis;
+
+/// A request that was judged and is to be counted when it is logged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingRequest {
+    /// The cluster and the locality that its last attempt went to; `None` when it went nowhere that is watched.
+    pub(crate) went_to: Option<(ClusterIndex, LocalityIndex)>,
+    pub(crate) outcome: Outcome,
+    pub(crate) is_retried: bool,
+    /// The response was headers alone: nothing can break off.
+    pub(crate) is_complete: bool,
+}
+
+impl PendingRequest {
+    /// A request that went nowhere that is watched.
+    pub(crate) const NOWHERE: Self =
+        Self { went_to: None, outcome: Outcome::NotCharged, is_retried: false, is_complete: true };
+}
+
+/// A question to Envoy.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingQuestion {
+    /// The number of the HTTP call.
+    pub(crate) call: u32,
+    pub(crate) asked_at: Millis,
+    /// The names of the clusters that it is about.
+    pub(crate) about: Vec<String>,
+    /// What the list of endpoints left open, if this asks for the count of ejections behind it.
+    pub(crate) after_list: Option<FollowUp>,
+}
+
+/// What an answer leaves to be asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FollowUp {
+    /// Clusters about which Envoy should be asked again.
+    pub(crate) open: Vec<String>,
+    /// In how many milliseconds.
+    pub(crate) wait: Option<Millis>,
+    /// Clusters whose ejections should be counted.
+    pub(crate) uncounted: Vec<String>,
+    /// How long Envoy should be left alone, in milliseconds.
+    pub(crate) rest: Millis,
+}
+
+impl FollowUp {
+    /// Notes that Envoy should be asked about a cluster again in `wait` milliseconds, if at all.
+    pub(crate) fn ask_again(&mut self, cluster: &str, wait: Option<Millis>) {
+        let Some(wait) = wait else { return };
+        self.wait = Some(self.wait.map_or(wait, |known| known.min(wait)));
+        if !self.open.iter().any(|known| known == cluster) {
+            self.open.push(cluster.to_owned());
+        }
+    }
+}
+
+/// Notifications that were sent to the receiver of `notify`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingDelivery {
+    /// The number of the HTTP call.
+    pub(crate) call: u32,
+    /// The outbox's number for what was sent.
+    pub(crate) round: u32,
+}

@@ -1,0 +1,137 @@
+//! The state of one VM, and the two things that every callback does with it: change what is known of a cluster, and
+//! report what follows.
+
+use super::answered::Answered;
+use super::known::{Cluster, ClusterIndex, Known};
+use super::notice::Notices;
+use super::pending::{PendingDelivery, PendingQuestion, PendingRequest};
+use super::tick::Heartbeat;
+use crate::host;
+use crate::host::expression::Expression;
+use crate::output::reporter::Reporter;
+use crate::shared::question;
+use filter_core::cluster::{ClusterState, Setting};
+use filter_core::config::Config;
+use filter_core::event::Event;
+use filter_core::locality::Locality;
+use filter_core::time::Millis;
+use rustc_hash::FxHashMap;
+
+/// Root contexts that are remembered; Envoy makes a new one with every change of the configuration.
+const MAX_ROOTS: usize = 256;
+
+/// When something is observed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) now: Millis,
+    /// Whether Envoy's own word on its endpoints is to be waited for.
+    pub(crate) has_witness: bool,
+}
+
+/// The state of one VM.
+#[derive(Debug, Default)]
+pub(crate) struct Vm {
+    /// The configuration in force.
+    pub(crate) config: Config,
+    /// What the next heartbeat logs.
+    pub(crate) notices: Notices,
+    /// The proxy's own locality.
+    pub(crate) home: Locality,
+    /// The clusters and endpoints that were met.
+    pub(crate) known: Known,
+    /// Where events and metrics leave.
+    pub(crate) reporter: Reporter,
+    /// What tells healthy requests.
+    pub(crate) healthy_request: Expression,
+    /// What tells healthy attempts, in the upstream log.
+    pub(crate) healthy_attempt: Expression,
+    /// Requests judged when their response headers passed, by context, until they are logged.
+    pub(crate) requests: FxHashMap<u32, PendingRequest>,
+    /// Answers judged when their headers passed, until the upstream log shows that they are over.
+    pub(crate) answered: Answered,
+    /// The root context that ticks for the VM.
+    pub(crate) heartbeat: Heartbeat,
+    /// The question to Envoy that this VM waits for an answer to.
+    pub(crate) question: Option<PendingQuestion>,
+    /// Whether Envoy did not answer when last asked, so that its word is not waited for.
+    pub(crate) is_witness_silent: bool,
+    /// What this VM sent to the receiver of `notify` and waits for an answer to.
+    pub(crate) delivery: Option<PendingDelivery>,
+    roots: Vec<u32>,
+}
+
+impl Vm {
+    /// Remembers a root context; true when it is new.
+    pub(crate) fn add_root(&mut self, root: u32) -> bool {
+        if self.is_root(root) {
+            return false;
+        }
+        if self.roots.len() >= MAX_ROOTS {
+            self.roots.remove(0);
+        }
+        self.roots.push(root);
+        true
+    }
+
+    /// Whether a context is a root's, and not a request's.
+    pub(crate) fn is_root(&self, context: u32) -> bool {
+        self.roots.contains(&context)
+    }
+
+    /// Whether Envoy's word on its endpoints is to be waited for.
+    pub(crate) fn has_witness(&mut self) -> bool {
+        if self.config.witness.is_none() {
+            return false;
+        }
+        if self.is_witness_silent {
+            // Another worker may have had an answer since.
+            self.is_witness_silent = question::read().is_some_and(|question| question.is_silent());
+        }
+        !self.is_witness_silent
+    }
+
+    /// The present moment; `None` when the host does not tell the time.
+    pub(crate) fn moment(&mut self) -> Option<Moment> {
+        let has_witness = self.has_witness();
+        let now = host::now().ok()?;
+        Some(Moment { now, has_witness })
+    }
+
+    /// Changes the shared state of a cluster by the rules in force, and its gauges with it. `change` may run several
+    /// times, each time on the latest state; the result of the run that counted is returned. `None` if none could be
+    /// made to count, or if the cluster is ignored.
+    pub(crate) fn change_cluster<R>(
+        &mut self,
+        cluster: ClusterIndex,
+        moment: Moment,
+        mut change: impl FnMut(&mut ClusterState, &Setting<'_>) -> R,
+    ) -> Option<R> {
+        let known = self.known.get(cluster)?;
+        let setting = setting(known, &self.config, &self.home, moment)?;
+        self.reporter.change_cluster(&known.name, |state| change(state, &setting))
+    }
+
+    /// Reports events in their order, and has their notifications sent within milliseconds.
+    pub(crate) fn report(&mut self, events: &[Event]) {
+        if self.reporter.report(events, &self.config) {
+            self.heartbeat.shorten_tick(Some(0));
+        }
+    }
+}
+
+/// The rules by which an observation of a cluster is judged; `None` if the cluster is ignored.
+pub(crate) fn setting<'a>(
+    known: &'a Cluster,
+    config: &'a Config,
+    home: &'a Locality,
+    moment: Moment,
+) -> Option<Setting<'a>> {
+    Some(Setting {
+        cluster: &known.name,
+        outlier: known.outlier.as_ref()?,
+        failover: &config.failover,
+        home,
+        now: moment.now,
+        witness: moment.has_witness,
+    })
+}
