@@ -9,6 +9,7 @@ use crate::vm::known::{self, ClusterIndex};
 use crate::vm::notice::Notice;
 use crate::vm::state::{Moment, Vm};
 use crate::vm::{asking, notifying};
+use filter_core::cluster as core_cluster;
 use filter_core::event::{Event, EventKind};
 use filter_core::time::Millis;
 
@@ -103,7 +104,7 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     if grown != 0 {
         clusters::add_tracked_endpoints(grown);
     }
-    vm.change_cluster(cluster, beat.moment, |state, setting| state.set_members(&counts, &left, setting));
+    vm.change_cluster(cluster, beat.moment, |state, context| core_cluster::set_members(state, &counts, &left, context));
 }
 
 /// Adds what was counted to the shared state, and lets time pass for the cluster.
@@ -122,9 +123,9 @@ fn share_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
         return;
     }
     let sums = known::charged(&counts);
-    let changed = vm.change_cluster(cluster, beat.moment, |state, setting| {
-        state.add_traffic(&sums, setting);
-        (state.tick(setting), state.open_findings() > 0, state.levels(setting.cluster))
+    let changed = vm.change_cluster(cluster, beat.moment, |state, context| {
+        core_cluster::add_traffic(state, &sums, context);
+        (core_cluster::on_tick(state, context), state.open_findings() > 0, state.levels(context.cluster))
     });
     let Some((events, is_troubled, levels)) = changed else { return };
     if let Some(known) = vm.known.get_mut(cluster) {

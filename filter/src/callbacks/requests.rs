@@ -12,7 +12,8 @@ use crate::vm::charging::{self, ChargedAttempt, SeenAt};
 use crate::vm::known::{ClusterIndex, LocalityRead};
 use crate::vm::pending::PendingRequest;
 use crate::vm::state::Vm;
-use filter_core::outcome::{Charges, Flags, Outcome};
+use filter_core::endpoint::outcome::{DetectorInput, Outcome};
+use filter_core::endpoint::response_flags::ResponseFlags;
 
 /// Requests between their response headers and their log that are remembered; beyond it they are judged when logged.
 const MAX_PENDING: usize = 65_536;
@@ -70,23 +71,23 @@ fn judge(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Successes)
             return PendingRequest::NOWHERE;
         };
         if successes == Successes::Matter {
-            let charges = Charges::answered(200);
-            charging::success(vm, ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at });
+            let input = DetectorInput::answered(200);
+            charging::success(vm, ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at });
         }
         let went_to = Some((cluster, locality));
         return PendingRequest { went_to, outcome: Outcome::Success, is_retried: false, is_complete };
     }
     let attributes = RequestAttributes::read(response);
-    let charges = attributes.charges();
-    let outcome = charges.outcome();
+    let input = attributes.detector_input();
+    let outcome = input.outcome();
     let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::for_outcome(outcome)) else {
         return PendingRequest::NOWHERE;
     };
-    let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at };
+    let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at };
     match outcome {
         Outcome::Success if successes == Successes::Matter => charging::success(vm, attempt),
         // That it got its connection may matter.
-        Outcome::NotCharged if charges.connected && vm.reporter.open_findings.any() => charging::success(vm, attempt),
+        Outcome::NotCharged if input.connected && vm.reporter.open_findings.any() => charging::success(vm, attempt),
         Outcome::Success | Outcome::NotCharged => {}
         _ => charging::error(vm, attempt, attributes.last_attempt()),
     }
@@ -112,17 +113,17 @@ fn judge_end(vm: &mut Vm, request: PendingRequest) -> PendingRequest {
     let Some((cluster, locality)) = request.went_to.filter(|_| is_answered && !request.is_complete) else {
         return request;
     };
-    if !exchange::flags().any_of(Flags::RESETS_AND_TIMEOUTS) {
+    if !exchange::flags().any_of(ResponseFlags::RESETS_AND_TIMEOUTS) {
         return request;
     }
     let attributes = RequestAttributes::read(Response::Streamed);
-    let failure = attributes.charges().failure;
+    let failure = attributes.detector_input().failure;
     if failure.is_none() {
         return request;
     }
     let endpoint = exchange::endpoint();
-    let charges = Charges { connected: false, status: None, failure };
-    let broke_off = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at: SeenAt::Log };
+    let input = DetectorInput { connected: false, status: None, failure };
+    let broke_off = ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at: SeenAt::Log };
     charging::error(vm, broke_off, attributes.last_attempt());
     PendingRequest { outcome: Outcome::LocalOrigin, ..request }
 }

@@ -15,7 +15,7 @@ use crate::host::request_attributes::{RequestAttributes, Response};
 use crate::vm::charging::{self, ChargedAttempt, SeenAt};
 use crate::vm::known::LocalityRead;
 use crate::vm::state::Vm;
-use filter_core::outcome::{Charges, Outcome};
+use filter_core::endpoint::outcome::{DetectorInput, Outcome};
 
 /// Response headers pass that are the last attempt's, or a local answer's.
 pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
@@ -26,21 +26,21 @@ pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
     let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else { return };
     let endpoint = exchange::endpoint();
     let Some(connection) = exchange::upstream_connection().filter(|_| !endpoint.is_empty()) else { return };
-    let (charges, attributes) = match healthy_answer(vm, response) {
-        Some(charges) => (charges, None),
+    let (input, attributes) = match healthy_answer(vm, response) {
+        Some(input) => (input, None),
         None => {
             let attributes = RequestAttributes::read(response);
             // Any other answer is Envoy's own, and the attempt that led to it is logged already.
-            let Some(charges) = attributes.answer_charges() else { return };
-            (charges, Some(attributes))
+            let Some(input) = attributes.answer_input() else { return };
+            (input, Some(attributes))
         }
     };
-    let outcome = charges.outcome();
+    let outcome = input.outcome();
     let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::for_outcome(outcome)) else {
         return;
     };
     vm.answered.insert(connection);
-    let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at: SeenAt::Headers };
+    let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at: SeenAt::Headers };
     match attributes.filter(|_| outcome.is_error()) {
         Some(attributes) => charging::error(vm, attempt, attributes.last_attempt()),
         None => charging::success(vm, attempt),
@@ -56,22 +56,22 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     }
     // The log does not show whether a body came; a gRPC status among the headers is the answer.
     let response = Response::HeadersOnly;
-    let (charges, attributes) = match healthy_answer(vm, response) {
-        Some(charges) => (charges, None),
+    let (input, attributes) = match healthy_answer(vm, response) {
+        Some(input) => (input, None),
         None => {
             let attributes = RequestAttributes::read(response);
-            (attributes.charges_in_upstream_log(), Some(attributes))
+            (attributes.input_in_upstream_log(), Some(attributes))
         }
     };
     if attributes.as_ref().is_some_and(RequestAttributes::is_try_timeout) {
         vm.answered.set_timed_out(exchange::upstream_connection());
     }
     let has_unknown_end = attributes.as_ref().is_some_and(RequestAttributes::has_unknown_end);
-    let outcome = charges.outcome();
-    let charges = match vm.answered.remove(exchange::upstream_connection) {
+    let outcome = input.outcome();
+    let input = match vm.answered.remove(exchange::upstream_connection) {
         // What is left to charge is that the answer broke off.
-        true => Charges { connected: false, status: None, ..charges },
-        false => charges,
+        true => DetectorInput { connected: false, status: None, ..input },
+        false => input,
     };
     let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::for_outcome(outcome)) else {
         return;
@@ -79,10 +79,10 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     if !has_unknown_end {
         vm.known.count_attempt(cluster, locality, outcome);
     }
-    let went_well = charges.outcome() == Outcome::Success || charges.connected;
-    let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at: SeenAt::Log };
+    let went_well = input.outcome() == Outcome::Success || input.connected;
+    let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at: SeenAt::Log };
     match attributes {
-        Some(attributes) if charges.outcome().is_error() => charging::error(vm, attempt, attributes.last_attempt()),
+        Some(attributes) if input.outcome().is_error() => charging::error(vm, attempt, attributes.last_attempt()),
         _ if went_well && vm.reporter.open_findings.any() => charging::success(vm, attempt),
         _ => {}
     }
@@ -106,9 +106,9 @@ pub(crate) fn on_request_log(vm: &mut Vm) {
         vm.known.count_retried_request(cluster);
     }
     // That it got its connection, or that its own time-out ended it (when tries overlap), the log has shown.
-    let charges = Charges { connected: false, ..attributes.charges() };
+    let input = DetectorInput { connected: false, ..attributes.detector_input() };
     let timed_out = vm.answered.take_timed_out();
-    if !attributes.ended_unseen_by_upstream_log() || charges.status.is_some() {
+    if !attributes.ended_unseen_by_upstream_log() || input.status.is_some() {
         return;
     }
     let ended_by_itself = timed_out.is_some() && timed_out == exchange::upstream_connection();
@@ -116,16 +116,16 @@ pub(crate) fn on_request_log(vm: &mut Vm) {
         return;
     }
     let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::Fresh) else { return };
-    vm.known.count_attempt(cluster, locality, charges.outcome());
-    if charges.failure.is_some() {
-        let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, charges, seen_at: SeenAt::Log };
+    vm.known.count_attempt(cluster, locality, input.outcome());
+    if input.failure.is_some() {
+        let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at: SeenAt::Log };
         charging::error(vm, attempt, attributes.last_attempt());
     }
 }
 
 /// What is charged for an answer if it is surely a good one.
-fn healthy_answer(vm: &Vm, response: Response) -> Option<Charges> {
+fn healthy_answer(vm: &Vm, response: Response) -> Option<DetectorInput> {
     let is_grpc_error =
         response == Response::HeadersOnly && exchange::trailers_only_grpc_status().is_some_and(|status| status != 0);
-    (!is_grpc_error && vm.healthy_attempt.holds()).then(|| Charges::answered(200))
+    (!is_grpc_error && vm.healthy_attempt.holds()).then(|| DetectorInput::answered(200))
 }

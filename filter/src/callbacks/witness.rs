@@ -8,8 +8,10 @@ use crate::shared::question::{self, PollResult};
 use crate::vm::asking;
 use crate::vm::pending::{FollowUp, PendingQuestion};
 use crate::vm::state::{Moment, Vm};
+use filter_core::admin::clusters::{self as host_lists, HostStatus};
+use filter_core::admin::stats;
+use filter_core::cluster;
 use filter_core::time::Millis;
-use filter_core::witness::{self, Witnessed};
 
 /// The longest answer that is read, in bytes: reading holds the worker up. Without Envoy's `filter` (before 1.38) a
 /// large mesh's answer is longer, and the witness is then silent.
@@ -56,7 +58,7 @@ fn on_host_lists(vm: &mut Vm, asked: PendingQuestion, answer: Result<Body, PollR
     let cost = u64::try_from(body.size() / BYTES_PER_REST_MS).unwrap_or(u64::MAX);
     let mut follow_up = FollowUp { rest: cost.max(shortest).min(longest), ..FollowUp::default() };
     let mut lists = Vec::new();
-    let read = witness::read(body, |name, hosts| lists.push((name.to_owned(), hosts.to_vec())));
+    let read = host_lists::read(body, |name, hosts| lists.push((name.to_owned(), hosts.to_vec())));
     for (name, hosts) in lists {
         apply_host_list(vm, &name, &hosts, asked.asked_at, now, &mut follow_up);
     }
@@ -73,7 +75,7 @@ fn on_host_lists(vm: &mut Vm, asked: PendingQuestion, answer: Result<Body, PollR
 fn apply_host_list(
     vm: &mut Vm,
     name: &str,
-    hosts: &[Witnessed],
+    hosts: &[HostStatus],
     asked_at: Millis,
     now: Millis,
     follow_up: &mut FollowUp,
@@ -83,8 +85,12 @@ fn apply_host_list(
         return;
     }
     let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.config) else { return };
-    let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, setting| {
-        (state.witness(hosts, asked_at, setting), state.ask_again_in(now), state.wants_count(now))
+    let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
+        (
+            cluster::on_host_list(state, hosts, asked_at, context),
+            cluster::ask_again_in(state, now),
+            cluster::wants_counts(state, now),
+        )
     });
     let (events, wait, wants_count) = changed.unwrap_or_default();
     vm.report(&events);
@@ -105,21 +111,21 @@ fn on_ejection_counts(
     let rest = now.saturating_sub(asked_at).saturating_mul(REST_PER_COUNT_TIME);
     let longest = vm.config.witness.as_ref().map_or(0, |witness| witness.max_interval.millis());
     question::change(|question| question.counted = (now, rest.min(longest)));
-    let counts = answer.ok().and_then(|body| witness::read_counts(body).ok());
+    let counts = answer.ok().and_then(|body| stats::read(body).ok());
     for name in std::mem::take(&mut follow_up.uncounted) {
-        let in_stats = witness::name_in_stats(&name);
+        let in_stats = stats::name_in_stats(&name);
         let count = counts.iter().flatten().find(|(name, _)| *name == in_stats).map(|(_, count)| *count);
         let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.config) else { continue };
-        let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, setting| {
+        let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
             let events = match counts {
-                Some(_) => state.counted(count, asked_at, setting),
+                Some(_) => cluster::on_ejection_counts(state, count, asked_at, context),
                 // Without a count, what it would have explained is reported with the next list.
                 None => {
-                    state.count_failed(asked_at);
+                    cluster::on_ejection_counts_failed(state, asked_at);
                     Vec::new()
                 }
             };
-            (events, state.ask_again_in(now))
+            (events, cluster::ask_again_in(state, now))
         });
         let (events, wait) = changed.unwrap_or_default();
         vm.report(&events);

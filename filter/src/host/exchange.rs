@@ -2,8 +2,8 @@
 //! little-endian (Envoy's documentation, "Attributes").
 
 use super::calls::{self, HeaderMap};
+use filter_core::endpoint::response_flags::ResponseFlags;
 use filter_core::locality::Locality;
-use filter_core::outcome::Flags;
 use filter_core::time::{Micros, Millis};
 use rustc_hash::FxBuildHasher;
 use std::hash::BuildHasher;
@@ -38,8 +38,8 @@ pub(crate) fn endpoint_count() -> Option<u32> {
 }
 
 /// The flags of the current request.
-pub(crate) fn flags() -> Flags {
-    Flags(number(b"response\0flags").unwrap_or(0))
+pub(crate) fn flags() -> ResponseFlags {
+    ResponseFlags(number(b"response\0flags").unwrap_or(0))
 }
 
 /// When the current request was started.

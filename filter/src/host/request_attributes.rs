@@ -5,8 +5,9 @@
 
 use super::calls;
 use super::exchange::{flags, number, text, trailers_only_grpc_status};
+use filter_core::endpoint::outcome::{Attempt, DetectorInput, http_status_of_grpc};
+use filter_core::endpoint::response_flags::ResponseFlags;
 use filter_core::event::LastAttempt;
-use filter_core::outcome::{Attempt, Charges, Flags, http_status_of_grpc};
 
 /// Whether the response ended with its headers, as a gRPC error does that the server gives at once: then a gRPC status
 /// among them is the answer.
@@ -22,7 +23,7 @@ pub(crate) struct RequestAttributes {
     pool_ready: bool,
     status: Option<u16>,
     grpc_status: Option<u32>,
-    flags: Flags,
+    flags: ResponseFlags,
     details: String,
     transport_failure: String,
     /// How many attempts the request took; 0 when it never got to one, or when that is not known.
@@ -53,7 +54,7 @@ impl RequestAttributes {
     }
 
     /// What Envoy charges for the request's last attempt, which went to an endpoint.
-    pub(crate) fn charges(&self) -> Charges {
+    pub(crate) fn detector_input(&self) -> DetectorInput {
         let attempt = Attempt {
             has_endpoint: true,
             pool_ready: self.pool_ready,
@@ -62,42 +63,43 @@ impl RequestAttributes {
             flags: self.flags,
             details: &self.details,
         };
-        attempt.charges()
+        attempt.detector_input()
     }
 
     /// What Envoy charges for an attempt in the upstream log, as far as that can be told there.
-    pub(crate) fn charges_in_upstream_log(&self) -> Charges {
+    pub(crate) fn input_in_upstream_log(&self) -> DetectorInput {
         let connected = self.pool_ready;
-        let none = Charges { connected, status: None, failure: None };
+        let none = DetectorInput { connected, status: None, failure: None };
         let status = self.grpc_status.map(http_status_of_grpc).or(self.status);
-        if self.flags.any_of(Flags::UO) {
+        if self.flags.any_of(ResponseFlags::UO) {
             none
         } else if self.is_try_timeout() {
             // A time-out while the connection was still awaited is charged to nobody.
-            Charges { failure: connected.then_some(504), status, ..none }
-        } else if self.flags.any_of(Flags::RESETS) {
-            Charges { connected: connected || status.is_some(), status, failure: Some(503) }
+            DetectorInput { failure: connected.then_some(504), status, ..none }
+        } else if self.flags.any_of(ResponseFlags::RESETS) {
+            DetectorInput { connected: connected || status.is_some(), status, failure: Some(503) }
         } else {
-            status.map_or(none, Charges::answered)
+            status.map_or(none, DetectorInput::answered)
         }
     }
 
     /// Whether the upstream log leaves open how the attempt ended: the route's time-out and a client that left look the
     /// same there.
     pub(crate) fn has_unknown_end(&self) -> bool {
-        let is_known = self.flags.any_of(Flags::UO) || self.flags.any_of(Flags::RESETS) || self.is_try_timeout();
+        let is_known =
+            self.flags.any_of(ResponseFlags::UO) || self.flags.any_of(ResponseFlags::RESETS) || self.is_try_timeout();
         !is_known && self.status.is_none()
     }
 
     /// Whether, by the upstream log, a try's own time-out ended it.
     pub(crate) fn is_try_timeout(&self) -> bool {
-        self.flags.any_of(Flags::UT) || self.flags.any_of(Flags::SI)
+        self.flags.any_of(ResponseFlags::UT) || self.flags.any_of(ResponseFlags::SI)
     }
 
     /// What Envoy charges for the answer whose headers pass; `None` when no endpoint gave it.
-    pub(crate) fn answer_charges(&self) -> Option<Charges> {
+    pub(crate) fn answer_input(&self) -> Option<DetectorInput> {
         let status = self.grpc_status.map(http_status_of_grpc).or(self.status)?;
-        (self.details == "via_upstream").then(|| Charges::answered(status))
+        (self.details == "via_upstream").then(|| DetectorInput::answered(status))
     }
 
     /// Whether the route's time-out ended the request while an answer was awaited, which Envoy charges.
@@ -114,7 +116,7 @@ impl RequestAttributes {
 
     /// Whether Envoy found no healthy endpoint.
     pub(crate) fn found_no_healthy_upstream(&self) -> bool {
-        self.flags.any_of(Flags::UH)
+        self.flags.any_of(ResponseFlags::UH)
     }
 
     /// The last attempt as events show it.

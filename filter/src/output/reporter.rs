@@ -11,11 +11,11 @@ use crate::shared::question::PollResult;
 use crate::shared::{claims, clusters, outbox};
 use filter_core::cluster::ClusterState;
 use filter_core::config::Config;
+use filter_core::endpoint::outcome::Outcome;
 use filter_core::event::{Event, EventKind};
 use filter_core::locality::Locality;
 use filter_core::metric::{Level, Metric};
 use filter_core::notify::Message;
-use filter_core::outcome::Outcome;
 use filter_core::time::{Millis, seconds_between};
 
 /// How long events are held back before they are summed up.

@@ -3,7 +3,7 @@
 use super::open_findings::OpenFindings;
 use super::store::{self, Put};
 use filter_core::cluster::ClusterState;
-use filter_core::members::Members;
+use filter_core::cluster::members::Members;
 use filter_core::metric::Level;
 
 /// What came of changing a cluster's state.

@@ -1,6 +1,6 @@
 //! The paths by which Envoy's admin interface is asked about some clusters.
 
-use filter_core::witness::name_in_stats;
+use filter_core::admin::stats::name_in_stats;
 use std::fmt::Write;
 
 /// Asks for the endpoints of all clusters.

@@ -9,11 +9,11 @@ use super::state::{self, Moment, Vm};
 use crate::host;
 use crate::host::exchange;
 use crate::shared::clusters;
-use filter_core::cluster::Observed;
-use filter_core::detector::Moments;
+use filter_core::cluster::{self, AttemptObservation};
+use filter_core::endpoint::detector::Moments;
+use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
-use filter_core::outcome::Charges;
 use filter_core::time::Millis;
 
 /// When an attempt is seen.
@@ -32,7 +32,7 @@ pub(crate) struct ChargedAttempt<'a> {
     /// Its address, as the attribute `upstream.address` has it.
     pub(crate) endpoint: &'a [u8],
     pub(crate) locality: LocalityIndex,
-    pub(crate) charges: Charges,
+    pub(crate) input: DetectorInput,
     pub(crate) seen_at: SeenAt,
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn success(vm: &mut Vm, attempt: ChargedAttempt<'_>) {
     let Some(known) = vm.known.get(cluster) else { return };
     // Most clusters have nothing open even when another has.
     let Some(state) = clusters::read(&known.name).filter(|state| state.open_findings() > 0) else { return };
-    if !state.asks_for_more(&String::from_utf8_lossy(endpoint)) {
+    if !state.needs_details(&String::from_utf8_lossy(endpoint)) {
         return charge(vm, attempt, None, LastAttempt::default());
     }
     let started = exchange::started_at();
@@ -91,17 +91,18 @@ pub(crate) fn no_healthy_upstream(vm: &mut Vm, cluster: ClusterIndex) {
         return;
     }
     let count = exchange::endpoint_count();
-    let events = vm.change_cluster(cluster, moment, |state, setting| state.no_healthy_upstream(count, setting));
+    let events =
+        vm.change_cluster(cluster, moment, |state, context| cluster::on_no_healthy_upstream(state, count, context));
     vm.report(&events.unwrap_or_default());
 }
 
 fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, last: LastAttempt) {
-    let ChargedAttempt { cluster, charges, seen_at, .. } = attempt;
+    let ChargedAttempt { cluster, input, seen_at, .. } = attempt;
     let has_witness = vm.has_witness();
     let Ok(now) = host::now_micros() else { return };
     let moment = Moment { now: now / 1_000, has_witness };
     let Some(known) = vm.known.get(cluster) else { return };
-    let Some(setting) = state::setting(known, &vm.config, &vm.home, moment) else { return };
+    let Some(context) = state::evaluation_context(known, &vm.config, &vm.home, moment) else { return };
     let Some(locality) = known.locality(attempt.locality) else { return };
     let total = known.endpoint_count;
     let endpoint = String::from_utf8_lossy(attempt.endpoint);
@@ -109,24 +110,24 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
     // What is logged is over since a moment ago.
     let over = if seen_at == SeenAt::Log { exchange::ended_at() } else { None };
     let ended = over.map_or(now, |over| over.min(now));
-    let asks_for_connection = charges.connected || charges.failure.is_some();
+    let asks_for_connection = input.connected || input.failure.is_some();
     let connected = if asks_for_connection { exchange::connected_at() } else { None };
     // An answer that was not seen when it came resets only what failed before it can have come.
     let since = connected.or(started.map(|started| started.saturating_mul(1_000)));
     let answered = since.filter(|_| seen_at == SeenAt::Log).unwrap_or(ended);
     let moments = Moments { connected: connected.unwrap_or(ended), answered, ended };
-    let seen = Observed {
+    let seen = AttemptObservation {
         endpoint: &endpoint,
         locality,
         workload: workload.as_deref(),
-        charges,
+        input,
         moments,
         started,
         last,
         total,
     };
     let changed = vm.reporter.change_cluster(&known.name, |state| {
-        (state.attempt(&seen, &setting), state.ask_again_in(setting.now) == Some(0))
+        (cluster::on_attempt(state, &seen, &context), cluster::ask_again_in(state, context.now) == Some(0))
     });
     let (events, asks) = changed.unwrap_or_default();
     vm.report(&events);

@@ -3,15 +3,13 @@
 //! Counting a healthy request is a look-up and an addition here; everything that costs more waits for the heartbeat.
 //! Bounded by `limits.endpoints`; an endpoint beyond it is counted with its locality and not remembered.
 
+use filter_core::cluster::MAX_LOCALITIES;
+use filter_core::cluster::members::endpoint_hash;
 use filter_core::config::{Config, OutlierDetection};
+use filter_core::endpoint::outcome::Outcome;
+use filter_core::failover::Count;
 use filter_core::locality::Locality;
-use filter_core::members::endpoint_hash;
-use filter_core::outcome::Outcome;
-use filter_core::window::Count;
 use rustc_hash::FxHashMap;
-
-/// Localities per cluster that are counted apart; the rest is counted as unknown.
-const MAX_LOCALITIES: usize = 64;
 
 /// After so many heartbeats, a locality is read again: an endpoint may have been moved.
 const REREAD_LOCALITY_BEATS: u64 = 64;

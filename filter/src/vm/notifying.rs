@@ -15,8 +15,9 @@ use crate::output::reporter::DeliveryResult;
 use crate::shared::{clusters, outbox};
 use filter_core::config::notify::Notify;
 use filter_core::metric::Metric;
-use filter_core::notify::outbox::{Ended, Settled};
-use filter_core::notify::{Alert, Message, proxy_name};
+use filter_core::names::proxy_name;
+use filter_core::notify::outbox::{Delivery, Ended};
+use filter_core::notify::{Alert, Message};
 use filter_core::time::Millis;
 
 /// How long the alert that no endpoint is healthy is repeated without its end: as long as that of `deploy/prometheus`.
@@ -28,16 +29,16 @@ pub(crate) fn send_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     let notify = vm.config.notify.clone()?;
     // A look without a change first: most workers find most of the time that it is not time.
     let outbox = outbox::read();
-    let remind = outbox.should_remind(now);
+    let repeat_is_due = outbox.should_repeat(now);
     match outbox.wait(&notify, now) {
-        None if !remind => return None,
-        Some(wait) if wait > 0 && !remind => return Some(wait),
+        None if !repeat_is_due => return None,
+        Some(wait) if wait > 0 && !repeat_is_due => return Some(wait),
         _ => {}
     }
     let changed = outbox::change(|outbox| {
         let lost = outbox.give_up_waiting(&notify, now);
-        if outbox.should_remind(now) {
-            outbox.remind(now, |alert| still_holds(alert, now));
+        if outbox.should_repeat(now) {
+            outbox.repeat(now, |alert| still_holds(alert, now));
         }
         (lost, outbox.take(&notify, now), outbox.wait(&notify, now))
     });
@@ -68,20 +69,22 @@ pub(crate) fn record_delivery(
     now: Millis,
     why: &str,
 ) -> Option<Millis> {
-    let changed = outbox::change(|outbox| (outbox.settle(round, ended, notify, now), outbox.wait(notify, now)));
-    let (settled, wait) = changed?;
-    count(vm, settled, notify, why);
+    let changed = outbox::change(|outbox| (outbox.on_response(round, ended, notify, now), outbox.wait(notify, now)));
+    let (delivery, wait) = changed?;
+    count(vm, delivery, notify, why);
     wait
 }
 
 /// Counts what was delivered or given up, and logs it once when the receiver falls silent or answers again.
-fn count(vm: &mut Vm, settled: Settled, notify: &Notify, why: &str) {
-    vm.reporter.count_notifications(DeliveryResult::Ok, settled.delivered);
-    vm.reporter.count_notifications(DeliveryResult::Failed, settled.given_up);
+fn count(vm: &mut Vm, delivery: Delivery, notify: &Notify, why: &str) {
+    vm.reporter.count_notifications(DeliveryResult::Ok, delivery.delivered);
+    vm.reporter.count_notifications(DeliveryResult::Failed, delivery.given_up);
     let cluster = notify.cluster.as_str();
-    match settled {
-        Settled { turned: true, given_up: 0, .. } => vm.reporter.remark(Remark::ReceiverAnswers { cluster }),
-        Settled { turned: true, .. } => vm.reporter.remark(Remark::ReceiverSilent { cluster, why }),
+    match delivery {
+        Delivery { reachability_changed: true, given_up: 0, .. } => {
+            vm.reporter.remark(Remark::ReceiverAnswers { cluster })
+        }
+        Delivery { reachability_changed: true, .. } => vm.reporter.remark(Remark::ReceiverSilent { cluster, why }),
         _ => {}
     }
 }

@@ -2,7 +2,7 @@
 //! notification.
 
 use super::known::{ClusterIndex, LocalityIndex};
-use filter_core::outcome::Outcome;
+use filter_core::endpoint::outcome::Outcome;
 use filter_core::time::Millis;
 
 /// A request that was judged and is to be counted when it is logged.

@@ -10,7 +10,7 @@ use crate::host;
 use crate::host::expression::Expression;
 use crate::output::reporter::Reporter;
 use crate::shared::question;
-use filter_core::cluster::{ClusterState, Setting};
+use filter_core::cluster::{ClusterState, EvaluationContext};
 use filter_core::config::Config;
 use filter_core::event::Event;
 use filter_core::locality::Locality;
@@ -104,11 +104,11 @@ impl Vm {
         &mut self,
         cluster: ClusterIndex,
         moment: Moment,
-        mut change: impl FnMut(&mut ClusterState, &Setting<'_>) -> R,
+        mut change: impl FnMut(&mut ClusterState, &EvaluationContext<'_>) -> R,
     ) -> Option<R> {
         let known = self.known.get(cluster)?;
-        let setting = setting(known, &self.config, &self.home, moment)?;
-        self.reporter.change_cluster(&known.name, |state| change(state, &setting))
+        let context = evaluation_context(known, &self.config, &self.home, moment)?;
+        self.reporter.change_cluster(&known.name, |state| change(state, &context))
     }
 
     /// Reports events in their order, and has their notifications sent within milliseconds.
@@ -120,18 +120,18 @@ impl Vm {
 }
 
 /// The rules by which an observation of a cluster is judged; `None` if the cluster is ignored.
-pub(crate) fn setting<'a>(
+pub(crate) fn evaluation_context<'a>(
     known: &'a Cluster,
     config: &'a Config,
     home: &'a Locality,
     moment: Moment,
-) -> Option<Setting<'a>> {
-    Some(Setting {
+) -> Option<EvaluationContext<'a>> {
+    Some(EvaluationContext {
         cluster: &known.name,
         outlier: known.outlier.as_ref()?,
         failover: &config.failover,
         home,
         now: moment.now,
-        witness: moment.has_witness,
+        has_witness: moment.has_witness,
     })
 }
