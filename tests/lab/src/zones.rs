@@ -4,10 +4,10 @@
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use crate::bootstrap::Cluster;
-use crate::outlier::OutlierDetection;
-use crate::topology::{Endpoint, Locality};
-use crate::upstream::{Behaviour, Upstream};
+use crate::endpoints::{Behaviour, Upstream};
+use crate::envoy::bootstrap::Cluster;
+use crate::envoy::outlier::OutlierDetection;
+use crate::envoy::topology::{Endpoint, Locality};
 
 /// The cluster's name, as Istio gives it to the caller's proxy.
 pub const CLUSTER: &str = "outbound|8000||mockb.default.svc.cluster.local";

@@ -1,10 +1,10 @@
 //! Each drill once, with the tests' own Envoy, unseen; `cargo xtask drill` shows one. See `tests/src/drill`.
 
 use anyhow::Result;
-use tests::drill::Drill;
+use lab::drill::{Drill, Screen};
 
 fn play(drill: Drill) -> Result<()> {
-    let outcome = drill.play(None, true)?;
+    let outcome = drill.play(None, Screen::quiet())?;
     assert!(outcome.is_right(), "{}\n{outcome}", outcome.wrong.join("\n"));
     assert!(outcome.ejections() > 0, "nothing was ejected, so nothing was drilled\n{outcome}");
     Ok(())
@@ -12,15 +12,15 @@ fn play(drill: Drill) -> Result<()> {
 
 #[test]
 fn services_fail_over_across_zones_and_regions_and_every_sidecar_tells_its_own_story() -> Result<()> {
-    play(Drill::S1)
+    play(Drill::Zones)
 }
 
 #[test]
 fn endpoints_outside_the_mesh_fail_over_by_name_and_with_tls() -> Result<()> {
-    play(Drill::S2)
+    play(Drill::External)
 }
 
 #[test]
 fn configuration_source_and_admin_interface_go_away_in_mid_outage_and_nothing_is_lost() -> Result<()> {
-    play(Drill::S4)
+    play(Drill::ControlPlaneLoss)
 }

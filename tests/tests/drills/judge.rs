@@ -3,7 +3,7 @@
 //! What is told is compared, not when: that is the judge's table and the benches'.
 
 use anyhow::Result;
-use tests::judge::{Mode, Trial, picture};
+use lab::judge::{Mode, Trial, picture};
 
 fn agree(mode: Mode) -> Result<()> {
     let trial = Trial { seed: 1, rounds: 2, modes: vec![mode], envoys: Vec::new(), jobs: 1 };

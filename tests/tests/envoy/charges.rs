@@ -1,13 +1,11 @@
 //! What an attempt is charged as: the whole table of Envoy's router and outlier detector, on a real Envoy, in both modes of
 //! counting and for each streak, and the filter's agreement with it in both of its positions.
 
-mod charging;
-
+use crate::charging::Charge::{Answered, Connected, Failed};
+use crate::charging::{Ask, Position, Row, play};
 use anyhow::Result;
-use charging::Charge::{Answered, Connected, Failed};
-use charging::{Ask, Position, Row, play};
+use lab::endpoints::Behaviour;
 use serde_json::{Value, json};
-use tests::upstream::Behaviour;
 
 /// The connection was had and an answer with this status came.
 fn answer(name: &'static str, does: Behaviour, status: u16, outcome: &'static str) -> Row {

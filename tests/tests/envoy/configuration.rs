@@ -2,14 +2,15 @@
 //! was in force before stays in force.
 
 use anyhow::Result;
+use lab::endpoints::Behaviour;
+use lab::envoy::bootstrap::Bootstrap;
+use lab::envoy::outlier::OutlierDetection;
+use lab::envoy::proxy::Envoy;
+use lab::net::load::Load;
+use lab::programs::tools::Tool;
+use lab::wait::eventually;
+use lab::zones::{HOST, ZONES, Zones, plugin_config};
 use serde_json::json;
-use tests::bootstrap::Bootstrap;
-use tests::envoy::{Envoy, eventually};
-use tests::load::Load;
-use tests::outlier::OutlierDetection;
-use tests::tools::Tool;
-use tests::upstream::Behaviour;
-use tests::zones::{HOST, ZONES, Zones, plugin_config};
 
 fn rules() -> OutlierDetection {
     OutlierDetection { consecutive_5xx_errors: 2, ..OutlierDetection::first_error() }

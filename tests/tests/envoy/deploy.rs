@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use tests::tags::{LABELS, plain_bootstrap};
-use tests::tools::Tool;
+use lab::envoy::tags::{LABELS, plain_bootstrap};
+use lab::programs::tools::Tool;
 
 #[test]
 fn envoy_accepts_the_example() -> Result<()> {

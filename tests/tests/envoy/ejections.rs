@@ -4,16 +4,17 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lab::endpoints::Behaviour::{Answer, Refuse};
+use lab::envoy::bootstrap::{Bootstrap, Cluster};
+use lab::envoy::events::Event;
+use lab::envoy::outlier::{Action, OutlierDetection, Record};
+use lab::envoy::proxy::Envoy;
+use lab::envoy::timestamp::millis;
+use lab::net::load::Load;
+use lab::programs::tools::Tool;
+use lab::wait::eventually;
+use lab::zones::{CLUSTER, HOST, ZONES, Zones};
 use serde_json::{Value, json};
-use tests::bootstrap::{Bootstrap, Cluster};
-use tests::envoy::{Envoy, eventually};
-use tests::events::Event;
-use tests::load::Load;
-use tests::outlier::{Action, OutlierDetection, Record};
-use tests::timestamp::millis;
-use tests::tools::Tool;
-use tests::upstream::Behaviour::{Answer, Refuse};
-use tests::zones::{CLUSTER, HOST, ZONES, Zones};
 
 const HOME: &str = ZONES[0];
 const NEAR: &str = ZONES[1];
@@ -186,9 +187,9 @@ fn grow_and_shrink(witness: bool) -> Result<()> {
     Ok(())
 }
 
-fn moved(zones: &Zones, to: &str) -> Vec<tests::topology::Endpoint> {
+fn moved(zones: &Zones, to: &str) -> Vec<lab::envoy::topology::Endpoint> {
     let mut endpoints = zones.endpoints();
-    endpoints[0].locality = tests::topology::Locality::new(to);
+    endpoints[0].locality = lab::envoy::topology::Locality::new(to);
     endpoints
 }
 

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use tests::bootstrap::Bootstrap;
-use tests::envoy::Envoy;
-use tests::outlier::{Action, OutlierDetection};
-use tests::upstream::Behaviour;
-use tests::zones::{CLUSTER, HOST, ZONES, Zones};
+use lab::endpoints::Behaviour;
+use lab::envoy::bootstrap::Bootstrap;
+use lab::envoy::outlier::{Action, OutlierDetection};
+use lab::envoy::proxy::Envoy;
+use lab::zones::{CLUSTER, HOST, ZONES, Zones};
 
 /// One error ejects, and the ejection outlasts the test.
 fn one_error_ejects() -> OutlierDetection {
@@ -29,7 +29,7 @@ fn traffic_fails_over_zone_by_zone_and_comes_back() -> Result<()> {
     assert_eq!(envoy.ejected(CLUSTER)?, [zones.at(ZONES[0])?.address().to_string()]);
 
     zones.at(ZONES[1])?.set(Behaviour::Refuse)?;
-    let far = |t: &tests::load::Tally| t.from(ZONES[2]) + t.from(ZONES[3]) > 0;
+    let far = |t: &lab::net::load::Tally| t.from(ZONES[2]) + t.from(ZONES[3]) > 0;
     load.until("the other region serves", far)?;
 
     zones.at(ZONES[0])?.set(Behaviour::Answer(200))?;
@@ -79,9 +79,9 @@ fn a_slow_body_and_a_client_error_are_not_failures() -> Result<()> {
     let home = zones.at(ZONES[0])?;
 
     home.set(Behaviour::HoldBody)?;
-    let mut client = tests::http::Client::new(envoy.address(), HOST);
+    let mut client = lab::net::http::Client::new(envoy.address(), HOST);
     client.send("/")?;
-    tests::envoy::eventually("the request arrives", || Ok((home.requests() == 1).then_some(())))?;
+    lab::wait::eventually("the request arrives", || Ok((home.requests() == 1).then_some(())))?;
     home.set(Behaviour::Answer(404))?;
     assert!(client.receive()?.complete);
 
@@ -96,7 +96,7 @@ fn every_worker_sees_traffic() -> Result<()> {
     let zones = Zones::start()?;
     let envoy = Envoy::start(&Bootstrap::new(&Zones::home(), vec![zones.cluster(one_error_ejects())]))?;
     let _load = envoy.load(HOST, 4)?;
-    tests::envoy::eventually("two connections on each worker", || {
+    lab::wait::eventually("two connections on each worker", || {
         let workers = envoy.stats("worker_[0-9]+.downstream_cx_total")?;
         Ok((workers.iter().map(|(_, n)| *n).collect::<Vec<_>>() == [2, 2]).then_some(()))
     })

@@ -5,15 +5,16 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lab::endpoints::Behaviour::{Answer, Refuse};
+use lab::envoy::bootstrap::{Bootstrap, Cluster};
+use lab::envoy::events::Event;
+use lab::envoy::outlier::OutlierDetection;
+use lab::envoy::proxy::Envoy;
+use lab::net::load::Load;
+use lab::programs::tools::Tool;
+use lab::wait::eventually;
+use lab::zones::{CLUSTER, HOST, ZONES, Zones};
 use serde_json::{Value, json};
-use tests::bootstrap::{Bootstrap, Cluster};
-use tests::envoy::{Envoy, eventually};
-use tests::events::Event;
-use tests::load::Load;
-use tests::outlier::OutlierDetection;
-use tests::tools::Tool;
-use tests::upstream::Behaviour::{Answer, Refuse};
-use tests::zones::{CLUSTER, HOST, ZONES, Zones};
 
 const HOME: &str = ZONES[0];
 const NEAR: &str = ZONES[1];

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use lab::programs::publisher::Publisher;
+use lab::programs::run::output_of;
+use lab::programs::tools::Tool;
 use serde_json::json;
-use tests::process::output_of;
-use tests::publisher::Publisher;
-use tests::tools::Tool;
 
 const NEEDED: &str = r#"(memory (export "memory") 1) (func (export "malloc") (param i32) (result i32) (i32.const 0))"#;
 const LOG: &str = r#"(import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))"#;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
+use lab::programs::publisher::Publisher;
+use lab::programs::tools::Tool;
 use serde_json::{Value, json};
-use tests::publisher::Publisher;
-use tests::tools::Tool;
 
 const PINNED: &str =
     "registry.example.com/mesh/faultline:1.0@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

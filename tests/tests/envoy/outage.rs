@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tests::bootstrap::{Bootstrap, Retries};
-use tests::envoy::{Envoy, eventually};
-use tests::events::Event;
-use tests::load::Load;
-use tests::outlier::{Action, OutlierDetection, Record};
-use tests::prometheus::Metrics;
-use tests::tools::Tool;
-use tests::upstream::Behaviour;
-use tests::zones::{CLUSTER, HOST, ZONES, Zones, plugin_config};
+use lab::endpoints::Behaviour;
+use lab::envoy::bootstrap::{Bootstrap, Retries};
+use lab::envoy::events::Event;
+use lab::envoy::metrics::Metrics;
+use lab::envoy::outlier::{Action, OutlierDetection, Record};
+use lab::envoy::proxy::Envoy;
+use lab::net::load::Load;
+use lab::programs::tools::Tool;
+use lab::wait::eventually;
+use lab::zones::{CLUSTER, HOST, ZONES, Zones, plugin_config};
 
 /// The zones, an Envoy in the first of them with the filter, and connections on both of its workers.
 struct Mesh {

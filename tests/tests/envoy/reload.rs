@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lab::endpoints::Behaviour;
+use lab::envoy::bootstrap::Bootstrap;
+use lab::envoy::events::Event;
+use lab::envoy::outlier::{Action, OutlierDetection};
+use lab::envoy::proxy::Envoy;
+use lab::programs::tools::Tool;
+use lab::wait::eventually;
+use lab::zones::{HOST, ZONES, Zones, plugin_config};
 use serde_json::{Value, json};
-use tests::bootstrap::Bootstrap;
-use tests::envoy::{Envoy, eventually};
-use tests::events::Event;
-use tests::outlier::{Action, OutlierDetection};
-use tests::tools::Tool;
-use tests::upstream::Behaviour;
-use tests::zones::{HOST, ZONES, Zones, plugin_config};
 
 /// The module with a section more that means nothing: other bytes, so another VM.
 fn other_module(dir: &tempfile::TempDir) -> Result<std::path::PathBuf> {
@@ -57,7 +58,7 @@ fn reload_in_mid_outage(witness: bool) -> Result<()> {
     let dir = tempfile::tempdir()?;
     envoy.replace_module(&other_module(&dir)?)?;
     load.send(40);
-    assert_eq!(envoy.ejected(tests::zones::CLUSTER)?, [home.as_str()], "both reloads came within the ejection");
+    assert_eq!(envoy.ejected(lab::zones::CLUSTER)?, [home.as_str()], "both reloads came within the ejection");
 
     zones.at(ZONES[0])?.set(Behaviour::Answer(200))?;
     load.until("the end of the failover", |_| envoy.events().any(|e| e.name() == "failover_ended"))

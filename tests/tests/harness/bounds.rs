@@ -3,13 +3,11 @@
 //!
 //! Envoy never frees a series of a wasm module, so a bound that does not hold costs the proxy its memory for good.
 
-mod on_harness;
-
 use std::time::Duration;
 
+use crate::on_harness::{HOME, proxy};
 use filter_core::metric::{Kind, Metric};
 use filter_core::outcome::Outcome as OutcomeOfAttempt;
-use on_harness::{HOME, proxy};
 use serde_json::json;
 use wasm_harness::{Exchange, Harness, Outcome, Upstream, VmId};
 

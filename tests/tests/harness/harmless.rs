@@ -1,9 +1,7 @@
 //! Nothing from outside makes the filter trap: statuses of host calls, values of attributes, headers, configurations,
 //! clocks, odd orders of callbacks. A trap would fail the request and leave the worker without the filter.
 
-mod on_harness;
-
-use on_harness::{HOME, NEAR, endpoint, module, proxy};
+use crate::on_harness::{HOME, NEAR, endpoint, module, proxy};
 use std::time::Duration;
 use wasm_harness::{Exchange, Fault, Harness, Outcome, RootConfig, Status, Value, VmId};
 
@@ -215,8 +213,10 @@ fn configurations_of_every_kind_are_survived_and_the_last_good_one_stays() {
         proxy.take_logs();
         proxy.reconfigure(root, config).expect("never refused");
         proxy.advance(Duration::from_secs(2));
-        let rejected: Vec<_> =
-            on_harness::lines(&proxy).into_iter().filter(|line| line["faultline"] == "config_rejected").collect();
+        let rejected: Vec<_> = crate::on_harness::lines(&proxy)
+            .into_iter()
+            .filter(|line| line["faultline"] == "config_rejected")
+            .collect();
         assert_eq!(rejected.len(), 1, "once per proxy: {says}");
         assert!(rejected[0]["error"].as_str().unwrap().contains(says), "{rejected:?}");
         assert_alive(&proxy, says);
@@ -224,5 +224,9 @@ fn configurations_of_every_kind_are_survived_and_the_last_good_one_stays() {
     assert_eq!(proxy.counter("faultline_config_rejected_total"), Some(6));
     proxy.take_logs();
     assert_eq!(proxy.exchange(0, &Exchange::status(&endpoint(A, HOME), 500)), Outcome::Continue);
-    assert_eq!(on_harness::events(&proxy)[0], "error_streak 10.0.1.1:8000", "one error is enough by the last good one");
+    assert_eq!(
+        crate::on_harness::events(&proxy)[0],
+        "error_streak 10.0.1.1:8000",
+        "one error is enough by the last good one"
+    );
 }

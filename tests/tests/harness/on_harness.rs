@@ -1,10 +1,8 @@
 //! The wasm module on the harness, for the tests that play exchanges to it.
 
-#![allow(dead_code)] // each test file uses what it needs
-
+use lab::programs::tools::Tool;
 use std::sync::OnceLock;
 use std::time::Duration;
-use tests::tools::Tool;
 use wasm_harness::{Harness, Module, Node, Upstream};
 
 pub const CLUSTER: &str = "outbound|8000||mockb.default.svc.cluster.local";

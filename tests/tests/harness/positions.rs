@@ -1,9 +1,7 @@
 //! The filter beyond its first position: Envoy asked as witness, and every attempt seen through the upstream log.
 
-mod on_harness;
-
+use crate::on_harness::{HOME, NEAR, endpoint, events, lines, proxy};
 use filter_core::metric::Metric;
-use on_harness::{HOME, NEAR, endpoint, events, lines, proxy};
 use std::time::Duration;
 use wasm_harness::{Exchange, Fault, Harness, HttpCall, Status, Upstream};
 

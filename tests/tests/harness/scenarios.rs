@@ -3,8 +3,7 @@
 //! The core gets observations; the module gets exchanges as Envoy would show them, dealt to two workers in turn, and
 //! has to come to the same observations by itself, each event once. Virtual time throughout.
 
-mod on_harness;
-
+use crate::on_harness::{CLUSTER, FAR, HOME, NEAR, endpoint, events, module, proxy};
 use filter_core::cluster::{ClusterState, Observed, Setting};
 use filter_core::config::{Config, parse};
 use filter_core::detector::Moments;
@@ -12,7 +11,6 @@ use filter_core::event::{Event, LastAttempt};
 use filter_core::locality::Locality;
 use filter_core::outcome::Charges;
 use filter_core::window::Count;
-use on_harness::{CLUSTER, FAR, HOME, NEAR, endpoint, events, module, proxy};
 use std::time::Duration;
 use wasm_harness::{Exchange, Outcome};
 
@@ -80,7 +78,7 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
         let errors = u32::from(charges.outcome().is_error());
         state.add_traffic(&[(locality.clone(), Count { attempts: 1, errors })], &setting);
     }
-    events.iter().filter_map(|event| on_harness::told(&event.to_json())).collect()
+    events.iter().filter_map(|event| crate::on_harness::told(&event.to_json())).collect()
 }
 
 fn exchange(step: Step) -> Exchange {
@@ -108,7 +106,7 @@ fn on_module(workers: usize, config: &str, steps: &[Step]) -> Vec<String> {
         // A local reply of Envoy's own is not the filter's doing; a dead VM would be.
         assert_ne!(proxy.exchange(i % workers, &exchange(*step)), Outcome::VmFailed, "{step:?}");
     }
-    on_harness::events(&proxy)
+    crate::on_harness::events(&proxy)
 }
 
 /// Plays the story everywhere and compares.
@@ -216,7 +214,7 @@ fn health_is_silent_and_counted() {
     }
     proxy.exchange(0, &exchange(Ok(B, NEAR)).attempts(2));
     proxy.advance(Duration::from_secs(2));
-    assert!(on_harness::events(&proxy).is_empty());
+    assert!(crate::on_harness::events(&proxy).is_empty());
     let text = proxy.prometheus(&["upstream_cluster", "upstream_locality", "outcome"]);
     let attempts = |locality: &str, n: u32| {
         format!(

@@ -4,14 +4,15 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use lab::endpoints::Behaviour;
+use lab::envoy::bootstrap::{Bootstrap, Retries};
+use lab::envoy::outlier::OutlierDetection;
+use lab::envoy::proxy::Envoy;
+use lab::monitoring::prometheus::Prometheus;
+use lab::programs::tools::Tool;
+use lab::wait::eventually;
+use lab::zones::{CLUSTER, HOST, ZONES, Zones, plugin_config};
 use serde_json::Value;
-use tests::bootstrap::{Bootstrap, Retries};
-use tests::envoy::{Envoy, eventually};
-use tests::outlier::OutlierDetection;
-use tests::prometheus_server::Prometheus;
-use tests::tools::Tool;
-use tests::upstream::Behaviour;
-use tests::zones::{CLUSTER, HOST, ZONES, Zones, plugin_config};
 
 /// Panels whose figure is rightly 0 in this outage.
 const QUIET: [&str; 3] =

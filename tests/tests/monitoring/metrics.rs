@@ -9,19 +9,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use filter_core::metric::{Kind, Metric};
+use lab::endpoints::{Behaviour, Upstream};
+use lab::envoy::bootstrap::{Bootstrap, Cluster, Retries};
+use lab::envoy::metrics::Metrics;
+use lab::envoy::outlier::OutlierDetection;
+use lab::envoy::proxy::Envoy;
+use lab::envoy::tags;
+use lab::envoy::topology::{Endpoint, Locality};
+use lab::monitoring::prometheus::Prometheus;
+use lab::monitoring::webhook::Webhook;
+use lab::net::load::Load;
+use lab::programs::tools::Tool;
+use lab::wait::eventually;
+use lab::zones::{CLUSTER, HOST, ZONES, Zones};
 use serde_json::{Value, json};
-use tests::bootstrap::{Bootstrap, Cluster, Retries};
-use tests::envoy::{Envoy, eventually};
-use tests::load::Load;
-use tests::outlier::OutlierDetection;
-use tests::prometheus::Metrics;
-use tests::prometheus_server::Prometheus;
-use tests::tags;
-use tests::tools::Tool;
-use tests::topology::{Endpoint, Locality};
-use tests::upstream::{Behaviour, Upstream};
-use tests::webhook::Webhook;
-use tests::zones::{CLUSTER, HOST, ZONES, Zones};
 
 /// A cluster that never ejects, because its cap leaves no endpoint for it.
 const CAPPED: &str = "outbound|8000||capped.default.svc.cluster.local";
@@ -150,7 +151,7 @@ fn history(envoy: &Envoy) -> Vec<String> {
     let records = envoy.outlier_records().unwrap_or_default();
     let mut all: Vec<_> =
         records.iter().map(|r| format!("{} Envoy: {:?} {} {}", r.timestamp, r.action, r.endpoint, r.reason)).collect();
-    let event = |e: tests::events::Event| {
+    let event = |e: lab::envoy::events::Event| {
         format!("{} filter: {} {} {} {}", e.text("ts"), e.name(), e.text("endpoint"), e.text("reason"), e.text("basis"))
     };
     all.extend(envoy.events().all().into_iter().map(event));

@@ -4,14 +4,15 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use tests::bootstrap::Bootstrap;
-use tests::envoy::{Envoy, eventually};
-use tests::outlier::OutlierDetection;
-use tests::process::stdout_of;
-use tests::publisher::Publisher;
-use tests::registry::{Registry, User};
-use tests::tools::Tool;
-use tests::zones::{HOST, Zones, plugin_config};
+use lab::envoy::bootstrap::Bootstrap;
+use lab::envoy::outlier::OutlierDetection;
+use lab::envoy::proxy::Envoy;
+use lab::programs::publisher::Publisher;
+use lab::programs::run::stdout_of;
+use lab::programs::tools::Tool;
+use lab::registry::{Registry, User};
+use lab::wait::eventually;
+use lab::zones::{HOST, Zones, plugin_config};
 
 const USER: User = User { name: "mesh", password: "a pass:word with $igns" };
 

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
+use lab::net::authority::Authority;
+use lab::programs::publisher::Publisher;
+use lab::programs::run::{output_of, stdout_of};
+use lab::programs::tools::Tool;
+use lab::registry::TokenService;
+use lab::registry::{Door, Registry, User};
 use serde_json::{Value, json};
-use tests::authority::Authority;
-use tests::process::{output_of, stdout_of};
-use tests::publisher::Publisher;
-use tests::registry::{Door, Registry, User};
-use tests::token_service::TokenService;
-use tests::tools::Tool;
 
 const USER: User = User { name: "mesh", password: "a pass:word with $igns" };
 const IDENTITY: &str = "an-identity-token";

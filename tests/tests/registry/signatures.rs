@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use lab::programs::publisher::Publisher;
+use lab::programs::run::{output_of, stdout_of};
+use lab::programs::tools::Tool;
+use lab::registry::Registry;
 use serde_json::Value;
-use tests::process::{output_of, stdout_of};
-use tests::publisher::Publisher;
-use tests::registry::Registry;
-use tests::tools::Tool;
 
 const PASSWORD: (&str, &str) = ("COSIGN_PASSWORD", "correct horse");
 

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use lab::zones::{CLUSTER, ZONES};
 use serde_json::json;
-use tests::zones::{CLUSTER, ZONES};
 use wasm_harness::{Exchange, Harness, Module, Node, Upstream, VmId};
 
 use super::print;

@@ -16,14 +16,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tests::bootstrap::Bootstrap;
-use tests::envoy::Envoy;
-use tests::load::Load;
-use tests::outlier::OutlierDetection;
-use tests::process::output_of;
-use tests::tools::Tool;
-use tests::topology::Locality;
-use tests::zones::{CLUSTER, HOST, ZONES, Zones, plugin_config};
+use lab::envoy::bootstrap::Bootstrap;
+use lab::envoy::outlier::OutlierDetection;
+use lab::envoy::proxy::Envoy;
+use lab::envoy::topology::Locality;
+use lab::net::load::Load;
+use lab::programs::run::output_of;
+use lab::programs::tools::Tool;
+use lab::zones::{CLUSTER, HOST, ZONES, Zones, plugin_config};
 use wasm_harness::{Exchange, Harness, Module, Node, Upstream};
 
 /// Requests before anything is counted: definitions of metrics and the first sight of an endpoint are behind then.

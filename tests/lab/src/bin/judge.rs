@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use tests::judge::{Mode, Trial, picture};
-use tests::outlier::Action;
+use lab::envoy::outlier::Action;
+use lab::judge::{Mode, Trial, picture};
 
 /// Compares the filter's ejections and returns with Envoy's own record, over random outages
 #[derive(Parser)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use crate::http::Client;
+use crate::net::http::Client;
 
 /// Connections of each caller: they go round Envoy's workers.
 const CONNECTIONS: usize = 4;

@@ -13,15 +13,15 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use socket2::SockRef;
 
-use super::relay::Relay;
-use crate::http::read_request;
-use crate::ports::HeldPort;
+use crate::net::http::read_request;
+use crate::net::ports::HeldPort;
+use crate::net::relay::Relay;
 
 type Resources = Arc<Mutex<HashMap<String, (u64, Value)>>>;
 
 /// The server; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Source {
+pub struct ControlPlane {
     // Held as long as the server listens.
     _port: HeldPort,
     listener: TcpListener,
@@ -29,7 +29,7 @@ pub struct Source {
     resources: Resources,
 }
 
-impl Source {
+impl ControlPlane {
     /// Starts it, with nothing to tell.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Source {
         let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         let listener = port.listen()?;
         let relay = Relay::start()?;
-        relay.lead_to(port.address());
+        relay.forward_to(port.address());
         let source = Self { _port: port, listener, relay, resources: Resources::default() };
         let accepting = source.listener.try_clone()?;
         let resources = Arc::clone(&source.resources);
@@ -79,7 +79,7 @@ impl Source {
     }
 }
 
-impl Drop for Source {
+impl Drop for ControlPlane {
     fn drop(&mut self) {
         let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
     }

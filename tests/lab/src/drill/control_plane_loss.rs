@@ -1,10 +1,10 @@
-//! S4: the configuration source goes away in mid-outage and comes back, and the admin interface, which is the witness's
-//! source, with it.
+//! The configuration source and the admin interface, which the witness polls, go away in mid-outage and come back (scenario S4).
 //!
-//! Clusters, endpoints and the filter come over the network here. Beside the proxy with the filter stands its twin without
-//! one, under the same calls and the same faults: whatever the filter misses, its callers must not. What is told while
-//! Envoy cannot be asked is inferred, and says so; what comes back is not told again.
+//! Clusters, endpoints and the filter come over the network here. Beside the proxy with the filter runs its twin without one,
+//! under the same calls and the same faults: whatever the filter misses, its callers must not. Events while Envoy cannot be
+//! asked are inferred, and say so; what comes back is not reported again.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::caller::Caller;
+use super::control_plane::ControlPlane;
 use super::reckoning::{Outcome, reckon};
-use super::relay::Relay;
 use super::screen::Screen;
 use super::services::short;
-use super::source::Source;
 use super::stage::{Expected, Stage};
-use crate::bootstrap::{Bootstrap, Filter, Retries};
-use crate::envoy::Envoy;
+use crate::endpoints::Behaviour::{Answer, Refuse};
+use crate::endpoints::Upstream;
+use crate::envoy::bootstrap::{Bootstrap, Filter, Retries};
+use crate::envoy::outlier::OutlierDetection;
+use crate::envoy::proxy::Envoy;
+use crate::envoy::sources::Sources;
+use crate::envoy::topology::{Endpoint, Locality};
 use crate::judge::round::foreign_answers;
-use crate::outlier::OutlierDetection;
-use crate::sources::Sources;
-use crate::tools::Tool;
-use crate::topology::{Endpoint, Locality};
-use crate::upstream::Behaviour::{Answer, Refuse};
-use crate::upstream::Upstream;
+use crate::net::relay::Relay;
+use crate::programs::tools::Tool;
 use crate::zones::{HOST, ZONES, Zones};
 
 /// The index of the proxy with the filter, and of its twin without.
@@ -37,7 +37,7 @@ const TWIN: usize = 1;
 struct Scene {
     stage: Stage,
     zones: Zones,
-    source: Source,
+    control_plane: ControlPlane,
     admin: Relay,
     bootstrap: Bootstrap,
 }
@@ -49,12 +49,12 @@ pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
         "A proxy with the filter and its twin without; a configuration source; the admin interface behind a wire",
     );
     let zones = Zones::start()?;
-    let (source, admin) = (Source::start()?, Relay::start()?);
+    let (control_plane, admin) = (ControlPlane::start()?, Relay::start()?);
     let mut cluster = zones.cluster(rules.clone());
     cluster.discovered = true;
     let mut bootstrap = Bootstrap::new(&Zones::home(), vec![cluster]);
     bootstrap.clusters_discovered = true;
-    bootstrap.sources = Sources::Rest(source.address());
+    bootstrap.sources = Sources::Rest(control_plane.address());
     bootstrap.retries = Some(Retries::istio_default());
     bootstrap.record_attempts = true;
     bootstrap.program = envoy;
@@ -69,11 +69,11 @@ pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     bootstrap.filter_in_upstream_log = true;
     bootstrap.witness_through = Some(admin.address());
 
-    source.put("clusters", &bootstrap.discovery(Path::new("")));
-    source.put("endpoints", &bootstrap.clusters[0].discovery(&bootstrap.home));
-    source.put("extension_configs", &filter(&bootstrap).discovery(1));
+    control_plane.put("clusters", &bootstrap.discovery(Path::new("")));
+    control_plane.put("endpoints", &bootstrap.clusters[0].discovery(&bootstrap.home));
+    control_plane.put("extension_configs", &filter(&bootstrap).discovery(1));
     let proxy = Envoy::start(&bootstrap)?;
-    admin.lead_to(proxy.admin_address());
+    admin.forward_to(proxy.admin_address());
     let twin = Envoy::start(&twin)?;
     screen.note(
         "One error ejects an endpoint for 3 s, calls are retried twice, the filter sees every attempt and asks the",
@@ -84,7 +84,7 @@ pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
         Caller::new("a client of the twin", twin.address(), HOST),
     ];
     let envoys = vec![("the proxy".to_owned(), proxy), ("the twin".to_owned(), twin)];
-    let mut scene = Scene { stage: Stage::new(screen, envoys, callers), zones, source, admin, bootstrap };
+    let mut scene = Scene { stage: Stage::new(screen, envoys, callers), zones, control_plane, admin, bootstrap };
 
     scene.health()?;
     scene.before()?;
@@ -166,38 +166,15 @@ impl Scene {
         let far = &ZONES[2..];
         let fails =
             |endpoint| ["endpoint_ejected", "endpoint_returned", "error_streak"].map(|name| maybe(name, endpoint));
-        self.stage.say("Now the configuration source goes away, and the admin interface is not reached any more");
-        let failed = Self::polls(&self.stage, "failed")?;
-        let missed = Self::both_count(&self.stage, "^cluster_manager.cds.update_failure$")?;
-        self.source.stop();
-        self.admin.cut();
-        self.stage.until_asked("Envoy and the filter notice", |stage| {
-            let now = Self::both_count(stage, "^cluster_manager.cds.update_failure$")?;
-            let noticed = now.iter().zip(missed).all(|(now, before)| *now > before);
-            Ok(noticed && Self::polls(stage, "failed")? >= failed + 3.0)
-        })?;
-        let said = self.stage.proxies[PROXY].envoy.events().wait_for_line("ejections are inferred")?;
-        let said = said.find("witness:").map_or(said.as_str(), |at| &said[at..]);
-        self.stage.screen.note(&format!("The filter has said: {said}"));
-        self.stage.screen.note(
-            "Meanwhile somebody adds a second endpoint in ap-northeast-1a and changes the filter's configuration.",
-        );
-        let new = Upstream::start("the new endpoint in ap-northeast-1a")?;
-        let cluster = &mut self.bootstrap.clusters[0];
-        cluster.endpoints.push(Endpoint { address: new.address(), locality: Locality::new(ZONES[0]) });
-        self.source.put("endpoints", &cluster.discovery(&self.bootstrap.home));
-        let mut changed = filter(&self.bootstrap);
-        changed.config = changed.config.replace("\"window\":\"1s\"", "\"window\":\"1.5s\"");
-        self.source.put("extension_configs", &changed.discovery(2));
+        self.cut_off()?;
+        let new = self.change_meanwhile()?;
         self.stage.end_act(&fails(home));
 
         let mut expected = [fails(home), fails(near)].concat();
         expected.push(is("endpoint_ejected", near));
-        expected.extend(
-            far.iter().flat_map(|to| ["failover_changed", "failover_ended"].map(|name| maybe(name, between(to)))),
-        );
-        expected.push(maybe("failover_changed", between(ZONES[1])));
-        expected.push(maybe("failover_ended", between(ZONES[1])));
+        for to in &ZONES[1..] {
+            expected.extend(["failover_changed", "failover_ended"].map(|name| maybe(name, between(to))));
+        }
         self.stage.say("ap-northeast-1b fails too: Envoy goes on by what it knows, the filter by what it sees");
         self.zones.set(&ZONES[1..2], Refuse)?;
         self.stage.until_told(&[is("endpoint_ejected", near)])?;
@@ -206,20 +183,7 @@ impl Scene {
             events.iter().any(|e| e.name() == "failover_changed" && far.contains(&e.text("to")))
         };
         self.stage.until("the failover moves on to the other region", moved)?;
-        self.stage.say(&format!(
-            "{} is repaired, and {}: all of it without anybody to ask",
-            short(ZONES[0]),
-            short(ZONES[1])
-        ));
-        self.zones.set(&ZONES[..2], Answer(200))?;
-        self.stage.until_told(&[is("endpoint_returned", home), is("endpoint_returned", near)])?;
-        self.stage.until_all_get(ZONES[0])?;
-        let over = |stage: &Stage| stage.of_act(PROXY).iter().any(|e| e.name() == "failover_ended");
-        self.stage.until("the failover is over", over)?;
-        self.stage.until_over()?;
-        for name in ["endpoint_ejected", "endpoint_returned"] {
-            self.check_basis(name, "inferred");
-        }
+        self.repair_unseen([home, near])?;
         for proxy in &self.stage.proxies {
             let known = proxy.envoy.admin("/clusters")?.contains(&new.address().to_string());
             if known {
@@ -230,12 +194,61 @@ impl Scene {
         Ok(new)
     }
 
+    /// Cuts off the configuration source and the admin interface, and waits until both Envoys and the filter notice.
+    fn cut_off(&mut self) -> Result<()> {
+        self.stage.say("Now the configuration source goes away, and the admin interface is not reached any more");
+        let failed = Self::polls(&self.stage, "failed")?;
+        let missed = Self::both_count(&self.stage, "^cluster_manager.cds.update_failure$")?;
+        self.control_plane.stop();
+        self.admin.cut();
+        self.stage.until_asked("Envoy and the filter notice", |stage| {
+            let now = Self::both_count(stage, "^cluster_manager.cds.update_failure$")?;
+            let noticed = now.iter().zip(missed).all(|(now, before)| *now > before);
+            Ok(noticed && Self::polls(stage, "failed")? >= failed + 3.0)
+        })?;
+        let said = self.stage.proxies[PROXY].envoy.events().wait_for_line("ejections are inferred")?;
+        let said = said.find("witness:").map_or(said.as_str(), |at| &said[at..]);
+        self.stage.screen.note(&format!("The filter has said: {said}"));
+        Ok(())
+    }
+
+    /// Changes at the source what nobody can fetch now: an endpoint, which is returned, and the filter's configuration.
+    fn change_meanwhile(&mut self) -> Result<Upstream> {
+        self.stage.screen.note(
+            "Meanwhile somebody adds a second endpoint in ap-northeast-1a and changes the filter's configuration.",
+        );
+        let new = Upstream::start("the new endpoint in ap-northeast-1a")?;
+        let cluster = &mut self.bootstrap.clusters[0];
+        cluster.endpoints.push(Endpoint { address: new.address(), locality: Locality::new(ZONES[0]) });
+        self.control_plane.put("endpoints", &cluster.discovery(&self.bootstrap.home));
+        let mut changed = filter(&self.bootstrap);
+        changed.config = changed.config.replace("\"window\":\"1s\"", "\"window\":\"1.5s\"");
+        self.control_plane.put("extension_configs", &changed.discovery(2));
+        Ok(new)
+    }
+
+    /// Repairs both zones of the region while nobody can be asked, until the failover is over; all of it is inferred.
+    fn repair_unseen(&mut self, endpoints: [SocketAddr; 2]) -> Result<()> {
+        let [home, near] = [0, 1].map(|zone| short(ZONES[zone]));
+        self.stage.say(&format!("{home} is repaired, and {near}: all of it without anybody to ask"));
+        self.zones.set(&ZONES[..2], Answer(200))?;
+        self.stage.until_told(&endpoints.map(|endpoint| is("endpoint_returned", endpoint)))?;
+        self.stage.until_all_get(ZONES[0])?;
+        let over = |stage: &Stage| stage.of_act(PROXY).iter().any(|e| e.name() == "failover_ended");
+        self.stage.until("the failover is over", over)?;
+        self.stage.until_over()?;
+        for name in ["endpoint_ejected", "endpoint_returned"] {
+            self.check_basis(name, "inferred");
+        }
+        Ok(())
+    }
+
     fn back(&mut self, new: &Upstream) -> Result<()> {
         self.stage.say("The source is back, and the admin interface: what was missed comes, and nothing is told twice");
         let answered = Self::polls(&self.stage, "ok")?;
         let reloads = "extension_config_discovery.*config_reload$";
         let before = Self::both_count(&self.stage, reloads)?;
-        self.source.come_back()?;
+        self.control_plane.come_back()?;
         self.admin.mend()?;
         for caller in [PROXY, TWIN] {
             self.stage.until("the new endpoint serves", |stage| stage.callers[caller].gets(new.name()))?;

@@ -1,4 +1,4 @@
-//! S2: failover between the endpoints of a service outside the mesh, `mydb.com`, found by name in us-east1 and us-west.
+//! Failover between the endpoints of a service outside the mesh, `mydb.com`, found by name in us-east1 and us-west (scenario S2).
 //!
 //! Without a rule both get traffic; with one, callers in us-east1 stay there, until the east endpoint's port becomes 81.
 //! In mid-outage the names get other addresses. Then the same with TLS origination and a wrong certificate. Two callers'
@@ -16,23 +16,24 @@ use anyhow::{Result, ensure};
 use serde_json::{Map, Value, json};
 
 use super::caller::Caller;
-use super::names::Names;
 use super::reckoning::{Outcome, reckon};
 use super::screen::Screen;
-use super::secure::SecureEndpoint;
 use super::stage::{Expected, Stage};
-use crate::authority::Authority;
-use crate::bootstrap::{Bootstrap, Cluster};
-use crate::envoy::{Envoy, eventually};
-use crate::outlier::OutlierDetection;
-use crate::tools::Tool;
-use crate::topology::Locality;
-use crate::upstream::Upstream;
+use crate::endpoints::Upstream;
+use crate::endpoints::tls::TlsEndpoint;
+use crate::envoy::bootstrap::{Bootstrap, Cluster};
+use crate::envoy::outlier::OutlierDetection;
+use crate::envoy::proxy::Envoy;
+use crate::envoy::topology::Locality;
+use crate::net::authority::Authority;
+use crate::net::dns::NameServer;
+use crate::programs::tools::Tool;
+use crate::wait::eventually;
 
 const HOST: &str = "mydb.com";
 const CLUSTER: &str = "outbound|80||mydb.com";
 
-/// Names and localities of the endpoints; a locality can have a region only.
+/// NameServer and localities of the endpoints; a locality can have a region only.
 const EAST: (&str, &str) = ("dynamodb.us-east-1.example", "us-east1");
 const WEST: (&str, &str) = ("dynamodb.us-west-1.example", "us-west");
 
@@ -42,10 +43,10 @@ const WRONG_PORT: u16 = 81;
 /// Everything that the acts need.
 struct Scene {
     stage: Stage,
-    names: Names,
+    names: NameServer,
     rules: OutlierDetection,
     // To the end: an endpoint that went away would be a fault of its own.
-    kept: (Vec<Upstream>, Vec<SecureEndpoint>),
+    kept: (Vec<Upstream>, Vec<TlsEndpoint>),
 }
 
 /// Plays it.
@@ -59,7 +60,7 @@ pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     };
     screen.heading("A service outside the mesh, found by name in two regions; two callers' proxies in us-east1");
     let (east, west) = (Upstream::start(EAST.1)?, Upstream::start(WEST.1)?);
-    let names = Names::start()?;
+    let names = NameServer::start()?;
     names.set(EAST.0, ip(east.address()));
     names.set(WEST.0, ip(west.address()));
     let ports = [east.address().port(), west.address().port()];
@@ -107,7 +108,12 @@ fn ip(address: SocketAddr) -> Ipv4Addr {
 
 /// The cluster as Istio makes it of a ServiceEntry with DNS resolution; without a rule there are no priorities. `authority`
 /// originates TLS, for certificates of that authority.
-fn cluster(names: &Names, ports: [u16; 2], rules: Option<&OutlierDetection>, authority: Option<&Authority>) -> Cluster {
+fn cluster(
+    names: &NameServer,
+    ports: [u16; 2],
+    rules: Option<&OutlierDetection>,
+    authority: Option<&Authority>,
+) -> Cluster {
     let mut cluster = Cluster::new(CLUSTER, Vec::new(), rules.cloned());
     let group = |((name, locality), port): ((&str, &str), u16)| {
         let address = json!({ "socket_address": { "address": name, "port_value": port } });
@@ -270,8 +276,8 @@ impl Scene {
 
     fn with_tls(&mut self) -> Result<()> {
         let (known, unknown) = (Authority::new()?, Authority::new()?);
-        let east = SecureEndpoint::start("us-east1, by TLS", &known)?;
-        let west = SecureEndpoint::start("us-west, by TLS", &known)?;
+        let east = TlsEndpoint::start("us-east1, by TLS", &known)?;
+        let west = TlsEndpoint::start("us-west, by TLS", &known)?;
         self.names.set(EAST.0, ip(east.address()));
         self.names.set(WEST.0, ip(west.address()));
         self.stage.say("TLS origination: the same service by TLS, with certificates that Envoy checks");

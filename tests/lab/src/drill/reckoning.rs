@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::stage::{Proxy, Stage};
+use crate::envoy::outlier::{Action, Record};
 use crate::judge::compare::{Told, Verdict, Wrong, compare};
-use crate::outlier::{Action, Record};
-use crate::paint;
+use crate::terminal::paint;
 
 /// How long a filter has to agree; it ends a drill that will not, and judges nothing.
 const PATIENCE: Duration = Duration::from_secs(10);

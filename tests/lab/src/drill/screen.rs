@@ -1,53 +1,59 @@
-//! What a person sees of a drill while it runs; nothing when a test runs it.
+//! What a person sees of a drill while it runs.
 
 use std::time::Instant;
 
-use crate::events::Event;
-use crate::{meaning, paint};
+use crate::envoy::events::Event;
+use crate::terminal::{meaning, paint};
 
 /// The screen, with the drill's clock.
 #[derive(Debug)]
 pub struct Screen {
-    quiet: bool,
+    is_quiet: bool,
     started: Instant,
 }
 
 impl Screen {
-    /// A screen that shows nothing if it is `quiet`.
-    pub fn new(quiet: bool) -> Self {
-        Self { quiet, started: Instant::now() }
+    /// A screen that shows everything, for a person.
+    pub fn shown() -> Self {
+        Self { is_quiet: false, started: Instant::now() }
+    }
+
+    /// A screen that shows nothing, for a test.
+    pub fn quiet() -> Self {
+        Self { is_quiet: true, started: Instant::now() }
     }
 
     /// Begins a part.
-    pub fn heading(&self, text: &str) {
-        if !self.quiet {
+    pub(super) fn heading(&self, text: &str) {
+        if !self.is_quiet {
             paint::heading(text);
         }
     }
 
-    /// A line of the drill's own: what it does now.
-    pub fn note(&self, text: &str) {
-        if !self.quiet {
+    /// A line that explains what the drill does now.
+    pub(super) fn note(&self, text: &str) {
+        if !self.is_quiet {
             paint::note(text);
         }
     }
 
-    /// What a caller gets from now on, which is not what it got before.
-    pub fn answer(&self, caller: &str, status: u16, text: &str) {
-        if !self.quiet {
+    /// A caller's answer that differs from its answers so far.
+    pub(super) fn answer(&self, caller: &str, status: u16, text: &str) {
+        if !self.is_quiet {
             let text = if status == 200 { paint::bold(text) } else { paint::red(&format!("{status} {text}")) };
-            println!("   {}  {caller} gets: {text}", self.clock());
+            paint::note(&format!("{}  {caller} gets: {text}", self.clock()));
         }
     }
 
-    /// An event of a proxy's filter, with what it means.
-    pub fn event(&self, proxy: &str, event: &Event) {
-        if !self.quiet {
+    /// An event of a proxy's filter, with its meaning.
+    pub(super) fn event(&self, proxy: &str, event: &Event) {
+        if !self.is_quiet {
             let host = event.text("cluster").rsplit('|').next().unwrap_or_default();
             let service = host.split(".default.svc").next().unwrap_or_default();
-            println!("\n   {}  {} {}", self.clock(), paint::bold(proxy), paint::dim(&format!("about {service}:")));
-            println!("             {} {}", meaning::headline(event), meaning::of_event(event));
-            println!("             {}", paint::dim(&event.to_string()));
+            let about = paint::dim(&format!("about {service}:"));
+            paint::line(&format!("\n   {}  {} {about}", self.clock(), paint::bold(proxy)));
+            paint::line(&format!("             {} {}", meaning::headline(event), meaning::of_event(event)));
+            paint::line(&format!("             {}", paint::dim(&event.to_string())));
         }
     }
 

@@ -12,12 +12,12 @@ use std::thread;
 use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 
-use crate::bootstrap::{Bootstrap, Cluster, Retries};
-use crate::envoy::Envoy;
-use crate::http::Client;
-use crate::outlier::OutlierDetection;
-use crate::topology::{Endpoint, Locality};
-use crate::upstream::Upstream;
+use crate::endpoints::Upstream;
+use crate::envoy::bootstrap::{Bootstrap, Cluster, Retries};
+use crate::envoy::outlier::OutlierDetection;
+use crate::envoy::proxy::Envoy;
+use crate::envoy::topology::{Endpoint, Locality};
+use crate::net::http::Client;
 use crate::zones::ZONES;
 
 /// The services, in the order in which they call each other.

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, bail};
 
 use super::caller::Caller;
 use super::screen::Screen;
-use crate::SAFETY_NET;
-use crate::envoy::Envoy;
-use crate::events::Event;
+use crate::envoy::events::Event;
+use crate::envoy::proxy::Envoy;
+use crate::wait::SAFETY_NET;
 
 /// Between two rounds of calls: slow enough to watch.
 const PACE: Duration = Duration::from_millis(5);

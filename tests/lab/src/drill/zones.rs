@@ -1,4 +1,4 @@
-//! S1: service-level failover across zones and regions, with the sidecars of mocka and mockb in four zones.
+//! Service-level failover across zones and regions, with the sidecars of mocka and mockb in four zones (scenario S1).
 //!
 //! One instance that listens on nothing, without and with retries; the near zone too, so that traffic goes to the other
 //! region and comes back step by step; faults in two services in two regions at once, where no switch of a whole cluster
@@ -14,9 +14,9 @@ use super::reckoning::{Outcome, reckon};
 use super::screen::Screen;
 use super::services::{ONCE, SERVICES, Services, chain, cluster_name, host, short};
 use super::stage::{Expected, Stage};
-use crate::outlier::OutlierDetection;
-use crate::tools::Tool;
-use crate::upstream::Behaviour::{Answer, Refuse};
+use crate::endpoints::Behaviour::{Answer, Refuse};
+use crate::envoy::outlier::OutlierDetection;
+use crate::programs::tools::Tool;
 use crate::zones::ZONES;
 
 const MOCKA: usize = 0;

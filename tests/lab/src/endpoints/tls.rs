@@ -1,7 +1,7 @@
-//! An endpoint that speaks TLS, as services outside the mesh do, and whose certificate can turn out to be the wrong one.
+//! An endpoint that speaks TLS, as services outside the mesh do, and whose certificate can be replaced by a wrong one.
 //!
 //! Every connection serves one request, so every request meets the certificate of the moment. Not here: plain HTTP and its
-//! failures ([`crate::upstream`]), certificates of clients.
+//! failures ([`super::upstream`]), client certificates.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,19 +14,19 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
-use crate::authority::Authority;
-use crate::http::read_request;
-use crate::ports::{HeldPort, endpoint_ip};
+use crate::net::authority::Authority;
+use crate::net::http::read_request;
+use crate::net::ports::{HeldPort, endpoint_ip};
 
 /// The endpoint; it ends when this is dropped.
 #[derive(Debug)]
-pub struct SecureEndpoint {
+pub struct TlsEndpoint {
     port: HeldPort,
     listener: TcpListener,
     config: Arc<Mutex<Arc<ServerConfig>>>,
 }
 
-impl SecureEndpoint {
+impl TlsEndpoint {
     /// Starts it with a certificate of `authority`; `name` is the body of its answers.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl SecureEndpoint {
             while let Ok((stream, _)) = accepting.accept() {
                 let config = Arc::clone(&config.lock().unwrap_or_else(PoisonError::into_inner));
                 let name = name.clone();
-                // A client that does not like the certificate leaves.
+                // A client that rejects the certificate closes the connection; that is no failure here.
                 thread::spawn(move || serve(stream, config, &name));
             }
         });
@@ -63,7 +63,7 @@ impl SecureEndpoint {
     }
 }
 
-impl Drop for SecureEndpoint {
+impl Drop for TlsEndpoint {
     fn drop(&mut self) {
         let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
     }

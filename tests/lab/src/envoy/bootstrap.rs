@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::attempts;
-use crate::outlier::{OutlierDetection, seconds};
-use crate::sources::Sources;
-use crate::tags;
-use crate::topology::{Endpoint, Locality, prioritised, socket_address};
+use crate::envoy::attempts;
+use crate::envoy::outlier::{OutlierDetection, seconds};
+use crate::envoy::sources::Sources;
+use crate::envoy::tags;
+use crate::envoy::topology::{Endpoint, Locality, prioritised, socket_address};
 
 /// The name under which Istio would deliver the filter.
 pub const FILTER_NAME: &str = "extensions.istio.io/wasmplugin/istio-system.faultline";
@@ -32,7 +32,7 @@ pub struct Cluster {
     /// How long a connection may take to be there.
     pub connect_timeout: Duration,
     /// Whether Envoy gets the endpoints by discovery, so that they can change while it runs:
-    /// [`crate::envoy::Envoy::set_endpoints`]. Otherwise they are fixed.
+    /// [`crate::envoy::proxy::Envoy::set_endpoints`]. Otherwise they are fixed.
     pub discovered: bool,
     /// Further fields of Envoy's `config.cluster.v3.Cluster`; they replace those that are derived here.
     pub more: Map<String, Value>,
@@ -188,7 +188,7 @@ pub struct Bootstrap {
     /// The clusters, each with a route.
     pub clusters: Vec<Cluster>,
     /// Whether Envoy gets the clusters by discovery, so that they can change while it runs:
-    /// [`crate::envoy::Envoy::set_clusters`]. Routes are fixed.
+    /// [`crate::envoy::proxy::Envoy::set_clusters`]. Routes are fixed.
     pub clusters_discovered: bool,
     /// Where discovery leads.
     pub sources: Sources,
@@ -206,7 +206,7 @@ pub struct Bootstrap {
     pub log_level: String,
     /// Whether the filter is the router's upstream log as well, where it sees every attempt.
     pub filter_in_upstream_log: bool,
-    /// Whether Envoy writes a line for each attempt and each request to a file of its own; see [`crate::attempts`].
+    /// Whether Envoy writes a line for each attempt and each request to a file of its own; see [`crate::envoy::attempts`].
     pub record_attempts: bool,
     /// The Envoy to start; the tests' own when absent.
     pub program: Option<PathBuf>,

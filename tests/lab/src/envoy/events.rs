@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-use crate::SAFETY_NET;
+use crate::wait::SAFETY_NET;
 
 /// How an event line of the filter begins, after whatever Envoy's log puts before it.
 const START: &str = "{\"faultline\":";

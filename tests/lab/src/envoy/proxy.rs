@@ -12,17 +12,17 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::SAFETY_NET;
-use crate::attempts::{Attempt, attempts_log, parse_attempts};
-use crate::bootstrap::{Bootstrap, Cluster, clusters_file, endpoints_file, filter_file, outlier_log};
-use crate::events::EventLog;
-use crate::http::Client;
-use crate::load::Load;
-use crate::outlier::{Record, parse_log};
-use crate::ports::HeldPort;
-use crate::prometheus::Metrics;
-use crate::tools::Tool;
-use crate::topology::Endpoint;
+use crate::envoy::attempts::{Attempt, attempts_log, parse_attempts};
+use crate::envoy::bootstrap::{Bootstrap, Cluster, clusters_file, endpoints_file, filter_file, outlier_log};
+use crate::envoy::events::EventLog;
+use crate::envoy::metrics::Metrics;
+use crate::envoy::outlier::{Record, parse_log};
+use crate::envoy::topology::Endpoint;
+use crate::net::http::Client;
+use crate::net::load::Load;
+use crate::net::ports::HeldPort;
+use crate::programs::tools::Tool;
+use crate::wait::{SAFETY_NET, eventually};
 
 /// A running Envoy. It is killed when this is dropped; when a test panics meanwhile, the end of its log is printed.
 #[derive(Debug)]
@@ -310,21 +310,6 @@ impl Drop for Envoy {
         if thread::panicking() {
             eprintln!("Envoy's log ends with:\n{}", self.log.tail(60).join("\n"));
         }
-    }
-}
-
-/// Asks `find` until it finds something.
-///
-/// # Errors
-/// What `find` fails with, or that `what` did not come within [`SAFETY_NET`].
-pub fn eventually<T>(what: &str, find: impl Fn() -> Result<Option<T>>) -> Result<T> {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = find()? {
-            return Ok(found);
-        }
-        ensure!(started.elapsed() < SAFETY_NET, "{what}: not within {} s", SAFETY_NET.as_secs());
-        thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::topology::socket_address;
+use crate::envoy::topology::socket_address;
 
 const CLUSTER: &str = "xds-rest";
 

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::events::Event;
-use crate::outlier::{Action, Record};
-use crate::timestamp;
+use crate::envoy::events::Event;
+use crate::envoy::outlier::{Action, Record};
+use crate::envoy::timestamp;
 
 /// What leaving one entry without a partner costs, in milliseconds of delay: beyond twice that, two entries are not
 /// about the same thing.

@@ -6,10 +6,10 @@ use std::fmt::Write;
 
 use super::compare::Wrong;
 use super::round::Round;
-use crate::attempts::Kind;
-use crate::events::Event;
-use crate::outlier::Action;
-use crate::timestamp;
+use crate::envoy::attempts::Kind;
+use crate::envoy::events::Event;
+use crate::envoy::outlier::Action;
+use crate::envoy::timestamp;
 
 /// Milliseconds before and after a disagreement of which attempts are shown.
 const AROUND: i64 = 1_500;

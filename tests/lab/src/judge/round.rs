@@ -9,13 +9,14 @@ use anyhow::{Context, Result};
 use super::compare::{Told, Verdict, compare};
 use super::scene::Scene;
 use super::traffic::Traffic;
-use crate::attempts::{Attempt, Kind};
-use crate::bootstrap::Bootstrap;
-use crate::envoy::{Envoy, eventually};
-use crate::events::Event;
-use crate::outlier::{Action, Record};
-use crate::tools::Tool;
-use crate::upstream::{Behaviour, Upstream};
+use crate::endpoints::{Behaviour, Upstream};
+use crate::envoy::attempts::{Attempt, Kind};
+use crate::envoy::bootstrap::Bootstrap;
+use crate::envoy::events::Event;
+use crate::envoy::outlier::{Action, Record};
+use crate::envoy::proxy::Envoy;
+use crate::programs::tools::Tool;
+use crate::wait::eventually;
 use crate::zones::{CLUSTER, ZONES, Zones};
 
 /// How long the filter has to agree once Envoy holds nothing ejected any more; every delay is measured, so this ends a

@@ -7,11 +7,11 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::json;
 
-use super::Mode;
-use crate::bootstrap::Retries;
-use crate::outlier::OutlierDetection;
-use crate::topology::{Endpoint, Locality};
-use crate::upstream::{Behaviour, Upstream};
+use super::mode::Mode;
+use crate::endpoints::{Behaviour, Upstream};
+use crate::envoy::bootstrap::Retries;
+use crate::envoy::outlier::OutlierDetection;
+use crate::envoy::topology::{Endpoint, Locality};
 use crate::zones::{CLUSTER, ZONES};
 
 /// Everything random about a round, decided before it begins.
@@ -136,10 +136,10 @@ impl Scene {
     }
 
     /// The cluster of these endpoints, which were started for [`Scene::endpoints`].
-    pub fn cluster(&self, upstreams: &[Upstream]) -> crate::bootstrap::Cluster {
+    pub fn cluster(&self, upstreams: &[Upstream]) -> crate::envoy::bootstrap::Cluster {
         let zones = self.endpoints.iter().map(|zone| Locality::new(ZONES[*zone]));
         let endpoints = upstreams.iter().zip(zones).map(|(u, locality)| Endpoint { address: u.address(), locality });
-        crate::bootstrap::Cluster::new(CLUSTER, endpoints.collect(), Some(self.rules.clone()))
+        crate::envoy::bootstrap::Cluster::new(CLUSTER, endpoints.collect(), Some(self.rules.clone()))
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::Mode;
 use super::compare::Wrong;
+use super::mode::Mode;
 use super::round::Round;
-use crate::outlier::Action;
+use crate::envoy::outlier::Action;
 
 /// Sums of rounds.
 #[derive(Clone, Debug, Default)]

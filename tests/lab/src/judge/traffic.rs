@@ -10,8 +10,9 @@ use anyhow::Result;
 use fastrand::Rng;
 
 use super::scene::Scene;
-use crate::envoy::{Envoy, eventually};
-use crate::http::Client;
+use crate::envoy::proxy::Envoy;
+use crate::net::http::Client;
+use crate::wait::eventually;
 use crate::zones::HOST;
 
 /// Clients that send until this is dropped.

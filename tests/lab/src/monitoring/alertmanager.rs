@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::ports::HeldPort;
-use crate::process::wait_for_answer;
-use crate::tools::Tool;
+use crate::net::ports::HeldPort;
+use crate::programs::run::wait_for_answer;
+use crate::programs::tools::Tool;
 
 /// A running Alertmanager; it ends, and what it kept with it, when this is dropped.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! A real Prometheus that scrapes an Envoy every second and evaluates the rules that operators get, in their time made short.
 //!
-//! Not here: the text format that it scrapes, which is [`crate::prometheus`].
+//! Not here: the text format that it scrapes, which is [`crate::envoy::metrics`].
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,10 +11,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::http::Client;
-use crate::ports::HeldPort;
-use crate::process::wait_for_answer;
-use crate::tools::Tool;
+use crate::net::http::Client;
+use crate::net::ports::HeldPort;
+use crate::programs::run::wait_for_answer;
+use crate::programs::tools::Tool;
 
 /// How much faster than an operator's these rules run: a scrape interval of 15 s becomes one of a second.
 pub const FASTER: u64 = 15;

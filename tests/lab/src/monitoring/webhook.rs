@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::ports::HeldPort;
+use crate::net::ports::HeldPort;
 
 /// One alert of one notification.
 #[derive(Clone, Debug)]

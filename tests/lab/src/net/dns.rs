@@ -11,19 +11,19 @@ use std::thread;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::topology::socket_address;
+use crate::envoy::topology::socket_address;
 
 type Known = Mutex<HashMap<String, Ipv4Addr>>;
 
 /// The server; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Names {
+pub struct NameServer {
     address: SocketAddr,
     known: Arc<Known>,
     ended: Arc<AtomicBool>,
 }
 
-impl Names {
+impl NameServer {
     /// Starts it, knowing nothing.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Names {
     }
 }
 
-impl Drop for Names {
+impl Drop for NameServer {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::SeqCst);
         // Wakes the thread; if it has ended already, nobody reads this.

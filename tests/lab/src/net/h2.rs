@@ -1,7 +1,7 @@
-//! The little of HTTP/2 that a scripted endpoint needs: it reads requests and answers each with header blocks and resets.
+//! The small part of HTTP/2 that a scripted endpoint needs: reading requests, answering with header blocks and resets.
 //!
-//! What requests say is not looked at, so their header blocks are never decoded; header blocks of answers are written
-//! without compression. Not here: flow control (answers have no body), priorities, pushes.
+//! The content of requests is ignored, so their header blocks are never decoded; header blocks of answers are written without
+//! compression. Not here: flow control (answers have no body), priorities, pushes.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -19,13 +19,22 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
+/// Which part of an answer a header block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// More follows.
+    First,
+    /// It ends the answer.
+    Last,
+}
+
 /// The server's side of one connection.
 pub(crate) struct Connection<'a> {
     stream: &'a TcpStream,
 }
 
 impl<'a> Connection<'a> {
-    /// Reads the client's preface and says hello.
+    /// Reads the client's preface and sends the first settings frame.
     pub(crate) fn accept(mut stream: &'a TcpStream) -> io::Result<Self> {
         let mut preface = [0; PREFACE.len()];
         stream.read_exact(&mut preface)?;
@@ -54,8 +63,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Sends a header block: an answer's headers, or its trailers. `last` says that it ends the answer.
-    pub(crate) fn headers(&self, stream: u32, headers: &[(&str, &str)], last: bool) -> io::Result<()> {
+    /// Sends a header block: an answer's headers, or its trailers.
+    pub(crate) fn headers(&self, stream: u32, headers: &[(&str, &str)], part: Part) -> io::Result<()> {
         let mut block = Vec::new();
         for (name, value) in headers {
             // Literal, not indexed, with its name in full.
@@ -65,7 +74,8 @@ impl<'a> Connection<'a> {
                 block.extend_from_slice(text.as_bytes());
             }
         }
-        self.write(HEADERS, END_HEADERS | if last { END_STREAM } else { 0 }, stream, &block)
+        let end = if part == Part::Last { END_STREAM } else { 0 };
+        self.write(HEADERS, END_HEADERS | end, stream, &block)
     }
 
     /// Resets a stream with INTERNAL_ERROR.

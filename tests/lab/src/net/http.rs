@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::SAFETY_NET;
+use crate::wait::SAFETY_NET;
 
 /// One answer.
 #[derive(Clone, Debug)]

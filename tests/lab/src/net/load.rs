@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::SAFETY_NET;
-use crate::http::{Client, Response};
+use crate::net::http::{Client, Response};
+use crate::wait::SAFETY_NET;
 
 /// What came back for a number of requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

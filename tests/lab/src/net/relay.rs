@@ -11,8 +11,8 @@ use std::thread;
 use anyhow::Result;
 use socket2::SockRef;
 
-use crate::SAFETY_NET;
-use crate::ports::HeldPort;
+use crate::net::ports::HeldPort;
+use crate::wait::SAFETY_NET;
 
 /// The relay; it is cut when this is dropped.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ struct Wires {
 }
 
 impl Relay {
-    /// Starts it, whole. Connections wait until [`Relay::lead_to`] has said where to.
+    /// Starts it, whole. Connections wait until [`Relay::forward_to`] has said where to.
     ///
     /// # Errors
     /// When no port can be had.
@@ -52,7 +52,7 @@ impl Relay {
     }
 
     /// Where connections lead from now on.
-    pub fn lead_to(&self, target: SocketAddr) {
+    pub fn forward_to(&self, target: SocketAddr) {
         self.shared.lock().target = Some(target);
         self.shared.known.notify_all();
     }
@@ -126,14 +126,14 @@ fn pour(mut from: &TcpStream, mut to: &TcpStream) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Client;
-    use crate::upstream::Upstream;
+    use crate::endpoints::Upstream;
+    use crate::net::http::Client;
 
     #[test]
     fn a_cut_wire_refuses_and_a_mended_one_leads_on() {
         let upstream = Upstream::start("far").unwrap();
         let relay = Relay::start().unwrap();
-        relay.lead_to(upstream.address());
+        relay.forward_to(upstream.address());
         let mut client = Client::new(relay.address(), "far");
         assert_eq!(client.get("/").unwrap().text(), "far\n");
         relay.cut();

@@ -6,8 +6,8 @@ use std::process::{Command, Output};
 use anyhow::Result;
 use tempfile::TempDir;
 
-use crate::process::{output_of, stdout_of};
-use crate::tools::Tool;
+use crate::programs::run::{output_of, stdout_of};
+use crate::programs::tools::Tool;
 
 /// The program with an empty home directory.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::SAFETY_NET;
-use crate::http::Client;
+use crate::net::http::Client;
+use crate::wait::SAFETY_NET;
 
 /// Runs a program with `stdin`, whatever comes of it.
 ///

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::SAFETY_NET;
-use crate::authority::Authority;
-use crate::http::Client;
-use crate::ports::HeldPort;
-use crate::token_service::TokenService;
-use crate::tools::Tool;
+use super::token_service::TokenService;
+use super::user::User;
+use crate::net::authority::Authority;
+use crate::net::http::Client;
+use crate::net::ports::HeldPort;
+use crate::wait::SAFETY_NET;
+
+use crate::programs::tools::Tool;
 
 /// A running registry with an empty store; it ends, and its store with it, when this is dropped.
 #[derive(Debug)]
@@ -23,15 +25,6 @@ pub struct Registry {
     child: Child,
     port: HeldPort,
     dir: TempDir,
-}
-
-/// A user of a registry that asks for one.
-#[derive(Clone, Copy, Debug)]
-pub struct User<'a> {
-    /// The name.
-    pub name: &'a str,
-    /// The password.
-    pub password: &'a str,
 }
 
 /// Who may read and write.

@@ -1,7 +1,7 @@
 //! What each event says to the person on call, in one line.
 
-use crate::events::Event;
-use crate::paint;
+use crate::envoy::events::Event;
+use crate::terminal::paint;
 
 /// The event's name, painted by how good the news is.
 pub fn headline(event: &Event) -> String {

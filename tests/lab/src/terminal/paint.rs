@@ -1,53 +1,62 @@
 //! How the demo and the drills look: headings, notes and events on a terminal; the same text without colour anywhere else.
 
+#![expect(clippy::print_stdout, reason = "the only file of the library that writes to stdout: what a person watches")]
+
 use std::io::IsTerminal;
 use std::sync::LazyLock;
+
+use anstyle::{AnsiColor, Style};
 
 static COLOUR: LazyLock<bool> =
     LazyLock::new(|| std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
 
-fn painted(code: &str, text: &str) -> String {
-    if *COLOUR { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+fn painted(style: Style, text: &str) -> String {
+    if *COLOUR { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }
 
 /// Bad news.
 pub fn red(text: &str) -> String {
-    painted("1;31", text)
+    painted(AnsiColor::Red.on_default().bold(), text)
 }
 
 /// Good news.
 pub fn green(text: &str) -> String {
-    painted("1;32", text)
+    painted(AnsiColor::Green.on_default().bold(), text)
 }
 
 /// Something to know.
 pub fn yellow(text: &str) -> String {
-    painted("1;33", text)
+    painted(AnsiColor::Yellow.on_default().bold(), text)
 }
 
 /// What matters in a line.
 pub fn bold(text: &str) -> String {
-    painted("1", text)
+    painted(Style::new().bold(), text)
 }
 
 /// What can be skipped.
 pub fn dim(text: &str) -> String {
-    painted("2", text)
+    painted(Style::new().dimmed(), text)
+}
+
+/// A line as it is.
+pub fn line(text: &str) {
+    println!("{text}");
 }
 
 /// Begins a part.
 pub fn heading(text: &str) {
-    println!("\n{}", bold(&format!("== {text} ==")));
+    line(&format!("\n{}", bold(&format!("== {text} =="))));
 }
 
-/// A line of one's own.
+/// An indented line.
 pub fn note(text: &str) {
-    println!("   {text}");
+    line(&format!("   {text}"));
 }
 
-/// Text that is another program's, set apart.
+/// Another program's output, set apart.
 pub fn quoted(text: &str) {
-    for line in text.lines() {
-        println!("   {} {}", dim("|"), line);
+    for quoted in text.lines() {
+        note(&format!("{} {quoted}", dim("|")));
     }
 }

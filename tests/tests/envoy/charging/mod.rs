@@ -12,18 +12,19 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use lab::endpoints::{Behaviour, Upstream};
+use lab::envoy::bootstrap::{Bootstrap, Cluster};
+use lab::envoy::metrics::Metrics;
+use lab::envoy::outlier::Action;
+use lab::envoy::proxy::Envoy;
+use lab::envoy::timestamp::millis;
+use lab::envoy::topology::{Endpoint, Locality};
+use lab::net::http::Client;
+use lab::programs::tools::Tool;
+use lab::wait::eventually;
+use lab::zones::{ZONES, Zones};
 use reading::{READINGS, Reading, Streak};
 use serde_json::{Map, Value, json};
-use tests::bootstrap::{Bootstrap, Cluster};
-use tests::envoy::{Envoy, eventually};
-use tests::http::Client;
-use tests::outlier::Action;
-use tests::prometheus::Metrics;
-use tests::timestamp::millis;
-use tests::tools::Tool;
-use tests::topology::{Endpoint, Locality};
-use tests::upstream::{Behaviour, Upstream};
-use tests::zones::{ZONES, Zones};
 
 /// Errors before the row's request.
 const PRIMED: u32 = 2;

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use tests::outlier::OutlierDetection;
-use tests::upstream::Behaviour;
+use lab::endpoints::Behaviour;
+use lab::envoy::outlier::OutlierDetection;
 
 use super::{Charge, PRIMED, THRESHOLD};
 

@@ -1,8 +1,8 @@
 //! The metrics as the demo shows them, and what each says to the person on call.
 
-use tests::paint;
-use tests::prometheus::{Metrics, Sample};
-use tests::zones::CLUSTER;
+use lab::envoy::metrics::{Metrics, Sample};
+use lab::terminal::paint;
+use lab::zones::CLUSTER;
 
 /// The metrics that an operator looks at first, and what each is for.
 const METRICS: [(&str, &str); 12] = [

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use tests::bootstrap::Bootstrap;
-use tests::envoy::Envoy;
-use tests::outlier::OutlierDetection;
-use tests::paint;
-use tests::process::stdout_of;
-use tests::tools::{Tool, target_dir};
-use tests::upstream::Behaviour;
-use tests::zones::{CLUSTER, ZONES, Zones, plugin_config};
+use lab::endpoints::Behaviour;
+use lab::envoy::bootstrap::Bootstrap;
+use lab::envoy::outlier::OutlierDetection;
+use lab::envoy::proxy::Envoy;
+use lab::programs::run::stdout_of;
+use lab::programs::tools::{Tool, target_dir};
+use lab::terminal::paint;
+use lab::zones::{CLUSTER, ZONES, Zones, plugin_config};
 
 use story::{Expected, Story};
 

@@ -4,12 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use tests::envoy::Envoy;
-use tests::events::Event;
-use tests::load::Load;
-use tests::outlier::{Action, Record};
-use tests::zones::HOST;
-use tests::{meaning, paint};
+use lab::envoy::events::Event;
+use lab::envoy::outlier::{Action, Record};
+use lab::envoy::proxy::Envoy;
+use lab::net::load::Load;
+use lab::terminal::{meaning, paint};
+use lab::zones::HOST;
 
 /// Between two requests: about what a small service gets, and slow enough to watch.
 const PACE: Duration = Duration::from_millis(5);
@@ -140,7 +140,7 @@ impl Story {
         self.shown = events.len();
     }
 
-    fn say_since(&self, before: &tests::load::Tally) {
+    fn say_since(&self, before: &lab::net::load::Tally) {
         let now = &self.load.total;
         let grown = |(zone, n): (&String, &u64)| {
             let more = n - before.from(zone);

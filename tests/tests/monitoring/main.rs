@@ -1,0 +1,6 @@
+//! What needs a real Prometheus or Alertmanager beside Envoy: metrics, rules, alerts, the dashboard and notifications.
+
+mod alerts;
+mod dashboard;
+mod metrics;
+mod notify;
