@@ -5,13 +5,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use wasm_harness::{Harness, Module, Node, Upstream};
 
-pub const CLUSTER: &str = "outbound|8000||mockb.default.svc.cluster.local";
-pub const HOME: &str = "ap-northeast-1/ap-northeast-1a";
-pub const NEAR: &str = "ap-northeast-1/ap-northeast-1b";
-pub const FAR: &str = "cn-hangzhou/cn-hangzhou-h";
+pub(crate) const CLUSTER: &str = "outbound|8000||mockb.default.svc.cluster.local";
+pub(crate) const HOME: &str = "ap-northeast-1/ap-northeast-1a";
+pub(crate) const NEAR: &str = "ap-northeast-1/ap-northeast-1b";
+pub(crate) const FAR: &str = "cn-hangzhou/cn-hangzhou-h";
 
 /// The module, compiled once.
-pub fn module() -> &'static Module {
+pub(crate) fn module() -> &'static Module {
     static MODULE: OnceLock<Module> = OnceLock::new();
     MODULE.get_or_init(|| {
         let path = Tool::Module.path().expect("the module");
@@ -20,7 +20,7 @@ pub fn module() -> &'static Module {
 }
 
 /// A proxy at home whose filter has had its first heartbeat; its admin interface can be reached.
-pub fn proxy(workers: usize, config: &str) -> Harness {
+pub(crate) fn proxy(workers: usize, config: &str) -> Harness {
     let mut proxy = Harness::builder()
         .workers(workers)
         .node(Node::at(HOME))
@@ -33,12 +33,12 @@ pub fn proxy(workers: usize, config: &str) -> Harness {
 }
 
 /// An endpoint of the cluster, which has four.
-pub fn endpoint(address: &str, locality: &str) -> Upstream {
+pub(crate) fn endpoint(address: &str, locality: &str) -> Upstream {
     Upstream::new(CLUSTER, address).locality(locality).endpoints(4)
 }
 
 /// What a story tells of an event: its name and the endpoint or the route.
-pub fn told(line: &str) -> Option<String> {
+pub(crate) fn told(line: &str) -> Option<String> {
     let json: serde_json::Value = serde_json::from_str(line).ok()?;
     let text = |key: &str| json[key].as_str().unwrap_or("").to_owned();
     let parts = [text("faultline"), text("endpoint"), text("from"), text("to")];
@@ -47,12 +47,12 @@ pub fn told(line: &str) -> Option<String> {
 }
 
 /// The events so far.
-pub fn events(proxy: &Harness) -> Vec<String> {
+pub(crate) fn events(proxy: &Harness) -> Vec<String> {
     proxy.logs().iter().filter_map(|line| told(&line.message)).collect()
 }
 
 /// The events so far, whole.
-pub fn lines(proxy: &Harness) -> Vec<serde_json::Value> {
+pub(crate) fn lines(proxy: &Harness) -> Vec<serde_json::Value> {
     let json = |line: &wasm_harness::LogLine| serde_json::from_str::<serde_json::Value>(&line.message).ok();
     proxy.logs().iter().filter_map(json).filter(|json| json["faultline"].is_string()).collect()
 }

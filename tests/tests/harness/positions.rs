@@ -32,7 +32,7 @@ fn clusters(hosts: &[(&str, &str, bool)]) -> String {
         })
     };
     let hosts: Vec<_> = hosts.iter().map(host).collect();
-    serde_json::json!({"cluster_statuses": [{"name": on_harness::CLUSTER, "host_statuses": hosts}]}).to_string()
+    serde_json::json!({"cluster_statuses": [{"name": crate::on_harness::CLUSTER, "host_statuses": hosts}]}).to_string()
 }
 
 fn answer_all(proxy: &mut Harness, hosts: &[(&str, &str, bool)]) -> Vec<HttpCall> {
@@ -85,7 +85,7 @@ fn what_retries_hide_is_found() {
 /// Envoy's answer: ejections that it counts, all for local failures.
 fn counts(ejections: u64) -> String {
     let stat = |name: &str| {
-        let name = format!("cluster.{}.outlier_detection.ejections_enforced_{name}", on_harness::CLUSTER);
+        let name = format!("cluster.{}.outlier_detection.ejections_enforced_{name}", crate::on_harness::CLUSTER);
         serde_json::json!({"name": name, "value": ejections})
     };
     let stats = ["consecutive_local_origin_failure", "total"].map(stat);
@@ -253,7 +253,7 @@ fn a_gauge_that_was_set_wrong_is_right_with_the_next_heartbeats() {
     proxy.advance(Duration::from_millis(100));
     proxy.exchange(0, &refused(A, HOME));
     answer_all(&mut proxy, &[(A, HOME, true), (B, NEAR, false)]);
-    let series = Metric::EjectedEndpoints.stat_name(&[on_harness::CLUSTER, HOME]);
+    let series = Metric::EjectedEndpoints.stat_name(&[crate::on_harness::CLUSTER, HOME]);
     let gauge = |proxy: &Harness| proxy.gauge(&series);
     assert_eq!(gauge(&proxy), Some(1));
     while events(&proxy).last().is_none_or(|event| !event.starts_with("endpoint_returned")) {
@@ -284,7 +284,7 @@ fn attempts(proxy: &mut Harness, upstream: &Upstream, outcome: &str) -> Option<u
     let locality = if upstream.address() == A { HOME } else { NEAR };
     proxy.counter(&format!(
         "upstream_cluster=.={};.;upstream_locality=.={locality};.;outcome=.={outcome};.;faultline_attempts_total",
-        on_harness::CLUSTER
+        crate::on_harness::CLUSTER
     ))
 }
 

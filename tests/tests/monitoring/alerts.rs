@@ -118,7 +118,7 @@ impl Watched {
     fn report(&self, failed: SystemTime, alert: &Alert) -> Result<()> {
         let scrapes = self.scrapes(failed, alert.arrived)?;
         let seconds = alert.arrived.duration_since(failed)?.as_secs_f64();
-        println!("{scrapes} scrapes ({seconds:.1} s) after the first failed request: {alert}");
+        eprintln!("{scrapes} scrapes ({seconds:.1} s) after the first failed request: {alert}");
         Ok(())
     }
 

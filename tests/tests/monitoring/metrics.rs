@@ -15,7 +15,7 @@ use lab::envoy::metrics::Metrics;
 use lab::envoy::outlier::OutlierDetection;
 use lab::envoy::proxy::Envoy;
 use lab::envoy::tags;
-use lab::envoy::topology::{Endpoint, Locality};
+use lab::envoy::topology::Endpoint;
 use lab::monitoring::prometheus::Prometheus;
 use lab::monitoring::webhook::Webhook;
 use lab::net::load::Load;
@@ -24,10 +24,8 @@ use lab::wait::eventually;
 use lab::zones::{CLUSTER, HOST, ZONES, Zones};
 use serde_json::{Value, json};
 
-/// A cluster that never ejects, because its cap leaves no endpoint for it.
-const CAPPED: &str = "outbound|8000||capped.default.svc.cluster.local";
-/// A cluster whose name Istio's own rule for the label `cache` hits, too.
-const CACHE: &str = "outbound|6379||cache.shop.svc.cluster.local";
+use crate::counts::{CACHE, CAPPED, Position, differences, filters, history, own, sum};
+
 /// A cluster that nobody asks for until the series are used up.
 const LATE: &str = "outbound|8000||late.default.svc.cluster.local";
 const RECEIVER: &str = "outbound|9093||receiver.monitoring.svc.cluster.local";
@@ -67,96 +65,6 @@ fn config(more: &Value) -> String {
 
 fn one(name: &str, upstream: &Upstream, rules: OutlierDetection) -> Cluster {
     Cluster::new(name, vec![Endpoint { address: upstream.address(), locality: Zones::home() }], Some(rules))
-}
-
-/// A statistic of Envoy's for a cluster.
-fn own(envoy: &Envoy, cluster: &str, name: &str) -> Result<u64> {
-    let stats = envoy.stats(&format!("{name}$"))?;
-    let of_cluster = stats.iter().find(|(stat, _)| *stat == format!("cluster.{cluster};.{name}"));
-    of_cluster.map(|(_, value)| *value).with_context(|| format!("no {name} of {cluster}: {stats:?}"))
-}
-
-/// What Envoy counted at a cluster's endpoints in each locality: successes, errors, requests, failures to connect.
-fn counted_by_envoy(envoy: &Envoy, cluster: &str) -> Result<BTreeMap<String, [u64; 4]>> {
-    let answer: Value = serde_json::from_str(&envoy.admin("/clusters?format=json")?)?;
-    let found = answer["cluster_statuses"].as_array().into_iter().flatten().find(|status| status["name"] == cluster);
-    let mut by_locality = BTreeMap::new();
-    for host in found.context("the cluster")?["host_statuses"].as_array().into_iter().flatten() {
-        let part = |name: &str| host["locality"][name].as_str().unwrap_or_default().to_owned();
-        let locality = Locality { region: part("region"), zone: part("zone"), sub_zone: part("sub_zone") };
-        let stat = |name: &str| {
-            let stat = host["stats"].as_array().into_iter().flatten().find(|stat| stat["name"] == name);
-            stat.and_then(|stat| stat["value"].as_str()?.parse::<u64>().ok()).unwrap_or(0)
-        };
-        let sums: &mut [u64; 4] = by_locality.entry(locality.to_string()).or_default();
-        for (sum, name) in sums.iter_mut().zip(["rq_success", "rq_error", "rq_total", "cx_connect_fail"]) {
-            *sum += stat(name);
-        }
-    }
-    Ok(by_locality)
-}
-
-/// The filter's metrics, without Envoy's many.
-fn filters(envoy: &Envoy) -> Result<Metrics> {
-    Ok(Metrics::parse(&envoy.admin("/stats/prometheus?filter=faultline")?))
-}
-
-/// The filter's count in whole numbers.
-fn sum(metrics: &Metrics, metric: Metric, labels: &[(&str, &str)]) -> u64 {
-    metrics.sum(metric.name(), labels) as u64
-}
-
-/// Where the filter's counts differ from Envoy's; `broken_off` answers began well, at home.
-fn differences(envoy: &Envoy, load: &Load, upstream_log: bool) -> Result<Vec<String>> {
-    let (metrics, broken_off) = (filters(envoy)?, load.total.broken);
-    let mut differences = Vec::new();
-    let mut compare = |what: String, ours: u64, envoys: u64| {
-        if ours != envoys {
-            differences.push(format!("{what}: {ours} here, {envoys} in Envoy"));
-        }
-    };
-    let mut all = 0;
-    for (locality, [success, error, total, connect_fail]) in counted_by_envoy(envoy, CLUSTER)? {
-        let at = [("upstream_cluster", CLUSTER), ("upstream_locality", locality.as_str())];
-        let of = |outcome: &str| sum(&metrics, Metric::Attempts, &[at[0], at[1], ("outcome", outcome)]);
-        let attempts = sum(&metrics, Metric::Attempts, &at);
-        let broken_off = if locality == ZONES[0] { broken_off } else { 0 };
-        let errors = of("5xx") + of("gateway_error") + of("local_origin");
-        compare(format!("{locality}: success and broken off"), of("success") + broken_off, success);
-        compare(format!("{locality}: errors but broken off"), errors, error + broken_off);
-        compare(format!("{locality}: all"), attempts, success + error);
-        compare(format!("{locality}: all but connect failures"), attempts, total + connect_fail);
-        all += attempts;
-    }
-    let [retries, saved, in_vain] =
-        ["upstream_rq_retry", "upstream_rq_retry_success", "upstream_rq_retry_limit_exceeded"]
-            .map(|name| own(envoy, CLUSTER, name));
-    let unserved = own(envoy, CLUSTER, "upstream_cx_none_healthy")?;
-    let requests = load.total.total() - unserved;
-    compare("attempts by requests".to_owned(), all, requests + if upstream_log { retries? } else { 0 });
-    let retried = sum(&metrics, Metric::RetriedRequests, &[("upstream_cluster", CLUSTER)]);
-    compare("retried requests".to_owned(), retried, saved? + in_vain?);
-    for cluster in [CLUSTER, CAPPED, CACHE] {
-        let enforced = own(envoy, cluster, "outlier_detection.ejections_enforced_total")?;
-        let ours = sum(&metrics, Metric::Ejections, &[("upstream_cluster", cluster)]);
-        compare(format!("ejections of {cluster}"), ours, enforced);
-    }
-    let ejected = envoy.all_ejected()?.len() as u64;
-    compare("ejected now".to_owned(), sum(&metrics, Metric::EjectedEndpoints, &[]), ejected);
-    Ok(differences)
-}
-
-/// What both said, in the order of time.
-fn history(envoy: &Envoy) -> Vec<String> {
-    let records = envoy.outlier_records().unwrap_or_default();
-    let mut all: Vec<_> =
-        records.iter().map(|r| format!("{} Envoy: {:?} {} {}", r.timestamp, r.action, r.endpoint, r.reason)).collect();
-    let event = |e: lab::envoy::events::Event| {
-        format!("{} filter: {} {} {} {}", e.text("ts"), e.name(), e.text("endpoint"), e.text("reason"), e.text("basis"))
-    };
-    all.extend(envoy.events().all().into_iter().map(event));
-    all.sort();
-    all
 }
 
 /// Whether a family is the filter's, even if a label stayed in its name; Envoy's own have the filter's name for a part of theirs.
@@ -212,114 +120,175 @@ fn check_every_metric(envoy: &Envoy, prometheus: &Prometheus, more: &[&str]) -> 
     Ok(())
 }
 
-/// One of everything that the metrics count, with what Envoy counted beside it.
-fn story(tags: Value, more: &[&str], upstream_log: bool) -> Result<()> {
-    let zones = Zones::start_at(&[ZONES[0], ZONES[0], ZONES[1], ZONES[2], ZONES[3]])?;
-    let [lonely, blocked, late] = ["cache", "capped", "late"].map(Upstream::start);
-    let (lonely, blocked, late) = (lonely?, blocked?, late?);
-    let webhook = Webhook::start()?;
-    let receiver = vec![Endpoint { address: webhook.address(), locality: Zones::home() }];
-    // Retries of its own, in either position.
-    let mut never_ejected = one(CAPPED, &blocked, capped());
-    let retry_policy = json!({ "retry_on": "5xx", "num_retries": 1 });
-    let route = json!({ "cluster": CAPPED, "retry_policy": retry_policy });
-    never_ejected.routes = vec![json!({ "match": { "prefix": "/" }, "route": route })];
-    let clusters = vec![
-        zones.cluster(rules()),
-        one(CACHE, &lonely, rules()),
-        never_ejected,
-        one(LATE, &late, rules()),
-        Cluster::new(RECEIVER, receiver, None),
-    ];
-    let attempts = json!({ "attempts": if upstream_log { "upstreamLog" } else { "final" } });
-    let mut bootstrap = Bootstrap::new(&Zones::home(), clusters).with_filter(&Tool::Module.path()?, &config(&attempts));
-    bootstrap.stats_config = tags;
-    bootstrap.filter_in_upstream_log = upstream_log;
-    bootstrap.route_timeout = Some(Duration::from_secs(1));
-    let retry_on = "connect-failure,reset,5xx".to_owned();
-    bootstrap.retries = upstream_log.then(|| Retries { retry_on, ..Retries::istio_default() });
-    let mut envoy = Envoy::start(&bootstrap)?;
-    let prometheus = Prometheus::start(envoy.admin_address(), None)?;
+/// An Envoy with one of everything that the metrics count, and a Prometheus that scrapes it.
+struct Mesh {
+    // Dropped first: Envoy must not see its endpoints go.
+    envoy: Envoy,
+    load: Load,
+    prometheus: Prometheus,
+    position: Position,
+    zones: Zones,
+    lonely: Upstream,
+    blocked: Upstream,
+    // Kept to the end, because an endpoint that goes away would be a fault of its own.
+    _late: Upstream,
+    _webhook: Webhook,
+}
 
-    let mut load = envoy.load(HOST, 4)?;
-    let ejections = |envoy: &Envoy| own(envoy, CLUSTER, "outlier_detection.ejections_enforced_total");
-    for failure in FAILURES {
-        zones.set(&ZONES[..1], failure)?;
-        let before = ejections(&envoy)?;
-        load.until("two ejections", |_| ejections(&envoy).is_ok_and(|now| now >= before + 2))?;
-        load.send(20);
-        zones.set(&ZONES[..1], Behaviour::Answer(200))?;
-        let is_over = |metrics: &Metrics| {
-            sum(metrics, Metric::EjectedEndpoints, &[]) + sum(metrics, Metric::FailoverActive, &[]) == 0
-        };
-        load.until("home is back, and the filter knows", |_| filters(&envoy).is_ok_and(|metrics| is_over(&metrics)))?;
+impl Mesh {
+    fn start(tags: Value, position: Position) -> Result<Self> {
+        let zones = Zones::start_at(&[ZONES[0], ZONES[0], ZONES[1], ZONES[2], ZONES[3]])?;
+        let [lonely, blocked, late] = ["cache", "capped", "late"].map(Upstream::start);
+        let (lonely, blocked, late) = (lonely?, blocked?, late?);
+        let webhook = Webhook::start()?;
+        let receiver = vec![Endpoint { address: webhook.address(), locality: Zones::home() }];
+        // Retries of its own, in either position.
+        let mut never_ejected = one(CAPPED, &blocked, capped());
+        let retry_policy = json!({ "retry_on": "5xx", "num_retries": 1 });
+        let route = json!({ "cluster": CAPPED, "retry_policy": retry_policy });
+        never_ejected.routes = vec![json!({ "match": { "prefix": "/" }, "route": route })];
+        let clusters = vec![
+            zones.cluster(rules()),
+            one(CACHE, &lonely, rules()),
+            never_ejected,
+            one(LATE, &late, rules()),
+            Cluster::new(RECEIVER, receiver, None),
+        ];
+        let mut bootstrap = Bootstrap::new(&Zones::home(), clusters)
+            .with_filter(&Tool::Module.path()?, &config(&attempts_of(position)));
+        bootstrap.stats_config = tags;
+        bootstrap.filter_in_upstream_log = position == Position::UpstreamLog;
+        bootstrap.route_timeout = Some(Duration::from_secs(1));
+        let retry_on = "connect-failure,reset,5xx".to_owned();
+        bootstrap.retries =
+            (position == Position::UpstreamLog).then(|| Retries { retry_on, ..Retries::istio_default() });
+        let envoy = Envoy::start(&bootstrap)?;
+        let prometheus = Prometheus::start(envoy.admin_address(), None)?;
+        let load = envoy.load(HOST, 4)?;
+        Ok(Self { envoy, load, prometheus, position, zones, lonely, blocked, _late: late, _webhook: webhook })
     }
-    // A new configuration comes while requests do.
-    thread::scope(|scope| {
-        let sending = scope.spawn(|| load.send_at_once(500));
-        for version in 0..3 {
-            let mut another = attempts.clone();
-            another["limits"] = json!({ "endpoints": 1_000 + version });
-            envoy.reconfigure(&config(&another))?;
+
+    /// The filter's metric of a cluster, in whole numbers.
+    fn metric(&self, metric: Metric, cluster: &str) -> Result<u64> {
+        Ok(sum(&filters(&self.envoy)?, metric, &[("upstream_cluster", cluster)]))
+    }
+
+    /// Sends requests until Envoy has ejected two endpoints more.
+    fn until_two_ejections(&mut self) -> Result<()> {
+        let ejections = |envoy: &Envoy| own(envoy, CLUSTER, "outlier_detection.ejections_enforced_total");
+        let before = ejections(&self.envoy)?;
+        self.load.until("two ejections", |_| ejections(&self.envoy).is_ok_and(|now| now >= before + 2))?;
+        Ok(())
+    }
+
+    /// Lets the endpoints at home fail in each way, and come back after each.
+    fn fail_in_every_way(&mut self) -> Result<()> {
+        for failure in FAILURES {
+            self.zones.set(&ZONES[..1], failure)?;
+            self.until_two_ejections()?;
+            self.load.send(20);
+            self.zones.set(&ZONES[..1], Behaviour::Answer(200))?;
+            let is_over = |metrics: &Metrics| {
+                sum(metrics, Metric::EjectedEndpoints, &[]) + sum(metrics, Metric::FailoverActive, &[]) == 0
+            };
+            let known = |envoy: &Envoy| filters(envoy).is_ok_and(|metrics| is_over(&metrics));
+            self.load.until("home is back, and the filter knows", |_| known(&self.envoy))?;
         }
-        sending.join().map(drop).ok().context("the load")
-    })?;
+        Ok(())
+    }
 
-    let metrics = |name: Metric, cluster: &str| -> Result<u64> {
-        Ok(sum(&filters(&envoy)?, name, &[("upstream_cluster", cluster)]))
-    };
-    let mut to_cache = envoy.load(CACHE.rsplit('|').next().context("a host")?, 1)?;
-    lonely.set(Behaviour::Answer(500))?;
-    to_cache.until("nothing is left", |_| metrics(Metric::NoHealthyUpstream, CACHE).is_ok_and(|n| n > 0))?;
-    to_cache.send(10);
-    lonely.set(Behaviour::Answer(200))?;
-    to_cache.until("it is back", |tally| tally.status(200) > 0)?;
-    assert!(own(&envoy, CACHE, "upstream_cx_none_healthy")? >= 10);
-    assert_eq!(metrics(Metric::NoHealthyUpstream, CACHE)?, 1, "it is told once, however many requests find nothing");
-    let mut to_capped = envoy.load("capped.default.svc.cluster.local", 1)?;
-    blocked.set(Behaviour::Answer(500))?;
-    to_capped.until("it is blocked", |_| metrics(Metric::EjectionsBlocked, CAPPED).is_ok_and(|n| n > 0))?;
+    /// Delivers new configurations while requests are sent.
+    fn reconfigure_under_load(&mut self) -> Result<()> {
+        thread::scope(|scope| {
+            let sending = scope.spawn(|| self.load.send_at_once(500));
+            for version in 0..3 {
+                let mut another = attempts_of(self.position);
+                another["limits"] = json!({ "endpoints": 1_000 + version });
+                self.envoy.reconfigure(&config(&another))?;
+            }
+            sending.join().map(drop).ok().context("the load")
+        })
+    }
 
-    let equal = || Ok(differences(&envoy, &load, upstream_log)?.is_empty().then_some(()));
-    eventually("the counts are equal", equal).with_context(|| {
-        let left = differences(&envoy, &load, upstream_log).unwrap_or_default();
-        format!("{left:#?}\n{}", history(&envoy).join("\n"))
-    })?;
+    /// Takes away the only endpoint of one cluster, and lets that of another fail without being ejected.
+    fn leave_nothing_and_block(&self) -> Result<()> {
+        let mut to_cache = self.envoy.load(CACHE.rsplit('|').next().context("a host")?, 1)?;
+        self.lonely.set(Behaviour::Answer(500))?;
+        to_cache.until("nothing is left", |_| self.metric(Metric::NoHealthyUpstream, CACHE).is_ok_and(|n| n > 0))?;
+        to_cache.send(10);
+        self.lonely.set(Behaviour::Answer(200))?;
+        to_cache.until("it is back", |tally| tally.status(200) > 0)?;
+        assert!(own(&self.envoy, CACHE, "upstream_cx_none_healthy")? >= 10);
+        let times = self.metric(Metric::NoHealthyUpstream, CACHE)?;
+        assert_eq!(times, 1, "it is told once, however many requests find nothing");
+        let mut to_capped = self.envoy.load("capped.default.svc.cluster.local", 1)?;
+        self.blocked.set(Behaviour::Answer(500))?;
+        to_capped.until("it is blocked", |_| self.metric(Metric::EjectionsBlocked, CAPPED).is_ok_and(|n| n > 0))?;
+        Ok(())
+    }
 
-    // Few series and few lines from now on: what is known goes on, what is new is counted as lost.
-    let mut narrow = attempts.clone();
-    narrow["limits"] = json!({ "series": 16, "eventsPerSecond": 1 });
-    envoy.reconfigure(&config(&narrow))?;
-    envoy.load("late.default.svc.cluster.local", 4)?.send(40);
-    zones.set(&ZONES[..1], Behaviour::Answer(500))?;
-    let before = ejections(&envoy)?;
-    load.until("two ejections", |_| ejections(&envoy).is_ok_and(|now| now >= before + 2))?;
-    envoy.reconfigure(r#"{"failover": 1}"#)?;
-    let own_counts = [Metric::SeriesOverflow, Metric::EventsSuppressed, Metric::ConfigRejected, Metric::Notifications];
-    eventually("the filter counts what it holds back", || {
-        let metrics = filters(&envoy)?;
-        Ok(own_counts.iter().all(|metric| sum(&metrics, *metric, &[]) > 0).then_some(()))
-    })?;
-    ensure!(filters(&envoy)?.matching(Metric::Attempts.name(), &[("upstream_cluster", LATE)]).next().is_none());
-    check_every_metric(&envoy, &prometheus, more)?;
+    /// Waits until what the filter counts is what Envoy counts.
+    fn until_counts_are_equal(&self) -> Result<()> {
+        let differences = || differences(&self.envoy, &self.load, self.position);
+        eventually("the counts are equal", || Ok(differences()?.is_empty().then_some(()))).with_context(|| {
+            let left = differences().unwrap_or_default();
+            format!("{left:#?}\n{}", history(&self.envoy).join("\n"))
+        })
+    }
+
+    /// Few series and few lines from now on: what is known goes on, what is new is counted as lost.
+    fn narrow_the_limits(&mut self) -> Result<()> {
+        let mut narrow = attempts_of(self.position);
+        narrow["limits"] = json!({ "series": 16, "eventsPerSecond": 1 });
+        self.envoy.reconfigure(&config(&narrow))?;
+        self.envoy.load("late.default.svc.cluster.local", 4)?.send(40);
+        self.zones.set(&ZONES[..1], Behaviour::Answer(500))?;
+        self.until_two_ejections()?;
+        self.envoy.reconfigure(r#"{"failover": 1}"#)?;
+        let own_counts =
+            [Metric::SeriesOverflow, Metric::EventsSuppressed, Metric::ConfigRejected, Metric::Notifications];
+        eventually("the filter counts what it holds back", || {
+            let metrics = filters(&self.envoy)?;
+            Ok(own_counts.iter().all(|metric| sum(&metrics, *metric, &[]) > 0).then_some(()))
+        })?;
+        let late = [("upstream_cluster", LATE)];
+        ensure!(filters(&self.envoy)?.matching(Metric::Attempts.name(), &late).next().is_none());
+        Ok(())
+    }
+}
+
+fn attempts_of(position: Position) -> Value {
+    json!({ "attempts": if position == Position::UpstreamLog { "upstreamLog" } else { "final" } })
+}
+
+/// One of everything that the metrics count, with what Envoy counted beside it.
+fn story(tags: Value, more: &[&str], position: Position) -> Result<()> {
+    let mut mesh = Mesh::start(tags, position)?;
+    mesh.fail_in_every_way()?;
+    mesh.reconfigure_under_load()?;
+    mesh.leave_nothing_and_block()?;
+    mesh.until_counts_are_equal()?;
+    mesh.narrow_the_limits()?;
+
+    check_every_metric(&mesh.envoy, &mesh.prometheus, more)?;
     for metric in Metric::ALL.into_iter().filter(|metric| metric.kind() == Kind::Counter) {
         let resets = format!("sum(resets({}[1h]))", metric.name());
-        assert_eq!(prometheus.number(&resets, None)?, Some(0.0), "{resets}");
+        assert_eq!(mesh.prometheus.number(&resets, None)?, Some(0.0), "{resets}");
     }
     let cache = format!("count(count by (upstream_cluster) (faultline_attempts_total{{upstream_cluster='{CACHE}'}}))");
-    assert_eq!(prometheus.number(&cache, None)?, Some(1.0));
+    assert_eq!(mesh.prometheus.number(&cache, None)?, Some(1.0));
     Ok(())
 }
 
 #[test]
 fn the_upstream_log_counts_attempts_as_envoy_does_and_istios_rules_label_them() -> Result<()> {
     // Istio's own rule for the host of a cache; it takes nothing away.
-    story(tags::istio(), &["cache"], true)
+    story(tags::istio(), &["cache"], Position::UpstreamLog)
 }
 
 #[test]
 fn the_http_filter_counts_requests_as_envoy_does_and_plain_rules_label_them() -> Result<()> {
-    story(tags::plain()?, &[], false)
+    story(tags::plain()?, &[], Position::HttpFilter)
 }
 
 #[test]

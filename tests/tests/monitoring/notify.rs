@@ -59,7 +59,7 @@ fn a_broken_zone_is_told_without_a_scrape_and_so_is_its_end() -> Result<()> {
     // A scrape each second, as in `alerts.rs`.
     let report = |since: SystemTime, what: &str, alert: &Alert| {
         let waited = alert.arrived.duration_since(since).unwrap_or_default();
-        println!("{} scrape intervals ({} ms) after {what}: {alert}", waited.as_secs(), waited.as_millis());
+        eprintln!("{} scrape intervals ({} ms) after {what}: {alert}", waited.as_secs(), waited.as_millis());
     };
     told.zones.set(&ZONES[..1], Behaviour::Refuse)?;
     load.until("a failed request", |tally| tally.status(503) > 0)?;

@@ -1,7 +1,7 @@
 //! Forms, signatures and attached documents in a real registry, before the eyes of skopeo and, where it is at hand, cosign.
 //!
-//! cosign is taken from `FAULTLINE_COSIGN` (several, separated as in `PATH`) or `PATH`; without one its test says so and passes,
-//! because nothing that set-up can install everywhere brings it. What it would check, openssl checks in the publisher's own tests.
+//! cosign is taken from `FAULTLINE_COSIGN` (several, separated as in `PATH`) or `PATH`. Without one its test is skipped, because
+//! nothing that set-up can install everywhere brings it. What it would check, openssl checks in the publisher's own tests.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,6 +11,7 @@ use lab::programs::publisher::Publisher;
 use lab::programs::run::{output_of, stdout_of};
 use lab::programs::tools::Tool;
 use lab::registry::Registry;
+use lab::skip::skip;
 use serde_json::Value;
 
 const PASSWORD: (&str, &str) = ("COSIGN_PASSWORD", "correct horse");
@@ -134,7 +135,8 @@ fn cosigns() -> Vec<PathBuf> {
 fn cosign_verifies_what_we_sign_and_we_what_it_signs() -> Result<()> {
     let cosigns = cosigns();
     if cosigns.is_empty() {
-        eprintln!("skipped: there is no cosign on PATH or in FAULTLINE_COSIGN");
+        let test = "cosign_verifies_what_we_sign_and_we_what_it_signs";
+        skip(test, lab::skip::Tool::Optional, "there is no cosign on PATH or in FAULTLINE_COSIGN");
         return Ok(());
     }
     let bench = Bench::new()?;

@@ -24,7 +24,7 @@ const SETTLED: usize = 10_000;
 const MANY: usize = 1_000_000;
 
 /// Prints the figures; true when one is over its budget.
-pub fn measure(module: &Path) -> Result<bool> {
+pub(crate) fn measure(module: &Path) -> Result<bool> {
     let compiled = Module::compile(&std::fs::read(module)?).map_err(|e| anyhow!("{}: {e:?}", module.display()))?;
     let mut over = false;
     let mut few = None;

@@ -74,6 +74,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the table is the output of this program")]
 fn run(arguments: &Arguments) -> Result<bool> {
     let trial = Trial {
         seed: arguments.seed,

@@ -10,7 +10,7 @@ const CONNECTIONS: usize = 4;
 
 /// Somebody who calls a service and reads the answer.
 #[derive(Debug)]
-pub struct Caller {
+pub(super) struct Caller {
     name: String,
     clients: Vec<Client>,
     path: &'static str,
@@ -26,7 +26,7 @@ pub struct Caller {
 
 /// What came back for one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The status code; 0 when no answer came.
     pub status: u16,
     /// The body, or why there is none.
@@ -35,29 +35,29 @@ pub struct Answer {
 
 impl Caller {
     /// A caller of `host` at `target`, whom the drill names so.
-    pub fn new(name: &str, target: SocketAddr, host: &str) -> Self {
+    pub(super) fn new(name: &str, target: SocketAddr, host: &str) -> Self {
         let clients = (0..CONNECTIONS).map(|_| Client::new(target, host)).collect();
         let (last, new) = Default::default();
         Self { name: name.to_owned(), clients, path: "/", last, new, calls: 0, errors: 0, unanswered: 0 }
     }
 
     /// Its name.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     /// The path it asks for from now on.
-    pub fn ask_for(&mut self, path: &'static str) {
+    pub(super) fn ask_for(&mut self, path: &'static str) {
         self.path = path;
     }
 
     /// The last answer.
-    pub fn last(&self) -> &Answer {
+    pub(super) fn last(&self) -> &Answer {
         &self.last
     }
 
     /// Whether the last call went well and was answered so.
-    pub fn gets(&self, text: &str) -> bool {
+    pub(super) fn gets(&self, text: &str) -> bool {
         self.last.status == 200 && self.last.text == text
     }
 

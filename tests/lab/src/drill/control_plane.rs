@@ -21,7 +21,7 @@ type Resources = Arc<Mutex<HashMap<String, (u64, Value)>>>;
 
 /// The server; it ends when this is dropped.
 #[derive(Debug)]
-pub struct ControlPlane {
+pub(super) struct ControlPlane {
     // Held as long as the server listens.
     _port: HeldPort,
     listener: TcpListener,
@@ -34,7 +34,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// When no port can be had.
-    pub fn start() -> Result<Self> {
+    pub(super) fn start() -> Result<Self> {
         let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         let listener = port.listen()?;
         let relay = Relay::start()?;
@@ -53,20 +53,20 @@ impl ControlPlane {
     }
 
     /// Where Envoy asks.
-    pub fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         self.relay.address()
     }
 
     /// Tells this from now on to who asks for `what`: `clusters`, `endpoints` or `extension_configs`. `discovery` is what a
     /// file would hold.
-    pub fn put(&self, what: &str, discovery: &Value) {
+    pub(super) fn put(&self, what: &str, discovery: &Value) {
         let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
         let version = resources.get(what).map_or(0, |(version, _)| *version) + 1;
         resources.insert(what.to_owned(), (version, discovery["resources"].clone()));
     }
 
     /// Goes away, as a control plane that was stopped.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.relay.cut();
     }
 
@@ -74,7 +74,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// When its port cannot be listened on.
-    pub fn come_back(&self) -> Result<()> {
+    pub(super) fn come_back(&self) -> Result<()> {
         self.relay.mend()
     }
 }

@@ -24,7 +24,7 @@ use crate::envoy::outlier::OutlierDetection;
 use crate::envoy::proxy::Envoy;
 use crate::envoy::sources::Sources;
 use crate::envoy::topology::{Endpoint, Locality};
-use crate::judge::round::foreign_answers;
+use crate::judge::complaints::foreign_answers;
 use crate::net::relay::Relay;
 use crate::programs::tools::Tool;
 use crate::zones::{HOST, ZONES, Zones};
@@ -43,7 +43,7 @@ struct Scene {
 }
 
 /// Plays it.
-pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
+pub(super) fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     let rules = OutlierDetection { base_ejection_time: Duration::from_secs(3), ..OutlierDetection::first_error() };
     screen.heading(
         "A proxy with the filter and its twin without; a configuration source; the admin interface behind a wire",

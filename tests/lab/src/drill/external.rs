@@ -50,7 +50,7 @@ struct Scene {
 }
 
 /// Plays it.
-pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
+pub(super) fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     let rules = OutlierDetection {
         consecutive_5xx_errors: 1,
         interval: Duration::from_secs(1),

@@ -104,7 +104,7 @@ impl Reckoning {
 ///
 /// # Errors
 /// When an Envoy does not tell.
-pub fn reckon(mut stage: Stage) -> Result<Outcome> {
+pub(super) fn reckon(mut stage: Stage) -> Result<Outcome> {
     stage.say("Envoy's own record against what the filters told");
     let started = Instant::now();
     let reckonings = loop {

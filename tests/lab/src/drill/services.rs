@@ -21,17 +21,17 @@ use crate::net::http::Client;
 use crate::zones::ZONES;
 
 /// The services, in the order in which they call each other.
-pub const SERVICES: [&str; 3] = ["mocka", "mockb", "mockc"];
+pub(super) const SERVICES: [&str; 3] = ["mocka", "mockb", "mockc"];
 
 /// The path whose requests are not retried.
-pub const ONCE: &str = "/once";
+pub(super) const ONCE: &str = "/once";
 
 /// Sidecars that are started at the same time.
 const AT_A_TIME: usize = 2;
 
 /// All instances.
 #[derive(Debug)]
-pub struct Services {
+pub(super) struct Services {
     // By service, then by zone.
     instances: Vec<Vec<Upstream>>,
 }
@@ -41,13 +41,13 @@ impl Services {
     ///
     /// # Errors
     /// When no port can be had.
-    pub fn start() -> Result<Self> {
+    pub(super) fn start() -> Result<Self> {
         let in_zones = |service: &&str| ZONES.iter().map(|zone| Upstream::start(&name(service, zone))).collect();
         Ok(Self { instances: SERVICES.iter().map(in_zones).collect::<Result<_>>()? })
     }
 
     /// The instance of a service in a zone, by their indices.
-    pub fn at(&self, service: usize, zone: usize) -> &Upstream {
+    pub(super) fn at(&self, service: usize, zone: usize) -> &Upstream {
         &self.instances[service][zone]
     }
 
@@ -56,7 +56,7 @@ impl Services {
     ///
     /// # Errors
     /// When one does not start.
-    pub fn start_sidecars(
+    pub(super) fn start_sidecars(
         &self,
         module: &Path,
         program: Option<PathBuf>,
@@ -98,7 +98,7 @@ impl Services {
     }
 
     /// Lets every instance call the next service through its sidecar.
-    pub fn connect(&self, sidecars: &[(String, Envoy)]) {
+    pub(super) fn connect(&self, sidecars: &[(String, Envoy)]) {
         for service in 0..SERVICES.len() {
             for zone in 0..ZONES.len() {
                 let sidecar = sidecars.get(service * ZONES.len() + zone);
@@ -112,14 +112,14 @@ impl Services {
     ///
     /// # Errors
     /// When no port can be had.
-    pub fn replace(&mut self, service: usize, zone: usize, sidecar: Option<&Envoy>) -> Result<Upstream> {
+    pub(super) fn replace(&mut self, service: usize, zone: usize, sidecar: Option<&Envoy>) -> Result<Upstream> {
         let new = Upstream::start(&name(SERVICES[service], ZONES[zone]))?;
         run(&new, service, sidecar);
         Ok(std::mem::replace(&mut self.instances[service][zone], new))
     }
 
     /// A service's endpoints.
-    pub fn endpoints(&self, service: usize) -> Vec<Endpoint> {
+    pub(super) fn endpoints(&self, service: usize) -> Vec<Endpoint> {
         let endpoint = |(upstream, zone): (&Upstream, &&str)| Endpoint {
             address: upstream.address(),
             locality: Locality::new(zone),
@@ -138,23 +138,23 @@ impl Services {
 }
 
 /// A service's cluster, as Istio names it.
-pub fn cluster_name(service: usize) -> String {
+pub(super) fn cluster_name(service: usize) -> String {
     format!("outbound|8000||{}", host(service))
 }
 
 /// The host that callers of a service ask for.
-pub fn host(service: usize) -> String {
+pub(super) fn host(service: usize) -> String {
     format!("{}.default.svc.cluster.local", SERVICES[service])
 }
 
 /// The chain of a call that was served in these zones, by index.
-pub fn chain(zones: [usize; 3]) -> String {
+pub(super) fn chain(zones: [usize; 3]) -> String {
     let links: Vec<String> = SERVICES.iter().zip(zones).map(|(service, zone)| name(service, ZONES[zone])).collect();
     links.join(" -> ")
 }
 
 /// The zone without its region.
-pub fn short(locality: &str) -> &str {
+pub(super) fn short(locality: &str) -> &str {
     locality.rsplit('/').next().unwrap_or(locality)
 }
 

@@ -19,7 +19,7 @@ const SELDOM: u64 = 20;
 
 /// An Envoy that takes part.
 #[derive(Debug)]
-pub struct Proxy {
+pub(super) struct Proxy {
     /// What the drill calls it.
     pub name: String,
     /// The Envoy.
@@ -30,7 +30,7 @@ pub struct Proxy {
 
 /// An event that an act has, or may have.
 #[derive(Clone, Debug)]
-pub struct Expected {
+pub(super) struct Expected {
     proxy: usize,
     name: &'static str,
     about: String,
@@ -39,18 +39,18 @@ pub struct Expected {
 
 impl Expected {
     /// An event that must come, from the proxy of this index; `about` is the endpoint, or `from > to` of a failover.
-    pub fn must(proxy: usize, name: &'static str, about: impl ToString) -> Self {
+    pub(super) fn must(proxy: usize, name: &'static str, about: impl ToString) -> Self {
         Self { proxy, name, about: about.to_string(), must: true }
     }
 
     /// An event that may come.
-    pub fn may(proxy: usize, name: &'static str, about: impl ToString) -> Self {
+    pub(super) fn may(proxy: usize, name: &'static str, about: impl ToString) -> Self {
         Self::must(proxy, name, about).optional()
     }
 
     /// The same, if it comes.
     #[must_use]
-    pub fn optional(self) -> Self {
+    pub(super) fn optional(self) -> Self {
         Self { must: false, ..self }
     }
 
@@ -69,7 +69,7 @@ fn subject(event: &Event) -> String {
 
 /// Everything that takes part, and what was wrong so far.
 #[derive(Debug)]
-pub struct Stage {
+pub(super) struct Stage {
     /// What a person sees.
     pub screen: Screen,
     /// The Envoys.
@@ -82,19 +82,19 @@ pub struct Stage {
 
 impl Stage {
     /// A stage with these Envoys, each behind its name.
-    pub fn new(screen: Screen, envoys: Vec<(String, Envoy)>, callers: Vec<Caller>) -> Self {
+    pub(super) fn new(screen: Screen, envoys: Vec<(String, Envoy)>, callers: Vec<Caller>) -> Self {
         let proxy = |(name, envoy)| Proxy { name, envoy, shown: 0, act_began: 0 };
         Self { screen, proxies: envoys.into_iter().map(proxy).collect(), callers, complaints: Vec::new() }
     }
 
     /// Says what happens now. Answers that differ from those before are shown again.
-    pub fn say(&mut self, text: &str) {
+    pub(super) fn say(&mut self, text: &str) {
         self.screen.heading(text);
         self.callers.iter_mut().for_each(Caller::look_anew);
     }
 
     /// Every caller calls once, and what the filters have told is shown.
-    pub fn round(&mut self) {
+    pub(super) fn round(&mut self) {
         for caller in &mut self.callers {
             let name = caller.name().to_owned();
             if let Some(answer) = caller.call() {
@@ -110,7 +110,7 @@ impl Stage {
     }
 
     /// So many rounds.
-    pub fn rounds(&mut self, rounds: u64) {
+    pub(super) fn rounds(&mut self, rounds: u64) {
         (0..rounds).for_each(|_| self.round());
     }
 
@@ -118,7 +118,7 @@ impl Stage {
     ///
     /// # Errors
     /// When that has not come within [`SAFETY_NET`]; the message has what every proxy told in this act.
-    pub fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) -> Result<()> {
+    pub(super) fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) -> Result<()> {
         let started = Instant::now();
         while !done(self) {
             if started.elapsed() > SAFETY_NET {
@@ -133,7 +133,7 @@ impl Stage {
     ///
     /// # Errors
     /// As [`Stage::until`].
-    pub fn until_all_get(&mut self, text: &str) -> Result<()> {
+    pub(super) fn until_all_get(&mut self, text: &str) -> Result<()> {
         for index in 0..self.callers.len() {
             let what = format!("{} gets {text}", self.callers[index].name());
             self.until(&what, |stage| stage.callers[index].gets(text))?;
@@ -145,7 +145,7 @@ impl Stage {
     ///
     /// # Errors
     /// As [`Stage::until`], and what `done` fails with.
-    pub fn until_asked(&mut self, what: &str, done: impl Fn(&Self) -> Result<bool>) -> Result<()> {
+    pub(super) fn until_asked(&mut self, what: &str, done: impl Fn(&Self) -> Result<bool>) -> Result<()> {
         let started = Instant::now();
         while !done(self).with_context(|| what.to_owned())? {
             if started.elapsed() > SAFETY_NET {
@@ -160,7 +160,7 @@ impl Stage {
     ///
     /// # Errors
     /// As [`Stage::until`].
-    pub fn until_told(&mut self, expected: &[Expected]) -> Result<()> {
+    pub(super) fn until_told(&mut self, expected: &[Expected]) -> Result<()> {
         for one in expected.iter().filter(|one| one.must) {
             let what = format!("{} about {} from {}", one.name, one.about, self.proxies[one.proxy].name);
             self.until(&what, |stage| stage.of_act(one.proxy).iter().any(|event| one.is(event)))?;
@@ -173,7 +173,7 @@ impl Stage {
     ///
     /// # Errors
     /// As [`Stage::until`].
-    pub fn until_learned(&mut self) -> Result<()> {
+    pub(super) fn until_learned(&mut self) -> Result<()> {
         let seen = |stage: &Self| -> Result<Vec<f64>> {
             let observed = stage.proxies.iter().filter(|proxy| proxy.envoy.has_filter());
             observed.map(|proxy| Ok(proxy.envoy.metrics()?.sum("faultline_attempts_total", &[]))).collect()
@@ -191,7 +191,7 @@ impl Stage {
     ///
     /// # Errors
     /// As [`Stage::until`].
-    pub fn until_over(&mut self) -> Result<()> {
+    pub(super) fn until_over(&mut self) -> Result<()> {
         self.until_asked("everything is over", |stage| {
             let told = stage.proxies.iter().filter(|proxy| proxy.shown > proxy.act_began);
             let open = |proxy: &Proxy| -> Result<bool> {
@@ -205,7 +205,7 @@ impl Stage {
     }
 
     /// Ends the act: what must come has come, a failover's events once, and nothing came but `expected`.
-    pub fn end_act(&mut self, expected: &[Expected]) {
+    pub(super) fn end_act(&mut self, expected: &[Expected]) {
         self.round();
         for index in 0..self.proxies.len() {
             let (events, name) = (self.of_act(index), &self.proxies[index].name);
@@ -232,14 +232,14 @@ impl Stage {
     }
 
     /// Notes that something is not as it should be, unless `right`.
-    pub fn check(&mut self, right: bool, complaint: impl FnOnce() -> String) {
+    pub(super) fn check(&mut self, right: bool, complaint: impl FnOnce() -> String) {
         if !right {
             self.complaints.push(complaint());
         }
     }
 
     /// What this proxy's filter told in this act.
-    pub fn of_act(&self, proxy: usize) -> Vec<Event> {
+    pub(super) fn of_act(&self, proxy: usize) -> Vec<Event> {
         let proxy = &self.proxies[proxy];
         proxy.envoy.events().all().split_off(proxy.act_began)
     }

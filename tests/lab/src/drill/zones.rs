@@ -30,7 +30,7 @@ const H: usize = 2;
 const K: usize = 3;
 
 /// Plays it.
-pub fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
+pub(super) fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     let rules = OutlierDetection { base_ejection_time: Duration::from_secs(3), ..OutlierDetection::first_error() };
     screen.heading("Twelve instances in four zones of two regions, eight sidecars with the filter");
     let mut services = Services::start()?;

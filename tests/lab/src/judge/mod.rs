@@ -8,6 +8,7 @@
 //! Not here: single situations with one right answer; those are tests of their own.
 
 pub mod compare;
+pub mod complaints;
 mod mode;
 pub mod picture;
 pub mod round;

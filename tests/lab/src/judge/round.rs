@@ -1,23 +1,22 @@
 //! One round: an Envoy with the scene's set-up, its outages under traffic, the repair, and the reckoning when all is over.
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
 use super::compare::{Told, Verdict, compare};
+use super::complaints::{complaints, foreign_answers, stat};
 use super::scene::Scene;
 use super::traffic::Traffic;
 use crate::endpoints::{Behaviour, Upstream};
-use crate::envoy::attempts::{Attempt, Kind};
+use crate::envoy::attempts::Attempt;
 use crate::envoy::bootstrap::Bootstrap;
-use crate::envoy::events::Event;
 use crate::envoy::outlier::{Action, Record};
 use crate::envoy::proxy::Envoy;
 use crate::programs::tools::Tool;
 use crate::wait::eventually;
-use crate::zones::{CLUSTER, ZONES, Zones};
+use crate::zones::{ZONES, Zones};
 
 /// How long the filter has to agree once Envoy holds nothing ejected any more; every delay is measured, so this ends a
 /// round that will not agree and judges nothing.
@@ -85,16 +84,7 @@ pub fn play(scene: &Scene) -> Result<Round> {
     let name = |(index, zone): (usize, &usize)| format!("{}#{index}", ZONES[*zone]);
     let upstreams =
         scene.endpoints.iter().enumerate().map(|e| Upstream::start(&name(e))).collect::<Result<Vec<_>>>()?;
-    let mut bootstrap = Bootstrap::new(&Zones::home(), vec![scene.cluster(&upstreams)])
-        .with_filter(&Tool::Module.path()?, &scene.plugin_config());
-    bootstrap.workers = scene.workers;
-    bootstrap.retries = scene.retries.clone();
-    bootstrap.route_timeout = Some(scene.route_timeout);
-    bootstrap.filter_in_upstream_log = scene.mode.sees_attempts();
-    bootstrap.record_attempts = true;
-    bootstrap.program = scene.envoy.clone();
-    let envoy = Envoy::start(&bootstrap)?;
-
+    let envoy = start(scene, &upstreams)?;
     let traffic = Traffic::start(&envoy, scene);
     let mut changes = Vec::new();
     traffic.all_well(WELL).context("before the outages")?;
@@ -143,6 +133,18 @@ pub fn play(scene: &Scene) -> Result<Round> {
     })
 }
 
+fn start(scene: &Scene, upstreams: &[Upstream]) -> Result<Envoy> {
+    let mut bootstrap = Bootstrap::new(&Zones::home(), vec![scene.cluster(upstreams)])
+        .with_filter(&Tool::Module.path()?, &scene.plugin_config());
+    bootstrap.workers = scene.workers;
+    bootstrap.retries = scene.retries.clone();
+    bootstrap.route_timeout = Some(scene.route_timeout);
+    bootstrap.filter_in_upstream_log = scene.mode.sees_attempts();
+    bootstrap.record_attempts = true;
+    bootstrap.program = scene.envoy.clone();
+    Envoy::start(&bootstrap)
+}
+
 fn change(upstreams: &[Upstream], of: &[usize], behaviour: Behaviour, changes: &mut Vec<Change>) -> Result<()> {
     for index in of {
         upstreams[*index].set(behaviour)?;
@@ -157,78 +159,4 @@ fn version(envoy: &Envoy) -> Result<String> {
     // <commit>/1.40.0/Clean/RELEASE/BoringSSL
     let version = server["version"].as_str().and_then(|version| version.split('/').nth(1));
     version.map(str::to_owned).context("Envoy does not say its version")
-}
-
-fn stat(envoy: &Envoy, name: &str) -> Result<u64> {
-    let stats = envoy.stats(&format!("outlier_detection.{name}$"))?;
-    Ok(stats.iter().filter(|(stat, _)| stat.contains(CLUSTER)).map(|(_, value)| value).sum())
-}
-
-/// What must hold at the end beside ejections and returns, and does not.
-fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
-    let mut complaints = Vec::new();
-    let metrics = envoy.metrics()?;
-    let failing = failing_to_the_last(envoy)?;
-    let gauges =
-        [("faultline_ejected_endpoints", 0), ("faultline_failover_active", 0), ("faultline_open_findings", failing)];
-    for (gauge, most) in gauges {
-        let value = metrics.sum(gauge, &[]).abs();
-        if value > most as f64 {
-            complaints.push(format!("{gauge} is {value} when all is over, at most {most} is right"));
-        }
-    }
-    let (counted, enforced) =
-        (metrics.sum("faultline_ejections_total", &[]).abs(), stat(envoy, "ejections_enforced_total")?);
-    if counted != enforced as f64 {
-        complaints.push(format!("faultline_ejections_total is {counted}, ejections_enforced_total {enforced}"));
-    }
-    // The scene's detectors enforce every streak, so the cap alone can block an ejection.
-    let overflows = stat(envoy, "ejections_overflow")?;
-    let events = envoy.events().all();
-    let mut blocked = events.iter().filter(|event| event.name() == "ejection_blocked");
-    if let Some(wrong) = blocked.find(|event| event.text("reason") != "max_ejection_percent" || overflows == 0) {
-        complaints.push(format!("Envoy blocked nothing like it ({overflows} by the cap): {wrong}"));
-    }
-    for (begin, end) in [("failover_started", "failover_ended"), ("no_healthy_upstream", "upstream_recovered")] {
-        // Workers write their lines as they come to it; `ts` has the order.
-        let mut told = envoy.events().all();
-        told.retain(|event| [begin, end].contains(&event.name()));
-        told.sort_by_cached_key(|event| event.text("ts").to_owned());
-        let told: Vec<&str> = told.iter().map(Event::name).collect();
-        let in_turn = told.chunks(2).all(|pair| pair == [begin, end]);
-        if !in_turn {
-            complaints.push(format!("{begin} and {end} do not take turns: {told:?}"));
-        }
-    }
-    let trapped = |line: &&String| line.contains("wasm") && (line.contains("[critical]") || line.contains("[error]"));
-    complaints.extend(envoy.events().lines().iter().find(trapped).map(|line| format!("the VM failed: {line}")));
-    Ok(complaints)
-}
-
-/// Endpoints that no attempt shows well that began after they last failed: farther ones get no request any more once the
-/// nearer ones are back, so their streaks stay open, in Envoy too.
-fn failing_to_the_last(envoy: &Envoy) -> Result<usize> {
-    let mut failed = BTreeMap::new();
-    let mut attempts = envoy.attempts()?;
-    attempts.retain(|attempt| attempt.kind == Kind::Attempt);
-    attempts.sort_by_key(|attempt| attempt.ended);
-    for attempt in attempts {
-        if !attempt.text.starts_with("200 -") {
-            failed.insert(attempt.endpoint, attempt.ended);
-        } else if failed.get(&attempt.endpoint).is_some_and(|failed| attempt.started > *failed) {
-            failed.remove(&attempt.endpoint);
-        }
-    }
-    Ok(failed.len())
-}
-
-/// How an answer of 5xx ends that Envoy's router gave or let through.
-const ROUTER: [&str; 4] = ["via_upstream", "upstream_", "response_timeout", "no_healthy_upstream"];
-
-/// An answer of 5xx that somebody else than the router gave: a filter whose VM is dead does.
-pub(crate) fn foreign_answers(envoy: &Envoy) -> Result<Option<String>> {
-    let details = |text: &str| text.rsplit(' ').next().unwrap_or_default().to_owned();
-    let requests = envoy.attempts()?.into_iter().filter(|a| a.kind == Kind::Request && a.text.starts_with('5'));
-    let mut foreign = requests.filter(|a| !ROUTER.iter().any(|router| details(&a.text).starts_with(router)));
-    Ok(foreign.next().map(|a| format!("an answer that the router did not give: {a}")))
 }

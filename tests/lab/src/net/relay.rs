@@ -125,21 +125,36 @@ fn pour(mut from: &TcpStream, mut to: &TcpStream) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
-    use crate::endpoints::Upstream;
-    use crate::net::http::Client;
+    use crate::net::http::{Client, read_request};
+
+    /// A server that answers `far` to every request.
+    fn far(port: &HeldPort) {
+        let listener = port.listen().unwrap();
+        thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut unread = Vec::new();
+                while let Ok(Some(_)) = read_request(&mut stream, &mut unread) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nfar").unwrap();
+                }
+            }
+        });
+    }
 
     #[test]
     fn a_cut_wire_refuses_and_a_mended_one_leads_on() {
-        let upstream = Upstream::start("far").unwrap();
+        let port = HeldPort::on(Ipv4Addr::LOCALHOST).unwrap();
+        far(&port);
         let relay = Relay::start().unwrap();
-        relay.forward_to(upstream.address());
+        relay.forward_to(port.address());
         let mut client = Client::new(relay.address(), "far");
-        assert_eq!(client.get("/").unwrap().text(), "far\n");
+        assert_eq!(client.get("/").unwrap().text(), "far");
         relay.cut();
         assert!(client.get("/").is_err());
         assert_eq!(client.get("/").unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         relay.mend().unwrap();
-        assert_eq!(client.get("/").unwrap().text(), "far\n");
+        assert_eq!(client.get("/").unwrap().text(), "far");
     }
 }

@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What Envoy tells its detector in the course of a request.
 #[derive(Clone, Copy, Debug)]
-pub enum Charge {
+pub(crate) enum Charge {
     /// A connection or stream was had.
     Connected,
     /// Headers with this status came (for gRPC, what the status stands for).
@@ -48,7 +48,7 @@ pub enum Charge {
 
 /// How the request is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub(crate) enum Ask {
     /// With these headers.
     With(&'static [(&'static str, &'static str)]),
     /// The client leaves as soon as the endpoint has the request.
@@ -57,7 +57,7 @@ pub enum Ask {
 
 /// One row: a request and what Envoy is to charge for it.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     pub name: &'static str,
     /// What the endpoint does.
     pub does: Behaviour,
@@ -80,7 +80,7 @@ pub struct Row {
 
 impl Row {
     /// A plain request; its one attempt counts as `outcome`.
-    pub fn new(name: &'static str, does: Behaviour, status: u16, outcome: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str, does: Behaviour, status: u16, outcome: &'static str) -> Self {
         Self {
             name,
             does,
@@ -96,24 +96,24 @@ impl Row {
     }
 
     /// Charged so, in this order.
-    pub fn charged(self, charged: &[Charge]) -> Self {
+    pub(crate) fn charged(self, charged: &[Charge]) -> Self {
         Self { charged: charged.to_vec(), ..self }
     }
 
     /// Over a route with these fields.
-    pub fn route(self, route: Value) -> Self {
+    pub(crate) fn route(self, route: Value) -> Self {
         Self { route, ..self }
     }
 
     /// In a cluster with these fields.
-    pub fn cluster(self, cluster: Value) -> Self {
+    pub(crate) fn cluster(self, cluster: Value) -> Self {
         Self { cluster, ..self }
     }
 }
 
 /// Where the filter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Position {
+pub(crate) enum Position {
     HttpFilter,
     UpstreamLog,
 }
@@ -216,7 +216,7 @@ fn merge(into: &mut Value, from: &Value) {
 ///
 /// # Errors
 /// When it cannot be played; wrong charges and wrong reports are no errors here.
-pub fn play(rows: &[Row], position: Position) -> Result<Vec<String>> {
+pub(crate) fn play(rows: &[Row], position: Position) -> Result<Vec<String>> {
     let mut cases = Vec::new();
     for reading in READINGS {
         for row in rows.iter().enumerate() {

@@ -12,7 +12,7 @@ use super::{Charge, PRIMED, THRESHOLD};
 
 /// The streak that is read out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Streak {
+pub(super) enum Streak {
     Http5xx,
     Gateway,
     Local,
@@ -20,13 +20,13 @@ pub enum Streak {
 
 /// A streak in a mode of counting: the clusters of one kind share their rule.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
+pub(super) struct Reading {
     pub streak: Streak,
     pub split: bool,
 }
 
 /// Every reading there is.
-pub const READINGS: [Reading; 5] = [
+pub(super) const READINGS: [Reading; 5] = [
     Reading { streak: Streak::Http5xx, split: false },
     Reading { streak: Streak::Gateway, split: false },
     Reading { streak: Streak::Http5xx, split: true },
@@ -43,7 +43,7 @@ impl fmt::Display for Reading {
 impl Reading {
     /// The error that makes the streak longer, as the endpoint does it, and the names that the filter gives it: as
     /// outcome, as kind of streak, and as reason of the ejection.
-    pub fn error(self) -> (Behaviour, &'static str, &'static str) {
+    pub(super) fn error(self) -> (Behaviour, &'static str, &'static str) {
         match self.streak {
             Streak::Http5xx => (Behaviour::Answer(500), "5xx", "consecutive_5xx"),
             Streak::Gateway => (Behaviour::Answer(503), "gateway_error", "consecutive_gateway_failure"),
@@ -51,7 +51,7 @@ impl Reading {
         }
     }
 
-    pub fn rules(self) -> OutlierDetection {
+    pub(super) fn rules(self) -> OutlierDetection {
         let of = |streak| if self.streak == streak { THRESHOLD } else { 0 };
         OutlierDetection {
             consecutive_5xx_errors: of(Streak::Http5xx),
@@ -65,7 +65,7 @@ impl Reading {
     }
 
     /// The streak after these charges, by Envoy's rules.
-    pub fn after(self, charged: &[Charge]) -> u32 {
+    pub(super) fn after(self, charged: &[Charge]) -> u32 {
         let answered = |streak: u32, status: u16| match (self.streak, status) {
             (Streak::Local, _) => streak,
             (Streak::Gateway, 502..=504) | (Streak::Http5xx, 500..=599) => streak + 1,

@@ -24,16 +24,16 @@ const METRICS: [(&str, &str); 12] = [
 ];
 
 /// Prints the metrics with what they are for.
-pub fn print_metrics(metrics: &Metrics) {
+pub(crate) fn print_metrics(metrics: &Metrics) {
     paint::note(&format!("All that have the label upstream_cluster are about {CLUSTER}."));
     for (name, purpose) in METRICS {
-        println!("   {}  {}", paint::bold(name), paint::dim(purpose));
+        paint::note(&format!("{}  {}", paint::bold(name), paint::dim(purpose)));
         let mut samples = metrics.matching(name, &[]).peekable();
         if samples.peek().is_none() {
-            println!("   {:>12}  (it appears when it first counts)", "none");
+            paint::note(&format!("{:>12}  (it appears when it first counts)", "none"));
         }
         for sample in samples {
-            println!("{}", format!("   {:>12}  {}", trimmed(sample.value), labels(sample)).trim_end());
+            paint::note(format!("{:>12}  {}", trimmed(sample.value), labels(sample)).trim_end());
         }
     }
 }

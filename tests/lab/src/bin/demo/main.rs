@@ -35,7 +35,8 @@ struct Arguments {
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(complaints) if complaints.is_empty() => {
-            println!("\n{}", paint::green("Every event of the outage came, once, and Envoy's own log agrees."));
+            let verdict = "Every event of the outage came, once, and Envoy's own log agrees.";
+            paint::line(&format!("\n{}", paint::green(verdict)));
             ExitCode::SUCCESS
         }
         Ok(complaints) => {

@@ -19,19 +19,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An event that an act must bring exactly once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expected {
+pub(crate) struct Expected {
     name: &'static str,
     endpoint: Option<String>,
 }
 
 impl Expected {
     /// An event of the cluster.
-    pub fn of_cluster(name: &'static str) -> Self {
+    pub(crate) fn of_cluster(name: &'static str) -> Self {
         Self { name, endpoint: None }
     }
 
     /// An event of one endpoint (`ip:port`).
-    pub fn of(name: &'static str, endpoint: &str) -> Self {
+    pub(crate) fn of(name: &'static str, endpoint: &str) -> Self {
         Self { name, endpoint: Some(endpoint.to_owned()) }
     }
 
@@ -41,7 +41,7 @@ impl Expected {
 }
 
 /// The stage: Envoy under load, and what has been shown and found wrong so far.
-pub struct Story {
+pub(crate) struct Story {
     /// The Envoy.
     pub envoy: Envoy,
     load: Load,
@@ -53,13 +53,13 @@ pub struct Story {
 
 impl Story {
     /// Opens connections on every worker.
-    pub fn begin(envoy: Envoy) -> Result<Self> {
+    pub(crate) fn begin(envoy: Envoy) -> Result<Self> {
         let load = envoy.load(HOST, 4)?;
         Ok(Self { envoy, load, started: Instant::now(), shown: 0, act_began: 0, complaints: Vec::new() })
     }
 
     /// Sends `requests` requests, shows what comes, and says how they were answered.
-    pub fn send(&mut self, requests: u64) {
+    pub(crate) fn send(&mut self, requests: u64) {
         let before = self.load.total.clone();
         for _ in 0..requests {
             self.one_request();
@@ -68,7 +68,7 @@ impl Story {
     }
 
     /// Sends requests until all of `expected` have come in this act, or patience ends; [`Story::end_act`] then complains.
-    pub fn send_until(&mut self, expected: &[Expected]) {
+    pub(crate) fn send_until(&mut self, expected: &[Expected]) {
         let before = self.load.total.clone();
         let waiting = Instant::now();
         while !expected.iter().all(|e| self.of_act().iter().any(|event| e.is(event))) && waiting.elapsed() < PATIENCE {
@@ -78,7 +78,7 @@ impl Story {
     }
 
     /// Ends the act: each of `expected` must have come once, and nothing but `allowed` besides.
-    pub fn end_act(&mut self, expected: &[Expected], allowed: &[&str]) {
+    pub(crate) fn end_act(&mut self, expected: &[Expected], allowed: &[&str]) {
         let events = self.of_act();
         for one in expected {
             let about = one.endpoint.as_ref().map(|e| format!(" of {e}")).unwrap_or_default();
@@ -94,7 +94,7 @@ impl Story {
     }
 
     /// Compares the events with Envoy's own outlier event log, and shows it.
-    pub fn compare_with_envoy(&mut self) -> Result<()> {
+    pub(crate) fn compare_with_envoy(&mut self) -> Result<()> {
         let events = self.envoy.events().all();
         let ours = |name: &str, endpoint: &str| events.iter().filter(|e| e.is(name, endpoint)).count();
         let records = self.envoy.outlier_records()?;
@@ -120,7 +120,7 @@ impl Story {
     }
 
     /// What was not as it should be.
-    pub fn complaints(&self) -> &[String] {
+    pub(crate) fn complaints(&self) -> &[String] {
         &self.complaints
     }
 
@@ -134,8 +134,8 @@ impl Story {
         let events = self.envoy.events().all();
         for event in &events[self.shown..] {
             let at = format!("{:6.2} s", self.started.elapsed().as_secs_f64());
-            println!("\n   {at}  {} {}", meaning::headline(event), meaning::of_event(event));
-            println!("             {}", paint::dim(&event.to_string()));
+            paint::line(&format!("\n   {at}  {} {}", meaning::headline(event), meaning::of_event(event)));
+            paint::line(&format!("             {}", paint::dim(&event.to_string())));
         }
         self.shown = events.len();
     }
@@ -153,7 +153,7 @@ impl Story {
         } else {
             format!("answered {}", served.join(", "))
         };
-        println!();
+        paint::line("");
         paint::note(&format!("{} requests: {served}; {failed} errors", now.total() - before.total()));
     }
 }
