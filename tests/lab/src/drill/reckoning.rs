@@ -1,4 +1,4 @@
-//! The reckoning at a drill's end: Envoy's own record against what each proxy's filter told, as strict as the judge.
+//! The end of a drill: Envoy's own record against what each proxy's filter reported, as strict as the judge.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::stage::{Proxy, Stage};
 use crate::envoy::outlier::{Action, Record};
-use crate::judge::compare::{Told, Verdict, Wrong, compare};
+use crate::judge::compare::{Disagreement, Report, Verdict, compare};
 use crate::terminal::paint;
 
 /// How long a filter has to agree; it ends a drill that will not, and judges nothing.
@@ -17,8 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 struct Reckoning {
     proxy: String,
-    did: Vec<Record>,
-    told: Vec<Told>,
+    records: Vec<Record>,
+    reports: Vec<Report>,
     verdict: Verdict,
     complaints: Vec<String>,
 }
@@ -47,10 +47,10 @@ impl Outcome {
 
 impl Reckoning {
     fn of(proxy: &Proxy) -> Result<Self> {
-        let did = proxy.envoy.outlier_records()?;
+        let records = proxy.envoy.outlier_records()?;
         let lines = proxy.envoy.events().lines();
-        let told = Told::all(&lines);
-        let verdict = compare(&did, &told);
+        let reports = Report::all(&lines);
+        let verdict = compare(&records, &reports);
         let mut complaints = Vec::new();
 
         let metrics = proxy.envoy.metrics()?;
@@ -76,7 +76,7 @@ impl Reckoning {
         let failed =
             |line: &&String| line.contains("wasm") && (line.contains("[critical]") || line.contains("[error]"));
         complaints.extend(lines.iter().find(failed).map(|line| format!("the filter failed: {line}")));
-        Ok(Self { proxy: proxy.name.clone(), did, told, verdict, complaints })
+        Ok(Self { proxy: proxy.name.clone(), records, reports, verdict, complaints })
     }
 
     fn is_right(&self) -> bool {
@@ -84,15 +84,18 @@ impl Reckoning {
     }
 
     fn count(&self, action: Action) -> usize {
-        self.did.iter().filter(|record| record.action == action).count()
+        self.records.iter().filter(|record| record.action == action).count()
     }
 
     fn wrong(&self) -> Vec<String> {
-        let one = |wrong: &Wrong| match wrong {
-            Wrong::Missed(i) => format!("missed: {:?}", self.did[*i]),
-            Wrong::Invented(j) => format!("invented: {}", self.told[*j].event),
-            Wrong::Twice(j) => format!("told twice: {}", self.told[*j].event),
-            Wrong::Details(i, j) => format!("told otherwise: {} for {:?}", self.told[*j].event, self.did[*i]),
+        let one = |wrong: &Disagreement| match wrong {
+            Disagreement::Missed(i) => format!("missed: {:?}", self.records[*i]),
+            Disagreement::Invented(j) => format!("invented: {}", self.reports[*j].event),
+            Disagreement::Twice(j) => format!("told twice: {}", self.reports[*j].event),
+            Disagreement::Details(pair) => {
+                let (record, report) = (&self.records[pair.record], &self.reports[pair.report]);
+                format!("told otherwise: {} for {record:?}", report.event)
+            }
         };
         let wrong = self.verdict.wrong.iter().map(one).chain(self.complaints.iter().cloned());
         wrong.map(|line| format!("{}: {line}", self.proxy)).collect()
@@ -144,15 +147,15 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{TITLES}")?;
         for r in &self.reckonings {
-            let wrong = |is: fn(&Wrong) -> bool| r.verdict.wrong.iter().filter(|wrong| is(wrong)).count();
+            let wrong = |is: fn(&Disagreement) -> bool| r.verdict.wrong.iter().filter(|wrong| is(wrong)).count();
             let counts = [
                 r.count(Action::Eject),
                 r.count(Action::Return),
-                r.told.len(),
-                wrong(|w| matches!(w, Wrong::Missed(_))),
-                wrong(|w| matches!(w, Wrong::Invented(_))),
-                wrong(|w| matches!(w, Wrong::Twice(_))),
-                wrong(|w| matches!(w, Wrong::Details(..))),
+                r.reports.len(),
+                wrong(|w| matches!(w, Disagreement::Missed(_))),
+                wrong(|w| matches!(w, Disagreement::Invented(_))),
+                wrong(|w| matches!(w, Disagreement::Twice(_))),
+                wrong(|w| matches!(w, Disagreement::Details(_))),
                 r.complaints.len(),
             ];
             writeln!(f, "| {} | {} |", r.proxy, counts.map(|n| n.to_string()).join(" | "))?;

@@ -12,22 +12,13 @@ use anyhow::Result;
 use super::caller::Caller;
 use super::reckoning::{Outcome, reckon};
 use super::screen::Screen;
-use super::services::{ONCE, SERVICES, Services, chain, cluster_name, host, short};
+use super::services::Service::{MockA, MockB, MockC};
+use super::services::Zone::{self, ApNortheast1a as A, ApNortheast1b as B, HangzhouH as H, HangzhouK as K};
+use super::services::{ONCE, Services, chain, short, sidecar_index};
 use super::stage::{Expected, Stage};
 use crate::endpoints::Behaviour::{Answer, Refuse};
 use crate::envoy::outlier::OutlierDetection;
 use crate::programs::tools::Tool;
-use crate::zones::ZONES;
-
-const MOCKA: usize = 0;
-const MOCKB: usize = 1;
-const MOCKC: usize = 2;
-
-/// Indices of [`ZONES`]: ap-northeast-1a and 1b, cn-hangzhou-h and k.
-const A: usize = 0;
-const B: usize = 1;
-const H: usize = 2;
-const K: usize = 3;
 
 /// Plays it.
 pub(super) fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
@@ -40,18 +31,18 @@ pub(super) fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     screen.note(
         "as Istio has it, but where it is said. Each sidecar asks its Envoy's admin interface when it has a suspicion.",
     );
-    let client = |(zone, place): (usize, &&str)| {
-        let name = format!("a client in {}", short(place));
-        Caller::new(&name, services.at(MOCKA, zone).address(), &host(MOCKA))
+    let client = |zone: Zone| {
+        let name = format!("a client in {}", short(zone.locality()));
+        Caller::new(&name, services.at(MockA, zone).address(), &MockA.host())
     };
-    let callers = ZONES.iter().enumerate().map(client).collect();
+    let callers = Zone::ALL.into_iter().map(client).collect();
     let mut stage = Stage::new(screen, sidecars, callers);
 
     stage.say("All is well: every call stays in its zone, and the filters are silent");
     stage.rounds(40);
-    for (zone, place) in ZONES.iter().enumerate() {
-        let right = stage.callers[zone].gets(&chain([zone; 3]));
-        stage.check(right, || format!("in health a call from {place} left its zone"));
+    for zone in Zone::ALL {
+        let right = caller(&stage, zone).gets(&chain([zone; 3]));
+        stage.check(right, || format!("in health a call from {} left its zone", zone.locality()));
     }
     stage.end_act(&[]);
 
@@ -62,13 +53,12 @@ pub(super) fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     reckon(stage)
 }
 
-/// The sidecar of an instance, by index: as [`Services::start_sidecars`] orders them.
-fn sidecar(service: usize, zone: usize) -> usize {
-    service * ZONES.len() + zone
+fn caller(stage: &Stage, zone: Zone) -> &Caller {
+    &stage.callers[zone as usize]
 }
 
-fn between(from: usize, to: usize) -> String {
-    format!("{} > {}", ZONES[from], ZONES[to])
+fn between(from: Zone, to: Zone) -> String {
+    format!("{} > {}", from.locality(), to.locality())
 }
 
 /// What a sidecar tells of an endpoint that fails and comes back.
@@ -82,11 +72,11 @@ fn outage(proxy: usize, endpoint: impl ToString) -> Vec<Expected> {
 }
 
 /// Ends an act, in which the callers in `quiet` must have had no error and no other zone.
-fn end_act(stage: &mut Stage, errors: &[u64], quiet: &[usize], expected: &[Expected]) {
+fn end_act(stage: &mut Stage, errors: &[u64], quiet: &[Zone], expected: &[Expected]) {
     stage.end_act(expected);
     for zone in quiet {
-        let caller = &stage.callers[*zone];
-        let right = caller.errors == errors[*zone] && caller.gets(&chain([*zone; 3]));
+        let caller = caller(stage, *zone);
+        let right = caller.errors == errors[*zone as usize] && caller.gets(&chain([*zone; 3]));
         let complaint = format!("{} noticed something: {:?}", caller.name(), caller.last());
         stage.check(right, || complaint);
     }
@@ -98,7 +88,7 @@ fn errors(stage: &Stage) -> Vec<u64> {
 
 fn without_retries(stage: &mut Stage, services: &Services) -> Result<()> {
     let before = errors(stage);
-    let (broken, proxy) = (services.at(MOCKB, A), sidecar(MOCKA, A));
+    let (broken, proxy) = (services.at(MockB, A), sidecar_index(MockA, A));
     stage.callers.iter_mut().for_each(|caller| caller.ask_for(ONCE));
     let outage = [
         Expected::must(proxy, "error_streak", broken.address()),
@@ -111,14 +101,14 @@ fn without_retries(stage: &mut Stage, services: &Services) -> Result<()> {
     ];
     stage.say("The drill, without retries: mockb in ap-northeast-1a listens on nothing");
     broken.set(Refuse)?;
-    stage.until("the next zone serves", |stage| stage.callers[A].gets(&chain([A, B, B])))?;
-    let failed = stage.callers[A].errors > before[A];
+    stage.until("the next zone serves", |stage| caller(stage, A).gets(&chain([A, B, B])))?;
+    let failed = caller(stage, A).errors > before[A as usize];
     stage.check(failed, || "no call failed, although nothing was retried".to_owned());
     stage.until_told(&outage)?;
     stage.say("It is repaired; it comes back when its ejection time is over");
     broken.set(Answer(200))?;
     stage.until_told(&repair)?;
-    stage.until("the own zone serves again", |stage| stage.callers[A].gets(&chain([A; 3])))?;
+    stage.until("the own zone serves again", |stage| caller(stage, A).gets(&chain([A; 3])))?;
     stage.until_over()?;
     end_act(stage, &before, &[B, H, K], &[&outage[..], &repair].concat());
     Ok(())
@@ -126,8 +116,8 @@ fn without_retries(stage: &mut Stage, services: &Services) -> Result<()> {
 
 fn with_retries(stage: &mut Stage, services: &mut Services) -> Result<()> {
     let before = errors(stage);
-    let proxy = sidecar(MOCKA, A);
-    let broken = services.at(MOCKB, A).address();
+    let proxy = sidecar_index(MockA, A);
+    let broken = services.at(MockB, A).address();
     stage.callers.iter_mut().for_each(|caller| caller.ask_for("/"));
     let expected = [
         Expected::must(proxy, "endpoint_ejected", broken),
@@ -138,16 +128,16 @@ fn with_retries(stage: &mut Stage, services: &mut Services) -> Result<()> {
         Expected::may(proxy, "error_streak", broken),
     ];
     stage.say("The same with Istio's retries: callers do not feel it, and no answer shows who failed; Envoy is asked");
-    services.at(MOCKB, A).set(Refuse)?;
+    services.at(MockB, A).set(Refuse)?;
     stage.until_told(&expected[..2])?;
-    stage.until("the next zone serves", |stage| stage.callers[A].gets(&chain([A, B, B])))?;
+    stage.until("the next zone serves", |stage| caller(stage, A).gets(&chain([A, B, B])))?;
 
     stage.say("It is repaired by a new pod: a new address, and the old one is gone from every sidecar's endpoints");
-    let old = services.replace(MOCKB, A, Some(&stage.proxies[sidecar(MOCKB, A)].envoy))?;
+    let old = services.replace(MockB, A, Some(&stage.proxies[sidecar_index(MockB, A)].envoy))?;
     for proxy in &mut stage.proxies {
-        proxy.envoy.set_endpoints(&cluster_name(MOCKB), services.endpoints(MOCKB))?;
+        proxy.envoy.set_endpoints(&MockB.cluster_name(), services.endpoints(MockB))?;
     }
-    stage.until("the own zone serves again", |stage| stage.callers[A].gets(&chain([A; 3])))?;
+    stage.until("the own zone serves again", |stage| caller(stage, A).gets(&chain([A; 3])))?;
     stage.until_told(&expected)?;
     stage.until_over()?;
     drop(old);
@@ -157,8 +147,8 @@ fn with_retries(stage: &mut Stage, services: &mut Services) -> Result<()> {
 
 fn the_region(stage: &mut Stage, services: &Services) -> Result<()> {
     let before = errors(stage);
-    let [a, b] = [A, B].map(|zone| services.at(MOCKB, zone));
-    let [of_a, of_b] = [A, B].map(|zone| sidecar(MOCKA, zone));
+    let [a, b] = [A, B].map(|zone| services.at(MockB, zone));
+    let [of_a, of_b] = [A, B].map(|zone| sidecar_index(MockA, zone));
     let far = [H, K];
     let mut expected: Vec<Expected> = Vec::new();
     for proxy in [of_a, of_b] {
@@ -175,9 +165,9 @@ fn the_region(stage: &mut Stage, services: &Services) -> Result<()> {
             expected.push(Expected::may(proxy, name, between(from, if from == A { B } else { A })));
         }
     }
-    let told = |stage: &Stage, proxy: usize, name: &str, to: &[usize]| {
+    let told = |stage: &Stage, proxy: usize, name: &str, to: &[Zone]| {
         let events = stage.of_act(proxy);
-        events.iter().any(|e| e.name() == name && to.iter().any(|to| e.text("to") == ZONES[*to]))
+        events.iter().any(|e| e.name() == name && to.iter().any(|to| e.text("to") == to.locality()))
     };
 
     stage.say("mockb in ap-northeast-1a is gone again");
@@ -192,12 +182,12 @@ fn the_region(stage: &mut Stage, services: &Services) -> Result<()> {
 
     stage.say("ap-northeast-1b is repaired: it serves its own callers, and those of the next zone");
     b.set(Answer(200))?;
-    let back = |stage: &Stage| stage.callers[A].gets(&chain([A, B, B])) && stage.callers[B].gets(&chain([B; 3]));
+    let back = |stage: &Stage| caller(stage, A).gets(&chain([A, B, B])) && caller(stage, B).gets(&chain([B; 3]));
     stage.until("ap-northeast-1b serves both zones", back)?;
     stage.until("the failover comes back to the region", |stage| told(stage, of_a, "failover_changed", &[B]))?;
     stage.say("ap-northeast-1a is repaired: everybody is at home");
     a.set(Answer(200))?;
-    stage.until("ap-northeast-1a serves its own", |stage| stage.callers[A].gets(&chain([A; 3])))?;
+    stage.until("ap-northeast-1a serves its own", |stage| caller(stage, A).gets(&chain([A; 3])))?;
     for proxy in [of_a, of_b] {
         stage
             .until("the failover is over", |stage| stage.of_act(proxy).iter().any(|e| e.name() == "failover_ended"))?;
@@ -209,24 +199,19 @@ fn the_region(stage: &mut Stage, services: &Services) -> Result<()> {
 
 fn two_services(stage: &mut Stage, services: &Services) -> Result<()> {
     let before = errors(stage);
-    let (b, c) = (services.at(MOCKB, A), services.at(MOCKC, H));
-    let (of_b, of_c) = (sidecar(MOCKA, A), sidecar(MOCKB, H));
+    let (b, c) = (services.at(MockB, A), services.at(MockC, H));
+    let (of_b, of_c) = (sidecar_index(MockA, A), sidecar_index(MockB, H));
     let mut expected = outage(of_b, b.address());
     expected.extend(outage(of_c, c.address()));
     expected.extend(["failover_started", "failover_ended"].map(|name| Expected::must(of_b, name, between(A, B))));
     expected.extend(["failover_started", "failover_ended"].map(|name| Expected::must(of_c, name, between(H, K))));
 
-    stage.say(&format!(
-        "Two faults at once: {} in {} and {} in {}",
-        SERVICES[MOCKB],
-        short(ZONES[A]),
-        SERVICES[MOCKC],
-        short(ZONES[H])
-    ));
+    let [first, second] = [A, H].map(|zone| short(zone.locality()));
+    stage.say(&format!("Two faults at once: {} in {first} and {} in {second}", MockB.name(), MockC.name()));
     stage.screen.note("No cluster is well as a whole, so no switch from one to the other would help. Each service fails over by itself:");
     b.set(Refuse)?;
     c.set(Refuse)?;
-    let served = |stage: &Stage| stage.callers[A].gets(&chain([A, B, B])) && stage.callers[H].gets(&chain([H, H, K]));
+    let served = |stage: &Stage| caller(stage, A).gets(&chain([A, B, B])) && caller(stage, H).gets(&chain([H, H, K]));
     stage.until("both are served by the next zone", served)?;
     for proxy in [of_b, of_c] {
         stage.until("a failover", |stage| stage.of_act(proxy).iter().any(|e| e.name() == "failover_started"))?;

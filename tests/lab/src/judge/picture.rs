@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::compare::Wrong;
+use super::compare::{Disagreement, Pair};
 use super::round::Round;
 use crate::envoy::attempts::Kind;
 use crate::envoy::events::Event;
@@ -26,9 +26,9 @@ pub fn draw(round: &Round) -> String {
     for wrong in &round.verdict.wrong {
         let _ = writeln!(text, "  wrong:      {}", describe(round, wrong));
     }
-    let places: Vec<(String, i64)> = round.verdict.wrong.iter().map(|wrong| place(round, wrong)).collect();
-    for endpoint in places.iter().map(|(endpoint, _)| endpoint).collect::<BTreeSet<_>>() {
-        let times: Vec<i64> = places.iter().filter(|(e, _)| e == endpoint).map(|(_, at)| *at).collect();
+    let subjects: Vec<(String, i64)> = round.verdict.wrong.iter().map(|wrong| subject(round, wrong)).collect();
+    for endpoint in subjects.iter().map(|(endpoint, _)| endpoint).collect::<BTreeSet<_>>() {
+        let times: Vec<i64> = subjects.iter().filter(|(e, _)| e == endpoint).map(|(_, at)| *at).collect();
         let _ = write!(text, "\n{}", timeline(round, endpoint, &times));
     }
     if round.verdict.wrong.is_empty() {
@@ -48,36 +48,41 @@ pub fn draw(round: &Round) -> String {
     text
 }
 
-/// What was told later than `limit` milliseconds after Envoy's record, a line each.
+/// What was reported later than `limit` milliseconds after Envoy's record, a line each.
 pub fn late(round: &Round, limit: i64) -> String {
     let mut text = String::new();
-    for (i, j) in &round.verdict.agreed {
-        let (record, told) = (&round.did[*i], &round.told[*j]);
-        let after = told.at - timestamp::millis(&record.timestamp).unwrap_or(told.at);
+    for pair in &round.verdict.agreed {
+        let (record, report) = (&round.records[pair.record], &round.reports[pair.report]);
+        let after = report.at - timestamp::millis(&record.timestamp).unwrap_or(report.at);
         if after > limit {
-            let (endpoint, reason, event) = (&record.endpoint, &record.reason, &told.event);
+            let (endpoint, reason, event) = (&record.endpoint, &record.reason, &report.event);
             let _ = writeln!(text, "  {after} ms late: {:?} {endpoint} {reason}, told as {event}", record.action);
         }
     }
     text
 }
 
-fn describe(round: &Round, wrong: &Wrong) -> String {
+fn describe(round: &Round, wrong: &Disagreement) -> String {
     match wrong {
-        Wrong::Missed(i) => format!("missed: {:?}", round.did[*i]),
-        Wrong::Invented(j) => format!("invented: {}", round.told[*j].event),
-        Wrong::Twice(j) => format!("told twice: {}", round.told[*j].event),
-        Wrong::Details(i, j) => format!("told otherwise: {:?} as {}", round.did[*i], round.told[*j].event),
+        Disagreement::Missed(i) => format!("missed: {:?}", round.records[*i]),
+        Disagreement::Invented(j) => format!("invented: {}", round.reports[*j].event),
+        Disagreement::Twice(j) => format!("told twice: {}", round.reports[*j].event),
+        Disagreement::Details(pair) => {
+            format!("told otherwise: {:?} as {}", round.records[pair.record], round.reports[pair.report].event)
+        }
     }
 }
 
-fn place(round: &Round, wrong: &Wrong) -> (String, i64) {
+/// The endpoint that the disagreement is about, and when it came up, in milliseconds since the Unix epoch.
+fn subject(round: &Round, wrong: &Disagreement) -> (String, i64) {
     match wrong {
-        Wrong::Missed(i) | Wrong::Details(i, _) => {
-            let record = &round.did[*i];
+        Disagreement::Missed(i) | Disagreement::Details(Pair { record: i, .. }) => {
+            let record = &round.records[*i];
             (record.endpoint.clone(), timestamp::millis(&record.timestamp).unwrap_or(0))
         }
-        Wrong::Invented(j) | Wrong::Twice(j) => (round.told[*j].endpoint.clone(), round.told[*j].at),
+        Disagreement::Invented(j) | Disagreement::Twice(j) => {
+            (round.reports[*j].endpoint.clone(), round.reports[*j].at)
+        }
     }
 }
 
@@ -95,7 +100,7 @@ fn timeline(round: &Round, endpoint: &str, times: &[i64]) -> String {
             Kind::Request => lines.push((attempt.ended, format!("  {attempt}"))),
         }
     }
-    for record in &round.did {
+    for record in &round.records {
         let what = if record.action == Action::Eject { "EJECTED" } else { "RETURNED" };
         let at = timestamp::millis(&record.timestamp).unwrap_or(0);
         if record.endpoint == endpoint {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use super::compare::{Told, Verdict, compare};
+use super::compare::{Report, Verdict, compare};
 use super::complaints::{complaints, foreign_answers, stat};
 use super::scene::Scene;
 use super::traffic::Traffic;
@@ -48,9 +48,9 @@ pub struct Round {
     /// What was done to them.
     pub changes: Vec<Change>,
     /// Envoy's record.
-    pub did: Vec<Record>,
-    /// What the filter told.
-    pub told: Vec<Told>,
+    pub records: Vec<Record>,
+    /// The filter's reports.
+    pub reports: Vec<Report>,
     /// Both compared.
     pub verdict: Verdict,
     /// What else is wrong, a line each.
@@ -71,7 +71,7 @@ impl Round {
 
     /// Envoy's ejections or returns.
     pub fn count(&self, action: Action) -> usize {
-        self.did.iter().filter(|record| record.action == action).count()
+        self.records.iter().filter(|record| record.action == action).count()
     }
 }
 
@@ -103,13 +103,13 @@ pub fn play(scene: &Scene) -> Result<Round> {
         count(Action::Eject) == count(Action::Return)
     };
     let repaired = Instant::now();
-    let (did, told, verdict, mut complaints) = loop {
-        let did = envoy.wait_for_records("Envoy returns what it ejected", balanced)?;
-        let told = Told::all(&envoy.events().lines());
-        let verdict = compare(&did, &told);
+    let (records, reports, verdict, mut complaints) = loop {
+        let records = envoy.wait_for_records("Envoy returns what it ejected", balanced)?;
+        let reports = Report::all(&envoy.events().lines());
+        let verdict = compare(&records, &reports);
         let complaints = complaints(&envoy)?;
         if (verdict.wrong.is_empty() && complaints.is_empty()) || repaired.elapsed() > PATIENCE {
-            break (did, told, verdict, complaints);
+            break (records, reports, verdict, complaints);
         }
         thread::sleep(Duration::from_millis(20));
     };
@@ -123,8 +123,8 @@ pub fn play(scene: &Scene) -> Result<Round> {
         version: version(&envoy)?,
         addresses: upstreams.iter().map(|u| u.address().to_string()).collect(),
         changes,
-        did,
-        told,
+        records,
+        reports,
         verdict,
         complaints,
         attempts,

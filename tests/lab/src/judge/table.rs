@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::compare::Wrong;
+use super::compare::Disagreement;
 use super::mode::Mode;
 use super::round::Round;
 use crate::envoy::outlier::Action;
@@ -17,13 +17,13 @@ pub struct Sums {
     pub ejections: usize,
     /// Returns in it.
     pub returns: usize,
-    /// Of both, those that the filter did not tell.
+    /// Of both, those that the filter did not report.
     pub missed: usize,
-    /// What the filter told and Envoy did not do.
+    /// What the filter reported and Envoy did not do.
     pub invented: usize,
-    /// What the filter told again.
+    /// What the filter reported again.
     pub twice: usize,
-    /// Told with another reason or number.
+    /// Reported with another reason or number.
     pub details: usize,
     /// Anything else that was wrong.
     pub complaints: usize,
@@ -40,10 +40,10 @@ impl Sums {
         self.returns += round.count(Action::Return);
         for wrong in &round.verdict.wrong {
             match wrong {
-                Wrong::Missed(_) => self.missed += 1,
-                Wrong::Invented(_) => self.invented += 1,
-                Wrong::Twice(_) => self.twice += 1,
-                Wrong::Details(..) => self.details += 1,
+                Disagreement::Missed(_) => self.missed += 1,
+                Disagreement::Invented(_) => self.invented += 1,
+                Disagreement::Twice(_) => self.twice += 1,
+                Disagreement::Details(_) => self.details += 1,
             }
         }
         self.complaints += round.complaints.len();
