@@ -1,4 +1,4 @@
-//! The streaks that are read out: the rule that makes one eject, the error that makes it longer, and what charges do to it.
+//! The streaks that are read out: the rule that makes one eject, the error that makes it longer, and what inputs do to it.
 //!
 //! [`Reading::after`] is Envoy's rule in a dozen lines, written from its sources and independent of the filter's detector.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use lab::endpoints::Behaviour;
 use lab::envoy::outlier::OutlierDetection;
 
-use super::{Charge, PRIMED, THRESHOLD};
+use super::{DetectorInput, PRIMED, THRESHOLD};
 
 /// The streak that is read out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,19 +64,19 @@ impl Reading {
         }
     }
 
-    /// The streak after these charges, by Envoy's rules.
-    pub(super) fn after(self, charged: &[Charge]) -> u32 {
+    /// The streak after these inputs, by Envoy's rules.
+    pub(super) fn after(self, inputs: &[DetectorInput]) -> u32 {
         let answered = |streak: u32, status: u16| match (self.streak, status) {
             (Streak::Local, _) => streak,
             (Streak::Gateway, 502..=504) | (Streak::Http5xx, 500..=599) => streak + 1,
             _ => 0,
         };
-        charged.iter().fold(PRIMED, |streak, charge| match charge {
-            Charge::Connected if self.streak == Streak::Local => 0,
-            Charge::Connected => streak,
-            Charge::Answered(status) => answered(streak, *status),
-            Charge::Failed(_) if self.split => streak + u32::from(self.streak == Streak::Local),
-            Charge::Failed(status) => answered(streak, *status),
+        inputs.iter().fold(PRIMED, |streak, input| match input {
+            DetectorInput::Connected if self.streak == Streak::Local => 0,
+            DetectorInput::Connected => streak,
+            DetectorInput::Answered(status) => answered(streak, *status),
+            DetectorInput::Failed(_) if self.split => streak + u32::from(self.streak == Streak::Local),
+            DetectorInput::Failed(status) => answered(streak, *status),
         })
     }
 }

@@ -1,11 +1,11 @@
-//! Reads out what Envoy charged for one request, and what the filter thinks it charged.
+//! Reads out what Envoy put into its detector for one request, and what the filter thinks it put.
 //!
 //! Every row of a table is played once for each streak that Envoy keeps, with and without split mode, each time in a cluster
 //! of its own with one endpoint: [`PRIMED`] errors, the row's request, and then errors again until Envoy ejects the endpoint
-//! at [`THRESHOLD`]. How many it takes tells how long the streak was, so one ejection tells a charge, a reset and neither
+//! at [`THRESHOLD`]. How many it takes tells how long the streak was, so one ejection tells an error, a reset and neither
 //! apart. All clusters take each step together, and after each step Envoy's main thread is asked what it holds ejected.
 
-mod reading;
+mod streak;
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -23,8 +23,8 @@ use lab::net::http::Client;
 use lab::programs::tools::Tool;
 use lab::wait::eventually;
 use lab::zones::{ZONES, Zones};
-use reading::{READINGS, Reading, Streak};
 use serde_json::{Map, Value, json};
+use streak::{READINGS, Reading, Streak};
 
 /// Errors before the row's request.
 const PRIMED: u32 = 2;
@@ -35,10 +35,10 @@ const THRESHOLD: u32 = 5;
 /// How long the filter has to agree with Envoy after each step. It ends a test that fails.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What Envoy tells its detector in the course of a request.
+/// What Envoy's router puts into the detector in the course of a request (`put_result`).
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Charge {
-    /// A connection or stream was had.
+pub(crate) enum DetectorInput {
+    /// A connection or stream was established.
     Connected,
     /// Headers with this status came (for gRPC, what the status stands for).
     Answered(u16),
@@ -55,7 +55,7 @@ pub(crate) enum Ask {
     AndLeave,
 }
 
-/// One row: a request and what Envoy is to charge for it.
+/// One row: a request and what Envoy is to put into its detector for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub name: &'static str,
@@ -64,17 +64,17 @@ pub(crate) struct Row {
     pub ask: Ask,
     /// The status that the client gets; `None` when it gets no whole answer.
     pub status: Option<u16>,
-    pub charged: Vec<Charge>,
+    pub inputs: Vec<DetectorInput>,
     /// What the filter counts each of its attempts as.
     pub outcomes: Vec<&'static str>,
-    /// What the request's route has that others have not.
+    /// Further fields of the request's route.
     pub route: Value,
-    /// What the cluster has that others have not.
+    /// Further fields of the cluster.
     pub cluster: Value,
     /// Whether the cluster is found to have no healthy endpoint.
     pub no_healthy_upstream: bool,
-    /// Whether nothing shows the filter what failed before the next connection was had and what after: then it is not
-    /// asked about failures to reach the endpoint in a row.
+    /// Whether nothing shows the filter which attempt failed before the next connection was established and which after: then
+    /// its streak of failures to reach the endpoint is not compared.
     pub hides_order: bool,
 }
 
@@ -86,7 +86,7 @@ impl Row {
             does,
             ask: Ask::With(&[]),
             status: Some(status),
-            charged: Vec::new(),
+            inputs: Vec::new(),
             outcomes: vec![outcome],
             route: json!({}),
             cluster: json!({}),
@@ -95,9 +95,9 @@ impl Row {
         }
     }
 
-    /// Charged so, in this order.
-    pub(crate) fn charged(self, charged: &[Charge]) -> Self {
-        Self { charged: charged.to_vec(), ..self }
+    /// With these detector inputs, in this order.
+    pub(crate) fn with_inputs(self, inputs: &[DetectorInput]) -> Self {
+        Self { inputs: inputs.to_vec(), ..self }
     }
 
     /// Over a route with these fields.
@@ -111,7 +111,7 @@ impl Row {
     }
 }
 
-/// Where the filter stands.
+/// Where the filter runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
     HttpFilter,
@@ -124,15 +124,22 @@ struct Case {
     reading: Reading,
     cluster: String,
     upstream: Upstream,
-    /// How many requests it was at which Envoy ejected, and the filter told so.
+    /// The number of the request at which Envoy ejected, and of the one at which the filter reported it.
     ejected: Option<u32>,
-    told: Option<u32>,
+    reported: Option<u32>,
 }
 
 impl Case {
     fn new((index, row): (usize, &Row), reading: Reading) -> Result<Self> {
         let cluster = format!("outbound|8000|{reading}|row-{index}.{reading}");
-        Ok(Self { row: row.clone(), reading, cluster, upstream: Upstream::start("one")?, ejected: None, told: None })
+        Ok(Self {
+            row: row.clone(),
+            reading,
+            cluster,
+            upstream: Upstream::start("one")?,
+            ejected: None,
+            reported: None,
+        })
     }
 
     fn host(&self) -> &str {
@@ -184,9 +191,9 @@ impl Case {
         Ok(())
     }
 
-    /// How many requests Envoy's rules let through.
+    /// The request at which Envoy ejects by its rules.
     fn expected(&self) -> u32 {
-        PRIMED + 1 + THRESHOLD - self.reading.after(&self.row.charged)
+        PRIMED + 1 + THRESHOLD - self.reading.after(&self.row.inputs)
     }
 
     /// What is wrong about the filter's count of attempts.
@@ -215,7 +222,7 @@ fn merge(into: &mut Value, from: &Value) {
 /// Plays the table, and returns a line for everything that is not as it should be.
 ///
 /// # Errors
-/// When it cannot be played; wrong charges and wrong reports are no errors here.
+/// When it cannot be played; wrong inputs and wrong reports are no errors here.
 pub(crate) fn play(rows: &[Row], position: Position) -> Result<Vec<String>> {
     let mut cases = Vec::new();
     for reading in READINGS {
@@ -243,7 +250,7 @@ pub(crate) fn play(rows: &[Row], position: Position) -> Result<Vec<String>> {
         began.push(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?);
         step(&mut cases, &envoy, number, &mut wrong)?;
     }
-    // Counts are handed on once a second.
+    // Workers pass on their counts once a second.
     let started = Instant::now();
     let metrics = loop {
         let metrics = Metrics::parse(&envoy.admin("/stats/prometheus?filter=faultline_attempts_total")?);
@@ -272,7 +279,7 @@ fn step(cases: &mut [Case], envoy: &Envoy, number: u32, wrong: &mut Vec<String>)
             wrong.extend(result.err().map(|error| format!("{} ({}): {error:#}", case.row.name, case.reading)));
         }
     });
-    // What a client left behind is over, too, and with it everything is charged.
+    // Requests that a client left behind are over too, and with them everything is in the detector.
     eventually("all requests are over", || {
         let active = envoy.stats("upstream_rq_active$")?;
         Ok(active.iter().all(|(_, active)| *active == 0).then_some(()))
@@ -284,10 +291,11 @@ fn step(cases: &mut [Case], envoy: &Envoy, number: u32, wrong: &mut Vec<String>)
     let started = Instant::now();
     loop {
         let events = envoy.events().named("endpoint_ejected");
-        for case in cases.iter_mut().filter(|case| case.told.is_none()) {
-            case.told = events.iter().any(|e| e.text("cluster") == case.cluster).then_some(number);
+        for case in cases.iter_mut().filter(|case| case.reported.is_none()) {
+            case.reported = events.iter().any(|e| e.text("cluster") == case.cluster).then_some(number);
         }
-        if cases.iter().all(|case| case.told.is_some() || case.ejected != Some(number)) || started.elapsed() > PATIENCE
+        if cases.iter().all(|case| case.reported.is_some() || case.ejected != Some(number))
+            || started.elapsed() > PATIENCE
         {
             return Ok(());
         }
@@ -295,7 +303,7 @@ fn step(cases: &mut [Case], envoy: &Envoy, number: u32, wrong: &mut Vec<String>)
     }
 }
 
-/// What is wrong about a case when all is over. `began` is when each step did.
+/// What is wrong about a case when all is over. `began` says when each step began, in milliseconds since the Unix epoch.
 fn judge(case: &Case, envoy: &Envoy, metrics: &Metrics, began: &[i64]) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     let (_, kind, reason) = case.reading.error();
@@ -305,8 +313,8 @@ fn judge(case: &Case, envoy: &Envoy, metrics: &Metrics, began: &[i64]) -> Result
     if case.row.hides_order && case.reading.streak == Streak::Local {
         return Ok(wrong);
     }
-    if case.told != case.ejected {
-        wrong.push(format!("Envoy ejected at request {:?}, the filter says {:?}", case.ejected, case.told));
+    if case.reported != case.ejected {
+        wrong.push(format!("Envoy ejected at request {:?}, the filter says {:?}", case.ejected, case.reported));
     }
     let Some(requests) = case.ejected else { return Ok(wrong) };
     let record = envoy.wait_for_records("the ejection", |r| r.iter().any(|r| r.cluster == case.cluster))?;

@@ -1,15 +1,15 @@
-//! What an attempt is charged as: the whole table of Envoy's router and outlier detector, on a real Envoy, in both modes of
-//! counting and for each streak, and the filter's agreement with it in both of its positions.
+//! What an attempt counts as: the whole table of Envoy's router and outlier detector, on a real Envoy, with and without split mode
+//! and for each streak, and the filter's agreement with it in both of its positions.
 
-use crate::charging::Charge::{Answered, Connected, Failed};
-use crate::charging::{Ask, Position, Row, play};
+use crate::readout::DetectorInput::{Answered, Connected, Failed};
+use crate::readout::{Ask, Position, Row, play};
 use anyhow::Result;
 use lab::endpoints::Behaviour;
 use serde_json::{Value, json};
 
-/// The connection was had and an answer with this status came.
+/// The connection was established and an answer with this status came.
 fn answer(name: &'static str, does: Behaviour, status: u16, outcome: &'static str) -> Row {
-    Row::new(name, does, status, outcome).charged(&[Connected, Answered(status)])
+    Row::new(name, does, status, outcome).with_inputs(&[Connected, Answered(status)])
 }
 
 /// The client gets no whole answer.
@@ -30,7 +30,7 @@ fn protocol(options: Value) -> Value {
     json!({ "typed_extension_protocol_options": { kind: typed } })
 }
 
-/// Long enough for a connection to be had on any machine.
+/// Long enough to connect on any machine.
 const SOON: &str = "1.2s";
 
 fn answers() -> Vec<Row> {
@@ -55,8 +55,8 @@ fn answers() -> Vec<Row> {
 
 fn timeouts() -> Vec<Row> {
     use Behaviour::{Hang, HoldBody, Ignore};
-    let charged = [Connected, Failed(504)];
-    // Headers of this kind are for callers within; the other stays unless it is one.
+    let timed_out = [Connected, Failed(504)];
+    // Envoy accepts such headers from internal callers only; `x-forwarded-for` makes the caller one.
     let alt = Ask::With(&[("x-forwarded-for", "127.0.0.1"), ("x-envoy-upstream-rq-timeout-alt-response", "1")]);
     let begun = [Connected, Answered(200)];
     let too_long = protocol(json!({
@@ -64,25 +64,27 @@ fn timeouts() -> Vec<Row> {
         "common_http_protocol_options": { "max_stream_duration": "3s" },
     }));
     vec![
-        Row::new("the route's timeout", Hang, 504, "local_origin").charged(&charged).route(json!({ "timeout": SOON })),
+        Row::new("the route's timeout", Hang, 504, "local_origin")
+            .with_inputs(&timed_out)
+            .route(json!({ "timeout": SOON })),
         Row::new("the route's timeout before the connection was had", Ignore, 504, "not_charged")
             .route(json!({ "timeout": SOON })),
         broken(answer("the route's timeout after headers", HoldBody, 200, "success").route(json!({ "timeout": SOON }))),
         Row { ask: alt, ..Row::new("a timeout that is to be a 204", Hang, 204, "local_origin") }
-            .charged(&[Connected, Failed(204)])
+            .with_inputs(&[Connected, Failed(204)])
             .route(json!({ "timeout": SOON })),
         Row::new("a try's timeout", Hang, 504, "local_origin")
-            .charged(&charged)
+            .with_inputs(&timed_out)
             .route(json!({ "retry_policy": { "per_try_timeout": SOON, "num_retries": 0 } })),
         Row::new("a try's idle timeout", Hang, 504, "local_origin")
-            .charged(&charged)
+            .with_inputs(&timed_out)
             .route(json!({ "retry_policy": { "per_try_idle_timeout": SOON, "num_retries": 0 } })),
         broken(Row::new("a try's idle timeout after headers", HoldBody, 200, "local_origin"))
-            .charged(&[begun[0], begun[1], Failed(504)])
+            .with_inputs(&[begun[0], begun[1], Failed(504)])
             .route(json!({ "retry_policy": { "per_try_idle_timeout": SOON, "num_retries": 0 } })),
-        Row::new("a stream that lasts too long", Hang, 504, "not_charged").charged(&[Connected]).cluster(too_long),
+        Row::new("a stream that lasts too long", Hang, 504, "not_charged").with_inputs(&[Connected]).cluster(too_long),
         Row::new("a request that lasts too long", Hang, 504, "not_charged")
-            .charged(&[Connected])
+            .with_inputs(&[Connected])
             .route(json!({ "max_stream_duration": { "max_stream_duration": SOON } })),
     ]
 }
@@ -92,14 +94,14 @@ fn resets() -> Vec<Row> {
     let lost = [Connected, Failed(503)];
     let row = |name, does| Row::new(name, does, 503, "local_origin");
     vec![
-        row("connection refused", Refuse).charged(&[Failed(503)]),
-        row("connect timeout", Ignore).charged(&[Failed(503)]).cluster(json!({ "connect_timeout": "2s" })),
-        row("reset before headers", ResetOnRequest).charged(&lost),
-        row("stream reset before headers", ResetOnRequest).charged(&lost).cluster(http2()),
-        row("connection closed before headers", CloseBeforeHeaders).charged(&lost),
-        broken(row("reset after headers", ResetAfterHeaders)).charged(&[Connected, Answered(200), Failed(503)]),
-        Row { status: Some(502), ..row("protocol error", Babble) }.charged(&lost),
-        Row { ask: Ask::AndLeave, ..Row::new("the client leaves", Hang, 0, "not_charged") }.charged(&[Connected]),
+        row("connection refused", Refuse).with_inputs(&[Failed(503)]),
+        row("connect timeout", Ignore).with_inputs(&[Failed(503)]).cluster(json!({ "connect_timeout": "2s" })),
+        row("reset before headers", ResetOnRequest).with_inputs(&lost),
+        row("stream reset before headers", ResetOnRequest).with_inputs(&lost).cluster(http2()),
+        row("connection closed before headers", CloseBeforeHeaders).with_inputs(&lost),
+        broken(row("reset after headers", ResetAfterHeaders)).with_inputs(&[Connected, Answered(200), Failed(503)]),
+        Row { status: Some(502), ..row("protocol error", Babble) }.with_inputs(&lost),
+        Row { ask: Ask::AndLeave, ..Row::new("the client leaves", Hang, 0, "not_charged") }.with_inputs(&[Connected]),
         Row { ask: Ask::AndLeave, ..answer("the client leaves after headers", HoldBody, 200, "success") },
     ]
 }
@@ -131,9 +133,9 @@ fn nobodys_fault() -> Vec<Row> {
 
 fn grpc() -> Vec<Row> {
     use Behaviour::{Answer, GrpcAtOnce, GrpcInTrailers};
-    let row = |name, does, charged, outcome| Row {
+    let row = |name, does, status, outcome| Row {
         ask: Ask::With(&[("content-type", "application/grpc"), ("te", "trailers")]),
-        ..Row::new(name, does, 200, outcome).charged(&[Connected, Answered(charged)]).cluster(http2())
+        ..Row::new(name, does, 200, outcome).with_inputs(&[Connected, Answered(status)]).cluster(http2())
     };
     vec![
         row("gRPC: 0 at once", GrpcAtOnce(0), 200, "success"),
@@ -159,18 +161,18 @@ fn several_attempts() -> Vec<Row> {
     let (late, failed) = (Failed(504), Answered(503));
     vec![
         Row { outcomes: vec!["gateway_error"; 2], ..answer("a retried 503", Behaviour::Answer(503), 503, "") }
-            .charged(&[Connected, failed, Connected, failed])
+            .with_inputs(&[Connected, failed, Connected, failed])
             .route(json!({ "retry_policy": policy(json!({})) })),
         Row { outcomes: vec!["local_origin"; 2], ..Row::new("a retried refusal", Behaviour::Refuse, 503, "") }
-            .charged(&[Failed(503), Failed(503)])
+            .with_inputs(&[Failed(503), Failed(503)])
             .route(json!({ "retry_policy": policy(json!({})) })),
-        // Both end with the route's timeout; when the first was charged, no log says.
+        // Both end with the route's timeout; no log says when the first was put into the detector.
         Row {
             outcomes: vec!["local_origin"; 2],
             hides_order: true,
             ..Row::new("hedged tries", Behaviour::Hang, 504, "")
         }
-        .charged(&[Connected, late, Connected, late])
+        .with_inputs(&[Connected, late, Connected, late])
         .route(json!({
             "retry_policy": policy(json!({ "per_try_timeout": SOON })),
             "hedge_policy": { "hedge_on_per_try_timeout": true },
