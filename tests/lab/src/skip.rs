@@ -1,8 +1,8 @@
 //! Tests that cannot run because a tool is missing: each says so, none is skipped silently.
 //!
-//! A skipped test prints `skipped: NAME: REASON` on stderr and appends `NAME: REASON` to the file that `FAULTLINE_SKIPPED`
-//! names, else to `skipped.txt` in cargo's target directory; `cargo xtask test` prints that file at its end. In CI (`CI` is `1` or
-//! `true`) a tool that set-up should have brought is no reason to skip: the test fails.
+//! A skipped test prints `skipped: NAME: REASON` on stderr and appends `NAME: REASON` to the file that
+//! `FAULTLINE_SKIPPED` names, else to `skipped.txt` in cargo's target directory; `cargo xtask test` prints that file at
+//! its end. In CI (`CI` is `1` or `true`) a tool that set-up should have brought is no reason to skip: the test fails.
 //!
 //! This file imports nothing of its package, so that other packages' tests can include it with `#[path]`.
 
@@ -47,4 +47,19 @@ fn list() -> PathBuf {
     // Cargo marks its target directory.
     let target = program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file());
     target.expect("tests run in cargo's target directory").join("skipped.txt")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ci_turns_a_missing_tool_of_set_ups_into_a_failure() {
+        for ci in ["1", "true"] {
+            assert!(is_failure(Tool::FromSetUp, ci) && !is_failure(Tool::Optional, ci));
+        }
+        for ci in ["", "0", "false"] {
+            assert!(!is_failure(Tool::FromSetUp, ci) && !is_failure(Tool::Optional, ci));
+        }
+    }
 }

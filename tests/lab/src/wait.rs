@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-/// How long a condition may take before it counts as missing. Far above what a slow machine needs: it ends a hang, and never
-/// decides a test.
+/// How long a condition may take before it counts as missing. Far above what a slow machine needs: it ends a hang, and
+/// never decides a test.
 pub const SAFETY_NET: Duration = Duration::from_secs(60);
 
 /// Asks `find` every ten milliseconds until it finds something; `what` names it in the error.

@@ -1,5 +1,5 @@
-//! One service in four zones of two regions, a single endpoint in each, seen from a caller in the first zone: the smallest
-//! topology with every step of a locality failover.
+//! One service in four zones of two regions, a single endpoint in each, seen from a caller in the first zone: the
+//! smallest topology with every step of a locality failover.
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -31,7 +31,7 @@ impl Zones {
     /// Starts all four, healthy.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub fn start() -> Result<Self> {
         Self::start_at(&ZONES)
     }
@@ -39,7 +39,7 @@ impl Zones {
     /// Starts an endpoint in each of these localities, which may repeat, all healthy.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub fn start_at(localities: &[&str]) -> Result<Self> {
         Ok(Self(localities.iter().map(|locality| Upstream::start(locality)).collect::<Result<_>>()?))
     }

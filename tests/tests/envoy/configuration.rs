@@ -1,5 +1,5 @@
-//! A configuration that is wrong, in every way that one can be, in a real Envoy: it is reported, traffic goes on, and what
-//! was in force before stays in force.
+//! A configuration that is wrong, in every way that one can be, in a real Envoy: it is reported, traffic goes on, and
+//! what was in force before stays in force.
 
 use anyhow::Result;
 use lab::endpoints::Behaviour;

@@ -1,5 +1,5 @@
-//! What an attempt counts as: the whole table of Envoy's router and outlier detector, on a real Envoy, with and without split mode
-//! and for each streak, and the filter's agreement with it in both of its positions.
+//! What an attempt counts as: the whole table of Envoy's router and outlier detector, on a real Envoy, with and without
+//! split mode and for each streak, and the filter's agreement with it in both of its positions.
 
 use crate::readout::DetectorInput::{Answered, Connected, Failed};
 use crate::readout::{Ask, Position, Row, play};
@@ -31,7 +31,7 @@ fn protocol(options: Value) -> Value {
 }
 
 /// Long enough to connect on any machine.
-const SOON: &str = "1.2s";
+const TIMEOUT: &str = "1.2s";
 
 fn answers() -> Vec<Row> {
     use Behaviour::{Answer, EarlyHints, SwitchProtocols};
@@ -66,26 +66,28 @@ fn timeouts() -> Vec<Row> {
     vec![
         Row::new("the route's timeout", Hang, 504, "local_origin")
             .with_inputs(&timed_out)
-            .route(json!({ "timeout": SOON })),
-        Row::new("the route's timeout before the connection was had", Ignore, 504, "not_charged")
-            .route(json!({ "timeout": SOON })),
-        broken(answer("the route's timeout after headers", HoldBody, 200, "success").route(json!({ "timeout": SOON }))),
+            .route(json!({ "timeout": TIMEOUT })),
+        Row::new("the route's timeout before the connection was established", Ignore, 504, "not_charged")
+            .route(json!({ "timeout": TIMEOUT })),
+        broken(
+            answer("the route's timeout after headers", HoldBody, 200, "success").route(json!({ "timeout": TIMEOUT })),
+        ),
         Row { ask: alt, ..Row::new("a timeout that is to be a 204", Hang, 204, "local_origin") }
             .with_inputs(&[Connected, Failed(204)])
-            .route(json!({ "timeout": SOON })),
+            .route(json!({ "timeout": TIMEOUT })),
         Row::new("a try's timeout", Hang, 504, "local_origin")
             .with_inputs(&timed_out)
-            .route(json!({ "retry_policy": { "per_try_timeout": SOON, "num_retries": 0 } })),
+            .route(json!({ "retry_policy": { "per_try_timeout": TIMEOUT, "num_retries": 0 } })),
         Row::new("a try's idle timeout", Hang, 504, "local_origin")
             .with_inputs(&timed_out)
-            .route(json!({ "retry_policy": { "per_try_idle_timeout": SOON, "num_retries": 0 } })),
+            .route(json!({ "retry_policy": { "per_try_idle_timeout": TIMEOUT, "num_retries": 0 } })),
         broken(Row::new("a try's idle timeout after headers", HoldBody, 200, "local_origin"))
             .with_inputs(&[begun[0], begun[1], Failed(504)])
-            .route(json!({ "retry_policy": { "per_try_idle_timeout": SOON, "num_retries": 0 } })),
+            .route(json!({ "retry_policy": { "per_try_idle_timeout": TIMEOUT, "num_retries": 0 } })),
         Row::new("a stream that lasts too long", Hang, 504, "not_charged").with_inputs(&[Connected]).cluster(too_long),
         Row::new("a request that lasts too long", Hang, 504, "not_charged")
             .with_inputs(&[Connected])
-            .route(json!({ "max_stream_duration": { "max_stream_duration": SOON } })),
+            .route(json!({ "max_stream_duration": { "max_stream_duration": TIMEOUT } })),
     ]
 }
 
@@ -174,7 +176,7 @@ fn several_attempts() -> Vec<Row> {
         }
         .with_inputs(&[Connected, late, Connected, late])
         .route(json!({
-            "retry_policy": policy(json!({ "per_try_timeout": SOON })),
+            "retry_policy": policy(json!({ "per_try_timeout": TIMEOUT })),
             "hedge_policy": { "hedge_on_per_try_timeout": true },
             "timeout": "3s",
         })),

@@ -1,5 +1,5 @@
-//! Ejections as Envoy carries them out: the cap on their number, what is not enforced, how long they last, when they end, and
-//! endpoints that are replaced meanwhile. Envoy's event log and its admin interface are the truth.
+//! Ejections as Envoy carries them out: the cap on their number, what is not enforced, how long they last, when they
+//! end, and endpoints that are replaced meanwhile. Envoy's event log and its admin interface are the truth.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The scripted endpoints against Envoy's own outlier event log, without our filter: what every other test here builds on.
-//! If the endpoints did not fail as real ones do, or the priorities were not Istio's, this is where it shows.
+//! The scripted endpoints against Envoy's own outlier event log, without our filter: what every other test here builds
+//! on. If the endpoints did not fail as real ones do, or the priorities were not Istio's, this is where it shows.
 
 use std::time::Duration;
 

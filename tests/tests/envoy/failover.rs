@@ -1,5 +1,5 @@
-//! Failovers as Envoy makes them: priorities by locality, partial spill, chains, panic, clusters that change. What the filter
-//! tells is held against Envoy's own word on its endpoints and against what the endpoints themselves counted.
+//! Failovers as Envoy makes them: priorities by locality, partial spill, chains, panic, clusters that change. What the
+//! filter tells is held against Envoy's own word on its endpoints and against what the endpoints themselves counted.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn rules(base: Duration) -> OutlierDetection {
     }
 }
 
-/// Long enough that workers have heard of it, which can take a second.
+/// Long enough that workers learn of an ejection, which can take a second.
 const SHORT: Duration = Duration::from_millis(1_500);
 const FOR_GOOD: Duration = Duration::from_secs(300);
 
@@ -62,7 +62,7 @@ fn story(envoy: &Envoy, cluster: &str) -> Vec<String> {
     let zone = |name: &str| name.rsplit('-').next().unwrap_or_default().to_owned();
     let mut events: Vec<Event> = envoy.events().all();
     events.retain(|event| is_failover(event) && event.text("cluster") == cluster);
-    // Workers write their lines as they come to it; `ts` has the order.
+    // Workers write their lines in any order; `ts` has the order of events.
     events.sort_by_cached_key(|event| event.text("ts").to_owned());
     let line = |e: &Event| format!("{} {}>{}", &e.name()[9..], zone(e.text("from")), zone(e.text("to")));
     events.iter().map(line).collect()

@@ -1,4 +1,5 @@
-//! What `push` lets through, Envoy loads; what `push` calls unloadable, Envoy refuses, and in the words that `inspect` quotes.
+//! What `push` lets through, Envoy loads; what `push` calls unloadable, Envoy refuses, and in the words that `inspect`
+//! quotes.
 
 use std::path::Path;
 use std::process::Command;

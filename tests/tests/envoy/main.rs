@@ -1,4 +1,5 @@
-//! What needs a real Envoy: what attempts count as, ejections, failovers, configuration, and what the publisher writes for Envoy.
+//! What needs a real Envoy: what attempts count as, ejections, failovers, configuration, and what the publisher writes
+//! for Envoy.
 //!
 //! Each test has an Envoy of its own on ports of its own, so tests run side by side.
 

@@ -1,5 +1,6 @@
-//! What `faultline manifest` writes for Envoy is what Envoy loads: the bootstrap as it is, and the values of an EnvoyFilter once
-//! they are where istiod and Istio's agent put them. Every Envoy that is there is asked, the tests' own and others beside it.
+//! What `faultline manifest` writes for Envoy is what Envoy loads: the bootstrap as it is, and the values of an
+//! EnvoyFilter once they are where istiod and Istio's agent put them. Every Envoy that is there is asked, the tests'
+//! own and others beside it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

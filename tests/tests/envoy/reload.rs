@@ -1,5 +1,5 @@
-//! A new configuration and a new module in the middle of an outage, in a real Envoy: no event is lost, none comes twice, and
-//! the gauges are right when all is over.
+//! A new configuration and a new module in the middle of an outage, in a real Envoy: no event is lost, none comes
+//! twice, and the gauges are right when all is over.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! The bounds of docs/metrics.md on the harness: ten thousand endpoints of a thousand clusters, all failing in every way, do not
-//! make the filter's series, its memory or its values in shared data grow beyond what is written there, and it tells what it left out.
+//! The bounds of docs/metrics.md on the harness: ten thousand endpoints of a thousand clusters, all failing in every
+//! way, do not make the filter's series, its memory or its values in shared data grow beyond what is written there, and
+//! it counts what it left out.
 //!
 //! Envoy never frees a series of a wasm module, so a bound that does not hold costs the proxy its memory for good.
 
@@ -14,7 +15,7 @@ use wasm_harness::{Exchange, Harness, Outcome, Upstream, VmId};
 const WORKERS: usize = 4;
 const CLUSTERS: usize = 1_000;
 const ENDPOINTS: usize = 10_000;
-/// `limits.series`, as it is unless told otherwise.
+/// The default of `limits.series`.
 const SERIES: u32 = 5_000;
 /// More than a cluster's 64 that are told apart.
 const LOCALITIES: usize = 70;
@@ -47,7 +48,7 @@ fn cluster(n: usize) -> String {
     format!("outbound|8000||service-{:04}.shop.svc.cluster.local", n % CLUSTERS)
 }
 
-/// The n-th endpoint, which stands in another locality than the others of its cluster.
+/// The n-th endpoint, in another locality than the others of its cluster.
 fn endpoint(n: usize) -> Upstream {
     let n = n % ENDPOINTS;
     let of_cluster = ENDPOINTS / CLUSTERS;
@@ -95,8 +96,8 @@ fn memory(proxy: &Harness) -> Vec<usize> {
     vms().map(|vm| proxy.memory_bytes(vm)).collect()
 }
 
-/// The series that the filter makes whatever the bound: those that are no cluster's, with 5 results of the witness's questions
-/// and 3 of notifications.
+/// The series that the filter makes whatever the bound: those that are no cluster's, with 5 results of the witness's
+/// questions and 3 of notifications.
 const OWN: usize = 14;
 
 /// The bound of docs/metrics.md.

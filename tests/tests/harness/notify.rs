@@ -1,6 +1,8 @@
-//! Notifications: what the filter posts to a receiver when a failover, or a cluster without a healthy endpoint, starts and ends.
+//! Notifications: what the filter posts to a receiver when a failover, or a cluster without a healthy endpoint, starts
+//! and ends.
 //!
-//! On the harness, for what a receiver can do wrong. With a real Alertmanager they are tested in the group `monitoring`.
+//! On the harness, for what a receiver can do wrong. With a real Alertmanager they are tested in the group
+//! `monitoring`.
 
 use std::time::Duration;
 

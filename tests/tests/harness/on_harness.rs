@@ -37,7 +37,7 @@ pub(crate) fn endpoint(address: &str, locality: &str) -> Upstream {
     Upstream::new(CLUSTER, address).locality(locality).endpoints(4)
 }
 
-/// What a story tells of an event: its name and the endpoint or the route.
+/// The parts of an event that stories compare: its name and the endpoint, or where from and to.
 pub(crate) fn told(line: &str) -> Option<String> {
     let json: serde_json::Value = serde_json::from_str(line).ok()?;
     let text = |key: &str| json[key].as_str().unwrap_or("").to_owned();

@@ -1,7 +1,9 @@
-//! The shipped alerts, from a broken zone to the on-call person's pager: a real Envoy, Prometheus and Alertmanager, and a webhook.
+//! The shipped alerts, from a broken zone to the on-call person's pager: a real Envoy, Prometheus and Alertmanager, and
+//! a webhook.
 //!
-//! The rules run [`FASTER`] times as fast as an operator's, with a scrape each second, so what is counted in scrapes holds for
-//! an operator too. How many passed between the first failed request and each alert's arrival is printed (`--nocapture`).
+//! The rules run [`FASTER`] times as fast as an operator's, with a scrape each second, so what is counted in scrapes
+//! holds for an operator too. How many passed between the first failed request and each alert's arrival is printed
+//! (`--nocapture`).
 
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,5 +1,5 @@
-//! The shipped dashboard, asked as Grafana asks: every query of it, with its variables filled in, is put to a real Prometheus
-//! while a service fails, and every one has something to show.
+//! The shipped dashboard, asked as Grafana asks: every query of it, with its variables filled in, is put to a real
+//! Prometheus while a service fails, and every one has something to show.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ fn list<'a>(value: &'a Value, path: &str) -> &'a [Value] {
     value.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Every query, by where it stands: panels and annotations.
+/// Every query, by the panel or annotation it is in.
 fn queries(dashboard: &Value) -> Vec<(String, String)> {
     let of = |what: &str, query: &Value| Some((what.to_owned(), query["expr"].as_str()?.to_owned()));
     let panels = list(dashboard, "/panels").iter().flat_map(|panel| {
@@ -38,7 +38,8 @@ fn queries(dashboard: &Value) -> Vec<(String, String)> {
     panels.chain(annotations.filter_map(|query| of("annotation", query))).collect()
 }
 
-/// The query as Grafana sends it when one cluster and all localities are chosen: it escapes what a regular expression reads.
+/// The query as Grafana sends it when one cluster and all localities are chosen: it escapes what a regular expression
+/// reads.
 fn filled_in(query: &str) -> String {
     let cluster = CLUSTER.replace('|', r"\\|").replace('.', r"\\.");
     let values = [
@@ -76,8 +77,8 @@ fn every_query_shows_something_while_a_service_fails() -> Result<()> {
     load.send(40);
 
     let mut failed = Ok(());
-    // The nearest zone cannot be reached, which retries hide; then all answer with errors, which they do not; then all is well,
-    // because a failover's duration is known at its end.
+    // The nearest zone cannot be reached, which retries hide; then all answer with errors, which they do not; then all
+    // is well, because a failover's duration is known at its end.
     let phases: [(&[&str], Behaviour); 3] =
         [(&ZONES[..1], Behaviour::Refuse), (&ZONES, Behaviour::Answer(500)), (&ZONES, Behaviour::Answer(200))];
     for (index, (broken, behaviour)) in phases.iter().enumerate() {

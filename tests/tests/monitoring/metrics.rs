@@ -1,7 +1,9 @@
-//! The metrics in a real Prometheus that scrapes a real Envoy: every one is there with its labels, by Istio's tag rules and by the
-//! plain ones; what Envoy counts as well is equal to the last one; and a reload neither loses nor repeats a count.
+//! The metrics in a real Prometheus that scrapes a real Envoy: every one is there with its labels, by Istio's tag rules
+//! and by the plain ones; what Envoy counts as well is equal to the last one; and a reload neither loses nor repeats a
+//! count.
 //!
-//! docs/metrics.md says what equals what. The bound on series is `bounds.rs`; alerts and the dashboard have tests of their own.
+//! docs/metrics.md says what equals what. The bound on series is `bounds.rs`; alerts and the dashboard have tests of
+//! their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -52,7 +54,10 @@ fn capped() -> OutlierDetection {
 fn config(more: &Value) -> String {
     let mut config = json!({
         "outlierDetection": rules().to_istio(),
-        "clusters": [{ "match": CAPPED, "outlierDetection": capped().to_istio() }, { "match": RECEIVER, "ignore": true }],
+        "clusters": [
+            { "match": CAPPED, "outlierDetection": capped().to_istio() },
+            { "match": RECEIVER, "ignore": true },
+        ],
         "failover": { "window": "2s", "minRequests": 5, "endAfter": "1s" },
         "witness": {},
         "notify": { "cluster": RECEIVER, "format": "webhook" },
@@ -67,7 +72,8 @@ fn one(name: &str, upstream: &Upstream, rules: OutlierDetection) -> Cluster {
     Cluster::new(name, vec![Endpoint { address: upstream.address(), locality: Zones::home() }], Some(rules))
 }
 
-/// Whether a family is the filter's, even if a label stayed in its name; Envoy's own have the filter's name for a part of theirs.
+/// Whether a family is the filter's, even if a label stayed in its name; Envoy's own have the filter's name for a part
+/// of theirs.
 fn is_of_filter(name: &str) -> bool {
     name.contains("faultline") && !name.starts_with("envoy_") && !name.contains(':')
 }

@@ -1,7 +1,7 @@
 //! The way of a notification: a real Envoy whose filter posts to a real Alertmanager, and a webhook that it reaches.
 //!
-//! How many scrape intervals it takes is printed (`--nocapture`). The way through Prometheus is in [`crate::alerts`]; what a
-//! receiver can do wrong is played on the harness.
+//! How many scrape intervals it takes is printed (`--nocapture`). The way through Prometheus is in [`crate::alerts`];
+//! what a receiver can do wrong is played on the harness.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,8 +22,8 @@ const RECEIVER: &str = "outbound|9093||alertmanager.monitoring.svc.cluster.local
 const TO_ZONE: &str = "FaultlineFailoverToAnotherZone";
 const NONE_HEALTHY: &str = "FaultlineNoHealthyUpstream";
 
-/// A service in four zones, and an Envoy that tells a real Alertmanager of it.
-struct Told {
+/// A service in four zones, and an Envoy that notifies a real Alertmanager.
+struct Notified {
     // Dropped first: Envoy must not see its endpoints go.
     envoy: Envoy,
     zones: Zones,
@@ -31,7 +31,7 @@ struct Told {
     _alertmanager: Alertmanager,
 }
 
-impl Told {
+impl Notified {
     fn start(rules: &OutlierDetection) -> Result<Self> {
         let (zones, webhook) = (Zones::start()?, Webhook::start()?);
         let alertmanager = Alertmanager::start(webhook.address())?;
@@ -53,20 +53,20 @@ impl Told {
 #[test]
 fn a_broken_zone_is_told_without_a_scrape_and_so_is_its_end() -> Result<()> {
     let rules = OutlierDetection { base_ejection_time: Duration::from_secs(5), ..OutlierDetection::first_error() };
-    let told = Told::start(&rules)?;
-    let mut load = told.envoy.load(HOST, 4)?;
+    let notified = Notified::start(&rules)?;
+    let mut load = notified.envoy.load(HOST, 4)?;
     load.send(40);
     // A scrape each second, as in `alerts.rs`.
     let report = |since: SystemTime, what: &str, alert: &Alert| {
         let waited = alert.arrived.duration_since(since).unwrap_or_default();
         eprintln!("{} scrape intervals ({} ms) after {what}: {alert}", waited.as_secs(), waited.as_millis());
     };
-    told.zones.set(&ZONES[..1], Behaviour::Refuse)?;
+    notified.zones.set(&ZONES[..1], Behaviour::Refuse)?;
     load.until("a failed request", |tally| tally.status(503) > 0)?;
     let failed = SystemTime::now();
-    let is_told = |name: &'static str| told.webhook.first(move |alert| alert.fires(name));
-    load.until("the failover's alert", |_| is_told(TO_ZONE).is_some()).with_context(|| told.story())?;
-    let alert = is_told(TO_ZONE).context("told")?;
+    let fired = |name: &'static str| notified.webhook.first(move |alert| alert.fires(name));
+    load.until("the failover's alert", |_| fired(TO_ZONE).is_some()).with_context(|| notified.story())?;
+    let alert = fired(TO_ZONE).context("the alert")?;
     report(failed, "the first failed request", &alert);
     let labels = ["service", "failover_from", "failover_to", "severity", "team", "proxy"].map(|name| alert.label(name));
     assert_eq!(labels, [HOST, ZONES[0], ZONES[1], "warning", "payments", "mocka.default"]);
@@ -75,27 +75,27 @@ fn a_broken_zone_is_told_without_a_scrape_and_so_is_its_end() -> Result<()> {
         format!("{HOST}: failover to another zone, from {} to {}", ZONES[0], ZONES[1])
     );
 
-    told.zones.set(&ZONES[..1], Behaviour::Answer(200))?;
-    let over = |name: &'static str| told.webhook.first(move |alert| alert.is_over(name)).is_some();
-    load.until("the failover's end", |_| over(TO_ZONE)).with_context(|| told.story())?;
+    notified.zones.set(&ZONES[..1], Behaviour::Answer(200))?;
+    let over = |name: &'static str| notified.webhook.first(move |alert| alert.is_over(name)).is_some();
+    load.until("the failover's end", |_| over(TO_ZONE)).with_context(|| notified.story())?;
 
-    told.zones.set(&ZONES, Behaviour::Answer(500))?;
+    notified.zones.set(&ZONES, Behaviour::Answer(500))?;
     load.until("a failed request", |tally| tally.status(500) + tally.status(503) > 0)?;
     let failed = SystemTime::now();
     // Envoy takes its time to hold the last endpoint ejected.
     load.until("nothing healthy", |tally| tally.status(503) > 0)?;
     let none_left = SystemTime::now();
-    load.until("its alert", |_| is_told(NONE_HEALTHY).is_some()).with_context(|| told.story())?;
-    let alert = is_told(NONE_HEALTHY).context("told")?;
+    load.until("its alert", |_| fired(NONE_HEALTHY).is_some()).with_context(|| notified.story())?;
+    let alert = fired(NONE_HEALTHY).context("the alert")?;
     report(failed, "the first failed request", &alert);
     report(none_left, "the first that found nothing healthy", &alert);
-    told.zones.set(&ZONES, Behaviour::Answer(200))?;
-    load.until("its end", |_| over(NONE_HEALTHY)).with_context(|| told.story())?;
+    notified.zones.set(&ZONES, Behaviour::Answer(200))?;
+    load.until("its end", |_| over(NONE_HEALTHY)).with_context(|| notified.story())?;
 
     eventually("every message delivered, and counted", || {
-        let metrics = told.envoy.metrics()?;
+        let metrics = notified.envoy.metrics()?;
         let count = |result| metrics.sum("faultline_notifications_total", &[("result", result)]);
-        let messages = told.webhook.alerts().len() as f64;
+        let messages = notified.webhook.alerts().len() as f64;
         Ok((count("ok") >= messages && count("failed") == 0.0 && count("dropped") == 0.0).then_some(()))
     })
 }

@@ -1,5 +1,5 @@
-//! A real registry in each of the ways in which registries are guarded: what it takes to push to it, in requests; and what
-//! another tool makes of what was copied.
+//! A real registry in each of the ways in which registries are guarded: what it takes to push to it, in requests; and
+//! what another tool makes of what was copied.
 
 use std::path::Path;
 use std::process::{Command, Output};

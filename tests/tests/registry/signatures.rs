@@ -1,7 +1,9 @@
-//! Forms, signatures and attached documents in a real registry, before the eyes of skopeo and, where it is at hand, cosign.
+//! Forms, signatures and attached documents in a real registry, before the eyes of skopeo and, where it is at hand,
+//! cosign.
 //!
-//! cosign is taken from `FAULTLINE_COSIGN` (several, separated as in `PATH`) or `PATH`. Without one its test is skipped, because
-//! nothing that set-up can install everywhere brings it. What it would check, openssl checks in the publisher's own tests.
+//! cosign is taken from `FAULTLINE_COSIGN` (several, separated as in `PATH`) or `PATH`. Without one its test is
+//! skipped, because nothing that set-up can install everywhere brings it. What it would check, openssl checks in the
+//! publisher's own tests.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! What many endpoints cost, on the harness: instructions of a healthy request, and the memory of a VM.
 //!
-//! Requests go to all endpoints in turn, as a balancer would send them, each known since before anything is counted, and
-//! each is met every ten seconds at least. (The locality of one that was not met for a minute is read again.)
+//! Requests go to all endpoints in turn, as a balancer would send them, each known since before anything is counted,
+//! and each is met every ten seconds at least. (The locality of one that was not met for a minute is read again.)
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! The filter's price next to its budgets: size of the module, host calls and fuel of a healthy request on the harness, and
-//! CPU time of a real Envoy, where the empty filter on the Rust SDK is the measure.
+//! The filter's price next to its budgets: size of the module, host calls and fuel of a healthy request on the harness,
+//! and CPU time of a real Envoy, where the empty filter on the Rust SDK is the measure.
 //!
-//! CPU time is the Envoy process's own, so that neither the load nor the endpoint counts. The three Envoys (no filter, the
-//! empty one, ours) are loaded in turn within each round, so that what slows the machine down for a while slows down all
-//! three. Figures over budget are marked, and make the bench fail, except for the CPU ratio, which is a measurement and has
-//! a spread. Memory and the cost at many endpoints are in `endpoints`.
+//! CPU time is the Envoy process's own, so that neither the load nor the endpoint counts. The three Envoys (no filter,
+//! the empty one, ours) are loaded in turn within each round, so that what slows the machine down for a while slows
+//! down all three. Figures over budget are marked, and make the bench fail, except for the CPU ratio, which is a
+//! measurement and has a spread. Memory and the cost at many endpoints are in `endpoints`.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this program is run for")]
 
@@ -160,8 +160,8 @@ fn ratio_of_medians(rounds: &[[f64; 3]]) -> Result<f64> {
     Ok(ours / base)
 }
 
-/// Keeps a process, with all threads it has now, on one core. Without `taskset` or a second core it runs where it may, and
-/// the figures spread more.
+/// Keeps a process, with all threads it has now, on one core. Without `taskset` or a second core it runs where it may,
+/// and the figures spread more.
 fn pin(process: u32, core: usize) {
     let (core, process) = (core.to_string(), process.to_string());
     let mut taskset = Command::new("taskset");

@@ -1,4 +1,5 @@
-//! Plays one of the drills and shows it as it goes; fails when a filter did not report what happened. See [`lab::drill`].
+//! Plays one of the drills and shows it as it goes; fails when a filter did not report what happened. See
+//! [`lab::drill`].
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,14 +1,14 @@
-//! Who calls: one request after the other, round a few connections in turn, and what came back.
+//! A caller of a service: one request after the other, over a few connections in turn, and what came back.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::net::http::Client;
 
-/// Connections of each caller: they go round Envoy's workers.
+/// Connections of each caller, so that every worker of Envoy gets some.
 const CONNECTIONS: usize = 4;
 
-/// Somebody who calls a service and reads the answer.
+/// A caller that sends requests to a service and reads the answers.
 #[derive(Debug)]
 pub(super) struct Caller {
     name: String,
@@ -18,9 +18,9 @@ pub(super) struct Caller {
     new: BTreeSet<String>,
     /// Requests so far.
     pub calls: u64,
-    /// Those that were answered with an error.
+    /// Requests that were answered with an error.
     pub errors: u64,
-    /// Those without an answer.
+    /// Requests without an answer.
     pub unanswered: u64,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Answer {
 }
 
 impl Caller {
-    /// A caller of `host` at `target`, whom the drill names so.
+    /// A caller of `host` at `target`; `name` is for the screen.
     pub(super) fn new(name: &str, target: SocketAddr, host: &str) -> Self {
         let clients = (0..CONNECTIONS).map(|_| Client::new(target, host)).collect();
         let (last, new) = Default::default();
@@ -46,7 +46,7 @@ impl Caller {
         &self.name
     }
 
-    /// The path it asks for from now on.
+    /// Sets the path of all further requests.
     pub(super) fn ask_for(&mut self, path: &'static str) {
         self.path = path;
     }
@@ -56,7 +56,7 @@ impl Caller {
         &self.last
     }
 
-    /// Whether the last call went well and was answered so.
+    /// Whether the last answer was a 200 with this body.
     pub(super) fn gets(&self, text: &str) -> bool {
         self.last.status == 200 && self.last.text == text
     }
@@ -78,7 +78,7 @@ impl Caller {
         self.new.insert(kind).then_some(&self.last)
     }
 
-    /// From now on every kind of answer is new, but that of the last one.
+    /// Makes every kind of answer new again, but that of the last one.
     pub(super) fn look_anew(&mut self) {
         let last = format!("{} {}", self.last.status, self.last.text);
         self.new.retain(|kind| *kind == last);

@@ -1,7 +1,8 @@
-//! A control plane in little: a server of the REST form of discovery, whose answers a drill puts together.
+//! A minimal control plane: a server of the REST form of discovery, whose answers a drill supplies.
 //!
-//! It answers `POST /v3/discovery:<what>` with what was put under that name last, and 304 to who has it already. It stands
-//! behind a [`Relay`], so that it can go away and come back. Not here: watching, subsets, streams.
+//! It answers `POST /v3/discovery:<what>` with the last resources put under that name, and 304 to a client that has
+//! them already. It is reached through a [`Relay`], so that it can go away and come back. Not here: watching, subsets,
+//! streams.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -30,10 +31,10 @@ pub(super) struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts it, with nothing to tell.
+    /// Starts it without any resources.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub(super) fn start() -> Result<Self> {
         let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         let listener = port.listen()?;
@@ -52,25 +53,25 @@ impl ControlPlane {
         Ok(source)
     }
 
-    /// Where Envoy asks.
+    /// Where Envoy sends its requests.
     pub(super) fn address(&self) -> SocketAddr {
         self.relay.address()
     }
 
-    /// Tells this from now on to who asks for `what`: `clusters`, `endpoints` or `extension_configs`. `discovery` is what a
-    /// file would hold.
+    /// Delivers this from now on as `what`: `clusters`, `endpoints` or `extension_configs`. `discovery` is the content
+    /// of the file that would deliver it.
     pub(super) fn put(&self, what: &str, discovery: &Value) {
         let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
         let version = resources.get(what).map_or(0, |(version, _)| *version) + 1;
         resources.insert(what.to_owned(), (version, discovery["resources"].clone()));
     }
 
-    /// Goes away, as a control plane that was stopped.
+    /// Goes away, as a control plane that is stopped.
     pub(super) fn stop(&self) {
         self.relay.cut();
     }
 
-    /// Comes back, with what was put meanwhile.
+    /// Comes back with the resources that were put meanwhile.
     ///
     /// # Errors
     /// When its port cannot be listened on.
@@ -98,8 +99,9 @@ fn serve(mut stream: &TcpStream, resources: &Resources) -> io::Result<()> {
             }
             Some((version, resources)) => {
                 let kind = resources[0]["@type"].clone();
-                let told = json!({ "version_info": version.to_string(), "type_url": kind, "resources": resources });
-                ("200 OK", told.to_string())
+                let delivered =
+                    json!({ "version_info": version.to_string(), "type_url": kind, "resources": resources });
+                ("200 OK", delivered.to_string())
             }
         };
         let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());

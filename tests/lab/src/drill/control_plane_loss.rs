@@ -1,8 +1,9 @@
-//! The configuration source and the admin interface, which the witness polls, go away in mid-outage and come back (scenario S4).
+//! The configuration source and the admin interface, which the witness polls, go away in mid-outage and come back
+//! (scenario S4).
 //!
-//! Clusters, endpoints and the filter come over the network here. Beside the proxy with the filter runs its twin without one,
-//! under the same calls and the same faults: whatever the filter misses, its callers must not. Events while Envoy cannot be
-//! asked are inferred, and say so; what comes back is not reported again.
+//! Clusters, endpoints and the filter come over the network here. Beside the proxy with the filter runs its twin
+//! without one, under the same calls and the same faults: whatever the filter misses, its callers must not. Events
+//! while Envoy cannot be asked are inferred, and say so; what comes back is not reported again.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -154,7 +155,7 @@ impl Scene {
         ];
         self.stage.say("The endpoint in ap-northeast-1a listens on nothing: it is ejected, and Envoy says so itself");
         self.zones.set(&ZONES[..1], Refuse)?;
-        self.stage.until_told(&expected)?;
+        self.stage.until_reported(&expected)?;
         self.stage.until_all_get(ZONES[1])?;
         self.check_basis("endpoint_ejected", "witnessed");
         self.stage.end_act(&expected);
@@ -177,7 +178,7 @@ impl Scene {
         }
         self.stage.say("ap-northeast-1b fails too: Envoy goes on by what it knows, the filter by what it sees");
         self.zones.set(&ZONES[1..2], Refuse)?;
-        self.stage.until_told(&[is("endpoint_ejected", near)])?;
+        self.stage.until_reported(&[is("endpoint_ejected", near)])?;
         let moved = |stage: &Stage| {
             let events = stage.of_act(PROXY);
             events.iter().any(|e| e.name() == "failover_changed" && far.contains(&e.text("to")))
@@ -232,7 +233,7 @@ impl Scene {
         let [home, near] = [0, 1].map(|zone| short(ZONES[zone]));
         self.stage.say(&format!("{home} is repaired, and {near}: all of it without anybody to ask"));
         self.zones.set(&ZONES[..2], Answer(200))?;
-        self.stage.until_told(&endpoints.map(|endpoint| is("endpoint_returned", endpoint)))?;
+        self.stage.until_reported(&endpoints.map(|endpoint| is("endpoint_returned", endpoint)))?;
         self.stage.until_all_get(ZONES[0])?;
         let over = |stage: &Stage| stage.of_act(PROXY).iter().any(|e| e.name() == "failover_ended");
         self.stage.until("the failover is over", over)?;
@@ -273,12 +274,12 @@ impl Scene {
         self.stage.say("Both endpoints in ap-northeast-1a fail: Envoy's own word again");
         self.zones.set(&ZONES[..1], Refuse)?;
         new.set(Refuse)?;
-        self.stage.until_told(&[is("failover_started", between(ZONES[1]))])?;
+        self.stage.until_reported(&[is("failover_started", between(ZONES[1]))])?;
         self.stage.until_all_get(ZONES[1])?;
         self.stage.say("They are repaired");
         self.zones.set(&ZONES[..1], Answer(200))?;
         new.set(Answer(200))?;
-        self.stage.until_told(&expected)?;
+        self.stage.until_reported(&expected)?;
         self.stage.until_over()?;
         self.check_basis("endpoint_ejected", "witnessed");
         self.stage.end_act(&expected);

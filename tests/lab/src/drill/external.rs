@@ -1,12 +1,14 @@
-//! Failover between the endpoints of a service outside the mesh, `mydb.com`, found by name in us-east1 and us-west (scenario S2).
+//! Failover between the endpoints of a service outside the mesh, `mydb.com`, found by name in us-east1 and us-west
+//! (scenario S2).
 //!
-//! Without a rule both get traffic; with one, callers in us-east1 stay there, until the east endpoint's port becomes 81.
-//! In mid-outage the names get other addresses. Then the same with TLS origination and a wrong certificate. Two callers'
-//! proxies see all of it: one has the HTTP filter, the other the upstream log too, both the witness. An explicit failover
-//! list from us-east1 to us-west gives Envoy the same priorities as these localities do, so it is not played again.
+//! Without a rule both get traffic; with one, callers in us-east1 stay there, until the east endpoint's port becomes
+//! 81. In mid-outage the names get other addresses. Then the same with TLS origination and a wrong certificate. Two
+//! callers' proxies see all of it: one has the HTTP filter, the other the upstream log too, both the witness. An
+//! explicit failover list from us-east1 to us-west gives Envoy the same priorities as these localities do, so it is not
+//! played again.
 //!
-//! Not here: the same without the witness. An ejected endpoint that leaves, as all do here in turn, does not show then
-//! until every other one has been seen.
+//! Not here: the same without the witness. Without it, that an ejected endpoint left (as all do here in turn) does not
+//! show until every other one has been seen.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -45,7 +47,7 @@ struct Scene {
     stage: Stage,
     names: NameServer,
     rules: OutlierDetection,
-    // To the end: an endpoint that went away would be a fault of its own.
+    // Kept to the end, because an endpoint that goes away would be a fault of its own.
     kept: (Vec<Upstream>, Vec<TlsEndpoint>),
 }
 
@@ -106,8 +108,8 @@ fn ip(address: SocketAddr) -> Ipv4Addr {
     }
 }
 
-/// The cluster as Istio makes it of a ServiceEntry with DNS resolution; without a rule there are no priorities. `authority`
-/// originates TLS, for certificates of that authority.
+/// The cluster as Istio makes it of a ServiceEntry with DNS resolution; without a rule there are no priorities.
+/// `authority` originates TLS, for certificates of that authority.
 fn cluster(
     names: &NameServer,
     ports: [u16; 2],
@@ -147,7 +149,7 @@ fn cluster(
     cluster
 }
 
-/// The events of both proxies: of each the same.
+/// The same event from each of both proxies.
 fn of_both(name: &'static str, about: impl ToString) -> [Expected; 2] {
     [0, 1].map(|proxy| Expected::must(proxy, name, about.to_string()))
 }
@@ -156,7 +158,7 @@ fn maybe_of_both(name: &'static str, about: impl ToString) -> [Expected; 2] {
     [0, 1].map(|proxy| Expected::may(proxy, name, about.to_string()))
 }
 
-/// What is told of an endpoint that fails: it may come back and fail again while the fault lasts.
+/// What is reported of an endpoint that fails: it may come back and fail again while the fault lasts.
 fn fails(endpoint: SocketAddr) -> Vec<Expected> {
     let mut expected = of_both("error_streak", endpoint).to_vec();
     expected.extend(of_both("endpoint_ejected", endpoint));
@@ -189,7 +191,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Rounds until both filters have told in this act that the endpoint returned, and was ejected once more.
+    /// Rounds until both filters have reported in this act that the endpoint returned, and was ejected once more.
     fn until_ejected_again(&mut self, endpoint: SocketAddr) -> Result<()> {
         for proxy in 0..self.stage.proxies.len() {
             self.stage.until(&format!("{endpoint} is ejected again"), |stage| {
@@ -230,7 +232,7 @@ impl Scene {
         self.stage.say("The east endpoint's port becomes 81, where nothing listens: one call fails, the rest go west");
         self.deliver([WRONG_PORT, port_of_west], true, None)?;
         self.stage.until_all_get(WEST.1)?;
-        self.stage.until_told(&expected)?;
+        self.stage.until_reported(&expected)?;
         self.stage.say("As long as it lasts, Envoy lets it back for one more failure, and ejects it for longer");
         self.until_ejected_again(broken)?;
         self.stage.end_act(&expected);
@@ -243,7 +245,7 @@ impl Scene {
         self.stage.screen.note(&format!("{} is {moved_broken} now; {broken} is no endpoint any more.", EAST.0));
         self.names.set(EAST.0, ip(moved.address()));
         self.until_resolved(moved_broken, broken)?;
-        self.stage.until_told(&expected)?;
+        self.stage.until_reported(&expected)?;
         self.stage.until_all_get(WEST.1)?;
         // The old one may have come back and failed between the acts.
         self.stage.end_act(&[expected, may_all(fails(broken))].concat());
@@ -267,7 +269,7 @@ impl Scene {
         expected.extend(may_all(fails(moved_broken)));
         self.deliver([moved.address().port(), port_of_west], true, None)?;
         self.stage.until_all_get(moved.name())?;
-        self.stage.until_told(&expected)?;
+        self.stage.until_reported(&expected)?;
         self.stage.until_over()?;
         self.stage.end_act(&expected);
         self.kept.0 = vec![east, west, moved, far];
@@ -292,7 +294,7 @@ impl Scene {
         self.stage.say("The east endpoint shows a certificate of an authority that nobody here knows");
         east.show_certificate_of(&unknown)?;
         self.stage.until_all_get("us-west, by TLS")?;
-        self.stage.until_told(&outage)?;
+        self.stage.until_reported(&outage)?;
         for index in 0..self.stage.proxies.len() {
             let streaks = self.stage.of_act(index);
             let cause = streaks.iter().filter_map(|e| e.fields["last"]["transport_failure"].as_str()).next();
@@ -304,7 +306,7 @@ impl Scene {
         east.show_certificate_of(&known)?;
         let mut repair = of_both("endpoint_returned", east.address()).to_vec();
         repair.extend(failover("failover_ended"));
-        self.stage.until_told(&repair)?;
+        self.stage.until_reported(&repair)?;
         self.stage.until_all_get("us-east1, by TLS")?;
         self.stage.until_over()?;
         self.stage.end_act(&[outage, repair].concat());

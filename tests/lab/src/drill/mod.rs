@@ -1,10 +1,12 @@
-//! The drills: the situations that this project exists for, played with real Envoys on one machine, for a person to watch.
+//! The drills: the situations that this project exists for, played with real Envoys on one machine, for a person to
+//! watch.
 //!
-//! Each is a story in acts. An act breaks or repairs something, lets callers call until the expected events have come, and
-//! complains about any other event. At the end Envoy's own outlier event log is compared with the filters' events, as strictly
-//! as [`crate::judge`] does: nothing missed, nothing invented, nothing twice. Nothing waits for a time.
+//! Each is a story in acts. An act breaks or repairs something, lets callers call until the expected events have come,
+//! and complains about any other event. At the end Envoy's own outlier event log is compared with the filters' events,
+//! as strictly as [`crate::judge`] does: nothing missed, nothing invented, nothing twice. Nothing waits for a time.
 //!
-//! Not here: random outages (the judge), the rules by which attempts count, the finer points of failover (tests of their own).
+//! Not here: random outages (the judge), the rules by which attempts count, the finer points of failover (tests of
+//! their own).
 
 mod caller;
 mod control_plane;
@@ -42,8 +44,8 @@ impl Drill {
     /// Plays it on `screen` with this Envoy, or the one that set-up found.
     ///
     /// # Errors
-    /// When it cannot be played to its end, because there is no Envoy, no module, no port, or something did not come about;
-    /// what was wrong in one that was played is in its [`Outcome`].
+    /// When it cannot be played to its end: there is no Envoy, no module or no port, or an expected event did not come. What was
+    /// wrong in one that was played is in its [`Outcome`].
     pub fn play(self, envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
         match self {
             Self::Zones => zones::play(envoy, screen),

@@ -10,10 +10,10 @@ use crate::envoy::outlier::{Action, Record};
 use crate::judge::compare::{Disagreement, Report, Verdict, compare};
 use crate::terminal::paint;
 
-/// How long a filter has to agree; it ends a drill that will not, and judges nothing.
+/// How long a filter has to agree with Envoy. It ends a drill that fails; delays are not judged.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One proxy's reckoning.
+/// One proxy's record and reports, compared.
 #[derive(Debug)]
 struct Reckoning {
     proxy: String,
@@ -23,7 +23,7 @@ struct Reckoning {
     complaints: Vec<String>,
 }
 
-/// What came of a drill.
+/// The result of a drill.
 #[derive(Debug)]
 pub struct Outcome {
     reckonings: Vec<Reckoning>,
@@ -102,11 +102,11 @@ impl Reckoning {
     }
 }
 
-/// Ends the drill: calls go on until every filter agrees with its Envoy, or patience ends, and the table is shown. Proxies
-/// without a filter are left out.
+/// Ends the drill: calls go on until every filter agrees with its Envoy, or [`PATIENCE`] ends, and the table is shown.
+/// Proxies without a filter are left out.
 ///
 /// # Errors
-/// When an Envoy does not tell.
+/// When an Envoy does not answer.
 pub(super) fn reckon(mut stage: Stage) -> Result<Outcome> {
     stage.say("Envoy's own record against what the filters told");
     let started = Instant::now();
@@ -118,7 +118,7 @@ pub(super) fn reckon(mut stage: Stage) -> Result<Outcome> {
         }
         stage.rounds(10);
     };
-    // What nothing was to be told about in the time since.
+    // No event was due in the time since the last act.
     stage.end_act(&[]);
     let mut wrong = std::mem::take(&mut stage.complaints);
     wrong.extend(reckonings.iter().flat_map(Reckoning::wrong));

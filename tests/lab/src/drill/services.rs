@@ -1,9 +1,9 @@
-//! mocka, mockb and mockc: three services that call each other, one instance of each in every zone, and a sidecar for each
-//! instance that calls another service.
+//! mocka, mockb and mockc: three services that call each other, one instance of each in every zone, and a sidecar for
+//! each instance that calls another service.
 //!
-//! An instance answers with the chain of who served the call, `mocka(zone) -> mockb(zone) -> mockc(zone)`, and passes on an
-//! error that it gets. Every sidecar knows all three services, by discovery from files. Incoming calls do not pass a sidecar:
-//! the filter is where calls go out.
+//! An instance answers with the chain of who served the call, `mocka(zone) -> mockb(zone) -> mockc(zone)`, and passes
+//! on an error that it gets. Every sidecar knows all three services, by discovery from files. Incoming calls do not
+//! pass a sidecar: the filter is where calls go out.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ impl Services {
     /// Starts them, healthy. They call no other service before [`Services::connect`].
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub(super) fn start() -> Result<Self> {
         let in_zones = |service: Service| Zone::ALL.iter().map(|zone| Upstream::start(&name(service, *zone))).collect();
         Ok(Self { instances: Service::ALL.into_iter().map(in_zones).collect::<Result<_>>()? })
@@ -101,8 +101,8 @@ impl Services {
         &self.instances[service as usize][zone as usize]
     }
 
-    /// Starts a sidecar for each instance that calls another service: mocka's in the order of the zones, then mockb's, each with
-    /// its name.
+    /// Starts a sidecar for each instance that calls another service: mocka's in the order of the zones, then mockb's,
+    /// each with its name.
     ///
     /// # Errors
     /// When one does not start.
@@ -155,11 +155,11 @@ impl Services {
         }
     }
 
-    /// Replaces an instance by a new one at another address, which calls through the same sidecar; no proxy knows it before its
-    /// endpoints are delivered. Returns the old one.
+    /// Replaces an instance by a new one at another address, which calls through the same sidecar; no proxy knows it
+    /// before its endpoints are delivered. Returns the old one.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub(super) fn replace(&mut self, service: Service, zone: Zone, sidecar: Option<&Envoy>) -> Result<Upstream> {
         let new = Upstream::start(&name(service, zone))?;
         run(&new, service, sidecar);

@@ -1,4 +1,4 @@
-//! The drill as it unfolds: callers call, filters tell, and each act has events that must come and no others.
+//! The drill as it unfolds: callers call, filters report, and each act has events that must come and no others.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::wait::SAFETY_NET;
 /// Between two rounds of calls: slow enough to watch.
 const PACE: Duration = Duration::from_millis(5);
 
-/// Rounds of calls between two looks at what costs Envoy something to tell.
+/// Rounds of calls between two queries of Envoy's admin interface, which cost Envoy time.
 const SELDOM: u64 = 20;
 
 /// An Envoy that takes part.
@@ -67,14 +67,14 @@ fn subject(event: &Event) -> String {
     }
 }
 
-/// Everything that takes part, and what was wrong so far.
+/// The proxies, the callers, and what was wrong so far.
 #[derive(Debug)]
 pub(super) struct Stage {
     /// What a person sees.
     pub screen: Screen,
     /// The Envoys.
     pub proxies: Vec<Proxy>,
-    /// Who calls.
+    /// The callers.
     pub callers: Vec<Caller>,
     /// What was not as it should be, a line each.
     pub complaints: Vec<String>,
@@ -87,13 +87,13 @@ impl Stage {
         Self { screen, proxies: envoys.into_iter().map(proxy).collect(), callers, complaints: Vec::new() }
     }
 
-    /// Says what happens now. Answers that differ from those before are shown again.
+    /// Says what happens now. The first answer of each kind is shown again.
     pub(super) fn say(&mut self, text: &str) {
         self.screen.heading(text);
         self.callers.iter_mut().for_each(Caller::look_anew);
     }
 
-    /// Every caller calls once, and what the filters have told is shown.
+    /// Every caller calls once, and the filters' new events are shown.
     pub(super) fn round(&mut self) {
         for caller in &mut self.callers {
             let name = caller.name().to_owned();
@@ -109,7 +109,7 @@ impl Stage {
         thread::sleep(PACE);
     }
 
-    /// So many rounds.
+    /// Plays this many rounds.
     pub(super) fn rounds(&mut self, rounds: u64) {
         (0..rounds).for_each(|_| self.round());
     }
@@ -117,12 +117,12 @@ impl Stage {
     /// Rounds until `done` says so.
     ///
     /// # Errors
-    /// When that has not come within [`SAFETY_NET`]; the message has what every proxy told in this act.
+    /// When it does not within [`SAFETY_NET`]; the message has the events of every proxy in this act.
     pub(super) fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) -> Result<()> {
         let started = Instant::now();
         while !done(self) {
             if started.elapsed() > SAFETY_NET {
-                bail!("{what}: not within {} s; in this act came:\n{}", SAFETY_NET.as_secs(), self.told());
+                bail!("{what}: not within {} s; in this act came:\n{}", SAFETY_NET.as_secs(), self.reported());
             }
             self.round();
         }
@@ -141,7 +141,7 @@ impl Stage {
         Ok(())
     }
 
-    /// As [`Stage::until`], for what Envoy has to be asked for: `done` is called seldom, and may fail.
+    /// As [`Stage::until`], for a `done` that queries Envoy: it is called seldom, and may fail.
     ///
     /// # Errors
     /// As [`Stage::until`], and what `done` fails with.
@@ -149,7 +149,7 @@ impl Stage {
         let started = Instant::now();
         while !done(self).with_context(|| what.to_owned())? {
             if started.elapsed() > SAFETY_NET {
-                bail!("{what}: not within {} s; in this act came:\n{}", SAFETY_NET.as_secs(), self.told());
+                bail!("{what}: not within {} s; in this act came:\n{}", SAFETY_NET.as_secs(), self.reported());
             }
             self.rounds(SELDOM);
         }
@@ -160,7 +160,7 @@ impl Stage {
     ///
     /// # Errors
     /// As [`Stage::until`].
-    pub(super) fn until_told(&mut self, expected: &[Expected]) -> Result<()> {
+    pub(super) fn until_reported(&mut self, expected: &[Expected]) -> Result<()> {
         for one in expected.iter().filter(|one| one.must) {
             let what = format!("{} about {} from {}", one.name, one.about, self.proxies[one.proxy].name);
             self.until(&what, |stage| stage.of_act(one.proxy).iter().any(|event| one.is(event)))?;
@@ -168,8 +168,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Rounds until every filter has handed on twice what its traffic showed, as it does once a second: it knows who is
-    /// there now.
+    /// Rounds until every filter has passed on twice what its traffic showed, as it does once a second: by then it
+    /// knows the endpoints.
     ///
     /// # Errors
     /// As [`Stage::until`].
@@ -180,7 +180,7 @@ impl Stage {
         };
         for _ in 0..2 {
             let before = seen(self)?;
-            self.until_asked("the filters learn who is there", |stage| {
+            self.until_asked("the filters learn the endpoints", |stage| {
                 Ok(seen(stage)?.iter().zip(&before).all(|(now, before)| now > before))
             })?;
         }
@@ -204,7 +204,8 @@ impl Stage {
         })
     }
 
-    /// Ends the act: what must come has come, a failover's events once, and nothing came but `expected`.
+    /// Ends the act and complains unless every event that must come came, a failover's once, and no other than
+    /// `expected` came.
     pub(super) fn end_act(&mut self, expected: &[Expected]) {
         self.round();
         for index in 0..self.proxies.len() {
@@ -218,7 +219,8 @@ impl Stage {
                     self.complaints.push(format!("{name}: {} about {} came {times} times", one.name, one.about));
                 }
             }
-            // Of a failover that had begun, whose share has grown, the same is told once more; how often is up to the dice.
+            // A failover whose share grows is reported again with the same destination; how often depends on Envoy's
+            // random choices.
             let begun = self.proxies[index].envoy.events().named("failover_started");
             let grew = |event: &&Event| {
                 event.name() == "failover_changed" && begun.iter().any(|begun| subject(begun) == subject(event))
@@ -238,13 +240,13 @@ impl Stage {
         }
     }
 
-    /// What this proxy's filter told in this act.
+    /// The events of this proxy's filter in this act.
     pub(super) fn of_act(&self, proxy: usize) -> Vec<Event> {
         let proxy = &self.proxies[proxy];
         proxy.envoy.events().all().split_off(proxy.act_began)
     }
 
-    fn told(&self) -> String {
+    fn reported(&self) -> String {
         let mut lines = Vec::new();
         for (index, proxy) in self.proxies.iter().enumerate() {
             lines.extend(self.of_act(index).iter().map(|event| format!("{}: {event}", proxy.name)));

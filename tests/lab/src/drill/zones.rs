@@ -1,8 +1,8 @@
 //! Service-level failover across zones and regions, with the sidecars of mocka and mockb in four zones (scenario S1).
 //!
 //! One instance that listens on nothing, without and with retries; the near zone too, so that traffic goes to the other
-//! region and comes back step by step; faults in two services in two regions at once, where no switch of a whole cluster
-//! could help. Each sidecar has its own story, and those that have none are silent.
+//! region and comes back step by step; faults in two services in two regions at once, where no switch of a whole
+//! cluster could help. Each sidecar has its own story, and those that have none are silent.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,7 +27,10 @@ pub(super) fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     let mut services = Services::start()?;
     let sidecars = services.start_sidecars(&Tool::Module.path()?, envoy, &rules)?;
     services.connect(&sidecars);
-    screen.note("One error ejects an endpoint for 3 s (S1 has 5 min), Envoy looks every second (30 s). Calls are retried twice,");
+    screen.note(
+        "One error ejects an endpoint for 3 s (S1 has 5 min), Envoy looks every second (30 s). Calls are retried \
+         twice,",
+    );
     screen.note(
         "as Istio has it, but where it is said. Each sidecar asks its Envoy's admin interface when it has a suspicion.",
     );
@@ -61,7 +64,7 @@ fn between(from: Zone, to: Zone) -> String {
     format!("{} > {}", from.locality(), to.locality())
 }
 
-/// What a sidecar tells of an endpoint that fails and comes back.
+/// What a sidecar reports of an endpoint that fails and comes back.
 fn outage(proxy: usize, endpoint: impl ToString) -> Vec<Expected> {
     let endpoint = endpoint.to_string();
     vec![
@@ -104,10 +107,10 @@ fn without_retries(stage: &mut Stage, services: &Services) -> Result<()> {
     stage.until("the next zone serves", |stage| caller(stage, A).gets(&chain([A, B, B])))?;
     let failed = caller(stage, A).errors > before[A as usize];
     stage.check(failed, || "no call failed, although nothing was retried".to_owned());
-    stage.until_told(&outage)?;
+    stage.until_reported(&outage)?;
     stage.say("It is repaired; it comes back when its ejection time is over");
     broken.set(Answer(200))?;
-    stage.until_told(&repair)?;
+    stage.until_reported(&repair)?;
     stage.until("the own zone serves again", |stage| caller(stage, A).gets(&chain([A; 3])))?;
     stage.until_over()?;
     end_act(stage, &before, &[B, H, K], &[&outage[..], &repair].concat());
@@ -129,7 +132,7 @@ fn with_retries(stage: &mut Stage, services: &mut Services) -> Result<()> {
     ];
     stage.say("The same with Istio's retries: callers do not feel it, and no answer shows who failed; Envoy is asked");
     services.at(MockB, A).set(Refuse)?;
-    stage.until_told(&expected[..2])?;
+    stage.until_reported(&expected[..2])?;
     stage.until("the next zone serves", |stage| caller(stage, A).gets(&chain([A, B, B])))?;
 
     stage.say("It is repaired by a new pod: a new address, and the old one is gone from every sidecar's endpoints");
@@ -138,7 +141,7 @@ fn with_retries(stage: &mut Stage, services: &mut Services) -> Result<()> {
         proxy.envoy.set_endpoints(&MockB.cluster_name(), services.endpoints(MockB))?;
     }
     stage.until("the own zone serves again", |stage| caller(stage, A).gets(&chain([A; 3])))?;
-    stage.until_told(&expected)?;
+    stage.until_reported(&expected)?;
     stage.until_over()?;
     drop(old);
     end_act(stage, &before, &[B, H, K], &expected);
@@ -156,7 +159,7 @@ fn the_region(stage: &mut Stage, services: &Services) -> Result<()> {
         expected.extend(outage(proxy, b.address()));
     }
     expected.push(Expected::must(of_a, "failover_started", between(A, B)));
-    // Which of the other region's zones gets most is up to Envoy's dice, and may change.
+    // Which of the other region's zones gets most depends on Envoy's random choices, and may change.
     for proxy in [of_a, of_b] {
         for name in ["failover_started", "failover_changed", "failover_ended"] {
             let from = if proxy == of_a { A } else { B };
@@ -208,7 +211,10 @@ fn two_services(stage: &mut Stage, services: &Services) -> Result<()> {
 
     let [first, second] = [A, H].map(|zone| short(zone.locality()));
     stage.say(&format!("Two faults at once: {} in {first} and {} in {second}", MockB.name(), MockC.name()));
-    stage.screen.note("No cluster is well as a whole, so no switch from one to the other would help. Each service fails over by itself:");
+    stage.screen.note(
+        "No cluster is well as a whole, so no switch from one to the other would help. Each service fails over by \
+         itself:",
+    );
     b.set(Refuse)?;
     c.set(Refuse)?;
     let served = |stage: &Stage| caller(stage, A).gets(&chain([A, B, B])) && caller(stage, H).gets(&chain([H, H, K]));
@@ -219,7 +225,7 @@ fn two_services(stage: &mut Stage, services: &Services) -> Result<()> {
     stage.say("Both are repaired");
     b.set(Answer(200))?;
     c.set(Answer(200))?;
-    stage.until_told(&expected)?;
+    stage.until_reported(&expected)?;
     stage.until_over()?;
     end_act(stage, &before, &[B, K], &expected);
     Ok(())

@@ -1,7 +1,7 @@
 //! An endpoint that speaks TLS, as services outside the mesh do, and whose certificate can be replaced by a wrong one.
 //!
-//! Every connection serves one request, so every request meets the certificate of the moment. Not here: plain HTTP and its
-//! failures ([`super::upstream`]), client certificates.
+//! Every connection serves one request, so every request meets the certificate of the moment. Not here: plain HTTP and
+//! its failures ([`super::upstream`]), client certificates.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -30,7 +30,7 @@ impl TlsEndpoint {
     /// Starts it with a certificate of `authority`; `name` is the body of its answers.
     ///
     /// # Errors
-    /// When no port or no random numbers can be had.
+    /// When no port is free or there are no random numbers.
     pub fn start(name: &str, authority: &Authority) -> Result<Self> {
         let port = HeldPort::on(endpoint_ip())?;
         let listener = port.listen()?;

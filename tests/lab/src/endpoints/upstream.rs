@@ -1,8 +1,8 @@
 //! A scripted endpoint that can be told, at any moment, how to behave from now on.
 //!
-//! It speaks HTTP/1.1 and, where the client begins with it, HTTP/2. It stands for a real server with its failures: a wrong answer,
-//! a port where nothing listens, a connection that is cut at every stage, a server that hangs. Nothing depends on time: a request
-//! that hangs, or whose body is held back, goes on when the behaviour changes.
+//! It speaks HTTP/1.1 and, where the client begins with it, HTTP/2. It stands for a real server with its failures: a
+//! wrong answer, a port where nothing listens, a connection that is cut at every stage, a server that hangs. Nothing
+//! depends on time: a request that hangs, or whose body is held back, goes on when the behaviour changes.
 
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ impl Upstream {
     /// Starts an endpoint that answers 200. `name` is the body of its answers and their `x-served-by` header.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub fn start(name: &str) -> Result<Self> {
         Self::start_on(name, HeldPort::on(endpoint_ip())?)
     }
@@ -62,8 +62,8 @@ impl Upstream {
         &self.shared.name
     }
 
-    /// While the behaviour is `Answer(200)`, `answer` makes the status and body of HTTP/1.1 answers from the path. Only the first
-    /// call of this function counts.
+    /// While the behaviour is `Answer(200)`, `answer` makes the status and body of HTTP/1.1 answers from the path. Only
+    /// the first call of this function counts.
     pub fn run(&self, answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) {
         let _ = self.shared.application.set(Application(Box::new(answer)));
     }
@@ -78,8 +78,8 @@ impl Upstream {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Changes the behaviour. For [`Behaviour::Refuse`], [`Behaviour::Ignore`] and [`Behaviour::ResetOnConnect`] it returns when
-    /// the client has seen the end of every open connection, so that its next request needs a new one.
+    /// Changes the behaviour. For [`Behaviour::Refuse`], [`Behaviour::Ignore`] and [`Behaviour::ResetOnConnect`] it
+    /// returns when the client has seen the end of every open connection, so that its next request needs a new one.
     ///
     /// # Errors
     /// When the port cannot be listened on again, or the client keeps a connection that was closed.

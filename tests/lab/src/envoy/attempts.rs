@@ -1,7 +1,7 @@
-//! Envoy's own line for every attempt and every request, which shows what a disagreement was about.
+//! Envoy's own line for every attempt and every request, to explain a disagreement.
 //!
-//! Attempts come from the router's upstream log, requests from the access log; both go to one file. Nothing is judged by
-//! it: which attempt was charged to whom is told by the outlier event log alone.
+//! Attempts come from the router's upstream log, requests from the access log; both go to one file. Nothing is judged
+//! by it: only the outlier event log tells which attempt counted against which endpoint.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

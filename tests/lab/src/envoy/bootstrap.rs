@@ -1,7 +1,7 @@
-//! Envoy's bootstrap, built from what a test wants to say: where the proxy is, which clusters it has, which filter runs.
+//! Envoy's bootstrap, from what matters to a test: where the proxy is, which clusters it has, which filter runs.
 //!
-//! It is what a sidecar in a mesh gets, as far as the filter can tell: Istio's cluster names, priorities by locality, no
-//! panic threshold, default retries, statistics tags, the filter delivered by extension discovery (so that its
+//! It is what a sidecar in a mesh gets, as far as the filter can tell: Istio's cluster names, priorities by locality,
+//! no panic threshold, default retries, statistics tags, the filter delivered by extension discovery (so that its
 //! configuration can change while Envoy runs) with the VM id left empty and failing open, and a cluster
 //! `prometheus_stats` that is Envoy's own admin interface. Not here: TLS, DNS, active health checks.
 
@@ -29,7 +29,7 @@ pub struct Cluster {
     pub endpoints: Vec<Endpoint>,
     /// Its outlier detection, if any.
     pub outlier_detection: Option<OutlierDetection>,
-    /// How long a connection may take to be there.
+    /// How long connecting may take.
     pub connect_timeout: Duration,
     /// Whether Envoy gets the endpoints by discovery, so that they can change while it runs:
     /// [`crate::envoy::proxy::Envoy::set_endpoints`]. Otherwise they are fixed.
@@ -115,7 +115,7 @@ impl Filter {
         })
     }
 
-    // The same in every position, so that all of them share one VM on each worker.
+    /// The same in every position, so that all of them share one VM on each worker.
     fn plugin(&self) -> Value {
         let mut config = json!({
             "name": "istio-system.faultline",
@@ -154,7 +154,7 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// What Istio gives every route that says nothing about retries: a plain 503 is not retried, a failure to connect is.
+    /// Istio's retries for a route that says nothing about them: a plain 503 is not retried, a failure to connect is.
     pub fn istio_default() -> Self {
         let retry_on = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
         Self { attempts: 2, retry_on: retry_on.to_owned(), per_try_timeout: None }
@@ -178,7 +178,7 @@ impl Retries {
     }
 }
 
-/// Everything a test says about one Envoy.
+/// The configuration of one Envoy.
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
     /// Where the proxy is.
@@ -192,9 +192,9 @@ pub struct Bootstrap {
     pub clusters_discovered: bool,
     /// Where discovery leads.
     pub sources: Sources,
-    /// Where the cluster `prometheus_stats` leads, if not straight to the admin interface.
+    /// The target of the cluster `prometheus_stats`, if not the admin interface itself.
     pub witness_through: Option<SocketAddr>,
-    /// Envoy's `stats_config`: which parts of a statistic's name become labels; Istio's unless told otherwise, see [`tags`].
+    /// Envoy's `stats_config`: which parts of a statistic's name become labels. Istio's by default, see [`tags`].
     pub stats_config: Value,
     /// The filter, if any.
     pub filter: Option<Filter>,
@@ -206,7 +206,8 @@ pub struct Bootstrap {
     pub log_level: String,
     /// Whether the filter is the router's upstream log as well, where it sees every attempt.
     pub filter_in_upstream_log: bool,
-    /// Whether Envoy writes a line for each attempt and each request to a file of its own; see [`crate::envoy::attempts`].
+    /// Whether Envoy writes a line for each attempt and each request to a file of its own; see
+    /// [`crate::envoy::attempts`].
     pub record_attempts: bool,
     /// The Envoy to start; the tests' own when absent.
     pub program: Option<PathBuf>,
@@ -285,7 +286,7 @@ impl Bootstrap {
                 "listeners": [{
                     "name": "virtualOutbound",
                     "address": socket_address(listener),
-                    // Connections go round the workers in turn: every worker sees traffic in every test.
+                    // Connections are spread evenly, so every worker sees traffic in every test.
                     "connection_balance_config": { "exact_balance": {} },
                     "filter_chains": [{ "filters": [{
                         "name": "envoy.filters.network.http_connection_manager",
@@ -326,7 +327,7 @@ impl Bootstrap {
             "http_filters": filters,
             "access_log": access_logs,
             "upgrade_configs": [{ "upgrade_type": "websocket" }],
-            // Callers who may set Envoy's own headers, if they say so by x-forwarded-for.
+            // Callers that may set Envoy's own headers, if `x-forwarded-for` names such an address.
             "internal_address_config": { "cidr_ranges": [{ "address_prefix": "127.0.0.0", "prefix_len": 8 }] },
             "route_config": {
                 "name": "8000",

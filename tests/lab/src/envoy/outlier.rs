@@ -1,5 +1,5 @@
-//! Envoy's outlier detector: the numbers it is given, in the three notations that need them, and its own record of what it
-//! did, which is the ground truth for the filter's ejections and returns.
+//! Envoy's outlier detector: the numbers it is given, in the three notations that need them, and its own record of what
+//! it did, which is the ground truth for the filter's ejections and returns.
 
 use std::time::Duration;
 
@@ -40,8 +40,8 @@ impl Default for OutlierDetection {
 }
 
 impl OutlierDetection {
-    /// One error ejects, every endpoint may be ejected, and times are in seconds instead of minutes: the rule of a service
-    /// that fails over at the first error, made short enough to watch.
+    /// One error ejects, every endpoint may be ejected, and times are in seconds instead of minutes: the rule of a
+    /// service that fails over at the first error, made short enough to watch.
     pub fn first_error() -> Self {
         Self {
             consecutive_5xx_errors: 1,

@@ -63,11 +63,11 @@ impl Envoy {
             .arg("--config-path")
             .arg(&config)
             .args(["--concurrency", &bootstrap.workers.to_string(), "--log-level", &bootstrap.log_level])
-            // Nobody restarts it, and without that several can run side by side.
+            // It is never restarted hot, and without that several can run side by side.
             .arg("--disable-hot-restart")
-            // The outlier event log is written as things happen, not every ten seconds.
+            // The outlier event log is written at once, not every ten seconds.
             .args(["--file-flush-interval-msec", "10"])
-            // Its log then tells the time as everything else does.
+            // Its log then has the same time zone as everything else.
             .env("TZ", "UTC")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -96,7 +96,7 @@ impl Envoy {
             if ended.is_some() || started.elapsed() > SAFETY_NET {
                 let state = ended.map_or("is not ready".to_owned(), |status| format!("ended ({status})"));
                 let lines = self.log.lines();
-                // What ended it stands before the bootstrap, which it prints after the reason.
+                // The reason is in the lines before the bootstrap, which Envoy prints last.
                 let reasons = lines.iter().filter(|l| l.contains("[critical]") || l.contains("rror initializing"));
                 let reasons: Vec<&str> = reasons.map(String::as_str).collect();
                 bail!("Envoy {state}: {}; its log ends with:\n{}", reasons.join("; "), self.log.tail(20).join("\n"));
@@ -261,8 +261,8 @@ impl Envoy {
         eventually("Envoy takes the new endpoints", || Ok((self.stats(&updates)? != before).then_some(())))
     }
 
-    /// Delivers other clusters, for the same hosts, to an Envoy that gets them by discovery from files, and returns when
-    /// Envoy has taken them. A cluster that differs is replaced: what the detector knew of its endpoints is gone.
+    /// Delivers other clusters, for the same hosts, to an Envoy that gets them by discovery from files, and returns
+    /// when Envoy has taken them. A cluster that differs is replaced: what the detector knew of its endpoints is gone.
     ///
     /// # Errors
     /// When Envoy does not take them.
@@ -271,7 +271,7 @@ impl Envoy {
         let before = self.stats(updates)?;
         self.bootstrap.clusters = clusters;
         deliver(&clusters_file(self.dir.path()), &self.bootstrap.discovery(self.dir.path()))?;
-        // A cluster that resolves names is in use only when it has.
+        // A cluster that resolves names is in use only once they are resolved.
         eventually("Envoy takes the new clusters", || {
             let warming = self.stats("^cluster_manager.warming_clusters$")?.iter().any(|(_, n)| *n > 0);
             Ok((!warming && self.stats(updates)? != before).then_some(()))
@@ -304,7 +304,7 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
-        // It may have ended by itself; there is nothing else to do then.
+        // It may have ended by itself; then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
@@ -313,7 +313,7 @@ impl Drop for Envoy {
     }
 }
 
-// Envoy watches for the file being moved into place, so that it never reads half of it.
+/// Envoy watches for a file that is moved into place, so that it never reads half of one.
 fn deliver(file: &Path, discovery: &Value) -> Result<()> {
     let next = file.with_extension("next");
     std::fs::write(&next, serde_json::to_vec(discovery)?)?;

@@ -1,7 +1,7 @@
 //! Where Envoy gets what can change while it runs: clusters, endpoints, the filter.
 //!
-//! From files beside its bootstrap, or from a server that speaks the REST form of discovery, which can go away and come back
-//! as a control plane can. Not here: what is delivered, and the server.
+//! From files beside its bootstrap, or from a server that speaks the REST form of discovery, which can go away and come
+//! back as a control plane can. Not here: what is delivered, and the server.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,13 +12,13 @@ use crate::envoy::topology::socket_address;
 
 const CLUSTER: &str = "xds-rest";
 
-/// Where discovery leads.
+/// Where discovery comes from.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Sources {
-    /// Files, which are there even if nobody runs.
+    /// Files, which need no server.
     #[default]
     Files,
-    /// A server of `/v3/discovery:clusters` and so on, asked a few times a second.
+    /// A server of `/v3/discovery:clusters` and so on, polled five times a second.
     Rest(SocketAddr),
 }
 

@@ -1,7 +1,7 @@
-//! Where endpoints are, and which priorities a control plane would give them for a proxy at a given place.
+//! Where endpoints are, and which priorities a control plane would give them for a proxy in a given locality.
 //!
-//! The layout follows Istio's default locality failover: same subzone, same zone, same region, elsewhere, with the levels
-//! that have no endpoint left out. Not here: weights, `failoverPriority`, `distribute`.
+//! The layout follows Istio's default locality failover: same subzone, same zone, same region, elsewhere, with the
+//! levels that have no endpoint left out. Not here: weights, `failoverPriority`, `distribute`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -60,8 +60,8 @@ pub struct Endpoint {
     pub locality: Locality,
 }
 
-/// The `endpoints` of a `ClusterLoadAssignment` as a proxy at `home` would be given them: one group for each locality, with
-/// priorities by distance from home, numbered without gaps.
+/// The `endpoints` of a `ClusterLoadAssignment` as a proxy at `home` would be given them: one group for each locality,
+/// with priorities by distance from home, numbered without gaps.
 pub fn prioritised(home: &Locality, endpoints: &[Endpoint]) -> Vec<Value> {
     let mut distances: Vec<u32> = endpoints.iter().map(|e| home.distance(&e.locality)).collect();
     distances.sort_unstable();

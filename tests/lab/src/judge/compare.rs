@@ -1,8 +1,8 @@
 //! The filter's ejections and returns against Envoy's record of them, endpoint by endpoint.
 //!
-//! For each endpoint both are sequences, and the alignment with the least sum of delays says which of Envoy's records were
-//! reported, which were missed, and which reports Envoy knows nothing of. Across endpoints no order is required: Envoy's main
-//! thread and the workers may take two failures of the same millisecond either way round.
+//! For each endpoint both are sequences, and the alignment with the least sum of delays says which of Envoy's records
+//! were reported, which were missed, and which reports Envoy knows nothing of. Across endpoints no order is required:
+//! Envoy's main thread and the workers may take two failures of the same millisecond either way round.
 
 use std::collections::BTreeSet;
 
@@ -28,8 +28,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// All reports in a log, in the order of the events' `ts`: workers write their lines as they come to it, and two of one
-    /// millisecond may be the other way round in the log.
+    /// All reports in a log, in the order of the events' `ts`: workers write their lines as they come to it, and two of
+    /// one millisecond may be the other way round in the log.
     pub fn all(lines: &[String]) -> Vec<Self> {
         let mut reports: Vec<Self> = lines.iter().filter_map(|line| Self::in_line(line)).collect();
         reports.sort_by_cached_key(|report| report.event.text("ts").to_owned());

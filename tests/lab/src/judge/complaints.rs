@@ -15,7 +15,7 @@ pub(super) fn stat(envoy: &Envoy, name: &str) -> Result<u64> {
     Ok(stats.iter().filter(|(stat, _)| stat.contains(CLUSTER)).map(|(_, value)| value).sum())
 }
 
-/// What must hold at the end beside ejections and returns, and does not.
+/// Everything that does not hold at the end, a line each.
 pub(super) fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     let metrics = envoy.metrics()?;
@@ -41,7 +41,7 @@ pub(super) fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
         complaints.push(format!("Envoy blocked nothing like it ({overflows} by the cap): {wrong}"));
     }
     for (begin, end) in [("failover_started", "failover_ended"), ("no_healthy_upstream", "upstream_recovered")] {
-        // Workers write their lines as they come to it; `ts` has the order.
+        // Workers write their lines in any order; `ts` has the order of events.
         let mut told = envoy.events().all();
         told.retain(|event| [begin, end].contains(&event.name()));
         told.sort_by_cached_key(|event| event.text("ts").to_owned());
@@ -56,8 +56,8 @@ pub(super) fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
     Ok(complaints)
 }
 
-/// Endpoints that no attempt shows well that began after they last failed: farther ones get no request any more once the
-/// nearer ones are back, so their streaks stay open, in Envoy too.
+/// How many endpoints had no success after their last failure: once nearer endpoints are back, farther ones get no
+/// requests any more, so their streaks stay open, in Envoy too.
 fn failing_to_the_last(envoy: &Envoy) -> Result<usize> {
     let mut failed = BTreeMap::new();
     let mut attempts = envoy.attempts()?;
@@ -76,7 +76,7 @@ fn failing_to_the_last(envoy: &Envoy) -> Result<usize> {
 /// How an answer of 5xx ends that Envoy's router gave or let through.
 const ROUTER: [&str; 4] = ["via_upstream", "upstream_", "response_timeout", "no_healthy_upstream"];
 
-/// An answer of 5xx that somebody else than the router gave: a filter whose VM is dead does.
+/// An answer of 5xx that did not come from the router: it comes from a filter whose VM is dead.
 pub(crate) fn foreign_answers(envoy: &Envoy) -> Result<Option<String>> {
     let details = |text: &str| text.rsplit(' ').next().unwrap_or_default().to_owned();
     let requests = envoy.attempts()?.into_iter().filter(|a| a.kind == Kind::Request && a.text.starts_with('5'));

@@ -1,6 +1,6 @@
 //! The positions in which the judge lets the filter run.
 
-/// How the filter stands in Envoy, and so what it can know.
+/// Where the filter runs in Envoy, and so what it can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
     /// HTTP filter, no retries: each request's only attempt. Returns may be inferred late.

@@ -1,5 +1,5 @@
-//! A round that went wrong, side by side: what was done to an endpoint, what became of its attempts, what Envoy did, what
-//! the filter told. Only the endpoints and the time around each disagreement.
+//! A round that went wrong, side by side: what was done to an endpoint, what became of its attempts, what Envoy did,
+//! what the filter told. Only the endpoints and the time around each disagreement.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

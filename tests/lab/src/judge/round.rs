@@ -1,4 +1,5 @@
-//! One round: an Envoy with the scene's set-up, its outages under traffic, the repair, and the reckoning when all is over.
+//! One round: an Envoy with the scene's set-up, its outages under traffic, the repair, and the reckoning when all is
+//! over.
 
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,8 +19,8 @@ use crate::programs::tools::Tool;
 use crate::wait::eventually;
 use crate::zones::{ZONES, Zones};
 
-/// How long the filter has to agree once Envoy holds nothing ejected any more; every delay is measured, so this ends a
-/// round that will not agree and judges nothing.
+/// How long the filter has to agree once Envoy has returned everything. It ends a round that fails; delays are
+/// measured, not judged.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Good answers to each client that show that nothing fails any more.
@@ -36,7 +37,7 @@ pub struct Change {
     pub behaviour: Behaviour,
 }
 
-/// What came of a round.
+/// The result of a round.
 #[derive(Debug)]
 pub struct Round {
     /// What was played.
@@ -53,7 +54,7 @@ pub struct Round {
     pub reports: Vec<Report>,
     /// Both compared.
     pub verdict: Verdict,
-    /// What else is wrong, a line each.
+    /// Everything else that is wrong, a line each.
     pub complaints: Vec<String>,
     /// Every attempt and request, when anything is wrong.
     pub attempts: Vec<Attempt>,
@@ -97,7 +98,7 @@ pub fn play(scene: &Scene) -> Result<Round> {
 
     eventually("Envoy holds nothing ejected", || Ok((stat(&envoy, "ejections_active")? == 0).then_some(())))?;
     traffic.all_well(WELL).context("after the repair")?;
-    // What was under way at the repair has ended by now; if it ejected anything, that is over here too.
+    // Requests under way at the repair have ended by now; what they ejected must have returned too.
     let balanced = |records: &[Record]| {
         let count = |action| records.iter().filter(|r| r.action == action).count();
         count(Action::Eject) == count(Action::Return)

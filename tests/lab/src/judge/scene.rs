@@ -17,9 +17,9 @@ use crate::zones::{CLUSTER, ZONES};
 /// Everything random about a round, decided before it begins.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    /// What it all came from.
+    /// The seed that everything is derived from.
     pub seed: u64,
-    /// How the filter stands in Envoy.
+    /// Where the filter runs in Envoy.
     pub mode: Mode,
     /// The Envoy; the tests' own when absent.
     pub envoy: Option<PathBuf>,
@@ -43,7 +43,7 @@ pub struct Scene {
     pub script: Vec<Step>,
 }
 
-/// Some endpoints change their behaviour, and so it stays for a while.
+/// Some endpoints change their behaviour for a while.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Their indices.
@@ -54,7 +54,7 @@ pub struct Step {
     pub lasts: Duration,
 }
 
-/// Every way to fail, and 404, which is none.
+/// Every way to fail, and 404, which is no failure to the detector.
 const FAILURES: [Behaviour; 13] = [
     Behaviour::Refuse,
     Behaviour::Refuse,
@@ -85,8 +85,8 @@ impl Scene {
             rules.base_ejection_time += Duration::from_millis(1_100);
         }
         if !mode.has_witness() {
-            // Under a cap, which endpoint goes next hangs on the millisecond at which another came back, which traffic
-            // does not show either.
+            // Under a cap, which endpoint is ejected next depends on the millisecond at which another returned, which
+            // traffic does not show either.
             rules.max_ejection_percent = 100;
         }
         let workers = rng.u32(1..=4);

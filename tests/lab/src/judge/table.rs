@@ -1,4 +1,4 @@
-//! The judge's table: what all rounds of a mode on an Envoy came to.
+//! The judge's table: the sums of all rounds of a mode on an Envoy.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -25,7 +25,7 @@ pub struct Traffic {
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
-    // For each client the answers that were complete and no 5xx, in a row.
+    // For each client, complete answers other than 5xx in a row.
     well: Vec<AtomicU64>,
 }
 
@@ -70,7 +70,7 @@ fn send(shared: &Shared, index: usize, target: SocketAddr, pause: Duration, leav
     let Some(well) = shared.well.get(index) else { return };
     while !shared.stop.load(Ordering::SeqCst) {
         if rng.u32(0..100) < leaving {
-            // An error here is the connection's end, which comes anyway.
+            // An error here means that the connection is closed, as it is about to be anyway.
             let _ = client.send("/");
             thread::sleep(Duration::from_millis(rng.u64(0..30)));
             client = Client::new(target, HOST);

@@ -12,7 +12,7 @@ use super::round::{self, Round};
 use super::scene::Scene;
 use super::table::Table;
 
-/// What is to be judged.
+/// What the judge plays.
 #[derive(Clone, Debug)]
 pub struct Trial {
     /// The first round's seed; each further round has the next.

@@ -1,4 +1,4 @@
-//! A real Alertmanager that sends every alert, and its end, to one webhook, without waiting for more of the kind.
+//! A real Alertmanager that sends every alert, and its end, to one webhook at once.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,12 +17,12 @@ use crate::programs::tools::Tool;
 pub struct Alertmanager {
     child: Child,
     port: HeldPort,
-    // Never read: it is there to be removed.
+    // Never read: dropped, it removes the directory.
     _dir: TempDir,
 }
 
 impl Alertmanager {
-    /// Starts it; `webhook` receives what it tells.
+    /// Starts it; `webhook` receives its notifications.
     ///
     /// # Errors
     /// When there is no Alertmanager, or it does not answer; the message then has its log.
@@ -51,7 +51,7 @@ impl Alertmanager {
             .arg("--storage.path")
             .arg(dir.path().join("data"))
             .args(["--web.listen-address", &port.address().to_string()])
-            // It is alone, and opens no port for others like it.
+            // Without a cluster it opens no port for peers.
             .arg("--cluster.listen-address=")
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)

@@ -1,4 +1,5 @@
-//! A real Prometheus that scrapes an Envoy every second and evaluates the rules that operators get, in their time made short.
+//! A real Prometheus that scrapes an Envoy every second and evaluates the rules that operators get, with shorter
+//! durations.
 //!
 //! Not here: the text format that it scrapes, which is [`crate::envoy::metrics`].
 
@@ -27,7 +28,7 @@ pub const JOB: &str = "envoy";
 pub struct Prometheus {
     child: Child,
     port: HeldPort,
-    // Never read: it is there to be removed.
+    // Never read: dropped, it removes the directory.
     _dir: TempDir,
 }
 
@@ -72,7 +73,8 @@ impl Prometheus {
         Ok(Self { child, port, _dir: dir })
     }
 
-    /// Evaluates a query at `time` (seconds since the Unix epoch), or now: its result's samples, each with `metric` and `value`.
+    /// Evaluates a query at `time` (seconds since the Unix epoch), or now: its result's samples, each with `metric` and
+    /// `value`.
     ///
     /// # Errors
     /// When Prometheus refuses the query; the message says why.
@@ -121,9 +123,9 @@ pub fn shipped_rules() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus/faultline.rules.yaml")
 }
 
-/// The rules with every duration a [`FASTER`]th of what it was, and nothing else changed: what stands behind `interval:`,
-/// `for:`, `offset` or in brackets. Names that contain a duration, and what people read, stay. So the counts of scrapes that
-/// a rule looks at, and waits for, are an operator's.
+/// The rules with every duration after `interval:`, `for:`, `offset` or in brackets divided by [`FASTER`], and nothing
+/// else changed. Names that contain a duration, and text for people, stay. So the numbers of scrapes that a rule looks
+/// at, and waits for, are an operator's.
 pub fn quickened(rules: &str) -> String {
     let mut quick = String::with_capacity(rules.len());
     let mut rest = rules;
@@ -161,7 +163,8 @@ mod tests {
     fn durations_become_short_and_names_and_words_stay() {
         let rules =
             "interval: 15s\nrecord: a:b:new30m\nexpr: a[1h] offset 30m or ([^/]*)\nfor: 0s\nsummary: for a 30m\n";
-        let quick = "interval: 1000ms\nrecord: a:b:new30m\nexpr: a[240000ms] offset 120000ms or ([^/]*)\nfor: 0ms\nsummary: for a 30m\n";
+        let quick = "interval: 1000ms\nrecord: a:b:new30m\nexpr: a[240000ms] offset 120000ms or ([^/]*)\nfor: 0ms\n\
+                     summary: for a 30m\n";
         assert_eq!(quickened(rules), quick);
     }
 }

@@ -1,4 +1,4 @@
-//! What an on-call person's pager is to Alertmanager: a receiver of its webhooks, which keeps every alert it is told.
+//! What an on-call person's pager is to Alertmanager: a receiver of its webhooks, which keeps every alert.
 //!
 //! It speaks as much HTTP as Alertmanager sends: POSTs with a content length. Not here: what makes the alerts.
 
@@ -65,7 +65,7 @@ impl Webhook {
     /// Starts it.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub fn start() -> Result<Self> {
         let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         let listener = port.listen()?;
@@ -77,7 +77,7 @@ impl Webhook {
                     break;
                 }
                 let alerts = Arc::clone(&alerts);
-                // Alertmanager keeps its connections; one that breaks is opened anew.
+                // Alertmanager keeps connections alive, and opens a new one when one breaks.
                 thread::spawn(move || while receive(&stream, &alerts).unwrap_or(false) {});
             }
         });
@@ -103,12 +103,12 @@ impl Webhook {
 impl Drop for Webhook {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts; if nobody listens any more, it has ended.
+        // Wakes the accepting thread; if the connection fails, the thread has ended already.
         let _ = TcpStream::connect(self.address());
     }
 }
 
-// Reads one notification and answers it; false when the connection has ended.
+/// Reads one notification and answers it; false when the connection has ended.
 fn receive(mut stream: &TcpStream, alerts: &Mutex<Vec<Alert>>) -> io::Result<bool> {
     let mut bytes = Vec::new();
     let body = loop {
@@ -131,9 +131,9 @@ fn receive(mut stream: &TcpStream, alerts: &Mutex<Vec<Alert>>) -> io::Result<boo
     };
     let notification: Value = serde_json::from_slice(&body)?;
     let arrived = SystemTime::now();
-    let told = notification["alerts"].as_array().cloned().unwrap_or_default();
-    let told = told.into_iter().map(|fields| Alert { fields, arrived });
-    alerts.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
+    let alerts_in_it = notification["alerts"].as_array().cloned().unwrap_or_default();
+    let received = alerts_in_it.into_iter().map(|fields| Alert { fields, arrived });
+    alerts.lock().unwrap_or_else(PoisonError::into_inner).extend(received);
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
     Ok(true)
 }

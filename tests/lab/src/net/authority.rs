@@ -1,11 +1,11 @@
-//! A certificate authority of one's own, as a company has one that no system knows.
+//! A certificate authority that no system trusts by default, as a company's own.
 
 use std::fmt;
 
 use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
-/// An authority with a key of its own.
+/// An authority with a fresh key.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -17,7 +17,7 @@ impl fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// Makes one.
+    /// A new authority.
     ///
     /// # Errors
     /// When there are no random numbers.

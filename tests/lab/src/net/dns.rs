@@ -1,6 +1,6 @@
-//! A name server of one's own, whose answers can change: names outside the mesh resolve to loopback addresses.
+//! A name server whose answers can change: names outside the mesh resolve to loopback addresses.
 //!
-//! It answers questions for IPv4 addresses, over UDP, with answers that nobody may keep. Not here: everything else of DNS.
+//! It answers questions for IPv4 addresses, over UDP, with answers that must not be cached. Not here: the rest of DNS.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -24,10 +24,10 @@ pub struct NameServer {
 }
 
 impl NameServer {
-    /// Starts it, knowing nothing.
+    /// Starts it without any name.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub fn start() -> Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         let names = Self { address: socket.local_addr()?, known: Arc::default(), ended: Arc::default() };
@@ -39,7 +39,7 @@ impl NameServer {
                     break;
                 }
                 if let Some(answer) = answer(&question[..length], &known) {
-                    // Who asked asks again.
+                    // A client without an answer asks again.
                     let _ = socket.send_to(&answer, from);
                 }
             }
@@ -71,7 +71,7 @@ impl NameServer {
 impl Drop for NameServer {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::SeqCst);
-        // Wakes the thread; if it has ended already, nobody reads this.
+        // Wakes the thread; if it has ended already, nothing reads this.
         let _ = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.send_to(&[0], self.address));
     }
 }
@@ -79,7 +79,7 @@ impl Drop for NameServer {
 const HEADER: usize = 12;
 const TYPE_A: [u8; 2] = [0, 1];
 
-// The answer to a message with one question; `None` when it is no such message.
+/// The answer to a message with one question; `None` for any other message.
 fn answer(question: &[u8], known: &Known) -> Option<Vec<u8>> {
     let mut labels = Vec::new();
     let mut at = HEADER;
@@ -96,13 +96,13 @@ fn answer(question: &[u8], known: &Known) -> Option<Vec<u8>> {
     let end = at + 4;
     let address = known.lock().unwrap_or_else(PoisonError::into_inner).get(&labels.join(".")).copied();
     let found = address.filter(|_| kind == TYPE_A);
-    // The question's id; an answer, authoritative, without recursion; "no such name" when it is unknown.
+    // The question's id; an authoritative answer without recursion; "no such name" when it is unknown.
     let code = if address.is_some() { 0 } else { 3 };
     let mut answer = question.get(..2)?.to_vec();
     answer.extend([0x84, code, 0, 1, 0, u8::from(found.is_some()), 0, 0, 0, 0]);
     answer.extend(question.get(HEADER..end)?);
     if let Some(address) = found {
-        // The name of the question, type A, class IN, to be kept for no time, four bytes.
+        // The name of the question, type A, class IN, a lifetime of 0 seconds, four bytes.
         answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
         answer.extend(address.octets());
     }

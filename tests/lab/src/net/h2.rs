@@ -1,7 +1,7 @@
 //! The small part of HTTP/2 that a scripted endpoint needs: reading requests, answering with header blocks and resets.
 //!
-//! The content of requests is ignored, so their header blocks are never decoded; header blocks of answers are written without
-//! compression. Not here: flow control (answers have no body), priorities, pushes.
+//! The content of requests is ignored, so their header blocks are never decoded; header blocks of answers are written
+//! without compression. Not here: flow control (answers have no body), priorities, pushes.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

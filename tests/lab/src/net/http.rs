@@ -1,5 +1,7 @@
-//! A small blocking HTTP/1.1 client: keep-alive, content-length and chunked bodies, and a body that breaks off told apart
-//! from one that is complete. And the reading of requests, for servers. For loopback only; no TLS, no redirects.
+//! A small blocking HTTP/1.1 client, and the reading of requests for servers.
+//!
+//! The client keeps connections alive, reads bodies with a content length and chunked ones, and tells a body that
+//! breaks off from a complete one. For loopback only; no TLS, no redirects.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +15,7 @@ pub struct Response {
     pub status: u16,
     /// Header names in lower case, with their values, in order.
     pub headers: Vec<(String, String)>,
-    /// What came of the body.
+    /// The body, as far as it came.
     pub body: Vec<u8>,
     /// False when the connection ended before the body did.
     pub complete: bool,
@@ -84,7 +86,7 @@ impl Client {
     /// Sends a GET and leaves the answer to [`Client::receive`].
     ///
     /// # Errors
-    /// When the connection cannot be had or breaks.
+    /// When the connection cannot be opened or breaks.
     pub fn send(&mut self, path: &str) -> io::Result<()> {
         self.send_with(path, &[])
     }
@@ -147,7 +149,7 @@ impl Client {
         }
     }
 
-    // Up to `length` bytes: fewer only when the connection ended.
+    /// Up to `length` bytes: fewer only when the connection ended.
     fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.unread.len() < length {
             match self.more() {
@@ -178,8 +180,8 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
 }
 
-/// Reads one request with its body, which only a content-length can announce; `None` when the client closed instead. What
-/// came of the next one stays in `unread`.
+/// Reads one request with its body, which needs a content length; `None` when the client closed instead. Bytes of the
+/// next request stay in `unread`.
 pub(crate) fn read_request(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
     let mut chunk = [0_u8; 4096];
     loop {
@@ -204,7 +206,7 @@ pub(crate) fn read_request(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::
     }
 }
 
-// Takes a complete head off the front of `unread`; None while it is not complete.
+/// Takes a complete head off the front of `unread`; `None` while it is not complete.
 fn parse_head(unread: &mut Vec<u8>) -> io::Result<Option<Response>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut headers);

@@ -1,7 +1,7 @@
 //! Load with a fixed number of requests over a fixed number of connections, and what came back.
 //!
-//! Requests go out one after the other, round the connections in turn, so that the same script gives the same sequence of
-//! attempts on every machine. Not here: rates and durations, which would make tests depend on the machine.
+//! Requests go out one after the other, over the connections in turn, so that the same script gives the same sequence
+//! of attempts on every machine. Not here: rates and durations, which would make tests depend on the machine.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -121,7 +121,7 @@ impl Load {
                 bail!("{what}: not after {} s and {} requests ({tally:?})", SAFETY_NET.as_secs(), tally.total());
             }
             tally.add(self.send(1));
-            // What is waited for needs the processor too.
+            // Envoy needs the processor too.
             thread::sleep(Duration::from_millis(1));
         }
         Ok(tally)

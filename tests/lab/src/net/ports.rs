@@ -1,8 +1,9 @@
-//! Ports that stay ours: each is held from the moment it is chosen until its owner is dropped.
+//! Ports that nobody else can take: each is held from the moment it is chosen until its owner is dropped.
 //!
-//! A socket that is bound but never listens keeps its port from everybody else, refuses connections as a closed port does,
-//! and lets another socket (of ours, of Envoy, of a registry) listen on the same address, because both allow address reuse.
-//! So parallel tests never race for a port, and an endpoint can stop and come back where it was. Linux only.
+//! A socket that is bound but never listens keeps its port from other processes, refuses connections as a closed port
+//! does, and lets another socket (of the test, Envoy or a registry) listen on the same address, because both allow
+//! address reuse. So parallel tests never race for a port, and an endpoint can stop and come back at its address. Linux
+//! only.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,10 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use socket2::{Domain, Socket, Type};
 
-/// A free port on one address, ours for as long as this value lives.
+/// A port on one address that is held for as long as this value lives.
 #[derive(Debug)]
 pub struct HeldPort {
-    // Never read: it is there to be bound.
+    // Never read: bound, it holds the port.
     _holder: Socket,
     address: SocketAddr,
 }
@@ -45,18 +46,18 @@ impl HeldPort {
     /// Listens on the held port; drop the listener and the port refuses connections again.
     ///
     /// # Errors
-    /// When somebody already listens there.
+    /// When another socket already listens there.
     pub fn listen(&self) -> io::Result<TcpListener> {
         let socket = bound(self.address)?;
         socket.listen(1024)?;
         Ok(socket.into())
     }
 
-    /// Listens on the held port, but connections are never established: nobody accepts, and the queue is full with the
-    /// one that comes with the listener. Drop both and the port refuses connections again.
+    /// Listens on the held port, but connections are never established: nothing accepts them, and the returned
+    /// connection fills the queue. Drop both and the port refuses connections again.
     ///
     /// # Errors
-    /// When somebody already listens there.
+    /// When another socket already listens there.
     pub fn listen_in_vain(&self) -> io::Result<(TcpListener, TcpStream)> {
         let socket = bound(self.address)?;
         // Room for one.
@@ -72,7 +73,7 @@ fn bound(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// The next address of 127.0.1.0/24, for an endpoint of its own: real endpoints differ in their address, not in their port.
+/// The next address of 127.0.1.0/24, one for each endpoint: real endpoints differ in their address, not in their port.
 pub fn endpoint_ip() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed) % 254;

@@ -1,7 +1,7 @@
-//! A wire that can be cut: a TCP relay between Envoy and something it depends on.
+//! A connection that can be cut: a TCP relay between Envoy and something it depends on.
 //!
-//! Cut, it refuses connections and has closed those that were open, as a process that is gone does; what it led to keeps
-//! running and keeps its state. Not here: delays, loss, anything between whole and gone.
+//! A cut relay refuses connections and has closed those that were open, as a process that is gone does; its target
+//! keeps running and keeps its state. Not here: delays, loss, anything between whole and gone.
 
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -35,10 +35,10 @@ struct Wires {
 }
 
 impl Relay {
-    /// Starts it, whole. Connections wait until [`Relay::forward_to`] has said where to.
+    /// Starts it, whole. Connections wait until [`Relay::forward_to`] names their target.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub fn start() -> Result<Self> {
         let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         let relay = Self { port, listener: Mutex::default(), shared: Arc::default() };
@@ -51,7 +51,7 @@ impl Relay {
         self.port.address()
     }
 
-    /// Where connections lead from now on.
+    /// The target of connections from now on.
     pub fn forward_to(&self, target: SocketAddr) {
         self.shared.lock().target = Some(target);
         self.shared.known.notify_all();
@@ -82,7 +82,7 @@ impl Relay {
             thread::spawn(move || {
                 while let Ok((near, _)) = accepting.accept() {
                     let shared = Arc::clone(&shared);
-                    // An end that breaks is seen by the other.
+                    // A connection that breaks is closed on both sides; it is no failure of the relay.
                     thread::spawn(move || carry(&shared, &near));
                 }
             });

@@ -1,4 +1,5 @@
-//! The `faultline` program, run as a user would, with credentials of its own so that the user's are neither read nor changed.
+//! The `faultline` program, run as a user would run it, but with its own credentials, so that the user's are neither
+//! read nor changed.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -31,7 +32,7 @@ impl Publisher {
         self.home.path().join(".docker/config.json")
     }
 
-    /// Runs it with `stdin`, whatever comes of it.
+    /// Runs it with `stdin`, however it ends.
     ///
     /// # Errors
     /// When it cannot be run.
@@ -47,7 +48,7 @@ impl Publisher {
         stdout_of(&mut self.command(args), "")
     }
 
-    /// The program with these arguments, to be given more than that.
+    /// The program with these arguments, for more options or another environment.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command

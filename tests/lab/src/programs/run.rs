@@ -1,4 +1,4 @@
-//! Running a program to its end, with its input given and its output taken; waiting for one that stays to answer.
+//! Running a program to its end with an input, and waiting until a server answers.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::net::http::Client;
 use crate::wait::SAFETY_NET;
 
-/// Runs a program with `stdin`, whatever comes of it.
+/// Runs a program with `stdin`, however it ends.
 ///
 /// # Errors
 /// When it cannot be run.
@@ -21,7 +21,7 @@ pub fn output_of(command: &mut Command, stdin: &str) -> Result<Output> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("run {}", program.display()))?;
     if let Some(mut input) = child.stdin.take() {
-        // A program that ends without reading its input is judged by how it ends.
+        // A program may end without reading its input; its status says whether that is a failure.
         let _ = input.write_all(stdin.as_bytes());
     }
     Ok(child.wait_with_output()?)

@@ -49,10 +49,10 @@ impl Tool {
         }
     }
 
-    /// Finds it.
+    /// Where it is.
     ///
     /// # Errors
-    /// When it is not set anywhere, or what is set is not a file; the message names the variable and the remedy.
+    /// When it is set nowhere, or the path is not a file; the message names the variable and the remedy.
     pub fn path(self) -> Result<PathBuf> {
         let key = self.key();
         let target = target_dir()?;
@@ -69,7 +69,7 @@ impl Tool {
         Ok(path)
     }
 
-    // Where a build leaves what this workspace makes itself.
+    /// Where a build leaves what this workspace makes itself.
     fn built(self, target: &Path) -> Option<PathBuf> {
         let place = match self {
             Tool::Module => target.join("faultline.wasm"),

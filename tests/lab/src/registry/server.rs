@@ -1,4 +1,5 @@
-//! A real registry (CNCF distribution) on a loopback address: open to all, with a password, over TLS, or with a token service.
+//! A real registry (CNCF distribution) on a loopback address: open to all, with a password, over TLS, or with a token
+//! service.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -63,7 +64,8 @@ impl Registry {
             Ok(path.display().to_string())
         };
         let mut config = format!(
-            "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: '{}'}}\n  delete: {{enabled: true}}\nhttp:\n  addr: '{}'\n",
+            "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: '{}'}}\n  \
+             delete: {{enabled: true}}\nhttp:\n  addr: '{}'\n",
             dir.path().join("store").display(),
             port.address(),
         );

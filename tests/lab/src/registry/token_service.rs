@@ -1,5 +1,5 @@
-//! A token service, as the registries of clouds have one: it gives the right user tokens (JWT, ES256, the certificate in `x5c`)
-//! for what is asked for, by GET with a password and by OAuth2's POST with an identity token.
+//! A token service, as cloud registries have one: it issues tokens (JWT, ES256, the certificate in `x5c`) to one user,
+//! by GET with a password and by OAuth2's POST with an identity token.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::user::User;
 
-/// What the service admits.
+/// The credentials that the service accepts.
 struct Admitted {
     basic: String,
     identity: String,
@@ -64,19 +64,19 @@ impl TokenService {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 count.fetch_add(1, Ordering::Relaxed);
-                // The other side may have gone: that is its business.
+                // A client that has gone is no failure here.
                 let _ = serve(stream, &admitted, &signer);
             }
         });
         Ok(Self { address, certificate: certificate.pem(), asked })
     }
 
-    /// Where tokens are to be had.
+    /// Where clients get tokens.
     pub fn url(&self) -> String {
         format!("http://{}/token", self.address)
     }
 
-    /// What a registry checks tokens with, PEM.
+    /// The certificate with which a registry checks tokens, PEM.
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
@@ -122,7 +122,7 @@ fn serve(mut stream: TcpStream, admitted: &Admitted, signer: &Signer) -> Result<
     Ok(())
 }
 
-/// Undoes the escapes that scopes have.
+/// Undoes the escapes that scopes are sent with.
 fn decoded((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.replace("%3A", ":").replace("%2F", "/").replace("%2C", ","))
 }

@@ -17,7 +17,7 @@ pub fn headline(event: &Event) -> String {
 pub fn of_event(event: &Event) -> String {
     let text = |key: &str| event.text(key).to_owned();
     let number = |key: &str| event.number(key).unwrap_or(0.0);
-    let place = format!("{} in {}", text("endpoint"), text("locality"));
+    let endpoint = format!("{} in {}", text("endpoint"), text("locality"));
     match event.name() {
         "error_streak" => {
             let last = &event.fields["last"];
@@ -32,19 +32,19 @@ pub fn of_event(event: &Event) -> String {
                 _ => "answered with an error",
             };
             format!(
-                "{place} {failure}, {} in a row; Envoy ejects at {}. Last: {cause}",
+                "{endpoint} {failure}, {} in a row; Envoy ejects at {}. Last: {cause}",
                 number("streak"),
                 number("threshold")
             )
         }
         "endpoint_ejected" => format!(
-            "{place} is out of rotation ({}); {} of {} endpoints are out. Envoy stops choosing it",
+            "{endpoint} is out of rotation ({}); {} of {} endpoints are out. Envoy stops choosing it",
             text("reason"),
             number("ejected_endpoints"),
             number("endpoints"),
         ),
-        "endpoint_returned" => format!("{place} is back in rotation after {:.1} s", number("ejected_seconds")),
-        "ejection_blocked" => format!("{place} fails and stays in rotation: {}", text("reason")),
+        "endpoint_returned" => format!("{endpoint} is back in rotation after {:.1} s", number("ejected_seconds")),
+        "ejection_blocked" => format!("{endpoint} fails and stays in rotation: {}", text("reason")),
         "failover_started" | "failover_changed" => format!(
             "{:.0} % of the traffic leaves {}, mostly to {} ({}); at home {} of {} endpoints are healthy",
             number("share") * 100.0,
@@ -55,7 +55,8 @@ pub fn of_event(event: &Event) -> String {
             number("endpoints_at_home"),
         ),
         "failover_ended" => format!(
-            "traffic is back in {}; the last request served away was {:.1} s after the start ({} in all, {} of them failed)",
+            "traffic is back in {}; the last request served away was {:.1} s after the start ({} in all, {} of them \
+             failed)",
             text("from"),
             number("seconds"),
             number("requests_away"),

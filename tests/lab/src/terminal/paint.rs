@@ -1,4 +1,5 @@
-//! How the demo and the drills look: headings, notes and events on a terminal; the same text without colour anywhere else.
+//! How the demo and the drills look: headings, notes and events on a terminal; the same text without colour anywhere
+//! else.
 
 #![expect(clippy::print_stdout, reason = "the only file of the library that writes to stdout: what a person watches")]
 

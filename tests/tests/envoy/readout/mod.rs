@@ -1,9 +1,10 @@
 //! Reads out what Envoy put into its detector for one request, and what the filter thinks it put.
 //!
-//! Every row of a table is played once for each streak that Envoy keeps, with and without split mode, each time in a cluster
-//! of its own with one endpoint: [`PRIMED`] errors, the row's request, and then errors again until Envoy ejects the endpoint
-//! at [`THRESHOLD`]. How many it takes tells how long the streak was, so one ejection tells an error, a reset and neither
-//! apart. All clusters take each step together, and after each step Envoy's main thread is asked what it holds ejected.
+//! Every row of a table is played once for each streak that Envoy keeps, with and without split mode, each time in a
+//! cluster of its own with one endpoint: [`PRIMED`] errors, the row's request, and then errors again until Envoy ejects
+//! the endpoint at [`THRESHOLD`]. How many it takes tells how long the streak was, so one ejection tells an error, a
+//! reset and neither apart. All clusters take each step together, and after each step Envoy's main thread is asked what
+//! it holds ejected.
 
 mod streak;
 
@@ -73,8 +74,8 @@ pub(crate) struct Row {
     pub cluster: Value,
     /// Whether the cluster is found to have no healthy endpoint.
     pub no_healthy_upstream: bool,
-    /// Whether nothing shows the filter which attempt failed before the next connection was established and which after: then
-    /// its streak of failures to reach the endpoint is not compared.
+    /// Whether nothing shows the filter which attempt failed before the next connection was established and which
+    /// after: then its streak of failures to reach the endpoint is not compared.
     pub hides_order: bool,
 }
 
@@ -231,7 +232,10 @@ pub(crate) fn play(rows: &[Row], position: Position) -> Result<Vec<String>> {
         }
     }
     let clusters = cases.iter().map(Case::to_cluster).collect();
-    let rule = |reading: &Reading| json!({ "match": format!("outbound|8000|{reading}|*"), "outlierDetection": reading.rules().to_istio() });
+    let rule = |reading: &Reading| {
+        let clusters = format!("outbound|8000|{reading}|*");
+        json!({ "match": clusters, "outlierDetection": reading.rules().to_istio() })
+    };
     let mut config = json!({
         "clusters": READINGS.iter().map(rule).collect::<Vec<_>>(),
         "limits": { "eventsPerSecond": 10_000 },
@@ -303,7 +307,8 @@ fn step(cases: &mut [Case], envoy: &Envoy, number: u32, wrong: &mut Vec<String>)
     }
 }
 
-/// What is wrong about a case when all is over. `began` says when each step began, in milliseconds since the Unix epoch.
+/// What is wrong about a case when all is over. `began` says when each step began, in milliseconds since the Unix
+/// epoch.
 fn judge(case: &Case, envoy: &Envoy, metrics: &Metrics, began: &[i64]) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     let (_, kind, reason) = case.reading.error();

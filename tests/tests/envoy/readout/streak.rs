@@ -1,6 +1,8 @@
-//! The streaks that are read out: the rule that makes one eject, the error that makes it longer, and what inputs do to it.
+//! The streaks that are read out: the rule that makes one eject, the error that makes it longer, and what inputs do to
+//! it.
 //!
-//! [`Reading::after`] is Envoy's rule in a dozen lines, written from its sources and independent of the filter's detector.
+//! [`Reading::after`] is Envoy's rule in a dozen lines, written from its sources and independent of the filter's
+//! detector.
 
 use std::fmt;
 use std::time::Duration;

@@ -67,7 +67,8 @@ impl Story {
         self.say_since(&before);
     }
 
-    /// Sends requests until all of `expected` have come in this act, or patience ends; [`Story::end_act`] then complains.
+    /// Sends requests until all of `expected` have come in this act, or patience ends; [`Story::end_act`] then
+    /// complains.
     pub(crate) fn send_until(&mut self, expected: &[Expected]) {
         let before = self.load.total.clone();
         let waiting = Instant::now();
