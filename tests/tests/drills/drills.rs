@@ -1,9 +1,10 @@
-//! Each drill once, with the tests' own Envoy, unseen; `cargo xtask drill` shows one. See `tests/src/drill`.
+//! Each drill once, with the Envoy that set-up found, on a quiet screen; `cargo xtask drill` shows one. See [`lab::drill`].
 
 use anyhow::Result;
 use lab::drill::{Drill, Screen};
 
 fn play(drill: Drill) -> Result<()> {
+    let _machine = crate::machine();
     let outcome = drill.play(None, Screen::quiet())?;
     assert!(outcome.is_right(), "{}\n{outcome}", outcome.wrong.join("\n"));
     assert!(outcome.ejections() > 0, "nothing was ejected, so nothing was drilled\n{outcome}");

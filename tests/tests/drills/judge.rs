@@ -1,12 +1,13 @@
-//! A few of the judge's rounds; `cargo xtask judge` runs more. See `tests/src/judge`.
+//! A few of the judge's rounds; `cargo xtask judge` runs more. See [`lab::judge`].
 //!
-//! What is told is compared, not when: that is the judge's table and the benches'.
+//! The events are compared, not their delays: those are in the judge's table.
 
 use anyhow::Result;
 use lab::judge::{Mode, Trial, picture};
 
 fn agree(mode: Mode) -> Result<()> {
-    let trial = Trial { seed: 1, rounds: 2, modes: vec![mode], envoys: Vec::new(), jobs: 1 };
+    let _machine = crate::machine();
+    let trial = Trial { seed: 1, rounds: 2, modes: vec![mode], envoys: Vec::new(), jobs: 2 };
     let mut wrong = Vec::new();
     trial.run(|round| {
         if !round.is_right() {
