@@ -41,7 +41,7 @@ pub fn istio() -> Value {
 
 /// The bootstrap that operators without a mesh start from.
 pub fn plain_bootstrap() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/envoy/bootstrap.yaml")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/envoy/bootstrap.yaml")
 }
 
 /// The `stats_config` of [`plain_bootstrap`]: its rules, and Envoy's own beside them.

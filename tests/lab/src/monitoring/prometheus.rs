@@ -120,7 +120,7 @@ impl Drop for Prometheus {
 
 /// The rules that operators get.
 pub fn shipped_rules() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus/faultline.rules.yaml")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus/faultline.rules.yaml")
 }
 
 /// The rules with every duration after `interval:`, `for:`, `offset` or in brackets divided by [`FASTER`], and nothing
