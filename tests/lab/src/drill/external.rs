@@ -26,7 +26,7 @@ use crate::endpoints::tls::TlsEndpoint;
 use crate::envoy::bootstrap::{Bootstrap, Cluster};
 use crate::envoy::outlier::OutlierDetection;
 use crate::envoy::proxy::Envoy;
-use crate::envoy::topology::Locality;
+use crate::envoy::topology::{Locality, socket_address};
 use crate::net::authority::Authority;
 use crate::net::dns::NameServer;
 use crate::programs::tools::Tool;
@@ -108,6 +108,21 @@ fn ip(address: SocketAddr) -> Ipv4Addr {
     }
 }
 
+/// Envoy's `typed_dns_resolver_config` that asks this server alone.
+fn resolver(names: &NameServer) -> Value {
+    let mut address = socket_address(names.address());
+    address["socket_address"]["protocol"] = json!("UDP");
+    let cares = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
+    json!({
+        "name": "envoy.network.dns_resolver.cares",
+        "typed_config": {
+            "@type": cares,
+            "resolvers": [address],
+            "dns_resolver_options": { "no_default_search_domain": true },
+        },
+    })
+}
+
 /// The cluster as Istio makes it of a ServiceEntry with DNS resolution; without a rule there are no priorities.
 /// `authority` originates TLS, for certificates of that authority.
 fn cluster(
@@ -131,7 +146,7 @@ fn cluster(
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_ONLY",
         "dns_refresh_rate": "0.2s",
-        "typed_dns_resolver_config": names.resolver(),
+        "typed_dns_resolver_config": resolver(names),
         "load_assignment": { "cluster_name": CLUSTER, "endpoints": endpoints },
     });
     if let Some(authority) = authority {

@@ -9,9 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::Result;
-use serde_json::{Value, json};
-
-use crate::envoy::topology::socket_address;
 
 type Known = Mutex<HashMap<String, Ipv4Addr>>;
 
@@ -52,19 +49,9 @@ impl NameServer {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), address);
     }
 
-    /// Envoy's `typed_dns_resolver_config` that asks this server alone.
-    pub fn resolver(&self) -> Value {
-        let mut address = socket_address(self.address);
-        address["socket_address"]["protocol"] = json!("UDP");
-        let cares = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
-        json!({
-            "name": "envoy.network.dns_resolver.cares",
-            "typed_config": {
-                "@type": cares,
-                "resolvers": [address],
-                "dns_resolver_options": { "no_default_search_domain": true },
-            },
-        })
+    /// Where it answers, over UDP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
