@@ -4,7 +4,7 @@ mod behaviour;
 mod serve;
 mod state;
 pub mod tls;
-pub mod upstream;
+mod upstream;
 
 pub use behaviour::Behaviour;
 pub use upstream::Upstream;

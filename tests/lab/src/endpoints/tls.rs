@@ -1,7 +1,7 @@
 //! An endpoint that speaks TLS, as services outside the mesh do, and whose certificate can be replaced by a wrong one.
 //!
 //! Every connection serves one request, so every request meets the certificate of the moment. Not here: plain HTTP and
-//! its failures ([`super::upstream`]), client certificates.
+//! its failures ([`super::Upstream`]), client certificates.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
