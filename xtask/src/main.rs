@@ -126,14 +126,14 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("{}", wasm::build(&workspace, toolchain)?.display());
         }
         Task::Demo { registry } => {
-            let mut words = vec!["run", "--package", "tests", "--bin", "demo", "--"];
+            let mut words = vec!["run", "--package", "lab", "--bin", "demo", "--"];
             if let Some(reference) = &registry {
                 words.extend(["--registry", reference]);
             }
             with_everything_built(&workspace, &words)?;
         }
         Task::Judge { seed, rounds, mode, envoy, jobs } => {
-            let mut words = ["run", "--package", "tests", "--bin", "judge", "--"].map(str::to_owned).to_vec();
+            let mut words = ["run", "--package", "lab", "--bin", "judge", "--"].map(str::to_owned).to_vec();
             for (option, value) in [("seed", seed), ("rounds", rounds), ("mode", mode), ("jobs", jobs)] {
                 words.extend([format!("--{option}"), value]);
             }
@@ -151,10 +151,9 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test => return test::run(&workspace),
         Task::Fuzz { seconds } => fuzz::run(&workspace, seconds)?,
         // The figures do not depend on how the bench itself is compiled, and the tests' build is there already.
-        Task::Bench => with_everything_built(
-            &workspace,
-            &["bench", "--profile", "dev", "--package", "tests", "--bench", "budgets"],
-        )?,
+        Task::Bench => {
+            with_everything_built(&workspace, &["bench", "--profile", "dev", "--package", "lab", "--bench", "budgets"])?
+        }
         Task::Tidy => tidy::run(&workspace)?,
     }
     Ok(ExitCode::SUCCESS)

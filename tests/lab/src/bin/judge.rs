@@ -1,0 +1,104 @@
+//! Lets Envoy judge the filter over random outages, and prints how often and how far they disagreed.
+//!
+//! The table goes to stdout, rounds and what is wrong with them to stderr. It fails when anything was missed, invented,
+//! told twice or otherwise wrong, whatever the delays.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use lab::envoy::outlier::Action;
+use lab::judge::{Mode, Trial, picture};
+
+/// Compares the filter's ejections and returns with Envoy's own record, over random outages
+#[derive(Parser)]
+struct Arguments {
+    /// The first round's seed; each further round has the next
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Rounds in each mode on each Envoy
+    #[arg(long, default_value_t = 10)]
+    rounds: u64,
+    /// An Envoy, instead of the tests' own; may be given several times
+    #[arg(long, value_name = "PATH")]
+    envoy: Vec<PathBuf>,
+    /// How the filter stands in Envoy
+    #[arg(long, value_enum, default_value_t = Position::All)]
+    mode: Position,
+    /// Rounds that run at the same time
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// Print every round's set-up too, and what was told late in it
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// What is told later than this, in milliseconds, is listed: the budget of the 99th percentile.
+const LATE: i64 = 200;
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Position {
+    /// HTTP filter, retries off
+    Http,
+    /// HTTP filter and the router's upstream log, retries on
+    UpstreamLog,
+    /// HTTP filter and witness, retries on
+    Witness,
+    /// HTTP filter, upstream log and witness, retries on
+    Both,
+    /// Each of them
+    All,
+}
+
+impl Position {
+    fn modes(self) -> Vec<Mode> {
+        match self {
+            Self::Http => vec![Mode::Http],
+            Self::UpstreamLog => vec![Mode::UpstreamLog],
+            Self::Witness => vec![Mode::Witness],
+            Self::Both => vec![Mode::Both],
+            Self::All => Mode::ALL.to_vec(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the output of this program")]
+fn run(arguments: &Arguments) -> Result<bool> {
+    let trial = Trial {
+        seed: arguments.seed,
+        rounds: arguments.rounds,
+        modes: arguments.mode.modes(),
+        envoys: arguments.envoy.clone(),
+        jobs: arguments.jobs,
+    };
+    let table = trial.run(|round| {
+        eprintln!(
+            "{} {}, seed {}: {} ejections, {} returns, {} s",
+            if round.is_right() { "right" } else { "WRONG" },
+            round.scene.mode.as_str(),
+            round.scene.seed,
+            round.count(Action::Eject),
+            round.count(Action::Return),
+            round.took.as_secs(),
+        );
+        if !round.is_right() {
+            eprintln!("{}", picture::draw(round));
+        } else if arguments.verbose {
+            eprint!("{}{}", round.scene, picture::late(round, LATE));
+        }
+    })?;
+    print!("{table}");
+    Ok(table.is_right())
+}

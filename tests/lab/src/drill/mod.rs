@@ -1,0 +1,56 @@
+//! The drills: the situations that this project exists for, played with real Envoys on one machine, for a person to
+//! watch.
+//!
+//! Each is a story in acts. An act breaks or repairs something, lets callers call until the expected events have come,
+//! and complains about any other event. At the end Envoy's own outlier event log is compared with the filters' events,
+//! as strictly as [`crate::judge`] does: nothing missed, nothing invented, nothing twice. Nothing waits for a time.
+//!
+//! Not here: random outages (the judge), the rules by which attempts count, the finer points of failover (tests of
+//! their own).
+
+mod caller;
+mod control_plane;
+mod control_plane_loss;
+mod external;
+mod reckoning;
+mod screen;
+mod services;
+mod stage;
+mod zones;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+pub use reckoning::Outcome;
+pub use screen::Screen;
+
+/// A situation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Drill {
+    /// Service-level failover across zones and regions
+    #[value(alias = "s1")]
+    Zones,
+    /// Failover between endpoints outside the mesh
+    #[value(alias = "s2")]
+    External,
+    /// Configuration source and admin interface go away in mid-outage
+    #[value(alias = "s4")]
+    ControlPlaneLoss,
+}
+
+impl Drill {
+    /// Plays it on `screen` with this Envoy, or the one that set-up found.
+    ///
+    /// # Errors
+    /// When it cannot be played to its end: there is no Envoy, no module or no port, or an expected event did not come. What was
+    /// wrong in one that was played is in its [`Outcome`].
+    pub fn play(self, envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
+        match self {
+            Self::Zones => zones::play(envoy, screen),
+            Self::External => external::play(envoy, screen),
+            Self::ControlPlaneLoss => control_plane_loss::play(envoy, screen),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Scripted endpoints, which stand for real servers and their failures.
+
+mod behaviour;
+mod serve;
+mod state;
+pub mod tls;
+mod upstream;
+
+pub use behaviour::Behaviour;
+pub use upstream::Upstream;

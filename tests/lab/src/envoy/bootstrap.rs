@@ -1,0 +1,372 @@
+//! Envoy's bootstrap, from what matters to a test: where the proxy is, which clusters it has, which filter runs.
+//!
+//! It is what a sidecar in a mesh gets, as far as the filter can tell: Istio's cluster names, priorities by locality,
+//! no panic threshold, default retries, statistics tags, the filter delivered by extension discovery (so that its
+//! configuration can change while Envoy runs) with the VM id left empty and failing open, and a cluster
+//! `prometheus_stats` that is Envoy's own admin interface. Not here: TLS, DNS, active health checks.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::envoy::attempts;
+use crate::envoy::outlier::{OutlierDetection, seconds};
+use crate::envoy::sources::Sources;
+use crate::envoy::tags;
+use crate::envoy::topology::{Endpoint, Locality, prioritised, socket_address};
+
+/// The name under which Istio would deliver the filter.
+pub const FILTER_NAME: &str = "extensions.istio.io/wasmplugin/istio-system.faultline";
+
+/// A cluster of endpoints.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Its name, in Istio's form `outbound|<port>|<subset>|<host>`; requests for that host go to it.
+    pub name: String,
+    /// Its endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// Its outlier detection, if any.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// Whether Envoy gets the endpoints by discovery, so that they can change while it runs:
+    /// [`crate::envoy::proxy::Envoy::set_endpoints`]. Otherwise they are fixed.
+    pub discovered: bool,
+    /// Further fields of Envoy's `config.cluster.v3.Cluster`; they replace those that are derived here.
+    pub more: Map<String, Value>,
+    /// Envoy's `config.route.v3.Route`s that are tried before the one that takes everything.
+    pub routes: Vec<Value>,
+}
+
+impl Cluster {
+    /// A cluster with Istio's connect timeout.
+    pub fn new(name: &str, endpoints: Vec<Endpoint>, outlier_detection: Option<OutlierDetection>) -> Self {
+        Self {
+            name: name.to_owned(),
+            endpoints,
+            outlier_detection,
+            connect_timeout: Duration::from_secs(10),
+            discovered: false,
+            more: Map::new(),
+            routes: Vec::new(),
+        }
+    }
+
+    /// The host part of the name.
+    pub fn host(&self) -> &str {
+        self.name.rsplit('|').next().unwrap_or(&self.name)
+    }
+
+    /// The file that delivers the endpoints by discovery.
+    pub(crate) fn discovery(&self, home: &Locality) -> Value {
+        json!({ "resources": [{
+            "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            "cluster_name": self.name,
+            "endpoints": prioritised(home, &self.endpoints),
+        }] })
+    }
+
+    fn to_envoy(&self, home: &Locality, dir: &Path, sources: Sources) -> Value {
+        let mut cluster = json!({
+            "name": self.name,
+            "alt_stat_name": format!("{};", self.name),
+            "type": "STATIC",
+            "connect_timeout": seconds(self.connect_timeout),
+            "common_lb_config": { "healthy_panic_threshold": { "value": 0 } },
+        });
+        if self.discovered {
+            cluster["type"] = json!("EDS");
+            cluster["eds_cluster_config"] = json!({ "eds_config": sources.config_source(&endpoints_file(dir, self)) });
+        } else {
+            cluster["load_assignment"] =
+                json!({ "cluster_name": self.name, "endpoints": prioritised(home, &self.endpoints) });
+        }
+        if let Some(outlier_detection) = &self.outlier_detection {
+            cluster["outlier_detection"] = outlier_detection.to_envoy();
+        }
+        for (field, value) in &self.more {
+            cluster[field] = value.clone();
+        }
+        cluster
+    }
+}
+
+/// A wasm module as an HTTP filter.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// The module's file.
+    pub module: PathBuf,
+    /// The plugin's configuration, handed over as it is: valid or not.
+    pub config: String,
+}
+
+impl Filter {
+    /// The file that delivers the filter by extension discovery; `version` must differ from the one before.
+    pub fn discovery(&self, version: u32) -> Value {
+        json!({
+            "version_info": version.to_string(),
+            "resources": [{
+                "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+                "name": FILTER_NAME,
+                "typed_config": { "@type": WASM, "config": self.plugin() },
+            }],
+        })
+    }
+
+    /// The same in every position, so that all of them share one VM on each worker.
+    fn plugin(&self) -> Value {
+        let mut config = json!({
+            "name": "istio-system.faultline",
+            "root_id": "faultline",
+            "failure_policy": "FAIL_OPEN",
+            "vm_config": {
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": { "local": { "filename": self.module } },
+            },
+        });
+        if !self.config.is_empty() {
+            config["configuration"] =
+                json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": self.config });
+        }
+        config
+    }
+
+    fn access_logger(&self) -> Value {
+        let logger = "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog";
+        json!({
+            "name": "envoy.access_loggers.wasm",
+            "typed_config": { "@type": logger, "config": self.plugin() },
+        })
+    }
+}
+
+/// A route's retries.
+#[derive(Clone, Debug)]
+pub struct Retries {
+    /// Further attempts after the first.
+    pub attempts: u32,
+    /// Envoy's `retry_on`.
+    pub retry_on: String,
+    /// How long each attempt may take, if there is a limit of its own.
+    pub per_try_timeout: Option<Duration>,
+}
+
+impl Retries {
+    /// Istio's retries for a route that says nothing about them: a plain 503 is not retried, a failure to connect is.
+    pub fn istio_default() -> Self {
+        let retry_on = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
+        Self { attempts: 2, retry_on: retry_on.to_owned(), per_try_timeout: None }
+    }
+
+    fn to_envoy(&self) -> Value {
+        let previous_hosts = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
+        let mut policy = json!({
+            "num_retries": self.attempts,
+            "retry_on": self.retry_on,
+            "retry_host_predicate": [{
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": { "@type": previous_hosts },
+            }],
+            "host_selection_retry_max_attempts": 5,
+        });
+        if let Some(timeout) = self.per_try_timeout {
+            policy["per_try_timeout"] = json!(seconds(timeout));
+        }
+        policy
+    }
+}
+
+/// The configuration of one Envoy.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// Where the proxy is.
+    pub home: Locality,
+    /// Worker threads.
+    pub workers: u32,
+    /// The clusters, each with a route.
+    pub clusters: Vec<Cluster>,
+    /// Whether Envoy gets the clusters by discovery, so that they can change while it runs:
+    /// [`crate::envoy::proxy::Envoy::set_clusters`]. Routes are fixed.
+    pub clusters_discovered: bool,
+    /// Where discovery leads.
+    pub sources: Sources,
+    /// The target of the cluster `prometheus_stats`, if not the admin interface itself.
+    pub witness_through: Option<SocketAddr>,
+    /// Envoy's `stats_config`: which parts of a statistic's name become labels. Istio's by default, see [`tags`].
+    pub stats_config: Value,
+    /// The filter, if any.
+    pub filter: Option<Filter>,
+    /// Retries of every route, if any.
+    pub retries: Option<Retries>,
+    /// How long a request may take; none is Istio's default.
+    pub route_timeout: Option<Duration>,
+    /// The level of Envoy's log; `warning` is Istio's.
+    pub log_level: String,
+    /// Whether the filter is the router's upstream log as well, where it sees every attempt.
+    pub filter_in_upstream_log: bool,
+    /// Whether Envoy writes a line for each attempt and each request to a file of its own; see
+    /// [`crate::envoy::attempts`].
+    pub record_attempts: bool,
+    /// The Envoy to start; the tests' own when absent.
+    pub program: Option<PathBuf>,
+}
+
+impl Bootstrap {
+    /// A proxy at `home` with two workers, no retries and no filter.
+    pub fn new(home: &Locality, clusters: Vec<Cluster>) -> Self {
+        Self {
+            home: home.clone(),
+            workers: 2,
+            clusters,
+            clusters_discovered: false,
+            sources: Sources::Files,
+            witness_through: None,
+            stats_config: tags::istio(),
+            filter: None,
+            retries: None,
+            route_timeout: None,
+            log_level: "warning".to_owned(),
+            filter_in_upstream_log: false,
+            record_attempts: false,
+            program: None,
+        }
+    }
+
+    /// With this filter.
+    #[must_use]
+    pub fn with_filter(mut self, module: &Path, config: &str) -> Self {
+        self.filter = Some(Filter { module: module.to_owned(), config: config.to_owned() });
+        self
+    }
+
+    /// What delivers the clusters by discovery, to an Envoy that keeps its files in `dir`.
+    pub(crate) fn discovery(&self, dir: &Path) -> Value {
+        let kind = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+        let typed = |cluster: &Cluster| {
+            let mut cluster = cluster.to_envoy(&self.home, dir, self.sources);
+            cluster["@type"] = json!(kind);
+            cluster
+        };
+        json!({ "resources": self.clusters.iter().map(typed).collect::<Vec<_>>() })
+    }
+
+    /// The bootstrap for Envoy, which listens on `listener` and `admin`, and keeps its files in `dir`.
+    pub(crate) fn to_envoy(&self, listener: SocketAddr, admin: SocketAddr, dir: &Path) -> Value {
+        let mut clusters: Vec<Value> = Vec::new();
+        let mut dynamic = json!({});
+        if self.clusters_discovered {
+            dynamic["cds_config"] = self.sources.config_source(&clusters_file(dir));
+        } else {
+            clusters.extend(self.clusters.iter().map(|c| c.to_envoy(&self.home, dir, self.sources)));
+        }
+        clusters.extend(self.sources.cluster());
+        let witness = self.witness_through.unwrap_or(admin);
+        clusters.push(json!({
+            "name": "prometheus_stats",
+            "type": "STATIC",
+            "connect_timeout": "0.250s",
+            "load_assignment": { "cluster_name": "prometheus_stats", "endpoints": [{
+                "lb_endpoints": [{ "endpoint": { "address": socket_address(witness) } }],
+            }] },
+        }));
+        json!({
+            "node": {
+                "id": "sidecar~127.0.0.1~mocka.default~default.svc.cluster.local",
+                "cluster": "mocka.default",
+                "locality": self.home.to_envoy(),
+            },
+            "admin": { "address": socket_address(admin) },
+            "stats_config": self.stats_config,
+            "cluster_manager": { "outlier_detection": { "event_log_path": outlier_log(dir) } },
+            "dynamic_resources": dynamic,
+            "static_resources": {
+                "clusters": clusters,
+                "listeners": [{
+                    "name": "virtualOutbound",
+                    "address": socket_address(listener),
+                    // Connections are spread evenly, so every worker sees traffic in every test.
+                    "connection_balance_config": { "exact_balance": {} },
+                    "filter_chains": [{ "filters": [{
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": self.connection_manager(dir),
+                    }] }],
+                }],
+            },
+        })
+    }
+
+    fn connection_manager(&self, dir: &Path) -> Value {
+        let mut filters = Vec::new();
+        if self.filter.is_some() {
+            let source = self.sources.config_source(&filter_file(dir));
+            filters.push(json!({
+                "name": FILTER_NAME,
+                "config_discovery": { "config_source": source, "type_urls": [WASM] },
+            }));
+        }
+        let mut upstream_logs = Vec::new();
+        if let Some(filter) = self.filter.as_ref().filter(|_| self.filter_in_upstream_log) {
+            upstream_logs.push(filter.access_logger());
+        }
+        let mut access_logs = Vec::new();
+        if self.record_attempts {
+            upstream_logs.push(attempts::attempt_logger(dir));
+            access_logs.push(attempts::request_logger(dir));
+        }
+        let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+        let router = json!({ "@type": router, "upstream_log": upstream_logs });
+        filters.push(json!({ "name": "envoy.filters.http.router", "typed_config": router }));
+        let hosts: Vec<Value> = self.clusters.iter().map(|c| self.virtual_host(c)).collect();
+        let manager =
+            "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+        json!({
+            "@type": manager,
+            "stat_prefix": "outbound_0.0.0.0_8000;",
+            "http_filters": filters,
+            "access_log": access_logs,
+            "upgrade_configs": [{ "upgrade_type": "websocket" }],
+            // Callers that may set Envoy's own headers, if `x-forwarded-for` names such an address.
+            "internal_address_config": { "cidr_ranges": [{ "address_prefix": "127.0.0.0", "prefix_len": 8 }] },
+            "route_config": {
+                "name": "8000",
+                "virtual_hosts": hosts,
+                "validate_clusters": !self.clusters_discovered,
+            },
+        })
+    }
+
+    fn virtual_host(&self, cluster: &Cluster) -> Value {
+        let mut route =
+            json!({ "cluster": cluster.name, "timeout": seconds(self.route_timeout.unwrap_or(Duration::ZERO)) });
+        if let Some(retries) = &self.retries {
+            route["retry_policy"] = retries.to_envoy();
+        }
+        let mut routes = cluster.routes.clone();
+        routes.push(json!({ "name": "default", "match": { "prefix": "/" }, "route": route }));
+        json!({ "name": format!("{}:8000", cluster.host()), "domains": [cluster.host()], "routes": routes })
+    }
+}
+
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+
+/// The file in `dir` that delivers the filter.
+pub(crate) fn filter_file(dir: &Path) -> PathBuf {
+    dir.join("filter.json")
+}
+
+/// The file in `dir` that delivers the clusters.
+pub(crate) fn clusters_file(dir: &Path) -> PathBuf {
+    dir.join("clusters.json")
+}
+
+/// The file in `dir` that delivers the cluster's endpoints.
+pub(crate) fn endpoints_file(dir: &Path, cluster: &Cluster) -> PathBuf {
+    dir.join(format!("{}.json", cluster.host()))
+}
+
+/// The file in `dir` that Envoy writes its outlier events to.
+pub(crate) fn outlier_log(dir: &Path) -> PathBuf {
+    dir.join("outlier.log")
+}

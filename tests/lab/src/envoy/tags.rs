@@ -1,0 +1,63 @@
+//! Envoy's rules for what in a statistic's name becomes a label in `/stats/prometheus`.
+//!
+//! Istio's, with those that its `extraStatTags` makes of the filter's labels, and the plain ones of the bootstrap that
+//! operators without a mesh start from. Not here: the names themselves, which the filter makes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+/// The labels of the filter's metrics: each needs a tag rule in the bootstrap, or it stays in the metric's name.
+pub const LABELS: [&str; 10] = [
+    "upstream_cluster",
+    "upstream_locality",
+    "outcome",
+    "streak_kind",
+    "eject_reason",
+    "basis",
+    "failover_from",
+    "failover_to",
+    "result",
+    "version",
+];
+
+/// The `stats_config` of Istio's bootstrap, with the filter's labels in `extraStatTags`.
+pub fn istio() -> Value {
+    let istio = [
+        ("cluster_name", r"^cluster(\.(.+);)"),
+        ("http_conn_manager_prefix", r"^http(\.(.+);)"),
+        ("response_code", r"_rq(_(\d{3}))$"),
+        ("response_code_class", r"_rq(_(\dxx))$"),
+        ("cache", r"(cache\.(.+?)\.)"),
+        ("component", r"(component\.(.+?)\.)"),
+        ("tag", r"(tag\.(.+?);\.)"),
+        ("wasm_filter", r"(wasm_filter\.(.+?)\.)"),
+    ];
+    let istio = istio.iter().map(|(name, regex)| json!({ "tag_name": name, "regex": regex }));
+    let ours = LABELS.iter().map(|l| json!({ "tag_name": l, "regex": format!(r"({l}=\.=(.*?);\.;)") }));
+    json!({ "use_all_default_tags": false, "stats_tags": istio.chain(ours).collect::<Vec<_>>() })
+}
+
+/// The bootstrap that operators without a mesh start from.
+pub fn plain_bootstrap() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/envoy/bootstrap.yaml")
+}
+
+/// The `stats_config` of [`plain_bootstrap`]: its rules, and Envoy's own beside them.
+///
+/// # Errors
+/// When the file cannot be read, or has a rule that is not written `- {tag_name: NAME, regex: 'REGEX'}` on a line.
+pub fn plain() -> Result<Value> {
+    let file = plain_bootstrap();
+    let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    let rule = |line: &str| {
+        let (name, rest) = line.trim().strip_prefix("- {tag_name: ")?.split_once(", regex: '")?;
+        Some(json!({ "tag_name": name, "regex": rest.strip_suffix("'}")? }))
+    };
+    let rules: Vec<Value> = text.lines().filter_map(rule).collect();
+    let told = text.matches("tag_name:").count();
+    ensure!(told == rules.len(), "{}: {told} rules, {} of them in the known form", file.display(), rules.len());
+    ensure!(!text.contains("use_all_default_tags"), "{}: says something of default tags", file.display());
+    Ok(json!({ "stats_tags": rules }))
+}

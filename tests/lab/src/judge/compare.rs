@@ -1,0 +1,232 @@
+//! The filter's ejections and returns against Envoy's record of them, endpoint by endpoint.
+//!
+//! For each endpoint both are sequences, and the alignment with the least sum of delays says which of Envoy's records
+//! were reported, which were missed, and which reports Envoy knows nothing of. Across endpoints no order is required:
+//! Envoy's main thread and the workers may take two failures of the same millisecond either way round.
+
+use std::collections::BTreeSet;
+
+use crate::envoy::events::Event;
+use crate::envoy::outlier::{Action, Record};
+use crate::envoy::timestamp;
+
+/// What leaving one entry without a partner costs, in milliseconds of delay: beyond twice that, two entries are not
+/// about the same thing.
+const UNMATCHED: i64 = 2_000;
+
+/// An ejection or a return, as the filter reported it.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Ejected or returned.
+    pub action: Action,
+    /// The endpoint, `ip:port`.
+    pub endpoint: String,
+    /// When the line was written to Envoy's log, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// The event.
+    pub event: Event,
+}
+
+impl Report {
+    /// All reports in a log, in the order of the events' `ts`: workers write their lines as they come to it, and two of
+    /// one millisecond may be the other way round in the log.
+    pub fn all(lines: &[String]) -> Vec<Self> {
+        let mut reports: Vec<Self> = lines.iter().filter_map(|line| Self::in_line(line)).collect();
+        reports.sort_by_cached_key(|report| report.event.text("ts").to_owned());
+        reports
+    }
+
+    /// The report in a line of Envoy's log, if there is one.
+    pub fn in_line(line: &str) -> Option<Self> {
+        let event = Event::in_line(line)?;
+        let action = match event.name() {
+            "endpoint_ejected" => Action::Eject,
+            "endpoint_returned" => Action::Return,
+            _ => return None,
+        };
+        let at = timestamp::of_log_line(line).or_else(|| timestamp::millis(event.text("ts")))?;
+        Some(Self { action, endpoint: event.text("endpoint").to_owned(), at, event })
+    }
+}
+
+/// One of Envoy's records and the filter's report of it, by their indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The index of the record.
+    pub record: usize,
+    /// The index of the report.
+    pub report: usize,
+}
+
+/// A disagreement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disagreement {
+    /// Envoy did it, the filter reported nothing: the index of the record.
+    Missed(usize),
+    /// The filter reported it, Envoy did nothing of the kind: the index of the report.
+    Invented(usize),
+    /// The filter reported it again: the index of the report.
+    Twice(usize),
+    /// Reported with another reason or number than Envoy has.
+    Details(Pair),
+}
+
+/// What came of a comparison.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// Records that were reported, right or with other details.
+    pub agreed: Vec<Pair>,
+    /// Disagreements.
+    pub wrong: Vec<Disagreement>,
+    /// How long after Envoy's record the filter reported an ejection, in milliseconds.
+    pub ejection_delays: Vec<i64>,
+    /// The same for returns.
+    pub return_delays: Vec<i64>,
+}
+
+/// Compares what Envoy recorded with what the filter reported, each in order of time.
+pub fn compare(records: &[Record], reports: &[Report]) -> Verdict {
+    let mut comparison = Comparison { records, reports, verdict: Verdict::default() };
+    let endpoints = records.iter().map(|r| &r.endpoint).chain(reports.iter().map(|r| &r.endpoint));
+    for endpoint in endpoints.collect::<BTreeSet<_>>() {
+        comparison.align(endpoint);
+    }
+    comparison.verdict
+}
+
+/// A comparison under way.
+struct Comparison<'a> {
+    records: &'a [Record],
+    reports: &'a [Report],
+    verdict: Verdict,
+}
+
+impl Comparison<'_> {
+    /// How long after the record the report was written, in milliseconds.
+    fn delay(&self, pair: Pair) -> i64 {
+        let recorded = timestamp::millis(&self.records[pair.record].timestamp);
+        self.reports[pair.report].at - recorded.unwrap_or(i64::MIN / 4)
+    }
+
+    /// What it costs to take both for the same; `None` when one ejects and the other returns.
+    fn cost(&self, pair: Pair) -> Option<i64> {
+        let alike = self.records[pair.record].action == self.reports[pair.report].action;
+        alike.then(|| self.delay(pair).abs())
+    }
+
+    /// Aligns the records and reports of one endpoint.
+    fn align(&mut self, endpoint: &str) {
+        let records: Vec<usize> = (0..self.records.len()).filter(|i| self.records[*i].endpoint == endpoint).collect();
+        let reports: Vec<usize> = (0..self.reports.len()).filter(|j| self.reports[*j].endpoint == endpoint).collect();
+        let (n, m) = (records.len(), reports.len());
+        let pair = |i: usize, j: usize| Pair { record: records[i], report: reports[j] };
+        // cost[i][j]: the least cost of aligning what follows the first i records and the first j reports.
+        let mut cost = vec![vec![0_i64; m + 1]; n + 1];
+        for i in (0..=n).rev() {
+            for j in (0..=m).rev() {
+                let mut options = Vec::new();
+                if i < n {
+                    options.push(cost[i + 1][j] + UNMATCHED);
+                }
+                if j < m {
+                    options.push(cost[i][j + 1] + UNMATCHED);
+                }
+                if i < n && j < m {
+                    options.extend(self.cost(pair(i, j)).map(|delay| cost[i + 1][j + 1] + delay));
+                }
+                cost[i][j] = options.into_iter().min().unwrap_or(0);
+            }
+        }
+        let (mut i, mut j) = (0, 0);
+        while i < n || j < m {
+            if i < n && j < m && self.cost(pair(i, j)).is_some_and(|delay| cost[i][j] == cost[i + 1][j + 1] + delay) {
+                self.agree(pair(i, j));
+                (i, j) = (i + 1, j + 1);
+            } else if i < n && cost[i][j] == cost[i + 1][j] + UNMATCHED {
+                self.verdict.wrong.push(Disagreement::Missed(records[i]));
+                i += 1;
+            } else {
+                let again = j > 0 && self.reports[reports[j - 1]].action == self.reports[reports[j]].action;
+                let wrong = if again { Disagreement::Twice } else { Disagreement::Invented };
+                self.verdict.wrong.push(wrong(reports[j]));
+                j += 1;
+            }
+        }
+    }
+
+    fn agree(&mut self, pair: Pair) {
+        let (record, report) = (&self.records[pair.record], &self.reports[pair.report]);
+        let delay = self.delay(pair);
+        self.verdict.agreed.push(pair);
+        match record.action {
+            Action::Eject => self.verdict.ejection_delays.push(delay),
+            Action::Return => self.verdict.return_delays.push(delay),
+        }
+        let reason = report.event.text("reason");
+        let reason = record.action == Action::Return || reason == "other" || reason == record.reason;
+        let number = report.event.number("ejection") == Some(record.ejections as f64);
+        if !reason || !number {
+            self.verdict.wrong.push(Disagreement::Details(pair));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(action: Action, second: u32) -> Record {
+        Record {
+            action,
+            cluster: "c".to_owned(),
+            endpoint: "e:1".to_owned(),
+            reason: "consecutive_5xx".to_owned(),
+            ejections: 1,
+            timestamp: format!("2026-01-01T00:00:{second:02}.000Z"),
+        }
+    }
+
+    fn report(name: &str, second: u32) -> Report {
+        let line = format!(
+            r#"[2026-01-01 00:00:{second:02}.007][1] {{"faultline":"{name}","endpoint":"e:1","reason":"consecutive_5xx","ejection":1}}"#
+        );
+        Report::in_line(&line).unwrap()
+    }
+
+    #[test]
+    fn agreement_gives_delays_and_nothing_else() {
+        let reports = [report("endpoint_ejected", 1), report("endpoint_returned", 3)];
+        let verdict = compare(&[record(Action::Eject, 1), record(Action::Return, 2)], &reports);
+        assert_eq!(verdict.wrong, []);
+        assert_eq!((verdict.ejection_delays, verdict.return_delays), (vec![7], vec![1_007]));
+    }
+
+    #[test]
+    fn a_missed_pair_is_the_one_nobody_told_of() {
+        let records = [1, 10, 20].map(|s| [record(Action::Eject, s), record(Action::Return, s + 2)]).concat();
+        let reports = [("endpoint_ejected", 1), ("endpoint_returned", 3), ("endpoint_ejected", 20)];
+        let verdict = compare(&records, &reports.map(|(name, second)| report(name, second)));
+        assert_eq!(verdict.wrong, [2, 3, 5].map(Disagreement::Missed));
+    }
+
+    #[test]
+    fn what_envoy_did_not_do_is_invented_or_told_twice() {
+        let reports = [report("endpoint_ejected", 1), report("endpoint_ejected", 1), report("endpoint_returned", 30)];
+        let verdict = compare(&[record(Action::Eject, 1)], &reports);
+        assert_eq!(verdict.wrong, [Disagreement::Twice(1), Disagreement::Invented(2)]);
+    }
+
+    #[test]
+    fn another_reason_or_number_is_told_apart() {
+        let other = Record { reason: "consecutive_gateway_failure".to_owned(), ..record(Action::Eject, 1) };
+        assert_eq!(
+            compare(&[other], &[report("endpoint_ejected", 1)]).wrong,
+            [Disagreement::Details(Pair { record: 0, report: 0 })]
+        );
+        let other = Record { ejections: 2, ..record(Action::Return, 1) };
+        assert_eq!(
+            compare(&[other], &[report("endpoint_returned", 1)]).wrong,
+            [Disagreement::Details(Pair { record: 0, report: 0 })]
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! The judge's table: the sums of all rounds of a mode on an Envoy.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::compare::Disagreement;
+use super::mode::Mode;
+use super::round::Round;
+use crate::envoy::outlier::Action;
+
+/// Sums of rounds.
+#[derive(Clone, Debug, Default)]
+pub struct Sums {
+    /// Rounds.
+    pub rounds: usize,
+    /// Ejections in Envoy's record.
+    pub ejections: usize,
+    /// Returns in it.
+    pub returns: usize,
+    /// Of both, those that the filter did not report.
+    pub missed: usize,
+    /// What the filter reported and Envoy did not do.
+    pub invented: usize,
+    /// What the filter reported again.
+    pub twice: usize,
+    /// Reported with another reason or number.
+    pub details: usize,
+    /// Anything else that was wrong.
+    pub complaints: usize,
+    /// Delays of ejections after Envoy's record, in milliseconds, sorted.
+    pub ejection_delays: Vec<i64>,
+    /// The same for returns.
+    pub return_delays: Vec<i64>,
+}
+
+impl Sums {
+    fn add(&mut self, round: &Round) {
+        self.rounds += 1;
+        self.ejections += round.count(Action::Eject);
+        self.returns += round.count(Action::Return);
+        for wrong in &round.verdict.wrong {
+            match wrong {
+                Disagreement::Missed(_) => self.missed += 1,
+                Disagreement::Invented(_) => self.invented += 1,
+                Disagreement::Twice(_) => self.twice += 1,
+                Disagreement::Details(_) => self.details += 1,
+            }
+        }
+        self.complaints += round.complaints.len();
+        self.ejection_delays.extend(&round.verdict.ejection_delays);
+        self.return_delays.extend(&round.verdict.return_delays);
+        self.ejection_delays.sort_unstable();
+        self.return_delays.sort_unstable();
+    }
+
+    /// Whether nothing was wrong.
+    pub fn is_right(&self) -> bool {
+        self.missed + self.invented + self.twice + self.details + self.complaints == 0
+    }
+}
+
+/// The sums by Envoy's version and mode.
+#[derive(Clone, Debug, Default)]
+pub struct Table(BTreeMap<(String, Mode), Sums>);
+
+impl Table {
+    /// Adds a round.
+    pub fn add(&mut self, round: &Round) {
+        self.0.entry((round.version.clone(), round.scene.mode)).or_default().add(round);
+    }
+
+    /// Whether nothing was wrong in any round.
+    pub fn is_right(&self) -> bool {
+        self.0.values().all(Sums::is_right)
+    }
+
+    /// The sums of every mode on every Envoy.
+    pub fn sums(&self) -> impl Iterator<Item = (Mode, &Sums)> {
+        self.0.iter().map(|((_, mode), sums)| (*mode, sums))
+    }
+}
+
+const TITLES: &str =
+    "| Envoy | position | rounds | ejections | returns | missed | invented | twice | told otherwise | other faults \
+                      | ejections, ms after Envoy: median, p99, max | returns, ms after Envoy: median, p99, max |
+|---|---|---|---|---|---|---|---|---|---|---|---|";
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{TITLES}")?;
+        for ((version, mode), s) in &self.0 {
+            let counts = [s.rounds, s.ejections, s.returns, s.missed, s.invented, s.twice, s.details, s.complaints];
+            let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+            let (ejections, returns) = (spread(&s.ejection_delays), spread(&s.return_delays));
+            writeln!(f, "| {version} | {} | {} | {ejections} | {returns} |", mode.as_str(), counts.join(" | "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Median, 99th percentile and largest of sorted values; nearest rank, so each is one that was measured.
+fn spread(sorted: &[i64]) -> String {
+    let rank = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1));
+    match (rank(50), rank(99), sorted.last()) {
+        (Some(median), Some(p99), Some(max)) => format!("{median}, {p99}, {max}"),
+        _ => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        assert_eq!(spread(&[]), "-");
+        assert_eq!(spread(&[4]), "4, 4, 4");
+        assert_eq!(spread(&(1..=200).collect::<Vec<_>>()), "100, 198, 200");
+    }
+}

@@ -1,0 +1,85 @@
+//! Steady traffic from several clients at once, some of which leave before the answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Result;
+use fastrand::Rng;
+
+use super::scene::Scene;
+use crate::envoy::proxy::Envoy;
+use crate::net::http::Client;
+use crate::wait::eventually;
+use crate::zones::HOST;
+
+/// Clients that send until this is dropped.
+#[derive(Debug)]
+pub struct Traffic {
+    clients: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    // For each client, complete answers other than 5xx in a row.
+    well: Vec<AtomicU64>,
+}
+
+impl Traffic {
+    /// Starts the scene's clients.
+    pub fn start(envoy: &Envoy, scene: &Scene) -> Self {
+        let well = (0..scene.connections).map(|_| AtomicU64::new(0)).collect();
+        let shared = Arc::new(Shared { well, ..Shared::default() });
+        let client = |index: usize| {
+            let (shared, target) = (Arc::clone(&shared), envoy.address());
+            let (pause, leaving) = (scene.pause, scene.leaving);
+            let rng = Rng::with_seed(scene.seed.wrapping_mul(31).wrapping_add(index as u64));
+            thread::spawn(move || send(&shared, index, target, pause, leaving, rng))
+        };
+        Self { clients: (0..scene.connections).map(client).collect(), shared }
+    }
+
+    /// Waits until each client has had `answers` good answers in a row from now on.
+    ///
+    /// # Errors
+    /// When that does not come.
+    pub fn all_well(&self, answers: u64) -> Result<()> {
+        self.shared.well.iter().for_each(|well| well.store(0, Ordering::SeqCst));
+        eventually("every client is answered well", || {
+            Ok(self.shared.well.iter().all(|well| well.load(Ordering::SeqCst) >= answers).then_some(()))
+        })
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        for client in self.clients.drain(..) {
+            // One that panicked has said so.
+            let _ = client.join();
+        }
+    }
+}
+
+fn send(shared: &Shared, index: usize, target: SocketAddr, pause: Duration, leaving: u32, mut rng: Rng) {
+    let mut client = Client::new(target, HOST);
+    let Some(well) = shared.well.get(index) else { return };
+    while !shared.stop.load(Ordering::SeqCst) {
+        if rng.u32(0..100) < leaving {
+            // An error here means that the connection is closed, as it is about to be anyway.
+            let _ = client.send("/");
+            thread::sleep(Duration::from_millis(rng.u64(0..30)));
+            client = Client::new(target, HOST);
+            continue;
+        }
+        match client.get("/") {
+            Ok(answer) if answer.complete && answer.status < 500 => well.fetch_add(1, Ordering::SeqCst),
+            _ => well.swap(0, Ordering::SeqCst),
+        };
+        thread::sleep(pause);
+    }
+}

@@ -1,0 +1,76 @@
+//! A real Alertmanager that sends every alert, and its end, to one webhook at once.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::net::ports::HeldPort;
+use crate::programs::run::wait_for_answer;
+use crate::programs::tools::Tool;
+
+/// A running Alertmanager; it ends, and what it kept with it, when this is dropped.
+#[derive(Debug)]
+pub struct Alertmanager {
+    child: Child,
+    port: HeldPort,
+    // Never read: dropped, it removes the directory.
+    _dir: TempDir,
+}
+
+impl Alertmanager {
+    /// Starts it; `webhook` receives its notifications.
+    ///
+    /// # Errors
+    /// When there is no Alertmanager, or it does not answer; the message then has its log.
+    pub fn start(webhook: SocketAddr) -> Result<Self> {
+        let program = Tool::Alertmanager.path()?;
+        let dir = tempfile::Builder::new().prefix("alertmanager-").tempdir()?;
+        let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
+        // Every alert is a group of its own, so none waits for another.
+        let config = json!({
+            "route": {
+                "receiver": "webhook", "group_by": ["..."],
+                "group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h",
+            },
+            "receivers": [{
+                "name": "webhook",
+                "webhook_configs": [{ "url": format!("http://{webhook}/"), "send_resolved": true }],
+            }],
+        });
+        let file = dir.path().join("alertmanager.json");
+        std::fs::write(&file, config.to_string())?;
+        let log = dir.path().join("log");
+        let out = File::create(&log)?;
+        let mut child = Command::new(&program)
+            .arg("--config.file")
+            .arg(&file)
+            .arg("--storage.path")
+            .arg(dir.path().join("data"))
+            .args(["--web.listen-address", &port.address().to_string()])
+            // Without a cluster it opens no port for peers.
+            .arg("--cluster.listen-address=")
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?;
+        wait_for_answer("Alertmanager", &mut child, port.address(), "/-/ready", &log)?;
+        Ok(Self { child, port, _dir: dir })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,12 @@
+//! Drills and rounds of the judge, the tests that load the machine most: they run one at a time.
+
+mod drills;
+mod judge;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Waits until no other test of this binary runs, and keeps the machine until the guard is dropped.
+fn machine() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}

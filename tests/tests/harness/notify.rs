@@ -1,0 +1,266 @@
+//! Notifications: what the filter posts to a receiver when a failover, or a cluster without a healthy endpoint, starts
+//! and ends.
+//!
+//! On the harness, for what a receiver can do wrong. With a real Alertmanager they are tested in the group
+//! `monitoring`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wasm_harness::{Cluster as Reached, Exchange, Harness, HttpCall, Node};
+
+use crate::on_harness::{CLUSTER, FAR, HOME, NEAR, endpoint, events, module};
+
+const A: &str = "10.0.1.1:8000";
+const B: &str = "10.0.2.1:8000";
+const C: &str = "10.0.3.1:8000";
+const RECEIVER: &str = "outbound|9093||alertmanager.monitoring.svc.cluster.local";
+const TO_ZONE: &str = "FaultlineFailoverToAnotherZone";
+const TO_REGION: &str = "FaultlineFailoverToAnotherRegion";
+const NONE_HEALTHY: &str = "FaultlineNoHealthyUpstream";
+
+/// A proxy that tells `RECEIVER`, with `more` said of how.
+fn proxy(workers: usize, more: Value) -> Harness {
+    let mut notify = json!({ "cluster": RECEIVER });
+    notify.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    let outlier =
+        json!({ "consecutive5xxErrors": 1, "interval": "1s", "baseEjectionTime": "5s", "maxEjectionPercent": 100 });
+    let failover = json!({ "window": "2s", "endAfter": "2s" });
+    let config = json!({ "outlierDetection": outlier, "failover": failover, "notify": notify }).to_string();
+    let builder = Harness::builder().workers(workers).node(Node::at(HOME)).cluster(RECEIVER).config(config);
+    let mut proxy = builder.build(module()).expect("the module starts");
+    proxy.advance(Duration::from_millis(200));
+    proxy
+}
+
+fn seconds(proxy: &mut Harness, seconds: u64) {
+    proxy.advance(Duration::from_secs(seconds));
+}
+
+/// Lets the filter send, and takes what it sent.
+fn sent(proxy: &mut Harness) -> Vec<HttpCall> {
+    proxy.advance(Duration::from_millis(5));
+    proxy.calls()
+}
+
+/// Waits for the filter to send.
+fn next_call(proxy: &mut Harness) -> HttpCall {
+    for _ in 0..600 {
+        if let Some(call) = proxy.calls().pop() {
+            return call;
+        }
+        proxy.advance(Duration::from_millis(100));
+    }
+    panic!("nothing was sent in a minute")
+}
+
+/// The only call there is, answered.
+fn answered(proxy: &mut Harness, status: u16) -> Value {
+    let calls = sent(proxy);
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    proxy.answer(calls[0].id, status, &[], b"").expect("it waits");
+    serde_json::from_slice(&calls[0].body).expect("JSON")
+}
+
+/// The endpoint at home fails on worker 0, and another serves on the last worker.
+fn fail_over(proxy: &mut Harness, to: &str, at: &str) {
+    proxy.exchange(0, &Exchange::status(&endpoint(A, HOME), 500));
+    proxy.exchange(proxy.workers() - 1, &Exchange::ok(&endpoint(to, at)));
+}
+
+/// Home serves again, until the failover must be over.
+fn come_home(proxy: &mut Harness) {
+    seconds(proxy, 7);
+    for _ in 0..12 {
+        proxy.exchange(0, &Exchange::ok(&endpoint(A, HOME)));
+        proxy.advance(Duration::from_millis(500));
+        if proxy.calls().iter().any(|call| String::from_utf8_lossy(&call.body).contains("endsAt")) {
+            return;
+        }
+    }
+}
+
+fn names(alerts: &Value) -> Vec<(String, bool)> {
+    let name = |alert: &Value| alert["labels"]["alertname"].as_str().unwrap_or_default().to_owned();
+    alerts.as_array().unwrap().iter().map(|alert| (name(alert), alert["endsAt"].is_string())).collect()
+}
+
+fn count(proxy: &Harness, result: &str) -> Option<u64> {
+    proxy.counter(&format!("result=.={result};.;faultline_notifications_total"))
+}
+
+#[test]
+fn start_and_end_are_posted_at_once_and_once_per_proxy() {
+    for workers in [1, 2, 4] {
+        let mut proxy = proxy(workers, json!({ "labels": { "team": "payments" } }));
+        fail_over(&mut proxy, B, NEAR);
+        let call = sent(&mut proxy).remove(0);
+        let head = [":method", ":path", ":authority", "content-type"].map(|name| call.header(name));
+        assert_eq!(head, ["POST", "/api/v2/alerts", "alertmanager.monitoring.svc.cluster.local", "application/json"]);
+        let alerts = answered(&mut proxy, 200);
+        assert_eq!(names(&alerts), [(TO_ZONE.to_owned(), false)]);
+        let labels = &alerts[0]["labels"];
+        assert_eq!((&labels["failover_from"], &labels["failover_to"]), (&HOME.into(), &NEAR.into()));
+        assert_eq!((&labels["upstream_cluster"], &labels["team"]), (&CLUSTER.into(), &"payments".into()));
+        assert_eq!(labels["proxy"], "client.default");
+        seconds(&mut proxy, 3);
+        assert_eq!(proxy.calls().len(), 0, "{workers} workers: told once");
+        come_home(&mut proxy);
+        let ended = answered(&mut proxy, 200);
+        assert_eq!(names(&ended), [(TO_ZONE.to_owned(), true)]);
+        assert_eq!(&ended[0]["labels"], labels, "Alertmanager knows an alert by its labels");
+        seconds(&mut proxy, 200);
+        assert_eq!((proxy.calls().len(), count(&proxy, "ok")), (0, Some(2)), "{workers} workers");
+    }
+}
+
+#[test]
+fn one_that_moves_on_resolves_the_old_alert_and_opens_the_new_in_one_post() {
+    let mut proxy = proxy(2, json!({}));
+    fail_over(&mut proxy, B, NEAR);
+    answered(&mut proxy, 200);
+    for _ in 0..12 {
+        proxy.exchange(1, &Exchange::ok(&endpoint(C, FAR)));
+        proxy.advance(Duration::from_millis(300));
+    }
+    assert_eq!(names(&answered(&mut proxy, 200)), [(TO_ZONE.to_owned(), true), (TO_REGION.to_owned(), false)]);
+}
+
+#[test]
+fn an_open_alert_is_told_again_by_one_worker_and_not_for_ever() {
+    let mut proxy = proxy(4, json!({}));
+    proxy.exchange(0, &Exchange::no_healthy_upstream(&endpoint(A, HOME)));
+    let first = answered(&mut proxy, 200);
+    assert_eq!((names(&first), &first[0]["endsAt"]), (vec![(NONE_HEALTHY.to_owned(), false)], &Value::Null));
+    for _ in 0..3 {
+        seconds(&mut proxy, 58);
+        assert_eq!(proxy.calls().len(), 0);
+        seconds(&mut proxy, 2);
+        assert_eq!(answered(&mut proxy, 200), first);
+    }
+    // A service that nobody asks for any more is not called broken for ever.
+    let mut times = 0;
+    for _ in 0..200 {
+        seconds(&mut proxy, 60);
+        times += proxy.calls().len();
+        proxy.calls().iter().for_each(|call| drop(proxy.answer(call.id, 200, &[], b"")));
+    }
+    assert!((50..=60).contains(&times), "{times} minutes");
+}
+
+#[test]
+fn a_failover_that_lasts_is_told_again_each_minute_as_it_began() {
+    let mut proxy = proxy(4, json!({}));
+    fail_over(&mut proxy, B, NEAR);
+    let first = answered(&mut proxy, 200);
+    let mut again = Vec::new();
+    for i in 0..260 {
+        proxy.exchange(i % 4, &Exchange::status(&endpoint(A, HOME), 500));
+        proxy.exchange((i + 1) % 4, &Exchange::ok(&endpoint(B, NEAR)));
+        proxy.advance(Duration::from_millis(500));
+        for call in proxy.calls() {
+            again.push(serde_json::from_slice::<Value>(&call.body).expect("JSON"));
+            proxy.answer(call.id, 200, &[], b"");
+        }
+    }
+    assert_eq!(again, [first.clone(), first], "in 130 seconds");
+}
+
+#[test]
+fn a_receiver_in_trouble_is_asked_again_later_and_later_and_then_given_up_on() {
+    for status in [500, 503, 408, 429] {
+        let mut proxy = proxy(2, json!({ "retries": 3 }));
+        fail_over(&mut proxy, B, NEAR);
+        let started = proxy.now();
+        let first = answered(&mut proxy, status);
+        let mut at = Vec::new();
+        while proxy.now() - started < Duration::from_secs(30) {
+            proxy.advance(Duration::from_millis(100));
+            for call in proxy.calls() {
+                at.push((proxy.now() - started).as_millis() / 500);
+                assert_eq!(serde_json::from_slice::<Value>(&call.body).unwrap(), first);
+                proxy.answer(call.id, status, &[], b"");
+            }
+        }
+        assert_eq!(at, [1, 3, 7], "after 0.5, 1.5 and 3.5 s: {status}");
+        assert_eq!((count(&proxy, "failed"), count(&proxy, "ok")), (Some(1), None), "{status}");
+        let said = proxy.logs().iter().filter(|line| line.message.contains("notify: cluster")).count();
+        assert_eq!(said, 1, "{status}");
+    }
+}
+
+#[test]
+fn a_receiver_that_comes_back_in_time_gets_it() {
+    let mut proxy = proxy(2, json!({ "format": "webhook", "path": "/hook" }));
+    proxy.set_cluster(RECEIVER, Some(Reached::NoHost));
+    fail_over(&mut proxy, B, NEAR);
+    seconds(&mut proxy, 1);
+    proxy.set_cluster(RECEIVER, None);
+    seconds(&mut proxy, 1);
+    proxy.set_cluster(RECEIVER, Some(Reached::Up));
+    // One answer never comes, then the connection breaks.
+    next_call(&mut proxy);
+    seconds(&mut proxy, 2);
+    assert_eq!(proxy.calls().len(), 0, "it was given up");
+    let broken = next_call(&mut proxy);
+    proxy.reset_call(broken.id);
+    next_call(&mut proxy);
+    let body = answered(&mut proxy, 204);
+    assert_eq!((&body["faultline"], &body["to"]), (&"failover_started".into(), &NEAR.into()));
+    assert_eq!((broken.path(), count(&proxy, "ok"), count(&proxy, "failed")), ("/hook", Some(1), None));
+}
+
+#[test]
+fn what_a_module_left_unanswered_its_successor_sends_again() {
+    let mut proxy = proxy(2, json!({}));
+    fail_over(&mut proxy, B, NEAR);
+    let left = next_call(&mut proxy).body;
+    proxy.reload(module()).expect("reloads");
+    assert_eq!(proxy.calls().len(), 0, "the old module is gone, and its call with it");
+    assert_eq!(next_call(&mut proxy).body, left);
+    answered(&mut proxy, 200);
+    seconds(&mut proxy, 30);
+    assert_eq!((proxy.calls().len(), count(&proxy, "ok")), (0, Some(1)));
+}
+
+#[test]
+fn what_is_refused_is_not_sent_again_and_traffic_never_notices() {
+    let mut proxy = proxy(2, json!({}));
+    fail_over(&mut proxy, B, NEAR);
+    answered(&mut proxy, 400);
+    // A try would come within a second; the failover's end later.
+    seconds(&mut proxy, 3);
+    assert_eq!((proxy.calls().len(), count(&proxy, "failed")), (0, Some(1)));
+    // All requests cost what they cost without it.
+    come_home(&mut proxy);
+    sent(&mut proxy).iter().for_each(|call| drop(proxy.answer(call.id, 200, &[], b"")));
+    seconds(&mut proxy, 20);
+    proxy.exchange(0, &Exchange::ok(&endpoint(A, HOME)));
+    proxy.reset_costs();
+    for _ in 0..100 {
+        proxy.exchange(0, &Exchange::ok(&endpoint(A, HOME)));
+    }
+    assert_eq!(proxy.costs().host_calls(), 400, "{:?}", proxy.costs().host_calls);
+}
+
+#[test]
+fn more_than_a_receiver_takes_is_dropped_and_counted() {
+    let mut proxy = proxy(2, json!({}));
+    proxy.set_cluster(RECEIVER, Some(Reached::NoHost));
+    for i in 0..300 {
+        let upstream = wasm_harness::Upstream::new(&format!("outbound|80||s{i}.ns"), A).locality(HOME);
+        proxy.exchange(i % 2, &Exchange::no_healthy_upstream(&upstream));
+    }
+    assert_eq!(events(&proxy).len(), 50, "the log lines of a second");
+    assert_eq!(count(&proxy, "dropped"), Some(44));
+    proxy.set_cluster(RECEIVER, Some(Reached::Up));
+    let mut told = 0;
+    for _ in 0..30 {
+        proxy.advance(Duration::from_millis(100));
+        for call in proxy.calls() {
+            told += serde_json::from_slice::<Value>(&call.body).unwrap().as_array().unwrap().len();
+            proxy.answer(call.id, 200, &[], b"");
+        }
+    }
+    assert_eq!(told, 256);
+}
