@@ -2,8 +2,8 @@
 //!
 //! istiod leaves out what is not set, so that Envoy's defaults hold, with exceptions that matter: they are here, one by one.
 
+use filter_core::config::Duration;
 use filter_core::config::OutlierDetection;
-use filter_core::duration::Duration;
 use serde_json::{Value, json};
 
 use crate::mesh::node::Node;

@@ -4,8 +4,8 @@
 //! interface, and the rules that make labels of the statistics' names. The rest is one listener and one service in two zones, to
 //! be replaced by one's own. `deploy/envoy/bootstrap.yaml` is the same with an explanation at each part.
 
+use filter_core::config::Duration;
 use filter_core::config::{self, Config, OutlierDetection};
-use filter_core::duration::Duration;
 use serde_json::{Value, json};
 
 use super::plan::Plan;

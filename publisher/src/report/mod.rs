@@ -26,7 +26,7 @@ pub mod words;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use filter_core::duration::Duration;
+use filter_core::config::Duration;
 use filter_core::time::Millis;
 use wildmatch::WildMatch;
 

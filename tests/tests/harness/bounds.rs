@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use crate::on_harness::{HOME, proxy};
+use filter_core::endpoint::outcome::Outcome as OutcomeOfAttempt;
 use filter_core::metric::{Kind, Metric};
-use filter_core::outcome::Outcome as OutcomeOfAttempt;
 use serde_json::json;
 use wasm_harness::{Exchange, Harness, Outcome, Upstream, VmId};
 

@@ -4,13 +4,13 @@
 //! has to come to the same observations by itself, each event once. Virtual time throughout.
 
 use crate::on_harness::{CLUSTER, FAR, HOME, NEAR, endpoint, events, module, proxy};
-use filter_core::cluster::{ClusterState, Observed, Setting};
+use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationContext};
 use filter_core::config::{Config, parse};
-use filter_core::detector::Moments;
+use filter_core::endpoint::detector::Moments;
+use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::event::{Event, LastAttempt};
+use filter_core::failover::Count;
 use filter_core::locality::Locality;
-use filter_core::outcome::Charges;
-use filter_core::window::Count;
 use std::time::Duration;
 use wasm_harness::{Exchange, Outcome};
 
@@ -43,29 +43,29 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
     let mut now = 1_800_000_000_000;
     let mut events: Vec<Event> = Vec::new();
     for step in steps {
-        let setting = Setting {
+        let context = EvaluationContext {
             cluster: CLUSTER,
             outlier: &config.outlier_detection,
             failover: &config.failover,
             home: &home,
             now,
-            witness: false,
+            has_witness: false,
         };
-        let (endpoint, locality, charges) = match *step {
-            Ok(e, l) => (e, l, Charges::answered(200)),
-            Status(e, l, status) => (e, l, Charges::answered(status)),
-            Refused(e, l) => (e, l, Charges { connected: false, status: None, failure: Some(503) }),
-            Closed(e, l) => (e, l, Charges { connected: true, status: None, failure: Some(503) }),
-            BrokenOff(e, l) => (e, l, Charges { connected: true, status: Some(200), failure: Some(503) }),
+        let (endpoint, locality, input) = match *step {
+            Ok(e, l) => (e, l, DetectorInput::answered(200)),
+            Status(e, l, status) => (e, l, DetectorInput::answered(status)),
+            Refused(e, l) => (e, l, DetectorInput { connected: false, status: None, failure: Some(503) }),
+            Closed(e, l) => (e, l, DetectorInput { connected: true, status: None, failure: Some(503) }),
+            BrokenOff(e, l) => (e, l, DetectorInput { connected: true, status: Some(200), failure: Some(503) }),
             NoHealthyUpstream => {
-                events.extend(state.no_healthy_upstream(Some(4), &setting));
+                events.extend(cluster::on_no_healthy_upstream(&mut state, Some(4), &context));
                 continue;
             }
             Overflow | ClientLeft(..) => continue,
             Wait(millis) => {
                 for _ in 0..millis / 100 {
                     now += 100;
-                    events.extend(state.tick(&Setting { now, ..setting }));
+                    events.extend(cluster::on_tick(&mut state, &EvaluationContext { now, ..context }));
                 }
                 continue;
             }
@@ -73,10 +73,10 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
         let locality = Locality::parse(locality);
         let (workload, started, total) = (None, Some(now), Some(4));
         let (last, moments) = (LastAttempt::default(), Moments::at_once(now * 1_000));
-        let seen = Observed { endpoint, locality: &locality, workload, charges, moments, started, last, total };
-        events.extend(state.attempt(&seen, &setting));
-        let errors = u32::from(charges.outcome().is_error());
-        state.add_traffic(&[(locality.clone(), Count { attempts: 1, errors })], &setting);
+        let seen = AttemptObservation { endpoint, locality: &locality, workload, input, moments, started, last, total };
+        events.extend(cluster::on_attempt(&mut state, &seen, &context));
+        let errors = u32::from(input.outcome().is_error());
+        cluster::add_traffic(&mut state, &[(locality.clone(), Count { attempts: 1, errors })], &context);
     }
     events.iter().filter_map(|event| crate::on_harness::told(&event.to_json())).collect()
 }
