@@ -1,400 +1,299 @@
-//! What happened, by service: the model that the text, the page and the JSON are all written from.
+//! What happened, by service, over all proxies: facts only. The words that go with them are in [`super::view`].
 //!
-//! What one proxy saw is in [`super::trace`]; here it is put together. An endpoint that three proxies ejected is one endpoint, out
-//! for the union of the three; requests served away are summed.
+//! JSON writes these types as they are, so the keys in their `serde` attributes are public.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::Add;
 
-use filter_core::time::{Millis, rfc3339};
+use filter_core::time::Millis;
 use serde::{Serialize, Serializer};
 
-use super::event::Last;
-use super::input::Input;
-use super::span::{Span, grouped, total};
-use super::story::Look;
-use super::timeline::Moment;
-use super::trace::{Away, Host, Trace};
-use super::{story, timeline, words};
+use super::failure::Failure;
+use super::logs::event::Event;
+use super::span::Span;
+use super::written::{seconds, time};
 
-/// All that a report tells.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Incident {
-    /// The whole in a sentence or two.
-    pub headline: String,
+/// All that the logs tell.
+#[derive(Debug)]
+pub(crate) struct Incident {
     /// The first event; none if nothing happened.
-    #[serde(serialize_with = "optional_time")]
-    pub first: Option<Millis>,
+    pub(crate) first: Option<Millis>,
     /// The last event.
-    #[serde(serialize_with = "optional_time")]
-    pub last: Option<Millis>,
+    pub(crate) last: Option<Millis>,
     /// When the log ends, as far as its lines tell; what is open is open until then.
-    #[serde(serialize_with = "optional_time")]
-    pub log_ends: Option<Millis>,
+    pub(crate) log_ends: Option<Millis>,
     /// Lines read.
-    pub lines: u64,
-    /// Events told, each once per proxy.
-    pub events: usize,
+    pub(crate) lines: u64,
+    /// Events, each once per proxy.
+    pub(crate) events: usize,
     /// The proxies whose logs were read.
-    pub proxies: Vec<String>,
-    /// By service, the one that had trouble first comes first.
-    pub services: Vec<Service>,
-    /// Endpoints to look at first, the likeliest first.
-    pub look_first: Vec<Look>,
+    pub(crate) proxies: Vec<String>,
+    /// By service; the one that had trouble first comes first.
+    pub(crate) services: Vec<Service>,
     /// What happened, in order.
-    pub timeline: Vec<Moment>,
-    /// What the reader must know about what the logs do not hold.
-    pub gaps: Vec<String>,
+    pub(crate) timeline: Vec<Moment>,
+    /// What the logs do not hold.
+    pub(crate) gaps: Vec<Gap>,
 }
 
 /// One cluster of Envoy.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Service {
+pub(crate) struct Service {
     /// A short name for people.
-    pub name: String,
+    pub(crate) name: String,
     /// Envoy's name.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// The first event.
     #[serde(serialize_with = "time")]
-    pub first: Millis,
+    pub(crate) first: Millis,
     /// The last event.
     #[serde(serialize_with = "time")]
-    pub last: Millis,
-    /// Which proxies told of it, by name.
-    pub proxies: Vec<String>,
+    pub(crate) last: Millis,
+    /// The proxies with an event about it, by name.
+    pub(crate) proxies: Vec<String>,
     /// Times of failover, in order.
-    pub failovers: Vec<Failover>,
+    pub(crate) failovers: Vec<Failover>,
     /// Times without any healthy endpoint.
-    pub outages: Vec<Outage>,
-    /// Endpoints that had trouble, in order of locality and name.
-    pub endpoints: Vec<Endpoint>,
+    pub(crate) outages: Vec<Outage>,
+    /// Endpoints that had trouble, in order of locality and address.
+    pub(crate) endpoints: Vec<Endpoint>,
 }
 
 /// One time in which traffic left a locality, over all proxies that saw it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Failover {
+pub(crate) struct Failover {
     /// The locality that lost.
-    pub from: String,
-    #[serde(flatten)]
-    #[allow(missing_docs)]
-    pub period: Period,
-    /// Where to, and when.
-    pub legs: Vec<Leg>,
-    /// Requests served away, of the proxies whose failover is over.
-    pub requests_away: u64,
-    /// Errors among them.
-    pub errors_away: u64,
-    /// Failovers that were over when the log ended; only these told of their requests.
-    pub ended: usize,
-    /// How they ended: `recovered`, `topology`.
-    pub because: BTreeSet<String>,
-}
-
-/// A time in which the traffic went to one locality.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Leg {
-    /// The locality that received most.
-    pub to: String,
-    /// How far it is: `same_zone`, `same_region`, `elsewhere`.
-    pub tier: String,
-    /// The greatest share that any proxy told as it began, 0 to 1.
-    pub share: f64,
-    /// Not over at the end of the log.
-    pub open: bool,
+    pub(crate) from: String,
     /// When.
     #[serde(flatten)]
-    pub span: TimeSpan,
+    pub(crate) period: Period,
+    /// Where to, in order of time.
+    #[serde(rename = "legs")]
+    pub(crate) destinations: Vec<Destination>,
+    /// Requests served away, of the proxies whose failover is over.
+    pub(crate) requests_away: u64,
+    /// Errors among them.
+    pub(crate) errors_away: u64,
+    /// How many proxies' failovers were over when the log ended; only these count their requests.
+    pub(crate) ended: usize,
+    /// How they ended: `recovered`, `topology`.
+    pub(crate) because: BTreeSet<String>,
+}
+
+/// A locality that received the traffic for a time.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Destination {
+    /// The locality that received most.
+    pub(crate) to: String,
+    /// How far it is: `same_zone`, `same_region`, `elsewhere`.
+    pub(crate) tier: String,
+    /// The greatest share that any proxy told as it began, 0 to 1.
+    pub(crate) share: f64,
+    /// Not over at the end of the log.
+    pub(crate) open: bool,
+    /// When.
+    #[serde(flatten)]
+    pub(crate) span: Span,
 }
 
 /// A time without any healthy endpoint.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Outage {
+pub(crate) struct Outage {
+    /// When.
     #[serde(flatten)]
-    #[allow(missing_docs)]
-    pub period: Period,
+    pub(crate) period: Period,
 }
 
 /// When something was so, over all proxies that saw it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Period {
+pub(crate) struct Period {
     /// From when to when.
     #[serde(flatten)]
-    pub span: TimeSpan,
-    /// Seconds in which at least one proxy saw it.
+    pub(crate) span: Span,
+    /// Time in which at least one proxy saw it.
     #[serde(serialize_with = "seconds", rename = "seconds")]
-    pub total: Millis,
+    pub(crate) total: Millis,
     /// Not over at the end of the log.
-    pub open: bool,
-    /// Began before the log does; the beginning is reckoned from the end.
-    pub began_earlier: bool,
+    pub(crate) open: bool,
+    /// Began before the log does; the beginning is calculated from the end.
+    pub(crate) began_earlier: bool,
     /// How many proxies saw it.
-    pub proxies: usize,
-}
-
-/// A [`Span`] that is written as two times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct TimeSpan {
-    /// Its beginning.
-    #[serde(serialize_with = "time", rename = "start")]
-    pub from: Millis,
-    /// Its end.
-    #[serde(serialize_with = "time", rename = "end")]
-    pub to: Millis,
+    pub(crate) proxies: usize,
 }
 
 /// An endpoint that had trouble.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// `ip:port`
-    pub address: String,
+    pub(crate) address: String,
     /// `region/zone/subzone`
-    pub locality: String,
+    pub(crate) locality: String,
     /// `name.namespace`
-    pub workload: String,
+    pub(crate) workload: String,
     /// Times out of rotation.
-    pub ejections: Vec<Ejection>,
+    pub(crate) ejections: Vec<Ejection>,
     /// Streaks of errors.
-    pub streaks: Vec<Streak>,
+    pub(crate) streaks: Vec<Streak>,
     /// Times at which Envoy kept it in rotation at the threshold, and why.
-    pub blocked: Vec<Blocked>,
+    pub(crate) blocked: Vec<Blocked>,
     /// How many proxies had trouble with it.
-    pub proxies: usize,
+    pub(crate) proxies: usize,
     /// Its first trouble.
     #[serde(serialize_with = "time")]
-    pub first: Millis,
-    /// Its last failure, in words; empty if the log has none.
-    pub last_error: String,
+    pub(crate) first: Millis,
+    /// Its last failure, if the log has any.
+    #[serde(rename = "lastError", serialize_with = "words_or_nothing")]
+    pub(crate) last_failure: Option<Failure>,
 }
 
 /// One time out of rotation, over all proxies that saw it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ejection {
+pub(crate) struct Ejection {
+    /// When.
     #[serde(flatten)]
-    #[allow(missing_docs)]
-    pub period: Period,
+    pub(crate) period: Period,
     /// Why: `consecutive_5xx` and the like.
-    pub reasons: BTreeSet<String>,
+    pub(crate) reasons: BTreeSet<String>,
     /// How that is known: `inferred`, `witnessed`.
-    pub basis: BTreeSet<String>,
+    pub(crate) basis: BTreeSet<String>,
 }
 
 /// A streak of errors that reached its threshold at one proxy.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Streak {
+pub(crate) struct Streak {
     /// When it did.
     #[serde(serialize_with = "time")]
-    pub at: Millis,
+    pub(crate) at: Millis,
     /// `5xx`, `gateway_error`, `local_origin`
-    pub kind: String,
+    pub(crate) kind: String,
     /// Errors in a row.
-    pub errors: u64,
-    /// The last one, in words.
-    pub error: String,
-    /// The last one as Envoy told it.
-    #[serde(skip)]
-    pub last: Last,
+    pub(crate) errors: u64,
+    /// The last one.
+    #[serde(rename = "error")]
+    pub(crate) failure: Failure,
 }
 
 /// A threshold that was reached without an ejection, at one proxy.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Blocked {
+pub(crate) struct Blocked {
     /// When.
     #[serde(serialize_with = "time")]
-    pub at: Millis,
+    pub(crate) at: Millis,
     /// `max_ejection_percent` or `not_enforced`
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
-impl Incident {
-    /// Tells what the input holds.
-    pub fn of(input: &Input) -> Self {
-        let trace = Trace::of(input);
-        let short = words::names(trace.clusters.keys().map(String::as_str));
-        let mut gaps = trace.gaps;
-        gaps.extend(story::gaps_of(input));
-        let services = trace.clusters.into_iter().map(|(cluster, of)| {
-            let (mut first, mut last) = (of.first, of.last);
-            let failovers: Vec<Failover> = by_key(of.failovers, |away| away.from.clone())
-                .into_iter()
-                .flat_map(|(from, all)| grouped(all, |away| away.seen.span).into_iter().map(move |g| (from.clone(), g)))
-                .map(|(from, (_, all))| failover(from, &all))
-                .collect();
-            let mut failovers = failovers;
-            failovers.sort_by_key(|failover| failover.period.span.from);
-            let outages: Vec<Outage> = grouped(of.outages, |seen| seen.span)
-                .into_iter()
-                .map(|(_, all)| Outage { period: Period::of(all.iter()) })
-                .collect();
-            let mut endpoints: Vec<Endpoint> = of.endpoints.into_values().map(Host::told).collect();
-            endpoints.sort_by(|a, b| (&a.locality, &a.address).cmp(&(&b.locality, &b.address)));
-            for period in failovers.iter().map(|f| &f.period).chain(outages.iter().map(|o| &o.period)) {
-                first = first.min(period.span.from);
-                last = last.max(period.span.to);
-            }
-            for period in endpoints.iter().flat_map(|e| &e.ejections).map(|e| &e.period) {
-                first = first.min(period.span.from);
-                last = last.max(period.span.to);
-            }
-            Service {
-                name: short.get(cluster.as_str()).cloned().unwrap_or_else(|| cluster.clone()),
-                proxies: of.proxies.iter().filter_map(|p| input.proxies.get(*p).cloned()).collect(),
-                cluster,
-                first,
-                last,
-                failovers,
-                outages,
-                endpoints,
-            }
-        });
-        let mut services: Vec<Service> = services.collect();
-        services.sort_by(|a, b| (a.first, &a.cluster).cmp(&(b.first, &b.cluster)));
-        let mut incident = Self {
-            headline: String::new(),
-            first: input.records.first().map(|record| record.event.at),
-            last: input.records.last().map(|record| record.event.at),
-            log_ends: input.ends,
-            lines: input.lines,
-            events: input.records.len(),
-            proxies: input.proxies.clone(),
-            look_first: Vec::new(),
-            timeline: timeline::of(input, &short),
-            services,
-            gaps,
-        };
-        incident.headline = story::headline(&incident);
-        incident.look_first = story::look_first(&incident.services);
-        incident
+/// Something that happened, at one proxy or several.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    /// When the last proxy told it; the first one did at [`Event::at`].
+    pub(crate) until: Millis,
+    /// The service's short name; empty for the filter itself.
+    pub(crate) service: String,
+    /// The first proxy's event, with the requests of all.
+    pub(crate) event: Event,
+    /// The proxies that told it, by name.
+    pub(crate) proxies: Vec<String>,
+}
+
+/// What the logs do not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// Events over the filter's limit, at so many proxies.
+    Suppressed { events: u64, proxies: usize },
+    /// Things that ended without having begun.
+    MissingBeginnings(u64),
+    /// Things that began again without having ended.
+    MissingEnds(u64),
+    /// A configuration that so many proxies rejected.
+    ConfigRejected { error: String, proxies: usize },
+    /// Lines that hold only the beginning of an event.
+    CutOff { lines: u64 },
+    /// Events of a name that this version does not know.
+    Unknown { name: String, events: u64 },
+}
+
+/// How much is not over at the end of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// Ejected endpoints.
+    pub(crate) ejected: usize,
+    /// Failovers.
+    pub(crate) failovers: usize,
+    /// Services without a healthy endpoint.
+    pub(crate) without_healthy: usize,
+}
+
+impl Add for Open {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            ejected: self.ejected + other.ejected,
+            failovers: self.failovers + other.failovers,
+            without_healthy: self.without_healthy + other.without_healthy,
+        }
     }
 }
 
 impl Service {
-    /// The localities that play a part, by name: of endpoints, and those that traffic left or went to.
-    pub fn localities(&self) -> BTreeSet<&str> {
+    /// What of it is not over at the end of the log.
+    pub(crate) fn open(&self) -> Open {
+        Open {
+            ejected: self.endpoints.iter().filter(|e| e.ejections.iter().any(|x| x.period.open)).count(),
+            failovers: self.failovers.iter().filter(|f| f.period.open).count(),
+            without_healthy: usize::from(self.outages.iter().any(|o| o.period.open)),
+        }
+    }
+
+    /// Whether all of it is over at the end of the log.
+    pub(crate) fn is_over(&self) -> bool {
+        self.open() == Open::default()
+    }
+
+    /// The localities that play a part, by name: those of endpoints, and those that traffic left or went to.
+    pub(crate) fn localities(&self) -> BTreeSet<&str> {
         let of_failovers =
-            self.failovers.iter().flat_map(|f| f.legs.iter().map(|leg| leg.to.as_str()).chain([f.from.as_str()]));
+            self.failovers.iter().flat_map(|f| f.destinations.iter().map(|d| d.to.as_str()).chain([f.from.as_str()]));
         self.endpoints.iter().map(|endpoint| endpoint.locality.as_str()).chain(of_failovers).collect()
     }
 
-    /// At most so many endpoints of a locality, in order of their first trouble, and how many more there are. Those that failed and
-    /// stayed in rotation go before others, and those that failed often before those that failed seldom.
-    pub fn worst(&self, locality: &str, most: usize) -> (Vec<&Endpoint>, usize) {
-        let mut endpoints: Vec<&Endpoint> = self.endpoints.iter().filter(|e| e.locality == locality).collect();
-        let more = endpoints.len().saturating_sub(most);
-        endpoints.sort_by_key(|endpoint| (Reverse((endpoint.blocked.len(), endpoint.failures())), endpoint.first));
-        endpoints.truncate(most);
-        endpoints.sort_by_key(|endpoint| endpoint.first);
-        (endpoints, more)
-    }
-
-    /// What is not over at the end of the log: ejected endpoints, failovers, and 1 if the service has nothing healthy.
-    pub fn open(&self) -> (usize, usize, usize) {
-        let ejected = self.endpoints.iter().filter(|e| e.ejections.iter().any(|x| x.period.open)).count();
-        let failovers = self.failovers.iter().filter(|f| f.period.open).count();
-        (ejected, failovers, usize::from(self.outages.iter().any(|o| o.period.open)))
+    /// All times at which something happened, in no order.
+    pub(crate) fn busy(&self) -> Vec<Span> {
+        let mut spans = vec![Span::at(self.first), Span::at(self.last)];
+        spans.extend(self.failovers.iter().map(|failover| failover.period.span));
+        spans.extend(self.outages.iter().map(|outage| outage.period.span));
+        for endpoint in &self.endpoints {
+            spans.extend(endpoint.ejections.iter().map(|ejection| ejection.period.span));
+            spans.extend(endpoint.streaks.iter().map(|streak| Span::at(streak.at)));
+            spans.extend(endpoint.blocked.iter().map(|blocked| Span::at(blocked.at)));
+        }
+        spans
     }
 }
 
 impl Endpoint {
     /// Times of trouble, each counted at every proxy. A streak leads to an ejection, or to none where that is blocked; retries
-    /// hide streaks, and blocked ones are told once, so it is as many as either shows.
-    pub fn failures(&self) -> usize {
+    /// hide streaks, and blocked ejections are told once, so it is the greater of the two counts.
+    pub(crate) fn failures(&self) -> usize {
         let ejected: usize = self.ejections.iter().map(|ejection| ejection.period.proxies).sum();
         self.streaks.len().max(ejected + self.blocked.len())
     }
+}
 
-    /// How it failed first, in words, as far as the log knows; empty if it does not. A streak that came later, as may be when
-    /// retries hid the first, is not how it failed first.
-    pub fn first_error(&self) -> String {
-        // An ejection follows its streak within two seconds.
-        let streak = self.streaks.first().filter(|streak| streak.at.abs_diff(self.first) < 2_000);
-        let ejection = self.ejections.iter().min_by_key(|ejection| ejection.period.span.from);
-        let reason = ejection.map_or("", |ejection| words::reason(&ejection.reasons));
-        streak.map_or_else(|| reason.to_owned(), |streak| streak.error.clone())
+/// Writes a failure's words, or an empty text.
+fn words_or_nothing<S: Serializer>(failure: &Option<Failure>, to: S) -> Result<S::Ok, S::Error> {
+    match failure {
+        Some(failure) => failure.serialize(to),
+        None => to.serialize_str(""),
     }
-}
-
-/// A time that one proxy saw.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    /// Which proxy.
-    pub proxy: usize,
-    /// From when to when.
-    pub span: Span,
-    /// Not over at the end of the log.
-    pub open: bool,
-    /// Began before the log does.
-    pub began_earlier: bool,
-}
-
-impl Period {
-    /// What several proxies saw, as one. There must be at least one.
-    pub fn of<'a>(seen: impl Iterator<Item = &'a Seen> + Clone) -> Self {
-        let spans: Vec<Span> = seen.clone().map(|s| s.span).collect();
-        let whole = spans.iter().copied().reduce(Span::with).unwrap_or(Span::new(0, 0));
-        Self {
-            span: TimeSpan { from: whole.from, to: whole.to },
-            total: total(spans),
-            open: seen.clone().any(|s| s.open),
-            began_earlier: seen.clone().any(|s| s.began_earlier && s.span.from == whole.from),
-            proxies: seen.map(|s| s.proxy).collect::<BTreeSet<_>>().len(),
-        }
-    }
-}
-
-fn failover(from: String, all: &[Away]) -> Failover {
-    let legs = by_key(all.iter().flat_map(|away| away.legs.iter().cloned()), |leg| leg.to.clone());
-    let mut legs: Vec<Leg> = legs
-        .into_values()
-        .flat_map(|legs| grouped(legs, |leg| Span::new(leg.span.from, leg.span.to)))
-        .filter_map(|(span, legs)| {
-            let share = legs.iter().map(|leg| leg.share).fold(0.0, f64::max);
-            let open = legs.iter().any(|leg| leg.open);
-            let leg = legs.into_iter().next()?;
-            Some(Leg { share, open, span: TimeSpan { from: span.from, to: span.to }, ..leg })
-        })
-        .collect();
-    legs.sort_by_key(|leg| leg.span.from);
-    Failover {
-        from,
-        period: Period::of(all.iter().map(|away| &away.seen)),
-        legs,
-        requests_away: all.iter().fold(0, |sum, away| sum.saturating_add(away.requests)),
-        errors_away: all.iter().fold(0, |sum, away| sum.saturating_add(away.errors)),
-        ended: all.iter().filter(|away| !away.because.is_empty()).count(),
-        because: all.iter().map(|away| away.because.clone()).filter(|because| !because.is_empty()).collect(),
-    }
-}
-
-fn by_key<T>(things: impl IntoIterator<Item = T>, key: impl Fn(&T) -> String) -> BTreeMap<String, Vec<T>> {
-    let mut by: BTreeMap<String, Vec<T>> = BTreeMap::new();
-    for thing in things {
-        by.entry(key(&thing)).or_default().push(thing);
-    }
-    by
-}
-
-/// Writes a time as events do.
-///
-/// # Errors
-/// The serializer's.
-pub fn time<S: Serializer>(at: &Millis, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&rfc3339(*at))
-}
-
-fn optional_time<S: Serializer>(at: &Option<Millis>, to: S) -> Result<S::Ok, S::Error> {
-    at.map(rfc3339).serialize(to)
-}
-
-fn seconds<S: Serializer>(millis: &Millis, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(*millis as f64 / 1000.0)
 }

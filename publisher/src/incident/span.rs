@@ -1,40 +1,50 @@
-//! Stretches of time, and what they are together: an endpoint that three proxies ejected was out once, for the union.
+//! Stretches of time and their union: an endpoint that three proxies ejected at overlapping times was out once.
 
 use filter_core::time::Millis;
+use serde::Serialize;
 
-/// From when to when something was so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span {
+use super::written::time;
+
+/// From when to when something was so; JSON writes it as two times, `start` and `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Span {
     /// Its beginning.
-    pub from: Millis,
+    #[serde(serialize_with = "time", rename = "start")]
+    pub(crate) from: Millis,
     /// Its end, not before the beginning.
-    pub to: Millis,
+    #[serde(serialize_with = "time", rename = "end")]
+    pub(crate) to: Millis,
 }
 
 impl Span {
-    /// From one time to another, or to nothing if that is earlier.
-    pub fn new(from: Millis, to: Millis) -> Self {
+    /// From one time to another; empty if that is earlier.
+    pub(crate) fn new(from: Millis, to: Millis) -> Self {
         Self { from, to: to.max(from) }
     }
 
+    /// A single moment.
+    pub(crate) fn at(moment: Millis) -> Self {
+        Self { from: moment, to: moment }
+    }
+
     /// Milliseconds.
-    pub fn length(self) -> Millis {
+    pub(crate) fn length(self) -> Millis {
         self.to.saturating_sub(self.from)
     }
 
     /// Whether the two touch.
-    pub fn touches(self, other: Self) -> bool {
+    pub(crate) fn touches(self, other: Self) -> bool {
         self.from <= other.to && other.from <= self.to
     }
 
     /// The span of both and what is between them.
-    pub fn with(self, other: Self) -> Self {
+    pub(crate) fn with(self, other: Self) -> Self {
         Self { from: self.from.min(other.from), to: self.to.max(other.to) }
     }
 }
 
 /// Groups things whose spans touch, directly or through others; groups and their members are in order of time.
-pub fn grouped<T>(mut things: Vec<T>, span: impl Fn(&T) -> Span) -> Vec<(Span, Vec<T>)> {
+pub(crate) fn grouped<T>(mut things: Vec<T>, span: impl Fn(&T) -> Span) -> Vec<(Span, Vec<T>)> {
     things.sort_by_key(|thing| span(thing));
     let mut groups: Vec<(Span, Vec<T>)> = Vec::new();
     for thing in things {
@@ -50,8 +60,8 @@ pub fn grouped<T>(mut things: Vec<T>, span: impl Fn(&T) -> Span) -> Vec<(Span, V
     groups
 }
 
-/// Milliseconds in which at least one of them was.
-pub fn total(spans: Vec<Span>) -> Millis {
+/// Milliseconds that at least one of the spans covers.
+pub(crate) fn total(spans: Vec<Span>) -> Millis {
     grouped(spans, |span| *span).iter().map(|(span, _)| span.length()).sum()
 }
 

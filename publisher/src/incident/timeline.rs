@@ -3,75 +3,41 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use filter_core::time::Millis;
-use serde::Serialize;
 
-use super::event::{Event, Kind};
-use super::incident::time;
-use super::input::Input;
-use super::phrase::{self, Tone};
+use super::logs::event::{Event, Kind};
+use super::logs::input::{Input, ProxyIndex};
+use super::model::Moment;
 
 /// Proxies that tell the same within this many milliseconds tell of one thing. Each needs traffic of its own to meet a fault, and
 /// returns are seen on ticks of Envoy's interval, which is 10 s by default.
-const TOGETHER: Millis = 10_000;
-
-/// Something that happened, at one proxy or several.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Moment {
-    /// When the first proxy told it.
-    #[serde(serialize_with = "time")]
-    pub at: Millis,
-    /// When the last one did.
-    #[serde(serialize_with = "time")]
-    pub until: Millis,
-    /// The service's short name; empty for the filter itself.
-    pub service: String,
-    /// The event's name.
-    pub event: String,
-    /// In a word or two.
-    #[serde(skip)]
-    pub label: &'static str,
-    /// How the news is.
-    #[serde(skip)]
-    pub tone: Tone,
-    /// In a sentence: the first proxy's, with the requests of all.
-    pub text: String,
-    /// Which proxies told it, by name.
-    pub proxies: Vec<String>,
-}
+const SAME_MOMENT_MS: Millis = 10_000;
 
 /// The moments of an input; `names` are the clusters' short names.
-pub fn of(input: &Input, names: &BTreeMap<String, String>) -> Vec<Moment> {
-    let mut moments: Vec<(Moment, Event, BTreeSet<usize>)> = Vec::new();
+pub(super) fn of(input: &Input, names: &BTreeMap<String, String>) -> Vec<Moment> {
+    let mut moments: Vec<(Moment, BTreeSet<ProxyIndex>)> = Vec::new();
     let mut latest: HashMap<String, usize> = HashMap::new();
     for record in &input.records {
         let event = &record.event;
         let same = latest.get(&subject(event)).and_then(|index| moments.get_mut(*index));
-        if let Some((moment, told, proxies)) = same
-            && event.at.saturating_sub(moment.at) <= TOGETHER
+        if let Some((moment, proxies)) = same
+            && event.at.saturating_sub(moment.event.at) <= SAME_MOMENT_MS
             && proxies.insert(record.proxy)
         {
             moment.until = event.at;
-            add(told, event);
-            moment.text = phrase::of(told).text;
+            add(&mut moment.event, event);
             continue;
         }
         latest.insert(subject(event), moments.len());
-        let phrase = phrase::of(event);
         let moment = Moment {
-            at: event.at,
             until: event.at,
             service: names.get(&event.cluster).cloned().unwrap_or_else(|| event.cluster.clone()),
-            event: event.name.clone(),
-            label: phrase.label,
-            tone: phrase.tone,
-            text: phrase.text,
+            event: event.clone(),
             proxies: Vec::new(),
         };
-        moments.push((moment, event.clone(), BTreeSet::from([record.proxy])));
+        moments.push((moment, BTreeSet::from([record.proxy])));
     }
-    let named = |(moment, _, proxies): (Moment, Event, BTreeSet<usize>)| Moment {
-        proxies: proxies.iter().filter_map(|proxy| input.proxies.get(*proxy).cloned()).collect(),
+    let named = |(moment, proxies): (Moment, BTreeSet<ProxyIndex>)| Moment {
+        proxies: proxies.iter().filter_map(|proxy| input.name(*proxy).cloned()).collect(),
         ..moment
     };
     moments.into_iter().map(named).collect()
@@ -88,7 +54,7 @@ fn add(told: &mut Event, another: &Event) {
     }
 }
 
-/// What an event is about, so that two proxies' events about the same are known for it.
+/// What an event is about: equal for two proxies' events about the same thing.
 fn subject(event: &Event) -> String {
     let more = match &event.kind {
         Kind::FailoverStarted(route) | Kind::FailoverChanged(route) => format!("{} {}", route.from, route.to),

@@ -10,36 +10,35 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// The key that makes a JSON object an event.
-pub const KEY: &str = "faultline";
+pub(crate) const KEY: &str = "faultline";
 
 /// An event of one proxy.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub(crate) struct Event {
     /// When it happened.
-    pub at: Millis,
+    pub(crate) at: Millis,
     /// The cluster; empty for an event of the filter itself.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// `ip:port`; empty where it is about no endpoint.
-    pub endpoint: String,
+    pub(crate) endpoint: String,
     /// `region/zone/subzone`; empty where unknown.
-    pub locality: String,
+    pub(crate) locality: String,
     /// `name.namespace`; empty where unknown.
-    pub workload: String,
+    pub(crate) workload: String,
     /// `witnessed`, `inferred` or empty.
-    pub basis: String,
+    pub(crate) basis: String,
     /// What happened.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// The event's name.
-    pub name: String,
+    pub(crate) name: String,
     /// All of it, as it was read.
-    pub json: Value,
+    pub(crate) json: Value,
 }
 
 /// What happened, by the event's name; the fields are the keys of the documents.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "faultline", rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Kind {
+pub(crate) enum Kind {
     ErrorStreak {
         #[serde(default)]
         kind: String,
@@ -114,41 +113,41 @@ pub enum Kind {
 /// The last failure of a streak.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Last {
+pub(crate) struct Last {
     /// The status that the client got; 0 where there was none.
-    pub code: u16,
+    pub(crate) code: u16,
     /// Response flags, `UF,URX`.
-    pub flags: String,
+    pub(crate) flags: String,
     /// Envoy's `response.code_details`.
-    pub details: String,
+    pub(crate) details: String,
     /// Envoy's `upstream.transport_failure_reason`.
-    pub transport_failure: String,
+    pub(crate) transport_failure: String,
 }
 
 /// Where a failover goes.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Route {
+pub(crate) struct Route {
     /// The home locality that lost.
-    pub from: String,
+    pub(crate) from: String,
     /// The locality that receives most.
-    pub to: String,
+    pub(crate) to: String,
     /// How far `to` is.
-    pub tier: String,
+    pub(crate) tier: String,
     /// 0 to 1.
-    pub share: f64,
+    pub(crate) share: f64,
     /// Healthy endpoints in the home tier.
-    pub healthy_at_home: u64,
+    pub(crate) healthy_at_home: u64,
     /// Endpoints in the home tier.
-    pub endpoints_at_home: u64,
+    pub(crate) endpoints_at_home: u64,
 }
 
 impl Event {
     /// Reads an object that has the key [`KEY`]. `None` if it lacks a time or has values of another type than the filter writes.
-    pub fn read(json: &Value) -> Option<Self> {
+    pub(crate) fn read(json: &Value) -> Option<Self> {
         let text = |key: &str| json.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         Some(Self {
-            at: moment(json.get("ts")?.as_str()?)?,
+            at: parse_time(json.get("ts")?.as_str()?)?,
             cluster: text("cluster"),
             endpoint: text("endpoint"),
             locality: text("locality"),
@@ -162,13 +161,13 @@ impl Event {
 }
 
 /// Reads an RFC 3339 time, of the epoch or later.
-pub fn moment(text: &str) -> Option<Millis> {
+pub(crate) fn parse_time(text: &str) -> Option<Millis> {
     let when = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     Millis::try_from(when.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
-/// A duration in milliseconds, from none to a hundred years, whatever stands in the log.
-pub fn millis(seconds: f64) -> Millis {
+/// A duration in milliseconds, limited to a hundred years, whatever stands in the log.
+pub(crate) fn millis(seconds: f64) -> Millis {
     const MOST: f64 = 100.0 * 365.25 * 86_400.0;
     (seconds.clamp(0.0, MOST) * 1000.0).round() as Millis
 }

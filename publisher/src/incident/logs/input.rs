@@ -17,34 +17,45 @@ use super::event::{Event, Kind};
 use super::line::{self, Content, Line, Source};
 
 /// A longer line is no event; the rest of it is skipped.
-pub const MAX_LINE_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_LINE_BYTES: u64 = 1 << 20;
+
+/// Which of [`Input::proxies`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ProxyIndex(usize);
 
 /// An event and the proxy that wrote it.
 #[derive(Clone, Debug)]
-pub struct Record {
-    /// Index into [`Input::proxies`].
-    pub proxy: usize,
+pub(crate) struct Record {
+    /// The proxy.
+    pub(crate) proxy: ProxyIndex,
     /// The event, without its JSON.
-    pub event: Event,
+    pub(crate) event: Event,
 }
 
 /// Everything that was read.
 #[derive(Debug, Default)]
-pub struct Input {
+pub(crate) struct Input {
     /// Events in order of time; those of the same time in the order they were read.
-    pub records: Vec<Record>,
+    pub(crate) records: Vec<Record>,
     /// Names of the proxies whose logs these are, whether or not they tell of an event.
-    pub proxies: Vec<String>,
+    pub(crate) proxies: Vec<String>,
     /// Lines read.
-    pub lines: u64,
+    pub(crate) lines: u64,
     /// Events that came again and were left out.
-    pub repeated: u64,
+    pub(crate) repeated: u64,
     /// Lines that hold the beginning of an event only.
-    pub broken: u64,
+    pub(crate) broken: u64,
     /// Events whose names this version does not know, with how many there were.
-    pub unknown: BTreeMap<String, u64>,
+    pub(crate) unknown: BTreeMap<String, u64>,
     /// The last time that any line tells, event or not. Not by proxy: one that has nothing to say has not ended.
-    pub ends: Option<Millis>,
+    pub(crate) ends: Option<Millis>,
+}
+
+impl Input {
+    /// The name of a proxy.
+    pub(crate) fn name(&self, proxy: ProxyIndex) -> Option<&String> {
+        self.proxies.get(proxy.0)
+    }
 }
 
 /// Whose log a part of the input is.
@@ -66,7 +77,7 @@ struct Log {
 ///
 /// # Errors
 /// When one cannot be read.
-pub fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Input> {
+pub(crate) fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Input> {
     let mut input = Input::default();
     let mut logs: BTreeMap<Key, Log> = BTreeMap::new();
     for file in files {
@@ -95,7 +106,7 @@ pub fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Input> {
     let names = merge(&mut logs);
     input.proxies = names.values().cloned().collect();
     let mut seen = HashSet::new();
-    for (proxy, key) in names.keys().enumerate() {
+    for (proxy, key) in names.keys().enumerate().map(|(index, key)| (ProxyIndex(index), key)) {
         for (hash, event) in logs.remove(key).unwrap_or_default().events {
             if seen.insert((proxy, hash)) {
                 input.records.push(Record { proxy, event });
@@ -135,7 +146,7 @@ fn take(input: &mut Input, logs: &mut BTreeMap<Key, Log>, of_file: &Key, line: L
 }
 
 /// What makes two events equal: all they say, in whatever order.
-pub fn fingerprint(event: &Event) -> u64 {
+pub(crate) fn fingerprint(event: &Event) -> u64 {
     let mut hasher = DefaultHasher::new();
     event.json.to_string().hash(&mut hasher);
     hasher.finish()
@@ -238,7 +249,7 @@ fn plain(reader: Box<dyn Read>) -> io::Result<Box<dyn BufRead>> {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn next_line(reader: &mut dyn BufRead) -> io::Result<Option<String>> {
+pub(crate) fn next_line(reader: &mut dyn BufRead) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     if reader.take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! One line of a log, as people have it: whose it is, when it was written, and the event in it.
+//! One line of a log, in any form that people have logs in: who wrote it, when, and the event in it.
 //!
 //! What stands around an event differs: Envoy's prefix as text, Istio's JSON log with the event as an escaped string, Docker's JSON
 //! around either, a shipper's record around all of that. So an event is searched for in whatever JSON the line holds, in objects
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use filter_core::time::Millis;
 use serde_json::{Deserializer, Value};
 
-use super::event::{Event, KEY, moment};
+use super::event::{Event, KEY, parse_time};
 
 /// JSON within strings within JSON: deeper than any chain of shippers.
 const MAX_DEPTH: u32 = 12;
@@ -31,16 +31,16 @@ const POD_KEYS: [&[&str]; 8] = [
 
 /// Who wrote a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Source {
+pub(crate) struct Source {
     /// The pod, with `namespace/` before it where that is told.
-    pub pod: String,
+    pub(crate) pod: String,
     /// The container; empty where it is not told.
-    pub container: String,
+    pub(crate) container: String,
 }
 
 /// What a line holds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Content {
+pub(crate) enum Content {
     /// Nothing of ours.
     Foreign,
     /// The beginning of an event, and not the whole of one.
@@ -51,17 +51,17 @@ pub enum Content {
 
 /// A line that was looked at.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
+pub(crate) struct Line {
     /// Who wrote it, where the line tells.
-    pub source: Option<Source>,
+    pub(crate) source: Option<Source>,
     /// When it was written, where the line tells in a time with a zone.
-    pub at: Option<Millis>,
+    pub(crate) at: Option<Millis>,
     /// What it holds.
-    pub content: Content,
+    pub(crate) content: Content,
 }
 
 /// Looks at a line without its end.
-pub fn read(line: &str) -> Line {
+pub(crate) fn read(line: &str) -> Line {
     let line = without_colours(line);
     let (mut source, at) = head(&line);
     let content = match event_in(&line) {
@@ -116,7 +116,7 @@ fn head(line: &str) -> (Option<Source>, Option<Millis>) {
     let mut before = Vec::new();
     let mut at = None;
     for token in line.split_ascii_whitespace().take(5) {
-        if let Some(time) = token.starts_with("20").then(|| moment(token)).flatten() {
+        if let Some(time) = token.starts_with("20").then(|| parse_time(token)).flatten() {
             at = Some(time);
             break;
         }

@@ -1,7 +1,7 @@
 //! Text in markup: whatever came from a log is only ever text there.
 
-/// Text as content or attribute of HTML, SVG and XML. Characters that XML does not know are replaced.
-pub fn escaped(text: &str) -> String {
+/// Text as content or attribute of HTML, SVG and XML. Characters that XML does not allow are replaced.
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -10,7 +10,7 @@ pub fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // Overrides of the direction of writing could make text read as what it is not.
+            // Marks that override the direction of writing could make text read as what it is not.
             c if c.is_control()
                 || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}') =>
             {

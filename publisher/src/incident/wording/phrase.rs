@@ -1,56 +1,49 @@
-//! What one event means, in a line for the person on call; the report's timeline and `faultline watch` speak with these words.
+//! What one event means, in a line for the person on call; the report's timeline and `faultline watch` both use these words.
 
-use super::event::{Event, Kind, Route, millis};
-use super::words;
-
-/// How the news is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    /// Something broke.
-    Bad,
-    /// Something is on its way to break, or traffic is not where it belongs.
-    Warning,
-    /// Something is well again.
-    Good,
-    /// Something to know.
-    Note,
-}
-
-/// An event in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Phrase {
-    /// How the news is.
-    pub tone: Tone,
-    /// What it is, in one or two words.
-    pub label: &'static str,
-    /// The sentence, without the service's name.
-    pub text: String,
-}
-
-/// The longest label.
-pub const LABEL_WIDTH: usize = 16;
+use crate::incident::failure::Failure;
+use crate::incident::logs::event::{Event, Kind, Route, millis};
+use crate::incident::names;
+use crate::incident::units::{count, duration, percent};
+use crate::incident::view::{Phrase, Tone};
 
 /// Says what an event means.
-pub fn of(event: &Event) -> Phrase {
-    let place = format!("{} in {}", event.endpoint, words::place(&event.locality));
+pub(crate) fn of(event: &Event) -> Phrase {
+    let (tone, label) = headword(&event.kind);
+    Phrase { tone, label, text: sentence(event) }
+}
+
+fn headword(kind: &Kind) -> (Tone, &'static str) {
+    match kind {
+        Kind::ErrorStreak { .. } => (Tone::Warning, "failing"),
+        Kind::EndpointEjected { .. } => (Tone::Bad, "ejected"),
+        Kind::EndpointReturned { .. } => (Tone::Good, "returned"),
+        Kind::EjectionBlocked { .. } => (Tone::Bad, "ejection blocked"),
+        Kind::FailoverStarted(_) => (Tone::Warning, "failover"),
+        Kind::FailoverChanged(_) => (Tone::Warning, "failover changed"),
+        Kind::FailoverEnded { .. } => (Tone::Good, "failover over"),
+        Kind::NoHealthyUpstream { .. } => (Tone::Bad, "nothing left"),
+        Kind::UpstreamRecovered { .. } => (Tone::Good, "answers again"),
+        Kind::ConfigRejected { .. } => (Tone::Bad, "config rejected"),
+        Kind::EventsSuppressed { .. } => (Tone::Note, "held back"),
+        Kind::Unknown => (Tone::Note, "unknown"),
+    }
+}
+
+fn sentence(event: &Event) -> String {
+    let endpoint = format!("{} in {}", event.endpoint, names::locality(&event.locality));
     let basis = if event.basis == "inferred" { " (inferred)" } else { "" };
-    let (tone, label, text) = match &event.kind {
+    match &event.kind {
         Kind::ErrorStreak { kind, streak, threshold, last } => {
             let row = if *streak == 1 { "once".to_owned() } else { format!("{streak} times in a row") };
-            let text = format!("{place}: {}, {row} (Envoy ejects at {threshold})", words::cause(kind, last));
-            (Tone::Warning, "failing", text)
+            format!("{endpoint}: {}, {row} (Envoy ejects at {threshold})", Failure::of(kind, last))
         }
         Kind::EndpointEjected { ejected_endpoints, endpoints, reason, ejection } => {
             let again = if *ejection > 1 { format!(" for the {} time", ordinal(*ejection)) } else { String::new() };
             let reason = reason.replace('_', " ");
-            let text = format!(
-                "{place}: out of rotation{again} ({reason}); {ejected_endpoints} of {endpoints} are out{basis}"
-            );
-            (Tone::Bad, "ejected", text)
+            format!("{endpoint}: out of rotation{again} ({reason}); {ejected_endpoints} of {endpoints} are out{basis}")
         }
         Kind::EndpointReturned { ejected_seconds } => {
-            let text = format!("{place}: back in rotation after {}{basis}", words::duration(millis(*ejected_seconds)));
-            (Tone::Good, "returned", text)
+            format!("{endpoint}: back in rotation after {}{basis}", duration(millis(*ejected_seconds)))
         }
         Kind::EjectionBlocked { reason, max_ejection_percent, endpoints } => {
             let why = match reason.as_str() {
@@ -60,56 +53,47 @@ pub fn of(event: &Event) -> Phrase {
                 "not_enforced" => "Envoy does not enforce this rule".to_owned(),
                 other => other.replace('_', " "),
             };
-            (Tone::Bad, "ejection blocked", format!("{place}: fails and stays in rotation, {why}"))
+            format!("{endpoint}: fails and stays in rotation, {why}")
         }
-        Kind::FailoverStarted(route) => (Tone::Warning, "failover", went(route, "goes", basis)),
-        Kind::FailoverChanged(route) => (Tone::Warning, "failover changed", went(route, "now goes", basis)),
-        Kind::FailoverEnded { from, seconds, requests_away, errors_away, because, .. } => {
-            let served = format!(
-                "{} served away in {}, {} failed",
-                words::count(*requests_away, "request"),
-                words::duration(millis(*seconds)),
-                errors_away
-            );
-            let from = words::place(from);
-            let text = match because.as_str() {
-                "topology" => format!("{from} has no endpoints any more, away is home now; {served}"),
-                _ => format!("traffic is back in {from}; {served}"),
-            };
-            (Tone::Good, "failover over", text)
-        }
+        Kind::FailoverStarted(route) => went(route, "goes", basis),
+        Kind::FailoverChanged(route) => went(route, "now goes", basis),
+        Kind::FailoverEnded { .. } => failover_over(&event.kind),
         Kind::NoHealthyUpstream { endpoints } => {
-            let text = format!("none of {} is healthy: callers get 503 at once", words::count(*endpoints, "endpoint"));
-            (Tone::Bad, "nothing left", text)
+            format!("none of {} is healthy: callers get 503 at once", count(*endpoints, "endpoint"))
         }
         Kind::UpstreamRecovered { seconds } => {
-            let text = format!("requests are answered again after {}", words::duration(millis(*seconds)));
-            (Tone::Good, "answers again", text)
+            format!("requests are answered again after {}", duration(millis(*seconds)))
         }
-        Kind::ConfigRejected { error } => {
-            (Tone::Bad, "config rejected", format!("the filter's configuration is not in force: {error}"))
+        Kind::ConfigRejected { error } => format!("the filter's configuration is not in force: {error}"),
+        Kind::EventsSuppressed { count: events, seconds } => {
+            let lasted = duration(millis(*seconds));
+            format!("{} held back in {lasted}; the metrics have them", count(*events, "event"))
         }
-        Kind::EventsSuppressed { count, seconds } => {
-            let text = format!(
-                "{} held back in {}; the metrics have them",
-                words::count(*count, "event"),
-                words::duration(millis(*seconds))
-            );
-            (Tone::Note, "held back", text)
-        }
-        Kind::Unknown => (Tone::Note, "unknown", format!("`{}`, which this version does not know", event.name)),
+        Kind::Unknown => format!("`{}`, which this version does not know", event.name),
+    }
+}
+
+fn failover_over(kind: &Kind) -> String {
+    let Kind::FailoverEnded { from, seconds, requests_away, errors_away, because, .. } = kind else {
+        return String::new();
     };
-    Phrase { tone, label, text }
+    let requests = count(*requests_away, "request");
+    let served = format!("{requests} served away in {}, {errors_away} failed", duration(millis(*seconds)));
+    let from = names::locality(from);
+    match because.as_str() {
+        "topology" => format!("{from} has no endpoints any more, away is home now; {served}"),
+        _ => format!("traffic is back in {from}; {served}"),
+    }
 }
 
 fn went(route: &Route, goes: &str, basis: &str) -> String {
     format!(
         "{} of the traffic of {} {goes} to {}; {} of {} healthy at home{basis}",
-        words::percent(route.share),
-        words::place(&route.from),
-        words::place(&route.to),
+        percent(route.share),
+        names::locality(&route.from),
+        names::locality(&route.to),
         route.healthy_at_home,
-        words::count(route.endpoints_at_home, "endpoint"),
+        count(route.endpoints_at_home, "endpoint"),
     )
 }
 
@@ -137,7 +121,7 @@ mod tests {
         let mut labels = Vec::new();
         for (name, _) in filter_core::event::EventKind::TABLE {
             let phrase = phrase(&format!(r#"{{"faultline":"{name}","ts":"2026-11-20T15:43:09.567Z"}}"#));
-            assert!(phrase.label.len() <= LABEL_WIDTH && phrase.label != "unknown", "{phrase:?}");
+            assert!(phrase.label.len() <= Phrase::LABEL_WIDTH && phrase.label != "unknown", "{phrase:?}");
             labels.push(phrase.label);
         }
         labels.sort_unstable();
