@@ -13,14 +13,16 @@ use oci_distribution::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageMa
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::{self, Transport};
+use crate::commands::options::{self, Transport};
+use crate::commands::outcome::Outcome;
 use crate::digest::Digest;
-use crate::output::{self, Format};
 use crate::reference::Reference;
 use crate::sign::named;
 use crate::signature::describe;
 use crate::store::{Name, RawManifest, Store};
-use crate::{Outcome, embedded, image, progress};
+use crate::terminal::output::{self, Format};
+use crate::terminal::progress;
+use crate::{embedded, image};
 
 /// The type of the program's own list of components.
 const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
@@ -62,7 +64,7 @@ pub struct Attach {
 /// # Errors
 /// When there is no such artifact, the document is not about it, or the store not written.
 pub async fn run(args: Attach, format: Format) -> anyhow::Result<Outcome> {
-    let reference = cli::reference(&args.reference)?;
+    let reference = options::reference(&args.reference)?;
     let store = Store::open(&reference, &args.transport)?.for_writing();
     let subject = named(&store, &reference).await?;
     let (title, kind, document) = match (&args.file, &args.kind) {

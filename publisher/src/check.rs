@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::build_info::NAME;
 use crate::module::Module;
-use crate::output;
+use crate::terminal::output;
 
 /// The filter has well under half of this. A larger one is likely a debug build, and every proxy fetches and compiles it.
 const LARGE: usize = 1_000_000;

@@ -1,17 +1,13 @@
 //! The command line: what can be typed, as plain data, with help and examples.
-//!
-//! REFs stay strings here and are parsed by the commands with [`reference`], so that a malformed one is reported in the words of
-//! [`crate::reference`], and never with a password that was written into it, as the parser of the command line would.
-
-use std::path::PathBuf;
 
 use anyhow::anyhow;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::manifest;
-use crate::output::Format;
-use crate::reference::{Reference, RegistryRef};
-use crate::{attach, copy, from, inspect, list, login, man, push, report, sign, tag, validate, verify, watch};
+use crate::commands::options::WrongUsage;
+use crate::commands::outcome::Outcome;
+use crate::terminal::output::{self, Written};
+use crate::{attach, copy, from, inspect, list, login, man, manifest, pull, push, report, sign, tag, validate};
+use crate::{verify, watch};
 
 const AFTER: &str = "\
 REF is registry/repo:tag[@digest], or oci:DIR:TAG for an OCI image layout directory.
@@ -35,44 +31,6 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// How results are written to stdout, as it can be typed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Written {
-    /// Plain text, one fact a line.
-    Text,
-    /// One JSON value.
-    Json,
-    /// SARIF 2.1.0, for code scanning; `validate` only.
-    Sarif,
-}
-
-impl Written {
-    /// The format, for commands that do not know SARIF.
-    ///
-    /// # Errors
-    /// If it is SARIF.
-    pub fn format(self) -> Result<Format, WrongUsage> {
-        match self {
-            Self::Text => Ok(Format::Text),
-            Self::Json => Ok(Format::Json),
-            Self::Sarif => Err(WrongUsage(anyhow!("--output sarif is for `faultline validate` only"))),
-        }
-    }
-}
-
-/// A value on the command line that cannot be right, whatever is in files and registries.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct WrongUsage(pub anyhow::Error);
-
-/// Reads a REF.
-///
-/// # Errors
-/// When it is malformed.
-pub fn reference(text: &str) -> Result<Reference, WrongUsage> {
-    text.parse::<Reference>().map_err(|error| WrongUsage(error.into()))
-}
-
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -80,8 +38,8 @@ pub enum Command {
     #[command(after_help = push::HELP)]
     Push(push::Push),
     /// Fetch an artifact's module into a file, verified.
-    #[command(after_help = PULL)]
-    Pull(Pull),
+    #[command(after_help = pull::HELP)]
+    Pull(pull::Pull),
     /// Show what an artifact is, and who would load it.
     #[command(after_help = inspect::HELP)]
     Inspect(inspect::Inspect),
@@ -141,73 +99,51 @@ pub enum Command {
     },
 }
 
-const PULL: &str = "\
-Works for any image that Istio accepts, and for the CNCF's form. The file appears whole or not at all.
-
-Examples:
-  faultline pull ghcr.io/acme/faultline:0.1.0 -o faultline.wasm
-  faultline pull oci:out:0.1.0 -o faultline.wasm";
-
-/// `faultline pull`
-#[derive(Debug, Args)]
-pub struct Pull {
-    /// From where: registry/repo:tag[@digest] or oci:DIR:TAG.
-    #[arg(value_name = "REF")]
-    pub reference: String,
-    /// The file to write the module to.
-    #[arg(short = 'o', long = "file", value_name = "FILE")]
-    pub file: PathBuf,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub transport: Transport,
-}
-
-/// How to reach a registry.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Registry")]
-pub struct Transport {
-    /// Speak http, not https. The default for localhost, unless --ca-file or --insecure is given.
-    #[arg(long, conflicts_with_all = ["ca_file", "insecure"])]
-    pub plain_http: bool,
-    /// Accept any certificate.
-    #[arg(long)]
-    pub insecure: bool,
-    /// Trust these authorities too, PEM.
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
-    /// User name; the default is what docker or podman have for the registry.
-    #[arg(long, requires = "password_stdin")]
-    pub username: Option<String>,
-    /// Read the password from standard input.
-    #[arg(long, requires = "username")]
-    pub password_stdin: bool,
-    /// How often to try again when the registry is busy or the connection breaks.
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
-    pub retries: u32,
-}
-
-impl Transport {
-    /// Whether to speak http to this registry.
-    pub fn is_plain_http(&self, reference: &RegistryRef) -> bool {
-        self.plain_http || (reference.is_loopback() && !self.insecure && self.ca_file.is_none())
-    }
-}
-
-/// Reads `KEY=VALUE`.
+/// Runs the command that was typed.
 ///
 /// # Errors
-/// When it is something else.
-pub fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write KEY=VALUE".to_owned()),
+/// When the command fails, or cannot do what was typed.
+pub(crate) async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
+    let written = cli.output;
+    let format = match &cli.command {
+        Command::Validate(_) => output::Format::Text, // it reads `written`
+        _ => written.format().ok_or_else(|| WrongUsage(anyhow!("--output sarif is for `faultline validate` only")))?,
+    };
+    match cli.command {
+        Command::Push(args) => push::run(args, format).await,
+        Command::Pull(args) => pull::run(args, format).await,
+        Command::Inspect(args) => inspect::run(args, format).await,
+        Command::Sign(args) => sign::run(args, format).await,
+        Command::Verify(args) => verify::run(args, format).await,
+        Command::GenerateKeyPair(args) => sign::generate(&args, format),
+        Command::Attach(args) => attach::run(args, format).await,
+        Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Copy(args) => copy::run(*args, format).await,
+        Command::Tag(args) => tag::run(args, format).await,
+        Command::List(args) => list::run(args, format).await,
+        Command::Login(args) => login::login(args, format).await,
+        Command::Logout(args) => login::logout(&args, format),
+        Command::Manifest(args) => manifest::run(*args, format).await,
+        Command::Config(args) => from::run(&args),
+        Command::Validate(args) => validate::run(*args, written).await,
+        Command::Report(args) => report::run(args, format),
+        Command::Watch(args) => watch::run(args, format).await,
+        Command::ConfigSchema => {
+            output::json(&filter_core::config::json_schema())?;
+            Ok(Outcome::Done)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "faultline", &mut script);
+            output::result(&String::from_utf8_lossy(&script))?;
+            Ok(Outcome::Done)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent_and_every_command_has_examples() {

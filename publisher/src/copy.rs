@@ -11,12 +11,13 @@ use clap::Args;
 use oci_distribution::manifest::OciDescriptor;
 use serde_json::json;
 
-use crate::cli::{self, Transport};
+use crate::commands::options::{self, Transport};
+use crate::commands::outcome::Outcome;
 use crate::digest::Digest;
-use crate::output::{self, Format};
 use crate::reference::Reference;
 use crate::store::{Name, RawManifest, Store};
-use crate::{Outcome, progress};
+use crate::terminal::output::{self, Format};
+use crate::terminal::progress;
 
 /// The end of the help.
 pub const HELP: &str = "\
@@ -123,9 +124,9 @@ side!(
 /// # Errors
 /// When there is no such artifact, or the destination does not take it; its tag is then where it was.
 pub async fn run(args: Copy, format: Format) -> anyhow::Result<Outcome> {
-    let (from, to) = (cli::reference(&args.from)?, cli::reference(&args.to)?);
+    let (from, to) = (options::reference(&args.from)?, options::reference(&args.to)?);
     if args.source.from_password_stdin && args.destination.to_password_stdin {
-        return Err(cli::WrongUsage(anyhow::anyhow!(
+        return Err(options::WrongUsage(anyhow::anyhow!(
             "one password can come on standard input: give it for one side, and log in to the other with `faultline login`"
         ))
         .into());

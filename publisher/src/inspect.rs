@@ -13,15 +13,17 @@ use serde_json::Value;
 
 use crate::artifact::VERSION_ANNOTATION;
 use crate::attach::{self, Attached};
-use crate::cli::{self, Transport};
+use crate::commands::options::{self, Transport};
+use crate::commands::outcome::Outcome;
 use crate::consumers::{self, Fault, Verdict};
 use crate::digest::Digest;
 use crate::image::{self, Form};
 use crate::module::Module;
-use crate::output::{self, Format};
 use crate::reference::Reference;
+use crate::signature;
 use crate::store::{Resolved, Store};
-use crate::{Outcome, progress, signature};
+use crate::terminal::output::{self, Format};
+use crate::terminal::progress;
 
 /// Examples and what is worth knowing.
 pub const HELP: &str = "\
@@ -84,7 +86,7 @@ struct Summary {
 /// # Errors
 /// When the artifact cannot be read. That Istio would not load it is a finding, not an error.
 pub async fn run(args: Inspect, format: Format) -> anyhow::Result<Outcome> {
-    let reference = cli::reference(&args.reference)?;
+    let reference = options::reference(&args.reference)?;
     let store = Store::open(&reference, &args.transport)?;
     let image = store.resolve(&reference).await?;
     let report = examine(&reference, &store, image).await?;

@@ -9,11 +9,11 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
-use crate::Outcome;
-use crate::cli::{self, Transport, WrongUsage};
-use crate::output::{self, Format};
+use crate::commands::options::{self, Transport, WrongUsage};
+use crate::commands::outcome::Outcome;
 use crate::reference::Reference;
 use crate::store::Store;
+use crate::terminal::output::{self, Format};
 
 /// The end of the help.
 pub const HELP: &str = "\
@@ -59,7 +59,7 @@ pub async fn run(args: List, format: Format) -> anyhow::Result<Outcome> {
 
 /// Reads REPO: a REF without its tag, so any will do to complete it.
 fn repository(text: &str) -> Result<Reference, WrongUsage> {
-    if let Ok(whole) = cli::reference(text) {
+    if let Ok(whole) = options::reference(text) {
         return Err(WrongUsage(anyhow!("`{whole}` has a tag; write registry/repo or oci:DIR")));
     }
     // What is wrong with it is said of what was written; it may be the registry alone.

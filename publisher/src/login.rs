@@ -8,12 +8,13 @@ use clap::Args;
 use serde_json::json;
 
 use crate::auth::Credentials;
-use crate::cli::{Transport, WrongUsage};
+use crate::commands::options::{Transport, WrongUsage};
+use crate::commands::outcome::Outcome;
 use crate::credential_file::{CredentialFile, Kept};
-use crate::output::{self, Format};
 use crate::reference::{Reference, RegistryRef};
 use crate::registry::http::Http;
-use crate::{Outcome, prompt};
+use crate::terminal::output::{self, Format};
+use crate::terminal::prompt;
 
 /// The end of the help of `login`.
 pub const LOGIN: &str = "\

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_mangen::Man;
 
-use crate::cli::Cli;
-use crate::{Outcome, files, output};
+use crate::commands::outcome::Outcome;
+use crate::files;
+use crate::terminal::output;
 
 /// Examples.
 pub const HELP: &str = "\
@@ -27,8 +28,7 @@ pub struct Manual {
 ///
 /// # Errors
 /// When a page cannot be written.
-pub fn run(args: &Manual) -> anyhow::Result<Outcome> {
-    let mut command = Cli::command();
+pub fn run(args: &Manual, mut command: clap::Command) -> anyhow::Result<Outcome> {
     command.build();
     let Some(dir) = &args.dir else {
         output::result(&page(command)?)?;

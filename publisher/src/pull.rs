@@ -1,20 +1,47 @@
 //! `faultline pull`: an artifact's module into a file, for whatever runs plugins from files.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, ensure};
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::{self, Pull};
+use crate::commands::options::{self, Transport};
+use crate::commands::outcome::Outcome;
 use crate::digest::Digest;
-use crate::output::{self, Format};
 use crate::store::Store;
-use crate::{Outcome, files, image, progress};
+use crate::terminal::output::{self, Format};
+use crate::terminal::progress;
+use crate::{files, image};
+
+/// Examples and what is worth knowing.
+pub const HELP: &str = "\
+Works for any image that Istio accepts, and for the CNCF's form. The file appears whole or not at all.
+
+Examples:
+  faultline pull ghcr.io/acme/faultline:0.1.0 -o faultline.wasm
+  faultline pull oci:out:0.1.0 -o faultline.wasm";
+
+/// `faultline pull`
+#[derive(Debug, Args)]
+pub struct Pull {
+    /// From where: registry/repo:tag[@digest] or oci:DIR:TAG.
+    #[arg(value_name = "REF")]
+    pub reference: String,
+    /// The file to write the module to.
+    #[arg(short = 'o', long = "file", value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub transport: Transport,
+}
 
 /// Runs it.
 ///
 /// # Errors
 /// When there is no such artifact, no module in it, or the file cannot be written.
 pub async fn run(args: Pull, format: Format) -> anyhow::Result<Outcome> {
-    let reference = cli::reference(&args.reference)?;
+    let reference = options::reference(&args.reference)?;
     let file = &args.file;
     ensure!(!file.is_dir(), "`{}` is a directory; give the file to write", file.display());
 

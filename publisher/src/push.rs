@@ -7,13 +7,15 @@ use clap::Args;
 use serde_json::json;
 
 use crate::artifact::{self, Artifact};
-use crate::cli::{self, Transport, pair};
+use crate::commands::options::{self, Transport, pair};
+use crate::commands::outcome::Outcome;
 use crate::image::Form;
 use crate::module::Module;
-use crate::output::{self, Format};
 use crate::reference::Reference;
 use crate::store::Store;
-use crate::{Outcome, check, embedded, progress};
+use crate::terminal::output::{self, Format};
+use crate::terminal::progress;
+use crate::{check, embedded};
 
 /// Examples and what is worth knowing.
 pub const HELP: &str = "\
@@ -59,7 +61,7 @@ pub struct Push {
 /// # Errors
 /// When the module is no plugin or a doubtful one, or the store does not take it.
 pub async fn run(args: Push, format: Format) -> anyhow::Result<Outcome> {
-    let reference = cli::reference(&args.reference)?;
+    let reference = options::reference(&args.reference)?;
     let (bytes, origin) = module(&args)?;
     let module = Module::read(&bytes).and_then(|m| m.startable().map(|()| m)).with_context(|| origin.clone())?;
     for doubt in check::doubts(&module, bytes.len()) {

@@ -6,12 +6,15 @@ use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::{self, Transport, WrongUsage};
-use crate::output::{self, Format};
+use crate::commands::options::{self, Transport, WrongUsage};
+use crate::commands::outcome::Outcome;
+use crate::files;
 use crate::reference::Reference;
 use crate::signature::{self, key};
 use crate::store::{Name, RawManifest, Store};
-use crate::{Interrupted, Outcome, files, prompt};
+use crate::terminal::output::{self, Format};
+use crate::terminal::prompt;
+use crate::terminal::prompt::Interrupted;
 
 /// Examples and what is worth knowing.
 pub const HELP: &str = "\
@@ -47,7 +50,7 @@ pub struct Sign {
 /// # Errors
 /// When the key cannot be used, or the store not read or written.
 pub async fn run(args: Sign, format: Format) -> anyhow::Result<Outcome> {
-    let reference = cli::reference(&args.reference)?;
+    let reference = options::reference(&args.reference)?;
     let identity = identity(&reference, args.image.as_deref())?;
     let key = key::private(&args.key, password)?;
     let store = Store::open(&reference, &args.transport)?.for_writing();
@@ -83,7 +86,7 @@ fn identity(reference: &Reference, image: Option<&str>) -> anyhow::Result<String
             .into());
         }
         (reference, None) => reference.clone(),
-        (Reference::Layout(_), Some(image)) => cli::reference(image)?,
+        (Reference::Layout(_), Some(image)) => options::reference(image)?,
     };
     match named {
         Reference::Registry(r) => Ok(format!("{}/{}", r.host, r.repository)),

@@ -11,7 +11,7 @@ use oci_distribution::manifest::{
 use serde_json::{Value, json};
 
 use crate::artifact::Artifact;
-use crate::cli::Transport;
+use crate::commands::options::Transport;
 use crate::digest::Digest;
 use crate::layout::Layout;
 use crate::reference::Reference;

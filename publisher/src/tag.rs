@@ -4,11 +4,11 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
-use crate::Outcome;
-use crate::cli::{self, Transport, WrongUsage};
-use crate::output::{self, Format};
+use crate::commands::options::{self, Transport, WrongUsage};
+use crate::commands::outcome::Outcome;
 use crate::reference::Reference;
 use crate::store::Store;
+use crate::terminal::output::{self, Format};
 
 /// The end of the help.
 pub const HELP: &str = "\
@@ -38,7 +38,7 @@ pub struct Tag {
 /// # Errors
 /// When there is no such artifact, or it cannot be tagged.
 pub async fn run(args: Tag, format: Format) -> anyhow::Result<Outcome> {
-    let reference = cli::reference(&args.reference)?;
+    let reference = options::reference(&args.reference)?;
     // All are checked before the first is given.
     let named = args.tags.iter().map(|tag| retagged(&reference, tag)).collect::<Result<Vec<_>, _>>()?;
     let store = Store::open(&reference, &args.transport)?.for_writing();
@@ -64,7 +64,7 @@ fn retagged(reference: &Reference, tag: &str) -> Result<Reference, WrongUsage> {
     if tag.contains([':', '/']) {
         return Err(WrongUsage(anyhow!("`{tag}` is no tag; write only what follows the colon, such as 1.0")));
     }
-    cli::reference(&match reference {
+    options::reference(&match reference {
         Reference::Registry(r) => format!("{}/{}:{tag}", r.host, r.repository),
         Reference::Layout(l) => format!("oci:{}:{tag}", l.dir.display()),
     })

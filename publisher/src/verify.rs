@@ -6,12 +6,13 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::cli::{self, Transport};
-use crate::output::{self, Format};
+use crate::attach;
+use crate::commands::options::{self, Transport};
+use crate::commands::outcome::Outcome;
 use crate::sign::named;
 use crate::signature::{self, BUNDLE, key};
 use crate::store::Store;
-use crate::{Outcome, attach};
+use crate::terminal::output::{self, Format};
 
 /// Examples and what is worth knowing.
 pub const HELP: &str = "\
@@ -50,7 +51,7 @@ struct Found {
 /// # Errors
 /// When the key cannot be used or the store not read. That there is no valid signature is a finding, not an error.
 pub async fn run(args: Verify, format: Format) -> anyhow::Result<Outcome> {
-    let reference = cli::reference(&args.reference)?;
+    let reference = options::reference(&args.reference)?;
     let key = key::public(&args.key)?;
     let store = Store::open(&reference, &args.transport)?;
     let digest = named(&store, &reference).await?.digest;

@@ -13,13 +13,13 @@ use anyhow::Context;
 use serde_json::Value;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::Outcome;
-use crate::output::{self, Format};
+use crate::commands::outcome::Outcome;
 use crate::report::event::{Event, Kind};
 use crate::report::input::{fingerprint, next_line};
 use crate::report::line::{self, Content};
 use crate::report::paint::{Paint, harmless};
-use crate::report::{self, phrase, words};
+use crate::report::{phrase, words};
+use crate::terminal::output::{self, Format};
 
 /// Examples and what is worth knowing.
 pub const HELP: &str = "\
@@ -330,7 +330,7 @@ impl State {
 
 /// A line that a terminal does not break, which could not be taken back.
 fn cut(line: &str) -> String {
-    let width = report::width();
+    let width = output::width();
     if line.chars().count() < width {
         line.to_owned()
     } else {

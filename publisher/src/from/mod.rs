@@ -16,10 +16,11 @@ use clap::Args;
 use filter_core::config::{self, MAX_TEXT_BYTES, OutlierDetection};
 use serde_json::{Value, json};
 
-use crate::cli::WrongUsage;
+use crate::commands::options::WrongUsage;
+use crate::commands::outcome::Outcome;
 use crate::mesh::{Mesh, services};
-use crate::output;
-use crate::{Outcome, validate};
+use crate::terminal::output;
+use crate::validate;
 
 /// Where the rules are.
 #[derive(Clone, Debug, Default, Args)]

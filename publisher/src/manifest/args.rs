@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::{Transport, pair};
+use crate::commands::options::{Transport, pair};
 use crate::from;
 
 /// What the help ends with.

@@ -21,12 +21,13 @@ mod stats;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::cli::{self, WrongUsage};
+use crate::commands::options::{self, WrongUsage};
+use crate::commands::outcome::Outcome;
 use crate::digest::Digest;
-use crate::output::{self, Format};
 use crate::reference::{Reference, RegistryRef};
 use crate::store::Store;
-use crate::{Outcome, from, image, validate};
+use crate::terminal::output::{self, Format};
+use crate::{from, image, validate};
 use args::{Kind, Manifest};
 use plan::{Plan, Source, Target, TargetRef};
 
@@ -36,7 +37,7 @@ use plan::{Plan, Source, Target, TargetRef};
 /// When the artifact cannot be resolved, is none that a mesh accepts though one is to pull it, a name is not valid, or an option
 /// does not fit the kind.
 pub async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcome> {
-    let reference = cli::reference(&args.reference)?;
+    let reference = options::reference(&args.reference)?;
     let mut plan = plan(&args, &reference).map_err(WrongUsage)?;
     if args.with_stats && args.kind != Kind::Envoy && format == Format::Json {
         let why = anyhow::anyhow!("--with-stats writes comments, and JSON has none: leave one of the two off");

@@ -18,7 +18,7 @@ use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode,
 use tokio::sync::mpsc;
 
 use crate::auth::Credentials;
-use crate::cli::Transport;
+use crate::commands::options::Transport;
 use crate::fault::{Cause, Failure};
 use crate::reference::RegistryRef;
 use crate::registry::challenge::Challenge;
@@ -255,7 +255,7 @@ impl Http {
                     _ => error,
                 });
             }
-            crate::output::note(&format!("{}; trying again in {} ms", cause.what(), pause.as_millis()));
+            crate::terminal::output::note(&format!("{}; trying again in {} ms", cause.what(), pause.as_millis()));
             tokio::time::sleep(pause).await;
             tries += 1;
         }

@@ -20,7 +20,7 @@ use reqwest::{Method, Response, Url};
 
 use crate::artifact::Artifact;
 use crate::auth::Credentials;
-use crate::cli::Transport;
+use crate::commands::options::Transport;
 use crate::digest::Digest;
 use crate::fault::{Cause, Failure};
 use crate::reference::RegistryRef;

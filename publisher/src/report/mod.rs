@@ -30,8 +30,9 @@ use filter_core::duration::Duration;
 use filter_core::time::Millis;
 use wildmatch::WildMatch;
 
-use crate::output::{self, Format};
-use crate::{Outcome, files};
+use crate::commands::outcome::Outcome;
+use crate::files;
+use crate::terminal::output::{self, Format};
 
 use incident::Incident;
 use input::Input;
@@ -96,7 +97,7 @@ pub fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     match format {
         Format::Json => output::json(&incident)?,
         Format::Text if input.records.is_empty() => output::result(&nothing(&input, all))?,
-        Format::Text => output::result(&text::report(&incident, width(), Paint::stdout()))?,
+        Format::Text => output::result(&text::report(&incident, output::width(), Paint::stdout()))?,
     }
     if input.repeated > 0 {
         output::note(&format!("{} came again and counted once", words::count(input.repeated, "event")));
@@ -153,7 +154,7 @@ enum Limit {
 }
 
 impl Limit {
-    fn read(text: &str) -> Result<Self, crate::cli::WrongUsage> {
+    fn read(text: &str) -> Result<Self, crate::commands::options::WrongUsage> {
         const DAY: Millis = 86_400_000;
         let of_day = |text: &str| {
             let full = if text.matches(':').count() == 1 { format!("{text}:00") } else { text.to_owned() };
@@ -166,7 +167,7 @@ impl Limit {
         };
         let at = event::moment(text).or_else(|| before_now(text)).map(Self::At);
         at.or_else(|| of_day(text).map(Self::OnTheDay)).ok_or_else(|| {
-            crate::cli::WrongUsage(anyhow::anyhow!(
+            crate::commands::options::WrongUsage(anyhow::anyhow!(
                 "`{text}` is no time; write 2026-11-20T15:10:00Z, 15:10 or 15:10:30 (UTC), or how long ago, such as 10m"
             ))
         })
@@ -179,11 +180,4 @@ impl Limit {
             Self::OnTheDay(time) => at - at % 86_400_000 + time,
         }
     }
-}
-
-/// Columns of the terminal, or what is good to read where there is none.
-pub fn width() -> usize {
-    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    told.or_else(|| terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| usize::from(width)))
-        .unwrap_or(100)
 }

@@ -24,12 +24,12 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use filter_core::config::MAX_TEXT_BYTES;
 
-use crate::Outcome;
-use crate::cli::{Transport, Written, WrongUsage};
+use crate::commands::options::{Transport, WrongUsage};
+use crate::commands::outcome::Outcome;
 use crate::mesh::policy::HostRules;
 use crate::mesh::services::{Service, Services};
 use crate::mesh::{Mesh, Resource, host};
-use crate::output;
+use crate::terminal::output::{self, Written};
 use finding::{Draft, Finding, Severity};
 
 /// The help of `faultline validate`.

@@ -2,11 +2,11 @@
 
 use super::finding::{Draft, Finding, Severity};
 use super::rules;
-use crate::cli::{self, Transport};
+use crate::commands::options::{self, Transport};
 use crate::mesh::node::Node;
 use crate::mesh::{Mesh, Resource};
-use crate::output;
 use crate::store::Store;
+use crate::terminal::output;
 
 /// An image that a resource pins.
 pub struct Pinned<'a> {
@@ -67,7 +67,7 @@ pub async fn check(images: Vec<Pinned<'_>>, transport: &Transport) -> Vec<Findin
 
 /// The digest of the image inside, if the reference is to an index.
 async fn index(reference: &str, transport: &Transport) -> anyhow::Result<Option<String>> {
-    let reference = cli::reference(reference)?;
+    let reference = options::reference(reference)?;
     let resolved = Store::open(&reference, transport)?.resolve(&reference).await?;
     Ok(resolved.index.is_some().then(|| resolved.digest.to_string()))
 }

@@ -16,6 +16,28 @@ pub enum Format {
     Json,
 }
 
+/// How results are written to stdout, as it can be typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Written {
+    /// Plain text, one fact a line.
+    Text,
+    /// One JSON value.
+    Json,
+    /// SARIF 2.1.0, for code scanning; `validate` only.
+    Sarif,
+}
+
+impl Written {
+    /// The format for commands that do not know SARIF; nothing if it is SARIF.
+    pub(crate) fn format(self) -> Option<Format> {
+        match self {
+            Self::Text => Some(Format::Text),
+            Self::Json => Some(Format::Json),
+            Self::Sarif => None,
+        }
+    }
+}
+
 /// Writes a result to stdout, ending it with a line end.
 ///
 /// # Errors
@@ -52,4 +74,11 @@ pub fn size(bytes: u64) -> String {
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
+}
+
+/// Columns of the terminal, or what is good to read where there is none.
+pub fn width() -> usize {
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    told.or_else(|| terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| usize::from(width)))
+        .unwrap_or(100)
 }

@@ -4,7 +4,10 @@
 
 use std::io::{Error, ErrorKind};
 
-use crate::Interrupted;
+/// Ctrl-C.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; no tag was moved and no file was left half written")]
+pub(crate) struct Interrupted;
 
 /// Asks for a password.
 ///
