@@ -5,9 +5,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::options::WrongUsage;
 use crate::commands::outcome::Outcome;
+use crate::commands::{
+    attach, completions, config, config_schema, copy, generate_key_pair, inspect, list, login, logout, man, manifest,
+    pull, push, sign, tag, validate, verify,
+};
 use crate::terminal::output::{self, Written};
-use crate::{attach, copy, from, inspect, list, login, man, manifest, pull, push, report, sign, tag, validate};
-use crate::{verify, watch};
+use crate::{report, watch};
 
 const AFTER: &str = "\
 REF is registry/repo:tag[@digest], or oci:DIR:TAG for an OCI image layout directory.
@@ -22,18 +25,18 @@ Examples:
 /// Packages the faultline filter, pushes it to any registry, and writes the manifests that put it into a mesh.
 #[derive(Debug, Parser)]
 #[command(name = "faultline", version, after_help = AFTER, max_term_width = 110)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// How results are written to stdout.
     #[arg(long, global = true, value_enum, default_value_t = Written::Text)]
-    pub output: Written,
+    pub(crate) output: Written,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Publish the filter as an OCI artifact.
     #[command(after_help = push::HELP)]
     Push(push::Push),
@@ -50,8 +53,8 @@ pub enum Command {
     #[command(after_help = verify::HELP)]
     Verify(verify::Verify),
     /// Make a key pair for `sign` and `verify`, in cosign's form.
-    #[command(after_help = sign::KEY_HELP)]
-    GenerateKeyPair(sign::GenerateKeyPair),
+    #[command(after_help = generate_key_pair::HELP)]
+    GenerateKeyPair(generate_key_pair::GenerateKeyPair),
     /// Put a document beside an artifact, such as the list of what is in it.
     #[command(after_help = attach::HELP)]
     Attach(attach::Attach),
@@ -65,17 +68,17 @@ pub enum Command {
     #[command(after_help = list::HELP)]
     List(list::List),
     /// Keep credentials for a registry, once it has accepted them.
-    #[command(after_help = login::LOGIN)]
+    #[command(after_help = login::HELP)]
     Login(login::Login),
     /// Forget the credentials for a registry.
-    #[command(after_help = login::LOGOUT)]
-    Logout(login::Logout),
+    #[command(after_help = logout::HELP)]
+    Logout(logout::Logout),
     /// Write the manifest that puts an artifact into a mesh, a gateway or a plain Envoy.
-    #[command(after_help = manifest::args::HELP)]
-    Manifest(Box<manifest::args::Manifest>),
+    #[command(after_help = manifest::HELP)]
+    Manifest(Box<manifest::Manifest>),
     /// Derive the plugin configuration from the mesh's own rules.
-    #[command(after_help = from::HELP)]
-    Config(from::Config),
+    #[command(after_help = config::HELP)]
+    Config(config::Config),
     /// Check plugin configurations and the mesh's rules.
     #[command(after_help = validate::HELP)]
     Validate(Box<validate::Validate>),
@@ -86,17 +89,14 @@ pub enum Command {
     #[command(after_help = watch::HELP)]
     Watch(watch::Args),
     /// Print the JSON Schema of the plugin configuration.
-    #[command(after_help = "Example:\n  faultline config-schema > faultline.schema.json")]
+    #[command(after_help = config_schema::HELP)]
     ConfigSchema,
     /// Print the manual page, or write one for each command.
     #[command(after_help = man::HELP)]
     Man(man::Manual),
     /// Print a shell's completion script.
-    #[command(after_help = "Example:\n  faultline completions bash > /etc/bash_completion.d/faultline")]
-    Completions {
-        /// The shell.
-        shell: clap_complete::Shell,
-    },
+    #[command(after_help = completions::HELP)]
+    Completions(completions::Completions),
 }
 
 /// Runs the command that was typed.
@@ -115,29 +115,21 @@ pub(crate) async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Inspect(args) => inspect::run(args, format).await,
         Command::Sign(args) => sign::run(args, format).await,
         Command::Verify(args) => verify::run(args, format).await,
-        Command::GenerateKeyPair(args) => sign::generate(&args, format),
+        Command::GenerateKeyPair(args) => generate_key_pair::run(&args, format),
         Command::Attach(args) => attach::run(args, format).await,
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Copy(args) => copy::run(*args, format).await,
         Command::Tag(args) => tag::run(args, format).await,
         Command::List(args) => list::run(args, format).await,
-        Command::Login(args) => login::login(args, format).await,
-        Command::Logout(args) => login::logout(&args, format),
+        Command::Login(args) => login::run(args, format).await,
+        Command::Logout(args) => logout::run(&args, format),
         Command::Manifest(args) => manifest::run(*args, format).await,
-        Command::Config(args) => from::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Validate(args) => validate::run(*args, written).await,
         Command::Report(args) => report::run(args, format),
         Command::Watch(args) => watch::run(args, format).await,
-        Command::ConfigSchema => {
-            output::json(&filter_core::config::json_schema())?;
-            Ok(Outcome::Done)
-        }
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "faultline", &mut script);
-            output::result(&String::from_utf8_lossy(&script))?;
-            Ok(Outcome::Done)
-        }
+        Command::ConfigSchema => config_schema::run(),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }
 

@@ -1,52 +1,28 @@
 //! `faultline`: packages the filter as an OCI artifact, pushes it to any registry, and writes the manifests that put it into a
 //! mesh.
 //!
-//! Reading order: [`cli`] (what can be typed), [`reference`] (the name of an artifact), [`module`] (is it a plugin),
-//! [`check`] (is it ours), [`artifact`] (the bytes that are published), [`image`] (what a mesh accepts), [`consumers`] (and others), [`store`] with [`registry`] and [`layout`]
-//! (where artifacts live), then one file for each command. This one only dispatches and turns the outcome into an exit code.
+//! This file turns a command's outcome into an exit code, and Ctrl-C into the end of the command. [`cli`] says what can be typed,
+//! [`commands`] has a file for each command, and everything else is a library that knows neither and prints nothing.
 
 #![forbid(unsafe_code)]
 
-mod archive;
 mod artifact;
-mod attach;
-mod auth;
-mod build_info;
-mod check;
 mod cli;
 mod commands;
-mod consumers;
-mod copy;
-mod credential_file;
-mod digest;
-mod embedded;
-mod fault;
+mod credentials;
 mod files;
-mod from;
-mod host;
-mod image;
-mod inspect;
-mod layout;
-mod list;
-mod login;
-mod man;
+mod from_mesh;
 mod manifest;
 mod mesh;
 mod module;
-mod pull;
-mod push;
 mod reference;
-mod registry;
 mod report;
-mod retry;
-mod sign;
 mod signature;
 mod store;
-mod tag;
 mod terminal;
 mod validate;
-mod verify;
 mod watch;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -67,7 +43,7 @@ fn main() -> ExitCode {
             if error.is::<WrongUsage>() {
                 ExitCode::from(2)
             } else if error.is::<Interrupted>() {
-                ExitCode::from(130) // as shells have it: 128 and the signal's number
+                ExitCode::from(130) // as shells do: 128 plus the signal's number
             } else {
                 ExitCode::FAILURE
             }
@@ -76,18 +52,18 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: cli::Cli) -> anyhow::Result<Outcome> {
-    // The HTTP client takes the process's provider of cryptography. That one is there already is as good.
+    // The HTTP client uses the process-wide provider of cryptography. An already installed provider is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let outcome = runtime.block_on(async {
         tokio::select! {
-            // The command first: as long as it waits for a user name, Ctrl-C is the system's own business, and ends it.
+            // The command first: while it waits for a user name, the system itself handles Ctrl-C and ends it.
             biased;
             outcome = cli::dispatch(cli) => outcome,
             Ok(()) = tokio::signal::ctrl_c() => Err(Interrupted.into()),
         }
     });
-    // What still looks up a name is not waited for.
+    // A DNS lookup may still run on another thread; it is not waited for.
     runtime.shutdown_background();
     outcome
 }

@@ -10,13 +10,13 @@ use flate2::{Compression, GzBuilder};
 use time::OffsetDateTime;
 
 /// The file that a mesh looks for in the layer.
-pub const MODULE_FILE: &str = "plugin.wasm";
+pub(crate) const MODULE_FILE: &str = "plugin.wasm";
 
 /// A tar archive that holds the module and nothing else.
 ///
 /// # Errors
 /// Only if a header cannot be written, which no input causes.
-pub fn tar(module: &[u8], modified: Option<OffsetDateTime>) -> io::Result<Vec<u8>> {
+pub(crate) fn tar(module: &[u8], modified: Option<OffsetDateTime>) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_ustar();
     header.set_path(MODULE_FILE)?;
     header.set_entry_type(tar::EntryType::Regular);
@@ -35,7 +35,7 @@ pub fn tar(module: &[u8], modified: Option<OffsetDateTime>) -> io::Result<Vec<u8
 ///
 /// # Errors
 /// None that any input causes.
-pub fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     // 255 is "unknown" in the gzip format: the name of the system that packed it must not show in the digest.
     // Level 9 takes twice the time and saves two bytes in a thousand.
     let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::new(6));

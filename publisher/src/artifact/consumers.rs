@@ -10,33 +10,33 @@ use oci_distribution::manifest::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::digest::Digest;
-use crate::image::{CNCF_CONFIG, CNCF_LAYER, ImageError};
+use crate::artifact::form::{CNCF_CONFIG, CNCF_LAYER, ImageError};
 use crate::module::ModuleError;
+use crate::reference::digest::Digest;
 
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// What one consumer would make of an image.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// Who.
-    pub consumer: &'static str,
+    pub(crate) consumer: &'static str,
     /// Whether it would load the module, or in case of tools do their work.
-    pub loads: bool,
+    pub(crate) loads: bool,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
+    pub(crate) problem: Option<String>,
     /// The words in which the consumer says so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub says: Option<String>,
+    pub(crate) says: Option<String>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
+    pub(crate) remedy: Option<String>,
 }
 
 /// What keeps a mesh from running what an image holds.
 #[derive(Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// The image is not of a shape that the mesh accepts, or is damaged.
     Image(ImageError),
     /// The module cannot be started.
@@ -45,24 +45,24 @@ pub enum Fault {
 
 /// An image as far as consumers look at it.
 #[derive(Debug)]
-pub struct Image<'a> {
+pub(crate) struct Image<'a> {
     /// The REF as it was given.
-    pub reference: &'a str,
+    pub(crate) reference: &'a str,
     /// The digest of the image.
-    pub digest: &'a Digest,
+    pub(crate) digest: &'a Digest,
     /// The index that the REF pins by digest, if it does.
-    pub pinned_index: Option<&'a Digest>,
+    pub(crate) pinned_index: Option<&'a Digest>,
     /// The manifest.
-    pub manifest: &'a OciImageManifest,
+    pub(crate) manifest: &'a OciImageManifest,
     /// The config, where it is JSON.
-    pub config: Option<&'a Value>,
+    pub(crate) config: Option<&'a Value>,
     /// What a mesh would stumble on.
-    pub fault: Option<&'a Fault>,
+    pub(crate) fault: Option<&'a Fault>,
 }
 
 impl Image<'_> {
     /// The verdicts, Istio's first.
-    pub fn verdicts(&self) -> Vec<Verdict> {
+    pub(crate) fn verdicts(&self) -> Vec<Verdict> {
         let mesh = ["istio", "envoy-gateway", "higress"].map(|consumer| Verdict { consumer, ..self.mesh() });
         let others = [self.envoy(), self.image_volume(), self.wkg(), self.runwasi(), self.oras()];
         let tools = ["skopeo", "crane"].map(|consumer| Verdict { consumer, ..self.image_tool() });
@@ -180,7 +180,7 @@ fn no(consumer: &'static str, problem: &str, remedy: Option<String>) -> Verdict 
 }
 
 /// The consumer's name for people.
-pub fn title(consumer: &str) -> &str {
+pub(crate) fn title(consumer: &str) -> &str {
     match consumer {
         "istio" => "Istio",
         "envoy-gateway" => "Envoy Gateway",

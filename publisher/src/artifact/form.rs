@@ -2,7 +2,7 @@
 //!
 //! The rules are the agent's own, to the letter (`pkg/wasm/imagefetcher.go`); Envoy Gateway and Higress carry the same code. What
 //! is not looked at there (config, annotations, artifact type) is not looked at here. An error carries the agent's own words too
-//! ([`ImageError::istio_says`]), which is what people search for; what others look at is in [`crate::consumers`].
+//! ([`ImageError::istio_says`]), which is what people search for; what others look at is in [`crate::artifact::consumers`].
 
 use std::io::Read;
 
@@ -13,22 +13,22 @@ use oci_distribution::manifest::{
 };
 use serde::Serialize;
 
-use crate::archive::MODULE_FILE;
+use crate::artifact::archive::MODULE_FILE;
 use crate::module::MAX_SIZE;
 
 /// Type of the description in the two-layer form.
-pub const SOLO_CONFIG: &str = "application/vnd.module.wasm.config.v1+json";
+pub(crate) const SOLO_CONFIG: &str = "application/vnd.module.wasm.config.v1+json";
 /// Layer type of a bare module in the two-layer form.
-pub const CONTENT_LAYER: &str = "application/vnd.module.wasm.content.layer.v1+wasm";
+pub(crate) const CONTENT_LAYER: &str = "application/vnd.module.wasm.content.layer.v1+wasm";
 /// Config type of the CNCF's form.
-pub const CNCF_CONFIG: &str = "application/vnd.wasm.config.v0+json";
+pub(crate) const CNCF_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 /// Layer type of the CNCF's form.
-pub const CNCF_LAYER: &str = "application/wasm";
+pub(crate) const CNCF_LAYER: &str = "application/wasm";
 
 /// A form in which modules are published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Form {
+pub(crate) enum Form {
     /// An OCI image whose last layer holds `plugin.wasm`: for Istio, Envoy Gateway, Higress, image tools, image volumes.
     Oci,
     /// The same as a Docker image, for registries and tools that know no OCI.
@@ -41,7 +41,7 @@ pub enum Form {
 
 impl Form {
     /// In a few words, for people.
-    pub fn describe(self) -> &'static str {
+    pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Oci => "oci (plugin.wasm in the last layer of an OCI image, also called compat)",
             Self::Docker => "docker (plugin.wasm in the last layer of a Docker image)",
@@ -53,7 +53,7 @@ impl Form {
 
 /// Why no module can be had from an image.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ImageError {
+pub(crate) enum ImageError {
     /// A Docker manifest with something else in its last layer.
     #[error("its last layer is `{0}`; in a Docker image a mesh accepts only `{IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE}`")]
     DockerLayer(String),
@@ -81,7 +81,7 @@ pub enum ImageError {
 
 impl ImageError {
     /// The words in which Istio's agent says it, for an image with this many layers.
-    pub fn istio_says(&self, layers: usize) -> String {
+    pub(crate) fn istio_says(&self, layers: usize) -> String {
         let expect = |got: &str, want: &str| match layers {
             0 => "number of layers must be greater than zero".to_owned(),
             _ => format!("invalid media type {got} (expect {want})"),
@@ -111,7 +111,7 @@ impl ImageError {
 ///
 /// # Errors
 /// When it has none of the known forms.
-pub fn locate(manifest: &OciImageManifest) -> Result<(Form, &OciDescriptor), ImageError> {
+pub(crate) fn locate(manifest: &OciImageManifest) -> Result<(Form, &OciDescriptor), ImageError> {
     match manifest.layers.as_slice() {
         [layer] if manifest.config.media_type == CNCF_CONFIG && layer.media_type == CNCF_LAYER => {
             Ok((Form::Cncf, layer))
@@ -124,7 +124,7 @@ pub fn locate(manifest: &OciImageManifest) -> Result<(Form, &OciDescriptor), Ima
 ///
 /// # Errors
 /// When it has none of the accepted shapes.
-pub fn classify(manifest: &OciImageManifest) -> Result<(Form, &OciDescriptor), ImageError> {
+pub(crate) fn classify(manifest: &OciImageManifest) -> Result<(Form, &OciDescriptor), ImageError> {
     let last = manifest.layers.last();
     let last_type = last.map_or("none", |layer| layer.media_type.as_str());
     if manifest.media_type.as_deref() == Some(IMAGE_MANIFEST_MEDIA_TYPE) {
@@ -146,7 +146,7 @@ pub fn classify(manifest: &OciImageManifest) -> Result<(Form, &OciDescriptor), I
 ///
 /// # Errors
 /// When the layer is damaged, too large, or holds no module.
-pub fn extract(form: Form, layer: Vec<u8>) -> Result<Vec<u8>, ImageError> {
+pub(crate) fn extract(form: Form, layer: Vec<u8>) -> Result<Vec<u8>, ImageError> {
     if matches!(form, Form::Solo | Form::Cncf) {
         return Ok(layer);
     }
@@ -171,7 +171,7 @@ pub fn extract(form: Form, layer: Vec<u8>) -> Result<Vec<u8>, ImageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive;
+    use crate::artifact::archive;
 
     fn manifest(media_type: Option<&str>, layers: &[&str]) -> OciImageManifest {
         let layer =

@@ -5,7 +5,7 @@
 //! No form serves both these and the CNCF's tools, so the others go under tags of their own. Never an index: a mesh compares the
 //! digest it is given with the image's own, which an index's never equals.
 //!
-//! What makes it reproducible: fixed tar and gzip headers ([`crate::archive`]), structs with a fixed field order, and no time of
+//! What makes it reproducible: fixed tar and gzip headers ([`crate::artifact::archive`]), structs with a fixed field order, and no time of
 //! day; `SOURCE_DATE_EPOCH` sets the times where one is wanted.
 
 use std::collections::BTreeMap;
@@ -19,53 +19,53 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::archive::{self, MODULE_FILE};
-use crate::digest::Digest;
-use crate::image::{CNCF_CONFIG, CNCF_LAYER, CONTENT_LAYER, Form, SOLO_CONFIG};
+use crate::artifact::archive::{self, MODULE_FILE};
+use crate::artifact::form::{CNCF_CONFIG, CNCF_LAYER, CONTENT_LAYER, Form, SOLO_CONFIG};
 use crate::module::Module;
+use crate::reference::digest::Digest;
 
 /// Manifest annotation that holds the version of what is inside.
-pub const VERSION_ANNOTATION: &str = "org.opencontainers.image.version";
+pub(crate) const VERSION_ANNOTATION: &str = "org.opencontainers.image.version";
 
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// Config or layer: its descriptor in the manifest, and its bytes.
 #[derive(Debug)]
-pub struct Blob {
+pub(crate) struct Blob {
     /// Media type, digest, size and annotations.
-    pub descriptor: OciDescriptor,
+    pub(crate) descriptor: OciDescriptor,
     /// The content.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Everything that is to be published, in memory.
 #[derive(Debug)]
-pub struct Artifact {
+pub(crate) struct Artifact {
     /// The manifest, exactly as it is published.
-    pub manifest: Vec<u8>,
+    pub(crate) manifest: Vec<u8>,
     /// Its media type.
-    pub media_type: &'static str,
+    pub(crate) media_type: &'static str,
     /// The digest of the manifest: the artifact's identity.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// The config.
-    pub config: Blob,
+    pub(crate) config: Blob,
     /// The layers; the module is in the last.
-    pub layers: Vec<Blob>,
+    pub(crate) layers: Vec<Blob>,
 }
 
 impl Artifact {
     /// Layers and config, each content once.
-    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Blob> {
         self.layers.iter().chain(Some(&self.config).filter(|_| !self.config_is_layer()))
     }
 
     /// Whether the config is also a layer, as in the solo form.
-    pub fn config_is_layer(&self) -> bool {
+    pub(crate) fn config_is_layer(&self) -> bool {
         self.layers.iter().any(|layer| layer.descriptor.digest == self.config.descriptor.digest)
     }
 
     /// Bytes of everything.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.manifest.len() + self.blobs().map(|blob| blob.bytes.len()).sum::<usize>()
     }
 }
@@ -73,13 +73,13 @@ impl Artifact {
 /// What `SOURCE_DATE_EPOCH` can be wrong about.
 #[derive(Debug, thiserror::Error)]
 #[error("SOURCE_DATE_EPOCH is `{0}`; set it to whole seconds since 1970, such as 1735689600, or unset it")]
-pub struct EpochError(String);
+pub(crate) struct EpochError(String);
 
 /// Reads the value of `SOURCE_DATE_EPOCH`: seconds since 1970, up to the year 9999.
 ///
 /// # Errors
 /// When it is anything else.
-pub fn source_date_epoch(value: &str) -> Result<OffsetDateTime, EpochError> {
+pub(crate) fn source_date_epoch(value: &str) -> Result<OffsetDateTime, EpochError> {
     value
         .parse::<u64>()
         .ok()
@@ -92,7 +92,7 @@ pub fn source_date_epoch(value: &str) -> Result<OffsetDateTime, EpochError> {
 ///
 /// # Errors
 /// Never for want of memory or disk: only if a header cannot be written, which no input causes.
-pub fn build(
+pub(crate) fn build(
     form: Form,
     bytes: &[u8],
     module: &Module,

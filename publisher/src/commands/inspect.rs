@@ -1,7 +1,7 @@
 //! `faultline inspect`: what an artifact is, who could load it, and what lies beside it.
 //!
 //! The verdict that decides the exit code is Istio's, and follows the way a module takes in a mesh: the agent must accept the image's
-//! shape and find the module in it, and the proxy must be able to start it. What others look at is in [`crate::consumers`].
+//! shape and find the module in it, and the proxy must be able to start it. What others look at is in [`crate::artifact::consumers`].
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,22 +11,22 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::artifact::VERSION_ANNOTATION;
-use crate::attach::{self, Attached};
+use crate::artifact::consumers::{self, Fault, Verdict};
+use crate::artifact::form::{self, Form};
+use crate::artifact::pack::VERSION_ANNOTATION;
 use crate::commands::options::{self, Transport};
 use crate::commands::outcome::Outcome;
-use crate::consumers::{self, Fault, Verdict};
-use crate::digest::Digest;
-use crate::image::{self, Form};
 use crate::module::Module;
 use crate::reference::Reference;
+use crate::reference::digest::Digest;
 use crate::signature;
+use crate::store::attachments::{self, Attached};
 use crate::store::{Resolved, Store};
 use crate::terminal::output::{self, Format};
 use crate::terminal::progress;
 
 /// Examples and what is worth knowing.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Says for each of Istio, Envoy Gateway, Higress, Envoy, Kubernetes image volumes, wkg, runwasi, oras, skopeo and crane whether it would \
 load what is there, why not, in which words it says so, and what to do. Lists signatures (`faultline verify` checks them) and attached \
 documents. Exits with 3 if Istio would not load it.
@@ -37,13 +37,12 @@ Examples:
 
 /// `faultline inspect`
 #[derive(Debug, Args)]
-pub struct Inspect {
+pub(crate) struct Inspect {
     /// Of what: registry/repo:tag[@digest] or oci:DIR:TAG.
     #[arg(value_name = "REF")]
-    pub reference: String,
+    pub(crate) reference: String,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub transport: Transport,
+    pub(crate) transport: Transport,
 }
 
 #[derive(Debug, Serialize)]
@@ -85,9 +84,9 @@ struct Summary {
 ///
 /// # Errors
 /// When the artifact cannot be read. That Istio would not load it is a finding, not an error.
-pub async fn run(args: Inspect, format: Format) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: Inspect, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
-    let store = Store::open(&reference, &args.transport)?;
+    let store = Store::open(&reference, &args.transport.access())?;
     let image = store.resolve(&reference).await?;
     let report = examine(&reference, &store, image).await?;
     match format {
@@ -121,14 +120,14 @@ async fn examine(reference: &Reference, store: &Store, image: Resolved) -> anyho
     Ok(Report {
         reference: reference.with_digest(named).to_string(),
         media_type: manifest.media_type.clone(),
-        form: image::locate(manifest).ok().map(|(form, _)| form),
+        form: form::locate(manifest).ok().map(|(form, _)| form),
         size: image.size as u64 + blobs,
         version: annotations.get(VERSION_ANNOTATION).or(built.map(|build| &build.version)).cloned(),
         annotations,
         istio: istio.unwrap_or(Summary { loads: false, problem: None }),
         consumers,
         signatures: signature::count(store, named).await?,
-        attached: attach::list(store, named).await?,
+        attached: attachments::list(store, named).await?,
         module: found,
         digest: image.digest.clone(),
         index: image.index.clone(),
@@ -137,15 +136,15 @@ async fn examine(reference: &Reference, store: &Store, image: Resolved) -> anyho
 
 /// The module in an image, where there is one, and what a mesh would stumble on.
 async fn contents(store: &Store, image: &Resolved) -> anyhow::Result<(Option<ModuleReport>, Option<Fault>)> {
-    let refused = image::classify(&image.manifest).err().map(Fault::Image);
-    let (form, layer) = match image::locate(&image.manifest) {
+    let refused = form::classify(&image.manifest).err().map(Fault::Image);
+    let (form, layer) = match form::locate(&image.manifest) {
         Ok(found) => found,
         Err(_) => return Ok((None, refused)),
     };
     let bar = progress::bytes("downloading", layer.size.unsigned_abs());
     let blob = store.blob(layer, &bar).await?;
     bar.finish_and_clear();
-    let bytes = match image::extract(form, blob) {
+    let bytes = match form::extract(form, blob) {
         Ok(bytes) => bytes,
         Err(error) => return Ok((None, Some(Fault::Image(error)))),
     };

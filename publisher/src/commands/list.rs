@@ -3,8 +3,6 @@
 //! Tags that only name a digest (`sha256-….sig` and so on) belong to other artifacts: signatures, lists of what is attached.
 //! They are left out unless asked for.
 
-use std::cmp::Ordering;
-
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
@@ -12,11 +10,12 @@ use serde_json::json;
 use crate::commands::options::{self, Transport, WrongUsage};
 use crate::commands::outcome::Outcome;
 use crate::reference::Reference;
+use crate::reference::version_order::order;
 use crate::store::Store;
 use crate::terminal::output::{self, Format};
 
 /// The end of the help.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Prints one tag a line: versions in their order, then all others by name.
 
 Examples:
@@ -26,25 +25,24 @@ Examples:
 
 /// `faultline list`
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct List {
     /// registry/repo, or oci:DIR.
     #[arg(value_name = "REPO")]
-    pub repository: String,
+    pub(crate) repository: String,
     /// Also tags that only name a digest: signatures and what is attached.
     #[arg(long)]
-    pub all: bool,
+    pub(crate) all: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub transport: Transport,
+    pub(crate) transport: Transport,
 }
 
 /// Runs it.
 ///
 /// # Errors
 /// When there is no such repository, or it cannot be listed.
-pub async fn run(args: List, format: Format) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: List, format: Format) -> anyhow::Result<Outcome> {
     let repository = repository(&args.repository)?;
-    let store = Store::open(&repository, &args.transport)?;
+    let store = Store::open(&repository, &args.transport.access())?;
     let mut tags = store.tags().await?;
     tags.retain(|tag| args.all || !names_digest(tag));
     tags.sort_by(|a, b| order(a, b));
@@ -71,64 +69,9 @@ fn names_digest(tag: &str) -> bool {
     hex.is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Versions before other names; versions by semantic versioning, with or without `v` in front and with any number of parts.
-fn order(a: &str, b: &str) -> Ordering {
-    match (version(a), version(b)) {
-        (Some(x), Some(y)) => x.cmp_with(&y).then_with(|| a.cmp(b)),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => a.cmp(b),
-    }
-}
-
-struct Version<'a> {
-    parts: Vec<u64>,
-    /// What follows `-`: a version before the one without.
-    pre: Option<&'a str>,
-}
-
-fn version(tag: &str) -> Option<Version<'_>> {
-    let tag = tag.strip_prefix('v').unwrap_or(tag);
-    let (numbers, pre) = tag.split_once('-').map_or((tag, None), |(numbers, pre)| (numbers, Some(pre)));
-    let parts = numbers.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>()?;
-    Some(Version { parts, pre })
-}
-
-impl Version<'_> {
-    fn cmp_with(&self, other: &Self) -> Ordering {
-        let pre = || match (self.pre, other.pre) {
-            (None, None) => Ordering::Equal,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => identifiers(a, b),
-        };
-        self.parts.cmp(&other.parts).then_with(pre)
-    }
-}
-
-/// Numbers by their value and before words, as semantic versioning has it.
-fn identifiers(a: &str, b: &str) -> Ordering {
-    let key = |part: &str| match part.parse::<u64>() {
-        Ok(number) => (0, number, String::new()),
-        Err(_) => (1, 0, part.to_owned()),
-    };
-    a.split('.').map(key).cmp(b.split('.').map(key))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_come_in_their_order_and_before_names() {
-        let mut tags =
-            ["latest", "v1.10.0", "0.9", "1.2.0", "1.2.0-rc.10", "1.2.0-rc.2", "1.2.0-rc", "1", "dev", "1.2"];
-        tags.sort_by(|a, b| order(a, b));
-        assert_eq!(
-            tags,
-            ["0.9", "1", "1.2", "1.2.0-rc", "1.2.0-rc.2", "1.2.0-rc.10", "1.2.0", "v1.10.0", "dev", "latest"]
-        );
-    }
 
     #[test]
     fn only_tags_that_name_a_digest_are_left_out() {

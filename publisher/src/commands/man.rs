@@ -11,24 +11,24 @@ use crate::files;
 use crate::terminal::output;
 
 /// Examples.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Examples:
   faultline man | man -l -
   faultline man --dir /usr/local/share/man/man1";
 
 /// `faultline man`
 #[derive(Debug, Args)]
-pub struct Manual {
+pub(crate) struct Manual {
     /// Write a page for each command into this directory, and print their names.
     #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// Runs it.
 ///
 /// # Errors
 /// When a page cannot be written.
-pub fn run(args: &Manual, mut command: clap::Command) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &Manual, mut command: clap::Command) -> anyhow::Result<Outcome> {
     command.build();
     let Some(dir) = &args.dir else {
         output::result(&page(command)?)?;

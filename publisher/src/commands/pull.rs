@@ -6,16 +6,17 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use serde_json::json;
 
+use crate::artifact::form;
 use crate::commands::options::{self, Transport};
 use crate::commands::outcome::Outcome;
-use crate::digest::Digest;
+use crate::files;
+use crate::reference::digest::Digest;
 use crate::store::Store;
 use crate::terminal::output::{self, Format};
 use crate::terminal::progress;
-use crate::{files, image};
 
 /// Examples and what is worth knowing.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Works for any image that Istio accepts, and for the CNCF's form. The file appears whole or not at all.
 
 Examples:
@@ -24,34 +25,33 @@ Examples:
 
 /// `faultline pull`
 #[derive(Debug, Args)]
-pub struct Pull {
+pub(crate) struct Pull {
     /// From where: registry/repo:tag[@digest] or oci:DIR:TAG.
     #[arg(value_name = "REF")]
-    pub reference: String,
+    pub(crate) reference: String,
     /// The file to write the module to.
     #[arg(short = 'o', long = "file", value_name = "FILE")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub transport: Transport,
+    pub(crate) transport: Transport,
 }
 
 /// Runs it.
 ///
 /// # Errors
 /// When there is no such artifact, no module in it, or the file cannot be written.
-pub async fn run(args: Pull, format: Format) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: Pull, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
     let file = &args.file;
     ensure!(!file.is_dir(), "`{}` is a directory; give the file to write", file.display());
 
-    let store = Store::open(&reference, &args.transport)?;
+    let store = Store::open(&reference, &args.transport.access())?;
     let image = store.resolve(&reference).await?;
-    let (form, layer) = image::locate(&image.manifest).with_context(|| format!("`{reference}`"))?;
+    let (form, layer) = form::locate(&image.manifest).with_context(|| format!("`{reference}`"))?;
     let bar = progress::bytes("downloading", layer.size.unsigned_abs());
     let blob = store.blob(layer, &bar).await?;
     bar.finish_and_clear();
-    let module = image::extract(form, blob).with_context(|| format!("`{reference}`"))?;
+    let module = form::extract(form, blob).with_context(|| format!("`{reference}`"))?;
     files::write(file, &module)?;
 
     let pinned = reference.with_digest(&image.digest).to_string();

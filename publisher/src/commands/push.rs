@@ -6,19 +6,20 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
-use crate::artifact::{self, Artifact};
+use crate::artifact::form::Form;
+use crate::artifact::pack::{self, Artifact};
 use crate::commands::options::{self, Transport, pair};
 use crate::commands::outcome::Outcome;
-use crate::image::Form;
 use crate::module::Module;
+use crate::module::checks;
+use crate::module::embedded;
 use crate::reference::Reference;
 use crate::store::Store;
 use crate::terminal::output::{self, Format};
 use crate::terminal::progress;
-use crate::{check, embedded};
 
 /// Examples and what is worth knowing.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Prints registry/repo:tag@sha256:… of what the tag now stands for. The same module gives the same digest, always; if it is \
 there already nothing is sent. SOURCE_DATE_EPOCH sets the times in it, which are left out otherwise. A push that fails \
 leaves the tag where it was.
@@ -35,54 +36,53 @@ Examples:
 
 /// `faultline push`
 #[derive(Debug, Args)]
-pub struct Push {
+pub(crate) struct Push {
     /// Where to: registry/repo:tag or oci:DIR:TAG.
     #[arg(value_name = "REF")]
-    pub reference: String,
+    pub(crate) reference: String,
     /// The module to publish, instead of the one this program was built with.
     #[arg(long, value_name = "FILE")]
-    pub wasm: Option<PathBuf>,
+    pub(crate) wasm: Option<PathBuf>,
     /// The form to publish it in.
     #[arg(long, value_enum, default_value_t = Form::Oci)]
-    pub format: Form,
+    pub(crate) format: Form,
     /// Publish it although something about it is doubtful.
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
     /// Another annotation for the manifest; can be given more than once.
     #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = pair)]
-    pub annotations: Vec<(String, String)>,
+    pub(crate) annotations: Vec<(String, String)>,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub transport: Transport,
+    pub(crate) transport: Transport,
 }
 
 /// Runs it.
 ///
 /// # Errors
 /// When the module is no plugin or a doubtful one, or the store does not take it.
-pub async fn run(args: Push, format: Format) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: Push, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
     let (bytes, origin) = module(&args)?;
     let module = Module::read(&bytes).and_then(|m| m.startable().map(|()| m)).with_context(|| origin.clone())?;
-    for doubt in check::doubts(&module, bytes.len()) {
+    for doubt in checks::doubts(&module, bytes.len()) {
         if !args.force {
             bail!("{origin}: {doubt}; if it is meant so, publish it with --force");
         }
         output::note(&format!("{origin}: {doubt}; publishing it nevertheless"));
     }
     let created = match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(value) => Some(artifact::source_date_epoch(&value)?),
+        Ok(value) => Some(pack::source_date_epoch(&value)?),
         Err(_) => None,
     };
     let annotations = args.annotations.iter().cloned().collect();
-    let artifact = artifact::build(args.format, &bytes, &module, &annotations, created)?;
+    let artifact = pack::build(args.format, &bytes, &module, &annotations, created)?;
     if let Some(expected) = reference.digest().filter(|digest| **digest != artifact.digest) {
         bail!(
             "{origin} packs to {}, not to the {expected} of `{reference}`; leave the digest off, or give the module it was made of",
             artifact.digest
         );
     }
-    let store = Store::open(&reference, &args.transport)?;
+    let store = Store::open(&reference, &args.transport.access())?;
     let bar = progress::bytes("uploading", artifact.size() as u64);
     let sent = store.push(&artifact, &bar).await?;
     bar.finish_and_clear();

@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::terminal::output::{self, Format};
 
 /// The end of the help.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Prints registry/repo:tag@sha256:… for each new tag. A tag that is there already is moved. An index keeps its children.
 
 Examples:
@@ -21,27 +21,26 @@ Examples:
 
 /// `faultline tag`
 #[derive(Debug, Args)]
-pub struct Tag {
+pub(crate) struct Tag {
     /// What is there: registry/repo:tag[@digest] or oci:DIR:TAG.
     #[arg(value_name = "REF")]
-    pub reference: String,
+    pub(crate) reference: String,
     /// The tags to give it too.
     #[arg(required = true, value_name = "TAG")]
-    pub tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub transport: Transport,
+    pub(crate) transport: Transport,
 }
 
 /// Runs it.
 ///
 /// # Errors
 /// When there is no such artifact, or it cannot be tagged.
-pub async fn run(args: Tag, format: Format) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: Tag, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
     // All are checked before the first is given.
     let named = args.tags.iter().map(|tag| retagged(&reference, tag)).collect::<Result<Vec<_>, _>>()?;
-    let store = Store::open(&reference, &args.transport)?.for_writing();
+    let store = Store::open(&reference, &args.transport.access())?.for_writing();
     let manifest = store.manifest(reference.digest()).await?;
     let mut pinned = Vec::new();
     for (tag, name) in args.tags.iter().zip(named) {

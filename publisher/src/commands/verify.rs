@@ -6,16 +6,14 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::attach;
 use crate::commands::options::{self, Transport};
 use crate::commands::outcome::Outcome;
-use crate::sign::named;
 use crate::signature::{self, BUNDLE, key};
-use crate::store::Store;
+use crate::store::{Store, attachments};
 use crate::terminal::output::{self, Format};
 
 /// Examples and what is worth knowing.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Looks for signatures under the tag sha256-….sig, where `faultline sign` and `cosign sign` (2, or 3 with --new-bundle-format=false) \
 put them. One that was made with this key and is for this very digest is enough. Exits with 3 if there is none. Prints the \
 reference by digest: deploy that one, because tags move. No transparency log is asked.
@@ -26,16 +24,15 @@ Examples:
 
 /// `faultline verify`
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(crate) struct Verify {
     /// What to verify: registry/repo:tag[@digest] or oci:DIR:TAG.
     #[arg(value_name = "REF")]
-    pub reference: String,
+    pub(crate) reference: String,
     /// The public key, PEM: cosign.pub, or what `openssl ec -pubout` writes.
     #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub transport: Transport,
+    pub(crate) transport: Transport,
 }
 
 /// One signature that was found.
@@ -50,11 +47,11 @@ struct Found {
 ///
 /// # Errors
 /// When the key cannot be used or the store not read. That there is no valid signature is a finding, not an error.
-pub async fn run(args: Verify, format: Format) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: Verify, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
     let key = key::public(&args.key)?;
-    let store = Store::open(&reference, &args.transport)?;
-    let digest = named(&store, &reference).await?.digest;
+    let store = Store::open(&reference, &args.transport.access())?;
+    let digest = store.named(&reference).await?.digest;
     let mut found = Vec::new();
     for signature in signature::all(&store, &digest).await? {
         found.push(match signature.check(&key, &digest) {
@@ -81,7 +78,7 @@ pub async fn run(args: Verify, format: Format) -> anyhow::Result<Outcome> {
         output::note(&format!("  signature {}: {}", number + 1, signature.problem.as_deref().unwrap_or_default()));
     }
     if found.is_empty() {
-        let attached = attach::list(&store, &digest).await?;
+        let attached = attachments::list(&store, &digest).await?;
         let bundled = attached.iter().any(|document| document.artifact_type.starts_with(BUNDLE));
         output::note(if bundled {
             "  it has a signature in cosign 3's bundle form, which `cosign verify` reads and this command does not"

@@ -12,16 +12,17 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::{auth, files};
+use crate::credentials;
+use crate::files;
 
 /// The file, read.
-pub struct CredentialFile {
+pub(crate) struct CredentialFile {
     path: PathBuf,
     content: Value,
 }
 
 /// Where credentials were put.
-pub enum Kept {
+pub(crate) enum Kept {
     /// With this helper program.
     Helper(String),
     /// In this file, as they are.
@@ -33,7 +34,7 @@ impl CredentialFile {
     ///
     /// # Errors
     /// When there is no home directory, or the file is malformed.
-    pub fn read() -> anyhow::Result<Self> {
+    pub(crate) fn read() -> anyhow::Result<Self> {
         let directory = std::env::var_os("DOCKER_CONFIG").filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
         let path =
@@ -55,8 +56,8 @@ impl CredentialFile {
     ///
     /// # Errors
     /// When the helper fails, or the file cannot be written.
-    pub fn store(mut self, host: &str, username: &str, password: &str) -> anyhow::Result<Kept> {
-        let key = auth::key(host);
+    pub(crate) fn store(mut self, host: &str, username: &str, password: &str) -> anyhow::Result<Kept> {
+        let key = credentials::key(host);
         match self.helper(key) {
             Some(helper) => {
                 let message = json!({"ServerURL": key, "Username": username, "Secret": password}).to_string();
@@ -80,8 +81,8 @@ impl CredentialFile {
     ///
     /// # Errors
     /// When the helper fails, or the file cannot be written.
-    pub fn erase(mut self, host: &str) -> anyhow::Result<bool> {
-        let key = auth::key(host);
+    pub(crate) fn erase(mut self, host: &str) -> anyhow::Result<bool> {
+        let key = credentials::key(host);
         let listed = self.entries()?.remove(key).is_some();
         if listed {
             self.write()?;

@@ -3,6 +3,8 @@
 //!
 //! A password is never printed, and never taken from the command line, where every user of the machine could read it.
 
+pub(crate) mod docker_config;
+
 use std::fmt;
 use std::io::Read;
 use std::path::PathBuf;
@@ -15,7 +17,7 @@ use serde_json::Value;
 
 /// What to present to a registry, and where it was found.
 #[derive(Clone)]
-pub enum Credentials {
+pub(crate) enum Credentials {
     /// Nothing was found.
     Anonymous,
     /// A user name and a password.
@@ -51,7 +53,7 @@ impl Credentials {
     ///
     /// # Errors
     /// When nothing comes on standard input.
-    pub fn from_stdin(username: &str) -> anyhow::Result<Self> {
+    pub(crate) fn from_stdin(username: &str) -> anyhow::Result<Self> {
         let mut password = String::new();
         std::io::stdin().read_to_string(&mut password).context("cannot read the password from standard input")?;
         let password = password.trim_end_matches(['\r', '\n']).to_owned();
@@ -65,7 +67,7 @@ impl Credentials {
     ///
     /// # Errors
     /// When there is an entry for this registry that cannot be used. That there is none is no error.
-    pub fn from_files(host: &str, repository: &str) -> anyhow::Result<Self> {
+    pub(crate) fn from_files(host: &str, repository: &str) -> anyhow::Result<Self> {
         let origin = "docker's configuration";
         if let Some(found) = usable(host, origin, docker_credential::get_credential(key(host)))? {
             return Ok(found);
@@ -76,7 +78,7 @@ impl Credentials {
     }
 
     /// Every form in which a secret of these could show up: nothing that is printed may contain one.
-    pub fn secrets(&self) -> Vec<String> {
+    pub(crate) fn secrets(&self) -> Vec<String> {
         match self {
             Self::Anonymous => Vec::new(),
             Self::Basic { username, password, .. } => {
@@ -88,7 +90,7 @@ impl Credentials {
 }
 
 /// The key of a registry in docker's files. Docker Hub's is older than its host name.
-pub fn key(host: &str) -> &str {
+pub(crate) fn key(host: &str) -> &str {
     if matches!(host, "docker.io" | "index.docker.io") { "https://index.docker.io/v1/" } else { host }
 }
 

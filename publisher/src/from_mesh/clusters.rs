@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 use filter_core::config::OutlierDetection;
 use serde_json::{Value, json};
 
-use super::outlier;
 use crate::mesh::policy::{HostRules, Subset};
-use crate::mesh::{Mesh, Resource, host};
+use crate::mesh::{Mesh, Resource, host, outlier};
 
 /// A rule for some of a host's clusters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     port: Option<u64>,
     subset: Chosen,
     host: String,
     /// Envoy's rule; `None`: it never ejects there.
-    pub rules: Option<OutlierDetection>,
+    pub(crate) rules: Option<OutlierDetection>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +29,12 @@ enum Chosen {
 
 impl Entry {
     /// What every cluster of the mesh gets that no DestinationRule speaks of.
-    pub fn of_mesh(rules: OutlierDetection) -> Self {
+    pub(crate) fn of_mesh(rules: OutlierDetection) -> Self {
         Self { port: None, subset: Chosen::All, host: "*".into(), rules: Some(rules) }
     }
 
     /// As the configuration writes it; clusters are called `outbound|PORT|SUBSET|HOST`.
-    pub fn written(&self) -> Value {
+    pub(crate) fn written(&self) -> Value {
         let port = self.port.map_or("*".to_owned(), |port| port.to_string());
         let subset = match &self.subset {
             Chosen::Host => "",
@@ -55,7 +54,7 @@ impl Entry {
 }
 
 /// The entries for all DestinationRules, the more special first, and what an operator should know about them.
-pub fn entries(mesh: &Mesh, default: Option<&OutlierDetection>, domain: &str) -> (Vec<Entry>, Vec<String>) {
+pub(crate) fn entries(mesh: &Mesh, default: Option<&OutlierDetection>, domain: &str) -> (Vec<Entry>, Vec<String>) {
     let mut notes = Vec::new();
     let mut hosts: BTreeMap<String, Vec<&Resource>> = BTreeMap::new();
     for rule in mesh.istio("DestinationRule") {

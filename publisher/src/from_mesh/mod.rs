@@ -5,94 +5,50 @@
 //! outlier detection gets thresholds of 0, so that no ejection is inferred that Envoy does not make, while its attempts are still
 //! counted. What cannot be derived from files (which proxy sees which rule) is said.
 
-pub mod clusters;
-pub mod outlier;
+pub(crate) mod clusters;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
-use clap::Args;
 use filter_core::config::{self, MAX_TEXT_BYTES, OutlierDetection};
 use serde_json::{Value, json};
 
-use crate::commands::options::WrongUsage;
-use crate::commands::outcome::Outcome;
-use crate::mesh::{Mesh, services};
-use crate::terminal::output;
-use crate::validate;
+use crate::mesh::{Mesh, outlier, services};
 
-/// Where the rules are.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Configuration from the mesh's own rules")]
-pub struct Rules {
-    /// Take the thresholds from these DestinationRules, ServiceEntries and MeshConfig, YAML or JSON as kubectl prints them; can be
-    /// given more than once.
-    #[arg(long = "from", short = 'f', value_name = "FILE|DIR|-")]
-    pub from: Vec<PathBuf>,
-    /// Leave the witness off, so that ejections are inferred and Envoy is not asked.
-    #[arg(long, requires = "from")]
-    pub no_witness: bool,
-    /// The domain of the cluster's services.
-    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
-    pub cluster_domain: String,
+/// Where the mesh's rules are, and what to make of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MeshRules<'a> {
+    /// Files, directories, or `-` for standard input.
+    pub(crate) files: &'a [PathBuf],
+    /// Whether Envoy is asked about ejections.
+    pub(crate) witness: Witness,
+    /// The domain of the cluster's services, such as `cluster.local`.
+    pub(crate) cluster_domain: &'a str,
 }
 
-/// The help of `faultline config`.
-pub const HELP: &str = "\
-Prints the plugin configuration, JSON: one entry for each DestinationRule, port and subset with outlier detection, the more \
-special first, and thresholds of 0 for everything else. What had to be decided is said on stderr. `faultline manifest --from` \
-writes it into a manifest at once.
-
-Examples:
-  kubectl get destinationrules,serviceentries -A -o yaml | faultline config --from -
-  faultline config --from mesh/ --from istio-configmap.yaml > faultline.json
-  faultline config --from mesh/ --config own.json --no-witness";
-
-/// `faultline config`
-#[derive(Debug, Args)]
-pub struct Config {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub rules: Rules,
-    /// A configuration to start from, JSON: its entries come first, its other settings stay.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+/// Whether the filter asks Envoy about ejections, or infers them alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Witness {
+    /// Envoy is asked.
+    Asked,
+    /// It is not.
+    Off,
 }
 
-/// Runs `faultline config`.
-///
-/// # Errors
-/// When a file cannot be read or nothing can be derived.
-pub fn run(args: &Config) -> anyhow::Result<Outcome> {
-    if args.rules.from.is_empty() {
-        return Err(WrongUsage(anyhow!("say with --from which files hold the mesh's rules")).into());
-    }
-    let mut base = None;
-    if let Some(path) = &args.config {
-        let text = validate::read(path)?;
-        if !text.trim_ascii().is_empty() {
-            config::parse(&text).with_context(|| format!("`{}`", path.display()))?;
-            base = Some(serde_json::from_slice(&text)?);
-        }
-    }
-    output::json(&configuration(&args.rules, base)?)?;
-    Ok(Outcome::Done)
-}
-
-/// The configuration for the rules that are named, on top of `base`, an object that the filter accepts. Remarks go to stderr.
+/// The configuration for the rules that are named, on top of `base`, an object that the filter accepts. What had to be decided goes to `remark`.
 ///
 /// # Errors
 /// When a file cannot be read, holds no rules, or more than the filter reads comes out.
-pub fn configuration(rules: &Rules, base: Option<Value>) -> anyhow::Result<Value> {
-    let mesh = Mesh::read(&rules.from)?;
+pub(crate) fn configuration(rules: MeshRules<'_>, base: Option<Value>, remark: impl Fn(&str)) -> anyhow::Result<Value> {
+    let mesh = Mesh::read(rules.files)?;
     if let Some(broken) = mesh.broken.first() {
         let line = broken.place.map_or(String::new(), |place| format!(":{}", place.line));
         bail!("`{}{line}` is not YAML: {}", broken.file, broken.problem);
     }
-    let (derived, notes) = derive(&mesh, &rules.cluster_domain)?;
-    notes.iter().for_each(|note| output::note(&format!("note: {note}")));
-    let merged = merge(base.unwrap_or_else(|| json!({})), derived, !rules.no_witness);
+    let (derived, notes) = derive(&mesh, rules.cluster_domain)?;
+    notes.iter().for_each(|note| remark(note));
+    let merged = merge(base.unwrap_or_else(|| json!({})), derived, rules.witness);
     let text = serde_json::to_vec(&merged)?;
     config::parse(&text).with_context(|| {
         format!("what was derived is no configuration (at most {MAX_TEXT_BYTES} bytes are read); name fewer files")
@@ -163,7 +119,7 @@ fn localities(mesh: &Mesh, notes: &mut Vec<String>) -> Vec<Value> {
 }
 
 /// Puts what was derived behind what `base` says; what `base` says stays.
-fn merge(mut base: Value, derived: Derived, witness: bool) -> Value {
+fn merge(mut base: Value, derived: Derived, witness: Witness) -> Value {
     let Some(fields) = base.as_object_mut() else { return base };
     let none = outlier::written(None);
     fields.entry("outlierDetection").or_insert(none);
@@ -177,7 +133,7 @@ fn merge(mut base: Value, derived: Derived, witness: bool) -> Value {
             fields.remove(name);
         }
     }
-    if witness {
+    if witness == Witness::Asked {
         fields.entry("witness").or_insert_with(|| json!({}));
     }
     base

@@ -6,7 +6,7 @@ use filter_core::config::OutlierDetection;
 use filter_core::duration::Duration;
 use serde_json::{Value, json};
 
-use crate::mesh::node::Node;
+use super::node::Node;
 
 /// The largest count that the filter reads; no streak gets there.
 const MAX_COUNT: u64 = 1_000_000;
@@ -15,7 +15,7 @@ const MAX_COUNT: u64 = 1_000_000;
 ///
 /// # Errors
 /// The field, and what is wrong with it, for a value that Istio refuses.
-pub fn translate(block: &Node) -> Result<OutlierDetection, (&'static str, String)> {
+pub(crate) fn translate(block: &Node) -> Result<OutlierDetection, (&'static str, String)> {
     let default = OutlierDetection::default();
     let count = |name: &'static str, default: u32| match (block.field(name), block.number(name)) {
         (None, _) => Ok(default),
@@ -51,7 +51,7 @@ pub fn translate(block: &Node) -> Result<OutlierDetection, (&'static str, String
 }
 
 /// A rule as the plugin's configuration writes it; `None` is a cluster whose endpoints Envoy never ejects.
-pub fn written(rules: Option<&OutlierDetection>) -> Value {
+pub(crate) fn written(rules: Option<&OutlierDetection>) -> Value {
     let Some(rules) = rules else {
         return json!({"consecutive5xxErrors": 0, "consecutiveGatewayErrors": 0});
     };
@@ -75,10 +75,10 @@ pub fn written(rules: Option<&OutlierDetection>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::node;
+    use crate::yaml;
 
     fn of(text: &str) -> OutlierDetection {
-        translate(&node::parse(text).unwrap()[0]).unwrap()
+        translate(&yaml::read(text).unwrap()[0]).unwrap()
     }
 
     #[test]
@@ -89,9 +89,9 @@ mod tests {
         let split = of("{splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 0}");
         assert_eq!(split.consecutive_local_origin_failures, 5);
         assert_eq!(of("baseEjectionTime: 1h0m30s").base_ejection_time.millis(), 3_630_000);
-        let wrong = translate(&node::parse("interval: soon").unwrap()[0]).unwrap_err();
+        let wrong = translate(&yaml::read("interval: soon").unwrap()[0]).unwrap_err();
         assert_eq!(wrong.0, "interval");
-        let wrong = translate(&node::parse("{interval: 10s, maxEjectionPercent: '50'}").unwrap()[0]).unwrap_err();
+        let wrong = translate(&yaml::read("{interval: 10s, maxEjectionPercent: '50'}").unwrap()[0]).unwrap_err();
         assert_eq!(wrong, ("maxEjectionPercent", "got \"50\", wanted a whole number".into()));
     }
 

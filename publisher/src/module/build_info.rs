@@ -8,34 +8,34 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Name of the custom section.
-pub const SECTION: &str = "io.faultline";
+pub(crate) const SECTION: &str = "io.faultline";
 
 /// The name that the filter's own build gives.
-pub const NAME: &str = "faultline";
+pub(crate) const NAME: &str = "faultline";
 
 /// What a module says about its build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct BuildInfo {
+pub(crate) struct BuildInfo {
     /// `faultline`.
-    pub name: String,
+    pub(crate) name: String,
     /// Version of the filter.
-    pub version: String,
+    pub(crate) version: String,
     /// The commit it was built from, with `-dirty` if files were changed; none where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
+    pub(crate) revision: Option<String>,
     /// Where the source is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
+    pub(crate) source: Option<String>,
     /// SPDX expression.
-    pub licenses: String,
+    pub(crate) licenses: String,
     /// Version of the plugin configuration's schema; it is raised when an old configuration would mean something else.
-    pub config_schema: u32,
+    pub(crate) config_schema: u32,
 }
 
 impl BuildInfo {
     /// The manifest annotations that follow from it.
-    pub fn annotations(&self) -> BTreeMap<String, String> {
+    pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
         let oci = |key: &str| format!("org.opencontainers.image.{key}");
         let mut all = BTreeMap::from([
             (oci("title"), self.name.clone()),

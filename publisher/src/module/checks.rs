@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use crate::build_info::NAME;
 use crate::module::Module;
+use crate::module::build_info::NAME;
 use crate::terminal::output;
 
 /// The filter has well under half of this. A larger one is likely a debug build, and every proxy fetches and compiles it.
@@ -14,7 +14,7 @@ const LARGE: usize = 1_000_000;
 
 /// Why a module that a proxy would load should perhaps not be shipped.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub(crate) enum Doubt {
     /// It says nothing about its build.
     NoBuildInfo,
     /// It says that it is something else.
@@ -44,7 +44,7 @@ impl fmt::Display for Doubt {
 }
 
 /// The doubts about a module of this size, if any.
-pub fn doubts(module: &Module, size: usize) -> Vec<Doubt> {
+pub(crate) fn doubts(module: &Module, size: usize) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     match &module.build {
         None => doubts.push(Doubt::NoBuildInfo),

@@ -3,7 +3,42 @@
 //! The lists are those of Envoy's own wasm host, found out by letting Envoy 1.36, 1.37, 1.39 and 1.40 load modules that import one
 //! function each. Types are not compared: a plugin built with an SDK has them right.
 
-use crate::module::Abi;
+use serde::Serialize;
+
+/// A version of the interface between proxy and plugin, which a plugin states by exporting a function of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) enum Abi {
+    /// `proxy_abi_version_0_1_0`
+    #[serde(rename = "0.1.0")]
+    V0_1_0,
+    /// `proxy_abi_version_0_2_0`
+    #[serde(rename = "0.2.0")]
+    V0_2_0,
+    /// `proxy_abi_version_0_2_1`
+    #[serde(rename = "0.2.1")]
+    V0_2_1,
+}
+
+impl Abi {
+    /// The version that a function of this name states, if any.
+    pub(crate) fn exported_as(name: &str) -> Option<Self> {
+        match name {
+            "proxy_abi_version_0_1_0" => Some(Self::V0_1_0),
+            "proxy_abi_version_0_2_0" => Some(Self::V0_2_0),
+            "proxy_abi_version_0_2_1" => Some(Self::V0_2_1),
+            _ => None,
+        }
+    }
+
+    /// `0.2.1`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::V0_1_0 => "0.1.0",
+            Self::V0_2_0 => "0.2.0",
+            Self::V0_2_1 => "0.2.1",
+        }
+    }
+}
 
 /// In every version of the ABI, from module `env`, after `proxy_`.
 const ALWAYS: [&str; 36] = [
@@ -109,7 +144,7 @@ const WASI_SINCE_1_39: [&str; 27] = [
 
 /// Who offers a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offer {
+pub(crate) enum Offer {
     /// Every supported Envoy.
     Always,
     /// Envoy 1.39 and later.
@@ -119,7 +154,7 @@ pub enum Offer {
 }
 
 /// Who offers the function `name` of `module` to a plugin that states `abi`.
-pub fn offers(abi: Abi, module: &str, name: &str) -> Offer {
+pub(crate) fn offers(abi: Abi, module: &str, name: &str) -> Offer {
     if WASI_MODULES.contains(&module) {
         return match name {
             name if WASI.contains(&name) => Offer::Always,

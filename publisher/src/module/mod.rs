@@ -1,71 +1,42 @@
 //! Looks into a wasm module: is it one, is it whole, and is it a proxy-wasm plugin that a proxy can start.
 //!
 //! Every module is checked before it is shipped: a proxy that is told to fetch a broken one answers 403, or serves without the
-//! plugin, and says so only in its own log. What the plugin does is not looked at; whether it is ours is [`crate::check`]'s question.
+//! plugin, and says so only in its own log. What the plugin does is not looked at; whether it is ours is for [`checks`] to say.
+
+pub(crate) mod build_info;
+pub(crate) mod checks;
+pub(crate) mod embedded;
+pub(crate) mod envoy_imports;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
 
-use crate::build_info::{self, BuildInfo};
-use crate::host::{self, Offer};
+use build_info::BuildInfo;
+use envoy_imports::{Abi, Offer};
 
 /// The first eight bytes of a core module, version 1.
 const HEADER: [u8; 8] = *b"\0asm\x01\0\0\0";
 
 /// Bytes that a mesh unpacks at most (`ISTIO_WASM_MAX_BINARY_SIZE_BYTES`, by default).
-pub const MAX_SIZE: u64 = 256 * 1024 * 1024;
+pub(crate) const MAX_SIZE: u64 = 256 * 1024 * 1024;
 
 /// By which of these a proxy asks a plugin for memory.
 const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];
 
-/// A version of the interface between proxy and plugin, which a plugin states by exporting a function of that name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Abi {
-    /// `proxy_abi_version_0_1_0`
-    #[serde(rename = "0.1.0")]
-    V0_1_0,
-    /// `proxy_abi_version_0_2_0`
-    #[serde(rename = "0.2.0")]
-    V0_2_0,
-    /// `proxy_abi_version_0_2_1`
-    #[serde(rename = "0.2.1")]
-    V0_2_1,
-}
-
-impl Abi {
-    fn exported_as(name: &str) -> Option<Self> {
-        match name {
-            "proxy_abi_version_0_1_0" => Some(Self::V0_1_0),
-            "proxy_abi_version_0_2_0" => Some(Self::V0_2_0),
-            "proxy_abi_version_0_2_1" => Some(Self::V0_2_1),
-            _ => None,
-        }
-    }
-
-    /// `0.2.1`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V0_1_0 => "0.1.0",
-            Self::V0_2_0 => "0.2.0",
-            Self::V0_2_1 => "0.2.1",
-        }
-    }
-}
-
 /// What a valid module imports, exports and says about itself.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Module {
+pub(crate) struct Module {
     /// The newest proxy-wasm ABI it states, if any.
-    pub abi: Option<Abi>,
+    pub(crate) abi: Option<Abi>,
     /// `module.name` of each import, in the module's order.
-    pub imports: Vec<String>,
+    pub(crate) imports: Vec<String>,
     /// Names of the exports, in the module's order.
-    pub exports: Vec<String>,
+    pub(crate) exports: Vec<String>,
     /// What the filter's own build wrote into it.
-    pub build: Option<BuildInfo>,
+    pub(crate) build: Option<BuildInfo>,
     /// The exported functions.
     #[serde(skip)]
     functions: Vec<String>,
@@ -76,12 +47,12 @@ pub struct Module {
     unprovided: Option<String>,
     /// The first import that only newer proxies provide.
     #[serde(skip)]
-    pub recent: Option<String>,
+    pub(crate) recent: Option<String>,
 }
 
 /// Why bytes are not a module, or not one that a proxy can start.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ModuleError {
+pub(crate) enum ModuleError {
     /// No bytes at all.
     #[error("it is empty; build the filter again (`cargo xtask build`)")]
     Empty,
@@ -127,7 +98,7 @@ pub enum ModuleError {
 
 impl ModuleError {
     /// The words in which the mesh's agent or the proxy reports it, where they do.
-    pub fn proxy_says(&self, reference: &str) -> Option<String> {
+    pub(crate) fn proxy_says(&self, reference: &str) -> Option<String> {
         match self {
             Self::Empty | Self::NotWasm(_) => Some(format!("fetched Wasm binary from oci://{reference} is invalid")),
             Self::NoAbi => Some("Wasm VM failed Missing or unknown Proxy-Wasm ABI version".to_owned()),
@@ -143,7 +114,7 @@ impl Module {
     ///
     /// # Errors
     /// When the bytes are not one whole, valid core module.
-    pub fn read(bytes: &[u8]) -> Result<Self, ModuleError> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, ModuleError> {
         if bytes.is_empty() {
             return Err(ModuleError::Empty);
         }
@@ -210,7 +181,9 @@ impl Module {
         for import in imports {
             let name = format!("{}.{}", import.module, import.name);
             let offer = match (import.ty, module.abi) {
-                (TypeRef::Func(_) | TypeRef::FuncExact(_), Some(abi)) => host::offers(abi, import.module, import.name),
+                (TypeRef::Func(_) | TypeRef::FuncExact(_), Some(abi)) => {
+                    envoy_imports::offers(abi, import.module, import.name)
+                }
                 // A proxy makes memories and tables that are asked for; without an ABI nothing can be said.
                 (TypeRef::Memory(_) | TypeRef::Table(_), _) | (_, None) => Offer::Always,
                 _ => Offer::Never,
@@ -229,7 +202,7 @@ impl Module {
     ///
     /// # Errors
     /// When it states no proxy-wasm ABI, imports what no proxy provides, or lacks what a proxy needs to speak to it.
-    pub fn startable(&self) -> Result<(), ModuleError> {
+    pub(crate) fn startable(&self) -> Result<(), ModuleError> {
         if self.abi.is_none() {
             return Err(ModuleError::NoAbi);
         }
@@ -246,7 +219,7 @@ impl Module {
     }
 
     /// The manifest annotations that follow from what is in it.
-    pub fn annotations(&self) -> BTreeMap<String, String> {
+    pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
         let mut all = self.build.as_ref().map(BuildInfo::annotations).unwrap_or_default();
         all.extend(self.abi.map(|abi| ("io.faultline.abi".to_owned(), abi.as_str().to_owned())));
         all

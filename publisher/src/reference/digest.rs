@@ -11,16 +11,16 @@ use sha2::Digest as _;
 /// A checked sha256 digest.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(into = "String")]
-pub struct Digest(String);
+pub(crate) struct Digest(String);
 
 impl Digest {
     /// The digest of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The 64 hexadecimal digits without `sha256:`, the form of a WasmPlugin's `sha256` field.
-    pub fn hex(&self) -> &str {
+    pub(crate) fn hex(&self) -> &str {
         &self.0
     }
 }
@@ -39,7 +39,7 @@ impl From<Digest> for String {
 
 /// Why a string is not a digest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DigestError {
+pub(crate) enum DigestError {
     /// No `sha256:` in front.
     #[error("a digest starts with `sha256:`, got `{0}`")]
     Algorithm(String),

@@ -4,15 +4,18 @@
 //! (`docker.io`, `latest`) ends up in a mesh's manifest. Each malformed shape has an error of its own. The client library's own
 //! parser is not used: it compiles a large regular expression in every process, and its errors do not say what to do.
 
+pub(crate) mod digest;
+pub(crate) mod version_order;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::digest::{Digest, DigestError};
+use digest::{Digest, DigestError};
 
 /// Where an artifact is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reference {
+pub(crate) enum Reference {
     /// In a registry.
     Registry(RegistryRef),
     /// In an OCI image layout directory.
@@ -21,39 +24,39 @@ pub enum Reference {
 
 /// `registry/repo:tag[@digest]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegistryRef {
+pub(crate) struct RegistryRef {
     /// Host, and port where one was written: `ghcr.io`, `localhost:5000`, `[::1]:5000`.
-    pub host: String,
+    pub(crate) host: String,
     /// Path within the registry: `team/faultline`.
-    pub repository: String,
+    pub(crate) repository: String,
     /// Tag.
-    pub tag: String,
+    pub(crate) tag: String,
     /// The manifest digest that is expected, if any was written.
-    pub digest: Option<Digest>,
+    pub(crate) digest: Option<Digest>,
 }
 
 /// `oci:DIR:TAG[@digest]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LayoutRef {
+pub(crate) struct LayoutRef {
     /// The layout's directory.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Tag, kept in the layout's index as `org.opencontainers.image.ref.name`.
-    pub tag: String,
+    pub(crate) tag: String,
     /// The manifest digest that is expected, if any was written.
-    pub digest: Option<Digest>,
+    pub(crate) digest: Option<Digest>,
 }
 
 /// A malformed REF: what was written, and what is wrong with it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("reference `{input}`: {problem}")]
-pub struct ReferenceError {
+pub(crate) struct ReferenceError {
     input: String,
     problem: Problem,
 }
 
 /// What can be wrong with a REF; every message says what to write instead.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// Nothing at all.
     #[error("it is empty; write registry/repo:tag or oci:DIR:TAG")]
     Empty,
@@ -106,7 +109,7 @@ pub enum Problem {
 impl ReferenceError {
     /// The same, said of another text than the one that was parsed.
     #[must_use]
-    pub fn about(self, input: &str) -> Self {
+    pub(crate) fn about(self, input: &str) -> Self {
         Self { input: without_password(input), ..self }
     }
 }
@@ -254,7 +257,7 @@ fn checked_tag(tag: &str) -> Result<String, Problem> {
 
 impl RegistryRef {
     /// Whether the host is this machine, where registries are usually served over plain http.
-    pub fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         if self.host.starts_with("[::1]") {
             return true;
         }
@@ -263,22 +266,30 @@ impl RegistryRef {
     }
 
     /// `registry/repo:tag` without a digest.
-    pub fn tagged(&self) -> String {
+    pub(crate) fn tagged(&self) -> String {
         format!("{}/{}:{}", self.host, self.repository, self.tag)
     }
 }
 
 impl Reference {
     /// The digest that was written, if any.
-    pub fn digest(&self) -> Option<&Digest> {
+    pub(crate) fn digest(&self) -> Option<&Digest> {
         match self {
             Self::Registry(r) => r.digest.as_ref(),
             Self::Layout(l) => l.digest.as_ref(),
         }
     }
 
+    /// The tag.
+    pub(crate) fn tag(&self) -> &str {
+        match self {
+            Self::Registry(r) => &r.tag,
+            Self::Layout(l) => &l.tag,
+        }
+    }
+
     /// The same tag with this digest.
-    pub fn with_digest(&self, digest: &Digest) -> Self {
+    pub(crate) fn with_digest(&self, digest: &Digest) -> Self {
         let mut pinned = self.clone();
         match &mut pinned {
             Self::Registry(r) => r.digest = Some(digest.clone()),

@@ -10,19 +10,19 @@ use anyhow::{Context, bail, ensure};
 use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OciDescriptor};
 use serde_json::{Value, json};
 
-use crate::artifact::Artifact;
-use crate::digest::Digest;
+use super::manifest::{Name, RawManifest, fallback_tag, referrer_entry};
+use crate::artifact::pack::Artifact;
 use crate::files;
 use crate::reference::LayoutRef;
-use crate::store::{Name, RawManifest, fallback_tag, referrer_entry};
+use crate::reference::digest::Digest;
 
 /// Annotation in `index.json` that holds a tag.
 const TAG: &str = "org.opencontainers.image.ref.name";
 
 /// A tag in a layout directory.
-pub struct Layout {
+pub(crate) struct Layout {
     /// What was named.
-    pub reference: LayoutRef,
+    pub(crate) reference: LayoutRef,
 }
 
 impl Layout {
@@ -30,7 +30,7 @@ impl Layout {
     ///
     /// # Errors
     /// When the directory is no layout, or does not hold it.
-    pub fn manifest(&self, digest: Option<&Digest>) -> anyhow::Result<RawManifest> {
+    pub(crate) fn manifest(&self, digest: Option<&Digest>) -> anyhow::Result<RawManifest> {
         let (dir, tag) = (self.reference.dir.display(), &self.reference.tag);
         match digest {
             Some(digest) => self.read_manifest(digest),
@@ -49,7 +49,7 @@ impl Layout {
     ///
     /// # Errors
     /// When the directory is no layout, or is damaged.
-    pub fn fetch(&self, name: Name<'_>) -> anyhow::Result<Option<RawManifest>> {
+    pub(crate) fn fetch(&self, name: Name<'_>) -> anyhow::Result<Option<RawManifest>> {
         let digest = match name {
             Name::Digest(digest) => digest.clone(),
             // One that is to be written to may not be there yet.
@@ -73,7 +73,7 @@ impl Layout {
     ///
     /// # Errors
     /// When the layout does not hold it.
-    pub fn blob(&self, digest: &Digest) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn blob(&self, digest: &Digest) -> anyhow::Result<Vec<u8>> {
         let path = self.blob_path(digest);
         let bytes = std::fs::read(&path).with_context(|| {
             format!(
@@ -87,7 +87,7 @@ impl Layout {
     }
 
     /// Whether the layout holds a blob, undamaged.
-    pub fn has_blob(&self, digest: &Digest) -> bool {
+    pub(crate) fn has_blob(&self, digest: &Digest) -> bool {
         self.blob(digest).is_ok()
     }
 
@@ -95,7 +95,7 @@ impl Layout {
     ///
     /// # Errors
     /// When the directory holds something else, or cannot be written to; the tag is then where it was.
-    pub fn push(&self, artifact: &Artifact) -> anyhow::Result<bool> {
+    pub(crate) fn push(&self, artifact: &Artifact) -> anyhow::Result<bool> {
         let mut written = false;
         for blob in artifact.blobs() {
             let digest = blob.descriptor.digest.parse()?;
@@ -112,7 +112,7 @@ impl Layout {
     ///
     /// # Errors
     /// When the directory holds something else, or cannot be written to.
-    pub fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> anyhow::Result<()> {
         self.prepare()?;
         files::write(&self.blob_path(digest), bytes)
     }
@@ -121,7 +121,7 @@ impl Layout {
     ///
     /// # Errors
     /// When the directory holds something else, or cannot be written to; the tag is then where it was.
-    pub fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> anyhow::Result<bool> {
+    pub(crate) fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> anyhow::Result<bool> {
         let mut written = false;
         if !self.has_blob(&manifest.digest) {
             self.put_blob(&manifest.digest, &manifest.bytes)?;
@@ -150,7 +150,7 @@ impl Layout {
     ///
     /// # Errors
     /// When the directory is no layout.
-    pub fn tags(&self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn tags(&self) -> anyhow::Result<Vec<String>> {
         let index = self.index()?;
         Ok(entries(&index).iter().filter_map(|entry| entry["annotations"][TAG].as_str().map(str::to_owned)).collect())
     }
@@ -160,7 +160,7 @@ impl Layout {
     ///
     /// # Errors
     /// When the directory is no layout, or is damaged.
-    pub fn referrers(&self, subject: &Digest) -> anyhow::Result<Vec<OciDescriptor>> {
+    pub(crate) fn referrers(&self, subject: &Digest) -> anyhow::Result<Vec<OciDescriptor>> {
         let index = self.index()?;
         let mut found: Vec<Value> = Vec::new();
         for entry in entries(&index) {
@@ -185,7 +185,7 @@ impl Layout {
     ///
     /// # Errors
     /// When the directory holds something else, or cannot be written to.
-    pub fn attach(&self, manifest: &RawManifest) -> anyhow::Result<()> {
+    pub(crate) fn attach(&self, manifest: &RawManifest) -> anyhow::Result<()> {
         self.put(manifest, None)?;
         let digest = manifest.digest.to_string();
         self.change_index(|entries| {

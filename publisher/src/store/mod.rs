@@ -3,116 +3,43 @@
 //!
 //! Manifests are handed on byte for byte: their digest is their name.
 
+pub(crate) mod attachments;
+pub(crate) mod copy;
+mod layout;
+pub(crate) mod manifest;
+pub(crate) mod registry;
+
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
-use oci_distribution::manifest::{
-    ImageIndexEntry, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest, OciManifest,
-};
-use serde_json::{Value, json};
+use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor, OciImageManifest, OciManifest};
 
-use crate::artifact::Artifact;
-use crate::commands::options::Transport;
-use crate::digest::Digest;
-use crate::layout::Layout;
+use crate::artifact::pack::Artifact;
 use crate::reference::Reference;
-use crate::registry::Registry;
+use crate::reference::digest::Digest;
+use layout::Layout;
+use manifest::{Name, RawManifest};
+use registry::Registry;
+use registry::access::Access;
 
 /// A place that holds artifacts.
-pub enum Store {
+pub(crate) enum Store {
     /// A registry's repository.
     Registry(Box<Registry>),
     /// A layout directory.
     Layout(Layout),
 }
 
-/// By what a manifest is asked for.
-#[derive(Clone, Copy, Debug)]
-pub enum Name<'a> {
-    /// A tag.
-    Tag(&'a str),
-    /// A digest.
-    Digest(&'a Digest),
-}
-
-/// A manifest or an index, byte for byte as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawManifest {
-    /// What it is.
-    pub media_type: String,
-    /// The digest of its bytes.
-    pub digest: Digest,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
-
-impl RawManifest {
-    /// A manifest of a known type.
-    pub fn new(media_type: impl Into<String>, bytes: Vec<u8>) -> Self {
-        Self { media_type: media_type.into(), digest: Digest::of(&bytes), bytes }
-    }
-
-    /// A manifest as it was found. Its own word on its type is better than that of who keeps it; there may be neither.
-    pub fn received(media_type: Option<&str>, bytes: Vec<u8>) -> Self {
-        let content: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let media_type = match (content["mediaType"].as_str(), media_type) {
-            (Some(own), _) => own,
-            (None, Some(told)) if told.starts_with("application/vnd.") => told,
-            _ if content["manifests"].is_array() => OCI_IMAGE_INDEX_MEDIA_TYPE,
-            _ => OCI_IMAGE_MEDIA_TYPE,
-        };
-        Self::new(media_type.to_owned(), bytes)
-    }
-
-    /// What names it elsewhere, such as in a `subject`.
-    pub fn descriptor(&self) -> OciDescriptor {
-        OciDescriptor {
-            media_type: self.media_type.clone(),
-            digest: self.digest.to_string(),
-            size: i64::try_from(self.bytes.len()).unwrap_or(i64::MAX),
-            ..OciDescriptor::default()
-        }
-    }
-
-    /// Its content, nothing where it is malformed.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or_default()
-    }
-}
-
-/// The tag under which clients keep the list of what is attached to a manifest, where the registry does not.
-pub fn fallback_tag(subject: &Digest) -> String {
-    format!("sha256-{}", subject.hex())
-}
-
-/// The entry in a list of what is attached: with the type and the annotations, so that a reader need not fetch each.
-pub fn referrer_entry(manifest: &RawManifest) -> Value {
-    let content = manifest.json();
-    let mut entry = json!({
-        "mediaType": manifest.media_type,
-        "digest": manifest.digest,
-        "size": manifest.bytes.len(),
-    });
-    let kind = content["artifactType"].as_str().or(content["config"]["mediaType"].as_str());
-    if let Some(kind) = kind {
-        entry["artifactType"] = kind.into();
-    }
-    if content["annotations"].is_object() {
-        entry["annotations"] = content["annotations"].clone();
-    }
-    entry
-}
-
 /// The image that a REF stands for.
 #[derive(Debug)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     /// The digest of the image's own manifest: what a mesh compares with.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// The digest of the index that the REF names, where it names one.
-    pub index: Option<Digest>,
+    pub(crate) index: Option<Digest>,
     /// Bytes of the manifest.
-    pub size: usize,
+    pub(crate) size: usize,
     /// The manifest.
-    pub manifest: OciImageManifest,
+    pub(crate) manifest: OciImageManifest,
 }
 
 impl Store {
@@ -120,9 +47,9 @@ impl Store {
     ///
     /// # Errors
     /// When credentials or certificates cannot be read.
-    pub fn open(reference: &Reference, transport: &Transport) -> anyhow::Result<Self> {
+    pub(crate) fn open(reference: &Reference, access: &Access) -> anyhow::Result<Self> {
         Ok(match reference {
-            Reference::Registry(r) => Self::Registry(Box::new(Registry::open(r.clone(), transport)?)),
+            Reference::Registry(r) => Self::Registry(Box::new(Registry::open(r.clone(), access)?)),
             Reference::Layout(l) => Self::Layout(Layout { reference: l.clone() }),
         })
     }
@@ -131,7 +58,7 @@ impl Store {
     ///
     /// # Errors
     /// When it is not there, or is no image.
-    pub async fn resolve(&self, reference: &Reference) -> anyhow::Result<Resolved> {
+    pub(crate) async fn resolve(&self, reference: &Reference) -> anyhow::Result<Resolved> {
         let RawManifest { bytes, digest, .. } = self.manifest(reference.digest()).await?;
         let index = match parse(&bytes, reference)? {
             OciManifest::Image(manifest) => return Ok(Resolved { digest, index: None, size: bytes.len(), manifest }),
@@ -154,15 +81,26 @@ impl Store {
     ///
     /// # Errors
     /// When it is not there, or cannot be read.
-    pub async fn manifest(&self, digest: Option<&Digest>) -> anyhow::Result<RawManifest> {
+    pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> anyhow::Result<RawManifest> {
         match self {
             Self::Registry(registry) => Ok(registry.manifest(digest).await?),
             Self::Layout(layout) => layout.manifest(digest),
         }
     }
 
+    /// The manifest or index that a REF names: what signatures and attached documents are about.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub(crate) async fn named(&self, reference: &Reference) -> anyhow::Result<RawManifest> {
+        let name = reference.digest().map_or(Name::Tag(reference.tag()), Name::Digest);
+        self.fetch(name)
+            .await?
+            .with_context(|| format!("`{reference}` is not there; check tag and digest, or push it first"))
+    }
+
     /// The same place, with rights to write asked for at once, which saves asking twice.
-    pub fn for_writing(self) -> Self {
+    pub(crate) fn for_writing(self) -> Self {
         if let Self::Registry(registry) = &self {
             registry.for_writing();
         }
@@ -173,7 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// When the place cannot be read.
-    pub async fn fetch(&self, name: Name<'_>) -> anyhow::Result<Option<RawManifest>> {
+    pub(crate) async fn fetch(&self, name: Name<'_>) -> anyhow::Result<Option<RawManifest>> {
         match self {
             Self::Registry(registry) => Ok(registry.fetch(name).await?),
             Self::Layout(layout) => layout.fetch(name),
@@ -184,7 +122,7 @@ impl Store {
     ///
     /// # Errors
     /// When the place cannot be read.
-    pub async fn head(&self, name: Name<'_>) -> anyhow::Result<Option<Digest>> {
+    pub(crate) async fn head(&self, name: Name<'_>) -> anyhow::Result<Option<Digest>> {
         match self {
             Self::Registry(registry) => Ok(registry.head(name).await?),
             Self::Layout(layout) => Ok(layout.fetch(name)?.map(|manifest| manifest.digest)),
@@ -195,7 +133,7 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be done; the tag is then where it was.
-    pub async fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> anyhow::Result<()> {
+    pub(crate) async fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> anyhow::Result<()> {
         match self {
             Self::Registry(registry) => registry.put(manifest, tag).await.map(drop).map_err(Into::into),
             Self::Layout(layout) => {
@@ -209,7 +147,7 @@ impl Store {
     ///
     /// # Errors
     /// When the place does not say.
-    pub async fn has_blob(&self, digest: &Digest) -> anyhow::Result<bool> {
+    pub(crate) async fn has_blob(&self, digest: &Digest) -> anyhow::Result<bool> {
         match self {
             Self::Registry(registry) => Ok(registry.has_blob(digest).await?),
             Self::Layout(layout) => Ok(layout.has_blob(digest)),
@@ -220,7 +158,7 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be done.
-    pub async fn put_blob(&self, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> anyhow::Result<()> {
+    pub(crate) async fn put_blob(&self, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> anyhow::Result<()> {
         match self {
             Self::Registry(registry) => Ok(registry.put_blob(digest, bytes, bar).await?),
             Self::Layout(layout) => {
@@ -234,7 +172,7 @@ impl Store {
     ///
     /// # Errors
     /// When the place does not list them.
-    pub async fn tags(&self) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn tags(&self) -> anyhow::Result<Vec<String>> {
         match self {
             Self::Registry(registry) => Ok(registry.tags().await?),
             Self::Layout(layout) => layout.tags(),
@@ -245,7 +183,7 @@ impl Store {
     ///
     /// # Errors
     /// When the place does not say.
-    pub async fn referrers(&self, subject: &Digest) -> anyhow::Result<Vec<OciDescriptor>> {
+    pub(crate) async fn referrers(&self, subject: &Digest) -> anyhow::Result<Vec<OciDescriptor>> {
         match self {
             Self::Registry(registry) => Ok(registry.referrers(subject).await?),
             Self::Layout(layout) => layout.referrers(subject),
@@ -256,7 +194,7 @@ impl Store {
     ///
     /// # Errors
     /// When it has no subject, or cannot be stored.
-    pub async fn attach(&self, manifest: &RawManifest) -> anyhow::Result<()> {
+    pub(crate) async fn attach(&self, manifest: &RawManifest) -> anyhow::Result<()> {
         let subject = manifest.json()["subject"]["digest"].as_str().map(str::parse::<Digest>);
         let subject = subject.context("what is to be attached has no subject")?.context("its subject is malformed")?;
         match self {
@@ -272,7 +210,7 @@ impl Store {
     ///
     /// # Errors
     /// When it is not there or is not what was announced.
-    pub async fn blob(&self, descriptor: &OciDescriptor, bar: &ProgressBar) -> anyhow::Result<Vec<u8>> {
+    pub(crate) async fn blob(&self, descriptor: &OciDescriptor, bar: &ProgressBar) -> anyhow::Result<Vec<u8>> {
         // Parsed here so that no store is ever asked for a name that is not a digest.
         let digest = descriptor.digest.parse::<Digest>().context("the manifest is malformed")?;
         match self {
@@ -288,7 +226,7 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be done; the tag is then where it was.
-    pub async fn push(&self, artifact: &Artifact, bar: &ProgressBar) -> anyhow::Result<bool> {
+    pub(crate) async fn push(&self, artifact: &Artifact, bar: &ProgressBar) -> anyhow::Result<bool> {
         match self {
             Self::Registry(registry) => registry.push(artifact, bar).await,
             Self::Layout(layout) => {

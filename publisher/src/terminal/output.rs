@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// How a result is written to stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// Plain text, one fact a line.
     Text,
     /// One JSON object.
@@ -18,7 +18,7 @@ pub enum Format {
 
 /// How results are written to stdout, as it can be typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Written {
+pub(crate) enum Written {
     /// Plain text, one fact a line.
     Text,
     /// One JSON value.
@@ -42,7 +42,7 @@ impl Written {
 ///
 /// # Errors
 /// When stdout cannot be written to, other than by having been closed.
-pub fn result(text: &str) -> anyhow::Result<()> {
+pub(crate) fn result(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = stdout
         .write_all(text.trim_end().as_bytes())
@@ -58,17 +58,17 @@ pub fn result(text: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As [`result`].
-pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     result(&serde_json::to_string_pretty(value)?)
 }
 
 /// Tells people something, on stderr. That it cannot be told is no reason to fail.
-pub fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// A size for people: `213.4 kB`.
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
@@ -77,7 +77,7 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// Columns of the terminal, or what is good to read where there is none.
-pub fn width() -> usize {
+pub(crate) fn width() -> usize {
     let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     told.or_else(|| terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| usize::from(width)))
         .unwrap_or(100)

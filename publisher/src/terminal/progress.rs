@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar for `total` bytes, hidden unless stderr is a terminal. It clears itself when dropped.
-pub fn bytes(doing: &'static str, total: u64) -> ProgressBar {
+pub(crate) fn bytes(doing: &'static str, total: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -13,7 +13,7 @@ pub(crate) struct Interrupted;
 ///
 /// # Errors
 /// When there is no terminal, its input ends, or Ctrl-C is pressed ([`Interrupted`]).
-pub fn password(question: impl AsRef<str>) -> anyhow::Result<String> {
+pub(crate) fn password(question: impl AsRef<str>) -> anyhow::Result<String> {
     // At Ctrl-C the library sends SIGINT before it gives the terminal its echo back: it must not end the program there.
     #[cfg(unix)]
     let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;

@@ -3,11 +3,12 @@
 
 use anyhow::{bail, ensure};
 
-use super::args::{Kind, Manifest, Position};
-use super::stats;
+use super::Manifest;
+use crate::manifest::kind::{Kind, Position};
+use crate::manifest::stats;
 
 /// Whether Envoy itself loads the module, from a file.
-pub fn loads_a_file(args: &Manifest) -> bool {
+pub(crate) fn loads_a_file(args: &Manifest) -> bool {
     match args.kind {
         Kind::Envoy => true,
         Kind::EnvoyFilter => args.position == Some(Position::UpstreamLog),
@@ -16,7 +17,7 @@ pub fn loads_a_file(args: &Manifest) -> bool {
 }
 
 /// Whether the plugin stands in the router's upstream log.
-pub fn in_upstream_log(args: &Manifest) -> bool {
+pub(crate) fn in_upstream_log(args: &Manifest) -> bool {
     match args.kind {
         Kind::Envoy => args.position != Some(Position::Http),
         _ => args.position == Some(Position::UpstreamLog),
@@ -27,7 +28,7 @@ pub fn in_upstream_log(args: &Manifest) -> bool {
 ///
 /// # Errors
 /// For the first that does not; it says why, and what would.
-pub fn check(args: &Manifest) -> anyhow::Result<()> {
+pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
     let (kind, name) = (args.kind, args.kind.name());
     let file = loads_a_file(args);
     let istio_plugin = matches!(kind, Kind::WasmPlugin | Kind::TrafficExtension);

@@ -8,11 +8,11 @@ use oci_distribution::manifest::OciDescriptor;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use crate::digest::Digest;
-use crate::fault::{Cause, Failure};
-use crate::registry::error::RegistryError;
-use crate::registry::http::Call;
-use crate::registry::{Registry, header, present};
+use super::cause::{ErrorCause, RequestError};
+use super::error::RegistryError;
+use super::http::Call;
+use super::{Registry, header, present};
+use crate::reference::digest::Digest;
 
 /// The size of a piece, in bytes, unless the registry wants larger ones.
 const CHUNK: usize = 4 * 1024 * 1024;
@@ -31,9 +31,9 @@ impl Registry {
     ///
     /// # Errors
     /// When the registry does not say.
-    pub async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
+    pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
         let call = Call::new(Method::HEAD, self.url(&format!("blobs/{digest}")));
-        let asked = self.http.retried(&self.pushing(), async || self.http.send(&call).await).await;
+        let asked = self.http.with_retries(&self.pushing(), async || self.http.send(&call).await).await;
         Ok(present(asked)?.is_some())
     }
 
@@ -41,7 +41,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the registry does not serve it, or serves something else.
-    pub async fn blob(
+    pub(crate) async fn blob(
         &self,
         descriptor: &OciDescriptor,
         digest: &Digest,
@@ -51,13 +51,15 @@ impl Registry {
         let most = usize::try_from(descriptor.size).unwrap_or(0);
         let start = bar.position();
         self.http
-            .retried(&format!("download `{}`", self.reference().tagged()), async || {
+            .with_retries(&format!("download `{}`", self.reference().tagged()), async || {
                 bar.set_position(start);
                 let mut response = self.http.send(&call).await?;
                 let mut bytes = Vec::new();
                 while let Some(piece) = response.chunk().await? {
                     if bytes.len() + piece.len() > most {
-                        return Err(Cause::Answer(format!("more than the {most} bytes that were announced")).into());
+                        return Err(
+                            ErrorCause::Answer(format!("more than the {most} bytes that were announced")).into()
+                        );
                     }
                     bytes.extend_from_slice(&piece);
                     bar.inc(piece.len() as u64);
@@ -66,7 +68,7 @@ impl Registry {
                 if actual == *digest {
                     Ok(bytes)
                 } else {
-                    Err(Cause::Digest { expected: digest.to_string(), actual: actual.to_string() }.into())
+                    Err(ErrorCause::Digest { expected: digest.to_string(), actual: actual.to_string() }.into())
                 }
             })
             .await
@@ -76,11 +78,11 @@ impl Registry {
     ///
     /// # Errors
     /// When the registry does not take it.
-    pub async fn put_blob(&self, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> Result<(), RegistryError> {
+    pub(crate) async fn put_blob(&self, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> Result<(), RegistryError> {
         let start = bar.position();
         let mut in_pieces = false;
         self.http
-            .retried(&self.pushing(), async || {
+            .with_retries(&self.pushing(), async || {
                 bar.set_position(start);
                 let session = self.start_upload().await?;
                 if in_pieces {
@@ -93,7 +95,7 @@ impl Registry {
                         self.send_in_pieces(session, digest, bytes, bar).await
                     }
                     other => {
-                        in_pieces = matches!(&other, Err(Failure { cause: Cause::Broken(_), .. }));
+                        in_pieces = matches!(&other, Err(RequestError { cause: ErrorCause::Broken(_), .. }));
                         other
                     }
                 }
@@ -105,7 +107,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the registry cannot be reached.
-    pub async fn mount(&self, digest: &Digest, from: &str) -> Result<bool, RegistryError> {
+    pub(crate) async fn mount(&self, digest: &Digest, from: &str) -> Result<bool, RegistryError> {
         let mut url = self.url("blobs/uploads/");
         url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", from);
         let call = Call::new(Method::POST, url);
@@ -123,25 +125,31 @@ impl Registry {
             }
             Ok(false)
         };
-        self.http.retried(&self.pushing(), attempt).await
+        self.http.with_retries(&self.pushing(), attempt).await
     }
 
-    async fn start_upload(&self) -> Result<Session, Failure> {
+    async fn start_upload(&self) -> Result<Session, RequestError> {
         let response = self.http.send(&Call::new(Method::POST, self.url("blobs/uploads/"))).await?;
         self.session(&response)
     }
 
-    fn session(&self, response: &Response) -> Result<Session, Failure> {
+    fn session(&self, response: &Response) -> Result<Session, RequestError> {
         let url = match (header(response, LOCATION.as_str()), header(response, "docker-upload-uuid")) {
             (Some(location), _) => self.http.follow(response.url(), &location)?,
             (None, Some(id)) => self.url(&format!("blobs/uploads/{id}")),
-            (None, None) => return Err(Cause::Answer("it does not say where to upload to".into()).into()),
+            (None, None) => return Err(ErrorCause::Answer("it does not say where to upload to".into()).into()),
         };
         let least = header(response, "oci-chunk-min-length").and_then(|least| least.parse().ok()).unwrap_or(0);
         Ok(Session { url, chunk: CHUNK.max(least).min(MOST_CHUNK) })
     }
 
-    async fn send_whole(&self, to: Session, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> Result<(), Failure> {
+    async fn send_whole(
+        &self,
+        to: Session,
+        digest: &Digest,
+        bytes: &[u8],
+        bar: &ProgressBar,
+    ) -> Result<(), RequestError> {
         let headers = vec![(CONTENT_TYPE, "application/octet-stream".to_owned())];
         let body = Some((bytes, bar));
         let url = with_digest(to.url, digest);
@@ -154,7 +162,7 @@ impl Registry {
         digest: &Digest,
         bytes: &[u8],
         bar: &ProgressBar,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), RequestError> {
         let mut sent = 0;
         for piece in bytes.chunks(to.chunk) {
             let headers = vec![
@@ -179,6 +187,6 @@ fn with_digest(mut url: Url, digest: &Digest) -> Url {
 }
 
 /// Whether smaller pieces may be welcome.
-fn refuses_size(cause: &Cause) -> bool {
-    matches!(cause, Cause::Missing | Cause::Status(400 | 405 | 411 | 413 | 416, _))
+fn refuses_size(cause: &ErrorCause) -> bool {
+    matches!(cause, ErrorCause::Missing | ErrorCause::Status(400 | 405 | 411 | 413 | 416, _))
 }

@@ -1,6 +1,6 @@
 //! What went wrong between here and a registry, in words that say what to do.
 //!
-//! An answer's status and body, or the HTTP client's error, become one [`Cause`], which decides two things: whether it is worth
+//! An answer's status and body, or the HTTP client's error, become one [`ErrorCause`], which decides two things: whether it is worth
 //! trying again, and which remedy is named. Nothing here does I/O.
 
 use std::error::Error;
@@ -14,28 +14,28 @@ const MOST_WORDS: usize = 200;
 
 /// One request that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct RequestError {
     /// Why.
-    pub cause: Cause,
+    pub(crate) cause: ErrorCause,
     /// How long the server asks to be left alone.
-    pub retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
 }
 
-impl From<Cause> for Failure {
-    fn from(cause: Cause) -> Self {
+impl From<ErrorCause> for RequestError {
+    fn from(cause: ErrorCause) -> Self {
         Self { cause, retry_after: None }
     }
 }
 
-impl From<reqwest::Error> for Failure {
+impl From<reqwest::Error> for RequestError {
     fn from(error: reqwest::Error) -> Self {
-        Cause::of_connection(&error).into()
+        ErrorCause::of_connection(&error).into()
     }
 }
 
 /// Why a request did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum ErrorCause {
     /// No connection: refused, no such host, no route, no answer in time.
     Unreachable(String),
     /// The server does not speak TLS.
@@ -67,9 +67,9 @@ pub enum Cause {
     Answer(String),
 }
 
-impl Cause {
+impl ErrorCause {
     /// Reads an answer that is no success.
-    pub fn of_answer(code: u16, body: &str) -> Self {
+    pub(crate) fn of_answer(code: u16, body: &str) -> Self {
         match serde_json::from_str::<OciEnvelope>(body) {
             Ok(envelope) if !envelope.errors.is_empty() => Self::of_envelope(&envelope, code),
             _ => Self::of_status(code, body.trim().chars().take(MOST_WORDS).collect()),
@@ -77,7 +77,7 @@ impl Cause {
     }
 
     /// Reads the HTTP client's error: no answer came, or not all of it.
-    pub fn of_connection(error: &reqwest::Error) -> Self {
+    pub(crate) fn of_connection(error: &reqwest::Error) -> Self {
         if error.is_builder() || error.is_redirect() {
             return Self::Answer(deepest(error));
         }
@@ -128,7 +128,7 @@ impl Cause {
     }
 
     /// Whether it may well be over in a moment. A refused connection is not: it is a wrong address or a registry that is down.
-    pub fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::TooManyRequests | Self::Broken(_) => true,
             // 501 is "not implemented".
@@ -138,7 +138,7 @@ impl Cause {
     }
 
     /// What happened, as the end of a sentence.
-    pub fn what(&self) -> String {
+    pub(crate) fn what(&self) -> String {
         match self {
             Self::Unreachable(why) => format!("no connection ({why})"),
             Self::NotTls => "the server does not speak https".into(),
@@ -178,21 +178,21 @@ fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
 mod tests {
     use super::*;
 
-    fn server(code: u16, message: &str) -> Cause {
-        Cause::of_answer(code, message)
+    fn server(code: u16, message: &str) -> ErrorCause {
+        ErrorCause::of_answer(code, message)
     }
 
     #[test]
     fn statuses_become_causes_whatever_the_body() {
-        assert_eq!(server(401, "no"), Cause::Unauthorized);
-        assert_eq!(server(403, ""), Cause::Forbidden);
-        assert_eq!(server(404, "<html>"), Cause::Missing);
-        assert_eq!(server(400, "Client sent an HTTP request to an HTTPS server."), Cause::OnlyTls);
-        assert_eq!(server(503, "busy"), Cause::Status(503, "busy".into()));
+        assert_eq!(server(401, "no"), ErrorCause::Unauthorized);
+        assert_eq!(server(403, ""), ErrorCause::Forbidden);
+        assert_eq!(server(404, "<html>"), ErrorCause::Missing);
+        assert_eq!(server(400, "Client sent an HTTP request to an HTTPS server."), ErrorCause::OnlyTls);
+        assert_eq!(server(503, "busy"), ErrorCause::Status(503, "busy".into()));
         let body = r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#;
-        assert_eq!(server(400, body), Cause::Status(400, "blob unknown".into()));
+        assert_eq!(server(400, body), ErrorCause::Status(400, "blob unknown".into()));
         let body = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
-        assert_eq!(server(401, body), Cause::Unauthorized);
+        assert_eq!(server(401, body), ErrorCause::Unauthorized);
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(passing, [true; 6]);
         let lasting = [400, 401, 403, 404, 405, 413].map(|code| server(code, "").is_passing());
         assert_eq!(lasting, [false; 6]);
-        assert!(Cause::Broken(String::new()).is_passing());
-        assert!(!Cause::Unreachable(String::new()).is_passing());
+        assert!(ErrorCause::Broken(String::new()).is_passing());
+        assert!(!ErrorCause::Unreachable(String::new()).is_passing());
     }
 }

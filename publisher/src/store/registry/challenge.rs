@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// A way to be admitted.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Challenge {
+pub(crate) enum Challenge {
     /// User name and password with each request.
     Basic,
     /// A token, to be had elsewhere.
@@ -22,7 +22,7 @@ pub enum Challenge {
 
 impl Challenge {
     /// The way to take, of all that are offered: a token before a password.
-    pub fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
+    pub(crate) fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
         let offered: Vec<Self> = headers.flat_map(parse).collect();
         let token = offered.iter().position(|challenge| matches!(challenge, Self::Bearer { .. }));
         offered.into_iter().nth(token.unwrap_or(0))
@@ -73,7 +73,7 @@ fn split(header: &str) -> Vec<String> {
 }
 
 /// Joins scopes (`repository:NAME:pull,push`): one for each resource, with all actions that are asked for anywhere.
-pub fn join_scopes<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn join_scopes<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut joined: Vec<(&str, Vec<&str>)> = Vec::new();
     for scope in scopes.into_iter().flat_map(str::split_whitespace) {
         let (resource, actions) = scope.rsplit_once(':').unwrap_or((scope, ""));

@@ -1,55 +1,61 @@
 //! A failed exchange with a registry, with its remedy.
 
-use crate::auth::Credentials;
-use crate::fault::Cause;
+use super::cause::ErrorCause;
+use crate::credentials::Credentials;
 use crate::reference::RegistryRef;
 
 /// What was tried, why it failed, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing}: {}{}{remedy}", cause.what(), if *tries > 1 { format!(" ({tries} times)") } else { String::new() })]
-pub struct RegistryError {
+pub(crate) struct RegistryError {
     doing: String,
-    cause: Cause,
+    cause: ErrorCause,
     tries: u32,
     remedy: String,
 }
 
 impl RegistryError {
     /// Names the remedy for a cause.
-    pub fn new(doing: &str, cause: Cause, tries: u32, reference: &RegistryRef, credentials: &Credentials) -> Self {
+    pub(crate) fn new(
+        doing: &str,
+        cause: ErrorCause,
+        tries: u32,
+        reference: &RegistryRef,
+        credentials: &Credentials,
+    ) -> Self {
         let remedy = remedy(&cause, reference, credentials);
         Self { doing: doing.to_owned(), cause, tries, remedy }
     }
 
     /// Whether the registry said that it has no such thing.
-    pub fn is_missing(&self) -> bool {
-        self.cause == Cause::Missing
+    pub(crate) fn is_missing(&self) -> bool {
+        self.cause == ErrorCause::Missing
     }
 
     /// Whether it is a registry that does not know this part of the specification.
-    pub fn is_no_such_service(&self) -> bool {
-        matches!(self.cause, Cause::Missing | Cause::Answer(_) | Cause::Status(400 | 405 | 406 | 501, _))
+    pub(crate) fn is_no_such_service(&self) -> bool {
+        matches!(self.cause, ErrorCause::Missing | ErrorCause::Answer(_) | ErrorCause::Status(400 | 405 | 406 | 501, _))
     }
 
     /// The same with another remedy, the rest of a sentence.
-    pub fn with_remedy(self, remedy: String) -> Self {
+    pub(crate) fn with_remedy(self, remedy: String) -> Self {
         Self { remedy, ..self }
     }
 }
 
-fn remedy(cause: &Cause, reference: &RegistryRef, credentials: &Credentials) -> String {
+fn remedy(cause: &ErrorCause, reference: &RegistryRef, credentials: &Credentials) -> String {
     let RegistryRef { host, repository, tag, .. } = reference;
     match cause {
-        Cause::Unreachable(_) => format!("; check that `{host}` is right and that the registry is up"),
-        Cause::NotTls => "; if it is a registry without TLS, add --plain-http".into(),
-        Cause::OnlyTls => "; leave --plain-http off, and for localhost add --ca-file or --insecure".into(),
+        ErrorCause::Unreachable(_) => format!("; check that `{host}` is right and that the registry is up"),
+        ErrorCause::NotTls => "; if it is a registry without TLS, add --plain-http".into(),
+        ErrorCause::OnlyTls => "; leave --plain-http off, and for localhost add --ca-file or --insecure".into(),
         // What `openssl req -x509` makes by default: other clients let it pass.
-        Cause::Certificate(why) if why.contains("CaUsedAsEndEntity") => {
+        ErrorCause::Certificate(why) if why.contains("CaUsedAsEndEntity") => {
             "; it is an authority's own certificate: use one that the authority has signed, or --insecure to trust anyone"
                 .into()
         }
-        Cause::Certificate(_) => "; give its authority with --ca-file, or --insecure to trust anyone".into(),
-        Cause::Unauthorized => match credentials {
+        ErrorCause::Certificate(_) => "; give its authority with --ca-file, or --insecure to trust anyone".into(),
+        ErrorCause::Unauthorized => match credentials {
             Credentials::Anonymous => format!(
                 "; no credentials for `{host}` were found: run `faultline login {host}`, or give --username and --password-stdin"
             ),
@@ -60,17 +66,17 @@ fn remedy(cause: &Cause, reference: &RegistryRef, credentials: &Credentials) -> 
                 format!("; it refused the identity token from {origin}: it may have expired, log in again")
             }
         },
-        Cause::Forbidden if repository.is_empty() => "; check the rights of your user".into(),
-        Cause::Forbidden => format!("; check that your user may use `{repository}`, and that it exists"),
-        Cause::Missing if repository.is_empty() => format!("; check that `{host}` is a registry"),
-        Cause::Missing => format!("; check repository `{repository}` and tag `{tag}`"),
-        Cause::TooManyRequests => "; wait a while, or log in for a higher limit".into(),
-        Cause::Status(500..=599, _) => "; try again later, or ask those who run the registry".into(),
-        Cause::Status(..) => "; ask those who run the registry".into(),
-        Cause::Broken(_) => "; check the network and try again".into(),
-        Cause::Digest { .. } => {
+        ErrorCause::Forbidden if repository.is_empty() => "; check the rights of your user".into(),
+        ErrorCause::Forbidden => format!("; check that your user may use `{repository}`, and that it exists"),
+        ErrorCause::Missing if repository.is_empty() => format!("; check that `{host}` is a registry"),
+        ErrorCause::Missing => format!("; check repository `{repository}` and tag `{tag}`"),
+        ErrorCause::TooManyRequests => "; wait a while, or log in for a higher limit".into(),
+        ErrorCause::Status(500..=599, _) => "; try again later, or ask those who run the registry".into(),
+        ErrorCause::Status(..) => "; ask those who run the registry".into(),
+        ErrorCause::Broken(_) => "; check the network and try again".into(),
+        ErrorCause::Digest { .. } => {
             "; the registry, or something on the way to it, changed the content: do not use it, and push again".into()
         }
-        Cause::Answer(_) => format!("; check that `{host}` is a registry"),
+        ErrorCause::Answer(_) => format!("; check that `{host}` is a registry"),
     }
 }

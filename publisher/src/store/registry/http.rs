@@ -1,11 +1,11 @@
-//! One HTTP exchange with a registry: sent, admitted, judged, and tried again where that may help.
+//! One HTTP exchange with a registry: sent, authenticated, its status checked, and tried again where that may help.
 //!
-//! Our own, on `reqwest`, because the client of oci-client asks `GET /v2/` once more for each scope, reads a challenge nowhere
-//! else, does not tell `Retry-After`, and gives an upload up where a `Location` is missing. So it is used for its manifest and
-//! error types, and this is the one way in which a registry is spoken to.
+//! It is built on `reqwest` and not on the client of oci-client, which asks `GET /v2/` again for each scope, reads challenges from
+//! no other answer, does not expose `Retry-After`, and gives up an upload whose answer has no `Location`. oci-client is used for its
+//! manifest and error types.
 //!
-//! Credentials go to the registry that they are for, and to the token service that it names; never to another host that a
-//! `Location`, a `Link` or a redirection leads to. What a server says is repeated in errors less our own secrets.
+//! Credentials go to the registry that they are for and to the token service that it names; never to another server that a
+//! `Location`, a `Link` or a redirection leads to. Errors repeat a server's words with our own secrets taken out.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, SystemTime};
@@ -17,13 +17,14 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, RETR
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url, Version};
 use tokio::sync::mpsc;
 
-use crate::auth::Credentials;
-use crate::commands::options::Transport;
-use crate::fault::{Cause, Failure};
+use super::access::Access;
+use super::cause::{ErrorCause, RequestError};
+use super::challenge::Challenge;
+use super::error::RegistryError;
+use super::retry;
+use super::token::{self, Realm};
+use crate::credentials::Credentials;
 use crate::reference::RegistryRef;
-use crate::registry::challenge::Challenge;
-use crate::registry::error::RegistryError;
-use crate::retry;
 
 /// How long a connection may take to be made, and how long it may be silent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,29 +37,29 @@ const PIECE: usize = 64 * 1024;
 const MOST_OF_AN_ERROR: usize = 16 * 1024;
 
 /// A request.
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// GET, HEAD and so on.
-    pub method: Method,
+    pub(crate) method: Method,
     /// Where to.
-    pub url: Url,
+    pub(crate) url: Url,
     /// Headers, less those that every request has.
-    pub headers: Vec<(HeaderName, String)>,
+    pub(crate) headers: Vec<(HeaderName, String)>,
     /// What to send, and where to show how much of it is sent.
-    pub body: Option<(&'a [u8], &'a ProgressBar)>,
+    pub(crate) body: Option<(&'a [u8], &'a ProgressBar)>,
 }
 
 impl Call<'_> {
     /// A request without a body.
-    pub fn new(method: Method, url: Url) -> Self {
+    pub(crate) fn new(method: Method, url: Url) -> Self {
         Self { method, url, headers: Vec::new(), body: None }
     }
 }
 
-/// How requests are admitted.
+/// How requests are authenticated.
 #[derive(Clone, Debug)]
-enum Admission {
-    /// Nothing was asked for yet.
-    Open,
+enum Authentication {
+    /// Not at all: nothing was asked for yet.
+    None,
     /// User name and password.
     Basic,
     /// This token.
@@ -66,17 +67,18 @@ enum Admission {
 }
 
 /// The connection to one registry, for one repository.
-pub struct Http {
+pub(crate) struct Http {
     /// What was named, the repository empty where the registry alone is meant.
-    pub reference: RegistryRef,
+    pub(crate) reference: RegistryRef,
     /// What to present.
-    pub credentials: Credentials,
+    pub(crate) credentials: Credentials,
     /// Whether the first token is to be good for writing too.
-    pub writing: Cell<bool>,
-    pub(super) client: Client,
+    pub(crate) writing: Cell<bool>,
+    client: Client,
     base: Url,
-    admission: RefCell<Admission>,
+    authentication: RefCell<Authentication>,
     retries: u32,
+    on_retry: fn(&str),
 }
 
 impl Http {
@@ -84,28 +86,29 @@ impl Http {
     ///
     /// # Errors
     /// When the certificate file cannot be read, or https cannot be set up.
-    pub fn new(reference: RegistryRef, credentials: Credentials, transport: &Transport) -> anyhow::Result<Self> {
-        let scheme = if transport.is_plain_http(&reference) { "http" } else { "https" };
+    pub(crate) fn new(reference: RegistryRef, credentials: Credentials, access: &Access) -> anyhow::Result<Self> {
+        let scheme = if access.is_plain_http(&reference) { "http" } else { "https" };
         // Docker Hub's registry has another name than its images.
         let docker_hub = matches!(reference.host.as_str(), "docker.io" | "index.docker.io");
         let host = if docker_hub { "registry-1.docker.io" } else { &reference.host };
         let base = Url::parse(&format!("{scheme}://{host}/v2/"))
             .with_context(|| format!("`{}` is not a valid host", reference.host))?;
-        let client = client(&reference, transport)?;
-        let admission = RefCell::new(Admission::Open);
+        let client = client(&reference, access)?;
+        let authentication = RefCell::new(Authentication::None);
         Ok(Self {
             reference,
             credentials,
             writing: Cell::new(false),
             client,
             base,
-            admission,
-            retries: transport.retries,
+            authentication,
+            retries: access.retries,
+            on_retry: access.on_retry,
         })
     }
 
     /// The URL of something in the registry, such as `mesh/faultline/tags/list`, below `/v2/`.
-    pub fn url(&self, path: &str) -> Url {
+    pub(crate) fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("/v2/{path}"));
         url
@@ -113,115 +116,126 @@ impl Http {
 
     /// Where a `Location` or a `Link` leads, from the URL that answered. A registry behind a proxy that ends TLS may believe that
     /// it is spoken to in plain http.
-    pub fn follow(&self, from: &Url, to: &str) -> Result<Url, Cause> {
-        let mut url = from.join(to).map_err(|_| Cause::Answer("it leads to what is no URL".into()))?;
+    pub(crate) fn follow(&self, from: &Url, to: &str) -> Result<Url, ErrorCause> {
+        let mut url = from.join(to).map_err(|_| ErrorCause::Answer("it leads to what is no URL".into()))?;
         let same_name = url.host_str() == self.base.host_str();
         if same_name && url.scheme() == "http" && self.base.scheme() == "https" {
-            url.set_scheme("https").map_err(|()| Cause::Answer("it leads to what is no URL".into()))?;
+            url.set_scheme("https").map_err(|()| ErrorCause::Answer("it leads to what is no URL".into()))?;
             let _ = url.set_port(self.base.port());
         }
         Ok(url)
     }
 
-    /// Sends a request. Once, when it is not admitted, it does as it is told and sends it again.
+    /// Sends a request. If the registry answers 401, it authenticates as the challenge asks and sends the request once more.
     ///
     /// # Errors
     /// When no answer comes, or one that is no success.
-    pub async fn send(&self, call: &Call<'_>) -> Result<Response, Failure> {
-        let sent = self.once(call).await?;
-        // Another host's challenge is none of ours: our credentials are not for it.
+    pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Response, RequestError> {
+        let sent = self.send_once(call).await?;
+        // Another server's challenge is not answered: our credentials are not for it.
         if sent.status() != StatusCode::UNAUTHORIZED || !self.is_own(sent.url()) {
-            return self.judged(sent).await;
+            return self.error_for_status(sent).await;
         }
-        let again = self.admitted(sent.headers()).await?;
-        self.admission.replace(again);
-        self.judged(self.once(call).await?).await
+        let again = self.authenticate(sent.headers()).await?;
+        self.authentication.replace(again);
+        self.error_for_status(self.send_once(call).await?).await
     }
 
-    /// Asks to be let in, for nothing in particular. Returns whether the registry wanted to know who it is.
+    /// Tries the credentials on `/v2/`. Returns whether the registry asked for any.
     ///
     /// # Errors
-    /// When it does not let in who it is.
-    pub async fn knock(&self) -> Result<bool, RegistryError> {
+    /// When it refuses them, or cannot be reached.
+    pub(crate) async fn probe_auth(&self) -> Result<bool, RegistryError> {
         let call = Call::new(Method::GET, self.base.clone());
-        self.retried(&format!("log in to `{}`", self.reference.host), async || self.send(&call).await).await?;
-        Ok(!matches!(*self.admission.borrow(), Admission::Open))
+        self.with_retries(&format!("log in to `{}`", self.reference.host), async || self.send(&call).await).await?;
+        Ok(!matches!(*self.authentication.borrow(), Authentication::None))
     }
 
-    async fn once(&self, call: &Call<'_>) -> Result<Response, Failure> {
+    async fn send_once(&self, call: &Call<'_>) -> Result<Response, RequestError> {
         let mut request = self.client.request(call.method.clone(), call.url.clone());
         for (name, value) in &call.headers {
             request = request.header(name, value);
         }
         if self.is_own(&call.url) {
-            let admission = self.admission.borrow().clone();
-            request = match (admission, &self.credentials) {
-                (Admission::Basic, Credentials::Basic { username, password, .. }) => {
+            let authentication = self.authentication.borrow().clone();
+            request = match (authentication, &self.credentials) {
+                (Authentication::Basic, Credentials::Basic { username, password, .. }) => {
                     request.basic_auth(username, Some(password))
                 }
-                (Admission::Bearer(token), _) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+                (Authentication::Bearer(token), _) => request.header(AUTHORIZATION, format!("Bearer {token}")),
                 _ => request,
             };
         }
         match call.body {
-            Some((bytes, bar)) => sent_in_pieces(request, bytes, bar).await,
+            Some((bytes, bar)) => send_streamed(request, bytes, bar).await,
             None if matches!(call.method, Method::GET | Method::HEAD) => Ok(request.send().await?),
             None => Ok(request.header(CONTENT_LENGTH, "0").send().await?),
         }
     }
 
-    /// Does what the registry asks of those who want to be admitted.
-    async fn admitted(&self, headers: &HeaderMap) -> Result<Admission, Failure> {
+    /// Answers a challenge: with a token from the service that it names, or with user name and password.
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Authentication, RequestError> {
         let offered = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        let before = self.admission.borrow().clone();
+        let before = self.authentication.borrow().clone();
         match (Challenge::choose(offered), before, &self.credentials) {
-            (Some(Challenge::Bearer { realm, service, scope }), ..) => {
-                Ok(Admission::Bearer(self.token(&realm, service.as_deref(), scope.as_deref()).await?))
+            (Some(Challenge::Bearer { realm, service, scope }), ..) => Ok(Authentication::Bearer(
+                self.token(&Realm { url: &realm, service: service.as_deref(), scope: scope.as_deref() }).await?,
+            )),
+            (Some(Challenge::Basic), Authentication::None | Authentication::Bearer(_), Credentials::Basic { .. }) => {
+                Ok(Authentication::Basic)
             }
-            (Some(Challenge::Basic), Admission::Open | Admission::Bearer(_), Credentials::Basic { .. }) => {
-                Ok(Admission::Basic)
-            }
-            _ => Err(Cause::Unauthorized.into()),
+            _ => Err(ErrorCause::Unauthorized.into()),
         }
     }
 
+    /// Fetches a token that is good for what was refused, and for all that this command is going to do.
+    async fn token(&self, realm: &Realm<'_>) -> Result<String, RequestError> {
+        let scopes = token::scopes(realm.scope, &self.reference.repository, self.writing.get());
+        let url = token::url(realm, &self.credentials, self.is_https())?;
+        let answer = token::request(&self.client, url, realm, &scopes, &self.credentials).send().await?;
+        Ok(token::read(&self.error_for_status(answer).await?.bytes().await?)?)
+    }
+
     /// Whether a URL is the registry's own.
-    pub fn is_own(&self, url: &Url) -> bool {
+    pub(crate) fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.base.origin()
     }
 
     /// Whether the registry is spoken to in https.
-    pub(super) fn is_https(&self) -> bool {
+    fn is_https(&self) -> bool {
         self.base.scheme() == "https"
     }
 
     /// Turns an answer that is no success into its cause.
-    pub(super) async fn judged(&self, mut response: Response) -> Result<Response, Failure> {
+    ///
+    /// # Errors
+    /// When the answer is no success.
+    async fn error_for_status(&self, mut response: Response) -> Result<Response, RequestError> {
         if response.status().is_success() {
             return Ok(response);
         }
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|value| retry::retry_after(value, SystemTime::now()));
         let mut body = Vec::new();
-        // An error whose words are cut is still that error.
+        // If the connection breaks within the words, the status still says what the error is.
         while let Ok(Some(piece)) = response.chunk().await {
             body.extend_from_slice(&piece);
             if body.len() > MOST_OF_AN_ERROR {
                 break;
             }
         }
-        // Go's HTTP server speaks 1.0 only where it is sent no TLS. To HEAD it cannot say so in words.
+        // Go's HTTP server answers in HTTP/1.0 only where it expected TLS. The answer to HEAD has no body to say so.
         let is_tls = response.status() == StatusCode::BAD_REQUEST && response.version() == Version::HTTP_10;
         if is_tls && response.url().scheme() == "http" {
-            return Err(Cause::OnlyTls.into());
+            return Err(ErrorCause::OnlyTls.into());
         }
         let words = self.without_secrets(&String::from_utf8_lossy(&body));
-        Err(Failure { cause: Cause::of_answer(response.status().as_u16(), &words), retry_after })
+        Err(RequestError { cause: ErrorCause::of_answer(response.status().as_u16(), &words), retry_after })
     }
 
     fn without_secrets(&self, text: &str) -> String {
         let mut secrets = self.credentials.secrets();
-        if let Admission::Bearer(token) = &*self.admission.borrow() {
+        if let Authentication::Bearer(token) = &*self.authentication.borrow() {
             secrets.push(token.clone());
         }
         secrets
@@ -230,18 +244,18 @@ impl Http {
             .fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
     }
 
-    /// Tries, and while the cause may pass, tries again after a pause.
+    /// Tries; while the cause is passing, tries again after a pause.
     ///
     /// # Errors
     /// The last failure, when it lasts.
-    pub async fn retried<T>(
+    pub(crate) async fn with_retries<T>(
         &self,
         doing: &str,
-        mut attempt: impl AsyncFnMut() -> Result<T, Failure>,
+        mut attempt: impl AsyncFnMut() -> Result<T, RequestError>,
     ) -> Result<T, RegistryError> {
         let mut tries = 1;
         loop {
-            let Failure { cause, retry_after } = match attempt().await {
+            let RequestError { cause, retry_after } = match attempt().await {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
@@ -255,7 +269,7 @@ impl Http {
                     _ => error,
                 });
             }
-            crate::terminal::output::note(&format!("{}; trying again in {} ms", cause.what(), pause.as_millis()));
+            (self.on_retry)(&format!("{}; trying again in {} ms", cause.what(), pause.as_millis()));
             tokio::time::sleep(pause).await;
             tries += 1;
         }
@@ -263,7 +277,7 @@ impl Http {
 }
 
 /// Sends the body as a stream of copied pieces, so that it is never in memory twice.
-async fn sent_in_pieces(request: RequestBuilder, bytes: &[u8], bar: &ProgressBar) -> Result<Response, Failure> {
+async fn send_streamed(request: RequestBuilder, bytes: &[u8], bar: &ProgressBar) -> Result<Response, RequestError> {
     let (sender, receiver) = mpsc::channel::<Vec<u8>>(1);
     let pieces = stream::unfold(receiver, async |mut receiver| {
         receiver.recv().await.map(|piece| (Ok::<_, std::io::Error>(piece), receiver))
@@ -283,18 +297,18 @@ async fn sent_in_pieces(request: RequestBuilder, bytes: &[u8], bar: &ProgressBar
     Ok(answer?)
 }
 
-fn client(reference: &RegistryRef, transport: &Transport) -> anyhow::Result<Client> {
+fn client(reference: &RegistryRef, access: &Access) -> anyhow::Result<Client> {
     let mut builder = Client::builder()
         .user_agent(concat!("faultline/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
-        .tls_danger_accept_invalid_certs(transport.insecure);
+        .tls_danger_accept_invalid_certs(access.insecure);
     if reference.is_loopback() {
         // A proxy would look for the registry on its own machine.
         builder = builder.no_proxy();
     }
     let mut own = false;
-    if let Some(path) = &transport.ca_file {
+    if let Some(path) = &access.ca_file {
         let bytes =
             std::fs::read(path).with_context(|| format!("cannot read the CA certificates in `{}`", path.display()))?;
         let found = Certificate::from_pem_bundle(&bytes).unwrap_or_default();
@@ -312,19 +326,20 @@ fn client(reference: &RegistryRef, transport: &Transport) -> anyhow::Result<Clie
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::registry::access::CredentialSource;
 
     fn http(host: &str, plain_http: bool) -> Http {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let reference = RegistryRef { host: host.into(), repository: "a/b".into(), tag: "1".into(), digest: None };
-        let transport = Transport {
+        let access = Access {
             plain_http,
             insecure: !plain_http,
             ca_file: None,
-            username: None,
-            password_stdin: false,
             retries: 0,
+            credentials: CredentialSource::Files,
+            on_retry: |_| {},
         };
-        Http::new(reference, Credentials::Anonymous, &transport).expect("it can be set up")
+        Http::new(reference, Credentials::Anonymous, &access).expect("it can be set up")
     }
 
     #[test]

@@ -1,14 +1,17 @@
-//! One repository of a registry: its manifests and tags. [`blob`] moves content, [`referrers`] finds what is attached; each goes
-//! through [`http`], the one way in which a registry is spoken to.
+//! One repository of a registry: its manifests and tags. [`blob`] moves content, [`referrers`] finds what is attached, [`push`]
+//! publishes; everything goes through [`http`], the only file that sends a request.
 //!
-//! Requests are counted: a tag is asked for by HEAD, content too before it is sent, and nothing asks for `/v2/` first. A push
-//! sends the manifest last, so one that fails leaves the tag where it was.
+//! Requests are counted: HEAD asks for a tag, and for content before it is sent; nothing asks for `/v2/` first.
 
+pub(crate) mod access;
 mod blob;
+mod cause;
 mod challenge;
 mod error;
-pub mod http;
+pub(crate) mod http;
+mod push;
 mod referrers;
+mod retry;
 mod token;
 
 use indicatif::ProgressBar;
@@ -18,15 +21,13 @@ use oci_distribution::manifest::{
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK};
 use reqwest::{Method, Response, Url};
 
-use crate::artifact::Artifact;
-use crate::auth::Credentials;
-use crate::commands::options::Transport;
-use crate::digest::Digest;
-use crate::fault::{Cause, Failure};
+use super::manifest::{Name, RawManifest};
 use crate::reference::RegistryRef;
-use crate::registry::error::RegistryError;
-use crate::registry::http::{Call, Http};
-use crate::store::{Name, RawManifest};
+use crate::reference::digest::Digest;
+use access::Access;
+use cause::{ErrorCause, RequestError};
+use error::RegistryError;
+use http::{Call, Http};
 
 /// The header in which a registry tells a manifest's digest.
 const DIGEST: &str = "docker-content-digest";
@@ -38,7 +39,7 @@ const MOST_MANIFEST: usize = 4 * 1024 * 1024;
 const TAGS_PER_PAGE: usize = 1000;
 
 /// One repository of one registry, and how to reach it.
-pub struct Registry {
+pub(crate) struct Registry {
     http: Http,
 }
 
@@ -47,21 +48,18 @@ impl Registry {
     ///
     /// # Errors
     /// When the credentials or the certificate file cannot be read.
-    pub fn open(reference: RegistryRef, transport: &Transport) -> anyhow::Result<Self> {
-        let credentials = match &transport.username {
-            Some(username) => Credentials::from_stdin(username)?,
-            None => Credentials::from_files(&reference.host, &reference.repository)?,
-        };
-        Ok(Self { http: Http::new(reference, credentials, transport)? })
+    pub(crate) fn open(reference: RegistryRef, access: &Access) -> anyhow::Result<Self> {
+        let credentials = access.credentials(&reference)?;
+        Ok(Self { http: Http::new(reference, credentials, access)? })
     }
 
     /// Lets the first token be good for writing too.
-    pub fn for_writing(&self) {
+    pub(crate) fn for_writing(&self) {
         self.http.writing.set(true);
     }
 
     /// What was named.
-    pub fn reference(&self) -> &RegistryRef {
+    pub(crate) fn reference(&self) -> &RegistryRef {
         &self.http.reference
     }
 
@@ -69,7 +67,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the registry does not serve it, or serves something else.
-    pub async fn fetch(&self, name: Name<'_>) -> Result<Option<RawManifest>, RegistryError> {
+    pub(crate) async fn fetch(&self, name: Name<'_>) -> Result<Option<RawManifest>, RegistryError> {
         let url = self.manifest_url(name);
         let attempt = async || {
             let call = Call { headers: vec![(ACCEPT, manifests())], ..Call::new(Method::GET, url.clone()) };
@@ -84,25 +82,25 @@ impl Registry {
             };
             match expected {
                 Some(expected) if expected != manifest.digest.to_string() => {
-                    Err(Cause::Digest { expected, actual: manifest.digest.to_string() }.into())
+                    Err(ErrorCause::Digest { expected, actual: manifest.digest.to_string() }.into())
                 }
                 _ => Ok(manifest),
             }
         };
-        present(self.http.retried(&self.reading(name), attempt).await)
+        present(self.http.with_retries(&self.reading(name), attempt).await)
     }
 
     /// The same, where it must be there.
     ///
     /// # Errors
     /// As [`Registry::fetch`], and when it is not there.
-    pub async fn manifest(&self, digest: Option<&Digest>) -> Result<RawManifest, RegistryError> {
+    pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> Result<RawManifest, RegistryError> {
         let name = digest.map_or(Name::Tag(&self.reference().tag), Name::Digest);
         if let Some(manifest) = self.fetch(name).await? {
             return Ok(manifest);
         }
         let (doing, http) = (self.reading(name), &self.http);
-        let error = RegistryError::new(&doing, Cause::Missing, 1, &http.reference, &http.credentials);
+        let error = RegistryError::new(&doing, ErrorCause::Missing, 1, &http.reference, &http.credentials);
         Err(match digest {
             // The tag is not asked for then, and may well be there.
             Some(digest) if http.reference.digest.as_ref() == Some(digest) => {
@@ -119,7 +117,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the registry does not say.
-    pub async fn head(&self, name: Name<'_>) -> Result<Option<Digest>, RegistryError> {
+    pub(crate) async fn head(&self, name: Name<'_>) -> Result<Option<Digest>, RegistryError> {
         let url = self.manifest_url(name);
         let doing = if self.http.writing.get() { self.pushing() } else { self.reading(name) };
         let attempt = async || {
@@ -127,7 +125,7 @@ impl Registry {
             let response = self.http.send(&call).await?;
             Ok(header(&response, DIGEST).and_then(|digest| digest.parse::<Digest>().ok()))
         };
-        match present(self.http.retried(&doing, attempt).await)? {
+        match present(self.http.with_retries(&doing, attempt).await)? {
             // It is there, and the registry does not tell which one it is.
             Some(None) => Ok(self.fetch(name).await?.map(|manifest| manifest.digest)),
             told => Ok(told.flatten()),
@@ -138,10 +136,10 @@ impl Registry {
     ///
     /// # Errors
     /// When the registry does not take it; the tag is then where it was.
-    pub async fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> Result<bool, RegistryError> {
+    pub(crate) async fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> Result<bool, RegistryError> {
         let url = self.manifest_url(tag.map_or(Name::Digest(&manifest.digest), Name::Tag));
         self.http
-            .retried(&self.pushing(), async || {
+            .with_retries(&self.pushing(), async || {
                 let hidden = ProgressBar::hidden();
                 let headers = vec![(CONTENT_TYPE, manifest.media_type.clone())];
                 let body = Some((manifest.bytes.as_slice(), &hidden));
@@ -151,34 +149,11 @@ impl Registry {
             .await
     }
 
-    /// Publishes an artifact, sending only what is not there. Returns whether anything was sent.
-    ///
-    /// # Errors
-    /// When the registry does not take it; the tag is then where it was.
-    pub async fn push(&self, artifact: &Artifact, bar: &ProgressBar) -> anyhow::Result<bool> {
-        self.for_writing();
-        if self.head(Name::Tag(&self.reference().tag)).await?.as_ref() == Some(&artifact.digest) {
-            return Ok(false);
-        }
-        // Where one is missing this is new, and the others are not asked for: they are small, and follow from it.
-        let mut known = true;
-        for blob in artifact.blobs() {
-            let digest = blob.descriptor.digest.parse()?;
-            known = known && self.has_blob(&digest).await?;
-            if !known {
-                self.put_blob(&digest, &blob.bytes, bar).await?;
-            }
-        }
-        let manifest = RawManifest::new(artifact.media_type, artifact.manifest.clone());
-        self.put(&manifest, Some(&self.reference().tag)).await?;
-        Ok(true)
-    }
-
     /// All tags, as the registry orders them.
     ///
     /// # Errors
     /// When the registry does not list them.
-    pub async fn tags(&self) -> Result<Vec<String>, RegistryError> {
+    pub(crate) async fn tags(&self) -> Result<Vec<String>, RegistryError> {
         let doing = format!("list the tags of `{}/{}`", self.reference().host, self.reference().repository);
         let mut url = self.url(&format!("tags/list?n={TAGS_PER_PAGE}"));
         let mut tags = Vec::new();
@@ -206,7 +181,7 @@ impl Registry {
         accept: Option<&str>,
     ) -> Result<(serde_json::Value, Option<Url>), RegistryError> {
         self.http
-            .retried(doing, async || {
+            .with_retries(doing, async || {
                 let headers = accept.map(|accept| (ACCEPT, accept.to_owned())).into_iter().collect();
                 let response = self.http.send(&Call { headers, ..Call::new(Method::GET, url.clone()) }).await?;
                 let links = response.headers().get_all(LINK).iter().filter_map(|link| link.to_str().ok());
@@ -216,7 +191,8 @@ impl Registry {
                         self.http.follow(response.url(), target).ok()
                     });
                 let bytes = body(response, 4 * MOST_MANIFEST).await?;
-                let page = serde_json::from_slice(&bytes).map_err(|_| Cause::Answer("its list is no JSON".into()))?;
+                let page =
+                    serde_json::from_slice(&bytes).map_err(|_| ErrorCause::Answer("its list is no JSON".into()))?;
                 Ok((page, next))
             })
             .await
@@ -270,11 +246,11 @@ fn header(response: &Response, name: &str) -> Option<String> {
 }
 
 /// The body of an answer, up to a bound.
-async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, Failure> {
+async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, RequestError> {
     let mut bytes = Vec::new();
     while let Some(piece) = response.chunk().await? {
         if bytes.len() + piece.len() > most {
-            return Err(Cause::Answer(format!("more than {most} bytes")).into());
+            return Err(ErrorCause::Answer(format!("more than {most} bytes")).into());
         }
         bytes.extend_from_slice(&piece);
     }

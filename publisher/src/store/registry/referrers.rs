@@ -7,18 +7,18 @@
 use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OciDescriptor};
 use serde_json::{Value, json};
 
-use crate::digest::Digest;
-use crate::fault::Cause;
-use crate::registry::Registry;
-use crate::registry::error::RegistryError;
-use crate::store::{Name, RawManifest, fallback_tag, referrer_entry};
+use super::Registry;
+use super::cause::ErrorCause;
+use super::error::RegistryError;
+use crate::reference::digest::Digest;
+use crate::store::manifest::{Name, RawManifest, fallback_tag, referrer_entry};
 
 impl Registry {
     /// The descriptors of what is attached to `subject`.
     ///
     /// # Errors
     /// When the registry does not say.
-    pub async fn referrers(&self, subject: &Digest) -> Result<Vec<OciDescriptor>, RegistryError> {
+    pub(crate) async fn referrers(&self, subject: &Digest) -> Result<Vec<OciDescriptor>, RegistryError> {
         let doing = format!("list what is attached to `{}@{subject}`", self.reference().tagged());
         let mut url = self.url(&format!("referrers/{subject}"));
         let mut found = Vec::new();
@@ -47,7 +47,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the registry takes it not, or has no place for the list.
-    pub async fn attach(&self, manifest: &RawManifest, subject: &Digest) -> Result<(), RegistryError> {
+    pub(crate) async fn attach(&self, manifest: &RawManifest, subject: &Digest) -> Result<(), RegistryError> {
         if self.put(manifest, None).await? {
             return Ok(());
         }
@@ -55,7 +55,8 @@ impl Registry {
             Kept::List(list) => list,
             Kept::Nothing => json!({"schemaVersion": 2, "mediaType": OCI_IMAGE_INDEX_MEDIA_TYPE, "manifests": []}),
             Kept::Impossible => {
-                let cause = Cause::Answer(format!("it serves the tag {} as the image itself", fallback_tag(subject)));
+                let cause =
+                    ErrorCause::Answer(format!("it serves the tag {} as the image itself", fallback_tag(subject)));
                 let http = &self.http;
                 let error = RegistryError::new(&self.pushing(), cause, 1, &http.reference, &http.credentials);
                 return Err(error.with_remedy("; what is attached in this registry would not be found".into()));

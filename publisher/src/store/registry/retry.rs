@@ -10,16 +10,16 @@ const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(8);
 
 /// The longest that a server may ask for; who asks for more is told to the user instead.
-pub const MOST_PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const MOST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The pause after this many tries, from 1.
-pub fn pause(tries: u32) -> Duration {
+pub(crate) fn pause(tries: u32) -> Duration {
     let steady = FIRST.saturating_mul(2u32.saturating_pow(tries.saturating_sub(1))).min(LONGEST);
     steady.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 
 /// Reads `Retry-After`: seconds, or a date.
-pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
