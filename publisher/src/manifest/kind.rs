@@ -48,9 +48,9 @@ pub(crate) enum Position {
     UpstreamLog,
 }
 
-/// When a proxy pulls an image that it has.
+/// When a proxy pulls an image that it has, in the words of Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-// Kubernetes' own names
+
 pub(crate) enum PullPolicy {
     #[value(name = "IfNotPresent")]
     IfNotPresent,
@@ -68,9 +68,9 @@ impl PullPolicy {
     }
 }
 
-/// A place in Istio's filter chain.
+/// A phase of the filter chain, in the words of Istio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-// Istio's own names
+
 pub(crate) enum Phase {
     Authn,
     Authz,

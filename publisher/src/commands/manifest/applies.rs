@@ -3,7 +3,7 @@
 
 use anyhow::{bail, ensure};
 
-use super::Manifest;
+use super::args::Manifest;
 use crate::manifest::kind::{Kind, Position};
 use crate::manifest::stats;
 
