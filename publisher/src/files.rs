@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 /// # Errors
 /// When the directory is not there or cannot be written to, or what is there is a device or a pipe: moved over `/dev/null`, a file
 /// would take its place for everybody on the machine.
-pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write_with_mode(path, bytes, 0o666) // less the umask, as for any new file
 }
 
@@ -19,7 +19,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As [`write`].
-pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write_with_mode(path, bytes, 0o600)
 }
 

@@ -13,6 +13,7 @@ use crate::commands::outcome::Outcome;
 use crate::files;
 use crate::incident::logs::event::parse_time;
 use crate::incident::logs::input::{self, Input};
+use crate::incident::render::paint::Paint;
 use crate::incident::render::{json, page, text};
 use crate::incident::units::count;
 use crate::incident::{assemble, names, wording};
@@ -80,7 +81,7 @@ pub(crate) fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     match format {
         Format::Json => output::json(&json::report(&view))?,
         Format::Text if input.records.is_empty() => output::result(&nothing(&input, all))?,
-        Format::Text => output::result(&text::report(&view, output::width(), output::paint()))?,
+        Format::Text => output::result(&text::report(&view, output::width(), Paint::new(output::takes_colours())))?,
     }
     if input.repeated > 0 {
         output::note(&format!("{} came again and counted once", count(input.repeated, "event")));

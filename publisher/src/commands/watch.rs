@@ -13,7 +13,7 @@ use crate::commands::outcome::Outcome;
 use crate::incident::live::Live;
 use crate::incident::logs::follow::{self, LogLine};
 use crate::incident::render::json;
-use crate::incident::render::paint::harmless;
+use crate::incident::render::paint::{Paint, harmless};
 use crate::incident::render::screen::{Screen, StatusLine};
 use crate::terminal::output::{self, Format};
 
@@ -52,7 +52,7 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     let mut lines = follow::start(files)?;
     let on_terminal = format == Format::Text && io::stdout().is_terminal();
     let status_line = if on_terminal { StatusLine::Shown } else { StatusLine::Absent };
-    let screen = Screen { paint: output::paint(), status_line };
+    let screen = Screen { paint: Paint::new(output::takes_colours()), status_line };
     let mut live = Live::default();
     let _ = write(&screen.begin());
     let ended = tokio::select! {

@@ -49,9 +49,9 @@ fn service(name: String, cluster: String, seen: ClusterTrace, input: &Input) -> 
     endpoints.sort_by(|a, b| (&a.locality, &a.address).cmp(&(&b.locality, &b.address)));
     let periods = failovers.iter().map(|failover| &failover.period).chain(outages.iter().map(|outage| &outage.period));
     let ejected = endpoints.iter().flat_map(|endpoint| &endpoint.ejections).map(|ejection| &ejection.period);
-    let (first, last) = periods.chain(ejected).fold((seen.first, seen.last), |(first, last), period| {
-        (first.min(period.span.from), last.max(period.span.to))
-    });
+    let (first, last) = periods
+        .chain(ejected)
+        .fold((seen.first, seen.last), |(first, last), period| (first.min(period.span.from), last.max(period.span.to)));
     Service {
         name,
         proxies: seen.proxies.iter().filter_map(|proxy| input.name(*proxy).cloned()).collect(),
@@ -86,8 +86,9 @@ fn endpoint(seen: EndpointTrace) -> Endpoint {
 
 /// One failover from what all proxies saw of it.
 fn failover(from: String, all: &[ProxyFailover]) -> Failover {
-    let by_locality =
-        by_key(all.iter().flat_map(|failover| failover.destinations.iter().cloned()), |destination| destination.to.clone());
+    let by_locality = by_key(all.iter().flat_map(|failover| failover.destinations.iter().cloned()), |destination| {
+        destination.to.clone()
+    });
     let mut destinations: Vec<Destination> = by_locality
         .into_values()
         .flat_map(|destinations| grouped(destinations, |destination| destination.span))

@@ -88,15 +88,11 @@ impl Failure {
             Self::ConnectTimeout => {
                 "nobody answers at that address: node down, firewall or network policy, or a listener that is swamped"
             }
-            Self::ConnectFailed => {
-                "no connection could be made: see the endpoint's port and the network on the way"
-            }
+            Self::ConnectFailed => "no connection could be made: see the endpoint's port and the network on the way",
             Self::NoAnswer => {
                 "it accepts requests and does not answer: look for what it waits for (locks, its database)"
             }
-            Self::ConnectionClosed => {
-                "it closed connections under way: did it crash, or restart without draining?"
-            }
+            Self::ConnectionClosed => "it closed connections under way: did it crash, or restart without draining?",
             Self::ResetByEndpoint => "it reset streams under way: did it crash, or refuse work?",
             Self::ProtocolError => "what it answered is no valid HTTP: is it the right port and protocol?",
             Self::ResetByProxy => "the proxy gave the attempt up: see the details in the log line",

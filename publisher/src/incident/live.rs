@@ -120,9 +120,8 @@ impl Live {
     /// What is open, each endpoint and service once, however many proxies see it so.
     pub(crate) fn status(&self) -> String {
         let ejected: BTreeSet<&str> = self.ejected.iter().map(|ejected| ejected.endpoint.as_str()).collect();
-        let away = |(of, to): (&ProxyCluster, &String)| {
-            format!("{} → {}", names::service(&of.cluster), names::locality(to))
-        };
+        let away =
+            |(of, to): (&ProxyCluster, &String)| format!("{} → {}", names::service(&of.cluster), names::locality(to));
         let away: BTreeSet<String> = self.away.iter().map(away).collect();
         let without: BTreeSet<&str> = self.without_healthy.iter().map(|of| names::service(&of.cluster)).collect();
         let mut open = Vec::new();

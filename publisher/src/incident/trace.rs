@@ -197,7 +197,9 @@ impl ClusterTrace {
     }
 
     fn end_failover(&mut self, proxy: ProxyIndex, event: &Event, missing: &mut Missing) {
-        let Kind::FailoverEnded { from, to, seconds, requests_away, errors_away, because } = &event.kind else { return };
+        let Kind::FailoverEnded { from, to, seconds, requests_away, errors_away, because } = &event.kind else {
+            return;
+        };
         let (at, lasted) = (event.at, millis(*seconds));
         if self.open_failover(proxy).is_none() {
             missing.beginnings += 1;
@@ -236,7 +238,8 @@ impl ClusterTrace {
 
     /// Extends what is open to the end of the log.
     fn extend_open(&mut self, end: Millis) {
-        let ejections = self.endpoints.values_mut().flat_map(|e| e.ejections.iter_mut().map(|ejection| &mut ejection.seen));
+        let ejections =
+            self.endpoints.values_mut().flat_map(|e| e.ejections.iter_mut().map(|ejection| &mut ejection.seen));
         for seen in ejections.chain(&mut self.outages).filter(|seen| seen.open) {
             seen.span = Span::new(seen.span.from, end);
         }

@@ -1,13 +1,13 @@
 //! What stands at the head of a manifest: what a reader of the file needs to know, and no schema says. Where it goes, how it is
 //! applied and taken out again, what must be there first, how to see that it works.
 
-use super::args::Kind;
 use super::bootstrap::ADMIN_PORT;
+use super::kind::Kind;
 use super::plan::{Plan, Source, Target};
 use super::stats;
 
 /// The comments, each line with its sign. `reference` is what `faultline pull` would be given.
-pub fn head(plan: &Plan, reference: &str, with_stats: bool) -> String {
+pub(crate) fn head(plan: &Plan, reference: &str, with_stats: bool) -> String {
     let mut lines = vec![
         "faultline: tells which endpoint is failing, ejected or back, and where traffic failed over to.".to_owned(),
         format!("Goes into {}. It only watches.", place(plan)),

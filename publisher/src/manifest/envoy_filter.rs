@@ -24,7 +24,7 @@ const FETCH: &str = "30s";
 ///
 /// # Errors
 /// Without a digest: Envoy's `RemoteDataSource` must have one.
-pub fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<Value> {
+pub(crate) fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<Value> {
     let sha256 = plan.sha256().context(
         "an EnvoyFilter must have the digest, which Envoy's configuration demands: leave --offline off, or write REF as registry/repo:tag@sha256:…",
     )?;
@@ -51,7 +51,7 @@ pub fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<Value> {
 }
 
 /// The upstream log and the HTTP filter, both from a file.
-pub fn upstream_log(plan: &Plan, path: &str) -> Value {
+pub(crate) fn upstream_log(plan: &Plan, path: &str) -> Value {
     let config = plugin::plugin(plan, &plugin::file(path));
     let mut patches = at_router(plan, "INSERT_BEFORE", &plugin::http_filter(plan, &config));
     // Merged into the router's own configuration; a log that is there already stays.

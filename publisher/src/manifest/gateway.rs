@@ -10,7 +10,7 @@ use super::plan::{Plan, ROOT_ID, fields, url};
 use crate::reference::RegistryRef;
 
 /// `EnvoyExtensionPolicy`.
-pub fn policy(plan: &Plan, image: &RegistryRef) -> Value {
+pub(crate) fn policy(plan: &Plan, image: &RegistryRef) -> Value {
     let image = fields([
         ("pullSecretRef", plan.pull_secret.as_ref().map(|name| json!({"group": "", "kind": "Secret", "name": name}))),
         ("sha256", plan.sha256().map(Value::from)),

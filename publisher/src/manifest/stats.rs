@@ -10,18 +10,19 @@ use filter_core::metric::Metric;
 use serde_json::{Value, json};
 
 use super::plan::{Plan, Target};
+use crate::yaml;
 
 /// Envoy's own counters of the outlier detector, which Istio's proxies leave out.
 const EJECTIONS: &str = ".*outlier_detection.*";
 
 /// All labels of all metrics, in the order in which the metrics have them.
-pub fn labels() -> Vec<&'static str> {
+pub(crate) fn labels() -> Vec<&'static str> {
     let mut seen = BTreeSet::new();
     Metric::ALL.iter().flat_map(|metric| metric.labels()).copied().filter(|label| seen.insert(*label)).collect()
 }
 
 /// Envoy's `stats_tags`, one for each label, the same as Istio makes.
-pub fn rules() -> Value {
+pub(crate) fn rules() -> Value {
     labels()
         .iter()
         .map(|label| json!({"regex": format!(r"({label}=\.=(.*?);\.;)"), "tag_name": label}))
@@ -30,7 +31,7 @@ pub fn rules() -> Value {
 }
 
 /// For Istio: how to set the labels, as lines without comment signs.
-pub fn for_istio(plan: &Plan) -> Vec<String> {
+pub(crate) fn for_istio(plan: &Plan) -> Vec<String> {
     let annotations = json!({
         "sidecar.istio.io/extraStatTags": labels().join(","),
         "sidecar.istio.io/statsInclusionRegexps": EJECTIONS,
@@ -64,7 +65,7 @@ pub fn for_istio(plan: &Plan) -> Vec<String> {
         "extraStatTags": labels(),
         "proxyStatsMatcher": {"inclusionRegexps": [EJECTIONS]},
     }}});
-    let yaml = serde_saphyr::to_string(&mesh).unwrap_or_default();
+    let yaml = yaml::write(&mesh).unwrap_or_default();
     lines.extend(yaml.trim_end().lines().map(|line| format!("  {line}")));
     lines
 }

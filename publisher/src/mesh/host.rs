@@ -2,12 +2,12 @@
 
 /// The full name of a `host` in a resource of this namespace. Only a name without a dot is completed; `reviews.shop` stays what
 /// it is, and names no service of Kubernetes.
-pub fn full(host: &str, namespace: &str, domain: &str) -> String {
+pub(crate) fn full(host: &str, namespace: &str, domain: &str) -> String {
     if host.contains('.') || host.contains('*') { host.to_owned() } else { format!("{host}.{namespace}.svc.{domain}") }
 }
 
 /// Whether a rule for `pattern` (a full name, or `*` with what names end in) is one for `host`, itself a name or a pattern.
-pub fn covers(pattern: &str, host: &str) -> bool {
+pub(crate) fn covers(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some(end) => host.strip_prefix('*').unwrap_or(host).ends_with(end),
         None => pattern == host,
@@ -15,7 +15,7 @@ pub fn covers(pattern: &str, host: &str) -> bool {
 }
 
 /// The namespace in a full name of Kubernetes.
-pub fn namespace_of<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
+pub(crate) fn namespace_of<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
     let name = host.strip_suffix(domain)?.strip_suffix(".svc.")?;
     name.rsplit_once('.').map(|(_, namespace)| namespace)
 }

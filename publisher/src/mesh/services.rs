@@ -11,35 +11,35 @@ use super::{Mesh, Resource, host};
 
 /// A service.
 #[derive(Clone, Debug, Default)]
-pub struct Service {
+pub(crate) struct Service {
     /// How many endpoints it has.
-    pub endpoints: Option<usize>,
+    pub(crate) endpoints: Option<usize>,
     /// Where they are (`region/zone/subzone`), if that is known of every one.
-    pub localities: Option<BTreeSet<String>>,
+    pub(crate) localities: Option<BTreeSet<String>>,
     /// Its ports.
-    pub ports: BTreeSet<u64>,
+    pub(crate) ports: BTreeSet<u64>,
 }
 
 /// What is known of all services.
 #[derive(Debug, Default)]
-pub struct Services {
+pub(crate) struct Services {
     services: BTreeMap<String, Service>,
     /// Every locality that anything in the files is in: endpoints and nodes.
-    pub localities: BTreeSet<String>,
+    pub(crate) localities: BTreeSet<String>,
 }
 
 /// An endpoint with an address and a locality.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Located {
+pub(crate) struct Located {
     /// An address, or a name.
-    pub address: String,
+    pub(crate) address: String,
     /// `region/zone/subzone`, trailing parts optional.
-    pub locality: String,
+    pub(crate) locality: String,
 }
 
 impl Services {
     /// Gathers what a mesh's files tell.
-    pub fn of(mesh: &Mesh, domain: &str) -> Self {
+    pub(crate) fn of(mesh: &Mesh, domain: &str) -> Self {
         let mut all = Self::default();
         all.localities.extend(located(mesh).into_iter().map(|endpoint| endpoint.locality));
         let zones = zones_of_nodes(mesh);
@@ -58,13 +58,13 @@ impl Services {
     }
 
     /// A service by its full name.
-    pub fn get(&self, host: &str) -> Option<&Service> {
+    pub(crate) fn get(&self, host: &str) -> Option<&Service> {
         self.services.get(host)
     }
 }
 
 /// The endpoints of ServiceEntries and WorkloadEntries that say where they are.
-pub fn located(mesh: &Mesh) -> Vec<Located> {
+pub(crate) fn located(mesh: &Mesh) -> Vec<Located> {
     let mut found = Vec::new();
     let mut add = |node: &Node| {
         if let (Some(address), Some(locality)) = (node.text("address"), node.text("locality")) {

@@ -28,7 +28,7 @@ const BLOCK: u32 = 8;
 const PARALLEL: u32 = 1;
 
 /// The environment variable that holds the password, as for cosign.
-pub const PASSWORD_VARIABLE: &str = "COSIGN_PASSWORD";
+pub(crate) const PASSWORD_VARIABLE: &str = "COSIGN_PASSWORD";
 
 #[derive(Serialize, Deserialize)]
 struct Envelope {
@@ -62,7 +62,7 @@ struct Cipher {
 ///
 /// # Errors
 /// When it cannot be read, is of another kind, or the password is wrong.
-pub fn private(path: &Path, password: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<SigningKey> {
+pub(crate) fn private(path: &Path, password: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<SigningKey> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the key `{}`", path.display()))?;
     open(&text, password).with_context(|| format!("key `{}`", path.display()))
 }
@@ -127,7 +127,7 @@ fn secretbox(password: &str, salt: &[u8], n: u64, r: u32, p: u32) -> anyhow::Res
 ///
 /// # Errors
 /// When the system gives no random numbers.
-pub fn generate(password: &str) -> anyhow::Result<(String, String)> {
+pub(crate) fn generate(password: &str) -> anyhow::Result<(String, String)> {
     let key = SigningKey::try_generate().map_err(|error| anyhow!("no random numbers: {error}"))?;
     let (mut salt, mut nonce) = ([0; 32], [0; 24]);
     for bytes in [&mut salt[..], &mut nonce[..]] {
@@ -159,7 +159,7 @@ pub fn generate(password: &str) -> anyhow::Result<(String, String)> {
 ///
 /// # Errors
 /// When it cannot be read or is of another kind.
-pub fn public(path: &Path) -> anyhow::Result<VerifyingKey> {
+pub(crate) fn public(path: &Path) -> anyhow::Result<VerifyingKey> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the key `{}`", path.display()))?;
     ensure!(
         !text.contains("PRIVATE KEY-----"),

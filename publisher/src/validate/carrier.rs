@@ -12,7 +12,7 @@ use crate::mesh::{ENVOY, Mesh, Resource};
 const PLUGIN: &str = "faultline";
 
 /// Everything about one resource; nothing if it carries no plugin.
-pub fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
+pub(crate) fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
     let spec = |path: &'static str| resource.node.at(path).map(|node| (path, node));
     let mut found = Vec::new();
     match (resource.kind.as_str(), resource.group.as_str()) {

@@ -1,15 +1,15 @@
 //! Rules for what DestinationRules speak of (FL108 to FL110): is it there, and does only one speak of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::Known;
 use super::finding::{Draft, Finding, Severity};
+use super::known::Known;
 use super::rules;
 use crate::mesh::policy::HostRules;
 use crate::mesh::{Mesh, Resource, host};
 
 /// Everything about one rule's host and ports.
-pub fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
+pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     let written = rule.node.text("spec.host").unwrap_or_default();
     let name = host::full(written, rule.namespace(), known.domain);
     let mut found: Vec<Draft> = not_completed(written, known).into_iter().collect();
@@ -54,7 +54,7 @@ fn not_completed(written: &str, known: &Known<'_>) -> Option<Draft> {
 }
 
 /// FL108, told at every rule but the one that wins.
-pub fn shared(mesh: &Mesh, known: &Known<'_>) -> Vec<Finding> {
+pub(crate) fn shared(mesh: &Mesh, known: &Known<'_>) -> Vec<Finding> {
     let mut hosts: BTreeMap<(String, String), Vec<&Resource>> = BTreeMap::new();
     for rule in mesh.istio("DestinationRule") {
         let selects = !rule.node.map("spec.workloadSelector.matchLabels").is_empty();
@@ -83,9 +83,4 @@ pub fn shared(mesh: &Mesh, known: &Known<'_>) -> Vec<Finding> {
         }
     }
     found
-}
-
-/// The namespaces that anything in the files is in.
-pub fn namespaces(mesh: &Mesh) -> BTreeSet<&str> {
-    mesh.resources.iter().filter_map(|resource| resource.namespace.as_deref()).collect()
 }

@@ -2,20 +2,20 @@
 
 use filter_core::config::OutlierDetection;
 
-use super::Known;
 use super::finding::{Draft, Severity};
+use super::known::Known;
 use super::rules::{self, Rule};
-use crate::from::outlier::translate;
 use crate::mesh::Resource;
 use crate::mesh::host;
 use crate::mesh::node::Node;
+use crate::mesh::outlier::translate;
 use crate::mesh::policy::{HostRules, Policy};
 
 /// A cap that needs more endpoints than this is told even if it is not known how many there are: three is what many services have.
 const USUAL_ENDPOINTS: u64 = 3;
 
 /// Everything about the outlier detection of a DestinationRule.
-pub fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
+pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     let rules = HostRules::of(&rule.node);
     let name = host::full(rule.node.text("spec.host").unwrap_or_default(), rule.namespace(), known.domain);
     let mut found = Vec::new();
@@ -38,7 +38,7 @@ pub fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
 }
 
 /// Everything about one block.
-pub fn of_block(block: &Node, host: &str, known: &Known<'_>) -> Vec<Draft> {
+pub(crate) fn of_block(block: &Node, host: &str, known: &Known<'_>) -> Vec<Draft> {
     let mut found = Vec::new();
     if block.number("consecutiveLocalOriginFailures").is_some_and(|n| n > 0)
         && block.flag("splitExternalLocalOriginErrors") != Some(true)
@@ -161,7 +161,7 @@ fn pins_to_zone(host: &str, known: &Known<'_>) -> Option<Draft> {
 }
 
 /// FL105 and FL106. `has_max`: whether the block has a `maxEjectionTime`, as the plugin's configuration does and Istio's does not.
-pub fn times(rules: &OutlierDetection, has_max: bool) -> Vec<Draft> {
+pub(crate) fn times(rules: &OutlierDetection, has_max: bool) -> Vec<Draft> {
     let (interval, base, max) = (rules.interval, rules.base_ejection_time, rules.max_ejection_time);
     let mut found = Vec::new();
     if base.millis() > max.millis() {

@@ -10,7 +10,7 @@ use super::finding::{Draft, Severity};
 use super::{outlier, rules};
 
 /// What makes a configuration one that must not be shipped.
-pub fn errors(text: &[u8]) -> Vec<Draft> {
+pub(crate) fn errors(text: &[u8]) -> Vec<Draft> {
     match config::parse(text) {
         Ok(parsed) => parsed.unknown_fields.into_iter().map(unknown).collect(),
         Err(error) => vec![Draft {
@@ -28,7 +28,7 @@ pub fn errors(text: &[u8]) -> Vec<Draft> {
 }
 
 /// Everything that is worth saying about a configuration.
-pub fn check(text: &[u8]) -> Vec<Draft> {
+pub(crate) fn check(text: &[u8]) -> Vec<Draft> {
     let mut found = errors(text);
     if let Ok(parsed) = config::parse(text) {
         let config = parsed.config;

@@ -10,17 +10,17 @@ use super::rules;
 
 /// One file and what was found in it.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// The file, as it was named.
-    pub file: String,
+    pub(crate) file: String,
     /// Whether there are no errors and no warnings.
-    pub valid: bool,
+    pub(crate) valid: bool,
     /// What was found.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// Findings by file, in the order of the files and then of the lines.
-pub fn by_file(files: &[Rc<str>], mut findings: Vec<Finding>) -> Vec<Report> {
+pub(crate) fn by_file(files: &[Rc<str>], mut findings: Vec<Finding>) -> Vec<Report> {
     findings.sort_by_key(|finding| (finding.line, finding.column, finding.code));
     let report = |file: &Rc<str>| {
         let findings: Vec<Finding> = findings.iter().filter(|finding| finding.file == *file).cloned().collect();
@@ -31,7 +31,7 @@ pub fn by_file(files: &[Rc<str>], mut findings: Vec<Finding>) -> Vec<Report> {
 }
 
 /// For people: `file.yaml:12:5: error[FL101]: …`, and below it what will happen and what to do.
-pub fn text(reports: &[Report]) -> String {
+pub(crate) fn text(reports: &[Report]) -> String {
     let mut text = String::new();
     for finding in reports.iter().flat_map(|report| &report.findings) {
         let place: String = [finding.line, finding.column].iter().map_while(|n| *n).map(|n| format!(":{n}")).collect();
@@ -46,7 +46,7 @@ pub fn text(reports: &[Report]) -> String {
 }
 
 /// SARIF 2.1.0, as code scanning takes it: every rule with its page, every result with a place.
-pub fn sarif(reports: &[Report]) -> Value {
+pub(crate) fn sarif(reports: &[Report]) -> Value {
     let rules: Vec<Value> = rules::ALL
         .iter()
         .map(|rule| {

@@ -2,28 +2,28 @@
 
 /// A rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// `FL101`. The first digit is the group: 0 plugin configurations, 1 outlier detection, 2 localities, 3 the resources that
     /// carry a plugin. A code is never given to another rule.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// What is found, in a few words.
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// The page, Markdown.
-    pub page: &'static str,
+    pub(crate) page: &'static str,
 }
 
 macro_rules! rules {
     ($($code:ident $title:literal,)*) => {
         $(
             #[doc = $title]
-            pub const $code: Rule = Rule {
+            pub(crate) const $code: Rule = Rule {
                 code: stringify!($code),
                 title: $title,
                 page: include_str!(concat!("../../../docs/rules/", stringify!($code), ".md")),
             };
         )*
         /// Every rule, by code.
-        pub const ALL: &[Rule] = &[$($code),*];
+        pub(crate) const ALL: &[Rule] = &[$($code),*];
     };
 }
 
@@ -58,6 +58,6 @@ rules! {
 }
 
 /// The rule with this code, in whatever case.
-pub fn find(code: &str) -> Option<&'static Rule> {
+pub(crate) fn find(code: &str) -> Option<&'static Rule> {
     ALL.iter().find(|rule| rule.code.eq_ignore_ascii_case(code))
 }

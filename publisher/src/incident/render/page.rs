@@ -157,15 +157,9 @@ fn traffic(html: &mut String, view: &ServiceView<'_>) {
 /// A row of the table of traffic; `from` and `to` come with their classes.
 fn traffic_row(html: &mut String, from: (&str, &str), to: (&str, &str), period: &PeriodView, counts: [&str; 2]) {
     html.push_str("<tr>");
-    for (class, cell) in [
-        from,
-        to,
-        ("t", &period.began),
-        ("n", &period.lasted),
-        ("n", counts[0]),
-        ("n", counts[1]),
-        ("", &period.ended),
-    ] {
+    for (class, cell) in
+        [from, to, ("t", &period.began), ("n", &period.lasted), ("n", counts[0]), ("n", counts[1]), ("", &period.ended)]
+    {
         let _ = write!(html, "<td class=\"{class}\">{}</td>", escaped(cell));
     }
     let _ = write!(html, "<td class=\"n\">{}</td></tr>", period.proxies);

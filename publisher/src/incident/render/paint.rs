@@ -14,6 +14,11 @@ pub(crate) enum Paint {
 }
 
 impl Paint {
+    /// As the terminal wants it.
+    pub(crate) fn new(takes_colours: bool) -> Self {
+        if takes_colours { Self::On } else { Self::Off }
+    }
+
     /// In the colour of the news.
     pub(crate) fn tone(self, tone: Tone, text: &str) -> String {
         match tone {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::incident::model::{Destination, Failover, Open, Outage, Period, Service};
 use crate::incident::names;
 use crate::incident::units::{SeenBy, clock, count, day, duration, percent};
-use crate::incident::view::{Caption, DestinationView, FailoverView, LocalityView, OutageView, PeriodView, ServiceView};
+use crate::incident::view::{
+    Caption, DestinationView, FailoverView, LocalityView, OutageView, PeriodView, ServiceView,
+};
 
 use super::{endpoint, still_open, story};
 
@@ -28,16 +30,17 @@ pub(super) fn view(service: &Service, all_proxies: usize) -> ServiceView<'_> {
 }
 
 fn localities(service: &Service) -> Vec<LocalityView<'_>> {
-    let mut endpoints: BTreeMap<&str, Vec<_>> = service.localities().into_iter().map(|name| (name, Vec::new())).collect();
+    let mut endpoints: BTreeMap<&str, Vec<_>> =
+        service.localities().into_iter().map(|name| (name, Vec::new())).collect();
     for one in &service.endpoints {
         endpoints.entry(&one.locality).or_default().push(endpoint::view(one));
     }
-    let view = |(locality, endpoints): (&'_ str, _)| LocalityView {
-        locality,
-        label: if locality.is_empty() { "(no locality)" } else { locality },
-        endpoints,
-    };
-    endpoints.into_iter().map(view).collect()
+    let views = endpoints.into_iter();
+    views.map(|(locality, endpoints)| LocalityView { locality, label: label(locality), endpoints }).collect()
+}
+
+fn label(locality: &str) -> &str {
+    if locality.is_empty() { "(no locality)" } else { locality }
 }
 
 fn failover_view(failover: &Failover, all_proxies: usize) -> FailoverView<'_> {

@@ -15,7 +15,9 @@ pub(super) fn of(services: &[Service], all_proxies: usize) -> Vec<Suspect<'_>> {
     let mut suspects: Vec<Suspect<'_>> = Vec::new();
     for service in services {
         let earliest = service.endpoints.iter().map(|endpoint| endpoint.first).min();
-        suspects.extend(service.endpoints.iter().map(|endpoint| suspect(service, endpoint, earliest == Some(endpoint.first))));
+        suspects.extend(
+            service.endpoints.iter().map(|endpoint| suspect(service, endpoint, earliest == Some(endpoint.first))),
+        );
     }
     suspects.sort_by(|a, b| {
         let rank = |suspect: &Suspect<'_>| (!suspect.was_first, usize::MAX - suspect.failures, suspect.first);

@@ -88,11 +88,7 @@ impl Svg {
 
     /// The point of a bar that is not over.
     pub(super) fn point(&mut self, class: &str, x: f64, middle: f64) {
-        self.raw(format_args!(
-            "<path class=\"{class}\" d=\"M{:.1} {:.1}l9 8l-9 8z\"/>",
-            x - 1.0,
-            middle - BAR / 2.0
-        ));
+        self.raw(format_args!("<path class=\"{class}\" d=\"M{:.1} {:.1}l9 8l-9 8z\"/>", x - 1.0, middle - BAR / 2.0));
     }
 
     /// A mark with a tip; `shape` is drawn from a point `above` the middle.

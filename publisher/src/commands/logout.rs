@@ -1,0 +1,45 @@
+//! `faultline logout`: forgets the credentials for a registry where docker keeps its own.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::commands::options;
+use crate::commands::outcome::Outcome;
+use crate::credentials::Credentials;
+use crate::credentials::docker_config::CredentialFile;
+use crate::terminal::output::{self, Format};
+
+/// The end of the help.
+pub(crate) const HELP: &str = "Example:\n  faultline logout ghcr.io";
+
+/// `faultline logout`
+#[derive(Debug, Args)]
+pub(crate) struct Logout {
+    /// Host, and port where it has one.
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: String,
+}
+
+/// Runs `logout`.
+///
+/// # Errors
+/// When the credentials cannot be taken away.
+pub(crate) fn run(args: &Logout, format: Format) -> anyhow::Result<Outcome> {
+    let registry = options::registry(&args.registry)?;
+    let removed = CredentialFile::read()?.erase(&registry.host)?;
+    if format == Format::Json {
+        output::json(&json!({"registry": registry.host, "removed": removed}))?;
+    }
+    output::note(&if removed {
+        format!("logged out of `{}`", registry.host)
+    } else {
+        format!("there were no credentials for `{}`", registry.host)
+    });
+    // Another tool's are that tool's to remove.
+    if let Ok(Credentials::Basic { origin, .. } | Credentials::IdentityToken { origin, .. }) =
+        Credentials::from_files(&registry.host, "")
+    {
+        output::note(&format!("{origin} still has credentials for it"));
+    }
+    Ok(Outcome::Done)
+}
