@@ -35,13 +35,14 @@ fn bare(events: &[Value]) -> String {
 }
 
 fn ejected(at: &str, endpoint: &str) -> Value {
-    json!({"faultline": "endpoint_ejected", "v": 1, "ts": format!("2026-11-20T{at}Z"), "cluster": B, "endpoint": endpoint,
-        "locality": HOME, "basis": "witnessed", "reason": "consecutive_5xx", "ejection": 1, "ejected_endpoints": 1, "endpoints": 4})
+    json!({"faultline": "endpoint_ejected", "v": 1, "ts": format!("2026-11-20T{at}Z"), "cluster": B,
+        "endpoint": endpoint, "locality": HOME, "basis": "witnessed", "reason": "consecutive_5xx", "ejection": 1,
+        "ejected_endpoints": 1, "endpoints": 4})
 }
 
 fn returned(at: &str, endpoint: &str, seconds: f64) -> Value {
-    json!({"faultline": "endpoint_returned", "v": 1, "ts": format!("2026-11-20T{at}Z"), "cluster": B, "endpoint": endpoint,
-        "locality": HOME, "basis": "witnessed", "ejected_seconds": seconds, "ejection": 1})
+    json!({"faultline": "endpoint_returned", "v": 1, "ts": format!("2026-11-20T{at}Z"), "cluster": B,
+        "endpoint": endpoint, "locality": HOME, "basis": "witnessed", "ejected_seconds": seconds, "ejection": 1})
 }
 
 #[test]
@@ -50,7 +51,8 @@ fn an_outage_is_told_with_its_times_places_and_sums() {
     assert_eq!(
         told["headline"],
         "mockb.default in ap-northeast-1a failed at 15:43:09 (connection refused); 100 % of its traffic went to \
-         ap-northeast-1b, then cn-hangzhou-k in 2 failovers for 26.0 s; 359 errors away; for 6.8 s no endpoint was healthy."
+         ap-northeast-1b, then cn-hangzhou-k in 2 failovers for 26.0 s; 359 errors away; for 6.8 s no endpoint was \
+         healthy."
     );
     let service = &told["services"][0];
     assert_eq!((&service["name"], &service["cluster"]), (&"mockb.default".into(), &B.into()));
@@ -72,8 +74,9 @@ fn an_outage_is_told_with_its_times_places_and_sums() {
 
 #[test]
 fn a_streak_that_was_seen_later_is_not_how_it_began() {
-    let streak = json!({"faultline": "error_streak", "v": 1, "ts": "2026-11-20T15:00:30.000Z", "cluster": B, "endpoint": "10.0.0.1:80",
-        "locality": HOME, "kind": "5xx", "streak": 5, "threshold": 5, "last": {"code": 500, "flags": "", "details": "via_upstream"}});
+    let streak = json!({"faultline": "error_streak", "v": 1, "ts": "2026-11-20T15:00:30.000Z", "cluster": B,
+        "endpoint": "10.0.0.1:80", "locality": HOME, "kind": "5xx", "streak": 5, "threshold": 5,
+        "last": {"code": 500, "flags": "", "details": "via_upstream"}});
     let mut first = ejected("15:00:00.000", "10.0.0.1:80");
     first["reason"] = "consecutive_local_origin_failure".into();
     let back = [returned("15:00:10.000", "10.0.0.1:80", 10.0), returned("15:00:40.000", "10.0.0.1:80", 10.0)];
@@ -145,7 +148,8 @@ fn several_proxies_are_counted_and_what_they_saw_together_counts_once() {
     let failovers = service["failovers"].as_array().unwrap();
     assert_eq!((failovers.len(), &failovers[0]["proxies"], &failovers[0]["seconds"]), (1, &2.into(), &13.124.into()));
     assert_eq!((&failovers[0]["requestsAway"], &failovers[0]["errorsAway"]), (&(2313 + 1876).into(), &2.into()));
-    // Five things happened, each told by two proxies, in order of time although the pods' logs come one after the other.
+    // Five things happened, each told by two proxies, in order of time although the pods' logs come one after the
+    // other.
     let timeline = told["timeline"].as_array().unwrap();
     let names: Vec<&str> = timeline.iter().map(|moment| moment["event"].as_str().unwrap()).collect();
     assert_eq!(names, ["error_streak", "endpoint_ejected", "failover_started", "endpoint_returned", "failover_ended"]);
@@ -314,15 +318,17 @@ fn the_page_says_what_the_json_says_and_needs_nothing_beside_itself() {
 fn nothing_in_a_log_becomes_markup() {
     let evil = "</title></style></svg><script>alert('x')</script>\u{1b}&\"";
     let log = bare(&[
-        json!({"faultline": "error_streak", "ts": "2026-11-20T15:10:00Z", "cluster": evil, "endpoint": evil, "locality": evil,
-            "workload": evil, "kind": evil, "streak": 1, "threshold": 1, "last": {"code": 503, "flags": evil, "details": evil}}),
-        json!({"faultline": "endpoint_ejected", "ts": "2026-11-20T15:10:00Z", "cluster": evil, "endpoint": evil, "locality": evil,
-            "basis": evil, "reason": evil, "ejection": 1, "ejected_endpoints": 1, "endpoints": 1}),
-        json!({"faultline": "failover_started", "ts": "2026-11-20T15:10:01Z", "cluster": evil, "from": evil, "to": format!("r/{evil}"),
-            "tier": evil, "share": 0.5}),
+        json!({"faultline": "error_streak", "ts": "2026-11-20T15:10:00Z", "cluster": evil, "endpoint": evil,
+            "locality": evil, "workload": evil, "kind": evil, "streak": 1, "threshold": 1,
+            "last": {"code": 503, "flags": evil, "details": evil}}),
+        json!({"faultline": "endpoint_ejected", "ts": "2026-11-20T15:10:00Z", "cluster": evil, "endpoint": evil,
+            "locality": evil, "basis": evil, "reason": evil, "ejection": 1, "ejected_endpoints": 1, "endpoints": 1}),
+        json!({"faultline": "failover_started", "ts": "2026-11-20T15:10:01Z", "cluster": evil, "from": evil,
+            "to": format!("r/{evil}"), "tier": evil, "share": 0.5}),
         json!({"faultline": "failover_ended", "ts": "2026-11-20T15:10:09Z", "cluster": evil, "from": evil, "to": evil,
             "seconds": 7.5, "requests_away": 1, "because": evil}),
-        json!({"faultline": "ejection_blocked", "ts": "2026-11-20T15:10:10Z", "cluster": evil, "endpoint": evil, "reason": evil}),
+        json!({"faultline": "ejection_blocked", "ts": "2026-11-20T15:10:10Z", "cluster": evil, "endpoint": evil,
+            "reason": evil}),
         json!({"faultline": "config_rejected", "ts": "2026-11-20T15:10:10Z", "error": evil}),
     ]);
     let (page, _) = page_of(&log);

@@ -21,7 +21,8 @@ fn a_stream_is_told_line_by_line_and_summed_up_at_its_end() {
     assert_eq!(lines.len(), 23, "{}", ran.stdout);
     assert_eq!(
         lines[0],
-        "15:43:09.567  failing           mockb.default: 10.8.1.15:8000 in ap-northeast-1a: connection refused, once (Envoy ejects at 1)"
+        "15:43:09.567  failing           mockb.default: 10.8.1.15:8000 in ap-northeast-1a: connection refused, once \
+         (Envoy ejects at 1)"
     );
     assert!(!ran.stdout.contains('\u{1b}'), "no colours and no status line in a pipe");
     assert_eq!(ran.stderr.trim(), "23 events of 1 proxy: 5 ejections, 2 failovers; now: all is well");

@@ -23,8 +23,9 @@ const DAY_MS: Millis = 86_400_000;
 
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
-Reads logs as they come: Envoy's text, Istio's text and JSON, Docker's and the kubelet's files, `kubectl logs --prefix`, stern; \
-several pods mixed, other lines in between, compressed by gzip or not. Where lines do not name their pod, a file is one proxy's. \
+Reads logs as they come: Envoy's text, Istio's text and JSON, Docker's and the kubelet's files, \
+`kubectl logs --prefix`, stern; several pods mixed, other lines in between, compressed by gzip or not. \
+Where lines do not name their pod, a file is one proxy's. \
 Lines that come twice count once.
 
 Examples:
@@ -48,7 +49,8 @@ pub(crate) struct Args {
     /// Leave out what was later; written like --since.
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// Only services that match, by Envoy's name of the cluster, its host or the service's short name; `*` and `?` are wild.
+    /// Only services that match, by Envoy's name of the cluster, its host or the service's short name; `*` and `?` are
+    /// wild.
     #[arg(long, value_name = "GLOB")]
     pub(crate) cluster: Option<String>,
 }

@@ -1,7 +1,8 @@
 //! `faultline watch`: follows proxies' logs and says what happens as it happens, a line for each event.
 //!
-//! Standard input is followed to its end. Files are read from the beginning, so that what is open is known, and then as they grow,
-//! through rotation and truncation, until Ctrl-C; then, as at the end, it says what was seen and what is still open.
+//! Standard input is followed to its end. Files are read from the beginning, so that what is open is known, and then as
+//! they grow, through rotation and truncation, until Ctrl-C; then, as at the end, it says what was seen and what is
+//! still open.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
@@ -19,14 +20,15 @@ use crate::terminal::output::{self, Format};
 
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
-Reads the same logs as `faultline report`. On a terminal the last line shows what is open at the moment. With --output json each \
-event is one JSON object with the key \"proxy\" added, which `faultline report` reads too.
+Reads the same logs as `faultline report`. On a terminal the last line shows what is open at the moment. \
+With --output json each event is one JSON object with the key \"proxy\" added, which `faultline report` reads too.
 
 Examples:
   kubectl logs -f -l app=mocka -c istio-proxy --prefix --max-log-requests 50 | faultline watch
   stern . -c istio-proxy | faultline watch
   faultline watch /var/log/envoy/*.log
-  kubectl logs -f deploy/mocka -c istio-proxy | faultline watch --output json | jq -c 'select(.faultline == \"endpoint_ejected\")'";
+  kubectl logs -f deploy/mocka -c istio-proxy | faultline watch --output json | jq -c 'select(.faultline == \
+  \"endpoint_ejected\")'";
 
 /// What can be typed after `faultline watch`.
 #[derive(Debug, clap::Args)]

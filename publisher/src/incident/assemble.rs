@@ -1,5 +1,5 @@
-//! Puts together what the proxies saw. An endpoint that three proxies ejected is one endpoint, out for the union of the three
-//! times; requests served away are summed.
+//! Puts together what the proxies saw. An endpoint that three proxies ejected is one endpoint, out for the union of the
+//! three times; requests served away are summed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

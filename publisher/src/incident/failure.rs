@@ -42,7 +42,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Concludes it from the last attempt of a streak; `kind` is the streak's: `5xx`, `gateway_error` or `local_origin`.
+    /// Concludes it from the last attempt of a streak; `kind` is the streak's: `5xx`, `gateway_error` or
+    /// `local_origin`.
     pub(crate) fn of(kind: &str, last: &Last) -> Self {
         let has = |flag: &str| last.flags.split(',').any(|f| f.trim() == flag);
         let said = format!("{} {}", last.transport_failure, last.details).to_lowercase().replace('_', " ");

@@ -282,8 +282,8 @@ impl Service {
 }
 
 impl Endpoint {
-    /// Times of trouble, each counted at every proxy. A streak leads to an ejection, or to none where that is blocked; retries
-    /// hide streaks, and blocked ejections are told once, so it is the greater of the two counts.
+    /// Times of trouble, each counted at every proxy. A streak leads to an ejection, or to none where that is blocked;
+    /// retries hide streaks, and blocked ejections are told once, so it is the greater of the two counts.
     pub(crate) fn failures(&self) -> usize {
         let ejected: usize = self.ejections.iter().map(|ejection| ejection.period.proxies).sum();
         self.streaks.len().max(ejected + self.blocked.len())

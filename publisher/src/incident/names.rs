@@ -23,7 +23,8 @@ pub(crate) fn dns_name(cluster: &str) -> &str {
     cluster.splitn(4, '|').nth(3).filter(|name| !name.is_empty()).unwrap_or(cluster)
 }
 
-/// A name for each cluster that no other has: the [`service`]'s, or the cluster's own where several clusters are of one service.
+/// A name for each cluster that no other has: the [`service`]'s, or the cluster's own where several clusters are of one
+/// service.
 pub(crate) fn of_clusters<'a>(clusters: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
     let clusters: BTreeSet<&str> = clusters.collect();
     let mut bearers: BTreeMap<&str, usize> = BTreeMap::new();

@@ -8,8 +8,8 @@ use super::logs::event::{Event, Kind};
 use super::logs::input::{Input, ProxyIndex};
 use super::model::Moment;
 
-/// Proxies that tell the same within this many milliseconds tell of one thing. Each needs traffic of its own to meet a fault, and
-/// returns are seen on ticks of Envoy's interval, which is 10 s by default.
+/// Proxies that tell the same within this many milliseconds tell of one thing. Each needs traffic of its own to meet a
+/// fault, and returns are seen on ticks of Envoy's interval, which is 10 s by default.
 const SAME_MOMENT_MS: Millis = 10_000;
 
 /// The moments of an input; `names` are the clusters' short names.

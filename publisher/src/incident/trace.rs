@@ -1,7 +1,8 @@
 //! What each proxy saw of each cluster: events become things with a beginning and an end.
 //!
-//! A log may begin in the middle and stop before the end, and lines may be missing. What ends without having begun is calculated
-//! back from its own duration; what begins again without having ended is ended there. Both are counted in [`Trace::gaps`].
+//! A log may begin in the middle and stop before the end, and lines may be missing. What ends without having begun is
+//! calculated back from its own duration; what begins again without having ended is ended there. Both are counted in
+//! [`Trace::gaps`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -319,8 +320,8 @@ impl ProxyFailover {
         self.destinations.push(Destination { to, tier, share, open: true, span: Span::at(at) });
     }
 
-    /// Ends with the last request that was served away. A move is told when it has lasted for a while, which can be later than
-    /// that; it is then no part of the failover.
+    /// Ends with the last request that was served away. A move is told when it has lasted for a while, which can be
+    /// later than that; it is then no part of the failover.
     fn end(&mut self, at: Millis) {
         self.seen.end(at);
         while self.destinations.len() > 1 && self.destinations.last().is_some_and(|last| last.span.from >= at) {

@@ -279,8 +279,9 @@ pub(crate) enum Tone {
 }
 
 impl<'a> LocalityView<'a> {
-    /// At most so many of its endpoints, in order of their first trouble, and in words how many more there are. Those that failed and
-    /// stayed in rotation go before others, and those that failed often before those that failed seldom.
+    /// At most so many of its endpoints, in order of their first trouble, and in words how many more there are. Those
+    /// that failed and stayed in rotation go before others, and those that failed often before those that failed
+    /// seldom.
     pub(crate) fn worst(&self, most: usize) -> (Vec<&EndpointView<'a>>, Option<String>) {
         let mut endpoints: Vec<&EndpointView<'a>> = self.endpoints.iter().collect();
         let more = endpoints.len().saturating_sub(most);

@@ -1,7 +1,7 @@
 //! An event as it stands in a log: what the filter writes, read leniently.
 //!
-//! The filter's own type (`filter_core::event`) only writes. Here a missing key is a default, an unknown key is ignored and an
-//! unknown name is kept as such, so that a log of another version is still worth reading.
+//! The filter's own type (`filter_core::event`) only writes. Here a missing key is a default, an unknown key is ignored
+//! and an unknown name is kept as such, so that a log of another version is still worth reading.
 
 use filter_core::time::Millis;
 use serde::Deserialize;
@@ -143,7 +143,8 @@ pub(crate) struct Route {
 }
 
 impl Event {
-    /// Reads an object that has the key [`KEY`]. `None` if it lacks a time or has values of another type than the filter writes.
+    /// Reads an object that has the key [`KEY`]. `None` if it lacks a time or has values of another type than the
+    /// filter writes.
     pub(crate) fn read(json: &Value) -> Option<Self> {
         let text = |key: &str| json.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         Some(Self {

@@ -25,7 +25,8 @@ pub(crate) struct LogLine {
     pub(crate) text: String,
 }
 
-/// Follows all of the files, from their beginnings; `-` is standard input, which ends. The receiver ends when all of them have.
+/// Follows all of the files, from their beginnings; `-` is standard input, which ends. The receiver ends when all of
+/// them have.
 ///
 /// # Errors
 /// When a file cannot be opened; the receiver gets an error when one cannot be read any more.
@@ -91,7 +92,8 @@ fn follow_file(path: &Path, file: File, sender: &Sender<io::Result<LogLine>>) {
             position = 0;
             line.clear();
         } else {
-            // Before another file is begun, this one is read to its end once more: it may have grown since the last look.
+            // Before another file is begun, this one is read to its end once more: it may have grown since the last
+            // look.
             next = replacement(path, file.get_ref());
         }
     }

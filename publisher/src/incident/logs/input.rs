@@ -1,8 +1,8 @@
 //! The logs that were given, as one list of events: read, told apart by proxy, each counted once.
 //!
 //! A line tells its proxy, or else its file does. The same lines may come twice, from a file given twice or from
-//! `kubectl logs --previous` beside the log that goes on from it: one proxy never writes the same event twice, so equal events of
-//! one proxy are one, and files whose events are equal where they overlap are one proxy's.
+//! `kubectl logs --previous` beside the log that goes on from it: one proxy never writes the same event twice, so equal
+//! events of one proxy are one, and files whose events are equal where they overlap are one proxy's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,8 +1,9 @@
 //! One line of a log, in any form that people have logs in: who wrote it, when, and the event in it.
 //!
-//! What stands around an event differs: Envoy's prefix as text, Istio's JSON log with the event as an escaped string, Docker's JSON
-//! around either, a shipper's record around all of that. So an event is searched for in whatever JSON the line holds, in objects
-//! and in strings alike. Before the line, `kubectl logs --prefix`, stern, kail and Compose write the pod.
+//! What stands around an event differs: Envoy's prefix as text, Istio's JSON log with the event as an escaped string,
+//! Docker's JSON around either, a shipper's record around all of that. So an event is searched for in whatever JSON the
+//! line holds, in objects and in strings alike. Before the line, `kubectl logs --prefix`, stern, kail and Compose write
+//! the pod.
 
 use std::borrow::Cow;
 
@@ -198,9 +199,13 @@ mod tests {
     fn an_event_is_found_whatever_stands_around_it() {
         let envoy = format!("[2026-11-20 15:43:30.405][7][warning][wasm] [source/x.cc:1] wasm log faultline: {EVENT}");
         let istio = format!(
-            "2026-11-20T15:43:30.405813Z\twarning\tenvoy wasm external/envoy/x.cc:1198\twasm log default.faultline faultline: {EVENT}\tthread=22"
+            "2026-11-20T15:43:30.405813Z\twarning\tenvoy wasm external/envoy/x.cc:1198\twasm log default.faultline \
+             faultline: {EVENT}\tthread=22"
         );
-        let json = serde_json::json!({"level": "warn", "time": "2026-11-20T15:43:30.405Z", "scope": "envoy wasm", "msg": istio}).to_string();
+        let scope = "envoy wasm";
+        let json =
+            serde_json::json!({"level": "warn", "time": "2026-11-20T15:43:30.405Z", "scope": scope, "msg": istio});
+        let json = json.to_string();
         let docker = serde_json::json!({"log": format!("{json}\n"), "stream": "stderr"}).to_string();
         let cri = format!("2026-11-20T15:43:30.405813001Z stderr F {envoy}");
         let reordered =

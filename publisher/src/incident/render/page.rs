@@ -10,21 +10,30 @@ use super::markup::escaped;
 use super::picture;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--paper:#fff;--ink:#1f2328;--dim:#626b75;--line:#d8dde3;--lane:#f5f7f9;--bad:#cf2f3d;--warn:#96600a;--good:#1f7a45}\
-@media (prefers-color-scheme:dark){:root{--paper:#14181d;--ink:#e8ecf0;--dim:#9aa4af;--line:#343c46;--lane:#1c2229;--bad:#ff7a84;--warn:#f0b04a;--good:#58c98a}}\
-@media print{:root{color-scheme:light;--paper:#fff;--ink:#1f2328;--dim:#626b75;--line:#d8dde3;--lane:#f5f7f9;--bad:#cf2f3d;--warn:#96600a;--good:#1f7a45}\
+:root{color-scheme:light dark;--paper:#fff;--ink:#1f2328;--dim:#626b75;--line:#d8dde3;--lane:#f5f7f9;--bad:#cf2f3d;\
+--warn:#96600a;--good:#1f7a45}\
+@media (prefers-color-scheme:dark){:root{--paper:#14181d;--ink:#e8ecf0;--dim:#9aa4af;--line:#343c46;--lane:#1c2229;\
+--bad:#ff7a84;--warn:#f0b04a;--good:#58c98a}}\
+@media print{:root{color-scheme:light;--paper:#fff;--ink:#1f2328;--dim:#626b75;--line:#d8dde3;--lane:#f5f7f9;\
+--bad:#cf2f3d;--warn:#96600a;--good:#1f7a45}\
 body{font-size:11px;padding:0}figure,tr,li{break-inside:avoid}h2,h3{break-after:avoid}}\
 *{box-sizing:border-box}body{margin:0 auto;max-width:1040px;padding:32px 24px;background:var(--paper);color:var(--ink);\
 font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}\
-h1{font-size:1.55em;line-height:1.3;margin:.2em 0 .6em}h2{font-size:1.25em;margin:2em 0 .2em}h3{font-size:1em;margin:1.6em 0 .4em}\
+h1{font-size:1.55em;line-height:1.3;margin:.2em 0 .6em}h2{font-size:1.25em;margin:2em 0 .2em}h3{font-size:1em;\
+margin:1.6em 0 .4em}\
 p{margin:.3em 0}.dim{color:var(--dim)}.kicker{color:var(--dim);font-size:.85em;letter-spacing:.04em}\
-dl{display:flex;flex-wrap:wrap;gap:12px 36px;margin:0;padding:14px 18px;background:var(--lane);border-radius:8px}dt{color:var(--dim);font-size:.85em}\
+dl{display:flex;flex-wrap:wrap;gap:12px 36px;margin:0;padding:14px 18px;background:var(--lane);border-radius:8px}\
+dt{color:var(--dim);font-size:.85em}\
 dd{margin:0;font-weight:600}figure{margin:14px 0;border:1px solid var(--line);border-radius:8px;overflow-x:auto}\
 figure svg{display:block;width:100%;min-width:680px;height:auto}\
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9em}th,td{text-align:left;vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line)}\
-th{color:var(--dim);font-weight:500}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.t{font-variant-numeric:tabular-nums;white-space:nowrap}\
-code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:break-word}.bad{color:var(--bad)}.warning{color:var(--warn)}.good{color:var(--good)}.note{color:var(--dim)}\
-td.l{font-weight:600;white-space:nowrap}td.p{white-space:nowrap}ol{padding-left:1.4em}li{margin:.5em 0}footer{margin-top:3em;color:var(--dim);font-size:.85em;border-top:1px solid var(--line);padding-top:10px}";
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9em}th,td{text-align:left;\
+vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line)}\
+th{color:var(--dim);font-weight:500}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\
+td.t{font-variant-numeric:tabular-nums;white-space:nowrap}\
+code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:break-word}.bad{color:var(--bad)}\
+.warning{color:var(--warn)}.good{color:var(--good)}.note{color:var(--dim)}\
+td.l{font-weight:600;white-space:nowrap}td.p{white-space:nowrap}ol{padding-left:1.4em}li{margin:.5em 0}\
+footer{margin-top:3em;color:var(--dim);font-size:.85em;border-top:1px solid var(--line);padding-top:10px}";
 
 /// A column of a table.
 enum Column {
@@ -64,7 +73,8 @@ pub(crate) fn report(view: &View<'_>) -> String {
     let _ = write!(
         html,
         "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\"><head><meta charset=\"utf-8\"/>\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/><title>{title}</title><style>{STYLE}</style></head>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/><title>{title}</title><style>{STYLE}\
+         </style></head>\n\
          <body><header><p class=\"kicker\">{title}, told by faultline</p><h1>{}</h1>",
         escaped(&view.headline)
     );
@@ -87,8 +97,9 @@ pub(crate) fn report(view: &View<'_>) -> String {
     }
     let _ = write!(
         html,
-        "</main>\n<footer>Times are UTC. What is inferred follows from traffic by Envoy's own rules; what is witnessed, Envoy said. \
-         Durations over several proxies are the time in which at least one saw it; requests are sums. faultline {}, from {}.</footer></body></html>\n",
+        "</main>\n<footer>Times are UTC. What is inferred follows from traffic by Envoy's own rules; what is \
+         witnessed, Envoy said. Durations over several proxies are the time in which at least one saw it; requests are \
+         sums. faultline {}, from {}.</footer></body></html>\n",
         env!("CARGO_PKG_VERSION"),
         escaped(&view.source)
     );
@@ -200,7 +211,10 @@ fn timeline(html: &mut String, view: &View<'_>) {
     if view.timeline.is_empty() {
         return;
     }
-    html.push_str("<section><h2>What happened</h2><div class=\"wide\"><table><thead><tr><th>UTC</th><th>What</th><th>Service</th><th></th>");
+    html.push_str(
+        "<section><h2>What happened</h2><div class=\"wide\"><table><thead><tr><th>UTC</th><th>What</th><th>\
+         Service</th><th></th>",
+    );
     html.push_str("<th class=\"n\">Proxies</th></tr></thead><tbody>");
     for moment in &view.timeline {
         if let Some(day) = &moment.new_day {
@@ -214,7 +228,8 @@ fn timeline(html: &mut String, view: &View<'_>) {
         };
         let _ = write!(
             html,
-            "<tr><td class=\"t\">{}</td><td class=\"l {tone}\">{}</td><td>{}</td><td>{}</td><td class=\"n\" title=\"{}\">{}</td></tr>",
+            "<tr><td class=\"t\">{}</td><td class=\"l {tone}\">{}</td><td>{}</td><td>{}</td><td class=\"n\" \
+             title=\"{}\">{}</td></tr>",
             moment.clock,
             moment.phrase.label,
             escaped(&moment.moment.service),

@@ -1,6 +1,7 @@
 //! The axis of time of a picture: in proportion where something happens, broken where nothing does.
 //!
-//! A log of a day holds an incident of a minute, or two of them. Quiet stretches are therefore cut to a fixed, marked width.
+//! A log of a day holds an incident of a minute, or two of them. Quiet stretches are therefore cut to a fixed, marked
+//! width.
 
 use filter_core::time::Millis;
 

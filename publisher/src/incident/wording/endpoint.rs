@@ -68,8 +68,8 @@ fn blocked_ejections(endpoint: &Endpoint) -> Vec<Mark> {
     endpoint.blocked.iter().map(mark).collect()
 }
 
-/// How it failed first, as far as the log knows; empty if it does not. A streak that came later, as may be when retries hid the
-/// first, is not how it failed first.
+/// How it failed first, as far as the log knows; empty if it does not. A streak that came later, as may be when retries
+/// hid the first, is not how it failed first.
 pub(super) fn first_error(endpoint: &Endpoint) -> String {
     let streak = endpoint.streaks.first().filter(|s| s.at.abs_diff(endpoint.first) < STREAK_BEFORE_EJECTION_MS);
     let ejection = endpoint.ejections.iter().min_by_key(|ejection| ejection.period.span.from);

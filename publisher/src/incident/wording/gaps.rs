@@ -7,19 +7,19 @@ use crate::incident::units::count;
 pub(super) fn sentence(gap: &Gap) -> String {
     match gap {
         Gap::Suppressed { events, proxies } => format!(
-            "The filter held back {} at {} (limits.eventsPerSecond): some of what happened is not told here; the metrics \
-             have it.",
+            "The filter held back {} at {} (limits.eventsPerSecond): some of what happened is not told here; \
+             the metrics have it.",
             count(*events, "event"),
             count(*proxies as u64, "proxy"),
         ),
         Gap::MissingBeginnings(things) => format!(
-            "{} ended without having begun: the log begins later, or lines are missing. Their beginnings are reckoned from \
-             their durations.",
+            "{} ended without having begun: the log begins later, or lines are missing. Their beginnings are \
+             reckoned from their durations.",
             count(*things, "thing"),
         ),
         Gap::MissingEnds(things) => format!(
-            "{} began again without having ended: lines are missing, or the lines of several proxies came without their \
-             pods' names (use `kubectl logs --prefix`).",
+            "{} began again without having ended: lines are missing, or the lines of several proxies came \
+             without their pods' names (use `kubectl logs --prefix`).",
             count(*things, "thing"),
         ),
         Gap::ConfigRejected { error, proxies } => format!(

@@ -1,4 +1,5 @@
-//! What one event means, in a line for the person on call; the report's timeline and `faultline watch` both use these words.
+//! What one event means, in a line for the person on call; the report's timeline and `faultline watch` both use these
+//! words.
 
 use crate::incident::failure::Failure;
 use crate::incident::logs::event::{Event, Kind, Route, millis};

@@ -63,7 +63,7 @@ fn failover_view(failover: &Failover, all_proxies: usize) -> FailoverView<'_> {
     }
 }
 
-/// `at 15:43:09.575 left ap-northeast-1a to ap-northeast-1b (100 %, same region) for 12.7 s; 2313 requests away, 0 failed`
+/// `at 15:43:09.575 left zone-a to zone-b (100 %, same region) for 12.7 s; 2313 requests away, 0 failed`
 fn failover_sentence(failover: &Failover, all_proxies: usize) -> String {
     let period = &failover.period;
     let to = |destination: &Destination| {

@@ -1,7 +1,8 @@
-//! The picture of one service's trouble, as SVG: a lane for each locality with its endpoints' ejections and streaks, the traffic
-//! that left and where it went, and times without anything healthy, over one axis of time.
+//! The picture of one service's trouble, as SVG: a lane for each locality with its endpoints' ejections and streaks,
+//! the traffic that left and where it went, and times without anything healthy, over one axis of time.
 //!
-//! It carries its own style, so that it can be cut out of a page and stand alone. Shape and words tell what colour tells.
+//! It carries its own style, so that it can be cut out of a page and stand alone. Shape and words tell what colour
+//! tells.
 
 mod lane;
 mod svg;
@@ -24,18 +25,24 @@ const AXIS_TOP: f64 = 52.0;
 
 /// Colours for light and dark, by what they mean; paper is light.
 const STYLE: &str = "\
-.fl{--paper:#fff;--ink:#1f2328;--dim:#626b75;--line:#d8dde3;--lane:#f5f7f9;--bad:#cf2f3d;--on:#fff;--away:#2f6feb;--awaybg:#dbe7ff;\
+.fl{--paper:#fff;--ink:#1f2328;--dim:#626b75;--line:#d8dde3;--lane:#f5f7f9;--bad:#cf2f3d;--on:#fff;--away:#2f6feb;\
+--awaybg:#dbe7ff;\
 --warn:#b8730a;--good:#1f8a4c;font:12px system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}\
-@media (prefers-color-scheme:dark){.fl{--paper:#14181d;--ink:#e8ecf0;--dim:#9aa4af;--line:#343c46;--lane:#1c2229;--bad:#ef5b66;--on:#14181d;\
+@media (prefers-color-scheme:dark){.fl{--paper:#14181d;--ink:#e8ecf0;--dim:#9aa4af;--line:#343c46;--lane:#1c2229;\
+--bad:#ef5b66;--on:#14181d;\
 --away:#7aa7ff;--awaybg:#20355f;--warn:#f0b04a;--good:#58c98a}}\
-@media print{.fl{--paper:#fff;--ink:#1f2328;--dim:#626b75;--line:#d8dde3;--lane:#f5f7f9;--bad:#cf2f3d;--on:#fff;--away:#2f6feb;--awaybg:#dbe7ff;\
+@media print{.fl{--paper:#fff;--ink:#1f2328;--dim:#626b75;--line:#d8dde3;--lane:#f5f7f9;--bad:#cf2f3d;--on:#fff;\
+--away:#2f6feb;--awaybg:#dbe7ff;\
 --warn:#b8730a;--good:#1f8a4c}}\
-.fl text{fill:var(--ink)}.fl .dim{fill:var(--dim)}.fl .on{fill:var(--on)}.fl .awayt{fill:var(--away)}.fl .badt{fill:var(--bad)}\
-.fl .b{font-weight:600}.fl .h{font-size:15px;font-weight:600}.fl .mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:11px}\
+.fl text{fill:var(--ink)}.fl .dim{fill:var(--dim)}.fl .on{fill:var(--on)}.fl .awayt{fill:var(--away)}.fl \
+.badt{fill:var(--bad)}\
+.fl .b{font-weight:600}.fl .h{font-size:15px;font-weight:600}.fl \
+.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:11px}\
 .fl .paper{fill:var(--paper)}.fl .lane{fill:var(--lane)}.fl .grid{stroke:var(--line)}.fl .bad{fill:var(--bad)}\
 .fl .none{fill:var(--bad);fill-opacity:.16}.fl .edge{stroke:var(--bad);stroke-dasharray:3 3}.fl .away{fill:var(--away)}\
 .fl .left{fill:var(--awaybg);stroke:var(--away)}.fl .arrow{stroke:var(--away);stroke-width:1.5;fill:none}\
-.fl .warn{fill:var(--warn);stroke:var(--lane);stroke-width:1.2}.fl .block{fill:var(--lane);stroke:var(--warn);stroke-width:1.8}\
+.fl .warn{fill:var(--warn);stroke:var(--lane);stroke-width:1.2}.fl .block{fill:var(--lane);stroke:var(--warn);\
+stroke-width:1.8}\
 .fl .good{stroke:var(--good);stroke-width:3}.fl .cut{fill:var(--paper)}";
 
 /// Draws a service; `index` tells several pictures on one page apart.
@@ -72,7 +79,8 @@ fn head(svg: &mut Svg, view: &ServiceView<'_>, index: usize, height: f64) {
     let name = &view.service.name;
     svg.raw(format_args!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"fl\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
-         aria-labelledby=\"fl-t{index} fl-d{index}\"><title id=\"fl-t{index}\">{}</title><desc id=\"fl-d{index}\">{}</desc>\
+         aria-labelledby=\"fl-t{index} fl-d{index}\"><title id=\"fl-t{index}\">{}</title><desc id=\"fl-d{index}\">{}\
+         </desc>\
          <style>{STYLE}</style><rect class=\"paper\" width=\"{WIDTH}\" height=\"{height}\" rx=\"8\"/>",
         escaped(&format!("What happened to {name}")),
         escaped(&view.summary),

@@ -78,7 +78,8 @@ impl Svg {
     /// A bar with a tip.
     pub(super) fn bar(&mut self, class: &str, extent: Extent, middle: f64, tip: &str) {
         self.raw(format_args!(
-            "<g><title>{}</title><rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"2\"/></g>",
+            "<g><title>{}</title><rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{BAR}\" \
+             rx=\"2\"/></g>",
             escaped(tip),
             extent.from,
             middle - BAR / 2.0,
