@@ -10,7 +10,7 @@ use super::units::count;
 use super::view::Phrase;
 use super::wording::phrase;
 
-/// Events that are remembered, so that what comes again after a broken connection is not told again.
+/// Events that are remembered, so that what comes again after a broken connection is not shown again.
 const MOST_REMEMBERED: usize = 10_000;
 
 /// As many names are written out; of more, only these.

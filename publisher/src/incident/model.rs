@@ -1,4 +1,4 @@
-//! What happened, by service, over all proxies: facts only. The words that go with them are in [`super::view`].
+//! What happened, by service, over all proxies: facts only. The words that go with them are in `view`.
 //!
 //! JSON writes these types as they are, so the keys in their `serde` attributes are public.
 
@@ -90,7 +90,7 @@ pub(crate) struct Destination {
     pub(crate) to: String,
     /// How far it is: `same_zone`, `same_region`, `elsewhere`.
     pub(crate) tier: String,
-    /// The greatest share that any proxy told as it began, 0 to 1.
+    /// The greatest share that any proxy reported as it began, 0 to 1.
     pub(crate) share: f64,
     /// Not over at the end of the log.
     pub(crate) open: bool,
@@ -195,13 +195,13 @@ pub(crate) struct Blocked {
 /// Something that happened, at one proxy or several.
 #[derive(Debug)]
 pub(crate) struct Moment {
-    /// When the last proxy told it; the first one did at [`Event::at`].
+    /// When the last proxy reported it; the first one did at [`Event::at`].
     pub(crate) until: Millis,
     /// The service's short name; empty for the filter itself.
     pub(crate) service: String,
     /// The first proxy's event, with the requests of all.
     pub(crate) event: Event,
-    /// The proxies that told it, by name.
+    /// The proxies that reported it, by name.
     pub(crate) proxies: Vec<String>,
 }
 
@@ -283,7 +283,7 @@ impl Service {
 
 impl Endpoint {
     /// Times of trouble, each counted at every proxy. A streak leads to an ejection, or to none where that is blocked;
-    /// retries hide streaks, and blocked ejections are told once, so it is the greater of the two counts.
+    /// retries hide streaks, and blocked ejections are reported once, so it is the greater of the two counts.
     pub(crate) fn failures(&self) -> usize {
         let ejected: usize = self.ejections.iter().map(|ejection| ejection.period.proxies).sum();
         self.streaks.len().max(ejected + self.blocked.len())

@@ -1,4 +1,4 @@
-//! What happened, in order, with what several proxies told of the same thing put into one moment.
+//! What happened, in order, with what several proxies report of the same thing put into one moment.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use super::logs::event::{Event, Kind};
 use super::logs::input::{Input, ProxyIndex};
 use super::model::Moment;
 
-/// Proxies that tell the same within this many milliseconds tell of one thing. Each needs traffic of its own to meet a
+/// What several proxies report within this many milliseconds is one thing. Each needs traffic of its own to meet a
 /// fault, and returns are seen on ticks of Envoy's interval, which is 10 s by default.
 const SAME_MOMENT_MS: Millis = 10_000;
 
@@ -43,9 +43,9 @@ pub(super) fn of(input: &Input, names: &BTreeMap<String, String>) -> Vec<Moment>
     moments.into_iter().map(named).collect()
 }
 
-/// Adds another proxy's requests to what the first ones told; the rest is the same, or the first one's.
-fn add(told: &mut Event, another: &Event) {
-    if let Kind::FailoverEnded { seconds, requests_away, errors_away, .. } = &mut told.kind
+/// Adds another proxy's requests to what the first ones reported; the rest is the same, or the first one's.
+fn add(reported: &mut Event, another: &Event) {
+    if let Kind::FailoverEnded { seconds, requests_away, errors_away, .. } = &mut reported.kind
         && let Kind::FailoverEnded { seconds: longer, requests_away: more, errors_away: worse, .. } = &another.kind
     {
         *seconds = seconds.max(*longer);

@@ -320,7 +320,7 @@ impl ProxyFailover {
         self.destinations.push(Destination { to, tier, share, open: true, span: Span::at(at) });
     }
 
-    /// Ends with the last request that was served away. A move is told when it has lasted for a while, which can be
+    /// Ends with the last request that was served away. A move is reported when it has lasted for a while, which can be
     /// later than that; it is then no part of the failover.
     fn end(&mut self, at: Millis) {
         self.seen.end(at);

@@ -1,7 +1,7 @@
 //! The incident in words: the view model that text and page are laid out from.
 //!
 //! Each part borrows the facts it is about, for positions and order; every sentence, label and cell is made once, in
-//! [`super::wording`]. Nothing here is escaped: each renderer knows what is dangerous where it writes.
+//! `wording`. Nothing here is escaped: each renderer knows what is dangerous where it writes.
 
 use std::cmp::Reverse;
 
@@ -219,7 +219,7 @@ pub(crate) struct Suspect<'a> {
     /// Its first trouble.
     #[serde(serialize_with = "time")]
     pub(crate) first: Millis,
-    /// Whether no other endpoint of the service had trouble earlier.
+    /// Whether no other endpoint of the service failed earlier.
     pub(crate) was_first: bool,
     /// Its first failure; empty if the log does not have it.
     pub(crate) first_error: String,
@@ -243,8 +243,8 @@ pub(crate) struct MomentView<'a> {
     pub(crate) clock: String,
     /// What it means.
     pub(crate) phrase: Phrase,
-    /// The proxies that told it, as far as there are several to tell apart: `3 proxies, to 15:43:10.012`.
-    pub(crate) told_by: Option<String>,
+    /// The proxies that reported it, if more than one was read: `3 proxies, to 15:43:10.012`.
+    pub(crate) reported_by: Option<String>,
     /// The names of the proxies; of many only the first.
     pub(crate) proxies: String,
 }

@@ -1,4 +1,4 @@
-//! The logs that were given, as one list of events: read, told apart by proxy, each counted once.
+//! The logs that were given, as one list of events: read, separated by proxy, each counted once.
 //!
 //! A line tells its proxy, or else its file does. The same lines may come twice, from a file given twice or from
 //! `kubectl logs --previous` beside the log that goes on from it: one proxy never writes the same event twice, so equal
@@ -166,7 +166,7 @@ fn merge(logs: &mut BTreeMap<Key, Log>) -> BTreeMap<Key, String> {
             }
         }
     }
-    // What runs in the same container as a proxy that told something is a proxy too, in another pod.
+    // What runs in the same container as a proxy that wrote an event is a proxy too, in another pod.
     let container = |key: &Key| match key {
         Key::Pod(source) if !source.container.is_empty() => Some(source.container.clone()),
         _ => None,

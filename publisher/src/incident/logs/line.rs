@@ -33,9 +33,9 @@ const POD_KEYS: [&[&str]; 8] = [
 /// Who wrote a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Source {
-    /// The pod, with `namespace/` before it where that is told.
+    /// The pod, with `namespace/` before it where the line has it.
     pub(crate) pod: String,
-    /// The container; empty where it is not told.
+    /// The container; empty where the line does not have it.
     pub(crate) container: String,
 }
 
@@ -164,7 +164,7 @@ fn is_name(text: &str) -> bool {
         && text.chars().all(plain)
 }
 
-/// The line without the terminal's colours, which stern writes when told to.
+/// The line without the terminal's colours, which stern writes when asked to.
 fn without_colours(line: &str) -> Cow<'_, str> {
     if !line.contains('\u{1b}') {
         return Cow::Borrowed(line);

@@ -40,14 +40,14 @@ impl Screen {
         }
     }
 
-    /// What to write when something has: the line `told`, and what is open then, on a terminal of `width` columns.
-    pub(crate) fn add(self, told: &str, live: &Live, width: usize) -> String {
+    /// What to write when something has: the event's line, and what is open then, on a terminal of `width` columns.
+    pub(crate) fn add(self, line: &str, live: &Live, width: usize) -> String {
         match self.status_line {
             StatusLine::Shown => {
                 let status = self.paint.dim(&cut(&harmless(&live.status()), width));
-                format!("{ERASE_LINE}{told}\n{status}")
+                format!("{ERASE_LINE}{line}\n{status}")
             }
-            StatusLine::Absent => format!("{told}\n"),
+            StatusLine::Absent => format!("{line}\n"),
         }
     }
 
@@ -80,5 +80,28 @@ fn cut(line: &str, width: usize) -> String {
         line.to_owned()
     } else {
         line.chars().take(width.saturating_sub(2)).chain(['…']).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EJECTED: &str = r#"{"faultline":"endpoint_ejected","ts":"2026-11-20T15:43:09.567Z","cluster":"c","endpoint":"e:1",
+        "locality":"r/a","reason":"other","ejection":1,"ejected_endpoints":1,"endpoints":4}"#;
+
+    #[test]
+    fn the_last_line_of_a_terminal_is_replaced_and_never_wraps() {
+        let screen = Screen { paint: Paint::Off, status_line: StatusLine::Shown };
+        let mut live = Live::default();
+        let news = live.take("proxy", EJECTED).unwrap();
+        assert!(live.take("proxy", EJECTED).is_none(), "it came before");
+        let line = screen.line(&news);
+        assert!(line.starts_with("15:43:09.567  proxy ") && line.contains("c: e:1 in a: out of rotation"), "{line}");
+        assert_eq!(screen.add(&line, &live, 80), format!("\r\u{1b}[K{line}\n1 endpoint ejected"));
+        assert_eq!(screen.add(&line, &live, 10), format!("\r\u{1b}[K{line}\n1 endpoi…"));
+        let piped = Screen { status_line: StatusLine::Absent, ..screen };
+        assert_eq!((piped.begin().as_str(), piped.end()), ("", ""));
+        assert_eq!(piped.add(&line, &live, 80), format!("{line}\n"));
     }
 }

@@ -110,9 +110,9 @@ impl Text {
     }
 
     fn moment(&mut self, view: &MomentView<'_>, service: &str) {
-        let told_by = view.told_by.as_ref().map(|by| format!(" [{by}]")).unwrap_or_default();
+        let reported_by = view.reported_by.as_ref().map(|by| format!(" [{by}]")).unwrap_or_default();
         let Phrase { tone, label, text } = &view.phrase;
-        let text = harmless(&format!("{service}{text}{told_by}"));
+        let text = harmless(&format!("{service}{text}{reported_by}"));
         let label = format!("{label:<width$}", width = Phrase::LABEL_WIDTH);
         let indent = 2 + CLOCK_WIDTH + 2 + Phrase::LABEL_WIDTH + 2;
         let mut parts = wrapped(&text, self.width - indent).into_iter();

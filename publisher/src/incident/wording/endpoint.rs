@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::incident::model::{Ejection, Endpoint};
+use crate::incident::model::{Blocked, Ejection, Endpoint, Streak};
 use crate::incident::names;
 use crate::incident::units::{clock, count, duration};
 use crate::incident::view::{Caption, EjectionView, EndpointView, Mark};
 
-use super::service::lasted;
+use super::period::lasted;
 
 /// An ejection follows its streak within this time.
 const STREAK_BEFORE_EJECTION_MS: u64 = 2_000;
@@ -53,7 +53,7 @@ fn ejection_view<'a>(endpoint: &Endpoint, ejection: &'a Ejection) -> EjectionVie
 }
 
 fn streaks(endpoint: &Endpoint) -> Vec<Mark> {
-    let mark = |streak: &crate::incident::model::Streak| Mark {
+    let mark = |streak: &Streak| Mark {
         at: streak.at,
         tip: format!("{}: {}, {} in a row", clock(streak.at), streak.failure, streak.errors),
     };
@@ -61,7 +61,7 @@ fn streaks(endpoint: &Endpoint) -> Vec<Mark> {
 }
 
 fn blocked_ejections(endpoint: &Endpoint) -> Vec<Mark> {
-    let mark = |blocked: &crate::incident::model::Blocked| Mark {
+    let mark = |blocked: &Blocked| Mark {
         at: blocked.at,
         tip: format!("{}: ejection blocked, {}", clock(blocked.at), blocked.reason.replace('_', " ")),
     };

@@ -3,6 +3,7 @@
 
 mod endpoint;
 mod gaps;
+mod period;
 pub(crate) mod phrase;
 mod service;
 mod story;
@@ -10,7 +11,7 @@ mod suspects;
 
 use std::collections::BTreeSet;
 
-use super::model::{Incident, Open};
+use super::model::{Incident, Moment, Open};
 use super::units::{SeenBy, clock, count, day, duration};
 use super::view::{MomentView, Times, View};
 
@@ -32,7 +33,9 @@ pub(crate) fn view(incident: &Incident) -> View<'_> {
         times: times(incident),
         read: format!("{} of {}, in {lines}", count(incident.events as u64, "event"), count(all as u64, "proxy")),
         source: format!("{lines} of {}", some_of(&incident.proxies)),
-        still_open: still_open(incident.services.iter().fold(Open::default(), |sum, service| sum + service.open())),
+        still_open: period::still_open(
+            incident.services.iter().fold(Open::default(), |sum, service| sum + service.open()),
+        ),
         seen_by: SeenBy { proxies: seeing.len(), of: all }.to_string(),
         services: incident.services.iter().map(|service| service::view(service, all)).collect(),
         suspects: suspects::of(&incident.services, all),
@@ -64,31 +67,19 @@ fn timeline(incident: &Incident) -> Vec<MomentView<'_>> {
     incident.timeline.iter().map(view).collect()
 }
 
-fn moment_view(moment: &super::model::Moment, all_proxies: usize) -> MomentView<'_> {
+fn moment_view(moment: &Moment, all_proxies: usize) -> MomentView<'_> {
     MomentView {
         moment,
         new_day: None,
         clock: clock(moment.event.at),
         phrase: phrase::of(&moment.event),
-        told_by: match moment.proxies.len() {
+        reported_by: match moment.proxies.len() {
             1 if all_proxies == 1 => None,
             1 => Some(moment.proxies.join("")),
             n => Some(format!("{}, to {}", count(n as u64, "proxy"), clock(moment.until))),
         },
         proxies: some_of(&moment.proxies),
     }
-}
-
-/// What is open, in words.
-fn still_open(open: Open) -> String {
-    let part = |n: usize, what: &str, which: &str| (n > 0).then(|| format!("{}{which}", count(n as u64, what)));
-    let parts = [
-        part(open.ejected, "ejected endpoint", ""),
-        part(open.failovers, "failover", ""),
-        part(open.without_healthy, "service", " without a healthy endpoint"),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
 }
 
 /// Names, of many only the first.

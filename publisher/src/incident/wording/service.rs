@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::incident::model::{Destination, Failover, Open, Outage, Period, Service};
+use crate::incident::model::{Destination, Failover, Open, Outage, Service};
 use crate::incident::names;
 use crate::incident::units::{SeenBy, clock, count, day, duration, percent};
-use crate::incident::view::{
-    Caption, DestinationView, FailoverView, LocalityView, OutageView, PeriodView, ServiceView,
-};
+use crate::incident::view::{Caption, DestinationView, FailoverView, LocalityView, OutageView, ServiceView};
 
-use super::{endpoint, still_open, story};
+use super::period::{lasted, still_open};
+use super::{endpoint, period, story};
 
 /// A service in words.
 pub(super) fn view(service: &Service, all_proxies: usize) -> ServiceView<'_> {
@@ -56,7 +55,7 @@ fn failover_view(failover: &Failover, all_proxies: usize) -> FailoverView<'_> {
         sentence: failover_sentence(failover, all_proxies),
         from: names::locality(&failover.from),
         to: to.join(", then "),
-        period: period_view(&failover.period, &because.join(", ")),
+        period: period::view(&failover.period, &because.join(", ")),
         requests_away: told(failover.requests_away),
         errors_away: told(failover.errors_away),
         destinations: failover.destinations.iter().map(|destination| destination_view(failover, destination)).collect(),
@@ -65,7 +64,7 @@ fn failover_view(failover: &Failover, all_proxies: usize) -> FailoverView<'_> {
 
 /// `at 15:43:09.575 left zone-a to zone-b (100 %, same region) for 12.7 s; 2313 requests away, 0 failed`
 fn failover_sentence(failover: &Failover, all_proxies: usize) -> String {
-    let period = &failover.period;
+    let when = &failover.period;
     let to = |destination: &Destination| {
         let share = if destination.share > 0.0 { format!("{}, ", percent(destination.share)) } else { String::new() };
         let tier = match destination.tier.as_str() {
@@ -81,16 +80,16 @@ fn failover_sentence(failover: &Failover, all_proxies: usize) -> String {
     };
     let seen = match all_proxies {
         0 | 1 => String::new(),
-        of => format!("; seen by {}", SeenBy { proxies: period.proxies, of }),
+        of => format!("; seen by {}", SeenBy { proxies: when.proxies, of }),
     };
     format!(
         "{} {} left {} to {} for {}{}{told}{seen}",
-        if period.began_earlier { "before" } else { "at" },
-        clock(period.span.from),
+        if when.began_earlier { "before" } else { "at" },
+        clock(when.span.from),
         names::locality(&failover.from),
         to.join(", then "),
-        duration(period.total),
-        if period.open { " and does still" } else { "" },
+        duration(when.total),
+        if when.open { " and does still" } else { "" },
     )
 }
 
@@ -114,24 +113,8 @@ fn outage_view(outage: &Outage) -> OutageView<'_> {
     let label = format!("no healthy endpoint, {}", lasted(&outage.period));
     OutageView {
         outage,
-        period: period_view(&outage.period, "recovered"),
+        period: period::view(&outage.period, "recovered"),
         tip: format!("{label}, from {}", clock(outage.period.span.from)),
         label,
     }
-}
-
-fn period_view(period: &Period, ended: &str) -> PeriodView {
-    let earlier = if period.began_earlier { "before " } else { "" };
-    PeriodView {
-        began: format!("{earlier}{}", clock(period.span.from)),
-        lasted: duration(period.total),
-        ended: if period.open { "not yet" } else { ended }.to_owned(),
-        proxies: period.proxies,
-    }
-}
-
-/// `6.8 s`, or `6.8 s, not over`.
-pub(super) fn lasted(period: &Period) -> String {
-    let so_far = if period.open { ", not over" } else { "" };
-    format!("{}{so_far}", duration(period.total))
 }
