@@ -98,6 +98,34 @@ pub(crate) enum Command {
     Completions(completions::Completions),
 }
 
+impl Command {
+    /// What is true when Ctrl-C ends this command: the rest of the sentence that begins with "interrupted".
+    pub(crate) fn when_interrupted(&self) -> &'static str {
+        match self {
+            // The tag is given by the last request.
+            Self::Push(_) | Self::Copy(_) | Self::Sign(_) | Self::Attach(_) => {
+                "; no tag was moved and no file was left half written"
+            }
+            Self::Tag(_) => "; some of the tags may have been given, and no file was left half written",
+            Self::Pull(_)
+            | Self::GenerateKeyPair(_)
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Man(_)
+            | Self::Report(_) => "; no file was left half written",
+            Self::Inspect(_)
+            | Self::Verify(_)
+            | Self::List(_)
+            | Self::Manifest(_)
+            | Self::Config(_)
+            | Self::Validate(_)
+            | Self::Watch(_)
+            | Self::ConfigSchema
+            | Self::Completions(_) => "",
+        }
+    }
+}
+
 /// Runs the command that was typed.
 ///
 /// # Errors

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-/// Replaces `path` by these bytes; where it is a link, what it leads to. When it fails nothing is left behind, and what was there
-/// is as it was.
+/// Replaces `path` by these bytes; where it is a link, what it leads to. When it fails nothing is left behind, and what
+/// was there is as it was.
 ///
 /// # Errors
-/// When the directory is not there or cannot be written to, or what is there is a device or a pipe: moved over `/dev/null`, a file
-/// would take its place for everybody on the machine.
+/// When the directory is not there or cannot be written to, or what is there is a device or a pipe: moved over
+/// `/dev/null`, a file would take its place for everybody on the machine.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write_with_mode(path, bytes, 0o666) // less the umask, as for any new file
 }

@@ -1,8 +1,9 @@
-//! `faultline`: packages the filter as an OCI artifact, pushes it to any registry, and writes the manifests that put it into a
-//! mesh.
+//! `faultline`: packages the filter as an OCI artifact, pushes it to any registry, and writes the manifests that put it
+//! into a mesh.
 //!
-//! This file turns a command's outcome into an exit code, and Ctrl-C into the end of the command. [`cli`] says what can be typed,
-//! [`commands`] has a file for each command, and everything else is a library that knows neither and prints nothing.
+//! This file turns a command's outcome into an exit code, and Ctrl-C into the end of the command. [`cli`] says what can
+//! be typed, [`commands`] has a file for each command, and everything else is a library that knows neither and prints
+//! nothing.
 
 #![forbid(unsafe_code)]
 
@@ -34,18 +35,18 @@ use crate::terminal::output;
 use crate::terminal::prompt::Interrupted;
 
 fn main() -> ExitCode {
-    match run(cli::Cli::parse()) {
+    let cli = cli::Cli::parse();
+    let when_interrupted = cli.command.when_interrupted();
+    match run(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(3),
+        Err(error) if error.is::<Interrupted>() => {
+            output::note(&format!("error: {error:#}{when_interrupted}"));
+            ExitCode::from(130) // as shells do: 128 plus the signal's number
+        }
         Err(error) => {
             output::note(&format!("error: {error:#}"));
-            if error.is::<WrongUsage>() {
-                ExitCode::from(2)
-            } else if error.is::<Interrupted>() {
-                ExitCode::from(130) // as shells do: 128 plus the signal's number
-            } else {
-                ExitCode::FAILURE
-            }
+            if error.is::<WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

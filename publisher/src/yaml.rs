@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 use serde_saphyr::Spanned;
 
-use crate::mesh::node::{Node, Place, Value};
+use crate::mesh::node::{Node, Position, Value};
 
 /// Writes a value as one YAML document.
 ///
@@ -21,7 +21,7 @@ pub(crate) fn write(value: &impl Serialize) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When it is neither, with the place where that shows.
-pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Place>, String)> {
+pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> {
     // What `kubectl get` prints of a large mesh is beyond the reader's default bounds.
     let options = serde_saphyr::options! { budget: None, with_snippet: false };
     let read: Result<Vec<Spanned<Raw>>, _> = serde_saphyr::from_multiple_with_options(text, options);
@@ -31,7 +31,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Place>, String)> {
             Ok(nodes.filter(|node| !matches!(node.value, Value::Scalar(Json::Null))).collect())
         }
         Err(error) => {
-            let at = error.location().map(|at| Place { line: at.line(), column: Some(at.column()) });
+            let at = error.location().map(|at| Position { line: at.line(), column: Some(at.column()) });
             Err((at, error.to_string()))
         }
     }
@@ -46,23 +46,25 @@ enum Raw {
 
 impl From<Spanned<Raw>> for Node {
     fn from(raw: Spanned<Raw>) -> Self {
-        let place = place_at(&raw.referenced);
+        let position = position_at(&raw.referenced);
         let value = match raw.value {
             Raw::Scalar(scalar) => Value::Scalar(scalar),
             Raw::List(items) => Value::List(items.into_iter().map(Node::from).collect()),
             Raw::Map(fields) => Value::Map(
                 fields
                     .into_iter()
-                    .map(|(key, value)| (key.value, Node { place: place_at(&key.referenced), ..Node::from(value) }))
+                    .map(|(key, value)| {
+                        (key.value, Node { position: position_at(&key.referenced), ..Node::from(value) })
+                    })
                     .collect(),
             ),
         };
-        Self { place, value }
+        Self { position, value }
     }
 }
 
-fn place_at(at: &serde_saphyr::Location) -> Place {
-    Place { line: at.line(), column: Some(at.column()) }
+fn position_at(at: &serde_saphyr::Location) -> Position {
+    Position { line: at.line(), column: Some(at.column()) }
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -138,18 +140,18 @@ mod tests {
         let text = "a: 1\nb:\n  c:\n  - d: x\n  - d: {e: [1, two]}\n---\nsecond: true\n";
         let nodes = read(text).unwrap();
         assert_eq!(nodes.len(), 2);
-        assert_eq!(nodes[0].place_of("b.c[1].d.e"), Place { line: 5, column: Some(9) });
-        assert_eq!(nodes[0].place_of("b.c[1].nothing.here").line, 5);
+        assert_eq!(nodes[0].position_of("b.c[1].d.e"), Position { line: 5, column: Some(9) });
+        assert_eq!(nodes[0].position_of("b.c[1].nothing.here").line, 5);
         assert_eq!(nodes[0].text("b.c[0].d"), Some("x"));
-        assert_eq!(nodes[1].place_of("second").line, 7);
+        assert_eq!(nodes[1].position_of("second").line, 7);
         assert_eq!(nodes[0].json(), serde_json::json!({"a": 1, "b": {"c": [{"d": "x"}, {"d": {"e": [1, "two"]}}]}}));
         let json = read("{\n \"a\": {\n\t\"b\": -1.5}}").unwrap();
-        assert_eq!(json[0].place_of("a.b").line, 3);
+        assert_eq!(json[0].position_of("a.b").line, 3);
     }
 
     #[test]
     fn what_is_no_yaml_is_told_with_its_line() {
-        let (place, _) = read("a: 1\nb: [1\nc: 2\n").unwrap_err();
-        assert!(place.is_some_and(|place| place.line >= 2), "{place:?}");
+        let (position, _) = read("a: 1\nb: [1\nc: 2\n").unwrap_err();
+        assert!(position.is_some_and(|position| position.line >= 2), "{position:?}");
     }
 }

@@ -1,8 +1,8 @@
-//! `plugin.wasm` in a tar archive, compressed with gzip: the layer that meshes read, the same bytes for the same module on any
-//! machine.
+//! `plugin.wasm` in a tar archive, compressed with gzip: the layer that meshes read, the same bytes for the same module
+//! on any machine.
 //!
-//! Every header field that could tell of the machine, the user or the time is fixed, and so are the encoder and its level
-//! (`miniz_oxide`, level 6). Only `SOURCE_DATE_EPOCH` shows, as the file's time.
+//! Every header field that could tell of the machine, the user or the time is fixed, and so are the encoder and its
+//! level (`miniz_oxide`, level 6). Only `SOURCE_DATE_EPOCH` shows, as the file's time.
 
 use std::io::{self, Write};
 

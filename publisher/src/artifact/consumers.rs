@@ -1,8 +1,8 @@
 //! Who could use an image, and why not: one verdict for each of the programs that people point at such images.
 //!
-//! Each rule is what the program was seen to do or what its source says, and nothing more: whether the registry can be reached from
-//! there, and with which credentials, is not known here. Problems come with the words in which the program itself reports them,
-//! where it reports any, because those are what people have before them.
+//! Each rule is what the program was seen to do or what its source says, and nothing more: whether the registry can be
+//! reached from there, and with which credentials, is not known here. Problems come with the words in which the program
+//! itself reports them, where it reports any, because those are what people have before them.
 
 use oci_distribution::manifest::{
     IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciImageManifest,
@@ -36,7 +36,7 @@ pub(crate) struct Verdict {
 
 /// What keeps a mesh from running what an image holds.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum LoadError {
     /// The image is not of a shape that the mesh accepts, or is damaged.
     Image(ImageError),
     /// The module cannot be started.
@@ -57,7 +57,7 @@ pub(crate) struct Image<'a> {
     /// The config, where it is JSON.
     pub(crate) config: Option<&'a Value>,
     /// What a mesh would stumble on.
-    pub(crate) fault: Option<&'a Fault>,
+    pub(crate) fault: Option<&'a LoadError>,
 }
 
 impl Image<'_> {
@@ -87,13 +87,13 @@ impl Image<'_> {
         }
         match self.fault {
             None => yes(""),
-            Some(Fault::Image(error)) => Verdict {
+            Some(LoadError::Image(error)) => Verdict {
                 problem: Some(error.to_string()),
                 says: Some(error.istio_says(self.manifest.layers.len())),
                 remedy: Some("publish the module with `faultline push`".into()),
                 ..Verdict::default()
             },
-            Some(Fault::Module(error)) => Verdict {
+            Some(LoadError::Module(error)) => Verdict {
                 problem: Some(format!("the module: {error}")),
                 says: error.proxy_says(self.reference),
                 ..Verdict::default()
@@ -103,7 +103,7 @@ impl Image<'_> {
 
     fn envoy(&self) -> Verdict {
         let remedy = match self.fault {
-            Some(Fault::Module(_)) => None,
+            Some(LoadError::Module(_)) => None,
             _ => Some("`faultline pull REF -o faultline.wasm`, and name the file in the bootstrap".to_owned()),
         };
         no("envoy", "Envoy by itself reads files and no registries", remedy)

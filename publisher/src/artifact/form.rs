@@ -1,8 +1,9 @@
 //! Reads images as Istio's agent does: which of the shapes it accepts is this, and where is the module in it.
 //!
-//! The rules are the agent's own, to the letter (`pkg/wasm/imagefetcher.go`); Envoy Gateway and Higress carry the same code. What
-//! is not looked at there (config, annotations, artifact type) is not looked at here. An error carries the agent's own words too
-//! ([`ImageError::istio_says`]), which is what people search for; what others look at is in [`crate::artifact::consumers`].
+//! The rules are the agent's own, to the letter (`pkg/wasm/imagefetcher.go`); Envoy Gateway and Higress carry the same
+//! code. What is not looked at there (config, annotations, artifact type) is not looked at here. An error carries the
+//! agent's own words too ([`ImageError::istio_says`]), which is what people search for; what others look at is in
+//! [`crate::artifact::consumers`].
 
 use std::io::Read;
 
@@ -29,7 +30,8 @@ pub(crate) const CNCF_LAYER: &str = "application/wasm";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Form {
-    /// An OCI image whose last layer holds `plugin.wasm`: for Istio, Envoy Gateway, Higress, image tools, image volumes.
+    /// An OCI image whose last layer holds `plugin.wasm`: for Istio, Envoy Gateway, Higress, image tools, image
+    /// volumes.
     Oci,
     /// The same as a Docker image, for registries and tools that know no OCI.
     Docker,
@@ -59,7 +61,8 @@ pub(crate) enum ImageError {
     DockerLayer(String),
     /// Neither of the two shapes for OCI manifests.
     #[error(
-        "no mesh accepts its shape: the last of its layers ({layers}) is `{last}`; wanted is `{IMAGE_LAYER_GZIP_MEDIA_TYPE}` with \
+        "no mesh accepts its shape: the last of its layers ({layers}) is `{last}`; wanted is \
+            `{IMAGE_LAYER_GZIP_MEDIA_TYPE}` with \
          {MODULE_FILE} inside, or exactly two layers with one `{CONTENT_LAYER}`; publish it again with `faultline push`"
     )]
     Shape {

@@ -1,12 +1,14 @@
-//! The bytes that `push` publishes: a module in one of the forms that consumers read, the same for the same input on any machine.
+//! The bytes that `push` publishes: a module in one of the forms that consumers read, the same for the same input on
+//! any machine.
 //!
-//! The default is one OCI image manifest with a real image config and one gzip-compressed tar layer that holds `plugin.wasm`: of all
-//! the forms in use, the one that Istio, Envoy Gateway, Higress, image tools (skopeo, crane) and Kubernetes image volumes all accept.
-//! No form serves both these and the CNCF's tools, so the others go under tags of their own. Never an index: a mesh compares the
-//! digest it is given with the image's own, which an index's never equals.
+//! The default is one OCI image manifest with a real image config and one gzip-compressed tar layer that holds
+//! `plugin.wasm`: of all the forms in use, the one that Istio, Envoy Gateway, Higress, image tools (skopeo, crane) and
+//! Kubernetes image volumes all accept. No form serves both these and the CNCF's tools, so the others go under tags of
+//! their own. Never an index: a mesh compares the digest it is given with the image's own, which an index's never
+//! equals.
 //!
-//! What makes it reproducible: fixed tar and gzip headers ([`crate::artifact::archive`]), structs with a fixed field order, and no time of
-//! day; `SOURCE_DATE_EPOCH` sets the times where one is wanted.
+//! What makes it reproducible: fixed tar and gzip headers ([`crate::artifact::archive`]), structs with a fixed field
+//! order, and no time of day; `SOURCE_DATE_EPOCH` sets the times where one is wanted.
 
 use std::collections::BTreeMap;
 

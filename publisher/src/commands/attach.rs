@@ -1,7 +1,7 @@
 //! `faultline attach`: puts a document, such as the list of what a module is made of, beside an artifact.
 //!
-//! The document is an OCI artifact of its own that names the other as its subject; registries list such as its referrers. It holds
-//! no time of day, so that attaching the same again changes nothing.
+//! The document is an OCI artifact of its own that names the other as its subject; registries list such as its
+//! referrers. It holds no time of day, so that attaching the same again changes nothing.
 
 use std::path::PathBuf;
 
@@ -23,10 +23,11 @@ use crate::terminal::progress;
 /// The type of the program's own list of components.
 const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
 
-/// Examples and what is worth knowing.
+/// The end of the help.
 pub(crate) const HELP: &str = "\
---sbom attaches the CycloneDX list of the crates in the module this program was built with; it is refused for another module. \
-A registry that knows no referrers keeps them under the tag sha256-…, as oras and cosign do. Prints the document's reference.
+--sbom attaches the CycloneDX list of the crates in the module this program was built with; it is refused for another \
+module. A registry that knows no referrers keeps them under the tag sha256-…, as oras and cosign do. Prints the \
+document's reference.
 
 Examples:
   faultline attach ghcr.io/acme/faultline:0.1.0 --sbom
@@ -52,7 +53,7 @@ pub(crate) struct Attach {
     pub(crate) transport: Transport,
 }
 
-/// Runs it.
+/// Attaches a document, unless it is attached already.
 ///
 /// # Errors
 /// When there is no such artifact, the document is not about it, or the store not written.
@@ -102,7 +103,8 @@ pub(crate) async fn run(args: Attach, format: Format) -> anyhow::Result<Outcome>
 async fn sbom(store: &Store, reference: &Reference) -> anyhow::Result<Vec<u8>> {
     let Some(document) = embedded::SBOM else {
         bail!(
-            "this program was built without a list of components; run `cargo xtask build` and build it again, or attach a FILE"
+            "this program was built without a list of components; run `cargo xtask build` and build it again, or \
+                attach a FILE"
         );
     };
     let found = store.resolve(reference).await?;

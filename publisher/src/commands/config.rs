@@ -12,11 +12,11 @@ use crate::commands::plugin_config;
 use crate::from_mesh;
 use crate::terminal::output;
 
-/// The help of `faultline config`.
+/// The end of the help.
 pub(crate) const HELP: &str = "\
-Prints the plugin configuration, JSON: one entry for each DestinationRule, port and subset with outlier detection, the more \
-special first, and thresholds of 0 for everything else. What had to be decided is said on stderr. `faultline manifest --from` \
-writes it into a manifest at once.
+Prints the plugin configuration, JSON: one entry for each DestinationRule, port and subset with outlier detection, the \
+more special first, and thresholds of 0 for everything else. What had to be decided is said on stderr. `faultline \
+manifest --from` writes it into a manifest at once.
 
 Examples:
   kubectl get destinationrules,serviceentries -A -o yaml | faultline config --from -
@@ -33,7 +33,7 @@ pub(crate) struct Config {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// Runs `faultline config`.
+/// Derives the configuration and prints it.
 ///
 /// # Errors
 /// When a file cannot be read or nothing can be derived.

@@ -14,8 +14,8 @@ use crate::terminal::progress;
 
 /// The end of the help.
 pub(crate) const HELP: &str = "\
-Prints registry/repo:tag@sha256:… of the copy: the digest is that of the original. Signatures and attached documents come \
-along, of whatever kind and wherever the registry keeps them.
+Prints registry/repo:tag@sha256:… of the copy: the digest is that of the original. Signatures and attached documents \
+come along, of whatever kind and wherever the registry keeps them.
 
 Examples:
   faultline copy ghcr.io/acme/faultline:0.1.0 registry.example.com/mesh/faultline:0.1.0
@@ -46,7 +46,10 @@ pub(crate) struct Copy {
 
 /// How to reach one side: the flags of every other command with the side in front, which clap cannot add to a group.
 macro_rules! side {
-    ($name:ident, $doc:literal, $heading:literal, $plain:ident, $insecure:ident, $ca:ident, $user:ident, $password:ident) => {
+    (
+        $name:ident, $doc:literal, $heading:literal,
+        $plain:ident, $insecure:ident, $ca:ident, $user:ident, $password:ident
+    ) => {
         #[doc = $doc]
         #[derive(Debug, Args)]
         #[command(next_help_heading = $heading)]
@@ -104,7 +107,7 @@ side!(
     to_password_stdin
 );
 
-/// Runs it.
+/// Copies an artifact, and what is attached to it unless told otherwise.
 ///
 /// # Errors
 /// When there is no such artifact, or the destination does not take it; its tag is then where it was.
@@ -112,7 +115,8 @@ pub(crate) async fn run(args: Copy, format: Format) -> anyhow::Result<Outcome> {
     let (from, to) = (options::reference(&args.from)?, options::reference(&args.to)?);
     if args.source.from_password_stdin && args.destination.to_password_stdin {
         return Err(options::WrongUsage(anyhow::anyhow!(
-            "one password can come on standard input: give it for one side, and log in to the other with `faultline login`"
+            "one password can come on standard input: give it for one side, and log in to the other with `faultline \
+                login`"
         ))
         .into());
     }
@@ -127,7 +131,7 @@ pub(crate) async fn run(args: Copy, format: Format) -> anyhow::Result<Outcome> {
 /// The source's repository, where both are in the same registry.
 fn shared_repository(from: &Reference, to: &Reference) -> Option<String> {
     match (from, to) {
-        (Reference::Registry(a), Reference::Registry(b)) if a.host == b.host => Some(a.repository.clone()),
+        (Reference::Registry(a), Reference::Registry(b)) if a.authority == b.authority => Some(a.repository.clone()),
         _ => None,
     }
 }

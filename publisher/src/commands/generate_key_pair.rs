@@ -12,10 +12,10 @@ use crate::signature::key;
 use crate::terminal::output::{self, Format};
 use crate::terminal::prompt::{self, Interrupted};
 
-/// Examples and what is worth knowing.
+/// The end of the help.
 pub(crate) const HELP: &str = "\
-Writes cosign.key, encrypted with the password in COSIGN_PASSWORD or one that is asked for, and cosign.pub. cosign can use both. \
-Files that are there already are not overwritten.
+Writes cosign.key, encrypted with the password in COSIGN_PASSWORD or one that is asked for, and cosign.pub. cosign can \
+use both. Files that are there already are not overwritten.
 
 Examples:
   faultline generate-key-pair
@@ -29,7 +29,7 @@ pub(crate) struct GenerateKeyPair {
     pub(crate) output_key_prefix: PathBuf,
 }
 
-/// Runs it.
+/// Writes a new key pair into two files.
 ///
 /// # Errors
 /// When a file is there already or cannot be written, or two passwords that were typed differ.

@@ -1,7 +1,8 @@
 //! `faultline inspect`: what an artifact is, who could load it, and what lies beside it.
 //!
-//! The verdict that decides the exit code is Istio's, and follows the way a module takes in a mesh: the agent must accept the image's
-//! shape and find the module in it, and the proxy must be able to start it. What others look at is in [`crate::artifact::consumers`].
+//! The verdict that decides the exit code is Istio's, and follows the way a module takes in a mesh: the agent must
+//! accept the image's shape and find the module in it, and the proxy must be able to start it. What others look at is
+//! in [`crate::artifact::consumers`].
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +12,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::artifact::consumers::{self, Fault, Verdict};
+use crate::artifact::consumers::{self, LoadError, Verdict};
 use crate::artifact::form::{self, Form};
 use crate::artifact::pack::VERSION_ANNOTATION;
 use crate::commands::options::{self, Transport};
@@ -25,11 +26,11 @@ use crate::store::{Resolved, Store};
 use crate::terminal::output::{self, Format};
 use crate::terminal::progress;
 
-/// Examples and what is worth knowing.
+/// The end of the help.
 pub(crate) const HELP: &str = "\
-Says for each of Istio, Envoy Gateway, Higress, Envoy, Kubernetes image volumes, wkg, runwasi, oras, skopeo and crane whether it would \
-load what is there, why not, in which words it says so, and what to do. Lists signatures (`faultline verify` checks them) and attached \
-documents. Exits with 3 if Istio would not load it.
+Says for each of Istio, Envoy Gateway, Higress, Envoy, Kubernetes image volumes, wkg, runwasi, oras, skopeo and crane \
+whether it would load what is there, why not, in which words it says so, and what to do. Lists signatures (`faultline \
+verify` checks them) and attached documents. Exits with 3 if Istio would not load it.
 
 Examples:
   faultline inspect ghcr.io/acme/faultline:0.1.0
@@ -80,7 +81,7 @@ struct Summary {
     problem: Option<String>,
 }
 
-/// Runs it.
+/// Fetches an artifact and says what it is and who would load it.
 ///
 /// # Errors
 /// When the artifact cannot be read. That Istio would not load it is a finding, not an error.
@@ -135,8 +136,8 @@ async fn examine(reference: &Reference, store: &Store, image: Resolved) -> anyho
 }
 
 /// The module in an image, where there is one, and what a mesh would stumble on.
-async fn contents(store: &Store, image: &Resolved) -> anyhow::Result<(Option<ModuleReport>, Option<Fault>)> {
-    let refused = form::classify(&image.manifest).err().map(Fault::Image);
+async fn contents(store: &Store, image: &Resolved) -> anyhow::Result<(Option<ModuleReport>, Option<LoadError>)> {
+    let refused = form::classify(&image.manifest).err().map(LoadError::Image);
     let (form, layer) = match form::locate(&image.manifest) {
         Ok(found) => found,
         Err(_) => return Ok((None, refused)),
@@ -146,14 +147,14 @@ async fn contents(store: &Store, image: &Resolved) -> anyhow::Result<(Option<Mod
     bar.finish_and_clear();
     let bytes = match form::extract(form, blob) {
         Ok(bytes) => bytes,
-        Err(error) => return Ok((None, Some(Fault::Image(error)))),
+        Err(error) => return Ok((None, Some(LoadError::Image(error)))),
     };
     Ok(match Module::read(&bytes) {
         Ok(module) => {
-            let fault = refused.or(module.startable().err().map(Fault::Module));
+            let fault = refused.or(module.startable().err().map(LoadError::Module));
             (Some(ModuleReport { size: bytes.len(), digest: Digest::of(&bytes), module }), fault)
         }
-        Err(error) => (None, refused.or(Some(Fault::Module(error)))),
+        Err(error) => (None, refused.or(Some(LoadError::Module(error)))),
     })
 }
 

@@ -1,7 +1,7 @@
 //! `faultline list`: the tags of a repository, oldest version first.
 //!
-//! Tags that only name a digest (`sha256-….sig` and so on) belong to other artifacts: signatures, lists of what is attached.
-//! They are left out unless asked for.
+//! Tags that only name a digest (`sha256-….sig` and so on) belong to other artifacts: signatures, lists of what is
+//! attached. They are left out unless asked for.
 
 use anyhow::anyhow;
 use clap::Args;
@@ -36,7 +36,7 @@ pub(crate) struct List {
     pub(crate) transport: Transport,
 }
 
-/// Runs it.
+/// Lists the tags of a repository.
 ///
 /// # Errors
 /// When there is no such repository, or it cannot be listed.

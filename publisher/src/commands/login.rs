@@ -18,8 +18,9 @@ use crate::terminal::prompt;
 
 /// The end of the help.
 pub(crate) const HELP: &str = "\
-Asks for what is not given, if there is a terminal. The registry must accept the credentials before they are kept: with the \
-credential helper that docker's config.json names, or in that file. docker, podman, skopeo, oras and crane find them there too.
+Asks for what is not given, if there is a terminal. The registry must accept the credentials before they are kept: \
+with the credential helper that docker's config.json names, or in that file. docker, podman, skopeo, oras and crane \
+find them there too.
 
 Examples:
   faultline login ghcr.io
@@ -49,7 +50,7 @@ pub(crate) struct Login {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-/// Runs `login`.
+/// Tries the credentials at the registry, and keeps them if it accepts them.
 ///
 /// # Errors
 /// When the registry does not accept the credentials, or they cannot be kept.
@@ -57,7 +58,7 @@ pub(crate) async fn run(args: Login, format: Format) -> anyhow::Result<Outcome> 
     let registry = options::registry(&args.registry)?;
     let credentials = match &args.username {
         Some(username) if args.password_stdin => Credentials::from_stdin(username)?,
-        username => ask(&registry.host, username.as_deref())?,
+        username => ask(&registry.authority, username.as_deref())?,
     };
     let Credentials::Basic { username, password, .. } = &credentials else { bail!("there are no credentials to keep") };
     // Read first, so that one that cannot be used is known before a password goes out.
@@ -72,27 +73,28 @@ pub(crate) async fn run(args: Login, format: Format) -> anyhow::Result<Outcome> 
     };
     let http = Http::new(registry.clone(), credentials.clone(), &access)?;
     let asked = http.probe_auth().await?;
-    let kept = file.store(&registry.host, username, password)?;
+    let kept = file.store(&registry.authority, username, password)?;
     let place = match &kept {
         Kept::Helper(helper) => helper.clone(),
         Kept::File(path) => path.display().to_string(),
     };
     if format == Format::Json {
-        output::json(&json!({"registry": registry.host, "username": username, "verified": asked, "kept": place}))?;
+        output::json(&json!({"registry": registry.authority, "username": username, "verified": asked, "kept": place}))?;
     }
     if !asked {
         output::note(&format!(
             "`{}` asks nobody for a password: whether this one is right is not known",
-            registry.host
+            registry.authority
         ));
     }
     output::note(&match kept {
         Kept::Helper(helper) => {
-            format!("logged in to `{}` as `{username}`; the password is with {helper}", registry.host)
+            format!("logged in to `{}` as `{username}`; the password is with {helper}", registry.authority)
         }
         Kept::File(path) => format!(
-            "logged in to `{}` as `{username}`; the password is in `{}`, not encrypted: docker's credsStore names a safer place",
-            registry.host,
+            "logged in to `{}` as `{username}`; the password is in `{}`, not encrypted: docker's credsStore names a \
+                safer place",
+            registry.authority,
             path.display()
         ),
     });
@@ -100,14 +102,14 @@ pub(crate) async fn run(args: Login, format: Format) -> anyhow::Result<Outcome> 
 }
 
 /// Asks at the terminal for what was not given.
-fn ask(host: &str, username: Option<&str>) -> anyhow::Result<Credentials> {
+fn ask(authority: &str, username: Option<&str>) -> anyhow::Result<Credentials> {
     if !std::io::stdin().is_terminal() {
         return Err(WrongUsage(anyhow!("there is no terminal to ask at; give --username and --password-stdin")).into());
     }
     let username = match username {
         Some(username) => username.to_owned(),
         None => {
-            eprint!("user name for {host}: ");
+            eprint!("user name for {authority}: ");
             std::io::stderr().flush()?;
             let mut line = String::new();
             std::io::stdin().lock().read_line(&mut line).context("cannot read the user name")?;

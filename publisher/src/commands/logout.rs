@@ -20,24 +20,24 @@ pub(crate) struct Logout {
     pub(crate) registry: String,
 }
 
-/// Runs `logout`.
+/// Forgets the credentials for a registry.
 ///
 /// # Errors
 /// When the credentials cannot be taken away.
 pub(crate) fn run(args: &Logout, format: Format) -> anyhow::Result<Outcome> {
     let registry = options::registry(&args.registry)?;
-    let removed = CredentialFile::read()?.erase(&registry.host)?;
+    let removed = CredentialFile::read()?.erase(&registry.authority)?;
     if format == Format::Json {
-        output::json(&json!({"registry": registry.host, "removed": removed}))?;
+        output::json(&json!({"registry": registry.authority, "removed": removed}))?;
     }
     output::note(&if removed {
-        format!("logged out of `{}`", registry.host)
+        format!("logged out of `{}`", registry.authority)
     } else {
-        format!("there were no credentials for `{}`", registry.host)
+        format!("there were no credentials for `{}`", registry.authority)
     });
     // Another tool's are that tool's to remove.
     if let Ok(Credentials::Basic { origin, .. } | Credentials::IdentityToken { origin, .. }) =
-        Credentials::from_files(&registry.host, "")
+        Credentials::from_files(&registry.authority, "")
     {
         output::note(&format!("{origin} still has credentials for it"));
     }

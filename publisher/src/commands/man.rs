@@ -24,7 +24,7 @@ pub(crate) struct Manual {
     pub(crate) dir: Option<PathBuf>,
 }
 
-/// Runs it.
+/// Prints the manual page of the program, or writes one for each command of `command` into a directory.
 ///
 /// # Errors
 /// When a page cannot be written.

@@ -1,4 +1,5 @@
-//! The commands: for each its arguments, its help, what it does and what it prints, over libraries that know nothing of it.
+//! The commands: for each its arguments, its help, what it does and what it prints, over libraries that know nothing of
+//! it.
 
 pub(crate) mod attach;
 pub(crate) mod completions;

@@ -1,7 +1,7 @@
 //! What several commands take: REFs, `KEY=VALUE`, and the flags that say how to reach a registry.
 //!
-//! REFs stay strings for the command line's parser and are read here, so that a malformed one is reported in the words of
-//! [`crate::reference`], and never with a password that was written into it.
+//! REFs stay strings for the command line's parser and are read here, so that a malformed one is reported in the words
+//! of [`crate::reference`], and never with a password that was written into it.
 
 use std::path::PathBuf;
 
@@ -89,8 +89,8 @@ pub(crate) fn source_of(username: Option<&str>) -> CredentialSource {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Configuration from the mesh's own rules")]
 pub(crate) struct Rules {
-    /// Take the thresholds from these DestinationRules, ServiceEntries and MeshConfig, YAML or JSON as kubectl prints them; can be
-    /// given more than once.
+    /// Take the thresholds from these DestinationRules, ServiceEntries and MeshConfig, YAML or JSON as kubectl prints
+    /// them; can be given more than once.
     #[arg(long = "from", short = 'f', value_name = "FILE|DIR|-")]
     pub(crate) from: Vec<PathBuf>,
     /// Leave the witness off, so that ejections are inferred and Envoy is not asked.

@@ -15,7 +15,7 @@ use crate::store::Store;
 use crate::terminal::output::{self, Format};
 use crate::terminal::progress;
 
-/// Examples and what is worth knowing.
+/// The end of the help.
 pub(crate) const HELP: &str = "\
 Works for any image that Istio accepts, and for the CNCF's form. The file appears whole or not at all.
 
@@ -36,7 +36,7 @@ pub(crate) struct Pull {
     pub(crate) transport: Transport,
 }
 
-/// Runs it.
+/// Fetches an artifact's module and writes it to the file.
 ///
 /// # Errors
 /// When there is no such artifact, no module in it, or the file cannot be written.

@@ -18,14 +18,15 @@ use crate::store::Store;
 use crate::terminal::output::{self, Format};
 use crate::terminal::progress;
 
-/// Examples and what is worth knowing.
+/// The end of the help.
 pub(crate) const HELP: &str = "\
-Prints registry/repo:tag@sha256:… of what the tag now stands for. The same module gives the same digest, always; if it is \
-there already nothing is sent. SOURCE_DATE_EPOCH sets the times in it, which are left out otherwise. A push that fails \
-leaves the tag where it was.
+Prints registry/repo:tag@sha256:… of what the tag now stands for. The same module gives the same digest, always; if it \
+is there already nothing is sent. SOURCE_DATE_EPOCH sets the times in it, which are left out otherwise. A push that \
+fails leaves the tag where it was.
 
-A module that no proxy could load is refused. One that is not faultline's, has no build information, is far too large or needs a \
-new Envoy is refused unless --force is given. Version, revision and the like are annotated from what the build wrote into the module.
+A module that no proxy could load is refused. One that is not faultline's, has no build information, is far too large \
+or needs a new Envoy is refused unless --force is given. Version, revision and the like are annotated from what the \
+build wrote into the module.
 
 Examples:
   faultline push ghcr.io/acme/faultline:0.1.0
@@ -56,7 +57,7 @@ pub(crate) struct Push {
     pub(crate) transport: Transport,
 }
 
-/// Runs it.
+/// Checks the module, packs it and publishes it.
 ///
 /// # Errors
 /// When the module is no plugin or a doubtful one, or the store does not take it.
@@ -78,7 +79,8 @@ pub(crate) async fn run(args: Push, format: Format) -> anyhow::Result<Outcome> {
     let artifact = pack::build(args.format, &bytes, &module, &annotations, created)?;
     if let Some(expected) = reference.digest().filter(|digest| **digest != artifact.digest) {
         bail!(
-            "{origin} packs to {}, not to the {expected} of `{reference}`; leave the digest off, or give the module it was made of",
+            "{origin} packs to {}, not to the {expected} of `{reference}`; leave the digest off, or give the module it \
+             was made of",
             artifact.digest
         );
     }
@@ -98,7 +100,8 @@ fn module(args: &Push) -> anyhow::Result<(Vec<u8>, String)> {
         }
         (None, Some(bytes)) => Ok((bytes.to_vec(), "the module this program was built with".to_owned())),
         (None, None) => bail!(
-            "this program was built without a module; give one with --wasm FILE, or run `cargo xtask build` and build again"
+            "this program was built without a module; give one with --wasm FILE, or run `cargo xtask build` and build \
+                again"
         ),
     }
 }

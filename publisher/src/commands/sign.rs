@@ -14,12 +14,12 @@ use crate::signature::{self, key};
 use crate::store::Store;
 use crate::terminal::output::{self, Format};
 
-/// Examples and what is worth knowing.
+/// The end of the help.
 pub(crate) const HELP: &str = "\
 Puts a signature beside the artifact, under the tag sha256-….sig, that cosign 2 and 3 verify:
   cosign verify --key cosign.pub --insecure-ignore-tlog REF
-The key is cosign's (its password in COSIGN_PASSWORD, else it is asked for) or an unencrypted one of openssl (ECDSA on P-256). What \
-is signed by the same key already is left as it is. No transparency log is written to.
+The key is cosign's (its password in COSIGN_PASSWORD, else it is asked for) or an unencrypted one of openssl (ECDSA on \
+P-256). What is signed by the same key already is left as it is. No transparency log is written to.
 
 Examples:
   faultline sign ghcr.io/acme/faultline:0.1.0 --key cosign.key
@@ -42,7 +42,7 @@ pub(crate) struct Sign {
     pub(crate) transport: Transport,
 }
 
-/// Runs it.
+/// Signs an artifact, unless it is signed with the same key already.
 ///
 /// # Errors
 /// When the key cannot be used, or the store not read or written.
@@ -85,7 +85,7 @@ fn identity(reference: &Reference, image: Option<&str>) -> anyhow::Result<String
         (Reference::Layout(_), Some(image)) => options::reference(image)?,
     };
     match named {
-        Reference::Registry(r) => Ok(format!("{}/{}", r.host, r.repository)),
+        Reference::Registry(r) => Ok(format!("{}/{}", r.authority, r.repository)),
         Reference::Layout(_) => Err(WrongUsage(anyhow!(
             "a signature names the repository; for a layout directory say it with --image registry/repo:tag"
         ))

@@ -32,7 +32,7 @@ pub(crate) struct Tag {
     pub(crate) transport: Transport,
 }
 
-/// Runs it.
+/// Gives an artifact the tags, in the order in which they were typed.
 ///
 /// # Errors
 /// When there is no such artifact, or it cannot be tagged.
@@ -64,7 +64,7 @@ fn retagged(reference: &Reference, tag: &str) -> Result<Reference, WrongUsage> {
         return Err(WrongUsage(anyhow!("`{tag}` is no tag; write only what follows the colon, such as 1.0")));
     }
     options::reference(&match reference {
-        Reference::Registry(r) => format!("{}/{}:{tag}", r.host, r.repository),
+        Reference::Registry(r) => format!("{}/{}:{tag}", r.authority, r.repository),
         Reference::Layout(l) => format!("oci:{}:{tag}", l.dir.display()),
     })
 }

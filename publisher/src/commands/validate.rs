@@ -13,12 +13,12 @@ use crate::terminal::output::{self, Written};
 use crate::validate::finding::Severity;
 use crate::validate::{self, Judged, pinned, report, rules};
 
-/// The help of `faultline validate`.
+/// The end of the help.
 pub(crate) const HELP: &str = "\
-Reads plugin configurations (JSON), the resources that carry one (WasmPlugin, TrafficExtension, EnvoyFilter, EnvoyExtensionPolicy, an \
-Envoy bootstrap), and the mesh's rules: DestinationRule, ServiceEntry, MeshConfig. Services, EndpointSlices, WorkloadEntries, Nodes \
-and Gateways among the files are not judged, but make it know more. `-` is standard input; of a directory, every .yaml, .yml and \
-.json.
+Reads plugin configurations (JSON), the resources that carry one (WasmPlugin, TrafficExtension, EnvoyFilter, \
+EnvoyExtensionPolicy, an Envoy bootstrap), and the mesh's rules: DestinationRule, ServiceEntry, MeshConfig. Services, \
+EndpointSlices, WorkloadEntries, Nodes and Gateways among the files are not judged, but make it know more. `-` is \
+standard input; of a directory, every .yaml, .yml and .json.
 
 Exits with 3 if there are errors or warnings; notes alone leave it at 0. --output sarif is for code scanning.
 
@@ -48,7 +48,7 @@ pub(crate) struct Validate {
     pub(crate) transport: Transport,
 }
 
-/// Runs it. Every file is looked at, whatever is wrong with those before it.
+/// Checks every file, whatever is wrong with those before it.
 ///
 /// # Errors
 /// When a file cannot be read.

@@ -12,11 +12,11 @@ use crate::signature::{self, BUNDLE, key};
 use crate::store::{Store, attachments};
 use crate::terminal::output::{self, Format};
 
-/// Examples and what is worth knowing.
+/// The end of the help.
 pub(crate) const HELP: &str = "\
-Looks for signatures under the tag sha256-….sig, where `faultline sign` and `cosign sign` (2, or 3 with --new-bundle-format=false) \
-put them. One that was made with this key and is for this very digest is enough. Exits with 3 if there is none. Prints the \
-reference by digest: deploy that one, because tags move. No transparency log is asked.
+Looks for signatures under the tag sha256-….sig, where `faultline sign` and `cosign sign` (2, or 3 with \
+--new-bundle-format=false) put them. One that was made with this key and is for this very digest is enough. Exits with \
+3 if there is none. Prints the reference by digest: deploy that one, because tags move. No transparency log is asked.
 
 Examples:
   faultline verify ghcr.io/acme/faultline:0.1.0 --key cosign.pub
@@ -43,7 +43,7 @@ struct Found {
     problem: Option<String>,
 }
 
-/// Runs it.
+/// Checks every signature of an artifact, and says why those that do not count do not.
 ///
 /// # Errors
 /// When the key cannot be used or the store not read. That there is no valid signature is a finding, not an error.

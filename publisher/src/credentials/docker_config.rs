@@ -1,7 +1,7 @@
 //! Docker's `config.json`, as the place where `login` leaves credentials and `logout` takes them away.
 //!
-//! A credential helper that is configured there is used as docker uses it; otherwise they stand in the file itself, encoded but not
-//! encrypted, readable by its owner alone. What else is in the file stays.
+//! A credential helper that is configured there is used as docker uses it; otherwise they stand in the file itself,
+//! encoded but not encrypted, readable by its owner alone. What else is in the file stays.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -56,13 +56,13 @@ impl CredentialFile {
     ///
     /// # Errors
     /// When the helper fails, or the file cannot be written.
-    pub(crate) fn store(mut self, host: &str, username: &str, password: &str) -> anyhow::Result<Kept> {
-        let key = credentials::key(host);
+    pub(crate) fn store(mut self, authority: &str, username: &str, password: &str) -> anyhow::Result<Kept> {
+        let key = credentials::key(authority);
         match self.helper(key) {
             Some(helper) => {
                 let message = json!({"ServerURL": key, "Username": username, "Secret": password}).to_string();
                 call(&helper, "store", &message)
-                    .with_context(|| format!("cannot keep the credentials for `{host}`"))?;
+                    .with_context(|| format!("cannot keep the credentials for `{authority}`"))?;
                 // Docker lists there which registries the helper knows.
                 self.entries()?.insert(key.to_owned(), json!({}));
                 self.write()?;
@@ -81,8 +81,8 @@ impl CredentialFile {
     ///
     /// # Errors
     /// When the helper fails, or the file cannot be written.
-    pub(crate) fn erase(mut self, host: &str) -> anyhow::Result<bool> {
-        let key = credentials::key(host);
+    pub(crate) fn erase(mut self, authority: &str) -> anyhow::Result<bool> {
+        let key = credentials::key(authority);
         let listed = self.entries()?.remove(key).is_some();
         if listed {
             self.write()?;
@@ -119,7 +119,8 @@ impl CredentialFile {
     }
 }
 
-/// Calls a credential helper. Its words are not repeated, for they may have the secret in them, but for one line that is known.
+/// Calls a credential helper. Its words are not repeated, for they may have the secret in them, but for one line that
+/// is known.
 fn call(helper: &str, action: &str, input: &str) -> anyhow::Result<()> {
     let mut child = Command::new(helper)
         .arg(action)

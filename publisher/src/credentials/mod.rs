@@ -1,5 +1,5 @@
-//! Where the credentials for a registry come from: the command line's `--username` with `--password-stdin`, else the files and
-//! helpers of docker and podman, else none.
+//! Where the credentials for a registry come from: the command line's `--username` with `--password-stdin`, else the
+//! files and helpers of docker and podman, else none.
 //!
 //! A password is never printed, and never taken from the command line, where every user of the machine could read it.
 
@@ -67,14 +67,14 @@ impl Credentials {
     ///
     /// # Errors
     /// When there is an entry for this registry that cannot be used. That there is none is no error.
-    pub(crate) fn from_files(host: &str, repository: &str) -> anyhow::Result<Self> {
+    pub(crate) fn from_files(authority: &str, repository: &str) -> anyhow::Result<Self> {
         let origin = "docker's configuration";
-        if let Some(found) = usable(host, origin, docker_credential::get_credential(key(host)))? {
+        if let Some(found) = usable(authority, origin, docker_credential::get_credential(key(authority)))? {
             return Ok(found);
         }
         let found =
-            podman_entries().map_or(Err(Retrieval::ConfigNotFound), |entries| nearest(entries, host, repository));
-        Ok(usable(host, "podman's auth.json", found)?.unwrap_or(Self::Anonymous))
+            podman_entries().map_or(Err(Retrieval::ConfigNotFound), |entries| nearest(entries, authority, repository));
+        Ok(usable(authority, "podman's auth.json", found)?.unwrap_or(Self::Anonymous))
     }
 
     /// Every form in which a secret of these could show up: nothing that is printed may contain one.
@@ -89,9 +89,9 @@ impl Credentials {
     }
 }
 
-/// The key of a registry in docker's files. Docker Hub's is older than its host name.
-pub(crate) fn key(host: &str) -> &str {
-    if matches!(host, "docker.io" | "index.docker.io") { "https://index.docker.io/v1/" } else { host }
+/// The key of a registry in docker's files. Docker Hub's is older than its authority name.
+pub(crate) fn key(authority: &str) -> &str {
+    if matches!(authority, "docker.io" | "index.docker.io") { "https://index.docker.io/v1/" } else { authority }
 }
 
 /// Podman's file: the one that `REGISTRY_AUTH_FILE` names, else that of the session, else that of the user.
@@ -108,23 +108,23 @@ fn podman_entries() -> Option<Value> {
     files.into_iter().flatten().find_map(|file| serde_json::from_slice(&std::fs::read(file).ok()?).ok())
 }
 
-/// The entry for the longest part of `host/team/repo` that has one. The library takes any entry of a host for any other part of
-/// it, so it is shown none but ours.
-fn nearest(mut entries: Value, host: &str, repository: &str) -> Result<DockerCredential, Retrieval> {
-    let full = format!("{host}/{repository}");
+/// The entry for the longest part of `authority/team/repo` that has one. The library takes any entry of a authority for
+/// any other part of it, so it is shown none but ours.
+fn nearest(mut entries: Value, authority: &str, repository: &str) -> Result<DockerCredential, Retrieval> {
+    let full = format!("{authority}/{repository}");
     let names = std::iter::successors(Some(full.as_str()), |name| name.rsplit_once('/').map(|(shorter, _)| shorter));
-    let names: Vec<&str> = names.take_while(|name| name.len() >= host.len()).collect();
-    let mut asked = host;
+    let names: Vec<&str> = names.take_while(|name| name.len() >= authority.len()).collect();
+    let mut asked = authority;
     if let Some(auths) = entries.get_mut("auths").and_then(Value::as_object_mut) {
-        let part_of_host = format!("{host}/");
+        let part_of_host = format!("{authority}/");
         auths.retain(|key, _| !key.starts_with(&part_of_host) || names.contains(&key.as_str()));
-        asked = names.into_iter().find(|name| auths.contains_key(*name)).unwrap_or(key(host));
+        asked = names.into_iter().find(|name| auths.contains_key(*name)).unwrap_or(key(authority));
     }
     docker_credential::get_credential_from_reader(entries.to_string().as_bytes(), asked)
 }
 
 fn usable(
-    host: &str,
+    authority: &str,
     origin: &'static str,
     found: Result<DockerCredential, Retrieval>,
 ) -> anyhow::Result<Option<Credentials>> {
@@ -135,14 +135,17 @@ fn usable(
         Ok(DockerCredential::IdentityToken(token)) => Ok(Some(Credentials::IdentityToken { token, origin })),
         Err(error) if is_absent(&error) => Ok(None),
         Err(Retrieval::HelperFailure { helper, .. }) => bail!(
-            "the credential helper `{helper}` failed for `{host}`; run it to see why, or give --username and --password-stdin"
+            "the credential helper `{helper}` failed for `{authority}`; run it to see why, or give --username and \
+                --password-stdin"
         ),
         Err(Retrieval::HelperCommunicationError) => bail!(
-            "{origin} names a credential helper for `{host}` that cannot be run; install it, or give --username and \
+            "{origin} names a credential helper for `{authority}` that cannot be run; install it, or give --username \
+                and \
              --password-stdin"
         ),
         Err(error) => bail!(
-            "{origin} has an entry for `{host}` that cannot be used ({error}); log in again, or give --username and \
+            "{origin} has an entry for `{authority}` that cannot be used ({error}); log in again, or give --username \
+                and \
              --password-stdin"
         ),
     }
@@ -167,9 +170,10 @@ mod tests {
     fn the_entry_for_the_longest_part_of_the_name_is_taken_and_never_one_for_another_part() {
         let auth = |user: &str| serde_json::json!({"auth": STANDARD.encode(format!("{user}:x"))});
         let entries = serde_json::json!({"auths": {
-            "quay.io": auth("host"), "quay.io/team": auth("team"), "quay.io/team/other": auth("other"), "ghcr.io/a": auth("a"),
+            "quay.io": auth("host"), "quay.io/team": auth("team"),
+            "quay.io/team/other": auth("other"), "ghcr.io/a": auth("a"),
         }});
-        let user = |host: &str, repository: &str| match nearest(entries.clone(), host, repository) {
+        let user = |authority: &str, repository: &str| match nearest(entries.clone(), authority, repository) {
             Ok(DockerCredential::UsernamePassword(user, _)) => user,
             other => format!("{other:?}"),
         };

@@ -6,7 +6,7 @@ use filter_core::config::OutlierDetection;
 use serde_json::{Value, json};
 
 use crate::mesh::policy::{HostRules, Subset};
-use crate::mesh::{Mesh, Resource, host, outlier};
+use crate::mesh::{Mesh, Resource, dns_name, outlier};
 
 /// A rule for some of a host's clusters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Entry {
     fn meets(&self, other: &Self) -> bool {
         let ports = self.port.is_none() || other.port.is_none() || self.port == other.port;
         let subsets = self.subset == Chosen::All || other.subset == Chosen::All || self.subset == other.subset;
-        ports && subsets && (host::covers(&self.host, &other.host) || host::covers(&other.host, &self.host))
+        ports && subsets && (dns_name::covers(&self.host, &other.host) || dns_name::covers(&other.host, &self.host))
     }
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn entries(mesh: &Mesh, default: Option<&OutlierDetection>, domain: &
     let mut hosts: BTreeMap<String, Vec<&Resource>> = BTreeMap::new();
     for rule in mesh.istio("DestinationRule") {
         match rule.node.text("spec.host") {
-            Some(name) => hosts.entry(host::full(name, rule.namespace(), domain)).or_default().push(rule),
+            Some(name) => hosts.entry(dns_name::full(name, rule.namespace(), domain)).or_default().push(rule),
             None => notes.push(format!("{}: has no spec.host, left out", rule.title())),
         }
     }
@@ -87,7 +87,8 @@ fn choose<'a>(host: &str, rules: Vec<&'a Resource>, domain: &str, notes: &mut Ve
         }
         if !rule.node.map("spec.workloadSelector.matchLabels").is_empty() {
             notes.push(format!(
-                "{}: holds for the proxies that workloadSelector names; it is left out where another rule speaks of {host}",
+                "{}: holds for the proxies that workloadSelector names; it is left out where another rule speaks of \
+                    {host}",
                 rule.title()
             ));
         }
@@ -97,7 +98,7 @@ fn choose<'a>(host: &str, rules: Vec<&'a Resource>, domain: &str, notes: &mut Ve
     let mut rules = if general.is_empty() { special } else { general };
 
     // Rules of different namespaces are not merged: a proxy takes those of its own, else those of the service's.
-    let own = host::namespace_of(host, domain);
+    let own = dns_name::namespace_of(host, domain);
     let preferred = rules.iter().find(|rule| Some(rule.namespace()) == own).unwrap_or(&rules[0]).namespace().to_owned();
     let (taken, other): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule.namespace() == preferred);
     if !other.is_empty() {
@@ -183,8 +184,8 @@ fn of_host(
     entries
 }
 
-/// Leaves out the entries that say no more than the configuration's default, which is that nothing is ejected: those that keep
-/// no cluster from a later entry.
+/// Leaves out the entries that say no more than the configuration's default, which is that nothing is ejected: those
+/// that keep no cluster from a later entry.
 fn needed(entries: Vec<Entry>) -> Vec<Entry> {
     let mut kept: Vec<Entry> = Vec::new();
     for entry in entries.into_iter().rev() {

@@ -1,9 +1,9 @@
 //! `--from`: the plugin configuration that a mesh's own rules ask for.
 //!
-//! The filter judges as Envoy does only if it has Envoy's thresholds. They are in DestinationRules and the MeshConfig, and are
-//! taken from there as istiod takes them: [`outlier`] translates a block, [`clusters`] finds out what it holds for. What has no
-//! outlier detection gets thresholds of 0, so that no ejection is inferred that Envoy does not make, while its attempts are still
-//! counted. What cannot be derived from files (which proxy sees which rule) is said.
+//! The filter judges as Envoy does only if it has Envoy's thresholds. They are in DestinationRules and the MeshConfig,
+//! and are taken from there as istiod takes them: [`outlier`] translates a block, [`clusters`] finds out what it holds
+//! for. What has no outlier detection gets thresholds of 0, so that no ejection is inferred that Envoy does not make,
+//! while its attempts are still counted. What cannot be derived from files (which proxy sees which rule) is said.
 
 pub(crate) mod clusters;
 
@@ -36,14 +36,15 @@ pub(crate) enum Witness {
     Off,
 }
 
-/// The configuration for the rules that are named, on top of `base`, an object that the filter accepts. What had to be decided goes to `remark`.
+/// The configuration for the rules that are named, on top of `base`, an object that the filter accepts. What had to be
+/// decided goes to `remark`.
 ///
 /// # Errors
 /// When a file cannot be read, holds no rules, or more than the filter reads comes out.
 pub(crate) fn configuration(rules: MeshRules<'_>, base: Option<Value>, remark: impl Fn(&str)) -> anyhow::Result<Value> {
     let mesh = Mesh::read(rules.files)?;
     if let Some(broken) = mesh.broken.first() {
-        let line = broken.place.map_or(String::new(), |place| format!(":{}", place.line));
+        let line = broken.position.map_or(String::new(), |position| format!(":{}", position.line));
         bail!("`{}{line}` is not YAML: {}", broken.file, broken.problem);
     }
     let (derived, notes) = derive(&mesh, rules.cluster_domain)?;
@@ -66,13 +67,18 @@ fn derive(mesh: &Mesh, domain: &str) -> anyhow::Result<(Derived, Vec<String>)> {
     let rules = mesh.istio("DestinationRule").count();
     if rules == 0 && default.is_none() {
         bail!(
-            "no DestinationRule is in {}, and no MeshConfig with outlierDetection: there is nothing to take thresholds from",
+            "no DestinationRule is in {}, and no MeshConfig with outlierDetection: there is nothing to take thresholds \
+                from",
             mesh.files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ")
         );
     }
     let (entries, mut notes) = clusters::entries(mesh, default.as_ref(), domain);
     if default.is_some() {
-        notes.push("MeshConfig.defaultTrafficPolicy.outlierDetection is taken for whatever has none of its own; Istio before 1.31 does not know it".into());
+        notes.push(
+            "MeshConfig.defaultTrafficPolicy.outlierDetection is taken for whatever has none of its own; Istio \
+            before 1.31 does not know it"
+                .into(),
+        );
     }
     let guarded = entries.iter().filter(|entry| entry.rules.is_some()).count();
     notes.push(format!(

@@ -1,8 +1,9 @@
 //! A bootstrap for an Envoy without a mesh: small, but whole, so that Envoy loads it as it is.
 //!
-//! What is faultline's in it: the filter, the router's upstream log, the cluster through which the witness asks Envoy's admin
-//! interface, and the rules that make labels of the statistics' names. The rest is one listener and one service in two zones, to
-//! be replaced by one's own. `deploy/envoy/bootstrap.yaml` is the same with an explanation at each part.
+//! What is faultline's in it: the filter, the router's upstream log, the cluster through which the witness asks Envoy's
+//! admin interface, and the rules that make labels of the statistics' names. The rest is one listener and one service
+//! in two zones, to be replaced by one's own. `deploy/envoy/bootstrap.yaml` is the same with an explanation at each
+//! part.
 
 use filter_core::config::{self, Config, OutlierDetection};
 use filter_core::duration::Duration;

@@ -1,7 +1,8 @@
-//! Istio's WasmPlugin, TrafficExtension, which supersedes it in Istio 1.30, and Higress's WasmPlugin, which descends from it.
+//! Istio's WasmPlugin, TrafficExtension, which supersedes it in Istio 1.30, and Higress's WasmPlugin, which descends
+//! from it.
 //!
-//! The two of Istio hold the same facts in a different order of nesting. Higress has neither selector nor match, since its plugins
-//! all go into its gateway, and calls the configuration `defaultConfig`.
+//! The two of Istio hold the same facts in a different order of nesting. Higress has neither selector nor match, since
+//! its plugins all go into its gateway, and calls the configuration `defaultConfig`.
 
 use serde_json::{Map, Value, json};
 

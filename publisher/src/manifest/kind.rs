@@ -41,7 +41,7 @@ impl Kind {
 
 /// Where in a proxy the plugin stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Position {
+pub(crate) enum FilterPosition {
     /// HTTP filter, last before the router.
     Http,
     /// The router's upstream log, and the HTTP filter beside it in the same VM.

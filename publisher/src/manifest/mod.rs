@@ -1,11 +1,11 @@
 //! Manifests: what puts an artifact into a mesh or an Envoy.
 //!
-//! A [`plan`] is everything that a manifest says; each family of kinds has a file that writes it: [`istio`] with Higress's, [`gateway`],
-//! [`envoy_filter`], [`bootstrap`]. [`plugin`] is what the last two share, [`stats`] what the metrics need, [`comments`] what stands
-//! at the head.
+//! A [`plan`] is everything that a manifest says; each family of kinds has a file that writes it: [`istio`] with
+//! Higress's, [`gateway`], [`envoy_filter`], [`bootstrap`]. [`plugin`] is what the last two share, [`stats`] what the
+//! metrics need, [`comments`] what stands at the head.
 //!
-//! Every mesh compares the digest with that of the image's manifest, an index's being the child's. Pinning matters twice: the mesh
-//! runs what was looked at, and a proxy that has the module already needs no registry at all.
+//! Every mesh compares the digest with that of the image's manifest, an index's being the child's. Pinning matters
+//! twice: the mesh runs what was looked at, and a proxy that has the module already needs no registry at all.
 
 mod bootstrap;
 pub(crate) mod comments;
@@ -23,8 +23,9 @@ use serde_json::{Value, json};
 use kind::Kind;
 use plan::{Plan, Source};
 
-/// Brings the configuration in line with where the plugin stands: which attempts it counts and, in a bootstrap, whom it asks, and
-/// that its two endpoints can be ejected at all, which Envoy's cap of 10 percent would forbid. Returns what to warn of.
+/// Brings the configuration in line with where the plugin stands: which attempts it counts and, in a bootstrap, whom it
+/// asks, and that its two endpoints can be ejected at all, which Envoy's cap of 10 percent would forbid. Returns what
+/// to warn of.
 ///
 /// # Errors
 /// When the configuration contradicts where the plugin stands.
@@ -33,14 +34,16 @@ pub(crate) fn complete(plan: &mut Plan, upstream_log: bool) -> anyhow::Result<Op
     let attempts = plan.config.as_ref().and_then(|config| config["attempts"].as_str());
     match (attempts, upstream_log) {
         (Some("final"), true) => bail!(
-            "the configuration says `attempts: final`, with which the upstream log is not read: leave it off, or use --position http"
+            "the configuration says `attempts: final`, with which the upstream log is not read: leave it off, or use \
+                --position http"
         ),
         (Some("upstreamLog"), false) if matches!(plan.kind, Kind::EnvoyFilter | Kind::Envoy) => {
             bail!("the configuration says `attempts: upstreamLog`, which needs --position upstream-log")
         }
         (Some("upstreamLog"), false) => {
             warning = Some(
-                "warning: the configuration says `attempts: upstreamLog`; without an EnvoyFilter for the upstream log too (--kind EnvoyFilter --position upstream-log) nothing is seen",
+                "warning: the configuration says `attempts: upstreamLog`; without an EnvoyFilter for the upstream log \
+                    too (--kind EnvoyFilter --position upstream-log) nothing is seen",
             )
         }
         _ => {}

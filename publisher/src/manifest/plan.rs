@@ -1,7 +1,7 @@
 //! Everything that a manifest says, whatever its kind, and the names in it checked.
 //!
-//! What is wrong with a name is said here, before the API server (or, worse, only istiod's log) says it. Which options a kind has
-//! at all is decided in [`super::applies`].
+//! What is wrong with a name is said here, before the API server (or, worse, only istiod's log) says it. Which options
+//! a kind has at all is decided in [`super::applies`].
 
 use std::collections::BTreeMap;
 
@@ -90,7 +90,8 @@ impl TargetRef {
             }
             (Kind::EnvoyExtensionPolicy, _) => {
                 bail!(
-                    "--target-ref `{text}`: Envoy Gateway attaches to Gateway, ListenerSet, HTTPRoute and GRPCRoute only"
+                    "--target-ref `{text}`: Envoy Gateway attaches to Gateway, ListenerSet, HTTPRoute and GRPCRoute \
+                        only"
                 )
             }
             (_, "Gateway" | "GatewayClass") => "gateway.networking.k8s.io",
@@ -120,7 +121,8 @@ impl Plan {
         if let Some(namespace) = &self.namespace {
             ensure!(
                 namespace.len() <= 63 && is_label(namespace),
-                "--namespace `{namespace}`: use at most 63 lower-case letters, digits and `-`, starting and ending with a letter or digit"
+                "--namespace `{namespace}`: use at most 63 lower-case letters, digits and `-`, starting and ending \
+                    with a letter or digit"
             );
         }
         if let Some(secret) = &self.pull_secret {
@@ -198,7 +200,8 @@ fn is_label(text: &str) -> bool {
 fn check_name(option: &str, name: &str) -> anyhow::Result<()> {
     ensure!(
         name.len() <= 253 && name.split('.').all(is_label),
-        "{option} `{name}`: use at most 253 lower-case letters, digits, `-` and `.`, starting and ending with a letter or digit"
+        "{option} `{name}`: use at most 253 lower-case letters, digits, `-` and `.`, starting and ending with a letter \
+            or digit"
     );
     Ok(())
 }

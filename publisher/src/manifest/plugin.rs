@@ -15,7 +15,8 @@ pub(crate) const CONNECTION_MANAGER_NAME: &str = "envoy.filters.network.http_con
 /// Envoy's wasm access logger.
 const ACCESS_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog";
 
-/// `PluginConfig`, with the module from `code`. The same in every position, so that all of them share one VM on each worker.
+/// `PluginConfig`, with the module from `code`. The same in every position, so that all of them share one VM on each
+/// worker.
 pub(crate) fn plugin(plan: &Plan, code: &Value) -> Value {
     let mut plugin = json!({
         "failure_policy": "FAIL_OPEN",

@@ -1,8 +1,8 @@
 //! What the metrics need to be read in Prometheus: rules that make labels of the parts of a statistic's name.
 //!
 //! Istio makes such rules from `extraStatTags`, which only a proxy's bootstrap has: no resource of Istio's API sets it
-//! (`ProxyConfig` has no such field), so it is an annotation on pods, or mesh configuration. Neither is a document to apply beside
-//! the plugin, so what is written here is a command and a snippet, in comments.
+//! (`ProxyConfig` has no such field), so it is an annotation on pods, or mesh configuration. Neither is a document to
+//! apply beside the plugin, so what is written here is a command and a snippet, in comments.
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,10 @@
 //! What operators have in files: the resources of a mesh and plugin configurations, each with its place.
 //!
-//! Read is what `kubectl get -o yaml` and `-o json` print: several documents, `kind: List`, directories, standard input. Here a
-//! file becomes resources; [`policy`] and [`services`] know what Istio makes of them, [`host`] how it writes names. Nothing here
-//! judges: that is [`crate::validate`].
+//! Read is what `kubectl get -o yaml` and `-o json` print: several documents, `kind: List`, directories, standard
+//! input. Here a file becomes resources; [`policy`] and [`services`] know what Istio makes of them, [`dns_name`] how it
+//! writes names. Nothing here judges: that is [`crate::validate`].
 
-pub(crate) mod host;
+pub(crate) mod dns_name;
 pub(crate) mod node;
 pub(crate) mod outlier;
 pub(crate) mod policy;
@@ -17,7 +17,7 @@ use std::rc::Rc;
 use anyhow::{Context, bail, ensure};
 
 use crate::yaml;
-use node::{Node, Place};
+use node::{Node, Position};
 
 /// More than the rules of any mesh take; beyond it, it is the wrong file.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -82,7 +82,7 @@ pub(crate) struct Broken {
     /// The file.
     pub(crate) file: Rc<str>,
     /// Where it shows.
-    pub(crate) place: Option<Place>,
+    pub(crate) position: Option<Position>,
     /// What is wrong.
     pub(crate) problem: String,
 }
@@ -153,7 +153,7 @@ impl Mesh {
             Err(error) => {
                 let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
                 let problem = "it is no text in UTF-8; save it as UTF-8, or name another file".to_owned();
-                self.broken.push(Broken { file, place: Some(Place { line, column: None }), problem });
+                self.broken.push(Broken { file, place: Some(Position { line, column: None }), problem });
                 return;
             }
         };
@@ -261,7 +261,7 @@ fn mesh_config_of(resource: &Resource) -> Option<Node> {
             // A text on one line, as in JSON, cannot start on the line below its name.
             let is_block = text.contains('\n') && !is_json(node);
             let inner = yaml::read(text).ok()?.into_iter().next()?;
-            Some(inner.inside(field.place, is_block))
+            Some(inner.inside(field.position, is_block))
         }
         "IstioOperator" => node.at("spec.meshConfig").cloned(),
         "Istio" | "IstioRevision" => node.at("spec.values.meshConfig").cloned(),
@@ -271,7 +271,7 @@ fn mesh_config_of(resource: &Resource) -> Option<Node> {
 
 /// Whether a resource was written as JSON: its first field is then behind a bracket, on the same line or indented.
 fn is_json(node: &Node) -> bool {
-    node.at("kind").is_some_and(|kind| kind.place.column != Some(node.place.column.unwrap_or(1)))
+    node.at("kind").is_some_and(|kind| kind.position.column != Some(node.position.column.unwrap_or(1)))
 }
 
 fn list(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {

@@ -1,13 +1,13 @@
 //! A YAML or JSON value that knows where it stands in its file.
 //!
-//! Fields are found by paths such as `spec.subsets[1].trafficPolicy`, the form in which findings name them; so the place of a
-//! finding is looked up and never carried along. What a field means is not known here.
+//! Fields are found by paths such as `spec.subsets[1].trafficPolicy`, the form in which findings name them; so the
+//! place of a finding is looked up and never carried along. What a field means is not known here.
 
 use serde_json::Value as Json;
 
 /// A line, and where it is known a column; both count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     /// Line in the file.
     pub(crate) line: u64,
     /// Column in the line; `None` where the value was a text inside the file.
@@ -18,7 +18,7 @@ pub(crate) struct Place {
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     /// Where it starts; for the value of a field, where the field's name starts.
-    pub(crate) place: Place,
+    pub(crate) position: Position,
     /// What it is.
     pub(crate) value: Value,
 }
@@ -48,7 +48,7 @@ impl Node {
     }
 
     /// The place of the deepest node on a path that is there.
-    pub(crate) fn place_of(&self, path: &str) -> Place {
+    pub(crate) fn position_of(&self, path: &str) -> Position {
         let mut here = self;
         for step in steps(path) {
             match here.step(step) {
@@ -56,7 +56,7 @@ impl Node {
                 None => break,
             }
         }
-        here.place
+        here.position
     }
 
     fn step(&self, step: &str) -> Option<&Node> {
@@ -115,15 +115,15 @@ impl Node {
         }
     }
 
-    /// Moves the places of a text that stands inside a file. In a block (`key: |`) it starts on the line after `at`; else all
-    /// of it is at `at`.
-    pub(crate) fn inside(mut self, at: Place, is_block: bool) -> Self {
+    /// Moves the places of a text that stands inside a file. In a block (`key: |`) it starts on the line after `at`;
+    /// else all of it is at `at`.
+    pub(crate) fn inside(mut self, at: Position, is_block: bool) -> Self {
         self.move_all(at.line, is_block);
         self
     }
 
     fn move_all(&mut self, line: u64, is_block: bool) {
-        self.place = Place { line: if is_block { line + self.place.line } else { line }, column: None };
+        self.position = Position { line: if is_block { line + self.position.line } else { line }, column: None };
         match &mut self.value {
             Value::Scalar(_) => {}
             Value::List(items) => items.iter_mut().for_each(|item| item.move_all(line, is_block)),

@@ -1,6 +1,7 @@
 //! A DestinationRule's `outlierDetection` as Envoy gets it.
 //!
-//! istiod leaves out what is not set, so that Envoy's defaults hold, with exceptions that matter: they are here, one by one.
+//! istiod leaves out what is not set, so that Envoy's defaults hold, with exceptions that matter: they are here, one by
+//! one.
 
 use filter_core::config::OutlierDetection;
 use filter_core::duration::Duration;
@@ -98,7 +99,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back_the_same() {
         let rules = of(
-            "{splitExternalLocalOriginErrors: true, consecutiveGatewayErrors: 2, interval: 1500ms, minHealthPercent: 30}",
+            "{splitExternalLocalOriginErrors: true, consecutiveGatewayErrors: 2, interval: 1500ms, minHealthPercent: \
+                30}",
         );
         let text = json!({"outlierDetection": written(Some(&rules))}).to_string();
         let parsed = filter_core::config::parse(text.as_bytes()).unwrap();

@@ -1,7 +1,7 @@
 //! Which part of a DestinationRule holds for which of a service's clusters.
 //!
-//! As istiod merges it: the settings of a port replace the rule's altogether, what they leave out is Istio's default; a subset's
-//! policy replaces block by block, and its own settings for a port again altogether.
+//! As istiod merges it: the settings of a port replace the rule's altogether, what they leave out is Istio's default; a
+//! subset's policy replaces block by block, and its own settings for a port again altogether.
 
 use super::node::Node;
 
@@ -75,8 +75,8 @@ impl<'a> HostRules<'a> {
         ports
     }
 
-    /// A block of the policy (`outlierDetection`, `loadBalancer`) as it holds for a port (`None`: any without own settings) and
-    /// a subset (`None`: the host itself).
+    /// A block of the policy (`outlierDetection`, `loadBalancer`) as it holds for a port (`None`: any without own
+    /// settings) and a subset (`None`: the host itself).
     pub(crate) fn block(&self, name: &str, port: Option<u64>, subset: Option<&Subset<'a>>) -> Option<Policy<'a>> {
         let (base, _) = scoped(self.policy.as_ref(), port);
         let of_host = base.and_then(|policy| policy.block(name));

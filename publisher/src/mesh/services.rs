@@ -1,13 +1,13 @@
 //! What the files tell about services: how many endpoints they have, where those are, and on which ports.
 //!
-//! From ServiceEntries, with the WorkloadEntries that they select, and from Services with their EndpointSlices or Endpoints. What the
-//! files do not tell is `None`, never a guess.
+//! From ServiceEntries, with the WorkloadEntries that they select, and from Services with their EndpointSlices or
+//! Endpoints. What the files do not tell is `None`, never a guess.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::node::Node;
-use super::{Mesh, Resource, host};
+use super::{Mesh, Resource, dns_name};
 
 /// A service.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +51,7 @@ impl Services {
             }
         }
         for resource in mesh.resources.iter().filter(|r| r.kind == "Service" && r.group.is_empty()) {
-            let name = host::full(&resource.name, resource.namespace(), domain);
+            let name = dns_name::full(&resource.name, resource.namespace(), domain);
             all.services.insert(name, of_service(mesh, resource, &zones));
         }
         all
@@ -94,7 +94,8 @@ fn of_entry(mesh: &Mesh, entry: &Resource) -> Service {
         };
         mesh.istio("WorkloadEntry").filter(chosen).filter_map(|other| other.node.at("spec")).collect()
     };
-    // Without endpoints of its own, its hosts are looked up in DNS, or pods are selected: how many, the files do not tell.
+    // Without endpoints of its own, its hosts are looked up in DNS, or pods are selected: how many, the files do not
+    // tell.
     if endpoints.is_empty() {
         return Service { ports, ..Service::default() };
     }

@@ -1,7 +1,7 @@
 //! What the filter's build writes into the module about itself: the custom section `io.faultline`, JSON.
 //!
-//! The build puts it there, so that what is said about a module is what was built and not what a command line claims. Proxies
-//! skip custom sections. Unknown keys are left alone: a newer filter may say more.
+//! The build puts it there, so that what is said about a module is what was built and not what a command line claims.
+//! Proxies skip custom sections. Unknown keys are left alone: a newer filter may say more.
 
 use std::collections::BTreeMap;
 

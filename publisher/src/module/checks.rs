@@ -1,7 +1,7 @@
 //! What is checked before a module is shipped.
 //!
-//! What no proxy could load is refused, whatever is said ([`crate::module`]). The rest are doubts: it may well be meant so, but
-//! more often it is the wrong file or the wrong build, so the user has to say `--force`.
+//! What no proxy could load is refused, whatever is said ([`crate::module`]). The rest are doubts: it may well be meant
+//! so, but more often it is the wrong file or the wrong build, so the user has to say `--force`.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ use crate::module::Module;
 use crate::module::build_info::NAME;
 use crate::terminal::output;
 
-/// The filter has well under half of this. A larger one is likely a debug build, and every proxy fetches and compiles it.
+/// The filter has well under half of this. A larger one is likely a debug build, and every proxy fetches and compiles
+/// it.
 const LARGE: usize = 1_000_000;
 
 /// Why a module that a proxy would load should perhaps not be shipped.
@@ -29,7 +30,8 @@ impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoBuildInfo => f.write_str(
-                "it has no build information of faultline: it is another plugin, or was not built with `cargo xtask build`",
+                "it has no build information of faultline: it is another plugin, or was not built with `cargo xtask \
+                    build`",
             ),
             Self::OtherModule(name) => write!(f, "its build information says that it is `{name}`, not `{NAME}`"),
             Self::Large(size) => write!(

@@ -1,7 +1,7 @@
 //! What Envoy offers to a plugin: the functions it can import, by the ABI that the plugin states.
 //!
-//! The lists are those of Envoy's own wasm host, found out by letting Envoy 1.36, 1.37, 1.39 and 1.40 load modules that import one
-//! function each. Types are not compared: a plugin built with an SDK has them right.
+//! The lists are those of Envoy's own wasm host, found out by letting Envoy 1.36, 1.37, 1.39 and 1.40 load modules that
+//! import one function each. Types are not compared: a plugin built with an SDK has them right.
 
 use serde::Serialize;
 

@@ -1,7 +1,8 @@
 //! Looks into a wasm module: is it one, is it whole, and is it a proxy-wasm plugin that a proxy can start.
 //!
-//! Every module is checked before it is shipped: a proxy that is told to fetch a broken one answers 403, or serves without the
-//! plugin, and says so only in its own log. What the plugin does is not looked at; whether it is ours is for [`checks`] to say.
+//! Every module is checked before it is shipped: a proxy that is told to fetch a broken one answers 403, or serves
+//! without the plugin, and says so only in its own log. What the plugin does is not looked at; whether it is ours is
+//! for [`checks`] to say.
 
 pub(crate) mod build_info;
 pub(crate) mod checks;
@@ -77,7 +78,8 @@ pub(crate) enum ModuleError {
     },
     /// A valid module, but no proxy-wasm plugin.
     #[error(
-        "it is not a proxy-wasm plugin: it exports no function `proxy_abi_version_0_2_1`; build it with a proxy-wasm SDK"
+        "it is not a proxy-wasm plugin: it exports no function `proxy_abi_version_0_2_1`; build it with a proxy-wasm \
+            SDK"
     )]
     NoAbi,
     /// It imports what no proxy provides.
@@ -88,7 +90,8 @@ pub(crate) enum ModuleError {
     NoMemory,
     /// A proxy could not ask it for room.
     #[error(
-        "it exports neither `malloc` nor `proxy_on_memory_allocate`, which a proxy needs; build it with a proxy-wasm SDK"
+        "it exports neither `malloc` nor `proxy_on_memory_allocate`, which a proxy needs; build it with a proxy-wasm \
+            SDK"
     )]
     NoAllocator,
     /// Larger than a mesh unpacks.
@@ -245,11 +248,12 @@ mod tests {
     use super::*;
 
     fn plugin(abi: &str) -> Vec<u8> {
+        let build = r#"{\"name\":\"faultline\",\"version\":\"1.2.3\",\"licenses\":\"MIT\",\"configSchema\":1,\"x\":0}"#;
         wat::parse_str(format!(
             r#"(module (import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
                  (memory (export "memory") 1) (data (i32.const 0) "0123456789")
                  (func (export "{abi}")) (func (export "malloc") (param i32) (result i32) (i32.const 0))
-                 (@custom "io.faultline" "{{\"name\":\"faultline\",\"version\":\"1.2.3\",\"licenses\":\"MIT\",\"configSchema\":1,\"x\":0}}"))"#
+                 (@custom "io.faultline" "{build}"))"#
         ))
         .unwrap()
     }

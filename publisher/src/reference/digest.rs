@@ -1,7 +1,7 @@
 //! A sha256 digest as OCI writes it, `sha256:` and 64 lower-case hexadecimal digits.
 //!
-//! Parsed once, so that no other file handles half-checked digest strings. sha256 alone: it is what every registry serves and
-//! the only one that a WasmPlugin's `sha256` field can hold.
+//! Parsed once, so that no other file handles half-checked digest strings. sha256 alone: it is what every registry
+//! serves and the only one that a WasmPlugin's `sha256` field can hold.
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,7 +44,8 @@ pub(crate) enum DigestError {
     #[error("a digest starts with `sha256:`, got `{0}`")]
     Algorithm(String),
     /// Not 64 lower-case hexadecimal digits.
-    #[error("`sha256:` is followed by 64 lower-case hexadecimal digits, got `{0}` ({n} characters)", n = .0.chars().count())]
+    #[error("`sha256:` is followed by 64 lower-case hexadecimal digits, got `{0}` ({n} \
+        characters)", n = .0.chars().count())]
     Hex(String),
 }
 

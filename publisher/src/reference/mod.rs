@@ -1,8 +1,9 @@
 //! REF, the name of an artifact: `registry/repo:tag[@digest]` or `oci:DIR:TAG[@digest]`, parsed once into parts.
 //!
-//! Stricter than Docker on purpose: the registry and the tag are always written out, because a name that is completed by guessing
-//! (`docker.io`, `latest`) ends up in a mesh's manifest. Each malformed shape has an error of its own. The client library's own
-//! parser is not used: it compiles a large regular expression in every process, and its errors do not say what to do.
+//! Stricter than Docker on purpose: the registry and the tag are always written out, because a name that is completed
+//! by guessing (`docker.io`, `latest`) ends up in a mesh's manifest. Each malformed shape has an error of its own. The
+//! client library's own parser is not used: it compiles a large regular expression in every process, and its errors do
+//! not say what to do.
 
 pub(crate) mod digest;
 pub(crate) mod version_order;
@@ -26,7 +27,7 @@ pub(crate) enum Reference {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RegistryRef {
     /// Host, and port where one was written: `ghcr.io`, `localhost:5000`, `[::1]:5000`.
-    pub(crate) host: String,
+    pub(crate) authority: String,
     /// Path within the registry: `team/faultline`.
     pub(crate) repository: String,
     /// Tag.
@@ -82,11 +83,13 @@ pub(crate) enum Problem {
     #[error("the repository is missing; write registry/repo:tag, such as {0}/faultline:1.0")]
     NoRepository(String),
     /// Capital letters in the repository.
-    #[error("the repository `{0}` has capital letters; registries take lower case only: `{lower}`", lower = .0.to_lowercase())]
+    #[error("the repository `{0}` has capital letters; registries take lower case only: \
+        `{lower}`", lower = .0.to_lowercase())]
     Uppercase(String),
     /// Anything else that is not a repository path.
     #[error(
-        "`{0}` is not a valid repository; its parts, separated by `/`, are lower-case letters and digits joined by `.`, `_`, `__` or `-`"
+        "`{0}` is not a valid repository; its parts, separated by `/`, are lower-case letters and digits joined by \
+            `.`, `_`, `__` or `-`"
     )]
     Repository(String),
     /// No tag.
@@ -166,47 +169,52 @@ fn registry(input: &str) -> Result<RegistryRef, Problem> {
         Some((name, digest)) => (name, Some(digest.parse::<Digest>()?)),
         None => (input, None),
     };
-    let Some((host, path)) = name.split_once('/') else {
+    let Some((authority, path)) = name.split_once('/') else {
         return Err(match name.split_once(':') {
-            Some((host, _)) if looks_like_host(host) => Problem::NoRepository(host.to_owned()),
-            None if looks_like_host(name) => Problem::NoRepository(name.to_owned()),
+            Some((authority, _)) if looks_like_authority(authority) => Problem::NoRepository(authority.to_owned()),
+            None if looks_like_authority(name) => Problem::NoRepository(name.to_owned()),
             _ => Problem::NoRegistry(name.to_owned(), name.to_owned()),
         });
     };
-    if !looks_like_host(host) {
-        return Err(Problem::NoRegistry(host.to_owned(), name.to_owned()));
+    if !looks_like_authority(authority) {
+        return Err(Problem::NoRegistry(authority.to_owned(), name.to_owned()));
     }
-    check_host(host)?;
+    check_authority(authority)?;
     let (repository, tag) = match path.rsplit_once(':') {
         Some((repository, tag)) => (repository, Some(tag)),
         None => (path, None),
     };
     if repository.is_empty() {
-        return Err(Problem::NoRepository(host.to_owned()));
+        return Err(Problem::NoRepository(authority.to_owned()));
     }
     check_repository(repository)?;
     let missing = if digest.is_some() { Problem::NoTagBeforeDigest } else { Problem::NoTag };
     let tag = tag.ok_or_else(|| missing(name.to_owned()))?;
-    Ok(RegistryRef { host: host.to_owned(), repository: repository.to_owned(), tag: checked_tag(tag)?, digest })
+    Ok(RegistryRef {
+        authority: authority.to_owned(),
+        repository: repository.to_owned(),
+        tag: checked_tag(tag)?,
+        digest,
+    })
 }
 
-/// The rule every OCI tool uses to tell a host from the first part of a path.
-fn looks_like_host(part: &str) -> bool {
+/// The rule every OCI tool uses to tell an authority from the first part of a path.
+fn looks_like_authority(part: &str) -> bool {
     part.contains(['.', ':', '[']) || part == "localhost"
 }
 
-fn check_host(host: &str) -> Result<(), Problem> {
-    let (name, port) = match host.strip_prefix('[') {
+fn check_authority(authority: &str) -> Result<(), Problem> {
+    let (name, port) = match authority.strip_prefix('[') {
         Some(rest) => {
-            let (address, after) = rest.split_once(']').ok_or_else(|| Problem::Host(host.to_owned()))?;
+            let (address, after) = rest.split_once(']').ok_or_else(|| Problem::Host(authority.to_owned()))?;
             if address.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err(Problem::Host(host.to_owned()));
+                return Err(Problem::Host(authority.to_owned()));
             }
             ("", (!after.is_empty()).then(|| after.strip_prefix(':').unwrap_or(after)))
         }
-        None => match host.split_once(':') {
+        None => match authority.split_once(':') {
             Some((name, port)) => (name, Some(port)),
-            None => (host, None),
+            None => (authority, None),
         },
     };
     let label = |label: &str| {
@@ -215,7 +223,7 @@ fn check_host(host: &str) -> Result<(), Problem> {
             && !label.ends_with('-')
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    if !host.starts_with('[') && !name.split('.').all(label) {
+    if !authority.starts_with('[') && !name.split('.').all(label) {
         return Err(Problem::Host(name.to_owned()));
     }
     match port {
@@ -256,18 +264,18 @@ fn checked_tag(tag: &str) -> Result<String, Problem> {
 }
 
 impl RegistryRef {
-    /// Whether the host is this machine, where registries are usually served over plain http.
+    /// Whether the registry is on this machine, where registries are usually served over plain http.
     pub(crate) fn is_loopback(&self) -> bool {
-        if self.host.starts_with("[::1]") {
+        if self.authority.starts_with("[::1]") {
             return true;
         }
-        let name = self.host.split(':').next().unwrap_or_default();
+        let name = self.authority.split(':').next().unwrap_or_default();
         name == "localhost" || name.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// `registry/repo:tag` without a digest.
     pub(crate) fn tagged(&self) -> String {
-        format!("{}/{}:{}", self.host, self.repository, self.tag)
+        format!("{}/{}:{}", self.authority, self.repository, self.tag)
     }
 }
 

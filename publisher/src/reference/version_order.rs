@@ -2,7 +2,8 @@
 
 use std::cmp::Ordering;
 
-/// Versions before other names; versions by semantic versioning, with or without `v` in front and with any number of parts.
+/// Versions before other names; versions by semantic versioning, with or without `v` in front and with any number of
+/// parts.
 pub(crate) fn order(a: &str, b: &str) -> Ordering {
     match (version(a), version(b)) {
         (Some(x), Some(y)) => x.cmp_with(&y).then_with(|| a.cmp(b)),

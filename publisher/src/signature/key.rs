@@ -1,7 +1,8 @@
 //! Key files: cosign's, and those that openssl writes.
 //!
-//! cosign keeps a private key encrypted with a password (scrypt, then NaCl's secretbox, in JSON, in PEM). Plain PEM is read too, so
-//! that a key can come from anywhere; it is never written. All keys are ECDSA on P-256, the kind that cosign makes.
+//! cosign keeps a private key encrypted with a password (scrypt, then NaCl's secretbox, in JSON, in PEM). Plain PEM is
+//! read too, so that a key can come from anywhere; it is never written. All keys are ECDSA on P-256, the kind that
+//! cosign makes.
 
 use std::path::Path;
 
@@ -21,7 +22,8 @@ const ENCRYPTED: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
 /// The one that cosign 1 wrote.
 const ENCRYPTED_BEFORE: &str = "ENCRYPTED COSIGN PRIVATE KEY";
 
-/// scrypt's cost in the keys that are written, cosign's own; more than the second is not read, so that a file cannot ask for gigabytes.
+/// scrypt's cost in the keys that are written, cosign's own; more than the second is not read, so that a file cannot
+/// ask for gigabytes.
 const COST: u64 = 65_536;
 const COST_AT_MOST: u64 = 1 << 20;
 const BLOCK: u32 = 8;
@@ -87,7 +89,8 @@ fn open(text: &str, password: impl FnOnce() -> anyhow::Result<String>) -> anyhow
         pem::decode_vec(text.trim().as_bytes()).map_err(|error| anyhow!("its PEM is damaged ({error})"))?;
     ensure!(
         [ENCRYPTED, ENCRYPTED_BEFORE].contains(&label),
-        "it holds `{label}`; wanted is cosign's `{ENCRYPTED}` or an unencrypted PKCS#8 key, as `openssl pkcs8 -topk8 -nocrypt` writes it"
+        "it holds `{label}`; wanted is cosign's `{ENCRYPTED}` or an unencrypted PKCS#8 key, as `openssl pkcs8 -topk8 \
+            -nocrypt` writes it"
     );
     let envelope: Envelope = serde_json::from_slice(&envelope).context("its encryption cannot be read")?;
     let plain = decrypt(&envelope, &password()?)?;

@@ -1,9 +1,9 @@
-//! Signatures in the form of cosign's `.sig` tag: what cosign 2 and cosign 3 both verify with a public key and no network but the
-//! registry.
+//! Signatures in the form of cosign's `.sig` tag: what cosign 2 and cosign 3 both verify with a public key and no
+//! network but the registry.
 //!
-//! Beside the image lies another one under the tag `sha256-<hex>.sig`. Each of its layers is a small JSON text, "simple signing", that
-//! names the digest of the image, and carries as an annotation the signature over exactly these bytes. Certificates, transparency
-//! logs and the bundles that cosign 3 writes by default are not dealt with here.
+//! Beside the image lies another one under the tag `sha256-<hex>.sig`. Each of its layers is a small JSON text, "simple
+//! signing", that names the digest of the image, and carries as an annotation the signature over exactly these bytes.
+//! Certificates, transparency logs and the bundles that cosign 3 writes by default are not dealt with here.
 
 pub(crate) mod key;
 

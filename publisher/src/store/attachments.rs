@@ -15,7 +15,8 @@ const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// The content of that config.
 pub(crate) const EMPTY_CONFIG: &[u8] = b"{}";
 
-/// The manifest of a document that is attached to `subject`. It holds no time of day: the same document gives the same digest.
+/// The manifest of a document that is attached to `subject`. It holds no time of day: the same document gives the same
+/// digest.
 ///
 /// # Errors
 /// Only if the manifest cannot be written as JSON, which no input causes.

@@ -1,8 +1,9 @@
 //! Copies an artifact from one store to another, byte for byte, with what belongs to it.
 //!
-//! What belongs to it: the children of an index; cosign's signatures, attestations and SBOMs, which are tagged with its digest;
-//! and all that is attached to it, to its children, and to what is attached. The tag is given last. What is there already is not
-//! sent, what is elsewhere in the same registry is taken over there. One blob at a time is in memory.
+//! What belongs to it: the children of an index; cosign's signatures, attestations and SBOMs, which are tagged with its
+//! digest; and all that is attached to it, to its children, and to what is attached. The tag is given last. What is
+//! there already is not sent, what is elsewhere in the same registry is taken over there. One blob at a time is in
+//! memory.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! An OCI image layout: a directory that holds artifacts as a registry would, readable by skopeo, crane and oras.
 //!
-//! Each file is written whole or not at all, and `index.json`, which makes an artifact visible, last. In it are the tagged
-//! manifests, and untagged those that are attached to others, as oras keeps them. Other artifacts in the same directory are left
-//! alone. Nothing is ever removed: that is for the tools that collect garbage.
+//! Each file is written whole or not at all, and `index.json`, which makes an artifact visible, last. In it are the
+//! tagged manifests, and untagged those that are attached to others, as oras keeps them. Other artifacts in the same
+//! directory are left alone. Nothing is ever removed: that is for the tools that collect garbage.
 
 use std::path::{Path, PathBuf};
 
@@ -117,7 +117,8 @@ impl Layout {
         files::write(&self.blob_path(digest), bytes)
     }
 
-    /// Writes a manifest, under a tag or as a blob alone, for others to refer to. Returns whether anything had to be written.
+    /// Writes a manifest, under a tag or as a blob alone, for others to refer to. Returns whether anything had to be
+    /// written.
     ///
     /// # Errors
     /// When the directory holds something else, or cannot be written to; the tag is then where it was.
@@ -155,8 +156,8 @@ impl Layout {
         Ok(entries(&index).iter().filter_map(|entry| entry["annotations"][TAG].as_str().map(str::to_owned)).collect())
     }
 
-    /// The descriptors of what is attached to `subject`: of the manifests in the index those that say so, and what is in a list
-    /// that came from a registry which keeps none itself.
+    /// The descriptors of what is attached to `subject`: of the manifests in the index those that say so, and what is
+    /// in a list that came from a registry which keeps none itself.
     ///
     /// # Errors
     /// When the directory is no layout, or is damaged.

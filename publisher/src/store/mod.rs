@@ -1,5 +1,5 @@
-//! Where artifacts live, a registry or a layout directory, seen as one thing; and how a REF becomes the one image that a mesh
-//! would run.
+//! Where artifacts live, a registry or a layout directory, seen as one thing; and how a REF becomes the one image that
+//! a mesh would run.
 //!
 //! Manifests are handed on byte for byte: their digest is their name.
 

@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind};
 
 /// Ctrl-C.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted; no tag was moved and no file was left half written")]
+#[error("interrupted")]
 pub(crate) struct Interrupted;
 
 /// Asks for a password.

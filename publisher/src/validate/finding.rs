@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::rules::Rule;
 use crate::mesh::Resource;
-use crate::mesh::node::{Node, Place};
+use crate::mesh::node::{Node, Position};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -57,24 +57,24 @@ impl Draft {
 
     /// Placed in a resource.
     pub(crate) fn in_resource(self, resource: &Resource) -> Finding {
-        let place = resource.node.place_of(&self.path);
-        self.placed(&resource.file, Some(resource.title()), Some(place))
+        let position = resource.node.position_of(&self.path);
+        self.placed(&resource.file, Some(resource.title()), Some(position))
     }
 
     /// Placed in a file that is no resource.
     pub(crate) fn in_file(self, file: &Rc<str>, node: Option<&Node>) -> Finding {
-        let place = node.map(|node| node.place_of(&self.path));
-        self.placed(file, None, place)
+        let position = node.map(|node| node.position_of(&self.path));
+        self.placed(file, None, position)
     }
 
     /// Placed where it is said.
-    pub(crate) fn placed(self, file: &Rc<str>, resource: Option<String>, place: Option<Place>) -> Finding {
+    pub(crate) fn placed(self, file: &Rc<str>, resource: Option<String>, position: Option<Position>) -> Finding {
         Finding {
             code: self.rule.code,
             severity: self.severity,
             file: Rc::clone(file),
-            line: place.map(|place| place.line),
-            column: place.and_then(|place| place.column),
+            line: position.map(|position| position.line),
+            column: position.and_then(|position| position.column),
             resource,
             path: self.path,
             problem: self.problem,

@@ -105,7 +105,8 @@ fn names(settings: &Node, here: Option<&BTreeSet<String>>, known: &Known<'_>, fo
     };
     for (index, failover) in settings.list("failover").iter().enumerate() {
         if let Some(to) = failover.text("to").filter(|to| !to.contains(['/', '*'])) {
-            let lost = "no endpoint gets the priority that is meant for this region: when the region before fails, traffic \
+            let lost = "no endpoint gets the priority that is meant for this region: when the region before fails, \
+                traffic \
                         goes to every other region alike";
             say(Severity::Warning, format!("failover[{index}].to"), to, targets, lost);
         }

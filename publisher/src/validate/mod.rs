@@ -1,14 +1,15 @@
 //! Will these configurations and rules do what they say?
 //!
-//! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and a place among
-//! the groups: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin), [`outlier`], [`locality`] and
-//! [`hosts`] (DestinationRules and the MeshConfig), [`pinned`] (what only a registry knows).
+//! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and
+//! a place among the groups: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin),
+//! [`outlier`], [`locality`] and [`destinations`] (DestinationRules and the MeshConfig), [`pinned`] (what only a
+//! registry knows).
 //!
 //! Deliberately not here: what the API server's schemas say anyway.
 
 mod carrier;
+mod destinations;
 pub(crate) mod finding;
-mod hosts;
 mod known;
 mod locality;
 mod outlier;
@@ -21,7 +22,7 @@ use filter_core::config::MAX_TEXT_BYTES;
 
 use crate::mesh::policy::HostRules;
 use crate::mesh::services::Service;
-use crate::mesh::{Mesh, Resource, host};
+use crate::mesh::{Mesh, Resource, dns_name};
 use finding::{Draft, Finding, Severity};
 use known::Known;
 
@@ -46,7 +47,7 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Judged {
             at_run_time: "kubectl refuses the file; nothing in it was checked".into(),
             fix: "correct the syntax at this place".into(),
         };
-        findings.push(draft.placed(&broken.file, None, broken.place));
+        findings.push(draft.placed(&broken.file, None, broken.position));
     }
     for config in &mesh.configurations {
         if config.text.trim().is_empty() && config.text.len() <= MAX_TEXT_BYTES {
@@ -67,7 +68,7 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Judged {
         }
         findings.extend(told);
     }
-    findings.extend(hosts::shared(mesh, &known));
+    findings.extend(destinations::shared(mesh, &known));
     Judged { findings, remarks }
 }
 
@@ -75,8 +76,9 @@ fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft
     let mut found = carrier::check(resource, mesh);
     if resource.is_istio("DestinationRule") {
         found.extend(outlier::check(resource, known));
-        found.extend(hosts::check(resource, known));
-        let name = host::full(resource.node.text("spec.host").unwrap_or_default(), resource.namespace(), known.domain);
+        found.extend(destinations::check(resource, known));
+        let name =
+            dns_name::full(resource.node.text("spec.host").unwrap_or_default(), resource.namespace(), known.domain);
         let here = known.services.get(&name).and_then(|service: &Service| service.localities.as_ref());
         let rules = HostRules::of(&resource.node);
         for (port, subset) in rules.scopes() {

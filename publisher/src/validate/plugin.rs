@@ -1,7 +1,7 @@
 //! Rules for plugin configurations (FL001, FL002, FL004, FL005, and what they share with DestinationRules).
 //!
-//! The filter's own parser decides, so nothing passes here that the filter would reject. It is stricter in one point: an unknown
-//! field, about which the filter only warns, is an error.
+//! The filter's own parser decides, so nothing passes here that the filter would reject. It is stricter in one point:
+//! an unknown field, about which the filter only warns, is an error.
 
 use filter_core::config::{self, Attempts, Config, OutlierDetection};
 use wildmatch::WildMatch;
@@ -46,8 +46,9 @@ fn unknown(path: String) -> Draft {
         rule: rules::FL002,
         severity: Severity::Error,
         problem: "no such field; check its spelling against `faultline config-schema`".into(),
-        at_run_time:
-            "the filter warns once in the log and goes on without it: what it was to change stays at the default".into(),
+        at_run_time: "the filter warns once in the log and goes on without it: what it was to change stays at the \
+                default"
+            .into(),
         fix: format!("correct or remove `{path}`"),
         path,
     }

@@ -34,13 +34,14 @@ pub(crate) fn by_file(files: &[Rc<str>], mut findings: Vec<Finding>) -> Vec<Repo
 pub(crate) fn text(reports: &[Report]) -> String {
     let mut text = String::new();
     for finding in reports.iter().flat_map(|report| &report.findings) {
-        let place: String = [finding.line, finding.column].iter().map_while(|n| *n).map(|n| format!(":{n}")).collect();
+        let position: String =
+            [finding.line, finding.column].iter().map_while(|n| *n).map(|n| format!(":{n}")).collect();
         let resource = finding.resource.as_ref().map_or(String::new(), |resource| format!("{resource}: "));
         let path = if finding.path == "." { String::new() } else { format!("{}: ", finding.path) };
         let (file, severity, code) = (&finding.file, finding.severity.name(), finding.code);
-        text += &format!("{file}{place}: {severity}[{code}]: {resource}{path}{}\n", finding.problem);
+        text += &format!("{file}{position}: {severity}[{code}]: {resource}{path}{}\n", finding.problem);
         text += &format!("    at run time: {}\n    fix: {}\n", finding.at_run_time, finding.fix);
-        text += &format!("    see docs/rules/{code}.md, or `faultline validate --explain {code}`\n");
+        text += &format!("    see `faultline validate --explain {code}`\n");
     }
     text
 }

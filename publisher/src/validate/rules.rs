@@ -1,10 +1,11 @@
-//! The rules: code, title, page. A page is the document `docs/rules/CODE.md`, which `--explain` prints and whose examples are tests.
+//! The rules: code, title, page. A page is the document `docs/rules/CODE.md`, built in, so that `--explain` prints it
+//! wherever the program is installed; its examples are tests.
 
 /// A rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// `FL101`. The first digit is the group: 0 plugin configurations, 1 outlier detection, 2 localities, 3 the resources that
-    /// carry a plugin. A code is never given to another rule.
+    /// `FL101`. The first digit is the group: 0 plugin configurations, 1 outlier detection, 2 localities, 3 the
+    /// resources that carry a plugin. A code is never given to another rule.
     pub(crate) code: &'static str,
     /// What is found, in a few words.
     pub(crate) title: &'static str,

@@ -1,11 +1,9 @@
 //! What every command has in common: wrong input, exit codes, where output goes.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::process::Stdio;
 
-use support::{faultline, listing, run, workplace};
+use crate::support::{self, faultline, listing, run, workplace};
 
 #[test]
 fn a_module_that_no_proxy_could_start_is_not_published() {

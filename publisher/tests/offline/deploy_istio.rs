@@ -1,22 +1,18 @@
-//! What `deploy/istio` gives to operators holds together: every kustomization names files that exist, every resource passes the
-//! schemas of Istio and `faultline validate`, the plugin and the stats settings are what `faultline manifest` writes, and the faults
-//! of the drills change what they say and nothing else.
+//! What `deploy/istio` gives to operators holds together: every kustomization names files that exist, every resource
+//! passes the schemas of Istio and `faultline validate`, the plugin and the stats settings are what `faultline
+//! manifest` writes, and the faults of the drills change what they say and nothing else.
 //!
-//! Kustomizations are built by `kustomize` or `kubectl kustomize`, whichever is there; without either, the tests that need it say
-//! that they skip. Not here: the drills themselves, which `cargo xtask drill` runs with real Envoys.
-
-#[path = "support/schema.rs"]
-mod schema;
-mod support;
+//! Kustomizations are built by `kustomize` or `kubectl kustomize`, whichever is there; without either, the tests that
+//! need it say that they skip. Not here: the drills themselves, which `cargo xtask drill` runs with real Envoys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use schema::{Rules, crd, crds};
+use crate::schema::{Rules, crd, crds};
+use crate::support::{run, run_with_input};
 use serde_json::Value;
-use support::{run, run_with_input};
 
 /// The file of each kind's definition.
 const DEFINITIONS: [(&str, &str); 6] = [

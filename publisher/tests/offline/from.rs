@@ -1,12 +1,11 @@
-//! `--from`: the configuration that comes out of a mesh's rules gives each cluster the thresholds that istiod gives Envoy.
+//! `--from`: the configuration that comes out of a mesh's rules gives each cluster the thresholds that istiod gives
+//! Envoy.
 //!
 //! Asked is the filter's own reading of it: what is the rule for a cluster of this name.
 
-mod support;
-
+use crate::support::{Ran, run, run_with_input, workplace};
 use filter_core::config::{Config, OutlierDetection, parse};
 use serde_json::{Value, json};
-use support::{Ran, run, run_with_input, workplace};
 
 fn derive(text: &str, more: &[&str]) -> Ran {
     let dir = tempfile::tempdir().unwrap();
@@ -29,7 +28,8 @@ fn thresholds(config: &Config, cluster: &str) -> (u32, u32) {
 fn rule(name: &str, spec: &str) -> String {
     let spec = spec.trim_end().replace('\n', "\n  ");
     format!(
-        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: {name}\n  namespace: shop\nspec:\n  {spec}\n"
+        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: {name}\n  namespace: \
+            shop\nspec:\n  {spec}\n"
     )
 }
 
@@ -125,7 +125,8 @@ fn rules_for_one_host_are_merged_as_istiod_does() {
             .replace(&format!("name: {name}\n"), &format!("name: {name}\n  creationTimestamp: \"{date}\"\n"))
     };
     let one = "host: cart\ntrafficPolicy: {outlierDetection: {consecutive5xxErrors: 1}}";
-    let two = "host: cart.shop.svc.cluster.local\ntrafficPolicy: {outlierDetection: {consecutive5xxErrors: 2}}\nsubsets:\n- name: v1\n  \
+    let two = "host: cart.shop.svc.cluster.local\ntrafficPolicy: {outlierDetection: {consecutive5xxErrors: \
+        2}}\nsubsets:\n- name: v1\n  \
                trafficPolicy: {outlierDetection: {consecutive5xxErrors: 3}}";
     let text = dated("a", "2026-02-02T00:00:00Z", one) + &dated("b", "2026-01-01T00:00:00Z", two);
     let ran = derive(&text, &[]).exits(0);
@@ -152,7 +153,8 @@ fn the_mesh_may_have_a_default() {
     let wrapped = [
         format!("{block}\n"),
         format!(
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n    {block}\n"
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: \
+                |\n    {block}\n"
         ),
         format!("apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:\n    {block}\n"),
         format!("meshConfig:\n  {block}\n"),
@@ -177,9 +179,12 @@ fn the_mesh_may_have_a_default() {
 
 #[test]
 fn addresses_with_a_locality_are_carried_over() {
-    let entry = "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: pay}\nspec:\n  hosts: [pay.example.com]\n  endpoints:\n  \
-                 - {address: 192.0.2.1, locality: r/z1}\n  - {address: 2001:db8::1, locality: r/z2/s}\n  - {address: pay.internal, locality: r/z3}\n  \
-                 - {address: 192.0.2.9}\n---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: vm}\nspec: \
+    let entry = "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: pay}\nspec:\n  hosts: \
+        [pay.example.com]\n  endpoints:\n  \
+                 - {address: 192.0.2.1, locality: r/z1}\n  - {address: 2001:db8::1, locality: r/z2/s}\n  - {address: \
+                 pay.internal, locality: r/z3}\n  \
+                 - {address: 192.0.2.9}\n---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: \
+                 {name: vm}\nspec: \
                  {address: 192.0.2.1, locality: r/z9}\n";
     let text = rule("cart", "host: cart\ntrafficPolicy: {outlierDetection: {}}") + entry;
     let ran = derive(&text, &[]).exits(0);
@@ -195,7 +200,10 @@ fn what_a_hand_wrote_comes_first_and_stays() {
     let dir = workplace();
     let text = rule("cart", "host: cart\ntrafficPolicy: {outlierDetection: {consecutive5xxErrors: 2}}");
     std::fs::write(dir.path().join("mesh.yaml"), &text).unwrap();
-    let own = r#"{"clusters": [{"match": "*cart*", "ignore": true}], "witness": {"minInterval": "1s"}, "limits": {"series": 99}}"#;
+    let own = concat!(
+        r#"{"clusters": [{"match": "*cart*", "ignore": true}], "#,
+        r#""witness": {"minInterval": "1s"}, "limits": {"series": 99}}"#
+    );
     std::fs::write(dir.path().join("own.json"), own).unwrap();
     let made = run(dir.path(), &["config", "-f", "mesh.yaml", "--config", "own.json"]).exits(0);
     let config = parse(made.stdout.as_bytes()).unwrap().config;

@@ -1,12 +1,10 @@
 //! The golden digests: what a module packs to, on any machine and with any build of this program.
 //!
-//! If this fails, what users have pushed can no longer be reproduced: an encoder, a header, a field order or an annotation changed.
-//! Only a change that is meant, and in the change log, may alter them.
+//! If this fails, what users have pushed can no longer be reproduced: an encoder, a header, a field order or an
+//! annotation changed. Only a change that is meant, and in the change log, may alter them.
 
-mod support;
-
+use crate::support::{self, plugin, workplace};
 use sha2::Digest;
-use support::{plugin, workplace};
 
 /// Without SOURCE_DATE_EPOCH, and with 1735689600.
 const GOLDEN: [(&str, &str, &str); 4] = [

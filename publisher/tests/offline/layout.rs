@@ -1,8 +1,6 @@
 //! Pushing to and pulling from an OCI image layout directory.
 
-mod support;
-
-use support::{listing, plugin, run, workplace};
+use crate::support::{self, listing, plugin, run, workplace};
 
 const PUSH: [&str; 4] = ["push", "oci:out:1.0", "--wasm", "plugin.wasm"];
 

@@ -1,16 +1,14 @@
-//! `OUTPUT.md` says what the program writes with `--output json`: every key that is written is documented, with its type, and every key
-//! that is documented as always there is there.
-
-mod support;
+//! `OUTPUT.md` says what the program writes with `--output json`: every key that is written is documented, with its
+//! type, and every key that is documented as always there is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::support::{self, faultline, run, workplace};
 use serde_json::Value;
-use support::{faultline, run, workplace};
 
 /// The documented keys of a command, with their types.
 fn documented(command: &str) -> BTreeMap<String, String> {
-    let section = include_str!("../OUTPUT.md")
+    let section = include_str!("../../OUTPUT.md")
         .split("\n## ")
         .find(|part| part.lines().next() == Some(command))
         .expect("it has a section");

@@ -1,15 +1,11 @@
-//! The schemas of the meshes accept what `manifest` writes, in every variant: types, required and unknown fields, and the rules
-//! in CEL, the language in which API servers evaluate the rest.
+//! The schemas of the meshes accept what `manifest` writes, in every variant: types, required and unknown fields, and
+//! the rules in CEL, the language in which API servers evaluate the rest.
 //!
-//! Where the schemas come from and how they are walked: `support/schema.rs`.
+//! Where the schemas come from and how they are walked: [`crate::schema`].
 
-#[path = "support/schema.rs"]
-mod schema;
-mod support;
-
-use schema::{Rules, crd, crds};
+use crate::schema::{Rules, crd, crds};
+use crate::support::{run, workplace};
 use serde_json::{Value, json};
-use support::{run, workplace};
 
 const IMAGE: &str = "ghcr.io/acme/faultline:1.0";
 const PINNED: &str =
@@ -105,7 +101,11 @@ fn what_an_api_server_refuses_is_refused_here_too() {
     let plugin = &crd(&crds, "wasmplugins.extensions.istio.io", "WasmPlugin");
     let policy = &crd(&crds, "envoyextensionpolicies.gateway.envoyproxy.io", "EnvoyExtensionPolicy");
     let patches = &crd(&crds, "envoyfilters.networking.istio.io", "EnvoyFilter");
-    let image = |kind: &str| json!({"type": "Image", "image": {"url": "oci://a/b:1", "pullSecretRef": {"name": "s", "kind": kind}}});
+    let image = |kind: &str| {
+        json!({
+            "type": "Image", "image": {"url": "oci://a/b:1", "pullSecretRef": {"name": "s", "kind": kind}},
+        })
+    };
     let to = |kind: &str| json!([{"group": "gateway.networking.k8s.io", "kind": kind, "name": "x"}]);
     let label = json!({"matchLabels": {"a": "b"}});
     let matches = |matched: Value| json!({"configPatches": [{"applyTo": "HTTP_FILTER", "match": matched}]});

@@ -1,10 +1,9 @@
-//! `copy`, `tag` and `list`: between registries and layouts, with all that belongs to an artifact, and nothing sent twice.
+//! `copy`, `tag` and `list`: between registries and layouts, with all that belongs to an artifact, and nothing sent
+//! twice.
 
-mod support;
-
+use crate::support::registry::{FakeRegistry, digest};
+use crate::support::{run, workplace};
 use serde_json::{Value, json};
-use support::registry::{FakeRegistry, digest};
-use support::{run, workplace};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";

@@ -1,12 +1,10 @@
 //! The forms that `push` publishes in, what it refuses, and what `inspect` says about who could load what is there.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::registry::FakeRegistry;
+use crate::support::{self, Ran, module, plugin, run, workplace};
 use serde_json::{Value, json};
-use support::registry::FakeRegistry;
-use support::{Ran, module, plugin, run, workplace};
 
 const ABI: &str = r#"(func (export "proxy_abi_version_0_2_1"))"#;
 const NEEDED: &str = r#"(memory (export "memory") 1) (func (export "malloc") (param i32) (result i32) (i32.const 0))"#;
@@ -197,7 +195,8 @@ fn inspect_says_it_in_istios_words_and_what_to_do() {
     let says = report["consumers"][0]["says"].as_str().unwrap();
     for words in [
         "the given image is in invalid format as an OCI image",
-        "could not parse as compat variant: invalid media type application/wasm (expect application/vnd.oci.image.layer.v1.tar+gzip)",
+        "could not parse as compat variant: invalid media type application/wasm (expect \
+            application/vnd.oci.image.layer.v1.tar+gzip)",
         "could not parse as oci variant: number of layers must be 2 but got 1",
     ] {
         assert!(says.contains(words), "{says}");

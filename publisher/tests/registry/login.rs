@@ -1,9 +1,8 @@
-//! `login` and `logout`: nothing is kept that the registry does not accept, and what is kept is where docker would look for it.
+//! `login` and `logout`: nothing is kept that the registry does not accept, and what is kept is where docker would look
+//! for it.
 
-mod support;
-
-use support::registry::{FakeRegistry, Reply};
-use support::{Ran, run, run_with_input, workplace};
+use crate::support::registry::{FakeRegistry, Reply};
+use crate::support::{self, Ran, run, run_with_input, workplace};
 
 /// A registry that admits acme with the password s3cret.
 fn guarded() -> FakeRegistry {
@@ -74,7 +73,8 @@ fn a_credential_helper_that_docker_uses_is_used() {
     let (dir, registry) = (workplace(), guarded());
     let helper = dir.path().join("docker-credential-test");
     let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\ncase $1 in\nstore) cat > kept ;;\n\
-                  get) cat > asked; cat kept 2>/dev/null || { echo credentials not found in native keychain; exit 1; } ;;\n\
+                  get) cat > asked; cat kept 2>/dev/null || { echo credentials not found in native keychain; exit 1; } \
+                  ;;\n\
                   erase) cat > asked; rm kept 2>/dev/null || { echo credentials not found; exit 1; } ;;\nesac\n";
     std::fs::write(&helper, script).unwrap();
     std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();

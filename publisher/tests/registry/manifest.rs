@@ -1,12 +1,10 @@
-//! The manifests that `manifest` writes say what they should, and options that a kind has not are refused. That API servers accept
-//! them is shown in `schemas.rs`, that Envoy does in the end-to-end tests.
+//! The manifests that `manifest` writes say what they should, and options that a kind has not are refused. That API
+//! servers accept them is shown in `schemas.rs`, that Envoy does in the end-to-end tests.
 
-mod support;
-
+use crate::support::registry::FakeRegistry;
+use crate::support::{run, run_with_input, workplace};
 use filter_core::metric::Metric;
 use serde_json::{Value, json};
-use support::registry::FakeRegistry;
-use support::{run, run_with_input, workplace};
 
 const IMAGE: &str = "ghcr.io/acme/faultline:1.0";
 const PINNED: &str =

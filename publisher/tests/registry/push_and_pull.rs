@@ -1,10 +1,8 @@
-//! Pushing to and pulling from a registry that behaves, and one that does not: each failure is one clear error with exit code
-//! 1, the tag stays where it was, and no file is left.
+//! Pushing to and pulling from a registry that behaves, and one that does not: each failure is one clear error with
+//! exit code 1, the tag stays where it was, and no file is left.
 
-mod support;
-
-use support::registry::{FakeRegistry, Reply, digest};
-use support::{listing, plugin, run, run_with_input, workplace};
+use crate::support::registry::{FakeRegistry, Reply, digest};
+use crate::support::{listing, plugin, run, run_with_input, workplace};
 
 fn push(reference: &str) -> [&str; 4] {
     ["push", reference, "--wasm", "plugin.wasm"]
@@ -102,7 +100,8 @@ fn a_token_is_fetched_where_the_registry_wants_one() {
     registry.requests();
     run_with_input(dir.path(), &with_password, b"s3cret").exits(0);
     assert_eq!(registry.requests().len(), 9);
-    // One to the token service, which is usually elsewhere, and two to the registry: it must refuse once to say what it wants.
+    // One to the token service, which is usually elsewhere, and two to the registry: it must refuse once to say what it
+    // wants.
     run_with_input(dir.path(), &with_password, b"s3cret").exits(0);
     let head = "HEAD /v2/mesh/faultline/manifests/1.0";
     assert_eq!(registry.requests(), [head, "GET /token", head]);
@@ -275,7 +274,11 @@ fn every_image_that_istio_accepts_can_be_pulled_and_others_are_refused_with_the_
         blob(manifest["layers"][0]["digest"].as_str().unwrap().trim_start_matches("sha256:"))
     };
     let config = registry.put_blob("application/vnd.oci.image.config.v1+json", b"{}");
-    let image = |media_type: &str, layers: &[serde_json::Value]| serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers});
+    let image = |media_type: &str, layers: &[serde_json::Value]| {
+        serde_json::json!({
+            "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers,
+        })
+    };
     let (docker, oci) =
         ("application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json");
     let other = registry.put_blob("application/vnd.module.wasm.config.v1+json", b"{\"type\":\"envoy_proxy\"}");
@@ -291,7 +294,11 @@ fn every_image_that_istio_accepts_can_be_pulled_and_others_are_refused_with_the_
             "platform": {"os": "linux", "architecture": architecture}})
     };
     let index = "application/vnd.oci.image.index.v1+json";
-    let list = |children: &[serde_json::Value]| serde_json::json!({"schemaVersion": 2, "mediaType": index, "manifests": children});
+    let list = |children: &[serde_json::Value]| {
+        serde_json::json!({
+            "schemaVersion": 2, "mediaType": index, "manifests": children,
+        })
+    };
     let index_digest =
         registry.put_manifest("index", index, &list(&[child("arm64", &digest(b"absent")), child("amd64", &own)]));
     for (tag, form) in [("docker", "docker"), ("two", "solo"), ("own", "oci"), ("index", "oci")] {

@@ -1,12 +1,11 @@
-//! What registries do that the specification does not say, or says and few do: each is played by the fake, after a real one.
-
-mod support;
+//! What registries do that the specification does not say, or says and few do: each is played by the fake, after a real
+//! one.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use support::registry::{FakeRegistry, Reply, digest};
-use support::{Ran, faultline, listing, plugin, run, run_with_input, workplace};
+use crate::support::registry::{FakeRegistry, Reply, digest};
+use crate::support::{self, Ran, faultline, listing, plugin, run, run_with_input, workplace};
 
 fn push(reference: &str) -> [&str; 4] {
     ["push", reference, "--wasm", "plugin.wasm"]
@@ -306,7 +305,8 @@ fn ctrl_c_leaves_the_tag_where_it_was_and_no_file() {
         registry.answer_with(|_, _| None);
         ran
     };
-    interrupted(&["pull", &reference, "-o", "out.wasm"], |request| request.target.contains("/blobs/")).exits(130);
+    let pull = interrupted(&["pull", &reference, "-o", "out.wasm"], |request| request.target.contains("/blobs/"));
+    assert_eq!(pull.exits(130).stderr, "error: interrupted; no file was left half written\n");
     registry.with(|contents| contents.blobs.clear());
     let changed = [&push(&reference)[..], &["--annotation", "a=b"]].concat();
     let push = interrupted(&changed, |request| request.method == "PUT").exits(130);

@@ -1,13 +1,12 @@
-//! Keys, signatures and attached documents, judged by openssl where cosign is not at hand; `tests/tests/signatures.rs` has cosign.
-
-mod support;
+//! Keys, signatures and attached documents, judged by openssl where cosign is not at hand; `tests/tests/signatures.rs`
+//! has cosign.
 
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::registry::FakeRegistry;
+use crate::support::{Ran, faultline, run, workplace};
 use serde_json::{Value, json};
-use support::registry::FakeRegistry;
-use support::{Ran, faultline, run, workplace};
 
 const PASSWORD: &str = "correct horse battery";
 

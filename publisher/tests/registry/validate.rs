@@ -1,14 +1,12 @@
-//! `faultline validate`: every rule finds what its page calls wrong and is silent about what the page calls right; findings are
-//! told with their place, to people, as JSON and as SARIF.
-
-mod support;
+//! `faultline validate`: every rule finds what its page calls wrong and is silent about what the page calls right;
+//! findings are told with their place, to people, as JSON and as SARIF.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::support::registry::FakeRegistry;
+use crate::support::{self, Ran, run, run_with_input};
 use serde_json::{Value, json};
-use support::registry::FakeRegistry;
-use support::{Ran, run, run_with_input};
 
 fn pages() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/rules")
@@ -174,7 +172,8 @@ fn failover_is_looked_at_for_each_port_and_subset() {
     assert!(codes(&port).contains(&"FL101 error".to_owned()), "{:?}", codes(&port));
     // From Istio 1.31 the mesh may give outlier detection to every service.
     let mesh = format!(
-        "{port}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n    \
+        "{port}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: \
+            istio-system}}\ndata:\n  mesh: |\n    \
          defaultTrafficPolicy:\n      outlierDetection:\n        maxEjectionPercent: 5\n"
     );
     let found = findings("mesh.yaml", &mesh);
@@ -204,7 +203,7 @@ fn places_are_told_in_lists_directories_and_json() {
     );
     assert!(ran.stdout.starts_with(&start), "{}", ran.stdout);
     assert!(ran.stdout.contains("\n    fix: set `maxEjectionPercent: 100`"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("docs/rules/FL102.md"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\n    see `faultline validate --explain FL102`\n"), "{}", ran.stdout);
     assert!(ran.stderr.contains("2 files checked: 0 errors, 1 warning, 0 notes"), "{}", ran.stderr);
 
     let json = serde_json::to_string_pretty(&serde_saphyr::from_str::<Value>(&list).unwrap()).unwrap();
@@ -224,21 +223,28 @@ fn configurations_are_found_where_they_are_carried() {
             .map(|f| format!("{} {}", f["code"].as_str().unwrap(), f["path"].as_str().unwrap()))
             .collect::<Vec<_>>()
     };
-    let extension = "apiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nmetadata: {name: faultline}\nspec:\n  wasm:\n    \
-                     url: oci://r.example.com/faultline:1\n    failStrategy: FAIL_OPEN\n    pluginConfig: {witnes: {}}\n";
+    let extension = "apiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nmetadata: {name: \
+        faultline}\nspec:\n  wasm:\n    \
+                     url: oci://r.example.com/faultline:1\n    failStrategy: FAIL_OPEN\n    pluginConfig: {witnes: \
+                     {}}\n";
     assert_eq!(yaml(extension), ["FL002 spec.wasm.pluginConfig.witnes"]);
-    let filter = "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: x}\nspec:\n  configPatches:\n  - patch:\n      value:\n        \
-                  config:\n          root_id: faultline\n          failure_policy: FAIL_OPEN\n          configuration:\n            value: |\n              \
+    let filter = "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: \
+        x}\nspec:\n  configPatches:\n  - patch:\n      value:\n        \
+                  config:\n          root_id: faultline\n          failure_policy: \
+                  FAIL_OPEN\n          configuration:\n            value: |\n              \
                   {\"logLevel\": \"loud\"}\n";
     assert_eq!(yaml(filter), ["FL001 spec.configPatches[0].patch.value.config.configuration.value.logLevel"]);
-    let gateway = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyExtensionPolicy\nmetadata: {name: x}\nspec:\n  wasm:\n  - name: faultline\n    \
+    let gateway = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyExtensionPolicy\nmetadata: {name: \
+        x}\nspec:\n  wasm:\n  - name: faultline\n    \
                    config: {limits: {series: 1}}\n";
     assert_eq!(yaml(gateway), ["FL304 spec.wasm[0].failOpen", "FL001 spec.wasm[0].config.limits.series"]);
-    let higress = "apiVersion: extensions.higress.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: faultline}\nspec:\n  failStrategy: FAIL_OPEN\n  \
+    let higress = "apiVersion: extensions.higress.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: \
+        faultline}\nspec:\n  failStrategy: FAIL_OPEN\n  \
                    defaultConfig: {x: 1}\n";
     assert_eq!(yaml(higress), ["FL002 spec.defaultConfig.x"]);
     // Somebody else's plugin may fail as it likes, and has a configuration of its own.
-    let other = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: auth}\nspec:\n  url: oci://r.example.com/auth:1\n  \
+    let other = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: auth}\nspec:\n  url: \
+        oci://r.example.com/auth:1\n  \
                  pluginConfig: {x: 1}\n";
     assert_eq!(yaml(other), [""; 0]);
 }
@@ -327,7 +333,8 @@ fn a_pinned_index_is_found_at_the_registry() {
     let image = registry.tag("1.0").unwrap();
     let plugin = |digest: &str| {
         format!(
-            "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: faultline, namespace: shop}}\nspec:\n  \
+            "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: faultline, namespace: \
+                shop}}\nspec:\n  \
              url: oci://{reference}\n  sha256: {}\n  failStrategy: FAIL_OPEN\n",
             digest.strip_prefix("sha256:").unwrap()
         )

@@ -1,17 +1,17 @@
-//! Which options a kind has. One that it has not is refused, with what to do instead: a manifest that silently lacks what was asked
-//! for is worse than none.
+//! Which options a kind has. One that it has not is refused, with what to do instead: a manifest that silently lacks
+//! what was asked for is worse than none.
 
 use anyhow::{bail, ensure};
 
 use super::args::Manifest;
-use crate::manifest::kind::{Kind, Position};
+use crate::manifest::kind::{FilterPosition, Kind};
 use crate::manifest::stats;
 
 /// Whether Envoy itself loads the module, from a file.
 pub(crate) fn loads_a_file(args: &Manifest) -> bool {
     match args.kind {
         Kind::Envoy => true,
-        Kind::EnvoyFilter => args.position == Some(Position::UpstreamLog),
+        Kind::EnvoyFilter => args.position == Some(FilterPosition::UpstreamLog),
         _ => false,
     }
 }
@@ -19,8 +19,8 @@ pub(crate) fn loads_a_file(args: &Manifest) -> bool {
 /// Whether the plugin stands in the router's upstream log.
 pub(crate) fn in_upstream_log(args: &Manifest) -> bool {
     match args.kind {
-        Kind::Envoy => args.position != Some(Position::Http),
-        _ => args.position == Some(Position::UpstreamLog),
+        Kind::Envoy => args.position != Some(FilterPosition::Http),
+        _ => args.position == Some(FilterPosition::UpstreamLog),
     }
 }
 
@@ -38,7 +38,8 @@ pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
         bail!(instead("--position", "it is an HTTP filter always; the upstream log takes --kind EnvoyFilter or Envoy"));
     }
     if args.module.is_some() && !file {
-        let why = "the module is pulled, and its file is nobody's business; it is for Envoy, and EnvoyFilter with --position upstream-log";
+        let why = "the module is pulled, and its file is nobody's business; it is for Envoy, and EnvoyFilter with \
+            --position upstream-log";
         bail!(instead("--module", why));
     }
     if args.phase.is_some() && !istio_plugin && kind != Kind::HigressWasmPlugin {
@@ -51,7 +52,8 @@ pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
         bail!(instead("--pull-secret", "the proxy pulls nothing; log in where you run `faultline pull`"));
     }
     if args.pull_secret.is_some() && kind == Kind::EnvoyFilter {
-        let why = "istiod hands secrets to WasmPlugin and TrafficExtension only; use one of these, or give the proxy's container a DOCKER_CONFIG";
+        let why = "istiod hands secrets to WasmPlugin and TrafficExtension only; use one of these, or give the proxy's \
+            container a DOCKER_CONFIG";
         bail!(instead("--pull-secret", why));
     }
     if args.image_pull_policy.is_some() && matches!(kind, Kind::EnvoyFilter | Kind::Envoy) {
@@ -72,7 +74,8 @@ pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
                 bail!(instead("--with-stats", &why));
             }
             Kind::EnvoyExtensionPolicy => {
-                let why = "statistics are configured in an EnvoyProxy, as `stats_config` in spec.bootstrap; `--kind Envoy` prints one to copy";
+                let why = "statistics are configured in an EnvoyProxy, as `stats_config` in spec.bootstrap; `--kind \
+                    Envoy` prints one to copy";
                 bail!(instead("--with-stats", why));
             }
             _ => {}
@@ -100,10 +103,11 @@ fn targets(args: &Manifest) -> anyhow::Result<()> {
             ensure!(args.waypoint.is_none(), refused("--waypoint", why));
             // Envoy rejects a listener whose log has no module, so this must not hit proxies by accident.
             ensure!(
-                args.position != Some(Position::UpstreamLog)
+                args.position != Some(FilterPosition::UpstreamLog)
                     || !args.selector.is_empty()
                     || !args.target_refs.is_empty(),
-                "--kind EnvoyFilter with --position upstream-log needs --selector or --target-ref: a proxy without the module's file would refuse all its listeners, so it must not go to others"
+                "--kind EnvoyFilter with --position upstream-log needs --selector or --target-ref: a proxy without the \
+                    module's file would refuse all its listeners, so it must not go to others"
             );
         }
         Kind::HigressWasmPlugin => {

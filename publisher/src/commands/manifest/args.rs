@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::commands::options::{Rules, Transport, pair};
-use crate::manifest::kind::{Kind, Phase, Position, PullPolicy};
+use crate::manifest::kind::{FilterPosition, Kind, Phase, PullPolicy};
 
-/// What the help ends with.
+/// The end of the help.
 pub(crate) const HELP: &str = "\
 The digest is asked for at the registry, so that the mesh runs exactly what is there now. --offline writes without \
-asking: with the digest in REF, or without one. For a layout directory, say with --image under which name the mesh will \
-pull it.
+asking: with the digest in REF, or without one. For a layout directory, say with --image under which name the mesh \
+will pull it.
 
 Kinds, and what they need:
   WasmPlugin            any Istio: sidecars, gateways, waypoints
@@ -48,13 +48,14 @@ pub(crate) struct Manifest {
     /// The kind of resource; what each is for is said below.
     #[arg(long, value_enum, default_value_t = Kind::WasmPlugin, ignore_case = true)]
     pub(crate) kind: Kind,
-    /// Where in the proxy: `http` is an HTTP filter, which sees each request's last attempt; `upstream-log` is the router's log of
-    /// attempts with the HTTP filter beside it, which see every attempt. EnvoyFilter (default http) and Envoy (default
-    /// upstream-log) only.
+    /// Where in the proxy: `http` is an HTTP filter, which sees each request's last attempt; `upstream-log` is the
+    /// router's log of attempts with the HTTP filter beside it, which see every attempt. EnvoyFilter (default http) and
+    /// Envoy (default upstream-log) only.
     #[arg(long, value_enum)]
-    pub(crate) position: Option<Position>,
-    /// The module's file in the proxy's file system, where Envoy itself loads it: for Envoy [default: /etc/envoy/faultline.wasm],
-    /// and for EnvoyFilter with --position upstream-log [default: /etc/faultline/faultline.wasm].
+    pub(crate) position: Option<FilterPosition>,
+    /// The module's file in the proxy's file system, where Envoy itself loads it: for Envoy [default:
+    /// /etc/envoy/faultline.wasm], and for EnvoyFilter with --position upstream-log [default:
+    /// /etc/faultline/faultline.wasm].
     #[arg(long, value_name = "PATH")]
     pub(crate) module: Option<String>,
     /// Name of the resource.
@@ -64,10 +65,11 @@ pub(crate) struct Manifest {
     #[arg(long)]
     pub(crate) namespace: Option<String>,
     /// Only workloads with this label; can be given more than once.
-    #[arg(long = "selector", value_name = "KEY=VALUE", value_parser = pair, conflicts_with_all = ["target_refs", "waypoint"])]
+    #[arg(long = "selector", value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(conflicts_with_all = ["target_refs", "waypoint"])]
     pub(crate) selector: Vec<(String, String)>,
-    /// Attach to this resource; can be given more than once. Istio: Gateway, GatewayClass, Service or ServiceEntry. Envoy Gateway:
-    /// Gateway, ListenerSet, HTTPRoute or GRPCRoute.
+    /// Attach to this resource; can be given more than once. Istio: Gateway, GatewayClass, Service or ServiceEntry.
+    /// Envoy Gateway: Gateway, ListenerSet, HTTPRoute or GRPCRoute.
     #[arg(long = "target-ref", value_name = "KIND/NAME")]
     pub(crate) target_refs: Vec<String>,
     /// Attach to a waypoint proxy, by the name of its Gateway.
@@ -85,7 +87,8 @@ pub(crate) struct Manifest {
     /// Place in the filter chain; the default is last before the router.
     #[arg(long, value_enum, ignore_case = true)]
     pub(crate) phase: Option<Phase>,
-    /// Order among plugins of the same phase, higher first [default: 0; left out, istiod would put the plugin behind all others].
+    /// Order among plugins of the same phase, higher first [default: 0; left out, istiod would put the plugin behind
+    /// all others].
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) priority: Option<i32>,
     /// Say also what makes the metrics' labels, and Envoy's own counters of ejections, appear in Prometheus.

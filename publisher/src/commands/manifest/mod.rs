@@ -20,11 +20,11 @@ use crate::terminal::output::{self, Format};
 use crate::yaml;
 pub(crate) use args::{HELP, Manifest};
 
-/// Runs it.
+/// Writes the manifest, pinned to the digest that the registry has now.
 ///
 /// # Errors
-/// When the artifact cannot be resolved, is none that a mesh accepts though one is to pull it, a name is not valid, or an option
-/// does not fit the kind.
+/// When the artifact cannot be resolved, is none that a mesh accepts though one is to pull it, a name is not valid, or
+/// an option does not fit the kind.
 pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
     let mut plan = plan(&args, &reference).map_err(WrongUsage)?;
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
     {
         output::note(&format!(
             "warning: in a mesh `{}` is each proxy's own machine; give the registry's real name",
-            image.host
+            image.authority
         ));
     }
     let document = manifest::document(&plan).map_err(WrongUsage)?;
@@ -101,7 +101,8 @@ fn image_name(reference: &Reference, image: Option<&str>) -> anyhow::Result<Regi
         (Reference::Registry(named), None) => Ok(named.clone()),
         (Reference::Layout(_), Some(Reference::Registry(image))) => Ok(image),
         (Reference::Layout(_), None) => bail!(
-            "`{reference}` is a directory, from which no mesh can pull; say with --image registry/repo:tag where it will be"
+            "`{reference}` is a directory, from which no mesh can pull; say with --image registry/repo:tag where it \
+                will be"
         ),
         (Reference::Layout(_), Some(image)) => bail!("--image `{image}` is a directory too; write registry/repo:tag"),
         (Reference::Registry(_), Some(_)) => {

@@ -35,7 +35,8 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Whether to speak http to this registry: if asked to, and to this machine's own unless something about TLS was asked for.
+    /// Whether to speak http to this registry: if asked to, and to this machine's own unless something about TLS was
+    /// asked for.
     pub(crate) fn is_plain_http(&self, registry: &RegistryRef) -> bool {
         self.plain_http || (registry.is_loopback() && !self.insecure && self.ca_file.is_none())
     }
@@ -47,7 +48,7 @@ impl Access {
     pub(super) fn credentials(&self, registry: &RegistryRef) -> anyhow::Result<Credentials> {
         match &self.credentials {
             CredentialSource::Stdin { username } => Credentials::from_stdin(username),
-            CredentialSource::Files => Credentials::from_files(&registry.host, &registry.repository),
+            CredentialSource::Files => Credentials::from_files(&registry.authority, &registry.repository),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Blobs of a repository: asked for, fetched, sent, and taken over from another repository of the same registry.
 //!
-//! Sent in one piece first: some registries take nothing else, and it is one request less. Where that is refused, or the
-//! connection breaks in the middle of it, in pieces: some, or proxies before them, bound the size of a request.
+//! Sent in one piece first: some registries take nothing else, and it is one request less. Where that is refused, or
+//! the connection breaks in the middle of it, in pieces: some, or proxies before them, bound the size of a request.
 
 use indicatif::ProgressBar;
 use oci_distribution::manifest::OciDescriptor;
@@ -103,7 +103,8 @@ impl Registry {
             .await
     }
 
-    /// Takes a blob over from another repository of the same registry. Returns whether that worked: it is allowed not to.
+    /// Takes a blob over from another repository of the same registry. Returns whether that worked: it is allowed not
+    /// to.
     ///
     /// # Errors
     /// When the registry cannot be reached.
@@ -119,7 +120,8 @@ impl Registry {
             if response.status() == StatusCode::CREATED {
                 return Ok(true);
             }
-            // It has begun an upload instead, which is not needed. That it cannot be ended is the registry's own business.
+            // It has begun an upload instead, which is not needed. That it cannot be ended is the registry's own
+            // business.
             if let Ok(session) = self.session(&response) {
                 let _ = self.http.send(&Call::new(Method::DELETE, session.url)).await;
             }

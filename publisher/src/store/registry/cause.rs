@@ -1,7 +1,7 @@
 //! What went wrong between here and a registry, in words that say what to do.
 //!
-//! An answer's status and body, or the HTTP client's error, become one [`ErrorCause`], which decides two things: whether it is worth
-//! trying again, and which remedy is named. Nothing here does I/O.
+//! An answer's status and body, or the HTTP client's error, become one [`ErrorCause`], which decides two things:
+//! whether it is worth trying again, and which remedy is named. Nothing here does I/O.
 
 use std::error::Error;
 use std::io::ErrorKind;
@@ -127,7 +127,8 @@ impl ErrorCause {
         if connecting { Self::Unreachable(why) } else { Self::Broken(why) }
     }
 
-    /// Whether it may well be over in a moment. A refused connection is not: it is a wrong address or a registry that is down.
+    /// Whether it may well be over in a moment. A refused connection is not: it is a wrong address or a registry that
+    /// is down.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::TooManyRequests | Self::Broken(_) => true,

@@ -1,4 +1,5 @@
-//! What a registry wants to be shown, as it says in `WWW-Authenticate`, and the rights ("scopes") that a token is asked for.
+//! What a registry wants to be shown, as it says in `WWW-Authenticate`, and the rights ("scopes") that a token is asked
+//! for.
 //!
 //! Only parsing. A registry may offer several ways, in one header or in several.
 
@@ -104,7 +105,10 @@ mod tests {
         let choose = |headers: &[&str]| Challenge::choose(headers.iter().copied());
         assert_eq!(choose(&[r#"Basic realm="Registry Realm""#]), Some(Challenge::Basic));
         assert_eq!(choose(&["basic"]), Some(Challenge::Basic));
-        let docker = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#;
+        let docker = concat!(
+            r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io","#,
+            r#"scope="repository:a/b:pull,push""#
+        );
         let wanted =
             bearer("https://auth.docker.io/token", Some("registry.docker.io"), Some("repository:a/b:pull,push"));
         assert_eq!(choose(&[docker]), wanted);

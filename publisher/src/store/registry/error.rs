@@ -6,7 +6,8 @@ use crate::reference::RegistryRef;
 
 /// What was tried, why it failed, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {doing}: {}{}{remedy}", cause.what(), if *tries > 1 { format!(" ({tries} times)") } else { String::new() })]
+#[error("cannot {doing}: {}{}{remedy}", cause.what(), if *tries > 1 { format!(" ({tries} \
+times)") } else { String::new() })]
 pub(crate) struct RegistryError {
     doing: String,
     cause: ErrorCause,
@@ -44,20 +45,22 @@ impl RegistryError {
 }
 
 fn remedy(cause: &ErrorCause, reference: &RegistryRef, credentials: &Credentials) -> String {
-    let RegistryRef { host, repository, tag, .. } = reference;
+    let RegistryRef { authority, repository, tag, .. } = reference;
     match cause {
-        ErrorCause::Unreachable(_) => format!("; check that `{host}` is right and that the registry is up"),
+        ErrorCause::Unreachable(_) => format!("; check that `{authority}` is right and that the registry is up"),
         ErrorCause::NotTls => "; if it is a registry without TLS, add --plain-http".into(),
         ErrorCause::OnlyTls => "; leave --plain-http off, and for localhost add --ca-file or --insecure".into(),
         // What `openssl req -x509` makes by default: other clients let it pass.
         ErrorCause::Certificate(why) if why.contains("CaUsedAsEndEntity") => {
-            "; it is an authority's own certificate: use one that the authority has signed, or --insecure to trust anyone"
+            "; it is an authority's own certificate: use one that the authority has signed, or --insecure to trust \
+                anyone"
                 .into()
         }
         ErrorCause::Certificate(_) => "; give its authority with --ca-file, or --insecure to trust anyone".into(),
         ErrorCause::Unauthorized => match credentials {
             Credentials::Anonymous => format!(
-                "; no credentials for `{host}` were found: run `faultline login {host}`, or give --username and --password-stdin"
+                "; no credentials for `{authority}` were found: run `faultline login {authority}`, or give --username \
+                    and --password-stdin"
             ),
             Credentials::Basic { username, origin, .. } => {
                 format!("; it refused the user `{username}` from {origin}: check the password and its rights")
@@ -68,7 +71,7 @@ fn remedy(cause: &ErrorCause, reference: &RegistryRef, credentials: &Credentials
         },
         ErrorCause::Forbidden if repository.is_empty() => "; check the rights of your user".into(),
         ErrorCause::Forbidden => format!("; check that your user may use `{repository}`, and that it exists"),
-        ErrorCause::Missing if repository.is_empty() => format!("; check that `{host}` is a registry"),
+        ErrorCause::Missing if repository.is_empty() => format!("; check that `{authority}` is a registry"),
         ErrorCause::Missing => format!("; check repository `{repository}` and tag `{tag}`"),
         ErrorCause::TooManyRequests => "; wait a while, or log in for a higher limit".into(),
         ErrorCause::Status(500..=599, _) => "; try again later, or ask those who run the registry".into(),
@@ -77,6 +80,6 @@ fn remedy(cause: &ErrorCause, reference: &RegistryRef, credentials: &Credentials
         ErrorCause::Digest { .. } => {
             "; the registry, or something on the way to it, changed the content: do not use it, and push again".into()
         }
-        ErrorCause::Answer(_) => format!("; check that `{host}` is a registry"),
+        ErrorCause::Answer(_) => format!("; check that `{authority}` is a registry"),
     }
 }

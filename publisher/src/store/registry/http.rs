@@ -1,11 +1,12 @@
 //! One HTTP exchange with a registry: sent, authenticated, its status checked, and tried again where that may help.
 //!
-//! It is built on `reqwest` and not on the client of oci-client, which asks `GET /v2/` again for each scope, reads challenges from
-//! no other answer, does not expose `Retry-After`, and gives up an upload whose answer has no `Location`. oci-client is used for its
-//! manifest and error types.
+//! It is built on `reqwest` and not on the client of oci-client, which asks `GET /v2/` again for each scope, reads
+//! challenges from no other answer, does not expose `Retry-After`, and gives up an upload whose answer has no
+//! `Location`. oci-client is used for its manifest and error types.
 //!
-//! Credentials go to the registry that they are for and to the token service that it names; never to another server that a
-//! `Location`, a `Link` or a redirection leads to. Errors repeat a server's words with our own secrets taken out.
+//! Credentials go to the registry that they are for and to the token service that it names; never to another server
+//! that a `Location`, a `Link` or a redirection leads to. Errors repeat a server's words with our own secrets taken
+//! out.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, SystemTime};
@@ -89,10 +90,10 @@ impl Http {
     pub(crate) fn new(reference: RegistryRef, credentials: Credentials, access: &Access) -> anyhow::Result<Self> {
         let scheme = if access.is_plain_http(&reference) { "http" } else { "https" };
         // Docker Hub's registry has another name than its images.
-        let docker_hub = matches!(reference.host.as_str(), "docker.io" | "index.docker.io");
-        let host = if docker_hub { "registry-1.docker.io" } else { &reference.host };
-        let base = Url::parse(&format!("{scheme}://{host}/v2/"))
-            .with_context(|| format!("`{}` is not a valid host", reference.host))?;
+        let docker_hub = matches!(reference.authority.as_str(), "docker.io" | "index.docker.io");
+        let authority = if docker_hub { "registry-1.docker.io" } else { &reference.authority };
+        let base = Url::parse(&format!("{scheme}://{authority}/v2/"))
+            .with_context(|| format!("`{}` is not a valid host", reference.authority))?;
         let client = client(&reference, access)?;
         let authentication = RefCell::new(Authentication::None);
         Ok(Self {
@@ -114,8 +115,8 @@ impl Http {
         url
     }
 
-    /// Where a `Location` or a `Link` leads, from the URL that answered. A registry behind a proxy that ends TLS may believe that
-    /// it is spoken to in plain http.
+    /// Where a `Location` or a `Link` leads, from the URL that answered. A registry behind a proxy that ends TLS may
+    /// believe that it is spoken to in plain http.
     pub(crate) fn follow(&self, from: &Url, to: &str) -> Result<Url, ErrorCause> {
         let mut url = from.join(to).map_err(|_| ErrorCause::Answer("it leads to what is no URL".into()))?;
         let same_name = url.host_str() == self.base.host_str();
@@ -126,7 +127,8 @@ impl Http {
         Ok(url)
     }
 
-    /// Sends a request. If the registry answers 401, it authenticates as the challenge asks and sends the request once more.
+    /// Sends a request. If the registry answers 401, it authenticates as the challenge asks and sends the request once
+    /// more.
     ///
     /// # Errors
     /// When no answer comes, or one that is no success.
@@ -147,7 +149,8 @@ impl Http {
     /// When it refuses them, or cannot be reached.
     pub(crate) async fn probe_auth(&self) -> Result<bool, RegistryError> {
         let call = Call::new(Method::GET, self.base.clone());
-        self.with_retries(&format!("log in to `{}`", self.reference.host), async || self.send(&call).await).await?;
+        self.with_retries(&format!("log in to `{}`", self.reference.authority), async || self.send(&call).await)
+            .await?;
         Ok(!matches!(*self.authentication.borrow(), Authentication::None))
     }
 
@@ -318,7 +321,8 @@ fn client(reference: &RegistryRef, access: &Access) -> anyhow::Result<Client> {
     builder.build().context(if own {
         "cannot use the certificates given with --ca-file"
     } else {
-        "cannot set up https; if there are no CA certificates on this system, install its package ca-certificates or let \
+        "cannot set up https; if there are no CA certificates on this system, install its package ca-certificates or \
+            let \
          SSL_CERT_FILE name a file of them"
     })
 }
@@ -328,9 +332,10 @@ mod tests {
     use super::*;
     use crate::store::registry::access::CredentialSource;
 
-    fn http(host: &str, plain_http: bool) -> Http {
+    fn http(authority: &str, plain_http: bool) -> Http {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let reference = RegistryRef { host: host.into(), repository: "a/b".into(), tag: "1".into(), digest: None };
+        let reference =
+            RegistryRef { authority: authority.into(), repository: "a/b".into(), tag: "1".into(), digest: None };
         let access = Access {
             plain_http,
             insecure: !plain_http,

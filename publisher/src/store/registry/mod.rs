@@ -1,5 +1,5 @@
-//! One repository of a registry: its manifests and tags. [`blob`] moves content, [`referrers`] finds what is attached, [`push`]
-//! publishes; everything goes through [`http`], the only file that sends a request.
+//! One repository of a registry: its manifests and tags. [`blob`] moves content, [`referrers`] finds what is attached,
+//! [`push`] publishes; everything goes through [`http`], the only file that sends a request.
 //!
 //! Requests are counted: HEAD asks for a tag, and for content before it is sent; nothing asks for `/v2/` first.
 
@@ -106,7 +106,8 @@ impl Registry {
             Some(digest) if http.reference.digest.as_ref() == Some(digest) => {
                 let (repository, tagged) = (&http.reference.repository, http.reference.tagged());
                 error.with_remedy(format!(
-                    "; check the digest, and the repository `{repository}`: `faultline inspect {tagged}` shows the digest that the tag has now"
+                    "; check the digest, and the repository `{repository}`: `faultline inspect {tagged}` shows the \
+                        digest that the tag has now"
                 ))
             }
             _ => error,
@@ -154,7 +155,7 @@ impl Registry {
     /// # Errors
     /// When the registry does not list them.
     pub(crate) async fn tags(&self) -> Result<Vec<String>, RegistryError> {
-        let doing = format!("list the tags of `{}/{}`", self.reference().host, self.reference().repository);
+        let doing = format!("list the tags of `{}/{}`", self.reference().authority, self.reference().repository);
         let mut url = self.url(&format!("tags/list?n={TAGS_PER_PAGE}"));
         let mut tags = Vec::new();
         loop {
@@ -214,10 +215,10 @@ impl Registry {
     }
 
     fn reading(&self, name: Name<'_>) -> String {
-        let RegistryRef { host, repository, tag, .. } = self.reference();
+        let RegistryRef { authority, repository, tag, .. } = self.reference();
         match name {
-            Name::Tag(tag) => format!("read `{host}/{repository}:{tag}`"),
-            Name::Digest(digest) => format!("read `{host}/{repository}:{tag}@{digest}`"),
+            Name::Tag(tag) => format!("read `{authority}/{repository}:{tag}`"),
+            Name::Digest(digest) => format!("read `{authority}/{repository}:{tag}@{digest}`"),
         }
     }
 

@@ -1,4 +1,5 @@
-//! Publishes an artifact: only what is missing is sent, and the manifest last, so that a push that fails leaves the tag where it was.
+//! Publishes an artifact: only what is missing is sent, and the manifest last, so that a push that fails leaves the tag
+//! where it was.
 
 use indicatif::ProgressBar;
 

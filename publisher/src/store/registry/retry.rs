@@ -1,5 +1,5 @@
-//! How long to wait before trying again: what the server asks for, else twice as long each time, give or take a tenth so that
-//! many who failed together do not come back together.
+//! How long to wait before trying again: what the server asks for, else twice as long each time, give or take a tenth
+//! so that many who failed together do not come back together.
 
 use std::time::{Duration, SystemTime};
 

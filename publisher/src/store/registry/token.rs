@@ -1,7 +1,8 @@
 //! The exchange of credentials for a token, at the service that the registry names in its challenge.
 //!
-//! User name and password, or nothing, go by GET; an identity token by OAuth2's POST with `grant_type=refresh_token`. Here a request
-//! is made and an answer read; sending is for [`super::http`], which keeps a token for the rest of the command only.
+//! User name and password, or nothing, go by GET; an identity token by OAuth2's POST with `grant_type=refresh_token`.
+//! Here a request is made and an answer read; sending is for [`super::http`], which keeps a token for the rest of the
+//! command only.
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url};

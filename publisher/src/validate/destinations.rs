@@ -6,12 +6,12 @@ use super::finding::{Draft, Finding, Severity};
 use super::known::Known;
 use super::rules;
 use crate::mesh::policy::HostRules;
-use crate::mesh::{Mesh, Resource, host};
+use crate::mesh::{Mesh, Resource, dns_name};
 
 /// Everything about one rule's host and ports.
 pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     let written = rule.node.text("spec.host").unwrap_or_default();
-    let name = host::full(written, rule.namespace(), known.domain);
+    let name = dns_name::full(written, rule.namespace(), known.domain);
     let mut found: Vec<Draft> = not_completed(written, known).into_iter().collect();
     let Some(service) = known.services.get(&name).filter(|service| !service.ports.is_empty()) else { return found };
     let rules = HostRules::of(&rule.node);
@@ -59,7 +59,7 @@ pub(crate) fn shared(mesh: &Mesh, known: &Known<'_>) -> Vec<Finding> {
     for rule in mesh.istio("DestinationRule") {
         let selects = !rule.node.map("spec.workloadSelector.matchLabels").is_empty();
         if let Some(written) = rule.node.text("spec.host").filter(|_| !selects) {
-            let name = host::full(written, rule.namespace(), known.domain);
+            let name = dns_name::full(written, rule.namespace(), known.domain);
             hosts.entry((name, rule.namespace().to_owned())).or_default().push(rule);
         }
     }

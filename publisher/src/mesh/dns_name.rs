@@ -1,12 +1,13 @@
 //! Names of services as Istio writes and compares them.
 
-/// The full name of a `host` in a resource of this namespace. Only a name without a dot is completed; `reviews.shop` stays what
-/// it is, and names no service of Kubernetes.
+/// The full name of a `host` in a resource of this namespace. Only a name without a dot is completed; `reviews.shop`
+/// stays what it is, and names no service of Kubernetes.
 pub(crate) fn full(host: &str, namespace: &str, domain: &str) -> String {
     if host.contains('.') || host.contains('*') { host.to_owned() } else { format!("{host}.{namespace}.svc.{domain}") }
 }
 
-/// Whether a rule for `pattern` (a full name, or `*` with what names end in) is one for `host`, itself a name or a pattern.
+/// Whether a rule for `pattern` (a full name, or `*` with what names end in) is one for `host`, itself a name or a
+/// pattern.
 pub(crate) fn covers(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some(end) => host.strip_prefix('*').unwrap_or(host).ends_with(end),
