@@ -12,4 +12,7 @@ mod golden;
 mod help;
 mod layout;
 mod output;
+mod report;
 mod schemas;
+#[cfg(unix)]
+mod watch;

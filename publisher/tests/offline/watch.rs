@@ -1,17 +1,14 @@
 //! `faultline watch`: a stream to its end, and files that grow, are rotated and are let go of with Ctrl-C.
 
-#![cfg(unix)]
-
-mod support;
-
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{faultline, run, run_with_input};
 
-const OUTAGE: &str = include_str!("logs/zone-outage.log");
-const THREE: &str = include_str!("logs/three-proxies.log");
+use crate::support::{faultline, run, run_with_input};
+
+const OUTAGE: &str = include_str!("../logs/zone-outage.log");
+const THREE: &str = include_str!("../logs/three-proxies.log");
 
 #[test]
 fn a_stream_is_told_line_by_line_and_summed_up_at_its_end() {

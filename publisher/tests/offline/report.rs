@@ -1,20 +1,19 @@
 //! `faultline report`: logs in every form that people have them in, what is told of them, and the page.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::{Value, json};
-use support::{Ran, run, run_with_input};
+
+use crate::support::{self, Ran, run, run_with_input};
 
 /// A real outage: one Envoy, a service in four zones; one zone fails and comes back, then all of them.
-const OUTAGE: &str = include_str!("logs/zone-outage.log");
+const OUTAGE: &str = include_str!("../logs/zone-outage.log");
 
 /// Three pods by `kubectl logs --prefix`, one after the other; two saw the outage, 412 ms apart.
-const THREE: &str = include_str!("logs/three-proxies.log");
+const THREE: &str = include_str!("../logs/three-proxies.log");
 
 const B: &str = "outbound|8000||mockb.default.svc.cluster.local";
 const HOME: &str = "ap-northeast-1/ap-northeast-1a";
