@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_is_one_that_can_be_reckoned_with() {
+    fn a_duration_is_limited_to_what_can_be_added_to_a_time() {
         assert_eq!([millis(12.712), millis(-1.0), millis(1e300)], [12_712, 0, 3_155_760_000_000]);
     }
 

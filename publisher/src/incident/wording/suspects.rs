@@ -24,6 +24,7 @@ pub(super) fn of(services: &[Service], all_proxies: usize) -> Vec<Suspect<'_>> {
         (rank(a), &a.endpoint).cmp(&(rank(b), &b.endpoint))
     });
     suspects.truncate(MOST_SUSPECTS);
+    // Only now: a mesh may have thousands of endpoints that are not named.
     for suspect in &mut suspects {
         suspect.sentence = sentence(suspect, all_proxies);
     }
