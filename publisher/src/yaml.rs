@@ -20,7 +20,7 @@ pub(crate) fn write(value: &impl Serialize) -> anyhow::Result<String> {
 /// Reads every document of a YAML or JSON text; empty ones are left out.
 ///
 /// # Errors
-/// When it is neither, with the place where that shows.
+/// When it is neither, with the position where that shows.
 pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> {
     // What `kubectl get` prints of a large mesh is beyond the reader's default bounds.
     let options = serde_saphyr::options! { budget: None, with_snippet: false };
@@ -37,7 +37,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> 
     }
 }
 
-/// A value as the reader gives it: the place is around each value, not in it.
+/// A value as the reader gives it: the position is around each value, not in it.
 enum Raw {
     Scalar(Json),
     List(Vec<Spanned<Raw>>),

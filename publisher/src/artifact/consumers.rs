@@ -159,7 +159,7 @@ impl Image<'_> {
         }
     }
 
-    /// Why it is no container image, if it is none.
+    /// Why it is not a container image, if it is not.
     fn without_image_config(&self) -> Option<String> {
         let media_type = self.manifest.config.media_type.as_str();
         if ![IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE].contains(&media_type) {

@@ -60,7 +60,7 @@ fn repository(text: &str) -> Result<Reference, WrongUsage> {
     if let Ok(whole) = options::reference(text) {
         return Err(WrongUsage(anyhow!("`{whole}` has a tag; write registry/repo or oci:DIR")));
     }
-    // What is wrong with it is said of what was written; it may be the registry alone.
+    // The error names the text as it was typed, without the tag that was added here.
     format!("{text}:any").parse::<Reference>().map_err(|error| WrongUsage(error.about(text).into()))
 }
 

@@ -61,7 +61,7 @@ pub(crate) async fn run(args: Login, format: Format) -> anyhow::Result<Outcome> 
         username => ask(&registry.authority, username.as_deref())?,
     };
     let Credentials::Basic { username, password, .. } = &credentials else { bail!("there are no credentials to keep") };
-    // Read first, so that one that cannot be used is known before a password goes out.
+    // Read first: if the file cannot be used, no password is sent.
     let file = CredentialFile::read()?;
     let access = Access {
         plain_http: args.plain_http,

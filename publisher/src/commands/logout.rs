@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Logout, format: Format) -> anyhow::Result<Outcome> {
     } else {
         format!("there were no credentials for `{}`", registry.authority)
     });
-    // Another tool's are that tool's to remove.
+    // Credentials that another tool keeps are for that tool to remove.
     if let Ok(Credentials::Basic { origin, .. } | Credentials::IdentityToken { origin, .. }) =
         Credentials::from_files(&registry.authority, "")
     {

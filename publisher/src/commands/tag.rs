@@ -1,4 +1,4 @@
-//! `faultline tag`: further names for what is there, without fetching or sending its content.
+//! `faultline tag`: more tags for an artifact, without fetching or sending its content.
 
 use anyhow::anyhow;
 use clap::Args;

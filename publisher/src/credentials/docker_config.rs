@@ -39,7 +39,7 @@ impl CredentialFile {
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
         let path =
             directory.or_else(home).context("there is no home directory; set DOCKER_CONFIG")?.join("config.json");
-        // What a link leads to is replaced, not the link.
+        // The target of a link is replaced, not the link.
         let path = path.canonicalize().unwrap_or(path);
         let content = match std::fs::read(&path) {
             Ok(bytes) if bytes.trim_ascii().is_empty() => json!({}),
@@ -132,7 +132,7 @@ fn call(helper: &str, action: &str, input: &str) -> anyhow::Result<()> {
             format!("cannot run the credential helper `{helper}`; install it, or take it out of docker's config.json")
         })?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A helper that ends without reading is judged by how it ends.
+        // If the helper exits without reading, its exit status decides.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output()?;

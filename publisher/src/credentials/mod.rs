@@ -66,7 +66,7 @@ impl Credentials {
     /// From the files and helpers of docker, then of podman, whose entries may be for a part of a registry.
     ///
     /// # Errors
-    /// When there is an entry for this registry that cannot be used. That there is none is no error.
+    /// When there is an entry for this registry that cannot be used. Having no entry is not an error.
     pub(crate) fn from_files(authority: &str, repository: &str) -> anyhow::Result<Self> {
         let origin = "docker's configuration";
         if let Some(found) = usable(authority, origin, docker_credential::get_credential(key(authority)))? {

@@ -66,7 +66,7 @@ pub(crate) fn complete(plan: &mut Plan, upstream_log: bool) -> anyhow::Result<Op
 /// The manifest itself.
 ///
 /// # Errors
-/// When the kind needs a digest and there is none, or the configuration is none.
+/// When the kind needs a digest and the plan has none, or the configuration is not valid.
 pub(crate) fn document(plan: &Plan) -> anyhow::Result<Value> {
     Ok(match (&plan.source, plan.kind) {
         (Source::File { path, upstream_log }, Kind::Envoy) => bootstrap::bootstrap(plan, path, *upstream_log)?,

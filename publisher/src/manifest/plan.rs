@@ -47,11 +47,11 @@ pub(crate) struct Plan {
 pub(crate) enum Source {
     /// They, or their control plane, pull it.
     Image(RegistryRef),
-    /// Envoy loads a file that somebody has put there, in this position.
+    /// Envoy loads a file that the operator has put into its file system.
     File {
         /// Its path in the proxy's file system.
         path: String,
-        /// Whether the plugin stands in the router's upstream log too.
+        /// Whether the plugin is also in the router's upstream log.
         upstream_log: bool,
     },
 }

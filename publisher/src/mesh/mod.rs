@@ -1,4 +1,4 @@
-//! What operators have in files: the resources of a mesh and plugin configurations, each with its place.
+//! What operators have in files: the resources of a mesh and plugin configurations, each with its position.
 //!
 //! Read is what `kubectl get -o yaml` and `-o json` print: several documents, `kind: List`, directories, standard
 //! input. Here a file becomes resources; [`policy`] and [`services`] know what Istio makes of them, [`dns_name`] how it
@@ -72,7 +72,7 @@ pub(crate) struct Configuration {
     pub(crate) file: Rc<str>,
     /// Its text, as it would reach the filter.
     pub(crate) text: String,
-    /// The same with places, where it could be read that far.
+    /// The same with positions, where it could be read that far.
     pub(crate) node: Option<Node>,
 }
 
@@ -153,7 +153,7 @@ impl Mesh {
             Err(error) => {
                 let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
                 let problem = "it is no text in UTF-8; save it as UTF-8, or name another file".to_owned();
-                self.broken.push(Broken { file, place: Some(Position { line, column: None }), problem });
+                self.broken.push(Broken { file, position: Some(Position { line, column: None }), problem });
                 return;
             }
         };
@@ -172,7 +172,7 @@ impl Mesh {
             Err(_) if text.trim_start().starts_with('{') => {
                 self.configurations.push(Configuration { file, text: text.to_owned(), node: None });
             }
-            Err((place, problem)) => self.broken.push(Broken { file, place, problem }),
+            Err((position, problem)) => self.broken.push(Broken { file, position, problem }),
         }
     }
 

@@ -1,7 +1,7 @@
-//! A YAML or JSON value that knows where it stands in its file.
+//! A YAML or JSON value that knows its position in its file.
 //!
 //! Fields are found by paths such as `spec.subsets[1].trafficPolicy`, the form in which findings name them; so the
-//! place of a finding is looked up and never carried along. What a field means is not known here.
+//! position of a finding is looked up and never carried along. What a field means is not known here.
 
 use serde_json::Value as Json;
 
@@ -14,7 +14,7 @@ pub(crate) struct Position {
     pub(crate) column: Option<u64>,
 }
 
-/// A value and its place.
+/// A value and its position.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     /// Where it starts; for the value of a field, where the field's name starts.
@@ -35,7 +35,7 @@ pub(crate) enum Value {
 }
 
 impl Node {
-    /// A field of a map; a null is as good as none.
+    /// A field of a map; `null` counts as absent.
     pub(crate) fn field(&self, name: &str) -> Option<&Node> {
         let Value::Map(fields) = &self.value else { return None };
         let found = fields.iter().find(|(key, _)| key == name).map(|(_, node)| node);
@@ -47,7 +47,7 @@ impl Node {
         steps(path).try_fold(self, Node::step)
     }
 
-    /// The place of the deepest node on a path that is there.
+    /// The position of the deepest node on a path that is there.
     pub(crate) fn position_of(&self, path: &str) -> Position {
         let mut here = self;
         for step in steps(path) {
@@ -106,7 +106,7 @@ impl Node {
         }
     }
 
-    /// The same as JSON, without the places.
+    /// The same as JSON, without the positions.
     pub(crate) fn json(&self) -> Json {
         match &self.value {
             Value::Scalar(scalar) => scalar.clone(),
@@ -115,7 +115,7 @@ impl Node {
         }
     }
 
-    /// Moves the places of a text that stands inside a file. In a block (`key: |`) it starts on the line after `at`;
+    /// Moves the positions of a text that stands inside a file. In a block (`key: |`) it starts on the line after `at`;
     /// else all of it is at `at`.
     pub(crate) fn inside(mut self, at: Position, is_block: bool) -> Self {
         self.move_all(at.line, is_block);

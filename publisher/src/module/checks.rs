@@ -1,6 +1,6 @@
 //! What is checked before a module is shipped.
 //!
-//! What no proxy could load is refused, whatever is said ([`crate::module`]). The rest are doubts: it may well be meant
+//! A module that no proxy could load is always refused ([`crate::module`]). The rest are doubts: it may well be meant
 //! so, but more often it is the wrong file or the wrong build, so the user has to say `--force`.
 
 use std::fmt;

@@ -125,7 +125,7 @@ impl FromStr for Reference {
     }
 }
 
-/// What was written, less a user name and password in front of the host, which must not end up in a log.
+/// The input without a user name and password before the registry, which must not end up in a log.
 fn without_password(input: &str) -> String {
     let (scheme, rest) = input.find("://").map_or(("", input), |at| input.split_at(at + 3));
     match rest.split_once('@') {

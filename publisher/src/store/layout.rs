@@ -45,7 +45,7 @@ impl Layout {
         }
     }
 
-    /// Reads a manifest; nothing where there is none.
+    /// Reads a manifest; `None` if there is none.
     ///
     /// # Errors
     /// When the directory is no layout, or is damaged.

@@ -107,7 +107,7 @@ impl Store {
         self
     }
 
-    /// Fetches a manifest, verified; nothing where there is none.
+    /// Fetches a manifest and verifies its digest; `None` if there is none.
     ///
     /// # Errors
     /// When the place cannot be read.
@@ -118,7 +118,7 @@ impl Store {
         }
     }
 
-    /// The digest of a manifest; nothing where there is none.
+    /// The digest of a manifest; `None` if there is none.
     ///
     /// # Errors
     /// When the place cannot be read.

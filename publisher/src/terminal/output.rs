@@ -62,7 +62,7 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     result(&serde_json::to_string_pretty(value)?)
 }
 
-/// Tells people something, on stderr. That it cannot be told is no reason to fail.
+/// Writes a remark for people to stderr. A failure to write it is ignored.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
@@ -76,7 +76,7 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// Columns of the terminal, or what is good to read where there is none.
+/// Columns of the terminal: `COLUMNS` if it is set, else the terminal's own, else 100.
 pub(crate) fn width() -> usize {
     let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     told.or_else(|| terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| usize::from(width)))

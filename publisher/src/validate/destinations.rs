@@ -53,7 +53,7 @@ fn not_completed(written: &str, known: &Known<'_>) -> Option<Draft> {
     })
 }
 
-/// FL108, told at every rule but the one that wins.
+/// FL108, reported at every rule but the one that wins.
 pub(crate) fn shared(mesh: &Mesh, known: &Known<'_>) -> Vec<Finding> {
     let mut hosts: BTreeMap<(String, String), Vec<&Resource>> = BTreeMap::new();
     for rule in mesh.istio("DestinationRule") {

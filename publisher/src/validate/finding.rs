@@ -1,4 +1,4 @@
-//! What a rule says about a place.
+//! What a rule says about a position in a file.
 
 use std::rc::Rc;
 
@@ -58,17 +58,17 @@ impl Draft {
     /// Placed in a resource.
     pub(crate) fn in_resource(self, resource: &Resource) -> Finding {
         let position = resource.node.position_of(&self.path);
-        self.placed(&resource.file, Some(resource.title()), Some(position))
+        self.at(&resource.file, Some(resource.title()), Some(position))
     }
 
     /// Placed in a file that is no resource.
     pub(crate) fn in_file(self, file: &Rc<str>, node: Option<&Node>) -> Finding {
         let position = node.map(|node| node.position_of(&self.path));
-        self.placed(file, None, position)
+        self.at(file, None, position)
     }
 
-    /// Placed where it is said.
-    pub(crate) fn placed(self, file: &Rc<str>, resource: Option<String>, position: Option<Position>) -> Finding {
+    /// The finding at this position.
+    pub(crate) fn at(self, file: &Rc<str>, resource: Option<String>, position: Option<Position>) -> Finding {
         Finding {
             code: self.rule.code,
             severity: self.severity,
@@ -84,7 +84,7 @@ impl Draft {
     }
 }
 
-/// A finding, as it is told. The field names are those of `--output json`, and stay.
+/// A finding, as it is written. The field names are those of `--output json`, and stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Finding {

@@ -1,7 +1,7 @@
 //! Will these configurations and rules do what they say?
 //!
 //! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and
-//! a place among the groups: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin),
+//! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin),
 //! [`outlier`], [`locality`] and [`destinations`] (DestinationRules and the MeshConfig), [`pinned`] (what only a
 //! registry knows).
 //!
@@ -47,7 +47,7 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Judged {
             at_run_time: "kubectl refuses the file; nothing in it was checked".into(),
             fix: "correct the syntax at this place".into(),
         };
-        findings.push(draft.placed(&broken.file, None, broken.position));
+        findings.push(draft.at(&broken.file, None, broken.position));
     }
     for config in &mesh.configurations {
         if config.text.trim().is_empty() && config.text.len() <= MAX_TEXT_BYTES {

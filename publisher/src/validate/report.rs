@@ -1,4 +1,4 @@
-//! How findings are told: to people, as compilers do, and to machines as JSON or as SARIF 2.1.0 for code scanning.
+//! How findings are written: for people, as compilers do, and to machines as JSON or as SARIF 2.1.0 for code scanning.
 
 use std::rc::Rc;
 
@@ -46,7 +46,7 @@ pub(crate) fn text(reports: &[Report]) -> String {
     text
 }
 
-/// SARIF 2.1.0, as code scanning takes it: every rule with its page, every result with a place.
+/// SARIF 2.1.0, as code scanning takes it: every rule with its page, every result with a position.
 pub(crate) fn sarif(reports: &[Report]) -> Value {
     let rules: Vec<Value> = rules::ALL
         .iter()
@@ -94,7 +94,7 @@ fn result(finding: &Finding) -> Value {
     })
 }
 
-/// A file's name as the reference to a place that SARIF wants; standard input has none, and gets a name.
+/// A file's name as the URI reference that SARIF wants; standard input has none, and gets a name.
 fn uri(file: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let path = match file {

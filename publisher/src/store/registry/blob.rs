@@ -174,7 +174,7 @@ impl Registry {
             let call = Call { headers, body: Some((piece, bar)), ..Call::new(Method::PATCH, to.url.clone()) };
             let response = self.http.send(&call).await?;
             sent += piece.len();
-            // Without one, the next goes where this one went.
+            // Without one, the next piece goes to the same URL.
             if let Some(location) = header(&response, LOCATION.as_str()) {
                 to.url = self.http.follow(response.url(), &location)?;
             }

@@ -40,7 +40,7 @@ pub(crate) enum ErrorCause {
     Unreachable(String),
     /// The server does not speak TLS.
     NotTls,
-    /// The server speaks TLS and was spoken to in plain http.
+    /// The server speaks TLS, and the request was plain http.
     OnlyTls,
     /// The server's certificate is not trusted.
     Certificate(String),
@@ -63,7 +63,7 @@ pub(crate) enum ErrorCause {
         /// The digest of what came.
         actual: String,
     },
-    /// An answer that is none of a registry.
+    /// An answer that no registry gives.
     Answer(String),
 }
 

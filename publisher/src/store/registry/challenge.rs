@@ -1,16 +1,16 @@
-//! What a registry wants to be shown, as it says in `WWW-Authenticate`, and the rights ("scopes") that a token is asked
-//! for.
+//! How a registry wants requests to be authenticated, as it says in `WWW-Authenticate`, and the rights ("scopes") that
+//! a token is asked for.
 //!
 //! Only parsing. A registry may offer several ways, in one header or in several.
 
 use std::collections::BTreeMap;
 
-/// A way to be admitted.
+/// A way to authenticate.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
     /// User name and password with each request.
     Basic,
-    /// A token, to be had elsewhere.
+    /// A token, from a token service.
     Bearer {
         /// The token service's URL.
         realm: String,

@@ -50,7 +50,7 @@ fn remedy(cause: &ErrorCause, reference: &RegistryRef, credentials: &Credentials
         ErrorCause::Unreachable(_) => format!("; check that `{authority}` is right and that the registry is up"),
         ErrorCause::NotTls => "; if it is a registry without TLS, add --plain-http".into(),
         ErrorCause::OnlyTls => "; leave --plain-http off, and for localhost add --ca-file or --insecure".into(),
-        // What `openssl req -x509` makes by default: other clients let it pass.
+        // `openssl req -x509` makes such certificates by default, and other clients accept them.
         ErrorCause::Certificate(why) if why.contains("CaUsedAsEndEntity") => {
             "; it is an authority's own certificate: use one that the authority has signed, or --insecure to trust \
                 anyone"

@@ -43,7 +43,7 @@ pub(crate) struct Call<'a> {
     pub(crate) method: Method,
     /// Where to.
     pub(crate) url: Url,
-    /// Headers, less those that every request has.
+    /// Headers besides those that every request has.
     pub(crate) headers: Vec<(HeaderName, String)>,
     /// What to send, and where to show how much of it is sent.
     pub(crate) body: Option<(&'a [u8], &'a ProgressBar)>,
@@ -89,7 +89,7 @@ impl Http {
     /// When the certificate file cannot be read, or https cannot be set up.
     pub(crate) fn new(reference: RegistryRef, credentials: Credentials, access: &Access) -> anyhow::Result<Self> {
         let scheme = if access.is_plain_http(&reference) { "http" } else { "https" };
-        // Docker Hub's registry has another name than its images.
+        // Docker Hub's registry is served under another name than the one in its images' references.
         let docker_hub = matches!(reference.authority.as_str(), "docker.io" | "index.docker.io");
         let authority = if docker_hub { "registry-1.docker.io" } else { &reference.authority };
         let base = Url::parse(&format!("{scheme}://{authority}/v2/"))
@@ -204,7 +204,7 @@ impl Http {
         url.origin() == self.base.origin()
     }
 
-    /// Whether the registry is spoken to in https.
+    /// Whether requests to the registry use https.
     fn is_https(&self) -> bool {
         self.base.scheme() == "https"
     }
@@ -288,7 +288,7 @@ async fn send_streamed(request: RequestBuilder, bytes: &[u8], bar: &ProgressBar)
     let request = request.header(CONTENT_LENGTH, bytes.len()).body(reqwest::Body::wrap_stream(pieces));
     let feed = async {
         for piece in bytes.chunks(PIECE) {
-            // The server may answer before it has heard all: then nobody listens any more.
+            // The server may answer before it has read everything; then the receiver is gone.
             if sender.send(piece.to_vec()).await.is_err() {
                 break;
             }
@@ -307,7 +307,7 @@ fn client(reference: &RegistryRef, access: &Access) -> anyhow::Result<Client> {
         .read_timeout(READ_TIMEOUT)
         .tls_danger_accept_invalid_certs(access.insecure);
     if reference.is_loopback() {
-        // A proxy would look for the registry on its own machine.
+        // A proxy would look for the registry on the proxy's own machine.
         builder = builder.no_proxy();
     }
     let mut own = false;

@@ -63,7 +63,7 @@ impl Registry {
         &self.http.reference
     }
 
-    /// Fetches a manifest, verified; nothing where there is none.
+    /// Fetches a manifest and verifies its digest; `None` if there is none.
     ///
     /// # Errors
     /// When the registry does not serve it, or serves something else.
@@ -114,7 +114,7 @@ impl Registry {
         })
     }
 
-    /// The digest of a manifest, which is not fetched; nothing where there is none.
+    /// The digest of a manifest, without fetching it; `None` if there is none.
     ///
     /// # Errors
     /// When the registry does not say.
@@ -227,7 +227,7 @@ impl Registry {
     }
 }
 
-/// That it is not there is no error.
+/// Turns "not there" from an error into `None`.
 fn present<T>(result: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
     match result {
         Ok(value) => Ok(Some(value)),

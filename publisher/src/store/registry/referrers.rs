@@ -31,7 +31,7 @@ impl Registry {
                         None => return Ok(found),
                     }
                 }
-                // It does not know of referrers: it says so, or answers with something else.
+                // A registry without the referrers API answers with an error or with something else.
                 Ok(_) => break,
                 Err(error) if error.is_no_such_service() => break,
                 Err(error) => return Err(error),

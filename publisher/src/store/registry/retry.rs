@@ -9,7 +9,7 @@ const FIRST: Duration = Duration::from_millis(250);
 /// The longest pause of our own choosing.
 const LONGEST: Duration = Duration::from_secs(8);
 
-/// The longest that a server may ask for; who asks for more is told to the user instead.
+/// The longest pause that a server may ask for; a longer one ends the retries and is reported.
 pub(crate) const MOST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The pause after this many tries, from 1.

@@ -34,7 +34,7 @@ pub(super) fn scopes(refused: Option<&str>, repository: &str, writing: bool) -> 
 /// The service's URL.
 ///
 /// # Errors
-/// When it is none, or would have a secret sent in plain http though the registry itself is spoken to in https.
+/// When it is not valid, or would have a secret sent in plain http though the registry itself uses https.
 pub(super) fn url(realm: &Realm<'_>, credentials: &Credentials, registry_is_https: bool) -> Result<Url, ErrorCause> {
     let url = Url::parse(realm.url).map_err(|_| ErrorCause::Answer("its token service has no valid URL".into()))?;
     let has_secret = !matches!(credentials, Credentials::Anonymous);
@@ -72,7 +72,7 @@ pub(super) fn request(
 /// The token in the service's answer.
 ///
 /// # Errors
-/// When there is none.
+/// When the answer has no token.
 pub(super) fn read(answer: &[u8]) -> Result<String, ErrorCause> {
     let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
     // Both names are in use, with the same meaning.
