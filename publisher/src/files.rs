@@ -23,7 +23,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write_with_mode(path, bytes, 0o600)
 }
 
-#[cfg_attr(not(unix), allow(unused_variables))]
+#[cfg_attr(not(unix), allow(unused_variables, reason = "only Unix has file modes"))]
 fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let named = path.display();
     ensure!(path != Path::new("-"), "`-` is no file; stdout is for the result, so name the file to write");
