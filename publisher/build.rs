@@ -1,6 +1,7 @@
-//! Puts the filter's module and the list of what is in it into the program, so that `faultline push` and `attach --sbom` need no
-//! file: the module that the environment variable `FAULTLINE_WASM` names, else the one that `cargo xtask build` leaves in the
-//! workspace, and the list beside it. Without a module the program still builds; `push` then asks for `--wasm`.
+//! Puts the filter's module and the list of what is in it into the program, so that `faultline push` and `attach
+//! --sbom` need no file: the module that the environment variable `FAULTLINE_WASM` names, else the one that `cargo
+//! xtask build` leaves in the workspace, and the list beside it. Without a module the program still builds; `push` then
+//! asks for `--wasm`.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -28,6 +29,7 @@ fn embed(file: &Path, name: &str, about: &str, out_dir: &Path) -> std::io::Resul
     println!("cargo::rerun-if-changed={}", file.display());
     fs::write(out_dir.join(name), fs::read(file)?)?;
     Ok(format!(
-        "/// {about}\npub const {name}: Option<&[u8]> = Some(include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}\")));\n"
+        "/// {about}\npub const {name}: Option<&[u8]> = \
+            Some(include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}\")));\n"
     ))
 }

@@ -1,17 +1,15 @@
 //! The command line: what can be typed, as plain data, with help and examples.
-//!
-//! REFs stay strings here and are parsed by the commands with [`reference`], so that a malformed one is reported in the words of
-//! [`crate::reference`], and never with a password that was written into it, as the parser of the command line would.
-
-use std::path::PathBuf;
 
 use anyhow::anyhow;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::manifest;
-use crate::output::Format;
-use crate::reference::{Reference, RegistryRef};
-use crate::{attach, copy, from, inspect, list, login, man, push, report, sign, tag, validate, verify, watch};
+use crate::commands::options::WrongUsage;
+use crate::commands::outcome::Outcome;
+use crate::commands::{
+    attach, completions, config, config_schema, copy, generate_key_pair, inspect, list, login, logout, man, manifest,
+    pull, push, report, sign, tag, validate, verify, watch,
+};
+use crate::terminal::output::{self, Written};
 
 const AFTER: &str = "\
 REF is registry/repo:tag[@digest], or oci:DIR:TAG for an OCI image layout directory.
@@ -26,62 +24,24 @@ Examples:
 /// Packages the faultline filter, pushes it to any registry, and writes the manifests that put it into a mesh.
 #[derive(Debug, Parser)]
 #[command(name = "faultline", version, after_help = AFTER, max_term_width = 110)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// How results are written to stdout.
     #[arg(long, global = true, value_enum, default_value_t = Written::Text)]
-    pub output: Written,
+    pub(crate) output: Written,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
-}
-
-/// How results are written to stdout, as it can be typed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Written {
-    /// Plain text, one fact a line.
-    Text,
-    /// One JSON value.
-    Json,
-    /// SARIF 2.1.0, for code scanning; `validate` only.
-    Sarif,
-}
-
-impl Written {
-    /// The format, for commands that do not know SARIF.
-    ///
-    /// # Errors
-    /// If it is SARIF.
-    pub fn format(self) -> Result<Format, WrongUsage> {
-        match self {
-            Self::Text => Ok(Format::Text),
-            Self::Json => Ok(Format::Json),
-            Self::Sarif => Err(WrongUsage(anyhow!("--output sarif is for `faultline validate` only"))),
-        }
-    }
-}
-
-/// A value on the command line that cannot be right, whatever is in files and registries.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct WrongUsage(pub anyhow::Error);
-
-/// Reads a REF.
-///
-/// # Errors
-/// When it is malformed.
-pub fn reference(text: &str) -> Result<Reference, WrongUsage> {
-    text.parse::<Reference>().map_err(|error| WrongUsage(error.into()))
+    pub(crate) command: Command,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Publish the filter as an OCI artifact.
     #[command(after_help = push::HELP)]
     Push(push::Push),
     /// Fetch an artifact's module into a file, verified.
-    #[command(after_help = PULL)]
-    Pull(Pull),
+    #[command(after_help = pull::HELP)]
+    Pull(pull::Pull),
     /// Show what an artifact is, and who would load it.
     #[command(after_help = inspect::HELP)]
     Inspect(inspect::Inspect),
@@ -92,8 +52,8 @@ pub enum Command {
     #[command(after_help = verify::HELP)]
     Verify(verify::Verify),
     /// Make a key pair for `sign` and `verify`, in cosign's form.
-    #[command(after_help = sign::KEY_HELP)]
-    GenerateKeyPair(sign::GenerateKeyPair),
+    #[command(after_help = generate_key_pair::HELP)]
+    GenerateKeyPair(generate_key_pair::GenerateKeyPair),
     /// Put a document beside an artifact, such as the list of what is in it.
     #[command(after_help = attach::HELP)]
     Attach(attach::Attach),
@@ -107,17 +67,17 @@ pub enum Command {
     #[command(after_help = list::HELP)]
     List(list::List),
     /// Keep credentials for a registry, once it has accepted them.
-    #[command(after_help = login::LOGIN)]
+    #[command(after_help = login::HELP)]
     Login(login::Login),
     /// Forget the credentials for a registry.
-    #[command(after_help = login::LOGOUT)]
-    Logout(login::Logout),
+    #[command(after_help = logout::HELP)]
+    Logout(logout::Logout),
     /// Write the manifest that puts an artifact into a mesh, a gateway or a plain Envoy.
-    #[command(after_help = manifest::args::HELP)]
-    Manifest(Box<manifest::args::Manifest>),
+    #[command(after_help = manifest::HELP)]
+    Manifest(Box<manifest::Manifest>),
     /// Derive the plugin configuration from the mesh's own rules.
-    #[command(after_help = from::HELP)]
-    Config(from::Config),
+    #[command(after_help = config::HELP)]
+    Config(config::Config),
     /// Check plugin configurations and the mesh's rules.
     #[command(after_help = validate::HELP)]
     Validate(Box<validate::Validate>),
@@ -128,86 +88,81 @@ pub enum Command {
     #[command(after_help = watch::HELP)]
     Watch(watch::Args),
     /// Print the JSON Schema of the plugin configuration.
-    #[command(after_help = "Example:\n  faultline config-schema > faultline.schema.json")]
+    #[command(after_help = config_schema::HELP)]
     ConfigSchema,
     /// Print the manual page, or write one for each command.
     #[command(after_help = man::HELP)]
     Man(man::Manual),
     /// Print a shell's completion script.
-    #[command(after_help = "Example:\n  faultline completions bash > /etc/bash_completion.d/faultline")]
-    Completions {
-        /// The shell.
-        shell: clap_complete::Shell,
-    },
+    #[command(after_help = completions::HELP)]
+    Completions(completions::Completions),
 }
 
-const PULL: &str = "\
-Works for any image that Istio accepts, and for the CNCF's form. The file appears whole or not at all.
-
-Examples:
-  faultline pull ghcr.io/acme/faultline:0.1.0 -o faultline.wasm
-  faultline pull oci:out:0.1.0 -o faultline.wasm";
-
-/// `faultline pull`
-#[derive(Debug, Args)]
-pub struct Pull {
-    /// From where: registry/repo:tag[@digest] or oci:DIR:TAG.
-    #[arg(value_name = "REF")]
-    pub reference: String,
-    /// The file to write the module to.
-    #[arg(short = 'o', long = "file", value_name = "FILE")]
-    pub file: PathBuf,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub transport: Transport,
-}
-
-/// How to reach a registry.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Registry")]
-pub struct Transport {
-    /// Speak http, not https. The default for localhost, unless --ca-file or --insecure is given.
-    #[arg(long, conflicts_with_all = ["ca_file", "insecure"])]
-    pub plain_http: bool,
-    /// Accept any certificate.
-    #[arg(long)]
-    pub insecure: bool,
-    /// Trust these authorities too, PEM.
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
-    /// User name; the default is what docker or podman have for the registry.
-    #[arg(long, requires = "password_stdin")]
-    pub username: Option<String>,
-    /// Read the password from standard input.
-    #[arg(long, requires = "username")]
-    pub password_stdin: bool,
-    /// How often to try again when the registry is busy or the connection breaks.
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
-    pub retries: u32,
-}
-
-impl Transport {
-    /// Whether to speak http to this registry.
-    pub fn is_plain_http(&self, reference: &RegistryRef) -> bool {
-        self.plain_http || (reference.is_loopback() && !self.insecure && self.ca_file.is_none())
+impl Command {
+    /// What is true when Ctrl-C ends this command: the rest of the sentence that begins with "interrupted".
+    pub(crate) fn when_interrupted(&self) -> &'static str {
+        match self {
+            // The tag is given by the last request.
+            Self::Push(_) | Self::Copy(_) | Self::Sign(_) | Self::Attach(_) => {
+                "; no tag was moved and no file was left half written"
+            }
+            Self::Tag(_) => "; some of the tags may have been given, and no file was left half written",
+            Self::Pull(_)
+            | Self::GenerateKeyPair(_)
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Man(_)
+            | Self::Report(_) => "; no file was left half written",
+            Self::Inspect(_)
+            | Self::Verify(_)
+            | Self::List(_)
+            | Self::Manifest(_)
+            | Self::Config(_)
+            | Self::Validate(_)
+            | Self::Watch(_)
+            | Self::ConfigSchema
+            | Self::Completions(_) => "",
+        }
     }
 }
 
-/// Reads `KEY=VALUE`.
+/// Runs the command that was typed.
 ///
 /// # Errors
-/// When it is something else.
-pub fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write KEY=VALUE".to_owned()),
+/// When the command fails, or cannot do what was typed.
+pub(crate) async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
+    let written = cli.output;
+    let format = match &cli.command {
+        Command::Validate(_) => output::Format::Text, // it reads `written`
+        _ => written.format().ok_or_else(|| WrongUsage(anyhow!("--output sarif is for `faultline validate` only")))?,
+    };
+    match cli.command {
+        Command::Push(args) => push::run(args, format).await,
+        Command::Pull(args) => pull::run(args, format).await,
+        Command::Inspect(args) => inspect::run(args, format).await,
+        Command::Sign(args) => sign::run(args, format).await,
+        Command::Verify(args) => verify::run(args, format).await,
+        Command::GenerateKeyPair(args) => generate_key_pair::run(&args, format),
+        Command::Attach(args) => attach::run(args, format).await,
+        Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Copy(args) => copy::run(*args, format).await,
+        Command::Tag(args) => tag::run(args, format).await,
+        Command::List(args) => list::run(args, format).await,
+        Command::Login(args) => login::run(args, format).await,
+        Command::Logout(args) => logout::run(&args, format),
+        Command::Manifest(args) => manifest::run(*args, format).await,
+        Command::Config(args) => config::run(&args),
+        Command::Validate(args) => validate::run(*args, written).await,
+        Command::Report(args) => report::run(args, format),
+        Command::Watch(args) => watch::run(args, format).await,
+        Command::ConfigSchema => config_schema::run(),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent_and_every_command_has_examples() {

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-/// Replaces `path` by these bytes; where it is a link, what it leads to. When it fails nothing is left behind, and what was there
-/// is as it was.
+/// Replaces `path` by these bytes; where it is a link, what it leads to. When it fails nothing is left behind, and what
+/// was there is as it was.
 ///
 /// # Errors
-/// When the directory is not there or cannot be written to, or what is there is a device or a pipe: moved over `/dev/null`, a file
-/// would take its place for everybody on the machine.
-pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+/// When the directory is not there or cannot be written to, or what is there is a device or a pipe: moved over
+/// `/dev/null`, a file would take its place for everybody on the machine.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write_with_mode(path, bytes, 0o666) // less the umask, as for any new file
 }
 
@@ -19,11 +19,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As [`write`].
-pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write_with_mode(path, bytes, 0o600)
 }
 
-#[cfg_attr(not(unix), allow(unused_variables))]
+#[cfg_attr(not(unix), allow(unused_variables, reason = "only Unix has file modes"))]
 fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let named = path.display();
     ensure!(path != Path::new("-"), "`-` is no file; stdout is for the result, so name the file to write");

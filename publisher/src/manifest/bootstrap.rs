@@ -1,8 +1,9 @@
 //! A bootstrap for an Envoy without a mesh: small, but whole, so that Envoy loads it as it is.
 //!
-//! What is faultline's in it: the filter, the router's upstream log, the cluster through which the witness asks Envoy's admin
-//! interface, and the rules that make labels of the statistics' names. The rest is one listener and one service in two zones, to
-//! be replaced by one's own. `deploy/envoy/bootstrap.yaml` is the same with an explanation at each part.
+//! What is faultline's in it: the filter, the router's upstream log, the cluster through which the witness asks Envoy's
+//! admin interface, and the rules that make labels of the statistics' names. The rest is one listener and one service
+//! in two zones, to be replaced by one's own. `deploy/envoy/bootstrap.yaml` is the same with an explanation at each
+//! part.
 
 use filter_core::config::Duration;
 use filter_core::config::{self, Config, OutlierDetection};
@@ -13,9 +14,9 @@ use super::plugin::{self, CONNECTION_MANAGER_NAME};
 use super::stats;
 
 /// The cluster that leads to the admin interface, unless the configuration names another.
-pub const WITNESS: &str = "envoy_admin";
+pub(crate) const WITNESS: &str = "envoy_admin";
 /// The port of the admin interface.
-pub const ADMIN_PORT: u16 = 9901;
+pub(crate) const ADMIN_PORT: u16 = 9901;
 
 const CONNECTION_MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -27,7 +28,7 @@ const BACKEND: &str = "backend";
 ///
 /// # Errors
 /// When the plan's configuration is not one.
-pub fn bootstrap(plan: &Plan, path: &str, upstream_log: bool) -> anyhow::Result<Value> {
+pub(crate) fn bootstrap(plan: &Plan, path: &str, upstream_log: bool) -> anyhow::Result<Value> {
     let text = plan.config.as_ref().map(Value::to_string).unwrap_or_default();
     let understood = config::parse(text.as_bytes())?.config;
     let config = plugin::plugin(plan, &plugin::file(path));

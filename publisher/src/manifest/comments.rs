@@ -1,13 +1,13 @@
-//! What stands at the head of a manifest: what a reader of the file needs to know, and no schema says. Where it goes, how it is
-//! applied and taken out again, what must be there first, how to see that it works.
+//! What stands at the head of a manifest: what a reader of the file needs to know, and no schema says. Where it goes,
+//! how it is applied and taken out again, what must be there first, how to see that it works.
 
-use super::args::Kind;
 use super::bootstrap::ADMIN_PORT;
+use super::kind::Kind;
 use super::plan::{Plan, Source, Target};
 use super::stats;
 
 /// The comments, each line with its sign. `reference` is what `faultline pull` would be given.
-pub fn head(plan: &Plan, reference: &str, with_stats: bool) -> String {
+pub(crate) fn head(plan: &Plan, reference: &str, with_stats: bool) -> String {
     let mut lines = vec![
         "faultline: tells which endpoint is failing, ejected or back, and where traffic failed over to.".to_owned(),
         format!("Goes into {}. It only watches.", place(plan)),
@@ -65,7 +65,8 @@ fn mounted(plan: &Plan, path: &str, reference: &str) -> Vec<String> {
     let name = &plan.name;
     let mut lines = vec![
         format!("FIRST the module must be in the proxy's container, as {path}: Istio pulls"),
-        "modules for HTTP filters only, and an Envoy without the file refuses its listeners. From a ConfigMap (1 MiB at most):"
+        "modules for HTTP filters only, and an Envoy without the file refuses its listeners. From a ConfigMap (1 MiB \
+            at most):"
             .to_owned(),
         format!("  faultline pull {reference} -o {file}"),
         format!("  kubectl{namespace} create configmap {name} --from-file={file}"),
@@ -113,7 +114,8 @@ fn see(plan: &Plan) -> Vec<String> {
         Kind::WasmPlugin | Kind::TrafficExtension | Kind::EnvoyFilter => vec![
             "That it runs, and its events as lines of the proxy's log:".to_owned(),
             format!(
-                "  kubectl{namespace} exec POD -c istio-proxy -- pilot-agent request GET 'stats?filter=faultline_build_info'"
+                "  kubectl{namespace} exec POD -c istio-proxy -- pilot-agent request GET \
+                    'stats?filter=faultline_build_info'"
             ),
             format!("  kubectl{namespace} logs POD -c istio-proxy | {events}"),
         ],

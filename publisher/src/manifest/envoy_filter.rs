@@ -1,12 +1,12 @@
 //! Istio's EnvoyFilter: the HTTP filter by extension discovery, or the router's upstream log.
 //!
-//! Two ways, because of who fetches the module. What is delivered by extension discovery (ECDS) passes through Istio's agent, which
-//! pulls `oci://` and puts a file in its place. An access logger is part of the listener, which the agent hands on as it is, and
-//! Envoy knows no `oci://`: there the module must be a file that is mounted into the proxy's container, and then the HTTP filter
-//! beside it takes the same file, so that both share one VM.
+//! Two ways, because of who fetches the module. What is delivered by extension discovery (ECDS) passes through Istio's
+//! agent, which pulls `oci://` and puts a file in its place. An access logger is part of the listener, which the agent
+//! hands on as it is, and Envoy knows no `oci://`: there the module must be a file that is mounted into the proxy's
+//! container, and then the HTTP filter beside it takes the same file, so that both share one VM.
 //!
-//! Not here: Envoy's own fetch by http, which it calls unstable in its log, and which needs a cluster of its own; and waypoints,
-//! which WasmPlugin and TrafficExtension reach in every Istio, and an EnvoyFilter in recent ones only.
+//! Not here: Envoy's own fetch by http, which it calls unstable in its log, and which needs a cluster of its own; and
+//! waypoints, which WasmPlugin and TrafficExtension reach in every Istio, and an EnvoyFilter in recent ones only.
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -24,9 +24,10 @@ const FETCH: &str = "30s";
 ///
 /// # Errors
 /// Without a digest: Envoy's `RemoteDataSource` must have one.
-pub fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<Value> {
+pub(crate) fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<Value> {
     let sha256 = plan.sha256().context(
-        "an EnvoyFilter must have the digest, which Envoy's configuration demands: leave --offline off, or write REF as registry/repo:tag@sha256:…",
+        "an EnvoyFilter must have the digest, which Envoy's configuration demands: leave --offline off, or write REF \
+            as registry/repo:tag@sha256:…",
     )?;
     let http_uri = json!({"cluster": "_", "timeout": FETCH, "uri": url(image)});
     let config = plugin::plugin(plan, &json!({"remote": {"http_uri": http_uri, "sha256": sha256}}));
@@ -51,7 +52,7 @@ pub fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<Value> {
 }
 
 /// The upstream log and the HTTP filter, both from a file.
-pub fn upstream_log(plan: &Plan, path: &str) -> Value {
+pub(crate) fn upstream_log(plan: &Plan, path: &str) -> Value {
     let config = plugin::plugin(plan, &plugin::file(path));
     let mut patches = at_router(plan, "INSERT_BEFORE", &plugin::http_filter(plan, &config));
     // Merged into the router's own configuration; a log that is there already stays.

@@ -1,8 +1,8 @@
 //! Envoy Gateway's EnvoyExtensionPolicy.
 //!
-//! Its controller pulls the image, and serves the module to its proxies, so the pull secret is read in the policy's namespace and
-//! proxies need no way to the registry. The witness needs a cluster that leads to the proxy's admin interface; Envoy Gateway
-//! makes none.
+//! Its controller pulls the image, and serves the module to its proxies, so the pull secret is read in the policy's
+//! namespace and proxies need no way to the registry. The witness needs a cluster that leads to the proxy's admin
+//! interface; Envoy Gateway makes none.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::plan::{Plan, ROOT_ID, fields, url};
 use crate::reference::RegistryRef;
 
 /// `EnvoyExtensionPolicy`.
-pub fn policy(plan: &Plan, image: &RegistryRef) -> Value {
+pub(crate) fn policy(plan: &Plan, image: &RegistryRef) -> Value {
     let image = fields([
         ("pullSecretRef", plan.pull_secret.as_ref().map(|name| json!({"group": "", "kind": "Secret", "name": name}))),
         ("sha256", plan.sha256().map(Value::from)),

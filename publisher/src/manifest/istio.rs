@@ -1,7 +1,8 @@
-//! Istio's WasmPlugin, TrafficExtension, which supersedes it in Istio 1.30, and Higress's WasmPlugin, which descends from it.
+//! Istio's WasmPlugin, TrafficExtension, which supersedes it in Istio 1.30, and Higress's WasmPlugin, which descends
+//! from it.
 //!
-//! The two of Istio hold the same facts in a different order of nesting. Higress has neither selector nor match, since its plugins
-//! all go into its gateway, and calls the configuration `defaultConfig`.
+//! The two of Istio hold the same facts in a different order of nesting. Higress has neither selector nor match, since
+//! its plugins all go into its gateway, and calls the configuration `defaultConfig`.
 
 use serde_json::{Map, Value, json};
 
@@ -12,21 +13,21 @@ use crate::reference::RegistryRef;
 const EXTENSIONS: &str = "extensions.istio.io/v1alpha1";
 
 /// `WasmPlugin`.
-pub fn wasm_plugin(plan: &Plan, image: &RegistryRef) -> Value {
+pub(crate) fn wasm_plugin(plan: &Plan, image: &RegistryRef) -> Value {
     let mut spec = place(plan);
     spec.extend(code(plan, image));
     plan.resource(EXTENSIONS, "WasmPlugin", spec)
 }
 
 /// `TrafficExtension`.
-pub fn traffic_extension(plan: &Plan, image: &RegistryRef) -> Value {
+pub(crate) fn traffic_extension(plan: &Plan, image: &RegistryRef) -> Value {
     let mut spec = place(plan);
     spec.insert("wasm".to_owned(), code(plan, image).into());
     plan.resource(EXTENSIONS, "TrafficExtension", spec)
 }
 
 /// Higress's `WasmPlugin`.
-pub fn higress(plan: &Plan, image: &RegistryRef) -> Value {
+pub(crate) fn higress(plan: &Plan, image: &RegistryRef) -> Value {
     let mut spec = code(plan, image);
     // There even if empty: it stands for every route, where matchRules would be for some.
     let config = spec.remove("pluginConfig").unwrap_or_else(|| json!({}));

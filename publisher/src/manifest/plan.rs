@@ -1,64 +1,64 @@
 //! Everything that a manifest says, whatever its kind, and the names in it checked.
 //!
-//! What is wrong with a name is said here, before the API server (or, worse, only istiod's log) says it. Which options a kind has
-//! at all is decided in [`super::applies`].
+//! What is wrong with a name is said here, before the API server (or, worse, only istiod's log) says it. Which options
+//! a kind has at all is decided in [`super::applies`].
 
 use std::collections::BTreeMap;
 
 use anyhow::{bail, ensure};
 use serde_json::{Map, Value, json};
 
-use super::args::{Kind, Phase, PullPolicy};
-use crate::digest::Digest;
+use super::kind::{Kind, Phase, PullPolicy};
 use crate::reference::RegistryRef;
+use crate::reference::digest::Digest;
 
 /// The plugin's root id.
-pub const ROOT_ID: &str = "faultline";
+pub(crate) const ROOT_ID: &str = "faultline";
 
 /// Everything a manifest says.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The kind of resource.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Name of the resource.
-    pub name: String,
+    pub(crate) name: String,
     /// Namespace, the current one if none.
-    pub namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
     /// Where proxies get the module.
-    pub source: Source,
+    pub(crate) source: Source,
     /// Digest of the image's manifest.
-    pub digest: Option<Digest>,
+    pub(crate) digest: Option<Digest>,
     /// What the plugin is put into.
-    pub target: Target,
+    pub(crate) target: Target,
     /// Place in the filter chain.
-    pub phase: Option<Phase>,
+    pub(crate) phase: Option<Phase>,
     /// Order within the phase.
-    pub priority: i32,
+    pub(crate) priority: i32,
     /// Name of the pull secret.
-    pub pull_secret: Option<String>,
+    pub(crate) pull_secret: Option<String>,
     /// When to pull again.
-    pub pull_policy: Option<PullPolicy>,
+    pub(crate) pull_policy: Option<PullPolicy>,
     /// The plugin's configuration.
-    pub config: Option<Value>,
+    pub(crate) config: Option<Value>,
 }
 
 /// Where proxies get the module.
 #[derive(Debug)]
-pub enum Source {
+pub(crate) enum Source {
     /// They, or their control plane, pull it.
     Image(RegistryRef),
-    /// Envoy loads a file that somebody has put there, in this position.
+    /// Envoy loads a file that the operator has put into its file system.
     File {
         /// Its path in the proxy's file system.
         path: String,
-        /// Whether the plugin stands in the router's upstream log too.
+        /// Whether the plugin is also in the router's upstream log.
         upstream_log: bool,
     },
 }
 
 /// What the plugin is put into.
 #[derive(Debug)]
-pub enum Target {
+pub(crate) enum Target {
     /// The sidecars and gateways with all of these labels, on their way out; of the whole namespace if there are none.
     Workloads(BTreeMap<String, String>),
     /// The proxies of these resources.
@@ -67,12 +67,12 @@ pub enum Target {
 
 /// A resource to attach to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetRef {
+pub(crate) struct TargetRef {
     group: &'static str,
     /// Its kind.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl TargetRef {
@@ -80,7 +80,7 @@ impl TargetRef {
     ///
     /// # Errors
     /// When it is something else.
-    pub fn parse(resource: Kind, text: &str) -> anyhow::Result<Self> {
+    pub(crate) fn parse(resource: Kind, text: &str) -> anyhow::Result<Self> {
         let Some((kind, name)) = text.split_once('/') else {
             bail!("--target-ref `{text}`: write KIND/NAME, such as Gateway/edge");
         };
@@ -90,7 +90,8 @@ impl TargetRef {
             }
             (Kind::EnvoyExtensionPolicy, _) => {
                 bail!(
-                    "--target-ref `{text}`: Envoy Gateway attaches to Gateway, ListenerSet, HTTPRoute and GRPCRoute only"
+                    "--target-ref `{text}`: Envoy Gateway attaches to Gateway, ListenerSet, HTTPRoute and GRPCRoute \
+                        only"
                 )
             }
             (_, "Gateway" | "GatewayClass") => "gateway.networking.k8s.io",
@@ -115,12 +116,13 @@ impl Plan {
     ///
     /// # Errors
     /// For the first name or label that they would.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         check_name("--name", &self.name)?;
         if let Some(namespace) = &self.namespace {
             ensure!(
                 namespace.len() <= 63 && is_label(namespace),
-                "--namespace `{namespace}`: use at most 63 lower-case letters, digits and `-`, starting and ending with a letter or digit"
+                "--namespace `{namespace}`: use at most 63 lower-case letters, digits and `-`, starting and ending \
+                    with a letter or digit"
             );
         }
         if let Some(secret) = &self.pull_secret {
@@ -146,7 +148,7 @@ impl Plan {
     }
 
     /// A Kubernetes resource with this plan's name and namespace.
-    pub fn resource(&self, api_version: &str, kind: &str, spec: Map<String, Value>) -> Value {
+    pub(crate) fn resource(&self, api_version: &str, kind: &str, spec: Map<String, Value>) -> Value {
         let mut metadata = json!({"name": self.name});
         if let Some(namespace) = &self.namespace {
             metadata["namespace"] = json!(namespace);
@@ -155,7 +157,7 @@ impl Plan {
     }
 
     /// The labels of the workloads, unless all are meant or it is not workloads that are.
-    pub fn labels(&self) -> Option<&BTreeMap<String, String>> {
+    pub(crate) fn labels(&self) -> Option<&BTreeMap<String, String>> {
         match &self.target {
             Target::Workloads(labels) => Some(labels).filter(|labels| !labels.is_empty()),
             Target::Resources(_) => None,
@@ -163,7 +165,7 @@ impl Plan {
     }
 
     /// The field `targetRefs`, if there are any.
-    pub fn target_refs(&self) -> Option<Value> {
+    pub(crate) fn target_refs(&self) -> Option<Value> {
         match &self.target {
             Target::Workloads(_) => None,
             Target::Resources(refs) => Some(refs.iter().map(TargetRef::json).collect()),
@@ -171,18 +173,18 @@ impl Plan {
     }
 
     /// The digest as every consumer writes it: 64 hexadecimal digits, nothing before them.
-    pub fn sha256(&self) -> Option<&str> {
+    pub(crate) fn sha256(&self) -> Option<&str> {
         self.digest.as_ref().map(Digest::hex)
     }
 }
 
 /// The URL of an image. With its scheme: istiod discards some URLs without one, and says so only in its log.
-pub fn url(image: &RegistryRef) -> String {
+pub(crate) fn url(image: &RegistryRef) -> String {
     format!("oci://{}", image.tagged())
 }
 
 /// The fields that have a value.
-pub fn fields<const N: usize>(fields: [(&str, Option<Value>); N]) -> Map<String, Value> {
+pub(crate) fn fields<const N: usize>(fields: [(&str, Option<Value>); N]) -> Map<String, Value> {
     fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
@@ -198,18 +200,19 @@ fn is_label(text: &str) -> bool {
 fn check_name(option: &str, name: &str) -> anyhow::Result<()> {
     ensure!(
         name.len() <= 253 && name.split('.').all(is_label),
-        "{option} `{name}`: use at most 253 lower-case letters, digits, `-` and `.`, starting and ending with a letter or digit"
+        "{option} `{name}`: use at most 253 lower-case letters, digits, `-` and `.`, starting and ending with a letter \
+            or digit"
     );
     Ok(())
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::reference::Reference;
 
     /// A plan with nothing special.
-    pub fn plan(kind: Kind) -> Plan {
+    pub(crate) fn plan(kind: Kind) -> Plan {
         let Ok(Reference::Registry(image)) = "ghcr.io/acme/faultline:1.0".parse() else { unreachable!() };
         Plan {
             kind,

@@ -5,18 +5,19 @@ use serde_json::{Value, json};
 use super::plan::{Plan, ROOT_ID};
 
 /// Envoy's wasm HTTP filter.
-pub const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+pub(crate) const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 /// Envoy's router.
-pub const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+pub(crate) const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
 /// The router's name, by which it is found.
-pub const ROUTER_NAME: &str = "envoy.filters.http.router";
+pub(crate) const ROUTER_NAME: &str = "envoy.filters.http.router";
 /// The connection manager's name, by which it is found.
-pub const CONNECTION_MANAGER_NAME: &str = "envoy.filters.network.http_connection_manager";
+pub(crate) const CONNECTION_MANAGER_NAME: &str = "envoy.filters.network.http_connection_manager";
 /// Envoy's wasm access logger.
 const ACCESS_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog";
 
-/// `PluginConfig`, with the module from `code`. The same in every position, so that all of them share one VM on each worker.
-pub fn plugin(plan: &Plan, code: &Value) -> Value {
+/// `PluginConfig`, with the module from `code`. The same in every position, so that all of them share one VM on each
+/// worker.
+pub(crate) fn plugin(plan: &Plan, code: &Value) -> Value {
     let mut plugin = json!({
         "failure_policy": "FAIL_OPEN",
         "name": plan.name,
@@ -32,17 +33,17 @@ pub fn plugin(plan: &Plan, code: &Value) -> Value {
 }
 
 /// `code` for a file.
-pub fn file(path: &str) -> Value {
+pub(crate) fn file(path: &str) -> Value {
     json!({"local": {"filename": path}})
 }
 
 /// The HTTP filter, with its plugin.
-pub fn http_filter(plan: &Plan, plugin: &Value) -> Value {
+pub(crate) fn http_filter(plan: &Plan, plugin: &Value) -> Value {
     json!({"name": plan.name, "typed_config": {"@type": WASM, "config": plugin}})
 }
 
 /// The router, with the plugin as its log of attempts if there is to be one.
-pub fn router(upstream_log: Option<&Value>) -> Value {
+pub(crate) fn router(upstream_log: Option<&Value>) -> Value {
     let mut router = json!({"@type": ROUTER});
     if let Some(plugin) = upstream_log {
         router["upstream_log"] =

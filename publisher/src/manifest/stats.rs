@@ -1,8 +1,8 @@
 //! What the metrics need to be read in Prometheus: rules that make labels of the parts of a statistic's name.
 //!
 //! Istio makes such rules from `extraStatTags`, which only a proxy's bootstrap has: no resource of Istio's API sets it
-//! (`ProxyConfig` has no such field), so it is an annotation on pods, or mesh configuration. Neither is a document to apply beside
-//! the plugin, so what is written here is a command and a snippet, in comments.
+//! (`ProxyConfig` has no such field), so it is an annotation on pods, or mesh configuration. Neither is a document to
+//! apply beside the plugin, so what is written here is a command and a snippet, in comments.
 
 use std::collections::BTreeSet;
 
@@ -10,18 +10,19 @@ use filter_core::metric::Metric;
 use serde_json::{Value, json};
 
 use super::plan::{Plan, Target};
+use crate::yaml;
 
 /// Envoy's own counters of the outlier detector, which Istio's proxies leave out.
 const EJECTIONS: &str = ".*outlier_detection.*";
 
 /// All labels of all metrics, in the order in which the metrics have them.
-pub fn labels() -> Vec<&'static str> {
+pub(crate) fn labels() -> Vec<&'static str> {
     let mut seen = BTreeSet::new();
     Metric::ALL.iter().flat_map(|metric| metric.labels()).copied().filter(|label| seen.insert(*label)).collect()
 }
 
 /// Envoy's `stats_tags`, one for each label, the same as Istio makes.
-pub fn rules() -> Value {
+pub(crate) fn rules() -> Value {
     labels()
         .iter()
         .map(|label| json!({"regex": format!(r"({label}=\.=(.*?);\.;)"), "tag_name": label}))
@@ -30,7 +31,7 @@ pub fn rules() -> Value {
 }
 
 /// For Istio: how to set the labels, as lines without comment signs.
-pub fn for_istio(plan: &Plan) -> Vec<String> {
+pub(crate) fn for_istio(plan: &Plan) -> Vec<String> {
     let annotations = json!({
         "sidecar.istio.io/extraStatTags": labels().join(","),
         "sidecar.istio.io/statsInclusionRegexps": EJECTIONS,
@@ -64,7 +65,7 @@ pub fn for_istio(plan: &Plan) -> Vec<String> {
         "extraStatTags": labels(),
         "proxyStatsMatcher": {"inclusionRegexps": [EJECTIONS]},
     }}});
-    let yaml = serde_saphyr::to_string(&mesh).unwrap_or_default();
+    let yaml = yaml::write(&mesh).unwrap_or_default();
     lines.extend(yaml.trim_end().lines().map(|line| format!("  {line}")));
     lines
 }

@@ -1,13 +1,14 @@
-//! What operators have in files: the resources of a mesh and plugin configurations, each with its place.
+//! What operators have in files: the resources of a mesh and plugin configurations, each with its position.
 //!
-//! Read is what `kubectl get -o yaml` and `-o json` print: several documents, `kind: List`, directories, standard input. Here a
-//! file becomes resources; [`policy`] and [`services`] know what Istio makes of them, [`host`] how it writes names. Nothing here
-//! judges: that is [`crate::validate`].
+//! Read is what `kubectl get -o yaml` and `-o json` print: several documents, `kind: List`, directories, standard
+//! input. Here a file becomes resources; [`policy`] and [`services`] know what Istio makes of them, [`dns_name`] how it
+//! writes names. Nothing here judges: that is [`crate::validate`].
 
-pub mod host;
-pub mod node;
-pub mod policy;
-pub mod services;
+pub(crate) mod dns_name;
+pub(crate) mod node;
+pub(crate) mod outlier;
+pub(crate) mod policy;
+pub(crate) mod services;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,41 +16,42 @@ use std::rc::Rc;
 
 use anyhow::{Context, bail, ensure};
 
-use node::{Node, Place};
+use crate::yaml;
+use node::{Node, Position};
 
 /// More than the rules of any mesh take; beyond it, it is the wrong file.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A resource.
 #[derive(Clone, Debug)]
-pub struct Resource {
+pub(crate) struct Resource {
     /// The file it is in, as it was named.
-    pub file: Rc<str>,
+    pub(crate) file: Rc<str>,
     /// Its kind; [`MESH_CONFIG`] and [`ENVOY`] for two that are no resources of Kubernetes.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Its group, such as `networking.istio.io`; empty for Kubernetes' own.
-    pub group: String,
+    pub(crate) group: String,
     /// Its namespace, where it names one.
-    pub namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// The whole of it.
-    pub node: Node,
+    pub(crate) node: Node,
 }
 
 /// The kind that a MeshConfig gets here, wherever it was found; its node is the MeshConfig itself.
-pub const MESH_CONFIG: &str = "MeshConfig";
+pub(crate) const MESH_CONFIG: &str = "MeshConfig";
 /// The kind that an Envoy bootstrap gets here.
-pub const ENVOY: &str = "Envoy";
+pub(crate) const ENVOY: &str = "Envoy";
 
 impl Resource {
     /// Its namespace; resources that name none are applied to the current one, which is called `default` here.
-    pub fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or("default")
     }
 
     /// Kind, namespace and name, as people write them: `DestinationRule shop/reviews`.
-    pub fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         match (&self.namespace, self.name.as_str()) {
             (_, "") => self.kind.clone(),
             (Some(namespace), name) => format!("{} {namespace}/{name}", self.kind),
@@ -58,44 +60,44 @@ impl Resource {
     }
 
     /// Whether it is of a kind of Istio's networking group.
-    pub fn is_istio(&self, kind: &str) -> bool {
+    pub(crate) fn is_istio(&self, kind: &str) -> bool {
         self.kind == kind && self.group == "networking.istio.io"
     }
 }
 
 /// A plugin configuration that stands alone.
 #[derive(Debug)]
-pub struct Configuration {
+pub(crate) struct Configuration {
     /// The file it is in.
-    pub file: Rc<str>,
+    pub(crate) file: Rc<str>,
     /// Its text, as it would reach the filter.
-    pub text: String,
-    /// The same with places, where it could be read that far.
-    pub node: Option<Node>,
+    pub(crate) text: String,
+    /// The same with positions, where it could be read that far.
+    pub(crate) node: Option<Node>,
 }
 
 /// A file that is no YAML.
 #[derive(Debug)]
-pub struct Broken {
+pub(crate) struct Broken {
     /// The file.
-    pub file: Rc<str>,
+    pub(crate) file: Rc<str>,
     /// Where it shows.
-    pub place: Option<Place>,
+    pub(crate) position: Option<Position>,
     /// What is wrong.
-    pub problem: String,
+    pub(crate) problem: String,
 }
 
 /// Everything that was read.
 #[derive(Debug, Default)]
-pub struct Mesh {
+pub(crate) struct Mesh {
     /// The files, in the order in which they were named.
-    pub files: Vec<Rc<str>>,
+    pub(crate) files: Vec<Rc<str>>,
     /// The resources, in order.
-    pub resources: Vec<Resource>,
+    pub(crate) resources: Vec<Resource>,
     /// The plugin configurations that stand alone.
-    pub configurations: Vec<Configuration>,
+    pub(crate) configurations: Vec<Configuration>,
     /// What could not be read as YAML.
-    pub broken: Vec<Broken>,
+    pub(crate) broken: Vec<Broken>,
 }
 
 impl Mesh {
@@ -103,7 +105,7 @@ impl Mesh {
     ///
     /// # Errors
     /// When one cannot be read at all.
-    pub fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
+    pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let mut mesh = Self::default();
         for path in paths {
             mesh.add(path)?;
@@ -115,7 +117,7 @@ impl Mesh {
     ///
     /// # Errors
     /// When it cannot be read at all.
-    pub fn add(&mut self, path: &Path) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, path: &Path) -> anyhow::Result<()> {
         if path == Path::new("-") {
             let text = read_text(std::io::stdin().lock()).context("cannot read standard input")?;
             ensure!(
@@ -151,11 +153,11 @@ impl Mesh {
             Err(error) => {
                 let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
                 let problem = "it is no text in UTF-8; save it as UTF-8, or name another file".to_owned();
-                self.broken.push(Broken { file, place: Some(Place { line, column: None }), problem });
+                self.broken.push(Broken { file, position: Some(Position { line, column: None }), problem });
                 return;
             }
         };
-        match node::parse(text) {
+        match yaml::read(text) {
             Ok(documents) => {
                 let alone = documents.len() <= 1;
                 if documents.is_empty() && named {
@@ -170,7 +172,7 @@ impl Mesh {
             Err(_) if text.trim_start().starts_with('{') => {
                 self.configurations.push(Configuration { file, text: text.to_owned(), node: None });
             }
-            Err((place, problem)) => self.broken.push(Broken { file, place, problem }),
+            Err((position, problem)) => self.broken.push(Broken { file, position, problem }),
         }
     }
 
@@ -222,12 +224,12 @@ impl Mesh {
     }
 
     /// The resources of a kind of Istio's networking group.
-    pub fn istio<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Resource> {
+    pub(crate) fn istio<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Resource> {
         self.resources.iter().filter(move |resource| resource.is_istio(kind))
     }
 
     /// The mesh configurations.
-    pub fn mesh_configs(&self) -> impl Iterator<Item = &Resource> {
+    pub(crate) fn mesh_configs(&self) -> impl Iterator<Item = &Resource> {
         self.resources.iter().filter(|resource| resource.kind == MESH_CONFIG)
     }
 }
@@ -258,8 +260,8 @@ fn mesh_config_of(resource: &Resource) -> Option<Node> {
             let text = node.text("data.mesh")?;
             // A text on one line, as in JSON, cannot start on the line below its name.
             let is_block = text.contains('\n') && !is_json(node);
-            let inner = node::parse(text).ok()?.into_iter().next()?;
-            Some(inner.inside(field.place, is_block))
+            let inner = yaml::read(text).ok()?.into_iter().next()?;
+            Some(inner.inside(field.position, is_block))
         }
         "IstioOperator" => node.at("spec.meshConfig").cloned(),
         "Istio" | "IstioRevision" => node.at("spec.values.meshConfig").cloned(),
@@ -269,7 +271,7 @@ fn mesh_config_of(resource: &Resource) -> Option<Node> {
 
 /// Whether a resource was written as JSON: its first field is then behind a bracket, on the same line or indented.
 fn is_json(node: &Node) -> bool {
-    node.at("kind").is_some_and(|kind| kind.place.column != Some(node.place.column.unwrap_or(1)))
+    node.at("kind").is_some_and(|kind| kind.position.column != Some(node.position.column.unwrap_or(1)))
 }
 
 fn list(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {

@@ -1,22 +1,22 @@
 //! Which part of a DestinationRule holds for which of a service's clusters.
 //!
-//! As istiod merges it: the settings of a port replace the rule's altogether, what they leave out is Istio's default; a subset's
-//! policy replaces block by block, and its own settings for a port again altogether.
+//! As istiod merges it: the settings of a port replace the rule's altogether, what they leave out is Istio's default; a
+//! subset's policy replaces block by block, and its own settings for a port again altogether.
 
 use super::node::Node;
 
 /// A traffic policy: a node that holds its fields, and the path of that node in its resource.
 #[derive(Clone, Debug)]
-pub struct Policy<'a> {
+pub(crate) struct Policy<'a> {
     /// The node.
-    pub node: &'a Node,
+    pub(crate) node: &'a Node,
     /// Its path, such as `spec.trafficPolicy`.
-    pub path: String,
+    pub(crate) path: String,
 }
 
 impl<'a> Policy<'a> {
     /// The policy at a path of a resource.
-    pub fn at(resource: &'a Node, path: &str) -> Option<Self> {
+    pub(crate) fn at(resource: &'a Node, path: &str) -> Option<Self> {
         resource.at(path).map(|node| Self { node, path: path.to_owned() })
     }
 
@@ -37,25 +37,25 @@ impl<'a> Policy<'a> {
 
 /// A subset and its own policy.
 #[derive(Clone, Debug)]
-pub struct Subset<'a> {
+pub(crate) struct Subset<'a> {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its policy, if it has one.
-    pub policy: Option<Policy<'a>>,
+    pub(crate) policy: Option<Policy<'a>>,
 }
 
 /// What the rules for a host say, of one DestinationRule or of several that istiod merges.
 #[derive(Clone, Debug, Default)]
-pub struct HostRules<'a> {
+pub(crate) struct HostRules<'a> {
     /// The policy of the host.
-    pub policy: Option<Policy<'a>>,
+    pub(crate) policy: Option<Policy<'a>>,
     /// Its subsets.
-    pub subsets: Vec<Subset<'a>>,
+    pub(crate) subsets: Vec<Subset<'a>>,
 }
 
 impl<'a> HostRules<'a> {
     /// What one DestinationRule says.
-    pub fn of(rule: &'a Node) -> Self {
+    pub(crate) fn of(rule: &'a Node) -> Self {
         let subset = |(index, subset): (usize, &'a Node)| {
             let name = subset.text("name")?.to_owned();
             Some(Subset { name, policy: Policy::at(rule, &format!("spec.subsets[{index}].trafficPolicy")) })
@@ -67,7 +67,7 @@ impl<'a> HostRules<'a> {
     }
 
     /// The ports that have settings of their own anywhere, in order.
-    pub fn ports(&self) -> Vec<u64> {
+    pub(crate) fn ports(&self) -> Vec<u64> {
         let policies = self.policy.iter().chain(self.subsets.iter().filter_map(|subset| subset.policy.as_ref()));
         let mut ports: Vec<u64> = policies.flat_map(Policy::ports).collect();
         ports.sort_unstable();
@@ -75,9 +75,9 @@ impl<'a> HostRules<'a> {
         ports
     }
 
-    /// A block of the policy (`outlierDetection`, `loadBalancer`) as it holds for a port (`None`: any without own settings) and
-    /// a subset (`None`: the host itself).
-    pub fn block(&self, name: &str, port: Option<u64>, subset: Option<&Subset<'a>>) -> Option<Policy<'a>> {
+    /// A block of the policy (`outlierDetection`, `loadBalancer`) as it holds for a port (`None`: any without own
+    /// settings) and a subset (`None`: the host itself).
+    pub(crate) fn block(&self, name: &str, port: Option<u64>, subset: Option<&Subset<'a>>) -> Option<Policy<'a>> {
         let (base, _) = scoped(self.policy.as_ref(), port);
         let of_host = base.and_then(|policy| policy.block(name));
         let Some(of_subset) = subset.and_then(|subset| subset.policy.as_ref()) else { return of_host };
@@ -88,7 +88,7 @@ impl<'a> HostRules<'a> {
     }
 
     /// Every combination of port and subset for which something may differ, the host itself first.
-    pub fn scopes(&self) -> Vec<(Option<u64>, Option<&Subset<'a>>)> {
+    pub(crate) fn scopes(&self) -> Vec<(Option<u64>, Option<&Subset<'a>>)> {
         let ports = || std::iter::once(None).chain(self.ports().into_iter().map(Some));
         let subsets = || std::iter::once(None).chain(self.subsets.iter().map(Some));
         ports().flat_map(|port| subsets().map(move |subset| (port, subset))).collect()
@@ -107,7 +107,7 @@ fn scoped<'a>(policy: Option<&Policy<'a>>, port: Option<u64>) -> (Option<Policy<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::node;
+    use crate::yaml;
 
     #[test]
     fn ports_replace_and_subsets_override() {
@@ -126,7 +126,7 @@ spec:
       loadBalancer: {simple: RANDOM}
       portLevelSettings: [{port: {number: 81}, loadBalancer: {simple: RANDOM}}]
 ";
-        let nodes = node::parse(text).unwrap();
+        let nodes = yaml::read(text).unwrap();
         let rules = HostRules::of(&nodes[0]);
         let of = |port, subset: Option<usize>| {
             let block = rules.block("outlierDetection", port, subset.map(|i| &rules.subsets[i]))?;

@@ -1,45 +1,45 @@
 //! What the files tell about services: how many endpoints they have, where those are, and on which ports.
 //!
-//! From ServiceEntries, with the WorkloadEntries that they select, and from Services with their EndpointSlices or Endpoints. What the
-//! files do not tell is `None`, never a guess.
+//! From ServiceEntries, with the WorkloadEntries that they select, and from Services with their EndpointSlices or
+//! Endpoints. What the files do not tell is `None`, never a guess.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::node::Node;
-use super::{Mesh, Resource, host};
+use super::{Mesh, Resource, dns_name};
 
 /// A service.
 #[derive(Clone, Debug, Default)]
-pub struct Service {
+pub(crate) struct Service {
     /// How many endpoints it has.
-    pub endpoints: Option<usize>,
+    pub(crate) endpoints: Option<usize>,
     /// Where they are (`region/zone/subzone`), if that is known of every one.
-    pub localities: Option<BTreeSet<String>>,
+    pub(crate) localities: Option<BTreeSet<String>>,
     /// Its ports.
-    pub ports: BTreeSet<u64>,
+    pub(crate) ports: BTreeSet<u64>,
 }
 
 /// What is known of all services.
 #[derive(Debug, Default)]
-pub struct Services {
+pub(crate) struct Services {
     services: BTreeMap<String, Service>,
     /// Every locality that anything in the files is in: endpoints and nodes.
-    pub localities: BTreeSet<String>,
+    pub(crate) localities: BTreeSet<String>,
 }
 
 /// An endpoint with an address and a locality.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Located {
+pub(crate) struct Located {
     /// An address, or a name.
-    pub address: String,
+    pub(crate) address: String,
     /// `region/zone/subzone`, trailing parts optional.
-    pub locality: String,
+    pub(crate) locality: String,
 }
 
 impl Services {
     /// Gathers what a mesh's files tell.
-    pub fn of(mesh: &Mesh, domain: &str) -> Self {
+    pub(crate) fn of(mesh: &Mesh, domain: &str) -> Self {
         let mut all = Self::default();
         all.localities.extend(located(mesh).into_iter().map(|endpoint| endpoint.locality));
         let zones = zones_of_nodes(mesh);
@@ -51,20 +51,20 @@ impl Services {
             }
         }
         for resource in mesh.resources.iter().filter(|r| r.kind == "Service" && r.group.is_empty()) {
-            let name = host::full(&resource.name, resource.namespace(), domain);
+            let name = dns_name::full(&resource.name, resource.namespace(), domain);
             all.services.insert(name, of_service(mesh, resource, &zones));
         }
         all
     }
 
     /// A service by its full name.
-    pub fn get(&self, host: &str) -> Option<&Service> {
+    pub(crate) fn get(&self, host: &str) -> Option<&Service> {
         self.services.get(host)
     }
 }
 
 /// The endpoints of ServiceEntries and WorkloadEntries that say where they are.
-pub fn located(mesh: &Mesh) -> Vec<Located> {
+pub(crate) fn located(mesh: &Mesh) -> Vec<Located> {
     let mut found = Vec::new();
     let mut add = |node: &Node| {
         if let (Some(address), Some(locality)) = (node.text("address"), node.text("locality")) {
@@ -94,7 +94,8 @@ fn of_entry(mesh: &Mesh, entry: &Resource) -> Service {
         };
         mesh.istio("WorkloadEntry").filter(chosen).filter_map(|other| other.node.at("spec")).collect()
     };
-    // Without endpoints of its own, its hosts are looked up in DNS, or pods are selected: how many, the files do not tell.
+    // Without endpoints of its own, its hosts are looked up in DNS, or pods are selected: how many, the files do not
+    // tell.
     if endpoints.is_empty() {
         return Service { ports, ..Service::default() };
     }

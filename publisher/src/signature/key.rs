@@ -1,7 +1,8 @@
 //! Key files: cosign's, and those that openssl writes.
 //!
-//! cosign keeps a private key encrypted with a password (scrypt, then NaCl's secretbox, in JSON, in PEM). Plain PEM is read too, so
-//! that a key can come from anywhere; it is never written. All keys are ECDSA on P-256, the kind that cosign makes.
+//! cosign keeps a private key encrypted with a password (scrypt, then NaCl's secretbox, in JSON, in PEM). Plain PEM is
+//! read too, so that a key can come from anywhere; it is never written. All keys are ECDSA on P-256, the kind that
+//! cosign makes.
 
 use std::path::Path;
 
@@ -21,14 +22,15 @@ const ENCRYPTED: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
 /// The one that cosign 1 wrote.
 const ENCRYPTED_BEFORE: &str = "ENCRYPTED COSIGN PRIVATE KEY";
 
-/// scrypt's cost in the keys that are written, cosign's own; more than the second is not read, so that a file cannot ask for gigabytes.
+/// scrypt's cost in the keys that are written, cosign's own; more than the second is not read, so that a file cannot
+/// ask for gigabytes.
 const COST: u64 = 65_536;
 const COST_AT_MOST: u64 = 1 << 20;
 const BLOCK: u32 = 8;
 const PARALLEL: u32 = 1;
 
 /// The environment variable that holds the password, as for cosign.
-pub const PASSWORD_VARIABLE: &str = "COSIGN_PASSWORD";
+pub(crate) const PASSWORD_VARIABLE: &str = "COSIGN_PASSWORD";
 
 #[derive(Serialize, Deserialize)]
 struct Envelope {
@@ -62,7 +64,7 @@ struct Cipher {
 ///
 /// # Errors
 /// When it cannot be read, is of another kind, or the password is wrong.
-pub fn private(path: &Path, password: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<SigningKey> {
+pub(crate) fn private(path: &Path, password: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<SigningKey> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the key `{}`", path.display()))?;
     open(&text, password).with_context(|| format!("key `{}`", path.display()))
 }
@@ -87,7 +89,8 @@ fn open(text: &str, password: impl FnOnce() -> anyhow::Result<String>) -> anyhow
         pem::decode_vec(text.trim().as_bytes()).map_err(|error| anyhow!("its PEM is damaged ({error})"))?;
     ensure!(
         [ENCRYPTED, ENCRYPTED_BEFORE].contains(&label),
-        "it holds `{label}`; wanted is cosign's `{ENCRYPTED}` or an unencrypted PKCS#8 key, as `openssl pkcs8 -topk8 -nocrypt` writes it"
+        "it holds `{label}`; wanted is cosign's `{ENCRYPTED}` or an unencrypted PKCS#8 key, as `openssl pkcs8 -topk8 \
+            -nocrypt` writes it"
     );
     let envelope: Envelope = serde_json::from_slice(&envelope).context("its encryption cannot be read")?;
     let plain = decrypt(&envelope, &password()?)?;
@@ -127,7 +130,7 @@ fn secretbox(password: &str, salt: &[u8], n: u64, r: u32, p: u32) -> anyhow::Res
 ///
 /// # Errors
 /// When the system gives no random numbers.
-pub fn generate(password: &str) -> anyhow::Result<(String, String)> {
+pub(crate) fn generate(password: &str) -> anyhow::Result<(String, String)> {
     let key = SigningKey::try_generate().map_err(|error| anyhow!("no random numbers: {error}"))?;
     let (mut salt, mut nonce) = ([0; 32], [0; 24]);
     for bytes in [&mut salt[..], &mut nonce[..]] {
@@ -159,7 +162,7 @@ pub fn generate(password: &str) -> anyhow::Result<(String, String)> {
 ///
 /// # Errors
 /// When it cannot be read or is of another kind.
-pub fn public(path: &Path) -> anyhow::Result<VerifyingKey> {
+pub(crate) fn public(path: &Path) -> anyhow::Result<VerifyingKey> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the key `{}`", path.display()))?;
     ensure!(
         !text.contains("PRIVATE KEY-----"),

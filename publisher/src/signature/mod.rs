@@ -1,11 +1,11 @@
-//! Signatures in the form of cosign's `.sig` tag: what cosign 2 and cosign 3 both verify with a public key and no network but the
-//! registry.
+//! Signatures in the form of cosign's `.sig` tag: what cosign 2 and cosign 3 both verify with a public key and no
+//! network but the registry.
 //!
-//! Beside the image lies another one under the tag `sha256-<hex>.sig`. Each of its layers is a small JSON text, "simple signing", that
-//! names the digest of the image, and carries as an annotation the signature over exactly these bytes. Certificates, transparency
-//! logs and the bundles that cosign 3 writes by default are not dealt with here.
+//! Beside the image lies another one under the tag `sha256-<hex>.sig`. Each of its layers is a small JSON text, "simple
+//! signing", that names the digest of the image, and carries as an annotation the signature over exactly these bytes.
+//! Certificates, transparency logs and the bundles that cosign 3 writes by default are not dealt with here.
 
-pub mod key;
+pub(crate) mod key;
 
 use std::collections::BTreeMap;
 
@@ -18,8 +18,9 @@ use p256::ecdsa::{DerSignature, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::digest::Digest;
-use crate::store::{Name, RawManifest, Store};
+use crate::reference::digest::Digest;
+use crate::store::Store;
+use crate::store::manifest::{Name, RawManifest, describe};
 
 /// Type of a layer that holds a signed text.
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -27,7 +28,7 @@ const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const TYPE: &str = "cosign container image signature";
 /// Artifact type of the bundles that cosign 3 writes by default.
-pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Payload {
@@ -56,7 +57,7 @@ struct Image {
 
 /// One signature that lies beside an image.
 #[derive(Debug)]
-pub struct Signature {
+pub(crate) struct Signature {
     layer: OciDescriptor,
     payload: Vec<u8>,
 }
@@ -64,13 +65,13 @@ pub struct Signature {
 /// What a valid signature says.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Claim {
+pub(crate) struct Claim {
     /// The repository that the signer named.
-    pub identity: String,
+    pub(crate) identity: String,
 }
 
 /// The tag under which the signatures of an image lie.
-pub fn tag(digest: &Digest) -> String {
+pub(crate) fn tag(digest: &Digest) -> String {
     format!("sha256-{}.sig", digest.hex())
 }
 
@@ -78,7 +79,7 @@ pub fn tag(digest: &Digest) -> String {
 ///
 /// # Errors
 /// When the store cannot be asked, or what is under the tag is no manifest.
-pub async fn count(store: &Store, digest: &Digest) -> anyhow::Result<usize> {
+pub(crate) async fn count(store: &Store, digest: &Digest) -> anyhow::Result<usize> {
     Ok(manifest(store, digest).await?.map_or(0, |manifest| layers(&manifest).count()))
 }
 
@@ -86,7 +87,7 @@ pub async fn count(store: &Store, digest: &Digest) -> anyhow::Result<usize> {
 ///
 /// # Errors
 /// When the store cannot be asked, or what is under the tag is no manifest.
-pub async fn all(store: &Store, digest: &Digest) -> anyhow::Result<Vec<Signature>> {
+pub(crate) async fn all(store: &Store, digest: &Digest) -> anyhow::Result<Vec<Signature>> {
     let mut found = Vec::new();
     if let Some(manifest) = manifest(store, digest).await? {
         for layer in layers(&manifest) {
@@ -112,7 +113,7 @@ impl Signature {
     ///
     /// # Errors
     /// The reason why it is not valid.
-    pub fn check(&self, key: &VerifyingKey, digest: &Digest) -> anyhow::Result<Claim> {
+    pub(crate) fn check(&self, key: &VerifyingKey, digest: &Digest) -> anyhow::Result<Claim> {
         let annotations = self.layer.annotations.as_ref();
         let encoded = annotations.and_then(|all| all.get(SIGNATURE)).context("it carries no signature")?;
         let der = BASE64_STANDARD.decode(encoded).context("its signature is not base64")?;
@@ -131,7 +132,7 @@ impl Signature {
 ///
 /// # Errors
 /// When the store cannot be read from or written to.
-pub async fn add(store: &Store, digest: &Digest, identity: &str, key: &SigningKey) -> anyhow::Result<bool> {
+pub(crate) async fn add(store: &Store, digest: &Digest, identity: &str, key: &SigningKey) -> anyhow::Result<bool> {
     let claim = Claim { identity: identity.to_owned() };
     let there = all(store, digest).await?;
     if there.iter().any(|signature| signature.check(key.verifying_key(), digest).is_ok_and(|said| said == claim)) {
@@ -167,14 +168,4 @@ pub async fn add(store: &Store, digest: &Digest, identity: &str, key: &SigningKe
     })?;
     store.put(&RawManifest::new(OCI_IMAGE_MEDIA_TYPE, manifest), Some(&tag(digest))).await?;
     Ok(true)
-}
-
-/// A descriptor of these bytes.
-pub fn describe(media_type: &str, bytes: &[u8]) -> OciDescriptor {
-    OciDescriptor {
-        media_type: media_type.to_owned(),
-        digest: Digest::of(bytes).to_string(),
-        size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
-        ..OciDescriptor::default()
-    }
 }

@@ -1,6 +1,7 @@
 //! Rules for resources that carry a plugin (FL301 to FL306), and the configurations inside them.
 //!
-//! The rules about images hold for anybody's plugin; how it fails, and its configuration, are looked at for faultline's alone.
+//! The rules about images hold for anybody's plugin; how it fails, and its configuration, are looked at for faultline's
+//! alone.
 
 use super::finding::{Draft, Severity};
 use super::plugin;
@@ -12,7 +13,7 @@ use crate::mesh::{ENVOY, Mesh, Resource};
 const PLUGIN: &str = "faultline";
 
 /// Everything about one resource; nothing if it carries no plugin.
-pub fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
+pub(crate) fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
     let spec = |path: &'static str| resource.node.at(path).map(|node| (path, node));
     let mut found = Vec::new();
     match (resource.kind.as_str(), resource.group.as_str()) {
@@ -199,7 +200,8 @@ fn fails_closed(code: &Node, path: &str) -> Option<Draft> {
 fn closed(path: &str, problem: &str, write: &str) -> Draft {
     let words = [
         problem,
-        "if the module cannot be fetched or fails, the proxy answers all matched requests itself: 403 in Istio, else 500 or 503",
+        "if the module cannot be fetched or fails, the proxy answers all matched requests itself: 403 in Istio, else \
+            500 or 503",
         &format!("write `{write}`: a plugin that only watches must not stop traffic"),
     ];
     draft(rules::FL304, Severity::Warning, path.to_owned(), words)

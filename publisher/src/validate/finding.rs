@@ -1,4 +1,4 @@
-//! What a rule says about a place.
+//! What a rule says about a position in a file.
 
 use std::rc::Rc;
 
@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::rules::Rule;
 use crate::mesh::Resource;
-use crate::mesh::node::{Node, Place};
+use crate::mesh::node::{Node, Position};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Severity {
+pub(crate) enum Severity {
     /// Good to know. Alone, it leaves the exit code at 0.
     Note,
     /// It works, and not as most people who write this expect.
@@ -22,7 +22,7 @@ pub enum Severity {
 
 impl Severity {
     /// `error`, `warning`, `note`: as people read it, and as SARIF calls its levels.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Note => "note",
             Self::Warning => "warning",
@@ -33,48 +33,48 @@ impl Severity {
 
 /// What a rule found, before it is known in which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
+pub(crate) struct Draft {
     /// The rule.
-    pub rule: Rule,
+    pub(crate) rule: Rule,
     /// How bad it is here.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// The field, such as `clusters[2].outlierDetection.interval`; `.` is the whole.
-    pub path: String,
+    pub(crate) path: String,
     /// What is there.
-    pub problem: String,
+    pub(crate) problem: String,
     /// What will happen because of it.
-    pub at_run_time: String,
+    pub(crate) at_run_time: String,
     /// What to write instead.
-    pub fix: String,
+    pub(crate) fix: String,
 }
 
 impl Draft {
     /// The same, with the path as seen from what this is a part of.
-    pub fn inside(mut self, prefix: &str) -> Self {
+    pub(crate) fn inside(mut self, prefix: &str) -> Self {
         self.path = if self.path == "." { prefix.to_owned() } else { format!("{prefix}.{}", self.path) };
         self
     }
 
     /// Placed in a resource.
-    pub fn in_resource(self, resource: &Resource) -> Finding {
-        let place = resource.node.place_of(&self.path);
-        self.placed(&resource.file, Some(resource.title()), Some(place))
+    pub(crate) fn in_resource(self, resource: &Resource) -> Finding {
+        let position = resource.node.position_of(&self.path);
+        self.at(&resource.file, Some(resource.title()), Some(position))
     }
 
     /// Placed in a file that is no resource.
-    pub fn in_file(self, file: &Rc<str>, node: Option<&Node>) -> Finding {
-        let place = node.map(|node| node.place_of(&self.path));
-        self.placed(file, None, place)
+    pub(crate) fn in_file(self, file: &Rc<str>, node: Option<&Node>) -> Finding {
+        let position = node.map(|node| node.position_of(&self.path));
+        self.at(file, None, position)
     }
 
-    /// Placed where it is said.
-    pub fn placed(self, file: &Rc<str>, resource: Option<String>, place: Option<Place>) -> Finding {
+    /// The finding at this position.
+    pub(crate) fn at(self, file: &Rc<str>, resource: Option<String>, position: Option<Position>) -> Finding {
         Finding {
             code: self.rule.code,
             severity: self.severity,
             file: Rc::clone(file),
-            line: place.map(|place| place.line),
-            column: place.and_then(|place| place.column),
+            line: position.map(|position| position.line),
+            column: position.and_then(|position| position.column),
             resource,
             path: self.path,
             problem: self.problem,
@@ -84,29 +84,29 @@ impl Draft {
     }
 }
 
-/// A finding, as it is told. The field names are those of `--output json`, and stay.
+/// A finding, as it is written. The field names are those of `--output json`, and stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The rule's code.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// How bad it is.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// The file, as it was named.
     #[serde(skip)]
-    pub file: Rc<str>,
+    pub(crate) file: Rc<str>,
     /// From 1; `null` where only the file is known.
-    pub line: Option<u64>,
+    pub(crate) line: Option<u64>,
     /// From 1; `null` where only the line is known.
-    pub column: Option<u64>,
+    pub(crate) column: Option<u64>,
     /// Kind, namespace and name of the resource; `null` in a plugin configuration that stands alone.
-    pub resource: Option<String>,
+    pub(crate) resource: Option<String>,
     /// The field; `.` is the whole.
-    pub path: String,
+    pub(crate) path: String,
     /// What is there.
-    pub problem: String,
+    pub(crate) problem: String,
     /// What will happen because of it.
-    pub at_run_time: String,
+    pub(crate) at_run_time: String,
     /// What to write instead.
-    pub fix: String,
+    pub(crate) fix: String,
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Known;
 use super::finding::{Draft, Severity};
+use super::known::Known;
 use super::rules::{self, Rule};
 use crate::mesh::node::Node;
 
@@ -12,7 +12,7 @@ const TOPOLOGY: [&str; 3] =
     ["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
 
 /// Everything about one `localityLbSetting`; `here` are the localities of the service's endpoints, if all are known.
-pub fn check(settings: &Node, here: Option<&BTreeSet<String>>, known: &Known<'_>) -> Vec<Draft> {
+pub(crate) fn check(settings: &Node, here: Option<&BTreeSet<String>>, known: &Known<'_>) -> Vec<Draft> {
     let mut found = Vec::new();
     exclusive(settings, &mut found);
     regions(settings, &mut found);
@@ -105,7 +105,8 @@ fn names(settings: &Node, here: Option<&BTreeSet<String>>, known: &Known<'_>, fo
     };
     for (index, failover) in settings.list("failover").iter().enumerate() {
         if let Some(to) = failover.text("to").filter(|to| !to.contains(['/', '*'])) {
-            let lost = "no endpoint gets the priority that is meant for this region: when the region before fails, traffic \
+            let lost = "no endpoint gets the priority that is meant for this region: when the region before fails, \
+                traffic \
                         goes to every other region alike";
             say(Severity::Warning, format!("failover[{index}].to"), to, targets, lost);
         }

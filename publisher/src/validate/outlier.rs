@@ -1,23 +1,25 @@
-//! Rules for outlier detection in DestinationRules (FL101 to FL107, FL111); how localities are set is [`super::locality`]'s.
+//! Rules for outlier detection in DestinationRules (FL101 to FL107, FL111); how localities are set is
+//! [`super::locality`]'s.
 
 use filter_core::config::OutlierDetection;
 
-use super::Known;
 use super::finding::{Draft, Severity};
+use super::known::Known;
 use super::rules::{self, Rule};
-use crate::from::outlier::translate;
 use crate::mesh::Resource;
-use crate::mesh::host;
+use crate::mesh::dns_name;
 use crate::mesh::node::Node;
+use crate::mesh::outlier::translate;
 use crate::mesh::policy::{HostRules, Policy};
 
-/// A cap that needs more endpoints than this is told even if it is not known how many there are: three is what many services have.
+/// A cap that needs more endpoints than this is told even if it is not known how many there are: three is what many
+/// services have.
 const USUAL_ENDPOINTS: u64 = 3;
 
 /// Everything about the outlier detection of a DestinationRule.
-pub fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
+pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     let rules = HostRules::of(&rule.node);
-    let name = host::full(rule.node.text("spec.host").unwrap_or_default(), rule.namespace(), known.domain);
+    let name = dns_name::full(rule.node.text("spec.host").unwrap_or_default(), rule.namespace(), known.domain);
     let mut found = Vec::new();
     for (port, subset) in rules.scopes() {
         let settings = rules.block("loadBalancer", port, subset).and_then(|lb| {
@@ -38,7 +40,7 @@ pub fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
 }
 
 /// Everything about one block.
-pub fn of_block(block: &Node, host: &str, known: &Known<'_>) -> Vec<Draft> {
+pub(crate) fn of_block(block: &Node, host: &str, known: &Known<'_>) -> Vec<Draft> {
     let mut found = Vec::new();
     if block.number("consecutiveLocalOriginFailures").is_some_and(|n| n > 0)
         && block.flag("splitExternalLocalOriginErrors") != Some(true)
@@ -48,7 +50,8 @@ pub fn of_block(block: &Node, host: &str, known: &Known<'_>) -> Vec<Draft> {
             Severity::Error,
             "consecutiveLocalOriginFailures",
             "is set, and splitExternalLocalOriginErrors is not",
-            "Istio refuses the DestinationRule; without the split, failures to reach an endpoint count as 5xx and gateway errors",
+            "Istio refuses the DestinationRule; without the split, failures to reach an endpoint count as 5xx and \
+                gateway errors",
             "add `splitExternalLocalOriginErrors: true`, or remove this threshold",
         ));
     }
@@ -91,7 +94,8 @@ fn without_detection(settings: &Policy<'_>, known: &Known<'_>) -> Option<Draft> 
         Severity::Error,
         &path,
         "failover is wanted, and the same policy has no outlierDetection",
-        "Istio makes no priorities without outlier detection: traffic is spread over all localities, and nothing fails over",
+        "Istio makes no priorities without outlier detection: traffic is spread over all localities, and nothing fails \
+            over",
         "add `outlierDetection` to the same policy (of the host, the subset or the port)",
     ))
 }
@@ -136,7 +140,8 @@ fn never(rules: &OutlierDetection) -> Option<Draft> {
             Severity::Warning,
             "consecutive5xxErrors",
             "is 0, and no other threshold is set",
-            "Envoy never ejects an endpoint, while Istio still keeps traffic in the zone as it does with outlier detection",
+            "Envoy never ejects an endpoint, while Istio still keeps traffic in the zone as it does with outlier \
+                detection",
             "set `consecutive5xxErrors`, or `consecutiveGatewayErrors` to count 502, 503 and 504 only",
         )
     })
@@ -154,14 +159,17 @@ fn pins_to_zone(host: &str, known: &Known<'_>) -> Option<Draft> {
         Severity::Note,
         ".",
         "turns on locality failover, as localityLbSetting is not set",
-        "each proxy sends to endpoints of its own zone only, while about 70 % of them or more are healthy; a zone with few endpoints \
+        "each proxy sends to endpoints of its own zone only, while about 70 % of them or more are healthy; a zone with \
+            few endpoints \
          and many callers is overloaded",
-        "if that is meant, say so with `loadBalancer.localityLbSetting: {enabled: true}`; if not, with `{enabled: false}`",
+        "if that is meant, say so with `loadBalancer.localityLbSetting: {enabled: true}`; if not, with `{enabled: \
+            false}`",
     ))
 }
 
-/// FL105 and FL106. `has_max`: whether the block has a `maxEjectionTime`, as the plugin's configuration does and Istio's does not.
-pub fn times(rules: &OutlierDetection, has_max: bool) -> Vec<Draft> {
+/// FL105 and FL106. `has_max`: whether the block has a `maxEjectionTime`, as the plugin's configuration does and
+/// Istio's does not.
+pub(crate) fn times(rules: &OutlierDetection, has_max: bool) -> Vec<Draft> {
     let (interval, base, max) = (rules.interval, rules.base_ejection_time, rules.max_ejection_time);
     let mut found = Vec::new();
     if base.millis() > max.millis() {
@@ -187,7 +195,10 @@ pub fn times(rules: &OutlierDetection, has_max: bool) -> Vec<Draft> {
             Severity::Warning,
             "interval",
             &format!("{interval} is more than baseEjectionTime, {base}"),
-            &format!("Envoy looks every {interval} whether an ejection is over, so endpoints stay out for up to {interval} longer than asked"),
+            &format!(
+                "Envoy looks every {interval} whether an ejection is over, so endpoints stay out for up to \
+                {interval} longer than asked"
+            ),
             "make the interval a fraction of the ejection time",
         ));
     }

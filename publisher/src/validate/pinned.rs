@@ -2,21 +2,21 @@
 
 use super::finding::{Draft, Finding, Severity};
 use super::rules;
-use crate::cli::{self, Transport};
 use crate::mesh::node::Node;
 use crate::mesh::{Mesh, Resource};
-use crate::output;
+use crate::reference::Reference;
 use crate::store::Store;
+use crate::store::registry::access::Access;
 
 /// An image that a resource pins.
-pub struct Pinned<'a> {
+pub(crate) struct Pinned<'a> {
     resource: &'a Resource,
     path: String,
     reference: String,
 }
 
 /// The images that WasmPlugins and TrafficExtensions pin, by `sha256` or in the URL.
-pub fn pinned(mesh: &Mesh) -> Vec<Pinned<'_>> {
+pub(crate) fn pinned(mesh: &Mesh) -> Vec<Pinned<'_>> {
     let of = |path: &str, code: &Node| {
         let url = code.text("url")?;
         let name = url.strip_prefix("oci://").or_else(|| (!url.contains("://")).then_some(url))?;
@@ -39,11 +39,11 @@ pub fn pinned(mesh: &Mesh) -> Vec<Pinned<'_>> {
         .collect()
 }
 
-/// Asks the registries. What cannot be asked is said on stderr, and is no finding.
-pub async fn check(images: Vec<Pinned<'_>>, transport: &Transport) -> Vec<Finding> {
+/// Asks the registries. What cannot be asked goes to `remark`, and is no finding.
+pub(crate) async fn check(images: Vec<Pinned<'_>>, access: &Access, remark: impl Fn(&str)) -> Vec<Finding> {
     let mut found = Vec::new();
     for image in images {
-        match index(&image.reference, transport).await {
+        match index(&image.reference, access).await {
             Ok(None) => {}
             Ok(Some(digest)) => {
                 let draft = Draft {
@@ -59,15 +59,15 @@ pub async fn check(images: Vec<Pinned<'_>>, transport: &Transport) -> Vec<Findin
                 };
                 found.push(draft.in_resource(image.resource));
             }
-            Err(error) => output::note(&format!("note: {}: not checked: {error:#}", image.resource.title())),
+            Err(error) => remark(&format!("{}: not checked: {error:#}", image.resource.title())),
         }
     }
     found
 }
 
 /// The digest of the image inside, if the reference is to an index.
-async fn index(reference: &str, transport: &Transport) -> anyhow::Result<Option<String>> {
-    let reference = cli::reference(reference)?;
-    let resolved = Store::open(&reference, transport)?.resolve(&reference).await?;
+async fn index(reference: &str, access: &Access) -> anyhow::Result<Option<String>> {
+    let reference = reference.parse::<Reference>()?;
+    let resolved = Store::open(&reference, access)?.resolve(&reference).await?;
     Ok(resolved.index.is_some().then(|| resolved.digest.to_string()))
 }

@@ -1,7 +1,7 @@
 //! Rules for plugin configurations (FL001, FL002, FL004, FL005, and what they share with DestinationRules).
 //!
-//! The filter's own parser decides, so nothing passes here that the filter would reject. It is stricter in one point: an unknown
-//! field, about which the filter only warns, is an error.
+//! The filter's own parser decides, so nothing passes here that the filter would reject. It is stricter in one point:
+//! an unknown field, about which the filter only warns, is an error.
 
 use filter_core::config::{self, Attempts, Config, OutlierDetection};
 use wildmatch::WildMatch;
@@ -10,7 +10,7 @@ use super::finding::{Draft, Severity};
 use super::{outlier, rules};
 
 /// What makes a configuration one that must not be shipped.
-pub fn errors(text: &[u8]) -> Vec<Draft> {
+pub(crate) fn errors(text: &[u8]) -> Vec<Draft> {
     match config::parse(text) {
         Ok(parsed) => parsed.unknown_fields.into_iter().map(unknown).collect(),
         Err(error) => vec![Draft {
@@ -28,7 +28,7 @@ pub fn errors(text: &[u8]) -> Vec<Draft> {
 }
 
 /// Everything that is worth saying about a configuration.
-pub fn check(text: &[u8]) -> Vec<Draft> {
+pub(crate) fn check(text: &[u8]) -> Vec<Draft> {
     let mut found = errors(text);
     if let Ok(parsed) = config::parse(text) {
         let config = parsed.config;
@@ -46,8 +46,9 @@ fn unknown(path: String) -> Draft {
         rule: rules::FL002,
         severity: Severity::Error,
         problem: "no such field; check its spelling against `faultline config-schema`".into(),
-        at_run_time:
-            "the filter warns once in the log and goes on without it: what it was to change stays at the default".into(),
+        at_run_time: "the filter warns once in the log and goes on without it: what it was to change stays at the \
+                default"
+            .into(),
         fix: format!("correct or remove `{path}`"),
         path,
     }

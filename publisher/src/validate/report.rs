@@ -1,4 +1,4 @@
-//! How findings are told: to people, as compilers do, and to machines as JSON or as SARIF 2.1.0 for code scanning.
+//! How findings are written: for people, as compilers do, and to machines as JSON or as SARIF 2.1.0 for code scanning.
 
 use std::rc::Rc;
 
@@ -10,17 +10,17 @@ use super::rules;
 
 /// One file and what was found in it.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// The file, as it was named.
-    pub file: String,
+    pub(crate) file: String,
     /// Whether there are no errors and no warnings.
-    pub valid: bool,
+    pub(crate) valid: bool,
     /// What was found.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// Findings by file, in the order of the files and then of the lines.
-pub fn by_file(files: &[Rc<str>], mut findings: Vec<Finding>) -> Vec<Report> {
+pub(crate) fn by_file(files: &[Rc<str>], mut findings: Vec<Finding>) -> Vec<Report> {
     findings.sort_by_key(|finding| (finding.line, finding.column, finding.code));
     let report = |file: &Rc<str>| {
         let findings: Vec<Finding> = findings.iter().filter(|finding| finding.file == *file).cloned().collect();
@@ -31,22 +31,23 @@ pub fn by_file(files: &[Rc<str>], mut findings: Vec<Finding>) -> Vec<Report> {
 }
 
 /// For people: `file.yaml:12:5: error[FL101]: …`, and below it what will happen and what to do.
-pub fn text(reports: &[Report]) -> String {
+pub(crate) fn text(reports: &[Report]) -> String {
     let mut text = String::new();
     for finding in reports.iter().flat_map(|report| &report.findings) {
-        let place: String = [finding.line, finding.column].iter().map_while(|n| *n).map(|n| format!(":{n}")).collect();
+        let position: String =
+            [finding.line, finding.column].iter().map_while(|n| *n).map(|n| format!(":{n}")).collect();
         let resource = finding.resource.as_ref().map_or(String::new(), |resource| format!("{resource}: "));
         let path = if finding.path == "." { String::new() } else { format!("{}: ", finding.path) };
         let (file, severity, code) = (&finding.file, finding.severity.name(), finding.code);
-        text += &format!("{file}{place}: {severity}[{code}]: {resource}{path}{}\n", finding.problem);
+        text += &format!("{file}{position}: {severity}[{code}]: {resource}{path}{}\n", finding.problem);
         text += &format!("    at run time: {}\n    fix: {}\n", finding.at_run_time, finding.fix);
-        text += &format!("    see docs/rules/{code}.md, or `faultline validate --explain {code}`\n");
+        text += &format!("    see `faultline validate --explain {code}`\n");
     }
     text
 }
 
-/// SARIF 2.1.0, as code scanning takes it: every rule with its page, every result with a place.
-pub fn sarif(reports: &[Report]) -> Value {
+/// SARIF 2.1.0, as code scanning takes it: every rule with its page, every result with a position.
+pub(crate) fn sarif(reports: &[Report]) -> Value {
     let rules: Vec<Value> = rules::ALL
         .iter()
         .map(|rule| {
@@ -93,7 +94,7 @@ fn result(finding: &Finding) -> Value {
     })
 }
 
-/// A file's name as the reference to a place that SARIF wants; standard input has none, and gets a name.
+/// A file's name as the URI reference that SARIF wants; standard input has none, and gets a name.
 fn uri(file: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let path = match file {

@@ -1,29 +1,30 @@
-//! The rules: code, title, page. A page is the document `docs/rules/CODE.md`, which `--explain` prints and whose examples are tests.
+//! The rules: code, title, page. A page is the document `docs/rules/CODE.md`, built in, so that `--explain` prints it
+//! wherever the program is installed; its examples are tests.
 
 /// A rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// `FL101`. The first digit is the group: 0 plugin configurations, 1 outlier detection, 2 localities, 3 the resources that
-    /// carry a plugin. A code is never given to another rule.
-    pub code: &'static str,
+pub(crate) struct Rule {
+    /// `FL101`. The first digit is the group: 0 plugin configurations, 1 outlier detection, 2 localities, 3 the
+    /// resources that carry a plugin. A code is never given to another rule.
+    pub(crate) code: &'static str,
     /// What is found, in a few words.
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// The page, Markdown.
-    pub page: &'static str,
+    pub(crate) page: &'static str,
 }
 
 macro_rules! rules {
     ($($code:ident $title:literal,)*) => {
         $(
             #[doc = $title]
-            pub const $code: Rule = Rule {
+            pub(crate) const $code: Rule = Rule {
                 code: stringify!($code),
                 title: $title,
                 page: include_str!(concat!("../../../docs/rules/", stringify!($code), ".md")),
             };
         )*
         /// Every rule, by code.
-        pub const ALL: &[Rule] = &[$($code),*];
+        pub(crate) const ALL: &[Rule] = &[$($code),*];
     };
 }
 
@@ -58,6 +59,6 @@ rules! {
 }
 
 /// The rule with this code, in whatever case.
-pub fn find(code: &str) -> Option<&'static Rule> {
+pub(crate) fn find(code: &str) -> Option<&'static Rule> {
     ALL.iter().find(|rule| rule.code.eq_ignore_ascii_case(code))
 }

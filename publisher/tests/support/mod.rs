@@ -1,14 +1,15 @@
-//! What the tests share: running `faultline` apart from this machine's credentials, modules to publish, and the fake registry.
+//! What the tests share: running `faultline` apart from this machine's credentials, modules to publish, and the fake
+//! registry.
 
-#![allow(dead_code)] // each test file uses its own part
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
-pub mod registry;
+pub(crate) mod registry;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// `faultline` with these arguments, in this directory, knowing of no credentials but those in its `docker` folder.
-pub fn faultline(dir: &Path, args: &[&str]) -> Command {
+pub(crate) fn faultline(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_faultline"));
     command.args(args).current_dir(dir).stdin(Stdio::null());
     command.env("DOCKER_CONFIG", dir.join("docker")).env("REGISTRY_AUTH_FILE", dir.join("no-auth.json"));
@@ -21,10 +22,10 @@ pub fn faultline(dir: &Path, args: &[&str]) -> Command {
 
 /// The outcome of a command: exit code, stdout, stderr.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Ran {
@@ -38,12 +39,12 @@ impl From<Output> for Ran {
 }
 
 /// Runs `faultline` to its end.
-pub fn run(dir: &Path, args: &[&str]) -> Ran {
+pub(crate) fn run(dir: &Path, args: &[&str]) -> Ran {
     faultline(dir, args).output().expect("faultline runs").into()
 }
 
 /// Runs `faultline` with something on standard input.
-pub fn run_with_input(dir: &Path, args: &[&str], input: &[u8]) -> Ran {
+pub(crate) fn run_with_input(dir: &Path, args: &[&str], input: &[u8]) -> Ran {
     let mut child = faultline(dir, args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -58,20 +59,20 @@ pub fn run_with_input(dir: &Path, args: &[&str], input: &[u8]) -> Ran {
 impl Ran {
     /// Asserts an exit code, and returns self for what comes next.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
 
     /// Asserts that it failed with one error, on stderr only, that contains these words.
     #[track_caller]
-    pub fn fails_with(self, words: &[&str]) -> Self {
+    pub(crate) fn fails_with(self, words: &[&str]) -> Self {
         self.says_why(1, words)
     }
 
     /// Asserts that it found the command line wrong, with one error, on stderr only, that contains these words.
     #[track_caller]
-    pub fn refuses_usage_with(self, words: &[&str]) -> Self {
+    pub(crate) fn refuses_usage_with(self, words: &[&str]) -> Self {
         self.says_why(2, words)
     }
 
@@ -88,16 +89,19 @@ impl Ran {
 
     /// Stdout as JSON.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}", self.stdout))
     }
 }
 
 /// What the filter's build writes into the module, for a version that stays the same.
-pub const BUILD_INFO: &str = r#"{"configSchema":1,"licenses":"Apache-2.0","name":"faultline","revision":"0123456789abcdef0123456789abcdef01234567","version":"1.2.3"}"#;
+pub(crate) const BUILD_INFO: &str = concat!(
+    r#"{"configSchema":1,"licenses":"Apache-2.0","name":"faultline","#,
+    r#""revision":"0123456789abcdef0123456789abcdef01234567","version":"1.2.3"}"#
+);
 
 /// A small plugin that a proxy could start, padded so that its layer takes several pieces to send.
-pub fn plugin() -> Vec<u8> {
+pub(crate) fn plugin() -> Vec<u8> {
     let noise: String = (0..150_000u32).map(|i| format!("\\{:02x}", i.wrapping_mul(2_654_435_761) >> 24)).collect();
     module(&format!(
         r#"(import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
@@ -109,19 +113,19 @@ pub fn plugin() -> Vec<u8> {
 }
 
 /// A module with these parts.
-pub fn module(parts: &str) -> Vec<u8> {
+pub(crate) fn module(parts: &str) -> Vec<u8> {
     wat::parse_str(format!("(module {parts})")).expect("it is valid")
 }
 
 /// A directory with `plugin.wasm` in it.
-pub fn workplace() -> tempfile::TempDir {
+pub(crate) fn workplace() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("there is room");
     std::fs::write(dir.path().join("plugin.wasm"), plugin()).expect("there is room");
     dir
 }
 
 /// Names of the files in a directory, sorted.
-pub fn listing(dir: &Path) -> Vec<String> {
+pub(crate) fn listing(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir)
         .expect("it can be read")
         .map(|entry| entry.expect("it can be read").file_name().into_string().expect("it is text"))

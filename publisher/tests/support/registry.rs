@@ -1,9 +1,9 @@
-//! A registry small enough to misbehave on command: it keeps blobs and manifests in memory, notes every request, and asks a
-//! hook first, which may answer in its place.
+//! A registry small enough to misbehave on command: it keeps blobs and manifests in memory, notes every request, and
+//! asks a hook first, which may answer in its place.
 //!
-//! One thread for each connection, one request for each connection. It checks what a real registry checks of an upload (the
-//! digest, where a piece starts, and that a manifest's blobs are there), and nothing else. What registries differ in, as their
-//! makers built them, is in [`Contents`]; what they do when they fail is for the hook.
+//! One thread for each connection, one request for each connection. It checks what a real registry checks of an upload
+//! (the digest, where a piece starts, and that a manifest's blobs are there), and nothing else. What registries differ
+//! in, as their makers built them, is in [`Contents`]; what they do when they fail is for the hook.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,42 +14,42 @@ use sha2::Digest as _;
 
 /// What came in.
 #[derive(Debug)]
-pub struct Request {
-    pub method: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
     /// Path and query.
-    pub target: String,
+    pub(crate) target: String,
     /// The `Authorization` header.
-    pub authorization: Option<String>,
+    pub(crate) authorization: Option<String>,
     /// The `Content-Range` header.
-    pub range: Option<String>,
-    pub body: Vec<u8>,
+    pub(crate) range: Option<String>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// What goes out.
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
     /// Close the connection after so many bytes of the body.
-    pub cut: Option<usize>,
+    pub(crate) cut: Option<usize>,
 }
 
 impl Reply {
     /// No answer: the connection is closed.
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self::new(0, "")
     }
 
-    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: Vec::new(), body: body.into(), cut: None }
     }
 
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    pub fn cut_after(mut self, bytes: usize) -> Self {
+    pub(crate) fn cut_after(mut self, bytes: usize) -> Self {
         self.cut = Some(bytes);
         self
     }
@@ -57,19 +57,19 @@ impl Reply {
 
 type Hook = Box<dyn FnMut(&Request, &mut Contents) -> Option<Reply> + Send>;
 
-/// What the registry holds, and how it was made. Names are those of `mesh/faultline`, the only repository that most tests use;
-/// another repository's have its name in front: `mesh/other/1.0`.
+/// What the registry holds, and how it was made. Names are those of `mesh/faultline`, the only repository that most
+/// tests use; another repository's have its name in front: `mesh/other/1.0`.
 #[derive(Default)]
-pub struct Contents {
-    pub blobs: HashMap<String, Vec<u8>>,
+pub(crate) struct Contents {
+    pub(crate) blobs: HashMap<String, Vec<u8>>,
     /// By tag and by digest.
-    pub manifests: HashMap<String, (String, Vec<u8>)>,
+    pub(crate) manifests: HashMap<String, (String, Vec<u8>)>,
     /// It keeps the list of what is attached to a manifest, and hands it out one by one.
-    pub referrers: bool,
+    pub(crate) referrers: bool,
     /// It takes blobs over from its other repositories.
-    pub mounts: bool,
+    pub(crate) mounts: bool,
     /// It takes `sha256-<hex>` for the digest, as GitLab does.
-    pub tags_are_digests: bool,
+    pub(crate) tags_are_digests: bool,
     /// The upload under way.
     upload: Vec<u8>,
 }
@@ -82,19 +82,19 @@ struct State {
 }
 
 /// A running fake. It serves until the test process ends.
-pub struct FakeRegistry {
+pub(crate) struct FakeRegistry {
     host: String,
     state: Arc<Mutex<State>>,
 }
 
 /// `sha256:…` of these bytes.
-pub fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     let hex: String = sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
 
 impl FakeRegistry {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let host = listener.local_addr().expect("it is bound").to_string();
         let state = Arc::new(Mutex::new(State::default()));
@@ -109,45 +109,45 @@ impl FakeRegistry {
     }
 
     /// A REF in this registry.
-    pub fn reference(&self, tag: &str) -> String {
+    pub(crate) fn reference(&self, tag: &str) -> String {
         format!("{}/mesh/faultline:{tag}", self.host)
     }
 
     /// `127.0.0.1:PORT`.
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
     /// From now on asks this first.
-    pub fn answer_with(&self, hook: impl FnMut(&Request, &mut Contents) -> Option<Reply> + Send + 'static) {
+    pub(crate) fn answer_with(&self, hook: impl FnMut(&Request, &mut Contents) -> Option<Reply> + Send + 'static) {
         self.state.lock().expect("no thread panicked").hook = Some(Box::new(hook));
     }
 
     /// The requests since the last call, as `METHOD path`.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().expect("no thread panicked").log)
     }
 
     /// The digest that a tag stands for.
-    pub fn tag(&self, tag: &str) -> Option<String> {
+    pub(crate) fn tag(&self, tag: &str) -> Option<String> {
         let state = self.state.lock().expect("no thread panicked");
         state.contents.manifests.get(tag).map(|(_, bytes)| digest(bytes))
     }
 
     /// Looks at what it holds, or changes it, or how it was made.
-    pub fn with<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> T {
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> T {
         change(&mut self.state.lock().expect("no thread panicked").contents)
     }
 
     /// Puts a blob there and returns a descriptor of it.
-    pub fn put_blob(&self, media_type: &str, bytes: &[u8]) -> serde_json::Value {
+    pub(crate) fn put_blob(&self, media_type: &str, bytes: &[u8]) -> serde_json::Value {
         let digest = digest(bytes);
         self.state.lock().expect("no thread panicked").contents.blobs.insert(digest.clone(), bytes.to_vec());
         serde_json::json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
     }
 
     /// Puts a manifest there under a tag and returns its digest.
-    pub fn put_manifest(&self, tag: &str, media_type: &str, manifest: &serde_json::Value) -> String {
+    pub(crate) fn put_manifest(&self, tag: &str, media_type: &str, manifest: &serde_json::Value) -> String {
         let bytes = serde_json::to_vec(manifest).expect("it is JSON");
         self.state.lock().expect("no thread panicked").contents.put(tag, media_type, bytes)
     }

@@ -1,12 +1,12 @@
-//! Checks resources as an API server does, against the CustomResourceDefinitions of the meshes: types, required and unknown fields,
-//! and the rules in CEL, the language in which API servers evaluate the rest.
+//! Checks resources as an API server does, against the CustomResourceDefinitions of the meshes: types, required and
+//! unknown fields, and the rules in CEL, the language in which API servers evaluate the rest.
 //!
-//! The definitions are those of Istio, Envoy Gateway and Higress, looked for where `FAULTLINE_CRDS` says, else in `shared/crds`
-//! beside the workspace. An API server silently drops fields that a schema does not know, so the check here is stricter: such a
-//! field is an error. A rule that cannot be evaluated here is said on stderr. Not here: metadata, which Kubernetes checks alike for
-//! every kind.
+//! The definitions are those of Istio, Envoy Gateway and Higress, looked for where `FAULTLINE_CRDS` says, else in
+//! `shared/crds` beside the workspace. An API server silently drops fields that a schema does not know, so the check
+//! here is stricter: such a field is an error. A rule that cannot be evaluated here is said on stderr. Not here:
+//! metadata, which Kubernetes checks alike for every kind.
 
-#![allow(dead_code)] // each test file uses its own part
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use cel::{Context, Env, Program};
 use serde_json::Value;
 
 /// The folder with the definitions; without one it says that the test skips.
-pub fn crds() -> Option<PathBuf> {
+pub(crate) fn crds() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/crds");
     let found = match std::env::var_os("FAULTLINE_CRDS") {
         Some(named) => Some(named.into()),
@@ -29,7 +29,7 @@ pub fn crds() -> Option<PathBuf> {
 }
 
 /// The definition of a kind, from a file of one or more; without that file it says so.
-pub fn crd(folder: &Path, file: &str, kind: &str) -> Option<Value> {
+pub(crate) fn crd(folder: &Path, file: &str, kind: &str) -> Option<Value> {
     let path = folder.join(format!("{file}.yaml"));
     let Ok(text) = std::fs::read_to_string(&path) else {
         eprintln!("skipped in part: there is no {}", path.display());
@@ -42,17 +42,17 @@ pub fn crd(folder: &Path, file: &str, kind: &str) -> Option<Value> {
 
 /// Checks values as an API server does.
 #[derive(Default)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// How many rules in CEL were evaluated.
-    pub evaluated: usize,
+    pub(crate) evaluated: usize,
     /// Those that could not be, with the reason.
-    pub not_evaluated: Vec<String>,
+    pub(crate) not_evaluated: Vec<String>,
     problems: Vec<String>,
 }
 
 impl Rules {
     /// Everything that is wrong with a resource.
-    pub fn problems(&mut self, crd: &Value, resource: &Value) -> Vec<String> {
+    pub(crate) fn problems(&mut self, crd: &Value, resource: &Value) -> Vec<String> {
         let group = crd["spec"]["group"].as_str().unwrap();
         assert_eq!(resource["kind"], crd["spec"]["names"]["kind"]);
         let versions = crd["spec"]["versions"].as_array().unwrap();

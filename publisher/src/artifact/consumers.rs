@@ -1,0 +1,193 @@
+//! Who could use an image, and why not: one verdict for each of the programs that people point at such images.
+//!
+//! Each rule is what the program was seen to do or what its source says, and nothing more: whether the registry can be
+//! reached from there, and with which credentials, is not known here. Problems come with the words in which the program
+//! itself reports them, where it reports any, because those are what people have before them.
+
+use oci_distribution::manifest::{
+    IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciImageManifest,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::artifact::form::{CNCF_CONFIG, CNCF_LAYER, ImageError};
+use crate::module::ModuleError;
+use crate::reference::digest::Digest;
+
+const TITLE: &str = "org.opencontainers.image.title";
+
+/// What one consumer would make of an image.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Verdict {
+    /// Who.
+    pub(crate) consumer: &'static str,
+    /// Whether it would load the module, or in case of tools do their work.
+    pub(crate) loads: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
+    /// The words in which the consumer says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) says: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) remedy: Option<String>,
+}
+
+/// What keeps a mesh from running what an image holds.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    /// The image is not of a shape that the mesh accepts, or is damaged.
+    Image(ImageError),
+    /// The module cannot be started.
+    Module(ModuleError),
+}
+
+/// An image as far as consumers look at it.
+#[derive(Debug)]
+pub(crate) struct Image<'a> {
+    /// The REF as it was given.
+    pub(crate) reference: &'a str,
+    /// The digest of the image.
+    pub(crate) digest: &'a Digest,
+    /// The index that the REF pins by digest, if it does.
+    pub(crate) pinned_index: Option<&'a Digest>,
+    /// The manifest.
+    pub(crate) manifest: &'a OciImageManifest,
+    /// The config, where it is JSON.
+    pub(crate) config: Option<&'a Value>,
+    /// What a mesh would stumble on.
+    pub(crate) fault: Option<&'a LoadError>,
+}
+
+impl Image<'_> {
+    /// The verdicts, Istio's first.
+    pub(crate) fn verdicts(&self) -> Vec<Verdict> {
+        let mesh = ["istio", "envoy-gateway", "higress"].map(|consumer| Verdict { consumer, ..self.mesh() });
+        let others = [self.envoy(), self.image_volume(), self.wkg(), self.runwasi(), self.oras()];
+        let tools = ["skopeo", "crane"].map(|consumer| Verdict { consumer, ..self.image_tool() });
+        mesh.into_iter().chain(others).chain(tools).collect()
+    }
+
+    /// Istio's agent; Envoy Gateway and Higress carry its code.
+    fn mesh(&self) -> Verdict {
+        if let Some(index) = self.pinned_index {
+            let (child, index) = (self.digest.hex(), index.hex());
+            return Verdict {
+                problem: Some(
+                    "the digest is that of an index; it is compared with the digest of the image in it".into(),
+                ),
+                says: Some(format!(
+                    "module downloaded from oci://{} has checksum {child}, which does not match: {index}",
+                    self.reference
+                )),
+                remedy: Some(format!("pin {}, the image's own digest", self.digest)),
+                ..Verdict::default()
+            };
+        }
+        match self.fault {
+            None => yes(""),
+            Some(LoadError::Image(error)) => Verdict {
+                problem: Some(error.to_string()),
+                says: Some(error.istio_says(self.manifest.layers.len())),
+                remedy: Some("publish the module with `faultline push`".into()),
+                ..Verdict::default()
+            },
+            Some(LoadError::Module(error)) => Verdict {
+                problem: Some(format!("the module: {error}")),
+                says: error.proxy_says(self.reference),
+                ..Verdict::default()
+            },
+        }
+    }
+
+    fn envoy(&self) -> Verdict {
+        let remedy = match self.fault {
+            Some(LoadError::Module(_)) => None,
+            _ => Some("`faultline pull REF -o faultline.wasm`, and name the file in the bootstrap".to_owned()),
+        };
+        no("envoy", "Envoy by itself reads files and no registries", remedy)
+    }
+
+    fn image_volume(&self) -> Verdict {
+        let consumer = "kubernetes-image-volume";
+        match self.without_image_config() {
+            None => yes(consumer),
+            Some(problem) => no(consumer, &problem, Some("publish it with --format oci".into())),
+        }
+    }
+
+    fn wkg(&self) -> Verdict {
+        let consumer = "wkg";
+        let layers = &self.manifest.layers;
+        let problem = if self.manifest.config.media_type != CNCF_CONFIG {
+            format!("its config is `{}`, not `{CNCF_CONFIG}`", self.manifest.config.media_type)
+        } else if layers.len() != 1 || layers.iter().any(|layer| layer.media_type != CNCF_LAYER) {
+            format!("it has not exactly one layer `{CNCF_LAYER}`")
+        } else if self.manifest.media_type.as_deref().is_some_and(|own| own != OCI_IMAGE_MEDIA_TYPE) {
+            format!("its manifest is not `{OCI_IMAGE_MEDIA_TYPE}`")
+        } else {
+            return yes(consumer);
+        };
+        no(consumer, &problem, Some("publish it with --format cncf, under a tag of its own".into()))
+    }
+
+    fn runwasi(&self) -> Verdict {
+        no("runwasi", "it runs programs; a proxy-wasm plugin has no entry point and needs a proxy", None)
+    }
+
+    /// `oras pull` writes the layers that have a title, and no others.
+    fn oras(&self) -> Verdict {
+        let titled = |layer: &&oci_distribution::manifest::OciDescriptor| {
+            layer.annotations.as_ref().is_some_and(|all| all.contains_key(TITLE))
+        };
+        if self.manifest.layers.iter().any(|layer| titled(&layer)) {
+            return yes("oras");
+        }
+        no(
+            "oras",
+            "none of its layers has a title: `oras pull` would report success and write no file",
+            Some("publish it with --format oci, solo or cncf, or fetch it with `faultline pull`".into()),
+        )
+    }
+
+    /// Copying is done whatever it is; `skopeo inspect` and `crane validate` want a container image.
+    fn image_tool(&self) -> Verdict {
+        match self.without_image_config() {
+            None => yes(""),
+            Some(problem) => no("", &format!("copied it can be, but not inspected or validated: {problem}"), None),
+        }
+    }
+
+    /// Why it is not a container image, if it is not.
+    fn without_image_config(&self) -> Option<String> {
+        let media_type = self.manifest.config.media_type.as_str();
+        if ![IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE].contains(&media_type) {
+            return Some(format!("its config is `{media_type}`, no image config"));
+        }
+        let layers = self.manifest.layers.len();
+        let listed = self.config.and_then(|config| config["rootfs"]["diff_ids"].as_array()).map(Vec::len);
+        (listed != Some(layers)).then(|| "its image config does not list its layers (`rootfs.diff_ids`)".to_owned())
+    }
+}
+
+fn yes(consumer: &'static str) -> Verdict {
+    Verdict { consumer, loads: true, ..Verdict::default() }
+}
+
+fn no(consumer: &'static str, problem: &str, remedy: Option<String>) -> Verdict {
+    Verdict { consumer, problem: Some(problem.to_owned()), remedy, ..Verdict::default() }
+}
+
+/// The consumer's name for people.
+pub(crate) fn title(consumer: &str) -> &str {
+    match consumer {
+        "istio" => "Istio",
+        "envoy-gateway" => "Envoy Gateway",
+        "higress" => "Higress",
+        "envoy" => "Envoy by itself",
+        "kubernetes-image-volume" => "Kubernetes image volume",
+        "oras" => "oras pull",
+        other => other,
+    }
+}

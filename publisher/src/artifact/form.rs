@@ -1,0 +1,219 @@
+//! Reads images as Istio's agent does: which of the shapes it accepts is this, and where is the module in it.
+//!
+//! The rules are the agent's own, to the letter (`pkg/wasm/imagefetcher.go`); Envoy Gateway and Higress carry the same
+//! code. What is not looked at there (config, annotations, artifact type) is not looked at here. An error carries the
+//! agent's own words too ([`ImageError::istio_says`]), which is what people search for; what others look at is in
+//! [`crate::artifact::consumers`].
+
+use std::io::Read;
+
+use clap::ValueEnum;
+use oci_distribution::manifest::{
+    IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE, IMAGE_LAYER_GZIP_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OciDescriptor,
+    OciImageManifest,
+};
+use serde::Serialize;
+
+use crate::artifact::archive::MODULE_FILE;
+use crate::module::MAX_SIZE;
+
+/// Type of the description in the two-layer form.
+pub(crate) const SOLO_CONFIG: &str = "application/vnd.module.wasm.config.v1+json";
+/// Layer type of a bare module in the two-layer form.
+pub(crate) const CONTENT_LAYER: &str = "application/vnd.module.wasm.content.layer.v1+wasm";
+/// Config type of the CNCF's form.
+pub(crate) const CNCF_CONFIG: &str = "application/vnd.wasm.config.v0+json";
+/// Layer type of the CNCF's form.
+pub(crate) const CNCF_LAYER: &str = "application/wasm";
+
+/// A form in which modules are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Form {
+    /// An OCI image whose last layer holds `plugin.wasm`: for Istio, Envoy Gateway, Higress, image tools, image
+    /// volumes.
+    Oci,
+    /// The same as a Docker image, for registries and tools that know no OCI.
+    Docker,
+    /// Two layers, one of them the bare module: for tools that want the first form of solo.io.
+    Solo,
+    /// One layer, the bare module: for wkg and others that follow the CNCF's form; no mesh loads it.
+    Cncf,
+}
+
+impl Form {
+    /// In a few words, for people.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Oci => "oci (plugin.wasm in the last layer of an OCI image, also called compat)",
+            Self::Docker => "docker (plugin.wasm in the last layer of a Docker image)",
+            Self::Solo => "solo (two layers, one of them the bare module)",
+            Self::Cncf => "cncf (one layer, the bare module)",
+        }
+    }
+}
+
+/// Why no module can be had from an image.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ImageError {
+    /// A Docker manifest with something else in its last layer.
+    #[error("its last layer is `{0}`; in a Docker image a mesh accepts only `{IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE}`")]
+    DockerLayer(String),
+    /// Neither of the two shapes for OCI manifests.
+    #[error(
+        "no mesh accepts its shape: the last of its layers ({layers}) is `{last}`; wanted is \
+            `{IMAGE_LAYER_GZIP_MEDIA_TYPE}` with \
+         {MODULE_FILE} inside, or exactly two layers with one `{CONTENT_LAYER}`; publish it again with `faultline push`"
+    )]
+    Shape {
+        /// Number of layers.
+        layers: usize,
+        /// Media type of the last one.
+        last: String,
+    },
+    /// The archive cannot be read.
+    #[error("its layer cannot be unpacked ({0}); publish it again")]
+    Archive(String),
+    /// The archive holds other files only.
+    #[error("there is no {MODULE_FILE} in its layer; publish it again with `faultline push`")]
+    NoModule,
+    /// Larger than a mesh unpacks.
+    #[error("its layer unpacks to more than {} MiB, which is the most that a mesh accepts", MAX_SIZE >> 20)]
+    TooLarge,
+}
+
+impl ImageError {
+    /// The words in which Istio's agent says it, for an image with this many layers.
+    pub(crate) fn istio_says(&self, layers: usize) -> String {
+        let expect = |got: &str, want: &str| match layers {
+            0 => "number of layers must be greater than zero".to_owned(),
+            _ => format!("invalid media type {got} (expect {want})"),
+        };
+        let compat = match self {
+            Self::DockerLayer(last) => {
+                let why = expect(last, IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE);
+                return format!("could not extract Wasm file from the image as Docker container {why}");
+            }
+            Self::Shape { last, .. } => expect(last, IMAGE_LAYER_GZIP_MEDIA_TYPE),
+            Self::NoModule => format!("could not extract wasm binary: {MODULE_FILE} not found in the archive"),
+            Self::Archive(why) => format!("could not extract wasm binary: failed to parse layer as tar.gz: {why}"),
+            Self::TooLarge => "could not extract wasm binary: it exceeds the maximum size".to_owned(),
+        };
+        let solo = match layers {
+            2 => format!("could not find the layer of type {CONTENT_LAYER}"),
+            n => format!("number of layers must be 2 but got {n}"),
+        };
+        format!(
+            "the given image is in invalid format as an OCI image: could not parse as compat variant: {compat}; \
+             could not parse as oci variant: {solo}"
+        )
+    }
+}
+
+/// Tells the form of an image that no mesh need accept, and which of its layers holds the module.
+///
+/// # Errors
+/// When it has none of the known forms.
+pub(crate) fn locate(manifest: &OciImageManifest) -> Result<(Form, &OciDescriptor), ImageError> {
+    match manifest.layers.as_slice() {
+        [layer] if manifest.config.media_type == CNCF_CONFIG && layer.media_type == CNCF_LAYER => {
+            Ok((Form::Cncf, layer))
+        }
+        _ => classify(manifest),
+    }
+}
+
+/// Tells the form of an image that a mesh accepts, and which of its layers holds the module.
+///
+/// # Errors
+/// When it has none of the accepted shapes.
+pub(crate) fn classify(manifest: &OciImageManifest) -> Result<(Form, &OciDescriptor), ImageError> {
+    let last = manifest.layers.last();
+    let last_type = last.map_or("none", |layer| layer.media_type.as_str());
+    if manifest.media_type.as_deref() == Some(IMAGE_MANIFEST_MEDIA_TYPE) {
+        return match last {
+            Some(layer) if layer.media_type == IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE => Ok((Form::Docker, layer)),
+            _ => Err(ImageError::DockerLayer(last_type.to_owned())),
+        };
+    }
+    if let Some(layer) = last.filter(|layer| layer.media_type == IMAGE_LAYER_GZIP_MEDIA_TYPE) {
+        return Ok((Form::Oci, layer));
+    }
+    match manifest.layers.iter().find(|layer| layer.media_type == CONTENT_LAYER) {
+        Some(layer) if manifest.layers.len() == 2 => Ok((Form::Solo, layer)),
+        _ => Err(ImageError::Shape { layers: manifest.layers.len(), last: last_type.to_owned() }),
+    }
+}
+
+/// Takes the module out of the layer that [`locate`] or [`classify`] named.
+///
+/// # Errors
+/// When the layer is damaged, too large, or holds no module.
+pub(crate) fn extract(form: Form, layer: Vec<u8>) -> Result<Vec<u8>, ImageError> {
+    if matches!(form, Form::Solo | Form::Cncf) {
+        return Ok(layer);
+    }
+    let unpacked = flate2::read::GzDecoder::new(layer.as_slice()).take(MAX_SIZE + 1);
+    let damaged = |error: std::io::Error| ImageError::Archive(error.to_string());
+    let mut archive = tar::Archive::new(unpacked);
+    for entry in archive.entries().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        if entry.path().map_err(damaged)?.file_name() != Some(MODULE_FILE.as_ref()) {
+            continue;
+        }
+        if entry.size() > MAX_SIZE {
+            return Err(ImageError::TooLarge);
+        }
+        let mut module = Vec::new();
+        entry.read_to_end(&mut module).map_err(damaged)?;
+        return Ok(module);
+    }
+    Err(ImageError::NoModule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::archive;
+
+    fn manifest(media_type: Option<&str>, layers: &[&str]) -> OciImageManifest {
+        let layer =
+            |media_type: &&str| OciDescriptor { media_type: (*media_type).to_owned(), ..OciDescriptor::default() };
+        OciImageManifest {
+            media_type: media_type.map(str::to_owned),
+            layers: layers.iter().map(layer).collect(),
+            ..OciImageManifest::default()
+        }
+    }
+
+    fn form(media_type: Option<&str>, layers: &[&str]) -> Result<Form, ImageError> {
+        classify(&manifest(media_type, layers)).map(|(form, _)| form)
+    }
+
+    #[test]
+    fn the_three_accepted_shapes_are_told_apart() {
+        let (docker, compat) = (IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE, IMAGE_LAYER_GZIP_MEDIA_TYPE);
+        assert_eq!(form(Some(IMAGE_MANIFEST_MEDIA_TYPE), &["x", docker]), Ok(Form::Docker));
+        assert_eq!(form(None, &["x", "y", compat]), Ok(Form::Oci));
+        assert_eq!(form(None, &[CONTENT_LAYER, "x"]), Ok(Form::Solo));
+    }
+
+    #[test]
+    fn other_shapes_are_refused_as_a_mesh_refuses_them() {
+        let zstd = "application/vnd.oci.image.layer.v1.tar+zstd";
+        assert_eq!(form(Some(IMAGE_MANIFEST_MEDIA_TYPE), &[zstd]), Err(ImageError::DockerLayer(zstd.into())));
+        for layers in [&["application/wasm"][..], &[CONTENT_LAYER], &[CONTENT_LAYER, "x", "y"], &[zstd], &[]] {
+            assert!(matches!(form(None, layers), Err(ImageError::Shape { layers: n, .. }) if n == layers.len()));
+        }
+    }
+
+    #[test]
+    fn what_was_packed_comes_out_again() {
+        let layer = archive::gzip(&archive::tar(b"\0asm the module", None).unwrap()).unwrap();
+        assert_eq!(extract(Form::Oci, layer.clone()).unwrap(), b"\0asm the module");
+        assert_eq!(extract(Form::Solo, b"bare".to_vec()).unwrap(), b"bare");
+        let half = layer[..layer.len() / 2].to_vec();
+        assert!(matches!(extract(Form::Docker, half), Err(ImageError::Archive(_))));
+        assert!(matches!(extract(Form::Oci, b"no gzip".to_vec()), Err(ImageError::Archive(_))));
+    }
+}

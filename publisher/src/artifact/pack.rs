@@ -1,0 +1,242 @@
+//! The bytes that `push` publishes: a module in one of the forms that consumers read, the same for the same input on
+//! any machine.
+//!
+//! The default is one OCI image manifest with a real image config and one gzip-compressed tar layer that holds
+//! `plugin.wasm`: of all the forms in use, the one that Istio, Envoy Gateway, Higress, image tools (skopeo, crane) and
+//! Kubernetes image volumes all accept. No form serves both these and the CNCF's tools, so the others go under tags of
+//! their own. Never an index: a mesh compares the digest it is given with the image's own, which an index's never
+//! equals.
+//!
+//! What makes it reproducible: fixed tar and gzip headers ([`crate::artifact::archive`]), structs with a fixed field
+//! order, and no time of day; `SOURCE_DATE_EPOCH` sets the times where one is wanted.
+
+use std::collections::BTreeMap;
+
+use oci_distribution::manifest::{
+    IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE,
+    IMAGE_LAYER_GZIP_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest,
+};
+use serde::Serialize;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::artifact::archive::{self, MODULE_FILE};
+use crate::artifact::form::{CNCF_CONFIG, CNCF_LAYER, CONTENT_LAYER, Form, SOLO_CONFIG};
+use crate::module::Module;
+use crate::reference::digest::Digest;
+
+/// Manifest annotation that holds the version of what is inside.
+pub(crate) const VERSION_ANNOTATION: &str = "org.opencontainers.image.version";
+
+const TITLE: &str = "org.opencontainers.image.title";
+
+/// Config or layer: its descriptor in the manifest, and its bytes.
+#[derive(Debug)]
+pub(crate) struct Blob {
+    /// Media type, digest, size and annotations.
+    pub(crate) descriptor: OciDescriptor,
+    /// The content.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Everything that is to be published, in memory.
+#[derive(Debug)]
+pub(crate) struct Artifact {
+    /// The manifest, exactly as it is published.
+    pub(crate) manifest: Vec<u8>,
+    /// Its media type.
+    pub(crate) media_type: &'static str,
+    /// The digest of the manifest: the artifact's identity.
+    pub(crate) digest: Digest,
+    /// The config.
+    pub(crate) config: Blob,
+    /// The layers; the module is in the last.
+    pub(crate) layers: Vec<Blob>,
+}
+
+impl Artifact {
+    /// Layers and config, each content once.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Blob> {
+        self.layers.iter().chain(Some(&self.config).filter(|_| !self.config_is_layer()))
+    }
+
+    /// Whether the config is also a layer, as in the solo form.
+    pub(crate) fn config_is_layer(&self) -> bool {
+        self.layers.iter().any(|layer| layer.descriptor.digest == self.config.descriptor.digest)
+    }
+
+    /// Bytes of everything.
+    pub(crate) fn size(&self) -> usize {
+        self.manifest.len() + self.blobs().map(|blob| blob.bytes.len()).sum::<usize>()
+    }
+}
+
+/// What `SOURCE_DATE_EPOCH` can be wrong about.
+#[derive(Debug, thiserror::Error)]
+#[error("SOURCE_DATE_EPOCH is `{0}`; set it to whole seconds since 1970, such as 1735689600, or unset it")]
+pub(crate) struct EpochError(String);
+
+/// Reads the value of `SOURCE_DATE_EPOCH`: seconds since 1970, up to the year 9999.
+///
+/// # Errors
+/// When it is anything else.
+pub(crate) fn source_date_epoch(value: &str) -> Result<OffsetDateTime, EpochError> {
+    value
+        .parse::<u64>()
+        .ok()
+        .and_then(|seconds| i64::try_from(seconds).ok())
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .ok_or_else(|| EpochError(value.to_owned()))
+}
+
+/// Packs a module. `annotations` go on the manifest, over those that the module's build information gives.
+///
+/// # Errors
+/// Never for want of memory or disk: only if a header cannot be written, which no input causes.
+pub(crate) fn build(
+    form: Form,
+    bytes: &[u8],
+    module: &Module,
+    annotations: &BTreeMap<String, String>,
+    created: Option<OffsetDateTime>,
+) -> anyhow::Result<Artifact> {
+    let stamp = created.map(|time| time.format(&Rfc3339)).transpose()?;
+    let mut all = module.annotations();
+    if let Some(stamp) = &stamp {
+        all.insert("org.opencontainers.image.created".to_owned(), stamp.clone());
+    }
+    if form == Form::Oci {
+        all.insert("module.wasm.image/variant".to_owned(), "compat".to_owned());
+    }
+    all.extend(annotations.clone());
+
+    let (config, layers) = match form {
+        Form::Oci | Form::Docker => image(form, bytes, &all, created, stamp.as_deref())?,
+        Form::Solo => solo(bytes, module)?,
+        Form::Cncf => cncf(bytes, stamp.as_deref())?,
+    };
+    let media_type = if form == Form::Docker { IMAGE_MANIFEST_MEDIA_TYPE } else { OCI_IMAGE_MEDIA_TYPE };
+    let manifest = serde_json::to_vec(&OciImageManifest {
+        media_type: Some(media_type.to_owned()),
+        config: config.descriptor.clone(),
+        layers: layers.iter().map(|layer| layer.descriptor.clone()).collect(),
+        // Docker's manifests have none; there they are labels of the config.
+        annotations: Some(all).filter(|_| form != Form::Docker),
+        ..OciImageManifest::default()
+    })?;
+    Ok(Artifact { digest: Digest::of(&manifest), manifest, media_type, config, layers })
+}
+
+#[derive(Serialize)]
+struct ImageConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<&'a str>,
+    architecture: &'a str,
+    os: &'a str,
+    config: RunConfig<'a>,
+    rootfs: RootFs<'a>,
+}
+
+#[derive(Serialize)]
+struct RunConfig<'a> {
+    #[serde(rename = "Labels", skip_serializing_if = "Option::is_none")]
+    labels: Option<&'a BTreeMap<String, String>>,
+}
+
+#[derive(Serialize)]
+struct RootFs<'a> {
+    r#type: &'a str,
+    diff_ids: [String; 1],
+}
+
+/// A container image with one file in it.
+fn image(
+    form: Form,
+    module: &[u8],
+    annotations: &BTreeMap<String, String>,
+    created: Option<OffsetDateTime>,
+    stamp: Option<&str>,
+) -> anyhow::Result<(Blob, Vec<Blob>)> {
+    let docker = form == Form::Docker;
+    let tar = archive::tar(module, created)?;
+    // The platform is what a mesh asks for whatever its nodes are: the module itself runs anywhere.
+    let config = serde_json::to_vec(&ImageConfig {
+        created: stamp,
+        architecture: "amd64",
+        os: "linux",
+        config: RunConfig { labels: Some(annotations).filter(|_| docker) },
+        rootfs: RootFs { r#type: "layers", diff_ids: [Digest::of(&tar).to_string()] },
+    })?;
+    let packed = archive::gzip(&tar)?;
+    Ok(if docker {
+        (blob(IMAGE_DOCKER_CONFIG_MEDIA_TYPE, config), vec![blob(IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE, packed)])
+    } else {
+        let layer = titled("plugin.tar.gz", blob(IMAGE_LAYER_GZIP_MEDIA_TYPE, packed));
+        (blob(IMAGE_CONFIG_MEDIA_TYPE, config), vec![layer])
+    })
+}
+
+/// Two layers, a description and the bare module; the description is the config too, as its own tools have it.
+fn solo(bytes: &[u8], module: &Module) -> anyhow::Result<(Blob, Vec<Blob>)> {
+    let versions: Vec<String> = module.abi.iter().map(|abi| format!("v{}", abi.as_str())).collect();
+    let description = serde_json::to_vec(
+        &json!({"type": "envoy_proxy", "abiVersions": versions, "config": {"rootIds": ["faultline"]}}),
+    )?;
+    let layers = vec![
+        titled("runtime-config.json", blob(SOLO_CONFIG, description.clone())),
+        titled("filter.wasm", blob(CONTENT_LAYER, bytes.to_vec())),
+    ];
+    Ok((blob(SOLO_CONFIG, description), layers))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WasmConfig<'a> {
+    created: &'a str,
+    architecture: &'a str,
+    os: &'a str,
+    layer_digests: [&'a str; 1],
+}
+
+/// The bare module as the one layer, with the config of the CNCF's TAG Runtime.
+fn cncf(bytes: &[u8], stamp: Option<&str>) -> anyhow::Result<(Blob, Vec<Blob>)> {
+    let layer = titled(MODULE_FILE, blob(CNCF_LAYER, bytes.to_vec()));
+    let config = serde_json::to_vec(&WasmConfig {
+        // It cannot be left out there; a time of day would give every push another digest.
+        created: stamp.unwrap_or("1970-01-01T00:00:00Z"),
+        architecture: "wasm",
+        os: "wasip1",
+        layer_digests: [&layer.descriptor.digest],
+    })?;
+    Ok((blob(CNCF_CONFIG, config), vec![layer]))
+}
+
+fn blob(media_type: &str, bytes: Vec<u8>) -> Blob {
+    let descriptor = OciDescriptor {
+        media_type: media_type.to_owned(),
+        digest: Digest::of(&bytes).to_string(),
+        size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+        ..OciDescriptor::default()
+    };
+    Blob { descriptor, bytes }
+}
+
+/// Names the file in a layer. Without a title `oras pull` reports success and writes no file.
+fn titled(name: &str, mut blob: Blob) -> Blob {
+    blob.descriptor.annotations = Some(BTreeMap::from([(TITLE.to_owned(), name.to_owned())]));
+    blob
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_whole_seconds_up_to_the_year_9999() {
+        assert_eq!(source_date_epoch("1735689600").unwrap().format(&Rfc3339).unwrap(), "2025-01-01T00:00:00Z");
+        for bad in ["", "-1", "soon", "1e9", "99999999999999", "18446744073709551616"] {
+            assert!(source_date_epoch(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `faultline logout`: forgets the credentials for a registry where docker keeps its own.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::commands::options;
+use crate::commands::outcome::Outcome;
+use crate::credentials::Credentials;
+use crate::credentials::docker_config::CredentialFile;
+use crate::terminal::output::{self, Format};
+
+/// The end of the help.
+pub(crate) const HELP: &str = "Example:\n  faultline logout ghcr.io";
+
+/// `faultline logout`
+#[derive(Debug, Args)]
+pub(crate) struct Logout {
+    /// Host, and port where it has one.
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: String,
+}
+
+/// Forgets the credentials for a registry.
+///
+/// # Errors
+/// When the credentials cannot be taken away.
+pub(crate) fn run(args: &Logout, format: Format) -> anyhow::Result<Outcome> {
+    let registry = options::registry(&args.registry)?;
+    let removed = CredentialFile::read()?.erase(&registry.authority)?;
+    if format == Format::Json {
+        output::json(&json!({"registry": registry.authority, "removed": removed}))?;
+    }
+    output::note(&if removed {
+        format!("logged out of `{}`", registry.authority)
+    } else {
+        format!("there were no credentials for `{}`", registry.authority)
+    });
+    // Credentials that another tool keeps are for that tool to remove.
+    if let Ok(Credentials::Basic { origin, .. } | Credentials::IdentityToken { origin, .. }) =
+        Credentials::from_files(&registry.authority, "")
+    {
+        output::note(&format!("{origin} still has credentials for it"));
+    }
+    Ok(Outcome::Done)
+}

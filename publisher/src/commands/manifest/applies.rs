@@ -1,0 +1,128 @@
+//! Which options a kind has. One that it has not is refused, with what to do instead: a manifest that silently lacks
+//! what was asked for is worse than none.
+
+use anyhow::{bail, ensure};
+
+use super::args::Manifest;
+use crate::manifest::kind::{FilterPosition, Kind};
+use crate::manifest::stats;
+
+/// Whether Envoy itself loads the module, from a file.
+pub(crate) fn loads_a_file(args: &Manifest) -> bool {
+    match args.kind {
+        Kind::Envoy => true,
+        Kind::EnvoyFilter => args.position == Some(FilterPosition::UpstreamLog),
+        _ => false,
+    }
+}
+
+/// Whether the plugin stands in the router's upstream log.
+pub(crate) fn in_upstream_log(args: &Manifest) -> bool {
+    match args.kind {
+        Kind::Envoy => args.position != Some(FilterPosition::Http),
+        _ => args.position == Some(FilterPosition::UpstreamLog),
+    }
+}
+
+/// Checks that the options fit the kind.
+///
+/// # Errors
+/// For the first that does not; it says why, and what would.
+pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
+    let (kind, name) = (args.kind, args.kind.name());
+    let file = loads_a_file(args);
+    let istio_plugin = matches!(kind, Kind::WasmPlugin | Kind::TrafficExtension);
+    let instead = |option: &str, why: &str| anyhow::anyhow!("{option} does not go with --kind {name}: {why}");
+
+    if args.position.is_some() && !matches!(kind, Kind::EnvoyFilter | Kind::Envoy) {
+        bail!(instead("--position", "it is an HTTP filter always; the upstream log takes --kind EnvoyFilter or Envoy"));
+    }
+    if args.module.is_some() && !file {
+        let why = "the module is pulled, and its file is nobody's business; it is for Envoy, and EnvoyFilter with \
+            --position upstream-log";
+        bail!(instead("--module", why));
+    }
+    if args.phase.is_some() && !istio_plugin && kind != Kind::HigressWasmPlugin {
+        bail!(instead("--phase", "it has no phases; the filter stands last before the router"));
+    }
+    if args.priority.is_some() && !istio_plugin && kind != Kind::HigressWasmPlugin {
+        bail!(instead("--priority", "it does not order plugins; the filter stands last before the router"));
+    }
+    if args.pull_secret.is_some() && file {
+        bail!(instead("--pull-secret", "the proxy pulls nothing; log in where you run `faultline pull`"));
+    }
+    if args.pull_secret.is_some() && kind == Kind::EnvoyFilter {
+        let why = "istiod hands secrets to WasmPlugin and TrafficExtension only; use one of these, or give the proxy's \
+            container a DOCKER_CONFIG";
+        bail!(instead("--pull-secret", why));
+    }
+    if args.image_pull_policy.is_some() && matches!(kind, Kind::EnvoyFilter | Kind::Envoy) {
+        bail!(instead("--image-pull-policy", "it has none; what runs is what the digest says"));
+    }
+    if args.image.is_some() && file {
+        bail!(instead("--image", "the proxy pulls nothing"));
+    }
+    if !args.rules.from.is_empty() && matches!(kind, Kind::EnvoyExtensionPolicy | Kind::Envoy) {
+        bail!(instead("--from", "it reads Istio's rules; write a configuration and give it with --config"));
+    }
+    targets(args)?;
+    if args.with_stats {
+        match kind {
+            Kind::HigressWasmPlugin => {
+                let tags = stats::labels().join(", ");
+                let why = format!("set `extraStatTags` in the mesh configuration of Higress yourself, to {tags}");
+                bail!(instead("--with-stats", &why));
+            }
+            Kind::EnvoyExtensionPolicy => {
+                let why = "statistics are configured in an EnvoyProxy, as `stats_config` in spec.bootstrap; `--kind \
+                    Envoy` prints one to copy";
+                bail!(instead("--with-stats", why));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks that what the plugin is put into fits the kind.
+fn targets(args: &Manifest) -> anyhow::Result<()> {
+    let (kind, name) = (args.kind, args.kind.name());
+    let refused = |option: &str, why: &str| anyhow::anyhow!("{option} does not go with --kind {name}: {why}");
+    match kind {
+        Kind::WasmPlugin | Kind::TrafficExtension => {}
+        Kind::EnvoyExtensionPolicy => {
+            ensure!(args.selector.is_empty(), refused("--selector", "it attaches to resources; use --target-ref"));
+            ensure!(args.waypoint.is_none(), refused("--waypoint", "Envoy Gateway has none"));
+            ensure!(
+                !args.target_refs.is_empty(),
+                "--kind {name} needs --target-ref, such as --target-ref Gateway/edge"
+            );
+        }
+        Kind::EnvoyFilter => {
+            let why = "use WasmPlugin or TrafficExtension, which reach waypoints in every Istio";
+            ensure!(args.waypoint.is_none(), refused("--waypoint", why));
+            // Envoy rejects a listener whose log has no module, so this must not hit proxies by accident.
+            ensure!(
+                args.position != Some(FilterPosition::UpstreamLog)
+                    || !args.selector.is_empty()
+                    || !args.target_refs.is_empty(),
+                "--kind EnvoyFilter with --position upstream-log needs --selector or --target-ref: a proxy without the \
+                    module's file would refuse all its listeners, so it must not go to others"
+            );
+        }
+        Kind::HigressWasmPlugin => {
+            let why = "it goes into Higress's gateway, all of it";
+            ensure!(args.selector.is_empty(), refused("--selector", why));
+            ensure!(args.target_refs.is_empty(), refused("--target-ref", why));
+            ensure!(args.waypoint.is_none(), refused("--waypoint", "Higress has none"));
+        }
+        Kind::Envoy => {
+            let why = "it is a file for one Envoy, not a resource of Kubernetes";
+            ensure!(args.selector.is_empty(), refused("--selector", why));
+            ensure!(args.target_refs.is_empty(), refused("--target-ref", why));
+            ensure!(args.waypoint.is_none(), refused("--waypoint", why));
+            ensure!(args.namespace.is_none(), refused("--namespace", why));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! `faultline manifest`: what puts an artifact into a mesh or an Envoy, pinned to what the registry holds now.
+
+mod applies;
+mod args;
+
+use anyhow::{Context, bail, ensure};
+
+use crate::artifact::form;
+use crate::commands::options::{self, WrongUsage};
+use crate::commands::outcome::Outcome;
+use crate::commands::plugin_config::{self, Configuration};
+use crate::from_mesh;
+use crate::manifest::kind::Kind;
+use crate::manifest::plan::{Plan, Source, Target, TargetRef};
+use crate::manifest::{self, comments};
+use crate::reference::digest::Digest;
+use crate::reference::{Reference, RegistryRef};
+use crate::store::Store;
+use crate::terminal::output::{self, Format};
+use crate::yaml;
+pub(crate) use args::{HELP, Manifest};
+
+/// Writes the manifest, pinned to the digest that the registry has now.
+///
+/// # Errors
+/// When the artifact cannot be resolved, is none that a mesh accepts though one is to pull it, a name is not valid, or
+/// an option does not fit the kind.
+pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcome> {
+    let reference = options::reference(&args.reference)?;
+    let mut plan = plan(&args, &reference).map_err(WrongUsage)?;
+    if args.with_stats && args.kind != Kind::Envoy && format == Format::Json {
+        let why = anyhow::anyhow!("--with-stats writes comments, and JSON has none: leave one of the two off");
+        return Err(WrongUsage(why).into());
+    }
+    plan.config = match plugin_config::configuration(args.config.as_deref())? {
+        Configuration::Right(config) if args.rules.from.is_empty() => config,
+        Configuration::Right(config) => {
+            Some(from_mesh::configuration(args.rules.of_mesh(), config, plugin_config::remark)?)
+        }
+        Configuration::Wrong => {
+            output::note("no manifest was written; correct the configuration first");
+            return Ok(Outcome::Findings);
+        }
+    };
+    if let Some(warning) = manifest::complete(&mut plan, applies::in_upstream_log(&args)).map_err(WrongUsage)? {
+        output::note(warning);
+    }
+    plan.digest = digest(&args, &reference).await?;
+    if let Source::Image(image) = &plan.source
+        && image.is_loopback()
+    {
+        output::note(&format!(
+            "warning: in a mesh `{}` is each proxy's own machine; give the registry's real name",
+            image.authority
+        ));
+    }
+    let document = manifest::document(&plan).map_err(WrongUsage)?;
+    match format {
+        Format::Text => {
+            let comments = comments::head(&plan, &pinned(&reference, plan.digest.as_ref()), args.with_stats);
+            output::result(&format!("{comments}{}", yaml::write(&document)?))?;
+        }
+        Format::Json => output::json(&document)?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// What the command line alone says, checked.
+fn plan(args: &Manifest, reference: &Reference) -> anyhow::Result<Plan> {
+    applies::check(args)?;
+    let source = if applies::loads_a_file(args) {
+        let usual =
+            if args.kind == Kind::Envoy { "/etc/envoy/faultline.wasm" } else { "/etc/faultline/faultline.wasm" };
+        let path = args.module.clone().unwrap_or_else(|| usual.to_owned());
+        Source::File { path, upstream_log: applies::in_upstream_log(args) }
+    } else {
+        Source::Image(image_name(reference, args.image.as_deref())?)
+    };
+    // Where Higress looks for plugins.
+    let usual = (args.kind == Kind::HigressWasmPlugin).then(|| "higress-system".to_owned());
+    let plan = Plan {
+        kind: args.kind,
+        name: args.name.clone(),
+        namespace: args.namespace.clone().or(usual),
+        source,
+        digest: None,
+        target: target(args)?,
+        phase: args.phase,
+        priority: args.priority.unwrap_or(0),
+        pull_secret: args.pull_secret.clone(),
+        pull_policy: args.image_pull_policy,
+        config: None,
+    };
+    plan.check()?;
+    Ok(plan)
+}
+
+/// The name under which the mesh pulls.
+fn image_name(reference: &Reference, image: Option<&str>) -> anyhow::Result<RegistryRef> {
+    match (reference, image.map(str::parse).transpose()?) {
+        (Reference::Registry(named), None) => Ok(named.clone()),
+        (Reference::Layout(_), Some(Reference::Registry(image))) => Ok(image),
+        (Reference::Layout(_), None) => bail!(
+            "`{reference}` is a directory, from which no mesh can pull; say with --image registry/repo:tag where it \
+                will be"
+        ),
+        (Reference::Layout(_), Some(image)) => bail!("--image `{image}` is a directory too; write registry/repo:tag"),
+        (Reference::Registry(_), Some(_)) => {
+            bail!("--image is for layout directories; `{reference}` names a registry already")
+        }
+    }
+}
+
+fn target(args: &Manifest) -> anyhow::Result<Target> {
+    let parse = |text: &String| TargetRef::parse(args.kind, text);
+    let mut refs = args.target_refs.iter().map(parse).collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(name) = &args.waypoint {
+        refs.push(TargetRef::parse(args.kind, &format!("Gateway/{name}"))?);
+    }
+    Ok(if refs.is_empty() {
+        Target::Workloads(args.selector.iter().cloned().collect())
+    } else {
+        Target::Resources(refs)
+    })
+}
+
+/// The digest to pin: resolved where the artifact is, or with `--offline` as given.
+async fn digest(args: &Manifest, reference: &Reference) -> anyhow::Result<Option<Digest>> {
+    if args.offline {
+        if reference.digest().is_none() {
+            let who = if applies::loads_a_file(args) { "`faultline pull` fetches" } else { "the mesh runs" };
+            output::note(&format!("warning: without a digest {who} whatever the tag stands for when it looks"));
+        }
+        return Ok(reference.digest().cloned());
+    }
+    let resolved = Store::open(reference, &args.transport.access())?.resolve(reference).await?;
+    if !applies::loads_a_file(args) {
+        form::classify(&resolved.manifest).with_context(|| format!("`{reference}`"))?;
+    }
+    if let Some(index) = &resolved.index {
+        output::note(&format!(
+            "`{reference}` is an index ({index}); pinned is its image for linux/amd64, as a mesh wants it"
+        ));
+    }
+    if let Some(Reference::Registry(image)) = args.image.as_deref().map(str::parse).transpose()?
+        && let Some(expected) = &image.digest
+    {
+        ensure!(
+            *expected == resolved.digest,
+            "--image has the digest {expected}, but `{reference}` is {}; leave the digest off",
+            resolved.digest
+        );
+    }
+    Ok(Some(resolved.digest))
+}
+
+/// A reference with the digest, for a command in the comments.
+fn pinned(reference: &Reference, digest: Option<&Digest>) -> String {
+    match (reference.digest(), digest) {
+        (None, Some(digest)) => format!("{reference}@{digest}"),
+        _ => reference.to_string(),
+    }
+}

@@ -1,0 +1,26 @@
+//! The commands: for each its arguments, its help, what it does and what it prints, over libraries that know nothing of
+//! it.
+
+pub(crate) mod attach;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod config_schema;
+pub(crate) mod copy;
+pub(crate) mod generate_key_pair;
+pub(crate) mod inspect;
+pub(crate) mod list;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod man;
+pub(crate) mod manifest;
+pub(crate) mod options;
+pub(crate) mod outcome;
+pub(crate) mod plugin_config;
+pub(crate) mod pull;
+pub(crate) mod push;
+pub(crate) mod report;
+pub(crate) mod sign;
+pub(crate) mod tag;
+pub(crate) mod validate;
+pub(crate) mod verify;
+pub(crate) mod watch;

@@ -1,0 +1,121 @@
+//! What several commands take: REFs, `KEY=VALUE`, and the flags that say how to reach a registry.
+//!
+//! REFs stay strings for the command line's parser and are read here, so that a malformed one is reported in the words
+//! of [`crate::reference`], and never with a password that was written into it.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+
+use crate::from_mesh::{MeshRules, Witness};
+use crate::reference::{Reference, RegistryRef};
+use crate::store::registry::access::{Access, CredentialSource};
+use crate::terminal::output;
+
+/// A value on the command line that cannot be right, whatever is in files and registries.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct WrongUsage(pub(crate) anyhow::Error);
+
+/// Reads a REF.
+///
+/// # Errors
+/// When it is malformed.
+pub(crate) fn reference(text: &str) -> Result<Reference, WrongUsage> {
+    text.parse::<Reference>().map_err(|error| WrongUsage(error.into()))
+}
+
+/// Reads REGISTRY: the authority of a reference, host and port.
+///
+/// # Errors
+/// When it is something else.
+pub(crate) fn registry(text: &str) -> Result<RegistryRef, WrongUsage> {
+    match format!("{text}/any:any").parse() {
+        Ok(Reference::Registry(reference)) if !text.contains(['/', '@']) => {
+            Ok(RegistryRef { repository: String::new(), ..reference })
+        }
+        _ => Err(WrongUsage(anyhow!("`{text}` is not a registry; write its host, such as ghcr.io or localhost:5000"))),
+    }
+}
+
+/// How to reach a registry.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Registry")]
+pub(crate) struct Transport {
+    /// Speak http, not https. The default for localhost, unless --ca-file or --insecure is given.
+    #[arg(long, conflicts_with_all = ["ca_file", "insecure"])]
+    pub(crate) plain_http: bool,
+    /// Accept any certificate.
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Trust these authorities too, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// User name; the default is what docker or podman have for the registry.
+    #[arg(long, requires = "password_stdin")]
+    pub(crate) username: Option<String>,
+    /// Read the password from standard input.
+    #[arg(long, requires = "username")]
+    pub(crate) password_stdin: bool,
+    /// How often to try again when the registry is busy or the connection breaks.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub(crate) retries: u32,
+}
+
+impl Transport {
+    /// The same for the library that speaks to registries.
+    pub(crate) fn access(&self) -> Access {
+        Access {
+            plain_http: self.plain_http,
+            insecure: self.insecure,
+            ca_file: self.ca_file.clone(),
+            retries: self.retries,
+            credentials: source_of(self.username.as_deref()),
+            on_retry: output::note,
+        }
+    }
+}
+
+/// Where the credentials come from when this user name was given, or none.
+pub(crate) fn source_of(username: Option<&str>) -> CredentialSource {
+    match username {
+        Some(username) => CredentialSource::Stdin { username: username.to_owned() },
+        None => CredentialSource::Files,
+    }
+}
+
+/// Where the rules are.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Configuration from the mesh's own rules")]
+pub(crate) struct Rules {
+    /// Take the thresholds from these DestinationRules, ServiceEntries and MeshConfig, YAML or JSON as kubectl prints
+    /// them; can be given more than once.
+    #[arg(long = "from", short = 'f', value_name = "FILE|DIR|-")]
+    pub(crate) from: Vec<PathBuf>,
+    /// Leave the witness off, so that ejections are inferred and Envoy is not asked.
+    #[arg(long, requires = "from")]
+    pub(crate) no_witness: bool,
+    /// The domain of the cluster's services.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+}
+
+impl Rules {
+    /// The same for the library that reads them.
+    pub(crate) fn of_mesh(&self) -> MeshRules<'_> {
+        let witness = if self.no_witness { Witness::Off } else { Witness::Asked };
+        MeshRules { files: &self.from, witness, cluster_domain: &self.cluster_domain }
+    }
+}
+
+/// Reads `KEY=VALUE`.
+///
+/// # Errors
+/// When it is something else.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,60 @@
+//! The plugin's configuration, as commands read it from a file.
+
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::Context;
+use filter_core::config::MAX_TEXT_BYTES;
+use serde_json::Value;
+
+use crate::terminal::output;
+use crate::validate;
+
+/// Reads a configuration's text, `-` being standard input; no further than the filter would.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let most = MAX_TEXT_BYTES as u64 + 1;
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(most).read_to_end(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut text))
+    };
+    read.with_context(|| format!("cannot read the configuration `{}`", path.display()))?;
+    Ok(text)
+}
+
+/// What came of looking for the plugin's configuration.
+pub(crate) enum Configuration {
+    /// It is right; there may be none.
+    Right(Option<Value>),
+    /// It is wrong, and it has been said how.
+    Wrong,
+}
+
+/// Reads the plugin's configuration from the file that was named, if one was, and says on stderr what is wrong with it.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn configuration(path: Option<&Path>) -> anyhow::Result<Configuration> {
+    let Some(path) = path else { return Ok(Configuration::Right(None)) };
+    let text = read(path)?;
+    let findings = validate::check(&text);
+    for finding in &findings {
+        output::note(&format!("{}: {}: {}", path.display(), finding.path, finding.problem));
+    }
+    if !findings.is_empty() {
+        return Ok(Configuration::Wrong);
+    }
+    if text.trim_ascii().is_empty() {
+        return Ok(Configuration::Right(None));
+    }
+    Ok(Configuration::Right(Some(serde_json::from_slice(&text)?)))
+}
+
+/// Says on stderr what had to be decided.
+pub(crate) fn remark(text: &str) {
+    output::note(&format!("note: {text}"));
+}

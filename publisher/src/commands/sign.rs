@@ -1,0 +1,94 @@
+//! `faultline sign`: a signature beside an artifact.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+use serde_json::json;
+
+use crate::commands::generate_key_pair::password;
+use crate::commands::options::{self, Transport, WrongUsage};
+use crate::commands::outcome::Outcome;
+use crate::reference::Reference;
+use crate::signature::{self, key};
+use crate::store::Store;
+use crate::terminal::output::{self, Format};
+
+/// The end of the help.
+pub(crate) const HELP: &str = "\
+Puts a signature beside the artifact, under the tag sha256-….sig, that cosign 2 and 3 verify:
+  cosign verify --key cosign.pub --insecure-ignore-tlog REF
+The key is cosign's (its password in COSIGN_PASSWORD, else it is asked for) or an unencrypted one of openssl (ECDSA on \
+P-256). What is signed by the same key already is left as it is. No transparency log is written to.
+
+Examples:
+  faultline sign ghcr.io/acme/faultline:0.1.0 --key cosign.key
+  faultline sign ghcr.io/acme/faultline:0.1.0@sha256:… --key cosign.key
+  faultline sign oci:out:0.1.0 --key cosign.key --image ghcr.io/acme/faultline:0.1.0";
+
+/// `faultline sign`
+#[derive(Debug, Args)]
+pub(crate) struct Sign {
+    /// What to sign: registry/repo:tag[@digest] or oci:DIR:TAG.
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// The private key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// The name under which what is in a layout directory will be pulled; it becomes part of the signature.
+    #[arg(long, value_name = "registry/repo:tag")]
+    pub(crate) image: Option<String>,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
+}
+
+/// Signs an artifact, unless it is signed with the same key already.
+///
+/// # Errors
+/// When the key cannot be used, or the store not read or written.
+pub(crate) async fn run(args: Sign, format: Format) -> anyhow::Result<Outcome> {
+    let reference = options::reference(&args.reference)?;
+    let identity = identity(&reference, args.image.as_deref())?;
+    let key = key::private(&args.key, password)?;
+    let store = Store::open(&reference, &args.transport.access())?.for_writing();
+    let image = store.named(&reference).await?;
+    let added = signature::add(&store, &image.digest, &identity, &key).await?;
+    let pinned = reference.with_digest(&image.digest).to_string();
+    let tag = signature::tag(&image.digest);
+    match format {
+        Format::Text => output::result(&pinned)?,
+        Format::Json => output::json(&json!({
+            "reference": pinned,
+            "digest": image.digest,
+            "signatureTag": tag,
+            "identity": identity,
+            "unchanged": !added,
+        }))?,
+    }
+    output::note(&if added {
+        format!("signed; the signature is under the tag {tag}")
+    } else {
+        "it is signed with this key already; nothing was changed".to_owned()
+    });
+    Ok(Outcome::Done)
+}
+
+/// The repository that a signature names.
+fn identity(reference: &Reference, image: Option<&str>) -> anyhow::Result<String> {
+    let named = match (reference, image) {
+        (Reference::Registry(_), Some(_)) => {
+            return Err(
+                WrongUsage(anyhow!("--image is for layout directories; a registry's REF says it itself")).into()
+            );
+        }
+        (reference, None) => reference.clone(),
+        (Reference::Layout(_), Some(image)) => options::reference(image)?,
+    };
+    match named {
+        Reference::Registry(r) => Ok(format!("{}/{}", r.authority, r.repository)),
+        Reference::Layout(_) => Err(WrongUsage(anyhow!(
+            "a signature names the repository; for a layout directory say it with --image registry/repo:tag"
+        ))
+        .into()),
+    }
+}

@@ -1,0 +1,108 @@
+//! `faultline validate`: will these configurations and rules do what they say?
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+
+use crate::commands::options::{Transport, WrongUsage};
+use crate::commands::outcome::Outcome;
+use crate::commands::plugin_config;
+use crate::mesh::Mesh;
+use crate::terminal::output::{self, Written};
+use crate::validate::finding::Severity;
+use crate::validate::{self, Judged, pinned, report, rules};
+
+/// The end of the help.
+pub(crate) const HELP: &str = "\
+Reads plugin configurations (JSON), the resources that carry one (WasmPlugin, TrafficExtension, EnvoyFilter, \
+EnvoyExtensionPolicy, an Envoy bootstrap), and the mesh's rules: DestinationRule, ServiceEntry, MeshConfig. Services, \
+EndpointSlices, WorkloadEntries, Nodes and Gateways among the files are not judged, but make it know more. `-` is \
+standard input; of a directory, every .yaml, .yml and .json.
+
+Exits with 3 if there are errors or warnings; notes alone leave it at 0. --output sarif is for code scanning.
+
+Examples:
+  faultline validate faultline.json
+  faultline validate mesh/ faultline.yaml
+  kubectl get destinationrules,serviceentries,services,endpointslices -A -o yaml | faultline validate -
+  faultline validate mesh/ --output sarif > faultline.sarif
+  faultline validate --explain FL101";
+
+/// `faultline validate`
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Plugin configurations and resources, YAML or JSON.
+    #[arg(required_unless_present = "explain", value_name = "FILE|DIR|-")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print the page of a rule, such as FL101.
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["files", "registry"])]
+    pub(crate) explain: Option<String>,
+    /// Ask the registries about the digests that are pinned.
+    #[arg(long)]
+    pub(crate) registry: bool,
+    /// The domain of the cluster's services.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
+}
+
+/// Checks every file, whatever is wrong with those before it.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(crate) async fn run(args: Validate, format: Written) -> anyhow::Result<Outcome> {
+    if let Some(code) = &args.explain {
+        let rule = rules::find(code).ok_or_else(|| {
+            let codes: Vec<&str> = rules::ALL.iter().map(|rule| rule.code).collect();
+            WrongUsage(anyhow!("--explain `{code}`: there is no such rule; there are {}", codes.join(", ")))
+        })?;
+        output::result(rule.page)?;
+        return Ok(Outcome::Done);
+    }
+    let mut mesh = Mesh::default();
+    let mut unreadable = None;
+    for path in &args.files {
+        match mesh.add(path) {
+            Ok(()) => {}
+            Err(error) if unreadable.is_none() => unreadable = Some(error),
+            Err(error) => output::note(&format!("error: {error:#}")),
+        }
+    }
+    let Judged { mut findings, remarks } = validate::judge(&mesh, &args.cluster_domain);
+    remarks.iter().for_each(|remark| output::note(remark));
+    let pinned = pinned::pinned(&mesh);
+    if args.registry {
+        findings.extend(pinned::check(pinned, &args.transport.access(), plugin_config::remark).await);
+    } else if !pinned.is_empty() {
+        output::note("note: the registry was not asked about pinned digests; --registry does");
+    }
+    let reports = report::by_file(&mesh.files, findings);
+    let text = match format {
+        Written::Json => serde_json::to_string_pretty(&reports)?,
+        Written::Sarif => serde_json::to_string_pretty(&report::sarif(&reports))?,
+        Written::Text => report::text(&reports),
+    };
+    if !text.is_empty() {
+        output::result(&text)?;
+    }
+    if let Some(error) = unreadable {
+        return Err(error);
+    }
+    let count =
+        |severity| reports.iter().flat_map(|report| &report.findings).filter(|f| f.severity == severity).count();
+    let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
+    output::note(&format!(
+        "{} checked: {}, {}, {}",
+        plural(reports.len(), "file"),
+        plural(errors, "error"),
+        plural(warnings, "warning"),
+        plural(notes, "note")
+    ));
+    Ok(if errors + warnings == 0 { Outcome::Done } else { Outcome::Findings })
+}
+
+fn plural(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

@@ -1,0 +1,98 @@
+//! `faultline watch`: follows proxies' logs and says what happens as it happens, a line for each event.
+//!
+//! Standard input is followed to its end. Files are read from the beginning, so that what is open is known, and then as
+//! they grow, through rotation and truncation, until Ctrl-C; then, as at the end, it says what was seen and what is
+//! still open.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use tokio::sync::mpsc::Receiver;
+
+use crate::commands::outcome::Outcome;
+use crate::incident::live::Live;
+use crate::incident::logs::follow::{self, LogLine};
+use crate::incident::render::json;
+use crate::incident::render::paint::{Paint, harmless};
+use crate::incident::render::screen::{Screen, StatusLine};
+use crate::terminal::output::{self, Format};
+
+/// What `--help` says after the options.
+pub(crate) const HELP: &str = "\
+Reads the same logs as `faultline report`. On a terminal the last line shows what is open at the moment. \
+With --output json each event is one JSON object with the key \"proxy\" added, which `faultline report` reads too.
+
+Examples:
+  kubectl logs -f -l app=mocka -c istio-proxy --prefix --max-log-requests 50 | faultline watch
+  stern . -c istio-proxy | faultline watch
+  faultline watch /var/log/envoy/*.log
+  kubectl logs -f deploy/mocka -c istio-proxy | faultline watch --output json | jq -c 'select(.faultline == \
+  \"endpoint_ejected\")'";
+
+/// What can be typed after `faultline watch`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Proxies' logs, followed as they grow; `-`, or none, is standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Whether anybody still reads stdout.
+#[derive(PartialEq, Eq)]
+enum Reader {
+    Present,
+    Gone,
+}
+
+/// Follows the logs until they end or Ctrl-C is pressed.
+///
+/// # Errors
+/// When a log cannot be read.
+pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
+    let files = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files };
+    let mut lines = follow::start(files)?;
+    let on_terminal = format == Format::Text && io::stdout().is_terminal();
+    let status_line = if on_terminal { StatusLine::Shown } else { StatusLine::Absent };
+    let screen = Screen { paint: Paint::new(output::takes_colours()), status_line };
+    let mut live = Live::default();
+    let _ = write(&screen.begin());
+    let ended = tokio::select! {
+        ended = print_all(&mut lines, &mut live, screen, format) => ended,
+        pressed = tokio::signal::ctrl_c() => pressed.map_err(anyhow::Error::from),
+    };
+    let _ = write(screen.end());
+    ended?;
+    output::note(&harmless(&live.summary()));
+    Ok(Outcome::Done)
+}
+
+async fn print_all(
+    lines: &mut Receiver<io::Result<LogLine>>,
+    live: &mut Live,
+    screen: Screen,
+    format: Format,
+) -> anyhow::Result<()> {
+    while let Some(read) = lines.recv().await {
+        let LogLine { file, text } = read.context("cannot read the log")?;
+        let Some(news) = live.take(&file, &text) else { continue };
+        let line = match format {
+            Format::Json => json::event(news),
+            Format::Text => screen.line(&news),
+        };
+        let written = write(&screen.add(&line, live, output::width())).context("cannot write the result")?;
+        if written == Reader::Gone {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Writes to stdout at once, as it is. That nobody reads any more is no error, but a reason to stop.
+fn write(text: &str) -> io::Result<Reader> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        written => written.map(|()| Reader::Present),
+    }
+}

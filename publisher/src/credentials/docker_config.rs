@@ -1,0 +1,145 @@
+//! Docker's `config.json`, as the place where `login` leaves credentials and `logout` takes them away.
+//!
+//! A credential helper that is configured there is used as docker uses it; otherwise they stand in the file itself,
+//! encoded but not encrypted, readable by its owner alone. What else is in the file stays.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::credentials;
+use crate::files;
+
+/// The file, read.
+pub(crate) struct CredentialFile {
+    path: PathBuf,
+    content: Value,
+}
+
+/// Where credentials were put.
+pub(crate) enum Kept {
+    /// With this helper program.
+    Helper(String),
+    /// In this file, as they are.
+    File(PathBuf),
+}
+
+impl CredentialFile {
+    /// Reads the file that docker reads: in `DOCKER_CONFIG`, or `.docker` in the home directory. It need not exist.
+    ///
+    /// # Errors
+    /// When there is no home directory, or the file is malformed.
+    pub(crate) fn read() -> anyhow::Result<Self> {
+        let directory = std::env::var_os("DOCKER_CONFIG").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
+        let path =
+            directory.or_else(home).context("there is no home directory; set DOCKER_CONFIG")?.join("config.json");
+        // The target of a link is replaced, not the link.
+        let path = path.canonicalize().unwrap_or(path);
+        let content = match std::fs::read(&path) {
+            Ok(bytes) if bytes.trim_ascii().is_empty() => json!({}),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .with_context(|| format!("`{}` is malformed; correct or remove it", path.display()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => json!({}),
+            Err(error) => bail!("cannot read `{}`: {error}", path.display()),
+        };
+        ensure!(content.is_object(), "`{}` is malformed; correct or remove it", path.display());
+        Ok(Self { path, content })
+    }
+
+    /// Keeps the credentials for a registry.
+    ///
+    /// # Errors
+    /// When the helper fails, or the file cannot be written.
+    pub(crate) fn store(mut self, authority: &str, username: &str, password: &str) -> anyhow::Result<Kept> {
+        let key = credentials::key(authority);
+        match self.helper(key) {
+            Some(helper) => {
+                let message = json!({"ServerURL": key, "Username": username, "Secret": password}).to_string();
+                call(&helper, "store", &message)
+                    .with_context(|| format!("cannot keep the credentials for `{authority}`"))?;
+                // Docker lists there which registries the helper knows.
+                self.entries()?.insert(key.to_owned(), json!({}));
+                self.write()?;
+                Ok(Kept::Helper(helper))
+            }
+            None => {
+                let encoded = STANDARD.encode(format!("{username}:{password}"));
+                self.entries()?.insert(key.to_owned(), json!({"auth": encoded}));
+                self.write()?;
+                Ok(Kept::File(self.path))
+            }
+        }
+    }
+
+    /// Forgets the credentials for a registry. Returns whether there were any.
+    ///
+    /// # Errors
+    /// When the helper fails, or the file cannot be written.
+    pub(crate) fn erase(mut self, authority: &str) -> anyhow::Result<bool> {
+        let key = credentials::key(authority);
+        let listed = self.entries()?.remove(key).is_some();
+        if listed {
+            self.write()?;
+        }
+        match self.helper(key) {
+            // Helpers differ in what they say about what they do not have.
+            Some(helper) => match call(&helper, "erase", key) {
+                Err(error) if !error.to_string().contains("not found") => Err(error),
+                erased => Ok(erased.is_ok()),
+            },
+            None => Ok(listed),
+        }
+    }
+
+    fn helper(&self, key: &str) -> Option<String> {
+        let configured = self.content["credHelpers"][key].as_str().or(self.content["credsStore"].as_str());
+        configured.filter(|helper| !helper.is_empty()).map(|helper| format!("docker-credential-{helper}"))
+    }
+
+    fn entries(&mut self) -> anyhow::Result<&mut serde_json::Map<String, Value>> {
+        let path = self.path.display().to_string();
+        let auths = self.content.as_object_mut().map(|content| content.entry("auths").or_insert_with(|| json!({})));
+        auths.and_then(Value::as_object_mut).with_context(|| format!("`{path}` is malformed: `auths` is no object"))
+    }
+
+    fn write(&self) -> anyhow::Result<()> {
+        let directory = self.path.parent().context("there is no home directory; set DOCKER_CONFIG")?;
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(directory).with_context(|| format!("cannot create the directory `{}`", directory.display()))?;
+        files::write_private(&self.path, &serde_json::to_vec_pretty(&self.content)?)
+    }
+}
+
+/// Calls a credential helper. Its words are not repeated, for they may have the secret in them, but for one line that
+/// is known.
+fn call(helper: &str, action: &str, input: &str) -> anyhow::Result<()> {
+    let mut child = Command::new(helper)
+        .arg(action)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| {
+            format!("cannot run the credential helper `{helper}`; install it, or take it out of docker's config.json")
+        })?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // If the helper exits without reading, its exit status decides.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = [output.stdout, output.stderr].concat();
+    ensure!(!String::from_utf8_lossy(&words).contains("credentials not found"), "`{helper}`: not found");
+    bail!("the credential helper `{helper}` failed to {action}; run it to see why")
+}

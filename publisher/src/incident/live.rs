@@ -1,0 +1,158 @@
+//! What is open while logs are followed, and what has been seen so far.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+use super::logs::event::{Event, Kind};
+use super::logs::input::fingerprint;
+use super::logs::line::{self, Content};
+use super::names;
+use super::units::count;
+use super::view::Phrase;
+use super::wording::phrase;
+
+/// Events that are remembered, so that what comes again after a broken connection is not shown again.
+const MOST_REMEMBERED: usize = 10_000;
+
+/// As many names are written out; of more, only these.
+const MOST_NAMES: usize = 2;
+
+/// An event that was not seen before.
+#[derive(Debug)]
+pub(crate) struct News {
+    /// The proxy's name, by its line or else by its file; empty if neither names one.
+    pub(crate) proxy: String,
+    /// What happened.
+    pub(crate) event: Event,
+    /// What it means.
+    pub(crate) phrase: Phrase,
+}
+
+/// What has been seen and what is open.
+#[derive(Default)]
+pub(crate) struct Live {
+    remembered: HashSet<(String, u64)>,
+    oldest_first: VecDeque<(String, u64)>,
+    proxies: BTreeSet<String>,
+    events: u64,
+    ejections: u64,
+    failovers: u64,
+    ejected: BTreeSet<ProxyEndpoint>,
+    /// Where to.
+    away: BTreeMap<ProxyCluster, String>,
+    without_healthy: BTreeSet<ProxyCluster>,
+}
+
+/// A cluster as one proxy sees it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct ProxyCluster {
+    proxy: String,
+    cluster: String,
+}
+
+/// An endpoint as one proxy sees it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct ProxyEndpoint {
+    of: ProxyCluster,
+    endpoint: String,
+}
+
+impl Live {
+    /// Takes a line in. `file` names the proxy where the line does not.
+    pub(crate) fn take(&mut self, file: &str, line: &str) -> Option<News> {
+        let line = line::read(line);
+        let Content::Event(event) = line.content else { return None };
+        let proxy = line.source.map_or_else(|| file.to_owned(), |source| source.pod);
+        if !self.remember((proxy.clone(), fingerprint(&event))) {
+            return None;
+        }
+        self.proxies.insert(proxy.clone());
+        self.follow(&proxy, &event);
+        let phrase = phrase::of(&event);
+        Some(News { proxy, event: *event, phrase })
+    }
+
+    /// Whether it is new.
+    fn remember(&mut self, mark: (String, u64)) -> bool {
+        if !self.remembered.insert(mark.clone()) {
+            return false;
+        }
+        self.oldest_first.push_back(mark);
+        if self.oldest_first.len() > MOST_REMEMBERED
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.remembered.remove(&oldest);
+        }
+        true
+    }
+
+    fn follow(&mut self, proxy: &str, event: &Event) {
+        self.events += 1;
+        let cluster = ProxyCluster { proxy: proxy.to_owned(), cluster: event.cluster.clone() };
+        let endpoint = || ProxyEndpoint { of: cluster.clone(), endpoint: event.endpoint.clone() };
+        match &event.kind {
+            Kind::EndpointEjected { .. } => {
+                self.ejections += 1;
+                self.ejected.insert(endpoint());
+            }
+            Kind::EndpointReturned { .. } => {
+                self.ejected.remove(&endpoint());
+            }
+            Kind::FailoverStarted(route) => {
+                self.failovers += 1;
+                self.away.insert(cluster, route.to.clone());
+            }
+            Kind::FailoverChanged(route) => {
+                self.away.insert(cluster, route.to.clone());
+            }
+            Kind::FailoverEnded { .. } => {
+                self.away.remove(&cluster);
+            }
+            Kind::NoHealthyUpstream { .. } => {
+                self.without_healthy.insert(cluster);
+            }
+            Kind::UpstreamRecovered { .. } => {
+                self.without_healthy.remove(&cluster);
+            }
+            _ => {}
+        }
+    }
+
+    /// What is open, each endpoint and service once, however many proxies see it so.
+    pub(crate) fn status(&self) -> String {
+        let ejected: BTreeSet<&str> = self.ejected.iter().map(|ejected| ejected.endpoint.as_str()).collect();
+        let away =
+            |(of, to): (&ProxyCluster, &String)| format!("{} → {}", names::service(&of.cluster), names::locality(to));
+        let away: BTreeSet<String> = self.away.iter().map(away).collect();
+        let without: BTreeSet<&str> = self.without_healthy.iter().map(|of| names::service(&of.cluster)).collect();
+        let mut open = Vec::new();
+        if !away.is_empty() {
+            open.push(format!("away: {}", some_of(away.iter().map(String::as_str))));
+        }
+        if !ejected.is_empty() {
+            open.push(format!("{} ejected", count(ejected.len() as u64, "endpoint")));
+        }
+        if !without.is_empty() {
+            open.push(format!("nothing healthy: {}", some_of(without.iter().copied())));
+        }
+        if open.is_empty() { "all is well".to_owned() } else { open.join("; ") }
+    }
+
+    /// What has been seen in all, and what is open now.
+    pub(crate) fn summary(&self) -> String {
+        format!(
+            "{} of {}: {}, {}; now: {}",
+            count(self.events, "event"),
+            count(self.proxies.len() as u64, "proxy"),
+            count(self.ejections, "ejection"),
+            count(self.failovers, "failover"),
+            self.status()
+        )
+    }
+}
+
+/// The first few names, so that a line stays a line.
+fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let all = names.len();
+    let few: Vec<&str> = names.take(MOST_NAMES).collect();
+    if all > few.len() { format!("{} and {} more", few.join(", "), all - few.len()) } else { few.join(", ") }
+}

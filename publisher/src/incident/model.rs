@@ -1,0 +1,299 @@
+//! What happened, by service, over all proxies: facts only. The words that go with them are in `view`.
+//!
+//! JSON writes these types as they are, so the keys in their `serde` attributes are public.
+
+use std::collections::BTreeSet;
+use std::ops::Add;
+
+use filter_core::time::Millis;
+use serde::{Serialize, Serializer};
+
+use super::failure::Failure;
+use super::logs::event::Event;
+use super::span::Span;
+use super::written::{seconds, time};
+
+/// All that the logs tell.
+#[derive(Debug)]
+pub(crate) struct Incident {
+    /// The first event; none if nothing happened.
+    pub(crate) first: Option<Millis>,
+    /// The last event.
+    pub(crate) last: Option<Millis>,
+    /// When the log ends, as far as its lines tell; what is open is open until then.
+    pub(crate) log_ends: Option<Millis>,
+    /// Lines read.
+    pub(crate) lines: u64,
+    /// Events, each once per proxy.
+    pub(crate) events: usize,
+    /// The proxies whose logs were read.
+    pub(crate) proxies: Vec<String>,
+    /// By service; the one that had trouble first comes first.
+    pub(crate) services: Vec<Service>,
+    /// What happened, in order.
+    pub(crate) timeline: Vec<Moment>,
+    /// What the logs do not hold.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// One cluster of Envoy.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Service {
+    /// A short name for people.
+    pub(crate) name: String,
+    /// Envoy's name.
+    pub(crate) cluster: String,
+    /// The first event.
+    #[serde(serialize_with = "time")]
+    pub(crate) first: Millis,
+    /// The last event.
+    #[serde(serialize_with = "time")]
+    pub(crate) last: Millis,
+    /// The proxies with an event about it, by name.
+    pub(crate) proxies: Vec<String>,
+    /// Times of failover, in order.
+    pub(crate) failovers: Vec<Failover>,
+    /// Times without any healthy endpoint.
+    pub(crate) outages: Vec<Outage>,
+    /// Endpoints that had trouble, in order of locality and address.
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+/// One time in which traffic left a locality, over all proxies that saw it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Failover {
+    /// The locality that lost.
+    pub(crate) from: String,
+    /// When.
+    #[serde(flatten)]
+    pub(crate) period: Period,
+    /// Where to, in order of time.
+    #[serde(rename = "legs")]
+    pub(crate) destinations: Vec<Destination>,
+    /// Requests served away, of the proxies whose failover is over.
+    pub(crate) requests_away: u64,
+    /// Errors among them.
+    pub(crate) errors_away: u64,
+    /// How many proxies' failovers were over when the log ended; only these count their requests.
+    pub(crate) ended: usize,
+    /// How they ended: `recovered`, `topology`.
+    pub(crate) because: BTreeSet<String>,
+}
+
+/// A locality that received the traffic for a time.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Destination {
+    /// The locality that received most.
+    pub(crate) to: String,
+    /// How far it is: `same_zone`, `same_region`, `elsewhere`.
+    pub(crate) tier: String,
+    /// The greatest share that any proxy reported as it began, 0 to 1.
+    pub(crate) share: f64,
+    /// Not over at the end of the log.
+    pub(crate) open: bool,
+    /// When.
+    #[serde(flatten)]
+    pub(crate) span: Span,
+}
+
+/// A time without any healthy endpoint.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Outage {
+    /// When.
+    #[serde(flatten)]
+    pub(crate) period: Period,
+}
+
+/// When something was so, over all proxies that saw it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Period {
+    /// From when to when.
+    #[serde(flatten)]
+    pub(crate) span: Span,
+    /// Time in which at least one proxy saw it.
+    #[serde(serialize_with = "seconds", rename = "seconds")]
+    pub(crate) total: Millis,
+    /// Not over at the end of the log.
+    pub(crate) open: bool,
+    /// Began before the log does; the beginning is calculated from the end.
+    pub(crate) began_earlier: bool,
+    /// How many proxies saw it.
+    pub(crate) proxies: usize,
+}
+
+/// An endpoint that had trouble.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Endpoint {
+    /// `ip:port`
+    pub(crate) address: String,
+    /// `region/zone/subzone`
+    pub(crate) locality: String,
+    /// `name.namespace`
+    pub(crate) workload: String,
+    /// Times out of rotation.
+    pub(crate) ejections: Vec<Ejection>,
+    /// Streaks of errors.
+    pub(crate) streaks: Vec<Streak>,
+    /// Times at which Envoy kept it in rotation at the threshold, and why.
+    pub(crate) blocked: Vec<Blocked>,
+    /// How many proxies had trouble with it.
+    pub(crate) proxies: usize,
+    /// Its first trouble.
+    #[serde(serialize_with = "time")]
+    pub(crate) first: Millis,
+    /// Its last failure, if the log has any.
+    #[serde(rename = "lastError", serialize_with = "words_or_nothing")]
+    pub(crate) last_failure: Option<Failure>,
+}
+
+/// One time out of rotation, over all proxies that saw it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Ejection {
+    /// When.
+    #[serde(flatten)]
+    pub(crate) period: Period,
+    /// Why: `consecutive_5xx` and the like.
+    pub(crate) reasons: BTreeSet<String>,
+    /// How that is known: `inferred`, `witnessed`.
+    pub(crate) basis: BTreeSet<String>,
+}
+
+/// A streak of errors that reached its threshold at one proxy.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Streak {
+    /// When it did.
+    #[serde(serialize_with = "time")]
+    pub(crate) at: Millis,
+    /// `5xx`, `gateway_error`, `local_origin`
+    pub(crate) kind: String,
+    /// Errors in a row.
+    pub(crate) errors: u64,
+    /// The last one.
+    #[serde(rename = "error")]
+    pub(crate) failure: Failure,
+}
+
+/// A threshold that was reached without an ejection, at one proxy.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Blocked {
+    /// When.
+    #[serde(serialize_with = "time")]
+    pub(crate) at: Millis,
+    /// `max_ejection_percent` or `not_enforced`
+    pub(crate) reason: String,
+}
+
+/// Something that happened, at one proxy or several.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    /// When the last proxy reported it; the first one did at [`Event::at`].
+    pub(crate) until: Millis,
+    /// The service's short name; empty for the filter itself.
+    pub(crate) service: String,
+    /// The first proxy's event, with the requests of all.
+    pub(crate) event: Event,
+    /// The proxies that reported it, by name.
+    pub(crate) proxies: Vec<String>,
+}
+
+/// What the logs do not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// Events over the filter's limit, at so many proxies.
+    Suppressed { events: u64, proxies: usize },
+    /// Things that ended without having begun.
+    MissingBeginnings(u64),
+    /// Things that began again without having ended.
+    MissingEnds(u64),
+    /// A configuration that so many proxies rejected.
+    ConfigRejected { error: String, proxies: usize },
+    /// Lines that hold only the beginning of an event.
+    CutOff { lines: u64 },
+    /// Events of a name that this version does not know.
+    Unknown { name: String, events: u64 },
+}
+
+/// How much is not over at the end of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// Ejected endpoints.
+    pub(crate) ejected: usize,
+    /// Failovers.
+    pub(crate) failovers: usize,
+    /// Services without a healthy endpoint.
+    pub(crate) without_healthy: usize,
+}
+
+impl Add for Open {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            ejected: self.ejected + other.ejected,
+            failovers: self.failovers + other.failovers,
+            without_healthy: self.without_healthy + other.without_healthy,
+        }
+    }
+}
+
+impl Service {
+    /// What of it is not over at the end of the log.
+    pub(crate) fn open(&self) -> Open {
+        Open {
+            ejected: self.endpoints.iter().filter(|e| e.ejections.iter().any(|x| x.period.open)).count(),
+            failovers: self.failovers.iter().filter(|f| f.period.open).count(),
+            without_healthy: usize::from(self.outages.iter().any(|o| o.period.open)),
+        }
+    }
+
+    /// Whether all of it is over at the end of the log.
+    pub(crate) fn is_over(&self) -> bool {
+        self.open() == Open::default()
+    }
+
+    /// The localities that play a part, by name: those of endpoints, and those that traffic left or went to.
+    pub(crate) fn localities(&self) -> BTreeSet<&str> {
+        let of_failovers =
+            self.failovers.iter().flat_map(|f| f.destinations.iter().map(|d| d.to.as_str()).chain([f.from.as_str()]));
+        self.endpoints.iter().map(|endpoint| endpoint.locality.as_str()).chain(of_failovers).collect()
+    }
+
+    /// All times at which something happened, in no order.
+    pub(crate) fn busy(&self) -> Vec<Span> {
+        let mut spans = vec![Span::at(self.first), Span::at(self.last)];
+        spans.extend(self.failovers.iter().map(|failover| failover.period.span));
+        spans.extend(self.outages.iter().map(|outage| outage.period.span));
+        for endpoint in &self.endpoints {
+            spans.extend(endpoint.ejections.iter().map(|ejection| ejection.period.span));
+            spans.extend(endpoint.streaks.iter().map(|streak| Span::at(streak.at)));
+            spans.extend(endpoint.blocked.iter().map(|blocked| Span::at(blocked.at)));
+        }
+        spans
+    }
+}
+
+impl Endpoint {
+    /// Times of trouble, each counted at every proxy. A streak leads to an ejection, or to none where that is blocked;
+    /// retries hide streaks, and blocked ejections are reported once, so it is the greater of the two counts.
+    pub(crate) fn failures(&self) -> usize {
+        let ejected: usize = self.ejections.iter().map(|ejection| ejection.period.proxies).sum();
+        self.streaks.len().max(ejected + self.blocked.len())
+    }
+}
+
+/// Writes a failure's words, or an empty text.
+fn words_or_nothing<S: Serializer>(failure: &Option<Failure>, to: S) -> Result<S::Ok, S::Error> {
+    match failure {
+        Some(failure) => failure.serialize(to),
+        None => to.serialize_str(""),
+    }
+}

@@ -1,0 +1,254 @@
+//! The report as one page: picture, facts and timeline of every service, for a browser or for paper.
+//!
+//! It loads nothing and runs nothing. It is well-formed XML too, so that other programs can take it apart.
+
+use std::fmt::Write as _;
+
+use crate::incident::view::{EndpointView, PeriodView, ServiceView, Tone, View};
+
+use super::markup::escaped;
+use super::picture;
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--paper:#fff;--ink:#1f2328;--dim:#626b75;--line:#d8dde3;--lane:#f5f7f9;--bad:#cf2f3d;\
+--warn:#96600a;--good:#1f7a45}\
+@media (prefers-color-scheme:dark){:root{--paper:#14181d;--ink:#e8ecf0;--dim:#9aa4af;--line:#343c46;--lane:#1c2229;\
+--bad:#ff7a84;--warn:#f0b04a;--good:#58c98a}}\
+@media print{:root{color-scheme:light;--paper:#fff;--ink:#1f2328;--dim:#626b75;--line:#d8dde3;--lane:#f5f7f9;\
+--bad:#cf2f3d;--warn:#96600a;--good:#1f7a45}\
+body{font-size:11px;padding:0}figure,tr,li{break-inside:avoid}h2,h3{break-after:avoid}}\
+*{box-sizing:border-box}body{margin:0 auto;max-width:1040px;padding:32px 24px;background:var(--paper);color:var(--ink);\
+font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}\
+h1{font-size:1.55em;line-height:1.3;margin:.2em 0 .6em}h2{font-size:1.25em;margin:2em 0 .2em}h3{font-size:1em;\
+margin:1.6em 0 .4em}\
+p{margin:.3em 0}.dim{color:var(--dim)}.kicker{color:var(--dim);font-size:.85em;letter-spacing:.04em}\
+dl{display:flex;flex-wrap:wrap;gap:12px 36px;margin:0;padding:14px 18px;background:var(--lane);border-radius:8px}\
+dt{color:var(--dim);font-size:.85em}\
+dd{margin:0;font-weight:600}figure{margin:14px 0;border:1px solid var(--line);border-radius:8px;overflow-x:auto}\
+figure svg{display:block;width:100%;min-width:680px;height:auto}\
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9em}th,td{text-align:left;\
+vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line)}\
+th{color:var(--dim);font-weight:500}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\
+td.t{font-variant-numeric:tabular-nums;white-space:nowrap}\
+code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:break-word}.bad{color:var(--bad)}\
+.warning{color:var(--warn)}.good{color:var(--good)}.note{color:var(--dim)}\
+td.l{font-weight:600;white-space:nowrap}td.p{white-space:nowrap}ol{padding-left:1.4em}li{margin:.5em 0}\
+footer{margin-top:3em;color:var(--dim);font-size:.85em;border-top:1px solid var(--line);padding-top:10px}";
+
+/// A column of a table.
+enum Column {
+    Text(&'static str),
+    Number(&'static str),
+}
+
+use Column::{Number, Text};
+
+const TRAFFIC_COLUMNS: [Column; 8] = [
+    Text("From"),
+    Text("To"),
+    Text("Began"),
+    Number("Lasted"),
+    Number("Requests away"),
+    Number("Errors away"),
+    Text("Ended"),
+    Number("Proxies"),
+];
+
+const ENDPOINT_COLUMNS: [Column; 9] = [
+    Text("Endpoint"),
+    Text("Locality"),
+    Text("First trouble"),
+    Number("Failures"),
+    Text("Last error"),
+    Number("Ejected"),
+    Number("Out for"),
+    Text("How known"),
+    Number("Proxies"),
+];
+
+/// The page.
+pub(crate) fn report(view: &View<'_>) -> String {
+    let mut html = String::new();
+    let title = &view.title;
+    let _ = write!(
+        html,
+        "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\"><head><meta charset=\"utf-8\"/>\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/><title>{title}</title><style>{STYLE}\
+         </style></head>\n\
+         <body><header><p class=\"kicker\">{title}, told by faultline</p><h1>{}</h1>",
+        escaped(&view.headline)
+    );
+    facts(&mut html, view);
+    html.push_str("</header>\n<main>");
+    for (index, service) in view.services.iter().enumerate() {
+        let _ = writeln!(html, "<figure>{}</figure>", picture::of(service, index));
+    }
+    suspects(&mut html, view);
+    for service in &view.services {
+        service_section(&mut html, view, service);
+    }
+    timeline(&mut html, view);
+    if !view.gaps.is_empty() {
+        html.push_str("<section><h2>What the logs do not hold</h2><ul>");
+        for gap in &view.gaps {
+            let _ = write!(html, "<li>{}</li>", escaped(gap));
+        }
+        html.push_str("</ul></section>\n");
+    }
+    let _ = write!(
+        html,
+        "</main>\n<footer>Times are UTC. What is inferred follows from traffic by Envoy's own rules; what is \
+         witnessed, Envoy said. Durations over several proxies are the time in which at least one saw it; requests are \
+         sums. faultline {}, from {}.</footer></body></html>\n",
+        env!("CARGO_PKG_VERSION"),
+        escaped(&view.source)
+    );
+    html
+}
+
+fn facts(html: &mut String, view: &View<'_>) {
+    let Some(times) = &view.times else { return };
+    html.push_str("<dl>");
+    for (name, value) in [
+        ("First event (UTC)", &times.first),
+        ("Last event", &times.last),
+        ("From first to last", &times.lasted),
+        ("Still open", &view.still_open),
+        ("Seen by", &view.seen_by),
+        ("Events", &view.incident.events.to_string()),
+    ] {
+        let _ = write!(html, "<div><dt>{name}</dt><dd>{}</dd></div>", escaped(value));
+    }
+    html.push_str("</dl>");
+}
+
+fn suspects(html: &mut String, view: &View<'_>) {
+    if view.suspects.is_empty() {
+        return;
+    }
+    html.push_str("<section><h2>What to look at first</h2><ol>");
+    for suspect in &view.suspects {
+        let (endpoint, sentence) = (escaped(suspect.endpoint), escaped(&suspect.sentence));
+        let _ = write!(html, "<li><code>{endpoint}</code> {sentence}</li>");
+    }
+    html.push_str("</ol></section>\n");
+}
+
+fn service_section(html: &mut String, view: &View<'_>, of: &ServiceView<'_>) {
+    let _ = write!(
+        html,
+        "<section><h2>{}</h2><p class=\"dim\"><code>{}</code>, seen by {}</p><p>{}</p>",
+        escaped(&of.service.name),
+        escaped(&of.service.cluster),
+        of.seen_by,
+        // Of the only service, the headline has said it.
+        escaped(if view.services.len() > 1 { &of.summary } else { "" }),
+    );
+    traffic(html, of);
+    endpoints(html, of);
+    html.push_str("</section>\n");
+}
+
+fn traffic(html: &mut String, view: &ServiceView<'_>) {
+    if view.failovers.is_empty() && view.outages.is_empty() {
+        return;
+    }
+    table(html, "Where the traffic went", &TRAFFIC_COLUMNS);
+    for failover in &view.failovers {
+        let (from, to) = (("p", failover.from), ("", failover.to.as_str()));
+        traffic_row(html, from, to, &failover.period, [&failover.requests_away, &failover.errors_away]);
+    }
+    for outage in &view.outages {
+        let (from, to) = (("", "everywhere"), ("bad", "nowhere: no healthy endpoint"));
+        traffic_row(html, from, to, &outage.period, ["", ""]);
+    }
+    html.push_str("</tbody></table></div>");
+}
+
+/// A row of the table of traffic; `from` and `to` come with their classes.
+fn traffic_row(html: &mut String, from: (&str, &str), to: (&str, &str), period: &PeriodView, counts: [&str; 2]) {
+    html.push_str("<tr>");
+    for (class, cell) in
+        [from, to, ("t", &period.began), ("n", &period.lasted), ("n", counts[0]), ("n", counts[1]), ("", &period.ended)]
+    {
+        let _ = write!(html, "<td class=\"{class}\">{}</td>", escaped(cell));
+    }
+    let _ = write!(html, "<td class=\"n\">{}</td></tr>", period.proxies);
+}
+
+fn endpoints(html: &mut String, view: &ServiceView<'_>) {
+    if view.service.endpoints.is_empty() {
+        return;
+    }
+    table(html, "Endpoints", &ENDPOINT_COLUMNS);
+    for endpoint in view.localities.iter().flat_map(|locality| &locality.endpoints) {
+        endpoint_row(html, endpoint);
+    }
+    html.push_str("</tbody></table></div>");
+}
+
+fn endpoint_row(html: &mut String, view: &EndpointView<'_>) {
+    let endpoint = view.endpoint;
+    let workload = if endpoint.workload.is_empty() { String::new() } else { format!(" {}", endpoint.workload) };
+    let _ = write!(
+        html,
+        "<tr><td><code>{}</code>{}</td><td class=\"p\">{}</td><td class=\"t\">{}</td><td class=\"n\">{}</td><td>{}</td>\
+         <td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{}</td></tr>",
+        escaped(&endpoint.address),
+        escaped(&workload),
+        escaped(view.locality),
+        view.first,
+        view.failures,
+        escaped(&view.last_error),
+        view.ejected,
+        view.out_for,
+        escaped(&view.basis),
+        endpoint.proxies,
+    );
+}
+
+fn timeline(html: &mut String, view: &View<'_>) {
+    if view.timeline.is_empty() {
+        return;
+    }
+    html.push_str(
+        "<section><h2>What happened</h2><div class=\"wide\"><table><thead><tr><th>UTC</th><th>What</th><th>\
+         Service</th><th></th>",
+    );
+    html.push_str("<th class=\"n\">Proxies</th></tr></thead><tbody>");
+    for moment in &view.timeline {
+        if let Some(day) = &moment.new_day {
+            let _ = write!(html, "<tr><th colspan=\"5\">{day}</th></tr>");
+        }
+        let tone = match moment.phrase.tone {
+            Tone::Bad => "bad",
+            Tone::Warning => "warning",
+            Tone::Good => "good",
+            Tone::Note => "note",
+        };
+        let _ = write!(
+            html,
+            "<tr><td class=\"t\">{}</td><td class=\"l {tone}\">{}</td><td>{}</td><td>{}</td><td class=\"n\" \
+             title=\"{}\">{}</td></tr>",
+            moment.clock,
+            moment.phrase.label,
+            escaped(&moment.moment.service),
+            escaped(&moment.phrase.text),
+            escaped(&moment.proxies),
+            moment.moment.proxies.len()
+        );
+    }
+    html.push_str("</tbody></table></div></section>\n");
+}
+
+/// A table's beginning.
+fn table(html: &mut String, name: &str, columns: &[Column]) {
+    let _ = write!(html, "<h3>{name}</h3><div class=\"wide\"><table><thead><tr>");
+    for column in columns {
+        let _ = match column {
+            Number(name) => write!(html, "<th class=\"n\">{name}</th>"),
+            Text(name) => write!(html, "<th>{name}</th>"),
+        };
+    }
+    html.push_str("</tr></thead><tbody>");
+}

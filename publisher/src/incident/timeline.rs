@@ -1,0 +1,68 @@
+//! What happened, in order, with what several proxies report of the same thing put into one moment.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use filter_core::time::Millis;
+
+use super::logs::event::{Event, Kind};
+use super::logs::input::{Input, ProxyIndex};
+use super::model::Moment;
+
+/// What several proxies report within this many milliseconds is one thing. Each needs traffic of its own to meet a
+/// fault, and returns are seen on ticks of Envoy's interval, which is 10 s by default.
+const SAME_MOMENT_MS: Millis = 10_000;
+
+/// The moments of an input; `names` are the clusters' short names.
+pub(super) fn of(input: &Input, names: &BTreeMap<String, String>) -> Vec<Moment> {
+    let mut moments: Vec<(Moment, BTreeSet<ProxyIndex>)> = Vec::new();
+    let mut latest: HashMap<String, usize> = HashMap::new();
+    for record in &input.records {
+        let event = &record.event;
+        let same = latest.get(&subject(event)).and_then(|index| moments.get_mut(*index));
+        if let Some((moment, proxies)) = same
+            && event.at.saturating_sub(moment.event.at) <= SAME_MOMENT_MS
+            && proxies.insert(record.proxy)
+        {
+            moment.until = event.at;
+            add(&mut moment.event, event);
+            continue;
+        }
+        latest.insert(subject(event), moments.len());
+        let moment = Moment {
+            until: event.at,
+            service: names.get(&event.cluster).cloned().unwrap_or_else(|| event.cluster.clone()),
+            event: event.clone(),
+            proxies: Vec::new(),
+        };
+        moments.push((moment, BTreeSet::from([record.proxy])));
+    }
+    let named = |(moment, proxies): (Moment, BTreeSet<ProxyIndex>)| Moment {
+        proxies: proxies.iter().filter_map(|proxy| input.name(*proxy).cloned()).collect(),
+        ..moment
+    };
+    moments.into_iter().map(named).collect()
+}
+
+/// Adds another proxy's requests to what the first ones reported; the rest is the same, or the first one's.
+fn add(reported: &mut Event, another: &Event) {
+    if let Kind::FailoverEnded { seconds, requests_away, errors_away, .. } = &mut reported.kind
+        && let Kind::FailoverEnded { seconds: longer, requests_away: more, errors_away: worse, .. } = &another.kind
+    {
+        *seconds = seconds.max(*longer);
+        *requests_away = requests_away.saturating_add(*more);
+        *errors_away = errors_away.saturating_add(*worse);
+    }
+}
+
+/// What an event is about: equal for two proxies' events about the same thing.
+fn subject(event: &Event) -> String {
+    let more = match &event.kind {
+        Kind::FailoverStarted(route) | Kind::FailoverChanged(route) => format!("{} {}", route.from, route.to),
+        Kind::FailoverEnded { from, .. } => from.clone(),
+        Kind::ErrorStreak { kind, .. } => kind.clone(),
+        Kind::EndpointEjected { reason, .. } | Kind::EjectionBlocked { reason, .. } => reason.clone(),
+        Kind::ConfigRejected { error } => error.clone(),
+        _ => String::new(),
+    };
+    [event.name.as_str(), &event.cluster, &event.endpoint, &more].join("\u{1f}")
+}

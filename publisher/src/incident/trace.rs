@@ -1,0 +1,364 @@
+//! What each proxy saw of each cluster: events become things with a beginning and an end.
+//!
+//! A log may begin in the middle and stop before the end, and lines may be missing. What ends without having begun is
+//! calculated back from its own duration; what begins again without having ended is ended there. Both are counted in
+//! [`Trace::gaps`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use filter_core::time::Millis;
+
+use super::failure::Failure;
+use super::logs::event::{Event, Kind, Route, millis};
+use super::logs::input::{Input, ProxyIndex};
+use super::model::{Blocked, Destination, Gap, Streak};
+use super::span::Span;
+
+/// Everything that the proxies saw.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    /// By the cluster's name.
+    pub(super) clusters: BTreeMap<String, ClusterTrace>,
+    /// What is missing.
+    pub(super) gaps: Vec<Gap>,
+}
+
+/// What the proxies saw of one cluster.
+#[derive(Debug, Default)]
+pub(super) struct ClusterTrace {
+    /// The first event.
+    pub(super) first: Millis,
+    /// The last event.
+    pub(super) last: Millis,
+    /// The proxies with an event about it.
+    pub(super) proxies: BTreeSet<ProxyIndex>,
+    /// By address.
+    pub(super) endpoints: BTreeMap<String, EndpointTrace>,
+    /// Each proxy's failovers.
+    pub(super) failovers: Vec<ProxyFailover>,
+    /// Each proxy's times without a healthy endpoint.
+    pub(super) outages: Vec<Observation>,
+}
+
+/// An endpoint as the proxies saw it.
+#[derive(Debug, Default)]
+pub(super) struct EndpointTrace {
+    /// `ip:port`
+    pub(super) address: String,
+    /// `region/zone/subzone`
+    pub(super) locality: String,
+    /// `name.namespace`
+    pub(super) workload: String,
+    /// Each proxy's ejections.
+    pub(super) ejections: Vec<ProxyEjection>,
+    /// Each proxy's streaks, in order of time.
+    pub(super) streaks: Vec<Streak>,
+    /// Each proxy's blocked ejections, in order of time.
+    pub(super) blocked: Vec<Blocked>,
+    /// The proxies that had trouble with it.
+    pub(super) proxies: BTreeSet<ProxyIndex>,
+    /// Its first trouble.
+    pub(super) first: Millis,
+}
+
+/// A stretch of time in which one proxy saw something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Observation {
+    /// Which proxy.
+    pub(super) proxy: ProxyIndex,
+    /// From when to when.
+    pub(super) span: Span,
+    /// Not over at the end of the log.
+    pub(super) open: bool,
+    /// Began before the log does.
+    pub(super) began_earlier: bool,
+}
+
+/// One proxy's ejection of an endpoint.
+#[derive(Debug)]
+pub(super) struct ProxyEjection {
+    /// When.
+    pub(super) seen: Observation,
+    /// `consecutive_5xx` and the like; empty if the log does not have its beginning.
+    pub(super) reason: String,
+    /// `inferred`, `witnessed` or empty.
+    pub(super) basis: String,
+}
+
+/// One proxy's failover.
+#[derive(Debug)]
+pub(super) struct ProxyFailover {
+    /// From the start to the last request that was served away.
+    pub(super) seen: Observation,
+    /// The locality that lost.
+    pub(super) from: String,
+    /// Where to, in order of time.
+    pub(super) destinations: Vec<Destination>,
+    /// Requests served away.
+    pub(super) requests: u64,
+    /// Errors among them.
+    pub(super) errors: u64,
+    /// How it ended; empty while it has not.
+    pub(super) because: String,
+}
+
+/// How often each kind of gap was met.
+#[derive(Default)]
+struct Missing {
+    beginnings: u64,
+    ends: u64,
+    suppressed: u64,
+    suppressing: BTreeSet<ProxyIndex>,
+    rejected: BTreeMap<String, BTreeSet<ProxyIndex>>,
+}
+
+impl Trace {
+    /// Follows every proxy through the input.
+    pub(super) fn of(input: &Input) -> Self {
+        let mut trace = Self::default();
+        let mut missing = Missing::default();
+        for record in &input.records {
+            let (proxy, event) = (record.proxy, &record.event);
+            match &event.kind {
+                Kind::EventsSuppressed { count, .. } => {
+                    missing.suppressed = missing.suppressed.saturating_add(*count);
+                    missing.suppressing.insert(proxy);
+                }
+                Kind::ConfigRejected { error } => {
+                    missing.rejected.entry(error.clone()).or_default().insert(proxy);
+                }
+                _ => {
+                    let new = || ClusterTrace { first: event.at, ..ClusterTrace::default() };
+                    let cluster = trace.clusters.entry(event.cluster.clone()).or_insert_with(new);
+                    cluster.last = event.at;
+                    cluster.proxies.insert(proxy);
+                    cluster.follow(proxy, event, &mut missing);
+                }
+            }
+        }
+        for cluster in trace.clusters.values_mut() {
+            cluster.extend_open(input.ends.unwrap_or_default());
+        }
+        trace.gaps = missing.gaps();
+        trace
+    }
+}
+
+impl ClusterTrace {
+    fn follow(&mut self, proxy: ProxyIndex, event: &Event, missing: &mut Missing) {
+        match &event.kind {
+            Kind::ErrorStreak { kind, streak, last, .. } => {
+                let failure = Failure::of(kind, last);
+                let streak = Streak { at: event.at, kind: kind.clone(), errors: *streak, failure };
+                self.endpoint(proxy, event).streaks.push(streak);
+            }
+            Kind::EjectionBlocked { reason, .. } => {
+                self.endpoint(proxy, event).blocked.push(Blocked { at: event.at, reason: reason.clone() });
+            }
+            Kind::EndpointEjected { reason, .. } => self.endpoint(proxy, event).eject(proxy, event, reason, missing),
+            Kind::EndpointReturned { ejected_seconds } => {
+                self.endpoint(proxy, event).uneject(proxy, event, millis(*ejected_seconds), missing);
+            }
+            Kind::FailoverStarted(route) => self.start_failover(proxy, event.at, route, missing),
+            Kind::FailoverChanged(route) => self.change_failover(proxy, event.at, route, missing),
+            Kind::FailoverEnded { .. } => self.end_failover(proxy, event, missing),
+            Kind::NoHealthyUpstream { .. } => {
+                if self.open_outage(proxy).is_none() {
+                    self.outages.push(Observation::beginning(proxy, event.at));
+                }
+            }
+            Kind::UpstreamRecovered { seconds } => match self.open_outage(proxy) {
+                Some(open) => open.end(event.at),
+                None => {
+                    missing.beginnings += 1;
+                    self.outages.push(Observation::ending(proxy, event.at, millis(*seconds)));
+                }
+            },
+            Kind::ConfigRejected { .. } | Kind::EventsSuppressed { .. } | Kind::Unknown => {}
+        }
+    }
+
+    fn start_failover(&mut self, proxy: ProxyIndex, at: Millis, route: &Route, missing: &mut Missing) {
+        if let Some(open) = self.open_failover(proxy) {
+            open.end(at);
+            missing.ends += 1;
+        }
+        self.failovers.push(ProxyFailover::along(Observation::beginning(proxy, at), route, at));
+    }
+
+    fn change_failover(&mut self, proxy: ProxyIndex, at: Millis, route: &Route, missing: &mut Missing) {
+        match self.open_failover(proxy) {
+            Some(open) => open.turn(route, at),
+            None => {
+                missing.beginnings += 1;
+                let seen = Observation { began_earlier: true, ..Observation::beginning(proxy, at) };
+                self.failovers.push(ProxyFailover::along(seen, route, at));
+            }
+        }
+    }
+
+    fn end_failover(&mut self, proxy: ProxyIndex, event: &Event, missing: &mut Missing) {
+        let Kind::FailoverEnded { from, to, seconds, requests_away, errors_away, because } = &event.kind else {
+            return;
+        };
+        let (at, lasted) = (event.at, millis(*seconds));
+        if self.open_failover(proxy).is_none() {
+            missing.beginnings += 1;
+            let seen = Observation::ending(proxy, at, lasted);
+            let route = Route { from: from.clone(), to: to.clone(), ..Route::default() };
+            let began = ProxyFailover::along(Observation { open: true, ..seen }, &route, seen.span.from);
+            self.failovers.push(began);
+        }
+        let Some(failover) = self.open_failover(proxy) else { return };
+        // It is over when it is seen to be; traffic went away until then or earlier.
+        let latest = failover.seen.span.from.saturating_add(lasted);
+        failover.end(if failover.seen.began_earlier { at } else { at.min(latest) });
+        (failover.requests, failover.errors) = (*requests_away, *errors_away);
+        failover.because = if because.is_empty() { "ended".into() } else { because.clone() };
+    }
+
+    fn open_failover(&mut self, proxy: ProxyIndex) -> Option<&mut ProxyFailover> {
+        self.failovers.iter_mut().find(|failover| failover.seen.is_open_at(proxy))
+    }
+
+    fn open_outage(&mut self, proxy: ProxyIndex) -> Option<&mut Observation> {
+        self.outages.iter_mut().find(|seen| seen.is_open_at(proxy))
+    }
+
+    fn endpoint(&mut self, proxy: ProxyIndex, event: &Event) -> &mut EndpointTrace {
+        let new = || EndpointTrace { address: event.endpoint.clone(), first: event.at, ..EndpointTrace::default() };
+        let endpoint = self.endpoints.entry(event.endpoint.clone()).or_insert_with(new);
+        endpoint.proxies.insert(proxy);
+        for (known, told) in [(&mut endpoint.locality, &event.locality), (&mut endpoint.workload, &event.workload)] {
+            if !told.is_empty() {
+                known.clone_from(told);
+            }
+        }
+        endpoint
+    }
+
+    /// Extends what is open to the end of the log.
+    fn extend_open(&mut self, end: Millis) {
+        let ejections =
+            self.endpoints.values_mut().flat_map(|e| e.ejections.iter_mut().map(|ejection| &mut ejection.seen));
+        for seen in ejections.chain(&mut self.outages).filter(|seen| seen.open) {
+            seen.span = Span::new(seen.span.from, end);
+        }
+        for failover in self.failovers.iter_mut().filter(|failover| failover.seen.open) {
+            failover.seen.span = Span::new(failover.seen.span.from, end);
+            failover.extend_last(end);
+        }
+    }
+}
+
+impl EndpointTrace {
+    fn eject(&mut self, proxy: ProxyIndex, event: &Event, reason: &str, missing: &mut Missing) {
+        if let Some(open) = self.open_ejection(proxy) {
+            open.seen.end(event.at);
+            missing.ends += 1;
+        }
+        let seen = Observation::beginning(proxy, event.at);
+        self.ejections.push(ProxyEjection { seen, reason: reason.to_owned(), basis: event.basis.clone() });
+    }
+
+    fn uneject(&mut self, proxy: ProxyIndex, event: &Event, ejected_for: Millis, missing: &mut Missing) {
+        match self.open_ejection(proxy) {
+            Some(open) => open.seen.end(event.at),
+            None => {
+                missing.beginnings += 1;
+                let seen = Observation::ending(proxy, event.at, ejected_for);
+                self.first = self.first.min(seen.span.from);
+                self.ejections.push(ProxyEjection { seen, reason: String::new(), basis: event.basis.clone() });
+            }
+        }
+    }
+
+    fn open_ejection(&mut self, proxy: ProxyIndex) -> Option<&mut ProxyEjection> {
+        self.ejections.iter_mut().find(|ejection| ejection.seen.is_open_at(proxy))
+    }
+}
+
+impl Observation {
+    /// Begins now and is open.
+    fn beginning(proxy: ProxyIndex, at: Millis) -> Self {
+        Self { proxy, span: Span::at(at), open: true, began_earlier: false }
+    }
+
+    /// Ends now, and lasted for so many milliseconds; the log does not have its beginning.
+    fn ending(proxy: ProxyIndex, at: Millis, lasted: Millis) -> Self {
+        Self { proxy, span: Span::new(at.saturating_sub(lasted), at), open: false, began_earlier: true }
+    }
+
+    fn is_open_at(&self, proxy: ProxyIndex) -> bool {
+        self.proxy == proxy && self.open
+    }
+
+    fn end(&mut self, at: Millis) {
+        self.span = Span::new(self.span.from, at);
+        self.open = false;
+    }
+}
+
+impl ProxyFailover {
+    fn along(seen: Observation, route: &Route, at: Millis) -> Self {
+        let mut failover = Self {
+            seen,
+            from: route.from.clone(),
+            destinations: Vec::new(),
+            requests: 0,
+            errors: 0,
+            because: String::new(),
+        };
+        failover.turn(route, at);
+        failover
+    }
+
+    /// Goes on to another destination.
+    fn turn(&mut self, route: &Route, at: Millis) {
+        self.leave(at);
+        let Route { to, tier, share, .. } = route.clone();
+        self.destinations.push(Destination { to, tier, share, open: true, span: Span::at(at) });
+    }
+
+    /// Ends with the last request that was served away. A move is reported when it has lasted for a while, which can be
+    /// later than that; it is then no part of the failover.
+    fn end(&mut self, at: Millis) {
+        self.seen.end(at);
+        while self.destinations.len() > 1 && self.destinations.last().is_some_and(|last| last.span.from >= at) {
+            self.destinations.pop();
+        }
+        self.leave(at);
+    }
+
+    /// Ends at the last destination.
+    fn leave(&mut self, at: Millis) {
+        self.extend_last(at);
+        if let Some(last) = self.destinations.last_mut() {
+            last.open = false;
+        }
+    }
+
+    fn extend_last(&mut self, at: Millis) {
+        if let Some(last) = self.destinations.last_mut() {
+            last.span = Span::new(last.span.from, at);
+        }
+    }
+}
+
+impl Missing {
+    fn gaps(self) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        if self.suppressed > 0 {
+            gaps.push(Gap::Suppressed { events: self.suppressed, proxies: self.suppressing.len() });
+        }
+        if self.beginnings > 0 {
+            gaps.push(Gap::MissingBeginnings(self.beginnings));
+        }
+        if self.ends > 0 {
+            gaps.push(Gap::MissingEnds(self.ends));
+        }
+        let rejected = self.rejected.into_iter();
+        gaps.extend(rejected.map(|(error, proxies)| Gap::ConfigRejected { error, proxies: proxies.len() }));
+        gaps
+    }
+}

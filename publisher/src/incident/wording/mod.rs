@@ -1,0 +1,94 @@
+//! Puts an incident into words, once for all renderers: facts in ([`model`](super::model)), a view model out
+//! ([`view`](super::view)).
+
+mod endpoint;
+mod gaps;
+mod period;
+pub(crate) mod phrase;
+mod service;
+mod story;
+mod suspects;
+
+use std::collections::BTreeSet;
+
+use super::model::{Incident, Moment, Open};
+use super::units::{SeenBy, clock, count, day, duration};
+use super::view::{MomentView, Times, View};
+
+/// As many names are written out; of more, only these.
+const MOST_NAMES: usize = 10;
+
+/// The incident in words.
+pub(crate) fn view(incident: &Incident) -> View<'_> {
+    let all = incident.proxies.len();
+    let seeing: BTreeSet<&String> = incident.services.iter().flat_map(|service| &service.proxies).collect();
+    let lines = count(incident.lines, "line");
+    View {
+        incident,
+        title: match incident.first {
+            Some(first) => format!("Incident of {}", day(first)),
+            None => "Nothing happened".to_owned(),
+        },
+        headline: story::headline(incident),
+        times: times(incident),
+        read: format!("{} of {}, in {lines}", count(incident.events as u64, "event"), count(all as u64, "proxy")),
+        source: format!("{lines} of {}", some_of(&incident.proxies)),
+        still_open: period::still_open(
+            incident.services.iter().fold(Open::default(), |sum, service| sum + service.open()),
+        ),
+        seen_by: SeenBy { proxies: seeing.len(), of: all }.to_string(),
+        services: incident.services.iter().map(|service| service::view(service, all)).collect(),
+        suspects: suspects::of(&incident.services, all),
+        timeline: timeline(incident),
+        gaps: incident.gaps.iter().map(gaps::sentence).collect(),
+    }
+}
+
+fn times(incident: &Incident) -> Option<Times> {
+    let (first, last) = (incident.first?, incident.last?);
+    Some(Times {
+        first: format!("{} {}", day(first), clock(first)),
+        last: if day(first) == day(last) { clock(last) } else { format!("{} {}", day(last), clock(last)) },
+        lasted: duration(last - first),
+    })
+}
+
+fn timeline(incident: &Incident) -> Vec<MomentView<'_>> {
+    let mut today = incident.first.map(day);
+    let view = |moment| {
+        let mut view = moment_view(moment, incident.proxies.len());
+        let day = Some(day(view.moment.event.at));
+        if day != today {
+            view.new_day.clone_from(&day);
+            today = day;
+        }
+        view
+    };
+    incident.timeline.iter().map(view).collect()
+}
+
+fn moment_view(moment: &Moment, all_proxies: usize) -> MomentView<'_> {
+    MomentView {
+        moment,
+        new_day: None,
+        clock: clock(moment.event.at),
+        phrase: phrase::of(&moment.event),
+        reported_by: match moment.proxies.len() {
+            1 if all_proxies == 1 => None,
+            1 => Some(moment.proxies.join("")),
+            n => Some(format!("{}, to {}", count(n as u64, "proxy"), clock(moment.until))),
+        },
+        proxies: some_of(&moment.proxies),
+    }
+}
+
+/// Names, of many only the first.
+fn some_of(names: &[String]) -> String {
+    match names {
+        [] => "no proxy".to_owned(),
+        many if many.len() > MOST_NAMES => {
+            format!("{} and {} more", many[..MOST_NAMES].join(", "), many.len() - MOST_NAMES)
+        }
+        few => few.join(", "),
+    }
+}

@@ -1,0 +1,119 @@
+//! What the incident was, in a sentence or two.
+
+use filter_core::time::Millis;
+
+use crate::incident::model::{Endpoint, Failover, Incident, Service};
+use crate::incident::names;
+use crate::incident::units::{clock_seconds, count, duration, percent};
+
+use super::endpoint::first_error;
+
+/// At most so many other services are named.
+const MOST_SERVICES: usize = 4;
+
+/// The whole in a sentence or two.
+pub(super) fn headline(incident: &Incident) -> String {
+    let Some((first, others)) = incident.services.split_first() else {
+        return match incident.events {
+            0 => "Nothing happened that faultline would tell.".to_owned(),
+            n => format!("No service had trouble; {} about the filter itself.", count(n as u64, "event")),
+        };
+    };
+    let mut told = summary(first);
+    let names: Vec<&str> = others.iter().map(|service| service.name.as_str()).collect();
+    match names.as_slice() {
+        [] => {}
+        [one] => told.push_str(&format!(" {one} had trouble too.")),
+        [some @ .., last] if names.len() <= MOST_SERVICES => {
+            told.push_str(&format!(" {} and {last} had trouble too.", some.join(", ")));
+        }
+        many => told.push_str(&format!(" {} more services had trouble too.", many.len())),
+    }
+    let open = others.iter().filter(|service| !service.is_over());
+    let open: Vec<&str> = open.map(|service| service.name.as_str()).take(MOST_SERVICES).collect();
+    if !open.is_empty() {
+        told.push_str(&format!(" Not over when the log ended: {}.", open.join(", ")));
+    }
+    told
+}
+
+/// What happened to one service, in a sentence or two.
+pub(super) fn summary(service: &Service) -> String {
+    let failover = service.failovers.iter().max_by_key(|failover| failover.period.total);
+    let mut parts = vec![beginning(service, failover)];
+    match failover {
+        Some(failover) => parts.push(traffic(service, failover)),
+        None => parts.extend(out_of_rotation(service)),
+    }
+    if !service.outages.is_empty() {
+        let nothing: Millis = service.outages.iter().map(|outage| outage.period.total).sum();
+        parts.push(format!("for {} no endpoint was healthy", duration(nothing)));
+    }
+    if !service.is_over() {
+        parts.push("it was not over when the log ended".to_owned());
+    }
+    format!("{}.", parts.join("; "))
+}
+
+/// What failed first, and when.
+fn beginning(service: &Service, failover: Option<&Failover>) -> String {
+    // The endpoint that failed first, at home if traffic left.
+    let at_home = |e: &&Endpoint| failover.is_none_or(|f| e.locality == f.from);
+    let first = service.endpoints.iter().filter(at_home).min_by_key(|endpoint| endpoint.first);
+    let first = first.or_else(|| service.endpoints.iter().min_by_key(|endpoint| endpoint.first));
+    let name = &service.name;
+    match (first, failover) {
+        (Some(endpoint), _) => {
+            let error = first_error(endpoint);
+            let error = if error.is_empty() { error } else { format!(" ({error})") };
+            let (locality, at) = (names::locality(&endpoint.locality), clock_seconds(endpoint.first));
+            format!("{name} in {locality} failed at {at}{error}")
+        }
+        (None, Some(failover)) => {
+            let (from, at) = (names::locality(&failover.from), clock_seconds(failover.period.span.from));
+            format!("Traffic of {name} left {from} at {at}")
+        }
+        (None, None) => format!("{name} had trouble at {}", clock_seconds(service.first)),
+    }
+}
+
+/// What was out of rotation, where no traffic left.
+fn out_of_rotation(service: &Service) -> Option<String> {
+    let out: Vec<&Endpoint> = service.endpoints.iter().filter(|e| !e.ejections.is_empty()).collect();
+    match out.as_slice() {
+        [] if service.endpoints.iter().any(|e| !e.blocked.is_empty()) => Some("Envoy kept it in rotation".to_owned()),
+        [] => None,
+        [one] => {
+            let total = one.ejections.iter().map(|ejection| ejection.period.total).sum();
+            Some(format!("it was out of rotation for {}", duration(total)))
+        }
+        many => Some(format!("{} endpoints were out of rotation", many.len())),
+    }
+}
+
+/// Where the traffic went.
+fn traffic(service: &Service, longest: &Failover) -> String {
+    // Only what is about the same locality can be summed up in one clause.
+    let same = || service.failovers.iter().filter(|failover| failover.from == longest.from);
+    let destinations = || same().flat_map(|failover| &failover.destinations);
+    let share = destinations().map(|destination| destination.share).fold(0.0, f64::max);
+    let mut localities: Vec<&str> = Vec::new();
+    for destination in destinations() {
+        let locality = names::locality(&destination.to);
+        if !localities.contains(&locality) {
+            localities.push(locality);
+        }
+    }
+    let share = if share > 0.0 { percent(share) } else { "some".to_owned() };
+    let times = match same().count() {
+        1 => String::new(),
+        n => format!(" in {n} failovers"),
+    };
+    let total: Millis = same().map(|failover| failover.period.total).sum();
+    let errors = same().fold(0_u64, |sum, failover| sum.saturating_add(failover.errors_away));
+    let told = match same().any(|failover| failover.ended > 0) {
+        true => format!("; {} away", count(errors, "error")),
+        false => String::new(),
+    };
+    format!("{share} of its traffic went to {}{times} for {}{told}", localities.join(", then "), duration(total))
+}

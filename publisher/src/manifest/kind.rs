@@ -1,0 +1,89 @@
+//! The kinds of manifest, and what can be chosen in them.
+
+use clap::ValueEnum;
+
+/// A kind of resource that carries a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// `extensions.istio.io/v1alpha1`, every Istio.
+    #[value(name = "WasmPlugin")]
+    WasmPlugin,
+    /// `extensions.istio.io/v1alpha1`, Istio 1.30 and later.
+    #[value(name = "TrafficExtension")]
+    TrafficExtension,
+    /// `networking.istio.io/v1alpha3`.
+    #[value(name = "EnvoyFilter")]
+    EnvoyFilter,
+    /// `gateway.envoyproxy.io/v1alpha1`.
+    #[value(name = "EnvoyExtensionPolicy")]
+    EnvoyExtensionPolicy,
+    /// `extensions.higress.io/v1alpha1`, kind WasmPlugin.
+    #[value(name = "HigressWasmPlugin")]
+    HigressWasmPlugin,
+    /// Envoy's own bootstrap.
+    #[value(name = "Envoy")]
+    Envoy,
+}
+
+impl Kind {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::WasmPlugin => "WasmPlugin",
+            Self::TrafficExtension => "TrafficExtension",
+            Self::EnvoyFilter => "EnvoyFilter",
+            Self::EnvoyExtensionPolicy => "EnvoyExtensionPolicy",
+            Self::HigressWasmPlugin => "HigressWasmPlugin",
+            Self::Envoy => "Envoy",
+        }
+    }
+}
+
+/// Where in a proxy the plugin stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FilterPosition {
+    /// HTTP filter, last before the router.
+    Http,
+    /// The router's upstream log, and the HTTP filter beside it in the same VM.
+    UpstreamLog,
+}
+
+/// When a proxy pulls an image that it has, in the words of Kubernetes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+
+pub(crate) enum PullPolicy {
+    #[value(name = "IfNotPresent")]
+    IfNotPresent,
+    #[value(name = "Always")]
+    Always,
+}
+
+impl PullPolicy {
+    /// As every kind of resource spells it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Always => "Always",
+        }
+    }
+}
+
+/// A phase of the filter chain, in the words of Istio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+
+pub(crate) enum Phase {
+    Authn,
+    Authz,
+    Stats,
+}
+
+impl Phase {
+    /// As Istio and Higress spell it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Authn => "AUTHN",
+            Self::Authz => "AUTHZ",
+            Self::Stats => "STATS",
+        }
+    }
+}

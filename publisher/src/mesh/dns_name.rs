@@ -1,0 +1,46 @@
+//! Names of services as Istio writes and compares them.
+
+/// The full name of a `host` in a resource of this namespace. Only a name without a dot is completed; `reviews.shop`
+/// stays what it is, and names no service of Kubernetes.
+pub(crate) fn full(host: &str, namespace: &str, domain: &str) -> String {
+    if host.contains('.') || host.contains('*') { host.to_owned() } else { format!("{host}.{namespace}.svc.{domain}") }
+}
+
+/// Whether a rule for `pattern` (a full name, or `*` with what names end in) is one for `host`, itself a name or a
+/// pattern.
+pub(crate) fn covers(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(end) => host.strip_prefix('*').unwrap_or(host).ends_with(end),
+        None => pattern == host,
+    }
+}
+
+/// The namespace in a full name of Kubernetes.
+pub(crate) fn namespace_of<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
+    let name = host.strip_suffix(domain)?.strip_suffix(".svc.")?;
+    name.rsplit_once('.').map(|(_, namespace)| namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_name_without_a_dot_is_completed() {
+        let full = |host| full(host, "shop", "cluster.local");
+        assert_eq!(full("reviews"), "reviews.shop.svc.cluster.local");
+        assert_eq!(full("reviews.shop"), "reviews.shop");
+        assert_eq!(full("*"), "*");
+        assert_eq!(namespace_of("reviews.shop.svc.cluster.local", "cluster.local"), Some("shop"));
+        assert_eq!(namespace_of("api.example.com", "cluster.local"), None);
+    }
+
+    #[test]
+    fn a_wildcard_covers_what_ends_as_it_does() {
+        assert!(covers("*.shop.svc.cluster.local", "a.shop.svc.cluster.local"));
+        assert!(covers("*.local", "*.shop.svc.cluster.local"));
+        assert!(covers("*", "anything.example.com"));
+        assert!(!covers("*.shop.svc.cluster.local", "*.local"));
+        assert!(!covers("a.example.com", "b.example.com"));
+    }
+}

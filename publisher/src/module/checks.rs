@@ -1,0 +1,61 @@
+//! What is checked before a module is shipped.
+//!
+//! A module that no proxy could load is always refused ([`crate::module`]). The rest are doubts: it may well be meant
+//! so, but more often it is the wrong file or the wrong build, so the user has to say `--force`.
+
+use std::fmt;
+
+use crate::module::Module;
+use crate::module::build_info::NAME;
+use crate::terminal::output;
+
+/// The filter has well under half of this. A larger one is likely a debug build, and every proxy fetches and compiles
+/// it.
+const LARGE: usize = 1_000_000;
+
+/// Why a module that a proxy would load should perhaps not be shipped.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// It says nothing about its build.
+    NoBuildInfo,
+    /// It says that it is something else.
+    OtherModule(String),
+    /// More than [`LARGE`] bytes.
+    Large(usize),
+    /// It imports a function that only newer proxies have.
+    RecentImport(String),
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBuildInfo => f.write_str(
+                "it has no build information of faultline: it is another plugin, or was not built with `cargo xtask \
+                    build`",
+            ),
+            Self::OtherModule(name) => write!(f, "its build information says that it is `{name}`, not `{NAME}`"),
+            Self::Large(size) => write!(
+                f,
+                "it has {}, more than {}: is it a debug build? Every proxy fetches and compiles it",
+                output::size(*size as u64),
+                output::size(LARGE as u64)
+            ),
+            Self::RecentImport(name) => write!(f, "it imports `{name}`, which Envoy provides since 1.39 only"),
+        }
+    }
+}
+
+/// The doubts about a module of this size, if any.
+pub(crate) fn doubts(module: &Module, size: usize) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    match &module.build {
+        None => doubts.push(Doubt::NoBuildInfo),
+        Some(build) if build.name != NAME => doubts.push(Doubt::OtherModule(build.name.clone())),
+        Some(_) => {}
+    }
+    if size > LARGE {
+        doubts.push(Doubt::Large(size));
+    }
+    doubts.extend(module.recent.clone().map(Doubt::RecentImport));
+    doubts
+}

@@ -1,0 +1,77 @@
+//! Documents that are attached to an artifact: OCI artifacts of their own that name it as their `subject`.
+
+use std::collections::BTreeMap;
+
+use oci_distribution::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest};
+use serde::Serialize;
+
+use super::Store;
+use super::manifest::{Name, RawManifest, describe};
+use crate::reference::digest::Digest;
+
+/// The media type of the config that says nothing, from the image specification.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
+/// The content of that config.
+pub(crate) const EMPTY_CONFIG: &[u8] = b"{}";
+
+/// The manifest of a document that is attached to `subject`. It holds no time of day: the same document gives the same
+/// digest.
+///
+/// # Errors
+/// Only if the manifest cannot be written as JSON, which no input causes.
+pub(crate) fn document_manifest(
+    subject: &RawManifest,
+    title: &str,
+    kind: &str,
+    document: &[u8],
+) -> anyhow::Result<RawManifest> {
+    let layer = OciDescriptor {
+        annotations: Some(BTreeMap::from([("org.opencontainers.image.title".to_owned(), title.to_owned())])),
+        ..describe(kind, document)
+    };
+    let manifest = serde_json::to_vec(&OciImageManifest {
+        media_type: Some(OCI_IMAGE_MEDIA_TYPE.to_owned()),
+        artifact_type: Some(kind.to_owned()),
+        config: describe(EMPTY, EMPTY_CONFIG),
+        layers: vec![layer],
+        subject: Some(subject.descriptor()),
+        ..OciImageManifest::default()
+    })?;
+    Ok(RawManifest::new(OCI_IMAGE_MEDIA_TYPE, manifest))
+}
+
+/// A document that lies beside an artifact.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Attached {
+    /// What it is, a media type.
+    pub(crate) artifact_type: String,
+    /// Digest of its manifest.
+    pub(crate) digest: String,
+    /// Bytes of its manifest.
+    pub(crate) size: i64,
+}
+
+/// What is attached to a manifest.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub(crate) async fn list(store: &Store, subject: &Digest) -> anyhow::Result<Vec<Attached>> {
+    let mut found = Vec::new();
+    for descriptor in store.referrers(subject).await? {
+        let kind = match descriptor.artifact_type {
+            Some(kind) if kind != EMPTY => kind,
+            // cosign 3 lists the type of its empty config; what it is shows in the document's own manifest.
+            _ => document_type(store, &descriptor.digest.parse()?).await?.unwrap_or_else(|| "unknown".to_owned()),
+        };
+        found.push(Attached { artifact_type: kind, digest: descriptor.digest, size: descriptor.size });
+    }
+    Ok(found)
+}
+
+async fn document_type(store: &Store, digest: &Digest) -> anyhow::Result<Option<String>> {
+    let Some(raw) = store.fetch(Name::Digest(digest)).await? else { return Ok(None) };
+    let Ok(manifest) = serde_json::from_slice::<OciImageManifest>(&raw.bytes) else { return Ok(None) };
+    Ok(manifest.artifact_type.or_else(|| manifest.layers.first().map(|layer| layer.media_type.clone())))
+}

@@ -1,0 +1,227 @@
+//! Copies an artifact from one store to another, byte for byte, with what belongs to it.
+//!
+//! What belongs to it: the children of an index; cosign's signatures, attestations and SBOMs, which are tagged with its
+//! digest; and all that is attached to it, to its children, and to what is attached. The tag is given last. What is
+//! there already is not sent, what is elsewhere in the same registry is taken over there. One blob at a time is in
+//! memory.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, bail, ensure};
+use indicatif::ProgressBar;
+use oci_distribution::manifest::OciDescriptor;
+
+use super::Store;
+use super::manifest::{Name, RawManifest};
+use crate::reference::Reference;
+use crate::reference::digest::Digest;
+
+/// How deep attached documents may be attached to attached documents.
+const DEEPEST: usize = 8;
+
+/// What cosign adds to the tag that names a digest.
+const COSIGN: [&str; 3] = ["sig", "att", "sbom"];
+
+/// What was sent.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// Blobs, those that the registry took over from another repository among them.
+    pub(crate) blobs: usize,
+    /// Bytes of the blobs that went through this program.
+    pub(crate) bytes: u64,
+    /// Signatures and documents.
+    pub(crate) attached: usize,
+}
+
+/// Copies between two stores.
+pub(crate) struct Copier {
+    source: Store,
+    destination: Store,
+    /// The source's repository, where both are in the same registry.
+    shared: Option<String>,
+    /// The manifests that were dealt with, so that what is attached in a circle ends.
+    done: BTreeSet<String>,
+    sent: Sent,
+    /// Makes a progress bar for so many bytes; the name says what is done with them.
+    progress: fn(&'static str, u64) -> ProgressBar,
+}
+
+/// Whether signatures and attached documents come along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attachments {
+    /// They do.
+    Along,
+    /// They do not.
+    LeftBehind,
+}
+
+/// What came of a copy.
+pub(crate) struct Copied {
+    /// The manifest or index that was copied.
+    pub(crate) root: RawManifest,
+    /// What was sent.
+    pub(crate) sent: Sent,
+    /// Whether the destination's tag stood for it already.
+    pub(crate) tagged: bool,
+}
+
+impl Copier {
+    /// A copier from one store to another; `shared` is the source's repository, where both are in the same registry.
+    pub(crate) fn new(
+        source: Store,
+        destination: Store,
+        shared: Option<String>,
+        progress: fn(&'static str, u64) -> ProgressBar,
+    ) -> Self {
+        Self { source, destination, shared, done: BTreeSet::new(), sent: Sent::default(), progress }
+    }
+
+    /// Copies what `from` names to where `to` says. The tag is given last.
+    ///
+    /// # Errors
+    /// When there is no such artifact, or the destination does not take it; its tag is then where it was.
+    pub(crate) async fn copy(
+        mut self,
+        from: &Reference,
+        to: &Reference,
+        attachments: Attachments,
+    ) -> anyhow::Result<Copied> {
+        let root = self.source.manifest(from.digest()).await?;
+        if let Some(expected) = to.digest() {
+            ensure!(
+                *expected == root.digest,
+                "`{from}` is {}, not the {expected} of `{to}`; leave the digest off",
+                root.digest
+            );
+        }
+        let tag = to.tag();
+        let tagged = self.destination.head(Name::Tag(tag)).await?.as_ref() == Some(&root.digest);
+        let subjects = if tagged { self.subjects(&root)? } else { self.content(&root).await? };
+        if attachments == Attachments::Along {
+            // Some registries take nothing for a subject that they do not have.
+            let mut stored = tagged;
+            for subject in subjects {
+                self.attached(&subject, &root, &mut stored, 0).await?;
+            }
+        }
+        if !tagged {
+            self.destination.put(&root, Some(tag)).await?;
+        }
+        Ok(Copied { root, sent: self.sent, tagged })
+    }
+
+    /// Copies all that a manifest consists of, but not itself. Returns the digests that something may be attached to.
+    async fn content(&mut self, manifest: &RawManifest) -> anyhow::Result<Vec<Digest>> {
+        let mut subjects = vec![manifest.digest.clone()];
+        for child in children(manifest)? {
+            let digest = child.digest.parse::<Digest>().context("the index is malformed")?;
+            let Some(child) = self.source.fetch(Name::Digest(&digest)).await? else {
+                bail!(
+                    "the index {} names {digest}, which is not there; copy one of its images by its own digest",
+                    manifest.digest
+                )
+            };
+            ensure!(children(&child)?.is_empty(), "{} is an index of indexes, which no mesh follows", manifest.digest);
+            if self.destination.head(Name::Digest(&digest)).await?.is_none() {
+                self.blobs(&child).await?;
+                self.destination.put(&child, None).await?;
+            }
+            subjects.push(digest);
+        }
+        self.blobs(manifest).await?;
+        Ok(subjects)
+    }
+
+    /// The digests that something may be attached to, where there is nothing to copy.
+    fn subjects(&self, manifest: &RawManifest) -> anyhow::Result<Vec<Digest>> {
+        let children = children(manifest)?.into_iter().map(|child| child.digest.parse::<Digest>());
+        let children = children.collect::<Result<Vec<_>, _>>().context("the index is malformed")?;
+        Ok([manifest.digest.clone()].into_iter().chain(children).collect())
+    }
+
+    /// Copies the blobs that an image's manifest names.
+    async fn blobs(&mut self, manifest: &RawManifest) -> anyhow::Result<()> {
+        let content = manifest.json();
+        let named = content["layers"].as_array().into_iter().flatten().chain(content.get("config"));
+        for descriptor in named {
+            let descriptor: OciDescriptor =
+                serde_json::from_value(descriptor.clone()).context("the manifest is malformed")?;
+            // What may not be passed on is fetched from where it says, by those who may.
+            if descriptor.urls.as_ref().is_some_and(|urls| !urls.is_empty()) {
+                continue;
+            }
+            let digest = descriptor.digest.parse::<Digest>().context("the manifest is malformed")?;
+            if self.destination.has_blob(&digest).await? {
+                continue;
+            }
+            if let (Some(repository), Store::Registry(registry)) = (&self.shared, &self.destination)
+                && registry.mount(&digest, repository).await?
+            {
+                self.sent.blobs += 1;
+                continue;
+            }
+            let size = descriptor.size.unsigned_abs();
+            let bar = (self.progress)("fetching", size);
+            let bytes = self.source.blob(&descriptor, &bar).await?;
+            drop(bar);
+            let bar = (self.progress)("uploading", size);
+            self.destination.put_blob(&digest, &bytes, &bar).await?;
+            self.sent.blobs += 1;
+            self.sent.bytes += size;
+        }
+        Ok(())
+    }
+
+    /// Copies what is attached to `subject`, and what is attached to that.
+    async fn attached(
+        &mut self,
+        subject: &Digest,
+        root: &RawManifest,
+        stored: &mut bool,
+        depth: usize,
+    ) -> anyhow::Result<()> {
+        if depth > DEEPEST || !self.done.insert(subject.to_string()) {
+            return Ok(());
+        }
+        for kind in COSIGN {
+            let tag = format!("sha256-{}.{kind}", subject.hex());
+            let Some(manifest) = self.source.fetch(Name::Tag(&tag)).await? else { continue };
+            if self.destination.head(Name::Tag(&tag)).await?.as_ref() != Some(&manifest.digest) {
+                self.content(&manifest).await?;
+                self.destination.put(&manifest, Some(&tag)).await?;
+                self.sent.attached += 1;
+            }
+        }
+        let referrers = self.source.referrers(subject).await?;
+        let known = if referrers.is_empty() { Vec::new() } else { self.destination_referrers(subject).await? };
+        for referrer in referrers {
+            let digest = referrer.digest.parse::<Digest>().context("the list of what is attached is malformed")?;
+            if !known.contains(&referrer.digest) {
+                let manifest = self.source.fetch(Name::Digest(&digest)).await?;
+                // A list may name what was deleted since.
+                let Some(manifest) = manifest else { continue };
+                if !*stored {
+                    self.destination.put(root, None).await?;
+                    *stored = true;
+                }
+                self.content(&manifest).await?;
+                self.destination.attach(&manifest).await?;
+                self.sent.attached += 1;
+            }
+            Box::pin(self.attached(&digest, root, stored, depth + 1)).await?;
+        }
+        Ok(())
+    }
+
+    async fn destination_referrers(&self, subject: &Digest) -> anyhow::Result<Vec<String>> {
+        Ok(self.destination.referrers(subject).await?.into_iter().map(|descriptor| descriptor.digest).collect())
+    }
+}
+
+/// The manifests that an index names; none for an image.
+fn children(manifest: &RawManifest) -> anyhow::Result<Vec<OciDescriptor>> {
+    let content = manifest.json();
+    let entries = content["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let read = |entry: &serde_json::Value| serde_json::from_value(entry.clone()).context("the index is malformed");
+    entries.iter().map(read).collect()
+}

@@ -1,0 +1,93 @@
+//! Manifests as they are stored: byte for byte, because their digest is their name.
+
+use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
+use serde_json::{Value, json};
+
+use crate::reference::digest::Digest;
+
+/// By what a manifest is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Name<'a> {
+    /// A tag.
+    Tag(&'a str),
+    /// A digest.
+    Digest(&'a Digest),
+}
+
+/// A manifest or an index, byte for byte as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RawManifest {
+    /// What it is.
+    pub(crate) media_type: String,
+    /// The digest of its bytes.
+    pub(crate) digest: Digest,
+    /// Its bytes.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl RawManifest {
+    /// A manifest of a known type.
+    pub(crate) fn new(media_type: impl Into<String>, bytes: Vec<u8>) -> Self {
+        Self { media_type: media_type.into(), digest: Digest::of(&bytes), bytes }
+    }
+
+    /// A manifest as it was found. Its own word on its type is better than that of who keeps it; there may be neither.
+    pub(crate) fn received(media_type: Option<&str>, bytes: Vec<u8>) -> Self {
+        let content: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let media_type = match (content["mediaType"].as_str(), media_type) {
+            (Some(own), _) => own,
+            (None, Some(told)) if told.starts_with("application/vnd.") => told,
+            _ if content["manifests"].is_array() => OCI_IMAGE_INDEX_MEDIA_TYPE,
+            _ => OCI_IMAGE_MEDIA_TYPE,
+        };
+        Self::new(media_type.to_owned(), bytes)
+    }
+
+    /// What names it elsewhere, such as in a `subject`.
+    pub(crate) fn descriptor(&self) -> OciDescriptor {
+        OciDescriptor {
+            media_type: self.media_type.clone(),
+            digest: self.digest.to_string(),
+            size: i64::try_from(self.bytes.len()).unwrap_or(i64::MAX),
+            ..OciDescriptor::default()
+        }
+    }
+
+    /// Its content, nothing where it is malformed.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+}
+
+/// The tag under which clients keep the list of what is attached to a manifest, where the registry does not.
+pub(crate) fn fallback_tag(subject: &Digest) -> String {
+    format!("sha256-{}", subject.hex())
+}
+
+/// The entry in a list of what is attached: with the type and the annotations, so that a reader need not fetch each.
+pub(crate) fn referrer_entry(manifest: &RawManifest) -> Value {
+    let content = manifest.json();
+    let mut entry = json!({
+        "mediaType": manifest.media_type,
+        "digest": manifest.digest,
+        "size": manifest.bytes.len(),
+    });
+    let kind = content["artifactType"].as_str().or(content["config"]["mediaType"].as_str());
+    if let Some(kind) = kind {
+        entry["artifactType"] = kind.into();
+    }
+    if content["annotations"].is_object() {
+        entry["annotations"] = content["annotations"].clone();
+    }
+    entry
+}
+
+/// A descriptor of these bytes.
+pub(crate) fn describe(media_type: &str, bytes: &[u8]) -> OciDescriptor {
+    OciDescriptor {
+        media_type: media_type.to_owned(),
+        digest: Digest::of(bytes).to_string(),
+        size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+        ..OciDescriptor::default()
+    }
+}

@@ -1,0 +1,253 @@
+//! Where artifacts live, a registry or a layout directory, seen as one thing; and how a REF becomes the one image that
+//! a mesh would run.
+//!
+//! Manifests are handed on byte for byte: their digest is their name.
+
+pub(crate) mod attachments;
+pub(crate) mod copy;
+mod layout;
+pub(crate) mod manifest;
+pub(crate) mod registry;
+
+use anyhow::{Context, bail};
+use indicatif::ProgressBar;
+use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor, OciImageManifest, OciManifest};
+
+use crate::artifact::pack::Artifact;
+use crate::reference::Reference;
+use crate::reference::digest::Digest;
+use layout::Layout;
+use manifest::{Name, RawManifest};
+use registry::Registry;
+use registry::access::Access;
+
+/// A place that holds artifacts.
+pub(crate) enum Store {
+    /// A registry's repository.
+    Registry(Box<Registry>),
+    /// A layout directory.
+    Layout(Layout),
+}
+
+/// The image that a REF stands for.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    /// The digest of the image's own manifest: what a mesh compares with.
+    pub(crate) digest: Digest,
+    /// The digest of the index that the REF names, where it names one.
+    pub(crate) index: Option<Digest>,
+    /// Bytes of the manifest.
+    pub(crate) size: usize,
+    /// The manifest.
+    pub(crate) manifest: OciImageManifest,
+}
+
+impl Store {
+    /// Opens the place that a REF names; nothing is read or sent yet, but credentials.
+    ///
+    /// # Errors
+    /// When credentials or certificates cannot be read.
+    pub(crate) fn open(reference: &Reference, access: &Access) -> anyhow::Result<Self> {
+        Ok(match reference {
+            Reference::Registry(r) => Self::Registry(Box::new(Registry::open(r.clone(), access)?)),
+            Reference::Layout(l) => Self::Layout(Layout { reference: l.clone() }),
+        })
+    }
+
+    /// Finds the image. An index is followed to its child for linux/amd64, as a mesh does whatever its nodes are.
+    ///
+    /// # Errors
+    /// When it is not there, or is no image.
+    pub(crate) async fn resolve(&self, reference: &Reference) -> anyhow::Result<Resolved> {
+        let RawManifest { bytes, digest, .. } = self.manifest(reference.digest()).await?;
+        let index = match parse(&bytes, reference)? {
+            OciManifest::Image(manifest) => return Ok(Resolved { digest, index: None, size: bytes.len(), manifest }),
+            OciManifest::ImageIndex(index) => index,
+        };
+        let Some(child) = index.manifests.iter().find(|entry| is_linux_amd64(entry)) else {
+            bail!("`{reference}` is an index without an image for linux/amd64, the only one that a mesh asks for");
+        };
+        let child = child.digest.parse::<Digest>().with_context(|| format!("the index `{reference}` is malformed"))?;
+        let RawManifest { bytes, .. } = self.manifest(Some(&child)).await?;
+        match parse(&bytes, reference)? {
+            OciManifest::Image(manifest) => {
+                Ok(Resolved { digest: child, index: Some(digest), size: bytes.len(), manifest })
+            }
+            OciManifest::ImageIndex(_) => bail!("`{reference}` is an index of indexes, which no mesh follows"),
+        }
+    }
+
+    /// Fetches the manifest that the REF names, or the one with this digest.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be read.
+    pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> anyhow::Result<RawManifest> {
+        match self {
+            Self::Registry(registry) => Ok(registry.manifest(digest).await?),
+            Self::Layout(layout) => layout.manifest(digest),
+        }
+    }
+
+    /// The manifest or index that a REF names: what signatures and attached documents are about.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub(crate) async fn named(&self, reference: &Reference) -> anyhow::Result<RawManifest> {
+        let name = reference.digest().map_or(Name::Tag(reference.tag()), Name::Digest);
+        self.fetch(name)
+            .await?
+            .with_context(|| format!("`{reference}` is not there; check tag and digest, or push it first"))
+    }
+
+    /// The same place, with rights to write asked for at once, which saves asking twice.
+    pub(crate) fn for_writing(self) -> Self {
+        if let Self::Registry(registry) = &self {
+            registry.for_writing();
+        }
+        self
+    }
+
+    /// Fetches a manifest and verifies its digest; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the place cannot be read.
+    pub(crate) async fn fetch(&self, name: Name<'_>) -> anyhow::Result<Option<RawManifest>> {
+        match self {
+            Self::Registry(registry) => Ok(registry.fetch(name).await?),
+            Self::Layout(layout) => layout.fetch(name),
+        }
+    }
+
+    /// The digest of a manifest; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the place cannot be read.
+    pub(crate) async fn head(&self, name: Name<'_>) -> anyhow::Result<Option<Digest>> {
+        match self {
+            Self::Registry(registry) => Ok(registry.head(name).await?),
+            Self::Layout(layout) => Ok(layout.fetch(name)?.map(|manifest| manifest.digest)),
+        }
+    }
+
+    /// Stores a manifest, under a tag or by its digest alone.
+    ///
+    /// # Errors
+    /// When it cannot be done; the tag is then where it was.
+    pub(crate) async fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> anyhow::Result<()> {
+        match self {
+            Self::Registry(registry) => registry.put(manifest, tag).await.map(drop).map_err(Into::into),
+            Self::Layout(layout) => {
+                interruptible().await;
+                layout.put(manifest, tag).map(drop)
+            }
+        }
+    }
+
+    /// Whether a blob is there.
+    ///
+    /// # Errors
+    /// When the place does not say.
+    pub(crate) async fn has_blob(&self, digest: &Digest) -> anyhow::Result<bool> {
+        match self {
+            Self::Registry(registry) => Ok(registry.has_blob(digest).await?),
+            Self::Layout(layout) => Ok(layout.has_blob(digest)),
+        }
+    }
+
+    /// Stores a blob, without asking whether it is there.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    pub(crate) async fn put_blob(&self, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> anyhow::Result<()> {
+        match self {
+            Self::Registry(registry) => Ok(registry.put_blob(digest, bytes, bar).await?),
+            Self::Layout(layout) => {
+                interruptible().await;
+                layout.put_blob(digest, bytes)
+            }
+        }
+    }
+
+    /// All tags.
+    ///
+    /// # Errors
+    /// When the place does not list them.
+    pub(crate) async fn tags(&self) -> anyhow::Result<Vec<String>> {
+        match self {
+            Self::Registry(registry) => Ok(registry.tags().await?),
+            Self::Layout(layout) => layout.tags(),
+        }
+    }
+
+    /// What is attached to a manifest: descriptors with artifact types and annotations.
+    ///
+    /// # Errors
+    /// When the place does not say.
+    pub(crate) async fn referrers(&self, subject: &Digest) -> anyhow::Result<Vec<OciDescriptor>> {
+        match self {
+            Self::Registry(registry) => Ok(registry.referrers(subject).await?),
+            Self::Layout(layout) => layout.referrers(subject),
+        }
+    }
+
+    /// Stores a manifest that has a `subject`, so that it is found among the latter's [`Store::referrers`].
+    ///
+    /// # Errors
+    /// When it has no subject, or cannot be stored.
+    pub(crate) async fn attach(&self, manifest: &RawManifest) -> anyhow::Result<()> {
+        let subject = manifest.json()["subject"]["digest"].as_str().map(str::parse::<Digest>);
+        let subject = subject.context("what is to be attached has no subject")?.context("its subject is malformed")?;
+        match self {
+            Self::Registry(registry) => Ok(registry.attach(manifest, &subject).await?),
+            Self::Layout(layout) => {
+                interruptible().await;
+                layout.attach(manifest)
+            }
+        }
+    }
+
+    /// Fetches a blob, verified.
+    ///
+    /// # Errors
+    /// When it is not there or is not what was announced.
+    pub(crate) async fn blob(&self, descriptor: &OciDescriptor, bar: &ProgressBar) -> anyhow::Result<Vec<u8>> {
+        // Parsed here so that no store is ever asked for a name that is not a digest.
+        let digest = descriptor.digest.parse::<Digest>().context("the manifest is malformed")?;
+        match self {
+            Self::Registry(registry) => Ok(registry.blob(descriptor, &digest, bar).await?),
+            Self::Layout(layout) => {
+                interruptible().await;
+                layout.blob(&digest)
+            }
+        }
+    }
+
+    /// Publishes an artifact. Returns whether anything had to be sent or written.
+    ///
+    /// # Errors
+    /// When it cannot be done; the tag is then where it was.
+    pub(crate) async fn push(&self, artifact: &Artifact, bar: &ProgressBar) -> anyhow::Result<bool> {
+        match self {
+            Self::Registry(registry) => registry.push(artifact, bar).await,
+            Self::Layout(layout) => {
+                interruptible().await;
+                layout.push(artifact)
+            }
+        }
+    }
+}
+
+/// Gives Ctrl-C its turn, between files and not within one. Registries do so by themselves.
+async fn interruptible() {
+    tokio::task::yield_now().await;
+}
+
+fn parse(bytes: &[u8], reference: &Reference) -> anyhow::Result<OciManifest> {
+    serde_json::from_slice(bytes)
+        .with_context(|| format!("`{reference}` is no OCI or Docker image: its manifest cannot be read; push it again"))
+}
+
+/// A child without a platform counts as linux/amd64, as it does in a mesh.
+fn is_linux_amd64(entry: &ImageIndexEntry) -> bool {
+    entry.platform.as_ref().is_none_or(|p| p.os.to_string() == "linux" && p.architecture.to_string() == "amd64")
+}

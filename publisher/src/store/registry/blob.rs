@@ -1,0 +1,194 @@
+//! Blobs of a repository: asked for, fetched, sent, and taken over from another repository of the same registry.
+//!
+//! Sent in one piece first: some registries take nothing else, and it is one request less. Where that is refused, or
+//! the connection breaks in the middle of it, in pieces: some, or proxies before them, bound the size of a request.
+
+use indicatif::ProgressBar;
+use oci_distribution::manifest::OciDescriptor;
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, LOCATION};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::cause::{ErrorCause, RequestError};
+use super::error::RegistryError;
+use super::http::Call;
+use super::{Registry, header, present};
+use crate::reference::digest::Digest;
+
+/// The size of a piece, in bytes, unless the registry wants larger ones.
+const CHUNK: usize = 4 * 1024 * 1024;
+
+/// The largest that a registry may want pieces to be, in bytes.
+const MOST_CHUNK: usize = 1024 * 1024 * 1024;
+
+/// An upload under way: where to send to, and the smallest piece that the registry takes.
+struct Session {
+    url: Url,
+    chunk: usize,
+}
+
+impl Registry {
+    /// Whether a blob is in this repository.
+    ///
+    /// # Errors
+    /// When the registry does not say.
+    pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
+        let call = Call::new(Method::HEAD, self.url(&format!("blobs/{digest}")));
+        let asked = self.http.with_retries(&self.pushing(), async || self.http.send(&call).await).await;
+        Ok(present(asked)?.is_some())
+    }
+
+    /// Fetches a blob, verified, into memory.
+    ///
+    /// # Errors
+    /// When the registry does not serve it, or serves something else.
+    pub(crate) async fn blob(
+        &self,
+        descriptor: &OciDescriptor,
+        digest: &Digest,
+        bar: &ProgressBar,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let call = Call::new(Method::GET, self.url(&format!("blobs/{digest}")));
+        let most = usize::try_from(descriptor.size).unwrap_or(0);
+        let start = bar.position();
+        self.http
+            .with_retries(&format!("download `{}`", self.reference().tagged()), async || {
+                bar.set_position(start);
+                let mut response = self.http.send(&call).await?;
+                let mut bytes = Vec::new();
+                while let Some(piece) = response.chunk().await? {
+                    if bytes.len() + piece.len() > most {
+                        return Err(
+                            ErrorCause::Answer(format!("more than the {most} bytes that were announced")).into()
+                        );
+                    }
+                    bytes.extend_from_slice(&piece);
+                    bar.inc(piece.len() as u64);
+                }
+                let actual = Digest::of(&bytes);
+                if actual == *digest {
+                    Ok(bytes)
+                } else {
+                    Err(ErrorCause::Digest { expected: digest.to_string(), actual: actual.to_string() }.into())
+                }
+            })
+            .await
+    }
+
+    /// Sends a blob, without asking whether it is there.
+    ///
+    /// # Errors
+    /// When the registry does not take it.
+    pub(crate) async fn put_blob(&self, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> Result<(), RegistryError> {
+        let start = bar.position();
+        let mut in_pieces = false;
+        self.http
+            .with_retries(&self.pushing(), async || {
+                bar.set_position(start);
+                let session = self.start_upload().await?;
+                if in_pieces {
+                    return self.send_in_pieces(session, digest, bytes, bar).await;
+                }
+                match self.send_whole(session, digest, bytes, bar).await {
+                    Err(failure) if refuses_size(&failure.cause) => {
+                        bar.set_position(start);
+                        let session = self.start_upload().await?;
+                        self.send_in_pieces(session, digest, bytes, bar).await
+                    }
+                    other => {
+                        in_pieces = matches!(&other, Err(RequestError { cause: ErrorCause::Broken(_), .. }));
+                        other
+                    }
+                }
+            })
+            .await
+    }
+
+    /// Takes a blob over from another repository of the same registry. Returns whether that worked: it is allowed not
+    /// to.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached.
+    pub(crate) async fn mount(&self, digest: &Digest, from: &str) -> Result<bool, RegistryError> {
+        let mut url = self.url("blobs/uploads/");
+        url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", from);
+        let call = Call::new(Method::POST, url);
+        let attempt = async || {
+            let response = match self.http.send(&call).await {
+                Err(failure) if !failure.cause.is_passing() => return Ok(false),
+                other => other?,
+            };
+            if response.status() == StatusCode::CREATED {
+                return Ok(true);
+            }
+            // It has begun an upload instead, which is not needed. That it cannot be ended is the registry's own
+            // business.
+            if let Ok(session) = self.session(&response) {
+                let _ = self.http.send(&Call::new(Method::DELETE, session.url)).await;
+            }
+            Ok(false)
+        };
+        self.http.with_retries(&self.pushing(), attempt).await
+    }
+
+    async fn start_upload(&self) -> Result<Session, RequestError> {
+        let response = self.http.send(&Call::new(Method::POST, self.url("blobs/uploads/"))).await?;
+        self.session(&response)
+    }
+
+    fn session(&self, response: &Response) -> Result<Session, RequestError> {
+        let url = match (header(response, LOCATION.as_str()), header(response, "docker-upload-uuid")) {
+            (Some(location), _) => self.http.follow(response.url(), &location)?,
+            (None, Some(id)) => self.url(&format!("blobs/uploads/{id}")),
+            (None, None) => return Err(ErrorCause::Answer("it does not say where to upload to".into()).into()),
+        };
+        let least = header(response, "oci-chunk-min-length").and_then(|least| least.parse().ok()).unwrap_or(0);
+        Ok(Session { url, chunk: CHUNK.max(least).min(MOST_CHUNK) })
+    }
+
+    async fn send_whole(
+        &self,
+        to: Session,
+        digest: &Digest,
+        bytes: &[u8],
+        bar: &ProgressBar,
+    ) -> Result<(), RequestError> {
+        let headers = vec![(CONTENT_TYPE, "application/octet-stream".to_owned())];
+        let body = Some((bytes, bar));
+        let url = with_digest(to.url, digest);
+        self.http.send(&Call { headers, body, ..Call::new(Method::PUT, url) }).await.map(drop)
+    }
+
+    async fn send_in_pieces(
+        &self,
+        mut to: Session,
+        digest: &Digest,
+        bytes: &[u8],
+        bar: &ProgressBar,
+    ) -> Result<(), RequestError> {
+        let mut sent = 0;
+        for piece in bytes.chunks(to.chunk) {
+            let headers = vec![
+                (CONTENT_TYPE, "application/octet-stream".to_owned()),
+                (CONTENT_RANGE, format!("{sent}-{}", sent + piece.len() - 1)),
+            ];
+            let call = Call { headers, body: Some((piece, bar)), ..Call::new(Method::PATCH, to.url.clone()) };
+            let response = self.http.send(&call).await?;
+            sent += piece.len();
+            // Without one, the next piece goes to the same URL.
+            if let Some(location) = header(&response, LOCATION.as_str()) {
+                to.url = self.http.follow(response.url(), &location)?;
+            }
+        }
+        self.http.send(&Call::new(Method::PUT, with_digest(to.url, digest))).await.map(drop)
+    }
+}
+
+fn with_digest(mut url: Url, digest: &Digest) -> Url {
+    url.query_pairs_mut().append_pair("digest", &digest.to_string());
+    url
+}
+
+/// Whether smaller pieces may be welcome.
+fn refuses_size(cause: &ErrorCause) -> bool {
+    matches!(cause, ErrorCause::Missing | ErrorCause::Status(400 | 405 | 411 | 413 | 416, _))
+}

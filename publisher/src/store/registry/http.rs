@@ -1,0 +1,371 @@
+//! One HTTP exchange with a registry: sent, authenticated, its status checked, and tried again where that may help.
+//!
+//! It is built on `reqwest` and not on the client of oci-client, which asks `GET /v2/` again for each scope, reads
+//! challenges from no other answer, does not expose `Retry-After`, and gives up an upload whose answer has no
+//! `Location`. oci-client is used for its manifest and error types.
+//!
+//! Credentials go to the registry that they are for and to the token service that it names; never to another server
+//! that a `Location`, a `Link` or a redirection leads to. Errors repeat a server's words with our own secrets taken
+//! out.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use futures_util::stream;
+use indicatif::ProgressBar;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url, Version};
+use tokio::sync::mpsc;
+
+use super::access::Access;
+use super::cause::{ErrorCause, RequestError};
+use super::challenge::Challenge;
+use super::error::RegistryError;
+use super::retry;
+use super::token::{self, Realm};
+use crate::credentials::Credentials;
+use crate::reference::RegistryRef;
+
+/// How long a connection may take to be made, and how long it may be silent.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes that are handed to the connection at once: the grain of the progress bar.
+const PIECE: usize = 64 * 1024;
+
+/// How much of an answer that is no success is read, in bytes.
+const MOST_OF_AN_ERROR: usize = 16 * 1024;
+
+/// A request.
+pub(crate) struct Call<'a> {
+    /// GET, HEAD and so on.
+    pub(crate) method: Method,
+    /// Where to.
+    pub(crate) url: Url,
+    /// Headers besides those that every request has.
+    pub(crate) headers: Vec<(HeaderName, String)>,
+    /// What to send, and where to show how much of it is sent.
+    pub(crate) body: Option<(&'a [u8], &'a ProgressBar)>,
+}
+
+impl Call<'_> {
+    /// A request without a body.
+    pub(crate) fn new(method: Method, url: Url) -> Self {
+        Self { method, url, headers: Vec::new(), body: None }
+    }
+}
+
+/// How requests are authenticated.
+#[derive(Clone, Debug)]
+enum Authentication {
+    /// Not at all: nothing was asked for yet.
+    None,
+    /// User name and password.
+    Basic,
+    /// This token.
+    Bearer(String),
+}
+
+/// The connection to one registry, for one repository.
+pub(crate) struct Http {
+    /// What was named, the repository empty where the registry alone is meant.
+    pub(crate) reference: RegistryRef,
+    /// What to present.
+    pub(crate) credentials: Credentials,
+    /// Whether the first token is to be good for writing too.
+    pub(crate) writing: Cell<bool>,
+    client: Client,
+    base: Url,
+    authentication: RefCell<Authentication>,
+    retries: u32,
+    on_retry: fn(&str),
+}
+
+impl Http {
+    /// Prepares to talk; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the certificate file cannot be read, or https cannot be set up.
+    pub(crate) fn new(reference: RegistryRef, credentials: Credentials, access: &Access) -> anyhow::Result<Self> {
+        let scheme = if access.is_plain_http(&reference) { "http" } else { "https" };
+        // Docker Hub's registry is served under another name than the one in its images' references.
+        let docker_hub = matches!(reference.authority.as_str(), "docker.io" | "index.docker.io");
+        let authority = if docker_hub { "registry-1.docker.io" } else { &reference.authority };
+        let base = Url::parse(&format!("{scheme}://{authority}/v2/"))
+            .with_context(|| format!("`{}` is not a valid host", reference.authority))?;
+        let client = client(&reference, access)?;
+        let authentication = RefCell::new(Authentication::None);
+        Ok(Self {
+            reference,
+            credentials,
+            writing: Cell::new(false),
+            client,
+            base,
+            authentication,
+            retries: access.retries,
+            on_retry: access.on_retry,
+        })
+    }
+
+    /// The URL of something in the registry, such as `mesh/faultline/tags/list`, below `/v2/`.
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("/v2/{path}"));
+        url
+    }
+
+    /// Where a `Location` or a `Link` leads, from the URL that answered. A registry behind a proxy that ends TLS may
+    /// believe that it is spoken to in plain http.
+    pub(crate) fn follow(&self, from: &Url, to: &str) -> Result<Url, ErrorCause> {
+        let mut url = from.join(to).map_err(|_| ErrorCause::Answer("it leads to what is no URL".into()))?;
+        let same_name = url.host_str() == self.base.host_str();
+        if same_name && url.scheme() == "http" && self.base.scheme() == "https" {
+            url.set_scheme("https").map_err(|()| ErrorCause::Answer("it leads to what is no URL".into()))?;
+            let _ = url.set_port(self.base.port());
+        }
+        Ok(url)
+    }
+
+    /// Sends a request. If the registry answers 401, it authenticates as the challenge asks and sends the request once
+    /// more.
+    ///
+    /// # Errors
+    /// When no answer comes, or one that is no success.
+    pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Response, RequestError> {
+        let sent = self.send_once(call).await?;
+        // Another server's challenge is not answered: our credentials are not for it.
+        if sent.status() != StatusCode::UNAUTHORIZED || !self.is_own(sent.url()) {
+            return self.error_for_status(sent).await;
+        }
+        let again = self.authenticate(sent.headers()).await?;
+        self.authentication.replace(again);
+        self.error_for_status(self.send_once(call).await?).await
+    }
+
+    /// Tries the credentials on `/v2/`. Returns whether the registry asked for any.
+    ///
+    /// # Errors
+    /// When it refuses them, or cannot be reached.
+    pub(crate) async fn probe_auth(&self) -> Result<bool, RegistryError> {
+        let call = Call::new(Method::GET, self.base.clone());
+        self.with_retries(&format!("log in to `{}`", self.reference.authority), async || self.send(&call).await)
+            .await?;
+        Ok(!matches!(*self.authentication.borrow(), Authentication::None))
+    }
+
+    async fn send_once(&self, call: &Call<'_>) -> Result<Response, RequestError> {
+        let mut request = self.client.request(call.method.clone(), call.url.clone());
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        if self.is_own(&call.url) {
+            let authentication = self.authentication.borrow().clone();
+            request = match (authentication, &self.credentials) {
+                (Authentication::Basic, Credentials::Basic { username, password, .. }) => {
+                    request.basic_auth(username, Some(password))
+                }
+                (Authentication::Bearer(token), _) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+                _ => request,
+            };
+        }
+        match call.body {
+            Some((bytes, bar)) => send_streamed(request, bytes, bar).await,
+            None if matches!(call.method, Method::GET | Method::HEAD) => Ok(request.send().await?),
+            None => Ok(request.header(CONTENT_LENGTH, "0").send().await?),
+        }
+    }
+
+    /// Answers a challenge: with a token from the service that it names, or with user name and password.
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Authentication, RequestError> {
+        let offered = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        let before = self.authentication.borrow().clone();
+        match (Challenge::choose(offered), before, &self.credentials) {
+            (Some(Challenge::Bearer { realm, service, scope }), ..) => Ok(Authentication::Bearer(
+                self.token(&Realm { url: &realm, service: service.as_deref(), scope: scope.as_deref() }).await?,
+            )),
+            (Some(Challenge::Basic), Authentication::None | Authentication::Bearer(_), Credentials::Basic { .. }) => {
+                Ok(Authentication::Basic)
+            }
+            _ => Err(ErrorCause::Unauthorized.into()),
+        }
+    }
+
+    /// Fetches a token that is good for what was refused, and for all that this command is going to do.
+    async fn token(&self, realm: &Realm<'_>) -> Result<String, RequestError> {
+        let scopes = token::scopes(realm.scope, &self.reference.repository, self.writing.get());
+        let url = token::url(realm, &self.credentials, self.is_https())?;
+        let answer = token::request(&self.client, url, realm, &scopes, &self.credentials).send().await?;
+        Ok(token::read(&self.error_for_status(answer).await?.bytes().await?)?)
+    }
+
+    /// Whether a URL is the registry's own.
+    pub(crate) fn is_own(&self, url: &Url) -> bool {
+        url.origin() == self.base.origin()
+    }
+
+    /// Whether requests to the registry use https.
+    fn is_https(&self) -> bool {
+        self.base.scheme() == "https"
+    }
+
+    /// Turns an answer that is no success into its cause.
+    ///
+    /// # Errors
+    /// When the answer is no success.
+    async fn error_for_status(&self, mut response: Response) -> Result<Response, RequestError> {
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|value| retry::retry_after(value, SystemTime::now()));
+        let mut body = Vec::new();
+        // If the connection breaks within the words, the status still says what the error is.
+        while let Ok(Some(piece)) = response.chunk().await {
+            body.extend_from_slice(&piece);
+            if body.len() > MOST_OF_AN_ERROR {
+                break;
+            }
+        }
+        // Go's HTTP server answers in HTTP/1.0 only where it expected TLS. The answer to HEAD has no body to say so.
+        let is_tls = response.status() == StatusCode::BAD_REQUEST && response.version() == Version::HTTP_10;
+        if is_tls && response.url().scheme() == "http" {
+            return Err(ErrorCause::OnlyTls.into());
+        }
+        let words = self.without_secrets(&String::from_utf8_lossy(&body));
+        Err(RequestError { cause: ErrorCause::of_answer(response.status().as_u16(), &words), retry_after })
+    }
+
+    fn without_secrets(&self, text: &str) -> String {
+        let mut secrets = self.credentials.secrets();
+        if let Authentication::Bearer(token) = &*self.authentication.borrow() {
+            secrets.push(token.clone());
+        }
+        secrets
+            .iter()
+            .filter(|secret| !secret.is_empty())
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
+    }
+
+    /// Tries; while the cause is passing, tries again after a pause.
+    ///
+    /// # Errors
+    /// The last failure, when it lasts.
+    pub(crate) async fn with_retries<T>(
+        &self,
+        doing: &str,
+        mut attempt: impl AsyncFnMut() -> Result<T, RequestError>,
+    ) -> Result<T, RegistryError> {
+        let mut tries = 1;
+        loop {
+            let RequestError { cause, retry_after } = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            let pause = retry_after.unwrap_or_else(|| retry::pause(tries));
+            if tries > self.retries || !cause.is_passing() || pause > retry::MOST_PATIENCE {
+                let error = RegistryError::new(doing, cause, tries, &self.reference, &self.credentials);
+                return Err(match retry_after {
+                    Some(pause) if pause > retry::MOST_PATIENCE => {
+                        error.with_remedy(format!("; it asks to be left alone for {} s", pause.as_secs()))
+                    }
+                    _ => error,
+                });
+            }
+            (self.on_retry)(&format!("{}; trying again in {} ms", cause.what(), pause.as_millis()));
+            tokio::time::sleep(pause).await;
+            tries += 1;
+        }
+    }
+}
+
+/// Sends the body as a stream of copied pieces, so that it is never in memory twice.
+async fn send_streamed(request: RequestBuilder, bytes: &[u8], bar: &ProgressBar) -> Result<Response, RequestError> {
+    let (sender, receiver) = mpsc::channel::<Vec<u8>>(1);
+    let pieces = stream::unfold(receiver, async |mut receiver| {
+        receiver.recv().await.map(|piece| (Ok::<_, std::io::Error>(piece), receiver))
+    });
+    let request = request.header(CONTENT_LENGTH, bytes.len()).body(reqwest::Body::wrap_stream(pieces));
+    let feed = async {
+        for piece in bytes.chunks(PIECE) {
+            // The server may answer before it has read everything; then the receiver is gone.
+            if sender.send(piece.to_vec()).await.is_err() {
+                break;
+            }
+            bar.inc(piece.len() as u64);
+        }
+        drop(sender);
+    };
+    let (answer, ()) = tokio::join!(request.send(), feed);
+    Ok(answer?)
+}
+
+fn client(reference: &RegistryRef, access: &Access) -> anyhow::Result<Client> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("faultline/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .tls_danger_accept_invalid_certs(access.insecure);
+    if reference.is_loopback() {
+        // A proxy would look for the registry on the proxy's own machine.
+        builder = builder.no_proxy();
+    }
+    let mut own = false;
+    if let Some(path) = &access.ca_file {
+        let bytes =
+            std::fs::read(path).with_context(|| format!("cannot read the CA certificates in `{}`", path.display()))?;
+        let found = Certificate::from_pem_bundle(&bytes).unwrap_or_default();
+        anyhow::ensure!(!found.is_empty(), "there is no PEM certificate in `{}`", path.display());
+        (builder, own) = (builder.tls_certs_merge(found), true);
+    }
+    builder.build().context(if own {
+        "cannot use the certificates given with --ca-file"
+    } else {
+        "cannot set up https; if there are no CA certificates on this system, install its package ca-certificates or \
+            let \
+         SSL_CERT_FILE name a file of them"
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::registry::access::CredentialSource;
+
+    fn http(authority: &str, plain_http: bool) -> Http {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let reference =
+            RegistryRef { authority: authority.into(), repository: "a/b".into(), tag: "1".into(), digest: None };
+        let access = Access {
+            plain_http,
+            insecure: !plain_http,
+            ca_file: None,
+            retries: 0,
+            credentials: CredentialSource::Files,
+            on_retry: |_| {},
+        };
+        Http::new(reference, Credentials::Anonymous, &access).expect("it can be set up")
+    }
+
+    #[test]
+    fn a_registry_that_believes_to_be_spoken_to_in_plain_http_is_not() {
+        let followed = |http: &Http, to: &str| http.follow(&http.url("a/b/x"), to).map(String::from).expect("a URL");
+        let tls = http("registry.test:5000", false);
+        assert_eq!(followed(&tls, "y?z=1"), "https://registry.test:5000/v2/a/b/y?z=1");
+        assert_eq!(followed(&tls, "/y"), "https://registry.test:5000/y");
+        assert_eq!(followed(&tls, "http://registry.test/y"), "https://registry.test:5000/y");
+        assert_eq!(followed(&tls, "http://other.test/y"), "http://other.test/y");
+        let plain = http("registry.test", true);
+        assert_eq!(followed(&plain, "http://registry.test:80/y"), "http://registry.test/y");
+    }
+
+    #[test]
+    fn only_the_same_scheme_host_and_port_are_the_registrys_own() {
+        let tls = http("registry.test", false);
+        let own = |url: &str| tls.is_own(&Url::parse(url).expect("a URL"));
+        assert!(own("https://registry.test/v2/") && own("https://registry.test:443/x?y"));
+        for other in ["http://registry.test/", "https://registry.test:444/", "https://registry.test.evil/"] {
+            assert!(!own(other), "{other}");
+        }
+    }
+}

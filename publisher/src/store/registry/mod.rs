@@ -1,0 +1,259 @@
+//! One repository of a registry: its manifests and tags. [`blob`] moves content, [`referrers`] finds what is attached,
+//! [`push`] publishes; everything goes through [`http`], the only file that sends a request.
+//!
+//! Requests are counted: HEAD asks for a tag, and for content before it is sent; nothing asks for `/v2/` first.
+
+pub(crate) mod access;
+mod blob;
+mod cause;
+mod challenge;
+mod error;
+pub(crate) mod http;
+mod push;
+mod referrers;
+mod retry;
+mod token;
+
+use indicatif::ProgressBar;
+use oci_distribution::manifest::{
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
+};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK};
+use reqwest::{Method, Response, Url};
+
+use super::manifest::{Name, RawManifest};
+use crate::reference::RegistryRef;
+use crate::reference::digest::Digest;
+use access::Access;
+use cause::{ErrorCause, RequestError};
+use error::RegistryError;
+use http::{Call, Http};
+
+/// The header in which a registry tells a manifest's digest.
+const DIGEST: &str = "docker-content-digest";
+
+/// The largest manifest that is read, in bytes: what registries agree to take.
+const MOST_MANIFEST: usize = 4 * 1024 * 1024;
+
+/// How many tags are asked for at once, the most that every registry allows.
+const TAGS_PER_PAGE: usize = 1000;
+
+/// One repository of one registry, and how to reach it.
+pub(crate) struct Registry {
+    http: Http,
+}
+
+impl Registry {
+    /// Prepares to talk; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the credentials or the certificate file cannot be read.
+    pub(crate) fn open(reference: RegistryRef, access: &Access) -> anyhow::Result<Self> {
+        let credentials = access.credentials(&reference)?;
+        Ok(Self { http: Http::new(reference, credentials, access)? })
+    }
+
+    /// Lets the first token be good for writing too.
+    pub(crate) fn for_writing(&self) {
+        self.http.writing.set(true);
+    }
+
+    /// What was named.
+    pub(crate) fn reference(&self) -> &RegistryRef {
+        &self.http.reference
+    }
+
+    /// Fetches a manifest and verifies its digest; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the registry does not serve it, or serves something else.
+    pub(crate) async fn fetch(&self, name: Name<'_>) -> Result<Option<RawManifest>, RegistryError> {
+        let url = self.manifest_url(name);
+        let attempt = async || {
+            let call = Call { headers: vec![(ACCEPT, manifests())], ..Call::new(Method::GET, url.clone()) };
+            let response = self.http.send(&call).await?;
+            let announced = header(&response, DIGEST);
+            let media_type = header(&response, CONTENT_TYPE.as_str());
+            let bytes = body(response, MOST_MANIFEST).await?;
+            let manifest = RawManifest::received(media_type.as_deref(), bytes);
+            let expected = match name {
+                Name::Digest(digest) => Some(digest.to_string()),
+                Name::Tag(_) => announced.filter(|digest| digest.starts_with("sha256:")),
+            };
+            match expected {
+                Some(expected) if expected != manifest.digest.to_string() => {
+                    Err(ErrorCause::Digest { expected, actual: manifest.digest.to_string() }.into())
+                }
+                _ => Ok(manifest),
+            }
+        };
+        present(self.http.with_retries(&self.reading(name), attempt).await)
+    }
+
+    /// The same, where it must be there.
+    ///
+    /// # Errors
+    /// As [`Registry::fetch`], and when it is not there.
+    pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> Result<RawManifest, RegistryError> {
+        let name = digest.map_or(Name::Tag(&self.reference().tag), Name::Digest);
+        if let Some(manifest) = self.fetch(name).await? {
+            return Ok(manifest);
+        }
+        let (doing, http) = (self.reading(name), &self.http);
+        let error = RegistryError::new(&doing, ErrorCause::Missing, 1, &http.reference, &http.credentials);
+        Err(match digest {
+            // The tag is not asked for then, and may well be there.
+            Some(digest) if http.reference.digest.as_ref() == Some(digest) => {
+                let (repository, tagged) = (&http.reference.repository, http.reference.tagged());
+                error.with_remedy(format!(
+                    "; check the digest, and the repository `{repository}`: `faultline inspect {tagged}` shows the \
+                        digest that the tag has now"
+                ))
+            }
+            _ => error,
+        })
+    }
+
+    /// The digest of a manifest, without fetching it; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the registry does not say.
+    pub(crate) async fn head(&self, name: Name<'_>) -> Result<Option<Digest>, RegistryError> {
+        let url = self.manifest_url(name);
+        let doing = if self.http.writing.get() { self.pushing() } else { self.reading(name) };
+        let attempt = async || {
+            let call = Call { headers: vec![(ACCEPT, manifests())], ..Call::new(Method::HEAD, url.clone()) };
+            let response = self.http.send(&call).await?;
+            Ok(header(&response, DIGEST).and_then(|digest| digest.parse::<Digest>().ok()))
+        };
+        match present(self.http.with_retries(&doing, attempt).await)? {
+            // It is there, and the registry does not tell which one it is.
+            Some(None) => Ok(self.fetch(name).await?.map(|manifest| manifest.digest)),
+            told => Ok(told.flatten()),
+        }
+    }
+
+    /// Stores a manifest. Whether the registry lists it among the referrers of its subject, if it has one, is returned.
+    ///
+    /// # Errors
+    /// When the registry does not take it; the tag is then where it was.
+    pub(crate) async fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> Result<bool, RegistryError> {
+        let url = self.manifest_url(tag.map_or(Name::Digest(&manifest.digest), Name::Tag));
+        self.http
+            .with_retries(&self.pushing(), async || {
+                let hidden = ProgressBar::hidden();
+                let headers = vec![(CONTENT_TYPE, manifest.media_type.clone())];
+                let body = Some((manifest.bytes.as_slice(), &hidden));
+                let response = self.http.send(&Call { headers, body, ..Call::new(Method::PUT, url.clone()) }).await?;
+                Ok(response.headers().contains_key("oci-subject"))
+            })
+            .await
+    }
+
+    /// All tags, as the registry orders them.
+    ///
+    /// # Errors
+    /// When the registry does not list them.
+    pub(crate) async fn tags(&self) -> Result<Vec<String>, RegistryError> {
+        let doing = format!("list the tags of `{}/{}`", self.reference().authority, self.reference().repository);
+        let mut url = self.url(&format!("tags/list?n={TAGS_PER_PAGE}"));
+        let mut tags = Vec::new();
+        loop {
+            let (page, next) = self.page(&doing, &url, None).await.map_err(|error| {
+                let remedy = format!("; check the repository `{}`", self.reference().repository);
+                if error.is_missing() { error.with_remedy(remedy) } else { error }
+            })?;
+            // `null` is what a repository without tags has.
+            tags.extend(
+                page["tags"].as_array().into_iter().flatten().filter_map(|tag| tag.as_str().map(str::to_owned)),
+            );
+            match next.filter(|next| *next != url) {
+                Some(next) => url = next,
+                None => return Ok(tags),
+            }
+        }
+    }
+
+    /// One page of a list, and where the next is.
+    async fn page(
+        &self,
+        doing: &str,
+        url: &Url,
+        accept: Option<&str>,
+    ) -> Result<(serde_json::Value, Option<Url>), RegistryError> {
+        self.http
+            .with_retries(doing, async || {
+                let headers = accept.map(|accept| (ACCEPT, accept.to_owned())).into_iter().collect();
+                let response = self.http.send(&Call { headers, ..Call::new(Method::GET, url.clone()) }).await?;
+                let links = response.headers().get_all(LINK).iter().filter_map(|link| link.to_str().ok());
+                let next =
+                    links.filter(|link| link.contains("rel=\"next\"") || link.contains("rel=next")).find_map(|link| {
+                        let target = link.split_once('<')?.1.split_once('>')?.0;
+                        self.http.follow(response.url(), target).ok()
+                    });
+                let bytes = body(response, 4 * MOST_MANIFEST).await?;
+                let page =
+                    serde_json::from_slice(&bytes).map_err(|_| ErrorCause::Answer("its list is no JSON".into()))?;
+                Ok((page, next))
+            })
+            .await
+    }
+
+    fn manifest_url(&self, name: Name<'_>) -> Url {
+        match name {
+            Name::Tag(tag) => self.url(&format!("manifests/{tag}")),
+            Name::Digest(digest) => self.url(&format!("manifests/{digest}")),
+        }
+    }
+
+    /// Something in this repository; what follows a `?` is the query.
+    fn url(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let mut url = self.http.url(&format!("{}/{path}", self.reference().repository));
+        url.set_query(query);
+        url
+    }
+
+    fn reading(&self, name: Name<'_>) -> String {
+        let RegistryRef { authority, repository, tag, .. } = self.reference();
+        match name {
+            Name::Tag(tag) => format!("read `{authority}/{repository}:{tag}`"),
+            Name::Digest(digest) => format!("read `{authority}/{repository}:{tag}@{digest}`"),
+        }
+    }
+
+    fn pushing(&self) -> String {
+        format!("push to `{}`", self.reference().tagged())
+    }
+}
+
+/// Turns "not there" from an error into `None`.
+fn present<T>(result: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// All that a manifest may be.
+fn manifests() -> String {
+    [OCI_IMAGE_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE]
+        .join(", ")
+}
+
+fn header(response: &Response, name: &str) -> Option<String> {
+    response.headers().get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// The body of an answer, up to a bound.
+async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, RequestError> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        if bytes.len() + piece.len() > most {
+            return Err(ErrorCause::Answer(format!("more than {most} bytes")).into());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}

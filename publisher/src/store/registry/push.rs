@@ -1,0 +1,33 @@
+//! Publishes an artifact: only what is missing is sent, and the manifest last, so that a push that fails leaves the tag
+//! where it was.
+
+use indicatif::ProgressBar;
+
+use super::Registry;
+use crate::artifact::pack::Artifact;
+use crate::store::manifest::{Name, RawManifest};
+
+impl Registry {
+    /// Publishes an artifact, sending only what is not there. Returns whether anything was sent.
+    ///
+    /// # Errors
+    /// When the registry does not take it; the tag is then where it was.
+    pub(crate) async fn push(&self, artifact: &Artifact, bar: &ProgressBar) -> anyhow::Result<bool> {
+        self.for_writing();
+        if self.head(Name::Tag(&self.reference().tag)).await?.as_ref() == Some(&artifact.digest) {
+            return Ok(false);
+        }
+        // Where one is missing this is new, and the others are not asked for: they are small, and follow from it.
+        let mut known = true;
+        for blob in artifact.blobs() {
+            let digest = blob.descriptor.digest.parse()?;
+            known = known && self.has_blob(&digest).await?;
+            if !known {
+                self.put_blob(&digest, &blob.bytes, bar).await?;
+            }
+        }
+        let manifest = RawManifest::new(artifact.media_type, artifact.manifest.clone());
+        self.put(&manifest, Some(&self.reference().tag)).await?;
+        Ok(true)
+    }
+}

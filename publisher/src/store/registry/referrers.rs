@@ -1,0 +1,97 @@
+//! What is attached to a manifest: signatures, SBOMs, anything whose `subject` it is.
+//!
+//! Registries that know of subjects list them at `/referrers/`. For the others the specification has every client keep
+//! the list itself, as an index under the tag `sha256-<hex>` of the subject. GitLab takes such a tag for the digest and
+//! answers with the subject itself: there is no list then, and none can be kept.
+
+use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OciDescriptor};
+use serde_json::{Value, json};
+
+use super::Registry;
+use super::cause::ErrorCause;
+use super::error::RegistryError;
+use crate::reference::digest::Digest;
+use crate::store::manifest::{Name, RawManifest, fallback_tag, referrer_entry};
+
+impl Registry {
+    /// The descriptors of what is attached to `subject`.
+    ///
+    /// # Errors
+    /// When the registry does not say.
+    pub(crate) async fn referrers(&self, subject: &Digest) -> Result<Vec<OciDescriptor>, RegistryError> {
+        let doing = format!("list what is attached to `{}@{subject}`", self.reference().tagged());
+        let mut url = self.url(&format!("referrers/{subject}"));
+        let mut found = Vec::new();
+        loop {
+            match self.page(&doing, &url, Some(OCI_IMAGE_INDEX_MEDIA_TYPE)).await {
+                Ok((page, next)) if page["manifests"].is_array() => {
+                    found.extend(descriptors(&page));
+                    match next.filter(|next| *next != url) {
+                        Some(next) => url = next,
+                        None => return Ok(found),
+                    }
+                }
+                // A registry without the referrers API answers with an error or with something else.
+                Ok(_) => break,
+                Err(error) if error.is_no_such_service() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(match self.kept_list(subject).await? {
+            Kept::List(list) => descriptors(&list),
+            Kept::Nothing | Kept::Impossible => Vec::new(),
+        })
+    }
+
+    /// Stores a manifest that has a subject, so that it is listed among the referrers of the latter.
+    ///
+    /// # Errors
+    /// When the registry takes it not, or has no place for the list.
+    pub(crate) async fn attach(&self, manifest: &RawManifest, subject: &Digest) -> Result<(), RegistryError> {
+        if self.put(manifest, None).await? {
+            return Ok(());
+        }
+        let mut list = match self.kept_list(subject).await? {
+            Kept::List(list) => list,
+            Kept::Nothing => json!({"schemaVersion": 2, "mediaType": OCI_IMAGE_INDEX_MEDIA_TYPE, "manifests": []}),
+            Kept::Impossible => {
+                let cause =
+                    ErrorCause::Answer(format!("it serves the tag {} as the image itself", fallback_tag(subject)));
+                let http = &self.http;
+                let error = RegistryError::new(&self.pushing(), cause, 1, &http.reference, &http.credentials);
+                return Err(error.with_remedy("; what is attached in this registry would not be found".into()));
+            }
+        };
+        let Some(entries) = list["manifests"].as_array_mut() else { return Ok(()) };
+        if entries.iter().any(|entry| entry["digest"] == manifest.digest.to_string()) {
+            return Ok(());
+        }
+        entries.push(referrer_entry(manifest));
+        let list = RawManifest::new(OCI_IMAGE_INDEX_MEDIA_TYPE, list.to_string().into_bytes());
+        self.put(&list, Some(&fallback_tag(subject))).await.map(drop)
+    }
+
+    async fn kept_list(&self, subject: &Digest) -> Result<Kept, RegistryError> {
+        let Some(found) = self.fetch(Name::Tag(&fallback_tag(subject))).await? else { return Ok(Kept::Nothing) };
+        if found.digest == *subject {
+            return Ok(Kept::Impossible);
+        }
+        let list = serde_json::from_slice::<Value>(&found.bytes).unwrap_or_default();
+        Ok(if list["manifests"].is_array() { Kept::List(list) } else { Kept::Nothing })
+    }
+}
+
+/// The list that clients keep of what is attached.
+enum Kept {
+    /// An index.
+    List(Value),
+    /// There is none yet.
+    Nothing,
+    /// The registry takes its tag for the subject's digest.
+    Impossible,
+}
+
+fn descriptors(list: &Value) -> Vec<OciDescriptor> {
+    let entries = list["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
+    entries.iter().filter_map(|entry| serde_json::from_value(entry.clone()).ok()).collect()
+}

@@ -1,0 +1,91 @@
+//! Where words go: results for machines on stdout, remarks for people on stderr.
+//!
+//! A reader that closes the pipe early (`faultline … | head -1`) has what it wanted: that is no error.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// How a result is written to stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Plain text, one fact a line.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// How results are written to stdout, as it can be typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Written {
+    /// Plain text, one fact a line.
+    Text,
+    /// One JSON value.
+    Json,
+    /// SARIF 2.1.0, for code scanning; `validate` only.
+    Sarif,
+}
+
+impl Written {
+    /// The format for commands that do not know SARIF; nothing if it is SARIF.
+    pub(crate) fn format(self) -> Option<Format> {
+        match self {
+            Self::Text => Some(Format::Text),
+            Self::Json => Some(Format::Json),
+            Self::Sarif => None,
+        }
+    }
+}
+
+/// Writes a result to stdout, ending it with a line end.
+///
+/// # Errors
+/// When stdout cannot be written to, other than by having been closed.
+pub(crate) fn result(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.trim_end().as_bytes())
+        .and_then(|()| stdout.write_all(b"\n"))
+        .and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::anyhow!("cannot write the result: {error}")),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a result to stdout as JSON.
+///
+/// # Errors
+/// As [`result`].
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    result(&serde_json::to_string_pretty(value)?)
+}
+
+/// Writes a remark for people to stderr. A failure to write it is ignored.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A size for people: `213.4 kB`.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+/// Columns of the terminal: `COLUMNS` if it is set, else the terminal's own, else 100.
+pub(crate) fn width() -> usize {
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    told.or_else(|| terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| usize::from(width)))
+        .unwrap_or(100)
+}
+
+/// Whether stdout takes colours: on a terminal only, and not where `NO_COLOR` is set or the terminal is dumb.
+pub(crate) fn takes_colours() -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let dumb = set("TERM").is_some_and(|term| term == "dumb");
+    io::stdout().is_terminal() && set("NO_COLOR").is_none() && !dumb
+}

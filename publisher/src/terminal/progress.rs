@@ -1,0 +1,18 @@
+//! Progress bars: on a terminal only, and on stderr, so that neither a pipe nor a log ever sees one.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar for `total` bytes, hidden unless stderr is a terminal. It clears itself when dropped.
+pub(crate) fn bytes(doing: &'static str, total: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total).with_message(doing);
+    let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.with_finish(indicatif::ProgressFinish::AndClear)
+}

@@ -1,0 +1,157 @@
+//! YAML, read with the position of each value, and written. No other file knows the library that does it.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value as Json;
+use serde_saphyr::Spanned;
+
+use crate::mesh::node::{Node, Position, Value};
+
+/// Writes a value as one YAML document.
+///
+/// # Errors
+/// When it cannot be written as YAML.
+pub(crate) fn write(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_saphyr::to_string(value)?)
+}
+
+/// Reads every document of a YAML or JSON text; empty ones are left out.
+///
+/// # Errors
+/// When it is neither, with the position where that shows.
+pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> {
+    // What `kubectl get` prints of a large mesh is beyond the reader's default bounds.
+    let options = serde_saphyr::options! { budget: None, with_snippet: false };
+    let read: Result<Vec<Spanned<Raw>>, _> = serde_saphyr::from_multiple_with_options(text, options);
+    match read {
+        Ok(documents) => {
+            let nodes = documents.into_iter().map(Node::from);
+            Ok(nodes.filter(|node| !matches!(node.value, Value::Scalar(Json::Null))).collect())
+        }
+        Err(error) => {
+            let at = error.location().map(|at| Position { line: at.line(), column: Some(at.column()) });
+            Err((at, error.to_string()))
+        }
+    }
+}
+
+/// A value as the reader gives it: the position is around each value, not in it.
+enum Raw {
+    Scalar(Json),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+impl From<Spanned<Raw>> for Node {
+    fn from(raw: Spanned<Raw>) -> Self {
+        let position = position_at(&raw.referenced);
+        let value = match raw.value {
+            Raw::Scalar(scalar) => Value::Scalar(scalar),
+            Raw::List(items) => Value::List(items.into_iter().map(Node::from).collect()),
+            Raw::Map(fields) => Value::Map(
+                fields
+                    .into_iter()
+                    .map(|(key, value)| {
+                        (key.value, Node { position: position_at(&key.referenced), ..Node::from(value) })
+                    })
+                    .collect(),
+            ),
+        };
+        Self { position, value }
+    }
+}
+
+fn position_at(at: &serde_saphyr::Location) -> Position {
+    Position { line: at.line(), column: Some(at.column()) }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Json::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Json::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+        Raw::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Scalar(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Scalar(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Raw::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Raw, A::Error> {
+        let mut map = Vec::new();
+        while let Some(field) = fields.next_entry()? {
+            map.push(field);
+        }
+        Ok(Raw::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_know_their_lines_in_yaml_and_json() {
+        let text = "a: 1\nb:\n  c:\n  - d: x\n  - d: {e: [1, two]}\n---\nsecond: true\n";
+        let nodes = read(text).unwrap();
+        assert_eq!(nodes.len(), 2);
+        assert_eq!(nodes[0].position_of("b.c[1].d.e"), Position { line: 5, column: Some(9) });
+        assert_eq!(nodes[0].position_of("b.c[1].nothing.here").line, 5);
+        assert_eq!(nodes[0].text("b.c[0].d"), Some("x"));
+        assert_eq!(nodes[1].position_of("second").line, 7);
+        assert_eq!(nodes[0].json(), serde_json::json!({"a": 1, "b": {"c": [{"d": "x"}, {"d": {"e": [1, "two"]}}]}}));
+        let json = read("{\n \"a\": {\n\t\"b\": -1.5}}").unwrap();
+        assert_eq!(json[0].position_of("a.b").line, 3);
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_told_with_its_line() {
+        let (position, _) = read("a: 1\nb: [1\nc: 2\n").unwrap_err();
+        assert!(position.is_some_and(|position| position.line >= 2), "{position:?}");
+    }
+}

@@ -1,0 +1,128 @@
+//! What every command has in common: wrong input, exit codes, where output goes.
+
+use std::io::{Read, Write};
+use std::process::Stdio;
+
+use crate::support::{self, faultline, listing, run, workplace};
+
+#[test]
+fn a_module_that_no_proxy_could_start_is_not_published() {
+    let dir = workplace();
+    let whole = support::plugin();
+    for (name, bytes, words) in [
+        ("empty.wasm", &b""[..], &["empty"][..]),
+        ("text.wasm", b"(module)", &["not a WebAssembly module", "WebAssembly text"]),
+        ("gzip.wasm", b"\x1f\x8b\x08\0", &["gzip"]),
+        ("cut.wasm", &whole[..whole.len() - 10], &["truncated"]),
+        ("bare.wasm", b"\0asm\x01\0\0\0", &["proxy_abi_version_0_2_1", "proxy-wasm SDK"]),
+    ] {
+        std::fs::write(dir.path().join(name), bytes).unwrap();
+        let ran = run(dir.path(), &["push", "oci:out:1.0", "--wasm", name]);
+        ran.fails_with(&[words, &[&format!("module `{name}`")]].concat());
+    }
+    run(dir.path(), &["push", "oci:out:1.0", "--wasm", "absent.wasm"]).fails_with(&["absent.wasm", "No such file"]);
+    assert!(!listing(dir.path()).contains(&"out".to_owned()));
+}
+
+#[test]
+fn a_malformed_reference_is_named_by_every_command() {
+    let dir = workplace();
+    for reference in
+        ["faultline:1.0", "https://ghcr.io/a:1", "ghcr.io/a", "oci:out", "ghcr.io/A:1", "ghcr.io/a:1@sha256:0"]
+    {
+        let words = ["reference `", reference, "`: "];
+        run(dir.path(), &["push", reference, "--wasm", "plugin.wasm"]).refuses_usage_with(&words);
+        run(dir.path(), &["pull", reference, "-o", "x"]).refuses_usage_with(&words);
+        run(dir.path(), &["inspect", reference]).refuses_usage_with(&words);
+        run(dir.path(), &["manifest", reference]).refuses_usage_with(&words);
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_help_with_0() {
+    let dir = workplace();
+    for wrong in [&[][..], &["fly"], &["push"], &["pull", "ghcr.io/a:1"], &["inspect", "a", "--output", "xml"]] {
+        run(dir.path(), wrong).exits(2);
+    }
+    // A password belongs on standard input, and with a user name.
+    run(dir.path(), &["push", "ghcr.io/a:1", "--password-stdin"]).exits(2);
+    run(dir.path(), &["push", "ghcr.io/a:1", "--username", "x"]).exits(2);
+    assert!(run(dir.path(), &["push", "--help"]).exits(0).stdout.contains("Examples:"));
+    assert!(run(dir.path(), &["completions", "bash"]).exits(0).stdout.contains("faultline"));
+}
+
+#[test]
+fn the_file_of_a_pull_must_be_one_that_can_be_written() {
+    let dir = workplace();
+    run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "."]).fails_with(&["`.` is a directory"]);
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "no/such/dir.wasm"])
+        .fails_with(&["directory `no/such` does not exist; create it or choose another file"]);
+    // A file is where a directory would have to be.
+    run(dir.path(), &["push", "oci:plugin.wasm/x:1.0", "--wasm", "plugin.wasm"])
+        .fails_with(&["cannot create the directory `plugin.wasm/x`; choose another"]);
+    if cfg!(target_os = "linux") {
+        // There, nobody may create a file.
+        let ran = run(dir.path(), &["pull", "oci:out:1.0", "-o", "/proc/x.wasm"])
+            .fails_with(&["cannot write `/proc/x.wasm`; make its directory writable or choose another"]);
+        assert!(!ran.stderr.contains(".faultline-"), "{}", ran.stderr);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_takes_the_place_of_files_alone() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    use std::os::unix::net::UnixListener;
+    let dir = workplace();
+    run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
+    // A socket stands for what root must not lose: /dev/null, /dev/stdout.
+    let socket = dir.path().join("socket");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "socket"]).fails_with(&["`socket` is a device, a pipe or the like"]);
+    assert!(std::fs::metadata(&socket).unwrap().file_type().is_socket());
+
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "-"]).fails_with(&["`-`", "name the file"]);
+    assert!(!listing(dir.path()).contains(&"-".to_owned()));
+
+    let link = dir.path().join("link");
+    std::fs::write(dir.path().join("file"), "before").unwrap();
+    symlink("file", &link).unwrap();
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "link"]).exits(0);
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(std::fs::read(dir.path().join("file")).unwrap(), support::plugin());
+}
+
+/// A Go server that wants TLS answers so, and to HEAD in no words.
+#[test]
+fn plain_http_where_tls_is_wanted_is_named() {
+    let dir = workplace();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let reference = format!("{}/a:1", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+        }
+    });
+    run(dir.path(), &["push", &reference, "--wasm", "plugin.wasm"]).fails_with(&["https only", "--ca-file"]);
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let dir = workplace();
+    run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
+    for args in [
+        &["completions", "zsh"][..],
+        &["man"],
+        &["inspect", "oci:out:1.0"],
+        &["inspect", "oci:out:1.0", "--output", "json"],
+    ] {
+        let mut child = faultline(dir.path(), args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert!(child.wait().unwrap().success(), "{args:?}");
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!(stderr, "", "{args:?}");
+    }
+}

@@ -1,0 +1,18 @@
+//! What needs no registry: the command line, files, layout directories, and what is written for machines and people.
+
+#[path = "../support/schema.rs"]
+mod schema;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command_line;
+mod deploy_istio;
+mod from;
+mod golden;
+mod help;
+mod layout;
+mod output;
+mod report;
+mod schemas;
+#[cfg(unix)]
+mod watch;

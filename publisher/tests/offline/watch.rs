@@ -1,0 +1,82 @@
+//! `faultline watch`: a stream to its end, and files that grow, are rotated and are let go of with Ctrl-C.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{faultline, run, run_with_input};
+
+const OUTAGE: &str = include_str!("../logs/zone-outage.log");
+const THREE: &str = include_str!("../logs/three-proxies.log");
+
+#[test]
+fn a_stream_is_told_line_by_line_and_summed_up_at_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let ran = run_with_input(dir.path(), &["watch"], OUTAGE.as_bytes()).exits(0);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines.len(), 23, "{}", ran.stdout);
+    assert_eq!(
+        lines[0],
+        "15:43:09.567  failing           mockb.default: 10.8.1.15:8000 in ap-northeast-1a: connection refused, once \
+         (Envoy ejects at 1)"
+    );
+    assert!(!ran.stdout.contains('\u{1b}'), "no colours and no status line in a pipe");
+    assert_eq!(ran.stderr.trim(), "23 events of 1 proxy: 5 ejections, 2 failovers; now: all is well");
+
+    // What is not over is said; what comes again after a broken connection is not.
+    let some: String = OUTAGE.lines().take(5).map(|line| format!("{line}\n")).collect();
+    let ran = run_with_input(dir.path(), &["watch", "-"], some.repeat(2).as_bytes()).exits(0);
+    assert_eq!(ran.stdout.lines().count(), 3);
+    assert_eq!(
+        ran.stderr.trim(),
+        "3 events of 1 proxy: 1 ejection, 1 failover; now: away: mockb.default → ap-northeast-1b; 1 endpoint ejected"
+    );
+    run(dir.path(), &["watch", "absent.log"]).fails_with(&["cannot read the log `absent.log`"]);
+}
+
+#[test]
+fn events_as_json_name_their_proxy_and_can_be_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let ran = run_with_input(dir.path(), &["watch", "--output", "json"], THREE.as_bytes()).exits(0);
+    let events: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((events.len(), &events[0]["proxy"]), (10, &"mocka-7d9c6b5f4-8xkqz".into()));
+    assert_eq!((&events[0]["faultline"], &events[0]["last"]["flags"]), (&"error_streak".into(), &"UF".into()));
+    let again = run_with_input(dir.path(), &["report", "--output", "json"], ran.stdout.as_bytes()).exits(0).json();
+    let direct = run_with_input(dir.path(), &["report", "--output", "json"], THREE.as_bytes()).exits(0).json();
+    assert_eq!((&again["headline"], &again["timeline"]), (&direct["headline"], &direct["timeline"]));
+}
+
+#[test]
+fn a_file_is_followed_through_rotation_until_ctrl_c() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("proxy.log");
+    let lines: Vec<&str> = OUTAGE.lines().collect();
+    let append = |text: &str| {
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(&log).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    append(&format!("{}\n", lines[..3].join("\n")));
+    let mut child =
+        faultline(dir.path(), &["watch", "proxy.log"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || told.next().unwrap().unwrap();
+    assert!(next().contains("failing"));
+    // Half a line is not told before its other half has come.
+    append(&lines[3][..90]);
+    append(&format!("{}\n", &lines[3][90..]));
+    assert!(next().contains("ejected"));
+    std::fs::rename(&log, dir.path().join("proxy.log.1")).unwrap();
+    append(&format!("{}\n", lines[4]));
+    assert!(next().contains("failover"));
+    let _ = std::fs::write(&log, "");
+    append(&format!("{}\n", lines[5]));
+    assert!(next().contains("returned"));
+
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.starts_with("4 events of 1 proxy: 1 ejection, 1 failover; now: away: mockb.default"), "{said}");
+}

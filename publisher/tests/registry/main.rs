@@ -1,0 +1,13 @@
+//! What needs a registry: the fake one, which runs inside the test and misbehaves on command.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod copy;
+mod forms;
+mod login;
+mod manifest;
+mod push_and_pull;
+mod quirks;
+mod signature;
+mod validate;

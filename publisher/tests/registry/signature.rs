@@ -1,0 +1,228 @@
+//! Keys, signatures and attached documents, judged by openssl where cosign is not at hand; `tests/tests/signatures.rs`
+//! has cosign.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::registry::FakeRegistry;
+use crate::support::{Ran, faultline, run, workplace};
+use serde_json::{Value, json};
+
+const PASSWORD: &str = "correct horse battery";
+
+/// A directory with a module and a key pair in it.
+fn with_keys() -> tempfile::TempDir {
+    let dir = workplace();
+    with_password(dir.path(), PASSWORD, &["generate-key-pair"]).exits(0);
+    dir
+}
+
+fn with_password(dir: &Path, password: &str, args: &[&str]) -> Ran {
+    faultline(dir, args).env("COSIGN_PASSWORD", password).output().expect("faultline runs").into()
+}
+
+fn openssl(dir: &Path, args: &[&str]) -> std::process::Output {
+    Command::new("openssl").args(args).current_dir(dir).output().expect("openssl is installed")
+}
+
+fn push(dir: &Path, tag: &str) -> String {
+    let reference = format!("oci:out:{tag}");
+    run(dir, &["push", &reference, "--wasm", "plugin.wasm", "--annotation", &format!("tag={tag}")]).exits(0);
+    reference
+}
+
+fn sign(dir: &Path, reference: &str, key: &str) -> Ran {
+    let args =
+        ["sign", reference, "--key", key, "--image", "registry.example.com/mesh/faultline:1.0", "--output", "json"];
+    with_password(dir, PASSWORD, &args)
+}
+
+fn blob(dir: &Path, digest: &str) -> Vec<u8> {
+    std::fs::read(dir.join("out/blobs/sha256").join(digest.trim_start_matches("sha256:"))).expect("it is there")
+}
+
+/// The signature manifest of the layout.
+fn signatures(dir: &Path, tag: &Value) -> Value {
+    let index: Value = serde_json::from_slice(&std::fs::read(dir.join("out/index.json")).unwrap()).unwrap();
+    let is_it = |entry: &&Value| entry["annotations"]["org.opencontainers.image.ref.name"] == *tag;
+    let entry = index["manifests"].as_array().unwrap().iter().find(is_it).expect("the tag is there");
+    serde_json::from_slice(&blob(dir, entry["digest"].as_str().unwrap())).unwrap()
+}
+
+#[test]
+fn what_is_signed_is_verified_by_this_program_and_by_openssl() {
+    let dir = with_keys();
+    let reference = push(dir.path(), "1.0");
+    let signed = sign(dir.path(), &reference, "cosign.key").exits(0).json();
+    assert_eq!(signed["unchanged"], false);
+    let verified = run(dir.path(), &["verify", &reference, "--key", "cosign.pub"]).exits(0);
+    assert_eq!(verified.stdout.trim_end(), signed["reference"]);
+
+    let manifest = signatures(dir.path(), &signed["signatureTag"]);
+    let layer = &manifest["layers"][0];
+    let payload = blob(dir.path(), layer["digest"].as_str().unwrap());
+    let said: Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(said["critical"]["image"]["docker-manifest-digest"], signed["digest"]);
+    assert_eq!(said["critical"]["identity"]["docker-reference"], "registry.example.com/mesh/faultline");
+    std::fs::write(dir.path().join("payload"), &payload).unwrap();
+    std::fs::write(
+        dir.path().join("signature.b64"),
+        layer["annotations"]["dev.cosignproject.cosign/signature"].as_str().unwrap(),
+    )
+    .unwrap();
+    assert!(openssl(dir.path(), &["base64", "-d", "-A", "-in", "signature.b64", "-out", "signature"]).status.success());
+    let judged =
+        openssl(dir.path(), &["dgst", "-sha256", "-verify", "cosign.pub", "-signature", "signature", "payload"]);
+    assert_eq!(String::from_utf8_lossy(&judged.stdout).trim_end(), "Verified OK");
+}
+
+#[test]
+fn signing_twice_adds_nothing_and_a_second_key_adds_its_own() {
+    let dir = with_keys();
+    let reference = push(dir.path(), "1.0");
+    let first = sign(dir.path(), &reference, "cosign.key").exits(0).json();
+    let before = signatures(dir.path(), &first["signatureTag"]);
+    assert_eq!(sign(dir.path(), &reference, "cosign.key").exits(0).json()["unchanged"], true);
+    assert_eq!(signatures(dir.path(), &first["signatureTag"]), before);
+
+    with_password(dir.path(), PASSWORD, &["generate-key-pair", "--output-key-prefix", "other"]).exits(0);
+    run(dir.path(), &["verify", &reference, "--key", "other.pub"]).exits(3);
+    assert_eq!(sign(dir.path(), &reference, "other.key").exits(0).json()["unchanged"], false);
+    for key in ["cosign.pub", "other.pub"] {
+        let report = run(dir.path(), &["verify", &reference, "--key", key, "--output", "json"]).exits(0).json();
+        let valid = report["signatures"].as_array().unwrap().iter().filter(|one| one["valid"] == true).count();
+        assert_eq!((report["signatures"].as_array().unwrap().len(), valid), (2, 1));
+    }
+    assert_eq!(run(dir.path(), &["inspect", &reference, "--output", "json"]).exits(0).json()["signatures"], 2);
+}
+
+#[test]
+fn a_signature_of_another_image_or_over_other_words_is_none() {
+    let dir = with_keys();
+    let (signed, other) = (push(dir.path(), "1.0"), push(dir.path(), "2.0"));
+    let signed = sign(dir.path(), &signed, "cosign.key").exits(0).json();
+    let other_digest = run(dir.path(), &["inspect", &other, "--output", "json"]).exits(0).json()["digest"].clone();
+    let unsigned = run(dir.path(), &["verify", &other, "--key", "cosign.pub"]).exits(3);
+    assert_eq!(unsigned.stdout, "");
+    assert!(unsigned.stderr.contains("no signature at all"), "{}", unsigned.stderr);
+
+    // The signatures of one image, moved to another.
+    let registry = FakeRegistry::start();
+    let pushed = |form: &str| {
+        let reference = registry.reference(form);
+        run(dir.path(), &["push", &reference, "--wasm", "plugin.wasm", "--annotation", &format!("tag={form}")])
+            .exits(0);
+        reference
+    };
+    let victim = pushed("2.0");
+    let tag = |digest: &Value| format!("{}.sig", digest.as_str().unwrap().replace(':', "-"));
+    let mut manifest = signatures(dir.path(), &signed["signatureTag"]);
+    let payload = blob(dir.path(), manifest["layers"][0]["digest"].as_str().unwrap());
+    registry.put_blob("application/vnd.dev.cosign.simplesigning.v1+json", &payload);
+    registry.put_manifest(&tag(&other_digest), "application/vnd.oci.image.manifest.v1+json", &manifest);
+    let moved = run(dir.path(), &["verify", &victim, "--key", "cosign.pub"]).exits(3);
+    assert!(moved.stderr.contains("it is for another image"), "{}", moved.stderr);
+
+    // The same with the digest in the text changed.
+    let forged =
+        String::from_utf8(payload).unwrap().replace(signed["digest"].as_str().unwrap(), other_digest.as_str().unwrap());
+    let descriptor = registry.put_blob("application/vnd.dev.cosign.simplesigning.v1+json", forged.as_bytes());
+    manifest["layers"][0]["digest"] = descriptor["digest"].clone();
+    manifest["layers"][0]["size"] = descriptor["size"].clone();
+    registry.put_manifest(&tag(&other_digest), "application/vnd.oci.image.manifest.v1+json", &manifest);
+    let forged = run(dir.path(), &["verify", &victim, "--key", "cosign.pub"]).exits(3);
+    assert!(forged.stderr.contains("not made with this key"), "{}", forged.stderr);
+}
+
+#[test]
+fn keys_of_openssl_are_as_good() {
+    let dir = with_keys();
+    let reference = push(dir.path(), "1.0");
+    let made = ["ecparam", "-name", "prime256v1", "-genkey", "-out", "sec1.pem"];
+    assert!(openssl(dir.path(), &made).status.success());
+    assert!(
+        openssl(dir.path(), &["pkcs8", "-topk8", "-nocrypt", "-in", "sec1.pem", "-out", "pkcs8.pem"]).status.success()
+    );
+    assert!(openssl(dir.path(), &["ec", "-in", "sec1.pem", "-pubout", "-out", "public.pem"]).status.success());
+    assert_eq!(sign(dir.path(), &reference, "sec1.pem").exits(0).json()["unchanged"], false);
+    assert_eq!(
+        sign(dir.path(), &reference, "pkcs8.pem").exits(0).json()["unchanged"],
+        true,
+        "the same key in other clothes"
+    );
+    run(dir.path(), &["verify", &reference, "--key", "public.pem"]).exits(0);
+
+    assert!(openssl(dir.path(), &["genpkey", "-algorithm", "ed25519", "-out", "ed.pem"]).status.success());
+    sign(dir.path(), &reference, "ed.pem").fails_with(&["key `ed.pem`", "no ECDSA key on P-256"]);
+}
+
+#[test]
+fn a_key_that_cannot_be_used_is_named_and_a_password_never_shown() {
+    let dir = with_keys();
+    let reference = push(dir.path(), "1.0");
+    let key = std::fs::read_to_string(dir.path().join("cosign.key")).unwrap();
+    assert!(key.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(dir.path().join("cosign.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "only its owner may read a private key");
+    }
+    let args = ["sign", &reference, "--key", "cosign.key", "--image", "r.example.com/a:1"];
+    let wrong = with_password(dir.path(), "s3cret-but-wrong", &args).fails_with(&["cosign.key", "password is wrong"]);
+    assert!(!wrong.stderr.contains("s3cret"));
+    run(dir.path(), &["verify", &reference, "--key", "cosign.key"]).fails_with(&[
+        "cosign.key",
+        "private key",
+        "cosign.pub",
+    ]);
+    run(dir.path(), &["verify", &reference, "--key", "plugin.wasm"]).fails_with(&["plugin.wasm"]);
+    with_password(dir.path(), PASSWORD, &["generate-key-pair"]).fails_with(&["`cosign.key` is there already"]);
+    assert_eq!(std::fs::read_to_string(dir.path().join("cosign.key")).unwrap(), key);
+    // A signature names a repository, and a directory has none.
+    with_password(dir.path(), PASSWORD, &args[..4]).refuses_usage_with(&["--image"]);
+    with_password(
+        dir.path(),
+        PASSWORD,
+        &["sign", "oci:out:9.9", "--key", "cosign.key", "--image", "r.example.com/a:1"],
+    )
+    .fails_with(&["9.9"]);
+}
+
+#[test]
+fn documents_are_attached_once_and_listed() {
+    let (dir, registry) = (workplace(), FakeRegistry::start());
+    std::fs::write(dir.path().join("scan.json"), "{}").unwrap();
+    std::fs::write(dir.path().join("notes.txt"), "as it is").unwrap();
+    for reference in [registry.reference("1.0"), "oci:out:1.0".to_owned()] {
+        run(dir.path(), &["push", &reference, "--wasm", "plugin.wasm"]).exits(0);
+        let attach = |file: &str, kind: &str| {
+            run(dir.path(), &["attach", &reference, file, "--type", kind, "--output", "json"]).exits(0).json()
+        };
+        let first = attach("scan.json", "application/sarif+json");
+        assert_eq!(first["unchanged"], false);
+        assert_eq!(attach("scan.json", "application/sarif+json")["unchanged"], true);
+        let second = attach("notes.txt", "text/plain");
+        let report = run(dir.path(), &["inspect", &reference, "--output", "json"]).exits(0).json();
+        let mut listed: Vec<_> = report["attached"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (one["artifactType"].clone(), one["digest"].clone()))
+            .collect();
+        listed.sort_by_key(|(kind, _)| kind.to_string());
+        assert_eq!(
+            listed,
+            [
+                (json!("application/sarif+json"), first["digest"].clone()),
+                (json!("text/plain"), second["digest"].clone())
+            ]
+        );
+        assert_eq!(report["digest"], first["subject"]);
+    }
+    run(dir.path(), &["attach", "oci:out:1.0", "scan.json"]).exits(2);
+    run(dir.path(), &["attach", "oci:out:1.0", "scan.json", "--type", "sarif"]).exits(2);
+    run(dir.path(), &["attach", "oci:out:1.0", "absent", "--type", "text/plain"]).fails_with(&["absent"]);
+    // The program's own list is not that of this module.
+    run(dir.path(), &["attach", "oci:out:1.0", "--sbom"]).fails_with(&["list of components"]);
+}
