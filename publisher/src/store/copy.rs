@@ -10,9 +10,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context, bail, ensure};
 use indicatif::ProgressBar;
 use oci_distribution::manifest::OciDescriptor;
+use serde::Deserialize;
 
 use super::Store;
-use super::manifest::{Name, RawManifest};
+use super::manifest::{Name, RawManifest, entries};
 use crate::reference::Reference;
 use crate::reference::digest::Digest;
 
@@ -221,7 +222,6 @@ impl Copier {
 /// The manifests that an index names; none for an image.
 fn children(manifest: &RawManifest) -> anyhow::Result<Vec<OciDescriptor>> {
     let content = manifest.json();
-    let entries = content["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let read = |entry: &serde_json::Value| serde_json::from_value(entry.clone()).context("the index is malformed");
-    entries.iter().map(read).collect()
+    let read = |entry| OciDescriptor::deserialize(entry).context("the index is malformed");
+    entries(&content).iter().map(read).collect()
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OciDescriptor};
 use serde_json::{Value, json};
 
-use super::manifest::{Name, RawManifest, fallback_tag, referrer_entry};
+use super::manifest::{Name, RawManifest, entries, fallback_tag, referrer_entry};
 use crate::artifact::pack::Artifact;
 use crate::files;
 use crate::reference::LayoutRef;
@@ -261,10 +261,6 @@ impl Layout {
     fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.reference.dir.join("blobs/sha256").join(digest.hex())
     }
-}
-
-fn entries(index: &Value) -> &[Value] {
-    index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn unreadable(dir: &Path) -> String {

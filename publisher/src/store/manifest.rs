@@ -1,6 +1,7 @@
 //! Manifests as they are stored: byte for byte, because their digest is their name.
 
 use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::reference::digest::Digest;
@@ -80,6 +81,16 @@ pub(crate) fn referrer_entry(manifest: &RawManifest) -> Value {
         entry["annotations"] = content["annotations"].clone();
     }
     entry
+}
+
+/// The entries of an index as they are written there; none if it is not an index.
+pub(super) fn entries(index: &Value) -> &[Value] {
+    index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The entries of an index, without those that are malformed.
+pub(super) fn descriptors(index: &Value) -> Vec<OciDescriptor> {
+    entries(index).iter().filter_map(|entry| OciDescriptor::deserialize(entry).ok()).collect()
 }
 
 /// A descriptor of these bytes.

@@ -11,7 +11,7 @@ use super::Registry;
 use super::cause::ErrorCause;
 use super::error::RegistryError;
 use crate::reference::digest::Digest;
-use crate::store::manifest::{Name, RawManifest, fallback_tag, referrer_entry};
+use crate::store::manifest::{Name, RawManifest, descriptors, fallback_tag, referrer_entry};
 
 impl Registry {
     /// The descriptors of what is attached to `subject`.
@@ -89,9 +89,4 @@ enum Kept {
     Nothing,
     /// The registry takes its tag for the subject's digest.
     Impossible,
-}
-
-fn descriptors(list: &Value) -> Vec<OciDescriptor> {
-    let entries = list["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
-    entries.iter().filter_map(|entry| serde_json::from_value(entry.clone()).ok()).collect()
 }
