@@ -3,7 +3,7 @@
 //!
 //! Beside the image lies another one under the tag `sha256-<hex>.sig`. Each of its layers is a small JSON text, "simple
 //! signing", that names the digest of the image, and carries as an annotation the signature over exactly these bytes.
-//! Certificates, transparency logs and the bundles that cosign 3 writes by default are not dealt with here.
+//! Certificates, transparency logs and the bundles that cosign 3 writes by default are not supported.
 
 pub(crate) mod key;
 
@@ -119,7 +119,7 @@ impl Signature {
         let der = BASE64_STANDARD.decode(encoded).context("its signature is not base64")?;
         let signature = DerSignature::from_bytes(der.as_slice()).map_err(|_| anyhow!("its signature is malformed"))?;
         key.verify(&self.payload, &signature).map_err(|_| anyhow!("it was not made with this key"))?;
-        // Only now is it known that the text is the signer's.
+        // The payload can be trusted only after the signature is verified.
         let payload: Payload = serde_json::from_slice(&self.payload).context("what it signs is not simple signing")?;
         ensure!(payload.critical.r#type == TYPE, "it is a `{}`, not a `{TYPE}`", payload.critical.r#type);
         let signed = payload.critical.image.docker_manifest_digest;

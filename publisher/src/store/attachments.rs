@@ -62,7 +62,7 @@ pub(crate) async fn list(store: &Store, subject: &Digest) -> anyhow::Result<Vec<
     for descriptor in store.referrers(subject).await? {
         let kind = match descriptor.artifact_type {
             Some(kind) if kind != EMPTY => kind,
-            // cosign 3 lists the type of its empty config; what it is shows in the document's own manifest.
+            // cosign 3 lists the type of its empty config; the type of the document is in its own manifest.
             _ => document_type(store, &descriptor.digest.parse()?).await?.unwrap_or_else(|| "unknown".to_owned()),
         };
         found.push(Attached { artifact_type: kind, digest: descriptor.digest, size: descriptor.size });

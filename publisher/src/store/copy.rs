@@ -1,18 +1,19 @@
 //! Copies an artifact from one store to another, byte for byte, with what belongs to it.
 //!
 //! What belongs to it: the children of an index; cosign's signatures, attestations and SBOMs, which are tagged with its
-//! digest; and all that is attached to it, to its children, and to what is attached. The tag is given last. What is
-//! there already is not sent, what is elsewhere in the same registry is taken over there. One blob at a time is in
-//! memory.
+//! digest; and all that is attached to it, to its children, and to what is attached. The tag is given last. Blobs
+//! that the destination has are not sent, and those in another repository of the same registry are mounted. One blob at
+//! a time is in memory.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail, ensure};
 use indicatif::ProgressBar;
 use oci_distribution::manifest::OciDescriptor;
+use serde::Deserialize;
 
 use super::Store;
-use super::manifest::{Name, RawManifest};
+use super::manifest::{Name, RawManifest, entries};
 use crate::reference::Reference;
 use crate::reference::digest::Digest;
 
@@ -25,7 +26,7 @@ const COSIGN: [&str; 3] = ["sig", "att", "sbom"];
 /// What was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    /// Blobs, those that the registry took over from another repository among them.
+    /// Blobs, including those that the registry mounted from another repository.
     pub(crate) blobs: usize,
     /// Bytes of the blobs that went through this program.
     pub(crate) bytes: u64,
@@ -39,7 +40,7 @@ pub(crate) struct Copier {
     destination: Store,
     /// The source's repository, where both are in the same registry.
     shared: Option<String>,
-    /// The manifests that were dealt with, so that what is attached in a circle ends.
+    /// The manifests whose attachments were copied, so that a circle of attachments ends.
     done: BTreeSet<String>,
     sent: Sent,
     /// Makes a progress bar for so many bytes; the name says what is done with them.
@@ -98,7 +99,7 @@ impl Copier {
         let tagged = self.destination.head(Name::Tag(tag)).await?.as_ref() == Some(&root.digest);
         let subjects = if tagged { self.subjects(&root)? } else { self.content(&root).await? };
         if attachments == Attachments::Along {
-            // Some registries take nothing for a subject that they do not have.
+            // Some registries refuse an attachment whose subject they do not have.
             let mut stored = tagged;
             for subject in subjects {
                 self.attached(&subject, &root, &mut stored, 0).await?;
@@ -146,7 +147,7 @@ impl Copier {
         for descriptor in named {
             let descriptor: OciDescriptor =
                 serde_json::from_value(descriptor.clone()).context("the manifest is malformed")?;
-            // What may not be passed on is fetched from where it says, by those who may.
+            // A layer with URLs is not distributable: it is fetched from these URLs by whoever may.
             if descriptor.urls.as_ref().is_some_and(|urls| !urls.is_empty()) {
                 continue;
             }
@@ -198,7 +199,7 @@ impl Copier {
             let digest = referrer.digest.parse::<Digest>().context("the list of what is attached is malformed")?;
             if !known.contains(&referrer.digest) {
                 let manifest = self.source.fetch(Name::Digest(&digest)).await?;
-                // A list may name what was deleted since.
+                // A list may name a manifest that was deleted since.
                 let Some(manifest) = manifest else { continue };
                 if !*stored {
                     self.destination.put(root, None).await?;
@@ -221,7 +222,6 @@ impl Copier {
 /// The manifests that an index names; none for an image.
 fn children(manifest: &RawManifest) -> anyhow::Result<Vec<OciDescriptor>> {
     let content = manifest.json();
-    let entries = content["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let read = |entry: &serde_json::Value| serde_json::from_value(entry.clone()).context("the index is malformed");
-    entries.iter().map(read).collect()
+    let read = |entry| OciDescriptor::deserialize(entry).context("the index is malformed");
+    entries(&content).iter().map(read).collect()
 }

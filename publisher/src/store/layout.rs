@@ -1,8 +1,8 @@
 //! An OCI image layout: a directory that holds artifacts as a registry would, readable by skopeo, crane and oras.
 //!
-//! Each file is written whole or not at all, and `index.json`, which makes an artifact visible, last. In it are the
-//! tagged manifests, and untagged those that are attached to others, as oras keeps them. Other artifacts in the same
-//! directory are left alone. Nothing is ever removed: that is for the tools that collect garbage.
+//! Each file is written whole or not at all, and `index.json`, which makes an artifact visible, last. It lists the
+//! tagged manifests, and without a tag those that are attached to others, as oras does. Other artifacts in the same
+//! directory are left alone. Nothing is ever removed; garbage collection is for other tools.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OciDescriptor};
 use serde_json::{Value, json};
 
-use super::manifest::{Name, RawManifest, fallback_tag, referrer_entry};
+use super::manifest::{Name, RawManifest, entries, fallback_tag, referrer_entry};
 use crate::artifact::pack::Artifact;
 use crate::files;
 use crate::reference::LayoutRef;
@@ -52,7 +52,7 @@ impl Layout {
     pub(crate) fn fetch(&self, name: Name<'_>) -> anyhow::Result<Option<RawManifest>> {
         let digest = match name {
             Name::Digest(digest) => digest.clone(),
-            // One that is to be written to may not be there yet.
+            // A layout that is about to be written may not exist yet.
             Name::Tag(_) if self.is_new()? => return Ok(None),
             Name::Tag(tag) => match entries(&self.index()?).iter().find(|entry| entry["annotations"][TAG] == tag) {
                 None => return Ok(None),
@@ -156,8 +156,8 @@ impl Layout {
         Ok(entries(&index).iter().filter_map(|entry| entry["annotations"][TAG].as_str().map(str::to_owned)).collect())
     }
 
-    /// The descriptors of what is attached to `subject`: of the manifests in the index those that say so, and what is
-    /// in a list that came from a registry which keeps none itself.
+    /// The descriptors of what is attached to `subject`: the manifests in the index whose subject it is, and the
+    /// entries of a list that was copied from a registry without the referrers API.
     ///
     /// # Errors
     /// When the directory is no layout, or is damaged.
@@ -261,10 +261,6 @@ impl Layout {
     fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.reference.dir.join("blobs/sha256").join(digest.hex())
     }
-}
-
-fn entries(index: &Value) -> &[Value] {
-    index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn unreadable(dir: &Path) -> String {

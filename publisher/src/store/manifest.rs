@@ -1,11 +1,12 @@
 //! Manifests as they are stored: byte for byte, because their digest is their name.
 
 use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::reference::digest::Digest;
 
-/// By what a manifest is asked for.
+/// How a manifest is looked up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Name<'a> {
     /// A tag.
@@ -31,7 +32,8 @@ impl RawManifest {
         Self { media_type: media_type.into(), digest: Digest::of(&bytes), bytes }
     }
 
-    /// A manifest as it was found. Its own word on its type is better than that of who keeps it; there may be neither.
+    /// A manifest as it was received. Its own `mediaType` wins over the one that the registry states; both may be
+    /// missing.
     pub(crate) fn received(media_type: Option<&str>, bytes: Vec<u8>) -> Self {
         let content: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let media_type = match (content["mediaType"].as_str(), media_type) {
@@ -43,7 +45,7 @@ impl RawManifest {
         Self::new(media_type.to_owned(), bytes)
     }
 
-    /// What names it elsewhere, such as in a `subject`.
+    /// Its descriptor, such as for a `subject`.
     pub(crate) fn descriptor(&self) -> OciDescriptor {
         OciDescriptor {
             media_type: self.media_type.clone(),
@@ -53,18 +55,18 @@ impl RawManifest {
         }
     }
 
-    /// Its content, nothing where it is malformed.
+    /// Its content as JSON, `null` if it is malformed.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or_default()
     }
 }
 
-/// The tag under which clients keep the list of what is attached to a manifest, where the registry does not.
+/// The tag under which clients keep the list of referrers of a manifest if the registry does not.
 pub(crate) fn fallback_tag(subject: &Digest) -> String {
     format!("sha256-{}", subject.hex())
 }
 
-/// The entry in a list of what is attached: with the type and the annotations, so that a reader need not fetch each.
+/// The entry in a list of referrers. It has type and annotations, so that a reader need not fetch each manifest.
 pub(crate) fn referrer_entry(manifest: &RawManifest) -> Value {
     let content = manifest.json();
     let mut entry = json!({
@@ -80,6 +82,16 @@ pub(crate) fn referrer_entry(manifest: &RawManifest) -> Value {
         entry["annotations"] = content["annotations"].clone();
     }
     entry
+}
+
+/// The entries of an index as they are written there; none if it is not an index.
+pub(super) fn entries(index: &Value) -> &[Value] {
+    index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The entries of an index, without those that are malformed.
+pub(super) fn descriptors(index: &Value) -> Vec<OciDescriptor> {
+    entries(index).iter().filter_map(|entry| OciDescriptor::deserialize(entry).ok()).collect()
 }
 
 /// A descriptor of these bytes.

@@ -1,7 +1,7 @@
-//! Where artifacts live, a registry or a layout directory, seen as one thing; and how a REF becomes the one image that
-//! a mesh would run.
+//! Stores of artifacts, registries and layout directories, behind one interface; and how a REF resolves to the one
+//! image that a mesh would run.
 //!
-//! Manifests are handed on byte for byte: their digest is their name.
+//! Manifests are passed on byte for byte: their digest is their name.
 
 pub(crate) mod attachments;
 pub(crate) mod copy;
@@ -21,7 +21,7 @@ use manifest::{Name, RawManifest};
 use registry::Registry;
 use registry::access::Access;
 
-/// A place that holds artifacts.
+/// A store of artifacts.
 pub(crate) enum Store {
     /// A registry's repository.
     Registry(Box<Registry>),
@@ -43,7 +43,7 @@ pub(crate) struct Resolved {
 }
 
 impl Store {
-    /// Opens the place that a REF names; nothing is read or sent yet, but credentials.
+    /// Opens the store that a REF names; nothing but credentials is read yet, and nothing is sent.
     ///
     /// # Errors
     /// When credentials or certificates cannot be read.
@@ -88,7 +88,7 @@ impl Store {
         }
     }
 
-    /// The manifest or index that a REF names: what signatures and attached documents are about.
+    /// The manifest or index that a REF names, which is the subject of signatures and attached documents.
     ///
     /// # Errors
     /// When it is not there.
@@ -99,7 +99,7 @@ impl Store {
             .with_context(|| format!("`{reference}` is not there; check tag and digest, or push it first"))
     }
 
-    /// The same place, with rights to write asked for at once, which saves asking twice.
+    /// The same store, requesting the right to write from the start, which saves a second token.
     pub(crate) fn for_writing(self) -> Self {
         if let Self::Registry(registry) = &self {
             registry.for_writing();
@@ -110,7 +110,7 @@ impl Store {
     /// Fetches a manifest and verifies its digest; `None` if there is none.
     ///
     /// # Errors
-    /// When the place cannot be read.
+    /// When the store cannot be read.
     pub(crate) async fn fetch(&self, name: Name<'_>) -> anyhow::Result<Option<RawManifest>> {
         match self {
             Self::Registry(registry) => Ok(registry.fetch(name).await?),
@@ -121,7 +121,7 @@ impl Store {
     /// The digest of a manifest; `None` if there is none.
     ///
     /// # Errors
-    /// When the place cannot be read.
+    /// When the store cannot be read.
     pub(crate) async fn head(&self, name: Name<'_>) -> anyhow::Result<Option<Digest>> {
         match self {
             Self::Registry(registry) => Ok(registry.head(name).await?),
@@ -143,10 +143,10 @@ impl Store {
         }
     }
 
-    /// Whether a blob is there.
+    /// Whether the store has a blob.
     ///
     /// # Errors
-    /// When the place does not say.
+    /// When the store does not say.
     pub(crate) async fn has_blob(&self, digest: &Digest) -> anyhow::Result<bool> {
         match self {
             Self::Registry(registry) => Ok(registry.has_blob(digest).await?),
@@ -154,7 +154,7 @@ impl Store {
         }
     }
 
-    /// Stores a blob, without asking whether it is there.
+    /// Stores a blob without checking first whether the store has it.
     ///
     /// # Errors
     /// When it cannot be done.
@@ -171,7 +171,7 @@ impl Store {
     /// All tags.
     ///
     /// # Errors
-    /// When the place does not list them.
+    /// When the store does not list them.
     pub(crate) async fn tags(&self) -> anyhow::Result<Vec<String>> {
         match self {
             Self::Registry(registry) => Ok(registry.tags().await?),
@@ -182,7 +182,7 @@ impl Store {
     /// What is attached to a manifest: descriptors with artifact types and annotations.
     ///
     /// # Errors
-    /// When the place does not say.
+    /// When the store does not say.
     pub(crate) async fn referrers(&self, subject: &Digest) -> anyhow::Result<Vec<OciDescriptor>> {
         match self {
             Self::Registry(registry) => Ok(registry.referrers(subject).await?),
@@ -206,12 +206,12 @@ impl Store {
         }
     }
 
-    /// Fetches a blob, verified.
+    /// Fetches a blob and verifies its digest.
     ///
     /// # Errors
     /// When it is not there or is not what was announced.
     pub(crate) async fn blob(&self, descriptor: &OciDescriptor, bar: &ProgressBar) -> anyhow::Result<Vec<u8>> {
-        // Parsed here so that no store is ever asked for a name that is not a digest.
+        // Parsed here, so that no store is ever asked for something that is not a digest.
         let digest = descriptor.digest.parse::<Digest>().context("the manifest is malformed")?;
         match self {
             Self::Registry(registry) => Ok(registry.blob(descriptor, &digest, bar).await?),
@@ -237,7 +237,7 @@ impl Store {
     }
 }
 
-/// Gives Ctrl-C its turn, between files and not within one. Registries do so by themselves.
+/// Lets Ctrl-C interrupt between two files and never within one. Requests to a registry are interruptible anyway.
 async fn interruptible() {
     tokio::task::yield_now().await;
 }

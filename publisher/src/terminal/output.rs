@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 /// How a result is written to stdout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Plain text, one fact a line.
     Text,

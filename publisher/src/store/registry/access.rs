@@ -35,8 +35,8 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Whether to speak http to this registry: if asked to, and to this machine's own unless something about TLS was
-    /// asked for.
+    /// Whether to use http for this registry: when `plain_http` is set, and by default for a registry on this machine
+    /// unless `insecure` or `ca_file` is set.
     pub(crate) fn is_plain_http(&self, registry: &RegistryRef) -> bool {
         self.plain_http || (registry.is_loopback() && !self.insecure && self.ca_file.is_none())
     }

@@ -1,7 +1,8 @@
-//! Blobs of a repository: asked for, fetched, sent, and taken over from another repository of the same registry.
+//! Blobs of a repository: looked up, downloaded, uploaded, and mounted from another repository of the same registry.
 //!
-//! Sent in one piece first: some registries take nothing else, and it is one request less. Where that is refused, or
-//! the connection breaks in the middle of it, in pieces: some, or proxies before them, bound the size of a request.
+//! An upload is first sent in one piece: some registries take nothing else, and it saves a request. If that is refused,
+//! or the connection breaks during it, the blob is sent in pieces: some registries, or proxies in front of them, limit
+//! the size of a request.
 
 use indicatif::ProgressBar;
 use oci_distribution::manifest::OciDescriptor;
@@ -20,7 +21,7 @@ const CHUNK: usize = 4 * 1024 * 1024;
 /// The largest that a registry may want pieces to be, in bytes.
 const MOST_CHUNK: usize = 1024 * 1024 * 1024;
 
-/// An upload under way: where to send to, and the smallest piece that the registry takes.
+/// An upload in progress: the URL to send to, and the size of a piece in bytes.
 struct Session {
     url: Url,
     chunk: usize,
@@ -37,7 +38,7 @@ impl Registry {
         Ok(present(asked)?.is_some())
     }
 
-    /// Fetches a blob, verified, into memory.
+    /// Fetches a blob into memory and verifies its digest.
     ///
     /// # Errors
     /// When the registry does not serve it, or serves something else.
@@ -74,7 +75,7 @@ impl Registry {
             .await
     }
 
-    /// Sends a blob, without asking whether it is there.
+    /// Sends a blob without checking first whether the registry has it.
     ///
     /// # Errors
     /// When the registry does not take it.
@@ -103,8 +104,7 @@ impl Registry {
             .await
     }
 
-    /// Takes a blob over from another repository of the same registry. Returns whether that worked: it is allowed not
-    /// to.
+    /// Mounts a blob from another repository of the same registry. Returns whether that worked: a registry may decline.
     ///
     /// # Errors
     /// When the registry cannot be reached.
@@ -120,8 +120,8 @@ impl Registry {
             if response.status() == StatusCode::CREATED {
                 return Ok(true);
             }
-            // It has begun an upload instead, which is not needed. That it cannot be ended is the registry's own
-            // business.
+            // The registry started an upload instead, which is not needed. If it cannot be cancelled, the registry
+            // expires it.
             if let Ok(session) = self.session(&response) {
                 let _ = self.http.send(&Call::new(Method::DELETE, session.url)).await;
             }
@@ -188,7 +188,7 @@ fn with_digest(mut url: Url, digest: &Digest) -> Url {
     url
 }
 
-/// Whether smaller pieces may be welcome.
+/// Whether the registry may accept the blob in smaller pieces.
 fn refuses_size(cause: &ErrorCause) -> bool {
     matches!(cause, ErrorCause::Missing | ErrorCause::Status(400 | 405 | 411 | 413 | 416, _))
 }

@@ -1,4 +1,4 @@
-//! What went wrong between here and a registry, in words that say what to do.
+//! Why a request to a registry failed.
 //!
 //! An answer's status and body, or the HTTP client's error, become one [`ErrorCause`], which decides two things:
 //! whether it is worth trying again, and which remedy is named. Nothing here does I/O.
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use oci_distribution::errors::{OciEnvelope, OciErrorCode};
 
-/// How much of a server's own words is repeated, in characters.
+/// How much of a server's own message an error repeats, in characters.
 const MOST_WORDS: usize = 200;
 
 /// One request that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestError {
-    /// Why.
+    /// Why it failed.
     pub(crate) cause: ErrorCause,
-    /// How long the server asks to be left alone.
+    /// How long the server asks clients to wait, from `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) enum ErrorCause {
     Status(u16, String),
     /// The connection broke, or went silent, in the middle.
     Broken(String),
-    /// What came is not what was asked for.
+    /// The content has another digest than the one that was requested.
     Digest {
         /// The digest asked for or announced.
         expected: String,
@@ -127,8 +127,8 @@ impl ErrorCause {
         if connecting { Self::Unreachable(why) } else { Self::Broken(why) }
     }
 
-    /// Whether it may well be over in a moment. A refused connection is not: it is a wrong address or a registry that
-    /// is down.
+    /// Whether the same request may soon succeed. A refused connection does not count: the address is wrong, or the
+    /// registry is down.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::TooManyRequests | Self::Broken(_) => true,

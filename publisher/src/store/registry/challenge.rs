@@ -1,7 +1,6 @@
-//! How a registry wants requests to be authenticated, as it says in `WWW-Authenticate`, and the rights ("scopes") that
-//! a token is asked for.
+//! Authentication challenges (`WWW-Authenticate`), and the scopes that a token is requested for.
 //!
-//! Only parsing. A registry may offer several ways, in one header or in several.
+//! Parsing only. A registry may offer several schemes, in one header or in several.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +21,7 @@ pub(crate) enum Challenge {
 }
 
 impl Challenge {
-    /// The way to take, of all that are offered: a token before a password.
+    /// The scheme to use, of all that are offered: a token rather than a password.
     pub(crate) fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
         let offered: Vec<Self> = headers.flat_map(parse).collect();
         let token = offered.iter().position(|challenge| matches!(challenge, Self::Bearer { .. }));

@@ -33,7 +33,7 @@ impl RegistryError {
         self.cause == ErrorCause::Missing
     }
 
-    /// Whether it is a registry that does not know this part of the specification.
+    /// Whether the registry does not implement this part of the specification.
     pub(crate) fn is_no_such_service(&self) -> bool {
         matches!(self.cause, ErrorCause::Missing | ErrorCause::Answer(_) | ErrorCause::Status(400 | 405 | 406 | 501, _))
     }

@@ -27,14 +27,14 @@ use super::token::{self, Realm};
 use crate::credentials::Credentials;
 use crate::reference::RegistryRef;
 
-/// How long a connection may take to be made, and how long it may be silent.
+/// How long connecting may take, and how long a connection may be idle.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes that are handed to the connection at once: the grain of the progress bar.
+/// Bytes that are handed to the connection at once, and so the step of the progress bar.
 const PIECE: usize = 64 * 1024;
 
-/// How much of an answer that is no success is read, in bytes.
+/// How much of an error's body is read, in bytes.
 const MOST_OF_AN_ERROR: usize = 16 * 1024;
 
 /// A request.
@@ -83,7 +83,7 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// Prepares to talk; nothing is sent yet.
+    /// Sets up the client; nothing is sent yet.
     ///
     /// # Errors
     /// When the certificate file cannot be read, or https cannot be set up.
@@ -115,8 +115,8 @@ impl Http {
         url
     }
 
-    /// Where a `Location` or a `Link` leads, from the URL that answered. A registry behind a proxy that ends TLS may
-    /// believe that it is spoken to in plain http.
+    /// Where a `Location` or a `Link` leads, from the URL that answered. A registry behind a proxy that terminates TLS
+    /// may write `http` though clients use https.
     pub(crate) fn follow(&self, from: &Url, to: &str) -> Result<Url, ErrorCause> {
         let mut url = from.join(to).map_err(|_| ErrorCause::Answer("it leads to what is no URL".into()))?;
         let same_name = url.host_str() == self.base.host_str();
@@ -250,7 +250,7 @@ impl Http {
     /// Tries; while the cause is passing, tries again after a pause.
     ///
     /// # Errors
-    /// The last failure, when it lasts.
+    /// The last failure, once there are no tries left or trying again cannot help.
     pub(crate) async fn with_retries<T>(
         &self,
         doing: &str,

@@ -29,7 +29,7 @@ use cause::{ErrorCause, RequestError};
 use error::RegistryError;
 use http::{Call, Http};
 
-/// The header in which a registry tells a manifest's digest.
+/// The header that holds a manifest's digest.
 const DIGEST: &str = "docker-content-digest";
 
 /// The largest manifest that is read, in bytes: what registries agree to take.
@@ -44,7 +44,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Prepares to talk; nothing is sent yet.
+    /// Reads credentials and sets up the client; nothing is sent yet.
     ///
     /// # Errors
     /// When the credentials or the certificate file cannot be read.
@@ -53,7 +53,7 @@ impl Registry {
         Ok(Self { http: Http::new(reference, credentials, access)? })
     }
 
-    /// Lets the first token be good for writing too.
+    /// Requests the first token with the right to write, which saves requesting a second one.
     pub(crate) fn for_writing(&self) {
         self.http.writing.set(true);
     }
@@ -90,7 +90,7 @@ impl Registry {
         present(self.http.with_retries(&self.reading(name), attempt).await)
     }
 
-    /// The same, where it must be there.
+    /// Fetches the manifest with this digest, or else the one that the reference's tag names.
     ///
     /// # Errors
     /// As [`Registry::fetch`], and when it is not there.
@@ -102,7 +102,7 @@ impl Registry {
         let (doing, http) = (self.reading(name), &self.http);
         let error = RegistryError::new(&doing, ErrorCause::Missing, 1, &http.reference, &http.credentials);
         Err(match digest {
-            // The tag is not asked for then, and may well be there.
+            // With a digest, the tag is not looked up, and may well exist.
             Some(digest) if http.reference.digest.as_ref() == Some(digest) => {
                 let (repository, tagged) = (&http.reference.repository, http.reference.tagged());
                 error.with_remedy(format!(
@@ -127,13 +127,13 @@ impl Registry {
             Ok(header(&response, DIGEST).and_then(|digest| digest.parse::<Digest>().ok()))
         };
         match present(self.http.with_retries(&doing, attempt).await)? {
-            // It is there, and the registry does not tell which one it is.
+            // The manifest exists, but the answer has no digest.
             Some(None) => Ok(self.fetch(name).await?.map(|manifest| manifest.digest)),
             told => Ok(told.flatten()),
         }
     }
 
-    /// Stores a manifest. Whether the registry lists it among the referrers of its subject, if it has one, is returned.
+    /// Stores a manifest. Returns whether the registry lists it among the referrers of its subject.
     ///
     /// # Errors
     /// When the registry does not take it; the tag is then where it was.
@@ -163,7 +163,7 @@ impl Registry {
                 let remedy = format!("; check the repository `{}`", self.reference().repository);
                 if error.is_missing() { error.with_remedy(remedy) } else { error }
             })?;
-            // `null` is what a repository without tags has.
+            // A repository without tags may have `null` here.
             tags.extend(
                 page["tags"].as_array().into_iter().flatten().filter_map(|tag| tag.as_str().map(str::to_owned)),
             );
@@ -236,7 +236,7 @@ fn present<T>(result: Result<T, RegistryError>) -> Result<Option<T>, RegistryErr
     }
 }
 
-/// All that a manifest may be.
+/// The `Accept` header: every media type of a manifest or index.
 fn manifests() -> String {
     [OCI_IMAGE_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE]
         .join(", ")

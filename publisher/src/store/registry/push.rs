@@ -17,7 +17,8 @@ impl Registry {
         if self.head(Name::Tag(&self.reference().tag)).await?.as_ref() == Some(&artifact.digest) {
             return Ok(false);
         }
-        // Where one is missing this is new, and the others are not asked for: they are small, and follow from it.
+        // Once a blob is missing, the module is new: the remaining blobs are small and derive from it, so they are sent
+        // without a check.
         let mut known = true;
         for blob in artifact.blobs() {
             let digest = blob.descriptor.digest.parse()?;

@@ -1,8 +1,8 @@
 //! What is attached to a manifest: signatures, SBOMs, anything whose `subject` it is.
 //!
-//! Registries that know of subjects list them at `/referrers/`. For the others the specification has every client keep
-//! the list itself, as an index under the tag `sha256-<hex>` of the subject. GitLab takes such a tag for the digest and
-//! answers with the subject itself: there is no list then, and none can be kept.
+//! Registries that implement the referrers API list them at `/referrers/`. For others, the specification makes clients
+//! keep the list, as an index under the tag `sha256-<hex>` of the subject. GitLab reads such a tag as the digest and
+//! answers with the subject itself: there, no list can be kept.
 
 use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OciDescriptor};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::Registry;
 use super::cause::ErrorCause;
 use super::error::RegistryError;
 use crate::reference::digest::Digest;
-use crate::store::manifest::{Name, RawManifest, fallback_tag, referrer_entry};
+use crate::store::manifest::{Name, RawManifest, descriptors, fallback_tag, referrer_entry};
 
 impl Registry {
     /// The descriptors of what is attached to `subject`.
@@ -89,9 +89,4 @@ enum Kept {
     Nothing,
     /// The registry takes its tag for the subject's digest.
     Impossible,
-}
-
-fn descriptors(list: &Value) -> Vec<OciDescriptor> {
-    let entries = list["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
-    entries.iter().filter_map(|entry| serde_json::from_value(entry.clone()).ok()).collect()
 }
