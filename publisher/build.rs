@@ -19,7 +19,7 @@ fn main() {
     }
     let sbom = embed(&path.with_extension("cdx.json"), "SBOM", "What is in that module, CycloneDX JSON.", &out_dir);
     let source = [(module, "MODULE"), (sbom, "SBOM")].map(|(found, name)| {
-        found.unwrap_or_else(|_| format!("/// Not built in.\npub const {name}: Option<&[u8]> = None;\n"))
+        found.unwrap_or_else(|_| format!("/// Not built in.\npub(crate) const {name}: Option<&[u8]> = None;\n"))
     });
     fs::write(out_dir.join("embedded.rs"), source.concat()).expect("OUT_DIR can be written to");
 }
@@ -29,7 +29,7 @@ fn embed(file: &Path, name: &str, about: &str, out_dir: &Path) -> std::io::Resul
     println!("cargo::rerun-if-changed={}", file.display());
     fs::write(out_dir.join(name), fs::read(file)?)?;
     Ok(format!(
-        "/// {about}\npub const {name}: Option<&[u8]> = \
+        "/// {about}\npub(crate) const {name}: Option<&[u8]> = \
             Some(include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}\")));\n"
     ))
 }
