@@ -15,6 +15,7 @@ use crate::vm::Vm;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A proxy that runs a module.
 pub struct Harness {
@@ -42,6 +43,16 @@ impl fmt::Debug for Harness {
 }
 
 impl Harness {
+    /// Virtual time since the harness was built.
+    pub fn now(&self) -> Duration {
+        self.process.borrow().now
+    }
+
+    /// What the module's clock shows, since the Unix epoch.
+    pub fn wall_clock(&self) -> Duration {
+        self.process.borrow().wall
+    }
+
     /// The plugin the proxy was built with.
     pub fn root(&self) -> RootId {
         RootId(0)

@@ -13,16 +13,6 @@ use crate::vm::Called;
 use std::time::Duration;
 
 impl Harness {
-    /// Virtual time since the harness was built.
-    pub fn now(&self) -> Duration {
-        self.process.borrow().now
-    }
-
-    /// What the module's clock shows, since the Unix epoch.
-    pub fn wall_clock(&self) -> Duration {
-        self.process.borrow().wall
-    }
-
     /// Lets time pass: ticks and timeouts that fall due on the way happen in order, each at its own time.
     pub fn advance(&mut self, time: Duration) {
         let until = self.now() + time;

@@ -1,4 +1,5 @@
-//! Each drill once, with the Envoy that set-up found, on a quiet screen; `cargo xtask drill` shows one. See [`lab::drill`].
+//! Each drill once, with the Envoy that set-up found, on a quiet screen; `cargo xtask drill` shows one. See
+//! [`lab::drill`].
 
 use anyhow::Result;
 use lab::drill::{Drill, Screen};

@@ -2,7 +2,7 @@
 //!
 //! | state | evidence | becomes | transitions |
 //! |---|---|---|---|
-//! | in, suspected, awaiting cause | a threshold was reached; nobody to ask | ejected | ejected (inferred), unless capped |
+//! | in, suspected, awaiting cause | a threshold; nobody to ask | ejected, if not capped | ejected (inferred) |
 //! | in | a threshold was reached, or may have been; Envoy can be asked | suspected | |
 //! | suspected, awaiting cause | another threshold | the same, of mixed kinds | |
 //! | suspected, awaiting cause | its unconfirmed streak is broken | without that suspicion | |
@@ -16,7 +16,7 @@
 //! | ejected | the balancer chose it; Envoy can be asked | the same | view is stale |
 //! | ejected | the list shows it in rotation | in | returned (witnessed) |
 //! | ejected | the list still shows it ejected past its time; Envoy keeps counts | to be rechecked | |
-//! | ejected | the same; no counts, and it was tried or is long overdue | ejected | returned (inferred), ejected (witnessed) |
+//! | ejected | the same; no counts, but requests, or long overdue | ejected | returned, ejected (witnessed) |
 //! | ejected | the count proves another ejection | ejected | returned (inferred), ejected (witnessed) |
 //! | ejected, to be rechecked | the count shows no other ejection | not to be rechecked | |
 //! | ejected | its time is over by the clock, and there is no recent answer | in | returned (inferred) |

@@ -11,7 +11,7 @@ use lab::zones::{CLUSTER, ZONES};
 use serde_json::json;
 use wasm_harness::{Exchange, Harness, Module, Node, Upstream, VmId};
 
-use super::print;
+use crate::figure::print;
 
 /// Requests that are counted at each number of endpoints.
 const COUNTED: usize = 10_000;

@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what this program is run for")]
 
 mod endpoints;
+mod figure;
 
 use std::io::Write;
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use figure::print;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use lab::envoy::bootstrap::Bootstrap;
@@ -51,13 +53,6 @@ fn main() -> Result<ExitCode> {
     over |= endpoints::measure(&ours)?;
     cpu(&ours, &baseline)?;
     Ok(if over { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Prints a figure next to its budget; true when it is over.
-fn print(what: &str, value: f64, budget: f64, unit: &str) -> bool {
-    let over = value > budget;
-    println!("{what:<44} {value:>10.1} {unit:<6} budget {budget:.1}{}", if over { "   OVER" } else { "" });
-    over
 }
 
 fn size(module: &Path) -> Result<bool> {

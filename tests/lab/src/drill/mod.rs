@@ -44,8 +44,8 @@ impl Drill {
     /// Plays it on `screen` with this Envoy, or the one that set-up found.
     ///
     /// # Errors
-    /// When it cannot be played to its end: there is no Envoy, no module or no port, or an expected event did not come. What was
-    /// wrong in one that was played is in its [`Outcome`].
+    /// When it cannot be played to its end: there is no Envoy, no module or no port, or an expected event did not come.
+    /// What was wrong in one that was played is in its [`Outcome`].
     pub fn play(self, envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
         match self {
             Self::Zones => zones::play(envoy, screen),

@@ -25,27 +25,11 @@ use lab::programs::tools::Tool;
 use lab::wait::eventually;
 use lab::zones::{ZONES, Zones};
 use serde_json::{Map, Value, json};
-use streak::{READINGS, Reading, Streak};
-
-/// Errors before the row's request.
-const PRIMED: u32 = 2;
-
-/// Errors that eject.
-const THRESHOLD: u32 = 5;
+pub(crate) use streak::DetectorInput;
+use streak::{PRIMED, READINGS, Reading, Streak, THRESHOLD};
 
 /// How long the filter has to agree with Envoy after each step. It ends a test that fails.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What Envoy's router puts into the detector in the course of a request (`put_result`).
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum DetectorInput {
-    /// A connection or stream was established.
-    Connected,
-    /// Headers with this status came (for gRPC, what the status stands for).
-    Answered(u16),
-    /// A reset or timeout, which without split mode counts as this status.
-    Failed(u16),
-}
 
 /// How the request is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

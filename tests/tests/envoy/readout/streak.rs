@@ -10,7 +10,22 @@ use std::time::Duration;
 use lab::endpoints::Behaviour;
 use lab::envoy::outlier::OutlierDetection;
 
-use super::{DetectorInput, PRIMED, THRESHOLD};
+/// Errors before the row's request.
+pub(super) const PRIMED: u32 = 2;
+
+/// Errors that eject.
+pub(super) const THRESHOLD: u32 = 5;
+
+/// What Envoy's router puts into the detector in the course of a request (`put_result`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DetectorInput {
+    /// A connection or stream was established.
+    Connected,
+    /// Headers with this status came (for gRPC, what the status stands for).
+    Answered(u16),
+    /// A reset or timeout, which without split mode counts as this status.
+    Failed(u16),
+}
 
 /// The streak that is read out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
