@@ -75,7 +75,7 @@ pub enum Cluster {
     /// Calls go out and wait for an answer.
     Up,
     /// Known, but it has no endpoint: InternalFailure.
-    NoHost,
+    NoEndpoint,
 }
 
 /// A root context's tick in one VM.

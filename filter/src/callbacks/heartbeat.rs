@@ -4,7 +4,7 @@
 use crate::host::{self, exchange};
 use crate::output::remark::Remark;
 use crate::shared::open_findings::OpenFindings;
-use crate::shared::{claims, clusters};
+use crate::shared::{claims, cluster_states};
 use crate::vm::known::{self, ClusterIndex};
 use crate::vm::notice::Notice;
 use crate::vm::state::{Moment, Vm};
@@ -60,7 +60,7 @@ fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
         share_members(vm, cluster, beat);
         share_counts(vm, cluster, beat);
     }
-    vm.reporter.show_tracked_endpoints(clusters::tracked_endpoints());
+    vm.reporter.show_tracked_endpoints(cluster_states::tracked_endpoints());
     vm.reporter.report_held_back(now, &vm.config);
 }
 
@@ -94,7 +94,7 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
         return;
     }
     let limit = vm.config.limits.endpoints;
-    let merged = clusters::change_members(&name, |members| {
+    let merged = cluster_states::change_members(&name, |members| {
         let before = members.len();
         let left = members.merge(&seen, total, limit, beat.moment.now);
         let grown = i64::try_from(members.len()).unwrap_or(0).saturating_sub(i64::try_from(before).unwrap_or(0));
@@ -102,7 +102,7 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     });
     let Some((left, grown, counts)) = merged else { return };
     if grown != 0 {
-        clusters::add_tracked_endpoints(grown);
+        cluster_states::add_tracked_endpoints(grown);
     }
     vm.change_cluster(cluster, beat.moment, |state, context| core_cluster::set_members(state, &counts, &left, context));
 }

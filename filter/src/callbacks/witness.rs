@@ -3,12 +3,12 @@
 
 use crate::host;
 use crate::host::call_response::{self, Body};
-use crate::shared::clusters;
+use crate::shared::cluster_states;
 use crate::shared::question::{self, PollResult};
 use crate::vm::asking;
 use crate::vm::pending::{FollowUp, PendingQuestion};
 use crate::vm::state::{Moment, Vm};
-use filter_core::admin::clusters::{self as host_lists, HostStatus};
+use filter_core::admin::host_lists::{self, HostStatus};
 use filter_core::admin::stats;
 use filter_core::cluster;
 use filter_core::time::Millis;
@@ -81,7 +81,7 @@ fn apply_host_list(
     follow_up: &mut FollowUp,
 ) {
     // A cluster that nobody uses is of no interest: its endpoints would only fill the memory.
-    if hosts.iter().all(|host| !host.ejected) && clusters::read(name).is_none() {
+    if hosts.iter().all(|host| !host.ejected) && cluster_states::read(name).is_none() {
         return;
     }
     let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.config) else { return };

@@ -8,7 +8,7 @@ use super::remark::Remark;
 use crate::host::{self, LogLevel};
 use crate::shared::open_findings::OpenFindings;
 use crate::shared::question::PollResult;
-use crate::shared::{claims, clusters, outbox};
+use crate::shared::{claims, cluster_states, outbox};
 use filter_core::cluster::ClusterState;
 use filter_core::config::Config;
 use filter_core::endpoint::outcome::Outcome;
@@ -99,7 +99,7 @@ impl Reporter {
     /// Changes a cluster's shared state, and its gauges with it. `change` may run several times, each time on the
     /// latest state; the result of the run that counted is returned, `None` if none could be made to count.
     pub(crate) fn change_cluster<R>(&mut self, name: &str, change: impl FnMut(&mut ClusterState) -> R) -> Option<R> {
-        let changed = clusters::change(name, &mut self.open_findings, change);
+        let changed = cluster_states::change(name, &mut self.open_findings, change);
         for level in changed.before.iter().filter(|level| !changed.after.iter().any(|other| other.is_of(level))) {
             self.metrics.show(name, &Level { value: 0, ..level.clone() });
         }

@@ -5,7 +5,7 @@
 //! nothing. The gauge is set to the total again with each heartbeat: two workers may set it in the wrong order, and it
 //! may start over at 0 when the module is replaced.
 
-use super::store;
+use super::compare_and_swap;
 use crate::host::{self, MetricKind};
 use filter_core::metric::Metric;
 
@@ -24,7 +24,7 @@ impl OpenFindings {
 
     /// The number that the workers share.
     pub(crate) fn total() -> u64 {
-        store::total(&store::key("open"))
+        compare_and_swap::total(&compare_and_swap::key("open"))
     }
 
     /// Sets the gauge.
@@ -36,7 +36,7 @@ impl OpenFindings {
 
     /// Changes the number that the workers share, and the gauge with it.
     pub(super) fn add(&mut self, by: i64) {
-        if let Some(total) = (by != 0).then(|| store::add(&store::key("open"), by)).flatten() {
+        if let Some(total) = (by != 0).then(|| compare_and_swap::add(&compare_and_swap::key("open"), by)).flatten() {
             self.show(total);
         }
     }

@@ -1,17 +1,17 @@
 //! The notifications that wait to be sent, or are under way.
 
-use super::store;
+use super::compare_and_swap;
 use filter_core::notify::outbox::Outbox;
 
 /// Reads the outbox; an empty one when there is none.
 pub(crate) fn read() -> Outbox {
-    store::read(&key()).map_or_else(Outbox::default, |bytes| Outbox::decode(&bytes))
+    compare_and_swap::read(&key()).map_or_else(Outbox::default, |bytes| Outbox::decode(&bytes))
 }
 
 /// Changes the outbox. `change` may run several times, each time on the latest one; `None` if no run could be made to
 /// count.
 pub(crate) fn change<R>(mut change: impl FnMut(&mut Outbox) -> R) -> Option<R> {
-    store::update(&key(), |bytes| {
+    compare_and_swap::update(&key(), |bytes| {
         let mut outbox = Outbox::decode(bytes);
         let result = change(&mut outbox);
         (Some(outbox.encode()), result)
@@ -19,5 +19,5 @@ pub(crate) fn change<R>(mut change: impl FnMut(&mut Outbox) -> R) -> Option<R> {
 }
 
 fn key() -> String {
-    store::key("outbox")
+    compare_and_swap::key("outbox")
 }

@@ -1,6 +1,6 @@
 //! The question to Envoy's admin interface: one worker asks it for all.
 
-use super::store;
+use super::compare_and_swap;
 use filter_core::time::Millis;
 use serde::{Deserialize, Serialize};
 
@@ -85,16 +85,16 @@ impl Question {
 
 /// Reads the question; a first one when there is none. `None` where nothing can be shared.
 pub(crate) fn read() -> Option<Question> {
-    store::take(&key()).map(|(bytes, _)| decode(&bytes))
+    compare_and_swap::take(&key()).map(|(bytes, _)| decode(&bytes))
 }
 
 /// Changes the question. `change` may run several times, each time on the latest one; `None` if no run could be made to
 /// count.
 pub(crate) fn change<R>(mut change: impl FnMut(&mut Question) -> R) -> Option<R> {
-    store::update(&key(), |bytes| {
+    compare_and_swap::update(&key(), |bytes| {
         let mut question = decode(bytes);
         let result = change(&mut question);
-        (Some(store::encode(&question)), result)
+        (Some(compare_and_swap::encode(&question)), result)
     })
 }
 
@@ -103,5 +103,5 @@ fn decode(bytes: &[u8]) -> Question {
 }
 
 fn key() -> String {
-    store::key("question")
+    compare_and_swap::key("question")
 }

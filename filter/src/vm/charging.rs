@@ -8,7 +8,7 @@ use super::known::{ClusterIndex, LocalityIndex, LocalityRead};
 use super::state::{self, Moment, Vm};
 use crate::host;
 use crate::host::exchange;
-use crate::shared::clusters;
+use crate::shared::cluster_states;
 use filter_core::cluster::{self, AttemptObservation};
 use filter_core::endpoint::detector::Moments;
 use filter_core::endpoint::outcome::DetectorInput;
@@ -66,7 +66,7 @@ pub(crate) fn success(vm: &mut Vm, attempt: ChargedAttempt<'_>) {
     let ChargedAttempt { cluster, endpoint, .. } = attempt;
     let Some(known) = vm.known.get(cluster) else { return };
     // Most clusters have nothing open even when another has.
-    let Some(state) = clusters::read(&known.name).filter(|state| state.open_findings() > 0) else { return };
+    let Some(state) = cluster_states::read(&known.name).filter(|state| state.open_findings() > 0) else { return };
     if !state.needs_details(&String::from_utf8_lossy(endpoint)) {
         return charge(vm, attempt, None, LastAttempt::default());
     }

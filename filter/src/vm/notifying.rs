@@ -12,7 +12,7 @@ use crate::host;
 use crate::host::exchange;
 use crate::output::remark::Remark;
 use crate::output::reporter::DeliveryResult;
-use crate::shared::{clusters, outbox};
+use crate::shared::{cluster_states, outbox};
 use filter_core::config::notify::Notify;
 use filter_core::metric::Metric;
 use filter_core::names::proxy_name;
@@ -92,7 +92,7 @@ fn count(vm: &mut Vm, delivery: Delivery, notify: &Notify, why: &str) {
 /// Whether an alert that was sent still holds, by what the workers share.
 fn still_holds(alert: &Alert, now: Millis) -> bool {
     let Some((from, to)) = alert.route() else { return now.abs_diff(alert.starts_at()) < REPEAT_NO_HEALTHY_MS };
-    let levels = clusters::read(alert.cluster()).map(|state| state.levels(alert.cluster())).unwrap_or_default();
+    let levels = cluster_states::read(alert.cluster()).map(|state| state.levels(alert.cluster())).unwrap_or_default();
     levels.iter().any(|level| {
         level.metric == Metric::FailoverActive && level.values.get(1..).is_some_and(|values| values == [from, to])
     })

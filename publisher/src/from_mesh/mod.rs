@@ -5,7 +5,7 @@
 //! for. What has no outlier detection gets thresholds of 0, so that no ejection is inferred that Envoy does not make,
 //! while its attempts are still counted. What cannot be derived from files (which proxy sees which rule) is said.
 
-pub(crate) mod clusters;
+pub(crate) mod cluster_entries;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -72,7 +72,7 @@ fn derive(mesh: &Mesh, domain: &str) -> anyhow::Result<(Derived, Vec<String>)> {
             mesh.files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ")
         );
     }
-    let (entries, mut notes) = clusters::entries(mesh, default.as_ref(), domain);
+    let (entries, mut notes) = cluster_entries::entries(mesh, default.as_ref(), domain);
     if default.is_some() {
         notes.push(
             "MeshConfig.defaultTrafficPolicy.outlierDetection is taken for whatever has none of its own; Istio \
@@ -85,7 +85,7 @@ fn derive(mesh: &Mesh, domain: &str) -> anyhow::Result<(Derived, Vec<String>)> {
         "DestinationRules read: {rules}; entries with outlier detection: {guarded}; nothing else is ejected"
     ));
     let localities = localities(mesh, &mut notes);
-    Ok((Derived { clusters: entries.iter().map(clusters::Entry::written).collect(), localities }, notes))
+    Ok((Derived { clusters: entries.iter().map(cluster_entries::Entry::written).collect(), localities }, notes))
 }
 
 /// The outlier detection that the mesh gives to every service (Istio 1.31).

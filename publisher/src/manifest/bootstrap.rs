@@ -9,8 +9,8 @@ use filter_core::config::Duration;
 use filter_core::config::{self, Config, OutlierDetection};
 use serde_json::{Value, json};
 
+use super::envoy_plugin::{self, CONNECTION_MANAGER_NAME};
 use super::plan::Plan;
-use super::plugin::{self, CONNECTION_MANAGER_NAME};
 use super::stats;
 
 /// The cluster that leads to the admin interface, unless the configuration names another.
@@ -31,12 +31,12 @@ const BACKEND: &str = "backend";
 pub(crate) fn bootstrap(plan: &Plan, path: &str, upstream_log: bool) -> anyhow::Result<Value> {
     let text = plan.config.as_ref().map(Value::to_string).unwrap_or_default();
     let understood = config::parse(text.as_bytes())?.config;
-    let config = plugin::plugin(plan, &plugin::file(path));
+    let config = envoy_plugin::plugin(plan, &envoy_plugin::file(path));
     let manager = json!({
         "@type": CONNECTION_MANAGER,
         "http_filters": [
-            plugin::http_filter(plan, &config),
-            plugin::router(upstream_log.then_some(&config)),
+            envoy_plugin::http_filter(plan, &config),
+            envoy_plugin::router(upstream_log.then_some(&config)),
         ],
         "route_config": {"virtual_hosts": [{
             "domains": ["*"],

@@ -11,8 +11,8 @@
 use anyhow::Context;
 use serde_json::{Value, json};
 
+use super::envoy_plugin::{self, CONNECTION_MANAGER_NAME, ROUTER_NAME, WASM};
 use super::plan::{Plan, Target, fields, url};
-use super::plugin::{self, CONNECTION_MANAGER_NAME, ROUTER_NAME, WASM};
 use crate::reference::RegistryRef;
 
 /// What the agent delivers in the plugin's place when it could not be pulled; with no rules it lets everything pass.
@@ -30,7 +30,7 @@ pub(crate) fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<V
             as registry/repo:tag@sha256:…",
     )?;
     let http_uri = json!({"cluster": "_", "timeout": FETCH, "uri": url(image)});
-    let config = plugin::plugin(plan, &json!({"remote": {"http_uri": http_uri, "sha256": sha256}}));
+    let config = envoy_plugin::plugin(plan, &json!({"remote": {"http_uri": http_uri, "sha256": sha256}}));
     // As a TypedStruct, which the agents of all versions look into.
     let typed_struct = "type.googleapis.com/udpa.type.v1.TypedStruct";
     let typed_config = json!({"@type": typed_struct, "type_url": WASM, "value": {"config": config}});
@@ -53,10 +53,10 @@ pub(crate) fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<V
 
 /// The upstream log and the HTTP filter, both from a file.
 pub(crate) fn upstream_log(plan: &Plan, path: &str) -> Value {
-    let config = plugin::plugin(plan, &plugin::file(path));
-    let mut patches = at_router(plan, "INSERT_BEFORE", &plugin::http_filter(plan, &config));
+    let config = envoy_plugin::plugin(plan, &envoy_plugin::file(path));
+    let mut patches = at_router(plan, "INSERT_BEFORE", &envoy_plugin::http_filter(plan, &config));
     // Merged into the router's own configuration; a log that is there already stays.
-    patches.extend(at_router(plan, "MERGE", &plugin::router(Some(&config))));
+    patches.extend(at_router(plan, "MERGE", &envoy_plugin::router(Some(&config))));
     resource_of(plan, patches)
 }
 

@@ -10,11 +10,11 @@
 mod bootstrap;
 pub(crate) mod comments;
 mod envoy_filter;
+mod envoy_plugin;
 mod gateway;
 mod istio;
 pub(crate) mod kind;
 pub(crate) mod plan;
-mod plugin;
 pub(crate) mod stats;
 
 use anyhow::bail;

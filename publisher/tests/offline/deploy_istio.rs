@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::schema::{Rules, crd, crds};
+use crate::skip::{Tool, skip};
 use crate::support::{run, run_with_input};
 use serde_json::Value;
 
@@ -278,7 +279,8 @@ fn kustomize() -> Option<[String; 2]> {
     };
     let found = commands.into_iter().find(works);
     if found.is_none() {
-        eprintln!("skipped: neither kustomize nor kubectl is on PATH, nor named by FAULTLINE_KUSTOMIZE");
+        let reason = "neither kustomize nor kubectl is on PATH, nor named by FAULTLINE_KUSTOMIZE";
+        skip("kustomizations of deploy/istio", Tool::Optional, reason);
     }
     found.map(|command| command.map(str::to_owned))
 }

@@ -2,6 +2,8 @@
 
 #[path = "../support/schema.rs"]
 mod schema;
+#[path = "../../../tests/lab/src/skip.rs"]
+mod skip;
 #[path = "../support/mod.rs"]
 mod support;
 

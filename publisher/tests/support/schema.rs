@@ -15,7 +15,10 @@ use cel::extractors::This;
 use cel::{Context, Env, Program};
 use serde_json::Value;
 
-/// The folder with the definitions; without one it says that the test skips.
+use crate::skip::{Tool, skip};
+
+/// The folder with the definitions; without one the test is listed as skipped. Set-up brings only Istio's, and only if
+/// Go is installed.
 pub(crate) fn crds() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/crds");
     let found = match std::env::var_os("FAULTLINE_CRDS") {
@@ -23,16 +26,17 @@ pub(crate) fn crds() -> Option<PathBuf> {
         None => beside.is_dir().then_some(beside),
     };
     if found.is_none() {
-        eprintln!("skipped: set FAULTLINE_CRDS to a directory with the CustomResourceDefinitions of the meshes");
+        let reason = "set FAULTLINE_CRDS to a directory with the CustomResourceDefinitions of the meshes";
+        skip("resources against the meshes' schemas", Tool::Optional, reason);
     }
     found
 }
 
-/// The definition of a kind, from a file of one or more; without that file it says so.
+/// The definition of a kind, from a file of one or more; without that file the check is listed as skipped.
 pub(crate) fn crd(folder: &Path, file: &str, kind: &str) -> Option<Value> {
     let path = folder.join(format!("{file}.yaml"));
     let Ok(text) = std::fs::read_to_string(&path) else {
-        eprintln!("skipped in part: there is no {}", path.display());
+        skip(&format!("{kind} against its schema"), Tool::Optional, &format!("there is no {}", path.display()));
         return None;
     };
     let mut all: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();

@@ -192,7 +192,7 @@ fn a_receiver_in_trouble_is_asked_again_later_and_later_and_then_given_up_on() {
 #[test]
 fn a_receiver_that_comes_back_in_time_gets_it() {
     let mut proxy = proxy(2, json!({ "format": "webhook", "path": "/hook" }));
-    proxy.set_cluster(RECEIVER, Some(Reached::NoHost));
+    proxy.set_cluster(RECEIVER, Some(Reached::NoEndpoint));
     fail_over(&mut proxy, B, NEAR);
     seconds(&mut proxy, 1);
     proxy.set_cluster(RECEIVER, None);
@@ -246,7 +246,7 @@ fn what_is_refused_is_not_sent_again_and_traffic_never_notices() {
 #[test]
 fn more_than_a_receiver_takes_is_dropped_and_counted() {
     let mut proxy = proxy(2, json!({}));
-    proxy.set_cluster(RECEIVER, Some(Reached::NoHost));
+    proxy.set_cluster(RECEIVER, Some(Reached::NoEndpoint));
     for i in 0..300 {
         let upstream = wasm_harness::Upstream::new(&format!("outbound|80||s{i}.ns"), A).locality(HOME);
         proxy.exchange(i % 2, &Exchange::no_healthy_upstream(&upstream));

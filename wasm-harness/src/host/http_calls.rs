@@ -38,7 +38,7 @@ pub(super) fn http_call(
     if known.is_none() || !complete || timeout_ms > i32::MAX as u32 {
         return Err(Status::BadArgument.into());
     }
-    if known == Some(Cluster::NoHost) {
+    if known == Some(Cluster::NoEndpoint) {
         return Err(Status::InternalFailure.into());
     }
     let state = call.state();

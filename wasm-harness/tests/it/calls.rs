@@ -73,7 +73,7 @@ fn a_call_that_cannot_be_made_says_why() {
         assert!(proxy.calls().is_empty());
     }
     let mut proxy = caller("admin", &GET, 500);
-    proxy.set_cluster("admin", Some(Cluster::NoHost));
+    proxy.set_cluster("admin", Some(Cluster::NoEndpoint));
     proxy.exchange(0, &ok());
     assert_eq!(said(&mut proxy)[0], "http_call 10");
     proxy.set_cluster("admin", None);

@@ -6,4 +6,6 @@ mod lifecycle;
 mod probe;
 mod process;
 mod sdk;
+#[path = "../../../tests/lab/src/skip.rs"]
+mod skip;
 mod traffic;

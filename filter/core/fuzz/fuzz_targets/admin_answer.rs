@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use filter_core::admin::{clusters, stats};
+use filter_core::admin::{host_lists, stats};
 use filter_core::cluster::{ClusterState, EvaluationContext, on_ejection_counts, on_host_list, on_tick};
 use filter_core::config::Config;
 use filter_core::locality::Locality;
@@ -16,7 +16,7 @@ fuzz_target!(|answer: &[u8]| {
     let mut now = 1_000;
     let counts = stats::read(answer).unwrap_or_default();
     let mut next = counts.iter().map(|(_, count)| *count).cycle();
-    let _ = clusters::read(answer, |cluster, hosts| {
+    let _ = host_lists::read(answer, |cluster, hosts| {
         now += 1_000;
         let (outlier, failover) = (&config.outlier_detection, &config.failover);
         let context = EvaluationContext { cluster, outlier, failover, home: &home, now, has_witness: true };

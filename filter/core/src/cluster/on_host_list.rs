@@ -12,7 +12,7 @@ use super::input::EvaluationContext;
 use super::on_ejection_counts::find_unseen;
 use super::state::ClusterState;
 use super::streaks;
-use crate::admin::clusters::HostStatus;
+use crate::admin::host_lists::HostStatus;
 use crate::endpoint::evidence::{Evidence, Listed};
 use crate::event::Event;
 use crate::time::Millis;

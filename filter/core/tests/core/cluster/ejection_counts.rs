@@ -2,7 +2,7 @@
 
 use super::host_list::host;
 use super::story::{HOME, NEAR, REFUSED, Story, names};
-use filter_core::admin::clusters::HostStatus;
+use filter_core::admin::host_lists::HostStatus;
 use filter_core::admin::stats::Ejections;
 use filter_core::cluster::{self, EvaluationContext};
 use filter_core::endpoint::outcome::DetectorInput;

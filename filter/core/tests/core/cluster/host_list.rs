@@ -1,7 +1,7 @@
 //! What Envoy itself says, against what attempts showed.
 
 use super::story::{HOME, NEAR, REFUSED, Story, names};
-use filter_core::admin::clusters::HostStatus;
+use filter_core::admin::host_lists::HostStatus;
 use filter_core::cluster::{self, AttemptObservation, EvaluationContext};
 use filter_core::endpoint::detector::Moments;
 use filter_core::endpoint::outcome::DetectorInput;

@@ -1,7 +1,9 @@
 //! What the workers know of each cluster: its state, and the list of its endpoints.
+//!
+//! This is why an event comes once per proxy: only the worker whose change is put back reports the events of it.
 
+use super::compare_and_swap::{self, Put};
 use super::open_findings::OpenFindings;
-use super::store::{self, Put};
 use filter_core::cluster::ClusterState;
 use filter_core::cluster::members::Members;
 use filter_core::metric::Level;
@@ -19,7 +21,7 @@ pub(crate) struct Changed<R> {
 
 /// Reads the state of a cluster; `None` when there is none.
 pub(crate) fn read(name: &str) -> Option<ClusterState> {
-    store::read(&state_key(name)).map(|bytes| ClusterState::decode(&bytes))
+    compare_and_swap::read(&state_key(name)).map(|bytes| ClusterState::decode(&bytes))
 }
 
 /// Changes the state of a cluster. `change` may run several times, each time on the latest state.
@@ -31,8 +33,8 @@ pub(crate) fn change<R>(
     let key = state_key(name);
     let (mut before, mut after) = (Vec::new(), Vec::new());
     let mut try_change = || {
-        for _ in 0..store::MAX_TRIES {
-            let (bytes, cas) = store::take(&key)?;
+        for _ in 0..compare_and_swap::MAX_TRIES {
+            let (bytes, cas) = compare_and_swap::take(&key)?;
             let mut state = ClusterState::decode(&bytes);
             let open = state.open_findings();
             before = state.levels(name);
@@ -45,7 +47,7 @@ pub(crate) fn change<R>(
             let opened = i64::from(state.open_findings()).saturating_sub(i64::from(open));
             // Workers look closer before there is something to see, and not after it is gone.
             open_findings.add(opened.max(0));
-            match store::put(&key, &changed, cas) {
+            match compare_and_swap::put(&key, &changed, cas) {
                 Put::Done => {
                     open_findings.add(opened.min(0));
                     return Some(result);
@@ -65,27 +67,27 @@ pub(crate) fn change<R>(
 
 /// Changes the list of a cluster's endpoints, as [`change`] does its state.
 pub(crate) fn change_members<R>(name: &str, mut change: impl FnMut(&mut Members) -> R) -> Option<R> {
-    store::update(&store::key(&format!("m.{name}")), |bytes| {
+    compare_and_swap::update(&compare_and_swap::key(&format!("m.{name}")), |bytes| {
         let mut members = postcard::from_bytes::<Members>(bytes).unwrap_or_default();
         let result = change(&mut members);
-        (Some(store::encode(&members)), result)
+        (Some(compare_and_swap::encode(&members)), result)
     })
 }
 
 /// The number of endpoints that are known, over all clusters.
 pub(crate) fn tracked_endpoints() -> u64 {
-    store::total(&tracked_key())
+    compare_and_swap::total(&tracked_key())
 }
 
 /// Notes that so many endpoints more, or fewer, are known.
 pub(crate) fn add_tracked_endpoints(by: i64) {
-    store::add(&tracked_key(), by);
+    compare_and_swap::add(&tracked_key(), by);
 }
 
 fn state_key(name: &str) -> String {
-    store::key(&format!("c.{name}"))
+    compare_and_swap::key(&format!("c.{name}"))
 }
 
 fn tracked_key() -> String {
-    store::key("tracked")
+    compare_and_swap::key("tracked")
 }
