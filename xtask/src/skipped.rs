@@ -1,8 +1,8 @@
 //! What was not checked because a tool is missing, and why: listed at the end of `cargo xtask test`.
 //!
 //! The list is a file of lines `NAME: REASON`. Set-up, the steps of xtask and the tests themselves append to it; the
-//! tests, by `tests/lab/src/skip.rs`, find it by the variable `FAULTLINE_SKIPPED`. In CI nothing that set-up should have brought is skipped: it
-//! fails.
+//! tests, by `tests/lab/src/skip.rs`, find it by the variable `FAULTLINE_SKIPPED`. In CI nothing that set-up should
+//! have brought is skipped: it fails.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};

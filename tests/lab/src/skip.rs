@@ -1,8 +1,9 @@
 //! Tests that cannot run because a tool is missing: each says so, none is skipped silently.
 //!
 //! A skipped test prints `skipped: NAME: REASON` on stderr and appends `NAME: REASON` to the file that
-//! `FAULTLINE_SKIPPED` names, else to `skipped.txt` in cargo's target directory; `cargo xtask test` (`xtask/src/skipped.rs`)
-//! prints that file at its end. In CI (`CI` is `1` or `true`) a tool that set-up should have brought is no reason to skip: the test fails.
+//! `FAULTLINE_SKIPPED` names, else to `skipped.txt` in cargo's target directory; `cargo xtask test`
+//! (`xtask/src/skipped.rs`) prints that file at its end. In CI (`CI` is `1` or `true`) a tool that set-up should have
+//! brought is no reason to skip: the test fails.
 //!
 //! This file imports nothing of its package, so that other packages' tests can include it with `#[path]`.
 
