@@ -5,7 +5,6 @@
 //! writes names. Nothing here judges: that is [`crate::validate`].
 
 pub(crate) mod dns_name;
-pub(crate) mod node;
 pub(crate) mod outlier;
 pub(crate) mod policy;
 pub(crate) mod services;
@@ -17,7 +16,7 @@ use std::rc::Rc;
 use anyhow::{Context, bail, ensure};
 
 use crate::yaml;
-use node::{Node, Position};
+use crate::yaml::node::{Node, Position};
 
 /// More than the rules of any mesh take; beyond it, it is the wrong file.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;

@@ -7,7 +7,7 @@ use filter_core::config::Duration;
 use filter_core::config::OutlierDetection;
 use serde_json::{Value, json};
 
-use super::node::Node;
+use crate::yaml::node::Node;
 
 /// The largest count that the filter reads; no streak gets there.
 const MAX_COUNT: u64 = 1_000_000;

@@ -3,7 +3,7 @@
 //! As istiod merges it: the settings of a port replace the rule's altogether, what they leave out is Istio's default; a
 //! subset's policy replaces block by block, and its own settings for a port again altogether.
 
-use super::node::Node;
+use crate::yaml::node::Node;
 
 /// A traffic policy: a node that holds its fields, and the path of that node in its resource.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::node::Node;
 use super::{Mesh, Resource, dns_name};
+use crate::yaml::node::Node;
 
 /// A service.
 #[derive(Clone, Debug, Default)]

@@ -6,8 +6,8 @@
 use super::finding::{Draft, Severity};
 use super::plugin;
 use super::rules::{self, Rule};
-use crate::mesh::node::{Node, Value};
 use crate::mesh::{ENVOY, Mesh, Resource};
+use crate::yaml::node::{Node, Value};
 
 /// The plugin's root id, and part of its image's name unless somebody renamed it.
 const PLUGIN: &str = "faultline";

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::rules::Rule;
 use crate::mesh::Resource;
-use crate::mesh::node::{Node, Position};
+use crate::yaml::node::{Node, Position};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::finding::{Draft, Severity};
 use super::known::Known;
 use super::rules::{self, Rule};
-use crate::mesh::node::Node;
+use crate::yaml::node::Node;
 
 /// Labels in `failoverPriority` that mean the same as `failover`.
 const TOPOLOGY: [&str; 3] =

@@ -8,9 +8,9 @@ use super::known::Known;
 use super::rules::{self, Rule};
 use crate::mesh::Resource;
 use crate::mesh::dns_name;
-use crate::mesh::node::Node;
 use crate::mesh::outlier::translate;
 use crate::mesh::policy::{HostRules, Policy};
+use crate::yaml::node::Node;
 
 /// A cap that needs more endpoints than this is told even if it is not known how many there are: three is what many
 /// services have.

@@ -2,11 +2,11 @@
 
 use super::finding::{Draft, Finding, Severity};
 use super::rules;
-use crate::mesh::node::Node;
 use crate::mesh::{Mesh, Resource};
 use crate::reference::Reference;
 use crate::store::Store;
 use crate::store::registry::access::Access;
+use crate::yaml::node::Node;
 
 /// An image that a resource pins.
 pub(crate) struct Pinned<'a> {

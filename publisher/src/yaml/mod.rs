@@ -1,5 +1,7 @@
 //! YAML, read with the position of each value, and written. No other file knows the library that does it.
 
+pub(crate) mod node;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -7,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 use serde_saphyr::Spanned;
 
-use crate::mesh::node::{Node, Position, Value};
+use node::{Node, Position, Value};
 
 /// Writes a value as one YAML document.
 ///
