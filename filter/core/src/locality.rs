@@ -86,6 +86,9 @@ pub enum Tier {
 }
 
 impl Tier {
+    /// All tiers, from the nearest to the farthest.
+    pub const ALL: [Self; 4] = [Self::SameSubzone, Self::SameZone, Self::SameRegion, Self::Elsewhere];
+
     /// The tier as events write it.
     pub fn as_str(self) -> &'static str {
         match self {

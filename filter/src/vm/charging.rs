@@ -10,7 +10,7 @@ use crate::host;
 use crate::host::exchange;
 use crate::shared::cluster_states;
 use filter_core::cluster::{self, AttemptObservation};
-use filter_core::endpoint::detector::Moments;
+use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
@@ -115,13 +115,13 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
     // An answer that was not seen when it came resets only what failed before it can have come.
     let since = connected.or(started.map(|started| started.saturating_mul(1_000)));
     let answered = since.filter(|_| seen_at == SeenAt::Log).unwrap_or(ended);
-    let moments = Moments { connected: connected.unwrap_or(ended), answered, ended };
+    let times = AttemptTimes { connected: connected.unwrap_or(ended), answered, ended };
     let seen = AttemptObservation {
         endpoint: &endpoint,
         locality,
         workload: workload.as_deref(),
         input,
-        moments,
+        times,
         started,
         last,
         total,

@@ -6,7 +6,7 @@
 use crate::on_harness::{CLUSTER, FAR, HOME, NEAR, endpoint, events, module, proxy};
 use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationContext};
 use filter_core::config::{Config, parse};
-use filter_core::endpoint::detector::Moments;
+use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::event::{Event, LastAttempt};
 use filter_core::failover::Count;
@@ -72,8 +72,8 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
         };
         let locality = Locality::parse(locality);
         let (workload, started, total) = (None, Some(now), Some(4));
-        let (last, moments) = (LastAttempt::default(), Moments::at_once(now * 1_000));
-        let seen = AttemptObservation { endpoint, locality: &locality, workload, input, moments, started, last, total };
+        let (last, times) = (LastAttempt::default(), AttemptTimes::at_once(now * 1_000));
+        let seen = AttemptObservation { endpoint, locality: &locality, workload, input, times, started, last, total };
         events.extend(cluster::on_attempt(&mut state, &seen, &context));
         let errors = u32::from(input.outcome().is_error());
         cluster::add_traffic(&mut state, &[(locality.clone(), Count { attempts: 1, errors })], &context);

@@ -5,7 +5,7 @@
 use filter_core::cluster::{AttemptObservation, ClusterState, EvaluationContext, on_attempt, on_tick};
 use filter_core::config::Config;
 use filter_core::config::notify::{Format, Notify};
-use filter_core::endpoint::detector::Moments;
+use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
@@ -44,7 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
             locality: &locality,
             workload: None,
             input: DetectorInput { connected: false, status: Some(500), failure: Some(503) },
-            moments: Moments::at_once(now),
+            times: AttemptTimes::at_once(now),
             started: Some(now),
             last: LastAttempt::default(),
             total: Some(3),

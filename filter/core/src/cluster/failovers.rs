@@ -34,12 +34,12 @@ pub(super) fn step(
     };
     let traffic = traffic(state, state.failover.as_ref().map_or(home_tier, Active::home_tier), context);
     let served = served.map(|to| (to, to.tier_from(context.home))).filter(|(_, tier)| *tier > home_tier);
-    let moment = failover::Moment {
+    let step_context = failover::StepContext {
         now: context.now,
         troubled_since: state.troubled_since.unwrap_or(context.now),
         baseline_spill_permille: state.baseline_spill_permille,
     };
-    let step = failover::step(&mut state.failover, home.as_ref(), &traffic, served, context.failover, moment);
+    let step = failover::step(&mut state.failover, home.as_ref(), &traffic, served, context.failover, step_context);
     if let Some(kind) = step {
         let basis = Some(Basis::Inferred);
         events.push(Event { basis, ..Event::of_cluster(context.now, context.cluster, kind) });

@@ -2,7 +2,7 @@
 //! by.
 
 use crate::config::{Failover, OutlierDetection};
-use crate::endpoint::detector::Moments;
+use crate::endpoint::detector::AttemptTimes;
 use crate::endpoint::outcome::DetectorInput;
 use crate::event::LastAttempt;
 use crate::locality::Locality;
@@ -37,7 +37,7 @@ pub struct AttemptObservation<'a> {
     /// What Envoy told its detector.
     pub input: DetectorInput,
     /// When the steps of it happened.
-    pub moments: Moments,
+    pub times: AttemptTimes,
     /// When the request started, where known.
     pub started: Option<Millis>,
     /// The attempt in detail, for errors.

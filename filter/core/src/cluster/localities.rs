@@ -63,12 +63,10 @@ impl Localities {
         self.0.iter().fold(0_u32, |sum, stats| sum.saturating_add(stats.known(endpoints)))
     }
 
-    /// Whether in any locality's tier so few endpoints are in rotation that Envoy may choose ejected ones there. Envoy
-    /// decides by priority, which Istio makes of tiers.
+    /// Whether in any tier so few endpoints are in rotation that Envoy may choose ejected ones there. Envoy decides by
+    /// priority, which Istio makes of tiers.
     pub(super) fn may_panic(&self, endpoints: &Endpoints, home: &Locality, min_health_percent: u32) -> bool {
-        self.0
-            .iter()
-            .any(|stats| self.tier_may_panic(stats.locality.tier_from(home), endpoints, home, min_health_percent))
+        Tier::ALL.into_iter().any(|tier| self.tier_may_panic(tier, endpoints, home, min_health_percent))
     }
 
     fn tier_may_panic(&self, tier: Tier, endpoints: &Endpoints, home: &Locality, min_health_percent: u32) -> bool {

@@ -4,7 +4,7 @@
 //! was faster; otherwise it starts over. So each event is made by exactly one worker, whichever was first. The value
 //! holds only endpoints that are in trouble or were recently, and sums; the full list of endpoints is [`members`].
 //!
-//! News comes from traffic (`on_attempt`), from Envoy's answers (`on_host_list`, `on_ejection_counts`) and with time
+//! News comes from traffic (`on_traffic`), from Envoy's answers (`on_host_list`, `on_ejection_counts`) and with time
 //! (`on_tick`). All of them change the value (`state`) by evidence about an endpoint, its streaks (`streaks`) and the
 //! failover's next step (`failovers`).
 //!
@@ -17,17 +17,17 @@ mod failovers;
 mod input;
 mod localities;
 pub mod members;
-mod on_attempt;
 mod on_ejection_counts;
 mod on_host_list;
 mod on_tick;
+mod on_traffic;
 mod state;
 mod streaks;
 
 pub use input::{AttemptObservation, EvaluationContext};
 pub use localities::MAX_LOCALITIES;
-pub use on_attempt::{add_traffic, on_attempt, on_no_healthy_upstream, set_members};
 pub use on_ejection_counts::{on_ejection_counts, on_ejection_counts_failed, wants_counts};
 pub use on_host_list::{ask_again_in, on_host_list};
 pub use on_tick::on_tick;
+pub use on_traffic::{add_traffic, on_attempt, on_no_healthy_upstream, set_members};
 pub use state::{ClusterState, ENCODING};

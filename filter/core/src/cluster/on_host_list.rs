@@ -75,6 +75,10 @@ fn reconcile_host(
     {
         streaks::confirm(state, index, crossing, context, events);
     }
+    if !host.ejected {
+        // Its cause can come no more: what waits for it is reported before the return.
+        state.apply(index, &Evidence::Cause(None), context, events);
+    }
     state.apply(index, &Evidence::Listed(listed), context, events);
 }
 

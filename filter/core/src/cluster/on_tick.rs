@@ -19,7 +19,9 @@ pub fn on_tick(state: &mut ClusterState, context: &EvaluationContext<'_>) -> Vec
     // Envoy, where it is asked, tells when an ejection is over; if it does not answer for long, the clock decides.
     let answered = context.has_witness && context.now.abs_diff(state.listed_at) < ANSWER_WAIT_MS;
     for index in 0..state.endpoints.len() {
-        state.apply(index, &Evidence::Clock { answered }, context, &mut events);
+        if !answered {
+            state.apply(index, &Evidence::Clock, context, &mut events);
+        }
         let now = context.now.saturating_mul(1_000);
         let Some(endpoint) = state.endpoints.get_mut(index) else { continue };
         if let Some(crossing) = endpoint.detector.take_confirmed(now, context.outlier) {

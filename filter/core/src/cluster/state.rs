@@ -5,7 +5,7 @@ use super::ejection_counts::EjectionCounts;
 use super::endpoint::{Endpoint, Endpoints, count};
 use super::input::EvaluationContext;
 use super::localities::Localities;
-use crate::endpoint::evidence::{ClusterView, Context, Evidence, Transition};
+use crate::endpoint::evidence::{ClusterView, Evidence, RotationContext, Transition};
 use crate::endpoint::reason::Basis;
 use crate::event::{Event, EventKind};
 use crate::failover::Active;
@@ -108,8 +108,8 @@ impl ClusterState {
         }
     }
 
-    fn rotation_context<'a>(&'a self, endpoint: &Endpoint, context: &EvaluationContext<'a>) -> Context<'a> {
-        Context {
+    fn rotation_context<'a>(&'a self, endpoint: &Endpoint, context: &EvaluationContext<'a>) -> RotationContext<'a> {
+        RotationContext {
             now: context.now,
             rules: context.outlier,
             cluster: self,
@@ -129,13 +129,14 @@ impl ClusterState {
         events: &mut Vec<Event>,
     ) {
         let now = context.now;
-        let (ejected, recent_max) = (self.ejected(), self.recent_max_ejected(now));
         let Some(endpoint) = self.endpoints.get_mut(index) else { return };
         match transition {
             Transition::Ejected { reason, basis, ejection } => {
                 endpoint.detector.on_ejected();
+                endpoint.reported.unconfirmed = None;
                 self.counts.record(reason, now);
-                if ejected >= recent_max {
+                let ejected = self.ejected();
+                if ejected >= self.recent_max_ejected(now) {
                     self.recent_max_ejected = (ejected, now);
                 }
                 let endpoints = self.endpoint_count().max(ejected);
@@ -144,11 +145,17 @@ impl ClusterState {
             }
             Transition::Returned { basis, since, ejection } => {
                 endpoint.detector.on_returned();
+                endpoint.reported.unconfirmed = None;
                 endpoint.seen = now;
+                // Without a witness nobody is asked again.
+                self.admin_view_stale &= context.has_witness;
                 let kind = EventKind::EndpointReturned { ejected_seconds: seconds_between(since, now), ejection };
                 self.report(index, Some(basis), kind, context, events);
             }
-            Transition::Refuted => endpoint.detector.refute(context.outlier),
+            Transition::Refuted => {
+                endpoint.detector.refute(context.outlier);
+                endpoint.reported.unconfirmed = None;
+            }
             Transition::Blocked(_) if endpoint.reported.blocked => {}
             Transition::Blocked(reason) => {
                 endpoint.reported.blocked = true;

@@ -22,10 +22,10 @@ pub(super) fn put_result(
     let Some(endpoint) = state.endpoints.get_mut(index) else { return };
     endpoint.seen = context.now;
     if endpoint.is_ejected() {
-        return endpoint.detector.put_result_while_ejected(&seen.input, &seen.moments, context.outlier);
+        return endpoint.detector.put_result_while_ejected(&seen.input, &seen.times, context.outlier);
     }
     let was_unconfirmed = endpoint.detector.has_unconfirmed();
-    let crossings = endpoint.detector.put_result(&seen.input, &seen.moments, context.outlier);
+    let crossings = endpoint.detector.put_result(&seen.input, &seen.times, context.outlier);
     let confirmed = crossings.iter().any(|crossing| matches!(crossing.certainty, Certainty::Confirmed(_)));
     if was_unconfirmed && !confirmed && !endpoint.detector.has_unconfirmed() {
         endpoint.reported.unconfirmed = None;

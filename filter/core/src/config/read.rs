@@ -16,7 +16,7 @@ pub(super) fn config(text: &[u8]) -> Result<Parsed, ConfigError> {
     let whole = |problem: String| ConfigError { path: ".".into(), problem };
     let json: Value = serde_json::from_slice(text).map_err(|error| whole(error.to_string()))?;
     let Value::Object(fields) = &json else {
-        return Err(whole(format!("got {}, wanted an object", told(&json))));
+        return Err(whole(format!("got {}, wanted an object", described(&json))));
     };
     let mut unknown_fields = Vec::new();
     let mut object = Object { path: String::new(), fields, known: Vec::new(), unknown: &mut unknown_fields };
@@ -149,7 +149,7 @@ fn labels(object: &mut Object<'_, '_>) -> Result<Map<String, Value>, ConfigError
         } else {
             continue;
         };
-        return Err(object.error("labels", &format!("{name}: {}", told(value)), wanted));
+        return Err(object.error("labels", &format!("{name}: {}", described(value)), wanted));
     }
     if labels.len() > MAX_LABELS {
         return Err(object.error("labels", &format!("{} labels", labels.len()), "at most 16"));
@@ -199,7 +199,7 @@ impl<'v> Object<'v, '_> {
         read: impl FnOnce(&'v Value) -> Option<T>,
     ) -> Result<Option<T>, ConfigError> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        read(value).map(Some).ok_or_else(|| self.error(name, &told(value), wanted))
+        read(value).map(Some).ok_or_else(|| self.error(name, &described(value), wanted))
     }
 
     fn whole(&mut self, name: &'static str, from: u32, to: u32, default: u32) -> Result<u32, ConfigError> {
@@ -267,7 +267,7 @@ impl<'v> Object<'v, '_> {
         for (index, item) in items.iter().enumerate() {
             let path = format!("{}[{index}]", self.path_of(name));
             let Some(fields) = item.as_object() else {
-                return Err(ConfigError { path, problem: format!("got {}, wanted an object", told(item)) });
+                return Err(ConfigError { path, problem: format!("got {}, wanted an object", described(item)) });
             };
             list.push(read_part(path, fields, self.unknown, part)?);
         }
@@ -295,7 +295,7 @@ fn read_part<T>(
 }
 
 /// A value as an error shows it, in short.
-fn told(value: &Value) -> String {
+fn described(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),

@@ -23,7 +23,7 @@ const SIMULTANEOUS_US: Micros = 1_000;
 /// When the steps of an attempt happened. Only their order matters: attempts at one endpoint overlap, so one that was
 /// connected long ago fails after others did, and its success resets nothing that failed later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moments {
+pub struct AttemptTimes {
     /// When the connection or stream was established.
     pub connected: Micros,
     /// When the headers of a good answer arrived, at the earliest.
@@ -32,7 +32,7 @@ pub struct Moments {
     pub ended: Micros,
 }
 
-impl Moments {
+impl AttemptTimes {
     /// All steps at the same time: nothing else happened at the endpoint meanwhile.
     pub const fn at_once(at: Micros) -> Self {
         Self { connected: at, answered: at, ended: at }
@@ -60,52 +60,57 @@ pub struct Detector {
 impl Detector {
     /// Applies an attempt (Envoy's `putResult`). Returns the thresholds that were reached, in Envoy's order: gateway
     /// before 5xx. A streak that fired starts over, whatever comes of it.
-    pub fn put_result(&mut self, input: &DetectorInput, moments: &Moments, rules: &OutlierDetection) -> Vec<Crossing> {
+    pub fn put_result(
+        &mut self,
+        input: &DetectorInput,
+        times: &AttemptTimes,
+        rules: &OutlierDetection,
+    ) -> Vec<Crossing> {
         let mut crossings = Vec::new();
-        self.count(input, moments, rules, &mut crossings);
-        self.start_over(&mut crossings, moments);
+        self.count(input, times, rules, &mut crossings);
+        self.start_over(&mut crossings, times);
         crossings
     }
 
     /// Applies an attempt at an ejected endpoint: streaks grow and nothing fires. Envoy's main thread drops such
     /// crossings without resetting the counter, so that it has to start over to fire again.
-    pub fn put_result_while_ejected(&mut self, input: &DetectorInput, moments: &Moments, rules: &OutlierDetection) {
-        self.count(input, moments, rules, &mut Vec::new());
+    pub fn put_result_while_ejected(&mut self, input: &DetectorInput, times: &AttemptTimes, rules: &OutlierDetection) {
+        self.count(input, times, rules, &mut Vec::new());
     }
 
     fn count(
         &mut self,
         input: &DetectorInput,
-        moments: &Moments,
+        times: &AttemptTimes,
         rules: &OutlierDetection,
         crossings: &mut Vec<Crossing>,
     ) {
         let split = rules.split_external_local_origin_errors;
         if split && input.connected {
-            self.on_connected(moments.connected, rules, crossings);
+            self.on_connected(times.connected, rules, crossings);
         }
-        crossings.extend(self.take_confirmed(moments.ended, rules));
+        crossings.extend(self.take_confirmed(times.ended, rules));
         if let Some(status) = input.status {
             let is_error = (500..=599).contains(&status);
-            let at = if is_error { moments.ended } else { moments.answered };
+            let at = if is_error { times.ended } else { times.answered };
             self.put_status(status, at, rules, crossings);
         }
         match input.failure {
             Some(_) if split => {
-                let took = moments.ended.saturating_sub(moments.connected);
-                let last = self.local_origin.failures.last().copied().unwrap_or(moments.ended);
-                if took > SIMULTANEOUS_US && moments.ended.saturating_sub(last) > SIMULTANEOUS_US {
+                let took = times.ended.saturating_sub(times.connected);
+                let last = self.local_origin.failures.last().copied().unwrap_or(times.ended);
+                if took > SIMULTANEOUS_US && times.ended.saturating_sub(last) > SIMULTANEOUS_US {
                     self.local_origin.doubt = self.local_origin.doubt.max(took);
                 }
-                crossings.extend(self.grow_local_origin(moments.ended, rules));
+                crossings.extend(self.grow_local_origin(times.ended, rules));
             }
-            Some(status) => self.put_status(status, moments.ended, rules, crossings),
+            Some(status) => self.put_status(status, times.ended, rules, crossings),
             None => {}
         }
     }
 
     /// Starts the streaks over that crossed their threshold, and keeps back the crossing that is not sure.
-    fn start_over(&mut self, crossings: &mut Vec<Crossing>, moments: &Moments) {
+    fn start_over(&mut self, crossings: &mut Vec<Crossing>, times: &AttemptTimes) {
         // One unconfirmed crossing at a time: if it turns out to be none, the failures since then tell what there was
         // instead.
         let confirmed = crossings.iter().any(|crossing| matches!(crossing.certainty, Certainty::Confirmed(_)));
@@ -127,7 +132,7 @@ impl Detector {
                     self.local_origin.start_over();
                     if doubt > 0 {
                         crossing.certainty = Certainty::Unconfirmed;
-                        let confirmed_at = moments.ended.saturating_add(doubt);
+                        let confirmed_at = times.ended.saturating_add(doubt);
                         self.unconfirmed = Some(Unconfirmed { crossing: *crossing, failures, doubt, confirmed_at });
                     }
                 }

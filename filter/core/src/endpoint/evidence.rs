@@ -18,7 +18,7 @@ pub enum Evidence {
         kind: StreakKind,
         /// Whether the streak had not reached it before.
         first: bool,
-        /// When.
+        /// When; that is also when the endpoint is ejected where nobody can be asked.
         at: Millis,
     },
     /// Traffic: a streak reached its threshold unless an attempt in progress has broken it.
@@ -46,11 +46,8 @@ pub enum Evidence {
         /// When the count was asked for.
         counted: Millis,
     },
-    /// Time passed; `answered` says whether Envoy's last list is recent.
-    Clock {
-        /// Whether Envoy's last list is younger than [`ANSWER_WAIT_MS`].
-        answered: bool,
-    },
+    /// Time passed, and Envoy's last list is not younger than [`ANSWER_WAIT_MS`].
+    Clock,
     /// Time passed, and an answer may be missing for too long.
     AnswerMissing,
 }
@@ -81,7 +78,7 @@ pub trait ClusterView {
 
 /// What the decision depends on besides the endpoint.
 #[derive(Clone, Copy)]
-pub struct Context<'a> {
+pub struct RotationContext<'a> {
     /// The time.
     pub now: Millis,
     /// The cluster's outlier detection.
@@ -100,7 +97,7 @@ pub struct Context<'a> {
     pub counts_asked: Millis,
 }
 
-impl Context<'_> {
+impl RotationContext<'_> {
     /// Whether one more ejection than `ejected` would exceed `maxEjectionPercent`.
     pub(super) fn is_capped(&self, ejected: u32) -> bool {
         let ejected = ejected.saturating_add(1);
@@ -136,7 +133,7 @@ pub enum Transition {
         /// The number of the ejection that ended.
         ejection: u32,
     },
-    /// The threshold led to no ejection: an unconfirmed streak was none.
+    /// The threshold led to no ejection; an unconfirmed crossing is dropped.
     Refuted,
     /// Envoy surely kept the endpoint in rotation although the threshold was reached.
     Blocked(BlockedReason),

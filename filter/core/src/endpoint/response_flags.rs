@@ -25,7 +25,7 @@ impl ResponseFlags {
     pub const UMSDR: Self = Self(1 << 19);
     /// Downstream connection termination: the client disconnected.
     pub const DC: Self = Self(1 << 14);
-    /// ResponseFlags of a stream that was reset on the upstream side: LR, UR, UF, UC, UPE, OM.
+    /// Flags of a stream that was reset on the upstream side: LR, UR, UF, UC, UPE, OM.
     pub const RESETS: Self = Self(1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 23 | 1 << 25);
 
     /// [`ResponseFlags::RESETS`] and UT, which a per-try idle timeout sets.

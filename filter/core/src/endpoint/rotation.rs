@@ -3,18 +3,20 @@
 //! | state | evidence | becomes | transitions |
 //! |---|---|---|---|
 //! | in, suspected, awaiting cause | a threshold; nobody to ask | ejected, if not capped | ejected (inferred) |
-//! | in | a threshold was reached, or may have been; Envoy can be asked | suspected | |
-//! | suspected, awaiting cause | another threshold | the same, of mixed kinds | |
+//! | in | a threshold, certain or not; Envoy can be asked | suspected | |
+//! | suspected, awaiting cause | another threshold; Envoy can be asked | the same, of mixed kinds | |
 //! | suspected, awaiting cause | its unconfirmed streak is broken | without that suspicion | |
 //! | suspected | the list shows it in rotation, late enough | in | refuted; blocked if that is certain |
 //! | in, suspected of mixed kinds | the list shows it ejected; Envoy keeps counts | awaiting cause | |
 //! | in, suspected | the list shows it ejected, and no count can tell more | ejected | ejected (witnessed) |
-//! | in, suspected | the list is older than its last return | the same | view is stale |
-//! | suspected | no answer for long | ejected | ejected (inferred); `in` if capped |
-//! | awaiting cause | the count comes or is late, or the list shows a return | ejected | ejected (witnessed) |
+//! | in, suspected, awaiting cause | the list is older than its last return | the same | view is stale |
+//! | suspected | no answer for long | ejected, or in if capped | ejected (inferred) |
+//! | awaiting cause | no answer for long | ejected, or without the suspicion if capped | ejected (inferred) |
+//! | awaiting cause | the count, or a list or the clock when none can come | ejected | ejected (witnessed) |
+//! | ejected | a threshold | the same | |
 //! | ejected | the balancer chose it; nobody to ask | in | returned (inferred) |
 //! | ejected | the balancer chose it; Envoy can be asked | the same | view is stale |
-//! | ejected | the list shows it in rotation | in | returned (witnessed) |
+//! | ejected | a list from after the ejection shows it in rotation | in | returned (witnessed) |
 //! | ejected | the list still shows it ejected past its time; Envoy keeps counts | to be rechecked | |
 //! | ejected | the same; no counts, but requests, or long overdue | ejected | returned, ejected (witnessed) |
 //! | ejected | the count proves another ejection | ejected | returned (inferred), ejected (witnessed) |
@@ -25,7 +27,7 @@
 //! ([`crate::cluster`]).
 
 use super::ejection::{Backoff, Ejection};
-use super::evidence::{ANSWER_WAIT_MS, Context, Evidence, Listed, Transition};
+use super::evidence::{ANSWER_WAIT_MS, Evidence, Listed, RotationContext, Transition};
 use super::reason::{Basis, BlockedReason, EjectReason};
 use super::streak::StreakKind;
 use crate::time::Millis;
@@ -93,7 +95,7 @@ pub struct Rotation {
 
 impl Rotation {
     /// Applies what is seen of the endpoint: the new state, and what changed.
-    pub fn apply(mut self, evidence: &Evidence, context: &Context<'_>) -> (Self, Vec<Transition>) {
+    pub fn apply(mut self, evidence: &Evidence, context: &RotationContext<'_>) -> (Self, Vec<Transition>) {
         let mut changes = Vec::new();
         match *evidence {
             Evidence::Threshold { kind, first, .. } | Evidence::UnconfirmedThreshold { kind, first }
@@ -118,14 +120,13 @@ impl Rotation {
             Evidence::Cause(reason) => self.explain(reason, context, &mut changes),
             Evidence::EjectedAgain(reason) => self.eject_again(reason, context, &mut changes),
             Evidence::NoneUnseen { counted } => self.clear_recheck(counted),
-            Evidence::Clock { answered } if !answered => self.on_clock(context, &mut changes),
-            Evidence::Clock { .. } => {}
+            Evidence::Clock => self.on_clock(context, &mut changes),
             Evidence::AnswerMissing => self.decide_unanswered(context, &mut changes),
         }
         (self, changes)
     }
 
-    fn suspect(&mut self, kind: StreakKind, first: bool, context: &Context<'_>) {
+    fn suspect(&mut self, kind: StreakKind, first: bool, context: &RotationContext<'_>) {
         let (since, ejected) = (context.now, context.cluster.ejected());
         let new = Suspicion { kind, since, ejected, repeated: !first, mixed: false };
         let add = |suspicion: Suspicion| Suspicion { mixed: suspicion.mixed || suspicion.kind != kind, ..suspicion };
@@ -162,7 +163,7 @@ impl Rotation {
         reason: EjectReason,
         basis: Basis,
         at: Millis,
-        context: &Context<'_>,
+        context: &RotationContext<'_>,
         changes: &mut Vec<Transition>,
     ) {
         if self.ejection().is_none() {
@@ -172,7 +173,7 @@ impl Rotation {
         }
     }
 
-    fn uneject(&mut self, basis: Basis, context: &Context<'_>, changes: &mut Vec<Transition>) {
+    fn uneject(&mut self, basis: Basis, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         if let State::Ejected { ejection, .. } = self.state {
             self.backoff.uneject(&ejection, context.now);
             self.state = State::In;
@@ -180,7 +181,7 @@ impl Rotation {
         }
     }
 
-    fn eject_again(&mut self, reason: EjectReason, context: &Context<'_>, changes: &mut Vec<Transition>) {
+    fn eject_again(&mut self, reason: EjectReason, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         if self.ejection().is_some() {
             self.uneject(Basis::Inferred, context, changes);
             self.eject(reason, Basis::Witnessed, context.now, context, changes);
@@ -190,17 +191,14 @@ impl Rotation {
     /// Whether an attempt at an ejected endpoint shows that it is back: it started well after the ejection, so the load
     /// balancer chose the endpoint. In panic the balancer chooses from all, which shows nothing; with every endpoint
     /// ejected that is expected whatever the configuration says, until the ejection time is over.
-    fn shows_return(&self, started: Millis, context: &Context<'_>) -> bool {
+    fn shows_return(&self, started: Millis, context: &RotationContext<'_>) -> bool {
         let Some(ejection) = self.ejection() else { return false };
         let was_chosen = started > ejection.at.saturating_add(IN_FLIGHT_MS);
         let none_left = || context.cluster.ejected() >= context.cluster.endpoints();
         was_chosen && !context.was_in_panic(started) && (context.now >= ejection.due || !none_left())
     }
 
-    fn on_listed(&mut self, listed: &Listed, context: &Context<'_>, changes: &mut Vec<Transition>) {
-        if !listed.ejected {
-            self.explain(None, context, changes);
-        }
+    fn on_listed(&mut self, listed: &Listed, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         let before = self.requests;
         if self.is_baseline(listed.asked) {
             self.note_requests(listed);
@@ -237,7 +235,7 @@ impl Rotation {
     }
 
     /// Envoy shows the endpoint ejected, for the first time at `since`.
-    fn on_listed_ejected(&mut self, since: Millis, context: &Context<'_>, changes: &mut Vec<Transition>) {
+    fn on_listed_ejected(&mut self, since: Millis, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         let suspicion = self.suspicion();
         // Several causes are possible, or none was seen: the count may tell which it was, if one can still come.
         let is_open = suspicion.is_none_or(|suspicion| suspicion.mixed);
@@ -262,7 +260,7 @@ impl Rotation {
     }
 
     /// Envoy still shows the endpoint ejected. If it may have been back meanwhile, the count of ejections tells.
-    fn recheck(&mut self, listed: &Listed, requested: bool, context: &Context<'_>) {
+    fn recheck(&mut self, listed: &Listed, requested: bool, context: &RotationContext<'_>) {
         let State::Ejected { ejection, recheck } = &mut self.state else { return };
         let asked = listed.asked;
         if asked >= ejection.due && (requested || asked > ejection.surely_over(context.rules)) {
@@ -281,14 +279,14 @@ impl Rotation {
     }
 
     /// Reports an ejection whose cause was waited for; without `reason`, the streak that was seen is the cause.
-    fn explain(&mut self, reason: Option<EjectReason>, context: &Context<'_>, changes: &mut Vec<Transition>) {
+    fn explain(&mut self, reason: Option<EjectReason>, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         if let State::AwaitingCause { suspicion, .. } = self.state {
             let reason = reason.unwrap_or_else(|| reason_of(suspicion));
             self.eject(reason, Basis::Witnessed, context.now, context, changes);
         }
     }
 
-    fn on_clock(&mut self, context: &Context<'_>, changes: &mut Vec<Transition>) {
+    fn on_clock(&mut self, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         let wait = if context.has_witness { ANSWER_WAIT_MS } else { 0 };
         if self.ejection().is_some_and(|it| context.now >= it.surely_over(context.rules).saturating_add(wait)) {
             self.uneject(Basis::Inferred, context, changes);
@@ -296,7 +294,7 @@ impl Rotation {
         self.explain(None, context, changes);
     }
 
-    fn decide_unanswered(&mut self, context: &Context<'_>, changes: &mut Vec<Transition>) {
+    fn decide_unanswered(&mut self, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         let Some(suspicion) = self.suspicion() else { return };
         let waits = context.has_witness && context.now < suspicion.since.saturating_add(ANSWER_WAIT_MS);
         if waits || context.has_unconfirmed {
@@ -354,7 +352,7 @@ fn reason_of(suspicion: Option<Suspicion>) -> EjectReason {
 /// Why Envoy kept a suspected endpoint in rotation, if that is certain. Workers count side by side, so a success that
 /// the filter does not see may have broken the streak; an unbroken one that reaches its threshold again leaves no
 /// doubt.
-fn blocked(suspicion: &Suspicion, listed: &Listed, context: &Context<'_>) -> Option<BlockedReason> {
+fn blocked(suspicion: &Suspicion, listed: &Listed, context: &RotationContext<'_>) -> Option<BlockedReason> {
     let ejected = listed.cluster_ejected.max(suspicion.ejected).max(context.cluster.recent_max_ejected(context.now));
     match context.is_capped(ejected) {
         _ if context.has_unconfirmed => None,
@@ -366,7 +364,7 @@ fn blocked(suspicion: &Suspicion, listed: &Listed, context: &Context<'_>) -> Opt
 /// Without Envoy's count: whether an endpoint that is still shown ejected was back and was ejected again. Envoy ends an
 /// ejection on the first tick of its interval after it is due, so one that shows later is the next one. If requests
 /// went to the endpoint meanwhile, that is known sooner, except in panic, when requests go to ejected endpoints.
-fn is_next_ejection(listed: &Listed, ejection: &Ejection, before: Requests, context: &Context<'_>) -> bool {
+fn is_next_ejection(listed: &Listed, ejection: &Ejection, before: Requests, context: &RotationContext<'_>) -> bool {
     let asked = listed.asked;
     let requested = asked >= ejection.due && listed.requests > before.count && !context.was_in_panic(asked);
     let over = ejection.surely_over(context.rules);

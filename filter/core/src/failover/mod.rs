@@ -64,7 +64,7 @@ impl Traffic {
     }
 
     fn served_by(&self, locality: &Locality) -> u32 {
-        self.away.iter().find(|(place, _, _)| place == locality).map_or(0, |(_, _, count)| served(count))
+        self.away.iter().find(|(known, _, _)| known == locality).map_or(0, |(_, _, count)| served(count))
     }
 }
 
@@ -72,9 +72,9 @@ fn served(count: &Count) -> u32 {
     count.attempts.saturating_sub(count.errors)
 }
 
-/// The time of a step.
+/// When a step is taken, and what went away before the trouble.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct StepContext {
     /// Now.
     pub now: Millis,
     /// Since when endpoints at home are in trouble, and shares are taken.
@@ -83,7 +83,7 @@ pub struct Moment {
     pub baseline_spill_permille: u32,
 }
 
-impl Moment {
+impl StepContext {
     /// Whether clearly more goes away than before the trouble.
     fn exceeds_baseline(&self, share: f64, rules: &config::Failover) -> bool {
         share >= rules.start_share + f64::from(self.baseline_spill_permille) / 1_000.0
@@ -142,17 +142,17 @@ pub fn step(
     traffic: &Traffic,
     served_away: Option<(&Locality, Tier)>,
     rules: &config::Failover,
-    moment: Moment,
+    context: StepContext,
 ) -> Option<EventKind> {
-    let now = moment.now;
+    let now = context.now;
     match active.take() {
         None => {
-            let (started, kind) = start(home?, traffic, served_away, rules, moment)?;
+            let (started, kind) = start(home?, traffic, served_away, rules, context)?;
             *active = Some(started);
             Some(kind)
         }
         Some(mut going) => {
-            if let Some(kind) = end(&mut going, home, traffic, rules, &moment) {
+            if let Some(kind) = end(&mut going, home, traffic, rules, &context) {
                 return Some(kind);
             }
             // With home whole, or hardly any traffic, the share says nothing about the destination.
@@ -169,9 +169,9 @@ fn start(
     traffic: &Traffic,
     served_away: Option<(&Locality, Tier)>,
     rules: &config::Failover,
-    moment: Moment,
+    context: StepContext,
 ) -> Option<(Active, EventKind)> {
-    let Moment { now, troubled_since, .. } = moment;
+    let StepContext { now, troubled_since, .. } = context;
     // A share counts after a tenth of the window: sooner it says little about what is to come.
     let settled = now.saturating_sub(troubled_since) >= rules.window.millis() / 10;
     let enough = traffic.attempts >= rules.min_requests && settled;
@@ -179,7 +179,7 @@ fn start(
     let (to, tier, share) = match (served_away, traffic.busiest()) {
         // Nothing healthy at home: from here on everything goes away, and this is the first of it.
         (Some((to, tier)), _) if all_lost => (to.clone(), tier, 1.0),
-        (_, Some((to, tier, _))) if home.troubled && enough && moment.exceeds_baseline(traffic.share(), rules) => {
+        (_, Some((to, tier, _))) if home.troubled && enough && context.exceeds_baseline(traffic.share(), rules) => {
             (to.clone(), *tier, traffic.share())
         }
         _ => return None,
@@ -209,13 +209,13 @@ fn end(
     home: Option<&Home>,
     traffic: &Traffic,
     rules: &config::Failover,
-    moment: &Moment,
+    context: &StepContext,
 ) -> Option<EventKind> {
-    let now = moment.now;
+    let now = context.now;
     let because = match home {
         Some(home) if home.tier == going.home_tier => {
             let whole = home.healthy == home.endpoints;
-            if !whole || (traffic.attempts > 0 && moment.exceeds_baseline(traffic.share(), rules)) {
+            if !whole || (traffic.attempts > 0 && context.exceeds_baseline(traffic.share(), rules)) {
                 going.calm_since = None;
                 return None;
             }

@@ -132,9 +132,9 @@ impl Alert {
         let (starts_at, ends_at) = (rfc3339(self.starts_at), self.ends_at.map(rfc3339));
         let mut times = vec![("startsAt", starts_at.as_str())];
         times.extend(ends_at.as_deref().map(|at| ("endsAt", at)));
-        let told = Told { labels: Texts(&labels), annotations: Texts(&annotations), times: Texts(&times) };
+        let alert = AlertJson { labels: Texts(&labels), annotations: Texts(&annotations), times: Texts(&times) };
         // Serialising to a string fails only for a map with keys that are no strings.
-        serde_json::to_string(&told).unwrap_or_default()
+        serde_json::to_string(&alert).unwrap_or_default()
     }
 
     /// The alert's name, its severity, and in words what it is: as in `deploy/prometheus`, which has none for a
@@ -155,7 +155,7 @@ impl Alert {
 }
 
 /// An alert as it is written. By hand and not by maps of values, whose code is several times the size.
-struct Told<'a> {
+struct AlertJson<'a> {
     labels: Texts<'a>,
     annotations: Texts<'a>,
     times: Texts<'a>,
@@ -164,7 +164,7 @@ struct Told<'a> {
 /// An object of texts.
 struct Texts<'a>(&'a [(&'a str, &'a str)]);
 
-impl Serialize for Told<'_> {
+impl Serialize for AlertJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("labels", &self.labels)?;

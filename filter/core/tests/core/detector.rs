@@ -2,7 +2,7 @@
 
 use filter_core::config::Duration;
 use filter_core::config::OutlierDetection;
-use filter_core::endpoint::detector::{Detector, Moments};
+use filter_core::endpoint::detector::{AttemptTimes, Detector};
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::endpoint::streak::{Certainty, Crossing, StreakKind};
 
@@ -19,7 +19,7 @@ fn rules() -> OutlierDetection {
 
 /// Attempts that do not overlap: their order is all that counts.
 fn charge(detector: &mut Detector, charges: DetectorInput, rules: &OutlierDetection) -> Vec<Crossing> {
-    detector.put_result(&charges, &Moments::at_once(0), rules)
+    detector.put_result(&charges, &AttemptTimes::at_once(0), rules)
 }
 
 fn fired(detector: &mut Detector, rules: &OutlierDetection, statuses: &[u16]) -> Vec<StreakKind> {
@@ -93,7 +93,7 @@ fn split(threshold: u32) -> OutlierDetection {
 #[test]
 fn a_connection_that_is_lost_fails_all_its_requests_in_a_row() {
     let mut detector = Detector::default();
-    let lost = |connected, ended| Moments { connected, answered: ended, ended };
+    let lost = |connected, ended| AttemptTimes { connected, answered: ended, ended };
     assert!(detector.put_result(&CLOSED, &lost(100, 70_000), &split(3)).is_empty());
     assert!(detector.put_result(&CLOSED, &lost(200, 70_000), &split(3)).is_empty());
     assert_eq!(detector.put_result(&CLOSED, &lost(300, 70_100), &split(3)).len(), 1);
@@ -103,20 +103,25 @@ fn a_connection_that_is_lost_fails_all_its_requests_in_a_row() {
 fn a_connection_resets_what_failed_before_it_and_nothing_later() {
     let mut detector = Detector::default();
     for ended in [1_000, 2_000, 3_000] {
-        assert!(detector.put_result(&REFUSED, &Moments::at_once(ended), &split(4)).is_empty());
+        assert!(detector.put_result(&REFUSED, &AttemptTimes::at_once(ended), &split(4)).is_empty());
     }
     // Had between the first and the second failure, answered only now.
-    let answered = Moments { connected: 1_500, ..Moments::at_once(50_000) };
+    let answered = AttemptTimes { connected: 1_500, ..AttemptTimes::at_once(50_000) };
     assert!(detector.put_result(&DetectorInput::answered(200), &answered, &split(4)).is_empty());
-    assert!(detector.put_result(&REFUSED, &Moments::at_once(51_000), &split(4)).is_empty());
-    assert_eq!(detector.put_result(&REFUSED, &Moments::at_once(52_000), &split(4)).len(), 1, "the fourth in a row");
+    assert!(detector.put_result(&REFUSED, &AttemptTimes::at_once(51_000), &split(4)).is_empty());
+    assert_eq!(
+        detector.put_result(&REFUSED, &AttemptTimes::at_once(52_000), &split(4)).len(),
+        1,
+        "the fourth in a row"
+    );
 }
 
 /// Requests that hang: each had its connection at the first time and timed out at the second, in milliseconds.
 fn hang(detector: &mut Detector, attempts: &[(u64, u64)], threshold: u32) -> Vec<Crossing> {
     let timed_out = DetectorInput { connected: true, status: None, failure: Some(504) };
-    let moments = |(had, ended): &(u64, u64)| Moments { connected: had * 1_000, ..Moments::at_once(ended * 1_000) };
-    attempts.iter().flat_map(|times| detector.put_result(&timed_out, &moments(times), &split(threshold))).collect()
+    let times =
+        |(had, ended): &(u64, u64)| AttemptTimes { connected: had * 1_000, ..AttemptTimes::at_once(ended * 1_000) };
+    attempts.iter().flat_map(|attempt| detector.put_result(&timed_out, &times(attempt), &split(threshold))).collect()
 }
 
 #[test]
@@ -167,27 +172,27 @@ fn an_answer_resets_what_failed_before_its_headers_came_and_nothing_later() {
     let mut detector = Detector::default();
     for at in [1_000, 2_000, 3_000] {
         assert_eq!(
-            detector.put_result(&DetectorInput::answered(500), &Moments::at_once(at), &rules).len() == 1,
+            detector.put_result(&DetectorInput::answered(500), &AttemptTimes::at_once(at), &rules).len() == 1,
             at == 3_000
         );
     }
     // Its body took until now.
-    let slow = Moments { connected: 3_200, answered: 3_300, ended: 90_000 };
+    let slow = AttemptTimes { connected: 3_200, answered: 3_300, ended: 90_000 };
     for at in [4_000, 5_000] {
-        assert!(detector.put_result(&DetectorInput::answered(500), &Moments::at_once(at), &rules).is_empty());
+        assert!(detector.put_result(&DetectorInput::answered(500), &AttemptTimes::at_once(at), &rules).is_empty());
     }
     assert!(detector.put_result(&DetectorInput::answered(200), &slow, &rules).is_empty());
-    assert_eq!(detector.put_result(&DetectorInput::answered(500), &Moments::at_once(6_000), &rules).len(), 1);
+    assert_eq!(detector.put_result(&DetectorInput::answered(500), &AttemptTimes::at_once(6_000), &rules).len(), 1);
 }
 
 #[test]
 fn answers_that_break_off_together_are_a_streak_although_each_began_well() {
     let rules = OutlierDetection { consecutive_gateway_errors: 0, consecutive5xx_errors: 2, ..rules() };
     let broke_off = DetectorInput { connected: true, status: Some(200), failure: Some(503) };
-    let moments = |had| Moments { connected: had, answered: had, ended: 280_000 };
+    let times = |had| AttemptTimes { connected: had, answered: had, ended: 280_000 };
     let mut detector = Detector::default();
-    assert!(detector.put_result(&broke_off, &moments(10_000), &rules).is_empty());
-    assert_eq!(detector.put_result(&broke_off, &moments(20_000), &rules).len(), 1);
+    assert!(detector.put_result(&broke_off, &times(10_000), &rules).is_empty());
+    assert_eq!(detector.put_result(&broke_off, &times(20_000), &rules).len(), 1);
 }
 
 #[test]
@@ -195,7 +200,7 @@ fn nothing_fires_while_ejected_and_the_return_resets_all() {
     let mut detector = Detector::default();
     detector.on_ejected();
     for _ in 0..4 {
-        detector.put_result_while_ejected(&DetectorInput::answered(500), &Moments::at_once(0), &rules());
+        detector.put_result_while_ejected(&DetectorInput::answered(500), &AttemptTimes::at_once(0), &rules());
     }
     assert!(detector.is_failing());
     detector.on_returned();

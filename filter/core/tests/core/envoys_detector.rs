@@ -4,8 +4,8 @@
 
 use filter_core::config::Duration;
 use filter_core::config::OutlierDetection;
-use filter_core::endpoint::detector::{Detector, Moments};
-use filter_core::endpoint::evidence::{ClusterView, Context, Evidence, Listed, Transition};
+use filter_core::endpoint::detector::{AttemptTimes, Detector};
+use filter_core::endpoint::evidence::{ClusterView, Evidence, Listed, RotationContext, Transition};
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::endpoint::rotation::Rotation;
 use filter_core::endpoint::streak::Crossing;
@@ -130,10 +130,10 @@ impl ClusterView for Alone {
     }
 }
 
-fn context(now: u64, rules: &OutlierDetection) -> Context<'_> {
+fn context(now: u64, rules: &OutlierDetection) -> RotationContext<'_> {
     let (has_witness, has_unconfirmed, keeps_counts) = (false, false, false);
     let cluster = &Alone;
-    Context { now, rules, cluster, has_witness, panic_until: 0, has_unconfirmed, keeps_counts, counts_asked: 0 }
+    RotationContext { now, rules, cluster, has_witness, panic_until: 0, has_unconfirmed, keeps_counts, counts_asked: 0 }
 }
 
 /// An attempt, as Envoy's reports and as the filter's input.
@@ -180,9 +180,9 @@ fn the_detector_ejects_when_envoys_would_and_for_the_same_reason() {
             let context = context(now, &rules);
             let mut ejected_for = None;
             let crossings = match rotation.ejection() {
-                None => detector.put_result(&input, &Moments::at_once(now * 1_000), &rules),
+                None => detector.put_result(&input, &AttemptTimes::at_once(now * 1_000), &rules),
                 Some(_) => {
-                    detector.put_result_while_ejected(&input, &Moments::at_once(now * 1_000), &rules);
+                    detector.put_result_while_ejected(&input, &AttemptTimes::at_once(now * 1_000), &rules);
                     Vec::new()
                 }
             };

@@ -3,7 +3,7 @@
 use filter_core::config;
 use filter_core::event::{EventKind, FailoverEnd};
 use filter_core::failover::Count;
-use filter_core::failover::{Active, Home, Moment, Traffic, step};
+use filter_core::failover::{Active, Home, StepContext, Traffic, step};
 use filter_core::locality::{Locality, Tier};
 use filter_core::time::Millis;
 
@@ -22,8 +22,8 @@ fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
 }
 
 /// A step of a cluster that has been in trouble for long.
-fn at_time(now: Millis) -> Moment {
-    Moment { now, troubled_since: 0, baseline_spill_permille: 0 }
+fn at_time(now: Millis) -> StepContext {
+    StepContext { now, troubled_since: 0, baseline_spill_permille: 0 }
 }
 
 fn rules() -> config::Failover {

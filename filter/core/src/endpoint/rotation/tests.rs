@@ -45,10 +45,18 @@ struct Scene {
     keeps_counts: bool,
     has_unconfirmed: bool,
     panic_until: Millis,
+    counts_asked: Millis,
 }
 
-const ALONE: Scene =
-    Scene { now: NOW, ejected: 0, has_witness: false, keeps_counts: false, has_unconfirmed: false, panic_until: 0 };
+const ALONE: Scene = Scene {
+    now: NOW,
+    ejected: 0,
+    has_witness: false,
+    keeps_counts: false,
+    has_unconfirmed: false,
+    panic_until: 0,
+    counts_asked: 0,
+};
 const WITNESS: Scene = Scene { has_witness: true, ..ALONE };
 const COUNTS: Scene = Scene { keeps_counts: true, ..WITNESS };
 
@@ -61,7 +69,7 @@ impl Scene {
         let (rules, cluster) = (rules(), Ten { ejected: self.ejected });
         rotation.apply(
             &evidence,
-            &Context {
+            &RotationContext {
                 now: self.now,
                 rules: &rules,
                 cluster: &cluster,
@@ -69,7 +77,7 @@ impl Scene {
                 panic_until: self.panic_until,
                 has_unconfirmed: self.has_unconfirmed,
                 keeps_counts: self.keeps_counts,
-                counts_asked: 0,
+                counts_asked: self.counts_asked,
             },
         )
     }
@@ -230,9 +238,10 @@ fn a_cause_is_waited_for_until_the_next_list_or_the_clock() {
     let expected = [ejected(EjectReason::Other, Basis::Witnessed, 1)];
     let late = COUNTS.at(NOW + 100);
     assert_eq!(late.apply(awaiting_cause(), listed(true, NOW + 99, 7)).1, expected);
-    assert_eq!(late.apply(awaiting_cause(), listed(false, NOW + 99, 7)).1, expected);
-    assert_eq!(late.apply(awaiting_cause(), Evidence::Clock { answered: false }).1, expected);
-    assert!(late.apply(awaiting_cause(), Evidence::Clock { answered: true }).1.is_empty());
+    assert_eq!(COUNTS.at(NOW + 99).apply(awaiting_cause(), listed(true, NOW + 98, 7)).1, [], "it may still come");
+    assert_eq!(late.apply(awaiting_cause(), Evidence::Clock).1, expected);
+    let asked_in_vain = Scene { counts_asked: NOW, ..COUNTS.at(NOW + 5) };
+    assert_eq!(asked_in_vain.apply(awaiting_cause(), listed(true, NOW + 4, 7)).1, expected);
 }
 
 #[test]
@@ -300,10 +309,92 @@ fn the_count_proves_a_return_between_two_lists_or_refutes_it() {
 
 #[test]
 fn the_clock_ends_an_ejection_that_must_be_over() {
-    let clock = |answered| Evidence::Clock { answered };
-    assert_eq!(ALONE.at(NOW + 3_099).apply(out(), clock(false)).1, []);
-    assert_eq!(ALONE.at(NOW + 3_100).apply(out(), clock(false)).1, [returned(Basis::Inferred)]);
-    assert_eq!(WITNESS.at(NOW + 6_099).apply(out(), clock(false)).1, [], "an answer may come yet");
-    assert_eq!(WITNESS.at(NOW + 6_100).apply(out(), clock(false)).1, [returned(Basis::Inferred)]);
-    assert_eq!(WITNESS.at(NOW + 9_000).apply(out(), clock(true)).1, [], "Envoy has just said that it is ejected");
+    assert_eq!(ALONE.at(NOW + 3_099).apply(out(), Evidence::Clock).1, []);
+    assert_eq!(ALONE.at(NOW + 3_100).apply(out(), Evidence::Clock).1, [returned(Basis::Inferred)]);
+    assert_eq!(WITNESS.at(NOW + 6_099).apply(out(), Evidence::Clock).1, [], "an answer may come yet");
+    assert_eq!(WITNESS.at(NOW + 6_100).apply(out(), Evidence::Clock).1, [returned(Basis::Inferred)]);
+}
+
+#[test]
+fn a_threshold_changes_nothing_at_an_ejected_endpoint() {
+    for scene in [ALONE, WITNESS] {
+        assert_eq!(scene.at(NOW + 50).apply(out(), threshold(GatewayError)), (out(), vec![]));
+    }
+}
+
+#[test]
+fn an_ejection_begins_when_its_threshold_was_reached() {
+    let confirmed = Evidence::Threshold { kind: LocalOrigin, first: true, at: NOW - 200 };
+    let (rotation, _) = ALONE.apply(Rotation::default(), confirmed);
+    assert_eq!(rotation.ejection().map(|it| (it.at, it.due)), Some((NOW - 200, NOW + 1_800)));
+}
+
+#[test]
+fn a_suspicion_keeps_its_first_time() {
+    let renewed = WITNESS.at(NOW + 80).after(suspected(Http5xx), &[threshold(Http5xx)]);
+    let (_, transitions) = WITNESS.at(NOW + 120).apply(renewed, listed(false, NOW + 100, 0));
+    assert_eq!(transitions, [Transition::Refuted]);
+    let early = WITNESS.at(NOW + 120).apply(suspected(Http5xx), listed(false, NOW + 99, 0));
+    assert_eq!(early, (WITNESS.at(NOW + 120).after(suspected(Http5xx), &[listed(false, NOW + 99, 0)]), vec![]));
+}
+
+#[test]
+fn a_stale_list_decides_nothing_in_any_state() {
+    let back = WITNESS.at(NOW + 3_000).after(out(), &[listed(false, NOW + 2_990, 7)]);
+    let suspected = WITNESS.at(NOW + 3_001).after(back, &[threshold(Http5xx)]);
+    let awaiting = COUNTS.at(NOW + 3_001).after(back, &[listed(true, NOW + 3_001, 7)]);
+    assert!(suspected.is_undecided() && awaiting.awaits_cause() && awaiting.is_undecided());
+    for rotation in [back, suspected, awaiting] {
+        assert!(!rotation.is_ejection_news(NOW + 3_000) && rotation.is_ejection_news(NOW + 3_001));
+        let (next, transitions) = WITNESS.at(NOW + 3_010).apply(rotation, listed(true, NOW + 3_000, 7));
+        assert_eq!((next.ejection(), transitions), (None, vec![Transition::ViewStale]));
+    }
+}
+
+#[test]
+fn while_a_cause_is_waited_for_further_thresholds_count_as_causes() {
+    let one = COUNTS.after(awaiting_cause(), &[threshold(Http5xx)]);
+    let (_, transitions) = COUNTS.at(NOW + 10).apply(one, listed(true, NOW + 9, 7));
+    assert_eq!(transitions, [ejected(EjectReason::Consecutive5xx, Basis::Witnessed, 1)], "the one that was seen");
+    let two = COUNTS.after(one, &[threshold(GatewayError)]);
+    let (rotation, transitions) = COUNTS.at(NOW + 10).apply(two, listed(true, NOW + 9, 7));
+    assert!(rotation.awaits_cause() && transitions.is_empty(), "either of two");
+    let (_, transitions) = COUNTS.at(NOW + 10).apply(rotation, Evidence::Cause(None));
+    assert_eq!(transitions, [ejected(EjectReason::Consecutive5xx, Basis::Witnessed, 1)], "the first is kept");
+}
+
+#[test]
+fn a_cause_that_is_waited_for_is_decided_without_an_answer_too() {
+    let seen = COUNTS.after(awaiting_cause(), &[threshold(Http5xx)]);
+    assert_eq!(
+        ALONE.apply(seen, Evidence::AnswerMissing).1,
+        [ejected(EjectReason::Consecutive5xx, Basis::Inferred, 1)]
+    );
+    let capped = Scene { ejected: 1, ..WITNESS.at(NOW + 3_000) };
+    assert_eq!(capped.apply(seen, Evidence::AnswerMissing), (awaiting_cause(), vec![]));
+    assert_eq!(ALONE.apply(awaiting_cause(), Evidence::AnswerMissing), (awaiting_cause(), vec![]), "nothing was seen");
+}
+
+#[test]
+fn the_cap_counts_what_was_ejected_when_the_threshold_was_reached_and_what_the_list_shows() {
+    let then = Scene { ejected: 1, ..WITNESS }.after(Rotation::default(), &[threshold(Http5xx)]);
+    let blocked = [Transition::Refuted, Transition::Blocked(BlockedReason::MaxEjectionPercent)];
+    assert_eq!(WITNESS.at(NOW + 200).apply(then, listed(false, NOW + 100, 0)).1, blocked);
+    let shown = Listed { ejected: false, asked: NOW + 100, requests: 0, cluster_ejected: 1 };
+    assert_eq!(WITNESS.at(NOW + 200).apply(suspected(Http5xx), Evidence::Listed(shown)).1, blocked);
+}
+
+#[test]
+fn requests_are_compared_with_those_of_the_last_list_that_told_something() {
+    let known = WITNESS.at(NOW + 1_600).after(out(), &[listed(true, NOW + 1_600, 7)]);
+    let again = WITNESS.at(NOW + 2_100).after(known, &[listed(true, NOW + 2_100, 8)]);
+    assert_eq!(again.ejection().map(|it| it.at), Some(NOW + 2_100));
+    assert_eq!(WITNESS.at(NOW + 2_110).apply(again, listed(true, NOW + 2_110, 8)).1, [], "the same requests");
+
+    let rechecked = COUNTS.at(NOW + 2_100).after(
+        COUNTS.at(NOW + 1_600).after(out(), &[listed(true, NOW + 1_600, 7)]),
+        &[listed(true, NOW + 2_100, 8), Evidence::NoneUnseen { counted: NOW + 2_100 }],
+    );
+    let later = COUNTS.at(NOW + 2_200).after(rechecked, &[listed(true, NOW + 2_200, 8)]);
+    assert_eq!(later.recheck_asked(), None, "no further request went to it");
 }

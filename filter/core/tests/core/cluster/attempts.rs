@@ -3,14 +3,14 @@
 use super::story::{FAR, HOME, NEAR, REFUSED, Story, names};
 use filter_core::cluster::members::endpoint_hash;
 use filter_core::cluster::{self, AttemptObservation, ClusterState};
-use filter_core::endpoint::detector::Moments;
+use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::event::{EventKind, FailoverEnd, LastAttempt};
 use filter_core::locality::Locality;
 use filter_core::metric::Metric;
 
 #[test]
-fn the_drill_of_s1_gives_each_event_once_with_places_and_durations() {
+fn a_zone_that_fails_gives_each_event_once_with_localities_and_durations() {
     let mut story = Story::s1();
     assert!(story.ok("a:1", HOME).is_empty());
     assert_eq!(names(&story.attempt("a:1", HOME, REFUSED)), ["error_streak", "endpoint_ejected"]);
@@ -190,10 +190,10 @@ fn the_value_stays_bounded() {
                 (format!("10.0.{}.{}:80", i / 250, i % 250), Locality::parse(&format!("r/z{i}")));
             let input = DetectorInput::answered(500);
             let last = LastAttempt::default();
-            let (endpoint, moments) = (endpoint.as_str(), Moments::at_once(context.now * 1_000));
+            let (endpoint, times) = (endpoint.as_str(), AttemptTimes::at_once(context.now * 1_000));
             let (workload, started, total) = (None, None, None);
             let seen =
-                AttemptObservation { endpoint, locality: &locality, workload, input, moments, started, last, total };
+                AttemptObservation { endpoint, locality: &locality, workload, input, times, started, last, total };
             cluster::on_attempt(state, &seen, context);
         }
     });
@@ -211,11 +211,12 @@ fn a_client_that_leaves_does_not_swallow_a_streak_that_was_not_sure() {
         let locality = Locality::parse(HOME);
         story.with(|state, context| {
             let input = DetectorInput { connected: true, status: None, failure };
-            let moments = Moments { connected: (begun + had) * 1_000, ..Moments::at_once((begun + ended) * 1_000) };
+            let times =
+                AttemptTimes { connected: (begun + had) * 1_000, ..AttemptTimes::at_once((begun + ended) * 1_000) };
             let (workload, started, last) = (None, Some(begun + had), LastAttempt::default());
             let (endpoint, total) = ("a:1", Some(4));
             let seen =
-                AttemptObservation { endpoint, locality: &locality, workload, input, moments, started, last, total };
+                AttemptObservation { endpoint, locality: &locality, workload, input, times, started, last, total };
             cluster::on_attempt(state, &seen, context)
         })
     };

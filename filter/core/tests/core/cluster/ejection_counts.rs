@@ -39,7 +39,7 @@ impl Story {
         self.with(|state, context| cluster::wants_counts(state, context.now))
     }
 
-    /// Envoy's list after some milliseconds: endpoints, whether each is ejected, and how often it was requests.
+    /// Envoy's list after some milliseconds: endpoints, whether each is ejected, and how many requests went to it.
     fn list(&mut self, millis: u64, hosts: &[(&str, bool, u64)]) -> Vec<Event> {
         self.now += millis;
         let place = |address: &str| if address.starts_with('a') { HOME } else { NEAR };
@@ -169,7 +169,7 @@ fn one_that_the_count_does_not_know_of_did_not_happen_however_late_it_is() {
 }
 
 #[test]
-fn of_two_that_may_have_been_back_it_is_the_one_that_was_requests() {
+fn of_two_that_may_have_been_back_it_is_the_one_that_got_requests() {
     let mut story = short();
     story.list(0, &[("a:1", false, 1), ("a:2", false, 1)]);
     story.count(&[]);

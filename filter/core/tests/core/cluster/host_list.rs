@@ -3,7 +3,7 @@
 use super::story::{HOME, NEAR, REFUSED, Story, names};
 use filter_core::admin::host_lists::HostStatus;
 use filter_core::cluster::{self, AttemptObservation, EvaluationContext};
-use filter_core::endpoint::detector::Moments;
+use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::endpoint::reason::{Basis, BlockedReason, EjectReason};
 use filter_core::event::{Event, EventKind, FailoverEnd, LastAttempt};
@@ -26,9 +26,9 @@ impl Story {
         let locality = Locality::parse(locality);
         let (workload, started, total) = (None, Some(self.now), self.total);
         self.with(|state, context| {
-            let (last, moments) = (LastAttempt::default(), Moments::at_once(context.now * 1_000));
+            let (last, times) = (LastAttempt::default(), AttemptTimes::at_once(context.now * 1_000));
             let seen =
-                AttemptObservation { endpoint, locality: &locality, workload, input, moments, started, last, total };
+                AttemptObservation { endpoint, locality: &locality, workload, input, times, started, last, total };
             cluster::on_attempt(state, &seen, &EvaluationContext { has_witness: true, ..*context })
         })
     }
@@ -144,7 +144,7 @@ fn envoys_list_outweighs_what_traffic_shows() {
 }
 
 #[test]
-fn an_ejected_endpoint_that_was_requests_when_its_time_was_over_was_back_meanwhile() {
+fn an_ejected_endpoint_that_got_requests_when_its_time_was_over_was_back_meanwhile() {
     for (min_health, told) in [(0, vec!["endpoint_returned", "endpoint_ejected"]), (60, vec![])] {
         let mut story = Story::new(&format!(
             r#"{{"interval": "1s", "baseEjectionTime": "5s", "minHealthPercent": {min_health}, "maxEjectionPercent": 100}}"#
@@ -155,7 +155,7 @@ fn an_ejected_endpoint_that_was_requests_when_its_time_was_over_was_back_meanwhi
         assert!(story.answer(1, &requests(9)).is_empty(), "under way when it was ejected");
         story.now += 4_500;
         assert!(story.answer(1, &requests(9)).is_empty());
-        assert_eq!(names(&story.answer(1, &requests(10))), told, "in panic it is requests although it is ejected");
+        assert_eq!(names(&story.answer(1, &requests(10))), told, "in panic requests go to it although it is ejected");
     }
 }
 

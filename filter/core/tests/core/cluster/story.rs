@@ -2,7 +2,7 @@
 
 use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationContext};
 use filter_core::config::{Config, parse};
-use filter_core::endpoint::detector::Moments;
+use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::event::{Event, LastAttempt};
 use filter_core::failover::Count;
@@ -58,9 +58,9 @@ impl Story {
         let errors = u32::from(input.outcome().is_error());
         self.with(|state, context| {
             let last = LastAttempt::default();
-            let (workload, moments) = (None, Moments::at_once(context.now * 1_000));
+            let (workload, times) = (None, AttemptTimes::at_once(context.now * 1_000));
             let seen =
-                AttemptObservation { endpoint, locality: &locality, workload, input, moments, started, last, total };
+                AttemptObservation { endpoint, locality: &locality, workload, input, times, started, last, total };
             let events = cluster::on_attempt(state, &seen, context);
             cluster::add_traffic(state, &[(locality.clone(), Count { attempts: 1, errors })], context);
             events
