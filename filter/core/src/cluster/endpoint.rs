@@ -32,8 +32,8 @@ pub(super) struct Reported {
     pub(super) unconfirmed: Option<LastAttempt>,
     /// The streak that was reported last, and when.
     pub(super) streak: Option<(StreakKind, Millis)>,
-    /// Whether it was reported that Envoy kept the endpoint in rotation; cleared when a new streak reaches its threshold while
-    /// Envoy can be asked.
+    /// Whether it was reported that Envoy kept the endpoint in rotation; cleared when a new streak reaches its
+    /// threshold while Envoy can be asked.
     pub(super) blocked: bool,
 }
 
