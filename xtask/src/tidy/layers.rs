@@ -11,14 +11,35 @@ use super::rust::module_tree::Crate;
 struct Layers {
     /// The folder of the sources.
     folder: &'static str,
-    /// From the lowest to the highest, each a folder or a file without its `.rs`; `*` is all that is not named.
+    /// From the lowest to the highest, each a folder or a file without its `.rs`.
     order: &'static [&'static str],
 }
 
 /// Crates with layers; in all others it is enough that there is no circle.
 const LAYERS: [Layers; 2] = [
     Layers { folder: "filter/src", order: &["host", "shared", "output", "vm", "callbacks", "abi", "lib"] },
-    Layers { folder: "publisher/src", order: &["*", "commands", "cli", "main"] },
+    Layers {
+        folder: "publisher/src",
+        order: &[
+            "files",
+            "terminal",
+            "yaml",
+            "reference",
+            "mesh",
+            "incident",
+            "credentials",
+            "module",
+            "from_mesh",
+            "artifact",
+            "manifest",
+            "store",
+            "signature",
+            "validate",
+            "commands",
+            "cli",
+            "main",
+        ],
+    },
 ];
 
 /// Which folders and files of a library may print.
@@ -36,6 +57,9 @@ const PRINTING: [Printing; 4] = [
     Printing { folder: "publisher/src", allowed: &["commands", "terminal", "main"] },
 ];
 
+/// Functions that give stdout and stderr to write to.
+const STREAMS: [&str; 2] = ["stdout", "stderr"];
+
 /// Macros that write to stdout or stderr.
 const PRINTS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
@@ -51,8 +75,7 @@ pub(crate) fn layers(crates: &[Crate]) -> Vec<Finding> {
 fn out_of_order(crates: &[Crate], layers: &Layers) -> Vec<Finding> {
     let place = |file: &Path| {
         let part = part_of(file, layers.folder)?;
-        let named = layers.order.iter().position(|layer| *layer == part);
-        Some(named.or_else(|| layers.order.iter().position(|layer| *layer == "*")).ok_or(part))
+        Some(layers.order.iter().position(|layer| *layer == part).ok_or(part))
     };
     let mut findings = BTreeSet::new();
     for tree in crates {
@@ -68,7 +91,6 @@ fn out_of_order(crates: &[Crate], layers: &Layers) -> Vec<Finding> {
                     && own < used
                 {
                     let (own, used) = (layers.order[own], layers.order[used]);
-                    let own = if own == "*" { "a library" } else { own };
                     let what = format!("{own} is below {used}, but uses {} ({})", step.words, to.display());
                     findings.insert(Finding::at(&from, step.line, what));
                 }
@@ -97,6 +119,15 @@ pub(crate) fn printing(crates: &[Crate]) -> Vec<Finding> {
         for (name, line) in module.contents.macros.iter().filter(|(name, _)| PRINTS.contains(&name.as_str())) {
             let what = format!("{name}! in a library: return it, or take what it should be written to");
             findings.insert(Finding::at(&module.file, *line, what));
+        }
+        let imports = module.contents.imports.iter().map(|import| (&import.path, import.line));
+        let references = module.contents.references.iter().map(|reference| (&reference.path, reference.line));
+        for (path, line) in imports.chain(references) {
+            let is_io = path.len() > 1 && path.iter().any(|part| part == "io");
+            if let Some(stream) = path.last().filter(|last| is_io && STREAMS.contains(&last.as_str())) {
+                let what = format!("io::{stream} in a library: return it, or take what it should be written to");
+                findings.insert(Finding::at(&module.file, line, what));
+            }
         }
     }
     findings.into_iter().collect()
@@ -167,7 +198,8 @@ mod tests {
                     "publisher/src/store.rs",
                     "use clap::{ValueEnum, Args};\npub struct S; use super::commands::push::run;\n\
                      #[derive(clap::ValueEnum)] enum E {}\n#[derive(clap::Parser)] struct P;\n\
-                     fn f() { println!(); }\n#[cfg(test)] mod tests { fn f() { println!() } }",
+                     fn f() { println!(); }\n#[cfg(test)] mod tests { fn f() { println!() } }\n\
+                     fn g() { let _ = std::io::stdout(); }",
                 ),
             ],
         );
@@ -175,14 +207,15 @@ mod tests {
         assert_eq!(
             told(&layers(&crates)),
             [format!(
-                "{store}:2: a library is below commands, but uses super::commands::push::run \
+                "{store}:2: store is below commands, but uses super::commands::push::run \
                  (publisher/src/commands/push.rs)"
             )]
         );
         let remedy = "in a library: take a plain struct, and fill it in a command";
         let expected = [format!("{store}:1: `clap::Args` {remedy}"), format!("{store}:4: `clap::Parser` {remedy}")];
         assert_eq!(told(&clap(&crates)), expected);
-        let what = format!("{store}:5: println! in a library: return it, or take what it should be written to");
-        assert_eq!(told(&printing(&crates)), [what]);
+        let remedy = "in a library: return it, or take what it should be written to";
+        let expected = [format!("{store}:5: println! {remedy}"), format!("{store}:7: io::stdout {remedy}")];
+        assert_eq!(told(&printing(&crates)), expected);
     }
 }

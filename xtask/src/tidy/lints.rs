@@ -24,6 +24,30 @@ const TRAPS: [&str; 7] = [
     "unwrap_used",
 ];
 
+/// Nothing in the filter switches a lint against traps off, and no crate hides what it uses from tidy: a crate under
+/// another name, or a file that is included and no module.
+pub(crate) fn exceptions(sources: &[Source]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let in_filter = |path: &Path| path.starts_with("filter/src") || path.starts_with("filter/core/src");
+    for source in sources.iter().filter(|source| source.is("rs")) {
+        // The roots allow some of them in tests.
+        let is_strict = in_filter(&source.path) && source.path.file_name().is_some_and(|name| name != "lib.rs");
+        for (number, line) in source.lines() {
+            let code = line.trim_start();
+            if is_strict && TRAPS.iter().any(|lint| code.contains(&format!("clippy::{lint}"))) {
+                let what = "excuses what can trap the VM: handle the case instead";
+                findings.push(Finding::at(&source.path, number, what));
+            }
+            let includes = code.starts_with("include!(") && !code.contains("OUT_DIR");
+            if code.starts_with("extern crate ") || includes {
+                let what = "hides what it uses from tidy: write `use` and `mod`";
+                findings.push(Finding::at(&source.path, number, what));
+            }
+        }
+    }
+    findings
+}
+
 /// Each package's lints are the workspace's, or the workspace's and those against traps.
 pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -131,6 +155,28 @@ mod tests {
                 "filter/Cargo.toml: [lints.clippy] must have `todo` at deny",
                 "filter/Cargo.toml: [lints.clippy] has `own`, which the workspace has not",
                 "xtask/Cargo.toml: write `[lints]` and `workspace = true`, nothing else",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_lint_against_traps_that_is_excused_and_what_hides_from_tidy_is_found() {
+        let source = |path: &str, text: &str| Source { path: path.into(), text: text.to_owned() };
+        let excuse = "#[allow(clippy::unwrap_used, reason = \"x\")]\nfn f() {}\n";
+        let sources = [
+            source("filter/src/host/calls.rs", excuse),
+            source("filter/src/lib.rs", excuse),
+            source("publisher/src/files.rs", "extern crate self as me;\ninclude!(\"store.rs\");\n"),
+            source("publisher/src/embedded.rs", "include!(concat!(env!(\"OUT_DIR\"), \"/embedded.rs\"));\n"),
+        ];
+        let found: Vec<String> = exceptions(&sources).iter().map(ToString::to_string).collect();
+        let hides = "hides what it uses from tidy: write `use` and `mod`";
+        assert_eq!(
+            found,
+            [
+                "filter/src/host/calls.rs:1: excuses what can trap the VM: handle the case instead".to_owned(),
+                format!("publisher/src/files.rs:1: {hides}"),
+                format!("publisher/src/files.rs:2: {hides}"),
             ]
         );
     }

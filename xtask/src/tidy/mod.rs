@@ -39,7 +39,7 @@ enum Check {
     Crates(fn(&[Crate]) -> Vec<Finding>),
 }
 
-const CHECKS: [(&str, Check); 25] = [
+const CHECKS: [(&str, Check); 26] = [
     ("docs/events.md lists the code's events", Check::Workspace(tables::events)),
     ("docs/metrics.md lists the code's metrics", Check::Workspace(tables::metrics)),
     ("docs/configuration.md lists the configuration's options", Check::Workspace(options::check)),
@@ -63,6 +63,7 @@ const CHECKS: [(&str, Check); 25] = [
     ("libraries print nothing", Check::Crates(layers::printing)),
     ("libraries do not know clap", Check::Crates(layers::clap)),
     ("every package has the workspace's lints", Check::Sources(lints::check)),
+    ("nothing excuses a trap or hides from tidy", Check::Sources(lints::exceptions)),
     ("there is a glossary", Check::Sources(words::glossary)),
     ("old words do not come back", Check::Sources(words::old_words)),
 ];

@@ -74,7 +74,7 @@ pub(crate) fn lengths(sources: &[Source]) -> Vec<Finding> {
 
 /// No line of code or prose is wider than a window.
 ///
-/// What cannot be wrapped may be wider: in Rust, raw strings; in Markdown, tables, code, links and images.
+/// What cannot be wrapped may be wider: in Rust, raw strings; in Markdown, tables, code, images and long addresses.
 pub(crate) fn widths(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources.iter().filter(|source| source.is("rs") || source.is("md")) {
@@ -98,10 +98,11 @@ pub(crate) fn widths(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Whether a line of Markdown would fit if it were wrapped: a link's address and an image have no place to break at.
+/// Whether a line of Markdown would fit if it were wrapped: an image, or a word as wide as a line, has no place to
+/// break at.
 fn can_wrap(line: &str) -> bool {
-    let is_link = |word: &str| word.contains("](") || word.contains("://");
-    !(line.starts_with("![") || line.starts_with("[![") || line.starts_with('<') || line.split(' ').any(is_link))
+    let is_image = line.starts_with("![") || line.starts_with("[![");
+    !is_image && line.split(' ').all(|word| word.chars().count() < MOST_COLUMNS)
 }
 
 /// The lines that raw strings of Rust are on.
@@ -110,7 +111,7 @@ fn raw_strings(text: &str) -> BTreeSet<usize> {
         for token in tokens {
             match token {
                 TokenTree::Group(group) => add(group.stream(), lines),
-                TokenTree::Literal(literal) if literal.to_string().starts_with(['r', 'b']) => {
+                TokenTree::Literal(literal) if is_raw_string(&literal.to_string()) => {
                     let span = literal.span();
                     lines.extend(span.start().line..=span.end().line);
                 }
@@ -123,6 +124,10 @@ fn raw_strings(text: &str) -> BTreeSet<usize> {
         add(tokens, &mut lines);
     }
     lines
+}
+
+fn is_raw_string(literal: &str) -> bool {
+    ["r\"", "r#", "br\"", "br#", "cr\"", "cr#"].iter().any(|start| literal.starts_with(start))
 }
 
 /// Only the boundary imports functions of the host.
@@ -217,9 +222,17 @@ mod tests {
     fn wide_lines_are_found_but_for_what_cannot_wrap() {
         let wide = "word ".repeat(25);
         let rust = format!("//! {wide}\n");
-        let prose = format!("{wide}\n| {wide} |\n```\n{wide}\n```\n[text](https://x) {wide}\n![image]({wide})\n");
+        let address = format!("see [text](https://{})", "x".repeat(120));
+        let prose = format!("{wide}\n| {wide} |\n```\n{wide}\n```\n{address}\n![image]({wide})\n[text](x) {wide}\n");
         let found = told(&widths(&[source("a.rs", &rust), source("a.md", &prose), source("a.json", &wide)]));
-        assert_eq!(found, ["a.rs:1: 129 columns, at most 120", "a.md:1: 125 columns, at most 120"]);
+        assert_eq!(
+            found,
+            [
+                "a.rs:1: 129 columns, at most 120",
+                "a.md:1: 125 columns, at most 120",
+                "a.md:8: 135 columns, at most 120"
+            ]
+        );
         // A raw string has no place to break at; any other string has.
         let strings = format!("fn f() {{\n    r#\"{wide}\"#;\n    \"{wide}\";\n}}\n");
         assert_eq!(told(&widths(&[source("a.rs", &strings)])), ["a.rs:3: 132 columns, at most 120"]);
