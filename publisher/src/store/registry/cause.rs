@@ -48,7 +48,7 @@ pub(crate) enum ErrorCause {
     Unauthorized,
     /// 403, or the registry error code `DENIED`.
     Forbidden,
-    /// 404, which registries also give for their "unknown" error codes.
+    /// 404: the registry does not have the requested object.
     Missing,
     /// 429.
     TooManyRequests,
