@@ -1,8 +1,8 @@
-//! `plugin.wasm` in a tar archive, compressed with gzip: the layer that meshes read, the same bytes for the same module
-//! on any machine.
+//! Packs `plugin.wasm` into a gzip-compressed tar archive: the layer that meshes read. The same module gives the same
+//! bytes on every machine.
 //!
-//! Every header field that could tell of the machine, the user or the time is fixed, and so are the encoder and its
-//! level (`miniz_oxide`, level 6). Only `SOURCE_DATE_EPOCH` shows, as the file's time.
+//! Every header field that could reveal the machine, the user or the time is fixed, and so are the encoder and its
+//! level (`miniz_oxide`, level 6). Only `SOURCE_DATE_EPOCH` has an effect: it sets the file's time.
 
 use std::io::{self, Write};
 
@@ -15,7 +15,7 @@ pub(crate) const MODULE_FILE: &str = "plugin.wasm";
 /// A tar archive that holds the module and nothing else.
 ///
 /// # Errors
-/// Only if a header cannot be written, which no input causes.
+/// Only if a header cannot be written; no input causes that.
 pub(crate) fn tar(module: &[u8], modified: Option<OffsetDateTime>) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_ustar();
     header.set_path(MODULE_FILE)?;
@@ -34,10 +34,10 @@ pub(crate) fn tar(module: &[u8], modified: Option<OffsetDateTime>) -> io::Result
 /// Compresses with gzip.
 ///
 /// # Errors
-/// None that any input causes.
+/// No input causes one.
 pub(crate) fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    // 255 is "unknown" in the gzip format: the name of the system that packed it must not show in the digest.
-    // Level 9 takes twice the time and saves two bytes in a thousand.
+    // 255 is "unknown" in the gzip format; the packing system's name must not change the digest. Level 9 takes twice as
+    // long and saves two bytes in a thousand.
     let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::new(6));
     encoder.write_all(bytes)?;
     encoder.finish()

@@ -1,8 +1,8 @@
-//! Who could use an image, and why not: one verdict for each of the programs that people point at such images.
+//! Decides which programs can use an image: one verdict for each program that people point at such images.
 //!
-//! Each rule is what the program was seen to do or what its source says, and nothing more: whether the registry can be
-//! reached from there, and with which credentials, is not known here. Problems come with the words in which the program
-//! itself reports them, where it reports any, because those are what people have before them.
+//! Each rule is the program's observed behaviour or comes from its source. Whether the registry can be reached from
+//! there, and with which credentials, is unknown here. A problem includes the program's own error message, if it has
+//! one, because that is what people see first.
 
 use oci_distribution::manifest::{
     IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciImageManifest,
@@ -16,17 +16,17 @@ use crate::reference::digest::Digest;
 
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// What one consumer would make of an image.
+/// The verdict of one consumer on an image.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Verdict {
-    /// Who.
+    /// Name of the consumer.
     pub(crate) consumer: &'static str,
-    /// Whether it would load the module, or in case of tools do their work.
+    /// Whether it would load the module or, if it is a tool, do its work.
     pub(crate) loads: bool,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<String>,
-    /// The words in which the consumer says so.
+    /// The message with which the consumer reports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) says: Option<String>,
     /// What to do about it.
@@ -34,19 +34,19 @@ pub(crate) struct Verdict {
     pub(crate) remedy: Option<String>,
 }
 
-/// What keeps a mesh from running what an image holds.
+/// Why a mesh cannot run what an image holds.
 #[derive(Debug)]
 pub(crate) enum LoadError {
-    /// The image is not of a shape that the mesh accepts, or is damaged.
+    /// The image has a shape that the mesh rejects, or is damaged.
     Image(ImageError),
     /// The module cannot be started.
     Module(ModuleError),
 }
 
-/// An image as far as consumers look at it.
+/// The parts of an image that consumers look at.
 #[derive(Debug)]
 pub(crate) struct Image<'a> {
-    /// The REF as it was given.
+    /// The REF as given.
     pub(crate) reference: &'a str,
     /// The digest of the image.
     pub(crate) digest: &'a Digest,
@@ -54,9 +54,9 @@ pub(crate) struct Image<'a> {
     pub(crate) pinned_index: Option<&'a Digest>,
     /// The manifest.
     pub(crate) manifest: &'a OciImageManifest,
-    /// The config, where it is JSON.
+    /// The config, if it is JSON.
     pub(crate) config: Option<&'a Value>,
-    /// What a mesh would stumble on.
+    /// The reason why a mesh could not load it, if any.
     pub(crate) fault: Option<&'a LoadError>,
 }
 
@@ -69,7 +69,7 @@ impl Image<'_> {
         mesh.into_iter().chain(others).chain(tools).collect()
     }
 
-    /// Istio's agent; Envoy Gateway and Higress carry its code.
+    /// Istio's agent; Envoy Gateway and Higress reuse its code.
     fn mesh(&self) -> Verdict {
         if let Some(index) = self.pinned_index {
             let (child, index) = (self.digest.hex(), index.hex());
@@ -136,7 +136,7 @@ impl Image<'_> {
         no("runwasi", "it runs programs; a proxy-wasm plugin has no entry point and needs a proxy", None)
     }
 
-    /// `oras pull` writes the layers that have a title, and no others.
+    /// `oras pull` writes only the layers that have a title.
     fn oras(&self) -> Verdict {
         let titled = |layer: &&oci_distribution::manifest::OciDescriptor| {
             layer.annotations.as_ref().is_some_and(|all| all.contains_key(TITLE))
@@ -151,7 +151,7 @@ impl Image<'_> {
         )
     }
 
-    /// Copying is done whatever it is; `skopeo inspect` and `crane validate` want a container image.
+    /// Any image can be copied, but `skopeo inspect` and `crane validate` need a container image.
     fn image_tool(&self) -> Verdict {
         match self.without_image_config() {
             None => yes(""),
@@ -159,7 +159,7 @@ impl Image<'_> {
         }
     }
 
-    /// Why it is not a container image, if it is not.
+    /// Why this is not a container image; `None` if it is one.
     fn without_image_config(&self) -> Option<String> {
         let media_type = self.manifest.config.media_type.as_str();
         if ![IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE].contains(&media_type) {
@@ -179,7 +179,7 @@ fn no(consumer: &'static str, problem: &str, remedy: Option<String>) -> Verdict 
     Verdict { consumer, problem: Some(problem.to_owned()), remedy, ..Verdict::default() }
 }
 
-/// The consumer's name for people.
+/// The consumer's display name.
 pub(crate) fn title(consumer: &str) -> &str {
     match consumer {
         "istio" => "Istio",

@@ -1,8 +1,8 @@
-//! Reads images as Istio's agent does: which of the shapes it accepts is this, and where is the module in it.
+//! Classifies images as Istio's agent does: which accepted shape an image has, and which layer holds the module.
 //!
-//! The rules are the agent's own, to the letter (`pkg/wasm/imagefetcher.go`); Envoy Gateway and Higress carry the same
-//! code. What is not looked at there (config, annotations, artifact type) is not looked at here. An error carries the
-//! agent's own words too ([`ImageError::istio_says`]), which is what people search for; what others look at is in
+//! The rules are exactly the agent's (`pkg/wasm/imagefetcher.go`); Envoy Gateway and Higress carry the same code. What
+//! the agent ignores (config, annotations, artifact type) is ignored here. An error also gives the agent's own message
+//! ([`ImageError::istio_says`]), because that is what people search for. What other consumers look at is in
 //! [`crate::artifact::consumers`].
 
 use std::io::Read;
@@ -17,11 +17,11 @@ use serde::Serialize;
 use crate::artifact::archive::MODULE_FILE;
 use crate::module::MAX_SIZE;
 
-/// Type of the description in the two-layer form.
+/// Media type of the description in the two-layer form.
 pub(crate) const SOLO_CONFIG: &str = "application/vnd.module.wasm.config.v1+json";
 /// Layer type of a bare module in the two-layer form.
 pub(crate) const CONTENT_LAYER: &str = "application/vnd.module.wasm.content.layer.v1+wasm";
-/// Config type of the CNCF's form.
+/// Config media type of the CNCF's form.
 pub(crate) const CNCF_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 /// Layer type of the CNCF's form.
 pub(crate) const CNCF_LAYER: &str = "application/wasm";
@@ -42,7 +42,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// In a few words, for people.
+    /// A short description for people.
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Oci => "oci (plugin.wasm in the last layer of an OCI image, also called compat)",
@@ -53,10 +53,10 @@ impl Form {
     }
 }
 
-/// Why no module can be had from an image.
+/// Why no module can be extracted from an image.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ImageError {
-    /// A Docker manifest with something else in its last layer.
+    /// A Docker manifest whose last layer has another media type.
     #[error("its last layer is `{0}`; in a Docker image a mesh accepts only `{IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE}`")]
     DockerLayer(String),
     /// Neither of the two shapes for OCI manifests.
@@ -74,16 +74,16 @@ pub(crate) enum ImageError {
     /// The archive cannot be read.
     #[error("its layer cannot be unpacked ({0}); publish it again")]
     Archive(String),
-    /// The archive holds other files only.
+    /// The archive holds only other files.
     #[error("there is no {MODULE_FILE} in its layer; publish it again with `faultline push`")]
     NoModule,
-    /// Larger than a mesh unpacks.
+    /// Larger than the most that a mesh unpacks.
     #[error("its layer unpacks to more than {} MiB, which is the most that a mesh accepts", MAX_SIZE >> 20)]
     TooLarge,
 }
 
 impl ImageError {
-    /// The words in which Istio's agent says it, for an image with this many layers.
+    /// The message with which Istio's agent reports this, for an image with this many layers.
     pub(crate) fn istio_says(&self, layers: usize) -> String {
         let expect = |got: &str, want: &str| match layers {
             0 => "number of layers must be greater than zero".to_owned(),
@@ -110,7 +110,7 @@ impl ImageError {
     }
 }
 
-/// Tells the form of an image that no mesh need accept, and which of its layers holds the module.
+/// Returns the form of an image and the layer that holds its module. The image need not be one that a mesh accepts.
 ///
 /// # Errors
 /// When it has none of the known forms.
@@ -123,7 +123,7 @@ pub(crate) fn locate(manifest: &OciImageManifest) -> Result<(Form, &OciDescripto
     }
 }
 
-/// Tells the form of an image that a mesh accepts, and which of its layers holds the module.
+/// Returns the form of an image that a mesh accepts and the layer that holds its module.
 ///
 /// # Errors
 /// When it has none of the accepted shapes.
@@ -145,7 +145,7 @@ pub(crate) fn classify(manifest: &OciImageManifest) -> Result<(Form, &OciDescrip
     }
 }
 
-/// Takes the module out of the layer that [`locate`] or [`classify`] named.
+/// Extracts the module from the layer that [`locate`] or [`classify`] returned.
 ///
 /// # Errors
 /// When the layer is damaged, too large, or holds no module.

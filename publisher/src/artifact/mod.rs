@@ -1,5 +1,5 @@
-//! What is published: a module packed into one of the forms that consumers read, what Istio accepts of it, and who
-//! would load it.
+//! The OCI artifact: packs a module into a form that consumers read, reads such images as Istio does, and decides which
+//! consumers would load them.
 
 pub(crate) mod archive;
 pub(crate) mod consumers;

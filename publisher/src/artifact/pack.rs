@@ -1,14 +1,13 @@
-//! The bytes that `push` publishes: a module in one of the forms that consumers read, the same for the same input on
-//! any machine.
+//! Packs a module into the artifact that `push` publishes. The same input gives the same bytes on every machine.
 //!
 //! The default is one OCI image manifest with a real image config and one gzip-compressed tar layer that holds
-//! `plugin.wasm`: of all the forms in use, the one that Istio, Envoy Gateway, Higress, image tools (skopeo, crane) and
-//! Kubernetes image volumes all accept. No form serves both these and the CNCF's tools, so the others go under tags of
-//! their own. Never an index: a mesh compares the digest it is given with the image's own, which an index's never
-//! equals.
+//! `plugin.wasm`. Of all the forms in use, this is the one that Istio, Envoy Gateway, Higress, image tools (skopeo,
+//! crane) and Kubernetes image volumes all accept. No form serves both these and the CNCF's tools, so the other forms
+//! get separate tags. It is never an index: a mesh compares the digest it is given with the image's own digest, which
+//! is never that of an index.
 //!
-//! What makes it reproducible: fixed tar and gzip headers ([`crate::artifact::archive`]), structs with a fixed field
-//! order, and no time of day; `SOURCE_DATE_EPOCH` sets the times where one is wanted.
+//! Builds are reproducible because tar and gzip headers are fixed ([`crate::artifact::archive`]), structs have a fixed
+//! field order, and the time of day is not used. `SOURCE_DATE_EPOCH` sets the times if they are wanted.
 
 use std::collections::BTreeMap;
 
@@ -26,12 +25,12 @@ use crate::artifact::form::{CNCF_CONFIG, CNCF_LAYER, CONTENT_LAYER, Form, SOLO_C
 use crate::module::Module;
 use crate::reference::digest::Digest;
 
-/// Manifest annotation that holds the version of what is inside.
+/// Manifest annotation that holds the version of the content.
 pub(crate) const VERSION_ANNOTATION: &str = "org.opencontainers.image.version";
 
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// Config or layer: its descriptor in the manifest, and its bytes.
+/// A config or a layer: its descriptor in the manifest, and its bytes.
 #[derive(Debug)]
 pub(crate) struct Blob {
     /// Media type, digest, size and annotations.
@@ -40,10 +39,10 @@ pub(crate) struct Blob {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Everything that is to be published, in memory.
+/// A complete artifact in memory, ready to be published.
 #[derive(Debug)]
 pub(crate) struct Artifact {
-    /// The manifest, exactly as it is published.
+    /// The manifest, byte for byte as published.
     pub(crate) manifest: Vec<u8>,
     /// Its media type.
     pub(crate) media_type: &'static str,
@@ -56,7 +55,7 @@ pub(crate) struct Artifact {
 }
 
 impl Artifact {
-    /// Layers and config, each content once.
+    /// Layers and config, without duplicates.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = &Blob> {
         self.layers.iter().chain(Some(&self.config).filter(|_| !self.config_is_layer()))
     }
@@ -66,21 +65,21 @@ impl Artifact {
         self.layers.iter().any(|layer| layer.descriptor.digest == self.config.descriptor.digest)
     }
 
-    /// Bytes of everything.
+    /// Total size in bytes.
     pub(crate) fn size(&self) -> usize {
         self.manifest.len() + self.blobs().map(|blob| blob.bytes.len()).sum::<usize>()
     }
 }
 
-/// What `SOURCE_DATE_EPOCH` can be wrong about.
+/// `SOURCE_DATE_EPOCH` is malformed or out of range.
 #[derive(Debug, thiserror::Error)]
 #[error("SOURCE_DATE_EPOCH is `{0}`; set it to whole seconds since 1970, such as 1735689600, or unset it")]
 pub(crate) struct EpochError(String);
 
-/// Reads the value of `SOURCE_DATE_EPOCH`: seconds since 1970, up to the year 9999.
+/// Parses `SOURCE_DATE_EPOCH`: seconds since 1970, up to the year 9999.
 ///
 /// # Errors
-/// When it is anything else.
+/// For any other value.
 pub(crate) fn source_date_epoch(value: &str) -> Result<OffsetDateTime, EpochError> {
     value
         .parse::<u64>()
@@ -90,10 +89,10 @@ pub(crate) fn source_date_epoch(value: &str) -> Result<OffsetDateTime, EpochErro
         .ok_or_else(|| EpochError(value.to_owned()))
 }
 
-/// Packs a module. `annotations` go on the manifest, over those that the module's build information gives.
+/// Packs a module. `annotations` go on the manifest and override those from the module's build information.
 ///
 /// # Errors
-/// Never for want of memory or disk: only if a header cannot be written, which no input causes.
+/// Only if a header cannot be written, which no input causes.
 pub(crate) fn build(
     form: Form,
     bytes: &[u8],
@@ -121,7 +120,7 @@ pub(crate) fn build(
         media_type: Some(media_type.to_owned()),
         config: config.descriptor.clone(),
         layers: layers.iter().map(|layer| layer.descriptor.clone()).collect(),
-        // Docker's manifests have none; there they are labels of the config.
+        // Docker manifests have no annotations; there they become labels of the config.
         annotations: Some(all).filter(|_| form != Form::Docker),
         ..OciImageManifest::default()
     })?;
@@ -150,7 +149,7 @@ struct RootFs<'a> {
     diff_ids: [String; 1],
 }
 
-/// A container image with one file in it.
+/// A container image with a single file.
 fn image(
     form: Form,
     module: &[u8],
@@ -160,7 +159,7 @@ fn image(
 ) -> anyhow::Result<(Blob, Vec<Blob>)> {
     let docker = form == Form::Docker;
     let tar = archive::tar(module, created)?;
-    // The platform is what a mesh asks for whatever its nodes are: the module itself runs anywhere.
+    // A mesh always asks for this platform, whatever its nodes are; the module itself runs anywhere.
     let config = serde_json::to_vec(&ImageConfig {
         created: stamp,
         architecture: "amd64",
@@ -177,7 +176,7 @@ fn image(
     })
 }
 
-/// Two layers, a description and the bare module; the description is the config too, as its own tools have it.
+/// Two layers: a description and the bare module. The description is also the config, as solo.io's tools expect.
 fn solo(bytes: &[u8], module: &Module) -> anyhow::Result<(Blob, Vec<Blob>)> {
     let versions: Vec<String> = module.abi.iter().map(|abi| format!("v{}", abi.as_str())).collect();
     let description = serde_json::to_vec(
@@ -199,11 +198,11 @@ struct WasmConfig<'a> {
     layer_digests: [&'a str; 1],
 }
 
-/// The bare module as the one layer, with the config of the CNCF's TAG Runtime.
+/// The bare module as the only layer, with the config of the CNCF's TAG Runtime.
 fn cncf(bytes: &[u8], stamp: Option<&str>) -> anyhow::Result<(Blob, Vec<Blob>)> {
     let layer = titled(MODULE_FILE, blob(CNCF_LAYER, bytes.to_vec()));
     let config = serde_json::to_vec(&WasmConfig {
-        // It cannot be left out there; a time of day would give every push another digest.
+        // The field is mandatory there. A time of day would give every push another digest.
         created: stamp.unwrap_or("1970-01-01T00:00:00Z"),
         architecture: "wasm",
         os: "wasip1",
@@ -222,7 +221,7 @@ fn blob(media_type: &str, bytes: Vec<u8>) -> Blob {
     Blob { descriptor, bytes }
 }
 
-/// Names the file in a layer. Without a title `oras pull` reports success and writes no file.
+/// Sets the file name of a layer. Without a title, `oras pull` reports success but writes no file.
 fn titled(name: &str, mut blob: Blob) -> Blob {
     blob.descriptor.annotations = Some(BTreeMap::from([(TITLE.to_owned(), name.to_owned())]));
     blob

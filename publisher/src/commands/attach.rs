@@ -1,7 +1,7 @@
-//! `faultline attach`: puts a document, such as the list of what a module is made of, beside an artifact.
+//! `faultline attach`: attaches a document, such as an SBOM, to an artifact.
 //!
-//! The document is an OCI artifact of its own that names the other as its subject; registries list such as its
-//! referrers. It holds no time of day, so that attaching the same again changes nothing.
+//! The document is a separate OCI artifact that names the other as its subject; registries list it among the subject's
+//! referrers. It contains no time of day, so attaching the same document again changes nothing.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ use crate::store::{Store, attachments};
 use crate::terminal::output::{self, Format};
 use crate::terminal::progress;
 
-/// The type of the program's own list of components.
+/// The media type of the program's own SBOM.
 const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
 
 /// The end of the help.
@@ -56,7 +56,7 @@ pub(crate) struct Attach {
 /// Attaches a document, unless it is attached already.
 ///
 /// # Errors
-/// When there is no such artifact, the document is not about it, or the store not written.
+/// When there is no such artifact, the document does not describe it, or the store cannot be written.
 pub(crate) async fn run(args: Attach, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
     let store = Store::open(&reference, &args.transport.access())?.for_writing();
@@ -99,7 +99,7 @@ pub(crate) async fn run(args: Attach, format: Format) -> anyhow::Result<Outcome>
     Ok(Outcome::Done)
 }
 
-/// The list of components this program was built with, if the artifact holds the module that it describes.
+/// The SBOM that is built into this program, if the artifact holds the module that it describes.
 async fn sbom(store: &Store, reference: &Reference) -> anyhow::Result<Vec<u8>> {
     let Some(document) = embedded::SBOM else {
         bail!(

@@ -1,4 +1,4 @@
-//! `faultline completions`: a shell's completion script.
+//! `faultline completions`: prints a shell's completion script.
 
 use clap::Args;
 
@@ -15,7 +15,7 @@ pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// Prints the script for the whole command line, `command`.
+/// Prints the completion script for the whole command line, `command`.
 ///
 /// # Errors
 /// When stdout cannot be written to.

@@ -1,4 +1,4 @@
-//! `faultline config`: the plugin configuration that the mesh's own rules ask for.
+//! `faultline config`: derives the plugin configuration from the mesh's own rules.
 
 use std::path::PathBuf;
 

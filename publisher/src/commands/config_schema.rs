@@ -1,4 +1,4 @@
-//! `faultline config-schema`: the JSON Schema of the plugin configuration.
+//! `faultline config-schema`: prints the JSON Schema of the plugin configuration.
 
 use crate::commands::outcome::Outcome;
 use crate::terminal::output;

@@ -1,4 +1,5 @@
-//! `faultline copy`: an artifact from one registry or layout to another, byte for byte, with what belongs to it.
+//! `faultline copy`: copies an artifact from one registry or layout to another, byte for byte, with what is attached to
+//! it.
 
 use clap::Args;
 use serde_json::json;
@@ -44,7 +45,7 @@ pub(crate) struct Copy {
     pub(crate) destination: To,
 }
 
-/// How to reach one side: the flags of every other command with the side in front, which clap cannot add to a group.
+/// Options for reaching one side: the flags of every other command, prefixed with the side. clap cannot prefix a group.
 macro_rules! side {
     (
         $name:ident, $doc:literal, $heading:literal,
@@ -107,10 +108,10 @@ side!(
     to_password_stdin
 );
 
-/// Copies an artifact, and what is attached to it unless told otherwise.
+/// Copies an artifact and, unless told otherwise, what is attached to it.
 ///
 /// # Errors
-/// When there is no such artifact, or the destination does not take it; its tag is then where it was.
+/// When there is no such artifact, or the destination does not accept it; the destination's tag is then unchanged.
 pub(crate) async fn run(args: Copy, format: Format) -> anyhow::Result<Outcome> {
     let (from, to) = (options::reference(&args.from)?, options::reference(&args.to)?);
     if args.source.from_password_stdin && args.destination.to_password_stdin {
@@ -128,7 +129,7 @@ pub(crate) async fn run(args: Copy, format: Format) -> anyhow::Result<Outcome> {
     report(&to, &copied, format)
 }
 
-/// The source's repository, where both are in the same registry.
+/// The source's repository, if both are in the same registry.
 fn shared_repository(from: &Reference, to: &Reference) -> Option<String> {
     match (from, to) {
         (Reference::Registry(a), Reference::Registry(b)) if a.authority == b.authority => Some(a.repository.clone()),

@@ -1,4 +1,4 @@
-//! `faultline generate-key-pair`: the keys for `sign` and `verify`, in cosign's form.
+//! `faultline generate-key-pair`: creates the keys for `sign` and `verify`, in cosign's form.
 
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ pub(crate) struct GenerateKeyPair {
 /// Writes a new key pair into two files.
 ///
 /// # Errors
-/// When a file is there already or cannot be written, or two passwords that were typed differ.
+/// When a file already exists or cannot be written, or two typed passwords differ.
 pub(crate) fn run(args: &GenerateKeyPair, format: Format) -> anyhow::Result<Outcome> {
     let [private_file, public_file] = ["key", "pub"].map(|end| {
         let mut name = args.output_key_prefix.clone().into_os_string();
@@ -67,10 +67,10 @@ fn new_password() -> anyhow::Result<String> {
     Ok(first)
 }
 
-/// The password for a private key: from the environment, else asked for at the terminal.
+/// The password for a private key: from the environment, otherwise asked for at the terminal.
 ///
 /// # Errors
-/// When there is neither, or Ctrl-C is pressed.
+/// When there is neither a variable nor a terminal, or Ctrl-C is pressed.
 pub(crate) fn password() -> anyhow::Result<String> {
     match std::env::var(key::PASSWORD_VARIABLE) {
         Ok(password) => Ok(password),

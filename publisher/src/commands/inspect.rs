@@ -1,8 +1,8 @@
-//! `faultline inspect`: what an artifact is, who could load it, and what lies beside it.
+//! `faultline inspect`: describes an artifact, who could load it, and what is attached to it.
 //!
-//! The verdict that decides the exit code is Istio's, and follows the way a module takes in a mesh: the agent must
-//! accept the image's shape and find the module in it, and the proxy must be able to start it. What others look at is
-//! in [`crate::artifact::consumers`].
+//! Istio's verdict decides the exit code. It follows a module's path in a mesh: the agent must accept the image's shape
+//! and find the module in it, and the proxy must be able to start it. Other consumers are in
+//! [`crate::artifact::consumers`].
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -55,7 +55,7 @@ struct Report {
     index: Option<Digest>,
     media_type: Option<String>,
     form: Option<Form>,
-    /// Bytes of manifest, config and layers together.
+    /// Total size of manifest, config and layers in bytes.
     size: u64,
     version: Option<String>,
     annotations: BTreeMap<String, String>,
@@ -81,7 +81,7 @@ struct Summary {
     problem: Option<String>,
 }
 
-/// Fetches an artifact and says what it is and who would load it.
+/// Fetches an artifact and reports what it is and who would load it.
 ///
 /// # Errors
 /// When the artifact cannot be read. That Istio would not load it is a finding, not an error.
@@ -101,7 +101,7 @@ async fn examine(reference: &Reference, store: &Store, image: Resolved) -> anyho
     let manifest = &image.manifest;
     let named = image.index.as_ref().unwrap_or(&image.digest);
     let (found, fault) = contents(store, &image).await?;
-    // One that is missing or damaged is what some consumers stumble on, and no reason to say nothing of the others.
+    // A missing or damaged config breaks only some consumers; the others still get a verdict.
     let config = store.blob(&manifest.config, &ProgressBar::hidden()).await.ok();
     let config: Option<Value> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let consumers = consumers::Image {
@@ -135,7 +135,7 @@ async fn examine(reference: &Reference, store: &Store, image: Resolved) -> anyho
     })
 }
 
-/// The module in an image, where there is one, and what a mesh would stumble on.
+/// The module in an image, if there is one, and the reason why a mesh could not load it.
 async fn contents(store: &Store, image: &Resolved) -> anyhow::Result<(Option<ModuleReport>, Option<LoadError>)> {
     let refused = form::classify(&image.manifest).err().map(LoadError::Image);
     let (form, layer) = match form::locate(&image.manifest) {

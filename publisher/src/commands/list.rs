@@ -1,7 +1,7 @@
-//! `faultline list`: the tags of a repository, oldest version first.
+//! `faultline list`: lists the tags of a repository, oldest version first.
 //!
-//! Tags that only name a digest (`sha256-….sig` and so on) belong to other artifacts: signatures, lists of what is
-//! attached. They are left out unless asked for.
+//! Tags that only name a digest (`sha256-….sig` and so on) belong to other artifacts: signatures and lists of
+//! attachments. They are left out unless the user asks for them.
 
 use anyhow::anyhow;
 use clap::Args;
@@ -55,12 +55,12 @@ pub(crate) async fn run(args: List, format: Format) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Reads REPO: a REF without its tag, so any will do to complete it.
+/// Parses REPO. It is a REF without its tag, so any tag serves to complete it.
 fn repository(text: &str) -> Result<Reference, WrongUsage> {
     if let Ok(whole) = options::reference(text) {
         return Err(WrongUsage(anyhow!("`{whole}` has a tag; write registry/repo or oci:DIR")));
     }
-    // The error names the text as it was typed, without the tag that was added here.
+    // The error shows the text as typed, without the tag added here.
     format!("{text}:any").parse::<Reference>().map_err(|error| WrongUsage(error.about(text).into()))
 }
 

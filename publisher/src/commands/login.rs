@@ -1,4 +1,4 @@
-//! `faultline login`: credentials for a registry, tried before they are kept, where docker keeps its own.
+//! `faultline login`: checks credentials at a registry and stores them where docker stores its own.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -50,10 +50,10 @@ pub(crate) struct Login {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-/// Tries the credentials at the registry, and keeps them if it accepts them.
+/// Tries the credentials at the registry and stores them if it accepts them.
 ///
 /// # Errors
-/// When the registry does not accept the credentials, or they cannot be kept.
+/// When the registry rejects the credentials, or they cannot be stored.
 pub(crate) async fn run(args: Login, format: Format) -> anyhow::Result<Outcome> {
     let registry = options::registry(&args.registry)?;
     let credentials = match &args.username {
@@ -61,7 +61,7 @@ pub(crate) async fn run(args: Login, format: Format) -> anyhow::Result<Outcome> 
         username => ask(&registry.authority, username.as_deref())?,
     };
     let Credentials::Basic { username, password, .. } = &credentials else { bail!("there are no credentials to keep") };
-    // Read first: if the file cannot be used, no password is sent.
+    // Read first, so that no password is sent if the file cannot be used.
     let file = CredentialFile::read()?;
     let access = Access {
         plain_http: args.plain_http,

@@ -1,4 +1,4 @@
-//! `faultline logout`: forgets the credentials for a registry where docker keeps its own.
+//! `faultline logout`: erases the credentials for a registry where docker stores its own.
 
 use clap::Args;
 use serde_json::json;
@@ -20,10 +20,10 @@ pub(crate) struct Logout {
     pub(crate) registry: String,
 }
 
-/// Forgets the credentials for a registry.
+/// Erases the credentials for a registry.
 ///
 /// # Errors
-/// When the credentials cannot be taken away.
+/// When the credentials cannot be erased.
 pub(crate) fn run(args: &Logout, format: Format) -> anyhow::Result<Outcome> {
     let registry = options::registry(&args.registry)?;
     let removed = CredentialFile::read()?.erase(&registry.authority)?;

@@ -1,4 +1,4 @@
-//! `faultline man`: the manual pages, made from the same text as `--help`.
+//! `faultline man`: writes manual pages from the same text as `--help`.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::commands::outcome::Outcome;
 use crate::files;
 use crate::terminal::output;
 
-/// Examples.
+/// The end of the help.
 pub(crate) const HELP: &str = "\
 Examples:
   faultline man | man -l -

@@ -1,5 +1,5 @@
-//! The commands: for each its arguments, its help, what it does and what it prints, over libraries that know nothing of
-//! it.
+//! The commands. Each file holds one command's arguments, help, execution and output. The libraries below know nothing
+//! of the command line.
 
 pub(crate) mod attach;
 pub(crate) mod completions;

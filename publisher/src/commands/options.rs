@@ -1,7 +1,7 @@
-//! What several commands take: REFs, `KEY=VALUE`, and the flags that say how to reach a registry.
+//! Options that several commands share: REFs, `KEY=VALUE`, and the flags for reaching a registry.
 //!
-//! REFs stay strings for the command line's parser and are read here, so that a malformed one is reported in the words
-//! of [`crate::reference`], and never with a password that was written into it.
+//! For clap, REFs are plain strings. They are parsed here, so that a malformed one is reported with the messages of
+//! [`crate::reference`], and never with a password that was written into it.
 
 use std::path::PathBuf;
 
@@ -13,12 +13,12 @@ use crate::reference::{Reference, RegistryRef};
 use crate::store::registry::access::{Access, CredentialSource};
 use crate::terminal::output;
 
-/// A value on the command line that cannot be right, whatever is in files and registries.
+/// A value on the command line that is invalid, whatever files and registries contain.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct WrongUsage(pub(crate) anyhow::Error);
 
-/// Reads a REF.
+/// Parses a REF.
 ///
 /// # Errors
 /// When it is malformed.
@@ -26,10 +26,10 @@ pub(crate) fn reference(text: &str) -> Result<Reference, WrongUsage> {
     text.parse::<Reference>().map_err(|error| WrongUsage(error.into()))
 }
 
-/// Reads REGISTRY: the authority of a reference, host and port.
+/// Parses REGISTRY: the authority of a reference, host and port.
 ///
 /// # Errors
-/// When it is something else.
+/// For anything else.
 pub(crate) fn registry(text: &str) -> Result<RegistryRef, WrongUsage> {
     match format!("{text}/any:any").parse() {
         Ok(Reference::Registry(reference)) if !text.contains(['/', '@']) => {
@@ -64,7 +64,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// The same for the library that speaks to registries.
+    /// The same options in the form that the registry library takes.
     pub(crate) fn access(&self) -> Access {
         Access {
             plain_http: self.plain_http,
@@ -77,7 +77,7 @@ impl Transport {
     }
 }
 
-/// Where the credentials come from when this user name was given, or none.
+/// Where the credentials come from, with or without this user name.
 pub(crate) fn source_of(username: Option<&str>) -> CredentialSource {
     match username {
         Some(username) => CredentialSource::Stdin { username: username.to_owned() },
@@ -102,17 +102,17 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// The same for the library that reads them.
+    /// The same options in the form that [`crate::from_mesh`] takes.
     pub(crate) fn of_mesh(&self) -> MeshRules<'_> {
         let witness = if self.no_witness { Witness::Off } else { Witness::Asked };
         MeshRules { files: &self.from, witness, cluster_domain: &self.cluster_domain }
     }
 }
 
-/// Reads `KEY=VALUE`.
+/// Parses `KEY=VALUE`.
 ///
 /// # Errors
-/// When it is something else.
+/// For anything else.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),

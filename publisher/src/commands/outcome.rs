@@ -1,10 +1,10 @@
-//! How a command ended.
+//! The outcome of a command, from which the exit code follows.
 
 /// How a command ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// All is well: exit code 0.
     Done,
-    /// Something is wrong with what was checked, and the command has said what: exit code 3.
+    /// The checked input has problems, which the command has reported: exit code 3.
     Findings,
 }

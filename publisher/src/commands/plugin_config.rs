@@ -1,4 +1,4 @@
-//! The plugin's configuration, as commands read it from a file.
+//! Reads the plugin's configuration from a file, for the commands that take one.
 
 use std::io::Read;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::terminal::output;
 use crate::validate;
 
-/// Reads a configuration's text, `-` being standard input; no further than the filter would.
+/// Reads a configuration's text from a file, or from standard input for `-`; at most as much as the filter would read.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -26,15 +26,15 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// What came of looking for the plugin's configuration.
+/// The result of reading the plugin's configuration.
 pub(crate) enum Configuration {
-    /// It is right; there may be none.
+    /// It is valid; `None` if no file was given or the file is empty.
     Right(Option<Value>),
-    /// It is wrong, and it has been said how.
+    /// It is invalid, and the errors have been printed.
     Wrong,
 }
 
-/// Reads the plugin's configuration from the file that was named, if one was, and says on stderr what is wrong with it.
+/// Reads the plugin's configuration from the given file, if any, and prints its errors to stderr.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -54,7 +54,7 @@ pub(crate) fn configuration(path: Option<&Path>) -> anyhow::Result<Configuration
     Ok(Configuration::Right(Some(serde_json::from_slice(&text)?)))
 }
 
-/// Says on stderr what had to be decided.
+/// Prints a remark about a decision to stderr.
 pub(crate) fn remark(text: &str) {
     output::note(&format!("note: {text}"));
 }

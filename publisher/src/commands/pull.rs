@@ -1,4 +1,4 @@
-//! `faultline pull`: an artifact's module into a file, for whatever runs plugins from files.
+//! `faultline pull`: extracts an artifact's module into a file, for programs that load plugins from files.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `faultline push`: check the module, pack it, publish it.
+//! `faultline push`: checks the module, packs it and publishes it.
 
 use std::path::PathBuf;
 
@@ -60,7 +60,7 @@ pub(crate) struct Push {
 /// Checks the module, packs it and publishes it.
 ///
 /// # Errors
-/// When the module is no plugin or a doubtful one, or the store does not take it.
+/// When the module is not a plugin or is doubtful, or the store does not accept it.
 pub(crate) async fn run(args: Push, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
     let (bytes, origin) = module(&args)?;
@@ -91,7 +91,7 @@ pub(crate) async fn run(args: Push, format: Format) -> anyhow::Result<Outcome> {
     report(&reference, &artifact, args.format, sent, format)
 }
 
-/// The bytes to publish, and what to call them in an error.
+/// The bytes to publish, and the name for them in an error.
 fn module(args: &Push) -> anyhow::Result<(Vec<u8>, String)> {
     match (&args.wasm, embedded::MODULE) {
         (Some(path), _) => {

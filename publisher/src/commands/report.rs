@@ -1,4 +1,4 @@
-//! `faultline report`: from proxies' logs to the incident: what happened, in order and in a picture.
+//! `faultline report`: reconstructs an incident from proxies' logs, as a timeline and as a picture.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ pub(crate) struct Args {
 /// Reads the logs, prints the report and writes the page.
 ///
 /// # Errors
-/// When a log cannot be read or the page cannot be written. That nothing happened is no error.
+/// When a log cannot be read or the page cannot be written. A log without events is not an error.
 pub(crate) fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     // A malformed time is refused before hours of log are read.
     let since = args.since.as_deref().map(Limit::read).transpose()?;
@@ -95,12 +95,12 @@ pub(crate) fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Leaves out what was not asked for.
+/// Drops the events that the user did not ask for.
 fn narrow(input: &mut Input, since: Option<Millis>, until: Option<Millis>, cluster: Option<&str>) {
     let glob = cluster.map(WildMatch::new);
     let named = |cluster: &str| {
         let names = [cluster, names::dns_name(cluster), names::service(cluster)];
-        // An event of the filter itself is about every cluster.
+        // An event about the filter itself concerns every cluster.
         cluster.is_empty() || glob.as_ref().is_none_or(|glob| names.iter().any(|name| glob.matches(name)))
     };
     input.records.retain(|record| {
@@ -114,7 +114,7 @@ fn narrow(input: &mut Input, since: Option<Millis>, until: Option<Millis>, clust
     }
 }
 
-/// What to say where there is nothing to tell: where to look for the reason.
+/// The text for a log without events: where to look for the reason.
 fn nothing(input: &Input, all: usize) -> String {
     let lines = count(input.lines, "line");
     if all > 0 {
@@ -133,10 +133,10 @@ fn nothing(input: &Input, all: usize) -> String {
     )
 }
 
-/// A time on the command line.
+/// A time given on the command line.
 enum Limit {
     At(Millis),
-    /// Milliseconds since midnight.
+    /// Milliseconds since midnight, on the log's first day.
     OnTheDay(Millis),
 }
 
@@ -159,7 +159,7 @@ impl Limit {
         })
     }
 
-    /// The time, on the day of `at` if it has no day of its own.
+    /// The time in full; a time of day is taken on the day of `at`.
     fn on(&self, at: Millis) -> Millis {
         match self {
             Self::At(time) => *time,

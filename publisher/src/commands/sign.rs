@@ -1,4 +1,4 @@
-//! `faultline sign`: a signature beside an artifact.
+//! `faultline sign`: signs an artifact and stores the signature beside it.
 
 use std::path::PathBuf;
 
@@ -42,10 +42,10 @@ pub(crate) struct Sign {
     pub(crate) transport: Transport,
 }
 
-/// Signs an artifact, unless it is signed with the same key already.
+/// Signs an artifact, unless the same key has already signed it.
 ///
 /// # Errors
-/// When the key cannot be used, or the store not read or written.
+/// When the key cannot be used, or the store cannot be read or written.
 pub(crate) async fn run(args: Sign, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
     let identity = identity(&reference, args.image.as_deref())?;

@@ -1,4 +1,4 @@
-//! `faultline tag`: more tags for an artifact, without fetching or sending its content.
+//! `faultline tag`: adds tags to an artifact without fetching or sending its content.
 
 use anyhow::anyhow;
 use clap::Args;
@@ -32,13 +32,13 @@ pub(crate) struct Tag {
     pub(crate) transport: Transport,
 }
 
-/// Gives an artifact the tags, in the order in which they were typed.
+/// Adds the tags to an artifact, in the order in which they were typed.
 ///
 /// # Errors
 /// When there is no such artifact, or it cannot be tagged.
 pub(crate) async fn run(args: Tag, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
-    // All are checked before the first is given.
+    // All tags are checked before the first is added.
     let named = args.tags.iter().map(|tag| retagged(&reference, tag)).collect::<Result<Vec<_>, _>>()?;
     let store = Store::open(&reference, &args.transport.access())?.for_writing();
     let manifest = store.manifest(reference.digest()).await?;

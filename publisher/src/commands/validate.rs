@@ -1,4 +1,4 @@
-//! `faultline validate`: will these configurations and rules do what they say?
+//! `faultline validate`: lints plugin configurations and mesh rules.
 
 use std::path::PathBuf;
 
@@ -48,7 +48,7 @@ pub(crate) struct Validate {
     pub(crate) transport: Transport,
 }
 
-/// Checks every file, whatever is wrong with those before it.
+/// Checks every file, even if earlier ones have findings.
 ///
 /// # Errors
 /// When a file cannot be read.

@@ -1,4 +1,4 @@
-//! `faultline verify`: is an artifact signed with the key that belongs to this public key.
+//! `faultline verify`: checks that an artifact is signed with the private key for a given public key.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ pub(crate) struct Verify {
     pub(crate) transport: Transport,
 }
 
-/// One signature that was found.
+/// One signature of the artifact.
 #[derive(Debug, Serialize)]
 struct Found {
     valid: bool,
@@ -43,10 +43,10 @@ struct Found {
     problem: Option<String>,
 }
 
-/// Checks every signature of an artifact, and says why those that do not count do not.
+/// Checks every signature of an artifact and says why each invalid one is invalid.
 ///
 /// # Errors
-/// When the key cannot be used or the store not read. That there is no valid signature is a finding, not an error.
+/// When the key cannot be used or the store cannot be read. Having no valid signature is a finding, not an error.
 pub(crate) async fn run(args: Verify, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
     let key = key::public(&args.key)?;

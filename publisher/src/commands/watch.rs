@@ -1,8 +1,8 @@
-//! `faultline watch`: follows proxies' logs and says what happens as it happens, a line for each event.
+//! `faultline watch`: follows proxies' logs and prints a line for each event as it happens.
 //!
-//! Standard input is followed to its end. Files are read from the beginning, so that what is open is known, and then as
-//! they grow, through rotation and truncation, until Ctrl-C; then, as at the end, it says what was seen and what is
-//! still open.
+//! Standard input is followed to its end. Files are read from the beginning, so that open ejections and failovers are
+//! known, and then as they grow, through rotation and truncation, until Ctrl-C. Both end with a summary of what was
+//! seen and what is still open.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Whether anybody still reads stdout.
+/// Whether anyone still reads stdout.
 #[derive(PartialEq, Eq)]
 enum Reader {
     Present,
@@ -88,7 +88,7 @@ async fn print_all(
     Ok(())
 }
 
-/// Writes to stdout at once, as it is. That nobody reads any more is no error, but a reason to stop.
+/// Writes to stdout at once, without changes. A closed pipe is not an error but a reason to stop.
 fn write(text: &str) -> io::Result<Reader> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -1,7 +1,7 @@
-//! Docker's `config.json`, as the place where `login` leaves credentials and `logout` takes them away.
+//! Stores and erases credentials in Docker's `config.json`, for `login` and `logout`.
 //!
-//! A credential helper that is configured there is used as docker uses it; otherwise they stand in the file itself,
-//! encoded but not encrypted, readable by its owner alone. What else is in the file stays.
+//! If a credential helper is configured there, it is used as docker uses it. Otherwise the credentials are in the file
+//! itself, encoded but not encrypted, readable only by its owner. The rest of the file is preserved.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,22 +15,22 @@ use serde_json::{Value, json};
 use crate::credentials;
 use crate::files;
 
-/// The file, read.
+/// The parsed file.
 pub(crate) struct CredentialFile {
     path: PathBuf,
     content: Value,
 }
 
-/// Where credentials were put.
+/// Where credentials were stored.
 pub(crate) enum Kept {
-    /// With this helper program.
+    /// In this helper program.
     Helper(String),
-    /// In this file, as they are.
+    /// In this file, unencrypted.
     File(PathBuf),
 }
 
 impl CredentialFile {
-    /// Reads the file that docker reads: in `DOCKER_CONFIG`, or `.docker` in the home directory. It need not exist.
+    /// Reads the file that docker reads: in `DOCKER_CONFIG`, or in `.docker` in the home directory. It need not exist.
     ///
     /// # Errors
     /// When there is no home directory, or the file is malformed.
@@ -39,7 +39,7 @@ impl CredentialFile {
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
         let path =
             directory.or_else(home).context("there is no home directory; set DOCKER_CONFIG")?.join("config.json");
-        // The target of a link is replaced, not the link.
+        // If the path is a symlink, its target is replaced, not the link.
         let path = path.canonicalize().unwrap_or(path);
         let content = match std::fs::read(&path) {
             Ok(bytes) if bytes.trim_ascii().is_empty() => json!({}),
@@ -52,7 +52,7 @@ impl CredentialFile {
         Ok(Self { path, content })
     }
 
-    /// Keeps the credentials for a registry.
+    /// Stores the credentials for a registry.
     ///
     /// # Errors
     /// When the helper fails, or the file cannot be written.
@@ -63,7 +63,7 @@ impl CredentialFile {
                 let message = json!({"ServerURL": key, "Username": username, "Secret": password}).to_string();
                 call(&helper, "store", &message)
                     .with_context(|| format!("cannot keep the credentials for `{authority}`"))?;
-                // Docker lists there which registries the helper knows.
+                // Docker lists in `auths` the registries that the helper knows.
                 self.entries()?.insert(key.to_owned(), json!({}));
                 self.write()?;
                 Ok(Kept::Helper(helper))
@@ -77,7 +77,7 @@ impl CredentialFile {
         }
     }
 
-    /// Forgets the credentials for a registry. Returns whether there were any.
+    /// Erases the credentials for a registry. Returns whether there were any.
     ///
     /// # Errors
     /// When the helper fails, or the file cannot be written.
@@ -88,7 +88,7 @@ impl CredentialFile {
             self.write()?;
         }
         match self.helper(key) {
-            // Helpers differ in what they say about what they do not have.
+            // Helpers report an unknown registry in different ways.
             Some(helper) => match call(&helper, "erase", key) {
                 Err(error) if !error.to_string().contains("not found") => Err(error),
                 erased => Ok(erased.is_ok()),
@@ -119,8 +119,7 @@ impl CredentialFile {
     }
 }
 
-/// Calls a credential helper. Its words are not repeated, for they may have the secret in them, but for one line that
-/// is known.
+/// Calls a credential helper. Its output may contain the secret, so none of it is repeated except one known line.
 fn call(helper: &str, action: &str, input: &str) -> anyhow::Result<()> {
     let mut child = Command::new(helper)
         .arg(action)

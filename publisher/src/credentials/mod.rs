@@ -1,5 +1,5 @@
-//! Where the credentials for a registry come from: the command line's `--username` with `--password-stdin`, else the
-//! files and helpers of docker and podman, else none.
+//! Finds the credentials for a registry: from `--username` with `--password-stdin`, otherwise in the files and helpers
+//! of docker and podman. If there are none, access is anonymous.
 //!
 //! A password is never printed, and never taken from the command line, where every user of the machine could read it.
 
@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use docker_credential::{CredentialRetrievalError as Retrieval, DockerCredential};
 use serde_json::Value;
 
-/// What to present to a registry, and where it was found.
+/// The credentials for a registry, and where they were found.
 #[derive(Clone)]
 pub(crate) enum Credentials {
     /// Nothing was found.
@@ -24,12 +24,12 @@ pub(crate) enum Credentials {
     Basic {
         /// User name.
         username: String,
-        /// Password or token.
+        /// The password or an access token.
         password: String,
         /// Where they were found, for messages.
         origin: &'static str,
     },
-    /// What a token service gave at login, to be shown to it for each token.
+    /// A token that a token service issued at login. It is presented to that service for each access token.
     IdentityToken {
         /// The token.
         token: String,
@@ -49,10 +49,10 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// With this user name, and the password on standard input; line ends after it do not belong to it.
+    /// This user name, with the password from standard input; trailing line ends are removed.
     ///
     /// # Errors
-    /// When nothing comes on standard input.
+    /// When standard input is empty.
     pub(crate) fn from_stdin(username: &str) -> anyhow::Result<Self> {
         let mut password = String::new();
         std::io::stdin().read_to_string(&mut password).context("cannot read the password from standard input")?;
@@ -63,10 +63,10 @@ impl Credentials {
         Ok(Self::Basic { username: username.to_owned(), password, origin: "--username and --password-stdin" })
     }
 
-    /// From the files and helpers of docker, then of podman, whose entries may be for a part of a registry.
+    /// Looks in the files and helpers of docker, then of podman, whose entries may cover a part of a registry.
     ///
     /// # Errors
-    /// When there is an entry for this registry that cannot be used. Having no entry is not an error.
+    /// When the entry for this registry cannot be used. Having no entry is not an error.
     pub(crate) fn from_files(authority: &str, repository: &str) -> anyhow::Result<Self> {
         let origin = "docker's configuration";
         if let Some(found) = usable(authority, origin, docker_credential::get_credential(key(authority)))? {
@@ -77,7 +77,7 @@ impl Credentials {
         Ok(usable(authority, "podman's auth.json", found)?.unwrap_or(Self::Anonymous))
     }
 
-    /// Every form in which a secret of these could show up: nothing that is printed may contain one.
+    /// Every form in which a secret of these credentials could appear. No output may contain one.
     pub(crate) fn secrets(&self) -> Vec<String> {
         match self {
             Self::Anonymous => Vec::new(),
@@ -89,12 +89,12 @@ impl Credentials {
     }
 }
 
-/// The key of a registry in docker's files. Docker Hub's is older than its authority name.
+/// The key of a registry in docker's files. Docker Hub's predates its authority name.
 pub(crate) fn key(authority: &str) -> &str {
     if matches!(authority, "docker.io" | "index.docker.io") { "https://index.docker.io/v1/" } else { authority }
 }
 
-/// Podman's file: the one that `REGISTRY_AUTH_FILE` names, else that of the session, else that of the user.
+/// Podman's file: the one that `REGISTRY_AUTH_FILE` names, else the session's, else the user's.
 fn podman_entries() -> Option<Value> {
     let under = |variable: &str, path: &str| std::env::var_os(variable).map(|dir| PathBuf::from(dir).join(path));
     let files = match std::env::var_os("REGISTRY_AUTH_FILE") {
@@ -108,8 +108,8 @@ fn podman_entries() -> Option<Value> {
     files.into_iter().flatten().find_map(|file| serde_json::from_slice(&std::fs::read(file).ok()?).ok())
 }
 
-/// The entry for the longest part of `authority/team/repo` that has one. The library takes any entry of a authority for
-/// any other part of it, so it is shown none but ours.
+/// The entry for the longest prefix of `authority/team/repo` that has one. The library would use an entry for any part
+/// of an authority for any other part, so it is given only the matching ones.
 fn nearest(mut entries: Value, authority: &str, repository: &str) -> Result<DockerCredential, Retrieval> {
     let full = format!("{authority}/{repository}");
     let names = std::iter::successors(Some(full.as_str()), |name| name.rsplit_once('/').map(|(shorter, _)| shorter));
@@ -151,7 +151,7 @@ fn usable(
     }
 }
 
-/// Whether a lookup merely found nothing. Helpers report that as a failure, in these words.
+/// Whether a lookup simply found nothing. Helpers report that as a failure with this message.
 fn is_absent(error: &Retrieval) -> bool {
     match error {
         Retrieval::NoCredentialConfigured | Retrieval::ConfigNotFound | Retrieval::ConfigReadError => true,

@@ -1,4 +1,4 @@
-//! From DestinationRules to entries of `clusters`, in an order in which the first match is the right one.
+//! Turns DestinationRules into entries of `clusters`, ordered so that the first match is the right one.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(crate) struct Entry {
     port: Option<u64>,
     subset: Chosen,
     host: String,
-    /// Envoy's rule; `None`: it never ejects there.
+    /// Envoy's rule; `None` means that Envoy never ejects there.
     pub(crate) rules: Option<OutlierDetection>,
 }
 
@@ -28,12 +28,12 @@ enum Chosen {
 }
 
 impl Entry {
-    /// What every cluster of the mesh gets that no DestinationRule speaks of.
+    /// The entry for every cluster that no DestinationRule covers.
     pub(crate) fn of_mesh(rules: OutlierDetection) -> Self {
         Self { port: None, subset: Chosen::All, host: "*".into(), rules: Some(rules) }
     }
 
-    /// As the configuration writes it; clusters are called `outbound|PORT|SUBSET|HOST`.
+    /// The entry in the configuration's form; clusters are named `outbound|PORT|SUBSET|HOST`.
     pub(crate) fn written(&self) -> Value {
         let port = self.port.map_or("*".to_owned(), |port| port.to_string());
         let subset = match &self.subset {
@@ -45,7 +45,7 @@ impl Entry {
         json!({"match": pattern, "outlierDetection": outlier::written(self.rules.as_ref())})
     }
 
-    /// Whether there may be a cluster that both match.
+    /// Whether some cluster could match both.
     fn meets(&self, other: &Self) -> bool {
         let ports = self.port.is_none() || other.port.is_none() || self.port == other.port;
         let subsets = self.subset == Chosen::All || other.subset == Chosen::All || self.subset == other.subset;
@@ -53,7 +53,7 @@ impl Entry {
     }
 }
 
-/// The entries for all DestinationRules, the more special first, and what an operator should know about them.
+/// The entries for all DestinationRules, more specific ones first, and notes for the operator.
 pub(crate) fn entries(mesh: &Mesh, default: Option<&OutlierDetection>, domain: &str) -> (Vec<Entry>, Vec<String>) {
     let mut notes = Vec::new();
     let mut hosts: BTreeMap<String, Vec<&Resource>> = BTreeMap::new();
@@ -64,7 +64,7 @@ pub(crate) fn entries(mesh: &Mesh, default: Option<&OutlierDetection>, domain: &
         }
     }
     let mut hosts: Vec<(String, Vec<&Resource>)> = hosts.into_iter().collect();
-    // Of several wildcards that match, Istio takes the longest.
+    // Of several matching wildcards, Istio takes the longest.
     hosts.sort_by_key(|(host, _)| {
         (host.starts_with('*'), if host.starts_with('*') { usize::MAX - host.len() } else { 0 })
     });
@@ -79,7 +79,7 @@ pub(crate) fn entries(mesh: &Mesh, default: Option<&OutlierDetection>, domain: &
     (needed(entries), notes)
 }
 
-/// The DestinationRules for a host that hold, in the order in which istiod merges them.
+/// The DestinationRules that apply to a host, in the order in which istiod merges them.
 fn choose<'a>(host: &str, rules: Vec<&'a Resource>, domain: &str, notes: &mut Vec<String>) -> Vec<&'a Resource> {
     for rule in &rules {
         if rule.node.list("spec.exportTo").iter().any(|to| to.text("") != Some("*")) {
@@ -97,7 +97,8 @@ fn choose<'a>(host: &str, rules: Vec<&'a Resource>, domain: &str, notes: &mut Ve
     let (special, general): (Vec<_>, Vec<_>) = rules.into_iter().partition(selects);
     let mut rules = if general.is_empty() { special } else { general };
 
-    // Rules of different namespaces are not merged: a proxy takes those of its own, else those of the service's.
+    // Rules of different namespaces are not merged: a proxy uses those of its own namespace, otherwise those of the
+    // service's.
     let own = dns_name::namespace_of(host, domain);
     let preferred = rules.iter().find(|rule| Some(rule.namespace()) == own).unwrap_or(&rules[0]).namespace().to_owned();
     let (taken, other): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule.namespace() == preferred);
@@ -184,8 +185,8 @@ fn of_host(
     entries
 }
 
-/// Leaves out the entries that say no more than the configuration's default, which is that nothing is ejected: those
-/// that keep no cluster from a later entry.
+/// Drops the entries that only repeat the configuration's default (nothing is ejected), unless they keep a cluster from
+/// matching a later entry.
 fn needed(entries: Vec<Entry>) -> Vec<Entry> {
     let mut kept: Vec<Entry> = Vec::new();
     for entry in entries.into_iter().rev() {

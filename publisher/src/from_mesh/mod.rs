@@ -1,9 +1,10 @@
-//! `--from`: the plugin configuration that a mesh's own rules ask for.
+//! Implements `--from`: derives the plugin configuration from a mesh's own rules.
 //!
-//! The filter judges as Envoy does only if it has Envoy's thresholds. They are in DestinationRules and the MeshConfig,
-//! and are taken from there as istiod takes them: [`outlier`] translates a block, [`clusters`] finds out what it holds
-//! for. What has no outlier detection gets thresholds of 0, so that no ejection is inferred that Envoy does not make,
-//! while its attempts are still counted. What cannot be derived from files (which proxy sees which rule) is said.
+//! The filter agrees with Envoy only if it has Envoy's thresholds. They come from DestinationRules and the MeshConfig,
+//! read as istiod reads them: [`outlier`] translates a block, [`cluster_entries`] finds the clusters that it applies
+//! to. Clusters without outlier detection get thresholds of 0, so that the filter infers no ejection that Envoy does
+//! not make but still counts their attempts. What files cannot tell (which proxy sees which rule) is reported in a
+//! remark.
 
 pub(crate) mod cluster_entries;
 
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::mesh::{Mesh, outlier, services};
 
-/// Where the mesh's rules are, and what to make of them.
+/// Where the mesh's rules are, and how to use them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MeshRules<'a> {
     /// Files, directories, or `-` for standard input.
@@ -27,20 +28,20 @@ pub(crate) struct MeshRules<'a> {
     pub(crate) cluster_domain: &'a str,
 }
 
-/// Whether the filter asks Envoy about ejections, or infers them alone.
+/// Whether the filter asks Envoy about ejections or only infers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Witness {
-    /// Envoy is asked.
+    /// The filter asks Envoy.
     Asked,
-    /// It is not.
+    /// The filter only infers.
     Off,
 }
 
-/// The configuration for the rules that are named, on top of `base`, an object that the filter accepts. What had to be
-/// decided goes to `remark`.
+/// Derives the configuration from the given rules on top of `base`, an object that the filter accepts. Decisions that
+/// the user should know about go to `remark`.
 ///
 /// # Errors
-/// When a file cannot be read, holds no rules, or more than the filter reads comes out.
+/// When a file cannot be read, no rules are found, or the result is larger than the filter reads.
 pub(crate) fn configuration(rules: MeshRules<'_>, base: Option<Value>, remark: impl Fn(&str)) -> anyhow::Result<Value> {
     let mesh = Mesh::read(rules.files)?;
     if let Some(broken) = mesh.broken.first() {
@@ -88,7 +89,7 @@ fn derive(mesh: &Mesh, domain: &str) -> anyhow::Result<(Derived, Vec<String>)> {
     Ok((Derived { clusters: entries.iter().map(cluster_entries::Entry::written).collect(), localities }, notes))
 }
 
-/// The outlier detection that the mesh gives to every service (Istio 1.31).
+/// The outlier detection that the mesh applies to every service (Istio 1.31).
 fn default_of(mesh: &Mesh) -> anyhow::Result<Option<OutlierDetection>> {
     for config in mesh.mesh_configs() {
         if let Some(block) = config.node.at("defaultTrafficPolicy.outlierDetection") {
@@ -101,7 +102,7 @@ fn default_of(mesh: &Mesh) -> anyhow::Result<Option<OutlierDetection>> {
     Ok(None)
 }
 
-/// Where the addresses are that ServiceEntries and WorkloadEntries list.
+/// The localities of the addresses that ServiceEntries and WorkloadEntries list.
 fn localities(mesh: &Mesh, notes: &mut Vec<String>) -> Vec<Value> {
     let mut found: Vec<(IpAddr, String)> = Vec::new();
     let mut endpoints = services::located(mesh);
@@ -124,7 +125,7 @@ fn localities(mesh: &Mesh, notes: &mut Vec<String>) -> Vec<Value> {
     found.into_iter().map(written).collect()
 }
 
-/// Puts what was derived behind what `base` says; what `base` says stays.
+/// Appends what was derived to `base`, whose own values take precedence.
 fn merge(mut base: Value, derived: Derived, witness: Witness) -> Value {
     let Some(fields) = base.as_object_mut() else { return base };
     let none = outlier::written(None);

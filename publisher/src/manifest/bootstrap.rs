@@ -1,9 +1,9 @@
-//! A bootstrap for an Envoy without a mesh: small, but whole, so that Envoy loads it as it is.
+//! Writes a bootstrap for an Envoy without a mesh: small but complete, so that Envoy loads it unchanged.
 //!
-//! What is faultline's in it: the filter, the router's upstream log, the cluster through which the witness asks Envoy's
-//! admin interface, and the rules that make labels of the statistics' names. The rest is one listener and one service
-//! in two zones, to be replaced by one's own. `deploy/envoy/bootstrap.yaml` is the same with an explanation at each
-//! part.
+//! Faultline's parts are the filter, the router's upstream log, the cluster through which the witness asks Envoy's
+//! admin interface, and the rules that turn parts of the statistics' names into labels. The rest is one listener and
+//! one service in two zones, for the user to replace. `deploy/envoy/bootstrap.yaml` is the same with an explanation at
+//! each part.
 
 use filter_core::config::Duration;
 use filter_core::config::{self, Config, OutlierDetection};
@@ -21,13 +21,13 @@ pub(crate) const ADMIN_PORT: u16 = 9901;
 const CONNECTION_MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
-/// The name of the service.
+/// The name of the example service.
 const BACKEND: &str = "backend";
 
-/// The bootstrap, with the module from the file `path`.
+/// The bootstrap, which loads the module from the file `path`.
 ///
 /// # Errors
-/// When the plan's configuration is not one.
+/// When the plan's configuration is invalid.
 pub(crate) fn bootstrap(plan: &Plan, path: &str, upstream_log: bool) -> anyhow::Result<Value> {
     let text = plan.config.as_ref().map(Value::to_string).unwrap_or_default();
     let understood = config::parse(text.as_bytes())?.config;
@@ -62,7 +62,7 @@ pub(crate) fn bootstrap(plan: &Plan, path: &str, upstream_log: bool) -> anyhow::
     }))
 }
 
-/// A service in two zones, which ejects by the rules that the filter expects of it.
+/// A service in two zones whose outlier detection has the thresholds that the filter assumes.
 fn backend(config: &Config) -> Value {
     let zone = |priority: u8, letter: char| {
         json!({
@@ -84,7 +84,8 @@ fn backend(config: &Config) -> Value {
     cluster
 }
 
-/// Istio's names and meanings in Envoy's: what is 0 does not eject, nor do the rates that Istio turns off.
+/// Translates Istio's field names and meanings to Envoy's. A threshold of 0 becomes "does not eject"; the success-rate
+/// detectors, which Istio turns off, stay off.
 fn outlier_detection(rules: &OutlierDetection) -> Value {
     let enforcing = |threshold: u32| if threshold > 0 { 100 } else { 0 };
     let seconds = |time: Duration| format!("{}s", time.millis() as f64 / 1e3);
@@ -105,7 +106,7 @@ fn outlier_detection(rules: &OutlierDetection) -> Value {
     })
 }
 
-/// The admin interface as a cluster, under the name that the configuration has.
+/// The admin interface as a cluster, under the name that the configuration gives.
 fn witness(config: &Config) -> Value {
     let name = config.witness.as_ref().map_or(WITNESS, |witness| &witness.cluster);
     let endpoint = json!({"endpoint": {"address": address("127.0.0.1", ADMIN_PORT)}});

@@ -1,12 +1,12 @@
-//! What stands at the head of a manifest: what a reader of the file needs to know, and no schema says. Where it goes,
-//! how it is applied and taken out again, what must be there first, how to see that it works.
+//! Writes the comments at the head of a manifest: what a reader needs to know and no schema says. They tell where the
+//! manifest goes, how to apply and remove it, what must exist first, and how to see that it works.
 
 use super::bootstrap::ADMIN_PORT;
 use super::kind::Kind;
 use super::plan::{Plan, Source, Target};
 use super::stats;
 
-/// The comments, each line with its sign. `reference` is what `faultline pull` would be given.
+/// The comments, each line with its comment sign. `reference` is the argument for `faultline pull`.
 pub(crate) fn head(plan: &Plan, reference: &str, with_stats: bool) -> String {
     let mut lines = vec![
         "faultline: tells which endpoint is failing, ejected or back, and where traffic failed over to.".to_owned(),
@@ -47,7 +47,7 @@ fn place(plan: &Plan) -> String {
     }
 }
 
-/// How a plain Envoy is started with it.
+/// How to start a plain Envoy with it.
 fn envoy(path: &str, reference: &str) -> Vec<String> {
     vec![
         "Replace backend and its two addresses by your own services; `node` says where this proxy is. Then:".to_owned(),
@@ -58,7 +58,7 @@ fn envoy(path: &str, reference: &str) -> Vec<String> {
     ]
 }
 
-/// How the module's file comes into a proxy's container.
+/// How to get the module's file into a proxy's container.
 fn mounted(plan: &Plan, path: &str, reference: &str) -> Vec<String> {
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
     let namespace = plan.namespace.as_deref().map(|name| format!(" -n {name}")).unwrap_or_default();
@@ -122,7 +122,7 @@ fn see(plan: &Plan) -> Vec<String> {
     }
 }
 
-/// What the fields mean that look odd, and what must be there beside.
+/// Explains fields that look odd, and what else must exist.
 fn remarks(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     match plan.kind {

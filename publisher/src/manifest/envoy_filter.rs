@@ -1,12 +1,12 @@
 //! Istio's EnvoyFilter: the HTTP filter by extension discovery, or the router's upstream log.
 //!
-//! Two ways, because of who fetches the module. What is delivered by extension discovery (ECDS) passes through Istio's
-//! agent, which pulls `oci://` and puts a file in its place. An access logger is part of the listener, which the agent
-//! hands on as it is, and Envoy knows no `oci://`: there the module must be a file that is mounted into the proxy's
-//! container, and then the HTTP filter beside it takes the same file, so that both share one VM.
+//! There are two ways because different parties fetch the module. What extension discovery (ECDS) delivers passes
+//! through Istio's agent, which pulls `oci://` and puts a file in its place. An access logger is part of the listener,
+//! which the agent passes on unchanged, and Envoy cannot read `oci://`. There the module must be a file mounted into
+//! the proxy's container. The HTTP filter then uses the same file, so that both share one VM.
 //!
-//! Not here: Envoy's own fetch by http, which it calls unstable in its log, and which needs a cluster of its own; and
-//! waypoints, which WasmPlugin and TrafficExtension reach in every Istio, and an EnvoyFilter in recent ones only.
+//! Two things are left out. Envoy's own fetch by http is marked unstable in Envoy's log and needs a separate cluster.
+//! Waypoints are reached by WasmPlugin and TrafficExtension in every Istio, by an EnvoyFilter in recent ones only.
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -15,15 +15,16 @@ use super::envoy_plugin::{self, CONNECTION_MANAGER_NAME, ROUTER_NAME, WASM};
 use super::plan::{Plan, Target, fields, url};
 use crate::reference::RegistryRef;
 
-/// What the agent delivers in the plugin's place when it could not be pulled; with no rules it lets everything pass.
+/// The filter that the agent delivers instead if the plugin could not be pulled. Without rules it lets every request
+/// pass.
 const RBAC: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
-/// How long the agent may take to pull, as istiod says for a WasmPlugin.
+/// How long the agent may take to pull; istiod uses the same value for a WasmPlugin.
 const FETCH: &str = "30s";
 
 /// The HTTP filter, pulled by Istio's agent.
 ///
 /// # Errors
-/// Without a digest: Envoy's `RemoteDataSource` must have one.
+/// Without a digest: Envoy's `RemoteDataSource` requires one.
 pub(crate) fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<Value> {
     let sha256 = plan.sha256().context(
         "an EnvoyFilter must have the digest, which Envoy's configuration demands: leave --offline off, or write REF \
@@ -31,14 +32,15 @@ pub(crate) fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<V
     )?;
     let http_uri = json!({"cluster": "_", "timeout": FETCH, "uri": url(image)});
     let config = envoy_plugin::plugin(plan, &json!({"remote": {"http_uri": http_uri, "sha256": sha256}}));
-    // As a TypedStruct, which the agents of all versions look into.
+    // A TypedStruct, because the agents of all versions look into one.
     let typed_struct = "type.googleapis.com/udpa.type.v1.TypedStruct";
     let typed_config = json!({"@type": typed_struct, "type_url": WASM, "value": {"config": config}});
     let resource = json!({"name": plan.name, "typed_config": typed_config});
     let source = json!({"ads": {}, "initial_fetch_timeout": FETCH, "resource_api_version": "V3"});
     let discovery = json!({
         "config_source": source,
-        // Should the resource not come in time, requests go on without it; without a default they would get a 500.
+        // If the resource does not arrive in time, requests go on without the plugin; without a default they would get
+        // a 500.
         "default_config": {"@type": RBAC},
         "type_urls": [WASM, RBAC],
     });
@@ -51,16 +53,16 @@ pub(crate) fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<V
     Ok(resource_of(plan, patches))
 }
 
-/// The upstream log and the HTTP filter, both from a file.
+/// The upstream log and the HTTP filter, both loaded from a file.
 pub(crate) fn upstream_log(plan: &Plan, path: &str) -> Value {
     let config = envoy_plugin::plugin(plan, &envoy_plugin::file(path));
     let mut patches = at_router(plan, "INSERT_BEFORE", &envoy_plugin::http_filter(plan, &config));
-    // Merged into the router's own configuration; a log that is there already stays.
+    // Merged into the router's own configuration, so an existing log stays.
     patches.extend(at_router(plan, "MERGE", &envoy_plugin::router(Some(&config))));
     resource_of(plan, patches)
 }
 
-/// One patch for each direction in which requests leave: sidecars' outbound listeners, gateways.
+/// One patch for each direction in which requests leave: sidecars' outbound listeners and gateways.
 fn at_router(plan: &Plan, operation: &str, value: &Value) -> Vec<Value> {
     let contexts: &[&str] = match plan.target {
         Target::Workloads(_) => &["SIDECAR_OUTBOUND", "GATEWAY"],

@@ -1,4 +1,4 @@
-//! The plugin in Envoy's own words, for the kinds that write Envoy's configuration: EnvoyFilter and Envoy.
+//! The plugin as Envoy configures it, for the kinds that write Envoy's configuration: EnvoyFilter and Envoy.
 
 use serde_json::{Value, json};
 
@@ -8,15 +8,15 @@ use super::plan::{Plan, ROOT_ID};
 pub(crate) const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 /// Envoy's router.
 pub(crate) const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
-/// The router's name, by which it is found.
+/// The router's name, by which patches find it.
 pub(crate) const ROUTER_NAME: &str = "envoy.filters.http.router";
-/// The connection manager's name, by which it is found.
+/// The connection manager's name, by which patches find it.
 pub(crate) const CONNECTION_MANAGER_NAME: &str = "envoy.filters.network.http_connection_manager";
 /// Envoy's wasm access logger.
 const ACCESS_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog";
 
-/// `PluginConfig`, with the module from `code`. The same in every position, so that all of them share one VM on each
-/// worker.
+/// `PluginConfig`, with the module from `code`. It is the same in every position, so that all of them share one VM on
+/// each worker.
 pub(crate) fn plugin(plan: &Plan, code: &Value) -> Value {
     let mut plugin = json!({
         "failure_policy": "FAIL_OPEN",
@@ -25,24 +25,24 @@ pub(crate) fn plugin(plan: &Plan, code: &Value) -> Value {
         "vm_config": {"code": code, "runtime": "envoy.wasm.runtime.v8"},
     });
     if let Some(config) = &plan.config {
-        // The plugin gets the bytes of the string as they are here.
+        // The plugin receives exactly the bytes of this string.
         let text = format!("{config:#}");
         plugin["configuration"] = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text});
     }
     plugin
 }
 
-/// `code` for a file.
+/// A `code` field that points to a file.
 pub(crate) fn file(path: &str) -> Value {
     json!({"local": {"filename": path}})
 }
 
-/// The HTTP filter, with its plugin.
+/// The HTTP filter with its plugin.
 pub(crate) fn http_filter(plan: &Plan, plugin: &Value) -> Value {
     json!({"name": plan.name, "typed_config": {"@type": WASM, "config": plugin}})
 }
 
-/// The router, with the plugin as its log of attempts if there is to be one.
+/// The router, with the plugin as its upstream log if one is given.
 pub(crate) fn router(upstream_log: Option<&Value>) -> Value {
     let mut router = json!({"@type": ROUTER});
     if let Some(plugin) = upstream_log {

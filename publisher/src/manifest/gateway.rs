@@ -1,15 +1,15 @@
-//! Envoy Gateway's EnvoyExtensionPolicy.
+//! Writes Envoy Gateway's EnvoyExtensionPolicy.
 //!
-//! Its controller pulls the image, and serves the module to its proxies, so the pull secret is read in the policy's
-//! namespace and proxies need no way to the registry. The witness needs a cluster that leads to the proxy's admin
-//! interface; Envoy Gateway makes none.
+//! Its controller pulls the image and serves the module to its proxies. So the pull secret is read in the policy's
+//! namespace, and proxies need no access to the registry. The witness needs a cluster that leads to the proxy's admin
+//! interface; Envoy Gateway creates none.
 
 use serde_json::{Value, json};
 
 use super::plan::{Plan, ROOT_ID, fields, url};
 use crate::reference::RegistryRef;
 
-/// `EnvoyExtensionPolicy`.
+/// The `EnvoyExtensionPolicy`.
 pub(crate) fn policy(plan: &Plan, image: &RegistryRef) -> Value {
     let image = fields([
         ("pullSecretRef", plan.pull_secret.as_ref().map(|name| json!({"group": "", "kind": "Secret", "name": name}))),
@@ -24,7 +24,7 @@ pub(crate) fn policy(plan: &Plan, image: &RegistryRef) -> Value {
     let wasm = fields([
         ("code", Some(code.into())),
         ("config", plan.config.clone()),
-        // Without it, requests are refused when the module cannot be run.
+        // Without it, requests are refused when the module cannot run.
         ("failOpen", Some(true.into())),
         ("name", Some(plan.name.clone().into())),
         ("rootID", Some(ROOT_ID.into())),

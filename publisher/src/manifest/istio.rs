@@ -1,25 +1,25 @@
-//! Istio's WasmPlugin, TrafficExtension, which supersedes it in Istio 1.30, and Higress's WasmPlugin, which descends
-//! from it.
+//! Writes Istio's WasmPlugin, its successor TrafficExtension (Istio 1.30), and Higress's WasmPlugin, which derives from
+//! Istio's.
 //!
-//! The two of Istio hold the same facts in a different order of nesting. Higress has neither selector nor match, since
-//! its plugins all go into its gateway, and calls the configuration `defaultConfig`.
+//! Istio's two kinds hold the same facts, nested differently. Higress has neither selector nor match, since all its
+//! plugins go into its gateway, and calls the configuration `defaultConfig`.
 
 use serde_json::{Map, Value, json};
 
 use super::plan::{Plan, ROOT_ID, Target, fields, url};
 use crate::reference::RegistryRef;
 
-/// The group and version of Istio's two.
+/// API group and version of Istio's two kinds.
 const EXTENSIONS: &str = "extensions.istio.io/v1alpha1";
 
-/// `WasmPlugin`.
+/// Istio's `WasmPlugin`.
 pub(crate) fn wasm_plugin(plan: &Plan, image: &RegistryRef) -> Value {
     let mut spec = place(plan);
     spec.extend(code(plan, image));
     plan.resource(EXTENSIONS, "WasmPlugin", spec)
 }
 
-/// `TrafficExtension`.
+/// Istio's `TrafficExtension`.
 pub(crate) fn traffic_extension(plan: &Plan, image: &RegistryRef) -> Value {
     let mut spec = place(plan);
     spec.insert("wasm".to_owned(), code(plan, image).into());
@@ -29,7 +29,7 @@ pub(crate) fn traffic_extension(plan: &Plan, image: &RegistryRef) -> Value {
 /// Higress's `WasmPlugin`.
 pub(crate) fn higress(plan: &Plan, image: &RegistryRef) -> Value {
     let mut spec = code(plan, image);
-    // There even if empty: it stands for every route, where matchRules would be for some.
+    // Present even if empty: it covers every route, whereas matchRules would cover some.
     let config = spec.remove("pluginConfig").unwrap_or_else(|| json!({}));
     spec.extend(fields([
         ("defaultConfig", Some(config)),
@@ -40,7 +40,7 @@ pub(crate) fn higress(plan: &Plan, image: &RegistryRef) -> Value {
     plan.resource("extensions.higress.io/v1alpha1", "WasmPlugin", spec)
 }
 
-/// Where the plugin goes: fields that both of Istio's have in `spec`.
+/// Where the plugin goes: the fields of `spec` that Istio's two kinds share.
 fn place(plan: &Plan) -> Map<String, Value> {
     let r#match = match plan.target {
         Target::Workloads(_) => Some(json!([{"mode": "CLIENT"}])),
@@ -50,7 +50,7 @@ fn place(plan: &Plan) -> Map<String, Value> {
     fields([
         ("match", r#match),
         ("phase", plan.phase.map(|phase| phase.name().into())),
-        // Always: documented as 0 when unset, but istiod then sorts the plugin behind every other.
+        // Always set: the documented default is 0, but if unset istiod sorts the plugin behind every other.
         ("priority", Some(plan.priority.into())),
         ("selector", plan.labels().map(|labels| json!({"matchLabels": labels}))),
         ("targetRefs", plan.target_refs()),
@@ -60,7 +60,7 @@ fn place(plan: &Plan) -> Map<String, Value> {
 /// What runs: fields of `spec` in a WasmPlugin, of `spec.wasm` in a TrafficExtension.
 fn code(plan: &Plan, image: &RegistryRef) -> Map<String, Value> {
     fields([
-        // Anything else answers 403 to all traffic when the module cannot be fetched.
+        // Any other strategy answers 403 to all traffic when the module cannot be fetched.
         ("failStrategy", Some("FAIL_OPEN".into())),
         ("imagePullPolicy", plan.pull_policy.map(|policy| policy.name().into())),
         ("imagePullSecret", plan.pull_secret.clone().map(Value::from)),

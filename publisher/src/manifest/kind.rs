@@ -1,4 +1,4 @@
-//! The kinds of manifest, and what can be chosen in them.
+//! The kinds of manifest and the choices that they offer.
 
 use clap::ValueEnum;
 
@@ -26,7 +26,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// As it is typed.
+    /// The name that the user types.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::WasmPlugin => "WasmPlugin",
@@ -39,7 +39,7 @@ impl Kind {
     }
 }
 
-/// Where in a proxy the plugin stands.
+/// The plugin's position in a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FilterPosition {
     /// HTTP filter, last before the router.
@@ -48,7 +48,7 @@ pub(crate) enum FilterPosition {
     UpstreamLog,
 }
 
-/// When a proxy pulls an image that it has, in the words of Kubernetes.
+/// When a proxy pulls an image that it already has, in Kubernetes' terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 
 pub(crate) enum PullPolicy {
@@ -59,7 +59,7 @@ pub(crate) enum PullPolicy {
 }
 
 impl PullPolicy {
-    /// As every kind of resource spells it.
+    /// The spelling that every kind of resource uses.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::IfNotPresent => "IfNotPresent",
@@ -68,7 +68,7 @@ impl PullPolicy {
     }
 }
 
-/// A phase of the filter chain, in the words of Istio.
+/// A phase of the filter chain, in Istio's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 
 pub(crate) enum Phase {
@@ -78,7 +78,7 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// As Istio and Higress spell it.
+    /// The spelling that Istio and Higress use.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Authn => "AUTHN",

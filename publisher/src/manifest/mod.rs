@@ -1,11 +1,11 @@
-//! Manifests: what puts an artifact into a mesh or an Envoy.
+//! Writes manifests: the resources that put an artifact into a mesh or an Envoy.
 //!
-//! A [`plan`] is everything that a manifest says; each family of kinds has a file that writes it: [`istio`] with
-//! Higress's, [`gateway`], [`envoy_filter`], [`bootstrap`]. [`plugin`] is what the last two share, [`stats`] what the
-//! metrics need, [`comments`] what stands at the head.
+//! A [`plan`] holds everything that a manifest says. Each family of kinds has a file that writes it: [`istio`] (with
+//! Higress's), [`gateway`], [`envoy_filter`], [`bootstrap`]. [`envoy_plugin`] is what the last two share, [`stats`] is
+//! what the metrics need, [`comments`] are the comments at the head.
 //!
-//! Every mesh compares the digest with that of the image's manifest, an index's being the child's. Pinning matters
-//! twice: the mesh runs what was looked at, and a proxy that has the module already needs no registry at all.
+//! Every mesh compares the digest with that of the image's manifest; for an index, with that of the child. Pinning
+//! matters twice: the mesh runs what was inspected, and a proxy that already has the module needs no registry.
 
 mod bootstrap;
 pub(crate) mod comments;
@@ -23,12 +23,12 @@ use serde_json::{Value, json};
 use kind::Kind;
 use plan::{Plan, Source};
 
-/// Brings the configuration in line with where the plugin stands: which attempts it counts and, in a bootstrap, whom it
-/// asks, and that its two endpoints can be ejected at all, which Envoy's cap of 10 percent would forbid. Returns what
-/// to warn of.
+/// Makes the configuration match the plugin's position: which attempts it counts and, in a bootstrap, which cluster the
+/// witness asks. Unless the configuration sets `outlierDetection`, a bootstrap also gets a `maxEjectionPercent` of 100,
+/// because Envoy's default cap of 10 percent would never eject one of its two endpoints. Returns a warning, if any.
 ///
 /// # Errors
-/// When the configuration contradicts where the plugin stands.
+/// When the configuration contradicts the plugin's position.
 pub(crate) fn complete(plan: &mut Plan, upstream_log: bool) -> anyhow::Result<Option<&'static str>> {
     let mut warning = None;
     let attempts = plan.config.as_ref().and_then(|config| config["attempts"].as_str());
@@ -63,10 +63,10 @@ pub(crate) fn complete(plan: &mut Plan, upstream_log: bool) -> anyhow::Result<Op
     Ok(warning)
 }
 
-/// The manifest itself.
+/// The manifest itself, without comments.
 ///
 /// # Errors
-/// When the kind needs a digest and the plan has none, or the configuration is not valid.
+/// When the kind needs a digest and the plan has none, or when the configuration is invalid.
 pub(crate) fn document(plan: &Plan) -> anyhow::Result<Value> {
     Ok(match (&plan.source, plan.kind) {
         (Source::File { path, upstream_log }, Kind::Envoy) => bootstrap::bootstrap(plan, path, *upstream_log)?,

@@ -1,7 +1,7 @@
-//! Everything that a manifest says, whatever its kind, and the names in it checked.
+//! The plan of a manifest: everything that it says, whatever its kind, with its names checked.
 //!
-//! What is wrong with a name is said here, before the API server (or, worse, only istiod's log) says it. Which options
-//! a kind has at all is decided in [`super::applies`].
+//! A wrong name is reported here, before the API server (or, worse, only istiod's log) reports it. Which options a kind
+//! accepts is decided in [`super::applies`].
 
 use std::collections::BTreeMap;
 
@@ -22,15 +22,15 @@ pub(crate) struct Plan {
     pub(crate) kind: Kind,
     /// Name of the resource.
     pub(crate) name: String,
-    /// Namespace, the current one if none.
+    /// Namespace; `None` is the current one.
     pub(crate) namespace: Option<String>,
     /// Where proxies get the module.
     pub(crate) source: Source,
     /// Digest of the image's manifest.
     pub(crate) digest: Option<Digest>,
-    /// What the plugin is put into.
+    /// What the plugin is attached to.
     pub(crate) target: Target,
-    /// Place in the filter chain.
+    /// Phase of the filter chain.
     pub(crate) phase: Option<Phase>,
     /// Order within the phase.
     pub(crate) priority: i32,
@@ -42,10 +42,10 @@ pub(crate) struct Plan {
     pub(crate) config: Option<Value>,
 }
 
-/// Where proxies get the module.
+/// Where proxies get the module from.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// They, or their control plane, pull it.
+    /// The proxies, or their control plane, pull it.
     Image(RegistryRef),
     /// Envoy loads a file that the operator has put into its file system.
     File {
@@ -56,10 +56,11 @@ pub(crate) enum Source {
     },
 }
 
-/// What the plugin is put into.
+/// What the plugin is attached to.
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// The sidecars and gateways with all of these labels, on their way out; of the whole namespace if there are none.
+    /// The outbound side of the sidecars and gateways that have all of these labels; of the whole namespace if there
+    /// are none.
     Workloads(BTreeMap<String, String>),
     /// The proxies of these resources.
     Resources(Vec<TargetRef>),
@@ -76,10 +77,10 @@ pub(crate) struct TargetRef {
 }
 
 impl TargetRef {
-    /// Reads `KIND/NAME`, of the kinds that `resource`'s controller accepts.
+    /// Parses `KIND/NAME`; the kind must be one that `resource`'s controller accepts.
     ///
     /// # Errors
-    /// When it is something else.
+    /// For anything else.
     pub(crate) fn parse(resource: Kind, text: &str) -> anyhow::Result<Self> {
         let Some((kind, name)) = text.split_once('/') else {
             bail!("--target-ref `{text}`: write KIND/NAME, such as Gateway/edge");
@@ -112,10 +113,10 @@ impl TargetRef {
 }
 
 impl Plan {
-    /// Checks what Kubernetes and Istio would refuse.
+    /// Checks for what Kubernetes and Istio would refuse.
     ///
     /// # Errors
-    /// For the first name or label that they would.
+    /// For the first name or label that they would refuse.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         check_name("--name", &self.name)?;
         if let Some(namespace) = &self.namespace {
@@ -156,7 +157,7 @@ impl Plan {
         json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec})
     }
 
-    /// The labels of the workloads, unless all are meant or it is not workloads that are.
+    /// The labels that select workloads; `None` if all are selected or the target is not workloads.
     pub(crate) fn labels(&self) -> Option<&BTreeMap<String, String>> {
         match &self.target {
             Target::Workloads(labels) => Some(labels).filter(|labels| !labels.is_empty()),
@@ -172,23 +173,24 @@ impl Plan {
         }
     }
 
-    /// The digest as every consumer writes it: 64 hexadecimal digits, nothing before them.
+    /// The digest as every consumer writes it: 64 hexadecimal digits without a prefix.
     pub(crate) fn sha256(&self) -> Option<&str> {
         self.digest.as_ref().map(Digest::hex)
     }
 }
 
-/// The URL of an image. With its scheme: istiod discards some URLs without one, and says so only in its log.
+/// The URL of an image. It includes the scheme, because istiod discards some URLs without one and says so only in its
+/// log.
 pub(crate) fn url(image: &RegistryRef) -> String {
     format!("oci://{}", image.tagged())
 }
 
-/// The fields that have a value.
+/// Keeps the fields that have a value.
 pub(crate) fn fields<const N: usize>(fields: [(&str, Option<Value>); N]) -> Map<String, Value> {
     fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-/// Whether it is what DNS calls a label, whatever its length.
+/// Whether the text is a DNS label; its length is not checked.
 fn is_label(text: &str) -> bool {
     let end = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     text.bytes().next().is_some_and(end)
@@ -196,7 +198,7 @@ fn is_label(text: &str) -> bool {
         && text.bytes().all(|b| end(b) || b == b'-')
 }
 
-/// A DNS name, as Kubernetes wants the names of most objects.
+/// Checks for a DNS name, which Kubernetes requires for the names of most objects.
 fn check_name(option: &str, name: &str) -> anyhow::Result<()> {
     ensure!(
         name.len() <= 253 && name.split('.').all(is_label),
@@ -211,7 +213,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::reference::Reference;
 
-    /// A plan with nothing special.
+    /// A plan with nothing but defaults.
     pub(crate) fn plan(kind: Kind) -> Plan {
         let Ok(Reference::Registry(image)) = "ghcr.io/acme/faultline:1.0".parse() else { unreachable!() };
         Plan {

@@ -1,8 +1,8 @@
-//! What the metrics need to be read in Prometheus: rules that make labels of the parts of a statistic's name.
+//! Rules that turn parts of a statistic's name into Prometheus labels.
 //!
-//! Istio makes such rules from `extraStatTags`, which only a proxy's bootstrap has: no resource of Istio's API sets it
-//! (`ProxyConfig` has no such field), so it is an annotation on pods, or mesh configuration. Neither is a document to
-//! apply beside the plugin, so what is written here is a command and a snippet, in comments.
+//! Istio makes such rules from `extraStatTags`, which exists only in a proxy's bootstrap. No resource of Istio's API
+//! sets it (`ProxyConfig` has no such field), so it is an annotation on pods or part of the mesh configuration. Neither
+//! is a document to apply beside the plugin, so this file writes a command and a snippet, in comments.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 use super::plan::{Plan, Target};
 use crate::yaml;
 
-/// Envoy's own counters of the outlier detector, which Istio's proxies leave out.
+/// Envoy's own counters of the outlier detector, which Istio's proxies drop by default.
 const EJECTIONS: &str = ".*outlier_detection.*";
 
-/// All labels of all metrics, in the order in which the metrics have them.
+/// All labels of all metrics, in the order in which the metrics carry them.
 pub(crate) fn labels() -> Vec<&'static str> {
     let mut seen = BTreeSet::new();
     Metric::ALL.iter().flat_map(|metric| metric.labels()).copied().filter(|label| seen.insert(*label)).collect()
 }
 
-/// Envoy's `stats_tags`, one for each label, the same as Istio makes.
+/// Envoy's `stats_tags`, one for each label, the same that Istio generates.
 pub(crate) fn rules() -> Value {
     labels()
         .iter()
@@ -48,7 +48,7 @@ pub(crate) fn for_istio(plan: &Plan) -> Vec<String> {
             let patch = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
             format!("  kubectl{namespace} patch deployment NAME --patch '{patch}'")
         }
-        // Kubernetes Gateways, waypoints among them: Istio copies these to the pods that it makes.
+        // For Kubernetes Gateways, including waypoints: Istio copies these annotations to the pods that it creates.
         Target::Resources(refs) => {
             let gateway = refs.iter().find(|target| target.kind == "Gateway").map_or("NAME", |target| &target.name);
             let patch = json!({"spec": {"infrastructure": {"annotations": annotations}}});

@@ -1,12 +1,12 @@
-//! Names of services as Istio writes and compares them.
+//! Service host names as Istio completes and compares them.
 
-/// The full name of a `host` in a resource of this namespace. Only a name without a dot is completed; `reviews.shop`
-/// stays what it is, and names no service of Kubernetes.
+/// Expands a resource's `host` to a full name in this namespace. Only a name without a dot is completed. `reviews.shop`
+/// stays unchanged, and so names no Kubernetes service.
 pub(crate) fn full(host: &str, namespace: &str, domain: &str) -> String {
     if host.contains('.') || host.contains('*') { host.to_owned() } else { format!("{host}.{namespace}.svc.{domain}") }
 }
 
-/// Whether a rule for `pattern` (a full name, or `*` with what names end in) is one for `host`, itself a name or a
+/// Whether a rule for `pattern` (a full name, or `*` followed by a suffix) applies to `host`, which may itself be a
 /// pattern.
 pub(crate) fn covers(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
@@ -15,7 +15,7 @@ pub(crate) fn covers(pattern: &str, host: &str) -> bool {
     }
 }
 
-/// The namespace in a full name of Kubernetes.
+/// The namespace in the full name of a Kubernetes service.
 pub(crate) fn namespace_of<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
     let name = host.strip_suffix(domain)?.strip_suffix(".svc.")?;
     name.rsplit_once('.').map(|(_, namespace)| namespace)

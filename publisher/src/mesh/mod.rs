@@ -1,8 +1,8 @@
-//! What operators have in files: the resources of a mesh and plugin configurations, each with its position.
+//! Reads a mesh's resources and plugin configurations from files, each with its position.
 //!
-//! Read is what `kubectl get -o yaml` and `-o json` print: several documents, `kind: List`, directories, standard
-//! input. Here a file becomes resources; [`policy`] and [`services`] know what Istio makes of them, [`dns_name`] how it
-//! writes names. Nothing here judges: that is [`crate::validate`].
+//! The input is what `kubectl get -o yaml` and `-o json` print: several documents, `kind: List`, directories, standard
+//! input. This file turns it into resources. [`policy`] and [`services`] interpret them as Istio does, [`dns_name`]
+//! handles its host names. Nothing here judges the content; [`crate::validate`] does.
 
 pub(crate) mod dns_name;
 pub(crate) mod outlier;
@@ -18,33 +18,33 @@ use anyhow::{Context, bail, ensure};
 use crate::yaml;
 use crate::yaml::node::{Node, Position};
 
-/// More than the rules of any mesh take; beyond it, it is the wrong file.
+/// Larger than the rules of any mesh; anything beyond it is the wrong file.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A resource.
 #[derive(Clone, Debug)]
 pub(crate) struct Resource {
-    /// The file it is in, as it was named.
+    /// The file it is in, as the user named it.
     pub(crate) file: Rc<str>,
-    /// Its kind; [`MESH_CONFIG`] and [`ENVOY`] for two that are no resources of Kubernetes.
+    /// Its kind; [`MESH_CONFIG`] and [`ENVOY`] stand for two that are not Kubernetes resources.
     pub(crate) kind: String,
     /// Its group, such as `networking.istio.io`; empty for Kubernetes' own.
     pub(crate) group: String,
-    /// Its namespace, where it names one.
+    /// Its namespace, if it names one.
     pub(crate) namespace: Option<String>,
     /// Its name.
     pub(crate) name: String,
-    /// The whole of it.
+    /// The whole resource.
     pub(crate) node: Node,
 }
 
-/// The kind that a MeshConfig gets here, wherever it was found; its node is the MeshConfig itself.
+/// The kind given to a MeshConfig, wherever it was found; its node is the MeshConfig itself.
 pub(crate) const MESH_CONFIG: &str = "MeshConfig";
-/// The kind that an Envoy bootstrap gets here.
+/// The kind given to an Envoy bootstrap.
 pub(crate) const ENVOY: &str = "Envoy";
 
 impl Resource {
-    /// Its namespace; resources that name none are applied to the current one, which is called `default` here.
+    /// Its namespace. Resources that name none are applied to the current one, which is called `default` here.
     pub(crate) fn namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or("default")
     }
@@ -58,29 +58,29 @@ impl Resource {
         }
     }
 
-    /// Whether it is of a kind of Istio's networking group.
+    /// Whether it is of this kind in Istio's networking group.
     pub(crate) fn is_istio(&self, kind: &str) -> bool {
         self.kind == kind && self.group == "networking.istio.io"
     }
 }
 
-/// A plugin configuration that stands alone.
+/// A plugin configuration in a file of its own, outside any resource.
 #[derive(Debug)]
 pub(crate) struct Configuration {
     /// The file it is in.
     pub(crate) file: Rc<str>,
-    /// Its text, as it would reach the filter.
+    /// Its text, exactly as it would reach the filter.
     pub(crate) text: String,
-    /// The same with positions, where it could be read that far.
+    /// The same with positions, if it could be parsed.
     pub(crate) node: Option<Node>,
 }
 
-/// A file that is no YAML.
+/// A file that is not YAML.
 #[derive(Debug)]
 pub(crate) struct Broken {
     /// The file.
     pub(crate) file: Rc<str>,
-    /// Where it shows.
+    /// Where the error is.
     pub(crate) position: Option<Position>,
     /// What is wrong.
     pub(crate) problem: String,
@@ -89,13 +89,13 @@ pub(crate) struct Broken {
 /// Everything that was read.
 #[derive(Debug, Default)]
 pub(crate) struct Mesh {
-    /// The files, in the order in which they were named.
+    /// The files, in the order in which the user named them.
     pub(crate) files: Vec<Rc<str>>,
     /// The resources, in order.
     pub(crate) resources: Vec<Resource>,
-    /// The plugin configurations that stand alone.
+    /// The plugin configurations outside any resource.
     pub(crate) configurations: Vec<Configuration>,
-    /// What could not be read as YAML.
+    /// The files that could not be read as YAML.
     pub(crate) broken: Vec<Broken>,
 }
 
@@ -139,7 +139,7 @@ impl Mesh {
         Ok(())
     }
 
-    /// Reads a text. `named`: an operator named this very file, so that whatever it holds is meant.
+    /// Reads a text. `named`: the user named this very file, so whatever it holds was meant to be read.
     fn add_text(&mut self, name: &str, bytes: &[u8], named: bool) {
         let file: Rc<str> = name.into();
         if self.files.contains(&file) {
@@ -167,7 +167,7 @@ impl Mesh {
                     self.add_document(&file, node, alone.then_some(text), named);
                 }
             }
-            // What starts like JSON is a configuration: the filter's own reader tells best what is wrong with it.
+            // What starts like JSON is a configuration: the filter's own parser reports best what is wrong with it.
             Err(_) if text.trim_start().starts_with('{') => {
                 self.configurations.push(Configuration { file, text: text.to_owned(), node: None });
             }
@@ -233,7 +233,7 @@ impl Mesh {
     }
 }
 
-/// Fields by which a MeshConfig that stands alone is known.
+/// Fields that identify a MeshConfig outside any resource.
 const MESH_CONFIG_FIELDS: [&str; 9] = [
     "defaultConfig",
     "defaultTrafficPolicy",
@@ -246,18 +246,18 @@ const MESH_CONFIG_FIELDS: [&str; 9] = [
     "accessLogFile",
 ];
 
-/// Fields by which a plugin configuration is known among other files of a directory.
+/// Fields that identify a plugin configuration among the other files of a directory.
 const CONFIGURATION_FIELDS: [&str; 8] =
     ["outlierDetection", "clusters", "localities", "failover", "witness", "attempts", "limits", "logLevel"];
 
-/// The MeshConfig inside a resource: istiod's ConfigMap, an IstioOperator, the operator's Istio.
+/// The MeshConfig inside a resource: in istiod's ConfigMap, an IstioOperator, or the operator's Istio.
 fn mesh_config_of(resource: &Resource) -> Option<Node> {
     let node = &resource.node;
     match resource.kind.as_str() {
         "ConfigMap" => {
             let field = node.at("data.mesh")?;
             let text = node.text("data.mesh")?;
-            // A text on one line, as in JSON, cannot start on the line below its name.
+            // A one-line string, as in JSON, cannot start on the line below its name.
             let is_block = text.contains('\n') && !is_json(node);
             let inner = yaml::read(text).ok()?.into_iter().next()?;
             Some(inner.inside(field.position, is_block))
@@ -268,7 +268,7 @@ fn mesh_config_of(resource: &Resource) -> Option<Node> {
     }
 }
 
-/// Whether a resource was written as JSON: its first field is then behind a bracket, on the same line or indented.
+/// Whether a resource was written as JSON: its first field then follows a bracket on the same line, or is indented.
 fn is_json(node: &Node) -> bool {
     node.at("kind").is_some_and(|kind| kind.position.column != Some(node.position.column.unwrap_or(1)))
 }

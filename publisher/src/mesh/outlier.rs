@@ -1,6 +1,6 @@
-//! A DestinationRule's `outlierDetection` as Envoy gets it.
+//! Translates a DestinationRule's `outlierDetection` to what Envoy receives.
 //!
-//! istiod leaves out what is not set, so that Envoy's defaults hold, with exceptions that matter: they are here, one by
+//! istiod leaves out what is not set, so Envoy's defaults apply. The exceptions that matter are handled here one by
 //! one.
 
 use filter_core::config::Duration;
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use crate::yaml::node::Node;
 
-/// The largest count that the filter reads; no streak gets there.
+/// The largest count that the filter accepts; no streak gets that long.
 const MAX_COUNT: u64 = 1_000_000;
 
 /// Translates a block.
 ///
 /// # Errors
-/// The field, and what is wrong with it, for a value that Istio refuses.
+/// The field and its problem, for a value that Istio refuses.
 pub(crate) fn translate(block: &Node) -> Result<OutlierDetection, (&'static str, String)> {
     let default = OutlierDetection::default();
     let count = |name: &'static str, default: u32| match (block.field(name), block.number(name)) {
@@ -30,28 +30,28 @@ pub(crate) fn translate(block: &Node) -> Result<OutlierDetection, (&'static str,
     };
     let not_zero = |n: u32, default: u32| if n == 0 { default } else { n };
     Ok(OutlierDetection {
-        // Unset is Envoy's own 5; 0 is never.
+        // If unset, Envoy's default of 5 applies; 0 turns it off.
         consecutive5xx_errors: count("consecutive5xxErrors", default.consecutive5xx_errors)?,
-        // Unset is not enforced, and so never.
+        // If unset, it is not enforced, so it never ejects.
         consecutive_gateway_errors: count("consecutiveGatewayErrors", 0)?,
         split_external_local_origin_errors: block.flag("splitExternalLocalOriginErrors").unwrap_or(false),
-        // A 0 is not passed on: Envoy's 5 holds.
+        // A 0 is not passed on, so Envoy's 5 applies.
         consecutive_local_origin_failures: not_zero(
             count("consecutiveLocalOriginFailures", 0)?,
             default.consecutive_local_origin_failures,
         ),
         interval: duration("interval", default.interval)?,
         base_ejection_time: duration("baseEjectionTime", default.base_ejection_time)?,
-        // Istio has no such field: Envoy's 300s, or the base time if that is longer, as the filter takes it too.
+        // Istio has no such field. Envoy uses 300s, or the base time if that is longer; the filter does the same.
         max_ejection_time: default.max_ejection_time,
-        // A 0 is not passed on either.
+        // A 0 is not passed on here either.
         max_ejection_percent: not_zero(count("maxEjectionPercent", 0)?, default.max_ejection_percent).min(100),
-        // Istio sets Envoy's panic threshold to it, to 0 if it is not there.
+        // Istio sets Envoy's panic threshold to this value, or to 0 if it is unset.
         min_health_percent: count("minHealthPercent", 0)?.min(100),
     })
 }
 
-/// A rule as the plugin's configuration writes it; `None` is a cluster whose endpoints Envoy never ejects.
+/// A rule in the form of the plugin's configuration; `None` is a cluster whose endpoints Envoy never ejects.
 pub(crate) fn written(rules: Option<&OutlierDetection>) -> Value {
     let Some(rules) = rules else {
         return json!({"consecutive5xxErrors": 0, "consecutiveGatewayErrors": 0});

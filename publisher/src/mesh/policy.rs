@@ -1,11 +1,12 @@
-//! Which part of a DestinationRule holds for which of a service's clusters.
+//! Resolves which part of a DestinationRule applies to which of a service's clusters.
 //!
-//! As istiod merges it: the settings of a port replace the rule's altogether, what they leave out is Istio's default; a
-//! subset's policy replaces block by block, and its own settings for a port again altogether.
+//! The merge is istiod's. The settings of a port replace the rule's entirely; whatever they leave out gets Istio's
+//! default. A subset's policy replaces the rule's block by block, but its own settings for a port again replace
+//! everything.
 
 use crate::yaml::node::Node;
 
-/// A traffic policy: a node that holds its fields, and the path of that node in its resource.
+/// A traffic policy: the node that holds its fields, and that node's path in its resource.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy<'a> {
     /// The node.
@@ -24,7 +25,7 @@ impl<'a> Policy<'a> {
         self.node.at(name).map(|node| Policy { node, path: format!("{}.{name}", self.path) })
     }
 
-    /// The settings of a port, if there are own ones.
+    /// The settings of a port, if it has its own.
     fn of_port(&self, port: u64) -> Option<Policy<'a>> {
         let index = self.node.list("portLevelSettings").iter().position(|p| p.number("port.number") == Some(port))?;
         self.block(&format!("portLevelSettings[{index}]"))
@@ -44,7 +45,7 @@ pub(crate) struct Subset<'a> {
     pub(crate) policy: Option<Policy<'a>>,
 }
 
-/// What the rules for a host say, of one DestinationRule or of several that istiod merges.
+/// What the rules for a host say: one DestinationRule, or several that istiod merges.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostRules<'a> {
     /// The policy of the host.
@@ -54,7 +55,7 @@ pub(crate) struct HostRules<'a> {
 }
 
 impl<'a> HostRules<'a> {
-    /// What one DestinationRule says.
+    /// Reads one DestinationRule.
     pub(crate) fn of(rule: &'a Node) -> Self {
         let subset = |(index, subset): (usize, &'a Node)| {
             let name = subset.text("name")?.to_owned();
@@ -66,7 +67,7 @@ impl<'a> HostRules<'a> {
         }
     }
 
-    /// The ports that have settings of their own anywhere, in order.
+    /// The ports that have their own settings anywhere, in order.
     pub(crate) fn ports(&self) -> Vec<u64> {
         let policies = self.policy.iter().chain(self.subsets.iter().filter_map(|subset| subset.policy.as_ref()));
         let mut ports: Vec<u64> = policies.flat_map(Policy::ports).collect();
@@ -75,8 +76,8 @@ impl<'a> HostRules<'a> {
         ports
     }
 
-    /// A block of the policy (`outlierDetection`, `loadBalancer`) as it holds for a port (`None`: any without own
-    /// settings) and a subset (`None`: the host itself).
+    /// A block of the policy (`outlierDetection`, `loadBalancer`) as it applies to a port (`None`: any port without its
+    /// own settings) and a subset (`None`: the host itself).
     pub(crate) fn block(&self, name: &str, port: Option<u64>, subset: Option<&Subset<'a>>) -> Option<Policy<'a>> {
         let (base, _) = scoped(self.policy.as_ref(), port);
         let of_host = base.and_then(|policy| policy.block(name));
@@ -87,7 +88,7 @@ impl<'a> HostRules<'a> {
         }
     }
 
-    /// Every combination of port and subset for which something may differ, the host itself first.
+    /// Every combination of port and subset whose settings may differ, the host itself first.
     pub(crate) fn scopes(&self) -> Vec<(Option<u64>, Option<&Subset<'a>>)> {
         let ports = || std::iter::once(None).chain(self.ports().into_iter().map(Some));
         let subsets = || std::iter::once(None).chain(self.subsets.iter().map(Some));
@@ -95,7 +96,7 @@ impl<'a> HostRules<'a> {
     }
 }
 
-/// A policy as it holds for a port, and whether by settings of that port.
+/// The policy for a port, and whether it comes from settings of that port.
 fn scoped<'a>(policy: Option<&Policy<'a>>, port: Option<u64>) -> (Option<Policy<'a>>, bool) {
     let own = policy.and_then(|policy| policy.of_port(port?));
     match own {

@@ -1,7 +1,7 @@
-//! What the files tell about services: how many endpoints they have, where those are, and on which ports.
+//! Collects what the files say about services: how many endpoints they have, where those are, and on which ports.
 //!
-//! From ServiceEntries, with the WorkloadEntries that they select, and from Services with their EndpointSlices or
-//! Endpoints. What the files do not tell is `None`, never a guess.
+//! The sources are ServiceEntries, with the WorkloadEntries that they select, and Services with their EndpointSlices or
+//! Endpoints. What the files do not say is `None`, never a guess.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,31 +14,31 @@ use crate::yaml::node::Node;
 pub(crate) struct Service {
     /// How many endpoints it has.
     pub(crate) endpoints: Option<usize>,
-    /// Where they are (`region/zone/subzone`), if that is known of every one.
+    /// Where they are (`region/zone/subzone`), if the locality of every one is known.
     pub(crate) localities: Option<BTreeSet<String>>,
     /// Its ports.
     pub(crate) ports: BTreeSet<u64>,
 }
 
-/// What is known of all services.
+/// What the files say about all services.
 #[derive(Debug, Default)]
 pub(crate) struct Services {
     services: BTreeMap<String, Service>,
-    /// Every locality that anything in the files is in: endpoints and nodes.
+    /// Every locality of an endpoint or a node in the files.
     pub(crate) localities: BTreeSet<String>,
 }
 
 /// An endpoint with an address and a locality.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Located {
-    /// An address, or a name.
+    /// An IP address or a host name.
     pub(crate) address: String,
     /// `region/zone/subzone`, trailing parts optional.
     pub(crate) locality: String,
 }
 
 impl Services {
-    /// Gathers what a mesh's files tell.
+    /// Collects the services of a mesh's files.
     pub(crate) fn of(mesh: &Mesh, domain: &str) -> Self {
         let mut all = Self::default();
         all.localities.extend(located(mesh).into_iter().map(|endpoint| endpoint.locality));
@@ -63,7 +63,7 @@ impl Services {
     }
 }
 
-/// The endpoints of ServiceEntries and WorkloadEntries that say where they are.
+/// The endpoints of ServiceEntries and WorkloadEntries that have a locality.
 pub(crate) fn located(mesh: &Mesh) -> Vec<Located> {
     let mut found = Vec::new();
     let mut add = |node: &Node| {
@@ -94,13 +94,12 @@ fn of_entry(mesh: &Mesh, entry: &Resource) -> Service {
         };
         mesh.istio("WorkloadEntry").filter(chosen).filter_map(|other| other.node.at("spec")).collect()
     };
-    // Without endpoints of its own, its hosts are looked up in DNS, or pods are selected: how many, the files do not
-    // tell.
+    // If it lists no endpoints, its hosts are looked up in DNS or pods are selected, and the files do not say how many.
     if endpoints.is_empty() {
         return Service { ports, ..Service::default() };
     }
     let localities = endpoints.iter().map(|endpoint| endpoint.text("locality").map(str::to_owned)).collect();
-    // A name may stand for any number of addresses.
+    // A host name may resolve to any number of addresses.
     let is_address = |endpoint: &&Node| endpoint.text("address").is_some_and(|text| text.parse::<IpAddr>().is_ok());
     let count = endpoints.iter().all(is_address).then_some(endpoints.len());
     Service { endpoints: count, localities, ports }
@@ -122,7 +121,7 @@ fn of_service(mesh: &Mesh, service: &Resource, zones: &BTreeMap<String, String>)
         })
         .collect();
     if let Some(first) = slices.first() {
-        // A service with addresses of both kinds has its endpoints in slices of both.
+        // A dual-stack service has its endpoints in slices of both address families.
         let family = |slice: &Resource| slice.node.text("addressType").map(str::to_owned);
         let of_one_family = slices.iter().filter(|slice| family(slice) == family(first));
         let endpoints: Vec<_> = of_one_family.flat_map(|slice| slice.node.list("endpoints")).collect();
@@ -135,7 +134,7 @@ fn of_service(mesh: &Mesh, service: &Resource, zones: &BTreeMap<String, String>)
     Service { endpoints: count, localities: None, ports }
 }
 
-/// Localities of the nodes that are among the files, by name.
+/// Localities of the nodes in the files, by node name.
 fn zones_of_nodes(mesh: &Mesh) -> BTreeMap<String, String> {
     let locality = |node: &Resource| {
         let labels = node.node.map("metadata.labels");

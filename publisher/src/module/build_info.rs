@@ -1,7 +1,7 @@
-//! What the filter's build writes into the module about itself: the custom section `io.faultline`, JSON.
+//! Reads the build information that the filter's build writes into the module: the custom section `io.faultline`, JSON.
 //!
-//! The build puts it there, so that what is said about a module is what was built and not what a command line claims.
-//! Proxies skip custom sections. Unknown keys are left alone: a newer filter may say more.
+//! It comes from the build, so that it describes what was built and not what a command line claims. Proxies skip custom
+//! sections. Unknown keys are ignored, because a newer filter may add some.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 /// Name of the custom section.
 pub(crate) const SECTION: &str = "io.faultline";
 
-/// The name that the filter's own build gives.
+/// The name in the build information of the filter itself.
 pub(crate) const NAME: &str = "faultline";
 
-/// What a module says about its build.
+/// What a module's build information says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BuildInfo {
@@ -21,20 +21,20 @@ pub(crate) struct BuildInfo {
     pub(crate) name: String,
     /// Version of the filter.
     pub(crate) version: String,
-    /// The commit it was built from, with `-dirty` if files were changed; none where that is not known.
+    /// The commit it was built from, with `-dirty` if files were changed; `None` if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) revision: Option<String>,
-    /// Where the source is.
+    /// URL of the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<String>,
     /// SPDX expression.
     pub(crate) licenses: String,
-    /// Version of the plugin configuration's schema; it is raised when an old configuration would mean something else.
+    /// Version of the plugin configuration's schema. It is raised when an old configuration would change its meaning.
     pub(crate) config_schema: u32,
 }
 
 impl BuildInfo {
-    /// The manifest annotations that follow from it.
+    /// The manifest annotations that follow from the build information.
     pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
         let oci = |key: &str| format!("org.opencontainers.image.{key}");
         let mut all = BTreeMap::from([

@@ -1,7 +1,7 @@
-//! What is checked before a module is shipped.
+//! Checks before a module is published that it is probably the right one.
 //!
-//! A module that no proxy could load is always refused ([`crate::module`]). The rest are doubts: it may well be meant
-//! so, but more often it is the wrong file or the wrong build, so the user has to say `--force`.
+//! A module that no proxy could load is always refused ([`crate::module`]). The rest are doubts: the module may be
+//! intended, but more often it is the wrong file or the wrong build, so the user has to confirm it with `--force`.
 
 use std::fmt;
 
@@ -9,20 +9,20 @@ use crate::module::Module;
 use crate::module::build_info::NAME;
 use crate::terminal::output;
 
-/// The filter has well under half of this. A larger one is likely a debug build, and every proxy fetches and compiles
-/// it.
+/// In bytes. The filter has well under half of this. A larger module is probably a debug build, and every proxy fetches
+/// and compiles it.
 const LARGE: usize = 1_000_000;
 
-/// Why a module that a proxy would load should perhaps not be shipped.
+/// Why a module that a proxy would load should perhaps not be published.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Doubt {
-    /// It says nothing about its build.
+    /// It has no build information.
     NoBuildInfo,
-    /// It says that it is something else.
+    /// Its build information names another module.
     OtherModule(String),
     /// More than [`LARGE`] bytes.
     Large(usize),
-    /// It imports a function that only newer proxies have.
+    /// It imports a function that only newer proxies provide.
     RecentImport(String),
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// The doubts about a module of this size, if any.
+/// The doubts about a module of this size in bytes, if any.
 pub(crate) fn doubts(module: &Module, size: usize) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     match &module.build {

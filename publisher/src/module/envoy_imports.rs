@@ -1,11 +1,11 @@
-//! What Envoy offers to a plugin: the functions it can import, by the ABI that the plugin states.
+//! Lists the functions that Envoy lets a plugin import, by the ABI version that the plugin declares.
 //!
-//! The lists are those of Envoy's own wasm host, found out by letting Envoy 1.36, 1.37, 1.39 and 1.40 load modules that
-//! import one function each. Types are not compared: a plugin built with an SDK has them right.
+//! The lists are those of Envoy's own wasm host. They were determined by letting Envoy 1.36, 1.37, 1.39 and 1.40 load
+//! modules that import one function each. Types are not compared: a plugin built with an SDK has them right.
 
 use serde::Serialize;
 
-/// A version of the interface between proxy and plugin, which a plugin states by exporting a function of that name.
+/// A version of the interface between proxy and plugin. A plugin declares it by exporting a function of that name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) enum Abi {
     /// `proxy_abi_version_0_1_0`
@@ -20,7 +20,7 @@ pub(crate) enum Abi {
 }
 
 impl Abi {
-    /// The version that a function of this name states, if any.
+    /// The version that an export of this name declares, if any.
     pub(crate) fn exported_as(name: &str) -> Option<Self> {
         match name {
             "proxy_abi_version_0_1_0" => Some(Self::V0_1_0),
@@ -30,7 +30,7 @@ impl Abi {
         }
     }
 
-    /// `0.2.1`.
+    /// The version as text, such as `0.2.1`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::V0_1_0 => "0.1.0",
@@ -40,7 +40,7 @@ impl Abi {
     }
 }
 
-/// In every version of the ABI, from module `env`, after `proxy_`.
+/// Available in every version of the ABI, from module `env`; each name is prefixed with `proxy_`.
 const ALWAYS: [&str; 36] = [
     "add_header_map_value",
     "call_foreign_function",
@@ -84,12 +84,12 @@ const ONLY_0_1_0: [&str; 4] = ["clear_route_cache", "continue_request", "continu
 const SINCE_0_2_0: [&str; 2] = ["close_stream", "continue_stream"];
 const SINCE_0_2_1: [&str; 1] = ["get_log_level"];
 
-/// For modules that Emscripten made, from `env`.
+/// For modules compiled by Emscripten, from `env`.
 const EMSCRIPTEN: [&str; 2] = ["emscripten_notify_memory_growth", "pthread_equal"];
 
 const WASI_MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 
-/// WASI functions that every supported Envoy has.
+/// WASI functions that every supported Envoy provides.
 const WASI: [&str; 18] = [
     "args_get",
     "args_sizes_get",
@@ -111,7 +111,7 @@ const WASI: [&str; 18] = [
     "sched_yield",
 ];
 
-/// WASI functions that Envoy has since 1.39; they do nothing but fail.
+/// WASI functions that Envoy provides since 1.39; all they do is fail.
 const WASI_SINCE_1_39: [&str; 27] = [
     "clock_res_get",
     "fd_advise",
@@ -142,7 +142,7 @@ const WASI_SINCE_1_39: [&str; 27] = [
     "sock_shutdown",
 ];
 
-/// Who offers a function.
+/// Which proxies provide a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
     /// Every supported Envoy.
@@ -153,7 +153,7 @@ pub(crate) enum Offer {
     Never,
 }
 
-/// Who offers the function `name` of `module` to a plugin that states `abi`.
+/// Which proxies provide the function `name` of `module` to a plugin that declares `abi`.
 pub(crate) fn offers(abi: Abi, module: &str, name: &str) -> Offer {
     if WASI_MODULES.contains(&module) {
         return match name {

@@ -1,8 +1,8 @@
-//! Looks into a wasm module: is it one, is it whole, and is it a proxy-wasm plugin that a proxy can start.
+//! Parses a wasm module and checks that it is complete, valid, and a proxy-wasm plugin that a proxy can start.
 //!
-//! Every module is checked before it is shipped: a proxy that is told to fetch a broken one answers 403, or serves
-//! without the plugin, and says so only in its own log. What the plugin does is not looked at; whether it is ours is
-//! for [`checks`] to say.
+//! Every module is checked before it is published: a proxy that is told to fetch a broken one answers 403, or serves
+//! without the plugin, and says so only in its own log. What the plugin does is not examined; [`checks`] decides
+//! whether it is faultline's.
 
 pub(crate) mod build_info;
 pub(crate) mod checks;
@@ -20,23 +20,23 @@ use envoy_imports::{Abi, Offer};
 /// The first eight bytes of a core module, version 1.
 const HEADER: [u8; 8] = *b"\0asm\x01\0\0\0";
 
-/// Bytes that a mesh unpacks at most (`ISTIO_WASM_MAX_BINARY_SIZE_BYTES`, by default).
+/// The most bytes that a mesh unpacks (default of `ISTIO_WASM_MAX_BINARY_SIZE_BYTES`).
 pub(crate) const MAX_SIZE: u64 = 256 * 1024 * 1024;
 
-/// By which of these a proxy asks a plugin for memory.
+/// The exports through which a proxy allocates memory in a plugin; it needs one of them.
 const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];
 
-/// What a valid module imports, exports and says about itself.
+/// What a valid module imports, exports and says about its build.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Module {
-    /// The newest proxy-wasm ABI it states, if any.
+    /// The newest proxy-wasm ABI it declares, if any.
     pub(crate) abi: Option<Abi>,
     /// `module.name` of each import, in the module's order.
     pub(crate) imports: Vec<String>,
     /// Names of the exports, in the module's order.
     pub(crate) exports: Vec<String>,
-    /// What the filter's own build wrote into it.
+    /// The build information that the filter's own build wrote into it.
     pub(crate) build: Option<BuildInfo>,
     /// The exported functions.
     #[serde(skip)]
@@ -57,7 +57,7 @@ pub(crate) enum ModuleError {
     /// No bytes at all.
     #[error("it is empty; build the filter again (`cargo xtask build`)")]
     Empty,
-    /// It does not begin as a module does.
+    /// It does not begin with the header of a module.
     #[error("it is not a WebAssembly module: it is {0}; give the .wasm file itself")]
     NotWasm(&'static str),
     /// A component, which proxies cannot run.
@@ -65,30 +65,30 @@ pub(crate) enum ModuleError {
         "it is a WebAssembly component; proxies run core modules, so build for wasm32-unknown-unknown or wasm32-wasip1"
     )]
     Component,
-    /// It ends early.
+    /// It ends in the middle of a section.
     #[error("it is truncated: it ends at byte {0} in the middle of a section; copy or build it again")]
     Truncated(usize),
     /// It breaks WebAssembly's rules.
     #[error("it is not valid WebAssembly: {message} (at byte {offset}); build it again")]
     Invalid {
-        /// Byte offset of the fault.
+        /// Byte offset of the error.
         offset: usize,
-        /// The validator's words.
+        /// The validator's message.
         message: String,
     },
-    /// A valid module, but no proxy-wasm plugin.
+    /// A valid module, but not a proxy-wasm plugin.
     #[error(
         "it is not a proxy-wasm plugin: it exports no function `proxy_abi_version_0_2_1`; build it with a proxy-wasm \
             SDK"
     )]
     NoAbi,
-    /// It imports what no proxy provides.
+    /// It imports something that no proxy provides.
     #[error("it imports `{0}`, which no proxy provides to a plugin of its ABI; build it without that import")]
     Import(String),
-    /// A proxy could not hand it anything.
+    /// It exports no memory, so a proxy could not pass it any data.
     #[error("it exports no memory, so a proxy cannot hand it anything; build it with a proxy-wasm SDK")]
     NoMemory,
-    /// A proxy could not ask it for room.
+    /// It exports no allocator, so a proxy could not allocate memory in it.
     #[error(
         "it exports neither `malloc` nor `proxy_on_memory_allocate`, which a proxy needs; build it with a proxy-wasm \
             SDK"
@@ -100,7 +100,7 @@ pub(crate) enum ModuleError {
 }
 
 impl ModuleError {
-    /// The words in which the mesh's agent or the proxy reports it, where they do.
+    /// The message with which the mesh's agent or the proxy reports it, if they do.
     pub(crate) fn proxy_says(&self, reference: &str) -> Option<String> {
         match self {
             Self::Empty | Self::NotWasm(_) => Some(format!("fetched Wasm binary from oci://{reference} is invalid")),
@@ -113,10 +113,10 @@ impl ModuleError {
 }
 
 impl Module {
-    /// Reads and validates a module, whatever it is for.
+    /// Parses and validates a module, whatever its purpose.
     ///
     /// # Errors
-    /// When the bytes are not one whole, valid core module.
+    /// When the bytes are not one complete, valid core module.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, ModuleError> {
         if bytes.is_empty() {
             return Err(ModuleError::Empty);
@@ -143,7 +143,7 @@ impl Module {
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
-        // First the structure alone, so that a module cut anywhere is called truncated and not invalid.
+        // The structure is parsed first, so that a module cut off anywhere is called truncated and not invalid.
         let mut module = Self {
             abi: None,
             imports: Vec::new(),
@@ -187,7 +187,7 @@ impl Module {
                 (TypeRef::Func(_) | TypeRef::FuncExact(_), Some(abi)) => {
                     envoy_imports::offers(abi, import.module, import.name)
                 }
-                // A proxy makes memories and tables that are asked for; without an ABI nothing can be said.
+                // Proxies provide imported memories and tables; without an ABI, nothing can be said about functions.
                 (TypeRef::Memory(_) | TypeRef::Table(_), _) | (_, None) => Offer::Always,
                 _ => Offer::Never,
             };
@@ -201,10 +201,10 @@ impl Module {
         Ok(module)
     }
 
-    /// What would keep a proxy from starting this module, if anything.
+    /// Checks that a proxy can start this module.
     ///
     /// # Errors
-    /// When it states no proxy-wasm ABI, imports what no proxy provides, or lacks what a proxy needs to speak to it.
+    /// When it declares no proxy-wasm ABI, imports what no proxy provides, or lacks an export that a proxy needs.
     pub(crate) fn startable(&self) -> Result<(), ModuleError> {
         if self.abi.is_none() {
             return Err(ModuleError::NoAbi);
@@ -221,7 +221,7 @@ impl Module {
         Ok(())
     }
 
-    /// The manifest annotations that follow from what is in it.
+    /// The manifest annotations that follow from its content.
     pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
         let mut all = self.build.as_ref().map(BuildInfo::annotations).unwrap_or_default();
         all.extend(self.abi.map(|abi| ("io.faultline.abi".to_owned(), abi.as_str().to_owned())));
@@ -229,7 +229,7 @@ impl Module {
     }
 }
 
-/// Names what was given instead of a module, by its first bytes.
+/// Describes what was given instead of a module, judged by its first bytes.
 fn looks_like(bytes: &[u8]) -> &'static str {
     match bytes {
         [0x1f, 0x8b, ..] => "gzip-compressed data",
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn a_module_cut_within_a_section_is_called_truncated() {
         let whole = plugin("proxy_abi_version_0_2_1");
-        // A cut between two sections leaves what may be a valid, smaller module: nothing in the format tells.
+        // A cut between two sections may leave a valid, smaller module; nothing in the format reveals it.
         let ends: Vec<usize> = Parser::new(0)
             .parse_all(&whole)
             .filter_map(|p| p.unwrap().as_section().map(|(_, range)| range.end))

@@ -1,14 +1,14 @@
-//! A sha256 digest as OCI writes it, `sha256:` and 64 lower-case hexadecimal digits.
+//! A sha256 digest in OCI's form: `sha256:` and 64 lower-case hexadecimal digits.
 //!
-//! Parsed once, so that no other file handles half-checked digest strings. sha256 alone: it is what every registry
-//! serves and the only one that a WasmPlugin's `sha256` field can hold.
+//! It is parsed once, so that no other file handles half-checked digest strings. Only sha256 is supported: every
+//! registry serves it, and a WasmPlugin's `sha256` field can hold nothing else.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::Digest as _;
 
-/// A checked sha256 digest.
+/// A valid sha256 digest.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(into = "String")]
 pub(crate) struct Digest(String);
@@ -40,10 +40,10 @@ impl From<Digest> for String {
 /// Why a string is not a digest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DigestError {
-    /// No `sha256:` in front.
+    /// It does not start with `sha256:`.
     #[error("a digest starts with `sha256:`, got `{0}`")]
     Algorithm(String),
-    /// Not 64 lower-case hexadecimal digits.
+    /// It is not followed by 64 lower-case hexadecimal digits.
     #[error("`sha256:` is followed by 64 lower-case hexadecimal digits, got `{0}` ({n} \
         characters)", n = .0.chars().count())]
     Hex(String),

@@ -1,9 +1,9 @@
-//! REF, the name of an artifact: `registry/repo:tag[@digest]` or `oci:DIR:TAG[@digest]`, parsed once into parts.
+//! Parses a REF, the name of an artifact: `registry/repo:tag[@digest]` or `oci:DIR:TAG[@digest]`.
 //!
-//! Stricter than Docker on purpose: the registry and the tag are always written out, because a name that is completed
-//! by guessing (`docker.io`, `latest`) ends up in a mesh's manifest. Each malformed shape has an error of its own. The
-//! client library's own parser is not used: it compiles a large regular expression in every process, and its errors do
-//! not say what to do.
+//! This is stricter than Docker on purpose: the registry and the tag must be written out, because a name that is
+//! completed by guessing (`docker.io`, `latest`) ends up in a mesh's manifest. Each malformed shape has a specific
+//! error. The client library's parser is not used: it compiles a large regular expression in every process, and its
+//! errors do not say what to do.
 
 pub(crate) mod digest;
 pub(crate) mod version_order;
@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use digest::{Digest, DigestError};
 
-/// Where an artifact is.
+/// The location of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reference {
     /// In a registry.
@@ -26,13 +26,13 @@ pub(crate) enum Reference {
 /// `registry/repo:tag[@digest]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RegistryRef {
-    /// Host, and port where one was written: `ghcr.io`, `localhost:5000`, `[::1]:5000`.
+    /// Host, and port if given: `ghcr.io`, `localhost:5000`, `[::1]:5000`.
     pub(crate) authority: String,
     /// Path within the registry: `team/faultline`.
     pub(crate) repository: String,
     /// Tag.
     pub(crate) tag: String,
-    /// The manifest digest that is expected, if any was written.
+    /// The expected manifest digest, if given.
     pub(crate) digest: Option<Digest>,
 }
 
@@ -41,13 +41,13 @@ pub(crate) struct RegistryRef {
 pub(crate) struct LayoutRef {
     /// The layout's directory.
     pub(crate) dir: PathBuf,
-    /// Tag, kept in the layout's index as `org.opencontainers.image.ref.name`.
+    /// Tag, stored in the layout's index as `org.opencontainers.image.ref.name`.
     pub(crate) tag: String,
-    /// The manifest digest that is expected, if any was written.
+    /// The expected manifest digest, if given.
     pub(crate) digest: Option<Digest>,
 }
 
-/// A malformed REF: what was written, and what is wrong with it.
+/// A malformed REF: the input, and what is wrong with it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("reference `{input}`: {problem}")]
 pub(crate) struct ReferenceError {
@@ -58,59 +58,59 @@ pub(crate) struct ReferenceError {
 /// What can be wrong with a REF; every message says what to write instead.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
-    /// Nothing at all.
+    /// It is empty.
     #[error("it is empty; write registry/repo:tag or oci:DIR:TAG")]
     Empty,
-    /// Spaces, tabs, line ends or control characters.
+    /// It contains spaces, tabs, line ends or control characters.
     #[error("it contains white space or a control character; remove it")]
     Whitespace,
-    /// `https://…`, `docker://…`.
+    /// It has a scheme: `https://…`, `docker://…`.
     #[error("leave `{0}` off: a reference is registry/repo:tag, or oci:DIR:TAG for a layout directory")]
     Scheme(String),
-    /// `user:password@…`.
+    /// It contains credentials: `user:password@…`.
     #[error("leave the user name and password off; give --username, and the password with --password-stdin")]
     Credentials,
-    /// `team/filter:1.0`.
+    /// The registry is missing: `team/filter:1.0`.
     #[error("`{0}` is not a registry's host; write the registry first, such as docker.io/{1}")]
     NoRegistry(String, String),
-    /// A host that cannot be one.
+    /// The host is malformed.
     #[error("`{0}` is not a valid host name; use letters, digits, `-` and `.`, or an address")]
     Host(String),
-    /// A port that cannot be one.
+    /// The port is malformed or out of range.
     #[error("`{0}` is not a port; use a number from 1 to 65535")]
     Port(String),
-    /// `registry:tag` or `registry/`.
+    /// The repository is missing: `registry:tag` or `registry/`.
     #[error("the repository is missing; write registry/repo:tag, such as {0}/faultline:1.0")]
     NoRepository(String),
-    /// Capital letters in the repository.
+    /// The repository has capital letters.
     #[error("the repository `{0}` has capital letters; registries take lower case only: \
         `{lower}`", lower = .0.to_lowercase())]
     Uppercase(String),
-    /// Anything else that is not a repository path.
+    /// The repository path is malformed in another way.
     #[error(
         "`{0}` is not a valid repository; its parts, separated by `/`, are lower-case letters and digits joined by \
             `.`, `_`, `__` or `-`"
     )]
     Repository(String),
-    /// No tag.
+    /// The tag is missing.
     #[error("the tag is missing; add one, such as `{0}:1.0`")]
     NoTag(String),
-    /// `registry/repo@digest`, which other tools take.
+    /// The tag is missing but there is a digest: `registry/repo@digest`, which other tools accept.
     #[error("the tag is missing; add one before the digest, such as `{0}:1.0@sha256:…`: a mesh's manifest names both")]
     NoTagBeforeDigest(String),
-    /// A tag that cannot be one.
+    /// The tag is malformed.
     #[error("`{0}` is not a valid tag; use 1 to 128 letters, digits, `_`, `.` and `-`, not starting with `.` or `-`")]
     Tag(String),
-    /// What follows `@`.
+    /// What follows `@` is not a digest.
     #[error("what follows `@` must be the digest of the manifest: {0}")]
     Digest(#[from] DigestError),
-    /// `oci::tag`.
+    /// The directory is missing: `oci::tag`.
     #[error("the directory is missing; write oci:DIR:TAG")]
     NoDirectory,
 }
 
 impl ReferenceError {
-    /// The same, said of another text than the one that was parsed.
+    /// The same error, reported for another text than the parsed one.
     #[must_use]
     pub(crate) fn about(self, input: &str) -> Self {
         Self { input: without_password(input), ..self }
@@ -125,7 +125,7 @@ impl FromStr for Reference {
     }
 }
 
-/// The input without a user name and password before the registry, which must not end up in a log.
+/// Removes a user name and password before the registry, which must not end up in a log.
 fn without_password(input: &str) -> String {
     let (scheme, rest) = input.find("://").map_or(("", input), |at| input.split_at(at + 3));
     match rest.split_once('@') {
@@ -150,7 +150,7 @@ fn parse(input: &str) -> Result<Reference, Problem> {
     registry(input).map(Reference::Registry)
 }
 
-/// `DIR:TAG[@digest]`. The directory may hold any character, so the tag is what follows the last colon.
+/// Parses `DIR:TAG[@digest]`. The directory may hold any character, so the tag is what follows the last colon.
 fn layout(rest: &str) -> Result<LayoutRef, Problem> {
     let (rest, digest) = match rest.rsplit_once("@sha256:") {
         Some((name, hex)) => (name, Some(format!("sha256:{hex}").parse::<Digest>()?)),
@@ -198,7 +198,7 @@ fn registry(input: &str) -> Result<RegistryRef, Problem> {
     })
 }
 
-/// The rule every OCI tool uses to tell an authority from the first part of a path.
+/// The rule by which every OCI tool tells an authority from the first part of a path.
 fn looks_like_authority(part: &str) -> bool {
     part.contains(['.', ':', '[']) || part == "localhost"
 }
@@ -280,7 +280,7 @@ impl RegistryRef {
 }
 
 impl Reference {
-    /// The digest that was written, if any.
+    /// The digest, if given.
     pub(crate) fn digest(&self) -> Option<&Digest> {
         match self {
             Self::Registry(r) => r.digest.as_ref(),
@@ -296,7 +296,7 @@ impl Reference {
         }
     }
 
-    /// The same tag with this digest.
+    /// The same reference with this digest.
     pub(crate) fn with_digest(&self, digest: &Digest) -> Self {
         let mut pinned = self.clone();
         match &mut pinned {

@@ -1,9 +1,9 @@
-//! The order of tags: versions before other names, by semantic versioning.
+//! Sorts tags: versions, by semantic versioning, before other names.
 
 use std::cmp::Ordering;
 
-/// Versions before other names; versions by semantic versioning, with or without `v` in front and with any number of
-/// parts.
+/// Compares two tags. Versions come before other names and are ordered by semantic versioning, with or without a
+/// leading `v` and with any number of parts.
 pub(crate) fn order(a: &str, b: &str) -> Ordering {
     match (version(a), version(b)) {
         (Some(x), Some(y)) => x.cmp_with(&y).then_with(|| a.cmp(b)),
@@ -15,7 +15,7 @@ pub(crate) fn order(a: &str, b: &str) -> Ordering {
 
 struct Version<'a> {
     parts: Vec<u64>,
-    /// What follows `-`: a version before the one without.
+    /// The pre-release part after `-`; a version with one sorts before the same version without.
     pre: Option<&'a str>,
 }
 
@@ -38,7 +38,7 @@ impl Version<'_> {
     }
 }
 
-/// Numbers by their value and before words, as semantic versioning has it.
+/// Compares pre-release identifiers: numbers by value and before words, as semantic versioning says.
 fn identifiers(a: &str, b: &str) -> Ordering {
     let key = |part: &str| match part.parse::<u64>() {
         Ok(number) => (0, number, String::new()),

@@ -1,7 +1,7 @@
-//! Key files: cosign's, and those that openssl writes.
+//! Reads and writes signing keys: cosign's key files, and the PEM files that openssl writes.
 //!
-//! cosign keeps a private key encrypted with a password (scrypt, then NaCl's secretbox, in JSON, in PEM). Plain PEM is
-//! read too, so that a key can come from anywhere; it is never written. All keys are ECDSA on P-256, the kind that
+//! cosign encrypts a private key with a password (scrypt, then NaCl's secretbox, in JSON, in PEM). Plain PEM is read
+//! too, so that a key can come from anywhere, but it is never written. All keys are ECDSA on P-256, the kind that
 //! cosign makes.
 
 use std::path::Path;
@@ -17,19 +17,19 @@ use p256::pkcs8::der::pem;
 use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde::{Deserialize, Serialize};
 
-/// The label that cosign writes.
+/// The PEM label that cosign writes.
 const ENCRYPTED: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
-/// The one that cosign 1 wrote.
+/// The PEM label that cosign 1 wrote.
 const ENCRYPTED_BEFORE: &str = "ENCRYPTED COSIGN PRIVATE KEY";
 
-/// scrypt's cost in the keys that are written, cosign's own; more than the second is not read, so that a file cannot
-/// ask for gigabytes.
+/// scrypt's cost parameter for new keys, the same as cosign's. A file with a cost above the second constant is refused,
+/// so that it cannot ask for gigabytes of memory.
 const COST: u64 = 65_536;
 const COST_AT_MOST: u64 = 1 << 20;
 const BLOCK: u32 = 8;
 const PARALLEL: u32 = 1;
 
-/// The environment variable that holds the password, as for cosign.
+/// The environment variable that holds the password; cosign uses the same.
 pub(crate) const PASSWORD_VARIABLE: &str = "COSIGN_PASSWORD";
 
 #[derive(Serialize, Deserialize)]
@@ -60,10 +60,10 @@ struct Cipher {
     nonce: String,
 }
 
-/// Reads a private key; `password` is asked only if it is encrypted.
+/// Reads a private key; `password` is called only if the key is encrypted.
 ///
 /// # Errors
-/// When it cannot be read, is of another kind, or the password is wrong.
+/// When the key cannot be read or is of another kind, or the password is wrong.
 pub(crate) fn private(path: &Path, password: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<SigningKey> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the key `{}`", path.display()))?;
     open(&text, password).with_context(|| format!("key `{}`", path.display()))
@@ -126,10 +126,10 @@ fn secretbox(password: &str, salt: &[u8], n: u64, r: u32, p: u32) -> anyhow::Res
     Ok(XSalsa20Poly1305::new(Key::from_slice(&key)))
 }
 
-/// A new key pair: the private key encrypted as cosign does it, and the public key, both PEM.
+/// Generates a key pair: the private key, encrypted as cosign does it, and the public key, both in PEM.
 ///
 /// # Errors
-/// When the system gives no random numbers.
+/// When the system provides no random numbers.
 pub(crate) fn generate(password: &str) -> anyhow::Result<(String, String)> {
     let key = SigningKey::try_generate().map_err(|error| anyhow!("no random numbers: {error}"))?;
     let (mut salt, mut nonce) = ([0; 32], [0; 24]);
@@ -161,7 +161,7 @@ pub(crate) fn generate(password: &str) -> anyhow::Result<(String, String)> {
 /// Reads a public key.
 ///
 /// # Errors
-/// When it cannot be read or is of another kind.
+/// When the key cannot be read or is of another kind.
 pub(crate) fn public(path: &Path) -> anyhow::Result<VerifyingKey> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the key `{}`", path.display()))?;
     ensure!(

@@ -1,9 +1,10 @@
-//! Signatures in the form of cosign's `.sig` tag: what cosign 2 and cosign 3 both verify with a public key and no
-//! network but the registry.
+//! Creates and verifies signatures in cosign's `.sig` tag form, which cosign 2 and cosign 3 both verify with a public
+//! key and no network but the registry.
 //!
-//! Beside the image lies another one under the tag `sha256-<hex>.sig`. Each of its layers is a small JSON text, "simple
-//! signing", that names the digest of the image, and carries as an annotation the signature over exactly these bytes.
-//! Certificates, transparency logs and the bundles that cosign 3 writes by default are not supported.
+//! The signatures of an image are stored beside it as another image, under the tag `sha256-<hex>.sig`. Each of its
+//! layers is a small JSON text ("simple signing") that names the digest of the signed image. An annotation of the layer
+//! holds the signature over exactly these bytes. Certificates, transparency logs and the bundles that cosign 3 writes
+//! by default are not supported.
 
 pub(crate) mod key;
 
@@ -22,7 +23,7 @@ use crate::reference::digest::Digest;
 use crate::store::Store;
 use crate::store::manifest::{Name, RawManifest, describe};
 
-/// Type of a layer that holds a signed text.
+/// Media type of a layer that holds a signed text.
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation that holds the signature.
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
@@ -55,7 +56,7 @@ struct Image {
     docker_manifest_digest: String,
 }
 
-/// One signature that lies beside an image.
+/// One signature of an image.
 #[derive(Debug)]
 pub(crate) struct Signature {
     layer: OciDescriptor,
@@ -70,15 +71,15 @@ pub(crate) struct Claim {
     pub(crate) identity: String,
 }
 
-/// The tag under which the signatures of an image lie.
+/// The tag under which the signatures of an image are stored.
 pub(crate) fn tag(digest: &Digest) -> String {
     format!("sha256-{}.sig", digest.hex())
 }
 
-/// The number of signatures that lie beside an image, valid or not.
+/// The number of signatures stored for an image, valid or not.
 ///
 /// # Errors
-/// When the store cannot be asked, or what is under the tag is no manifest.
+/// When the store cannot be read, or the tag does not hold a manifest.
 pub(crate) async fn count(store: &Store, digest: &Digest) -> anyhow::Result<usize> {
     Ok(manifest(store, digest).await?.map_or(0, |manifest| layers(&manifest).count()))
 }
@@ -86,7 +87,7 @@ pub(crate) async fn count(store: &Store, digest: &Digest) -> anyhow::Result<usiz
 /// Fetches the signatures of an image.
 ///
 /// # Errors
-/// When the store cannot be asked, or what is under the tag is no manifest.
+/// When the store cannot be read, or the tag does not hold a manifest.
 pub(crate) async fn all(store: &Store, digest: &Digest) -> anyhow::Result<Vec<Signature>> {
     let mut found = Vec::new();
     if let Some(manifest) = manifest(store, digest).await? {
@@ -109,10 +110,10 @@ fn layers(manifest: &OciImageManifest) -> impl Iterator<Item = &OciDescriptor> {
 }
 
 impl Signature {
-    /// Checks it: made with the key that belongs to `key`, over a text that names `digest`.
+    /// Verifies that the signature was made with the private key for `key`, over a text that names `digest`.
     ///
     /// # Errors
-    /// The reason why it is not valid.
+    /// The reason why the signature is invalid.
     pub(crate) fn check(&self, key: &VerifyingKey, digest: &Digest) -> anyhow::Result<Claim> {
         let annotations = self.layer.annotations.as_ref();
         let encoded = annotations.and_then(|all| all.get(SIGNATURE)).context("it carries no signature")?;
@@ -128,7 +129,8 @@ impl Signature {
     }
 }
 
-/// Signs an image, unless there is a valid signature of this key for the same name. Returns whether one was added.
+/// Signs an image, unless this key has already validly signed it for the same name. Returns whether a signature was
+/// added.
 ///
 /// # Errors
 /// When the store cannot be read from or written to.
@@ -151,7 +153,7 @@ pub(crate) async fn add(store: &Store, digest: &Digest, identity: &str, key: &Si
     layer.annotations = Some(BTreeMap::from([(SIGNATURE.to_owned(), BASE64_STANDARD.encode(signature.as_bytes()))]));
     let layers: Vec<_> = there.into_iter().map(|signature| signature.layer).chain([layer]).collect();
 
-    // The config that cosign writes: an image of no platform and no time.
+    // The config that cosign writes: an image without platform and time.
     let digests: Vec<_> = layers.iter().map(|layer| &layer.digest).collect();
     let config = serde_json::to_vec(&json!({
         "architecture": "", "created": "0001-01-01T00:00:00Z", "history": [{"created": "0001-01-01T00:00:00Z"}],

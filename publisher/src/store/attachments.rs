@@ -1,4 +1,4 @@
-//! Documents that are attached to an artifact: OCI artifacts of their own that name it as their `subject`.
+//! Documents attached to an artifact: separate OCI artifacts that name it as their `subject`.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use super::Store;
 use super::manifest::{Name, RawManifest, describe};
 use crate::reference::digest::Digest;
 
-/// The media type of the config that says nothing, from the image specification.
+/// The media type of an empty config, from the image specification.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
-/// The content of that config.
+/// The content of an empty config.
 pub(crate) const EMPTY_CONFIG: &[u8] = b"{}";
 
-/// The manifest of a document that is attached to `subject`. It holds no time of day: the same document gives the same
-/// digest.
+/// The manifest of a document that is attached to `subject`. It contains no time of day, so the same document gives the
+/// same digest.
 ///
 /// # Errors
 /// Only if the manifest cannot be written as JSON, which no input causes.
@@ -41,28 +41,28 @@ pub(crate) fn document_manifest(
     Ok(RawManifest::new(OCI_IMAGE_MEDIA_TYPE, manifest))
 }
 
-/// A document that lies beside an artifact.
+/// A document attached to an artifact.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Attached {
-    /// What it is, a media type.
+    /// The document's media type.
     pub(crate) artifact_type: String,
     /// Digest of its manifest.
     pub(crate) digest: String,
-    /// Bytes of its manifest.
+    /// Size of its manifest in bytes.
     pub(crate) size: i64,
 }
 
-/// What is attached to a manifest.
+/// Lists the documents attached to a manifest.
 ///
 /// # Errors
-/// When the store cannot be asked.
+/// When the store cannot be read.
 pub(crate) async fn list(store: &Store, subject: &Digest) -> anyhow::Result<Vec<Attached>> {
     let mut found = Vec::new();
     for descriptor in store.referrers(subject).await? {
         let kind = match descriptor.artifact_type {
             Some(kind) if kind != EMPTY => kind,
-            // cosign 3 lists the type of its empty config; the type of the document is in its own manifest.
+            // cosign 3 lists the media type of its empty config; the document's type is in its own manifest.
             _ => document_type(store, &descriptor.digest.parse()?).await?.unwrap_or_else(|| "unknown".to_owned()),
         };
         found.push(Attached { artifact_type: kind, digest: descriptor.digest, size: descriptor.size });

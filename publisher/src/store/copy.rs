@@ -1,9 +1,9 @@
-//! Copies an artifact from one store to another, byte for byte, with what belongs to it.
+//! Copies an artifact from one store to another, byte for byte, with everything that belongs to it.
 //!
-//! What belongs to it: the children of an index; cosign's signatures, attestations and SBOMs, which are tagged with its
-//! digest; and all that is attached to it, to its children, and to what is attached. The tag is given last. Blobs
-//! that the destination has are not sent, and those in another repository of the same registry are mounted. One blob at
-//! a time is in memory.
+//! That includes the children of an index; cosign's signatures, attestations and SBOMs, which are tagged with the
+//! artifact's digest; and all documents attached to the artifact, to its children, and to those documents. The tag is
+//! set last. Blobs that the destination already has are not sent, and blobs in another repository of the same registry
+//! are mounted. Only one blob at a time is in memory.
 
 use std::collections::BTreeSet;
 
@@ -17,20 +17,20 @@ use super::manifest::{Name, RawManifest, entries};
 use crate::reference::Reference;
 use crate::reference::digest::Digest;
 
-/// How deep attached documents may be attached to attached documents.
+/// The deepest level of documents attached to attached documents that is copied.
 const DEEPEST: usize = 8;
 
-/// What cosign adds to the tag that names a digest.
+/// The suffixes that cosign adds to the tag that names a digest.
 const COSIGN: [&str; 3] = ["sig", "att", "sbom"];
 
-/// What was sent.
+/// Counts of what was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    /// Blobs, including those that the registry mounted from another repository.
+    /// Number of blobs, including those that the registry mounted from another repository.
     pub(crate) blobs: usize,
-    /// Bytes of the blobs that went through this program.
+    /// Bytes of the blobs that passed through this program.
     pub(crate) bytes: u64,
-    /// Signatures and documents.
+    /// Number of signatures and documents.
     pub(crate) attached: usize,
 }
 
@@ -38,36 +38,36 @@ pub(crate) struct Sent {
 pub(crate) struct Copier {
     source: Store,
     destination: Store,
-    /// The source's repository, where both are in the same registry.
+    /// The source's repository, if both are in the same registry.
     shared: Option<String>,
-    /// The manifests whose attachments were copied, so that a circle of attachments ends.
+    /// The manifests whose attachments are copied already, so that a cycle of attachments ends.
     done: BTreeSet<String>,
     sent: Sent,
-    /// Makes a progress bar for so many bytes; the name says what is done with them.
+    /// Creates a progress bar from a label and a total in bytes.
     progress: fn(&'static str, u64) -> ProgressBar,
 }
 
-/// Whether signatures and attached documents come along.
+/// Whether signatures and attached documents are copied too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attachments {
-    /// They do.
+    /// They are copied.
     Along,
-    /// They do not.
+    /// They are not copied.
     LeftBehind,
 }
 
-/// What came of a copy.
+/// The result of a copy.
 pub(crate) struct Copied {
     /// The manifest or index that was copied.
     pub(crate) root: RawManifest,
     /// What was sent.
     pub(crate) sent: Sent,
-    /// Whether the destination's tag stood for it already.
+    /// Whether the destination's tag already pointed to it.
     pub(crate) tagged: bool,
 }
 
 impl Copier {
-    /// A copier from one store to another; `shared` is the source's repository, where both are in the same registry.
+    /// A copier from one store to another; `shared` is the source's repository, if both are in the same registry.
     pub(crate) fn new(
         source: Store,
         destination: Store,
@@ -77,10 +77,10 @@ impl Copier {
         Self { source, destination, shared, done: BTreeSet::new(), sent: Sent::default(), progress }
     }
 
-    /// Copies what `from` names to where `to` says. The tag is given last.
+    /// Copies what `from` names to where `to` says. The tag is set last.
     ///
     /// # Errors
-    /// When there is no such artifact, or the destination does not take it; its tag is then where it was.
+    /// When there is no such artifact, or the destination does not accept it; the destination's tag is then unchanged.
     pub(crate) async fn copy(
         mut self,
         from: &Reference,
@@ -111,7 +111,8 @@ impl Copier {
         Ok(Copied { root, sent: self.sent, tagged })
     }
 
-    /// Copies all that a manifest consists of, but not itself. Returns the digests that something may be attached to.
+    /// Copies everything that a manifest refers to, but not the manifest. Returns the digests that may have
+    /// attachments.
     async fn content(&mut self, manifest: &RawManifest) -> anyhow::Result<Vec<Digest>> {
         let mut subjects = vec![manifest.digest.clone()];
         for child in children(manifest)? {
@@ -133,7 +134,7 @@ impl Copier {
         Ok(subjects)
     }
 
-    /// The digests that something may be attached to, where there is nothing to copy.
+    /// The digests that may have attachments, for when there is nothing to copy.
     fn subjects(&self, manifest: &RawManifest) -> anyhow::Result<Vec<Digest>> {
         let children = children(manifest)?.into_iter().map(|child| child.digest.parse::<Digest>());
         let children = children.collect::<Result<Vec<_>, _>>().context("the index is malformed")?;
@@ -147,7 +148,7 @@ impl Copier {
         for descriptor in named {
             let descriptor: OciDescriptor =
                 serde_json::from_value(descriptor.clone()).context("the manifest is malformed")?;
-            // A layer with URLs is not distributable: it is fetched from these URLs by whoever may.
+            // A layer with URLs is not distributable; clients fetch it from these URLs if they may.
             if descriptor.urls.as_ref().is_some_and(|urls| !urls.is_empty()) {
                 continue;
             }
@@ -173,7 +174,7 @@ impl Copier {
         Ok(())
     }
 
-    /// Copies what is attached to `subject`, and what is attached to that.
+    /// Copies the attachments of `subject`, and their attachments in turn.
     async fn attached(
         &mut self,
         subject: &Digest,
@@ -199,7 +200,7 @@ impl Copier {
             let digest = referrer.digest.parse::<Digest>().context("the list of what is attached is malformed")?;
             if !known.contains(&referrer.digest) {
                 let manifest = self.source.fetch(Name::Digest(&digest)).await?;
-                // A list may name a manifest that was deleted since.
+                // A list may name a manifest that has been deleted since.
                 let Some(manifest) = manifest else { continue };
                 if !*stored {
                     self.destination.put(root, None).await?;

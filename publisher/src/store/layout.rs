@@ -1,8 +1,8 @@
-//! An OCI image layout: a directory that holds artifacts as a registry would, readable by skopeo, crane and oras.
+//! An OCI image layout: a directory that stores artifacts as a registry would, readable by skopeo, crane and oras.
 //!
-//! Each file is written whole or not at all, and `index.json`, which makes an artifact visible, last. It lists the
-//! tagged manifests, and without a tag those that are attached to others, as oras does. Other artifacts in the same
-//! directory are left alone. Nothing is ever removed; garbage collection is for other tools.
+//! Each file is written completely or not at all. `index.json`, which makes an artifact visible, is written last. It
+//! lists the tagged manifests and, without a tag, those that are attached to others, as oras does. Other artifacts in
+//! the same directory are left alone. Nothing is ever removed; garbage collection is left to other tools.
 
 use std::path::{Path, PathBuf};
 
@@ -21,15 +21,15 @@ const TAG: &str = "org.opencontainers.image.ref.name";
 
 /// A tag in a layout directory.
 pub(crate) struct Layout {
-    /// What was named.
+    /// The directory and tag that the user named.
     pub(crate) reference: LayoutRef,
 }
 
 impl Layout {
-    /// Reads a manifest, by this digest or else by tag. Its digest is verified.
+    /// Reads the manifest with this digest, otherwise the one with the tag, and verifies its digest.
     ///
     /// # Errors
-    /// When the directory is no layout, or does not hold it.
+    /// When the directory is not a layout, or does not hold the manifest.
     pub(crate) fn manifest(&self, digest: Option<&Digest>) -> anyhow::Result<RawManifest> {
         let (dir, tag) = (self.reference.dir.display(), &self.reference.tag);
         match digest {
@@ -48,7 +48,7 @@ impl Layout {
     /// Reads a manifest; `None` if there is none.
     ///
     /// # Errors
-    /// When the directory is no layout, or is damaged.
+    /// When the directory is not a layout, or is damaged.
     pub(crate) fn fetch(&self, name: Name<'_>) -> anyhow::Result<Option<RawManifest>> {
         let digest = match name {
             Name::Digest(digest) => digest.clone(),
@@ -91,10 +91,10 @@ impl Layout {
         self.blob(digest).is_ok()
     }
 
-    /// Writes an artifact and its tag. Returns whether anything had to be written.
+    /// Writes an artifact and its tag. Returns whether anything was written.
     ///
     /// # Errors
-    /// When the directory holds something else, or cannot be written to; the tag is then where it was.
+    /// When the directory holds something else, or cannot be written to; the tag is then unchanged.
     pub(crate) fn push(&self, artifact: &Artifact) -> anyhow::Result<bool> {
         let mut written = false;
         for blob in artifact.blobs() {
@@ -117,11 +117,11 @@ impl Layout {
         files::write(&self.blob_path(digest), bytes)
     }
 
-    /// Writes a manifest, under a tag or as a blob alone, for others to refer to. Returns whether anything had to be
+    /// Writes a manifest, either under a tag or only as a blob for others to refer to. Returns whether anything was
     /// written.
     ///
     /// # Errors
-    /// When the directory holds something else, or cannot be written to; the tag is then where it was.
+    /// When the directory holds something else, or cannot be written to; the tag is then unchanged.
     pub(crate) fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> anyhow::Result<bool> {
         let mut written = false;
         if !self.has_blob(&manifest.digest) {
@@ -147,20 +147,20 @@ impl Layout {
         Ok(changed || written)
     }
 
-    /// All tags, in the order in which they were given.
+    /// All tags, in the order in which they were added.
     ///
     /// # Errors
-    /// When the directory is no layout.
+    /// When the directory is not a layout.
     pub(crate) fn tags(&self) -> anyhow::Result<Vec<String>> {
         let index = self.index()?;
         Ok(entries(&index).iter().filter_map(|entry| entry["annotations"][TAG].as_str().map(str::to_owned)).collect())
     }
 
-    /// The descriptors of what is attached to `subject`: the manifests in the index whose subject it is, and the
-    /// entries of a list that was copied from a registry without the referrers API.
+    /// The descriptors of the manifests attached to `subject`: those in the index whose subject it is, and the entries
+    /// of a list that was copied from a registry without the referrers API.
     ///
     /// # Errors
-    /// When the directory is no layout, or is damaged.
+    /// When the directory is not a layout, or is damaged.
     pub(crate) fn referrers(&self, subject: &Digest) -> anyhow::Result<Vec<OciDescriptor>> {
         let index = self.index()?;
         let mut found: Vec<Value> = Vec::new();
@@ -182,7 +182,7 @@ impl Layout {
         Ok(descriptors)
     }
 
-    /// Writes a manifest that has a subject, and an entry for it without a tag.
+    /// Writes a manifest that has a subject, and adds an index entry without a tag for it.
     ///
     /// # Errors
     /// When the directory holds something else, or cannot be written to.
@@ -204,7 +204,7 @@ impl Layout {
         self.reference.dir.join("oci-layout").exists()
     }
 
-    /// Whether the directory is not there yet, or empty.
+    /// Whether the directory does not exist yet or is empty.
     fn is_new(&self) -> anyhow::Result<bool> {
         let dir = &self.reference.dir;
         Ok(!dir.exists() || dir.read_dir().with_context(|| unreadable(dir))?.next().is_none())
@@ -241,7 +241,7 @@ impl Layout {
         Ok(index)
     }
 
-    /// Changes the entries of `index.json`; the change says whether there is anything to write.
+    /// Changes the entries of `index.json`. The closure returns whether there is anything to write.
     fn change_index(&self, change: impl FnOnce(&mut Vec<Value>) -> bool) -> anyhow::Result<bool> {
         self.prepare()?;
         let dir = &self.reference.dir;

@@ -1,4 +1,4 @@
-//! Manifests as they are stored: byte for byte, because their digest is their name.
+//! Manifests as stored. They are kept byte for byte, because the digest of the bytes identifies them.
 
 use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::reference::digest::Digest;
 
-/// How a manifest is looked up.
+/// How a manifest is addressed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Name<'a> {
     /// A tag.
@@ -15,10 +15,10 @@ pub(crate) enum Name<'a> {
     Digest(&'a Digest),
 }
 
-/// A manifest or an index, byte for byte as it is stored.
+/// A manifest or an index, byte for byte as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawManifest {
-    /// What it is.
+    /// Its media type.
     pub(crate) media_type: String,
     /// The digest of its bytes.
     pub(crate) digest: Digest,
@@ -32,8 +32,7 @@ impl RawManifest {
         Self { media_type: media_type.into(), digest: Digest::of(&bytes), bytes }
     }
 
-    /// A manifest as it was received. Its own `mediaType` wins over the one that the registry states; both may be
-    /// missing.
+    /// A manifest as received. Its own `mediaType` takes precedence over the registry's; both may be missing.
     pub(crate) fn received(media_type: Option<&str>, bytes: Vec<u8>) -> Self {
         let content: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let media_type = match (content["mediaType"].as_str(), media_type) {
@@ -45,7 +44,7 @@ impl RawManifest {
         Self::new(media_type.to_owned(), bytes)
     }
 
-    /// Its descriptor, such as for a `subject`.
+    /// Its descriptor, for use as a `subject` and the like.
     pub(crate) fn descriptor(&self) -> OciDescriptor {
         OciDescriptor {
             media_type: self.media_type.clone(),
@@ -61,12 +60,12 @@ impl RawManifest {
     }
 }
 
-/// The tag under which clients keep the list of referrers of a manifest if the registry does not.
+/// The tag under which clients keep the list of a manifest's referrers if the registry does not.
 pub(crate) fn fallback_tag(subject: &Digest) -> String {
     format!("sha256-{}", subject.hex())
 }
 
-/// The entry in a list of referrers. It has type and annotations, so that a reader need not fetch each manifest.
+/// The entry in a list of referrers. It includes type and annotations, so that a reader need not fetch each manifest.
 pub(crate) fn referrer_entry(manifest: &RawManifest) -> Value {
     let content = manifest.json();
     let mut entry = json!({
@@ -84,7 +83,7 @@ pub(crate) fn referrer_entry(manifest: &RawManifest) -> Value {
     entry
 }
 
-/// The entries of an index as they are written there; none if it is not an index.
+/// The raw entries of an index; empty if it is not an index.
 pub(super) fn entries(index: &Value) -> &[Value] {
     index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
@@ -94,7 +93,7 @@ pub(super) fn descriptors(index: &Value) -> Vec<OciDescriptor> {
     entries(index).iter().filter_map(|entry| OciDescriptor::deserialize(entry).ok()).collect()
 }
 
-/// A descriptor of these bytes.
+/// The descriptor of these bytes.
 pub(crate) fn describe(media_type: &str, bytes: &[u8]) -> OciDescriptor {
     OciDescriptor {
         media_type: media_type.to_owned(),

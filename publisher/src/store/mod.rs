@@ -1,7 +1,7 @@
-//! Stores of artifacts, registries and layout directories, behind one interface; and how a REF resolves to the one
+//! Artifact stores (registries and layout directories) behind one interface, and the resolution of a REF to the single
 //! image that a mesh would run.
 //!
-//! Manifests are passed on byte for byte: their digest is their name.
+//! Manifests are passed on byte for byte, because the digest of the bytes identifies them.
 
 pub(crate) mod attachments;
 pub(crate) mod copy;
@@ -32,18 +32,18 @@ pub(crate) enum Store {
 /// The image that a REF stands for.
 #[derive(Debug)]
 pub(crate) struct Resolved {
-    /// The digest of the image's own manifest: what a mesh compares with.
+    /// The digest of the image's own manifest, with which a mesh compares.
     pub(crate) digest: Digest,
-    /// The digest of the index that the REF names, where it names one.
+    /// The digest of the index, if the REF names one.
     pub(crate) index: Option<Digest>,
-    /// Bytes of the manifest.
+    /// Size of the manifest in bytes.
     pub(crate) size: usize,
     /// The manifest.
     pub(crate) manifest: OciImageManifest,
 }
 
 impl Store {
-    /// Opens the store that a REF names; nothing but credentials is read yet, and nothing is sent.
+    /// Opens the store that a REF names. Only credentials are read yet; nothing is sent.
     ///
     /// # Errors
     /// When credentials or certificates cannot be read.
@@ -57,7 +57,7 @@ impl Store {
     /// Finds the image. An index is followed to its child for linux/amd64, as a mesh does whatever its nodes are.
     ///
     /// # Errors
-    /// When it is not there, or is no image.
+    /// When it does not exist, or is not an image.
     pub(crate) async fn resolve(&self, reference: &Reference) -> anyhow::Result<Resolved> {
         let RawManifest { bytes, digest, .. } = self.manifest(reference.digest()).await?;
         let index = match parse(&bytes, reference)? {
@@ -80,7 +80,7 @@ impl Store {
     /// Fetches the manifest that the REF names, or the one with this digest.
     ///
     /// # Errors
-    /// When it is not there, or cannot be read.
+    /// When it does not exist, or cannot be read.
     pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> anyhow::Result<RawManifest> {
         match self {
             Self::Registry(registry) => Ok(registry.manifest(digest).await?),
@@ -91,7 +91,7 @@ impl Store {
     /// The manifest or index that a REF names, which is the subject of signatures and attached documents.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When it does not exist.
     pub(crate) async fn named(&self, reference: &Reference) -> anyhow::Result<RawManifest> {
         let name = reference.digest().map_or(Name::Tag(reference.tag()), Name::Digest);
         self.fetch(name)
@@ -99,7 +99,7 @@ impl Store {
             .with_context(|| format!("`{reference}` is not there; check tag and digest, or push it first"))
     }
 
-    /// The same store, requesting the right to write from the start, which saves a second token.
+    /// The same store, requesting write access with the first token, which saves a second one.
     pub(crate) fn for_writing(self) -> Self {
         if let Self::Registry(registry) = &self {
             registry.for_writing();
@@ -132,7 +132,7 @@ impl Store {
     /// Stores a manifest, under a tag or by its digest alone.
     ///
     /// # Errors
-    /// When it cannot be done; the tag is then where it was.
+    /// When the store does not accept it; the tag is then unchanged.
     pub(crate) async fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> anyhow::Result<()> {
         match self {
             Self::Registry(registry) => registry.put(manifest, tag).await.map(drop).map_err(Into::into),
@@ -146,7 +146,7 @@ impl Store {
     /// Whether the store has a blob.
     ///
     /// # Errors
-    /// When the store does not say.
+    /// When the store cannot be read.
     pub(crate) async fn has_blob(&self, digest: &Digest) -> anyhow::Result<bool> {
         match self {
             Self::Registry(registry) => Ok(registry.has_blob(digest).await?),
@@ -157,7 +157,7 @@ impl Store {
     /// Stores a blob without checking first whether the store has it.
     ///
     /// # Errors
-    /// When it cannot be done.
+    /// When the store does not accept it.
     pub(crate) async fn put_blob(&self, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> anyhow::Result<()> {
         match self {
             Self::Registry(registry) => Ok(registry.put_blob(digest, bytes, bar).await?),
@@ -179,10 +179,10 @@ impl Store {
         }
     }
 
-    /// What is attached to a manifest: descriptors with artifact types and annotations.
+    /// The descriptors, with artifact types and annotations, of what is attached to a manifest.
     ///
     /// # Errors
-    /// When the store does not say.
+    /// When the store cannot be read.
     pub(crate) async fn referrers(&self, subject: &Digest) -> anyhow::Result<Vec<OciDescriptor>> {
         match self {
             Self::Registry(registry) => Ok(registry.referrers(subject).await?),
@@ -190,7 +190,7 @@ impl Store {
         }
     }
 
-    /// Stores a manifest that has a `subject`, so that it is found among the latter's [`Store::referrers`].
+    /// Stores a manifest that has a `subject`, so that the subject's [`Store::referrers`] include it.
     ///
     /// # Errors
     /// When it has no subject, or cannot be stored.
@@ -209,7 +209,7 @@ impl Store {
     /// Fetches a blob and verifies its digest.
     ///
     /// # Errors
-    /// When it is not there or is not what was announced.
+    /// When the blob does not exist or does not match its descriptor.
     pub(crate) async fn blob(&self, descriptor: &OciDescriptor, bar: &ProgressBar) -> anyhow::Result<Vec<u8>> {
         // Parsed here, so that no store is ever asked for something that is not a digest.
         let digest = descriptor.digest.parse::<Digest>().context("the manifest is malformed")?;
@@ -222,10 +222,10 @@ impl Store {
         }
     }
 
-    /// Publishes an artifact. Returns whether anything had to be sent or written.
+    /// Publishes an artifact. Returns whether anything was sent or written.
     ///
     /// # Errors
-    /// When it cannot be done; the tag is then where it was.
+    /// When the store does not accept it; the tag is then unchanged.
     pub(crate) async fn push(&self, artifact: &Artifact, bar: &ProgressBar) -> anyhow::Result<bool> {
         match self {
             Self::Registry(registry) => registry.push(artifact, bar).await,
@@ -237,7 +237,8 @@ impl Store {
     }
 }
 
-/// Lets Ctrl-C interrupt between two files and never within one. Requests to a registry are interruptible anyway.
+/// A point where Ctrl-C can interrupt: between two files, never within one. Registry requests can be interrupted
+/// anyway.
 async fn interruptible() {
     tokio::task::yield_now().await;
 }

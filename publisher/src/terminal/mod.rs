@@ -1,4 +1,4 @@
-//! The terminal: what is written to it, asked at it, and shown while something takes time.
+//! Terminal I/O: output, password prompts and progress bars.
 
 pub(crate) mod output;
 pub(crate) mod progress;

@@ -1,6 +1,6 @@
-//! Where words go: results for machines on stdout, remarks for people on stderr.
+//! Writes output: results for machines go to stdout, remarks for people to stderr.
 //!
-//! A reader that closes the pipe early (`faultline … | head -1`) has what it wanted: that is no error.
+//! A reader that closes the pipe early (`faultline … | head -1`) has what it wanted, so that is not an error.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 /// How a result is written to stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// Plain text, one fact a line.
+    /// Plain text, one fact per line.
     Text,
     /// One JSON object.
     Json,
@@ -28,7 +28,7 @@ pub(crate) enum Written {
 }
 
 impl Written {
-    /// The format for commands that do not know SARIF; nothing if it is SARIF.
+    /// The format for commands that do not support SARIF; `None` if it is SARIF.
     pub(crate) fn format(self) -> Option<Format> {
         match self {
             Self::Text => Some(Format::Text),
@@ -38,10 +38,10 @@ impl Written {
     }
 }
 
-/// Writes a result to stdout, ending it with a line end.
+/// Writes a result to stdout and ends it with a line end.
 ///
 /// # Errors
-/// When stdout cannot be written to, other than by having been closed.
+/// When writing to stdout fails for any reason but a closed pipe.
 pub(crate) fn result(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = stdout
@@ -76,14 +76,14 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// Columns of the terminal: `COLUMNS` if it is set, else the terminal's own, else 100.
+/// Width of the terminal in columns: `COLUMNS` if set, otherwise the terminal's width, otherwise 100.
 pub(crate) fn width() -> usize {
     let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     told.or_else(|| terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| usize::from(width)))
         .unwrap_or(100)
 }
 
-/// Whether stdout takes colours: on a terminal only, and not where `NO_COLOR` is set or the terminal is dumb.
+/// Whether to use colours on stdout: only on a terminal, and not if `NO_COLOR` is set or the terminal is dumb.
 pub(crate) fn takes_colours() -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let dumb = set("TERM").is_some_and(|term| term == "dumb");

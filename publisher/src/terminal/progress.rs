@@ -1,10 +1,10 @@
-//! Progress bars: on a terminal only, and on stderr, so that neither a pipe nor a log ever sees one.
+//! Progress bars. They appear only on a terminal and only on stderr, so that no pipe or log contains one.
 
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar for `total` bytes, hidden unless stderr is a terminal. It clears itself when dropped.
+/// A progress bar for `total` bytes, hidden unless stderr is a terminal. It clears itself when dropped.
 pub(crate) fn bytes(doing: &'static str, total: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -1,10 +1,10 @@
-//! Asks for passwords at the terminal, which shows nothing of them and is left as it was.
+//! Asks for passwords at the terminal, without echo, and restores the terminal afterwards.
 //!
-//! Deliberately not here: when to ask, and what to do where there is no terminal.
+//! When to ask, and what to do without a terminal, is up to the caller.
 
 use std::io::{Error, ErrorKind};
 
-/// Ctrl-C.
+/// The user pressed Ctrl-C.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 pub(crate) struct Interrupted;
@@ -14,7 +14,8 @@ pub(crate) struct Interrupted;
 /// # Errors
 /// When there is no terminal, its input ends, or Ctrl-C is pressed ([`Interrupted`]).
 pub(crate) fn password(question: impl AsRef<str>) -> anyhow::Result<String> {
-    // At Ctrl-C the library sends SIGINT before it gives the terminal its echo back: it must not end the program there.
+    // At Ctrl-C the library sends SIGINT before it restores the terminal's echo. Catching the signal keeps the process
+    // alive until that is done.
     #[cfg(unix)]
     let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     rpassword::prompt_password(question.as_ref()).map_err(|error: Error| match error.kind() {

@@ -1,7 +1,6 @@
 //! Rules for resources that carry a plugin (FL301 to FL306), and the configurations inside them.
 //!
-//! The rules about images hold for anybody's plugin; how it fails, and its configuration, are looked at for faultline's
-//! alone.
+//! The rules about images apply to any plugin. How a plugin fails and its configuration are checked only for faultline.
 
 use super::finding::{Draft, Severity};
 use super::plugin;
@@ -9,10 +8,10 @@ use super::rules::{self, Rule};
 use crate::mesh::{ENVOY, Mesh, Resource};
 use crate::yaml::node::{Node, Value};
 
-/// The plugin's root id, and part of its image's name unless somebody renamed it.
+/// The plugin's root id. It is also part of the image's name unless somebody renamed the image.
 const PLUGIN: &str = "faultline";
 
-/// Everything about one resource; nothing if it carries no plugin.
+/// Every finding about one resource; empty if it carries no plugin.
 pub(crate) fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
     let spec = |path: &'static str| resource.node.at(path).map(|node| (path, node));
     let mut found = Vec::new();
@@ -46,7 +45,7 @@ pub(crate) fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
     found
 }
 
-/// A WasmPlugin or TrafficExtension: `code` is where the image is.
+/// Checks a WasmPlugin or TrafficExtension; `code` is the node that holds the image.
 fn istio(resource: &Resource, path: &str, code: &Node, mesh: &Mesh) -> Vec<Draft> {
     let mut found = image(code, path);
     found.extend(place(resource, mesh));
@@ -67,7 +66,7 @@ fn draft(rule: Rule, severity: Severity, path: String, words: [&str; 3]) -> Draf
     Draft { rule, severity, path, problem, at_run_time, fix }
 }
 
-/// FL301, FL302, FL303.
+/// Checks the image: URL without a scheme (FL301), a moving tag pulled once (FL302), two different digests (FL303).
 fn image(code: &Node, path: &str) -> Vec<Draft> {
     let mut found = Vec::new();
     let Some(url) = code.text("url") else { return found };
@@ -127,7 +126,7 @@ fn image(code: &Node, path: &str) -> Vec<Draft> {
     found
 }
 
-/// FL305, FL306.
+/// Checks targets and matches: a match that a waypoint never meets (FL305), a selector with target references (FL306).
 fn place(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
     let mut found = Vec::new();
     let node = &resource.node;
@@ -160,12 +159,12 @@ fn place(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
     found
 }
 
-/// The field of a match by which a waypoint never meets it.
+/// The field that keeps a match from ever applying at a waypoint.
 fn never_met(item: &Node) -> Option<&'static str> {
     if item.text("mode") == Some("CLIENT") { Some("mode") } else { (!item.list("ports").is_empty()).then_some("ports") }
 }
 
-/// Whether a target is a waypoint: surely, maybe, or not.
+/// Whether a target is a waypoint: certainly (an error), possibly (a warning), or not.
 fn waypoint(target: &Node, namespace: &str, mesh: &Mesh) -> Option<Severity> {
     const CLASS: &str = "istio-waypoint";
     let name = target.text("name").unwrap_or_default();
@@ -187,7 +186,7 @@ fn waypoint(target: &Node, namespace: &str, mesh: &Mesh) -> Option<Severity> {
     }
 }
 
-/// FL304.
+/// FL304: the plugin fails closed.
 fn fails_closed(code: &Node, path: &str) -> Option<Draft> {
     let problem = match code.text("failStrategy") {
         Some("FAIL_OPEN") => return None,
@@ -207,14 +206,14 @@ fn closed(path: &str, problem: &str, write: &str) -> Draft {
     draft(rules::FL304, Severity::Warning, path.to_owned(), words)
 }
 
-/// The configuration in a field.
+/// Checks the configuration in a field.
 fn config(code: &Node, path: &str, field: &str) -> Vec<Draft> {
     let Some(node) = code.field(field) else { return plugin::check(b"") };
     let text = node.json().to_string();
     plugin::check(text.as_bytes()).into_iter().map(|draft| draft.inside(&format!("{path}.{field}"))).collect()
 }
 
-/// Envoy's own configuration of the plugin, wherever it stands: the map that has the root id.
+/// Finds Envoy's own configuration of the plugin, wherever it is: the map that has the root id.
 fn envoy(node: &Node, path: &str, found: &mut Vec<Draft>) {
     let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match &node.value {

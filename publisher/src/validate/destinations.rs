@@ -1,4 +1,5 @@
-//! Rules for what DestinationRules speak of (FL108 to FL110): is it there, and does only one speak of it.
+//! Rules for the hosts and ports that DestinationRules name (FL108 to FL110): do they exist, and does only one rule
+//! cover them.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use super::rules;
 use crate::mesh::policy::HostRules;
 use crate::mesh::{Mesh, Resource, dns_name};
 
-/// Everything about one rule's host and ports.
+/// Every finding about the host and the ports of one DestinationRule.
 pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     let written = rule.node.text("spec.host").unwrap_or_default();
     let name = dns_name::full(written, rule.namespace(), known.domain);
@@ -35,7 +36,7 @@ pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     found
 }
 
-/// FL110.
+/// FL110: a host name that Istio does not complete.
 fn not_completed(written: &str, known: &Known<'_>) -> Option<Draft> {
     let (name, rest) = written.split_once('.')?;
     let namespace = rest.strip_suffix(".svc").unwrap_or(rest);
@@ -53,7 +54,7 @@ fn not_completed(written: &str, known: &Known<'_>) -> Option<Draft> {
     })
 }
 
-/// FL108, reported at every rule but the one that wins.
+/// FL108: several rules for one host; reported at every rule but the one that wins.
 pub(crate) fn shared(mesh: &Mesh, known: &Known<'_>) -> Vec<Finding> {
     let mut hosts: BTreeMap<(String, String), Vec<&Resource>> = BTreeMap::new();
     for rule in mesh.istio("DestinationRule") {

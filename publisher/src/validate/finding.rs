@@ -1,4 +1,4 @@
-//! What a rule says about a position in a file.
+//! A finding: what a rule reports about a position in a file.
 
 use std::rc::Rc;
 
@@ -14,14 +14,14 @@ use crate::yaml::node::{Node, Position};
 pub(crate) enum Severity {
     /// Good to know. Alone, it leaves the exit code at 0.
     Note,
-    /// It works, and not as most people who write this expect.
+    /// It works, but not as most people who write it expect.
     Warning,
     /// It is refused, or has no effect.
     Error,
 }
 
 impl Severity {
-    /// `error`, `warning`, `note`: as people read it, and as SARIF calls its levels.
+    /// `error`, `warning`, `note`: the words that people see, which are also SARIF's levels.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Note => "note",
@@ -31,14 +31,14 @@ impl Severity {
     }
 }
 
-/// What a rule found, before it is known in which file.
+/// A finding that is not yet assigned to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Draft {
     /// The rule.
     pub(crate) rule: Rule,
     /// How bad it is here.
     pub(crate) severity: Severity,
-    /// The field, such as `clusters[2].outlierDetection.interval`; `.` is the whole.
+    /// The field, such as `clusters[2].outlierDetection.interval`; `.` is the whole document.
     pub(crate) path: String,
     /// What is there.
     pub(crate) problem: String,
@@ -49,25 +49,25 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// The same, with the path as seen from what this is a part of.
+    /// The same finding, with the path prefixed by that of the enclosing node.
     pub(crate) fn inside(mut self, prefix: &str) -> Self {
         self.path = if self.path == "." { prefix.to_owned() } else { format!("{prefix}.{}", self.path) };
         self
     }
 
-    /// Placed in a resource.
+    /// The finding in a resource.
     pub(crate) fn in_resource(self, resource: &Resource) -> Finding {
         let position = resource.node.position_of(&self.path);
         self.at(&resource.file, Some(resource.title()), Some(position))
     }
 
-    /// Placed in a file that is no resource.
+    /// The finding in a file that is not a resource.
     pub(crate) fn in_file(self, file: &Rc<str>, node: Option<&Node>) -> Finding {
         let position = node.map(|node| node.position_of(&self.path));
         self.at(file, None, position)
     }
 
-    /// The finding at this position.
+    /// The finding at a position.
     pub(crate) fn at(self, file: &Rc<str>, resource: Option<String>, position: Option<Position>) -> Finding {
         Finding {
             code: self.rule.code,
@@ -84,7 +84,7 @@ impl Draft {
     }
 }
 
-/// A finding, as it is written. The field names are those of `--output json`, and stay.
+/// A finding as it is printed. The field names are those of `--output json` and must not change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Finding {
@@ -92,16 +92,16 @@ pub(crate) struct Finding {
     pub(crate) code: &'static str,
     /// How bad it is.
     pub(crate) severity: Severity,
-    /// The file, as it was named.
+    /// The file, as the user named it.
     #[serde(skip)]
     pub(crate) file: Rc<str>,
-    /// From 1; `null` where only the file is known.
+    /// Counts from 1; `null` if only the file is known.
     pub(crate) line: Option<u64>,
-    /// From 1; `null` where only the line is known.
+    /// Counts from 1; `null` if only the line is known.
     pub(crate) column: Option<u64>,
-    /// Kind, namespace and name of the resource; `null` in a plugin configuration that stands alone.
+    /// Kind, namespace and name of the resource; `null` for a plugin configuration outside any resource.
     pub(crate) resource: Option<String>,
-    /// The field; `.` is the whole.
+    /// The field; `.` is the whole document.
     pub(crate) path: String,
     /// What is there.
     pub(crate) problem: String,

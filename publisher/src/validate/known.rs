@@ -1,25 +1,25 @@
-//! What rules may ask about the rest of the files.
+//! Context for the rules: facts collected from all files.
 
 use std::collections::BTreeSet;
 
 use crate::mesh::Mesh;
 use crate::mesh::services::Services;
 
-/// What rules may ask about the rest of the files.
+/// Facts from all files that a rule about one of them needs.
 pub(crate) struct Known<'a> {
     pub(crate) services: Services,
     pub(crate) domain: &'a str,
     pub(crate) namespaces: BTreeSet<&'a str>,
-    /// Whether the nodes are among the files, so that no locality is missing.
+    /// Whether the files include the nodes, so that no locality is missing.
     pub(crate) all_localities: bool,
-    /// Whether the mesh gives outlier detection to every service.
+    /// Whether the mesh applies outlier detection to every service.
     pub(crate) mesh_detects: bool,
     /// Whether the mesh turns locality load balancing off.
     pub(crate) locality_off: bool,
 }
 
 impl<'a> Known<'a> {
-    /// Reads it from the files; `domain` is that of the cluster's services.
+    /// Collects them from the files; `domain` is the DNS domain of the cluster's services.
     pub(super) fn of(mesh: &'a Mesh, domain: &'a str) -> Self {
         Self {
             services: Services::of(mesh, domain),
@@ -36,7 +36,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// The namespaces that anything in the files is in.
+/// The namespaces of everything in the files.
 pub(crate) fn namespaces(mesh: &Mesh) -> BTreeSet<&str> {
     mesh.resources.iter().filter_map(|resource| resource.namespace.as_deref()).collect()
 }

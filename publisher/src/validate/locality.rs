@@ -7,11 +7,11 @@ use super::known::Known;
 use super::rules::{self, Rule};
 use crate::yaml::node::Node;
 
-/// Labels in `failoverPriority` that mean the same as `failover`.
+/// Labels with which `failoverPriority` means the same as `failover`.
 const TOPOLOGY: [&str; 3] =
     ["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
 
-/// Everything about one `localityLbSetting`; `here` are the localities of the service's endpoints, if all are known.
+/// Every finding about one `localityLbSetting`; `here` are the localities of the service's endpoints, if all are known.
 pub(crate) fn check(settings: &Node, here: Option<&BTreeSet<String>>, known: &Known<'_>) -> Vec<Draft> {
     let mut found = Vec::new();
     exclusive(settings, &mut found);
@@ -27,7 +27,7 @@ fn refused(rule: Rule, path: String, problem: &str, fix: &str) -> Draft {
     Draft { rule, severity: Severity::Error, path, problem, at_run_time, fix }
 }
 
-/// FL201.
+/// FL201: locality settings that exclude each other.
 fn exclusive(settings: &Node, found: &mut Vec<Draft>) {
     let has = |name: &str| !settings.list(name).is_empty();
     if has("distribute") && has("failover") {
@@ -53,7 +53,7 @@ fn exclusive(settings: &Node, found: &mut Vec<Draft>) {
     }
 }
 
-/// FL202.
+/// FL202: a failover that is not from one region to another.
 fn regions(settings: &Node, found: &mut Vec<Draft>) {
     for (index, failover) in settings.list("failover").iter().enumerate() {
         let (from, to) = (failover.text("from").unwrap_or_default(), failover.text("to").unwrap_or_default());
@@ -72,7 +72,7 @@ fn regions(settings: &Node, found: &mut Vec<Draft>) {
     }
 }
 
-/// FL204.
+/// FL204: weights that do not add up to 100.
 fn weights(settings: &Node, found: &mut Vec<Draft>) {
     for (index, distribute) in settings.list("distribute").iter().enumerate() {
         let weights: Vec<u64> = distribute.map("to").iter().map(|(_, weight)| weight.number("").unwrap_or(0)).collect();
@@ -85,7 +85,7 @@ fn weights(settings: &Node, found: &mut Vec<Draft>) {
     }
 }
 
-/// FL203. A source may be a place where only callers are, so it is a note.
+/// FL203: a locality that names nothing. A source locality may have only callers, so it is just a note there.
 fn names(settings: &Node, here: Option<&BTreeSet<String>>, known: &Known<'_>, found: &mut Vec<Draft>) {
     let everywhere = &known.services.localities;
     let Some(targets) = here.or(known.all_localities.then_some(everywhere)) else { return };
@@ -127,7 +127,7 @@ fn names(settings: &Node, here: Option<&BTreeSet<String>>, known: &Known<'_>, fo
     }
 }
 
-/// Whether a locality is in the place that a rule names: `region`, `region/zone`, `region/*`, `*`.
+/// Whether a locality is in the one that a rule names: `region`, `region/zone`, `region/*`, `*`.
 fn is_in(locality: &str, place: &str) -> bool {
     let mut parts = locality.split('/');
     place.split('/').all(|wanted| {

@@ -1,11 +1,10 @@
-//! Will these configurations and rules do what they say?
+//! Lints plugin configurations and mesh rules: will they do what they say?
 //!
 //! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and
-//! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin),
-//! [`outlier`], [`locality`] and [`destinations`] (DestinationRules and the MeshConfig), [`pinned`] (what only a
-//! registry knows).
+//! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin), [`outlier`], [`locality`]
+//! and [`destinations`] (DestinationRules and the MeshConfig), [`pinned`] (what only a registry can tell).
 //!
-//! Deliberately not here: what the API server's schemas say anyway.
+//! What the API server's schemas report anyway is deliberately not checked here.
 
 mod carrier;
 mod destinations;
@@ -26,16 +25,16 @@ use crate::mesh::{Mesh, Resource, dns_name};
 use finding::{Draft, Finding, Severity};
 use known::Known;
 
-/// What files alone show.
+/// What the files show without asking a registry.
 #[derive(Default)]
 pub(crate) struct Judged {
     /// What the rules found.
     pub(crate) findings: Vec<Finding>,
-    /// What is worth saying and is no finding.
+    /// Remarks that are useful but not findings.
     pub(crate) remarks: Vec<String>,
 }
 
-/// Everything that the files alone show.
+/// Applies every rule that needs only the files.
 pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Judged {
     let Judged { mut findings, mut remarks } = Judged::default();
     for broken in &mesh.broken {
@@ -61,7 +60,7 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Judged {
         let drafts = of_resource(resource, mesh, &known);
         let mut told: Vec<Finding> = Vec::new();
         for finding in drafts.into_iter().map(|draft| draft.in_resource(resource)) {
-            // Policies are judged once for each port and subset that they hold for.
+            // Policies are checked once for each port and subset, so the same finding can come up repeatedly.
             if !told.contains(&finding) {
                 told.push(finding);
             }
@@ -102,7 +101,7 @@ fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft
     found
 }
 
-/// What makes a configuration one that must not be shipped.
+/// The errors that forbid publishing a configuration.
 pub(crate) fn check(text: &[u8]) -> Vec<Draft> {
     plugin::errors(text)
 }

@@ -1,5 +1,5 @@
-//! Rules for outlier detection in DestinationRules (FL101 to FL107, FL111); how localities are set is
-//! [`super::locality`]'s.
+//! Rules for outlier detection in DestinationRules (FL101 to FL107, FL111). [`super::locality`] checks locality
+//! settings.
 
 use filter_core::config::OutlierDetection;
 
@@ -12,11 +12,10 @@ use crate::mesh::outlier::translate;
 use crate::mesh::policy::{HostRules, Policy};
 use crate::yaml::node::Node;
 
-/// A cap that needs more endpoints than this is told even if it is not known how many there are: three is what many
-/// services have.
+/// If the number of endpoints is unknown, a cap is reported only if it needs more than this: many services have three.
 const USUAL_ENDPOINTS: u64 = 3;
 
-/// Everything about the outlier detection of a DestinationRule.
+/// Every finding about the outlier detection of a DestinationRule.
 pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     let rules = HostRules::of(&rule.node);
     let name = dns_name::full(rule.node.text("spec.host").unwrap_or_default(), rule.namespace(), known.domain);
@@ -39,7 +38,7 @@ pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     found
 }
 
-/// Everything about one block.
+/// Every finding about one `outlierDetection` block.
 pub(crate) fn of_block(block: &Node, host: &str, known: &Known<'_>) -> Vec<Draft> {
     let mut found = Vec::new();
     if block.number("consecutiveLocalOriginFailures").is_some_and(|n| n > 0)
@@ -79,7 +78,7 @@ fn draft(rule: Rule, severity: Severity, path: &str, problem: &str, at_run_time:
     Draft { rule, severity, path, problem, at_run_time, fix }
 }
 
-/// FL101.
+/// FL101: failover without outlier detection.
 fn without_detection(settings: &Policy<'_>, known: &Known<'_>) -> Option<Draft> {
     let node = settings.node;
     let field = ["failover", "failoverPriority"].into_iter().find(|name| !node.list(name).is_empty());
@@ -100,7 +99,7 @@ fn without_detection(settings: &Policy<'_>, known: &Known<'_>) -> Option<Draft> 
     ))
 }
 
-/// FL102.
+/// FL102: a percent cap that never ejects.
 fn cap(block: &Node, rules: &OutlierDetection, host: &str, known: &Known<'_>) -> Option<Draft> {
     let percent = u64::from(rules.max_ejection_percent);
     let needed = 100_u64.div_ceil(percent.max(1));
@@ -130,7 +129,7 @@ fn cap(block: &Node, rules: &OutlierDetection, host: &str, known: &Known<'_>) ->
     ))
 }
 
-/// FL107.
+/// FL107: outlier detection that never ejects.
 fn never(rules: &OutlierDetection) -> Option<Draft> {
     let split = rules.split_external_local_origin_errors;
     let counts = rules.consecutive5xx_errors > 0 || rules.consecutive_gateway_errors > 0 || split;
@@ -147,7 +146,7 @@ fn never(rules: &OutlierDetection) -> Option<Draft> {
     })
 }
 
-/// FL104.
+/// FL104: outlier detection that keeps traffic in the zone.
 fn pins_to_zone(host: &str, known: &Known<'_>) -> Option<Draft> {
     let localities = known.services.get(host).and_then(|service| service.localities.as_ref());
     let one_place = localities.is_some_and(|localities| localities.len() < 2);
@@ -167,8 +166,8 @@ fn pins_to_zone(host: &str, known: &Known<'_>) -> Option<Draft> {
     ))
 }
 
-/// FL105 and FL106. `has_max`: whether the block has a `maxEjectionTime`, as the plugin's configuration does and
-/// Istio's does not.
+/// FL105 and FL106: ejections that do not grow longer, an interval longer than the ejection. `has_max`: whether the
+/// block has a `maxEjectionTime`; the plugin's configuration has one, Istio's does not.
 pub(crate) fn times(rules: &OutlierDetection, has_max: bool) -> Vec<Draft> {
     let (interval, base, max) = (rules.interval, rules.base_ejection_time, rules.max_ejection_time);
     let mut found = Vec::new();

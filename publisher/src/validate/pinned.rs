@@ -1,4 +1,4 @@
-//! The rule that only a registry can decide (FL307): is a pinned digest the digest of an index?
+//! The rule that only a registry can decide (FL307): whether a pinned digest is the digest of an index.
 
 use super::finding::{Draft, Finding, Severity};
 use super::rules;
@@ -8,7 +8,7 @@ use crate::store::Store;
 use crate::store::registry::access::Access;
 use crate::yaml::node::Node;
 
-/// An image that a resource pins.
+/// An image that a resource pins by digest.
 pub(crate) struct Pinned<'a> {
     resource: &'a Resource,
     path: String,
@@ -39,7 +39,7 @@ pub(crate) fn pinned(mesh: &Mesh) -> Vec<Pinned<'_>> {
         .collect()
 }
 
-/// Asks the registries. What cannot be asked goes to `remark`, and is no finding.
+/// Asks the registries. An image that cannot be looked up goes to `remark` and is not a finding.
 pub(crate) async fn check(images: Vec<Pinned<'_>>, access: &Access, remark: impl Fn(&str)) -> Vec<Finding> {
     let mut found = Vec::new();
     for image in images {
@@ -65,7 +65,7 @@ pub(crate) async fn check(images: Vec<Pinned<'_>>, access: &Access, remark: impl
     found
 }
 
-/// The digest of the image inside, if the reference is to an index.
+/// The digest of the image inside, if the reference names an index.
 async fn index(reference: &str, access: &Access) -> anyhow::Result<Option<String>> {
     let reference = reference.parse::<Reference>()?;
     let resolved = Store::open(&reference, access)?.resolve(&reference).await?;

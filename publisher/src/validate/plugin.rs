@@ -1,7 +1,7 @@
 //! Rules for plugin configurations (FL001, FL002, FL004, FL005, and what they share with DestinationRules).
 //!
-//! The filter's own parser decides, so nothing passes here that the filter would reject. It is stricter in one point:
-//! an unknown field, about which the filter only warns, is an error.
+//! The filter's own parser decides, so nothing passes here that the filter would reject. This check is stricter in one
+//! point: an unknown field, about which the filter only warns, is an error.
 
 use filter_core::config::{self, Attempts, Config, OutlierDetection};
 use wildmatch::WildMatch;
@@ -9,7 +9,7 @@ use wildmatch::WildMatch;
 use super::finding::{Draft, Severity};
 use super::{outlier, rules};
 
-/// What makes a configuration one that must not be shipped.
+/// The errors that forbid publishing a configuration.
 pub(crate) fn errors(text: &[u8]) -> Vec<Draft> {
     match config::parse(text) {
         Ok(parsed) => parsed.unknown_fields.into_iter().map(unknown).collect(),
@@ -27,7 +27,7 @@ pub(crate) fn errors(text: &[u8]) -> Vec<Draft> {
     }
 }
 
-/// Everything that is worth saying about a configuration.
+/// Every finding about a configuration.
 pub(crate) fn check(text: &[u8]) -> Vec<Draft> {
     let mut found = errors(text);
     if let Ok(parsed) = config::parse(text) {
@@ -54,7 +54,8 @@ fn unknown(path: String) -> Draft {
     }
 }
 
-/// FL004. A pattern that matches the text of a later pattern matches, but for rare ones, whatever the later one does.
+/// FL004: an entry hidden by an earlier one. A pattern that matches the text of a later pattern also matches, with rare
+/// exceptions, everything that the later one matches.
 fn hidden_entries(config: &Config, found: &mut Vec<Draft>) {
     for (later, entry) in config.clusters.iter().enumerate() {
         let hides = |earlier: &&config::ClusterRule| WildMatch::new(&earlier.pattern).matches(&entry.pattern);
@@ -74,7 +75,7 @@ fn hidden_entries(config: &Config, found: &mut Vec<Draft>) {
     }
 }
 
-/// FL005.
+/// FL005: thresholds that retries hide.
 fn hidden_by_retries(config: &Config, found: &mut Vec<Draft>) {
     if config.witness.is_some() || config.attempts == Attempts::UpstreamLog {
         return;
@@ -100,7 +101,7 @@ fn hidden_by_retries(config: &Config, found: &mut Vec<Draft>) {
     }
 }
 
-/// Every outlier detection in a configuration that was written down, with its path.
+/// Every outlier detection block in a configuration, with its path.
 fn blocks(config: &Config) -> Vec<(String, &OutlierDetection)> {
     let mut blocks = vec![("outlierDetection".to_owned(), &config.outlier_detection)];
     for (index, entry) in config.clusters.iter().enumerate() {

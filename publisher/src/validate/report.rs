@@ -1,4 +1,4 @@
-//! How findings are written: for people, as compilers do, and to machines as JSON or as SARIF 2.1.0 for code scanning.
+//! Prints findings: for people as compilers do, for machines as JSON or, for code scanning, as SARIF 2.1.0.
 
 use std::rc::Rc;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::finding::{Finding, Severity};
 use super::rules;
 
-/// One file and what was found in it.
+/// One file and its findings.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// The file, as it was named.
+    /// The file, as the user named it.
     pub(crate) file: String,
     /// Whether there are no errors and no warnings.
     pub(crate) valid: bool,
@@ -19,7 +19,7 @@ pub(crate) struct Report {
     pub(crate) findings: Vec<Finding>,
 }
 
-/// Findings by file, in the order of the files and then of the lines.
+/// Groups findings by file, in the order of the files and then of the lines.
 pub(crate) fn by_file(files: &[Rc<str>], mut findings: Vec<Finding>) -> Vec<Report> {
     findings.sort_by_key(|finding| (finding.line, finding.column, finding.code));
     let report = |file: &Rc<str>| {
@@ -30,7 +30,7 @@ pub(crate) fn by_file(files: &[Rc<str>], mut findings: Vec<Finding>) -> Vec<Repo
     files.iter().map(report).collect()
 }
 
-/// For people: `file.yaml:12:5: error[FL101]: …`, and below it what will happen and what to do.
+/// For people: `file.yaml:12:5: error[FL101]: …`, followed by what will happen and what to do.
 pub(crate) fn text(reports: &[Report]) -> String {
     let mut text = String::new();
     for finding in reports.iter().flat_map(|report| &report.findings) {
@@ -46,7 +46,7 @@ pub(crate) fn text(reports: &[Report]) -> String {
     text
 }
 
-/// SARIF 2.1.0, as code scanning takes it: every rule with its page, every result with a position.
+/// SARIF 2.1.0 as code scanning accepts it: every rule with its page, every result with a position.
 pub(crate) fn sarif(reports: &[Report]) -> Value {
     let rules: Vec<Value> = rules::ALL
         .iter()
@@ -94,7 +94,7 @@ fn result(finding: &Finding) -> Value {
     })
 }
 
-/// A file's name as the URI reference that SARIF wants; standard input has none, and gets a name.
+/// A file's name as the URI reference that SARIF requires. Standard input has no name and gets one here.
 fn uri(file: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let path = match file {

@@ -1,15 +1,15 @@
-//! The rules: code, title, page. A page is the document `docs/rules/CODE.md`, built in, so that `--explain` prints it
-//! wherever the program is installed; its examples are tests.
+//! The table of rules: code, title, page. A page is the document `docs/rules/CODE.md`, compiled in, so that `--explain`
+//! prints it wherever the program is installed. The examples on the pages are run as tests.
 
 /// A rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// `FL101`. The first digit is the group: 0 plugin configurations, 1 outlier detection, 2 localities, 3 the
-    /// resources that carry a plugin. A code is never given to another rule.
+    /// Such as `FL101`. The first digit is the group: 0 plugin configurations, 1 outlier detection, 2 localities, 3
+    /// resources that carry a plugin. A code is never reused for another rule.
     pub(crate) code: &'static str,
-    /// What is found, in a few words.
+    /// What the rule finds, in a few words.
     pub(crate) title: &'static str,
-    /// The page, Markdown.
+    /// The page, in Markdown.
     pub(crate) page: &'static str,
 }
 
@@ -23,7 +23,7 @@ macro_rules! rules {
                 page: include_str!(concat!("../../../docs/rules/", stringify!($code), ".md")),
             };
         )*
-        /// Every rule, by code.
+        /// Every rule, ordered by code.
         pub(crate) const ALL: &[Rule] = &[$($code),*];
     };
 }
@@ -58,7 +58,7 @@ rules! {
     FL307 "the digest of an index",
 }
 
-/// The rule with this code, in whatever case.
+/// The rule with this code, ignoring case.
 pub(crate) fn find(code: &str) -> Option<&'static Rule> {
     ALL.iter().find(|rule| rule.code.eq_ignore_ascii_case(code))
 }

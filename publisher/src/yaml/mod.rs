@@ -1,4 +1,4 @@
-//! YAML, read with the position of each value, and written. No other file knows the library that does it.
+//! Reads YAML with the position of each value, and writes YAML. This is the only file that uses the YAML library.
 
 pub(crate) mod node;
 
@@ -19,12 +19,12 @@ pub(crate) fn write(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_saphyr::to_string(value)?)
 }
 
-/// Reads every document of a YAML or JSON text; empty ones are left out.
+/// Parses every document of a YAML or JSON text; empty documents are skipped.
 ///
 /// # Errors
-/// When it is neither, with the position where that shows.
+/// When it is neither; with the position, if the parser reports one.
 pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> {
-    // What `kubectl get` prints of a large mesh is beyond the reader's default bounds.
+    // The output of `kubectl get` for a large mesh exceeds the parser's default limits.
     let options = serde_saphyr::options! { budget: None, with_snippet: false };
     let read: Result<Vec<Spanned<Raw>>, _> = serde_saphyr::from_multiple_with_options(text, options);
     match read {
@@ -39,7 +39,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> 
     }
 }
 
-/// A value as the reader gives it: the position is around each value, not in it.
+/// A value as the parser returns it: the position wraps each value.
 enum Raw {
     Scalar(Json),
     List(Vec<Spanned<Raw>>),

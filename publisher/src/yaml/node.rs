@@ -1,36 +1,36 @@
 //! A YAML or JSON value that knows its position in its file.
 //!
-//! Fields are found by paths such as `spec.subsets[1].trafficPolicy`, the form in which findings name them; so the
-//! position of a finding is looked up and never carried along. What a field means is not known here.
+//! Fields are found by paths such as `spec.subsets[1].trafficPolicy`, the form in which findings name them. So the
+//! position of a finding is looked up and need not be carried along. This file does not know what a field means.
 
 use serde_json::Value as Json;
 
-/// A line, and where it is known a column; both count from 1.
+/// A line and, if known, a column; both count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     /// Line in the file.
     pub(crate) line: u64,
-    /// Column in the line; `None` where the value was a text inside the file.
+    /// Column in the line; `None` if the value was a text embedded in the file.
     pub(crate) column: Option<u64>,
 }
 
 /// A value and its position.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// Where it starts; for the value of a field, where the field's name starts.
+    /// Where it starts; for the value of a field, the start of the field's name.
     pub(crate) position: Position,
-    /// What it is.
+    /// The value itself.
     pub(crate) value: Value,
 }
 
 /// What a node holds.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
-    /// Null, a truth value, a number or a text.
+    /// Null, a boolean, a number or a string.
     Scalar(Json),
     /// A list.
     List(Vec<Node>),
-    /// Fields, in their order.
+    /// Fields, in file order.
     Map(Vec<(String, Node)>),
 }
 
@@ -47,7 +47,7 @@ impl Node {
         steps(path).try_fold(self, Node::step)
     }
 
-    /// The position of the deepest node on a path that is there.
+    /// The position of the deepest existing node on a path.
     pub(crate) fn position_of(&self, path: &str) -> Position {
         let mut here = self;
         for step in steps(path) {
@@ -66,7 +66,7 @@ impl Node {
         }
     }
 
-    /// The text at a path.
+    /// The string at a path.
     pub(crate) fn text(&self, path: &str) -> Option<&str> {
         match &self.at(path)?.value {
             Value::Scalar(Json::String(text)) => Some(text),
@@ -74,7 +74,7 @@ impl Node {
         }
     }
 
-    /// The whole number at a path; as Kubernetes does not, a number in quotes is not accepted.
+    /// The integer at a path. As in Kubernetes, a number in quotes is not accepted.
     pub(crate) fn number(&self, path: &str) -> Option<u64> {
         match &self.at(path)?.value {
             Value::Scalar(Json::Number(number)) => number.as_u64(),
@@ -82,7 +82,7 @@ impl Node {
         }
     }
 
-    /// The truth value at a path.
+    /// The boolean at a path.
     pub(crate) fn flag(&self, path: &str) -> Option<bool> {
         match &self.at(path)?.value {
             Value::Scalar(Json::Bool(flag)) => Some(*flag),
@@ -90,7 +90,7 @@ impl Node {
         }
     }
 
-    /// The items of the list at a path; none if there is no list.
+    /// The items of the list at a path; empty if there is no list.
     pub(crate) fn list(&self, path: &str) -> &[Node] {
         match self.at(path).map(|node| &node.value) {
             Some(Value::List(items)) => items,
@@ -98,7 +98,7 @@ impl Node {
         }
     }
 
-    /// The fields of the map at a path; none if there is no map.
+    /// The fields of the map at a path; empty if there is no map.
     pub(crate) fn map(&self, path: &str) -> &[(String, Node)] {
         match self.at(path).map(|node| &node.value) {
             Some(Value::Map(fields)) => fields,
@@ -106,7 +106,7 @@ impl Node {
         }
     }
 
-    /// The same as JSON, without the positions.
+    /// Converts to JSON, without the positions.
     pub(crate) fn json(&self) -> Json {
         match &self.value {
             Value::Scalar(scalar) => scalar.clone(),
@@ -115,8 +115,8 @@ impl Node {
         }
     }
 
-    /// Moves the positions of a text that stands inside a file. In a block (`key: |`) it starts on the line after `at`;
-    /// else all of it is at `at`.
+    /// Moves the positions of a text that is embedded in a file. In a block scalar (`key: |`) the text starts on the
+    /// line after `at`; otherwise all of it is at `at`.
     pub(crate) fn inside(mut self, at: Position, is_block: bool) -> Self {
         self.move_all(at.line, is_block);
         self
@@ -132,7 +132,7 @@ impl Node {
     }
 }
 
-/// `a.b[2].c` as `a`, `b`, `2]`, `c`.
+/// Splits `a.b[2].c` into `a`, `b`, `2]`, `c`.
 fn steps(path: &str) -> impl Iterator<Item = &str> {
     path.split(['.', '[']).filter(|step| !step.is_empty())
 }

@@ -1,4 +1,4 @@
-//! What every command has in common: wrong input, exit codes, where output goes.
+//! Tests what every command has in common: wrong input, exit codes, and where output goes.
 
 use std::io::{Read, Write};
 use std::process::Stdio;
@@ -44,7 +44,7 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
     for wrong in [&[][..], &["fly"], &["push"], &["pull", "ghcr.io/a:1"], &["inspect", "a", "--output", "xml"]] {
         run(dir.path(), wrong).exits(2);
     }
-    // A password belongs on standard input, and with a user name.
+    // A password must come from standard input, and needs a user name.
     run(dir.path(), &["push", "ghcr.io/a:1", "--password-stdin"]).exits(2);
     run(dir.path(), &["push", "ghcr.io/a:1", "--username", "x"]).exits(2);
     assert!(run(dir.path(), &["push", "--help"]).exits(0).stdout.contains("Examples:"));
@@ -58,11 +58,11 @@ fn the_file_of_a_pull_must_be_one_that_can_be_written() {
     run(dir.path(), &["pull", "oci:out:1.0", "-o", "."]).fails_with(&["`.` is a directory"]);
     run(dir.path(), &["pull", "oci:out:1.0", "-o", "no/such/dir.wasm"])
         .fails_with(&["directory `no/such` does not exist; create it or choose another file"]);
-    // A file is where a directory would have to be.
+    // The directory cannot be created because a file has its name.
     run(dir.path(), &["push", "oci:plugin.wasm/x:1.0", "--wasm", "plugin.wasm"])
         .fails_with(&["cannot create the directory `plugin.wasm/x`; choose another"]);
     if cfg!(target_os = "linux") {
-        // There, nobody may create a file.
+        // Nobody may create a file in /proc.
         let ran = run(dir.path(), &["pull", "oci:out:1.0", "-o", "/proc/x.wasm"])
             .fails_with(&["cannot write `/proc/x.wasm`; make its directory writable or choose another"]);
         assert!(!ran.stderr.contains(".faultline-"), "{}", ran.stderr);
@@ -76,7 +76,7 @@ fn a_file_takes_the_place_of_files_alone() {
     use std::os::unix::net::UnixListener;
     let dir = workplace();
     run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
-    // A socket stands for what root must not lose: /dev/null, /dev/stdout.
+    // The socket stands for devices that root must not overwrite: /dev/null, /dev/stdout.
     let socket = dir.path().join("socket");
     let _listener = UnixListener::bind(&socket).unwrap();
     run(dir.path(), &["pull", "oci:out:1.0", "-o", "socket"]).fails_with(&["`socket` is a device, a pipe or the like"]);
@@ -93,7 +93,7 @@ fn a_file_takes_the_place_of_files_alone() {
     assert_eq!(std::fs::read(dir.path().join("file")).unwrap(), support::plugin());
 }
 
-/// A Go server that wants TLS answers so, and to HEAD in no words.
+/// A Go server that expects TLS answers like this, and sends HEAD no body.
 #[test]
 fn plain_http_where_tls_is_wanted_is_named() {
     let dir = workplace();

@@ -1,9 +1,10 @@
-//! What `deploy/istio` gives to operators holds together: every kustomization names files that exist, every resource
-//! passes the schemas of Istio and `faultline validate`, the plugin and the stats settings are what `faultline
-//! manifest` writes, and the faults of the drills change what they say and nothing else.
+//! Tests that the files in `deploy/istio` are consistent. Every kustomization names files that exist. Every resource
+//! passes Istio's schemas and `faultline validate`. The plugin and the stats settings are what `faultline manifest`
+//! writes. The drills' faults change only what they say they change.
 //!
-//! Kustomizations are built by `kustomize` or `kubectl kustomize`, whichever is there; without either, the tests that
-//! need it say that they skip. Not here: the drills themselves, which `cargo xtask drill` runs with real Envoys.
+//! Kustomizations are built by `kustomize` or `kubectl kustomize`, whichever is installed; without either, the tests
+//! that need it are reported as skipped. The drills themselves are not tested here: `cargo xtask drill` runs them with
+//! real Envoys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +16,7 @@ use crate::skip::{Tool, skip};
 use crate::support::{run, run_with_input};
 use serde_json::Value;
 
-/// The file of each kind's definition.
+/// The file that defines each kind.
 const DEFINITIONS: [(&str, &str); 6] = [
     ("WasmPlugin", "wasmplugins.extensions.istio.io"),
     ("TrafficExtension", "trafficextensions.extensions.istio.io"),
@@ -25,7 +26,7 @@ const DEFINITIONS: [(&str, &str); 6] = [
     ("Gateway", "gateways.networking.istio.io"),
 ];
 
-/// Each cluster of the demo: its region, which is its folder, and its zones.
+/// Each cluster of the demo: its region, which is also its folder, and its zones.
 const CLUSTERS: [(&str, [&str; 2]); 2] =
     [("ap-northeast-1", ["ap-northeast-1a", "ap-northeast-1b"]), ("cn-hangzhou", ["cn-hangzhou-h", "cn-hangzhou-k"])];
 
@@ -127,7 +128,7 @@ fn each_service_has_one_pod_in_each_zone() {
             let name = deployment["metadata"]["name"].as_str().unwrap();
             assert_eq!(name, format!("{app}-{zone}"));
             assert_eq!(spec["replicas"], 1);
-            // Two Deployments of one service must not take each other's pods.
+            // Two Deployments of one service must not select each other's pods.
             assert_eq!(spec["selector"]["matchLabels"]["zone"], zone);
             assert_eq!(pod["spec"]["nodeSelector"]["topology.kubernetes.io/zone"], zone);
             assert_eq!(labels["istio-locality"], format!("{region}.{zone}"));
@@ -197,7 +198,7 @@ fn the_readme_names_what_is_there_and_shows_what_is_said() {
     for name in named {
         assert!(root().join(name).exists(), "deploy/istio/{name} is not there");
     }
-    // Events, and then the same in words, as `watch` has them.
+    // The page shows events and then the same in words, as `watch` prints them.
     let block = |fence: &str, from: usize| {
         let start = from + text[from..].find(fence).unwrap() + fence.len();
         (text[start..].split("```").next().unwrap(), start)
@@ -205,7 +206,7 @@ fn the_readme_names_what_is_there_and_shows_what_is_said() {
     let (events, at) = block("```json\n", 0);
     let (words, _) = block("```\n", at + events.len() + "```".len());
     assert_eq!(run_with_input(&root(), &["watch"], events.as_bytes()).exits(0).stdout, words);
-    // Every event that is shown is one that `report` reads.
+    // `report` must be able to read every event shown on the page.
     let shown: Vec<&str> = text.lines().filter(|line| line.starts_with("{\"faultline\"")).collect();
     let told = run_with_input(&root(), &["report", "--output", "json"], shown.join("\n").as_bytes()).exits(0).json();
     assert_eq!(told["events"], shown.len());
@@ -222,7 +223,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found.into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// The folders that have a kustomization.
+/// The folders that contain a kustomization.
 fn kustomizations() -> Vec<PathBuf> {
     let mut found = files(&root());
     found.retain(|file| file.ends_with("kustomization.yaml"));
@@ -233,13 +234,13 @@ fn documents(text: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(text).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
-/// Kind, namespace and name.
+/// Kind, namespace and name of a resource.
 fn id(resource: &Value) -> String {
     let name = |field: &str| resource["metadata"][field].as_str().unwrap_or_default();
     format!("{} {}/{}", resource["kind"].as_str().unwrap(), name("namespace"), name("name"))
 }
 
-/// The definitions by kind, if they are there.
+/// The definitions by kind, if they are installed.
 fn definitions() -> Option<BTreeMap<&'static str, Value>> {
     let folder = crds()?;
     Some(
@@ -250,7 +251,7 @@ fn definitions() -> Option<BTreeMap<&'static str, Value>> {
     )
 }
 
-/// Checks every resource of Istio; returns the kinds that were there.
+/// Checks every Istio resource; returns the kinds that were found.
 #[track_caller]
 fn passes(definitions: &BTreeMap<&'static str, Value>, resources: &[Value], origin: &str) -> BTreeSet<&'static str> {
     let mut rules = Rules::default();
@@ -269,7 +270,7 @@ fn passes(definitions: &BTreeMap<&'static str, Value>, resources: &[Value], orig
     kinds
 }
 
-/// The command that builds a kustomization, if there is one.
+/// The command that builds a kustomization, if one is installed.
 fn kustomize() -> Option<[String; 2]> {
     let own = std::env::var("FAULTLINE_KUSTOMIZE").ok();
     let own = own.iter().map(|program| [program.as_str(), "build"]);

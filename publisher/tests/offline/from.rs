@@ -1,7 +1,6 @@
-//! `--from`: the configuration that comes out of a mesh's rules gives each cluster the thresholds that istiod gives
-//! Envoy.
+//! Tests that the configuration from `--from` gives each cluster the thresholds that istiod gives Envoy.
 //!
-//! Asked is the filter's own reading of it: what is the rule for a cluster of this name.
+//! The filter's own parser reads the configuration, and each test asks it for the rule of a cluster name.
 
 use crate::support::{Ran, run, run_with_input, workplace};
 use filter_core::config::{Config, OutlierDetection, parse};
@@ -12,7 +11,7 @@ fn derive(text: &str, more: &[&str]) -> Ran {
     run_with_input(dir.path(), &[&["config", "--from", "-"][..], more].concat(), text.as_bytes())
 }
 
-/// The configuration as the filter reads it; it may not have an unknown field.
+/// Parses the configuration as the filter does; it must not have an unknown field.
 fn config(text: &str) -> Config {
     let ran = derive(text, &[]).exits(0);
     let parsed = parse(ran.stdout.as_bytes()).unwrap();
@@ -60,7 +59,7 @@ fn what_has_no_outlier_detection_is_never_judged_and_never_ignored() {
     assert_eq!(thresholds(&config, &format!("outbound|80||{CART}")), (2, 0));
     assert_eq!(thresholds(&config, "outbound|80||other.shop.svc.cluster.local"), (0, 0));
     assert!(!config.rules_for("outbound|80||other").unwrap().split_external_local_origin_errors);
-    // What the filter leaves out by itself stays out.
+    // Clusters that the filter skips by itself stay without rules.
     assert_eq!(config.rules_for("PassthroughCluster"), None);
     assert!(config.witness.is_some());
 }
@@ -114,7 +113,7 @@ fn the_most_special_host_wins_even_if_it_has_no_outlier_detection() {
     assert_eq!(of("pay.shop.svc.cluster.local"), 2);
     assert_eq!(of("pay.other.svc.cluster.local"), 1);
     assert_eq!((of("api.example.com"), of("lone.example.com"), of("new.example.com")), (4, 0, 0));
-    // An entry that would say what is the default anyway is left out.
+    // An entry that only repeats the default is left out.
     assert!(!config.clusters.iter().any(|entry| entry.pattern.contains("lone")), "{:?}", config.clusters);
 }
 
@@ -134,7 +133,7 @@ fn rules_for_one_host_are_merged_as_istiod_does() {
     let config = config(&text);
     assert_eq!(thresholds(&config, &format!("outbound|80||{CART}")), (2, 0));
     assert_eq!(thresholds(&config, &format!("outbound|80|v1|{CART}")), (3, 0));
-    // Another namespace's rule holds there only.
+    // A rule in another namespace applies only there.
     let other =
         rule("c", "host: cart.shop.svc.cluster.local\ntrafficPolicy: {outlierDetection: {consecutive5xxErrors: 9}}")
             .replace("namespace: shop", "namespace: far");
@@ -212,7 +211,7 @@ fn what_a_hand_wrote_comes_first_and_stays() {
     assert_eq!(config.witness.unwrap().min_interval.millis(), 1_000);
     assert_eq!(derive(&text, &["--no-witness"]).exits(0).json().get("witness"), None);
 
-    // The same in a manifest, at once.
+    // The same derivation directly in a manifest.
     let args = ["manifest", "ghcr.io/acme/faultline:1.0", "--offline", "--from", "mesh.yaml", "--config", "own.json"];
     let manifest = run(dir.path(), &args).exits(0);
     let manifest: Value = serde_saphyr::from_str(&manifest.stdout).unwrap();

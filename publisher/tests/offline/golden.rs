@@ -1,12 +1,12 @@
-//! The golden digests: what a module packs to, on any machine and with any build of this program.
+//! Golden digests: the same module packs to the same digest on any machine and with any build of this program.
 //!
-//! If this fails, what users have pushed can no longer be reproduced: an encoder, a header, a field order or an
-//! annotation changed. Only a change that is meant, and in the change log, may alter them.
+//! If this fails, users can no longer reproduce what they have pushed: an encoder, a header, a field order or an
+//! annotation has changed. Only a deliberate change that is in the change log may alter these digests.
 
 use crate::support::{self, plugin, workplace};
 use sha2::Digest;
 
-/// Without SOURCE_DATE_EPOCH, and with 1735689600.
+/// Digests without SOURCE_DATE_EPOCH, and with 1735689600.
 const GOLDEN: [(&str, &str, &str); 4] = [
     (
         "oci",

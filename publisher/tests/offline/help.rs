@@ -1,10 +1,10 @@
-//! `--help` of every command and the examples of `OUTPUT.md` are what the program prints, word for word.
+//! Tests that `--help` of every command and the examples of `OUTPUT.md` match the program's output word for word.
 
 use std::path::Path;
 
 use crate::support::run;
 
-/// Set `TRYCMD=overwrite` to write what the program prints now, and read the difference before it is committed.
+/// Set `TRYCMD=overwrite` to record the current output, and read the difference before committing it.
 #[test]
 fn help_and_examples_are_what_is_printed() {
     trycmd::TestCases::new()
@@ -18,7 +18,7 @@ fn help_and_examples_are_what_is_printed() {
 fn the_help_of_every_command_is_held() {
     let help = run(Path::new("."), &["--help"]).exits(0).stdout;
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // A name stands two spaces in; what is farther in is the rest of a description.
+    // Command names are indented by two spaces; a deeper indent continues a description.
     let names = commands.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
     let names: Vec<&str> = names.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help").collect();
     assert!(names.len() > 10, "{help}");

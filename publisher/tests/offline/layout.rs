@@ -1,4 +1,4 @@
-//! Pushing to and pulling from an OCI image layout directory.
+//! Tests pushing to and pulling from an OCI image layout directory.
 
 use crate::support::{self, listing, plugin, run, workplace};
 
@@ -32,7 +32,7 @@ fn a_tag_moves_and_others_stay() {
         |tag: &str| run(dir.path(), &["inspect", tag, "--output", "json"]).exits(0).json()["digest"].to_string();
     assert!(new.contains(digest("oci:out:1.0").trim_matches('"')));
     assert!(old.contains(digest("oci:out:2.0").trim_matches('"')));
-    // What the tag no longer names can still be had by its digest.
+    // A manifest that the tag no longer names can still be pulled by digest.
     run(dir.path(), &["pull", old.trim_end(), "-o", "old.wasm"]).exits(0);
 }
 

@@ -1,4 +1,4 @@
-//! What needs no registry: the command line, files, layout directories, and what is written for machines and people.
+//! Tests that need no registry: the command line, files, layout directories, and output for machines and people.
 
 #[path = "../support/schema.rs"]
 mod schema;

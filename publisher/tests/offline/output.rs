@@ -1,5 +1,5 @@
-//! `OUTPUT.md` says what the program writes with `--output json`: every key that is written is documented, with its
-//! type, and every key that is documented as always there is there.
+//! Tests `OUTPUT.md` against `--output json`: every key that is written is documented with its type, and every key
+//! documented as always present is present.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ fn documented(command: &str) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// The paths of all leaves of a document, with their types; what is documented as a map is a leaf.
+/// The paths of all leaves of a document, with their types; a key documented as a map counts as a leaf.
 fn leaves(value: &Value, path: &str, maps: &BTreeSet<String>, found: &mut Vec<(String, &'static str)>) {
     match value {
         _ if maps.contains(path) => found.push((path.to_owned(), "map")),
@@ -39,7 +39,7 @@ fn leaves(value: &Value, path: &str, maps: &BTreeSet<String>, found: &mut Vec<(S
     }
 }
 
-/// Compares what a command wrote with its section.
+/// Compares a command's output with its section.
 #[track_caller]
 fn agrees(command: &str, written: &Value) {
     let documented = documented(command);
@@ -47,7 +47,7 @@ fn agrees(command: &str, written: &Value) {
     let mut found = Vec::new();
     leaves(written, "", &maps, &mut found);
     for (path, kind) in &found {
-        // A missing object stands for its keys.
+        // If an object is missing, its keys may be missing too.
         let prefix = format!("{path}.");
         if *kind == "null" && documented.iter().any(|(key, kind)| key.starts_with(&prefix) && kind.ends_with('?')) {
             continue;
@@ -86,7 +86,7 @@ fn what_is_written_is_what_is_documented() {
     agrees("tag", &json(&["tag", "oci:out:1.0", "2.0"], 0));
     agrees("list", &json(&["list", "oci:out"], 0));
     agrees("validate", &json(&["validate", "bad.json"], 3));
-    // And of what no mesh loads, and nobody signed.
+    // The same for an image that no mesh loads and nobody has signed.
     json(&["push", "oci:out:cncf", "--wasm", "plugin.wasm", "--format", "cncf"], 0);
     agrees("inspect", &json(&["inspect", "oci:out:cncf"], 3));
 }
@@ -100,7 +100,7 @@ fn every_command_has_a_manual_page_and_a_completion() {
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let script = run(dir.path(), &["completions", "bash"]).exits(0).stdout;
     let mut count = 0;
-    // A name stands two spaces in; what is farther in is the rest of a description.
+    // Command names are indented by two spaces; a deeper indent continues a description.
     for line in commands.filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
         let name = line.split_whitespace().next().expect("a name");
         if name == "help" {

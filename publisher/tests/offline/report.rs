@@ -1,4 +1,4 @@
-//! `faultline report`: logs in every form that people have them in, what is told of them, and the page.
+//! Tests `faultline report`: logs in all the forms that people have, the report on them, and the HTML page.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::support::{self, Ran, run, run_with_input};
 
-/// A real outage: one Envoy, a service in four zones; one zone fails and comes back, then all of them.
+/// A real outage: one Envoy and a service in four zones. One zone fails and comes back, then all of them do.
 const OUTAGE: &str = include_str!("../logs/zone-outage.log");
 
-/// Three pods by `kubectl logs --prefix`, one after the other; two saw the outage, 412 ms apart.
+/// The logs of three pods by `kubectl logs --prefix`, one after the other. Two saw the outage, 412 ms apart.
 const THREE: &str = include_str!("../logs/three-proxies.log");
 
 const B: &str = "outbound|8000||mockb.default.svc.cluster.local";
@@ -28,7 +28,7 @@ fn json_of(input: &str) -> Value {
     report(input, &["--output", "json"]).json()
 }
 
-/// A log of nothing but events.
+/// A log that contains only events.
 fn bare(events: &[Value]) -> String {
     events.iter().map(|event| format!("{event}\n")).collect()
 }
@@ -142,13 +142,13 @@ fn several_proxies_are_counted_and_what_they_saw_together_counts_once() {
     let endpoints = service["endpoints"].as_array().unwrap();
     assert_eq!((endpoints.len(), &endpoints[0]["proxies"]), (1, &2.into()));
     let ejections = endpoints[0]["ejections"].as_array().unwrap();
-    // Out for the union: from the first ejection to the last return.
+    // Proxies are merged: the endpoint is out from the first ejection to the last return.
     assert_eq!((ejections.len(), &ejections[0]["seconds"], &ejections[0]["proxies"]), (1, &13.073.into(), &2.into()));
     let failovers = service["failovers"].as_array().unwrap();
     assert_eq!((failovers.len(), &failovers[0]["proxies"], &failovers[0]["seconds"]), (1, &2.into(), &13.124.into()));
     assert_eq!((&failovers[0]["requestsAway"], &failovers[0]["errorsAway"]), (&(2313 + 1876).into(), &2.into()));
-    // Five things happened, each told by two proxies, in order of time although the pods' logs come one after the
-    // other.
+    // Five things happened, each reported by two proxies. The timeline is in order of time, although the pods' logs
+    // come one after the other.
     let timeline = told["timeline"].as_array().unwrap();
     let names: Vec<&str> = timeline.iter().map(|moment| moment["event"].as_str().unwrap()).collect();
     assert_eq!(names, ["error_streak", "endpoint_ejected", "failover_started", "endpoint_returned", "failover_ended"]);
@@ -184,14 +184,14 @@ fn lines_that_come_twice_count_once_and_other_files_are_other_proxies() {
 
 #[test]
 fn what_is_missing_is_said_and_what_is_not_over_is_open() {
-    // The beginning is cut off: the returned endpoint's ejection is reckoned from the return.
+    // The log starts too late, so the ejection time is computed from the return.
     let late = bare(&[returned("15:10:30.000", "10.0.0.1:80", 20.0)]);
     let told = json_of(&late);
     let ejection = &told["services"][0]["endpoints"][0]["ejections"][0];
     assert_eq!((&ejection["start"], &ejection["beganEarlier"]), (&"2026-11-20T15:10:10.000Z".into(), &true.into()));
     assert!(told["gaps"][0].as_str().unwrap().contains("1 thing ended without having begun"));
 
-    // The end is: open until the last line, which is of something else.
+    // The log ends too early, so the ejection is open until the last line, which is unrelated.
     let early = bare(&[ejected("15:10:00.000", "10.0.0.1:80")]) + "2026-11-20T15:11:00Z info ready\n";
     let told = json_of(&early);
     let ejection = &told["services"][0]["endpoints"][0]["ejections"][0];
@@ -199,7 +199,7 @@ fn what_is_missing_is_said_and_what_is_not_over_is_open() {
     assert!(told["headline"].as_str().unwrap().contains("not over when the log ended"));
     assert!(report(&early, &[]).stdout.contains("still open: 1 ejected endpoint"));
 
-    // Held back, cut off, unknown.
+    // Gaps: held-back events, a line that is cut off, and an unknown event.
     let held =
         json!({"faultline": "events_suppressed", "v": 1, "ts": "2026-11-20T15:10:01Z", "count": 7, "seconds": 1.0});
     let new = json!({"faultline": "moon_eclipsed", "v": 9, "ts": "2026-11-20T15:10:01Z"});
@@ -210,7 +210,7 @@ fn what_is_missing_is_said_and_what_is_not_over_is_open() {
         assert!(gaps.contains(words), "{words} is not in {gaps}");
     }
 
-    // Several proxies without names: said, because nothing else explains it.
+    // Several proxies without names are reported as a gap, because nothing else explains the log.
     let twice = bare(&[ejected("15:10:00.000", "10.0.0.1:80"), ejected("15:10:00.200", "10.0.0.1:80")]);
     assert!(json_of(&twice)["gaps"].to_string().contains("--prefix"));
 }
@@ -253,7 +253,7 @@ fn the_terminal_gets_lines_that_fit_and_no_colours_in_a_pipe() {
         assert!(!ran.stdout.contains('\u{1b}'));
         assert!(ran.stdout.lines().all(|line| line.chars().count() <= columns), "{columns}: {}", ran.stdout);
     }
-    // What a log says cannot reach the terminal as control sequences.
+    // A log's text cannot reach the terminal as control sequences.
     let evil = bare(&[ejected("15:10:00.000", "10.0.0.1\u{1b}]0;owned\u{7}:80")]);
     assert!(!report(&evil, &[]).stdout.contains(['\u{1b}', '\u{7}']));
 }
@@ -283,7 +283,7 @@ fn the_page_says_what_the_json_says_and_needs_nothing_beside_itself() {
             document.descendants().filter(move |node| node.has_tag_name(name) || node.tag_name().name() == name)
         };
         assert_eq!(text_of(find("h1").next().unwrap()), told["headline"].as_str().unwrap());
-        // Requests, errors and proxies of each failover stand in a row of the table.
+        // The table has one row with requests, errors and proxies for each failover.
         let rows: Vec<Vec<String>> =
             find("tr").map(|row| row.children().filter(Node::is_element).map(text_of).collect()).collect();
         for failover in told["services"][0]["failovers"].as_array().unwrap() {
@@ -295,7 +295,7 @@ fn the_page_says_what_the_json_says_and_needs_nothing_beside_itself() {
         assert!(
             moments.iter().all(|m| rows.iter().any(|row| row.iter().any(|cell| *cell == m["text"].as_str().unwrap())))
         );
-        // Each picture says what it is to those who cannot see it, and each ejection is in it.
+        // Each picture has a text alternative and shows every ejection.
         let picture = find("svg").next().unwrap();
         assert_eq!(picture.attribute("role"), Some("img"));
         let ids: BTreeSet<&str> = picture.descendants().filter_map(|node| node.attribute("id")).collect();

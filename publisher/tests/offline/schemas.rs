@@ -1,7 +1,7 @@
-//! The schemas of the meshes accept what `manifest` writes, in every variant: types, required and unknown fields, and
-//! the rules in CEL, the language in which API servers evaluate the rest.
+//! Tests that the meshes' schemas accept what `manifest` writes, in every variant. They check types, required and
+//! unknown fields, and the rules in CEL, the language in which API servers evaluate the rest.
 //!
-//! Where the schemas come from and how they are walked: [`crate::schema`].
+//! [`crate::schema`] explains where the schemas come from and how they are walked.
 
 use crate::schema::{Rules, crd, crds};
 use crate::support::{run, workplace};
@@ -11,7 +11,7 @@ const IMAGE: &str = "ghcr.io/acme/faultline:1.0";
 const PINNED: &str =
     "ghcr.io/acme/faultline:1.0@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-/// Kinds as `--kind` takes them, the file of their definition, and their variants.
+/// Each kind as `--kind` takes it, the file that defines it, and its variants.
 const KINDS: [(&str, &str, &[&[&str]]); 6] = [
     ("WasmPlugin", "wasmplugins.extensions.istio.io", ISTIO),
     ("TrafficExtension", "trafficextensions.extensions.istio.io", ISTIO),

@@ -1,4 +1,4 @@
-//! `faultline watch`: a stream to its end, and files that grow, are rotated and are let go of with Ctrl-C.
+//! Tests `faultline watch`: a stream that ends, and files that grow and are rotated until Ctrl-C.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -24,7 +24,7 @@ fn a_stream_is_told_line_by_line_and_summed_up_at_its_end() {
     assert!(!ran.stdout.contains('\u{1b}'), "no colours and no status line in a pipe");
     assert_eq!(ran.stderr.trim(), "23 events of 1 proxy: 5 ejections, 2 failovers; now: all is well");
 
-    // What is not over is said; what comes again after a broken connection is not.
+    // The summary names what is still open. Events repeated after a broken connection are not printed again.
     let some: String = OUTAGE.lines().take(5).map(|line| format!("{line}\n")).collect();
     let ran = run_with_input(dir.path(), &["watch", "-"], some.repeat(2).as_bytes()).exits(0);
     assert_eq!(ran.stdout.lines().count(), 3);
@@ -62,7 +62,7 @@ fn a_file_is_followed_through_rotation_until_ctrl_c() {
     let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || told.next().unwrap().unwrap();
     assert!(next().contains("failing"));
-    // Half a line is not told before its other half has come.
+    // Half a line is not printed before the rest has arrived.
     append(&lines[3][..90]);
     append(&format!("{}\n", &lines[3][90..]));
     assert!(next().contains("ejected"));

@@ -1,5 +1,5 @@
-//! `copy`, `tag` and `list`: between registries and layouts, with all that belongs to an artifact, and nothing sent
-//! twice.
+//! Tests `copy`, `tag` and `list`: between registries and layouts, with everything that belongs to an artifact, and
+//! without sending anything twice.
 
 use crate::support::registry::{FakeRegistry, digest};
 use crate::support::{run, workplace};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// Puts a document there that is attached to `subject`, and returns its digest.
+/// Stores a document attached to `subject` in the registry and returns its digest.
 fn attach(registry: &FakeRegistry, subject: &str, kind: &str) -> String {
     let empty = registry.put_blob("application/vnd.oci.empty.v1+json", b"{}");
     let layer = registry.put_blob(kind, format!("{kind} of {subject}").as_bytes());
@@ -20,7 +20,8 @@ fn attach(registry: &FakeRegistry, subject: &str, kind: &str) -> String {
     digest(&bytes)
 }
 
-/// An index of the module's image for one platform, with a signature, an SBOM, and a signature of that.
+/// Publishes an index of the module's image for one platform, with a signature, an SBOM and a signature of the SBOM,
+/// and a document attached to the image.
 fn published(dir: &std::path::Path, registry: &FakeRegistry) -> (String, Vec<String>) {
     registry.with(|contents| contents.referrers = true);
     run(dir, &["push", &registry.reference("amd64"), "--wasm", "plugin.wasm"]).exits(0);
@@ -44,7 +45,7 @@ fn holds(registry: &FakeRegistry, digest: &str) -> bool {
     registry.with(|contents| contents.manifests.contains_key(digest))
 }
 
-/// The digests in the list that clients keep of what is attached.
+/// The digests in the list of attachments that clients keep.
 fn kept_list(registry: &FakeRegistry, subject: &str) -> Vec<Value> {
     let tag = subject.replace(':', "-");
     let list = registry.with(|contents| contents.manifests.get(&tag).map(|(_, bytes)| bytes.clone()));
@@ -61,7 +62,7 @@ fn an_index_goes_from_registry_to_layout_to_registry_with_all_that_belongs_to_it
     let ran = run(dir.path(), &["copy", &source.reference("1.0"), "oci:out:1.0", "--output", "json"]).exits(0).json();
     assert_eq!((&ran["digest"], &ran["attached"], &ran["unchanged"]), (&json!(root), &json!(4), &json!(false)));
 
-    // To a registry that keeps no list of what is attached, and to one that does.
+    // One registry keeps no list of attachments, the other does.
     for registry in [&old, &new] {
         let ran = run(dir.path(), &["copy", "oci:out:1.0", &registry.reference("2.0")]).exits(0);
         assert_eq!(ran.stdout, format!("{}@{root}\n", registry.reference("2.0")));
@@ -80,7 +81,7 @@ fn an_index_goes_from_registry_to_layout_to_registry_with_all_that_belongs_to_it
     assert_eq!(kept_list(&old, &attached[0]).len(), 1, "what is attached to what is attached");
     assert_eq!(kept_list(&new, &root), Vec::<Value>::new(), "a registry that lists them itself is not helped");
 
-    // From the registry without lists, too; and a second time nothing is sent.
+    // Copying also works from the registry without lists, and a second copy sends nothing.
     run(dir.path(), &["copy", &old.reference("2.0"), &new.reference("3.0")]).exits(0);
     new.requests();
     let again = run(dir.path(), &["copy", &old.reference("2.0"), &new.reference("3.0"), "--output", "json"]).exits(0);
@@ -123,7 +124,7 @@ fn a_registry_that_cannot_list_what_is_attached_is_told_from_one_that_has_nothin
     assert_eq!(gitlab.tag("1.0"), None, "the tag comes last");
     run(dir.path(), &["copy", &source.reference("1.0"), &to, "--no-attached"]).exits(0);
     assert_eq!(gitlab.tag("1.0"), Some(root));
-    // It serves the subject for the list: that is no list.
+    // The registry serves the subject in place of the list, which must not be read as a list.
     run(dir.path(), &["copy", &to, "oci:out:1.0"]).exits(0);
 }
 

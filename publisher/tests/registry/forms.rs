@@ -1,4 +1,4 @@
-//! The forms that `push` publishes in, what it refuses, and what `inspect` says about who could load what is there.
+//! Tests the forms that `push` publishes, what it refuses, and what `inspect` says about who could load the result.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ fn blob(dir: &Path, digest: &Value) -> Value {
         .expect("it is JSON")
 }
 
-/// Who would load what is under a tag of the layout, by name.
+/// The consumers that would load the image under a tag of the layout, by name.
 fn loads(dir: &Path, tag: &str) -> Vec<String> {
     let ran = run(dir, &["inspect", &format!("oci:out:{tag}"), "--output", "json"]);
     let report = ran.json();
@@ -96,12 +96,12 @@ fn what_the_build_wrote_into_the_module_is_annotated() {
     }
     assert_eq!(oci["org.opencontainers.image.created"], Value::Null);
 
-    // Docker's manifests have no annotations; there they are labels.
+    // Docker manifests have no annotations; there they are labels.
     let docker = blob(dir.path(), &push(dir.path(), "docker").exits(0).json()["digest"]);
     assert_eq!(docker["annotations"], Value::Null);
     assert_eq!(blob(dir.path(), &docker["config"]["digest"])["config"]["Labels"]["io.faultline.abi"], "0.2.1");
 
-    // The user's own win.
+    // The user's annotations take precedence.
     let mine = ["--annotation", "org.opencontainers.image.version=2", "--annotation", "x=y", "--output", "json"];
     let args = [&["push", "oci:out:mine", "--wasm", "plugin.wasm"][..], &mine].concat();
     let mine = blob(dir.path(), &run(dir.path(), &args).exits(0).json()["digest"])["annotations"].clone();
@@ -179,7 +179,7 @@ fn what_is_doubtful_needs_force() {
     );
     std::fs::write(dir.path().join("odd.wasm"), module(&recent)).unwrap();
     run(dir.path(), &["push", "oci:odd:2.0", "--wasm", "odd.wasm"]).fails_with(&["fd_sync", "1.39", "--force"]);
-    // Another plugin's artifact does not claim to be the filter.
+    // Another plugin's artifact must not claim to be the filter.
     std::fs::write(dir.path().join("odd.wasm"), module(&format!("{ABI} {NEEDED}"))).unwrap();
     run(dir.path(), &["push", "oci:odd:3.0", "--wasm", "odd.wasm", "--force"]).exits(0);
     let report = run(dir.path(), &["inspect", "oci:odd:3.0", "--output", "json"]).exits(0).json();
@@ -204,7 +204,7 @@ fn inspect_says_it_in_istios_words_and_what_to_do() {
     assert!(report["consumers"][0]["remedy"].as_str().unwrap().contains("faultline push"));
     let text = run(dir.path(), &["inspect", "oci:out:cncf"]).exits(3).stdout;
     assert!(text.contains("says: the given image is in invalid format"), "{text}");
-    // And why it does not go the other way.
+    // The opposite case: the default form and who loads it.
     push(dir.path(), "oci").exits(0);
     let text = run(dir.path(), &["inspect", "oci:out:oci"]).exits(0).stdout;
     assert!(text.lines().any(|line| line.starts_with("Istio ") && line.contains(" yes")), "{text}");
@@ -236,7 +236,7 @@ fn an_index_that_is_pinned_is_refused_in_istios_words() {
 #[test]
 fn an_archive_without_the_module_is_refused_in_istios_words() {
     let (dir, registry) = (workplace(), FakeRegistry::start());
-    // A tar archive ends with two empty blocks; this one has nothing before them.
+    // A tar archive ends with two empty blocks; this one contains nothing else.
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut gzip, &[0; 1024]).unwrap();
     let layer = registry.put_blob("application/vnd.oci.image.layer.v1.tar+gzip", &gzip.finish().unwrap());
@@ -250,7 +250,7 @@ fn an_archive_without_the_module_is_refused_in_istios_words() {
     let report = run(dir.path(), &["inspect", &registry.reference("empty"), "--output", "json"]).exits(3).json();
     let says = report["consumers"][0]["says"].as_str().unwrap();
     assert!(says.contains("plugin.wasm not found in the archive"), "{says}");
-    // Nor would it do as a volume: its config lists no layers.
+    // It would not work as a volume either, because its config lists no layers.
     let volume =
         report["consumers"].as_array().unwrap().iter().find(|one| one["consumer"] == "kubernetes-image-volume");
     assert!(volume.unwrap()["problem"].as_str().unwrap().contains("rootfs.diff_ids"));

@@ -1,10 +1,10 @@
-//! `login` and `logout`: nothing is kept that the registry does not accept, and what is kept is where docker would look
-//! for it.
+//! Tests `login` and `logout`: only credentials that the registry accepts are stored, and they are stored where docker
+//! looks for them.
 
 use crate::support::registry::{FakeRegistry, Reply};
 use crate::support::{self, Ran, run, run_with_input, workplace};
 
-/// A registry that admits acme with the password s3cret.
+/// A registry that accepts the user acme with the password s3cret.
 fn guarded() -> FakeRegistry {
     let registry = FakeRegistry::start();
     registry.answer_with(|request, _| {
@@ -57,7 +57,7 @@ fn the_file_is_for_its_owner_alone_and_keeps_what_else_is_in_it() {
     assert_eq!(config(&dir)["psFormat"], "x");
     assert_eq!(config(&dir)["auths"]["other.io"]["auth"], "YTpi");
 
-    // What cannot be read is not overwritten, and no password is sent for it.
+    // A file that cannot be read is not overwritten, and no password is sent.
     std::fs::write(&file, "{").unwrap();
     registry.requests();
     login(&dir, &registry, b"s3cret").fails_with(&["config.json", "malformed"]);
@@ -65,7 +65,7 @@ fn the_file_is_for_its_owner_alone_and_keeps_what_else_is_in_it() {
     assert_eq!(registry.requests(), Vec::<String>::new());
 }
 
-/// A helper that keeps one secret in a file beside it, and hears out what it is asked, as helpers do.
+/// The fake helper keeps one secret in a file beside itself and reads all of its input, as helpers do.
 #[cfg(unix)]
 #[test]
 fn a_credential_helper_that_docker_uses_is_used() {

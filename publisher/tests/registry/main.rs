@@ -1,4 +1,4 @@
-//! What needs a registry: the fake one, which runs inside the test and misbehaves on command.
+//! Tests that need a registry. They use the fake one, which runs inside the test and misbehaves on command.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! The manifests that `manifest` writes say what they should, and options that a kind has not are refused. That API
-//! servers accept them is shown in `schemas.rs`, that Envoy does in the end-to-end tests.
+//! Tests that `manifest` writes the right manifests and refuses options that a kind does not have. `schemas.rs` shows
+//! that API servers accept them, the end-to-end tests that Envoy does.
 
 use crate::support::registry::FakeRegistry;
 use crate::support::{run, run_with_input, workplace};
@@ -31,7 +31,7 @@ fn the_digest_is_the_one_that_the_registry_has() {
     assert_eq!(format!("sha256:{}", spec["sha256"].as_str().unwrap()), registry.tag("1.0").unwrap());
     assert_eq!(spec["match"], serde_json::json!([{"mode": "CLIENT"}]));
     assert_eq!((&spec["failStrategy"], &spec["pluginName"]), (&"FAIL_OPEN".into(), &"faultline".into()));
-    // A mesh could not pull from there.
+    // A mesh could not pull from a registry on this machine.
     assert!(ran.stderr.contains("warning"), "{}", ran.stderr);
 
     run(dir.path(), &["manifest", &registry.reference("absent")]).fails_with(&["404", "absent"]);
@@ -102,7 +102,7 @@ fn each_kind_fails_open_in_its_own_words_and_pins_the_image() {
         let code = resource.pointer(code).unwrap();
         assert_eq!((&code["failStrategy"], &code["imagePullSecret"]), (&json!("FAIL_OPEN"), &json!("ghcr")), "{kind}");
         assert_eq!((&code["url"], &code["sha256"]), (&url, &hex), "{kind}");
-        // Left out, it would be the lowest there is.
+        // If it were left out, the priority would be the lowest possible.
         assert_eq!(resource["spec"]["priority"], 0, "{kind}");
     }
     let higress = of("HigressWasmPlugin", &[]);
@@ -136,13 +136,13 @@ fn an_envoy_filter_for_every_attempt_has_the_filter_and_the_log_from_one_file() 
     };
     for context in ["SIDECAR_OUTBOUND", "GATEWAY"] {
         let filter = of("INSERT_BEFORE", context)["config"].clone();
-        // The same in every byte, or they would not share a VM.
+        // Both must be byte for byte the same, or they would not share a VM.
         assert_eq!(of("MERGE", context)["upstream_log"][0]["typed_config"]["config"], filter);
         assert_eq!(filter["vm_config"]["code"]["local"]["filename"], "/etc/faultline/faultline.wasm");
         let config: Value = serde_json::from_str(filter["configuration"]["value"].as_str().unwrap()).unwrap();
         assert_eq!(config, json!({"attempts": "upstreamLog"}));
     }
-    // How the file comes there is said, with annotations that are JSON.
+    // The comments say how the file gets there, with annotations that are valid JSON.
     let dir = workplace();
     let text = run(dir.path(), &[&["manifest", PINNED, "--offline"][..], &args].concat()).exits(0).stdout;
     assert!(text.contains(&format!("#   faultline pull {PINNED} -o faultline.wasm\n")), "{text}");
@@ -205,7 +205,7 @@ fn with_stats_says_how_every_label_is_made() {
     let text = run(dir.path(), &args).exits(0).stdout;
     assert!(text.contains("#   kubectl -n shop patch deployment "), "{text}");
     tags(&patch(&text)["spec"]["template"]["metadata"]["annotations"]);
-    // The mesh configuration is YAML once its signs are off.
+    // The mesh configuration is YAML once the comment signs are removed.
     let mesh: String = text
         .lines()
         .skip_while(|l| *l != "#   meshConfig:")
@@ -239,7 +239,7 @@ fn a_bootstrap_is_complete_and_asks_the_witness_that_it_has() {
     assert_eq!(filter, log);
     assert_eq!(config(&filter)["attempts"], "upstreamLog");
     assert_eq!(config(&filter)["witness"], json!({"cluster": "envoy_admin"}));
-    // Of two endpoints one is more than the usual 10 percent.
+    // One of two endpoints is more than the default cap of 10 percent.
     assert_eq!(config(&filter)["outlierDetection"]["maxEjectionPercent"], 100);
     assert_eq!(usual["static_resources"]["clusters"][0]["outlier_detection"]["max_ejection_percent"], 100);
     assert_eq!(usual["static_resources"]["clusters"][1]["name"], "envoy_admin");
@@ -250,7 +250,7 @@ fn a_bootstrap_is_complete_and_asks_the_witness_that_it_has() {
     let own = bootstrap(&["--position", "http", "--module", "/f.wasm", "--config", file.to_str().unwrap()]);
     let (filter, log) = plugin(&own);
     assert_eq!((config(&filter), log), (serde_json::from_str(OWN).unwrap(), Value::Null));
-    // The cluster ejects by the rules that the filter was told.
+    // The cluster ejects by the same rules that the filter has.
     let detector = &own["static_resources"]["clusters"][0]["outlier_detection"];
     assert_eq!((&detector["consecutive_5xx"], &detector["interval"]), (&json!(3), &json!("0.5s")));
     assert_eq!(
@@ -260,7 +260,7 @@ fn a_bootstrap_is_complete_and_asks_the_witness_that_it_has() {
     assert_eq!(own["static_resources"]["clusters"][1]["name"], "admin");
     assert_eq!(filter["vm_config"]["code"]["local"]["filename"], "/f.wasm");
 
-    // A directory is as good as a registry for a module that is pulled by hand.
+    // A layout directory serves as well as a registry for a module that is pulled by hand.
     run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
     let text = run(dir.path(), &["manifest", "oci:out:1.0", "--kind", "Envoy"]).exits(0).stdout;
     assert!(text.contains("#   faultline pull oci:out:1.0@sha256:"), "{text}");

@@ -1,5 +1,5 @@
-//! Pushing to and pulling from a registry that behaves, and one that does not: each failure is one clear error with
-//! exit code 1, the tag stays where it was, and no file is left.
+//! Tests pushing to and pulling from a registry that behaves and one that does not. Each failure is one clear error
+//! with exit code 1, the tag is unchanged, and no file is left behind.
 
 use crate::support::registry::{FakeRegistry, Reply, digest};
 use crate::support::{listing, plugin, run, run_with_input, workplace};
@@ -21,7 +21,7 @@ fn a_fresh_push_takes_seven_requests_and_an_unchanged_one_one() {
     assert_eq!(registry.requests(), ["HEAD /v2/mesh/faultline/manifests/1.0"]);
     assert_eq!(again.stdout, pinned);
 
-    // Another tag for the same content: nothing is uploaded but the manifest.
+    // Another tag for the same content uploads only the manifest.
     run(dir.path(), &push(&registry.reference("1.1"))).exits(0);
     assert!(!registry.requests().iter().any(|request| request.starts_with("POST")));
     assert_eq!(registry.tag("1.1"), registry.tag("1.0"));
@@ -100,8 +100,8 @@ fn a_token_is_fetched_where_the_registry_wants_one() {
     registry.requests();
     run_with_input(dir.path(), &with_password, b"s3cret").exits(0);
     assert_eq!(registry.requests().len(), 9);
-    // One to the token service, which is usually elsewhere, and two to the registry: it must refuse once to say what it
-    // wants.
+    // One request goes to the token service, which is usually elsewhere, and two go to the registry: it must refuse
+    // once to name its token service.
     run_with_input(dir.path(), &with_password, b"s3cret").exits(0);
     let head = "HEAD /v2/mesh/faultline/manifests/1.0";
     assert_eq!(registry.requests(), [head, "GET /token", head]);
@@ -148,7 +148,7 @@ fn a_push_that_fails_leaves_the_tag_where_it_was() {
         run(dir.path(), &changed).fails_with(&[&reference, &status.to_string()]);
         assert_eq!(registry.tag("1.0"), before);
     }
-    // The connection is cut in the middle of the answer.
+    // The connection is cut in the middle of the response.
     registry
         .answer_with(|request, _| (request.method == "PUT").then(|| Reply::new(500, "x".repeat(100)).cut_after(10)));
     run(dir.path(), &changed).fails_with(&[&reference]);
@@ -180,14 +180,14 @@ fn a_pull_that_fails_says_why_and_leaves_no_file() {
     fails(&[&reference, "429"]);
     registry.answer_with(|_, _| Some(Reply::new(200, "<html>hello</html>")));
     fails(&[&reference, "manifest cannot be read"]);
-    // The manifest is not the one that its digest names.
+    // The manifest does not match its digest.
     registry.answer_with(|r, contents| {
         let (_, bytes) = contents.manifests.get("1.0")?;
         let honest = digest(bytes);
         r.target.contains("manifests").then(|| Reply::new(200, "{}").header("Docker-Content-Digest", honest))
     });
     fails(&[&reference, "wrong digest", "expected sha256:"]);
-    // The blob is another one, is longer, is cut.
+    // The blob is a different one, is too long, is cut off.
     registry.answer_with(move |r, _| is_blob(&r.target).then(|| Reply::new(200, "something else")));
     fails(&[&reference, "wrong digest"]);
     registry.answer_with(move |r, _| is_blob(&r.target).then(|| Reply::new(200, vec![0; 1_000_000])));
@@ -203,7 +203,7 @@ fn a_pull_that_fails_says_why_and_leaves_no_file() {
     registry.answer_with(|_, _| None);
     let absent = registry.reference("absent");
     run(dir.path(), &["pull", &absent, "-o", "out.wasm"]).fails_with(&[&absent, "404", "tag `absent`"]);
-    // The tag is there, the digest is not.
+    // The tag exists, but the digest does not.
     let unknown = format!("{reference}@{}", digest(b"unknown"));
     run(dir.path(), &["pull", &unknown, "-o", "out.wasm"]).fails_with(&[
         &unknown,
@@ -243,7 +243,7 @@ fn a_registry_that_is_down_is_named() {
     ]);
     run(dir.path(), &["pull", &reference, "-o", "x"])
         .fails_with(&[&format!("cannot read `{reference}`"), "connection refused"]);
-    // One that does not speak https, asked in https.
+    // A registry without TLS is asked with https.
     let registry = FakeRegistry::start();
     run(dir.path(), &["inspect", &registry.reference("1.0"), "--insecure"]).fails_with(&["https", "--plain-http"]);
     let reference = registry.reference("1.0");
@@ -307,7 +307,7 @@ fn every_image_that_istio_accepts_can_be_pulled_and_others_are_refused_with_the_
         let report = run(dir.path(), &["inspect", &registry.reference(tag), "--output", "json"]).exits(0).json();
         assert_eq!((&report["form"], &report["istio"]["loads"]), (&form.into(), &true.into()));
     }
-    // What is pinned for an index is the image in it.
+    // For an index, the digest to pin is that of the image in it.
     let report = run(dir.path(), &["inspect", &registry.reference("index"), "--output", "json"]).exits(0).json();
     assert_eq!(
         (report["digest"].as_str(), report["index"].as_str()),

@@ -1,5 +1,5 @@
-//! What registries do that the specification does not say, or says and few do: each is played by the fake, after a real
-//! one.
+//! Tests registry behaviour that the specification does not mention, or mentions but few registries have. The fake
+//! imitates a real registry in each case.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,7 +11,7 @@ fn push(reference: &str) -> [&str; 4] {
     ["push", reference, "--wasm", "plugin.wasm"]
 }
 
-/// Pulls, and checks that it is what was pushed.
+/// Pulls, and checks that the module is the one that was pushed.
 #[track_caller]
 fn pulls(dir: &tempfile::TempDir, reference: &str) {
     run(dir.path(), &["pull", reference, "-o", "out.wasm"]).exits(0);
@@ -22,7 +22,7 @@ fn pulls(dir: &tempfile::TempDir, reference: &str) {
 fn a_registry_that_asks_for_time_is_given_it() {
     let (dir, registry) = (workplace(), FakeRegistry::start());
     let in_two_seconds = || httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2));
-    // A date has whole seconds: two of them are more than one.
+    // HTTP dates have whole seconds, so a date two seconds ahead is more than one second away.
     for retry_after in [&|| "1".to_owned(), &in_two_seconds as &dyn Fn() -> String] {
         let value = retry_after();
         let mut busy = true;
@@ -33,7 +33,7 @@ fn a_registry_that_asks_for_time_is_given_it() {
         run(dir.path(), &push(&registry.reference("1.0"))).exits(0);
         assert!(started.elapsed() >= Duration::from_secs(1));
     }
-    // One that asks for too much is not waited for, and what it asks for is said.
+    // If the registry asks for too long a wait, the command fails at once and the error says how long.
     registry.answer_with(|_, _| Some(Reply::new(503, "").header("Retry-After", "3600")));
     let ran = run(dir.path(), &push(&registry.reference("1.1"))).fails_with(&["503", "3600 s"]);
     assert!(!ran.stderr.contains("trying again"), "{}", ran.stderr);
@@ -68,7 +68,7 @@ fn where_a_large_request_breaks_the_connection_pieces_are_tried() {
 #[test]
 fn pieces_go_where_the_last_one_went_when_nothing_else_is_said() {
     let (dir, registry) = (workplace(), FakeRegistry::start());
-    // `crane registry serve`: 204 for a piece, and no Location anywhere but in the answer that begins an upload.
+    // As `crane registry serve` does: 204 for a piece, and a Location only in the response that begins an upload.
     let mut pieces = Vec::new();
     registry.answer_with(move |request, contents| match request.method.as_str() {
         "PUT" if request.target.contains("/blobs/") => {
@@ -117,7 +117,7 @@ fn a_registry_that_does_not_tell_digests_is_asked_for_the_manifest() {
     assert_eq!(registry.requests().len(), 2);
 }
 
-/// Nothing that a command wrote has a secret in it.
+/// Asserts that a command's output contains no secret.
 #[track_caller]
 fn keeps_secrets(ran: &Ran) {
     // The password, `user:password` in base64, the token, the identity token.
@@ -136,7 +136,7 @@ fn no_secret_is_ever_written_whatever_the_registry_says() {
             "basic" => r#"Basic realm="x""#.to_owned(),
             _ => format!(r#"Bearer realm="http://{}/token",service="s3cret""#, registry.host()),
         };
-        // Each answer but the right one repeats what it was shown.
+        // Each response but the right one echoes the credentials that it received.
         let failing: Arc<Mutex<Option<(&str, u16)>>> = Arc::default();
         let fails = Arc::clone(&failing);
         registry.answer_with(move |request, _| {
@@ -177,7 +177,7 @@ fn no_secret_is_ever_written_whatever_the_registry_says() {
     }
 }
 
-/// A request to the other host: its `Authorization` and its body.
+/// A request that the other host received: its `Authorization` and its body.
 type Seen = (Option<String>, Vec<u8>);
 
 #[test]
@@ -185,12 +185,12 @@ fn another_host_is_never_shown_the_credentials() {
     let (dir, registry, other) = (workplace(), FakeRegistry::start(), FakeRegistry::start());
     let reference = registry.reference("1.0");
     let elsewhere = format!("http://localhost:{}", other.host().rsplit_once(':').unwrap().1);
-    // Whatever is uploaded there, the registry has afterwards; what it was shown is noted.
+    // Whatever is uploaded to the other host is afterwards in the registry. The requests to that host are recorded.
     let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
     let noted = Arc::clone(&seen);
     other.answer_with(move |request, contents| {
         noted.lock().unwrap().push((request.authorization.clone(), request.body.clone()));
-        // It asks for them, too.
+        // The other host asks for credentials, too.
         if request.target.contains("nosy") {
             return Some(Reply::new(401, "").header("WWW-Authenticate", r#"Basic realm="x""#));
         }
@@ -226,7 +226,7 @@ fn another_host_is_never_shown_the_credentials() {
     assert_eq!(std::fs::read(dir.path().join("out.wasm")).unwrap(), plugin());
     assert_eq!(seen.lock().unwrap().len(), 3, "two uploads and one download went there");
 
-    // One that asks for credentials gets none, and a signed address is not repeated.
+    // A host that asks for credentials gets none, and a signed URL is not repeated.
     let to = elsewhere;
     registry.answer_with(move |request, _| match request.authorization {
         None => Some(Reply::new(401, "").header("WWW-Authenticate", r#"Basic realm="x""#)),
@@ -266,7 +266,7 @@ fn an_identity_token_is_exchanged_for_tokens() {
 #[test]
 fn a_proxy_is_used_as_the_environment_says_but_for_this_machine() {
     let (dir, registry, proxy) = (workplace(), FakeRegistry::start(), FakeRegistry::start());
-    // What it is asked for by its whole address it serves itself.
+    // The fake proxy answers requests for an absolute URL itself and does not forward them.
     let through = |variable: &str, reference: &str| {
         let mut command = faultline(dir.path(), &["inspect", reference, "--plain-http", "--retries", "0"]);
         Ran::from(command.env(variable, format!("http://acme:s3cret@{}", proxy.host())).output().unwrap())
@@ -277,7 +277,7 @@ fn a_proxy_is_used_as_the_environment_says_but_for_this_machine() {
     assert_eq!(proxy.requests(), Vec::<String>::new());
 }
 
-/// Each is let get as far as a request that is not answered.
+/// Each command is interrupted while it waits for a response that never comes.
 #[cfg(unix)]
 #[test]
 fn ctrl_c_leaves_the_tag_where_it_was_and_no_file() {

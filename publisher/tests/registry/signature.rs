@@ -1,5 +1,5 @@
-//! Keys, signatures and attached documents, judged by openssl where cosign is not at hand; `tests/tests/signatures.rs`
-//! has cosign.
+//! Tests keys, signatures and attached documents. openssl verifies them, because cosign is not always installed;
+//! `tests/tests/signatures.rs` uses cosign.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse battery";
 
-/// A directory with a module and a key pair in it.
+/// A directory with a module and a key pair.
 fn with_keys() -> tempfile::TempDir {
     let dir = workplace();
     with_password(dir.path(), PASSWORD, &["generate-key-pair"]).exits(0);
@@ -106,7 +106,7 @@ fn a_signature_of_another_image_or_over_other_words_is_none() {
     assert_eq!(unsigned.stdout, "");
     assert!(unsigned.stderr.contains("no signature at all"), "{}", unsigned.stderr);
 
-    // The signatures of one image, moved to another.
+    // The signatures of one image are moved to another.
     let registry = FakeRegistry::start();
     let pushed = |form: &str| {
         let reference = registry.reference(form);
@@ -123,7 +123,7 @@ fn a_signature_of_another_image_or_over_other_words_is_none() {
     let moved = run(dir.path(), &["verify", &victim, "--key", "cosign.pub"]).exits(3);
     assert!(moved.stderr.contains("it is for another image"), "{}", moved.stderr);
 
-    // The same with the digest in the text changed.
+    // The same, with the digest in the signed text changed.
     let forged =
         String::from_utf8(payload).unwrap().replace(signed["digest"].as_str().unwrap(), other_digest.as_str().unwrap());
     let descriptor = registry.put_blob("application/vnd.dev.cosign.simplesigning.v1+json", forged.as_bytes());
@@ -179,7 +179,7 @@ fn a_key_that_cannot_be_used_is_named_and_a_password_never_shown() {
     run(dir.path(), &["verify", &reference, "--key", "plugin.wasm"]).fails_with(&["plugin.wasm"]);
     with_password(dir.path(), PASSWORD, &["generate-key-pair"]).fails_with(&["`cosign.key` is there already"]);
     assert_eq!(std::fs::read_to_string(dir.path().join("cosign.key")).unwrap(), key);
-    // A signature names a repository, and a directory has none.
+    // A signature names a repository, and a layout directory has none.
     with_password(dir.path(), PASSWORD, &args[..4]).refuses_usage_with(&["--image"]);
     with_password(
         dir.path(),
@@ -223,6 +223,6 @@ fn documents_are_attached_once_and_listed() {
     run(dir.path(), &["attach", "oci:out:1.0", "scan.json"]).exits(2);
     run(dir.path(), &["attach", "oci:out:1.0", "scan.json", "--type", "sarif"]).exits(2);
     run(dir.path(), &["attach", "oci:out:1.0", "absent", "--type", "text/plain"]).fails_with(&["absent"]);
-    // The program's own list is not that of this module.
+    // The SBOM that is built into the program does not describe this module.
     run(dir.path(), &["attach", "oci:out:1.0", "--sbom"]).fails_with(&["list of components"]);
 }

@@ -1,5 +1,5 @@
-//! `faultline validate`: every rule finds what its page calls wrong and is silent about what the page calls right;
-//! findings are told with their place, to people, as JSON and as SARIF.
+//! Tests `faultline validate`: every rule finds what its page calls wrong and accepts what the page calls right.
+//! Findings are printed with their position for people, as JSON and as SARIF.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn pages() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/rules")
 }
 
-/// Code and text of every page.
+/// Code and text of every rule's page.
 fn all_pages() -> Vec<(String, String)> {
     let entries = std::fs::read_dir(pages()).expect("there are pages");
     let mut pages: Vec<(String, String)> = entries
@@ -24,7 +24,7 @@ fn all_pages() -> Vec<(String, String)> {
     pages
 }
 
-/// The example under a heading, with the language it is in.
+/// The example under a heading, with its language.
 fn example<'a>(page: &'a str, heading: &str) -> Option<(&'a str, &'a str)> {
     let (_, rest) = page.split_once(&format!("\n## {heading}\n\n```"))?;
     let (language, rest) = rest.split_once('\n')?;
@@ -135,13 +135,13 @@ fn the_percent_cap_is_judged_by_the_endpoints_that_are_known() {
     assert_eq!(codes(&with_endpoints("50", 1)), ["FL102 error"]);
     assert_eq!(codes(&with_endpoints("33", 3)), ["FL102 error"]);
     assert_eq!(codes(&with_endpoints("34", 3)), [""; 0]);
-    // Both address families: the same six endpoints.
+    // Both address families list the same six endpoints.
     let slice = with_endpoints("10", 6).replace("endpoints:\n", "addressType: IPv4\nendpoints:\n");
     let (_, other) = slice.split_once("EndpointSlice\n").unwrap();
     let head = "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n";
     let both = format!("{slice}{head}{}", other.replace("IPv4", "IPv6").replace("cart-x", "cart-y"));
     assert_eq!(codes(&both), ["FL102 error"]);
-    // A name in a ServiceEntry may stand for any number of endpoints.
+    // A host name in a ServiceEntry may stand for any number of endpoints.
     let entry = |address: &str| {
         format!(
             "{}---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: cart}}\nspec:\n  \
@@ -170,7 +170,7 @@ fn failover_is_looked_at_for_each_port_and_subset() {
         "  trafficPolicy:\n    {detection}\n    portLevelSettings:\n    - port: {{number: 80}}\n      {failover}\n"
     ));
     assert!(codes(&port).contains(&"FL101 error".to_owned()), "{:?}", codes(&port));
-    // From Istio 1.31 the mesh may give outlier detection to every service.
+    // Since Istio 1.31 the mesh can apply outlier detection to every service.
     let mesh = format!(
         "{port}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: \
             istio-system}}\ndata:\n  mesh: |\n    \
@@ -242,7 +242,7 @@ fn configurations_are_found_where_they_are_carried() {
         faultline}\nspec:\n  failStrategy: FAIL_OPEN\n  \
                    defaultConfig: {x: 1}\n";
     assert_eq!(yaml(higress), ["FL002 spec.defaultConfig.x"]);
-    // Somebody else's plugin may fail as it likes, and has a configuration of its own.
+    // Another plugin may fail closed and has a different configuration.
     let other = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: auth}\nspec:\n  url: \
         oci://r.example.com/auth:1\n  \
                  pluginConfig: {x: 1}\n";
@@ -296,7 +296,8 @@ fn configurations_are_checked_and_findings_exit_with_3() {
     assert_eq!(run(dir.path(), &["validate", "good.json"]).exits(0).stdout, "");
     let empty = run_with_input(dir.path(), &["validate", "-"], b"\n").exits(0);
     assert!(empty.stderr.contains("-: empty: the defaults apply"), "{}", empty.stderr);
-    // Nothing at all comes of a command that failed; a template may render to nothing.
+    // Empty input comes from a command that failed, so it is an error. A template may render to nothing, so that is
+    // not.
     run_with_input(dir.path(), &["validate", "-"], b"").fails_with(&["nothing came on standard input"]);
     write("rendered.yaml", "---\n# off by default\n");
     assert_eq!(run(dir.path(), &["validate", "rendered.yaml"]).exits(0).stdout, "");
@@ -316,7 +317,7 @@ fn configurations_are_checked_and_findings_exit_with_3() {
     assert!(firsts[3].starts_with("huge.json: error[FL001]: "), "{firsts:?}");
     let found = run_with_input(dir.path(), &["validate", "-", "--output", "json"], b"not json").exits(3).json();
     assert_eq!((&found[0]["file"], &found[0]["valid"]), (&"-".into(), &false.into()));
-    // What can be read is still told.
+    // Files that can be read are still checked.
     let ran = run(dir.path(), &["validate", "absent.json", "odd.json"]).exits(1);
     assert!(ran.stderr.contains("absent.json") && ran.stderr.contains("No such file"), "{}", ran.stderr);
     assert!(ran.stdout.contains("FL002"), "{}", ran.stdout);
@@ -351,7 +352,7 @@ fn a_pinned_index_is_found_at_the_registry() {
     let index = registry.put_manifest("index", kind, &index);
     let ran = check(dir.path(), &index).exits(3);
     assert!(ran.stdout.contains("plugin.yaml:6:3: error[FL307]") && ran.stdout.contains(&image), "{}", ran.stdout);
-    // Without the flag nobody is asked, and that is said; what cannot be asked is no finding.
+    // Without the flag no registry is asked, and a remark says so. An image that cannot be looked up is not a finding.
     let ran = run(dir.path(), &["validate", "plugin.yaml"]).exits(0);
     assert!(ran.stderr.contains("--registry"), "{}", ran.stderr);
     let ran = check(dir.path(), &format!("sha256:{}", "a".repeat(64))).exits(0);

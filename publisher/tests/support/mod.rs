@@ -1,4 +1,4 @@
-//! What the tests share: running `faultline` apart from this machine's credentials, modules to publish, and the fake
+//! Support for the tests: running `faultline` without this machine's credentials, modules to publish, and the fake
 //! registry.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
@@ -8,7 +8,7 @@ pub(crate) mod registry;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// `faultline` with these arguments, in this directory, knowing of no credentials but those in its `docker` folder.
+/// `faultline` with these arguments in this directory. The only credentials it can find are in its `docker` folder.
 pub(crate) fn faultline(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_faultline"));
     command.args(args).current_dir(dir).stdin(Stdio::null());
@@ -20,7 +20,7 @@ pub(crate) fn faultline(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// The outcome of a command: exit code, stdout, stderr.
+/// The result of a command: exit code, stdout, stderr.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -38,12 +38,12 @@ impl From<Output> for Ran {
     }
 }
 
-/// Runs `faultline` to its end.
+/// Runs `faultline` until it exits.
 pub(crate) fn run(dir: &Path, args: &[&str]) -> Ran {
     faultline(dir, args).output().expect("faultline runs").into()
 }
 
-/// Runs `faultline` with something on standard input.
+/// Runs `faultline` with this input on standard input.
 pub(crate) fn run_with_input(dir: &Path, args: &[&str], input: &[u8]) -> Ran {
     let mut child = faultline(dir, args)
         .stdin(Stdio::piped())
@@ -51,26 +51,26 @@ pub(crate) fn run_with_input(dir: &Path, args: &[&str], input: &[u8]) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .expect("faultline runs");
-    // A command that refuses its arguments may be gone before it reads.
+    // A command that refuses its arguments may exit before it reads.
     let _ = std::io::Write::write_all(&mut child.stdin.take().expect("it is piped"), input);
     child.wait_with_output().expect("it ends").into()
 }
 
 impl Ran {
-    /// Asserts an exit code, and returns self for what comes next.
+    /// Asserts an exit code and returns self for further assertions.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
 
-    /// Asserts that it failed with one error, on stderr only, that contains these words.
+    /// Asserts that it failed with one error, only on stderr, that contains these words.
     #[track_caller]
     pub(crate) fn fails_with(self, words: &[&str]) -> Self {
         self.says_why(1, words)
     }
 
-    /// Asserts that it found the command line wrong, with one error, on stderr only, that contains these words.
+    /// Asserts that it rejected the command line with one error, only on stderr, that contains these words.
     #[track_caller]
     pub(crate) fn refuses_usage_with(self, words: &[&str]) -> Self {
         self.says_why(2, words)
@@ -94,13 +94,13 @@ impl Ran {
     }
 }
 
-/// What the filter's build writes into the module, for a version that stays the same.
+/// The build information that the filter's build writes into the module, for a version that never changes.
 pub(crate) const BUILD_INFO: &str = concat!(
     r#"{"configSchema":1,"licenses":"Apache-2.0","name":"faultline","#,
     r#""revision":"0123456789abcdef0123456789abcdef01234567","version":"1.2.3"}"#
 );
 
-/// A small plugin that a proxy could start, padded so that its layer takes several pieces to send.
+/// A small plugin that a proxy could start, padded so that its layer is sent in several pieces.
 pub(crate) fn plugin() -> Vec<u8> {
     let noise: String = (0..150_000u32).map(|i| format!("\\{:02x}", i.wrapping_mul(2_654_435_761) >> 24)).collect();
     module(&format!(
@@ -112,12 +112,12 @@ pub(crate) fn plugin() -> Vec<u8> {
     ))
 }
 
-/// A module with these parts.
+/// A module with these parts, in the WebAssembly text format.
 pub(crate) fn module(parts: &str) -> Vec<u8> {
     wat::parse_str(format!("(module {parts})")).expect("it is valid")
 }
 
-/// A directory with `plugin.wasm` in it.
+/// A directory that contains `plugin.wasm`.
 pub(crate) fn workplace() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("there is room");
     std::fs::write(dir.path().join("plugin.wasm"), plugin()).expect("there is room");

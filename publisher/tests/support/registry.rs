@@ -1,9 +1,9 @@
-//! A registry small enough to misbehave on command: it keeps blobs and manifests in memory, notes every request, and
-//! asks a hook first, which may answer in its place.
+//! A fake registry that misbehaves on command. It keeps blobs and manifests in memory, logs every request, and first
+//! calls a hook, which may answer instead.
 //!
-//! One thread for each connection, one request for each connection. It checks what a real registry checks of an upload
-//! (the digest, where a piece starts, and that a manifest's blobs are there), and nothing else. What registries differ
-//! in, as their makers built them, is in [`Contents`]; what they do when they fail is for the hook.
+//! Each connection has one thread and carries one request. The fake checks what a real registry checks of an upload
+//! (the digest, where a piece starts, and that a manifest's blobs exist) and nothing else. [`Contents`] holds the ways
+//! in which registries differ by design; the hook is for failures.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use sha2::Digest as _;
 
-/// What came in.
+/// A request that came in.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -25,17 +25,17 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
 }
 
-/// What goes out.
+/// The response to send.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
-    /// Close the connection after so many bytes of the body.
+    /// Close the connection after this many bytes of the body.
     pub(crate) cut: Option<usize>,
 }
 
 impl Reply {
-    /// No answer: the connection is closed.
+    /// No response: the connection is closed.
     pub(crate) fn none() -> Self {
         Self::new(0, "")
     }
@@ -57,20 +57,20 @@ impl Reply {
 
 type Hook = Box<dyn FnMut(&Request, &mut Contents) -> Option<Reply> + Send>;
 
-/// What the registry holds, and how it was made. Names are those of `mesh/faultline`, the only repository that most
-/// tests use; another repository's have its name in front: `mesh/other/1.0`.
+/// What the registry holds, and which features it has. Names are those of `mesh/faultline`, the only repository that
+/// most tests use. Names of another repository are prefixed with it: `mesh/other/1.0`.
 #[derive(Default)]
 pub(crate) struct Contents {
     pub(crate) blobs: HashMap<String, Vec<u8>>,
-    /// By tag and by digest.
+    /// Media type and bytes, by tag and by digest.
     pub(crate) manifests: HashMap<String, (String, Vec<u8>)>,
-    /// It keeps the list of what is attached to a manifest, and hands it out one by one.
+    /// It implements the referrers API, and returns the referrers one per page.
     pub(crate) referrers: bool,
-    /// It takes blobs over from its other repositories.
+    /// It mounts blobs from its other repositories.
     pub(crate) mounts: bool,
-    /// It takes `sha256-<hex>` for the digest, as GitLab does.
+    /// It reads `sha256-<hex>` as the digest, as GitLab does.
     pub(crate) tags_are_digests: bool,
-    /// The upload under way.
+    /// The upload in progress.
     upload: Vec<u8>,
 }
 
@@ -81,7 +81,7 @@ struct State {
     log: Vec<String>,
 }
 
-/// A running fake. It serves until the test process ends.
+/// A running fake registry. It serves until the test process ends.
 pub(crate) struct FakeRegistry {
     host: String,
     state: Arc<Mutex<State>>,
@@ -118,35 +118,35 @@ impl FakeRegistry {
         &self.host
     }
 
-    /// From now on asks this first.
+    /// Calls this hook before every request from now on.
     pub(crate) fn answer_with(&self, hook: impl FnMut(&Request, &mut Contents) -> Option<Reply> + Send + 'static) {
         self.state.lock().expect("no thread panicked").hook = Some(Box::new(hook));
     }
 
-    /// The requests since the last call, as `METHOD path`.
+    /// The requests since the last call, each as `METHOD path`.
     pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().expect("no thread panicked").log)
     }
 
-    /// The digest that a tag stands for.
+    /// The digest that a tag points to.
     pub(crate) fn tag(&self, tag: &str) -> Option<String> {
         let state = self.state.lock().expect("no thread panicked");
         state.contents.manifests.get(tag).map(|(_, bytes)| digest(bytes))
     }
 
-    /// Looks at what it holds, or changes it, or how it was made.
+    /// Gives access to the contents and features, to read or to change them.
     pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> T {
         change(&mut self.state.lock().expect("no thread panicked").contents)
     }
 
-    /// Puts a blob there and returns a descriptor of it.
+    /// Stores a blob and returns its descriptor.
     pub(crate) fn put_blob(&self, media_type: &str, bytes: &[u8]) -> serde_json::Value {
         let digest = digest(bytes);
         self.state.lock().expect("no thread panicked").contents.blobs.insert(digest.clone(), bytes.to_vec());
         serde_json::json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
     }
 
-    /// Puts a manifest there under a tag and returns its digest.
+    /// Stores a manifest under a tag and returns its digest.
     pub(crate) fn put_manifest(&self, tag: &str, media_type: &str, manifest: &serde_json::Value) -> String {
         let bytes = serde_json::to_vec(manifest).expect("it is JSON");
         self.state.lock().expect("no thread panicked").contents.put(tag, media_type, bytes)
@@ -248,7 +248,7 @@ impl Contents {
         }
     }
 
-    /// Tags, two at a time.
+    /// Lists the tags, two per page.
     fn tags(&self, repository: &str, query: &str) -> Reply {
         let names = self.manifests.keys().filter_map(|key| match key.rsplit_once('/') {
             Some((of, name)) => (of == repository).then_some(name),
@@ -302,7 +302,7 @@ fn parameter(query: &str, name: &str) -> Option<String> {
 }
 
 fn serve(mut stream: TcpStream, state: &Mutex<State>) {
-    // A TLS handshake: answered as servers that do not speak it do.
+    // A TLS handshake is answered as by a server that does not speak TLS.
     let mut first = [0];
     if stream.peek(&mut first).is_ok() && first == [0x16] {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
@@ -327,7 +327,7 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     }
     text.push_str("\r\n");
     let sent = if head { &[][..] } else { &reply.body[..reply.cut.unwrap_or(reply.body.len())] };
-    // The other side may have gone: that is its business.
+    // The client may have closed the connection, which is not the fake's concern.
     let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.write_all(sent));
 }
 

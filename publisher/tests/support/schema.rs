@@ -1,10 +1,10 @@
-//! Checks resources as an API server does, against the CustomResourceDefinitions of the meshes: types, required and
-//! unknown fields, and the rules in CEL, the language in which API servers evaluate the rest.
+//! Checks resources as an API server does, against the meshes' CustomResourceDefinitions: types, required and unknown
+//! fields, and the rules in CEL, the language in which API servers evaluate the rest.
 //!
-//! The definitions are those of Istio, Envoy Gateway and Higress, looked for where `FAULTLINE_CRDS` says, else in
-//! `shared/crds` beside the workspace. An API server silently drops fields that a schema does not know, so the check
-//! here is stricter: such a field is an error. A rule that cannot be evaluated here is said on stderr. Not here:
-//! metadata, which Kubernetes checks alike for every kind.
+//! The definitions are those of Istio, Envoy Gateway and Higress. They are read from the folder in `FAULTLINE_CRDS`,
+//! otherwise from `shared/crds` beside the workspace. An API server silently drops fields that a schema does not know,
+//! so this check is stricter: such a field is an error. A rule that cannot be evaluated here is reported on stderr.
+//! Metadata is not checked, because Kubernetes checks it alike for every kind.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::skip::{Tool, skip};
 
-/// The folder with the definitions; without one the test is listed as skipped. Set-up brings only Istio's, and only if
+/// The folder with the definitions; without it the test is listed as skipped. Set-up installs only Istio's, and only if
 /// Go is installed.
 pub(crate) fn crds() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/crds");
@@ -32,7 +32,7 @@ pub(crate) fn crds() -> Option<PathBuf> {
     found
 }
 
-/// The definition of a kind, from a file of one or more; without that file the check is listed as skipped.
+/// The definition of a kind, from a file that has one or more; without the file the check is listed as skipped.
 pub(crate) fn crd(folder: &Path, file: &str, kind: &str) -> Option<Value> {
     let path = folder.join(format!("{file}.yaml"));
     let Ok(text) = std::fs::read_to_string(&path) else {
@@ -44,12 +44,12 @@ pub(crate) fn crd(folder: &Path, file: &str, kind: &str) -> Option<Value> {
     Some(all.pop().unwrap_or_else(|| panic!("{file} defines no {kind}")))
 }
 
-/// Checks values as an API server does.
+/// Checks values as an API server does, and collects the problems.
 #[derive(Default)]
 pub(crate) struct Rules {
-    /// How many rules in CEL were evaluated.
+    /// How many CEL rules were evaluated.
     pub(crate) evaluated: usize,
-    /// Those that could not be, with the reason.
+    /// The CEL rules that could not be evaluated, with the reason.
     pub(crate) not_evaluated: Vec<String>,
     problems: Vec<String>,
 }
@@ -73,7 +73,7 @@ impl Rules {
         self.problems.push(format!("{at}: {what}"));
     }
 
-    /// Whether a value has no problems with a part of a schema, which are not kept.
+    /// Whether a value satisfies a part of a schema. The problems are discarded.
     fn holds(schema: &Value, value: &Value) -> bool {
         let mut apart = Self::default();
         apart.check(schema, value, "");
@@ -161,7 +161,7 @@ impl Rules {
         }
     }
 
-    /// Evaluates a rule in CEL.
+    /// Evaluates a CEL rule.
     fn check_rule(&mut self, rule: &Value, value: &Value, at: &str) {
         let text = rule["rule"].as_str().unwrap();
         match evaluate(text, value) {
@@ -183,7 +183,7 @@ fn evaluate(rule: &str, value: &Value) -> Result<bool, String> {
     let program: Program = env.compile(rule).map_err(|e| e.to_string())?;
     let mut context = Context::with_env(env);
     context.add_variable("self", value).map_err(|e| e.to_string())?;
-    // Functions of CEL and of Kubernetes, as far as these rules use them: a URL is one if it says with what it begins.
+    // The functions of CEL and Kubernetes that these rules use, no more: a URL is valid if it has a scheme.
     let scheme = |This(url): This<Arc<String>>| url.split("://").next().unwrap_or_default().to_owned();
     context.add_function("isURL", |text: Arc<String>| text.contains("://")).map_err(|e| format!("{e:?}"))?;
     context.add_function("url", |text: Arc<String>| text).map_err(|e| format!("{e:?}"))?;
@@ -200,9 +200,10 @@ fn evaluate(rule: &str, value: &Value) -> Result<bool, String> {
     }
 }
 
-/// A duration of one unit, as resources have them, in seconds; what is none is less than any.
+/// A duration with one unit, as resources have them, in seconds. Anything else gives -1, which is less than any
+/// duration.
 fn seconds(text: &str) -> f64 {
-    // `ms` first, as it ends in `s`.
+    // `ms` comes first because it ends in `s`.
     let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
     let unit = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)));
     unit.and_then(|(number, factor)| Some(number.parse::<f64>().ok()? * factor)).unwrap_or(-1.0)

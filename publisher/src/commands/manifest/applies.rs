@@ -1,5 +1,5 @@
-//! Which options a kind has. One that it has not is refused, with what to do instead: a manifest that silently lacks
-//! what was asked for is worse than none.
+//! Decides which options apply to which kind. An option that does not apply is refused with an alternative: a manifest
+//! that silently ignores what the user asked for is worse than none.
 
 use anyhow::{bail, ensure};
 
@@ -7,7 +7,7 @@ use super::args::Manifest;
 use crate::manifest::kind::{FilterPosition, Kind};
 use crate::manifest::stats;
 
-/// Whether Envoy itself loads the module, from a file.
+/// Whether Envoy itself loads the module from a file.
 pub(crate) fn loads_a_file(args: &Manifest) -> bool {
     match args.kind {
         Kind::Envoy => true,
@@ -16,7 +16,7 @@ pub(crate) fn loads_a_file(args: &Manifest) -> bool {
     }
 }
 
-/// Whether the plugin stands in the router's upstream log.
+/// Whether the plugin is in the router's upstream log.
 pub(crate) fn in_upstream_log(args: &Manifest) -> bool {
     match args.kind {
         Kind::Envoy => args.position != Some(FilterPosition::Http),
@@ -27,7 +27,7 @@ pub(crate) fn in_upstream_log(args: &Manifest) -> bool {
 /// Checks that the options fit the kind.
 ///
 /// # Errors
-/// For the first that does not; it says why, and what would.
+/// For the first option that does not fit; the error says why, and what to use instead.
 pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
     let (kind, name) = (args.kind, args.kind.name());
     let file = loads_a_file(args);
@@ -84,7 +84,7 @@ pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that what the plugin is put into fits the kind.
+/// Checks that the targets fit the kind.
 fn targets(args: &Manifest) -> anyhow::Result<()> {
     let (kind, name) = (args.kind, args.kind.name());
     let refused = |option: &str, why: &str| anyhow::anyhow!("{option} does not go with --kind {name}: {why}");
@@ -101,7 +101,7 @@ fn targets(args: &Manifest) -> anyhow::Result<()> {
         Kind::EnvoyFilter => {
             let why = "use WasmPlugin or TrafficExtension, which reach waypoints in every Istio";
             ensure!(args.waypoint.is_none(), refused("--waypoint", why));
-            // Envoy rejects a listener whose log has no module, so this must not hit proxies by accident.
+            // Envoy rejects a listener whose log has no module, so this must not reach proxies by accident.
             ensure!(
                 args.position != Some(FilterPosition::UpstreamLog)
                     || !args.selector.is_empty()

@@ -1,4 +1,4 @@
-//! What can be typed after `faultline manifest`, with help and an example for each kind.
+//! The arguments of `faultline manifest`, with help and an example for each kind.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! `faultline manifest`: what puts an artifact into a mesh or an Envoy, pinned to what the registry holds now.
+//! `faultline manifest`: writes the resource that puts an artifact into a mesh or an Envoy, pinned to its current
+//! digest.
 
 mod applies;
 mod args;
@@ -23,8 +24,8 @@ pub(crate) use args::{HELP, Manifest};
 /// Writes the manifest, pinned to the digest that the registry has now.
 ///
 /// # Errors
-/// When the artifact cannot be resolved, is none that a mesh accepts though one is to pull it, a name is not valid, or
-/// an option does not fit the kind.
+/// When the artifact cannot be resolved, a mesh is to pull it but would not accept it, a name is not valid, or an
+/// option does not fit the kind.
 pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
     let mut plan = plan(&args, &reference).map_err(WrongUsage)?;
@@ -65,7 +66,7 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
     Ok(Outcome::Done)
 }
 
-/// What the command line alone says, checked.
+/// The part of the plan that the command line alone determines, checked.
 fn plan(args: &Manifest, reference: &Reference) -> anyhow::Result<Plan> {
     applies::check(args)?;
     let source = if applies::loads_a_file(args) {
@@ -76,7 +77,7 @@ fn plan(args: &Manifest, reference: &Reference) -> anyhow::Result<Plan> {
     } else {
         Source::Image(image_name(reference, args.image.as_deref())?)
     };
-    // Where Higress looks for plugins.
+    // The namespace where Higress looks for plugins.
     let usual = (args.kind == Kind::HigressWasmPlugin).then(|| "higress-system".to_owned());
     let plan = Plan {
         kind: args.kind,
@@ -95,7 +96,7 @@ fn plan(args: &Manifest, reference: &Reference) -> anyhow::Result<Plan> {
     Ok(plan)
 }
 
-/// The name under which the mesh pulls.
+/// The image name under which the mesh pulls.
 fn image_name(reference: &Reference, image: Option<&str>) -> anyhow::Result<RegistryRef> {
     match (reference, image.map(str::parse).transpose()?) {
         (Reference::Registry(named), None) => Ok(named.clone()),
@@ -124,7 +125,7 @@ fn target(args: &Manifest) -> anyhow::Result<Target> {
     })
 }
 
-/// The digest to pin: resolved where the artifact is, or with `--offline` as given.
+/// The digest to pin: resolved in the artifact's store, or with `--offline` as given.
 async fn digest(args: &Manifest, reference: &Reference) -> anyhow::Result<Option<Digest>> {
     if args.offline {
         if reference.digest().is_none() {
@@ -154,7 +155,7 @@ async fn digest(args: &Manifest, reference: &Reference) -> anyhow::Result<Option
     Ok(Some(resolved.digest))
 }
 
-/// A reference with the digest, for a command in the comments.
+/// The reference with the digest, for a command in the comments.
 fn pinned(reference: &Reference, digest: Option<&Digest>) -> String {
     match (reference.digest(), digest) {
         (None, Some(digest)) => format!("{reference}@{digest}"),

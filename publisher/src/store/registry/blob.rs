@@ -1,8 +1,8 @@
-//! Blobs of a repository: looked up, downloaded, uploaded, and mounted from another repository of the same registry.
+//! Blobs of a repository: lookup, download, upload, and mounting from another repository of the same registry.
 //!
-//! An upload is first sent in one piece: some registries take nothing else, and it saves a request. If that is refused,
-//! or the connection breaks during it, the blob is sent in pieces: some registries, or proxies in front of them, limit
-//! the size of a request.
+//! An upload is first sent in one piece, because some registries accept nothing else and it saves a request. If that is
+//! refused or the connection breaks, the blob is sent in pieces, because some registries, or proxies in front of them,
+//! limit the size of a request.
 
 use indicatif::ProgressBar;
 use oci_distribution::manifest::OciDescriptor;
@@ -15,10 +15,10 @@ use super::http::Call;
 use super::{Registry, header, present};
 use crate::reference::digest::Digest;
 
-/// The size of a piece, in bytes, unless the registry wants larger ones.
+/// The size of a piece in bytes, unless the registry asks for larger ones.
 const CHUNK: usize = 4 * 1024 * 1024;
 
-/// The largest that a registry may want pieces to be, in bytes.
+/// The largest size of a piece in bytes that a registry may ask for.
 const MOST_CHUNK: usize = 1024 * 1024 * 1024;
 
 /// An upload in progress: the URL to send to, and the size of a piece in bytes.
@@ -78,7 +78,7 @@ impl Registry {
     /// Sends a blob without checking first whether the registry has it.
     ///
     /// # Errors
-    /// When the registry does not take it.
+    /// When the registry does not accept it.
     pub(crate) async fn put_blob(&self, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> Result<(), RegistryError> {
         let start = bar.position();
         let mut in_pieces = false;
@@ -104,7 +104,8 @@ impl Registry {
             .await
     }
 
-    /// Mounts a blob from another repository of the same registry. Returns whether that worked: a registry may decline.
+    /// Mounts a blob from another repository of the same registry. Returns whether it worked; a registry may
+    /// decline.
     ///
     /// # Errors
     /// When the registry cannot be reached.
@@ -120,8 +121,8 @@ impl Registry {
             if response.status() == StatusCode::CREATED {
                 return Ok(true);
             }
-            // The registry started an upload instead, which is not needed. If it cannot be cancelled, the registry
-            // expires it.
+            // The registry started an upload instead, which is not needed. If cancelling fails, the registry expires
+            // it.
             if let Ok(session) = self.session(&response) {
                 let _ = self.http.send(&Call::new(Method::DELETE, session.url)).await;
             }
@@ -174,7 +175,7 @@ impl Registry {
             let call = Call { headers, body: Some((piece, bar)), ..Call::new(Method::PATCH, to.url.clone()) };
             let response = self.http.send(&call).await?;
             sent += piece.len();
-            // Without one, the next piece goes to the same URL.
+            // Without a `Location`, the next piece goes to the same URL.
             if let Some(location) = header(&response, LOCATION.as_str()) {
                 to.url = self.http.follow(response.url(), &location)?;
             }

@@ -1,7 +1,7 @@
-//! Why a request to a registry failed.
+//! Classifies why a request to a registry failed.
 //!
-//! An answer's status and body, or the HTTP client's error, become one [`ErrorCause`], which decides two things:
-//! whether it is worth trying again, and which remedy is named. Nothing here does I/O.
+//! A response's status and body, or the HTTP client's error, become one [`ErrorCause`]. It decides whether a retry can
+//! help and which remedy the error names. Nothing here does I/O.
 
 use std::error::Error;
 use std::io::ErrorKind;
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use oci_distribution::errors::{OciEnvelope, OciErrorCode};
 
-/// How much of a server's own message an error repeats, in characters.
+/// The most characters of a server's message that an error repeats.
 const MOST_WORDS: usize = 200;
 
-/// One request that failed.
+/// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestError {
     /// Why it failed.
@@ -33,42 +33,42 @@ impl From<reqwest::Error> for RequestError {
     }
 }
 
-/// Why a request did not succeed.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorCause {
-    /// No connection: refused, no such host, no route, no answer in time.
+    /// No connection: refused, unknown host, no route, or no answer in time.
     Unreachable(String),
     /// The server does not speak TLS.
     NotTls,
-    /// The server speaks TLS, and the request was plain http.
+    /// The server speaks TLS, but the request was plain http.
     OnlyTls,
     /// The server's certificate is not trusted.
     Certificate(String),
     /// 401.
     Unauthorized,
-    /// 403, or a registry's own `DENIED`.
+    /// 403, or the registry error code `DENIED`.
     Forbidden,
-    /// 404, or a registry's own "unknown".
+    /// 404: the registry does not have the requested object.
     Missing,
     /// 429.
     TooManyRequests,
-    /// Any other status, with the registry's own words.
+    /// Any other status, with the registry's message.
     Status(u16, String),
-    /// The connection broke, or went silent, in the middle.
+    /// The connection broke, or went silent, in the middle of the exchange.
     Broken(String),
-    /// The content has another digest than the one that was requested.
+    /// The content has another digest than requested.
     Digest {
-        /// The digest asked for or announced.
+        /// The requested or announced digest.
         expected: String,
-        /// The digest of what came.
+        /// The digest of the received content.
         actual: String,
     },
-    /// An answer that no registry gives.
+    /// A response that no registry would give.
     Answer(String),
 }
 
 impl ErrorCause {
-    /// Reads an answer that is no success.
+    /// Classifies an unsuccessful response.
     pub(crate) fn of_answer(code: u16, body: &str) -> Self {
         match serde_json::from_str::<OciEnvelope>(body) {
             Ok(envelope) if !envelope.errors.is_empty() => Self::of_envelope(&envelope, code),
@@ -76,7 +76,7 @@ impl ErrorCause {
         }
     }
 
-    /// Reads the HTTP client's error: no answer came, or not all of it.
+    /// Classifies an error of the HTTP client: no response came, or only a part of it.
     pub(crate) fn of_connection(error: &reqwest::Error) -> Self {
         if error.is_builder() || error.is_redirect() {
             return Self::Answer(deepest(error));
@@ -90,7 +90,7 @@ impl ErrorCause {
             403 => Self::Forbidden,
             404 => Self::Missing,
             429 => Self::TooManyRequests,
-            // The words of Go's HTTP server, which most registries are written with.
+            // The message of Go's HTTP server, in which most registries are written.
             400 if message.contains("HTTP request to an HTTPS server") => Self::OnlyTls,
             _ => Self::Status(code, message),
         }
@@ -109,7 +109,7 @@ impl ErrorCause {
         }
     }
 
-    /// Walks the chain of sources for the part that an operator can act on.
+    /// Searches the chain of sources for the part that an operator can act on.
     fn of_chain(error: &(dyn Error + 'static), connecting: bool) -> Self {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -127,8 +127,8 @@ impl ErrorCause {
         if connecting { Self::Unreachable(why) } else { Self::Broken(why) }
     }
 
-    /// Whether the same request may soon succeed. A refused connection does not count: the address is wrong, or the
-    /// registry is down.
+    /// Whether the same request may soon succeed. A refused connection does not count: either the address is wrong or
+    /// the registry is down.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::TooManyRequests | Self::Broken(_) => true,
@@ -138,7 +138,7 @@ impl ErrorCause {
         }
     }
 
-    /// What happened, as the end of a sentence.
+    /// What happened, phrased as the end of a sentence.
     pub(crate) fn what(&self) -> String {
         match self {
             Self::Unreachable(why) => format!("no connection ({why})"),
@@ -158,7 +158,7 @@ impl ErrorCause {
     }
 }
 
-/// The innermost error's words: the outer ones repeat the URL, which may carry a signature.
+/// The innermost error's message. The outer ones repeat the URL, which may contain a signature.
 fn deepest(error: &(dyn Error + 'static)) -> String {
     let mut error = error;
     while let Some(next) = beneath(error) {
@@ -167,7 +167,7 @@ fn deepest(error: &(dyn Error + 'static)) -> String {
     error.to_string()
 }
 
-/// What an error wraps. An I/O error hides it from `source`.
+/// The error that this one wraps. An I/O error does not return it from `source`.
 fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<std::io::Error>() {
         Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),

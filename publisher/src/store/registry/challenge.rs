@@ -1,6 +1,6 @@
-//! Authentication challenges (`WWW-Authenticate`), and the scopes that a token is requested for.
+//! Parses authentication challenges (`WWW-Authenticate`) and the scopes that a token is requested for.
 //!
-//! Parsing only. A registry may offer several schemes, in one header or in several.
+//! A registry may offer several schemes, in one header or in several.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ pub(crate) enum Challenge {
         realm: String,
         /// The name by which the token service knows the registry.
         service: Option<String>,
-        /// The rights that the refused request needs, separated by white space.
+        /// The scopes that the refused request needs, separated by white space.
         scope: Option<String>,
     },
 }
 
 impl Challenge {
-    /// The scheme to use, of all that are offered: a token rather than a password.
+    /// The scheme to use among those offered; a token is preferred to a password.
     pub(crate) fn choose<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
         let offered: Vec<Self> = headers.flat_map(parse).collect();
         let token = offered.iter().position(|challenge| matches!(challenge, Self::Bearer { .. }));
@@ -58,7 +58,7 @@ fn parse(header: &str) -> Vec<Challenge> {
     found.into_iter().filter_map(known).collect()
 }
 
-/// Splits at commas that are not within quotes.
+/// Splits at commas outside quotes.
 fn split(header: &str) -> Vec<String> {
     let (mut parts, mut quoted) = (vec![String::new()], false);
     for c in header.chars() {
@@ -72,7 +72,7 @@ fn split(header: &str) -> Vec<String> {
     parts
 }
 
-/// Joins scopes (`repository:NAME:pull,push`): one for each resource, with all actions that are asked for anywhere.
+/// Joins scopes (`repository:NAME:pull,push`): one for each resource, with all the actions requested for it.
 pub(crate) fn join_scopes<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut joined: Vec<(&str, Vec<&str>)> = Vec::new();
     for scope in scopes.into_iter().flat_map(str::split_whitespace) {

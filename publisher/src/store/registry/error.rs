@@ -1,10 +1,10 @@
-//! A failed exchange with a registry, with its remedy.
+//! The error of a failed exchange with a registry, with a remedy.
 
 use super::cause::ErrorCause;
 use crate::credentials::Credentials;
 use crate::reference::RegistryRef;
 
-/// What was tried, why it failed, and what to do.
+/// What was tried, why it failed, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing}: {}{}{remedy}", cause.what(), if *tries > 1 { format!(" ({tries} \
 times)") } else { String::new() })]
@@ -16,7 +16,7 @@ pub(crate) struct RegistryError {
 }
 
 impl RegistryError {
-    /// Names the remedy for a cause.
+    /// Creates the error with the remedy for its cause.
     pub(crate) fn new(
         doing: &str,
         cause: ErrorCause,
@@ -28,7 +28,7 @@ impl RegistryError {
         Self { doing: doing.to_owned(), cause, tries, remedy }
     }
 
-    /// Whether the registry said that it has no such thing.
+    /// Whether the registry said that the requested object does not exist.
     pub(crate) fn is_missing(&self) -> bool {
         self.cause == ErrorCause::Missing
     }
@@ -38,7 +38,7 @@ impl RegistryError {
         matches!(self.cause, ErrorCause::Missing | ErrorCause::Answer(_) | ErrorCause::Status(400 | 405 | 406 | 501, _))
     }
 
-    /// The same with another remedy, the rest of a sentence.
+    /// The same error with another remedy, which is the rest of its sentence.
     pub(crate) fn with_remedy(self, remedy: String) -> Self {
         Self { remedy, ..self }
     }

@@ -1,12 +1,11 @@
-//! One HTTP exchange with a registry: sent, authenticated, its status checked, and tried again where that may help.
+//! One HTTP exchange with a registry: sends, authenticates, checks the status, and retries if that may help.
 //!
-//! It is built on `reqwest` and not on the client of oci-client, which asks `GET /v2/` again for each scope, reads
-//! challenges from no other answer, does not expose `Retry-After`, and gives up an upload whose answer has no
-//! `Location`. oci-client is used for its manifest and error types.
+//! It uses `reqwest` and not the client of oci-client, which requests `GET /v2/` again for each scope, reads challenges
+//! from no other response, does not expose `Retry-After`, and gives up an upload whose response has no `Location`.
+//! oci-client is used for its manifest and error types.
 //!
-//! Credentials go to the registry that they are for and to the token service that it names; never to another server
-//! that a `Location`, a `Link` or a redirection leads to. Errors repeat a server's words with our own secrets taken
-//! out.
+//! Credentials are sent only to their registry and to the token service that it names, never to another server that a
+//! `Location`, a `Link` or a redirect leads to. Errors repeat a server's message with our secrets removed.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, SystemTime};
@@ -31,21 +30,21 @@ use crate::reference::RegistryRef;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes that are handed to the connection at once, and so the step of the progress bar.
+/// How many bytes are handed to the connection at once, which is also the step of the progress bar.
 const PIECE: usize = 64 * 1024;
 
-/// How much of an error's body is read, in bytes.
+/// The most bytes of an error's body that are read.
 const MOST_OF_AN_ERROR: usize = 16 * 1024;
 
 /// A request.
 pub(crate) struct Call<'a> {
-    /// GET, HEAD and so on.
+    /// The method: GET, HEAD and so on.
     pub(crate) method: Method,
-    /// Where to.
+    /// The URL.
     pub(crate) url: Url,
-    /// Headers besides those that every request has.
+    /// Headers in addition to those that every request has.
     pub(crate) headers: Vec<(HeaderName, String)>,
-    /// What to send, and where to show how much of it is sent.
+    /// The body, and the progress bar for sending it.
     pub(crate) body: Option<(&'a [u8], &'a ProgressBar)>,
 }
 
@@ -59,21 +58,21 @@ impl Call<'_> {
 /// How requests are authenticated.
 #[derive(Clone, Debug)]
 enum Authentication {
-    /// Not at all: nothing was asked for yet.
+    /// Not at all: the registry has not asked for anything yet.
     None,
     /// User name and password.
     Basic,
-    /// This token.
+    /// With this token.
     Bearer(String),
 }
 
 /// The connection to one registry, for one repository.
 pub(crate) struct Http {
-    /// What was named, the repository empty where the registry alone is meant.
+    /// What the user named; the repository is empty if only the registry is meant.
     pub(crate) reference: RegistryRef,
-    /// What to present.
+    /// The credentials to present.
     pub(crate) credentials: Credentials,
-    /// Whether the first token is to be good for writing too.
+    /// Whether the first token is requested with write access.
     pub(crate) writing: Cell<bool>,
     client: Client,
     base: Url,
@@ -89,7 +88,7 @@ impl Http {
     /// When the certificate file cannot be read, or https cannot be set up.
     pub(crate) fn new(reference: RegistryRef, credentials: Credentials, access: &Access) -> anyhow::Result<Self> {
         let scheme = if access.is_plain_http(&reference) { "http" } else { "https" };
-        // Docker Hub's registry is served under another name than the one in its images' references.
+        // Docker Hub's registry has another host name than its images' references.
         let docker_hub = matches!(reference.authority.as_str(), "docker.io" | "index.docker.io");
         let authority = if docker_hub { "registry-1.docker.io" } else { &reference.authority };
         let base = Url::parse(&format!("{scheme}://{authority}/v2/"))
@@ -108,15 +107,15 @@ impl Http {
         })
     }
 
-    /// The URL of something in the registry, such as `mesh/faultline/tags/list`, below `/v2/`.
+    /// The URL of a path below `/v2/`, such as `mesh/faultline/tags/list`.
     pub(crate) fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("/v2/{path}"));
         url
     }
 
-    /// Where a `Location` or a `Link` leads, from the URL that answered. A registry behind a proxy that terminates TLS
-    /// may write `http` though clients use https.
+    /// Resolves a `Location` or `Link` against the URL that answered. A registry behind a proxy that terminates TLS may
+    /// write `http` even though clients use https.
     pub(crate) fn follow(&self, from: &Url, to: &str) -> Result<Url, ErrorCause> {
         let mut url = from.join(to).map_err(|_| ErrorCause::Answer("it leads to what is no URL".into()))?;
         let same_name = url.host_str() == self.base.host_str();
@@ -131,10 +130,10 @@ impl Http {
     /// more.
     ///
     /// # Errors
-    /// When no answer comes, or one that is no success.
+    /// When no response comes, or an unsuccessful one.
     pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Response, RequestError> {
         let sent = self.send_once(call).await?;
-        // Another server's challenge is not answered: our credentials are not for it.
+        // Another server's challenge is not answered, because our credentials are not for it.
         if sent.status() != StatusCode::UNAUTHORIZED || !self.is_own(sent.url()) {
             return self.error_for_status(sent).await;
         }
@@ -146,7 +145,7 @@ impl Http {
     /// Tries the credentials on `/v2/`. Returns whether the registry asked for any.
     ///
     /// # Errors
-    /// When it refuses them, or cannot be reached.
+    /// When the registry refuses them, or cannot be reached.
     pub(crate) async fn probe_auth(&self) -> Result<bool, RegistryError> {
         let call = Call::new(Method::GET, self.base.clone());
         self.with_retries(&format!("log in to `{}`", self.reference.authority), async || self.send(&call).await)
@@ -191,7 +190,7 @@ impl Http {
         }
     }
 
-    /// Fetches a token that is good for what was refused, and for all that this command is going to do.
+    /// Fetches a token that covers the refused request and everything else that this command will do.
     async fn token(&self, realm: &Realm<'_>) -> Result<String, RequestError> {
         let scopes = token::scopes(realm.scope, &self.reference.repository, self.writing.get());
         let url = token::url(realm, &self.credentials, self.is_https())?;
@@ -199,7 +198,7 @@ impl Http {
         Ok(token::read(&self.error_for_status(answer).await?.bytes().await?)?)
     }
 
-    /// Whether a URL is the registry's own.
+    /// Whether a URL belongs to the registry itself.
     pub(crate) fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.base.origin()
     }
@@ -209,10 +208,10 @@ impl Http {
         self.base.scheme() == "https"
     }
 
-    /// Turns an answer that is no success into its cause.
+    /// Turns an unsuccessful response into its cause.
     ///
     /// # Errors
-    /// When the answer is no success.
+    /// When the response is unsuccessful.
     async fn error_for_status(&self, mut response: Response) -> Result<Response, RequestError> {
         if response.status().is_success() {
             return Ok(response);
@@ -220,14 +219,15 @@ impl Http {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|value| retry::retry_after(value, SystemTime::now()));
         let mut body = Vec::new();
-        // If the connection breaks within the words, the status still says what the error is.
+        // If the connection breaks within the body, the status still tells what the error is.
         while let Ok(Some(piece)) = response.chunk().await {
             body.extend_from_slice(&piece);
             if body.len() > MOST_OF_AN_ERROR {
                 break;
             }
         }
-        // Go's HTTP server answers in HTTP/1.0 only where it expected TLS. The answer to HEAD has no body to say so.
+        // Go's HTTP server answers in HTTP/1.0 only if it expected TLS. The response to HEAD has no body that could say
+        // so.
         let is_tls = response.status() == StatusCode::BAD_REQUEST && response.version() == Version::HTTP_10;
         if is_tls && response.url().scheme() == "http" {
             return Err(ErrorCause::OnlyTls.into());
@@ -247,10 +247,10 @@ impl Http {
             .fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
     }
 
-    /// Tries; while the cause is passing, tries again after a pause.
+    /// Runs `attempt`, and again after a pause as long as the cause is temporary.
     ///
     /// # Errors
-    /// The last failure, once there are no tries left or trying again cannot help.
+    /// The last failure, once no tries are left or another one cannot help.
     pub(crate) async fn with_retries<T>(
         &self,
         doing: &str,
@@ -288,7 +288,7 @@ async fn send_streamed(request: RequestBuilder, bytes: &[u8], bar: &ProgressBar)
     let request = request.header(CONTENT_LENGTH, bytes.len()).body(reqwest::Body::wrap_stream(pieces));
     let feed = async {
         for piece in bytes.chunks(PIECE) {
-            // The server may answer before it has read everything; then the receiver is gone.
+            // The server may answer before it has read everything; the receiver is then gone.
             if sender.send(piece.to_vec()).await.is_err() {
                 break;
             }
@@ -307,7 +307,7 @@ fn client(reference: &RegistryRef, access: &Access) -> anyhow::Result<Client> {
         .read_timeout(READ_TIMEOUT)
         .tls_danger_accept_invalid_certs(access.insecure);
     if reference.is_loopback() {
-        // A proxy would look for the registry on the proxy's own machine.
+        // A proxy would look for the registry on its own machine.
         builder = builder.no_proxy();
     }
     let mut own = false;

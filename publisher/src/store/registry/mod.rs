@@ -1,7 +1,7 @@
-//! One repository of a registry: its manifests and tags. [`blob`] moves content, [`referrers`] finds what is attached,
-//! [`push`] publishes; everything goes through [`http`], the only file that sends a request.
+//! One repository of a registry: its manifests and tags. [`blob`] moves content, [`referrers`] finds attachments,
+//! [`push`] publishes. Everything goes through [`http`], the only file that sends requests.
 //!
-//! Requests are counted: HEAD asks for a tag, and for content before it is sent; nothing asks for `/v2/` first.
+//! Requests are kept few: HEAD checks for a tag, and for content before it is sent; nothing requests `/v2/` first.
 
 pub(crate) mod access;
 mod blob;
@@ -32,13 +32,13 @@ use http::{Call, Http};
 /// The header that holds a manifest's digest.
 const DIGEST: &str = "docker-content-digest";
 
-/// The largest manifest that is read, in bytes: what registries agree to take.
+/// The largest manifest in bytes that is read, which is also what registries agree to accept.
 const MOST_MANIFEST: usize = 4 * 1024 * 1024;
 
-/// How many tags are asked for at once, the most that every registry allows.
+/// How many tags to request per page: the most that every registry allows.
 const TAGS_PER_PAGE: usize = 1000;
 
-/// One repository of one registry, and how to reach it.
+/// One repository of a registry, with the connection to it.
 pub(crate) struct Registry {
     http: Http,
 }
@@ -53,12 +53,12 @@ impl Registry {
         Ok(Self { http: Http::new(reference, credentials, access)? })
     }
 
-    /// Requests the first token with the right to write, which saves requesting a second one.
+    /// Requests the first token with write access, which saves a second one.
     pub(crate) fn for_writing(&self) {
         self.http.writing.set(true);
     }
 
-    /// What was named.
+    /// The reference that the user named.
     pub(crate) fn reference(&self) -> &RegistryRef {
         &self.http.reference
     }
@@ -90,10 +90,10 @@ impl Registry {
         present(self.http.with_retries(&self.reading(name), attempt).await)
     }
 
-    /// Fetches the manifest with this digest, or else the one that the reference's tag names.
+    /// Fetches the manifest with this digest, or otherwise the one that the reference's tag names.
     ///
     /// # Errors
-    /// As [`Registry::fetch`], and when it is not there.
+    /// As [`Registry::fetch`], and when it does not exist.
     pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> Result<RawManifest, RegistryError> {
         let name = digest.map_or(Name::Tag(&self.reference().tag), Name::Digest);
         if let Some(manifest) = self.fetch(name).await? {
@@ -102,7 +102,7 @@ impl Registry {
         let (doing, http) = (self.reading(name), &self.http);
         let error = RegistryError::new(&doing, ErrorCause::Missing, 1, &http.reference, &http.credentials);
         Err(match digest {
-            // With a digest, the tag is not looked up, and may well exist.
+            // With a digest, the tag is not looked up, so it may well exist.
             Some(digest) if http.reference.digest.as_ref() == Some(digest) => {
                 let (repository, tagged) = (&http.reference.repository, http.reference.tagged());
                 error.with_remedy(format!(
@@ -136,7 +136,7 @@ impl Registry {
     /// Stores a manifest. Returns whether the registry lists it among the referrers of its subject.
     ///
     /// # Errors
-    /// When the registry does not take it; the tag is then where it was.
+    /// When the registry does not accept it; the tag is then unchanged.
     pub(crate) async fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> Result<bool, RegistryError> {
         let url = self.manifest_url(tag.map_or(Name::Digest(&manifest.digest), Name::Tag));
         self.http
@@ -150,7 +150,7 @@ impl Registry {
             .await
     }
 
-    /// All tags, as the registry orders them.
+    /// All tags, in the registry's order.
     ///
     /// # Errors
     /// When the registry does not list them.
@@ -163,7 +163,7 @@ impl Registry {
                 let remedy = format!("; check the repository `{}`", self.reference().repository);
                 if error.is_missing() { error.with_remedy(remedy) } else { error }
             })?;
-            // A repository without tags may have `null` here.
+            // Some registries send `null` here for a repository without tags.
             tags.extend(
                 page["tags"].as_array().into_iter().flatten().filter_map(|tag| tag.as_str().map(str::to_owned)),
             );
@@ -174,7 +174,7 @@ impl Registry {
         }
     }
 
-    /// One page of a list, and where the next is.
+    /// One page of a list, and the URL of the next page.
     async fn page(
         &self,
         doing: &str,
@@ -206,7 +206,7 @@ impl Registry {
         }
     }
 
-    /// Something in this repository; what follows a `?` is the query.
+    /// The URL of a path in this repository; what follows a `?` is the query.
     fn url(&self, path: &str) -> Url {
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = self.http.url(&format!("{}/{path}", self.reference().repository));
@@ -227,7 +227,7 @@ impl Registry {
     }
 }
 
-/// Turns "not there" from an error into `None`.
+/// Turns a "not found" error into `None`.
 fn present<T>(result: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -246,7 +246,7 @@ fn header(response: &Response, name: &str) -> Option<String> {
     response.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// The body of an answer, up to a bound.
+/// The body of a response, up to a limit in bytes.
 async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, RequestError> {
     let mut bytes = Vec::new();
     while let Some(piece) = response.chunk().await? {

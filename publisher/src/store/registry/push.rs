@@ -1,5 +1,5 @@
-//! Publishes an artifact: only what is missing is sent, and the manifest last, so that a push that fails leaves the tag
-//! where it was.
+//! Publishes an artifact. Only what is missing is sent, and the manifest last, so that a failed push leaves the tag
+//! unchanged.
 
 use indicatif::ProgressBar;
 
@@ -8,16 +8,16 @@ use crate::artifact::pack::Artifact;
 use crate::store::manifest::{Name, RawManifest};
 
 impl Registry {
-    /// Publishes an artifact, sending only what is not there. Returns whether anything was sent.
+    /// Publishes an artifact, sending only what the registry does not have. Returns whether anything was sent.
     ///
     /// # Errors
-    /// When the registry does not take it; the tag is then where it was.
+    /// When the registry does not accept it; the tag is then unchanged.
     pub(crate) async fn push(&self, artifact: &Artifact, bar: &ProgressBar) -> anyhow::Result<bool> {
         self.for_writing();
         if self.head(Name::Tag(&self.reference().tag)).await?.as_ref() == Some(&artifact.digest) {
             return Ok(false);
         }
-        // Once a blob is missing, the module is new: the remaining blobs are small and derive from it, so they are sent
+        // If one blob is missing, the module is new. The remaining blobs are small and derive from it, so they are sent
         // without a check.
         let mut known = true;
         for blob in artifact.blobs() {

@@ -1,8 +1,8 @@
-//! What is attached to a manifest: signatures, SBOMs, anything whose `subject` it is.
+//! Referrers of a manifest: signatures, SBOMs, anything that names it as its `subject`.
 //!
-//! Registries that implement the referrers API list them at `/referrers/`. For others, the specification makes clients
-//! keep the list, as an index under the tag `sha256-<hex>` of the subject. GitLab reads such a tag as the digest and
-//! answers with the subject itself: there, no list can be kept.
+//! Registries that implement the referrers API list them at `/referrers/`. For the others, the specification has
+//! clients keep the list as an index under the subject's tag `sha256-<hex>`. GitLab reads such a tag as the digest and
+//! answers with the subject itself, so no list can be kept there.
 
 use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OciDescriptor};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ impl Registry {
                         None => return Ok(found),
                     }
                 }
-                // A registry without the referrers API answers with an error or with something else.
+                // A registry without the referrers API answers with an error or with other content.
                 Ok(_) => break,
                 Err(error) if error.is_no_such_service() => break,
                 Err(error) => return Err(error),
@@ -43,10 +43,10 @@ impl Registry {
         })
     }
 
-    /// Stores a manifest that has a subject, so that it is listed among the referrers of the latter.
+    /// Stores a manifest that has a subject, so that it is listed among the subject's referrers.
     ///
     /// # Errors
-    /// When the registry takes it not, or has no place for the list.
+    /// When the registry does not accept it, or cannot keep the list.
     pub(crate) async fn attach(&self, manifest: &RawManifest, subject: &Digest) -> Result<(), RegistryError> {
         if self.put(manifest, None).await? {
             return Ok(());
@@ -81,12 +81,12 @@ impl Registry {
     }
 }
 
-/// The list that clients keep of what is attached.
+/// The list of referrers that clients keep.
 enum Kept {
     /// An index.
     List(Value),
-    /// There is none yet.
+    /// There is no list yet.
     Nothing,
-    /// The registry takes its tag for the subject's digest.
+    /// The registry reads the list's tag as the subject's digest.
     Impossible,
 }

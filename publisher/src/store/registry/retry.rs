@@ -1,30 +1,30 @@
-//! How long to wait before trying again: what the server asks for, else twice as long each time, give or take a tenth
-//! so that many who failed together do not come back together.
+//! How long to wait before a retry: as long as the server asks for, otherwise twice as long each time. Ten percent of
+//! jitter either way keeps many clients that failed together from returning together.
 
 use std::time::{Duration, SystemTime};
 
-/// The first pause; each further one is twice as long.
+/// The first pause; each further pause is twice as long.
 const FIRST: Duration = Duration::from_millis(250);
 
-/// The longest pause of our own choosing.
+/// The longest pause that we choose ourselves.
 const LONGEST: Duration = Duration::from_secs(8);
 
-/// The longest pause that a server may ask for; a longer one ends the retries and is reported.
+/// The longest pause that a server may ask for. A longer one ends the retries and is reported.
 pub(crate) const MOST_PATIENCE: Duration = Duration::from_secs(60);
 
-/// The pause after this many tries, from 1.
+/// The pause after this many tries, counted from 1.
 pub(crate) fn pause(tries: u32) -> Duration {
     let steady = FIRST.saturating_mul(2u32.saturating_pow(tries.saturating_sub(1))).min(LONGEST);
     steady.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 
-/// Reads `Retry-After`: seconds, or a date.
+/// Parses `Retry-After`: seconds or a date.
 pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    // A date that has passed means: now.
+    // A date in the past means now.
     let date = httpdate::parse_http_date(value).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
 }

@@ -1,8 +1,8 @@
-//! The exchange of credentials for a token, at the service that the registry names in its challenge.
+//! Exchanges credentials for a token at the service that the registry names in its challenge.
 //!
-//! User name and password, or nothing, go by GET; an identity token by OAuth2's POST with `grant_type=refresh_token`.
-//! Here a request is made and an answer read; sending is for [`super::http`], which keeps a token for the rest of the
-//! command only.
+//! User name and password, or nothing, are sent by GET; an identity token by OAuth2's POST with
+//! `grant_type=refresh_token`. This file builds the request and reads the response. [`super::http`] sends it and keeps
+//! the token only for the rest of the command.
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url};
@@ -11,17 +11,17 @@ use super::cause::ErrorCause;
 use super::challenge::join_scopes;
 use crate::credentials::Credentials;
 
-/// The token service that a challenge names, and what the refused request needs.
+/// The token service that a challenge names, and the scope that the refused request needs.
 pub(super) struct Realm<'a> {
-    /// Its URL.
+    /// The service's URL.
     pub(super) url: &'a str,
-    /// The name by which it knows the registry.
+    /// The name by which the service knows the registry.
     pub(super) service: Option<&'a str>,
-    /// The rights, separated by white space.
+    /// The scopes, separated by white space.
     pub(super) scope: Option<&'a str>,
 }
 
-/// The rights to ask for: those of the refused request, and those that the whole command needs for this repository.
+/// The scopes to request: those of the refused request, and those that the whole command needs for this repository.
 pub(super) fn scopes(refused: Option<&str>, repository: &str, writing: bool) -> Vec<String> {
     let standing = match (repository, writing) {
         ("", _) => String::new(),
@@ -34,7 +34,7 @@ pub(super) fn scopes(refused: Option<&str>, repository: &str, writing: bool) -> 
 /// The service's URL.
 ///
 /// # Errors
-/// When it is not valid, or would have a secret sent in plain http though the registry itself uses https.
+/// When it is invalid, or when a secret would be sent in plain http although the registry itself uses https.
 pub(super) fn url(realm: &Realm<'_>, credentials: &Credentials, registry_is_https: bool) -> Result<Url, ErrorCause> {
     let url = Url::parse(realm.url).map_err(|_| ErrorCause::Answer("its token service has no valid URL".into()))?;
     let has_secret = !matches!(credentials, Credentials::Anonymous);
@@ -69,18 +69,18 @@ pub(super) fn request(
     }
 }
 
-/// The token in the service's answer.
+/// Reads the token from the service's response.
 ///
 /// # Errors
-/// When the answer has no token.
+/// When the response has no token.
 pub(super) fn read(answer: &[u8]) -> Result<String, ErrorCause> {
     let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
-    // Both names are in use, with the same meaning.
+    // Both names are in use and mean the same.
     let token = ["token", "access_token"].iter().find_map(|name| answer[*name].as_str().filter(|t| !t.is_empty()));
     token.map(str::to_owned).ok_or_else(|| ErrorCause::Answer("its token service gave no token".into()))
 }
 
-/// The form encoding of these pairs, which is that of a URL's query.
+/// Encodes these pairs as a form, in the same way as a URL's query.
 fn encoded(pairs: &[(&str, &str)]) -> String {
     let Ok(mut url) = Url::parse("form:") else { return String::new() };
     url.query_pairs_mut().extend_pairs(pairs);
