@@ -1,6 +1,6 @@
-//! Everything that matters of a request which is not known to be healthy, and what Envoy charges for it.
+//! The attributes of a request that is not known to be healthy, and what Envoy charges for it.
 //!
-//! What is charged for a request's last attempt is decided in `filter-core`; here is only what differs in the router's
+//! `filter-core` decides what is charged for a request's last attempt. Here is only what differs in the router's
 //! upstream log, which shows an attempt by its flags.
 
 use super::calls;
