@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// Why a failover ended: key `because` of `failover_ended`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailoverEnd {
-    /// Home is healthy and the traffic is back.
+    /// All of home is healthy and the traffic is back.
     Recovered,
     /// Home has no endpoints any more, or another tier is now home.
     Topology,

@@ -38,7 +38,7 @@ impl PollResult {
     }
 }
 
-/// The state of asking, which the workers share.
+/// The state of the question to Envoy, which the workers share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Question {
     /// Clusters that Envoy should be asked about.

@@ -107,7 +107,7 @@ pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
 }
 
 /// Asks how many endpoints were ejected, after the list that answered `asked`. Returns `follow_up` unused if there is
-/// nothing to count, if it is too early, or if there is no witness.
+/// nothing to count, if it is too early, or if Envoy cannot be asked.
 pub(crate) fn ask_for_counts(
     vm: &mut Vm,
     asked: PendingQuestion,

@@ -51,7 +51,7 @@ impl EjectionCounts {
         self.reported_at <= self.answer_asked
     }
 
-    /// Takes in Envoy's count, asked for at `asked`. The first count is the baseline, and so is the first after Envoy
+    /// Applies Envoy's count, asked for at `asked`. The first count is the baseline, and so is the first after Envoy
     /// started counting over (because the cluster was removed and added again).
     pub(super) fn observe(&mut self, counted: Option<Ejections>, asked: Millis) {
         (self.answer_asked, self.last_asked) = (asked, asked);

@@ -35,7 +35,7 @@ pub struct Members {
 }
 
 impl Members {
-    /// Takes in the endpoints that a worker saw (`hash`, locality), drops those that left, and keeps at most `limit`.
+    /// Applies the endpoints that a worker saw (`hash`, locality), drops those that left, and keeps at most `limit`.
     /// `total` is Envoy's count of the cluster's endpoints, where known. Returns the hashes of those that were dropped.
     pub fn merge(&mut self, seen: &[(u32, Locality)], total: Option<u32>, limit: u32, now: Millis) -> Vec<u32> {
         let seconds = u32::try_from(now / 1000).unwrap_or(u32::MAX);

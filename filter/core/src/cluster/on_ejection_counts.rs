@@ -33,7 +33,7 @@ pub fn wants_counts(state: &ClusterState, now: Millis) -> bool {
         || (since >= counts.recheck_interval() && counts.is_kept() && state.endpoints.iter().any(is_new))
 }
 
-/// Takes in Envoy's count of the cluster's ejections, asked for at `asked` after the list; `None` if Envoy has none.
+/// Applies Envoy's count of the cluster's ejections, asked for at `asked` after the list; `None` if Envoy has none.
 pub fn on_ejection_counts(
     state: &mut ClusterState,
     counted: Option<Ejections>,

@@ -25,7 +25,7 @@ const OPEN_INTERVAL_MS: Millis = 1_000;
 /// for what the filter does not see, or an ejection is due and Envoy ends it with its next interval.
 const CHANGE_INTERVAL_MS: Millis = 150;
 
-/// Takes in Envoy's list of the cluster's hosts, asked for at `asked`.
+/// Applies Envoy's list of the cluster's hosts, asked for at `asked`.
 pub fn on_host_list(
     state: &mut ClusterState,
     hosts: &[HostStatus],

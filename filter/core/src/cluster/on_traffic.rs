@@ -20,7 +20,7 @@ const SPREAD_MS: Millis = 50;
 /// For how long Envoy's list of hosts takes precedence over the endpoints that traffic shows, in milliseconds.
 const LIST_OUTWEIGHS_TRAFFIC_MS: Millis = 120_000;
 
-/// Takes in an attempt that went to an endpoint.
+/// Applies an attempt that went to an endpoint.
 pub fn on_attempt(
     state: &mut ClusterState,
     seen: &AttemptObservation<'_>,
@@ -81,7 +81,7 @@ fn endpoint_of(
     Some(index)
 }
 
-/// Takes in a request that found no healthy endpoint; `total` is Envoy's count of endpoints, if known.
+/// Applies a request that found no healthy endpoint; `total` is Envoy's count of endpoints, if known.
 pub fn on_no_healthy_upstream(
     state: &mut ClusterState,
     total: Option<u32>,
@@ -98,7 +98,7 @@ pub fn on_no_healthy_upstream(
     vec![Event::of_cluster(context.now, context.cluster, EventKind::NoHealthyUpstream { endpoints })]
 }
 
-/// Takes in a worker's sums of charged attempts, by locality, since it last reported them.
+/// Applies a worker's sums of charged attempts, by locality, since it last reported them.
 pub fn add_traffic(state: &mut ClusterState, sums: &[(Locality, Count)], context: &EvaluationContext<'_>) {
     let length = context.failover.window.millis();
     for (locality, count) in sums {
@@ -110,7 +110,7 @@ pub fn add_traffic(state: &mut ClusterState, sums: &[(Locality, Count)], context
     }
 }
 
-/// Takes in how many endpoints traffic shows in each locality, and the hashes of those that have left.
+/// Sets the number of endpoints that traffic shows in each locality; `left` has the hashes of endpoints that have left.
 pub fn set_members(
     state: &mut ClusterState,
     counts: &[(Locality, u32)],

@@ -21,7 +21,7 @@ impl Duration {
         }
     }
 
-    /// The duration in milliseconds, from 1 to those of 365 days.
+    /// The duration in milliseconds, from 1 to 31,536,000,000 (365 days).
     pub const fn millis(self) -> u64 {
         self.0
     }

@@ -2,9 +2,9 @@
 //!
 //! Home is the nearest tier in which the cluster has any endpoint, healthy or not; away is anything farther. A failover
 //! starts when home is in trouble and a share of the traffic goes away, or at once when nothing at home is healthy. It
-//! changes when another locality receives most for a whole window, or when clearly more goes away. It ends when home is
-//! healthy and the share has been small for a while, or when home has no endpoints any more. The thresholds come from
-//! [`crate::config::Failover`].
+//! changes when another locality receives most for a whole window, or when clearly more goes away. It ends when all of
+//! home is healthy and the share has been small for a while, or when home has no endpoints any more. The thresholds
+//! come from [`crate::config::Failover`].
 //!
 //! Not here: which endpoints are healthy and where traffic went; both come from [`crate::cluster`].
 
@@ -101,7 +101,7 @@ pub struct Active {
     last_away: Millis,
     requests_away: u64,
     errors_away: u64,
-    /// Since when home has been healthy and little traffic goes away.
+    /// Since when all of home has been healthy and little traffic goes away.
     calm_since: Option<Millis>,
     /// The tier of `to`.
     tier: Tier,
@@ -155,7 +155,7 @@ pub fn step(
             if let Some(kind) = end(&mut going, home, traffic, rules, &context) {
                 return Some(kind);
             }
-            // With home healthy, or hardly any traffic, the share says nothing about the destination.
+            // With all of home healthy, or hardly any traffic, the share says nothing about the destination.
             let home = home.filter(|home| home.healthy < home.endpoints && traffic.attempts >= rules.min_requests);
             let kind = home.and_then(|home| move_on(&mut going, home, traffic, rules, now));
             *active = Some(going);

@@ -173,7 +173,7 @@ impl Outbox {
         if lost { self.on_response(self.round, Ended::Failed, notify, now) } else { Delivery::default() }
     }
 
-    /// Takes in the result of request `round`.
+    /// Applies the result of request `round`.
     pub fn on_response(&mut self, round: u32, ended: Ended, notify: &Notify, now: Millis) -> Delivery {
         if round != self.round || self.in_progress == 0 {
             return Delivery::default();
