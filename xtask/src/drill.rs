@@ -17,7 +17,7 @@ pub(crate) enum Situation {
     /// Failover between endpoints outside the mesh: port 81, changing names, a wrong certificate
     #[value(alias = "s2")]
     External,
-    /// The configuration source and the admin interface go away in mid-outage, and come back
+    /// The configuration source and the admin interface go away during an outage, and come back
     #[value(alias = "s4")]
     ControlPlaneLoss,
 }

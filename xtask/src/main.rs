@@ -54,7 +54,7 @@ enum Task {
     Build,
     /// Set up, build, and show an outage as an operator sees it, in about a minute
     Demo {
-        /// Push to this repository, such as localhost:5000/faultline:demo, and not into an OCI layout directory
+        /// Push to this repository, such as localhost:5000/faultline:demo, instead of an OCI layout directory
         #[arg(long, value_name = "REF")]
         registry: Option<String>,
     },

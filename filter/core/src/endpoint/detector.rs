@@ -1,7 +1,7 @@
 //! The three streaks of one endpoint, mirroring Envoy's consecutive-error detector.
 //!
 //! The rules are those of Envoy's `outlier_detection_impl`: a threshold fires when the count *equals* it, and the count
-//! then starts over; a 5xx that is no gateway error resets only the gateway streak; in split mode an established
+//! then starts over; a 5xx that is not a gateway error resets only the gateway streak; in split mode an established
 //! connection resets the local-origin streak; while the endpoint is ejected nothing fires, and its return resets all
 //! streaks.
 //!
@@ -110,7 +110,7 @@ impl Detector {
         }
     }
 
-    /// Starts the streaks over that crossed their threshold, and holds back a crossing that is not certain.
+    /// Restarts the streaks that crossed their threshold, and holds back a crossing that is not certain.
     fn start_over(&mut self, crossings: &mut Vec<Crossing>, times: &AttemptTimes) {
         // One unconfirmed crossing at a time: if it is refuted, a recount of the failures since then shows what
         // happened instead.

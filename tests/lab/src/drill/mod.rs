@@ -36,7 +36,7 @@ pub enum Drill {
     /// Failover between endpoints outside the mesh
     #[value(alias = "s2")]
     External,
-    /// Configuration source and admin interface go away in mid-outage
+    /// The configuration source and the admin interface go away during an outage
     #[value(alias = "s4")]
     ControlPlaneLoss,
 }

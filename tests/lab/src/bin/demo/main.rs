@@ -27,7 +27,7 @@ use story::{Expected, Story};
 /// Shows an outage as faultline reports it: publish, run, break, repair.
 #[derive(Parser)]
 struct Arguments {
-    /// Push to this repository, such as localhost:5000/faultline:demo, and not into an OCI layout directory
+    /// Push to this repository, such as localhost:5000/faultline:demo, instead of an OCI layout directory
     #[arg(long, value_name = "REF")]
     registry: Option<String>,
 }
