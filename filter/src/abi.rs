@@ -1,14 +1,15 @@
-//! What Envoy calls: the callbacks of proxy-wasm ABI 0.2.1 that the filter needs, and no others.
+//! The callbacks of proxy-wasm ABI 0.2.1 that Envoy calls: those that the filter needs, and no others.
 //!
-//! Why not the SDK's dispatcher: it panics, and so takes the VM down, on a context it has not seen begin and on
-//! re-entry; and it takes part in every callback of every stream, while a finished request here needs two crossings
-//! into the VM, one when its response headers pass and one when it is logged. A host calls only the callbacks that are
-//! exported, and one that finds no `proxy_on_context_create` leaves the keeping of contexts to the plugin.
+//! The SDK's dispatcher is not used for two reasons. It panics, and so takes the VM down, on re-entry and on a context
+//! whose creation it has not seen. It also takes part in every callback of every stream, while this filter needs two
+//! crossings into the VM for a finished request: one when the response headers pass and one when it is logged. A host
+//! calls only the exported callbacks, and without `proxy_on_context_create` it leaves the management of contexts to the
+//! plugin.
 //!
-//! Re-entry (a host call of ours that makes Envoy call us) finds the VM busy and does nothing.
+//! On re-entry (a host call of ours makes Envoy call us) the VM is busy, and the callback does nothing.
 //!
-//! Which of its two positions the module stands in (HTTP filter, or upstream log and HTTP filter in one VM) is decided
-//! here, once; what follows is in [`crate::callbacks`].
+//! The module's position (HTTP filter, or both upstream log and HTTP filter in one VM) is decided only here; what each
+//! callback then does is in [`crate::callbacks`].
 
 #![expect(unsafe_code, reason = "exported names must be as the ABI has them, and the allocator is the host's")]
 
@@ -31,11 +32,11 @@ fn with_vm(act: impl FnOnce(&mut Vm)) {
     });
 }
 
-/// Marks the version of the ABI.
+/// Its export marks the version of the ABI.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_abi_version_0_2_1() {}
 
-/// Gives the host memory for what it returns; null when there is none.
+/// Allocates memory in which the host returns bytes; null if there is none.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
     let Ok(layout) = std::alloc::Layout::array::<u8>(size) else { return std::ptr::null_mut() };
@@ -46,13 +47,13 @@ pub extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
     unsafe { std::alloc::alloc(layout) }
 }
 
-/// The VM starts; nothing to do.
+/// The VM starts; there is nothing to do.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_vm_start(_root: u32, _size: usize) -> u32 {
     1
 }
 
-/// A root context gets its configuration. Always accepted: a bad one is reported, and the last good one stays.
+/// A root context gets its configuration. It is always accepted: a bad one is reported, and the last good one stays.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_configure(root: u32, size: usize) -> u32 {
     with_vm(|vm| configure::on_configure(vm, root, size));
@@ -65,7 +66,7 @@ pub extern "C" fn proxy_on_tick(root: u32) {
     with_vm(|vm| heartbeat::on_tick(vm, root));
 }
 
-/// Response headers pass; they continue (0) whatever happens.
+/// Response headers pass. They always continue (0).
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, end_of_stream: u32) -> u32 {
     let response = if end_of_stream != 0 { Response::HeadersOnly } else { Response::Streamed };
@@ -76,7 +77,7 @@ pub extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, end_o
     0
 }
 
-/// A request is over or, in the upstream log's position, which logs in the name of a root context, an attempt is.
+/// A request is over. In the upstream log's position, which logs in a root context, an attempt is over.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_log(context: u32) {
     with_vm(|vm| match (vm.config.attempts, vm.is_root(context)) {
@@ -87,7 +88,7 @@ pub extern "C" fn proxy_on_log(context: u32) {
     });
 }
 
-/// An HTTP call of ours is answered, or was given up (no headers).
+/// An HTTP call of ours was answered or failed (no headers).
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_http_call_response(_root: u32, call: u32, _headers: usize, body: usize, _trailers: usize) {
     with_vm(|vm| {

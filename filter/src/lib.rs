@@ -1,9 +1,9 @@
 //! faultline's filter: a proxy-wasm plugin that watches finished requests and reports failing endpoints, ejections and
 //! failovers. It only watches: every callback lets the request continue.
 //!
-//! An attempt goes down through the layers and never turns back: [`abi`] (what Envoy calls) → `callbacks` (what each
-//! callback leads to) → `vm` (the state of one VM) → `output` (the only way out) → `shared` (what all workers know) →
-//! `host` (Envoy). A file imports only what lies below it. What the observations mean is decided in `filter-core`.
+//! An attempt passes down through the layers and never back up: [`abi`] (what Envoy calls) → `callbacks` (what each
+//! callback does) → `vm` (the state of one VM) → `output` (events, metrics and remarks) → `shared` (what all workers
+//! know) → `host` (Envoy). A file imports only from layers below it. `filter-core` decides what the observations mean.
 
 #![cfg_attr(
     test,

@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-/// What a host call returns to the module. A fault can inject any number, even one the ABI does not define.
+/// The status that a host call returns to the module. A fault can inject any number, even one that the ABI does not
+/// define.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Status(pub u32);
 
@@ -69,10 +70,10 @@ impl Level {
     }
 }
 
-/// Header name and value, or any other pair, as raw bytes: HTTP does not promise UTF-8.
+/// Pairs of a header's name and value, or any other pairs, as raw bytes: HTTP does not guarantee UTF-8.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Pairs from text.
+/// Converts text to pairs.
 pub(crate) fn text_pairs(pairs: &[(&str, &str)]) -> Pairs {
     pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
 }
@@ -106,9 +107,9 @@ impl MapKind {
     }
 }
 
-/// Envoy refuses to read more pairs than this from a module.
+/// Envoy rejects more pairs than this from a module.
 const MAX_PAIRS: usize = 1024;
-/// Envoy refuses to read a longer block of pairs than this from a module.
+/// Envoy rejects a longer block of pairs than this from a module, in bytes.
 const MAX_PAIRS_BYTES: usize = 1024 * 1024;
 
 /// Encodes the count, then both lengths of every pair, then every key and value, each followed by a NUL.
@@ -127,7 +128,7 @@ pub(crate) fn encode_pairs<K: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(K, V)]) -> 
     out
 }
 
-/// The inverse of `encode_pairs`. As in Envoy, malformed bytes are no pairs at all.
+/// The inverse of `encode_pairs`. As in Envoy, malformed bytes decode to no pairs.
 pub(crate) fn decode_pairs(bytes: &[u8]) -> Pairs {
     fn parse(bytes: &[u8]) -> Option<Pairs> {
         let word = |at: usize| {

@@ -1,4 +1,4 @@
-//! Settings of a proxy, and its start.
+//! The settings of a proxy, and how it starts.
 
 use crate::abi::Level;
 use crate::costs::Costs;
@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// 2026-01-01T00:00:00Z, where the wall clock starts unless set.
+/// 2026-01-01T00:00:00Z, the default start of the wall clock.
 const NEW_YEAR: Duration = Duration::from_secs(1_767_225_600);
 
 impl Harness {
-    /// One worker, an empty configuration, the wall clock at the beginning of 2026.
+    /// One worker, an empty configuration, and the wall clock at the beginning of 2026.
     pub fn builder() -> Builder {
         Builder {
             workers: 1,
@@ -55,7 +55,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Number of worker VMs; 1 unless set. The main thread's VM comes on top.
+    /// Number of worker VMs; 1 by default. The main thread has another VM.
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
         self
@@ -67,19 +67,19 @@ impl Builder {
         self
     }
 
-    /// The first root in full, with its name, root id and listener.
+    /// The complete first root, with its name, root id and listener.
     pub fn root(mut self, root: RootConfig) -> Self {
         self.root = root;
         self
     }
 
-    /// The node, and with it the proxy's own locality.
+    /// The node, which includes the proxy's own locality.
     pub fn node(mut self, node: Node) -> Self {
         self.process.node = node;
         self
     }
 
-    /// VM id; empty unless set, as in Istio.
+    /// VM id; empty by default, as in Istio.
     pub fn vm_id(mut self, id: &str) -> Self {
         self.process.vm_id = id.into();
         self
@@ -91,25 +91,25 @@ impl Builder {
         self
     }
 
-    /// Level of the proxy's wasm log: `Info` unless set, as in Envoy; Istio's is `Warn`. Lines below it are dropped.
+    /// Level of the proxy's wasm log: by default `Info`, as in Envoy; Istio's is `Warn`. Lines below it are dropped.
     pub fn log_level(mut self, level: Level) -> Self {
         self.process.log_level = level;
         self
     }
 
-    /// Wall clock at the start, since the Unix epoch; the beginning of 2026 unless set.
+    /// Wall clock at the start, since the Unix epoch; by default the beginning of 2026.
     pub fn wall_clock(mut self, since_epoch: Duration) -> Self {
         self.process.wall = since_epoch;
         self
     }
 
-    /// A cluster that HTTP calls of the module can go to. Calls to any other are a BadArgument.
+    /// A cluster to which the module can make HTTP calls. Calls to any other cluster return BadArgument.
     pub fn cluster(mut self, name: &str) -> Self {
         self.process.clusters.insert(name.into(), Cluster::Up);
         self
     }
 
-    /// A fault that holds from the start, also in the canary.
+    /// A fault that is active from the start, also in the canary.
     pub fn fault(mut self, fault: Fault) -> Self {
         self.process.faults.add(fault);
         self
@@ -118,7 +118,7 @@ impl Builder {
     /// Starts the proxy: first the canary, which is then dropped, then the main thread's VM, then the workers.
     ///
     /// # Errors
-    /// When the plugin is refused, with what it has logged.
+    /// If the plugin is rejected; the error contains what it has logged.
     pub fn build(self, module: &Module) -> Result<Harness, LoadError> {
         let mut harness = Harness {
             process: Rc::new(RefCell::new(self.process)),

@@ -1,14 +1,14 @@
-//! What the module costs: host calls and wasm fuel.
+//! The module's costs: host calls and wasm fuel.
 //!
-//! Fuel is wasmtime's count of executed instructions: the same on every machine and in every run. It leaves out the
-//! host's work; host calls are counted separately, because in Envoy they are the expensive part.
+//! Fuel is wasmtime's count of executed instructions: the same on every machine and in every run. It does not include
+//! the host's work; host calls are counted separately, because they are the expensive part in Envoy.
 
 use std::collections::BTreeMap;
 
 /// Fuel and host calls of a callback or of an exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Times it ran: calls of a callback, or exchanges.
+    /// How often it ran: calls of a callback, or exchanges.
     pub times: u64,
     /// Wasm instructions, in wasmtime's fuel.
     pub fuel: u64,

@@ -1,8 +1,9 @@
 //! One request and its ending, as Envoy's stream info and header maps show them to a filter.
 //!
-//! The constructors are the endings an HTTP filter must distinguish; their doc comments give code, flags and details.
-//! Any other ending is made from the nearest one with the modifiers. Which attribute exists when, and which flag goes
-//! with which details, was observed on Envoy 1.36 to 1.40. Nothing is sent anywhere: `Harness` plays it to the module.
+//! The constructors are the endings that an HTTP filter must distinguish; their doc comments give code, flags and
+//! details. Any other ending is made from a similar one with the modifiers. Which attribute exists when, and which flag
+//! goes with which details, was observed on Envoy 1.36 to 1.40. Nothing is sent; `Harness` plays the exchange to the
+//! module.
 
 use crate::exchange_data::{Connection, ExchangeData};
 use crate::flags::Flags;
@@ -12,7 +13,7 @@ use crate::value::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One request, its answer, and the attributes Envoy serves about it. Cheap to clone.
+/// One request, its answer, and the attributes that Envoy provides about it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Exchange(Arc<ExchangeData>);
 
@@ -28,7 +29,7 @@ impl Exchange {
         data.answer(code, "via_upstream");
         data.upstream_answered = true;
         data.set(Phase::Log, "response.backend_latency", Duration::from_millis(2));
-        // The end of an HTTP/1 upstream's stream comes by itself, as an empty last chunk.
+        // The end of an HTTP/1 upstream's stream arrives separately, as an empty last chunk.
         Exchange::new(data).response_body(&[b"hello", b""])
     }
 
@@ -42,7 +43,7 @@ impl Exchange {
         Exchange::new(data)
     }
 
-    /// The connection was not up in time: 503, `UF`, no local address.
+    /// The connection was not established in time: 503, `UF`, no local address.
     pub fn connect_timeout(to: &Upstream) -> Self {
         Exchange::reset_before_headers(to, Connection::Failed, Flags::UF, "connection_timeout")
     }
@@ -68,8 +69,8 @@ impl Exchange {
         Exchange::timed_out(to, Connection::Ready, "response_timeout", 0)
     }
 
-    /// The same before there was a connection: no local address and no pool duration. Envoy counts it against no
-    /// endpoint.
+    /// The route's timeout ran out before there was a connection: no local address and no pool duration. Envoy charges
+    /// it to no endpoint.
     pub fn timeout_before_connect(to: &Upstream) -> Self {
         Exchange::timed_out(to, Connection::None, "response_timeout", 0)
     }
@@ -85,7 +86,8 @@ impl Exchange {
         Exchange::new(data)
     }
 
-    /// The endpoint answered with `code` and cut its HTTP/1 body short. Flag `UPE` and the details come with the log.
+    /// The endpoint answered with `code` and cut its HTTP/1 body short. Flag `UPE` and the details appear in the log
+    /// phase.
     pub fn reset_after_headers(to: &Upstream, code: u16) -> Self {
         let mut exchange = Exchange::status(to, code).remove("response.backend_latency");
         let data = exchange.data_mut();
@@ -94,7 +96,8 @@ impl Exchange {
         exchange
     }
 
-    /// The client disconnected before any answer: no response headers, no code; `DC` and the details come with the log.
+    /// The client disconnected before any answer: no response headers, no code. `DC` and the details appear in the log
+    /// phase.
     pub fn client_cancel(to: &Upstream) -> Self {
         let mut data = ExchangeData::sent_to(to, Connection::Ready);
         data.late_flags = Flags::DC;
@@ -110,7 +113,8 @@ impl Exchange {
         exchange
     }
 
-    /// The cluster has no endpoint to choose: 503, `UH`, no address. `to` lends its cluster, route and endpoint count.
+    /// The cluster has no endpoint to choose: 503, `UH`, no address. Cluster, route and endpoint count are those of
+    /// `to`.
     pub fn no_healthy_upstream(to: &Upstream) -> Self {
         let data = ExchangeData::no_attempt(Some(to), 503, Flags::UH, "no_healthy_upstream");
         Exchange::new(data).attempts(1)
@@ -133,7 +137,8 @@ impl Exchange {
         exchange.set("xds.route_name", "default")
     }
 
-    /// `upstream.request_attempt_count`: 2 for a request that was retried once. The endpoint is that of the last try.
+    /// Sets `upstream.request_attempt_count`: 2 for a request that was retried once. The endpoint is that of the last
+    /// try.
     pub fn attempts(self, count: u64) -> Self {
         self.set_from(Phase::ResponseHeaders, "upstream.request_attempt_count", count)
     }
@@ -151,13 +156,13 @@ impl Exchange {
         self.set_from(Phase::Log, "request.duration", time)
     }
 
-    /// A gRPC call: the HTTP status stays, `grpc-status` comes in the trailers.
+    /// Makes this a gRPC call: the HTTP status stays, and `grpc-status` comes in the trailers.
     pub fn grpc(mut self, status: u32) -> Self {
         self.data_mut().mark_grpc();
         self.response_trailer("grpc-status", status.to_string())
     }
 
-    /// A gRPC answer of headers alone, with `grpc-status` among them.
+    /// Makes this a gRPC answer that consists of headers only, including `grpc-status`.
     pub fn grpc_headers_only(mut self, status: u32) -> Self {
         self.data_mut().mark_grpc();
         if let Some(response) = &mut self.data_mut().response {
@@ -166,7 +171,7 @@ impl Exchange {
         self.response_header("grpc-status", status.to_string())
     }
 
-    /// Adds a request header; a second one of the same name stands behind the first.
+    /// Adds a request header; a second one of the same name comes after the first.
     pub fn request_header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.data_mut().request_headers.push((name.into(), value.into()));
         self
@@ -189,7 +194,7 @@ impl Exchange {
         self
     }
 
-    /// Body chunks of the request; none at first.
+    /// Sets the body chunks of the request; by default there are none.
     pub fn request_body(mut self, chunks: &[&[u8]]) -> Self {
         self.data_mut().request_body = chunks.iter().map(|chunk| chunk.to_vec()).collect();
         self
@@ -202,8 +207,8 @@ impl Exchange {
         self
     }
 
-    /// Body chunks of the response; unless set a short one, then an empty last one if an endpoint answered. Without
-    /// any, the headers end the stream.
+    /// Sets the body chunks of the response. By default there is a short one, and then an empty last one if an endpoint
+    /// answered. Without any, the headers end the stream.
     pub fn response_body(mut self, chunks: &[&[u8]]) -> Self {
         if let Some(response) = &mut self.data_mut().response {
             response.body = chunks.iter().map(|chunk| chunk.to_vec()).collect();
@@ -222,7 +227,7 @@ impl Exchange {
         self
     }
 
-    /// Removes an attribute in every phase: a read is NotFound.
+    /// Removes an attribute in every phase: a read returns NotFound.
     pub fn remove(mut self, path: &str) -> Self {
         self.data_mut().remove(path);
         self

@@ -1,13 +1,13 @@
-//! What is known of one request: its messages, and the attributes Envoy serves about it from which phase on.
+//! What is known of one request: its messages, and its attributes with the phase from which Envoy provides them.
 //!
-//! Plain data. `stream_info` fills it for each kind of ending, `Exchange` is its public face, `state` shows it to the
-//! module.
+//! Plain data: `stream_info` fills it for each kind of ending, `Exchange` is its public interface, and `state` shows it
+//! to the module.
 
 use crate::abi::Pairs;
 use crate::properties::{Facts, Phase};
 use crate::value::Value;
 
-/// The response as the client gets it.
+/// The response that the client gets.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub(crate) headers: Pairs,
@@ -27,7 +27,7 @@ pub(crate) struct ExchangeData {
     pub(crate) facts: Facts,
     /// `response.flags` from the response headers on.
     pub(crate) flags: i64,
-    /// Flags that come with the log only.
+    /// Flags that appear only in the log phase.
     pub(crate) late_flags: i64,
     /// `response.flags` in the router's upstream log.
     pub(crate) attempt_flags: i64,
@@ -38,9 +38,9 @@ pub(crate) struct ExchangeData {
 /// How the request reached an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Connection {
-    /// There was no connection yet when it ended.
+    /// The request ended before there was a connection.
     None,
-    /// The connection could not be made.
+    /// The connection failed.
     Failed,
     /// The request was sent.
     Ready,
@@ -57,7 +57,7 @@ impl ExchangeData {
         self.facts.set(Phase::RequestHeaders, path, None);
     }
 
-    /// Writes the flags as attributes, those of the log included.
+    /// Writes the flags as attributes, including those of the log phase.
     pub(crate) fn set_flags(&mut self) {
         let (flags, late) = (self.flags, self.late_flags);
         self.set(Phase::ResponseHeaders, "response.flags", flags);

@@ -1,17 +1,17 @@
-//! CEL expressions over attributes, in two shapes.
+//! CEL expressions over attributes, in two forms.
 //!
-//! Envoy parses any CEL. Here an expression is a list of attribute paths, `[xds.cluster_name, response.code]`, or
-//! comparisons of attributes with whole numbers that must all hold, `response.code < 500 && response.flags == 0`.
-//! Everything else, valid CEL included, is answered as Envoy answers a parse error: BadArgument. A missing attribute
-//! makes the evaluation an InternalFailure (unless another comparison is false: CEL's `&&` then is false), and a null
-//! in a list makes it a SerializationFailure. Signed and unsigned numbers do not compare in CEL: `1` is signed, `1u` is
-//! not. (Envoy's source/extensions/common/wasm/foreign.cc)
+//! Envoy parses any CEL. Here an expression is either a list of attribute paths, `[xds.cluster_name, response.code]`,
+//! or comparisons of attributes with whole numbers that must all hold, `response.code < 500 && response.flags == 0`.
+//! Everything else, including other valid CEL, gets Envoy's answer to a parse error: BadArgument. A missing attribute
+//! makes the evaluation an InternalFailure (unless another comparison is false, because CEL's `&&` is then false), and
+//! a null in a list makes it a SerializationFailure. Signed and unsigned numbers do not compare in CEL: `1` is signed,
+//! `1u` is not. (Envoy's source/extensions/common/wasm/foreign.cc)
 
 use crate::abi::Status;
 use crate::properties::{Found, Path};
 use crate::value::Value;
 
-/// An expression of a known shape.
+/// An expression in one of the supported forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expression {
     /// The values of attributes.
@@ -29,11 +29,11 @@ pub(crate) struct Comparison {
     unsigned: bool,
 }
 
-/// Operators; a longer one stands before the one it begins with.
+/// Operators; a longer operator comes before its own prefix.
 const OPERATORS: [&str; 6] = ["<=", ">=", "==", "!=", "<", ">"];
 
 impl Expression {
-    /// `None` for any text of another shape.
+    /// Parses an expression; `None` if it has neither form.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?.trim();
         match text.strip_prefix('[') {
@@ -46,7 +46,7 @@ impl Expression {
         }
     }
 
-    /// The value, with `property` to look attributes up.
+    /// Evaluates the expression; `property` looks up attributes.
     pub(crate) fn evaluate(&self, mut property: impl FnMut(&Path) -> Found) -> Result<Value, Status> {
         match self {
             Self::List(paths) => {
@@ -81,7 +81,7 @@ impl Comparison {
         Some(Self { path: attribute(path)?, operator, number: digits.parse().ok()?, unsigned })
     }
 
-    /// `None` when there is no such attribute or it has another type.
+    /// Whether the comparison holds; `None` if the attribute does not exist or has another type.
     fn holds(&self, found: Found) -> Option<bool> {
         let value = match found {
             Found::Value(Value::Int(value)) if !self.unsigned => i128::from(value),

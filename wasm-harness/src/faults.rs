@@ -1,11 +1,11 @@
-//! Faults that a test injects into host calls: any call, any status, for one subject, any number of times.
+//! Faults that a test injects into host calls: any call and any status, for one subject or all, any number of times.
 //!
-//! A fault takes effect before the call does anything, so a failed `proxy_set_shared_data` has not stored.
+//! A fault takes effect before the call does anything: a `proxy_set_shared_data` that fails has stored nothing.
 
 use crate::abi::Status;
 use crate::ids::VmId;
 
-/// One host call that is to fail.
+/// A host call that should fail.
 ///
 /// ```
 /// use wasm_harness::{Fault, Status, VmId};
@@ -24,7 +24,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// The call of this full name (`proxy_…`) returns `status`, always, for everything, in every VM.
+    /// Makes the call of this full name (`proxy_…`) return `status`: every time, for every subject, in every VM.
     pub fn new(call: &str, status: Status) -> Self {
         Fault { call: call.into(), status, subject: None, vm: None, left: None }
     }
@@ -54,7 +54,7 @@ impl Fault {
     }
 }
 
-/// The faults that hold now.
+/// The active faults.
 #[derive(Default)]
 pub(crate) struct Faults(Vec<Fault>);
 

@@ -1,6 +1,6 @@
-//! Bits of `response.flags`, Envoy's mask of what went wrong with a request.
+//! The bits of `response.flags`, Envoy's mask of what went wrong with a request.
 
-/// Bits of `response.flags`, by the letters Envoy's access log shows for them.
+/// The bits of `response.flags`, named by the letters in Envoy's access log.
 pub struct Flags;
 
 #[expect(missing_docs, reason = "Envoy's access log documentation explains the letters")]

@@ -1,6 +1,6 @@
-//! The proxy as a test sees it: its logs, metrics, shared data, costs and faults.
+//! The interface of the proxy for tests: its logs, metrics, shared data, costs and faults.
 //!
-//! The files above add what moves it: `lifecycle` configurations and reloads, `streams` traffic, `time` the clock,
+//! Other files add what happens to it: `lifecycle` configurations and reloads, `streams` traffic, `time` the clock,
 //! ticks and HTTP calls. `builder` starts it.
 
 use crate::costs::Costs;
@@ -21,7 +21,7 @@ use std::time::Duration;
 pub struct Harness {
     pub(crate) process: SharedProcess,
     pub(crate) module: Module,
-    /// By serial number: those that serve and those that still drain.
+    /// VMs by serial number: those that serve and those that still drain.
     pub(crate) vms: BTreeMap<u64, Vm>,
     /// Serial number of the VM that serves on each thread.
     pub(crate) current: BTreeMap<VmId, u64>,
@@ -48,7 +48,7 @@ impl Harness {
         self.process.borrow().now
     }
 
-    /// What the module's clock shows, since the Unix epoch.
+    /// The time of the module's wall clock, since the Unix epoch.
     pub fn wall_clock(&self) -> Duration {
         self.process.borrow().wall
     }
@@ -58,12 +58,12 @@ impl Harness {
         RootId(0)
     }
 
-    /// All lines logged and not yet taken, oldest first, of all VMs.
+    /// All lines logged by all VMs and not yet taken, oldest first.
     pub fn logs(&self) -> Vec<LogLine> {
         self.process.borrow().logs.clone()
     }
 
-    /// Takes the lines: the next call returns only newer ones.
+    /// Takes the lines, so that the next call returns only newer ones.
     pub fn take_logs(&mut self) -> Vec<LogLine> {
         std::mem::take(&mut self.process.borrow_mut().logs)
     }
@@ -109,13 +109,13 @@ impl Harness {
         owned.collect()
     }
 
-    /// Writes shared data as another plugin would, whatever its compare-and-swap number is.
+    /// Writes shared data as another plugin would, regardless of its compare-and-swap number.
     pub fn set_shared_data(&mut self, key: &str, value: &[u8]) {
-        // Number 0 writes in any case, so there is no mismatch.
+        // Number 0 always writes, so there is no mismatch.
         let _ = self.process.borrow_mut().shared.set(key.as_bytes(), value, 0);
     }
 
-    /// Injects a fault: it holds until `heal`, or as often as the fault says.
+    /// Injects a fault: it is active until `heal`, or as often as the fault says.
     pub fn fault(&mut self, fault: Fault) {
         self.process.borrow_mut().faults.add(fault);
     }
@@ -125,7 +125,7 @@ impl Harness {
         self.process.borrow_mut().faults.clear();
     }
 
-    /// Changes what HTTP calls find at a cluster; `None` takes it away.
+    /// Changes what HTTP calls find at a cluster; `None` removes the cluster.
     pub fn set_cluster(&mut self, name: &str, cluster: Option<Cluster>) {
         let mut process = self.process.borrow_mut();
         match cluster {
@@ -144,7 +144,7 @@ impl Harness {
         self.process.borrow_mut().costs = Costs::default();
     }
 
-    /// The error that ended a VM; `None` while it works.
+    /// The error that ended a VM; `None` if it still works.
     pub fn failure(&self, vm: VmId) -> Option<String> {
         self.vm(vm)?.failed.clone()
     }

@@ -1,19 +1,19 @@
 //! Ids of things in one harness: VMs, plugins, streams, HTTP calls.
 //!
-//! Plain values below everything else, so that the files that use them need not know each other.
+//! Plain values in a file of their own, so that the files that use them need not import each other.
 
 /// One of the proxy's VMs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum VmId {
-    /// The VM that only tries a configuration and is then thrown away.
+    /// The VM that only tries out a configuration and is then discarded.
     Canary,
-    /// The VM on the main thread: it ticks and sees no traffic.
+    /// The VM on the main thread: it ticks but sees no traffic.
     Main,
     /// The VM of a worker, counted from 0.
     Worker(usize),
 }
 
-/// One plugin of the proxy. The id stays the same over `reconfigure` and `reload`.
+/// One plugin of the proxy. The id stays the same across `reconfigure` and `reload`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RootId(pub(crate) usize);
 

@@ -29,20 +29,21 @@
 //! # Ok::<(), wasm_harness::LoadError>(())
 //! ```
 //!
-//! # What is as in Envoy
-//! Order and presence of callbacks, which attribute and header map can be read when and with which status, rules of
-//! metrics and shared data, ticks of each root context in each VM, root contexts that share a VM, reconfiguration and
-//! reload, HTTP calls, CEL lists of attributes, and a VM that has trapped: it stays dead and its requests fail.
+//! # What behaves as in Envoy
+//! The order and presence of callbacks; which attributes and header maps can be read when, and with which status; the
+//! rules of metrics and shared data; ticks of each root context in each VM; root contexts that share a VM;
+//! reconfiguration and reload; HTTP calls; CEL lists of attributes; and VMs that have trapped, which stay dead and
+//! whose requests fail.
 //!
-//! # What is not here
-//! Traffic: an exchange describes what Envoy would know, nothing is sent. Network filters, gRPC calls, WASI,
-//! ABI 0.1.0, other failure policies than FAIL_CLOSED (see `Harness::rebuild`), foreign functions other than `expr_*`.
-//! A trap never panics the harness; a mistake in the test (a worker that does not exist) does.
+//! # What is missing
+//! Traffic: an exchange describes what Envoy would know, and nothing is sent. Network filters, gRPC calls, WASI, ABI
+//! 0.1.0, failure policies other than FAIL_CLOSED (see `Harness::rebuild`), foreign functions other than `expr_*`. A
+//! trap never panics the harness; a mistake in the test (a worker that does not exist) does.
 //!
 //! # How it is built
 //! From the bottom: `abi` and `ids`; what Envoy knows of a request (`properties` to `exchange`); what all VMs share
-//! (`process`); one VM's data (`state`) and the functions the module calls (`host`); a VM (`vm`); the proxy (`harness`)
-//! and what moves it (`lifecycle`, then `streams` and `time`); `builder` on top.
+//! (`process`); one VM's data (`state`) and the functions that the module calls (`host`); a VM (`vm`); the proxy
+//! (`harness`) and what happens to it (`lifecycle`, then `streams` and `time`); `builder` on top.
 
 mod abi;
 mod builder;

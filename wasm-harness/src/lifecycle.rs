@@ -1,7 +1,7 @@
-//! Configurations come and go: plugins added, changed and removed, modules reloaded, failed VMs rebuilt.
+//! Changes of configuration: plugins are added, changed and removed, modules reloaded, failed VMs rebuilt.
 //!
-//! As in Envoy a configuration is first tried in a canary VM, which is then dropped without any callback. What the
-//! canary did to metrics and shared data stays; its ticks and HTTP calls do not.
+//! As in Envoy, a configuration is first tried in a canary VM, which is then dropped without any callback. The canary's
+//! changes to metrics and shared data stay; its ticks and HTTP calls do not.
 
 use crate::harness::Harness;
 use crate::ids::{RootId, VmId};
@@ -22,10 +22,10 @@ impl Harness {
     }
 
     /// Adds a plugin with the same code to the same VMs: another listener, another direction, an access logger. If it
-    /// equals a plugin that already serves, the id is that plugin's.
+    /// equals a plugin that already serves, that plugin's id is returned.
     ///
     /// # Errors
-    /// When the configuration is refused; then nothing has changed.
+    /// If the configuration is rejected; then nothing has changed.
     pub fn add_root(&mut self, root: RootConfig) -> Result<RootId, LoadError> {
         if let Some((number, _)) = self.plugins.iter().find(|(_, plugin)| ***plugin == root) {
             return Ok(RootId(*number));
@@ -36,11 +36,11 @@ impl Harness {
         Ok(RootId(number))
     }
 
-    /// Gives a plugin a new configuration: the same VMs, a new root context. The old root gets `proxy_on_done` and
-    /// `proxy_on_delete` when its last stream has ended.
+    /// Gives a plugin a new configuration: the VMs stay and get a new root context. The old root gets `proxy_on_done`
+    /// and `proxy_on_delete` when its last stream has ended.
     ///
     /// # Errors
-    /// When the configuration is refused; then the old one keeps serving.
+    /// If the configuration is rejected; then the old one keeps serving.
     pub fn reconfigure(&mut self, root: RootId, config: impl Into<Vec<u8>>) -> Result<(), LoadError> {
         let mut plugin = (*self.plugin(root)).clone();
         plugin.config = config.into();
@@ -63,7 +63,7 @@ impl Harness {
     /// `proxy_on_done` when their last streams have ended.
     ///
     /// # Errors
-    /// When the new module or a configuration is refused by the canary; then the old module keeps serving.
+    /// If the canary rejects the new module or a configuration; then the old module keeps serving.
     pub fn reload(&mut self, module: &Module) -> Result<(), LoadError> {
         for plugin in self.plugins.values().cloned().collect::<Vec<_>>() {
             self.try_in_canary(module, &plugin)?;
@@ -71,7 +71,7 @@ impl Harness {
         let old_module = std::mem::replace(&mut self.module, module.clone());
         let old = std::mem::take(&mut self.current);
         if let Err(error) = self.start_all_vms() {
-            // The canary accepted it and a VM did not: restore the old VMs.
+            // The canary accepted it but a VM did not: restore the old VMs.
             for serial in std::mem::replace(&mut self.current, old).into_values() {
                 self.drop_vm(serial);
             }
@@ -90,10 +90,10 @@ impl Harness {
     }
 
     /// Drops a VM and starts a new one in its place, as Envoy does after a crash under FAIL_RELOAD. The old VM gets no
-    /// callback; its streams have failed.
+    /// callback, and its streams fail.
     ///
     /// # Errors
-    /// When the new VM does not start.
+    /// If the new VM does not start.
     pub fn rebuild(&mut self, vm: VmId) -> Result<(), LoadError> {
         if let Some(serial) = self.current.remove(&vm) {
             self.drop_vm(serial);
@@ -125,7 +125,7 @@ impl Harness {
         outcome.map_err(|error| self.with_logs(error))
     }
 
-    /// Starts the plugin in a VM that is then dropped.
+    /// Tries the plugin in a VM that is then dropped.
     fn try_in_canary(&mut self, module: &Module, plugin: &Rc<RootConfig>) -> Result<(), LoadError> {
         let serial = self.serial();
         let tried =
@@ -172,7 +172,8 @@ impl Harness {
         error
     }
 
-    /// What Envoy does between callbacks: it notifies owners of queues, and shuts down roots and VMs that have drained.
+    /// What Envoy does between callbacks: it notifies the owners of queues, and shuts down roots and VMs that have
+    /// drained.
     pub(crate) fn run_deferred(&mut self) {
         loop {
             let ready = self.process.borrow_mut().queues.ready.pop_front();

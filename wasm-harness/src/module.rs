@@ -1,6 +1,6 @@
-//! Compiling a module and checking that Envoy would load it.
+//! Compiles a module and checks that Envoy would load it.
 //!
-//! Compilation is the slow part: compile once, share the `Module` among harnesses and threads.
+//! Compilation is slow: compile once and share the `Module` among harnesses and threads.
 
 use crate::host;
 use crate::process::LogLine;
@@ -9,14 +9,14 @@ use std::fmt;
 use std::sync::LazyLock;
 use wasmtime::{Config, Engine, InstancePre, Linker};
 
-/// Why a module or a configuration was refused. Envoy would reject the listener.
+/// Why a module or a configuration was rejected. Envoy would reject the listener.
 #[derive(Debug)]
 pub struct LoadError {
     /// The step that failed.
     pub stage: Stage,
     /// Why it failed.
     pub message: String,
-    /// What the module had logged until then.
+    /// What the module had logged before it failed.
     pub logs: Vec<LogLine>,
 }
 
@@ -58,11 +58,11 @@ impl std::error::Error for LoadError {}
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut config = Config::new();
     config.consume_fuel(true);
-    // Fails only for options that this build of wasmtime lacks, and fuel is in every build.
+    // Fails only for options that this build of wasmtime lacks, and every build has fuel.
     Engine::new(&config).expect("wasmtime takes this configuration")
 });
 
-/// A compiled module. Cheap to clone, may be shared between threads.
+/// A compiled module. It is cheap to clone and can be shared between threads.
 #[derive(Clone)]
 pub struct Module {
     pub(crate) pre: InstancePre<VmState>,
@@ -110,7 +110,7 @@ impl Module {
     /// Compiles wasm, binary or text, and resolves its imports.
     ///
     /// # Errors
-    /// When Envoy would refuse to load it: stages `Compile`, `Abi` and `Link`.
+    /// If Envoy would not load it: stages `Compile`, `Abi` and `Link`.
     pub fn compile(wasm: &[u8]) -> Result<Module, LoadError> {
         let compiled = wasmtime::Module::new(&ENGINE, wasm);
         let module = compiled.map_err(|error| LoadError::new(Stage::Compile, format!("{error:#}")))?;
@@ -133,7 +133,7 @@ impl Module {
         Ok(Module { pre, callbacks })
     }
 
-    /// Names of the callbacks it exports, as Envoy would find them.
+    /// Names of the callbacks that it exports and Envoy would find.
     pub fn callbacks(&self) -> &[&'static str] {
         &self.callbacks
     }

@@ -1,4 +1,5 @@
-//! What all VMs of one proxy share: the clock, metrics, shared data, logs, pending HTTP calls, timers, faults, costs.
+//! The state that all VMs of one proxy share: the clock, metrics, shared data, logs, pending HTTP calls, timers,
+//! faults, costs.
 //!
 //! Time is virtual: it moves only when a test moves it.
 
@@ -15,12 +16,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// One line the module logged.
+/// A line that the module logged.
 #[derive(Clone, Debug)]
 pub struct LogLine {
     /// Level it was logged at; lines below the proxy's level are not kept.
     pub level: Level,
-    /// Text; bytes that are no UTF-8 are replaced.
+    /// The text; invalid UTF-8 is replaced.
     pub message: String,
     /// The VM that logged.
     pub vm: VmId,
@@ -28,22 +29,22 @@ pub struct LogLine {
     pub at: Duration,
 }
 
-/// An HTTP call of the module that waits for its answer.
+/// An HTTP call of the module that has no answer yet.
 #[derive(Clone, Debug)]
 pub struct HttpCall {
     /// Its id, for `Harness::answer`.
     pub id: CallId,
     /// The VM that called.
     pub vm: VmId,
-    /// Cluster it goes to.
+    /// The cluster that it goes to.
     pub cluster: String,
-    /// Request headers, pseudo-headers among them.
+    /// Request headers, including pseudo-headers.
     pub headers: Pairs,
     /// Request body.
     pub body: Vec<u8>,
     /// Request trailers.
     pub trailers: Pairs,
-    /// `None` if the module gave 0: the call waits forever.
+    /// `None` if the module passed 0: the call waits forever.
     pub timeout: Option<Duration>,
     /// Virtual time of the call.
     pub made_at: Duration,
@@ -53,7 +54,7 @@ pub struct HttpCall {
 }
 
 impl HttpCall {
-    /// First value of a request header; empty if there is none or it is no UTF-8.
+    /// The first value of a request header; empty if there is none or it is not UTF-8.
     pub fn header(&self, name: &str) -> &str {
         let value = header(&self.headers, name.as_bytes()).unwrap_or_default();
         std::str::from_utf8(value).unwrap_or_default()
@@ -69,12 +70,12 @@ impl HttpCall {
     }
 }
 
-/// What an HTTP call of the module finds at a cluster.
+/// What the module's HTTP calls find at a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cluster {
-    /// Calls go out and wait for an answer.
+    /// Calls are sent and wait for an answer.
     Up,
-    /// Known, but it has no endpoint: InternalFailure.
+    /// The cluster is known but has no endpoint: InternalFailure.
     NoEndpoint,
 }
 
@@ -85,7 +86,7 @@ pub(crate) struct Timer {
     pub(crate) root: u32,
     pub(crate) period: Duration,
     pub(crate) due: Duration,
-    /// Order of arming: ties at one instant fire in it.
+    /// The order of arming: ticks that are due at the same time fire in this order.
     pub(crate) armed: u64,
 }
 
@@ -94,7 +95,7 @@ pub(crate) type SharedProcess = Rc<RefCell<Process>>;
 /// State of the Envoy process.
 pub(crate) struct Process {
     pub(crate) now: Duration,
-    /// Since the Unix epoch; may jump against `now`.
+    /// The wall clock since the Unix epoch; it may jump relative to `now`.
     pub(crate) wall: Duration,
     pub(crate) stats: Stats,
     pub(crate) shared: SharedData,
@@ -114,7 +115,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Moves time on, the wall clock with it. Never back.
+    /// Moves time forward, and the wall clock with it; never back.
     pub(crate) fn move_to(&mut self, instant: Duration) {
         let step = instant.saturating_sub(self.now);
         self.now += step;
@@ -131,7 +132,7 @@ impl Process {
         self.timers.push(Timer { serial, root, period, due: self.now + period, armed: self.armed });
     }
 
-    /// Stops ticks and forgets pending HTTP calls of root contexts that are gone.
+    /// Stops the ticks and forgets the pending HTTP calls of root contexts that are gone.
     pub(crate) fn forget(&mut self, serial: u64, gone: impl Fn(u32) -> bool) {
         self.disarm(serial, &gone);
         self.calls.retain(|call| call.serial != serial || !gone(call.root));

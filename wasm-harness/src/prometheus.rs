@@ -1,8 +1,9 @@
-//! How `/stats/prometheus` shows the metrics of a module, with tags extracted as Istio's bootstrap does.
+//! A module's metrics as `/stats/prometheus` shows them, with tags extracted as in Istio's bootstrap.
 //!
-//! Every tag `t` is one extractor `(t=\.=(.*?);\.;)`: the first hit anywhere in the stat name is cut out and its value
-//! becomes a label. Extractors all look at the whole name, and the search is not anchored: tag `name` also hits inside
-//! `cluster_name=.=…`. Histograms are left out: Envoy shows approximations of them, and only after a flush.
+//! Every tag `t` is one extractor `(t=\.=(.*?);\.;)`: the first match anywhere in the stat name is cut out and its
+//! value becomes a label. Every extractor searches the whole name, and the search is not anchored: tag `name` also
+//! matches inside `cluster_name=.=…`. Histograms are left out: Envoy shows approximations of them, and only after a
+//! flush.
 
 use crate::stats::{Metric, MetricKind};
 use std::fmt::Write;
@@ -14,7 +15,7 @@ pub(crate) fn render(metrics: &[Metric], tags: &[&str]) -> String {
         .filter(|metric| metric.kind != MetricKind::Histogram)
         .filter_map(|metric| {
             let (name, labels) = extract(&metric.name, tags);
-            // A custom name is shown as it is, without `envoy_`, but only if Prometheus allows its first character.
+            // A custom name is shown unchanged, without `envoy_`, but only if Prometheus allows its first character.
             let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
             let name = sanitise(&name);
             starts_well.then_some((metric.kind, name, metric, labels))
@@ -58,7 +59,7 @@ fn extract(stat: &str, tags: &[&str]) -> (String, String) {
 
 fn sanitise(name: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    // Byte by byte, as Envoy does: a character of several bytes becomes several underscores.
+    // As in Envoy, byte by byte: a character of several bytes becomes several underscores.
     name.chars().map(|c| if safe(c) { c.to_string() } else { "_".repeat(c.len_utf8()) }).collect()
 }
 

@@ -1,36 +1,36 @@
 //! Attributes by phase: which value a path has while a stream is in a given phase.
 //!
-//! Envoy fills a stream's info as the request moves on, so an attribute is a fact that holds from some phase on, until
-//! a later fact about the same path replaces or removes it. Paths are looked up whole; a path that only leads to known
-//! leaves (`upstream`) is a wrapper, which exists but cannot be serialised.
+//! Envoy fills a stream's info as the request progresses, so an attribute is a fact that holds from some phase on,
+//! until a later fact about the same path replaces or removes it. Paths are looked up as a whole. A path that only
+//! leads to known leaves (`upstream`) is a wrapper, which exists but cannot be serialised.
 
 use crate::abi::{Pairs, Status, encode_pairs};
 use crate::value::Value;
 
-/// How far a request has come. Later phases see what earlier ones saw.
+/// How far a request has progressed. Later phases see what earlier ones saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Cluster and route are known, no endpoint is chosen.
+    /// Cluster and route are known; no endpoint is chosen.
     RequestHeaders,
     /// An endpoint is chosen, if there is one to choose.
     RequestBody,
-    /// As the body.
+    /// The same as the body.
     RequestTrailers,
     /// The response begins, from upstream or as a local reply: code, details, flags and attempt count are known.
     ResponseHeaders,
-    /// As the headers.
+    /// The same as the headers.
     ResponseBody,
-    /// As the headers.
+    /// The same as the headers.
     ResponseTrailers,
-    /// Adds the duration, and a reset that came after the headers.
+    /// Adds the duration, and a reset that happened after the headers.
     Log,
-    /// As the log.
+    /// The same as the log.
     Done,
 }
 
-/// An attribute path in the form of the ABI: its parts, separated by NUL.
+/// An attribute path in the ABI's form: its parts, separated by NUL.
 ///
-/// In tests it is written with dots (`upstream.address`); a part that has dots itself needs the NUL form.
+/// In tests it is written with dots (`upstream.address`); a part that contains dots needs the NUL form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path(Vec<u8>);
 
@@ -42,7 +42,7 @@ impl Path {
         Path(text.replace('.', "\0").into_bytes())
     }
 
-    /// From a module. A NUL at the end adds no part.
+    /// A path from a module. A NUL at the end adds no part.
     pub(crate) fn from_module(bytes: &[u8]) -> Path {
         Path(bytes.strip_suffix(&[0]).unwrap_or(bytes).to_vec())
     }
@@ -55,13 +55,13 @@ impl Path {
         &self.0
     }
 
-    /// With dots, as people and faults write it.
+    /// The path with dots, as people and faults write it.
     pub(crate) fn dotted(&self) -> String {
         String::from_utf8_lossy(&self.0).replace('\0', ".")
     }
 }
 
-/// From this phase on the path has this value; `None` means it is missing.
+/// From this phase on, the path has this value; `None` means that it is missing.
 #[derive(Clone, Debug)]
 pub(crate) struct Fact {
     pub(crate) from: Phase,
@@ -79,7 +79,7 @@ impl Facts {
         self.0.push(Fact { from, path, value });
     }
 
-    /// `None` when the path was never set; `Some(None)` when it was removed.
+    /// `None` if the path was never set; `Some(None)` if it was removed.
     pub(crate) fn get(&self, phase: Phase, path: &Path) -> Option<Option<&Value>> {
         let mut facts = self.0.iter().rev();
         let fact = facts.find(|fact| fact.from <= phase && fact.path == *path)?;
@@ -91,13 +91,13 @@ impl Facts {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Found {
     Value(Value),
-    /// Exists, but its keys cannot be listed: SerializationFailure.
+    /// It exists, but its keys cannot be listed: SerializationFailure.
     Wrapper,
     Missing,
 }
 
 impl Found {
-    /// The answer of `proxy_get_property`.
+    /// What `proxy_get_property` returns.
     pub(crate) fn serialise(self) -> Result<Vec<u8>, Status> {
         match self {
             Found::Value(value) => value.serialise(),
@@ -113,8 +113,8 @@ impl From<Option<Value>> for Found {
     }
 }
 
-/// Attributes that Envoy computes from the header maps it can see now. It forgets a map after a callback that
-/// continued, so `request.path` exists in the request headers phase and in the log phase, but not between.
+/// Attributes that Envoy computes from the header maps that it can see now. It forgets a map after a callback that
+/// continued, so `request.path` exists in the request headers phase and in the log phase, but not between them.
 pub(crate) fn from_headers(
     parts: &[&[u8]],
     request: Option<&Pairs>,
@@ -124,7 +124,7 @@ pub(crate) fn from_headers(
     let text = |headers: Option<&Pairs>, name: &str| -> Found {
         let value = headers.and_then(|headers| header(headers, name.as_bytes()));
         let text = |value: &[u8]| Value::Str(String::from_utf8_lossy(value).into());
-        // Raw bytes on the wire: text that is no UTF-8 must arrive as it is.
+        // The bytes are passed on unchanged: invalid UTF-8 must arrive as it is.
         value
             .map(|value| match std::str::from_utf8(value) {
                 Ok(_) => text(value),
@@ -132,7 +132,7 @@ pub(crate) fn from_headers(
             })
             .into()
     };
-    // All pairs of the map. A map that is not there has none, which is still encoded as a count of 0.
+    // All pairs of the map. A map that does not exist has none, which is still encoded as a count of 0.
     let whole = |headers: Option<&Pairs>| {
         let none = Pairs::new();
         Found::Value(Value::Bytes(encode_pairs(headers.unwrap_or(&none))))
@@ -177,13 +177,13 @@ pub(crate) fn grpc_status(trailers: Option<&Pairs>, headers: Option<&Pairs>, cod
     }))
 }
 
-/// First value of a header; the case of the name does not matter.
+/// The first value of a header; the case of the name does not matter.
 pub(crate) fn header<'a>(headers: &'a Pairs, name: &[u8]) -> Option<&'a [u8]> {
     let mut headers = headers.iter();
     headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| &value[..])
 }
 
-/// Names that exist at the top of a stream's attributes.
+/// Names at the top level of a stream's attributes.
 pub(crate) const WRAPPERS: [&[u8]; 7] =
     [b"request", b"response", b"connection", b"upstream", b"source", b"destination", b"filter_state"];
 

@@ -1,6 +1,6 @@
-//! SharedProcess data and shared queues: one of each per process, used by all VMs with the same vm_id.
+//! The process's shared data and shared queues: one of each, used by all VMs with the same vm_id.
 //!
-//! A harness has one vm_id, so one map. Values outlive VMs; there is no removal in the ABI.
+//! A harness has one vm_id, so there is one map. Values outlive VMs; the ABI cannot remove them.
 
 use crate::abi::Status;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,8 +26,8 @@ impl SharedData {
         self.entries.iter().map(|(key, (value, _))| (&key[..], &value[..]))
     }
 
-    /// `cas` 0 writes in any case. A wrong number is a CasMismatch only if the key exists: any number creates an absent
-    /// key. Numbers come from one counter for all keys and skip 0.
+    /// `cas` 0 always writes. A wrong number is a CasMismatch only if the key exists: any number creates an absent key.
+    /// Numbers come from one counter for all keys and skip 0.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
         if let Some((_, current)) = self.entries.get(key)
             && cas != 0
@@ -42,7 +42,7 @@ impl SharedData {
     }
 }
 
-/// A queue belongs to the root context that registered it last: only that one gets `proxy_on_queue_ready`.
+/// A queue belongs to the root context that registered it last: only that context gets `proxy_on_queue_ready`.
 struct Queue {
     name: Vec<u8>,
     owner: (u64, u32),

@@ -1,4 +1,4 @@
-//! What the host keeps for one VM: its contexts, what each can see now, its metric ids, its allocator.
+//! The host's state for one VM: its contexts, what each can see now, its metric ids, its allocator.
 //!
 //! This is the data of the wasmtime store: `vm` prepares it before a callback, `host` reads and writes it while the
 //! module runs.
@@ -43,14 +43,14 @@ impl RootConfig {
     }
 
     /// Stands for the listener's direction and metadata, which are also part of Envoy's plugin key: plugins that differ
-    /// only in it get root contexts of their own; equal plugins share one.
+    /// only in it get separate root contexts; equal plugins share one.
     pub fn listener(mut self, name: &str) -> Self {
         self.listener = name.into();
         self
     }
 }
 
-/// A local reply of the module.
+/// A local reply that the module sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalReply {
     /// HTTP status.
@@ -67,7 +67,8 @@ pub struct LocalReply {
 pub(crate) struct StreamView {
     pub(crate) exchange: Exchange,
     pub(crate) phase: Phase,
-    /// The map of the running callback, and of one that paused. Envoy forgets a map when its callback continues.
+    /// Which maps are visible: that of the running callback, and that of one that paused. Envoy forgets a map when its
+    /// callback continues.
     pub(crate) visible: [bool; 4],
     pub(crate) body: Vec<u8>,
     pub(crate) body_is_response: bool,
@@ -93,7 +94,7 @@ impl StreamView {
         self.phase == Phase::Log
     }
 
-    /// The map for a read: in the log phase any that exists except request trailers, otherwise a visible one.
+    /// The map for a read: in the log phase, any that exists except request trailers; otherwise a visible one.
     pub(crate) fn map(&self, kind: MapKind) -> Option<&Pairs> {
         let data = self.exchange.data();
         let response = data.response.as_ref();
@@ -111,7 +112,7 @@ impl StreamView {
         }
     }
 
-    /// The map for a write: a visible one, and none in the log phase.
+    /// The map for a write: a visible one, but none in the log phase.
     pub(crate) fn map_mut(&mut self, kind: MapKind) -> Option<&mut Pairs> {
         if self.logging() || !*self.visible.get(kind as usize)? {
             return None;
@@ -143,7 +144,7 @@ impl StreamView {
                 grpc_status(trailers, response, code)
             }
             [top] if WRAPPERS.contains(top) => Found::Wrapper,
-            // Filter state that the module set has one name, so longer paths never match.
+            // Filter state that the module set has a single name, so longer paths never match.
             [name] => self.custom.get(*name).cloned().map(Value::Bytes).into(),
             _ => Found::Missing,
         }
@@ -159,13 +160,13 @@ pub(crate) struct Answer {
 
 /// A root or stream context.
 pub(crate) struct Context {
-    /// Its root context; its own id for a root.
+    /// Its root context; for a root, its own id.
     pub(crate) root: u32,
     pub(crate) plugin: Rc<RootConfig>,
     pub(crate) stream: Option<StreamView>,
     /// Whether `proxy_on_context_create` was called, or would have been if the module exported it.
     pub(crate) created: bool,
-    /// A root whose `proxy_on_done` returned false: it waits for `proxy_done`.
+    /// Whether it is a root whose `proxy_on_done` returned false, and that waits for `proxy_done`.
     pub(crate) pending_done: bool,
     pub(crate) answer: Option<Answer>,
     /// For `proxy_get_status`.
@@ -195,21 +196,21 @@ impl Context {
 pub(crate) struct VmState {
     pub(crate) process: SharedProcess,
     pub(crate) vm: VmId,
-    /// Unique in a harness: a rebuilt worker has the same `vm` and another serial number.
+    /// Unique in a harness: a rebuilt worker has the same `vm` but another serial number.
     pub(crate) serial: u64,
     pub(crate) contexts: HashMap<u32, Context>,
     pub(crate) next_context: u32,
     pub(crate) current: u32,
-    /// From `proxy_set_effective_context`; 0 is none.
+    /// Set by `proxy_set_effective_context`; 0 is none.
     pub(crate) effective: u32,
-    /// While `_initialize`, `main` or `_start` runs, only logging is allowed.
+    /// Whether `_initialize`, `main` or `_start` is running; then only logging is allowed.
     pub(crate) starting: bool,
-    /// The plugin configuration, which can only be read while a root is created or configured.
+    /// The plugin configuration, which can be read only while a root is created or configured.
     pub(crate) configuring: Option<Rc<RootConfig>>,
     pub(crate) metric_ids: MetricIds,
     pub(crate) next_call_token: u32,
     pub(crate) host_calls: u64,
-    /// Roots that called `proxy_done`: deleted when the running callback is over.
+    /// Roots that called `proxy_done`; they are deleted when the running callback is over.
     pub(crate) done: Vec<u32>,
     pub(crate) memory: Option<Memory>,
     pub(crate) allocate: Option<TypedFunc<u32, u32>>,
@@ -217,7 +218,7 @@ pub(crate) struct VmState {
 }
 
 impl VmState {
-    /// The context host calls act on. An effective context that is gone falls back to the running one.
+    /// The context that host calls act on. If the effective context is gone, that is the running one.
     pub(crate) fn acting(&self) -> u32 {
         match self.effective {
             0 => self.current,
@@ -241,7 +242,7 @@ impl VmState {
         self.contexts.get_mut(&root)
     }
 
-    /// The attribute as this context sees it now. Without a stream there are only the node's and the plugin's.
+    /// The attribute as this context sees it now. Without a stream, only those of the node and of the plugin exist.
     pub(crate) fn property(&self, id: u32, path: &Path) -> Found {
         // An empty path is CEL's default value, which is null.
         if path.bytes().is_empty() {

@@ -1,7 +1,7 @@
-//! Metrics as Envoy keeps them: one store per process, handles per VM.
+//! Metrics as in Envoy: one store per process, and handles per VM.
 //!
-//! A stat is found by kind and name, so all VMs that define the name share it, the canary included. Each definition
-//! returns a new id, even for a known name. No stat is ever removed. `prometheus` renders them.
+//! A stat is identified by kind and name, so all VMs that define the name share it, including the canary. Each
+//! definition returns a new id, even for a known name. No stat is ever removed. `prometheus` renders them.
 
 use crate::abi::Status;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ pub enum MetricKind {
     Histogram,
 }
 
-/// One metric of the process, under the name the module gave it (Envoy's name is `wasmcustom.` and this).
+/// One metric of the process, with the name that the module gave it (Envoy's name has the prefix `wasmcustom.`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
     /// Name as defined.
@@ -41,7 +41,7 @@ impl Stats {
         self.metrics.get(*at)
     }
 
-    /// In order of definition.
+    /// All metrics, in order of definition.
     pub(crate) fn all(&self) -> &[Metric] {
         &self.metrics
     }
@@ -78,7 +78,8 @@ impl MetricIds {
         Ok(id)
     }
 
-    /// Counters only grow: an offset of 0 or less is a BadArgument. Gauges wrap around in both directions.
+    /// Adds to a counter or gauge. Counters only grow: an offset of 0 or less is a BadArgument. Gauges wrap around in
+    /// both directions.
     pub(crate) fn increment(&self, stats: &mut Stats, id: u32, offset: i64) -> Result<(), Status> {
         match id & KIND_MASK {
             COUNTER | GAUGE => {}
@@ -103,7 +104,7 @@ impl MetricIds {
         Ok(())
     }
 
-    /// Histograms cannot be read back.
+    /// Reads a counter or gauge. Histograms cannot be read.
     pub(crate) fn get(&self, stats: &mut Stats, id: u32) -> Result<u64, Status> {
         if id & KIND_MASK >= HISTOGRAM {
             return Err(Status::BadArgument);

@@ -1,6 +1,6 @@
-//! What Envoy's stream info and header maps say for each kind of ending, and from which phase on.
+//! The contents of Envoy's stream info and header maps for each kind of ending, with the phase from which they hold.
 //!
-//! The constructors of `Exchange` name the endings; their parts are built here.
+//! The constructors of `Exchange` name the endings; this file builds their parts.
 
 use crate::abi::text_pairs;
 use crate::exchange_data::{Connection, ExchangeData, Response};
@@ -50,7 +50,7 @@ impl ExchangeData {
         data
     }
 
-    /// A route was found; no endpoint is chosen.
+    /// A route was found, but no endpoint is chosen.
     pub(crate) fn routed(to: &Upstream) -> Self {
         let mut data = ExchangeData::received();
         let start = Phase::RequestHeaders;
@@ -60,7 +60,8 @@ impl ExchangeData {
         data
     }
 
-    /// Routed, and the load balancer chose the endpoint, which happens after the filters have seen the headers.
+    /// The request was routed, and the load balancer chose the endpoint, which happens after the filters have seen the
+    /// headers.
     pub(crate) fn sent_to(to: &Upstream, connection: Connection) -> Self {
         let mut data = ExchangeData::routed(to);
         let chosen = Phase::RequestBody;
@@ -89,7 +90,7 @@ impl ExchangeData {
         data
     }
 
-    /// Envoy answers without trying an endpoint. Without `to` no route was found either.
+    /// Envoy answers without trying an endpoint. Without `to`, no route was found either.
     pub(crate) fn no_attempt(to: Option<&Upstream>, code: u16, flags: i64, details: &str) -> Self {
         let mut data = to.map_or_else(ExchangeData::received, ExchangeData::routed);
         data.attempt_flags = flags;
@@ -110,7 +111,7 @@ impl ExchangeData {
         self.local_reply(504, Flags::UT, details);
     }
 
-    /// Envoy answers in the endpoint's place.
+    /// Envoy answers instead of the endpoint.
     pub(crate) fn local_reply(&mut self, code: u16, flags: i64, details: &str) {
         self.answer(code, details);
         self.flags = flags;
@@ -132,7 +133,7 @@ impl ExchangeData {
         self.set(answered, "response.code_details", details);
     }
 
-    /// Ends in the body: flags and details of the log replace those of the headers.
+    /// The response ends in its body: flags and details of the log phase replace those of the headers.
     pub(crate) fn cut_short(&mut self, late_flags: i64, details: &str) {
         self.late_flags = late_flags;
         if let Some(response) = &mut self.response {
@@ -153,8 +154,8 @@ impl ExchangeData {
         }
     }
 
-    /// As the router's `upstream_log` shows this attempt: its own flags, no details, attempt count 0, and a code only
-    /// if the endpoint itself answered. A route timeout and a client disconnect look the same there: flags 0, no code.
+    /// The attempt in the router's `upstream_log`: its own flags, no details, attempt count 0, and a code only if the
+    /// endpoint itself answered. A route timeout and a client disconnect look the same there: flags 0, no code.
     pub(crate) fn as_attempt(&self) -> ExchangeData {
         let mut attempt = self.clone();
         attempt.remove("response.code_details");

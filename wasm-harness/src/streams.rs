@@ -1,7 +1,7 @@
 //! Traffic: whole exchanges, or one callback at a time.
 //!
-//! `exchange` plays a request in Envoy's order. The single steps let a test interleave streams, end them early, log one
-//! that never began, or change what Envoy knows between two phases.
+//! `exchange` plays a request in Envoy's order. With the single steps, a test can interleave streams, end them early,
+//! log one that never began, or change what Envoy knows between two phases.
 
 use crate::abi::{MapKind, Pairs};
 use crate::exchange::Exchange;
@@ -13,30 +13,30 @@ use crate::state::{LocalReply, StreamView};
 use crate::value::Value;
 use crate::vm::{Called, Vm};
 
-/// How the proxy goes on after a step.
+/// How the proxy continues after a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Traffic goes on.
+    /// Traffic continues.
     Continue,
     /// The module holds the stream.
     Pause,
-    /// The module answers by itself.
+    /// The module answers instead of the endpoint.
     LocalReply(LocalReply),
-    /// The VM has failed, now or before: the request gets a 503 (`wasm_fail_stream`) and no callback runs.
+    /// The VM has failed, now or earlier: the request gets a 503 (`wasm_fail_stream`) and no callback runs.
     VmFailed,
 }
 
 impl Harness {
     /// Plays a request through the first root on a worker, from its headers to its deletion.
     ///
-    /// Returns the first outcome that was not `Continue`. A paused stream gets no more of its steps, as if the client
-    /// had given up: it is logged and deleted. A local reply goes through the response callbacks instead of the
+    /// Returns the first outcome that was not `Continue`. A paused stream gets no further steps, as if the client had
+    /// given up: it is logged and deleted. A local reply passes through the response callbacks instead of the
     /// endpoint's response.
     pub fn exchange(&mut self, worker: usize, exchange: &Exchange) -> Outcome {
         self.exchange_on(worker, self.root(), exchange)
     }
 
-    /// The same through another root.
+    /// Plays a request like [`Harness::exchange`], but through another root.
     pub fn exchange_on(&mut self, worker: usize, root: RootId, exchange: &Exchange) -> Outcome {
         let before = {
             let costs = &self.process.borrow().costs;
@@ -99,10 +99,10 @@ impl Harness {
         outcome
     }
 
-    /// A new stream on a worker. No callback runs before its first step.
+    /// Opens a new stream on a worker. No callback runs before its first step.
     ///
     /// # Panics
-    /// If the worker does not exist or the root was removed: a mistake in the test.
+    /// If the worker does not exist or the root was removed, which is a mistake in the test.
     pub fn open(&mut self, worker: usize, root: RootId, exchange: &Exchange) -> StreamId {
         let plugin = self.plugin(root);
         let exchange = self.starting_now(exchange);
@@ -129,14 +129,14 @@ impl Harness {
         }
     }
 
-    /// Changes what Envoy knows of a stream, between two phases.
+    /// Changes what Envoy knows about a stream, between two phases.
     pub fn update(&mut self, stream: StreamId, change: impl FnOnce(Exchange) -> Exchange) {
         if let Some(view) = self.view(stream) {
             view.exchange = change(view.exchange.clone());
         }
     }
 
-    /// `proxy_on_context_create` if due, then `proxy_on_request_headers`.
+    /// `proxy_on_context_create` if it has not been called, then `proxy_on_request_headers`.
     pub fn request_headers(&mut self, stream: StreamId) -> Outcome {
         self.create(stream);
         self.step(stream, Phase::RequestHeaders, MapKind::RequestHeaders, |view| {
@@ -203,7 +203,7 @@ impl Harness {
         if outcome == Outcome::Pause { Outcome::Continue } else { outcome }
     }
 
-    /// `proxy_on_delete`. No step can follow.
+    /// `proxy_on_delete`. No further step is possible.
     pub fn delete(&mut self, stream: StreamId) -> Outcome {
         let outcome = self.step(stream, Phase::Done, "proxy_on_delete", |_| []);
         if let Some(record) = self.streams.remove(&stream.0)
@@ -223,7 +223,7 @@ impl Harness {
     }
 
     /// The router's upstream log: `proxy_on_log` on the root context, with the stream info of one attempt. Envoy writes
-    /// it once per attempt, and not at all for a request without any attempt (`UH`, `NR`).
+    /// it once per attempt, and not at all for a request without an attempt (`UH`, `NR`).
     pub fn upstream_log(&mut self, worker: usize, root: RootId, attempt: &Exchange) -> Outcome {
         let attempt = self.starting_now(attempt).data().as_attempt();
         self.log_on_root(worker, root, Exchange::new(attempt))
@@ -277,7 +277,7 @@ impl Harness {
         }
     }
 
-    /// One callback: sets the phase and makes its header map or body visible, until it continues.
+    /// Runs one callback: sets the phase and makes its header map or body visible, until the callback continues.
     fn step<const N: usize>(
         &mut self,
         stream: StreamId,
@@ -289,7 +289,7 @@ impl Harness {
         let Some((vm, context)) = self.live(stream) else { return Outcome::VmFailed };
         let created = vm.state().context(context).is_some_and(|context| context.created);
         let Some(view) = vm.stream(context) else { return Outcome::VmFailed };
-        // Envoy's filter calls nothing for a stream whose context was never created.
+        // Envoy calls nothing for a stream whose context was never created.
         if !created {
             return Outcome::Continue;
         }
@@ -321,7 +321,7 @@ impl Harness {
     }
 }
 
-/// A callback of a stream and the header map it may read.
+/// A stream's callback and the header map that it may read.
 struct Step {
     callback: &'static str,
     map: Option<MapKind>,

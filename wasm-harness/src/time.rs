@@ -1,7 +1,7 @@
 //! The clock, ticks, and the answers to HTTP calls.
 //!
-//! Time stands still until a test moves it. Ticks and timeouts then happen in order of their due time, and of their
-//! arming where that is the same. As in Envoy a tick is armed anew when its callback is over.
+//! Time stands still until a test moves it. Ticks and timeouts then happen in order of their due time or, if that is
+//! the same, in the order in which they were armed. As in Envoy, a tick is armed again when its callback is over.
 
 use crate::abi::{Pairs, Status, text_pairs};
 use crate::harness::Harness;
@@ -13,7 +13,7 @@ use crate::vm::Called;
 use std::time::Duration;
 
 impl Harness {
-    /// Lets time pass: ticks and timeouts that fall due on the way happen in order, each at its own time.
+    /// Lets time pass: ticks and timeouts that become due happen in order, each at its own time.
     pub fn advance(&mut self, time: Duration) {
         let until = self.now() + time;
         loop {
@@ -23,7 +23,7 @@ impl Harness {
                 (Some(timer), Some((due, _))) if timer.due <= due => self.tick(timer),
                 (_, Some((due, call))) => {
                     self.process.borrow_mut().move_to(due);
-                    // Envoy's own words for a timed out call.
+                    // Envoy's own text for a call that timed out.
                     let text = [("content-length", "24"), ("content-type", "text/plain")];
                     self.answer(call, 504, &text, b"upstream request timeout");
                 }
@@ -34,14 +34,14 @@ impl Harness {
         self.process.borrow_mut().move_to(until);
     }
 
-    /// Lets time pass while nothing runs, as in a suspended process: what fell due happens late, with the next
-    /// `advance` (which may be by zero).
+    /// Lets time pass while nothing runs, as in a suspended process. Everything that became due happens late, with the
+    /// next `advance` (which may be by zero).
     pub fn stall(&mut self, time: Duration) {
         let until = self.now() + time;
         self.process.borrow_mut().move_to(until);
     }
 
-    /// Sets the wall clock, forwards or back; no time passes.
+    /// Sets the wall clock forward or back; no time passes.
     pub fn set_wall_clock(&mut self, since_epoch: Duration) {
         self.process.borrow_mut().wall = since_epoch;
     }
@@ -60,21 +60,21 @@ impl Harness {
         self.run_deferred();
     }
 
-    /// HTTP calls of the module that wait for an answer, oldest first.
+    /// HTTP calls of the module that have no answer yet, oldest first.
     pub fn calls(&self) -> Vec<HttpCall> {
         self.process.borrow().calls.clone()
     }
 
-    /// Answers a call: `proxy_on_http_call_response` on the root context that made it, with the answer to read.
-    /// `None` if the call no longer waits: it timed out, was answered, or its caller is gone.
+    /// Answers a call: `proxy_on_http_call_response` on the root context that made it, which can read the answer.
+    /// `None` if the call is no longer pending: it timed out, was answered, or its caller is gone.
     pub fn answer(&mut self, call: CallId, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Option<Outcome> {
         let status = status.to_string();
         let headers = [&[(":status", status.as_str())], headers].concat();
         self.deliver(call, Some((text_pairs(&headers), body.to_vec())))
     }
 
-    /// Resets a call, as when its answer was too large: the callback gets 0 headers, and the message of
-    /// `proxy_get_status` is `reset`. `None` if the call no longer waits.
+    /// Resets a call, as if its answer was too large: the callback gets 0 headers, and the message of
+    /// `proxy_get_status` is `reset`. `None` if the call is no longer pending.
     pub fn reset_call(&mut self, call: CallId) -> Option<Outcome> {
         self.deliver(call, None)
     }

@@ -1,17 +1,17 @@
-//! Where requests go and where the proxy itself is: endpoints, localities, the node.
+//! The destinations of requests and the proxy itself: endpoints, localities, the node.
 //!
-//! Plain descriptions that `exchange` turns into the attributes Envoy would serve.
+//! Plain descriptions, which `exchange` turns into the attributes that Envoy would provide.
 
 use crate::value::{Value, proto_field};
 
 /// Region, zone and sub-zone; each may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Locality {
-    /// Broadest part.
+    /// The broadest part.
     pub region: String,
-    /// Middle part.
+    /// The middle part.
     pub zone: String,
-    /// Narrowest part.
+    /// The narrowest part.
     pub sub_zone: String,
 }
 
@@ -31,7 +31,7 @@ impl Locality {
 }
 
 impl From<&str> for Locality {
-    /// `region/zone/sub_zone`; parts at the end may be left off.
+    /// Parses `region/zone/sub_zone`; trailing parts may be left off.
     fn from(text: &str) -> Self {
         let mut parts = text.splitn(3, '/').map(String::from);
         let mut next = || parts.next().unwrap_or_default();
@@ -39,7 +39,7 @@ impl From<&str> for Locality {
     }
 }
 
-/// An endpoint of a cluster, as the load balancer chose it.
+/// An endpoint of a cluster that the load balancer chose.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub(crate) cluster: String,
@@ -75,14 +75,14 @@ impl Upstream {
         self
     }
 
-    /// Name of the route that led here.
+    /// Name of the request's route.
     pub fn route(mut self, name: &str) -> Self {
         self.route = name.into();
         self
     }
 
-    /// Istio's `filter_metadata.istio.workload`: `workload;namespace;canonical-service;revision;cluster`.
-    /// Without it the endpoint has no metadata, and reading the whole of it is a SerializationFailure, as in Envoy.
+    /// Istio's `filter_metadata.istio.workload`: `workload;namespace;canonical-service;revision;cluster`. Without it
+    /// the endpoint has no metadata, and reading the metadata as a whole is a SerializationFailure, as in Envoy.
     pub fn workload(mut self, workload: &str) -> Self {
         self.workload = Some(workload.into());
         self
@@ -117,14 +117,14 @@ impl Upstream {
     }
 }
 
-/// The proxy itself: what `xds.node` shows, also on ticks and on root contexts.
+/// The proxy itself: the content of `xds.node`, which is also available on ticks and on root contexts.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// Node id.
     pub id: String,
     /// Service cluster of the proxy.
     pub cluster: String,
-    /// Where the proxy runs.
+    /// The proxy's own locality.
     pub locality: Locality,
 }
 
@@ -144,7 +144,7 @@ impl Node {
         Node { locality: locality.into(), ..Node::default() }
     }
 
-    /// Value of `xds.node` and of what lies below it. `rest` is the path after `node`, split.
+    /// Value of `xds.node` and of the paths below it. `rest` is the path after `node`, split.
     pub(crate) fn property(&self, rest: &[&[u8]]) -> Option<Value> {
         let locality = self.locality.encode();
         match rest {

@@ -1,7 +1,7 @@
-//! Values of attributes, and the bytes Envoy hands to a module for each.
+//! Values of attributes, and the bytes that Envoy passes to a module for each.
 //!
-//! Envoy's attributes are CEL values. A module gets them serialised without their type: it must know what it asked for.
-//! A path into a value (a field of a message, a key of a map) is not followed here: every leaf that can be read has an
+//! Envoy's attributes are CEL values. A module gets them serialised without their type, so it must know what it asked
+//! for. A path into a value (a field of a message, a key of a map) is not followed here: every readable leaf has an
 //! entry of its own (`properties`).
 
 use crate::abi::{Status, encode_pairs};
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Value of an attribute, by its CEL type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// UTF-8 text; on the wire its bytes. Empty arrives as a null pointer with status Ok.
+    /// UTF-8 text, passed as its bytes. An empty text arrives as a null pointer with status Ok.
     Str(String),
     /// Raw bytes.
     Bytes(Vec<u8>),
@@ -30,14 +30,14 @@ pub enum Value {
     Map(Vec<(Value, Value)>),
     /// An encoded protobuf message.
     Message(Vec<u8>),
-    /// CEL null, which is what an unset message pointer becomes: SerializationFailure.
+    /// CEL null, which is the value of an unset message pointer: SerializationFailure.
     Null,
     /// A CEL error value: SerializationFailure from a property read, InternalFailure from an expression.
     Error,
 }
 
 impl Value {
-    /// The bytes a module receives.
+    /// The bytes that a module receives.
     pub(crate) fn serialise(&self) -> Result<Vec<u8>, Status> {
         Ok(match self {
             Value::Str(text) => text.clone().into_bytes(),
@@ -96,7 +96,7 @@ impl From<Duration> for Value {
     }
 }
 
-/// One length-delimited protobuf field; nothing for empty contents, as proto3 leaves defaults out.
+/// One length-delimited protobuf field; nothing if the contents are empty, because proto3 leaves defaults out.
 pub(crate) fn proto_field(number: u8, contents: &[u8]) -> Vec<u8> {
     if contents.is_empty() {
         return Vec::new();

@@ -1,6 +1,6 @@
 //! One VM: an instance of the module, its root contexts, and the calls into it.
 //!
-//! Every call sets the running context, counts fuel, and turns a trap into the VM's failed state. As in Envoy a failed
+//! Every call sets the running context, counts fuel, and turns a trap into the VM's failed state. As in Envoy, a failed
 //! VM is never called again; only a new VM replaces it.
 
 use crate::exchange::Exchange;
@@ -14,19 +14,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use wasmtime::{Func, Store, StoreLimitsBuilder, Val};
 
-/// Envoy's limit on linear memory.
+/// Envoy's limit on linear memory, in bytes.
 const MAX_MEMORY: usize = 1 << 30;
-/// Envoy has no such limit. This one, minutes of work, only keeps an endless loop from hanging a test.
+/// Envoy has no such limit. This one, which is minutes of work, only keeps an endless loop from hanging a test.
 const MAX_FUEL: u64 = 100_000_000_000;
 
 /// Result of a call into the VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Called {
-    /// It ran; the result, 0 if it has none.
+    /// The function ran; its result, or 0 if it has none.
     Returned(u32),
-    /// The module does not export it.
+    /// The module does not export the function.
     Absent,
-    /// The VM has failed, now or before.
+    /// The VM has failed, now or earlier.
     Failed,
 }
 
@@ -34,11 +34,11 @@ pub(crate) struct Vm {
     pub(crate) id: VmId,
     pub(crate) serial: u64,
     store: Store<VmState>,
-    /// Exported callbacks with their number of results.
+    /// Exported callbacks, each with its number of results.
     callbacks: HashMap<&'static str, (Func, usize)>,
     /// The error that made it fail.
     pub(crate) failed: Option<String>,
-    /// Root context of each plugin that serves, by the plugin's number.
+    /// The root context of each serving plugin, by the plugin's number.
     pub(crate) roots: BTreeMap<usize, u32>,
     /// Replaced roots that wait for their last stream to end.
     pub(crate) draining: Vec<u32>,
@@ -97,8 +97,8 @@ impl Vm {
         }
     }
 
-    /// Makes a plugin's root context: create, VM start, configure. If the plugin is refused, the context stays: nothing
-    /// uses its VM afterwards.
+    /// Starts a plugin's root context: create, VM start, configure. If the plugin is rejected, the context stays,
+    /// because its VM is not used afterwards.
     pub(crate) fn start_root(&mut self, number: usize, plugin: &Rc<RootConfig>) -> Result<(), LoadError> {
         let root = self.new_context(None, plugin, None);
         self.roots.insert(number, root);
@@ -122,7 +122,7 @@ impl Vm {
         }
     }
 
-    /// A new context on the host's side; `create` announces it to the module.
+    /// Creates a context on the host's side; `create` announces it to the module.
     pub(crate) fn new_context(
         &mut self,
         root: Option<u32>,
@@ -138,7 +138,7 @@ impl Vm {
         id
     }
 
-    /// `proxy_on_context_create`, once. To Envoy the context is created even if the module has no such export.
+    /// Calls `proxy_on_context_create`, once. For Envoy the context is created even if the module has no such export.
     pub(crate) fn create(&mut self, id: u32) {
         let Some(context) = self.store.data_mut().contexts.get_mut(&id) else { return };
         if std::mem::replace(&mut context.created, true) {
@@ -220,7 +220,7 @@ impl Vm {
         let (busy, idle): (Vec<u32>, Vec<u32>) = self.draining.iter().partition(|root| busy(**root));
         self.draining = busy;
         for root in idle {
-            // false: not yet, wait for proxy_done.
+            // False means not yet: wait for proxy_done.
             if self.call("proxy_on_done", root, &[]) == Called::Returned(0) {
                 if let Some(context) = self.context(root) {
                     context.pending_done = true;
@@ -242,7 +242,7 @@ impl Vm {
         self.store.data_mut().contexts.remove(&id);
     }
 
-    /// Whether no context is left in it.
+    /// Whether the VM has no contexts left.
     pub(crate) fn is_over(&self) -> bool {
         self.failed.is_some() || self.state().contexts.is_empty()
     }

@@ -1,7 +1,7 @@
 //! The module's build information: its custom section `io.faultline`.
 //!
-//! The section is appended to the finished module: no source needs to know it, and no proxy reads it. It holds no time,
-//! so the same source gives the same module on any machine.
+//! The section is appended to the finished module, so that no source needs to know it; no proxy reads it. It contains
+//! no time, so the same source gives the same module on any machine.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 
 const SECTION: &str = "io.faultline";
 
-/// What the module is built from; its revision is the last commit that changed one of these.
+/// The module's inputs; its revision is the last commit that changed one of them.
 const INPUTS: [&str; 5] = ["filter", "Cargo.toml", "Cargo.lock", ".cargo", "xtask/src/build_info.rs"];
 
 /// The module with its build information appended.
@@ -49,7 +49,7 @@ fn custom_section(name: &str, content: &[u8]) -> Vec<u8> {
     [&[0][..], &leb128(body.len()), &body].concat()
 }
 
-/// An unsigned number as WebAssembly writes it.
+/// An unsigned number in WebAssembly's encoding (LEB128).
 fn leb128(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {

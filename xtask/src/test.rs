@@ -1,8 +1,8 @@
-//! `cargo xtask test`: everything that must hold before a change goes in, one step after the other.
+//! `cargo xtask test`: everything that must pass before a change is merged, one step after the other.
 //!
-//! A step that fails does not stop the next, so that one run reports all; only set-up and the module's build do,
-//! because nothing after them would mean anything. A step whose tool is missing fails in CI; elsewhere it is skipped,
-//! and listed at the end with everything else that was.
+//! A step that fails does not stop the next, so that one run reports all failures. Only a failure of set-up or of the
+//! module's build ends the run, because later steps need both. A step whose tool is missing fails in CI; elsewhere it
+//! is skipped and listed at the end with all other skipped checks.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -15,18 +15,18 @@ use crate::tools::cargo_tools;
 use crate::workspace::Workspace;
 use crate::{fuzz, skipped, tidy, wasm};
 
-/// Seconds for each fuzz target.
+/// The time for each fuzz target, in seconds.
 const FUZZ_SECONDS: u64 = 60;
 
-/// How a step ended.
+/// The result of a step.
 enum Outcome {
     Passed,
-    /// Not run, for this reason.
+    /// It was not run, for this reason.
     Skipped(String),
     Failed(String),
 }
 
-/// What the steps run with.
+/// What the steps need to run.
 struct Run<'a> {
     workspace: &'a Workspace,
     tools: Tools,
@@ -42,14 +42,14 @@ const STEPS: [(&str, Step); 8] = [
     ("tidy", |run| outcome(tidy::run(run.workspace))),
     ("cargo deny", |run| run.deny(&["check", "bans", "licenses", "sources"])),
     ("cargo deny advisories", |run| run.advisories()),
-    // After the module, which it embeds; before the tests, which run it.
+    // After the module, because the publisher embeds it; before the tests, because they run the publisher.
     ("publisher build", |run| outcome(process::run(&mut run.cargo(&["build", "--package", "publisher"])))),
     ("fuzz", |run| outcome(fuzz::run(run.workspace, FUZZ_SECONDS))),
-    // Last, so that its closing lines are the run's.
+    // Last, so that the run ends with its closing lines.
     ("cargo test", |run| outcome(process::run(&mut run.cargo(&["test", "--workspace", "--no-fail-fast"])))),
 ];
 
-/// Runs every step in order, then prints a line for each and what was skipped.
+/// Runs every step in order, then prints a line for each, and what was skipped.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let started = Instant::now();
     skipped::start(workspace)?;
@@ -107,7 +107,7 @@ fn outcome(result: Result<()>) -> Outcome {
     }
 }
 
-/// The outcome of a step whose tool set-up should have brought.
+/// The outcome of a step whose tool is missing although set-up should have installed it.
 fn without_tool(error: &anyhow::Error, is_ci: bool) -> Outcome {
     let why = format!("{error:#}");
     if is_ci { Outcome::Failed(why) } else { Outcome::Skipped(why) }
@@ -121,13 +121,13 @@ impl Run<'_> {
         cargo
     }
 
-    /// Runs a cargo command that comes with one of rustup's components, adding the component if it is missing.
+    /// Runs a cargo command that belongs to one of rustup's components, and adds the component if it is missing.
     fn with_component(&self, component: &str, words: &[&str]) -> Outcome {
         let program = match component {
             "rustfmt" => "cargo-fmt",
             _ => "cargo-clippy",
         };
-        // rustup leaves a proxy on PATH for components that are not installed; only one that answers is there.
+        // rustup leaves a proxy on PATH for components that are not installed; a component that answers is installed.
         let answers = || capture(Command::new(program).arg("--version")).is_some();
         if !answers() {
             eprintln!("set-up: installing rustup's component {component}: this step needs it");
@@ -152,7 +152,7 @@ impl Run<'_> {
         }
     }
 
-    /// The database of advisories is on the network, and optional: without it nothing can be said about them.
+    /// Checks the advisories. Their database is on the network and optional: without it, the check is skipped.
     fn advisories(&self) -> Outcome {
         let program = match cargo_tools::deny(self.workspace) {
             Ok(program) => program,

@@ -1,7 +1,7 @@
-//! The module's build.
+//! Builds the module.
 //!
-//! Flags that never change, such as the size of the stack, are in `.cargo/config.toml`; here are those that depend on
-//! the machine.
+//! Flags that never change, such as the size of the stack, are in `.cargo/config.toml`; flags that depend on the
+//! machine are here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,21 +14,22 @@ use crate::{build_info, process, sbom};
 
 const PROFILE: &str = "wasm";
 
-/// Builds the shipped module and the bench's empty one, and leaves them in the target directory. A file whose bytes
-/// would be the same is not touched, so that what embeds it is not built again.
+/// Builds the shipped module and the bench's empty one into the target directory. A file whose bytes would stay the
+/// same is not touched, so that what embeds it is not rebuilt.
 pub(crate) fn build(workspace: &Workspace, toolchain: Toolchain) -> Result<PathBuf> {
-    // One cargo call each: built together, the features that one asks of a dependency would reach the other.
+    // A separate cargo call for each: if built together, the features that one needs of a dependency would also be
+    // enabled in the other.
     publish(&build_package(workspace, toolchain, "baseline")?, &workspace.baseline())?;
     let module = build_info::stamped(workspace, &build_package(workspace, toolchain, "filter")?)?;
     let compiler = toolchain::version_of(toolchain.rustc()).context("the compiler does not say which version it is")?;
-    // Before the module: whoever sees a new module finds the list that belongs to it.
+    // Before the module, so that whoever sees a new module finds the list that belongs to it.
     publish(&sbom::components(workspace, &module, TARGET, &compiler)?, &workspace.components())?;
     publish(&module, &workspace.module())?;
     Ok(workspace.module())
 }
 
 fn build_package(workspace: &Workspace, toolchain: Toolchain, package: &str) -> Result<Vec<u8>> {
-    // A directory of its own: two compilers in one would throw out each other's work.
+    // A separate directory: two compilers in the same one would discard each other's work.
     let target_dir = workspace.target.join("wasm").join(toolchain.name());
     let mut cargo = toolchain.cargo_build(workspace);
     cargo.args(["--profile", PROFILE, "--package", package, "--target-dir"]).arg(&target_dir);
@@ -43,11 +44,11 @@ fn build_package(workspace: &Workspace, toolchain: Toolchain, package: &str) -> 
 fn remapped_paths(workspace: &Workspace) -> String {
     let mut flags = vec![format!("--remap-path-prefix={}=.", workspace.root.display())];
     flags.extend(cargo_home().map(|home| format!("--remap-path-prefix={}=cargo", home.display())));
-    // Debug formatting of a Rust string is a TOML basic string for every path without control characters.
+    // The debug format of a Rust string is a TOML basic string for every path without control characters.
     format!("target.{TARGET}.rustflags={flags:?}")
 }
 
-/// Puts `bytes` at `product` in one step, unless they are there already.
+/// Writes `bytes` to `product` in one step, unless it already contains them.
 fn publish(bytes: &[u8], product: &Path) -> Result<()> {
     if fs::read(product).is_ok_and(|old| old == bytes) {
         return Ok(());

@@ -1,7 +1,7 @@
-//! Where things are: the workspace, its target directory, and the files that xtask writes there.
+//! Paths: the workspace, its target directory, and the files that xtask writes there.
 //!
-//! Also how a nested cargo is started: one that `cargo run` started inherits variables that describe xtask, which must
-//! not reach what it builds.
+//! It also starts nested cargos: `cargo run` passes on variables that describe xtask, which must not reach what a
+//! nested cargo builds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,21 +11,21 @@ use serde_json::Value;
 
 use crate::process;
 
-/// Variables by which the outer cargo describes xtask itself.
+/// Variables with which the outer cargo describes xtask itself.
 const OF_XTASK: [&str; 5] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
 
 /// The workspace that xtask was compiled in.
 pub(crate) struct Workspace {
     /// The folder of the workspace's `Cargo.toml`.
     pub(crate) root: PathBuf,
-    /// Cargo's target directory, wherever its configuration or `CARGO_TARGET_DIR` puts it.
+    /// Cargo's target directory, as set by its configuration or `CARGO_TARGET_DIR`.
     pub(crate) target: PathBuf,
     /// The root file of each crate (library, program, test, bench, build script), from `root`.
     pub(crate) crate_roots: Vec<PathBuf>,
 }
 
 impl Workspace {
-    /// Asks cargo what there is, and where it builds.
+    /// Asks cargo for the workspace and its target directory.
     pub(crate) fn find() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask's folder has no parent")?.to_owned();
         let metadata = process::capture(
@@ -61,12 +61,12 @@ impl Workspace {
         self.target.join("baseline.wasm")
     }
 
-    /// The publisher's binary, as `cargo build -p publisher` leaves it.
+    /// The publisher's binary, where `cargo build -p publisher` puts it.
     pub(crate) fn publisher(&self) -> PathBuf {
         self.target.join("debug").join("faultline")
     }
 
-    /// Where set-up installs tools for this workspace alone.
+    /// The folder in which set-up installs tools only for this workspace.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")
     }
@@ -76,7 +76,7 @@ impl Workspace {
         self.tools().join("setup.log")
     }
 
-    /// The `KEY=path` lines by which the tests find the tools.
+    /// The file of `KEY=path` lines with which the tests find the tools.
     pub(crate) fn tools_env(&self) -> PathBuf {
         self.target.join("tools.env")
     }
@@ -93,7 +93,7 @@ impl Workspace {
         cargo
     }
 
-    /// Prepares any command like that: it starts in the root, without the variables that describe xtask.
+    /// Prepares any command in the same way: it starts in the root, without the variables that describe xtask.
     pub(crate) fn prepare(&self, command: &mut Command) {
         command.current_dir(&self.root);
         for (key, _) in std::env::vars_os() {

@@ -1,4 +1,4 @@
-//! The events: one type that makes both the log line and the metric changes, so that the two cannot differ.
+//! Events. One type produces both the log line and the metric changes, so that the two cannot differ.
 //!
 //! A line is one JSON object whose first key is `faultline`. [`EventKind::TABLE`] lists the events and their keys for
 //! the documents, which `cargo xtask tidy` checks.
@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 /// Why a failover ended: key `because` of `failover_ended`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailoverEnd {
-    /// Home is whole and the traffic is back.
+    /// All of home is healthy and the traffic is back.
     Recovered,
-    /// Home has no endpoints any more, or another tier is home now.
+    /// Home has no endpoints any more, or another tier is now home.
     Topology,
 }
 
@@ -46,9 +46,9 @@ pub struct LastAttempt {
 /// Where a failover goes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// The home locality that lost.
+    /// The home locality that lost traffic.
     pub from: Locality,
-    /// The locality that receives most.
+    /// The locality that receives most of it.
     pub to: Locality,
     /// How far `to` is from home.
     pub tier: Tier,
@@ -86,8 +86,8 @@ pub enum EventKind {
         endpoints: u32,
     },
     FailoverStarted(Route),
-    /// `left` is the destination that the failover moves on from, and for how many seconds it went there; `None` when
-    /// more goes to the same.
+    /// `left` is the previous destination, and for how many seconds traffic went there; `None` if more traffic goes to
+    /// the same destination.
     FailoverChanged {
         route: Route,
         left: Option<(Locality, f64)>,
@@ -99,7 +99,7 @@ pub enum EventKind {
         requests_away: u64,
         errors_away: u64,
         because: FailoverEnd,
-        /// Seconds since the failover last moved on; not in the line, for the metric.
+        /// Seconds since the failover last changed its destination; for the metric, not in the log line.
         seconds_at_last: f64,
     },
     NoHealthyUpstream {
@@ -154,17 +154,17 @@ impl EventKind {
 /// An event of one cluster, or of the filter itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// When it happened.
+    /// When the event happened.
     pub at: Millis,
     /// The cluster; empty for an event of the filter itself.
     pub cluster: String,
-    /// The endpoint `ip:port`, where it is about one.
+    /// The endpoint `ip:port`, if the event is about one.
     pub endpoint: Option<String>,
-    /// The endpoint's locality, where it is about one.
+    /// The endpoint's locality, if the event is about one.
     pub locality: Option<Locality>,
-    /// The endpoint's workload, `name.namespace`, where the mesh tells it.
+    /// The endpoint's workload, `name.namespace`, if the mesh provides it.
     pub workload: Option<String>,
-    /// How it is known, where that is not plain.
+    /// How the event is known, if that is not obvious.
     pub basis: Option<Basis>,
     /// What happened.
     pub kind: EventKind,
@@ -178,11 +178,11 @@ impl Event {
 
     /// The log line.
     pub fn to_json(&self) -> String {
-        // Serialising to a string fails only for a map with keys that are no strings.
+        // Serialising to a string fails only for a map with keys that are not strings.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// What the event changes in the metrics.
+    /// The changes that the event makes to the metrics.
     pub fn changes(&self) -> Vec<Change> {
         let cluster = self.cluster.as_str();
         let locality = self.locality.as_ref().map_or("", Locality::as_str);
@@ -201,7 +201,7 @@ impl Event {
                 let labels = [cluster, route.from.as_str(), route.to.as_str()];
                 vec![change(Metric::Failovers, &labels, 1)]
             }
-            // More goes where it went before.
+            // More traffic goes to the same destination.
             EventKind::FailoverChanged { left: None, .. } => Vec::new(),
             EventKind::FailoverChanged { route, left: Some((to, seconds)) } => {
                 let before = [cluster, route.from.as_str(), to.as_str()];
@@ -231,12 +231,12 @@ fn change(metric: Metric, values: &[&str], by: i64) -> Change {
     Change { metric, values: values.iter().map(|value| (*value).to_owned()).collect(), by }
 }
 
-/// Seconds for a counter, which holds whole numbers: rounded, at least 1 so that a short failover is not lost.
+/// Seconds for a counter, which holds whole numbers: rounded, but at least 1 so that a short failover is not lost.
 fn whole_seconds(seconds: f64) -> i64 {
     (seconds.round() as i64).max(1)
 }
 
-/// Three decimals are enough for seconds and shares.
+/// Rounds to three decimals, which are enough for seconds and shares.
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
@@ -323,7 +323,7 @@ impl Route {
     }
 }
 
-/// The last attempt as an event writes it; between workers it is encoded as it is.
+/// The last attempt in an event's form; between workers it is encoded with all its fields.
 struct LastInEvent<'a>(&'a LastAttempt);
 
 impl Serialize for LastInEvent<'_> {

@@ -1,11 +1,12 @@
-//! The rules of faultline's filter, pure: observations and the time go in, events and metric changes come out.
+//! The rules of faultline's filter as pure functions: observations and the time go in, events and metric changes come
+//! out.
 //!
-//! An observation flows from an attempt, Envoy's admin answers (`admin`) or the clock into the value that the workers
-//! share for each cluster (`cluster`), which moves its endpoints (`endpoint`) and its failover (`failover`) and reports
-//! what is news as events (`event`), metrics (`metric`) and messages (`notify`).
+//! An observation comes from an attempt, Envoy's admin answers (`admin`) or the clock. It goes into the value that the
+//! workers share for each cluster (`cluster`), which updates its endpoints (`endpoint`) and its failover (`failover`)
+//! and reports news as events (`event`), metrics (`metric`) and messages (`notify`).
 //!
-//! Why apart: the rules (what Envoy charges to an endpoint, when it ejects, what is a failover) can then be tested in
-//! microseconds, run natively and in wasm alike, and be compared with Envoy's own detector.
+//! The rules (what Envoy charges to an endpoint, when it ejects, what a failover is) are a separate crate so that they
+//! can be tested in microseconds, run natively and in wasm alike, and be compared with Envoy's own detector.
 //!
 //! Deliberately not here: a host, a clock, I/O, randomness, threads. Time is always an argument.
 

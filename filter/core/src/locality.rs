@@ -1,35 +1,35 @@
 //! Localities and how far they are from home.
 //!
-//! Envoy's priority numbers are not stable across clusters and no attribute shows them, so distance is taken from the
-//! names: same subzone, same zone, same region, elsewhere, which is the order that Istio gives priorities by.
+//! Envoy's priority numbers differ between clusters, and no attribute shows them. So the distance comes from the names:
+//! same subzone, same zone, same region, elsewhere. Istio assigns priorities in the same order.
 
 use serde::{Deserialize, Serialize};
 
-/// Where an endpoint or the proxy is, written `region/zone/subzone` with trailing empty parts left off; empty when
-/// unknown.
+/// The locality of an endpoint or of the proxy, written `region/zone/subzone` with trailing empty parts left off; empty
+/// if unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Locality(String);
 
-/// The longest name of a part that is kept, in bytes; localities become metric labels.
+/// The maximum length of a part, in bytes; longer ones are cut, because localities become metric labels.
 const MAX_PART_BYTES: usize = 128;
 
 impl Locality {
-    /// From its three parts, any of which may be empty.
+    /// Creates a locality from its three parts, any of which may be empty.
     pub fn from_parts(region: &str, zone: &str, subzone: &str) -> Self {
         let parts = [region, zone, subzone].map(cut);
         let joined = parts.join("/");
         Self(joined.trim_end_matches('/').to_owned())
     }
 
-    /// From `region/zone/subzone`.
+    /// Parses `region/zone/subzone`.
     pub fn parse(text: &str) -> Self {
         let mut parts = text.splitn(3, '/');
         let mut next = || parts.next().unwrap_or("");
         Self::from_parts(next(), next(), next())
     }
 
-    /// From the bytes of Envoy's `envoy.config.core.v3.Locality` (region 1, zone 2, sub_zone 3, all strings), which is
-    /// what the attribute `upstream.locality` holds. Anything that is not such a message is an unknown locality.
+    /// Decodes Envoy's `envoy.config.core.v3.Locality` (region 1, zone 2, sub_zone 3, all strings), which is the
+    /// content of the attribute `upstream.locality`. Anything that is not such a message is an unknown locality.
     pub fn from_proto(bytes: &[u8]) -> Self {
         let mut parts = [""; 3];
         let mut rest = bytes;
@@ -48,7 +48,7 @@ impl Locality {
         &self.0
     }
 
-    /// Whether nothing is known of it.
+    /// Whether the locality is unknown.
     pub fn is_unknown(&self) -> bool {
         self.0.is_empty()
     }
@@ -57,7 +57,7 @@ impl Locality {
         self.0.split('/').nth(index).unwrap_or("")
     }
 
-    /// How far this is from `home`. Unknown on either side is [`Tier::Elsewhere`].
+    /// How far this locality is from `home`. [`Tier::Elsewhere`] if either is unknown.
     pub fn tier_from(&self, home: &Self) -> Tier {
         let same = |index| self.part(index) == home.part(index);
         if self.is_unknown() || home.is_unknown() || !same(0) {
@@ -72,7 +72,7 @@ impl Locality {
     }
 }
 
-/// How far an endpoint's locality is from home; nearer is less.
+/// How far an endpoint's locality is from home; a nearer tier compares as less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Tier {
     /// Region, zone and subzone are the proxy's own.
@@ -100,7 +100,7 @@ impl Tier {
     }
 }
 
-/// `part` without what must not be in a locality's part, cut to [`MAX_PART_BYTES`].
+/// Removes what a locality's part must not contain from `part`, and cuts it to [`MAX_PART_BYTES`].
 fn cut(part: &str) -> &str {
     let part = part.split('/').next().unwrap_or("");
     let mut end = part.len().min(MAX_PART_BYTES);
@@ -110,7 +110,7 @@ fn cut(part: &str) -> &str {
     part.get(..end).unwrap_or("")
 }
 
-/// The first field of a protobuf message whose fields are all short strings: its number, its text, what follows.
+/// The first field of a protobuf message whose fields are all short strings: its number, its text, and the rest.
 fn string_field(bytes: &[u8]) -> Option<(usize, &str, &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let (len, rest) = rest.split_first()?;

@@ -4,7 +4,7 @@
 //! (and the `stats_tags` of `deploy/envoy`) turn into labels. [`Metric`] is the one place that lists them; the
 //! documents and `deploy/` are checked against [`Metric::ALL`] by `cargo xtask tidy`.
 
-/// What a metric's value does.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Only grows.
@@ -37,11 +37,11 @@ pub enum Metric {
     BuildInfo,
 }
 
-/// Labels that tell a failover.
+/// Labels that identify a failover.
 const FAILOVER: &[&str] = &["upstream_cluster", "failover_from", "failover_to"];
 
 impl Metric {
-    /// All of them, in the order of the documents.
+    /// All metrics, in the order of the documents.
     pub const ALL: [Self; 18] = [
         Self::Attempts,
         Self::RetriedRequests,
@@ -87,7 +87,7 @@ impl Metric {
         }
     }
 
-    /// Its labels, in the order in which the stat name has them.
+    /// Its labels, in the order of the stat name.
     pub const fn labels(self) -> &'static [&'static str] {
         match self {
             Self::Attempts => &["upstream_cluster", "upstream_locality", "outcome"],
@@ -118,7 +118,7 @@ impl Metric {
         }
     }
 
-    /// What it counts, in a sentence for the documents.
+    /// What the metric counts, as a sentence for the documents.
     pub const fn help(self) -> &'static str {
         match self {
             Self::Attempts => "Attempts seen, by where they went and what they counted as",
@@ -144,7 +144,7 @@ impl Metric {
         }
     }
 
-    /// The stat's name with `values` for its labels, in their order; see the module's documentation.
+    /// The stat's name (`label=.=value;.;…name`) with `values` for its labels, in their order.
     pub fn stat_name(self, values: &[&str]) -> String {
         let mut name = String::with_capacity(128);
         for (label, value) in self.labels().iter().zip(values) {
@@ -158,10 +158,10 @@ impl Metric {
     }
 }
 
-/// The longest label value that is written, in bytes.
+/// The maximum length of a label value, in bytes.
 const MAX_VALUE_BYTES: usize = 256;
 
-/// Appends a label value, without the separator `;.;` and what no label should hold.
+/// Appends a label value, without the separator `;.;` and without characters that no label should contain.
 fn push_value(name: &mut String, value: &str) {
     let start = name.len();
     for c in value.chars() {
@@ -171,19 +171,19 @@ fn push_value(name: &mut String, value: &str) {
         name.push(if c == ';' || c.is_control() { '_' } else { c });
     }
     if value.is_empty() {
-        // An empty value would not match Istio's tag rules' idea of a value; it also reads as a mistake.
+        // Istio's tag rules do not match an empty value, which also looks like a mistake.
         name.push_str("unknown");
     }
 }
 
-/// What one gauge should show.
+/// The value that one gauge should show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Level {
     /// Which gauge.
     pub metric: Metric,
     /// The values of its labels, in their order.
     pub values: Vec<String>,
-    /// What it shows.
+    /// The gauge's value.
     pub value: u64,
 }
 
@@ -201,7 +201,7 @@ pub struct Change {
     pub metric: Metric,
     /// The values of its labels, in their order.
     pub values: Vec<String>,
-    /// By how much it grows, above 0.
+    /// The increase, above 0.
     pub by: i64,
 }
 

@@ -1,12 +1,12 @@
-//! What Istio's names of clusters and nodes say: the service and the proxy.
+//! The service and the proxy in Istio's names of clusters and nodes.
 
-/// The service that a cluster is: the host of Istio's `outbound|8000||host`, any other name as it is.
+/// The service of a cluster: the host of Istio's `outbound|8000||host`, or any other name unchanged.
 pub fn service(cluster: &str) -> &str {
     cluster.rsplit('|').next().unwrap_or(cluster)
 }
 
-/// A proxy's name out of its node's id: `pod.namespace` of Istio's `sidecar~ip~pod.namespace~domain`, any other as it
-/// is.
+/// The name of a proxy from its node id: `pod.namespace` of Istio's `sidecar~ip~pod.namespace~domain`, or any other id
+/// unchanged.
 pub fn proxy_name(node: &str) -> &str {
     let mut parts = node.split('~');
     match (parts.nth(2), parts.next()) {

@@ -1,21 +1,21 @@
-//! The time as the filter knows it, and how events write it. Not here: a clock; time always comes in from outside.
+//! The filter's time, and how events write it. Not here: a clock; the caller always passes the time.
 
-/// Milliseconds since the Unix epoch, as the host's wall clock tells them. It may jump either way: durations are
-/// always taken with saturating subtraction.
+/// Milliseconds since the Unix epoch, by the host's wall clock. It may jump in either direction, so durations are
+/// always computed with saturating subtraction.
 pub type Millis = u64;
 
-/// Microseconds since the Unix epoch, where the order of things matters that happen within a millisecond.
+/// Microseconds since the Unix epoch, for the order of events within a millisecond.
 pub type Micros = u64;
 
-/// `now - then` in seconds, zero when the clock went backwards.
+/// `now - then` in seconds; zero if the clock went backwards.
 pub fn seconds_between(then: Millis, now: Millis) -> f64 {
     let millis = now.saturating_sub(then);
     // Exact below 2^53 ms, which is 285,000 years.
     millis as f64 / 1000.0
 }
 
-/// RFC 3339 in UTC with milliseconds, `2026-01-31T08:05:09.042Z`. A time outside the years that can be written is
-/// written as the epoch.
+/// RFC 3339 in UTC with milliseconds, `2026-01-31T08:05:09.042Z`. A time in a year that cannot be written is written as
+/// the epoch.
 pub fn rfc3339(at: Millis) -> String {
     let seconds = i64::try_from(at / 1000).unwrap_or(0);
     let when = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);

@@ -1,7 +1,7 @@
 //! A root context gets its configuration.
 //!
-//! One that cannot be read is reported at the next heartbeat, once per proxy, and changes nothing: the last good one
-//! stays, or the defaults.
+//! A configuration that cannot be read is reported at the next heartbeat, once per proxy, and changes nothing: the last
+//! good one, or the default, stays.
 
 use crate::host::expression::{HEALTHY_ATTEMPT, HEALTHY_REQUEST};
 use crate::host::{self, Buffer, exchange};
@@ -36,7 +36,7 @@ fn read(size: usize) -> Vec<u8> {
     if size == 0 {
         return Vec::new();
     }
-    // One byte more than is read, so that the parser sees that it is too long.
+    // One byte more than the maximum, so that the parser notices a text that is too long.
     let max = size.min(config::MAX_TEXT_BYTES.saturating_add(1));
     host::buffer(Buffer::PluginConfiguration, 0, max).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! What happens by the clock: counts go into shared data, ejections and failovers end, notices are logged, and
-//! questions and notifications that are due go out.
+//! Periodic work: counts go into shared data, ejections and failovers end, notices are logged, and questions and
+//! notifications that are due are sent.
 
 use crate::host::{self, exchange};
 use crate::output::remark::Remark;
@@ -13,22 +13,24 @@ use filter_core::cluster as core_cluster;
 use filter_core::event::{Event, EventKind};
 use filter_core::time::Millis;
 
-/// Heartbeats after which a cluster's endpoints are shared again although nothing about them changed.
+/// After this many heartbeats, a cluster's endpoints are shared again even if they have not changed.
 const SHARE_MEMBERS_BEATS: u64 = 30;
-/// While anything is open in the proxy: heartbeats between two looks at clusters that had nothing open when last seen.
+/// While anything is open in the proxy: the number of heartbeats between two checks of a cluster that had nothing open
+/// when last checked.
 const RECHECK_CLUSTER_BEATS: u64 = 10;
-/// Heartbeats after which the proxy's own locality is read again.
+/// After this many heartbeats, the proxy's own locality is read again.
 const REREAD_HOME_BEATS: u64 = 60;
-/// How long other workers do not repeat what one logged of a configuration.
+/// For how long, in milliseconds, other workers do not repeat a notice about a configuration that one worker has
+/// logged.
 const NOTICE_ONCE_WITHIN_MS: Millis = 10_000;
 
 /// One heartbeat.
 #[derive(Clone, Copy, Debug)]
 struct Beat {
     moment: Moment,
-    /// How many heartbeats there were, this one included.
+    /// The number of heartbeats so far, including this one.
     number: u64,
-    /// Anything is open in the proxy.
+    /// Whether anything is open in the proxy.
     is_open: bool,
 }
 
@@ -81,7 +83,7 @@ fn log_notices(vm: &mut Vm, now: Millis) {
     }
 }
 
-/// Merges the endpoints that this VM has met into the shared list.
+/// Merges the endpoints that this VM has seen into the shared list.
 fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     let Some(known) = vm.known.get_mut(cluster).filter(|known| known.is_watched()) else { return };
     if !known.members_changed && !beat.number.is_multiple_of(SHARE_MEMBERS_BEATS) {
@@ -107,7 +109,7 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     vm.change_cluster(cluster, beat.moment, |state, context| core_cluster::set_members(state, &counts, &left, context));
 }
 
-/// Adds what was counted to the shared state, and lets time pass for the cluster.
+/// Adds the counts to the shared state, and applies the passing of time to the cluster.
 fn share_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     let Some(known) = vm.known.get_mut(cluster) else { return };
     let counts = known.take_counts();

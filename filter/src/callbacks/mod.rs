@@ -1,4 +1,4 @@
-//! What each callback leads to, a file for each. No file here knows another: what two of them need lies below, in
+//! What each callback does, one file for each. These files do not import each other; what several of them need is in
 //! [`crate::vm`].
 
 pub(crate) mod configure;

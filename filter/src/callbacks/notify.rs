@@ -1,11 +1,11 @@
-//! The receiver of `notify` answers, or does not.
+//! The receiver of `notify` has answered or failed.
 
 use crate::host::{self, call_response};
 use crate::vm::notifying;
 use crate::vm::state::Vm;
 use filter_core::notify::outbox::Ended;
 
-/// A call was answered, or given up; false when it was not one of these.
+/// Handles a call that was answered or failed; false if the call was not a notification.
 pub(crate) fn on_notify_response(vm: &mut Vm, call: u32) -> bool {
     let Some(delivery) = vm.delivery.take_if(|delivery| delivery.call == call) else { return false };
     let (Some(notify), Ok(now)) = (vm.config.notify.clone(), host::now()) else { return true };

@@ -1,9 +1,9 @@
-//! Requests, as the HTTP filter sees them (`attempts: final`): each request's last attempt.
+//! Requests, as the HTTP filter sees them (`attempts: final`): only the last attempt of each.
 //!
-//! Envoy charges an attempt when its response headers come, so that is when it is judged here while anything is open
-//! in the proxy (a streak, an ejection, a failover), and whenever headers are all there is. While nothing is open, a
-//! success changes nothing, and judging waits until the request is logged: one crossing into the VM then costs one
-//! number read. Counting waits for the log in any case, because an answer can still break off.
+//! Envoy charges an attempt when its response headers arrive. So an attempt is evaluated at that time while anything is
+//! open in the proxy (a streak, an ejection, a failover), and always if the response consists of headers only. While
+//! nothing is open, a success changes nothing, and evaluation waits until the request is logged: the one crossing into
+//! the VM then costs one read of a number. Counting always waits for the log, because an answer can still break off.
 
 use crate::host::exchange;
 use crate::host::request_attributes::{RequestAttributes, Response};
@@ -15,7 +15,8 @@ use crate::vm::state::Vm;
 use filter_core::endpoint::outcome::{DetectorInput, Outcome};
 use filter_core::endpoint::response_flags::ResponseFlags;
 
-/// Requests between their response headers and their log that are remembered; beyond it they are judged when logged.
+/// The maximum number of requests that are remembered between their response headers and their log; further ones are
+/// evaluated when logged.
 const MAX_PENDING: usize = 65_536;
 
 /// Whether a success can change anything: only while anything is open in the proxy.
@@ -31,9 +32,9 @@ pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response)
         true => Successes::Matter,
         false => Successes::ChangeNothing,
     };
-    let is_judged_now = successes == Successes::Matter || response == Response::HeadersOnly;
-    if is_judged_now && vm.requests.len() < MAX_PENDING {
-        let pending = judge(vm, SeenAt::Headers, response, successes);
+    let is_evaluated_now = successes == Successes::Matter || response == Response::HeadersOnly;
+    if is_evaluated_now && vm.requests.len() < MAX_PENDING {
+        let pending = evaluate(vm, SeenAt::Headers, response, successes);
         vm.requests.insert(context, pending);
     }
 }
@@ -41,8 +42,8 @@ pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response)
 /// A request is over.
 pub(crate) fn on_log(vm: &mut Vm, context: u32) {
     let request = match vm.requests.remove(&context) {
-        Some(request) => judge_end(vm, request),
-        None => judge(vm, SeenAt::Log, Response::Streamed, Successes::ChangeNothing),
+        Some(request) => evaluate_end(vm, request),
+        None => evaluate(vm, SeenAt::Log, Response::Streamed, Successes::ChangeNothing),
     };
     let Some((cluster, locality)) = request.went_to else { return };
     if request.is_retried {
@@ -51,8 +52,8 @@ pub(crate) fn on_log(vm: &mut Vm, context: u32) {
     vm.known.count_attempt(cluster, locality, request.outcome);
 }
 
-/// Judges the current request's last attempt.
-fn judge(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Successes) -> PendingRequest {
+/// Evaluates the current request's last attempt.
+fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Successes) -> PendingRequest {
     let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else {
         return PendingRequest::NOWHERE;
     };
@@ -86,7 +87,7 @@ fn judge(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Successes)
     let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at };
     match outcome {
         Outcome::Success if successes == Successes::Matter => charging::success(vm, attempt),
-        // That it got its connection may matter.
+        // The fact that it was connected may matter.
         Outcome::NotCharged if input.connected && vm.reporter.open_findings.any() => charging::success(vm, attempt),
         Outcome::Success | Outcome::NotCharged => {}
         _ => charging::error(vm, attempt, attributes.last_attempt()),
@@ -98,7 +99,7 @@ fn judge(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Successes)
     PendingRequest { went_to: Some((cluster, locality)), outcome, is_retried, is_complete }
 }
 
-/// Attempts failed that are not shown here: Envoy may have ejected for them.
+/// Earlier attempts of the request failed that the filter does not see; Envoy may have ejected endpoints for them.
 fn suspect_hidden_attempts(vm: &mut Vm, cluster: ClusterIndex) {
     if vm.config.witness.is_some()
         && let Ok(now) = crate::host::now()
@@ -107,8 +108,8 @@ fn suspect_hidden_attempts(vm: &mut Vm, cluster: ClusterIndex) {
     }
 }
 
-/// Looks whether an answer that was judged by its headers broke off later, which Envoy charges as well.
-fn judge_end(vm: &mut Vm, request: PendingRequest) -> PendingRequest {
+/// Checks whether an answer that was evaluated by its headers broke off later, which Envoy charges as well.
+fn evaluate_end(vm: &mut Vm, request: PendingRequest) -> PendingRequest {
     let is_answered = matches!(request.outcome, Outcome::Success | Outcome::Http5xx | Outcome::GatewayError);
     let Some((cluster, locality)) = request.went_to.filter(|_| is_answered && !request.is_complete) else {
         return request;

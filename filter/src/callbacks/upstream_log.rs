@@ -1,14 +1,14 @@
 //! Every attempt, one by one, as the router's upstream log shows them (`attempts: upstreamLog`).
 //!
-//! The same module stands twice in Envoy then: in the upstream log, where each attempt is logged through the root
-//! context with its own endpoint and flags, and as HTTP filter in the same VM. The log judges attempts; the filter only
-//! adds what the log cannot show: requests that reached no endpoint, how many were retried, and whether an attempt that
-//! ended without an answer and without a reason was ended by the route's time-out, which Envoy charges, or by the
-//! client.
+//! In this mode the same module runs twice in Envoy: in the upstream log, where each attempt is logged through the root
+//! context with its own endpoint and flags, and as an HTTP filter in the same VM. The log evaluates attempts. The
+//! filter adds only what the log cannot show: requests that reached no endpoint, how many requests were retried, and
+//! whether an attempt that ended without an answer and without a reason was ended by the route's timeout, which Envoy
+//! charges, or by the client.
 //!
-//! An attempt is logged when it is over, but Envoy charges an answer when its headers come. So while anything is open
-//! in the proxy, the filter judges the answer that goes on to the client when its headers pass, and notes by connection
-//! that this is done. An attempt whose answer goes no further is logged at once.
+//! An attempt is logged when it is over, but Envoy charges an answer when its headers arrive. So while anything is open
+//! in the proxy, the filter evaluates the answer that goes on to the client when its headers pass, and remembers by
+//! connection that it did. An attempt whose answer is not passed on is logged at once.
 
 use crate::host::exchange;
 use crate::host::request_attributes::{RequestAttributes, Response};
@@ -17,9 +17,9 @@ use crate::vm::known::LocalityRead;
 use crate::vm::state::Vm;
 use filter_core::endpoint::outcome::{DetectorInput, Outcome};
 
-/// Response headers pass that are the last attempt's, or a local answer's.
+/// Response headers pass: those of the last attempt, or of a local answer.
 pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
-    // An answer of headers alone is logged before they pass.
+    // An answer that consists of headers only is logged before they pass.
     if !vm.reporter.open_findings.any() || response == Response::HeadersOnly || vm.answered.is_full() {
         return;
     }
@@ -30,7 +30,7 @@ pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
         Some(input) => (input, None),
         None => {
             let attributes = RequestAttributes::read(response);
-            // Any other answer is Envoy's own, and the attempt that led to it is logged already.
+            // Any other answer is Envoy's own, and the attempt that led to it has already been logged.
             let Some(input) = attributes.answer_input() else { return };
             (input, Some(attributes))
         }
@@ -54,7 +54,7 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     if endpoint.is_empty() {
         return;
     }
-    // The log does not show whether a body came; a gRPC status among the headers is the answer.
+    // The log does not show whether a body came; a gRPC status in the headers is the answer.
     let response = Response::HeadersOnly;
     let (input, attributes) = match healthy_answer(vm, response) {
         Some(input) => (input, None),
@@ -69,7 +69,7 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     let has_unknown_end = attributes.as_ref().is_some_and(RequestAttributes::has_unknown_end);
     let outcome = input.outcome();
     let input = match vm.answered.remove(exchange::upstream_connection) {
-        // What is left to charge is that the answer broke off.
+        // Only that the answer broke off remains to be charged.
         true => DetectorInput { connected: false, status: None, ..input },
         false => input,
     };
@@ -88,7 +88,7 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     }
 }
 
-/// The request to which the attempts belonged is over.
+/// The request that the attempts belonged to is over.
 pub(crate) fn on_request_log(vm: &mut Vm) {
     if vm.healthy_request.holds() {
         return;
@@ -105,7 +105,7 @@ pub(crate) fn on_request_log(vm: &mut Vm) {
     if attributes.is_retried() {
         vm.known.count_retried_request(cluster);
     }
-    // That it got its connection, or that its own time-out ended it (when tries overlap), the log has shown.
+    // The log has already shown the connection, and the attempt's own timeout if that ended it (when tries overlap).
     let input = DetectorInput { connected: false, ..attributes.detector_input() };
     let timed_out = vm.answered.take_timed_out();
     if !attributes.ended_unseen_by_upstream_log() || input.status.is_some() {
@@ -123,7 +123,7 @@ pub(crate) fn on_request_log(vm: &mut Vm) {
     }
 }
 
-/// What is charged for an answer if it is surely a good one.
+/// What is charged for an answer if it is certainly a success.
 fn healthy_answer(vm: &Vm, response: Response) -> Option<DetectorInput> {
     let is_grpc_error =
         response == Response::HeadersOnly && exchange::trailers_only_grpc_status().is_some_and(|status| status != 0);

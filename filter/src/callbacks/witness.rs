@@ -1,5 +1,5 @@
-//! Answers of Envoy's admin interface: its lists of endpoints and, where these leave a question open (what an ejection
-//! was for, whether an endpoint was back meanwhile), its counts of ejections, which are asked for behind the list.
+//! Answers of Envoy's admin interface: its lists of endpoints and its counts of ejections. The counts are asked for
+//! after a list that leaves a question open (why an endpoint was ejected, whether it was back in the meantime).
 
 use crate::host;
 use crate::host::call_response::{self, Body};
@@ -13,22 +13,23 @@ use filter_core::admin::stats;
 use filter_core::cluster;
 use filter_core::time::Millis;
 
-/// The longest answer that is read, in bytes: reading holds the worker up. Without Envoy's `filter` (before 1.38) a
-/// large mesh's answer is longer, and the witness is then silent.
+/// The maximum length of an answer, in bytes: reading blocks the worker. Without Envoy's `filter` (before 1.38), the
+/// answer for a large mesh is longer, and the witness is then silent.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// For so many bytes of an answer the next question waits one millisecond more. Envoy's main thread writes about 30
-/// bytes in a microsecond and a worker reads about as many, so either spends a tenth of its time on answers at most.
+/// The number of bytes of an answer for which the next question waits one more millisecond. Envoy's main thread writes
+/// about 30 bytes per microsecond and a worker reads about as many, so either spends at most a tenth of its time on
+/// answers.
 const BYTES_PER_REST_MS: usize = 1_000;
 
-/// The next count waits so many times as long as the last one took: Envoy goes through all its statistics for it, on
+/// The next count waits this many times as long as the last one took: Envoy goes through all its statistics for it, on
 /// its main thread.
 const REST_PER_COUNT_TIME: Millis = 9;
 
-/// After an answer that cannot be used, the next question waits so many times as long as after a good one.
+/// After an answer that cannot be used, the next question waits this many times as long as after a good one.
 const REST_AFTER_FAILURE: Millis = 10;
 
-/// An answer came, with a body of `size` bytes, or the call was given up.
+/// Handles an answer with a body of `size` bytes, or a failed call.
 pub(crate) fn on_admin_response(vm: &mut Vm, call: u32, size: usize) {
     let Some(asked) = vm.question.take_if(|question| question.call == call) else { return };
     let Ok(now) = host::now() else { return };
@@ -43,7 +44,7 @@ pub(crate) fn on_admin_response(vm: &mut Vm, call: u32, size: usize) {
     }
 }
 
-/// Applies the lists of endpoints, and asks for the counts if need be.
+/// Applies the lists of endpoints, and asks for the counts if necessary.
 fn on_host_lists(vm: &mut Vm, asked: PendingQuestion, answer: Result<Body, PollResult>, now: Millis) {
     let Some(witness) = vm.config.witness.as_ref() else { return };
     let (longest, shortest) = (witness.max_interval.millis(), witness.min_interval.millis());
@@ -80,7 +81,7 @@ fn apply_host_list(
     now: Millis,
     follow_up: &mut FollowUp,
 ) {
-    // A cluster that nobody uses is of no interest: its endpoints would only fill the memory.
+    // A cluster without traffic is not kept: its endpoints would only use memory.
     if hosts.iter().all(|host| !host.ejected) && cluster_states::read(name).is_none() {
         return;
     }
@@ -119,7 +120,7 @@ fn on_ejection_counts(
         let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
             let events = match counts {
                 Some(_) => cluster::on_ejection_counts(state, count, asked_at, context),
-                // Without a count, what it would have explained is reported with the next list.
+                // Without a count, an ejection that waits for its cause is reported with the next list.
                 None => {
                     cluster::on_ejection_counts_failed(state, asked_at);
                     Vec::new()

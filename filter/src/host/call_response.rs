@@ -1,17 +1,17 @@
-//! The answer to an HTTP call of ours: its status, and its body as a stream that is taken from the host piece by piece.
+//! The answer to an HTTP call of ours: its status, and its body as a stream that is read from the host in pieces.
 
 use super::calls::{self, Buffer, HeaderMap};
 use std::io;
 
-/// The most that is taken from the host at a time, in bytes.
+/// The maximum number of bytes that are read from the host at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// The status of the answer that the current callback is about; empty when the call was given up.
+/// The status of the current callback's answer; empty if the call failed.
 pub(crate) fn status() -> Vec<u8> {
     calls::header(HeaderMap::CallResponse, ":status").unwrap_or_default()
 }
 
-/// The body of the answer that the current callback is about.
+/// The body of the current callback's answer.
 #[derive(Debug)]
 pub(crate) struct Body {
     size: usize,
@@ -21,12 +21,12 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// A body of `size` bytes, as the callback says.
+    /// A body of `size` bytes, which is the size that the callback gives.
     pub(crate) fn new(size: usize) -> Self {
         Self { size, position: 0, piece: Vec::new(), used: 0 }
     }
 
-    /// How long the whole body is, in bytes.
+    /// The length of the whole body, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.size
     }

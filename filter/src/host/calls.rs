@@ -1,8 +1,8 @@
-//! The host's functions made safe, one by one; nothing else calls the host. Each gives a `Result` for every status,
-//! known or not: the proxy-wasm SDK panics on statuses that it does not list, and a panic takes the VM down.
+//! Safe wrappers of the host's functions; nothing else calls the host. Each returns a `Result` for every status, known
+//! or unknown: the proxy-wasm SDK panics on statuses that it does not list, and a panic takes the VM down.
 //!
-//! What a call costs: one that returns bytes calls back into our allocator, one to two and a half microseconds; one
-//! that returns a number through a pointer is several times cheaper.
+//! Cost of a call: one that returns bytes calls back into our allocator and takes 1 to 2.5 microseconds; one that
+//! returns a number through a pointer is several times cheaper.
 
 #![expect(unsafe_code, reason = "the host's functions are foreign ones; this is where they are made safe")]
 
@@ -15,16 +15,16 @@ use std::ptr::{null, null_mut};
 pub(crate) struct Status(pub(crate) u32);
 
 impl Status {
-    /// What was asked for is not there.
+    /// The requested value does not exist.
     pub(crate) const NOT_FOUND: Self = Self(1);
-    /// Somebody else changed the value since it was read.
+    /// The value was changed after it was read.
     pub(crate) const CAS_MISMATCH: Self = Self(8);
 }
 
-/// What a host call gives.
+/// The result of a host call.
 pub(crate) type Result<T> = core::result::Result<T, Status>;
 
-/// Severity of a log line, as the ABI numbers it. Istio's proxies hide what is below `Warn` by default.
+/// Severity of a log line, with the ABI's numbers. By default, Istio's proxies hide lines below `Warn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum LogLevel {
@@ -35,7 +35,7 @@ pub(crate) enum LogLevel {
     Error = 4,
 }
 
-/// What a metric's value does, as the ABI numbers it.
+/// The kind of a metric, with the ABI's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum MetricKind {
@@ -45,7 +45,7 @@ pub(crate) enum MetricKind {
     Gauge = 1,
 }
 
-/// A header map that can be read, as the ABI numbers it.
+/// A readable header map, with the ABI's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum HeaderMap {
@@ -53,7 +53,7 @@ pub(crate) enum HeaderMap {
     CallResponse = 6,
 }
 
-/// A buffer that can be read, as the ABI numbers it.
+/// A readable buffer, with the ABI's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Buffer {
@@ -65,7 +65,7 @@ fn check(status: u32) -> Result<()> {
     if status == 0 { Ok(()) } else { Err(Status(status)) }
 }
 
-/// Runs a call that returns bytes, which the host put into memory that our exported allocator gave it.
+/// Makes a call that returns bytes. The host writes them into memory that it gets from our exported allocator.
 fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> {
     let mut data: *mut u8 = null_mut();
     let mut len = 0_usize;
@@ -103,7 +103,7 @@ pub(crate) fn set_tick_period(millis: u32) -> Result<()> {
     check(unsafe { imports::proxy_set_tick_period_milliseconds(millis) })
 }
 
-/// A property; `path` has its parts separated by NUL. An empty value and none look the same to the host.
+/// A property; the parts of `path` are separated by NUL. The host does not distinguish an empty value from none.
 pub(crate) fn property(path: &[u8]) -> Result<Vec<u8>> {
     // SAFETY: pointer and length are of a live slice; the outputs are live locals of `bytes`.
     bytes(|out, len| unsafe { imports::proxy_get_property(path.as_ptr(), path.len(), out, len) })
@@ -121,7 +121,7 @@ pub(crate) fn buffer(buffer: Buffer, start: usize, max: usize) -> Result<Vec<u8>
     bytes(|out, len| unsafe { imports::proxy_get_buffer_bytes(buffer as u32, start, max, out, len) })
 }
 
-/// A shared value and the number by which a change is made conditional; `None` when there is none.
+/// A shared value, and the number that makes a later change conditional; `None` if the value does not exist.
 pub(crate) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>> {
     let mut cas = 0;
     let read = bytes(|out, len| {
@@ -135,13 +135,13 @@ pub(crate) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>> {
     }
 }
 
-/// Sets a shared value if it is still the one with the number `cas`; [`Status::CAS_MISMATCH`] if not.
+/// Sets a shared value if its number is still `cas`; otherwise [`Status::CAS_MISMATCH`].
 pub(crate) fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<()> {
     // SAFETY: pointers and lengths are of live slices; the host copies them.
     check(unsafe { imports::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) })
 }
 
-/// The number of the metric with this name, which comes into being if it is not there.
+/// The number of the metric with this name, which is created if it does not exist.
 pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Result<u32> {
     let mut id = 0;
     // SAFETY: pointer and length are of a live string; the host writes four bytes to a live local.
@@ -157,7 +157,7 @@ pub(crate) fn metric(id: u32) -> Result<u64> {
     Ok(value)
 }
 
-/// Changes a metric by an amount.
+/// Adds to a metric.
 pub(crate) fn increment_metric(id: u32, by: i64) -> Result<()> {
     // SAFETY: no memory is passed.
     check(unsafe { imports::proxy_increment_metric(id, by) })
@@ -169,7 +169,7 @@ pub(crate) fn record_metric(id: u32, value: u64) -> Result<()> {
     check(unsafe { imports::proxy_record_metric(id, value) })
 }
 
-/// Runs `act` in the name of another context, and what follows in this callback in its own again.
+/// Runs `act` in another context; the rest of the callback runs in its own context again.
 pub(crate) fn in_context<R>(context: u32, act: impl FnOnce() -> R) -> R {
     set_effective_context(context);
     let result = act();
@@ -177,18 +177,18 @@ pub(crate) fn in_context<R>(context: u32, act: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Envoy refuses contexts that it does not know; then `act` happens in the callback's own.
+/// Envoy rejects contexts that it does not know; then `act` runs in the callback's own context.
 fn set_effective_context(context: u32) {
     // SAFETY: no memory is passed.
     let _ = unsafe { imports::proxy_set_effective_context(context) };
 }
 
-/// Sends a GET of `path` to a cluster; the answer comes to the effective context. Gives the number of the call.
+/// Sends a GET of `path` to a cluster; the answer comes to the effective context. Returns the number of the call.
 pub(crate) fn get(cluster: &str, path: &str, timeout_millis: u32) -> Result<u32> {
     call(cluster, &[(":method", "GET"), (":path", path), (":authority", cluster)], &[], timeout_millis)
 }
 
-/// Posts JSON to a cluster, otherwise like [`get`].
+/// Sends a POST of JSON to a cluster, otherwise like [`get`].
 pub(crate) fn post(cluster: &str, authority: &str, path: &str, json: &[u8], timeout_millis: u32) -> Result<u32> {
     let headers =
         [(":method", "POST"), (":path", path), (":authority", authority), ("content-type", "application/json")];
@@ -217,7 +217,7 @@ fn call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout_millis: u3
     Ok(call)
 }
 
-/// Pairs of texts as the ABI writes them: how many, the lengths of each, then each with a NUL behind it.
+/// Pairs of texts in the ABI's encoding: how many, the lengths of each, then each followed by a NUL.
 fn pairs(pairs: &[(&str, &str)]) -> Vec<u8> {
     let length = |n: usize| u32::try_from(n).unwrap_or(0).to_le_bytes();
     let mut bytes = length(pairs.len()).to_vec();

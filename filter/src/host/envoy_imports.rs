@@ -1,6 +1,7 @@
 //! The functions that Envoy offers a module, as proxy-wasm ABI 0.2.1 declares them.
 //!
-//! Outside wasm there is no host: every call fails there, so that the crate builds and is checked like any other.
+//! Outside wasm there is no host, and every call fails. The functions exist there so that the crate builds and is
+//! checked like any other.
 
 #![expect(unsafe_code, reason = "the host's functions are foreign ones")]
 

@@ -1,4 +1,4 @@
-//! Attributes of the current exchange and of the proxy, as Envoy names and writes them: numbers are eight bytes
+//! Attributes of the current exchange and of the proxy, with Envoy's names and encoding: numbers are eight bytes,
 //! little-endian (Envoy's documentation, "Attributes").
 
 use super::calls::{self, HeaderMap};
@@ -8,20 +8,20 @@ use filter_core::time::{Micros, Millis};
 use rustc_hash::FxBuildHasher;
 use std::hash::BuildHasher;
 
-/// The longest text that is kept of any attribute, in bytes.
+/// The maximum length of an attribute's text, in bytes; longer ones are cut.
 const MAX_TEXT_BYTES: usize = 512;
 
-/// The current request's cluster as bytes, empty when none was chosen.
+/// The current request's cluster as bytes; empty if none was chosen.
 pub(crate) fn cluster_name() -> Vec<u8> {
     calls::property(b"xds\0cluster_name").unwrap_or_default()
 }
 
-/// The last attempt's endpoint as bytes, empty when none was chosen.
+/// The last attempt's endpoint as bytes; empty if none was chosen.
 pub(crate) fn endpoint() -> Vec<u8> {
     calls::property(b"upstream\0address").unwrap_or_default()
 }
 
-/// The connection that the last attempt went through, as a number; `None` when it had none.
+/// The id of the connection that the last attempt went through; `None` if it had none.
 pub(crate) fn upstream_connection() -> Option<u64> {
     let local = calls::property(b"upstream\0local_address").ok().filter(|address| !address.is_empty())?;
     Some(FxBuildHasher.hash_one((endpoint(), local)))
@@ -42,13 +42,13 @@ pub(crate) fn flags() -> ResponseFlags {
     ResponseFlags(number(b"response\0flags").unwrap_or(0))
 }
 
-/// When the current request was started.
+/// When the current request started.
 pub(crate) fn started_at() -> Option<Millis> {
     number(b"request\0time").map(|nanoseconds| nanoseconds / 1_000_000)
 }
 
-/// When the current request's only attempt, or the current attempt in the upstream log, got its connection; `None` when
-/// it got none, or when the request was retried and it cannot be told.
+/// When the current request's only attempt, or the current attempt in the upstream log, was connected; `None` if it was
+/// not, or if the request was retried and the time is not known.
 pub(crate) fn connected_at() -> Option<Micros> {
     if number(b"upstream\0request_attempt_count").is_some_and(|attempts| attempts > 1) {
         return None;
@@ -57,13 +57,13 @@ pub(crate) fn connected_at() -> Option<Micros> {
     Some(started.saturating_add(waited) / 1_000)
 }
 
-/// When the current request, or attempt in the upstream log, was over, once it is logged.
+/// When the current request, or attempt in the upstream log, was over; known once it is logged.
 pub(crate) fn ended_at() -> Option<Micros> {
     let (started, took) = (number(b"request\0time")?, number(b"request\0duration")?);
     Some(started.saturating_add(took) / 1_000)
 }
 
-/// The endpoint's workload as `name.namespace`, from the metadata that Istio gives each endpoint.
+/// The endpoint's workload as `name.namespace`, from the metadata that Istio attaches to each endpoint.
 pub(crate) fn workload() -> Option<String> {
     let text = text(b"xds\0upstream_host_metadata\0filter_metadata\0istio\0workload");
     let mut parts = text.split(';');
@@ -85,26 +85,26 @@ pub(crate) fn node_id() -> String {
     text(b"xds\0node\0id")
 }
 
-/// The status in the response headers of a gRPC call, where a server that fails at once puts it; `None` when it is not
-/// there or it is no gRPC call.
+/// The status in the response headers of a gRPC call, which is where a server that fails at once puts it; `None` if it
+/// is absent or the call is not gRPC.
 pub(crate) fn trailers_only_grpc_status() -> Option<u32> {
     let status = calls::header(HeaderMap::Response, "grpc-status").ok().filter(|status| !status.is_empty())?;
-    // Envoy judges by the request's type; in this callback only the response's can be read, and it is the same.
+    // Envoy decides by the request's content type. In this callback only the response's can be read; it is the same.
     let content_type = calls::header(HeaderMap::Response, "content-type").ok()?;
     if !content_type.starts_with(b"application/grpc") {
         return None;
     }
-    // A status that is no number is Unknown, as for Envoy.
+    // A status that is not a number is Unknown (2), as in Envoy.
     Some(std::str::from_utf8(&status).ok().and_then(|status| status.parse().ok()).unwrap_or(2))
 }
 
-/// An attribute that is a number; `None` when it is not there.
+/// A numeric attribute; `None` if it is absent.
 pub(super) fn number(path: &[u8]) -> Option<u64> {
     let bytes = calls::property(path).ok()?;
     Some(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
-/// An attribute that is a text, cut to [`MAX_TEXT_BYTES`]; empty when it is not there.
+/// A text attribute, cut to [`MAX_TEXT_BYTES`]; empty if it is absent.
 pub(super) fn text(path: &[u8]) -> String {
     let mut bytes = calls::property(path).unwrap_or_default();
     bytes.truncate(MAX_TEXT_BYTES);

@@ -1,7 +1,7 @@
-//! Everything that is read from Envoy or done through it: the layer below which there is only the ABI.
+//! Everything that is read from Envoy or done through it. Below this layer is only the ABI.
 //!
-//! [`calls`] makes the host's functions safe; [`exchange`], [`request_attributes`], [`expression`] and
-//! [`call_response`] read what Envoy knows of an exchange through them. Not here: what follows from it.
+//! [`calls`] makes the host's functions safe. [`exchange`], [`request_attributes`], [`expression`] and
+//! [`call_response`] use it to read what Envoy knows about an exchange. Not here: what follows from that.
 
 pub(crate) mod call_response;
 mod calls;

@@ -1,6 +1,6 @@
-//! Everything that matters of a request which is not known to be healthy, and what Envoy charges for it.
+//! The attributes of a request that is not known to be healthy, and what Envoy charges for it.
 //!
-//! What is charged for a request's last attempt is decided in `filter-core`; here is only what differs in the router's
+//! `filter-core` decides what is charged for a request's last attempt. Here is only what differs in the router's
 //! upstream log, which shows an attempt by its flags.
 
 use super::calls;
@@ -9,8 +9,8 @@ use filter_core::endpoint::outcome::{Attempt, DetectorInput, http_status_of_grpc
 use filter_core::endpoint::response_flags::ResponseFlags;
 use filter_core::event::LastAttempt;
 
-/// Whether the response ended with its headers, as a gRPC error does that the server gives at once: then a gRPC status
-/// among them is the answer.
+/// Whether the response consists of headers only, like a gRPC error that the server returns at once; a gRPC status in
+/// the headers is then the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Response {
     HeadersOnly,
@@ -26,7 +26,7 @@ pub(crate) struct RequestAttributes {
     flags: ResponseFlags,
     details: String,
     transport_failure: String,
-    /// How many attempts the request took; 0 when it never got to one, or when that is not known.
+    /// How many attempts the request took; 0 if there was none, or if the number is not known.
     attempts: u64,
 }
 
@@ -66,7 +66,7 @@ impl RequestAttributes {
         attempt.detector_input()
     }
 
-    /// What Envoy charges for an attempt in the upstream log, as far as that can be told there.
+    /// What Envoy charges for an attempt in the upstream log, as far as the log shows it.
     pub(crate) fn input_in_upstream_log(&self) -> DetectorInput {
         let connected = self.pool_ready;
         let none = DetectorInput { connected, status: None, failure: None };
@@ -74,7 +74,7 @@ impl RequestAttributes {
         if self.flags.any_of(ResponseFlags::UO) {
             none
         } else if self.is_try_timeout() {
-            // A time-out while the connection was still awaited is charged to nobody.
+            // A timeout before there was a connection is charged to no endpoint.
             DetectorInput { failure: connected.then_some(504), status, ..none }
         } else if self.flags.any_of(ResponseFlags::RESETS) {
             DetectorInput { connected: connected || status.is_some(), status, failure: Some(503) }
@@ -83,7 +83,7 @@ impl RequestAttributes {
         }
     }
 
-    /// Whether the upstream log leaves open how the attempt ended: the route's time-out and a client that left look the
+    /// Whether the upstream log leaves open how the attempt ended: the route's timeout and a client that left look the
     /// same there.
     pub(crate) fn has_unknown_end(&self) -> bool {
         let is_known =
@@ -91,18 +91,18 @@ impl RequestAttributes {
         !is_known && self.status.is_none()
     }
 
-    /// Whether, by the upstream log, a try's own time-out ended it.
+    /// Whether, according to the upstream log, a try's own timeout ended it.
     pub(crate) fn is_try_timeout(&self) -> bool {
         self.flags.any_of(ResponseFlags::UT) || self.flags.any_of(ResponseFlags::SI)
     }
 
-    /// What Envoy charges for the answer whose headers pass; `None` when no endpoint gave it.
+    /// What Envoy charges for the answer whose headers pass; `None` if no endpoint gave it.
     pub(crate) fn answer_input(&self) -> Option<DetectorInput> {
         let status = self.grpc_status.map(http_status_of_grpc).or(self.status)?;
         (self.details == "via_upstream").then(|| DetectorInput::answered(status))
     }
 
-    /// Whether the route's time-out ended the request while an answer was awaited, which Envoy charges.
+    /// Whether the route's timeout ended the request before there was an answer, which Envoy charges.
     pub(crate) fn is_route_timeout(&self) -> bool {
         matches!(self.details.as_str(), "response_timeout" | "upstream_response_timeout")
     }

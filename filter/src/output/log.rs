@@ -1,9 +1,9 @@
-//! Log lines of the filter's own: what is written with the `log` crate goes to the host.
+//! The filter's own log lines: the `log` crate writes to the host.
 
 use crate::host::{self, LogLevel};
 use filter_core::config;
 
-/// Sends the filter's own remarks, made with the `log` crate, to the host.
+/// Sends the filter's own remarks, written with the `log` crate, to the host.
 struct HostLog;
 
 impl log::Log for HostLog {
@@ -25,9 +25,9 @@ impl log::Log for HostLog {
     fn flush(&self) {}
 }
 
-/// Makes the `log` crate write through the host, from `level` on.
+/// Makes the `log` crate write to the host, from `level` on.
 pub(super) fn set_level(level: config::LogLevel) {
-    // A second call of `set_logger` in the same VM finds the first one's, which is the same.
+    // In the same VM, a second call of `set_logger` finds the same logger already set.
     let _ = log::set_logger(&HostLog);
     log::set_max_level(match level {
         config::LogLevel::Trace => log::LevelFilter::Trace,

@@ -1,9 +1,9 @@
-//! The metrics as Envoy keeps them.
+//! The metrics in Envoy.
 //!
-//! Metrics are defined once per VM and then known by number: Envoy keeps an entry for every definition. Series are
-//! bounded by `limits.series`, because Envoy never frees one; changes beyond it are counted in
-//! `faultline_series_overflow_total`. Gauges are set and never changed by a difference: with a new module or a new
-//! listener they may start over at 0, while shared data lives on.
+//! A VM defines a metric once and then uses its number, because Envoy keeps an entry for every definition. The number
+//! of series is bounded by `limits.series`, because Envoy never frees one; changes beyond it are counted in
+//! `faultline_series_overflow_total`. Gauges are set to a value and never changed by a difference: with a new module or
+//! a new listener they may start over at 0, while shared data lives on.
 
 use crate::host::{self, MetricKind};
 use filter_core::config::Limits;
@@ -20,12 +20,12 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// Bounds the number of series.
+    /// Sets the maximum number of series.
     pub(super) fn set_limit(&mut self, limits: &Limits) {
         self.max_series = limits.series;
     }
 
-    /// Lets a counter grow.
+    /// Increases a counter.
     pub(super) fn add(&mut self, metric: Metric, values: &[&str], by: i64) {
         if by <= 0 {
             return;
@@ -35,18 +35,18 @@ impl Metrics {
         }
     }
 
-    /// Applies a change that an event asks for.
+    /// Applies an event's change.
     pub(super) fn apply(&mut self, change: &Change) {
         let values: Vec<&str> = change.values.iter().map(String::as_str).collect();
         self.add(change.metric, &values, change.by);
     }
 
-    /// Sets a gauge; whether it is set now.
+    /// Sets a gauge; true if that succeeded.
     pub(super) fn set(&mut self, metric: Metric, values: &[&str], value: u64) -> bool {
         self.id(metric, values).is_some_and(|id| host::record_metric(id, value).is_ok())
     }
 
-    /// Sets a gauge as a cluster asks for.
+    /// Sets one of a cluster's gauges.
     pub(super) fn show(&mut self, cluster: &str, level: &Level) {
         let values: Vec<&str> = level.values.iter().map(String::as_str).collect();
         let is_set = self.set(level.metric, &values, level.value);
@@ -60,8 +60,8 @@ impl Metrics {
         }
     }
 
-    /// Sets a cluster's gauges to what they should be now, whatever was set: two workers may have set them in the wrong
-    /// order, and a gauge may be new.
+    /// Sets a cluster's gauges to their present values regardless of what was set before: two workers may have set them
+    /// in the wrong order, and a gauge may be new.
     pub(super) fn show_all(&mut self, cluster: &str, levels: &[Level]) {
         let over = |raised: &&Level| !levels.iter().any(|level| level.is_of(raised));
         let over: Vec<Level> = self.raised.get(cluster).into_iter().flatten().filter(over).cloned().collect();
@@ -81,7 +81,7 @@ impl Metrics {
             return Some(*id);
         }
         let full = self.ids.len() >= usize::try_from(self.max_series).unwrap_or(usize::MAX);
-        // The filter's own few series have room always.
+        // The few series without a cluster are always allowed.
         if full && metric.labels().contains(&"upstream_cluster") {
             self.add(Metric::SeriesOverflow, &[], 1);
             return None;

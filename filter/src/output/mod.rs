@@ -1,4 +1,4 @@
-//! The only way out: events, metrics and the filter's own remarks leave through the [`reporter`].
+//! Everything that leaves the filter: events, metrics and remarks, all through the [`reporter`].
 
 mod log;
 mod metrics;

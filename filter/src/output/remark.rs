@@ -1,26 +1,26 @@
-//! Remarks for whoever operates the proxy: what the filter logs that is not an event.
+//! Remarks for the proxy's operator: log lines of the filter that are not events.
 
 use crate::shared::question::PollResult;
 
-/// A remark.
+/// A log line that is not an event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Remark<'a> {
     /// A configuration is in force.
     InForce,
-    /// The configuration has a field that means nothing.
+    /// The configuration has an unknown field.
     UnknownField(&'a str),
-    /// Envoy's admin interface, behind `cluster`, has fallen silent; how the last question ended.
+    /// Envoy's admin interface, behind `cluster`, has stopped answering; `result` is how the last question ended.
     WitnessSilent { cluster: &'a str, result: PollResult },
     /// Envoy's admin interface answers again.
     WitnessAnswers { cluster: &'a str },
-    /// The receiver of `notify`, behind `cluster`, has fallen silent.
+    /// The receiver of `notify`, behind `cluster`, has stopped answering.
     ReceiverSilent { cluster: &'a str, why: &'a str },
     /// The receiver answers again.
     ReceiverAnswers { cluster: &'a str },
 }
 
 impl Remark<'_> {
-    /// Writes it as a log line.
+    /// Writes the remark as a log line.
     pub(super) fn write(self) {
         match self {
             Self::InForce => log::info!("{} watches, its configuration is in force", env!("CARGO_PKG_VERSION")),

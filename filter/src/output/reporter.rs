@@ -1,6 +1,6 @@
-//! Events as log lines, metrics and notifications; gauges, which follow every change of what they show; and remarks.
+//! Reports events as log lines, metrics and notifications, keeps gauges up to date, and logs remarks.
 //!
-//! Nothing here runs while the plugin is configured: a canary VM is configured too, and then thrown away.
+//! Nothing here runs while the plugin is configured: Envoy also configures a canary VM, which it then discards.
 
 use super::log;
 use super::metrics::Metrics;
@@ -18,17 +18,17 @@ use filter_core::metric::{Level, Metric};
 use filter_core::notify::Message;
 use filter_core::time::{Millis, seconds_between};
 
-/// How long events are held back before they are summed up.
+/// How long events are held back before a summary is logged, in milliseconds.
 const SUM_UP_AFTER_MS: Millis = 1_000;
 
-/// What became of a notification: the label `result` of `faultline_notifications_total`.
+/// The result of a notification: the label `result` of `faultline_notifications_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeliveryResult {
-    /// The receiver has it.
+    /// The receiver accepted it.
     Ok,
-    /// It was tried as often as configured, or refused.
+    /// It was rejected, or failed as often as the configured number of retries allows.
     Failed,
-    /// There was no room for it in the outbox.
+    /// The outbox had no room for it.
     Dropped,
 }
 
@@ -42,10 +42,10 @@ impl DeliveryResult {
     }
 }
 
-/// Writes events, and holds back what is too much in a second.
+/// Reports events, and holds back those that exceed the limit per second.
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
-    /// The gauge that says whether anything is open in the proxy.
+    /// The gauge that shows whether anything is open in the proxy.
     pub(crate) open_findings: OpenFindings,
     metrics: Metrics,
     is_version_shown: bool,
@@ -54,14 +54,14 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Takes over a configuration: what is logged, how many series there may be.
+    /// Applies a configuration: its log level and its limit of series.
     pub(crate) fn configure(&mut self, config: &Config) {
         log::set_level(config.log_level);
         self.metrics.set_limit(&config.limits);
     }
 
-    /// Reports events in their order: metrics always, log lines as far as `limits.eventsPerSecond` allows,
-    /// notifications into the outbox. True when there were any notifications.
+    /// Reports events in their order: always as metrics, as log lines within `limits.eventsPerSecond`, and as
+    /// notifications through the outbox. True if there were any notifications.
     pub(crate) fn report(&mut self, events: &[Event], config: &Config) -> bool {
         for event in events {
             self.write(event, config);
@@ -97,7 +97,7 @@ impl Reporter {
     }
 
     /// Changes a cluster's shared state, and its gauges with it. `change` may run several times, each time on the
-    /// latest state; the result of the run that counted is returned, `None` if none could be made to count.
+    /// latest state. Returns the result of the run that was written back; `None` if none was.
     pub(crate) fn change_cluster<R>(&mut self, name: &str, change: impl FnMut(&mut ClusterState) -> R) -> Option<R> {
         let changed = cluster_states::change(name, &mut self.open_findings, change);
         for level in changed.before.iter().filter(|level| !changed.after.iter().any(|other| other.is_of(level))) {
@@ -109,7 +109,7 @@ impl Reporter {
         changed.result
     }
 
-    /// Sets all of a cluster's gauges anew, to what its shared state says.
+    /// Sets all of a cluster's gauges again, to the values of its shared state.
     pub(crate) fn refresh_gauges(&mut self, cluster: &str, levels: &[Level]) {
         self.metrics.show_all(cluster, levels);
     }
@@ -119,12 +119,12 @@ impl Reporter {
         self.metrics.has_raised(cluster)
     }
 
-    /// Sets the number of known endpoints, over all clusters.
+    /// Sets the gauge of known endpoints, over all clusters.
     pub(crate) fn show_tracked_endpoints(&mut self, count: u64) {
         self.metrics.set(Metric::TrackedEndpoints, &[], count);
     }
 
-    /// Shows which version runs; once is enough.
+    /// Sets the gauge that shows the running version; once is enough.
     pub(crate) fn show_version(&mut self) {
         if !self.is_version_shown {
             self.is_version_shown = true;

@@ -1,22 +1,22 @@
-//! What only one worker is to do, or only so often: claimed in shared data, so that it is done once per proxy:
-//! notices of a configuration, and the log lines of a second. Not here: events of clusters ([`super::cluster_states`]).
+//! Claims in shared data for work that only one worker should do, or only so often per proxy: notices about a
+//! configuration, and the log lines of a second. Not here: events of clusters ([`super::cluster_states`]).
 
 use super::compare_and_swap;
 use filter_core::time::Millis;
 
-/// Claims something that is to be done once per proxy, such as the report of a bad configuration (`token` says which):
-/// true for one of the workers that ask within `millis` of each other.
+/// Claims work that is done once per proxy, such as the report of a bad configuration (`token` identifies it). True for
+/// only one of the workers that ask within `millis` of each other.
 pub(crate) fn claim(what: &str, token: u64, now: Millis, millis: Millis) -> bool {
     let claimed = compare_and_swap::update(&compare_and_swap::key(&format!("claim.{what}")), |bytes| {
         let last = postcard::from_bytes::<(u64, Millis)>(bytes).ok();
         let is_mine = last.is_none_or(|(known, at)| known != token || now.abs_diff(at) >= millis);
         (is_mine.then(|| compare_and_swap::encode(&(token, now))), is_mine)
     });
-    // Where nothing can be shared, every worker does it: better twice than never.
+    // If nothing can be shared, every worker does it: twice is better than never.
     claimed.unwrap_or(true)
 }
 
-/// Takes one of the log lines that may be written in the current second; false when they are used up.
+/// Takes one of the log lines allowed in the current second; false if they are used up.
 pub(crate) fn take_log_line(now: Millis, per_second: u32) -> bool {
     let second = now / 1000;
     let taken = compare_and_swap::update(&compare_and_swap::key("lines"), |bytes| {
@@ -25,6 +25,6 @@ pub(crate) fn take_log_line(now: Millis, per_second: u32) -> bool {
         let is_free = used < per_second;
         (is_free.then(|| compare_and_swap::encode(&(second, used.saturating_add(1)))), is_free)
     });
-    // Where nothing can be shared, nothing can be counted either: better a line too many.
+    // If nothing can be shared, nothing can be counted: a line too many is better than a missing one.
     taken.unwrap_or(true)
 }

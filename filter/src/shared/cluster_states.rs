@@ -1,6 +1,6 @@
-//! What the workers know of each cluster: its state, and the list of its endpoints.
+//! What the workers know about each cluster: its state, and the list of its endpoints.
 //!
-//! This is why an event comes once per proxy: only the worker whose change is put back reports the events of it.
+//! This makes an event appear once per proxy: only the worker whose change is written back reports its events.
 
 use super::compare_and_swap::{self, Put};
 use super::open_findings::OpenFindings;
@@ -8,18 +8,18 @@ use filter_core::cluster::ClusterState;
 use filter_core::cluster::members::Members;
 use filter_core::metric::Level;
 
-/// What came of changing a cluster's state.
+/// The result of a change to a cluster's state.
 #[derive(Debug)]
 pub(crate) struct Changed<R> {
-    /// The result of the run that counted; `None` if none could be made to count.
+    /// The result of the run that was written back; `None` if none was.
     pub(crate) result: Option<R>,
     /// What the cluster's gauges showed before the last run.
     pub(crate) before: Vec<Level>,
-    /// What they should show after it.
+    /// What they should show after the last run.
     pub(crate) after: Vec<Level>,
 }
 
-/// Reads the state of a cluster; `None` when there is none.
+/// Reads the state of a cluster; `None` if there is none.
 pub(crate) fn read(name: &str) -> Option<ClusterState> {
     compare_and_swap::read(&state_key(name)).map(|bytes| ClusterState::decode(&bytes))
 }
@@ -45,7 +45,7 @@ pub(crate) fn change<R>(
                 return Some(result);
             }
             let opened = i64::from(state.open_findings()).saturating_sub(i64::from(open));
-            // Workers look closer before there is something to see, and not after it is gone.
+            // The total rises before a finding becomes visible and falls after it is gone, so no worker misses one.
             open_findings.add(opened.max(0));
             match compare_and_swap::put(&key, &changed, cas) {
                 Put::Done => {
@@ -74,12 +74,12 @@ pub(crate) fn change_members<R>(name: &str, mut change: impl FnMut(&mut Members)
     })
 }
 
-/// The number of endpoints that are known, over all clusters.
+/// The number of known endpoints, over all clusters.
 pub(crate) fn tracked_endpoints() -> u64 {
     compare_and_swap::total(&tracked_key())
 }
 
-/// Notes that so many endpoints more, or fewer, are known.
+/// Adds to the number of known endpoints; `by` may be negative.
 pub(crate) fn add_tracked_endpoints(by: i64) {
     compare_and_swap::add(&tracked_key(), by);
 }

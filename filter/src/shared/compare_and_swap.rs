@@ -1,44 +1,45 @@
-//! Reading and changing values in Envoy's shared data, without losing what another worker changed meanwhile.
+//! Reads and changes values in Envoy's shared data without losing what another worker changes at the same time.
 //!
-//! Shared data is process-wide and never freed, and plugins with the same bytes share it, so keys have a prefix and
-//! there are two for each cluster at most, and a few more.
+//! Shared data is process-wide and never freed, and plugins with the same bytes share it. So keys have a prefix, and
+//! there are at most two for each cluster and a few more.
 
 use crate::host::{self, Status};
 use filter_core::cluster::ENCODING;
 
-/// How often a change is tried again when other workers are faster.
+/// How often a change is tried when other workers are faster.
 pub(super) const MAX_TRIES: u32 = 32;
 
-/// For a key that is not there yet: the host then takes any number, and no value that is there has this one.
+/// The number for a key that does not exist yet: the host then accepts any number, and no existing value has this one.
 const ABSENT: u32 = u32::MAX;
 
-/// How an attempt to put a value back ended.
+/// The result of writing a value back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Put {
     Done,
-    /// Another worker changed the value since it was taken.
+    /// Another worker changed the value after it was taken.
     Overtaken,
     /// Nothing can be shared.
     Failed,
 }
 
-/// A key. A module that encodes clusters in another way starts anew, its totals included.
+/// A key. It contains the version of the encoding, so a module with another encoding starts with empty values, totals
+/// included.
 pub(super) fn key(name: &str) -> String {
     format!("faultline.{ENCODING}.{name}")
 }
 
-/// Reads a value; `None` when there is none, or nothing can be shared.
+/// Reads a value; `None` if there is none, or if nothing can be shared.
 pub(super) fn read(key: &str) -> Option<Vec<u8>> {
     host::shared_data(key).ok().flatten().map(|(bytes, _)| bytes)
 }
 
-/// Takes a value to be changed, empty when there is none, with the number by which [`put`] knows whether it is still
-/// the latest; `None` when nothing can be shared.
+/// Takes a value in order to change it, with the number by which [`put`] knows whether it is still the latest. The
+/// value is empty if there is none yet; `None` if nothing can be shared.
 pub(super) fn take(key: &str) -> Option<(Vec<u8>, u32)> {
     Some(host::shared_data(key).ok()?.unwrap_or((Vec::new(), ABSENT)))
 }
 
-/// Puts a value back that was taken under the number `cas`.
+/// Writes back a value that was taken with the number `cas`.
 pub(super) fn put(key: &str, value: &[u8], cas: u32) -> Put {
     match host::set_shared_data(key, value, cas) {
         Ok(()) => Put::Done,
@@ -47,8 +48,8 @@ pub(super) fn put(key: &str, value: &[u8], cas: u32) -> Put {
     }
 }
 
-/// Changes a value. `change` gives the new value, or `None` to leave the old one; it may run several times, each time
-/// on the latest value. The result of the run that counted is returned, `None` if none could be made to count.
+/// Changes a value. `change` returns the new value, or `None` to leave the old one; it may run several times, each time
+/// on the latest value. Returns the result of the run that was written back; `None` if none was.
 pub(super) fn update<R>(key: &str, mut change: impl FnMut(&[u8]) -> (Option<Vec<u8>>, R)) -> Option<R> {
     for _ in 0..MAX_TRIES {
         let (before, cas) = take(key)?;
@@ -63,12 +64,12 @@ pub(super) fn update<R>(key: &str, mut change: impl FnMut(&[u8]) -> (Option<Vec<
     None
 }
 
-/// Reads a total; 0 when there is none.
+/// Reads a total; 0 if there is none.
 pub(super) fn total(key: &str) -> u64 {
     read(key).and_then(|bytes| postcard::from_bytes(&bytes).ok()).unwrap_or_default()
 }
 
-/// Adds to a total and returns it; `None` where nothing can be shared.
+/// Adds to a total and returns it; `None` if nothing can be shared.
 pub(super) fn add(key: &str, by: i64) -> Option<u64> {
     for _ in 0..MAX_TRIES {
         let (before, cas) = take(key)?;
@@ -82,7 +83,7 @@ pub(super) fn add(key: &str, by: i64) -> Option<u64> {
     None
 }
 
-/// A value as bytes.
+/// Encodes a value as bytes.
 pub(super) fn encode(value: &impl serde::Serialize) -> Vec<u8> {
     postcard::to_extend(value, Vec::new()).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! What all workers of the proxy know together, in Envoy's shared data: one file for each kind of value.
+//! What all workers of the proxy know, in Envoy's shared data: one file for each kind of value.
 //!
-//! A change takes the value, works on a copy, and puts it back if nobody was faster, else it starts over: so each event
-//! is made once per proxy. [`compare_and_swap`] does that; it knows nothing of what the values mean.
+//! A change takes the value, works on a copy, and writes it back if no other worker was faster; otherwise it starts
+//! over. So each event is made once per proxy. [`compare_and_swap`] does that and does not know what the values mean.
 
 pub(crate) mod claims;
 pub(crate) mod cluster_states;

@@ -1,9 +1,9 @@
-//! How many findings are not over anywhere in the proxy: a total in shared data, shown as the gauge
-//! `faultline_open_findings`, because a gauge costs least to read.
+//! The number of open findings anywhere in the proxy: a total in shared data, shown as the gauge
+//! `faultline_open_findings`, because a gauge is the cheapest value to read.
 //!
-//! It is raised before a finding is shared and lowered after it is closed, so a worker that reads zero has missed
-//! nothing. The gauge is set to the total again with each heartbeat: two workers may set it in the wrong order, and it
-//! may start over at 0 when the module is replaced.
+//! It rises before a finding is shared and falls after the finding is closed, so a worker that reads zero misses
+//! nothing. Each heartbeat sets the gauge to the total again: two workers may set it in the wrong order, and it may
+//! start over at 0 when the module is replaced.
 
 use super::compare_and_swap;
 use crate::host::{self, MetricKind};
@@ -16,13 +16,13 @@ pub(crate) struct OpenFindings {
 }
 
 impl OpenFindings {
-    /// Whether anything is not over anywhere in the proxy. One cheap host call.
+    /// Whether any finding is open anywhere in the proxy. Costs one cheap host call.
     pub(crate) fn any(&mut self) -> bool {
-        // Where it cannot be read, look closer.
+        // If the gauge cannot be read, assume that something is open.
         self.gauge().is_none_or(|id| host::metric(id) != Ok(0))
     }
 
-    /// The number that the workers share.
+    /// The total that the workers share.
     pub(crate) fn total() -> u64 {
         compare_and_swap::total(&compare_and_swap::key("open"))
     }
@@ -34,7 +34,7 @@ impl OpenFindings {
         }
     }
 
-    /// Changes the number that the workers share, and the gauge with it.
+    /// Changes the total that the workers share, and the gauge with it.
     pub(super) fn add(&mut self, by: i64) {
         if let Some(total) = (by != 0).then(|| compare_and_swap::add(&compare_and_swap::key("open"), by)).flatten() {
             self.show(total);

@@ -1,13 +1,13 @@
-//! The question to Envoy's admin interface: one worker asks it for all.
+//! The question to Envoy's admin interface, which one worker asks for all.
 
 use super::compare_and_swap;
 use filter_core::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// Clusters that are noted; when there are more, the next question is about all of them anyway.
+/// The maximum number of suspected clusters; if there are more, the next question is about all clusters anyway.
 const MAX_SUSPECTS: usize = 64;
 
-/// Failures in a row after which Envoy counts as silent.
+/// The number of consecutive failures after which Envoy counts as silent.
 const SILENT_AFTER_FAILURES: u32 = 3;
 
 /// How a question ended: the label `result` of `faultline_witness_polls_total`.
@@ -15,13 +15,13 @@ const SILENT_AFTER_FAILURES: u32 = 3;
 pub(crate) enum PollResult {
     /// Envoy listed its endpoints.
     Ok,
-    /// No answer came, or one that is no success.
+    /// There was no answer, or one that is not a success.
     Failed,
-    /// The answer is not what an admin interface answers.
+    /// The answer is not that of an admin interface.
     Invalid,
-    /// The answer is longer than what is read.
+    /// The answer is too long to be read.
     TooLarge,
-    /// There is no such cluster, or it has no endpoint.
+    /// The cluster does not exist or has no endpoint.
     NoCluster,
 }
 
@@ -38,29 +38,29 @@ impl PollResult {
     }
 }
 
-/// The question to Envoy, as the workers share it.
+/// The state of the question to Envoy, which the workers share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Question {
     /// Clusters that Envoy should be asked about.
     pub(crate) suspects: Vec<String>,
-    /// Until when a question counts as under way; 0 when none is.
+    /// Until when a question counts as in progress; 0 if none is.
     pub(crate) under_way_until: Millis,
-    /// When the last one was over.
+    /// When the last question ended.
     pub(crate) done_at: Millis,
-    /// How long to wait after it at the least, whatever is suspected.
+    /// The minimum wait after it, whatever is suspected, in milliseconds.
     pub(crate) rest: Millis,
-    /// How long to wait after it if nothing new is suspected.
+    /// The wait after it if nothing new is suspected, in milliseconds.
     pub(crate) wait: Millis,
-    /// Whether something new is suspected.
+    /// Whether anything new is suspected.
     pub(crate) urgent: bool,
-    /// How often in a row there was no answer that could be used.
+    /// How many questions in a row got no usable answer.
     failures: u32,
-    /// When Envoy last counted ejections, and how long it is not to be asked to again.
+    /// When Envoy last counted ejections, and for how long it should not be asked to again.
     pub(crate) counted: (Millis, Millis),
 }
 
 impl Question {
-    /// Whether Envoy does not answer, so that its word is not to be waited for.
+    /// Whether Envoy does not answer, so that nothing should wait for it.
     pub(crate) fn is_silent(&self) -> bool {
         self.failures >= SILENT_AFTER_FAILURES
     }
@@ -70,12 +70,12 @@ impl Question {
         self.failures = match result {
             PollResult::Ok => 0,
             PollResult::Failed | PollResult::Invalid => self.failures.saturating_add(1),
-            // The next one will end so, too.
+            // The next question will end in the same way.
             PollResult::TooLarge | PollResult::NoCluster => SILENT_AFTER_FAILURES,
         };
     }
 
-    /// Notes a cluster.
+    /// Notes a cluster about which Envoy should be asked.
     pub(crate) fn suspect(&mut self, cluster: &str) {
         if self.suspects.len() < MAX_SUSPECTS && !self.suspects.iter().any(|name| name == cluster) {
             self.suspects.push(cluster.to_owned());
@@ -83,13 +83,13 @@ impl Question {
     }
 }
 
-/// Reads the question; a first one when there is none. `None` where nothing can be shared.
+/// Reads the shared value; its default if there is none. `None` if nothing can be shared.
 pub(crate) fn read() -> Option<Question> {
     compare_and_swap::take(&key()).map(|(bytes, _)| decode(&bytes))
 }
 
-/// Changes the question. `change` may run several times, each time on the latest one; `None` if no run could be made to
-/// count.
+/// Changes the shared value. `change` may run several times, each time on the latest one. `None` if no run could be
+/// written back.
 pub(crate) fn change<R>(mut change: impl FnMut(&mut Question) -> R) -> Option<R> {
     compare_and_swap::update(&key(), |bytes| {
         let mut question = decode(bytes);

@@ -1,17 +1,17 @@
-//! The paths by which Envoy's admin interface is asked about some clusters.
+//! The paths of questions to Envoy's admin interface.
 
 use filter_core::admin::stats::name_in_stats;
 use std::fmt::Write;
 
-/// Asks for the endpoints of all clusters.
+/// Lists the endpoints of all clusters.
 pub(super) const ALL_HOST_LISTS: &str = "/clusters?format=json";
 
-/// Asks for the endpoints of some clusters.
+/// Lists the endpoints of some clusters.
 pub(super) fn host_lists(clusters: &[String]) -> String {
     format!("{ALL_HOST_LISTS}&filter=%5E({})$", any_of(clusters))
 }
 
-/// Asks how many endpoints of some clusters were ejected; Istio puts a semicolon behind a cluster's name.
+/// Counts the ejections of some clusters; Istio appends a semicolon to a cluster's name.
 pub(super) fn ejection_counts(clusters: &[String]) -> String {
     let names: Vec<String> = clusters.iter().map(|name| name_in_stats(name)).collect();
     let names = any_of(&names);
@@ -26,7 +26,8 @@ fn any_of(names: &[String]) -> String {
         for byte in name.bytes() {
             let _ = match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => any.write_char(char::from(byte)),
-                // RE2 takes any other ASCII character literally behind a backslash; the rest is UTF-8 as it is.
+                // RE2 takes any other ASCII character after a backslash literally; the rest is UTF-8 and stays as it
+                // is.
                 0..=0x7f => write!(any, "%5C%{byte:02X}"),
                 _ => write!(any, "%{byte:02X}"),
             };

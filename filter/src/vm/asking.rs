@@ -1,13 +1,13 @@
-//! Asking Envoy itself which of a cluster's endpoints its outlier detector holds ejected.
+//! Asks Envoy which of a cluster's endpoints its outlier detector currently ejects.
 //!
-//! One worker at a time asks, whichever finds that it is time: the question is noted in shared data with the time until
-//! which it counts as under way, so that a worker that dies with it is waited for no longer than that. It is asked at
-//! once on suspicion (a threshold reached, a request that was retried, an ejection that should be over), now and then
-//! while anything is open, and seldom otherwise; the longer an answer, the later the next question.
+//! One worker at a time asks; any worker that finds a question due may do it. Shared data holds the time until which
+//! the question counts as in progress, so that the others wait no longer if that worker dies. Envoy is asked at once on
+//! suspicion (a threshold reached, a request that was retried, an ejection that should be over), regularly while
+//! anything is open, and rarely otherwise. The longer an answer, the later the next question.
 //!
-//! The call goes out in the name of the root context, because a stream's would be given up when the stream ends. The
-//! cluster that is asked is Envoy's own admin interface, which carries no filter of ours: a call into a cluster that
-//! does would re-enter the VM. Not here: the answer, which the callback of the call takes in.
+//! The call is made in the root context, because a stream's call is cancelled when the stream ends. It goes to the
+//! cluster of Envoy's own admin interface, which does not have this filter: a call through a cluster that has it would
+//! re-enter the VM. Not here: the answer, which the callback of the call handles.
 
 use super::admin_paths;
 use super::known::ClusterIndex;
@@ -19,10 +19,11 @@ use crate::shared::question::{self, PollResult, Question};
 use filter_core::config::Witness;
 use filter_core::time::Millis;
 
-/// A question counts as under way for its time-out and this much longer.
+/// How much longer than its timeout a question counts as in progress, in milliseconds.
 const ANSWER_GRACE_MS: Millis = 1_000;
 
-/// Clusters that are named in a question; when there are more, all are listed, and the rest is counted the next time.
+/// The maximum number of clusters named in a question. If there are more, all are listed, and the remaining ones are
+/// counted the next time.
 const MAX_NAMED: usize = 64;
 
 /// What decides whether it is time to ask.
@@ -31,16 +32,16 @@ struct Schedule {
     now: Millis,
     /// When a question that is asked now counts as lost.
     until: Millis,
-    /// The longest time between two questions.
+    /// The maximum time between two questions.
     longest: Millis,
-    /// Nothing is to be asked unless something is suspected.
+    /// Whether nothing needs to be asked unless something is suspected.
     is_idle: bool,
 }
 
 impl Schedule {
-    /// For how many milliseconds nothing is asked yet.
+    /// How many milliseconds remain until the next question is due.
     fn wait(&self, question: &Question) -> Millis {
-        // A clock that went back must not leave a question under way for long.
+        // If the clock goes back, a question must not count as in progress for long.
         if question.under_way_until > self.now && question.under_way_until <= self.until {
             return question.under_way_until.saturating_sub(self.now);
         }
@@ -54,7 +55,7 @@ impl Schedule {
     }
 }
 
-/// Notes that Envoy should be asked about a cluster, and asks if it may be asked now.
+/// Notes that Envoy should be asked about a cluster, and asks at once if that is allowed now.
 pub(crate) fn suspect(vm: &mut Vm, cluster: ClusterIndex, now: Millis) {
     if vm.config.witness.is_none() {
         return;
@@ -68,14 +69,14 @@ pub(crate) fn suspect(vm: &mut Vm, cluster: ClusterIndex, now: Millis) {
     vm.heartbeat.shorten_tick(due);
 }
 
-/// Asks Envoy if it is time to. Returns in how many milliseconds to look again, if there is anything to be asked soon.
+/// Asks Envoy if that is due. Returns in how many milliseconds to check again, if anything is to be asked soon.
 pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     let witness = vm.config.witness.as_ref()?;
     let longest = witness.max_interval.millis();
-    // A proxy that sends nothing anywhere has nothing to ask about.
+    // A proxy without watched traffic has nothing to ask about.
     let is_idle = !vm.known.watches_any();
     let schedule = Schedule { now, until: under_way_until(witness, now), longest, is_idle };
-    // A look without a change first: most workers find most of the time that it is not time.
+    // Read without changing first: mostly, a worker finds that nothing is due.
     let question = question::read()?;
     vm.is_witness_silent = question.is_silent();
     let left = schedule.wait(&question);
@@ -105,8 +106,8 @@ pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     None
 }
 
-/// Asks how many endpoints were ejected, after the list that answered `asked`. Gives `follow_up` back if there is
-/// nothing to count, if it is too early, or if there is nobody to ask.
+/// Asks how many endpoints were ejected, after the list that answered `asked`. Returns `follow_up` unused if there is
+/// nothing to count, if it is too early, or if Envoy cannot be asked.
 pub(crate) fn ask_for_counts(
     vm: &mut Vm,
     asked: PendingQuestion,
@@ -126,7 +127,7 @@ pub(crate) fn ask_for_counts(
     None
 }
 
-/// Records how a question ended, and logs it once when Envoy falls silent or answers again.
+/// Records how a question ended, and logs once when Envoy stops answering or answers again.
 pub(crate) fn record_poll(vm: &mut Vm, result: PollResult) {
     vm.reporter.count_poll(result);
     let changed = question::change(|question| {

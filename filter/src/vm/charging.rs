@@ -1,7 +1,7 @@
-//! What a finished attempt leads to, whichever of the two positions saw it: it is applied to what the workers know of
-//! its cluster, and what follows is reported, and asked about.
+//! What happens with a finished attempt in either position: it is applied to its cluster's shared state, the resulting
+//! events are reported, and Envoy is asked about it if necessary.
 //!
-//! Not here: what an attempt counts as, and what an observation means (`filter-core`).
+//! Not here: how an attempt counts and what an observation means (`filter-core`).
 
 use super::asking;
 use super::known::{ClusterIndex, LocalityIndex, LocalityRead};
@@ -16,12 +16,12 @@ use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
 use filter_core::time::Millis;
 
-/// When an attempt is seen.
+/// When an attempt is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SeenAt {
-    /// As its response headers pass, which is when Envoy charges it.
+    /// When its response headers pass, which is when Envoy charges it.
     Headers,
-    /// When it is logged; its answer may have come long ago.
+    /// When it is logged; its answer may have come long before.
     Log,
 }
 
@@ -36,8 +36,8 @@ pub(crate) struct ChargedAttempt<'a> {
     pub(crate) seen_at: SeenAt,
 }
 
-/// The locality of an endpoint that traffic went to, by Envoy or else by the configuration. Reads Envoy's count of the
-/// cluster's endpoints, too, if that is due.
+/// The locality of an attempt's endpoint, from Envoy or else from the configuration. Also reads Envoy's count of the
+/// cluster's endpoints if that is due.
 pub(crate) fn locality_of(
     vm: &mut Vm,
     cluster: ClusterIndex,
@@ -61,11 +61,11 @@ pub(crate) fn locality_of(
     locality
 }
 
-/// An attempt went well, or got its connection at least.
+/// Applies an attempt that succeeded or at least was connected.
 pub(crate) fn success(vm: &mut Vm, attempt: ChargedAttempt<'_>) {
     let ChargedAttempt { cluster, endpoint, .. } = attempt;
     let Some(known) = vm.known.get(cluster) else { return };
-    // Most clusters have nothing open even when another has.
+    // Even if one cluster has something open, most others have nothing.
     let Some(state) = cluster_states::read(&known.name).filter(|state| state.open_findings() > 0) else { return };
     if !state.needs_details(&String::from_utf8_lossy(endpoint)) {
         return charge(vm, attempt, None, LastAttempt::default());
@@ -75,7 +75,7 @@ pub(crate) fn success(vm: &mut Vm, attempt: ChargedAttempt<'_>) {
     charge(vm, ChargedAttempt { locality, ..attempt }, started, LastAttempt::default());
 }
 
-/// An attempt failed.
+/// Applies an attempt that failed.
 pub(crate) fn error(vm: &mut Vm, attempt: ChargedAttempt<'_>, last: LastAttempt) {
     if let Some(known) = vm.known.get_mut(attempt.cluster) {
         known.endpoint_count = exchange::endpoint_count();
@@ -84,7 +84,7 @@ pub(crate) fn error(vm: &mut Vm, attempt: ChargedAttempt<'_>, last: LastAttempt)
     charge(vm, attempt, started, last);
 }
 
-/// A request found no healthy endpoint.
+/// Applies a request that found no healthy endpoint.
 pub(crate) fn no_healthy_upstream(vm: &mut Vm, cluster: ClusterIndex) {
     let Some(moment) = vm.moment() else { return };
     if !vm.known.is_watched(cluster) {
@@ -107,12 +107,12 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
     let total = known.endpoint_count;
     let endpoint = String::from_utf8_lossy(attempt.endpoint);
     let workload = exchange::workload();
-    // What is logged is over since a moment ago.
+    // A logged attempt ended a moment ago.
     let over = if seen_at == SeenAt::Log { exchange::ended_at() } else { None };
     let ended = over.map_or(now, |over| over.min(now));
     let asks_for_connection = input.connected || input.failure.is_some();
     let connected = if asks_for_connection { exchange::connected_at() } else { None };
-    // An answer that was not seen when it came resets only what failed before it can have come.
+    // An answer that was not seen on arrival resets only the failures from before it can have arrived.
     let since = connected.or(started.map(|started| started.saturating_mul(1_000)));
     let answered = since.filter(|_| seen_at == SeenAt::Log).unwrap_or(ended);
     let times = AttemptTimes { connected: connected.unwrap_or(ended), answered, ended };

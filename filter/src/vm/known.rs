@@ -1,7 +1,8 @@
-//! The clusters and endpoints that this VM has met, and its counts since they were last handed on.
+//! The clusters and endpoints that this VM has seen, and its counts since they were last shared.
 //!
-//! Counting a healthy request is a look-up and an addition here; everything that costs more waits for the heartbeat.
-//! Bounded by `limits.endpoints`; an endpoint beyond it is counted with its locality and not remembered.
+//! Counting a healthy request costs a look-up and an addition; everything that costs more waits for the heartbeat. The
+//! number of endpoints is bounded by `limits.endpoints`; further ones are counted with their locality but not
+//! remembered.
 
 use filter_core::cluster::MAX_LOCALITIES;
 use filter_core::cluster::members::endpoint_hash;
@@ -11,24 +12,24 @@ use filter_core::failover::Count;
 use filter_core::locality::Locality;
 use rustc_hash::FxHashMap;
 
-/// After so many heartbeats, a locality is read again: an endpoint may have been moved.
+/// After this many heartbeats, a locality is read again: an endpoint may have moved.
 const REREAD_LOCALITY_BEATS: u64 = 64;
 
-/// After so many heartbeats, Envoy's count of a cluster's endpoints is read again.
+/// After this many heartbeats, Envoy's count of a cluster's endpoints is read again.
 const REREAD_ENDPOINT_COUNT_BEATS: u64 = 5;
 
-/// After so many heartbeats without traffic, an endpoint is forgotten; at one a second, ten minutes.
+/// After this many heartbeats without traffic, an endpoint is forgotten; at one a second, ten minutes.
 const FORGET_ENDPOINT_BEATS: u64 = 600;
 
-/// The number of a cluster in this VM.
+/// The index of a cluster in this VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClusterIndex(usize);
 
-/// The number of a locality in one of this VM's clusters.
+/// The index of a locality in one of this VM's clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LocalityIndex(usize);
 
-/// Whether an endpoint's locality that was read lately will do.
+/// Whether a recently read locality of an endpoint is good enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LocalityRead {
     Cached,
@@ -36,40 +37,40 @@ pub(crate) enum LocalityRead {
 }
 
 impl LocalityRead {
-    /// An error counts against an endpoint's locality, so that is read afresh.
+    /// An error counts against its endpoint's locality, so the locality is read again.
     pub(crate) fn for_outcome(outcome: Outcome) -> Self {
         if outcome.is_error() { Self::Fresh } else { Self::Cached }
     }
 }
 
-/// A locality of a cluster and the attempts since the last hand-over, by outcome.
+/// A locality of a cluster, and its attempts by outcome since they were last shared.
 #[derive(Debug, Default)]
 struct LocalityCounts {
     locality: Locality,
     counts: [u32; Outcome::ALL.len()],
 }
 
-/// A cluster that this VM has met.
+/// A cluster that this VM has seen.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     /// Its name.
     pub(crate) name: String,
-    /// Its outlier detection; `None` when it is to be ignored.
+    /// Its outlier detection settings; `None` if the cluster is ignored.
     pub(crate) outlier: Option<OutlierDetection>,
     /// Envoy's count of its endpoints, when last read.
     pub(crate) endpoint_count: Option<u32>,
-    /// Whether `endpoint_count` is to be read with the next request.
+    /// Whether `endpoint_count` should be read with the next request.
     pub(crate) endpoint_count_is_old: bool,
-    /// Whether its list of endpoints is to be handed on.
+    /// Whether its list of endpoints should be shared.
     pub(crate) members_changed: bool,
     /// Whether its shared state had open findings when last seen.
     pub(crate) is_troubled: bool,
-    /// Requests that took more than one attempt since the last hand-over.
+    /// Requests that took more than one attempt, since they were last shared.
     pub(crate) retried: u32,
     localities: Vec<LocalityCounts>,
 }
 
-/// An endpoint that this VM has met.
+/// An endpoint that this VM has seen.
 #[derive(Clone, Copy, Debug)]
 struct Endpoint {
     cluster: ClusterIndex,
@@ -79,25 +80,25 @@ struct Endpoint {
     read_at: u64,
     /// Heartbeat at which it was last seen.
     seen_at: u64,
-    /// Whether it was seen since the list of endpoints was handed on.
+    /// Whether it was seen since the list of endpoints was last shared.
     is_seen: bool,
 }
 
-/// The clusters and endpoints, by their names and by their numbers.
+/// The clusters and endpoints, by name and by index.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     clusters: Vec<Cluster>,
     by_name: FxHashMap<Box<[u8]>, ClusterIndex>,
-    /// By the cluster's number and the endpoint's address.
+    /// By the cluster's index and the endpoint's address.
     endpoints: FxHashMap<Box<[u8]>, Endpoint>,
-    /// Where a key of `endpoints` is put together.
+    /// A buffer in which a key of `endpoints` is built.
     key: Vec<u8>,
     beat: u64,
     limit: usize,
 }
 
 impl Known {
-    /// Takes over a configuration: its rules for each cluster, its bound.
+    /// Applies a configuration: its rules for each cluster, and its limit.
     pub(crate) fn configure(&mut self, config: &Config) {
         self.limit = usize::try_from(config.limits.endpoints).unwrap_or(usize::MAX);
         for cluster in &mut self.clusters {
@@ -105,7 +106,7 @@ impl Known {
         }
     }
 
-    /// The number of the cluster with this name; `None` when it is to be ignored, or one too many.
+    /// The index of the cluster with this name; `None` if it is ignored or exceeds the limit.
     pub(crate) fn cluster(&mut self, name: &[u8], config: &Config) -> Option<ClusterIndex> {
         if let Some(index) = self.by_name.get(name) {
             return self.get(*index).filter(|cluster| cluster.is_watched()).map(|_| *index);
@@ -131,22 +132,22 @@ impl Known {
         (!ignored).then_some(index)
     }
 
-    /// A cluster by its number.
+    /// A cluster by its index.
     pub(crate) fn get(&self, cluster: ClusterIndex) -> Option<&Cluster> {
         self.clusters.get(cluster.0)
     }
 
-    /// A cluster by its number, to be changed.
+    /// A cluster by its index, mutable.
     pub(crate) fn get_mut(&mut self, cluster: ClusterIndex) -> Option<&mut Cluster> {
         self.clusters.get_mut(cluster.0)
     }
 
-    /// The numbers of all clusters.
+    /// The indices of all clusters.
     pub(crate) fn indices(&self) -> impl Iterator<Item = ClusterIndex> + use<> {
         (0..self.clusters.len()).map(ClusterIndex)
     }
 
-    /// Whether a cluster is watched; those that are not are ignored.
+    /// Whether a cluster is watched, that is, not ignored.
     pub(crate) fn is_watched(&self, cluster: ClusterIndex) -> bool {
         self.get(cluster).is_some_and(Cluster::is_watched)
     }
@@ -162,8 +163,8 @@ impl Known {
         watched.map(|cluster| cluster.name.clone()).collect()
     }
 
-    /// The locality of an endpoint. `read` is asked for it when the endpoint is new, was read too long ago, or is to be
-    /// read afresh.
+    /// The locality of an endpoint. Calls `read` if the endpoint is new, if its locality was read too long ago, or if
+    /// it must be read again.
     pub(crate) fn locality(
         &mut self,
         cluster: ClusterIndex,
@@ -218,7 +219,7 @@ impl Known {
         }
     }
 
-    /// Counts a heartbeat, and returns how many there were. Every so often, forgets endpoints without traffic, and has
+    /// Counts a heartbeat and returns the number so far. At intervals, forgets endpoints without traffic, and has
     /// Envoy's counts of endpoints read again.
     pub(crate) fn next_beat(&mut self) -> u64 {
         self.beat = self.beat.saturating_add(1);
@@ -249,12 +250,12 @@ impl Known {
 }
 
 impl Cluster {
-    /// Whether it is not to be ignored.
+    /// Whether the cluster is not ignored.
     pub(crate) fn is_watched(&self) -> bool {
         self.outlier.is_some()
     }
 
-    /// One of its localities by its number.
+    /// One of its localities by index.
     pub(crate) fn locality(&self, index: LocalityIndex) -> Option<&Locality> {
         self.localities.get(index.0).map(|known| &known.locality)
     }
@@ -275,7 +276,7 @@ impl Cluster {
     fn locality_index(&mut self, locality: Locality) -> LocalityIndex {
         let known = self.localities.iter().position(|known| known.locality == locality);
         LocalityIndex(known.unwrap_or_else(|| {
-            // The last one is for all that have none of their own.
+            // The last entry is shared by all localities that have none of their own.
             let last = MAX_LOCALITIES.saturating_sub(1);
             if self.localities.len() > last {
                 return last;
@@ -287,7 +288,7 @@ impl Cluster {
     }
 }
 
-/// Sums of charged attempts by locality, as a cluster's shared state wants them.
+/// Sums of charged attempts by locality, in the form that a cluster's shared state takes.
 pub(crate) fn charged(counts: &[(Locality, Outcome, u32)]) -> Vec<(Locality, Count)> {
     let mut sums: Vec<(Locality, Count)> = Vec::new();
     for (locality, outcome, count) in counts {

@@ -1,8 +1,8 @@
-//! One worker's VM: what it knows and waits for, and what more than one callback does with that.
+//! One worker's VM: what it knows and waits for, and the work that several callbacks share.
 //!
-//! All root contexts that live in a VM (listeners, directions, an access logger) share one [`state::Vm`], the
-//! configuration that came last, and one heartbeat. [`charging`], [`asking`] and [`notifying`] act on it; the other
-//! files are its parts.
+//! All root contexts of a VM (listeners, directions, an access logger) share one [`state::Vm`], the latest
+//! configuration, and one heartbeat. [`charging`], [`asking`] and [`notifying`] act on it; the other files are its
+//! parts.
 
 mod admin_paths;
 pub(crate) mod answered;

@@ -1,21 +1,21 @@
-//! What the next heartbeat logs of a configuration, once per proxy.
+//! Notices about a configuration, which the next heartbeat logs once per proxy.
 //!
-//! Not at once: a canary VM is configured too, and then thrown away.
+//! They are not logged at once because Envoy also configures a canary VM, which it then discards.
 
 use rustc_hash::FxBuildHasher;
 use std::hash::BuildHasher;
 
-/// What is logged of a configuration.
+/// A notice about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// It was rejected, and why.
+    /// It was rejected, for this reason.
     Rejected(String),
-    /// It is in force; the fields in it that mean nothing.
+    /// It is in force, with these unknown fields.
     InForce(Vec<String>),
 }
 
 impl Notice {
-    /// Under which key workers claim to log it.
+    /// The key with which workers claim to log it.
     pub(crate) const fn key(&self) -> &'static str {
         match self {
             Self::Rejected(_) => "rejected",
@@ -24,12 +24,13 @@ impl Notice {
     }
 }
 
-/// The notices that wait for the next heartbeat, each with a number that stands for the configuration it is about.
+/// The notices that wait for the next heartbeat, each with a number that identifies its configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Notices(Vec<(u64, Notice)>);
 
 impl Notices {
-    /// Adds a notice about the configuration `text`. An equal one that still waits, perhaps about another, is dropped.
+    /// Adds a notice about the configuration `text`. It replaces an equal notice that still waits, even one about
+    /// another text.
     pub(crate) fn push(&mut self, text: &[u8], notice: Notice) {
         self.0.retain(|(_, known)| *known != notice);
         self.0.push((FxBuildHasher.hash_one(text), notice));

@@ -1,10 +1,10 @@
-//! Sending notifications of failovers and of clusters without a healthy endpoint to the receiver of `notify`.
+//! Sends notifications of failovers and of clusters without a healthy endpoint to the receiver of `notify`.
 //!
 //! The worker that reports an event puts it into the outbox, which all workers share, and shortens its own tick to
-//! milliseconds. Only ticks send, never the callback of a request. One worker at a time sends, whichever first finds
-//! that it is time, so notifications keep their order and are sent once per proxy.
+//! milliseconds. Only ticks send, never the callback of a request. One worker at a time sends (any that finds a request
+//! due), so notifications keep their order and are sent once per proxy.
 //!
-//! Not here: what an event's notification says, and how long it waits (`filter_core::notify`).
+//! Not here: the content of a notification and how long it waits (`filter_core::notify`).
 
 use super::pending::PendingDelivery;
 use super::state::Vm;
@@ -20,14 +20,15 @@ use filter_core::notify::outbox::{Delivery, Ended};
 use filter_core::notify::{Alert, Message};
 use filter_core::time::Millis;
 
-/// How long the alert that no endpoint is healthy is repeated without its end: as long as that of `deploy/prometheus`.
+/// How long the alert that no endpoint is healthy is repeated if its end is not seen, in milliseconds: as long as the
+/// alert in `deploy/prometheus` lasts.
 const REPEAT_NO_HEALTHY_MS: Millis = 3_600_000;
 
-/// Sends what waits if it is time to, called in a root's tick. Returns in how many milliseconds to look again, if
-/// anything waits.
+/// Sends the waiting notifications if that is due; called in a root's tick. Returns in how many milliseconds to check
+/// again, if anything waits.
 pub(crate) fn send_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     let notify = vm.config.notify.clone()?;
-    // A look without a change first: most workers find most of the time that it is not time.
+    // Read without changing first: mostly, a worker finds that nothing is due.
     let outbox = outbox::read();
     let repeat_is_due = outbox.should_repeat(now);
     match outbox.wait(&notify, now) {
@@ -60,7 +61,7 @@ pub(crate) fn send_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     }
 }
 
-/// Notes how a delivery ended, and `why`. Returns in how many milliseconds to look again, if anything waits.
+/// Records how a delivery ended, and `why`. Returns in how many milliseconds to check again, if anything waits.
 pub(crate) fn record_delivery(
     vm: &mut Vm,
     round: u32,
@@ -75,7 +76,7 @@ pub(crate) fn record_delivery(
     wait
 }
 
-/// Counts what was delivered or given up, and logs it once when the receiver falls silent or answers again.
+/// Counts what was delivered or given up, and logs once when the receiver stops answering or answers again.
 fn count(vm: &mut Vm, delivery: Delivery, notify: &Notify, why: &str) {
     vm.reporter.count_notifications(DeliveryResult::Ok, delivery.delivered);
     vm.reporter.count_notifications(DeliveryResult::Failed, delivery.given_up);
@@ -89,7 +90,7 @@ fn count(vm: &mut Vm, delivery: Delivery, notify: &Notify, why: &str) {
     }
 }
 
-/// Whether an alert that was sent still holds, by what the workers share.
+/// Whether an alert that was sent still holds, according to the shared state.
 fn still_holds(alert: &Alert, now: Millis) -> bool {
     let Some((from, to)) = alert.route() else { return now.abs_diff(alert.starts_at()) < REPEAT_NO_HEALTHY_MS };
     let levels = cluster_states::read(alert.cluster()).map(|state| state.levels(alert.cluster())).unwrap_or_default();

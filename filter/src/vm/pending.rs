@@ -1,23 +1,23 @@
-//! What this VM has begun and waits to end: requests that were judged by their headers, a question to Envoy, a
+//! What this VM has started and not finished: requests that were evaluated by their headers, a question to Envoy, a
 //! notification.
 
 use super::known::{ClusterIndex, LocalityIndex};
 use filter_core::endpoint::outcome::Outcome;
 use filter_core::time::Millis;
 
-/// A request that was judged and is to be counted when it is logged.
+/// A request that was evaluated and will be counted when it is logged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PendingRequest {
-    /// The cluster and the locality that its last attempt went to; `None` when it went nowhere that is watched.
+    /// The cluster and the locality of its last attempt; `None` if the attempt went to nothing that is watched.
     pub(crate) went_to: Option<(ClusterIndex, LocalityIndex)>,
     pub(crate) outcome: Outcome,
     pub(crate) is_retried: bool,
-    /// The response was headers alone: nothing can break off.
+    /// Whether the response consisted of headers only, so that it cannot break off.
     pub(crate) is_complete: bool,
 }
 
 impl PendingRequest {
-    /// A request that went nowhere that is watched.
+    /// A request that went to nothing that is watched.
     pub(crate) const NOWHERE: Self =
         Self { went_to: None, outcome: Outcome::NotCharged, is_retried: false, is_complete: true };
 }
@@ -25,25 +25,25 @@ impl PendingRequest {
 /// A question to Envoy.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingQuestion {
-    /// The number of the HTTP call.
+    /// The id of the HTTP call.
     pub(crate) call: u32,
     pub(crate) asked_at: Millis,
-    /// The names of the clusters that it is about.
+    /// The names of the clusters that the question is about.
     pub(crate) about: Vec<String>,
-    /// What the list of endpoints left open, if this asks for the count of ejections behind it.
+    /// What the list of endpoints left open, if this question is for the count of ejections that follows it.
     pub(crate) after_list: Option<FollowUp>,
 }
 
-/// What an answer leaves to be asked.
+/// What remains to be asked after an answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FollowUp {
     /// Clusters about which Envoy should be asked again.
     pub(crate) open: Vec<String>,
-    /// In how many milliseconds.
+    /// In how many milliseconds Envoy should be asked again.
     pub(crate) wait: Option<Millis>,
     /// Clusters whose ejections should be counted.
     pub(crate) uncounted: Vec<String>,
-    /// How long Envoy should be left alone, in milliseconds.
+    /// The minimum wait before the next question, in milliseconds.
     pub(crate) rest: Millis,
 }
 
@@ -61,8 +61,8 @@ impl FollowUp {
 /// Notifications that were sent to the receiver of `notify`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PendingDelivery {
-    /// The number of the HTTP call.
+    /// The id of the HTTP call.
     pub(crate) call: u32,
-    /// The outbox's number for what was sent.
+    /// The number of the outbox's request.
     pub(crate) round: u32,
 }

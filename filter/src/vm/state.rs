@@ -1,5 +1,5 @@
-//! The state of one VM, and the two things that every callback does with it: change what is known of a cluster, and
-//! report what follows.
+//! The state of one VM, and the two operations that every callback performs on it: changing what is known about a
+//! cluster, and reporting what follows.
 
 use super::answered::Answered;
 use super::known::{Cluster, ClusterIndex, Known};
@@ -17,14 +17,15 @@ use filter_core::locality::Locality;
 use filter_core::time::Millis;
 use rustc_hash::FxHashMap;
 
-/// Root contexts that are remembered; Envoy makes a new one with every change of the configuration.
+/// The maximum number of root contexts that are remembered; Envoy makes a new one with every change of the
+/// configuration.
 const MAX_ROOTS: usize = 256;
 
-/// When something is observed.
+/// The time of an observation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) now: Millis,
-    /// Whether Envoy's own word on its endpoints is to be waited for.
+    /// Whether there is a witness to wait for.
     pub(crate) has_witness: bool,
 }
 
@@ -33,35 +34,35 @@ pub(crate) struct Moment {
 pub(crate) struct Vm {
     /// The configuration in force.
     pub(crate) config: Config,
-    /// What the next heartbeat logs.
+    /// The notices that the next heartbeat logs.
     pub(crate) notices: Notices,
     /// The proxy's own locality.
     pub(crate) home: Locality,
-    /// The clusters and endpoints that were met.
+    /// The clusters and endpoints that this VM has seen.
     pub(crate) known: Known,
-    /// Where events and metrics leave.
+    /// Writes events and metrics.
     pub(crate) reporter: Reporter,
-    /// What tells healthy requests.
+    /// Recognises healthy requests.
     pub(crate) healthy_request: Expression,
-    /// What tells healthy attempts, in the upstream log.
+    /// Recognises healthy attempts in the upstream log.
     pub(crate) healthy_attempt: Expression,
-    /// Requests judged when their response headers passed, by context, until they are logged.
+    /// Requests evaluated when their response headers passed, by context, until they are logged.
     pub(crate) requests: FxHashMap<u32, PendingRequest>,
-    /// Answers judged when their headers passed, until the upstream log shows that they are over.
+    /// Answers evaluated when their headers passed, until the upstream log shows that they are over.
     pub(crate) answered: Answered,
-    /// The root context that ticks for the VM.
+    /// The root context whose ticks drive the VM.
     pub(crate) heartbeat: Heartbeat,
-    /// The question to Envoy that this VM waits for an answer to.
+    /// The question to Envoy that this VM has asked and that is not answered yet.
     pub(crate) question: Option<PendingQuestion>,
-    /// Whether Envoy did not answer when last asked, so that its word is not waited for.
+    /// Whether Envoy did not answer when last asked, so that nothing waits for it.
     pub(crate) is_witness_silent: bool,
-    /// What this VM sent to the receiver of `notify` and waits for an answer to.
+    /// The notifications that this VM has sent to the receiver of `notify` and that are not answered yet.
     pub(crate) delivery: Option<PendingDelivery>,
     roots: Vec<u32>,
 }
 
 impl Vm {
-    /// Remembers a root context; true when it is new.
+    /// Remembers a root context; true if it is new.
     pub(crate) fn add_root(&mut self, root: u32) -> bool {
         if self.is_root(root) {
             return false;
@@ -73,24 +74,24 @@ impl Vm {
         true
     }
 
-    /// Whether a context is a root's, and not a request's.
+    /// Whether a context is a root context and not that of a request.
     pub(crate) fn is_root(&self, context: u32) -> bool {
         self.roots.contains(&context)
     }
 
-    /// Whether Envoy's word on its endpoints is to be waited for.
+    /// Whether there is a witness, and it answers, so that its lists should be waited for.
     pub(crate) fn has_witness(&mut self) -> bool {
         if self.config.witness.is_none() {
             return false;
         }
         if self.is_witness_silent {
-            // Another worker may have had an answer since.
+            // Another worker may have got an answer since.
             self.is_witness_silent = question::read().is_some_and(|question| question.is_silent());
         }
         !self.is_witness_silent
     }
 
-    /// The present moment; `None` when the host does not tell the time.
+    /// The present moment; `None` if the host does not provide the time.
     pub(crate) fn moment(&mut self) -> Option<Moment> {
         let has_witness = self.has_witness();
         let now = host::now().ok()?;
@@ -98,8 +99,8 @@ impl Vm {
     }
 
     /// Changes the shared state of a cluster by the rules in force, and its gauges with it. `change` may run several
-    /// times, each time on the latest state; the result of the run that counted is returned. `None` if none could be
-    /// made to count, or if the cluster is ignored.
+    /// times, each time on the latest state. Returns the result of the run that was written back; `None` if none was,
+    /// or if the cluster is ignored.
     pub(crate) fn change_cluster<R>(
         &mut self,
         cluster: ClusterIndex,
@@ -119,7 +120,7 @@ impl Vm {
     }
 }
 
-/// The rules by which an observation of a cluster is judged; `None` if the cluster is ignored.
+/// The rules by which an observation of a cluster is evaluated; `None` if the cluster is ignored.
 pub(crate) fn evaluation_context<'a>(
     known: &'a Cluster,
     config: &'a Config,

@@ -1,19 +1,19 @@
-//! When the VM ticks next.
+//! The time of the VM's next tick.
 //!
-//! Every root context ticks on its own; the one configured last is the VM's heartbeat, and when it falls silent (its
-//! listener was removed) another takes over. It beats every second, and ten times as often while anything is open.
-//! Between two beats it may tick just to ask Envoy in time.
+//! Every root context ticks on its own. The one configured last is the VM's heartbeat; if it stops (its listener was
+//! removed), another takes over. It beats every second, and ten times as often while anything is open. Between two
+//! beats it may tick only to ask Envoy in time.
 
 use crate::host;
 use filter_core::time::Millis;
 
-/// Between two heartbeats while nothing is open.
+/// Time between two heartbeats while nothing is open.
 const IDLE_TICK_MS: u32 = 1_000;
-/// Between two heartbeats while anything is open, and before the first.
+/// Time between two heartbeats while anything is open, and before the first.
 const OPEN_TICK_MS: u32 = 100;
 /// The shortest time between two ticks, for a question to Envoy that is due.
 const MIN_TICK_MS: u32 = 5;
-/// A heartbeat that was silent for so long is replaced.
+/// A heartbeat that has not ticked for this long is replaced.
 const REPLACE_HEARTBEAT_MS: Millis = 5_000;
 
 /// The root context whose ticks count, and when it last ticked.
@@ -49,7 +49,7 @@ impl Heartbeat {
         true
     }
 
-    /// Whether a tick at `now` is a beat, and not just for a question.
+    /// Whether a tick at `now` is a beat, and not only for a question.
     pub(crate) fn is_beat(&mut self, now: Millis) -> bool {
         let is_beat =
             self.period_ms >= OPEN_TICK_MS || self.beat_at.abs_diff(now) >= Millis::from(OPEN_TICK_MS - MIN_TICK_MS);
@@ -59,8 +59,8 @@ impl Heartbeat {
         is_beat
     }
 
-    /// Sets when the heartbeat ticks next, called in its tick: in time for what is due in `due` milliseconds; if
-    /// nothing is, by whether anything `is_open` in the proxy.
+    /// Sets the time of the next tick; called in the heartbeat's tick. It is in time for what is due in `due`
+    /// milliseconds; if nothing is due, it depends on whether anything `is_open` in the proxy.
     pub(crate) fn set_pace(&mut self, due: Option<Millis>, is_open: bool) {
         let period = match due {
             Some(due) => period_for(due),
@@ -72,8 +72,8 @@ impl Heartbeat {
         }
     }
 
-    /// Ticks faster from now on, called in a request's name: in time for what is due in `due` milliseconds, or as while
-    /// anything is open.
+    /// Ticks faster from now on; called in a request's callback. In time for what is due in `due` milliseconds, or as
+    /// fast as while anything is open.
     pub(crate) fn shorten_tick(&mut self, due: Option<Millis>) {
         let period = due.map_or(OPEN_TICK_MS, period_for);
         if self.period_ms > period {
@@ -87,7 +87,7 @@ impl Heartbeat {
     }
 }
 
-/// The period of ticks with which something is done in time that is due in `due` milliseconds.
+/// The tick period that is short enough for what is due in `due` milliseconds.
 fn period_for(due: Millis) -> u32 {
     u32::try_from(due).unwrap_or(OPEN_TICK_MS).clamp(MIN_TICK_MS, OPEN_TICK_MS)
 }

@@ -1,9 +1,9 @@
-//! What the demo, the drills, the judge and the end-to-end tests are made of: a real Envoy, a real registry, real
+//! The building blocks of the demo, the drills, the judge and the end-to-end tests: a real Envoy, a real registry, real
 //! monitoring, scripted endpoints and load.
 //!
-//! Everything is plain threads and blocking sockets, so a test reads from top to bottom. Nothing waits for a time, only
-//! for a condition, with [`wait::SAFETY_NET`] behind it. Nothing here knows the filter's code: the filter is seen as an
-//! operator sees it, through Envoy's log, statistics and admin interface.
+//! Everything uses plain threads and blocking sockets, so that a test reads from top to bottom. Nothing waits for a
+//! fixed time, only for a condition, with [`wait::SAFETY_NET`] as the limit. Nothing here uses the filter's code: it
+//! sees the filter as an operator does, through Envoy's log, statistics and admin interface.
 
 pub mod drill;
 pub mod endpoints;

@@ -1,9 +1,9 @@
-//! Tests that cannot run because a tool is missing: each says so, none is skipped silently.
+//! Skips tests that cannot run because a tool is missing; each skipped test is reported.
 //!
 //! A skipped test prints `skipped: NAME: REASON` on stderr and appends `NAME: REASON` to the file that
-//! `FAULTLINE_SKIPPED` names, else to `skipped.txt` in cargo's target directory; `cargo xtask test`
-//! (`xtask/src/skipped.rs`) prints that file at its end. In CI (`CI` is `1` or `true`) a tool that set-up should have
-//! brought is no reason to skip: the test fails.
+//! `FAULTLINE_SKIPPED` names, or else to `skipped.txt` in cargo's target directory; `cargo xtask test`
+//! (`xtask/src/skipped.rs`) prints that file at its end. In CI (`CI` is `1` or `true`), a missing tool that set-up
+//! should have installed is not a reason to skip: the test fails.
 //!
 //! This file imports nothing of its package, so that other packages' tests can include it with `#[path]`.
 
@@ -12,26 +12,26 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Who brings a tool.
+/// How a tool gets installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
-    /// `cargo xtask setup --tests`, on every machine.
+    /// By `cargo xtask setup --tests`, on every machine.
     FromSetUp,
-    /// Nobody but the user: set-up does not install it.
+    /// By the user only: set-up does not install it.
     Optional,
 }
 
-/// Says that the test `name` is skipped because `tool` is missing; the caller then returns.
+/// Reports that the test `name` is skipped because `tool` is missing; the caller then returns.
 ///
 /// # Panics
-/// In CI, when set-up should have brought the tool; and when the line cannot be written.
+/// In CI, if set-up should have installed the tool; and if the line cannot be written.
 pub fn skip(name: &str, tool: Tool, reason: &str) {
     let ci = std::env::var("CI").unwrap_or_default();
     assert!(!is_failure(tool, &ci), "{name}: {reason}; in CI set-up must bring it: run `cargo xtask setup --tests`");
     eprintln!("skipped: {name}: {reason}");
     let list = list();
     let file = std::fs::File::options().create(true).append(true).open(&list);
-    // In one write, because tests run at the same time.
+    // A single write, because tests run in parallel.
     let written = file.and_then(|mut file| file.write_all(format!("{name}: {reason}\n").as_bytes()));
     written.unwrap_or_else(|error| panic!("{}: {error}", list.display()));
 }
@@ -47,7 +47,7 @@ fn list() -> PathBuf {
         return named.into();
     }
     let program = std::env::current_exe().unwrap_or_default();
-    // Cargo marks its target directory.
+    // Cargo tags its target directory.
     let target = program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file());
     target.expect("tests run in cargo's target directory").join("skipped.txt")
 }

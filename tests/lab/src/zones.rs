@@ -1,4 +1,4 @@
-//! One service in four zones of two regions, a single endpoint in each, seen from a caller in the first zone: the
+//! One service in four zones of two regions, with a single endpoint in each, seen from a caller in the first zone: the
 //! smallest topology with every step of a locality failover.
 
 use anyhow::{Context, Result};
@@ -9,10 +9,10 @@ use crate::envoy::bootstrap::Cluster;
 use crate::envoy::outlier::OutlierDetection;
 use crate::envoy::topology::{Endpoint, Locality};
 
-/// The cluster's name, as Istio gives it to the caller's proxy.
+/// The cluster's name that Istio gives to the caller's proxy.
 pub const CLUSTER: &str = "outbound|8000||mockb.default.svc.cluster.local";
 
-/// The host that callers ask for.
+/// The authority of requests to the service.
 pub const HOST: &str = "mockb.default.svc.cluster.local";
 
 /// The caller's zone, the other zone of its region, and the two zones of the other region.
@@ -31,7 +31,7 @@ impl Zones {
     /// Starts all four, healthy.
     ///
     /// # Errors
-    /// When no port is free.
+    /// If no port is free.
     pub fn start() -> Result<Self> {
         Self::start_at(&ZONES)
     }
@@ -39,7 +39,7 @@ impl Zones {
     /// Starts an endpoint in each of these localities, which may repeat, all healthy.
     ///
     /// # Errors
-    /// When no port is free.
+    /// If no port is free.
     pub fn start_at(localities: &[&str]) -> Result<Self> {
         Ok(Self(localities.iter().map(|locality| Upstream::start(locality)).collect::<Result<_>>()?))
     }
@@ -52,21 +52,21 @@ impl Zones {
     /// The endpoint of this locality.
     ///
     /// # Errors
-    /// When it is none of [`ZONES`].
+    /// If it is not one of [`ZONES`].
     pub fn at(&self, locality: &str) -> Result<&Upstream> {
         let found = self.0.iter().find(|u| u.name() == locality);
         found.with_context(|| format!("no endpoint in {locality}"))
     }
 
-    /// All endpoints in these localities behave so from now on.
+    /// Sets the behaviour of all endpoints in these localities.
     ///
     /// # Errors
-    /// As [`Upstream::set`].
+    /// Like [`Upstream::set`].
     pub fn set(&self, localities: &[&str], behaviour: Behaviour) -> Result<()> {
         self.0.iter().filter(|u| localities.contains(&u.name())).try_for_each(|u| u.set(behaviour))
     }
 
-    /// The endpoints as a cluster has them.
+    /// The endpoints, for a cluster.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         let endpoint = |u: &Upstream| Endpoint { address: u.address(), locality: Locality::new(u.name()) };
         self.0.iter().map(endpoint).collect()
@@ -78,8 +78,8 @@ impl Zones {
     }
 }
 
-/// A plugin configuration that mirrors the cluster's outlier detection and calls a failover over after a second or two,
-/// so that its end can be waited for.
+/// A plugin configuration that mirrors the cluster's outlier detection and ends a failover after a second or two, so
+/// that a test can wait for its end.
 pub fn plugin_config(outlier_detection: &OutlierDetection) -> String {
     let failover = json!({ "window": "2s", "minRequests": 5, "endAfter": "1s" });
     json!({ "outlierDetection": outlier_detection.to_istio(), "failover": failover }).to_string()

@@ -1,4 +1,4 @@
-//! Each drill once, with the Envoy that set-up found, on a quiet screen; `cargo xtask drill` shows one. See
+//! Plays each drill once, with the Envoy that set-up found and without output; `cargo xtask drill` shows one. See
 //! [`lab::drill`].
 
 use anyhow::Result;

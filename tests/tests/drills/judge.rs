@@ -1,6 +1,6 @@
-//! A few of the judge's rounds; `cargo xtask judge` runs more. See [`lab::judge`].
+//! Plays a few of the judge's rounds; `cargo xtask judge` runs more. See [`lab::judge`].
 //!
-//! The events are compared, not their delays: those are in the judge's table.
+//! The events are compared, but not their delays, which are in the judge's table.
 
 use anyhow::Result;
 use lab::judge::{Mode, Trial, picture};

@@ -1,5 +1,5 @@
-//! A configuration that is wrong, in every way that one can be, in a real Envoy: it is reported, traffic goes on, and
-//! what was in force before stays in force.
+//! Tests of every kind of wrong configuration in a real Envoy: it is reported, traffic continues, and the previous
+//! configuration stays in force.
 
 use anyhow::Result;
 use lab::endpoints::Behaviour;
@@ -24,7 +24,7 @@ fn envoy_with(zones: &Zones, config: &str) -> Result<(Envoy, Load)> {
     Ok((envoy, load))
 }
 
-/// What is wrong, the text, and what the report must name.
+/// What is wrong, the configuration's text, and what the report must mention.
 fn wrong() -> Vec<(&'static str, String, &'static str)> {
     let detection = |key: &str, value: serde_json::Value| json!({ "outlierDetection": { key: value } }).to_string();
     vec![
@@ -81,7 +81,7 @@ fn nothing_and_unknown_fields_are_no_reason_to_reject() -> Result<()> {
         let zones = Zones::start()?;
         let (envoy, mut load) = envoy_with(&zones, config)?;
         assert_eq!(load.send(20).status(200), 20, "{config}");
-        // The module runs, and has had its say.
+        // By then the module runs and has logged its reports.
         eventually("the module's metrics", || {
             let running = envoy.metrics()?.matching("faultline_build_info", &[]).next().is_some();
             Ok(running.then_some(()))

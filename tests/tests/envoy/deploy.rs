@@ -1,4 +1,4 @@
-//! The example of a plain Envoy that operators start from: Envoy accepts it, and it names every label there is.
+//! Tests of the example bootstrap for a plain Envoy: Envoy accepts it, and it has a rule for every label.
 
 use std::process::Command;
 

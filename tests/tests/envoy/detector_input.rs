@@ -1,5 +1,5 @@
-//! What an attempt counts as: the whole table of Envoy's router and outlier detector, on a real Envoy, with and without
-//! split mode and for each streak, and the filter's agreement with it in both of its positions.
+//! Tests of what an attempt counts as: the whole table of Envoy's router and outlier detector, on a real Envoy, with
+//! and without split mode and for each streak, and whether the filter agrees with it in both of its positions.
 
 use crate::readout::DetectorInput::{Answered, Connected, Failed};
 use crate::readout::{Ask, Position, Row, play};
@@ -7,12 +7,12 @@ use anyhow::Result;
 use lab::endpoints::Behaviour;
 use serde_json::{Value, json};
 
-/// The connection was established and an answer with this status came.
+/// The connection was established, and an answer with this status arrived.
 fn answer(name: &'static str, does: Behaviour, status: u16, outcome: &'static str) -> Row {
     Row::new(name, does, status, outcome).with_inputs(&[Connected, Answered(status)])
 }
 
-/// The client gets no whole answer.
+/// The client gets no complete answer.
 fn broken(row: Row) -> Row {
     Row { status: None, ..row }
 }
@@ -56,7 +56,7 @@ fn answers() -> Vec<Row> {
 fn timeouts() -> Vec<Row> {
     use Behaviour::{Hang, HoldBody, Ignore};
     let timed_out = [Connected, Failed(504)];
-    // Envoy accepts such headers from internal callers only; `x-forwarded-for` makes the caller one.
+    // Envoy accepts such headers only from internal callers; `x-forwarded-for` makes the caller one.
     let alt = Ask::With(&[("x-forwarded-for", "127.0.0.1"), ("x-envoy-upstream-rq-timeout-alt-response", "1")]);
     let begun = [Connected, Answered(200)];
     let too_long = protocol(json!({
@@ -119,7 +119,7 @@ fn nobodys_fault() -> Vec<Row> {
     let none = json!({ "metadata_match": { "filter_metadata": { "envoy.lb": { "version": "none" } } } });
     let ok = Behaviour::Answer(200);
     vec![
-        // No endpoint is shown, so it is counted nowhere.
+        // No endpoint is known, so the attempt is not counted.
         Row { outcomes: vec![], ..Row::new("circuit breaker", ok, 503, "") }
             .cluster(closed)
             .route(json!({ "priority": "HIGH" })),
@@ -151,7 +151,7 @@ fn grpc() -> Vec<Row> {
     ]
 }
 
-/// What only the upstream log can show, because there was more than one attempt.
+/// Rows that only the upstream log can show, because there was more than one attempt.
 fn several_attempts() -> Vec<Row> {
     let policy = |more: Value| {
         let mut policy = json!({ "retry_on": "5xx", "num_retries": 1 });
@@ -168,7 +168,7 @@ fn several_attempts() -> Vec<Row> {
         Row { outcomes: vec!["local_origin"; 2], ..Row::new("a retried refusal", Behaviour::Refuse, 503, "") }
             .with_inputs(&[Failed(503), Failed(503)])
             .route(json!({ "retry_policy": policy(json!({})) })),
-        // Both end with the route's timeout; no log says when the first was put into the detector.
+        // Both end with the route's timeout; no log shows when the first was reported to the detector.
         Row {
             outcomes: vec!["local_origin"; 2],
             hides_order: true,

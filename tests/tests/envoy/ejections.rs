@@ -1,5 +1,5 @@
-//! Ejections as Envoy carries them out: the cap on their number, what is not enforced, how long they last, when they
-//! end, and endpoints that are replaced meanwhile. Envoy's event log and its admin interface are the truth.
+//! Tests of Envoy's ejections: the cap on their number, what is not enforced, how long they last, when they end, and
+//! endpoints that are replaced in the meantime. Envoy's event log and its admin interface are the ground truth.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 const HOME: &str = ZONES[0];
 const NEAR: &str = ZONES[1];
 
-/// Envoy's clocks and ours may read a moment differently by this much.
+/// How far Envoy's clock and ours may differ for the same event, in milliseconds.
 const SLACK: i64 = 20;
 
 fn rules(base: Duration) -> OutlierDetection {
@@ -69,7 +69,7 @@ fn beyond_the_cap_nothing_is_ejected_and_the_witness_says_so() -> Result<()> {
             upstream.set(Answer(500))?;
         }
         load.until("two are ejected", |_| envoy.ejected(CLUSTER).is_ok_and(|ejected| ejected.len() == 2))?;
-        // 40 % are out; a third would be 60 %.
+        // 40 % are ejected; a third would make it 60 %.
         zones.0[2].set(Answer(500))?;
         load.until("the cap", |_| overflows(&envoy).is_ok_and(|n| n > 0))?;
         let third = zones.0[2].address();
@@ -114,7 +114,7 @@ fn what_is_detected_and_not_enforced_is_a_blocked_ejection() -> Result<()> {
     Ok(())
 }
 
-/// Ejections and returns in order, as `eject 1` and `return 1` with the moment.
+/// Ejections and returns in order, as `eject 1` and `return 1` with the time.
 fn of_envoy(records: &[Record]) -> Vec<(String, i64)> {
     let name = |action| if action == Action::Eject { "eject" } else { "return" };
     records.iter().map(|r| (format!("{} {}", name(r.action), r.ejections), millis(&r.timestamp).unwrap_or(0))).collect()
@@ -134,7 +134,7 @@ fn of_ours(envoy: &Envoy) -> Vec<(String, i64)> {
     told
 }
 
-/// Long enough that what is under way at an ejection is over at the return: traffic alone cannot tell shorter ones.
+/// Long enough that attempts in progress at an ejection are over at the return: traffic alone cannot show shorter ones.
 const BASE: Duration = Duration::from_millis(1_600);
 
 #[test]
@@ -166,7 +166,7 @@ fn grow_and_shrink(witness: bool) -> Result<()> {
         load.until("the return is told", |_| envoy.events().any(told)).with_context(|| listed(&envoy))?;
         Ok(())
     };
-    // Twice in a row, and once more after it has been well for long enough.
+    // Twice in a row, and once more after the endpoint has been healthy for long enough.
     fail(&mut load, 1, false)?;
     fail(&mut load, 2, true)?;
     let well = std::time::Instant::now();
@@ -180,7 +180,7 @@ fn grow_and_shrink(witness: bool) -> Result<()> {
     let times = [lasted(0), lasted(1), lasted(2)].map(|lasted| lasted / BASE.as_millis());
     assert_eq!(times, [1, 2, 1], "Envoy's ejections lasted so many base times: {did:?}");
     for ((_, did), (what, told)) in did.iter().zip(&told) {
-        // Never before Envoy did it, and not later than its next tick, or the one after where it is inferred.
+        // Never before Envoy did it, and no later than Envoy's next tick, or the one after if it is inferred.
         let late = told - did;
         assert!((-SLACK..1_500).contains(&late), "witness {witness}: {what} told {late} ms late");
     }
@@ -204,7 +204,7 @@ fn an_endpoint_that_is_replaced_has_no_past_for_the_witness() -> Result<()> {
 }
 
 fn leave_and_move(witness: bool) -> Result<()> {
-    // Without the witness, only what traffic has shown can be missed.
+    // Without the witness, the filter notices only the loss of endpoints that traffic has shown.
     let zones = Zones::start_at(&[HOME, HOME, HOME])?;
     let rules = rules(FOR_GOOD);
     let mut cluster = zones.cluster(rules.clone());
@@ -226,7 +226,7 @@ fn leave_and_move(witness: bool) -> Result<()> {
         Ok(event.fields)
     };
     eject(&envoy, &mut load, HOME)?;
-    // It leaves, and comes again as a new endpoint.
+    // It leaves and comes back as a new endpoint.
     envoy.set_endpoints(CLUSTER, zones.endpoints().split_off(1))?;
     load.until("it is forgotten", |_| ejected_now(&envoy).is_ok_and(|n| n == 0.0)).with_context(|| listed(&envoy))?;
     assert_eq!(envoy.events().named("endpoint_returned"), [], "witness {witness}: it left, it did not return");
@@ -234,7 +234,7 @@ fn leave_and_move(witness: bool) -> Result<()> {
     assert_eq!(envoy.ejected(CLUSTER)?, Vec::<String>::new());
     let event = eject(&envoy, &mut load, HOME)?;
     assert_eq!(event["ejection"], 1, "witness {witness}: {event}");
-    // It moves, which makes another new endpoint of it: in rotation.
+    // It moves, which again makes it a new endpoint, in rotation.
     envoy.set_endpoints(CLUSTER, moved(&zones, NEAR))?;
     assert_eq!(envoy.ejected(CLUSTER)?, Vec::<String>::new());
     zones.0[1].set(Refuse)?;

@@ -1,5 +1,6 @@
-//! The scripted endpoints against Envoy's own outlier event log, without our filter: what every other test here builds
-//! on. If the endpoints did not fail as real ones do, or the priorities were not Istio's, this is where it shows.
+//! Tests of the scripted endpoints with Envoy's own outlier event log, without our filter. All other tests here depend
+//! on them: if the endpoints did not fail like real ones, or the priorities were not Istio's, these tests would show
+//! it.
 
 use std::time::Duration;
 

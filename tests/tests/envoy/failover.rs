@@ -1,5 +1,5 @@
-//! Failovers as Envoy makes them: priorities by locality, partial spill, chains, panic, clusters that change. What the
-//! filter tells is held against Envoy's own word on its endpoints and against what the endpoints themselves counted.
+//! Tests of Envoy's failovers: priorities by locality, partial spill, chains, panic, clusters that change. The filter's
+//! reports are compared with Envoy's view of its endpoints and with what the endpoints themselves counted.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const NEAR: &str = ZONES[1];
 const FAR: &str = ZONES[2];
 const FARTHER: &str = ZONES[3];
 
-/// The failovers' window, and how long one must be calm to be over.
+/// The failovers' window, and how long traffic must be back before a failover ends.
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// One error ejects for `base`.
@@ -57,12 +57,13 @@ fn is_failover(event: &Event) -> bool {
     event.name().starts_with("failover_")
 }
 
-/// A cluster's failovers so far, each as its name and where from and to, by their last letters: `started 1a>1b`.
+/// A cluster's failovers so far, each with its name and the last letters of its source and destination: `started
+/// 1a>1b`.
 fn story(envoy: &Envoy, cluster: &str) -> Vec<String> {
     let zone = |name: &str| name.rsplit('-').next().unwrap_or_default().to_owned();
     let mut events: Vec<Event> = envoy.events().all();
     events.retain(|event| is_failover(event) && event.text("cluster") == cluster);
-    // Workers write their lines in any order; `ts` has the order of events.
+    // Workers write their lines in any order; `ts` has the order of the events.
     events.sort_by_cached_key(|event| event.text("ts").to_owned());
     let line = |e: &Event| format!("{} {}>{}", &e.name()[9..], zone(e.text("from")), zone(e.text("to")));
     events.iter().map(line).collect()
@@ -84,7 +85,7 @@ fn ejected(envoy: &Envoy, zones: &Zones, locality: &str) -> Result<usize> {
     Ok(zones.0.iter().filter(|u| u.name() == locality && ejected.contains(&u.address().to_string())).count())
 }
 
-/// Sends requests until so many endpoints of the locality are ejected.
+/// Sends requests until this many endpoints of the locality are ejected.
 fn until_ejected(envoy: &Envoy, load: &mut Load, zones: &Zones, locality: &str, count: usize) -> Result<()> {
     load.until("the ejections", |_| ejected(envoy, zones, locality).is_ok_and(|n| n == count))?;
     Ok(())
@@ -99,7 +100,7 @@ fn a_partial_failover_has_the_share_that_the_endpoints_counted() -> Result<()> {
     let zones = Zones::start_at(&[HOME, HOME, HOME, HOME, NEAR, NEAR])?;
     let rules = rules(Duration::from_secs(8));
     let mut config = config(&rules, false);
-    // A share that is not of the first requests alone.
+    // Enough requests that the share is not that of only the first ones.
     config["failover"] = json!({ "window": "1s", "minRequests": 60, "startShare": 0.2, "endAfter": "1s" });
     let envoy = start(vec![zones.cluster(rules)], &config)?;
     let mut load = envoy.load(HOST, 4)?;
@@ -120,7 +121,7 @@ fn a_partial_failover_has_the_share_that_the_endpoints_counted() -> Result<()> {
     assert_eq!(started.text("tier"), "same_region", "{started}");
     assert!((0.2..0.45).contains(&number("share")), "{started}, {away:?}");
 
-    // Half of the endpoints at home, times 140 %.
+    // Half of the endpoints at home, multiplied by 140 %.
     let before = (counted(&zones, HOME), counted(&zones, NEAR));
     load.send(300);
     let (home, near) = (counted(&zones, HOME) - before.0, counted(&zones, NEAR) - before.1);
@@ -148,14 +149,14 @@ fn clusters_that_fail_at_once_have_each_their_own_story() -> Result<()> {
     all[0].set(&[HOME], Answer(503))?;
     all[1].set(&[HOME, NEAR, FARTHER], Refuse)?;
     all[2].set(&[FAR, NEAR], Answer(500))?;
-    // All at once: each has its turn.
+    // All at the same time, so each gets requests in turn.
     let mut turns = 0;
     while loads[1].total.from(FAR) == 0 {
         loads.iter_mut().for_each(|load| drop(load.send(1)));
         turns += 1;
         assert!(turns < 20_000, "the second service is not served far away: {:?}", loads[1].total);
     }
-    // The second one's traffic is tried in the next zone first, which serves none of it.
+    // The second cluster's traffic goes first to the next zone, which serves none of it.
     let expected: [&[&str]; 4] = [&["started 1a>1b"], &["started 1a>h"], &[], &[]];
     for ((name, expected), load) in names.iter().zip(expected).zip(&mut loads) {
         load.until("the failover", |_| story(&envoy, name).len() >= expected.len())?;
@@ -171,7 +172,7 @@ fn a_failover_goes_on_zone_by_zone_and_comes_back_step_by_step() -> Result<()> {
     let envoy = start(vec![zones.cluster(rules.clone())], &config(&rules, false))?;
     let mut load = envoy.load(HOST, 4)?;
     load.send(40);
-    // What fails returns and is ejected again and again all the while: one story all the same.
+    // The failing endpoint returns and is ejected again and again; that is still a single failover.
     zones.set(&[HOME], Refuse)?;
     until_story(&envoy, &mut load, CLUSTER, &["started 1a>1b"])?;
     zones.set(&[NEAR], Refuse)?;
@@ -237,7 +238,7 @@ fn panic_is_neither_a_return_nor_a_recovery() -> Result<()> {
     zones.set(&[NEAR], Answer(500))?;
     until_ejected(&envoy, &mut load, &zones, NEAR, 1)?;
     zones.set(&[HOME, NEAR], Answer(200))?;
-    // Both are ejected and both serve, for longer than anything here takes to be over.
+    // Both are ejected and both serve, for longer than anything here takes to end.
     let before = load.total.from(HOME);
     let started = std::time::Instant::now();
     load.until("traffic in panic", |t| t.from(HOME) >= 100 && started.elapsed() > WINDOW * 4)?;
@@ -304,7 +305,7 @@ fn scaling_down_and_rolling_out_are_no_outages() -> Result<()> {
     let mut envoy = start(vec![cluster], &config(&rules, false))?;
     let mut load = envoy.load(HOST, 4)?;
     assert_eq!(load.send(100).from(HOME), 100);
-    // One endpoint after the other is replaced; each is gone when Envoy knows.
+    // The endpoints are replaced one by one; each has left once Envoy no longer lists it.
     let mut endpoints = old.endpoints();
     for (index, endpoint) in new.endpoints().into_iter().enumerate() {
         endpoints[index] = endpoint;
@@ -314,7 +315,7 @@ fn scaling_down_and_rolling_out_are_no_outages() -> Result<()> {
         load.send(100);
     }
     assert_eq!(counted(&new, HOME) + counted(&old, HOME), load.total.status(200));
-    // The nearest zone is scaled to nothing; its traffic goes to the next, for longer than the window.
+    // The nearest zone is scaled to zero; its traffic goes to the next one, for longer than the window.
     envoy.set_endpoints(CLUSTER, endpoints.split_off(2))?;
     new.set(&[HOME], Refuse)?;
     let started = std::time::Instant::now();
@@ -352,7 +353,7 @@ fn little_traffic_gets_a_right_answer() -> Result<()> {
     let rules = rules(Duration::from_secs(4));
     let envoy = start(vec![zones.cluster(rules.clone())], &config(&rules, false))?;
     let mut load = envoy.load(HOST, 1)?;
-    // Never two requests in one window.
+    // Never two requests in the same window.
     let mut one = || -> Result<String> {
         let served = load.get("/")?.header("x-served-by").unwrap_or_default().to_owned();
         sleep(WINDOW + Duration::from_millis(100));

@@ -1,5 +1,5 @@
-//! What `push` lets through, Envoy loads; what `push` calls unloadable, Envoy refuses, and in the words that `inspect`
-//! quotes.
+//! Tests that Envoy loads the modules that `push` accepts, and rejects those that `push` calls unloadable with the same
+//! words that `inspect` quotes.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ const LEVEL: &str = r#"(import "env" "proxy_get_log_level" (func (param i32) (re
 const CLEAR: &str = r#"(import "env" "proxy_clear_route_cache" (func (result i32)))"#;
 const UNKNOWN: &str = r#"(import "env" "proxy_nope" (func))"#;
 
-/// Whether Envoy takes a bootstrap that has this module as a filter, and what it says.
+/// Whether Envoy accepts a bootstrap with this module as a filter, and its output.
 fn envoy_loads(dir: &Path, module: &Path) -> Result<(bool, String)> {
     let wasm = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
     let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";

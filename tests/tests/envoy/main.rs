@@ -1,7 +1,7 @@
-//! What needs a real Envoy: what attempts count as, ejections, failovers, configuration, and what the publisher writes
-//! for Envoy.
+//! Tests that need a real Envoy: what attempts count as, ejections, failovers, configuration, and what the publisher
+//! writes for Envoy.
 //!
-//! Each test has an Envoy of its own on ports of its own, so tests run side by side.
+//! Each test starts its own Envoy on its own ports, so tests run in parallel.
 
 mod configuration;
 mod deploy;

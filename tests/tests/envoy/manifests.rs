@@ -1,6 +1,6 @@
-//! What `faultline manifest` writes for Envoy is what Envoy loads: the bootstrap as it is, and the values of an
-//! EnvoyFilter once they are where istiod and Istio's agent put them. Every Envoy that is there is asked, the tests'
-//! own and others beside it.
+//! Tests that Envoy loads what `faultline manifest` writes for it: the bootstrap unchanged, and the values of an
+//! EnvoyFilter after they are placed where istiod and Istio's agent put them. They use every Envoy that is installed:
+//! the tests' own and others next to it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 const PINNED: &str =
     "registry.example.com/mesh/faultline:1.0@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-/// Thresholds and a witness, as an operator has them.
+/// A typical operator's configuration: thresholds and a witness.
 const CONFIG: &str =
     r#"{"outlierDetection": {"consecutive5xxErrors": 3, "interval": "5s"}, "witness": {"cluster": "admin"}}"#;
 
-/// The tests' own Envoy, and those in the folders `envoy-…` beside its own.
+/// The tests' own Envoy, and those in the folders `envoy-…` next to it.
 fn envoys() -> Result<Vec<PathBuf>> {
     let own = Tool::Envoy.path()?;
     let folder = own.ancestors().find(|dir| dir.file_name().is_some_and(is_envoys));
@@ -46,7 +46,7 @@ fn validate(envoy: &Path, bootstrap: &str, ending: &str) -> Result<Output> {
     Command::new(envoy).args(["--mode", "validate", "-c"]).arg(&file).output().context("run Envoy")
 }
 
-/// Every Envoy accepts the bootstrap, with no word of warning about it.
+/// Every Envoy accepts the bootstrap without a warning about it.
 fn accepted(bootstrap: &str, ending: &str) -> Result<()> {
     for envoy in envoys()? {
         let output = validate(&envoy, bootstrap, ending)?;
@@ -57,7 +57,7 @@ fn accepted(bootstrap: &str, ending: &str) -> Result<()> {
     Ok(())
 }
 
-/// The manifest as text, with the module that there is.
+/// The manifest as text, for the module that was built.
 fn manifest(more: &[&str]) -> Result<String> {
     let dir = tempfile::tempdir()?;
     let config = dir.path().join("faultline.json");
@@ -66,7 +66,7 @@ fn manifest(more: &[&str]) -> Result<String> {
     Publisher::new()?.ok(&[&["manifest", PINNED, "--offline", "--config", config][..], more].concat())
 }
 
-/// An EnvoyFilter's patches, each as what it is applied to, its operation, its context and its value.
+/// An EnvoyFilter's patches: what each applies to, its operation, its context and its value.
 fn patches(more: &[&str]) -> Result<Vec<(String, String, String, Value)>> {
     let args = [&["--kind", "EnvoyFilter", "--output", "json"][..], more].concat();
     let resource: Value = serde_json::from_str(&manifest(&args)?)?;
@@ -80,7 +80,7 @@ fn patches(more: &[&str]) -> Result<Vec<(String, String, String, Value)>> {
     parts.collect()
 }
 
-/// A proxy with these HTTP filters, and a management server as extension discovery wants one.
+/// A proxy with these HTTP filters, and with a management server, which extension discovery requires.
 fn proxy(http_filters: &[Value]) -> Value {
     let address = |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
     let cluster = |name: &str| {
@@ -128,7 +128,7 @@ fn every_envoy_loads_the_bootstrap() -> Result<()> {
         let args = ["--kind", "Envoy", "--position", position, "--module", module];
         accepted(&manifest(&args)?, "yaml")?;
     }
-    // Envoy does look at the module.
+    // Envoy does read the module.
     let absent = manifest(&["--kind", "Envoy", "--module", "/nowhere/faultline.wasm"])?;
     let output = validate(&Tool::Envoy.path()?, &absent, "yaml")?;
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("/nowhere/faultline.wasm"));
@@ -145,11 +145,11 @@ fn what_an_envoy_filter_delivers_by_discovery_is_loaded() -> Result<()> {
         patches.iter().filter(|(to, op, ..)| to == "HTTP_FILTER" && op == "INSERT_BEFORE").map(|p| &p.3).collect();
     assert_eq!(filters.len(), 2, "sidecars' outbound listeners and gateways");
     assert_eq!(filters[0], filters[1]);
-    // The filter asks for the resource by its own name.
+    // The filter requests the resource by the resource's own name.
     assert_eq!(filters[0]["name"], resource["name"]);
     accepted(&proxy(&[filters[0].clone(), router()]).to_string(), "json")?;
     accepted(&proxy(&[resource.clone(), router()]).to_string(), "json")?;
-    // Envoy loads what the agent makes of it, too: a file in place of the image.
+    // Envoy also loads what Istio's agent makes of it: a file in place of the image.
     let mut delivered = resource.clone();
     let code = delivered.pointer_mut("/typed_config/value/config/vm_config/code").context("the code")?;
     assert!(code["remote"]["http_uri"]["uri"].as_str().is_some_and(|uri| uri.starts_with("oci://")));
@@ -168,7 +168,7 @@ fn what_an_envoy_filter_puts_into_the_router_is_loaded() -> Result<()> {
             let found = patches.iter().find(|(to, op, at, _)| to == "HTTP_FILTER" && op == operation && at == context);
             found.map(|patch| patch.3.clone()).with_context(|| format!("{operation} in {context}"))
         };
-        // Merged into a router without anything of its own, the value is the router.
+        // Merged into a router without fields of its own, the value is the router.
         Ok::<_, anyhow::Error>([of("INSERT_BEFORE")?, of("MERGE")?])
     };
     let filters = in_context("SIDECAR_OUTBOUND")?;

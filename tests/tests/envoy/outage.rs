@@ -1,4 +1,4 @@
-//! What the filter tells about an outage, its repair, and health, in a real Envoy with two workers.
+//! Tests of the filter's reports about an outage, its repair, and health, in a real Envoy with two workers.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use lab::zones::{CLUSTER, HOST, ZONES, Zones, plugin_config};
 
 /// The zones, an Envoy in the first of them with the filter, and connections on both of its workers.
 struct Mesh {
-    // Dropped first: Envoy must not see its endpoints go.
+    // Dropped first, so that Envoy does not see its endpoints disappear.
     envoy: Envoy,
     load: Load,
     zones: Zones,
@@ -37,14 +37,15 @@ impl Mesh {
         Ok(self.zones.at(zone)?.address().to_string())
     }
 
-    /// One failed request to the caller's own zone, which is then well again at once and stays ejected for its time.
+    /// Makes one request to the caller's own zone fail. The zone is then healthy again at once, but stays ejected for
+    /// its time.
     fn fail_once_at_home(&mut self) -> Result<()> {
         self.zones.at(ZONES[0])?.set(Behaviour::Refuse)?;
         self.load.until("an error", |t| t.status(503) > 0)?;
         self.zones.at(ZONES[0])?.set(Behaviour::Answer(200))
     }
 
-    /// Sends requests until an event of this name has come, and returns the first.
+    /// Sends requests until an event of this name has occurred, and returns the first.
     fn until(&mut self, name: &str) -> Result<Event> {
         let events = self.envoy.events();
         self.load.until(name, |_| events.any(|e| e.name() == name)).with_context(|| listed(&events.all()))?;
@@ -107,7 +108,7 @@ fn an_outage_and_its_repair_are_told_once_and_in_order() -> Result<()> {
     let ended = once("failover_ended");
     assert_eq!((ended.text("from"), ended.text("to")), (ZONES[0], ZONES[1]));
     assert_eq!((ended.text("because"), ended.number("errors_away")), ("recovered", Some(0.0)));
-    // All that the next zone served, but for those of the moment before the failover was noticed.
+    // All requests that the next zone served, except those just before the failover was noticed.
     let served = mesh.load.total.from(ZONES[1]) as f64;
     assert!(ended.number("requests_away").is_some_and(|n| n <= served && n > served / 2.0), "{served} served: {ended}");
 
@@ -125,7 +126,7 @@ fn a_streak_is_counted_across_workers() -> Result<()> {
     let rules = OutlierDetection { consecutive_5xx_errors: 4, ..first_error_for_good() };
     let mut mesh = Mesh::start(&rules, None)?;
     mesh.zones.at(ZONES[0])?.set(Behaviour::Answer(500))?;
-    // One on each connection, so two on each worker.
+    // One request on each connection, so two on each worker.
     assert_eq!(mesh.load.send(3).status(500), 3);
     assert_eq!(mesh.load.send(1).status(500), 1);
     let streak = mesh.until("error_streak")?;
@@ -144,7 +145,7 @@ fn healthy_traffic_and_client_errors_tell_nothing() -> Result<()> {
     assert_eq!(mesh.load.send(200).from(ZONES[0]), 200);
     mesh.zones.at(ZONES[0])?.set(Behaviour::Answer(404))?;
     assert_eq!(mesh.load.send(200).status(404), 200);
-    // What was counted is flushed by now, so an event would be there too.
+    // The counts have been shared by now, so an event would have been logged too.
     let labels = [("upstream_cluster", CLUSTER), ("upstream_locality", ZONES[0]), ("outcome", "success")];
     wait_for_metrics(&mesh.envoy, |m| m.sum("faultline_attempts_total", &labels) == 400.0)?;
     assert_eq!(mesh.names(), Vec::<String>::new());

@@ -1,5 +1,5 @@
-//! A new configuration and a new module in the middle of an outage, in a real Envoy: no event is lost, none comes
-//! twice, and the gauges are right when all is over.
+//! Tests of a new configuration and a new module during an outage, in a real Envoy: no event is lost, none is repeated,
+//! and the gauges are right at the end.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use lab::wait::eventually;
 use lab::zones::{HOST, ZONES, Zones, plugin_config};
 use serde_json::{Value, json};
 
-/// The module with a section more that means nothing: other bytes, so another VM.
+/// The module with one more section, which has no meaning: different bytes, and so a different VM.
 fn other_module(dir: &tempfile::TempDir) -> Result<std::path::PathBuf> {
     let mut bytes = std::fs::read(Tool::Module.path()?)?;
     // A custom section of five bytes, with the name "more".
@@ -25,7 +25,7 @@ fn other_module(dir: &tempfile::TempDir) -> Result<std::path::PathBuf> {
     Ok(path)
 }
 
-/// The events in their own order: workers write their lines as they come to it.
+/// The events in order of `ts`: workers write their lines independently.
 fn told(mut events: Vec<Event>) -> Vec<String> {
     events.sort_by_cached_key(|event| event.text("ts").to_owned());
     events.iter().map(|event| format!("{} {}", event.name(), event.text("endpoint")).trim_end().to_owned()).collect()
@@ -74,7 +74,7 @@ fn reload_in_mid_outage(witness: bool) -> Result<()> {
     let records = envoy.wait_for_records("both records", |records| records.len() >= 2)?;
     let actions: Vec<Action> = records.iter().map(|record| record.action).collect();
     assert_eq!(actions, [Action::Eject, Action::Return]);
-    // Envoy starts the counters of a new module at 0; gauges show what is.
+    // Envoy starts the counters of a new module at 0; gauges show the present state.
     for gauge in ["faultline_ejected_endpoints", "faultline_open_findings", "faultline_failover_active"] {
         eventually(&format!("{gauge} is 0"), || Ok((envoy.metrics()?.sum(gauge, &[]) == 0.0).then_some(())))?;
     }

@@ -1,8 +1,8 @@
-//! The bounds of docs/metrics.md on the harness: ten thousand endpoints of a thousand clusters, all failing in every
-//! way, do not make the filter's series, its memory or its values in shared data grow beyond what is written there, and
-//! it counts what it left out.
+//! Tests of the bounds in docs/metrics.md, on the harness: with ten thousand endpoints of a thousand clusters, all
+//! failing in every way, the filter's series, its memory and its values in shared data stay within the documented
+//! bounds, and it counts what it left out.
 //!
-//! Envoy never frees a series of a wasm module, so a bound that does not hold costs the proxy its memory for good.
+//! Envoy never frees a series of a wasm module, so a bound that does not hold costs the proxy memory permanently.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ const CLUSTERS: usize = 1_000;
 const ENDPOINTS: usize = 10_000;
 /// The default of `limits.series`.
 const SERIES: u32 = 5_000;
-/// More than a cluster's 64 that are told apart.
+/// More than the 64 localities of a cluster that are counted separately.
 const LOCALITIES: usize = 70;
-/// What a VM may have, in bytes; it is what 100,000 endpoints may cost.
+/// The memory budget of a VM, in bytes; it is the budget for 100,000 endpoints.
 const MEMORY: usize = 16 * 1024 * 1024;
 
-/// First errors eject, and nothing lasts long.
+/// A configuration in which the first error ejects and nothing lasts long.
 fn config(series: u32) -> String {
     json!({
         "outlierDetection": {
@@ -35,7 +35,7 @@ fn config(series: u32) -> String {
     .to_string()
 }
 
-/// The n-th of the localities: the first is home, half of them are in its region.
+/// The n-th locality: the first is home, and half of them are in its region.
 fn locality(n: usize) -> String {
     match n % LOCALITIES {
         0 => HOME.to_owned(),
@@ -48,18 +48,18 @@ fn cluster(n: usize) -> String {
     format!("outbound|8000||service-{:04}.shop.svc.cluster.local", n % CLUSTERS)
 }
 
-/// The n-th endpoint, in another locality than the others of its cluster.
+/// The n-th endpoint, in a different locality from the others of its cluster.
 fn endpoint(n: usize) -> Upstream {
     let n = n % ENDPOINTS;
     let of_cluster = ENDPOINTS / CLUSTERS;
     let address = format!("10.{}.{}.{}:8000", n >> 16, n >> 8 & 255, n & 255);
     let within = n / CLUSTERS;
-    // Home first, so that it can be failed over from.
+    // Home first, so that there can be a failover from it.
     let at = if within == 0 { HOME.to_owned() } else { locality(n * 7 + within) };
     Upstream::new(&cluster(n), &address).locality(at.as_str()).endpoints(of_cluster as u64)
 }
 
-/// Every way in which a request can end for one endpoint, as far as metrics tell them apart.
+/// Every way in which a request to one endpoint can end, as far as metrics distinguish them.
 fn every_end(upstream: &Upstream) -> [Exchange; 7] {
     [
         Exchange::ok(upstream),
@@ -72,7 +72,7 @@ fn every_end(upstream: &Upstream) -> [Exchange; 7] {
     ]
 }
 
-/// Everything happens to every endpoint, each on a worker of its own so that no two share their series.
+/// Everything happens to every endpoint, each on a separate worker so that no two share their series.
 fn everything_to_all(proxy: &mut Harness) {
     for n in 0..ENDPOINTS {
         let upstream = endpoint(n);
@@ -96,8 +96,8 @@ fn memory(proxy: &Harness) -> Vec<usize> {
     vms().map(|vm| proxy.memory_bytes(vm)).collect()
 }
 
-/// The series that the filter makes whatever the bound: those that are no cluster's, with 5 results of the witness's
-/// questions and 3 of notifications.
+/// The number of series that the filter makes regardless of the bound: those that belong to no cluster, with 5 results
+/// of the witness's questions and 3 of notifications.
 const OWN: usize = 14;
 
 /// The bound of docs/metrics.md.
@@ -115,11 +115,11 @@ fn a_thousand_clusters_of_ten_thousand_endpoints_stay_within_the_bounds() {
     everything_to_all(&mut proxy);
     let (series, lost, memory) = (proxy.metrics().len(), overflow(&proxy), memory(&proxy));
     assert!(series <= bound(WORKERS, SERIES), "{series} series");
-    // Each worker has used up what it may: it was tried to break the bound.
+    // Each worker has used up its limit, so the bound was really tested.
     assert!(series > WORKERS * SERIES as usize - CLUSTERS, "{series} series");
     assert!(lost > 0, "what is left out is counted");
     assert!(memory.iter().all(|bytes| *bytes <= MEMORY), "{memory:?}");
-    // Of every kind there is something, so none was left untried.
+    // There is something of every kind, so nothing was left out.
     let tried = [Metric::Attempts, Metric::RetriedRequests, Metric::ErrorStreaks, Metric::Ejections, Metric::Failovers];
     let gauges = [Metric::EjectedEndpoints, Metric::FailoverActive, Metric::NoHealthyUpstream];
     for metric in tried.iter().chain(&gauges) {
@@ -129,9 +129,9 @@ fn a_thousand_clusters_of_ten_thousand_endpoints_stay_within_the_bounds() {
         let part = format!(";.;outcome=.={};.;", outcome.as_str());
         assert!(proxy.metrics().iter().any(|series| series.name.contains(&part)), "{part}");
     }
-    // Two values for each cluster, and a few more.
+    // Two values for each cluster, and a few others.
     assert!(proxy.all_shared_data().len() <= 2 * CLUSTERS + 16, "{}", proxy.all_shared_data().len());
-    // The filter's own series without labels are there although everything is full.
+    // The filter's own series without labels exist although the limit is reached.
     for metric in Metric::ALL.into_iter().filter(|metric| metric.labels().is_empty() && metric.kind() == Kind::Gauge) {
         assert!(proxy.gauge(metric.name()).is_some_and(|value| value > 0), "{}", metric.name());
     }

@@ -1,5 +1,5 @@
-//! Nothing from outside makes the filter trap: statuses of host calls, values of attributes, headers, configurations,
-//! clocks, odd orders of callbacks. A trap would fail the request and leave the worker without the filter.
+//! Tests that no input makes the filter trap: statuses of host calls, values of attributes, headers, configurations,
+//! clocks, unusual orders of callbacks. A trap would fail the request and leave the worker without the filter.
 
 use crate::on_harness::{HOME, NEAR, endpoint, module, proxy};
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn exchanges() -> Vec<Exchange> {
     ]
 }
 
-/// Traffic of all kinds on all workers, answers to what the filter asks, and time.
+/// Traffic of all kinds on all workers, answers to the filter's questions, and time.
 fn play(proxy: &mut Harness) {
     for exchange in exchanges() {
         for worker in 0..proxy.workers() {
@@ -79,7 +79,7 @@ fn every_status_of_every_host_call_is_survived() {
         let config = CONFIG.replacen('{', &format!(r#"{{"attempts": "{attempts}", "#), 1);
         for function in FUNCTIONS {
             for status in (1..=12).chain([99, u32::MAX]) {
-                // From the very start, and after a while of health.
+                // From the start, and after a period of health.
                 let mut builder = Harness::builder().workers(2).config(config.as_str()).cluster("prometheus_stats");
                 builder = builder.fault(Fault::new(function, Status(status)));
                 let mut sick = builder.build(module()).expect("starts all the same");

@@ -1,4 +1,5 @@
-//! What needs the module and the harness only: virtual time, every host call under control, no process beside the test.
+//! Tests that need only the module and the harness: virtual time, every host call under control, no process besides the
+//! test.
 
 mod bounds;
 mod harmless;

@@ -1,8 +1,8 @@
 //! Notifications: what the filter posts to a receiver when a failover, or a cluster without a healthy endpoint, starts
 //! and ends.
 //!
-//! On the harness, for what a receiver can do wrong. With a real Alertmanager they are tested in the group
-//! `monitoring`.
+//! They run on the harness to test everything that a receiver can do wrong. The group `monitoring` tests them with a
+//! real Alertmanager.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const TO_ZONE: &str = "FaultlineFailoverToAnotherZone";
 const TO_REGION: &str = "FaultlineFailoverToAnotherRegion";
 const NONE_HEALTHY: &str = "FaultlineNoHealthyUpstream";
 
-/// A proxy that tells `RECEIVER`, with `more` said of how.
+/// A proxy that notifies `RECEIVER`; `more` has further fields of `notify`.
 fn proxy(workers: usize, more: Value) -> Harness {
     let mut notify = json!({ "cluster": RECEIVER });
     notify.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
@@ -54,7 +54,7 @@ fn next_call(proxy: &mut Harness) -> HttpCall {
     panic!("nothing was sent in a minute")
 }
 
-/// The only call there is, answered.
+/// Answers the only call there is.
 fn answered(proxy: &mut Harness, status: u16) -> Value {
     let calls = sent(proxy);
     assert_eq!(calls.len(), 1, "{calls:?}");
@@ -62,13 +62,13 @@ fn answered(proxy: &mut Harness, status: u16) -> Value {
     serde_json::from_slice(&calls[0].body).expect("JSON")
 }
 
-/// The endpoint at home fails on worker 0, and another serves on the last worker.
+/// The endpoint at home fails on worker 0, and another one serves on the last worker.
 fn fail_over(proxy: &mut Harness, to: &str, at: &str) {
     proxy.exchange(0, &Exchange::status(&endpoint(A, HOME), 500));
     proxy.exchange(proxy.workers() - 1, &Exchange::ok(&endpoint(to, at)));
 }
 
-/// Home serves again, until the failover must be over.
+/// Home serves again, until the failover must have ended.
 fn come_home(proxy: &mut Harness) {
     seconds(proxy, 7);
     for _ in 0..12 {
@@ -138,7 +138,7 @@ fn an_open_alert_is_told_again_by_one_worker_and_not_for_ever() {
         seconds(&mut proxy, 2);
         assert_eq!(answered(&mut proxy, 200), first);
     }
-    // A service that nobody asks for any more is not called broken for ever.
+    // A service that gets no more requests is not reported as broken for ever.
     let mut times = 0;
     for _ in 0..200 {
         seconds(&mut proxy, 60);
@@ -198,7 +198,7 @@ fn a_receiver_that_comes_back_in_time_gets_it() {
     proxy.set_cluster(RECEIVER, None);
     seconds(&mut proxy, 1);
     proxy.set_cluster(RECEIVER, Some(Reached::Up));
-    // One answer never comes, then the connection breaks.
+    // One answer never arrives, then the connection breaks.
     next_call(&mut proxy);
     seconds(&mut proxy, 2);
     assert_eq!(proxy.calls().len(), 0, "it was given up");
@@ -228,10 +228,10 @@ fn what_is_refused_is_not_sent_again_and_traffic_never_notices() {
     let mut proxy = proxy(2, json!({}));
     fail_over(&mut proxy, B, NEAR);
     answered(&mut proxy, 400);
-    // A try would come within a second; the failover's end later.
+    // A retry would come within a second; the failover ends later.
     seconds(&mut proxy, 3);
     assert_eq!((proxy.calls().len(), count(&proxy, "failed")), (0, Some(1)));
-    // All requests cost what they cost without it.
+    // Every request costs the same as without it.
     come_home(&mut proxy);
     sent(&mut proxy).iter().for_each(|call| drop(proxy.answer(call.id, 200, &[], b"")));
     seconds(&mut proxy, 20);

@@ -1,4 +1,4 @@
-//! The wasm module on the harness, for the tests that play exchanges to it.
+//! The wasm module on the harness, for tests that play exchanges to it.
 
 use lab::programs::tools::Tool;
 use std::sync::OnceLock;
@@ -19,7 +19,7 @@ pub(crate) fn module() -> &'static Module {
     })
 }
 
-/// A proxy at home whose filter has had its first heartbeat; its admin interface can be reached.
+/// A proxy at home whose filter has had its first heartbeat; its admin interface is reachable.
 pub(crate) fn proxy(workers: usize, config: &str) -> Harness {
     let mut proxy = Harness::builder()
         .workers(workers)
@@ -32,12 +32,12 @@ pub(crate) fn proxy(workers: usize, config: &str) -> Harness {
     proxy
 }
 
-/// An endpoint of the cluster, which has four.
+/// An endpoint of the cluster, which has four endpoints.
 pub(crate) fn endpoint(address: &str, locality: &str) -> Upstream {
     Upstream::new(CLUSTER, address).locality(locality).endpoints(4)
 }
 
-/// The parts of an event that stories compare: its name and the endpoint, or where from and to.
+/// The parts of an event that tests compare: its name, and its endpoint or its source and destination.
 pub(crate) fn told(line: &str) -> Option<String> {
     let json: serde_json::Value = serde_json::from_str(line).ok()?;
     let text = |key: &str| json[key].as_str().unwrap_or("").to_owned();
@@ -51,7 +51,7 @@ pub(crate) fn events(proxy: &Harness) -> Vec<String> {
     proxy.logs().iter().filter_map(|line| told(&line.message)).collect()
 }
 
-/// The events so far, whole.
+/// The complete events so far.
 pub(crate) fn lines(proxy: &Harness) -> Vec<serde_json::Value> {
     let json = |line: &wasm_harness::LogLine| serde_json::from_str::<serde_json::Value>(&line.message).ok();
     proxy.logs().iter().filter_map(json).filter(|json| json["faultline"].is_string()).collect()

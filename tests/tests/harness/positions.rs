@@ -1,4 +1,4 @@
-//! The filter beyond its first position: Envoy asked as witness, and every attempt seen through the upstream log.
+//! Tests of the filter in its other set-ups: with the witness, and in the upstream log, where it sees every attempt.
 
 use crate::on_harness::{HOME, NEAR, endpoint, events, lines, proxy};
 use filter_core::metric::Metric;
@@ -20,7 +20,7 @@ fn with_witness(workers: usize) -> Harness {
     proxy(workers, &config(r#""witness": {"cluster": "prometheus_stats"}"#))
 }
 
-/// Envoy's answer: the cluster's endpoints, and whether each is ejected.
+/// Envoy's answer: the cluster's endpoints, each with whether it is ejected.
 fn clusters(hosts: &[(&str, &str, bool)]) -> String {
     let host = |(address, locality, ejected): &(&str, &str, bool)| {
         let (ip, port) = address.split_once(':').unwrap();
@@ -82,7 +82,7 @@ fn what_retries_hide_is_found() {
     assert!(events(&proxy)[1].starts_with("failover_started ap-northeast-1/ap-northeast-1a"));
 }
 
-/// Envoy's answer: ejections that it counts, all for local failures.
+/// Envoy's answer: its count of ejections, all for local failures.
 fn counts(ejections: u64) -> String {
     let stat = |name: &str| {
         let name = format!("cluster.{}.outlier_detection.ejections_enforced_{name}", crate::on_harness::CLUSTER);
@@ -178,7 +178,7 @@ fn a_worker_that_never_hears_back_is_not_waited_for() {
     proxy.exchange(0, &refused(A, HOME));
     let lost = proxy.calls();
     assert_eq!(lost.len(), 1);
-    // Its time-out comes after one second as an answer without a body; later another question is under way.
+    // Its timeout arrives after one second as an answer without a body; by then another question is in progress.
     proxy.advance(Duration::from_millis(1_600));
     answer_all(&mut proxy, &[(A, HOME, true)]);
     assert_eq!(events(&proxy), EJECTED);
@@ -259,7 +259,7 @@ fn a_gauge_that_was_set_wrong_is_right_with_the_next_heartbeats() {
     while events(&proxy).last().is_none_or(|event| !event.starts_with("endpoint_returned")) {
         proxy.advance(Duration::from_millis(10));
         for call in proxy.calls() {
-            // As when another worker, which is late, sets it to what it was.
+            // As if another worker, which is late, set it to its previous value.
             proxy.fault(Fault::new("proxy_record_metric", Status(10)).times(2));
             proxy.answer(call.id, 200, &[], clusters(&[(A, HOME, false), (B, NEAR, false)]).as_bytes());
         }
@@ -306,13 +306,13 @@ fn each_attempt_is_judged_and_counted_once_with_its_own_endpoint() {
 #[test]
 fn what_the_upstream_log_cannot_tell_apart_the_filter_settles() {
     let a = endpoint(A, HOME);
-    // The route's time-out is charged, although the log shows neither flags nor code.
+    // The route's timeout is charged, although the log shows neither flags nor code.
     let mut proxy = upstream_log();
     attempt(&mut proxy, &Exchange::timeout(&a));
     assert!(events(&proxy).is_empty());
     proxy.exchange(0, &Exchange::timeout(&a));
     assert_eq!(events(&proxy), EJECTED);
-    // A client that left is nobody's fault.
+    // A client that left is charged to no endpoint.
     let mut proxy = upstream_log();
     attempt(&mut proxy, &Exchange::client_cancel(&a));
     proxy.exchange(0, &Exchange::client_cancel(&a));

@@ -1,7 +1,7 @@
-//! The same stories told to the native core and to the wasm module on the harness: both must report the same events.
+//! Plays the same scenarios to the native core and to the wasm module on the harness: both must report the same events.
 //!
-//! The core gets observations; the module gets exchanges as Envoy would show them, dealt to two workers in turn, and
-//! has to come to the same observations by itself, each event once. Virtual time throughout.
+//! The core gets observations. The module gets exchanges as Envoy would show them, distributed over two workers in
+//! turn, and must make the same observations itself, each event once. All time is virtual.
 
 use crate::on_harness::{CLUSTER, FAR, HOME, NEAR, endpoint, events, module, proxy};
 use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationContext};
@@ -14,18 +14,18 @@ use filter_core::locality::Locality;
 use std::time::Duration;
 use wasm_harness::{Exchange, Outcome};
 
-/// Scenario S1's rule with times that virtual clocks like.
+/// The rules of scenario S1, with times that suit virtual clocks.
 const S1: &str = r#"{"outlierDetection": {"splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 1,
     "consecutive5xxErrors": 1, "interval": "1s", "baseEjectionTime": "5s", "maxEjectionPercent": 100},
     "failover": {"window": "2s", "endAfter": "2s"}}"#;
 
-/// What happens in a story.
+/// A step of a scenario.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Ok(&'static str, &'static str),
     Status(&'static str, &'static str, u16),
     Refused(&'static str, &'static str),
-    /// The connection is closed before an answer.
+    /// The connection is closed before there is an answer.
     Closed(&'static str, &'static str),
     /// The answer breaks off after its headers.
     BrokenOff(&'static str, &'static str),
@@ -103,13 +103,13 @@ fn on_module(workers: usize, config: &str, steps: &[Step]) -> Vec<String> {
             proxy.advance(Duration::from_millis(*millis));
             continue;
         }
-        // A local reply of Envoy's own is not the filter's doing; a dead VM would be.
+        // A local reply of Envoy is not the filter's fault; a dead VM would be.
         assert_ne!(proxy.exchange(i % workers, &exchange(*step)), Outcome::VmFailed, "{step:?}");
     }
     crate::on_harness::events(&proxy)
 }
 
-/// Plays the story everywhere and compares.
+/// Plays the scenario in every set-up and compares the events.
 fn story(config: &str, steps: &[Step], expected: &[&str]) {
     assert_eq!(on_core(config, steps), expected, "the native core");
     for workers in [1, 2, 4] {
@@ -187,7 +187,7 @@ fn an_answer_that_breaks_off_counts() {
     let config = r#"{"outlierDetection": {"consecutive5xxErrors": 1, "maxEjectionPercent": 100}}"#;
     let ejected = ["error_streak 10.0.1.1:8000", "endpoint_ejected 10.0.1.1:8000"];
     story(config, &[Ok(A, HOME), BrokenOff(A, HOME)], &ejected);
-    // While something is open elsewhere, answers are judged by their headers first.
+    // While anything is open elsewhere, answers are judged by their headers first.
     let steps = [Status(B, HOME, 500), Ok(A, HOME), BrokenOff(A, HOME)];
     story(config, &steps, &["error_streak 10.0.2.1:8000", "endpoint_ejected 10.0.2.1:8000", ejected[0], ejected[1]]);
 }

@@ -1,8 +1,8 @@
-//! The shipped alerts, from a broken zone to the on-call person's pager: a real Envoy, Prometheus and Alertmanager, and
-//! a webhook.
+//! Tests of the shipped alerts, from a broken zone to the on-call person's pager: with a real Envoy, Prometheus and
+//! Alertmanager, and a webhook.
 //!
-//! The rules run [`FASTER`] times as fast as an operator's, with a scrape each second, so what is counted in scrapes
-//! holds for an operator too. How many passed between the first failed request and each alert's arrival is printed
+//! The rules run [`FASTER`] times as fast as an operator's, with a scrape each second, so numbers of scrapes hold for
+//! an operator too. The number of scrapes between the first failed request and each alert's arrival is printed
 //! (`--nocapture`).
 
 use std::process::Command;
@@ -28,15 +28,15 @@ const TO_ZONE: &str = "FaultlineFailoverToAnotherZone";
 const TO_REGION: &str = "FaultlineFailoverToAnotherRegion";
 const NONE_HEALTHY: &str = "FaultlineNoHealthyUpstream";
 
-/// A service in four zones, a caller in the first, and all that an operator watches it with.
+/// A service in four zones, a caller in the first, and an operator's whole monitoring.
 struct Watched {
-    // Dropped first: Envoy must not see its endpoints go.
+    // Dropped first, so that Envoy does not see its endpoints disappear.
     envoy: Envoy,
     load: Load,
     zones: Zones,
     prometheus: Prometheus,
     webhook: Webhook,
-    // Never asked: it tells the webhook.
+    // Never used: it only notifies the webhook.
     _alertmanager: Alertmanager,
 }
 
@@ -51,7 +51,7 @@ impl Watched {
         let prometheus = Prometheus::start(envoy.admin_address(), Some(alertmanager.address()))?;
         let mut load = envoy.load(HOST, 4)?;
         load.send(40);
-        // Prometheus knows the filter, and none of the counters that the outage brings about.
+        // Prometheus has the filter's metrics, but none of the counters that the outage creates.
         let known = format!("faultline_attempts_total{{job=\"{JOB}\",upstream_locality=\"{}\"}}", ZONES[0]);
         eventually("Prometheus knows the filter", || prometheus.number(&known, None))?;
         Ok(Self { envoy, load, zones, prometheus, webhook, _alertmanager: alertmanager })
@@ -62,13 +62,13 @@ impl Watched {
         zones.iter().try_for_each(|zone| self.zones.at(zone)?.set(behaviour))
     }
 
-    /// Sends requests until one fails, and returns when that was.
+    /// Sends requests until one fails, and returns the time of the failure.
     fn first_failure(&mut self) -> Result<SystemTime> {
         self.load.until("a failed request", |tally| tally.status(503) + tally.status(500) > 0)?;
         Ok(SystemTime::now())
     }
 
-    /// Sends requests until such an alert has come, and returns the first.
+    /// Sends requests until an alert that satisfies `wanted` has arrived, and returns the first.
     fn until(&mut self, what: &str, wanted: impl Fn(&Alert) -> bool) -> Result<Alert> {
         let webhook = &self.webhook;
         let waited = self.load.until(what, |_| webhook.first(&wanted).is_some());
@@ -76,7 +76,7 @@ impl Watched {
         self.webhook.first(&wanted).with_context(|| format!("{what} is gone"))
     }
 
-    /// Sends requests until each alert that fired is over.
+    /// Sends requests until each alert that fired is resolved.
     fn until_all_is_over(&mut self) -> Result<()> {
         let webhook = &self.webhook;
         let over = || {
@@ -90,7 +90,7 @@ impl Watched {
         waited.map(drop).with_context(|| self.story())
     }
 
-    /// How often Prometheus scraped Envoy between two moments.
+    /// How often Prometheus scraped Envoy between two times.
     fn scrapes(&self, from: SystemTime, to: SystemTime) -> Result<f64> {
         let range = to.duration_since(from)?.as_millis().max(1);
         let query = format!("count_over_time(up{{job=\"{JOB}\"}}[{range}ms])");
@@ -98,7 +98,7 @@ impl Watched {
         self.prometheus.number(&query, Some(at))?.context("Prometheus scraped nothing")
     }
 
-    /// Envoy's own figures meet the filter's where the rules compare them, and agree.
+    /// Envoy's own figures agree with the filter's where the rules compare them.
     fn check_against_envoy(&self) -> Result<()> {
         let number = |query: &str| self.prometheus.number(query, None);
         eventually("Envoy's count of ejections and the filter's, alike", || {
@@ -130,7 +130,7 @@ impl Watched {
         format!("the alerts that came:\n{}\nthe events:\n{}", alerts.join("\n"), events.join("\n"))
     }
 
-    /// Nothing but what the outage explains has fired, and the filter was never called silent or wrong.
+    /// No alerts have fired except those in `explained`, and none said that the filter is silent or wrong.
     fn check_only(&self, explained: &[&str]) -> Result<()> {
         let alerts = self.webhook.alerts();
         let others = alerts.iter().filter(|alert| !explained.contains(&alert.label("alertname"))).count();
@@ -143,7 +143,7 @@ fn rules(base_ejection_time: u64) -> OutlierDetection {
     OutlierDetection { base_ejection_time: Duration::from_secs(base_ejection_time), ..OutlierDetection::first_error() }
 }
 
-/// The share that a summary tells, in percent.
+/// The share in an alert's summary, in percent.
 fn share(alert: &Alert) -> Result<f64> {
     let summary = alert.annotation("summary");
     let (_, share) = summary.rsplit_once("with ").with_context(|| format!("no share in `{summary}`"))?;
@@ -153,7 +153,7 @@ fn share(alert: &Alert) -> Result<f64> {
 
 #[test]
 fn a_broken_zone_is_told_with_its_service_from_to_and_share_and_its_repair_ends_the_alert() -> Result<()> {
-    // Long enough that the alert comes within the first ejection, so that nothing flaps.
+    // Long enough that the alert arrives within the first ejection, so that nothing flaps.
     let mut mesh = Watched::start(&rules(20))?;
     mesh.set(&ZONES[..1], Behaviour::Refuse)?;
     let failed = mesh.first_failure()?;
@@ -205,7 +205,7 @@ fn a_broken_region_then_a_broken_service_are_told_and_so_is_their_end() -> Resul
         mesh.report(failed, alert)?;
     }
 
-    // The counter that this alert needs does not exist before, and then is 1.
+    // The counter for this alert does not exist before, and is then 1.
     mesh.set(&ZONES, Behaviour::Answer(500))?;
     let failed = mesh.first_failure()?;
     let none = mesh.until("the alert of no healthy endpoint", |alert| alert.fires(NONE_HEALTHY))?;
@@ -217,7 +217,7 @@ fn a_broken_region_then_a_broken_service_are_told_and_so_is_their_end() -> Resul
         mesh.until("an alert's end", |alert| alert.is_over(name))?;
     }
     mesh.until_all_is_over()?;
-    // What stays broken for longer than an ejection lasts is ejected again and again.
+    // An endpoint that is broken for longer than an ejection lasts is ejected again and again.
     mesh.check_only(&[EJECTED, SHARE_EJECTED, TO_ZONE, TO_REGION, NONE_HEALTHY, "FaultlineFlapping"])
 }
 

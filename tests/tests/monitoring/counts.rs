@@ -1,4 +1,4 @@
-//! What the filter counts beside what Envoy counts; docs/metrics.md says what equals what.
+//! The filter's counts and those of Envoy; docs/metrics.md says which are equal.
 
 use std::collections::BTreeMap;
 
@@ -12,26 +12,26 @@ use lab::net::load::Load;
 use lab::zones::{CLUSTER, ZONES};
 use serde_json::Value;
 
-/// A cluster that never ejects, because its cap leaves no endpoint for it.
+/// A cluster that never ejects, because its cap does not allow any endpoint to be ejected.
 pub(crate) const CAPPED: &str = "outbound|8000||capped.default.svc.cluster.local";
-/// A cluster whose name Istio's own rule for the label `cache` hits, too.
+/// A cluster whose name also matches Istio's own rule for the label `cache`.
 pub(crate) const CACHE: &str = "outbound|6379||cache.shop.svc.cluster.local";
 
-/// Where the filter runs.
+/// The filter's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
     HttpFilter,
     UpstreamLog,
 }
 
-/// A statistic of Envoy's for a cluster.
+/// One of Envoy's statistics for a cluster.
 pub(crate) fn own(envoy: &Envoy, cluster: &str, name: &str) -> Result<u64> {
     let stats = envoy.stats(&format!("{name}$"))?;
     let of_cluster = stats.iter().find(|(stat, _)| *stat == format!("cluster.{cluster};.{name}"));
     of_cluster.map(|(_, value)| *value).with_context(|| format!("no {name} of {cluster}: {stats:?}"))
 }
 
-/// What Envoy counted at a cluster's endpoints in each locality: successes, errors, requests, failures to connect.
+/// Envoy's counts for a cluster's endpoints in each locality: successes, errors, requests, failures to connect.
 fn counted_by_envoy(envoy: &Envoy, cluster: &str) -> Result<BTreeMap<String, [u64; 4]>> {
     let answer: Value = serde_json::from_str(&envoy.admin("/clusters?format=json")?)?;
     let found = answer["cluster_statuses"].as_array().into_iter().flatten().find(|status| status["name"] == cluster);
@@ -51,17 +51,17 @@ fn counted_by_envoy(envoy: &Envoy, cluster: &str) -> Result<BTreeMap<String, [u6
     Ok(by_locality)
 }
 
-/// The filter's metrics, without Envoy's many.
+/// The filter's metrics only.
 pub(crate) fn filters(envoy: &Envoy) -> Result<Metrics> {
     Ok(Metrics::parse(&envoy.admin("/stats/prometheus?filter=faultline")?))
 }
 
-/// The filter's count in whole numbers.
+/// The filter's count as an integer.
 pub(crate) fn sum(metrics: &Metrics, metric: Metric, labels: &[(&str, &str)]) -> u64 {
     metrics.sum(metric.name(), labels) as u64
 }
 
-/// Where the filter's counts differ from Envoy's; `broken_off` answers began well, at home.
+/// Differences between the filter's counts and Envoy's; `broken_off` answers started as successes, at home.
 pub(crate) fn differences(envoy: &Envoy, load: &Load, position: Position) -> Result<Vec<String>> {
     let (metrics, broken_off) = (filters(envoy)?, load.total.broken);
     let mut differences = Vec::new();
@@ -105,7 +105,7 @@ pub(crate) fn differences(envoy: &Envoy, load: &Load, position: Position) -> Res
     Ok(differences)
 }
 
-/// What both said, in the order of time.
+/// The reports of both, in order of time.
 pub(crate) fn history(envoy: &Envoy) -> Vec<String> {
     let records = envoy.outlier_records().unwrap_or_default();
     let mut all: Vec<_> =

@@ -1,5 +1,5 @@
-//! The shipped dashboard, asked as Grafana asks: every query of it, with its variables filled in, is put to a real
-//! Prometheus while a service fails, and every one has something to show.
+//! Tests of the shipped dashboard, queried as by Grafana: while a service fails, every query of it, with its variables
+//! filled in, is sent to a real Prometheus, and each must return something.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use lab::wait::eventually;
 use lab::zones::{CLUSTER, HOST, ZONES, Zones, plugin_config};
 use serde_json::Value;
 
-/// Panels whose figure is rightly 0 in this outage.
+/// Panels whose value is correctly 0 in this outage.
 const QUIET: [&str; 3] =
     ["panel `Ejections blocked in the time shown`", "panel `Configurations rejected`", "panel `Lost to limits`"];
 
@@ -27,7 +27,7 @@ fn list<'a>(value: &'a Value, path: &str) -> &'a [Value] {
     value.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Every query, by the panel or annotation it is in.
+/// Every query, with the panel or annotation that contains it.
 fn queries(dashboard: &Value) -> Vec<(String, String)> {
     let of = |what: &str, query: &Value| Some((what.to_owned(), query["expr"].as_str()?.to_owned()));
     let panels = list(dashboard, "/panels").iter().flat_map(|panel| {
@@ -38,8 +38,8 @@ fn queries(dashboard: &Value) -> Vec<(String, String)> {
     panels.chain(annotations.filter_map(|query| of("annotation", query))).collect()
 }
 
-/// The query as Grafana sends it when one cluster and all localities are chosen: it escapes what a regular expression
-/// reads.
+/// The query that Grafana sends when one cluster and all localities are selected: Grafana escapes the special
+/// characters of regular expressions.
 fn filled_in(query: &str) -> String {
     let cluster = CLUSTER.replace('|', r"\\|").replace('.', r"\\.");
     let values = [
@@ -77,8 +77,8 @@ fn every_query_shows_something_while_a_service_fails() -> Result<()> {
     load.send(40);
 
     let mut failed = Ok(());
-    // The nearest zone cannot be reached, which retries hide; then all answer with errors, which they do not; then all
-    // is well, because a failover's duration is known at its end.
+    // First the nearest zone cannot be reached, which retries hide. Then all zones answer with errors, which retries do
+    // not hide. Then all are healthy, because a failover's duration is known at its end.
     let phases: [(&[&str], Behaviour); 3] =
         [(&ZONES[..1], Behaviour::Refuse), (&ZONES, Behaviour::Answer(500)), (&ZONES, Behaviour::Answer(200))];
     for (index, (broken, behaviour)) in phases.iter().enumerate() {
@@ -86,7 +86,7 @@ fn every_query_shows_something_while_a_service_fails() -> Result<()> {
         let event = ["failover_started", "no_healthy_upstream", "failover_ended"][index];
         let events = envoy.events();
         load.until(event, |_| events.any(|e| e.name() == event))?;
-        // Two scrapes later Prometheus knows what there was at this time.
+        // After two more scrapes, Prometheus has the values of this time.
         let scrapes = || prometheus.number("count_over_time(up[10m])", None);
         let before = eventually("a scrape", scrapes)?;
         load.until("two more scrapes", |_| scrapes().ok().flatten() >= Some(before + 2.0))?;

@@ -1,4 +1,5 @@
-//! What needs a real Prometheus or Alertmanager beside Envoy: metrics, rules, alerts, the dashboard and notifications.
+//! Tests that need a real Prometheus or Alertmanager as well as Envoy: metrics, rules, alerts, the dashboard and
+//! notifications.
 
 mod alerts;
 mod counts;

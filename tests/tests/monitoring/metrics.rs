@@ -1,9 +1,9 @@
-//! The metrics in a real Prometheus that scrapes a real Envoy: every one is there with its labels, by Istio's tag rules
-//! and by the plain ones; what Envoy counts as well is equal to the last one; and a reload neither loses nor repeats a
-//! count.
+//! Tests of the metrics in a real Prometheus that scrapes a real Envoy. Each metric exists with its labels, both by
+//! Istio's tag rules and by the plain ones; counts that Envoy keeps too are exactly equal; and a reload neither loses
+//! nor repeats a count.
 //!
-//! docs/metrics.md says what equals what. The bound on series is `bounds.rs`; alerts and the dashboard have tests of
-//! their own.
+//! docs/metrics.md says which counts are equal. The bound on series is tested in `bounds.rs`; alerts and the dashboard
+//! have separate tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 use crate::counts::{CACHE, CAPPED, Position, differences, filters, history, own, sum};
 
-/// A cluster that nobody asks for until the series are used up.
+/// A cluster without requests until the limit of series is reached.
 const LATE: &str = "outbound|8000||late.default.svc.cluster.local";
 const RECEIVER: &str = "outbound|9093||receiver.monitoring.svc.cluster.local";
 
@@ -72,8 +72,8 @@ fn one(name: &str, upstream: &Upstream, rules: OutlierDetection) -> Cluster {
     Cluster::new(name, vec![Endpoint { address: upstream.address(), locality: Zones::home() }], Some(rules))
 }
 
-/// Whether a family is the filter's, even if a label stayed in its name; Envoy's own have the filter's name for a part
-/// of theirs.
+/// Whether a family is the filter's, even if a label remained in its name; Envoy's own families contain the filter's
+/// name as a part.
 fn is_of_filter(name: &str) -> bool {
     name.contains("faultline") && !name.starts_with("envoy_") && !name.contains(':')
 }
@@ -81,13 +81,13 @@ fn is_of_filter(name: &str) -> bool {
 /// Values by name and labels.
 type Series = BTreeMap<(String, BTreeMap<String, String>), f64>;
 
-/// The filter's series, as Envoy shows them.
+/// The filter's series in Envoy.
 fn shown(envoy: &Envoy) -> Result<Series> {
     let samples = filters(envoy)?.0.into_iter().filter(|sample| is_of_filter(&sample.name));
     Ok(samples.map(|sample| ((sample.name, sample.labels), sample.value)).collect())
 }
 
-/// The same, as Prometheus has them.
+/// The filter's series in Prometheus.
 fn scraped(prometheus: &Prometheus) -> Result<Series> {
     let mut all = BTreeMap::new();
     for sample in prometheus.query(r#"{__name__=~".*faultline.*"}"#, None)? {
@@ -102,7 +102,8 @@ fn scraped(prometheus: &Prometheus) -> Result<Series> {
     Ok(all)
 }
 
-/// Every metric is there, once, of its kind, with its labels and those of `more` only, each with a value.
+/// Every metric exists once, with its kind, its own labels and those of `more` and no others, and each series has a
+/// value.
 fn check_every_metric(envoy: &Envoy, prometheus: &Prometheus, more: &[&str]) -> Result<()> {
     let series = eventually("Prometheus has what Envoy shows", || {
         let (shown, scraped) = (shown(envoy)?, scraped(prometheus)?);
@@ -126,9 +127,9 @@ fn check_every_metric(envoy: &Envoy, prometheus: &Prometheus, more: &[&str]) -> 
     Ok(())
 }
 
-/// An Envoy with one of everything that the metrics count, and a Prometheus that scrapes it.
+/// An Envoy with an example of everything that the metrics count, and a Prometheus that scrapes it.
 struct Mesh {
-    // Dropped first: Envoy must not see its endpoints go.
+    // Dropped first, so that Envoy does not see its endpoints disappear.
     envoy: Envoy,
     load: Load,
     prometheus: Prometheus,
@@ -136,7 +137,7 @@ struct Mesh {
     zones: Zones,
     lonely: Upstream,
     blocked: Upstream,
-    // Kept to the end, because an endpoint that goes away would be a fault of its own.
+    // Kept to the end, because an endpoint that stops would be another fault.
     _late: Upstream,
     _webhook: Webhook,
 }
@@ -148,7 +149,7 @@ impl Mesh {
         let (lonely, blocked, late) = (lonely?, blocked?, late?);
         let webhook = Webhook::start()?;
         let receiver = vec![Endpoint { address: webhook.address(), locality: Zones::home() }];
-        // Retries of its own, in either position.
+        // Its own retries, in either position.
         let mut never_ejected = one(CAPPED, &blocked, capped());
         let retry_policy = json!({ "retry_on": "5xx", "num_retries": 1 });
         let route = json!({ "cluster": CAPPED, "retry_policy": retry_policy });
@@ -174,12 +175,12 @@ impl Mesh {
         Ok(Self { envoy, load, prometheus, position, zones, lonely, blocked, _late: late, _webhook: webhook })
     }
 
-    /// The filter's metric of a cluster, in whole numbers.
+    /// The filter's metric of a cluster, as an integer.
     fn metric(&self, metric: Metric, cluster: &str) -> Result<u64> {
         Ok(sum(&filters(&self.envoy)?, metric, &[("upstream_cluster", cluster)]))
     }
 
-    /// Sends requests until Envoy has ejected two endpoints more.
+    /// Sends requests until Envoy has ejected two more endpoints.
     fn until_two_ejections(&mut self) -> Result<()> {
         let ejections = |envoy: &Envoy| own(envoy, CLUSTER, "outlier_detection.ejections_enforced_total");
         let before = ejections(&self.envoy)?;
@@ -187,7 +188,7 @@ impl Mesh {
         Ok(())
     }
 
-    /// Lets the endpoints at home fail in each way, and come back after each.
+    /// Makes the endpoints at home fail in each way, and recover after each.
     fn fail_in_every_way(&mut self) -> Result<()> {
         for failure in FAILURES {
             self.zones.set(&ZONES[..1], failure)?;
@@ -216,7 +217,7 @@ impl Mesh {
         })
     }
 
-    /// Takes away the only endpoint of one cluster, and lets that of another fail without being ejected.
+    /// Removes the only endpoint of one cluster, and makes that of another fail without being ejected.
     fn leave_nothing_and_block(&self) -> Result<()> {
         let mut to_cache = self.envoy.load(CACHE.rsplit('|').next().context("a host")?, 1)?;
         self.lonely.set(Behaviour::Answer(500))?;
@@ -233,7 +234,7 @@ impl Mesh {
         Ok(())
     }
 
-    /// Waits until what the filter counts is what Envoy counts.
+    /// Waits until the filter's counts equal Envoy's.
     fn until_counts_are_equal(&self) -> Result<()> {
         let differences = || differences(&self.envoy, &self.load, self.position);
         eventually("the counts are equal", || Ok(differences()?.is_empty().then_some(()))).with_context(|| {
@@ -242,7 +243,7 @@ impl Mesh {
         })
     }
 
-    /// Few series and few lines from now on: what is known goes on, what is new is counted as lost.
+    /// Lowers the limits on series and log lines: known series continue, and new ones are counted as lost.
     fn narrow_the_limits(&mut self) -> Result<()> {
         let mut narrow = attempts_of(self.position);
         narrow["limits"] = json!({ "series": 16, "eventsPerSecond": 1 });
@@ -267,7 +268,7 @@ fn attempts_of(position: Position) -> Value {
     json!({ "attempts": if position == Position::UpstreamLog { "upstreamLog" } else { "final" } })
 }
 
-/// One of everything that the metrics count, with what Envoy counted beside it.
+/// Produces everything that the metrics count, and compares it with Envoy's counts.
 fn story(tags: Value, more: &[&str], position: Position) -> Result<()> {
     let mut mesh = Mesh::start(tags, position)?;
     mesh.fail_in_every_way()?;
@@ -288,7 +289,7 @@ fn story(tags: Value, more: &[&str], position: Position) -> Result<()> {
 
 #[test]
 fn the_upstream_log_counts_attempts_as_envoy_does_and_istios_rules_label_them() -> Result<()> {
-    // Istio's own rule for the host of a cache; it takes nothing away.
+    // Istio's own rule for the host of a cache; it does not remove anything.
     story(tags::istio(), &["cache"], Position::UpstreamLog)
 }
 
@@ -310,7 +311,7 @@ fn a_new_module_starts_over() -> Result<()> {
     eventually("Prometheus counts", || Ok((prometheus.number(attempts, None)? == Some(100.0)).then_some(())))?;
     let dir = tempfile::tempdir()?;
     let module = dir.path().join("other.wasm");
-    // A custom section of five bytes more, with the name "more": other bytes, so another VM.
+    // A custom section of five more bytes, with the name "more": different bytes, and so a different VM.
     let mut bytes = std::fs::read(Tool::Module.path()?)?;
     bytes.extend(b"\0\x05\x04more");
     std::fs::write(&module, bytes)?;

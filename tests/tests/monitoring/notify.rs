@@ -1,7 +1,7 @@
-//! The way of a notification: a real Envoy whose filter posts to a real Alertmanager, and a webhook that it reaches.
+//! Tests of a notification's path: a real Envoy whose filter posts to a real Alertmanager, which notifies a webhook.
 //!
-//! How many scrape intervals it takes is printed (`--nocapture`). The way through Prometheus is in [`crate::alerts`];
-//! what a receiver can do wrong is played on the harness.
+//! The number of scrape intervals that this takes is printed (`--nocapture`). The path through Prometheus is in
+//! [`crate::alerts`]; the harness tests what a receiver can do wrong.
 
 use std::time::{Duration, SystemTime};
 
@@ -24,7 +24,7 @@ const NONE_HEALTHY: &str = "FaultlineNoHealthyUpstream";
 
 /// A service in four zones, and an Envoy that notifies a real Alertmanager.
 struct Notified {
-    // Dropped first: Envoy must not see its endpoints go.
+    // Dropped first, so that Envoy does not see its endpoints disappear.
     envoy: Envoy,
     zones: Zones,
     webhook: Webhook,
@@ -82,7 +82,7 @@ fn a_broken_zone_is_told_without_a_scrape_and_so_is_its_end() -> Result<()> {
     notified.zones.set(&ZONES, Behaviour::Answer(500))?;
     load.until("a failed request", |tally| tally.status(500) + tally.status(503) > 0)?;
     let failed = SystemTime::now();
-    // Envoy takes its time to hold the last endpoint ejected.
+    // It takes Envoy a while to eject the last endpoint.
     load.until("nothing healthy", |tally| tally.status(503) > 0)?;
     let none_left = SystemTime::now();
     load.until("its alert", |_| fired(NONE_HEALTHY).is_some()).with_context(|| notified.story())?;

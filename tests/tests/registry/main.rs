@@ -1,4 +1,4 @@
-//! What needs a real registry, and other tools that read from it: skopeo, cosign, Envoy.
+//! Tests that need a real registry and other tools that read from it: skopeo, cosign, Envoy.
 
 mod publish;
 mod registry;

@@ -1,4 +1,4 @@
-//! What is pushed is what runs: the module through a real registry, other tools' eyes, and into Envoy.
+//! Tests that what is pushed is what runs: the module through a real registry, as other tools read it, and into Envoy.
 
 use std::path::Path;
 use std::process::Command;
@@ -73,7 +73,7 @@ fn pushing_again_gives_the_same_digest_and_skopeo_can_read_and_copy_it() -> Resu
     assert_eq!(inspected["Digest"], digest(&first));
     assert_eq!(inspected["Layers"].as_array().map(Vec::len), Some(1));
 
-    // There and back through another tool, byte for byte.
+    // To a layout and back with another tool, byte for byte.
     let layout = format!("oci:{}:v1", dir.path().join("layout").display());
     skopeo(&["copy", "--src-tls-verify=false", &image, &layout], "")?;
     let module = std::fs::read(Tool::Module.path()?)?;
@@ -106,7 +106,7 @@ fn a_registry_with_a_password_takes_the_right_one_only() -> Result<()> {
     assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
     let by_digest = String::from_utf8(pushed.stdout)?.trim_end().to_owned();
 
-    // From here on with the credentials that another tool left behind.
+    // From here on, with credentials that another tool stored.
     let file = publisher.docker_config();
     let login = ["login", "--tls-verify=false", "--username", USER.name, "--password-stdin", "--authfile"];
     let host = registry.address().to_string();

@@ -1,5 +1,5 @@
-//! A real registry in each of the ways in which registries are guarded: what it takes to push to it, in requests; and
-//! what another tool makes of what was copied.
+//! Tests with a real registry for each way of access control: how many requests a push takes, and how another tool
+//! handles what was copied.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -19,10 +19,10 @@ const IDENTITY: &str = "an-identity-token";
 /// A registry and how to reach it.
 struct Guarded {
     registry: Registry,
-    /// Flags that reach it.
+    /// The flags that are needed to reach it.
     flags: Vec<String>,
     tokens: Option<TokenService>,
-    // The authority's certificate is in here.
+    // Contains the authority's certificate.
     dir: tempfile::TempDir,
 }
 
@@ -54,13 +54,13 @@ impl Guarded {
         format!("{}/mesh/{name}", self.registry.address())
     }
 
-    /// Runs `faultline` with the flags that reach this registry.
+    /// Runs `faultline` with the flags for this registry.
     fn run(&self, publisher: &Publisher, args: &[&str]) -> Result<String> {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
         publisher.ok(&[args, &flags].concat())
     }
 
-    /// Logs in, as the user would.
+    /// Logs in as a user would.
     fn log_in(&self, publisher: &Publisher, password: &str) -> Result<Output> {
         let host = self.registry.address().to_string();
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
@@ -104,7 +104,7 @@ fn a_fresh_push_takes_ten_requests_at_most_and_an_unchanged_one_two_however_the_
         let unchanged = all - fresh - logged_in;
         counts.push([fresh, for_fresh, unchanged, asked() - before - for_fresh]);
     }
-    // To the registry and to the token service, for a fresh push and for an unchanged one.
+    // Requests to the registry and to the token service, for a new push and for an unchanged one.
     assert_eq!(counts, [[7, 0, 1, 0], [8, 0, 2, 0], [8, 1, 2, 1]]);
     Ok(())
 }
@@ -137,7 +137,8 @@ fn an_authority_of_ones_own_is_trusted_where_it_is_named_only() -> Result<()> {
     let words = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(words.contains("certificate is not trusted") && words.contains("--ca-file"), "{words}");
 
-    // Without a flag a loopback address is spoken to in plain http; the one that is given does not help.
+    // `--ca-file` is given because a loopback address is otherwise contacted by plain http. Its certificate is the
+    // wrong one; trust comes from `SSL_CERT_FILE`.
     let mut by_environment = publisher.command(&[&push_args(&reference, &module)[..], &["--ca-file", &other]].concat());
     by_environment.env("SSL_CERT_FILE", &registry.flags[1]);
     let pushed = output_of(&mut by_environment, "")?;
@@ -145,7 +146,7 @@ fn an_authority_of_ones_own_is_trusted_where_it_is_named_only() -> Result<()> {
     Ok(())
 }
 
-/// Adds to a layout a document that is attached to `subject`, as oras does.
+/// Adds to a layout a document that is attached to `subject`, in the same way as oras.
 fn attach(layout: &Path, subject: &str) -> Result<String> {
     let stored = |bytes: &[u8]| -> Result<(String, usize)> {
         let sum = ring::digest::digest(&ring::digest::SHA256, bytes);
@@ -193,13 +194,13 @@ fn copies_go_there_and_back_with_what_is_attached_and_skopeo_reads_them() -> Res
     let said: Value = serde_json::from_str(&publisher.ok(&["copy", &in_tokens, &elsewhere, "--output", "json"])?)?;
     assert_eq!((&said["digest"], &said["bytes"], &said["attached"]), (&json!(digest), &json!(0), &json!(1)));
 
-    // Back into a layout: the document has come all the way.
+    // Back into a layout: the document has been copied at every step.
     let back = dir.path().join("back");
     publisher.ok(&["copy", &elsewhere, &format!("oci:{}:v1", back.display())])?;
     let found = std::fs::read(back.join("blobs/sha256").join(sbom.trim_start_matches("sha256:")))?;
     assert!(String::from_utf8(found)?.contains("application/spdx+json"));
 
-    // skopeo, with the credentials that `login` left: there and back, the digest is kept.
+    // skopeo, with the credentials that `login` stored: after a copy to a layout and back, the digest is the same.
     let skopeo = |args: &[&str]| -> Result<String> {
         let mut command = Command::new(Tool::Skopeo.path()?);
         command.args(args).env("REGISTRY_AUTH_FILE", publisher.docker_config());

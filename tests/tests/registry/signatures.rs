@@ -1,9 +1,8 @@
-//! Forms, signatures and attached documents in a real registry, before the eyes of skopeo and, where it is at hand,
-//! cosign.
+//! Tests of forms, signatures and attached documents in a real registry, read by skopeo and, if available, by cosign.
 //!
 //! cosign is taken from `FAULTLINE_COSIGN` (several, separated as in `PATH`) or `PATH`. Without one its test is
-//! skipped, because nothing that set-up can install everywhere brings it. What it would check, openssl checks in the
-//! publisher's own tests.
+//! skipped, because there is no package of it that set-up can install everywhere. The publisher's own tests make the
+//! same checks with openssl.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -77,7 +76,7 @@ fn every_form_is_taken_by_a_registry_and_copied_by_another_tool() -> Result<()> 
             serde_json::from_str(&bench.publisher.ok(&["pull", &to, "-o", &file, "--output", "json"])?)?;
         assert_eq!((&pulled["digest"], &pulled["form"]), (&digest.into(), &form.into()));
         assert!(std::fs::read(&file)? == module, "{form}: byte for byte");
-        // What we say of skopeo is what skopeo does.
+        // The report must say what skopeo really does.
         let report = bench.publisher.run(&["inspect", &from, "--output", "json"], "")?;
         let report: Value = serde_json::from_slice(&report.stdout)?;
         let said = report["consumers"].as_array().context("a list")?.iter().find(|one| one["consumer"] == "skopeo");
@@ -102,7 +101,7 @@ fn signatures_and_documents_lie_beside_the_artifact() -> Result<()> {
     assert_eq!(report["attached"].as_array().map(Vec::len), Some(1));
     assert_eq!(report["attached"][0]["artifactType"], "text/plain");
 
-    // A registry that knows no referrers has them under a tag, where other tools look too.
+    // In a registry without the referrers API they are under a tag, where other tools also look.
     let tag = report["digest"].as_str().context("a digest")?.replace(':', "-");
     let index = format!("docker://{}", bench.reference(&tag));
     let index: Value = serde_json::from_str(&skopeo(&["inspect", "--raw", "--tls-verify=false", &index])?)?;
@@ -114,7 +113,7 @@ fn signatures_and_documents_lie_beside_the_artifact() -> Result<()> {
 fn the_list_of_components_goes_with_the_module_it_describes() -> Result<()> {
     let bench = Bench::new()?;
     let reference = bench.reference("v1");
-    // The module that the program was built with, which is the one that the list is of.
+    // The module embedded in the program, which is the one that the list describes.
     bench.publisher.ok(&["push", &reference])?;
     let attached: Value =
         serde_json::from_str(&bench.publisher.ok(&["attach", &reference, "--sbom", "--output", "json"])?)?;
@@ -157,7 +156,7 @@ fn cosign_verifies_what_we_sign_and_we_what_it_signs() -> Result<()> {
         let verified = verify(&by_digest)?;
         ensure!(verified.status.success(), "{}: {}", cosign.display(), String::from_utf8_lossy(&verified.stderr));
 
-        // cosign 3 writes its older form only when asked, with a flag that cosign 2 has not.
+        // cosign 3 writes its older form only with a flag that cosign 2 does not have.
         let theirs = bench.push(&format!("theirs-{number}"), &["--annotation", &format!("m={number}")])?;
         let sign = ["sign", "--key", &key, "--tlog-upload=false", "-y", &theirs];
         let version_3 = ["--use-signing-config=false", "--new-bundle-format=false"];

@@ -1,7 +1,7 @@
-//! The empty filter on the proxy-wasm Rust SDK: a root context and an HTTP context, and no callback of its own.
+//! The empty filter on the proxy-wasm Rust SDK: a root context and an HTTP context, without callbacks of its own.
 //!
-//! What it costs is what any filter on this SDK costs before it does anything: benches measure against it. It is also
-//! how the harness is checked against a real SDK module.
+//! Its cost is what every filter on this SDK costs before it does anything; benchmarks compare with it. It also checks
+//! the harness against a real SDK module.
 
 #![expect(missing_docs, reason = "the SDK's macro makes a public start function without documentation")]
 

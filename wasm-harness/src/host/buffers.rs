@@ -12,8 +12,8 @@ const PLUGIN_CONFIGURATION: u32 = 7;
 const LAST_BUFFER: u32 = 8;
 
 impl Call<'_, '_> {
-    /// A buffer's bytes. Bodies outside their callback are there and empty; a plugin configuration outside of
-    /// `proxy_on_configure` and an HTTP call's body outside of its callback are NotFound.
+    /// A buffer's bytes. Outside their callback, bodies exist and are empty; a plugin configuration outside
+    /// `proxy_on_configure` and an HTTP call's body outside its callback are NotFound.
     fn buffer(&mut self, kind: u32) -> Result<Vec<u8>, Status> {
         if kind > LAST_BUFFER {
             return Err(Status::BadArgument);
@@ -35,7 +35,7 @@ impl Call<'_, '_> {
                 let plugin = state.configuring.as_ref().ok_or(Status::NotFound)?;
                 Ok(plugin.config.clone())
             }
-            // Stream data of a network filter, gRPC messages, data of a foreign call: never filled here, so empty.
+            // Stream data of a network filter, gRPC messages, data of a foreign call: this host never fills them.
             _ => Ok(Vec::new()),
         }
     }
@@ -53,9 +53,9 @@ pub(super) fn get_bytes(
     call.fault(&buffer.to_string())?;
     let start = start as usize;
     let end = bytes.len().min(start.saturating_add(length as usize));
-    // Envoy's arithmetic underflows for a start behind the end, so no module can rely on the result.
+    // Envoy's arithmetic underflows if the start is after the end, so no module can rely on the result.
     let part = bytes.get(start..end).ok_or(Status::BadArgument)?;
-    // With nothing to copy, Envoy leaves the module's pointers as they were.
+    // With nothing to copy, Envoy leaves the module's pointers unchanged.
     if part.is_empty() {
         return Ok(());
     }

@@ -1,5 +1,5 @@
-//! One host call under way: it is counted, an injected fault takes effect, and bytes go in and out of the module's
-//! memory through the module's own allocator, as in Envoy's host.
+//! One host call in progress: it is counted, an injected fault takes effect, and bytes are copied to and from the
+//! module's memory through the module's own allocator, as in Envoy's host.
 
 use crate::abi::Status;
 use crate::process::Process;
@@ -25,7 +25,7 @@ impl From<Status> for HostError {
 
 pub(super) type HostResult = Result<(), HostError>;
 
-/// One host call under way.
+/// One host call in progress.
 pub(super) struct Call<'a, 'b> {
     caller: &'a mut HostCaller<'b>,
     name: &'static str,
@@ -38,7 +38,7 @@ pub(super) fn run(
     function: impl FnOnce(&mut Call<'_, '_>) -> HostResult,
 ) -> wasmtime::Result<u32> {
     let state = caller.data_mut();
-    // Envoy traps here too: before the VM has started, only logging works.
+    // Envoy traps here too: before the VM has started, only logging is allowed.
     if state.starting && name != "proxy_log" {
         return Err(wasmtime::format_err!("{name} is not allowed while the module starts"));
     }
@@ -54,8 +54,8 @@ pub(super) fn run(
 }
 
 impl Call<'_, '_> {
-    /// Ends the call if a fault was injected for it. Every function asks once, when it knows its subject. Ok can be
-    /// injected too: then the call claims to have worked and has written nothing.
+    /// Ends the call if a fault was injected for it. Every function calls this once, when it knows its subject. Ok can
+    /// be injected too: the call then claims to have worked but has written nothing.
     pub(super) fn fault(&mut self, subject: &str) -> Result<(), Status> {
         let state = self.caller.data();
         let hit = state.process.borrow_mut().faults.hit(state.vm, self.name, subject);
@@ -77,7 +77,7 @@ impl Call<'_, '_> {
         state.contexts.get_mut(&acting).ok_or(Status::InternalFailure)
     }
 
-    /// The stream that the call acts on; `None` for a root context that logs none.
+    /// The stream that the call acts on; `None` for a root context that is not logging one.
     pub(super) fn stream(&mut self) -> Result<Option<&mut StreamView>, Status> {
         Ok(self.context()?.stream.as_mut())
     }
@@ -90,7 +90,7 @@ impl Call<'_, '_> {
         data.get(range).map(<[u8]>::to_vec).ok_or(Status::InvalidMemoryAccess)
     }
 
-    /// Text in the module's memory; bytes that are no UTF-8 are replaced.
+    /// Text in the module's memory; invalid UTF-8 is replaced.
     pub(super) fn text(&self, at: u32, length: u32) -> Result<String, Status> {
         let bytes = self.bytes(at, length)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -110,7 +110,7 @@ impl Call<'_, '_> {
         self.write(at, &value.to_le_bytes())
     }
 
-    /// Returns bytes to the module: in memory it allocates, with pointer and size written where it asked.
+    /// Returns bytes to the module: in memory that the module allocates, with pointer and size written where it asked.
     pub(super) fn return_bytes(&mut self, bytes: &[u8], pointer_at: u32, size_at: u32) -> HostResult {
         let pointer = self.allocate(bytes)?;
         self.write_u32(pointer_at, pointer)?;
@@ -118,7 +118,7 @@ impl Call<'_, '_> {
         Ok(())
     }
 
-    /// A copy of the bytes in memory that the module allocates; a null pointer for no bytes.
+    /// Copies the bytes into memory that the module allocates; a null pointer if there are none.
     pub(super) fn allocate(&mut self, bytes: &[u8]) -> Result<u32, HostError> {
         if bytes.is_empty() {
             return Ok(0);

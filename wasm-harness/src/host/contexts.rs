@@ -1,9 +1,9 @@
-//! Which context host calls act on, and how it ends.
+//! The context that host calls act on, and how it ends.
 
 use super::call::{Call, HostResult};
 use crate::abi::Status;
 
-/// Context 0 is the VM's own: setting it is the same as having none.
+/// Context 0 is the VM's own: setting it is the same as setting none.
 pub(super) fn set_effective_context(call: &mut Call<'_, '_>, context: u32) -> HostResult {
     call.fault("")?;
     let state = call.state();

@@ -24,7 +24,7 @@ pub(super) fn call_foreign_function(
         b"expr_create" => expr_create(call.state(), &argument),
         b"expr_evaluate" => expr_evaluate(call.state(), &argument),
         b"expr_delete" => expr_delete(call.state(), &argument),
-        // An unknown function leaves the pointers alone; a known one writes them, also when it fails.
+        // An unknown function leaves the pointers unchanged; a known one writes them, even if it fails.
         _ => return Err(Status::NotFound.into()),
     };
     let bytes = result.as_deref().unwrap_or_default();
@@ -38,7 +38,7 @@ pub(super) fn call_foreign_function(
     Ok(result.map(|_| ())?)
 }
 
-/// The token of a new expression.
+/// Creates an expression and returns its token.
 fn expr_create(state: &mut VmState, text: &[u8]) -> Result<Vec<u8>, Status> {
     let expression = Expression::parse(text).ok_or(Status::BadArgument)?;
     let root = state.root_of(state.current).ok_or(Status::InternalFailure)?;
@@ -48,7 +48,7 @@ fn expr_create(state: &mut VmState, text: &[u8]) -> Result<Vec<u8>, Status> {
     Ok(token.to_le_bytes().to_vec())
 }
 
-/// The value, as a property read would return it.
+/// Evaluates an expression; the value is encoded as for a property read.
 fn expr_evaluate(state: &mut VmState, argument: &[u8]) -> Result<Vec<u8>, Status> {
     let current = state.current;
     let token = token(argument)?;

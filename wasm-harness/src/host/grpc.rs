@@ -1,4 +1,4 @@
-//! gRPC calls. No gRPC service exists here: to start a call is an InternalFailure, as in Envoy when no stream can be
+//! gRPC calls. No gRPC service exists here: starting a call returns InternalFailure, as in Envoy when no stream can be
 //! opened, and every token is unknown.
 
 use super::call::{Call, HostResult};

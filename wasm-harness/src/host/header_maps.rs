@@ -9,7 +9,7 @@ fn map_kind(map: u32) -> Result<MapKind, Status> {
 }
 
 impl Call<'_, '_> {
-    /// The map as a read sees it. For the answer of an HTTP call it is the root context's.
+    /// The map as a read sees it. The map of an HTTP call's answer belongs to the root context.
     fn map(&mut self, kind: MapKind) -> Option<Pairs> {
         let state = self.state();
         let acting = state.acting();
@@ -39,7 +39,7 @@ pub(super) fn get_value(
     let key = call.bytes(key, length)?;
     call.fault(&String::from_utf8_lossy(&key))?;
     let Some(map) = call.map(kind) else {
-        // Asking for a map that is not there is a BadArgument, except in the log phase.
+        // Asking for a map that does not exist is a BadArgument, except in the log phase.
         let logging = call.stream()?.is_some_and(|stream| stream.logging());
         let status = if logging { Status::NotFound } else { Status::BadArgument };
         return Err(status.into());
@@ -48,7 +48,7 @@ pub(super) fn get_value(
     call.return_bytes(value, value_at, size_at)
 }
 
-/// A map that is not there reads as one without headers: status Ok and a null pointer.
+/// A map that does not exist reads as one without headers: status Ok and a null pointer.
 pub(super) fn get_pairs(call: &mut Call<'_, '_>, map: u32, pairs_at: u32, size_at: u32) -> HostResult {
     let kind = map_kind(map)?;
     call.fault("")?;
@@ -57,7 +57,7 @@ pub(super) fn get_pairs(call: &mut Call<'_, '_>, map: u32, pairs_at: u32, size_a
     call.return_bytes(&bytes, pairs_at, size_at)
 }
 
-/// Bytes of all names and values together.
+/// The total length of all names and values, in bytes.
 pub(super) fn get_size(call: &mut Call<'_, '_>, map: u32, size_at: u32) -> HostResult {
     let kind = map_kind(map)?;
     call.fault("")?;

@@ -1,4 +1,4 @@
-//! HTTP calls, which are kept for the test to answer.
+//! HTTP calls, which are stored for the test to answer.
 
 use super::call::{Call, HostResult};
 use crate::abi::{Status, decode_pairs};
@@ -7,7 +7,7 @@ use crate::process::{Cluster, HttpCall};
 use crate::properties::header;
 use std::time::Duration;
 
-/// Envoy's call ids carry their type in the two lowest bits; HTTP's is 0.
+/// In Envoy, the two lowest bits of a call's id are its type; HTTP's is 0.
 const TOKEN_STEP: u32 = 4;
 
 #[expect(clippy::too_many_arguments, reason = "the ABI's own")]
@@ -24,7 +24,7 @@ pub(super) fn http_call(
     timeout_ms: u32,
     token_at: u32,
 ) -> HostResult {
-    // Envoy writes the token in any case, to find a bad pointer before anything is sent.
+    // Envoy always writes the token first, to find a bad pointer before anything is sent.
     call.write_u32(token_at, 0)?;
     let cluster = call.text(cluster, cluster_size)?;
     let headers = decode_pairs(&call.bytes(headers, headers_size)?);
@@ -34,7 +34,7 @@ pub(super) fn http_call(
     let known = call.process().clusters.get(&cluster).copied();
     let needed = [":method", ":path", ":authority"];
     let complete = needed.iter().all(|name| header(&headers, name.as_bytes()).is_some());
-    // To Envoy the timeout is a signed number of milliseconds.
+    // Envoy reads the timeout as a signed number of milliseconds.
     if known.is_none() || !complete || timeout_ms > i32::MAX as u32 {
         return Err(Status::BadArgument.into());
     }

@@ -1,4 +1,4 @@
-//! Metrics of the process, under the ids of this VM.
+//! Metrics of the process, with this VM's ids.
 
 use super::call::{Call, HostResult};
 

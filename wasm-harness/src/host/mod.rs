@@ -1,8 +1,8 @@
 //! The functions that a module imports from `env`: one function and one row of the table below for each.
 //!
-//! All of ABI 0.2.1 is here, so that an import fails to link only if Envoy does not know it either. WASI is not
-//! offered: modules for wasm32-wasip1 do not load. A function reads its arguments from the module's memory, asks `Call`
-//! whether a fault was injected, acts, and returns the status that the module sees.
+//! All of ABI 0.2.1 is here, so an import fails to link only if Envoy does not know it either. WASI is not offered:
+//! modules for wasm32-wasip1 do not load. A function reads its arguments from the module's memory, asks `Call` whether
+//! a fault was injected, acts, and returns the status that the module sees.
 
 mod buffers;
 mod call;
@@ -21,7 +21,7 @@ use self::call::HostCaller;
 use crate::state::VmState;
 use wasmtime::Linker;
 
-/// Links imports, one a row: its name, its arguments, and the function behind it.
+/// Links imports, one per row: its name, its arguments, and its function.
 macro_rules! imports {
     ($linker:ident: $($name:ident($($argument:ident),*) => $function:path;)*) => {
         $($linker.func_wrap("env", stringify!($name), |mut caller: HostCaller<'_>, $($argument),*| {

@@ -1,4 +1,4 @@
-//! Attributes: read as the acting context sees them now, and set by the module.
+//! Attributes: those that the acting context can read now, and those that the module sets.
 
 use super::call::{Call, HostResult};
 use crate::abi::Status;
@@ -19,7 +19,7 @@ pub(super) fn set(call: &mut Call<'_, '_>, path: u32, length: u32, value: u32, s
     let state = call.state();
     let acting = state.acting();
     let context = state.contexts.get_mut(&acting).ok_or(Status::InternalFailure)?;
-    // A root has nothing to set it on, not even while it logs a stream.
+    // A root context cannot set an attribute, not even while it logs a stream.
     let own = context.stream.as_mut().filter(|_| context.root != acting);
     own.ok_or(Status::NotFound)?.custom.insert(path, value);
     Ok(())

@@ -1,4 +1,4 @@
-//! SharedProcess data and shared queues.
+//! The process's shared data and shared queues.
 
 use super::call::{Call, HostResult};
 use crate::abi::Status;
@@ -26,7 +26,7 @@ pub(super) fn set_data(call: &mut Call<'_, '_>, key: u32, length: u32, value: u3
     Ok(call.process().shared.set(&key, &value, cas)?)
 }
 
-/// Only root contexts are notified of items, so a stream registers for its root.
+/// Only root contexts are notified of items, so a stream registers its root.
 pub(super) fn register_queue(call: &mut Call<'_, '_>, name: u32, length: u32, token_at: u32) -> HostResult {
     let name = call.bytes(name, length)?;
     call.fault(&String::from_utf8_lossy(&name))?;

@@ -1,12 +1,12 @@
-//! How a stream goes on: resumed, closed, or answered by the module.
+//! How a stream continues: resumed, closed, or answered by the module.
 //!
-//! The harness drives every step itself, so there is nothing to resume or to close: only the statuses matter.
+//! The harness performs every step itself, so there is nothing to resume or to close: only the statuses matter.
 
 use super::call::{Call, HostResult};
 use crate::abi::{Status, decode_pairs};
 use crate::state::LocalReply;
 
-/// Kinds of stream, in the ABI's order: HTTP request and response, then a TCP connection's two sides.
+/// Kinds of stream, in the ABI's order: HTTP request and response, then the two directions of a TCP connection.
 const HTTP_RESPONSE: u32 = 1;
 const UPSTREAM: u32 = 3;
 
@@ -20,7 +20,8 @@ pub(super) fn close_stream(call: &mut Call<'_, '_>, kind: u32) -> HostResult {
     if kind <= UPSTREAM { Ok(()) } else { Err(Status::BadArgument.into()) }
 }
 
-/// Sent when the callback is over. Without a stream it is Ok and nothing happens.
+/// Answers instead of the endpoint; the reply is sent when the callback is over. Without a stream it returns Ok and
+/// does nothing.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own")]
 pub(super) fn send_local_response(
     call: &mut Call<'_, '_>,

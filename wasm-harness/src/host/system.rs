@@ -1,4 +1,4 @@
-//! Log, clock and tick.
+//! The log, the clock and ticks.
 
 use super::call::{Call, HostResult};
 use crate::abi::{Level, Status};
@@ -30,7 +30,7 @@ pub(super) fn get_current_time(call: &mut Call<'_, '_>, time_at: u32) -> HostRes
     Ok(call.write_u64(time_at, wall.as_nanos() as u64)?)
 }
 
-/// Milliseconds; 0 stops the tick. Only root contexts tick, so a stream sets its root's period.
+/// Sets the tick period in milliseconds; 0 stops the tick. Only root contexts tick, so a stream sets its root's period.
 pub(super) fn set_tick_period(call: &mut Call<'_, '_>, period: u32) -> HostResult {
     call.fault("")?;
     let state = call.state();

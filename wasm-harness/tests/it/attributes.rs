@@ -1,4 +1,4 @@
-//! Attributes: which exist in which phase, with which bytes and status, and how an ending shows in them.
+//! Tests of attributes: which exist in which phase, with which bytes and status, and how an ending shows in them.
 
 use crate::probe::{Probe, said};
 use wasm_harness::{Exchange, Flags, Outcome, Phase, Upstream, Value};
@@ -87,7 +87,7 @@ fn each_kind_of_attribute_has_its_bytes_and_its_status() {
     assert!(lines[6].ends_with(" 0 shop-v1;default"), "{lines:?}");
 }
 
-/// How an ending shows in the log.
+/// How an ending appears in the log phase.
 struct Ending {
     exchange: Exchange,
     details: &'static str,

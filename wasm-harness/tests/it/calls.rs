@@ -1,4 +1,4 @@
-//! HTTP calls, foreign functions, effective contexts, injected faults.
+//! Tests of HTTP calls, foreign functions, effective contexts and injected faults.
 
 use crate::probe::{Probe, said, said_by};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Modules that do not load, plugins that share a VM, new configurations, reloads, rebuilt VMs.
+//! Tests of modules that do not load, plugins that share a VM, new configurations, reloads and rebuilt VMs.
 
 use crate::probe::{Probe, said, said_by};
 use std::time::Duration;
@@ -136,7 +136,7 @@ fn a_new_configuration_waits_for_the_old_roots_last_stream() {
 
 #[test]
 fn a_refused_configuration_leaves_the_old_one_in_force() {
-    // Refuses an empty configuration: the second parameter is its size.
+    // Rejects an empty configuration: the second parameter is its size.
     let module = Probe::new()
         .on("proxy_on_request_headers", |probe| probe.say("serving"))
         .extra(

@@ -1,4 +1,4 @@
-//! The harness as its users see it: what a module gets from it, rule by rule, as from Envoy.
+//! Tests of the harness's public interface: what a module gets from it, rule by rule, as from Envoy.
 
 mod attributes;
 mod calls;

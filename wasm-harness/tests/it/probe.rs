@@ -1,7 +1,7 @@
-//! Modules for the tests, written as text: each callback makes host calls and logs what they returned.
+//! Modules for the tests, written as WebAssembly text: each callback makes host calls and logs what they returned.
 //!
-//! A line reads `label status value`; the value is missing when the host returned a null pointer. The tests need no
-//! toolchain for wasm, and no SDK stands between them and the ABI.
+//! A logged line reads `label status value`; the value is missing if the host returned a null pointer. The tests need
+//! no toolchain for wasm, and there is no SDK between them and the ABI.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -26,7 +26,7 @@ const CALLBACKS: [(&str, usize, Option<u32>); 15] = [
     ("proxy_on_delete", 1, None),
 ];
 
-/// Host functions a probe uses, with their parameters.
+/// Host functions that a probe uses, with their parameters.
 const IMPORTS: [(&str, &str); 22] = [
     ("proxy_log", "i32 i32 i32"),
     ("proxy_get_property", "i32 i32 i32 i32"),
@@ -52,8 +52,8 @@ const IMPORTS: [(&str, &str); 22] = [
     ("proxy_enqueue_shared_queue", "i32 i32 i32"),
 ];
 
-/// Where the strings of a probe start; result words lie below (a returned pointer at 240, its size at 244), the report
-/// buffer and the heap above.
+/// Where a probe's strings start. Result words are below (a returned pointer at 240, its size at 244); the report
+/// buffer and the heap are above.
 const DATA: usize = 1024;
 
 /// Fixed functions: the bump allocator, and the report with its value raw or in hex.
@@ -122,7 +122,7 @@ impl Probe {
         Probe::default()
     }
 
-    /// Adds to what a callback does. Callbacks that no test adds to are not exported.
+    /// Adds host calls to a callback. Callbacks without any are not exported.
     pub(crate) fn on(mut self, callback: &'static str, act: impl FnOnce(&mut Probe)) -> Self {
         act(&mut self);
         let body = std::mem::take(&mut self.body);
@@ -130,7 +130,7 @@ impl Probe {
         self
     }
 
-    /// Every callback logs its own name.
+    /// Makes every callback log its own name.
     pub(crate) fn chatty(mut self) -> Self {
         for (callback, ..) in CALLBACKS {
             self = self.on(callback, |probe| probe.say(callback));
@@ -143,7 +143,7 @@ impl Probe {
         self.on(callback, |_| ())
     }
 
-    /// Text that goes into the module as it is.
+    /// Adds text to the module unchanged.
     pub(crate) fn extra(mut self, wat: &str) -> Self {
         self.extra.push_str(wat);
         self
@@ -238,7 +238,7 @@ impl Probe {
         self.act(key, "proxy_get_shared_data", &arguments, Show::Text);
     }
 
-    /// Writes with the number of the last read.
+    /// Writes with the compare-and-swap number of the last read.
     pub(crate) fn swap_shared(&mut self, key: &str, value: &str) {
         let arguments = format!("{} {} (i32.load (i32.const 8))", self.text(key), self.text(value));
         self.act("swap", "proxy_set_shared_data", &arguments, Show::Text);
@@ -277,7 +277,8 @@ impl Probe {
         self.act("status", "proxy_get_status", "(i32.const 32) (i32.const 240) (i32.const 244)", Show::Text);
     }
 
-    /// A foreign function with a text argument; the result in hex. The last result of `expr_create` is kept as token.
+    /// Calls a foreign function with a text argument; the result is in hex. The last result of `expr_create` is kept as
+    /// the token.
     pub(crate) fn foreign(&mut self, name: &str, argument: &str) {
         let arguments = format!("{} {} (i32.const 240) (i32.const 244)", self.text(name), self.text(argument));
         self.act(name, "proxy_call_foreign_function", &arguments, Show::Hex);
@@ -288,7 +289,7 @@ impl Probe {
         }
     }
 
-    /// `expr_evaluate` or `expr_delete` with the kept token.
+    /// Calls `expr_evaluate` or `expr_delete` with the kept token.
     pub(crate) fn with_token(&mut self, name: &str) {
         let function = self.text(name);
         let arguments = format!("{function} (i32.const 40) (i32.const 4) (i32.const 240) (i32.const 244)");
@@ -318,7 +319,7 @@ impl Probe {
         self.body.push_str("    unreachable\n");
     }
 
-    /// The module's text.
+    /// The module as text.
     pub(crate) fn wat(&self) -> String {
         let mut wat = String::from("(module\n");
         for (name, parameters) in IMPORTS {
@@ -346,18 +347,18 @@ impl Probe {
         Module::compile(self.wat().as_bytes()).unwrap_or_else(|error| panic!("{error}\n{}", self.wat()))
     }
 
-    /// One worker, nothing else set.
+    /// Starts a proxy with one worker and otherwise default settings.
     pub(crate) fn start(&self) -> Harness {
         Harness::builder().build(&self.module()).expect("the probe starts")
     }
 }
 
-/// What was logged since the last look.
+/// The lines logged since the last call.
 pub(crate) fn said(proxy: &mut Harness) -> Vec<String> {
     proxy.take_logs().into_iter().map(|line| line.message).collect()
 }
 
-/// The same, each line with its VM: `C`, `M`, `0`, `1` …
+/// The lines logged since the last call, each with its VM: `C`, `M`, `0`, `1` …
 pub(crate) fn said_by(proxy: &mut Harness) -> Vec<String> {
     let lines = proxy.take_logs().into_iter().map(|line| {
         let vm = match line.vm {

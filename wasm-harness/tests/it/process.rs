@@ -1,4 +1,4 @@
-//! What VMs share and what they do not: metrics, shared data, queues, the clock, ticks, logs, costs.
+//! Tests of what VMs share and what they do not: metrics, shared data, queues, the clock, ticks, logs, costs.
 
 use crate::probe::{Probe, said, said_by};
 use std::time::Duration;

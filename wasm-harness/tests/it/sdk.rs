@@ -1,6 +1,6 @@
-//! The harness with a real SDK module: the baseline filter.
+//! Tests of the harness with a real SDK module: the baseline filter.
 //!
-//! `BASELINE_WASM` names the file; otherwise it is `target/baseline.wasm`. If there is neither, these tests are
+//! `BASELINE_WASM` names the file; the default is `target/baseline.wasm`. If the file does not exist, these tests are
 //! skipped, but fail in CI. The other tests need no wasm target.
 
 use crate::skip::{Tool, skip};

@@ -1,4 +1,4 @@
-//! Callbacks in order, header maps and bodies by phase, access logs, local replies, traps.
+//! Tests of the order of callbacks, header maps and bodies by phase, access logs, local replies and traps.
 
 use crate::probe::{Probe, said};
 use wasm_harness::{Exchange, LocalReply, Outcome, Upstream, VmId};

@@ -1,4 +1,4 @@
-//! Checks that no files of a crate use each other in a circle, and that a type's methods do not hide one.
+//! Checks that no files of a crate use each other in a circle, and that a type's methods do not hide a circle.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,12 +7,12 @@ use super::finding::Finding;
 use super::rust::graph::{self, Graph, Use};
 use super::rust::module_tree::Crate;
 
-/// A type with methods outside of its own file and those below it.
+/// A type with methods outside its own file and the files below that.
 struct Extended {
     /// The file that defines the type.
     file: &'static str,
     type_name: &'static str,
-    /// Why that is no circle: those files lie above the type's.
+    /// Why that is not a circle: those files are above the type's.
     reason: &'static str,
 }
 
@@ -39,17 +39,17 @@ const EXTENDED: [Extended; 4] = [
     },
 ];
 
-/// No file uses itself by way of others, by what they import or name.
+/// No file uses itself through other files that it imports or names.
 pub(crate) fn circles(crates: &[Crate]) -> Vec<Finding> {
     circles_by(crates, |step| !step.is_call, |_| true)
 }
 
-/// No file uses itself by way of others where some of them do it by a method of the same type.
+/// No file uses itself through other files, where some of these uses are calls of a method of the same type.
 pub(crate) fn circles_of_calls(crates: &[Crate]) -> Vec<Finding> {
     circles_by(crates, |_| true, |step| step.is_call)
 }
 
-/// Circles of the steps that are `followed`, of which at least one is `wanted`.
+/// Circles of the uses that are `followed`, of which at least one is `wanted`.
 fn circles_by(crates: &[Crate], followed: fn(&Use) -> bool, wanted: fn(&Use) -> bool) -> Vec<Finding> {
     let mut findings = BTreeSet::new();
     for tree in crates {
@@ -74,7 +74,7 @@ fn circles_by(crates: &[Crate], followed: fn(&Use) -> bool, wanted: fn(&Use) -> 
     findings.into_iter().collect()
 }
 
-/// The methods of a type are in its own file, or in files below it; and no exception to that is left over.
+/// The methods of a type are in its own file or in files below it, and there is no unused exception to that.
 pub(crate) fn methods(crates: &[Crate]) -> Vec<Finding> {
     methods_elsewhere(crates, &EXTENDED)
 }
@@ -123,7 +123,7 @@ mod tests {
         findings.iter().map(ToString::to_string).collect()
     }
 
-    /// The circles of a crate of a root, `a.rs`, `b.rs` and more.
+    /// The circles of a crate with the files `root`, `a.rs`, `b.rs` and `more`.
     fn circles_of(root: &str, a: &str, b: &str, more: &[(&str, &str)]) -> Vec<String> {
         let files = [&[("src/lib.rs", root), ("src/a.rs", a), ("src/b.rs", b)], more].concat();
         let crates = crate_of("src/lib.rs", &files);
@@ -187,7 +187,7 @@ mod tests {
         let c = [("src/c.rs", "pub use crate::a::A;"), ("src/d.rs", "use crate::c::A;")];
         let found = circles_of("mod a; mod b; mod c; mod d;", "pub struct A; use crate::b;", "use crate::c;", &c);
         assert_eq!(found, ["src/a.rs -> src/b.rs -> src/c.rs -> src/a.rs"]);
-        // One wrong use is one finding, however many files are above it.
+        // One wrong use is one finding, no matter how many files are above it.
         let more = [("src/c.rs", "use crate::{a, b};"), ("src/d.rs", "use crate::{a, b, c};")];
         let found = circles_of("mod a; mod b; mod c; mod d;", "use crate::b;", "use crate::d;", &more);
         assert_eq!(found, ["src/b.rs -> src/d.rs -> src/b.rs"]);
@@ -225,7 +225,7 @@ mod tests {
             assert_eq!(circles_of(AB, &a, "", &child), circle, "{call}");
         }
         assert_eq!(circles_of(AB, "mod child; pub struct A; impl A { fn top(&self) {} }", "", &child), [""; 0]);
-        // A trait's own method of that name is another.
+        // A trait's own method with the same name is a different one.
         let other =
             "mod child; pub struct A; impl A { fn top(&self) {} } struct B; impl B { fn f(&self) { self.down() } }";
         assert_eq!(circles_of(AB, other, "", &child), [""; 0]);
@@ -268,7 +268,7 @@ mod tests {
         let crates = crate_of("x/main.rs", &files);
         let found: BTreeSet<String> =
             crates[0].modules.iter().map(|module| module.file.display().to_string()).collect();
-        // A file that is named by `path` has its own modules beside it.
+        // A file that is named by `path` has its own modules next to it.
         let expected = ["x/a/e.rs", "x/a/mod.rs", "x/c/d.rs", "x/main.rs", "y/b.rs", "y/f.rs"].map(str::to_owned);
         assert_eq!(found, BTreeSet::from(expected));
     }

@@ -1,6 +1,6 @@
-//! Checks that the files an operator applies extract the labels that the code writes.
+//! Checks that the files that an operator applies extract the labels that the code writes.
 //!
-//! A label that no rule extracts stays inside the metric's name, where no query finds it, and nothing else shows that.
+//! A label that no rule extracts stays inside the metric's name, where no query finds it. Nothing else would show that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,12 +13,12 @@ use super::files::files_under;
 use super::finding::Finding;
 use crate::workspace::Workspace;
 
-/// Where plain Envoy's bootstrap is.
+/// The folder of plain Envoy's bootstrap.
 const ENVOY: &str = "deploy/envoy";
-/// Where the manifests for Istio are.
+/// The folder of the manifests for Istio.
 const ISTIO: &str = "deploy/istio";
 
-/// Every file in `deploy/envoy` with `stats_tags` extracts every label, and nothing else, by Istio's expression.
+/// Every file in `deploy/envoy` with `stats_tags` extracts every label with Istio's expression, and nothing else.
 pub(crate) fn stats_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
     let labels = labels();
     let mut findings = Vec::new();
@@ -30,7 +30,7 @@ pub(crate) fn stats_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
         files += 1;
         let rules = rules(&text);
         for (label, (line, regex)) in &rules {
-            // A bootstrap may have rules for other things; only those of our form are ours.
+            // A bootstrap may have rules for other things; only those of our form are checked.
             if !labels.contains(label.as_str()) {
                 if regex.contains("=\\.=") {
                     findings.push(Finding::at(&file, *line, format!("no metric has the label `{label}`: remove it")));
@@ -51,7 +51,7 @@ pub(crate) fn stats_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Every list of `extraStatTags` in `deploy/istio` names every label, and no others; and there is one.
+/// Every list of `extraStatTags` in `deploy/istio` names every label and no others; at least one list exists.
 pub(crate) fn extra_stat_tags(workspace: &Workspace) -> Result<Vec<Finding>> {
     let labels = labels();
     let mut findings = Vec::new();
@@ -79,12 +79,12 @@ fn labels() -> BTreeSet<&'static str> {
     Metric::ALL.iter().flat_map(|metric| metric.labels()).copied().collect()
 }
 
-/// What Istio generates for a tag of `extraStatTags`.
+/// The expression that Istio generates for a tag of `extraStatTags`.
 fn expression(label: &str) -> String {
     format!("({label}=\\.=(.*?);\\.;)")
 }
 
-/// The files under `folder` in YAML or JSON, by their paths from the root; none where there is no such folder.
+/// The YAML and JSON files under `folder`, by their paths from the root; none if there is no such folder.
 pub(crate) fn texts(workspace: &Workspace, folder: &str) -> Result<Vec<(PathBuf, String)>> {
     let root = workspace.root.join(folder);
     if !root.is_dir() {
@@ -118,7 +118,7 @@ fn rules(text: &str) -> BTreeMap<String, (usize, String)> {
     rules
 }
 
-/// `key: value` pairs of a line of YAML, in block or flow style, without quotes.
+/// The `key: value` pairs of a line of YAML, in block or flow style, without quotes.
 fn pairs(line: &str) -> Vec<(&str, String)> {
     let code = line.trim().trim_start_matches("- ").trim_start_matches('{').trim_end_matches([',', '}']);
     code.split(", ")
@@ -130,7 +130,7 @@ fn pairs(line: &str) -> Vec<(&str, String)> {
 fn unquoted(value: &str) -> String {
     let value = value.trim();
     match value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        // In double quotes YAML and JSON write a backslash twice.
+        // In double quotes, YAML and JSON double a backslash.
         Some(inner) => inner.replace("\\\\", "\\"),
         None => value.trim_matches('\'').to_owned(),
     }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// Endings of the files that checks read; a file without one, such as `.ci/run`, is asked for by its name.
+/// The extensions of the files that checks read; a file without an extension, such as `.ci/run`, is named in full.
 const ENDINGS: [&str; 8] = ["rs", "toml", "md", "yaml", "yml", "json", "sh", "run"];
 
 /// A file of the workspace.
 pub(crate) struct Source {
-    /// From the workspace's root.
+    /// The path from the workspace's root.
     pub(crate) path: PathBuf,
     pub(crate) text: String,
 }
@@ -27,7 +27,7 @@ impl Source {
     }
 }
 
-/// Every file that a check may read, in a stable order. Hidden folders count; build products do not.
+/// Every file that a check may read, in a stable order. Hidden folders are included; build products are not.
 pub(crate) fn sources(root: &Path, target: &Path) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for path in files_under(root, target)? {
@@ -41,7 +41,7 @@ pub(crate) fn sources(root: &Path, target: &Path) -> Result<Vec<Source>> {
     Ok(sources)
 }
 
-/// Every file below `root`, sorted, without git's and cargo's own.
+/// Every file below `root`, sorted, except those of git and of cargo.
 pub(crate) fn files_under(root: &Path, target: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![root.to_owned()];

@@ -1,13 +1,13 @@
-//! What a check reports.
+//! The result of a check.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What one check found at one place.
+/// One problem that a check found in one place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
     file: PathBuf,
-    /// From 1; `None` where the finding is about the whole file.
+    /// The line, from 1; `None` if the finding is about the whole file.
     line: Option<usize>,
     /// What is wrong, and the remedy.
     what: String,

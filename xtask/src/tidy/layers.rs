@@ -1,4 +1,4 @@
-//! Checks that the layers of a crate are kept: what they use, print and know of the command line.
+//! Checks the layers of a crate: what they use, whether they print, and what they know of the command line.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ struct Layers {
     order: &'static [&'static str],
 }
 
-/// Crates with layers; in all others it is enough that there is no circle.
+/// Crates with layers; other crates only need to be free of circles.
 const LAYERS: [Layers; 2] = [
     Layers { folder: "filter/src", order: &["host", "shared", "output", "vm", "callbacks", "abi", "lib"] },
     Layers {
@@ -42,11 +42,11 @@ const LAYERS: [Layers; 2] = [
     },
 ];
 
-/// Which folders and files of a library may print.
+/// The folders and files of a library that may print.
 struct Printing {
     /// The folder of the sources.
     folder: &'static str,
-    /// Those in it that talk to a person.
+    /// Those in it that write to the terminal.
     allowed: &'static [&'static str],
 }
 
@@ -63,11 +63,11 @@ const STREAMS: [&str; 2] = ["stdout", "stderr"];
 /// Macros that write to stdout or stderr.
 const PRINTS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
-/// The publisher's sources, of which only what is above its libraries may know the command line.
+/// The publisher's sources, in which only the files above its libraries may use the command line.
 const PUBLISHER: &str = "publisher/src";
 const COMMAND_LINE: [&str; 3] = ["commands", "cli", "main"];
 
-/// Within a crate that has layers, a file uses its own layer and lower ones.
+/// In a crate that has layers, a file uses only its own layer and lower ones.
 pub(crate) fn layers(crates: &[Crate]) -> Vec<Finding> {
     LAYERS.iter().flat_map(|layers| out_of_order(crates, layers)).collect()
 }
@@ -100,13 +100,13 @@ fn out_of_order(crates: &[Crate], layers: &Layers) -> Vec<Finding> {
     findings.into_iter().collect()
 }
 
-/// The folder or file right below `folder` that `file` is or is in, without `.rs`.
+/// The folder or file directly below `folder` that contains or is `file`, without `.rs`.
 fn part_of(file: &Path, folder: &str) -> Option<String> {
     let first: PathBuf = file.strip_prefix(folder).ok()?.components().take(1).collect();
     Some(first.with_extension("").display().to_string())
 }
 
-/// Libraries print nothing: what a person should see is handed to those above.
+/// Libraries print nothing: they return what a person should see to their callers.
 pub(crate) fn printing(crates: &[Crate]) -> Vec<Finding> {
     let mut findings = BTreeSet::new();
     for module in crates.iter().flat_map(|tree| &tree.modules) {
@@ -133,7 +133,7 @@ pub(crate) fn printing(crates: &[Crate]) -> Vec<Finding> {
     findings.into_iter().collect()
 }
 
-/// Of clap, the publisher's libraries know that a choice can be a `ValueEnum`, and no more.
+/// The publisher's libraries use nothing of clap except `ValueEnum`.
 pub(crate) fn clap(crates: &[Crate]) -> Vec<Finding> {
     let mut findings = BTreeSet::new();
     for module in crates.iter().flat_map(|tree| &tree.modules) {

@@ -1,7 +1,7 @@
-//! Checks that every package has the workspace's lints, and the two of the filter their own in addition.
+//! Checks that every package has the workspace's lints, and that the two filter packages have their own in addition.
 //!
-//! Cargo lets a package either inherit the workspace's lints or state its own. The filter's packages state their own,
-//! because what can trap the VM is denied there and nowhere else; so theirs are compared with the workspace's.
+//! Cargo lets a package either inherit the workspace's lints or declare its own. The filter's packages declare their
+//! own, because only they deny what can trap the VM; so their lints are compared with the workspace's.
 
 use std::path::Path;
 
@@ -10,10 +10,11 @@ use toml::{Table, Value};
 use super::files::Source;
 use super::finding::Finding;
 
-/// Packages that state their lints.
+/// Packages that declare their own lints.
 const STRICT: [&str; 2] = ["filter/Cargo.toml", "filter/core/Cargo.toml"];
 
-/// Denied there: nothing that is reachable from traffic, configuration or admin answers may trap the VM (invariant 4).
+/// Lints that are denied there: nothing that is reachable from traffic, configuration or admin answers may trap the VM
+/// (invariant 4).
 const TRAPS: [&str; 7] = [
     "arithmetic_side_effects",
     "expect_used",
@@ -63,8 +64,7 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
             findings.push(Finding::in_file(&source.path, "is not TOML"));
             continue;
         };
-        // The workspace's own manifest has no package, and a package in no workspace of ours has a workspace of its
-        // own.
+        // The workspace's own manifest has no package; a package outside our workspace is a workspace of its own.
         if table.contains_key("workspace") || !table.contains_key("package") {
             continue;
         }

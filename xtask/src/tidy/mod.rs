@@ -1,8 +1,8 @@
-//! `cargo xtask tidy`: what no compiler checks, such as documents that agree with the code, and files that use only
-//! what lies below them.
+//! `cargo xtask tidy`: checks that no compiler makes, for example that documents agree with the code, and that files
+//! use only what is below them.
 //!
-//! A check is a function that returns findings; a finding names the place, what is wrong and what to do. Checks read
-//! text and never build anything, so that they cost a second.
+//! A check is a function that returns findings; a finding says where the problem is, what is wrong and what to do.
+//! Checks read text and never build anything, so that they take only a second.
 
 mod circles;
 mod deploy;
@@ -27,13 +27,13 @@ use files::Source;
 use finding::Finding;
 use rust::module_tree::{Crate, Files};
 
-/// What a check reads.
+/// A check, by its input.
 enum Check {
-    /// Whatever it asks for.
+    /// Any files that it asks for.
     Workspace(fn(&Workspace) -> Result<Vec<Finding>>),
     /// The text of all files.
     Sources(fn(&[Source]) -> Vec<Finding>),
-    /// That, and which files are roots of crates.
+    /// The text of all files, and which of them are the roots of crates.
     Roots(fn(&[Source], &[&Path]) -> Vec<Finding>),
     /// The modules of each crate.
     Crates(fn(&[Crate]) -> Vec<Finding>),
@@ -68,7 +68,7 @@ const CHECKS: [(&str, Check); 26] = [
     ("old words do not come back", Check::Sources(words::old_words)),
 ];
 
-/// Runs every check; findings go to stderr, and any of them is an error. A check that cannot run counts as one.
+/// Runs every check; findings go to stderr, and any of them is an error. A check that cannot run counts as a finding.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let sources = files::sources(&workspace.root, &workspace.target)?;
     let roots: Vec<&Path> = workspace.crate_roots.iter().map(|root| root.as_path()).collect();

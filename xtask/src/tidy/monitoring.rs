@@ -1,8 +1,9 @@
-//! Checks that alerts and dashboard name only what the code counts, and that each alert has its page.
+//! Checks that alerts and the dashboard name only metrics that the code has, and that each alert has its page.
 //!
-//! A query for a metric or a label that does not exist is a valid query with an empty answer: an alert that never
-//! fires, a panel that is always empty. Queries are found by their words, anywhere in a file, so nothing here knows
-//! PromQL's grammar, YAML or Grafana. What a query makes of a label (`label_replace`) is left to the tests that run it.
+//! A query for a metric or a label that does not exist is valid but returns nothing: an alert that never fires, a panel
+//! that is always empty. Queries are recognised by their words, anywhere in a file, so nothing here needs to know
+//! PromQL's grammar, YAML or Grafana. What a query does with a label (`label_replace`) is left to the tests that run
+//! it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,10 +22,10 @@ const RULES: &str = "deploy/prometheus/faultline.rules.yaml";
 const OPERATORS_RULES: &str = "deploy/prometheus/prometheusrule.yaml";
 const RUNBOOKS: &str = "docs/runbooks";
 
-/// Labels that Prometheus adds to every series of a target, and the two by which Envoy names a cluster.
+/// Labels that Prometheus adds to every series of a target, and the two with which Envoy names a cluster.
 const OF_OTHERS: [&str; 6] = ["job", "instance", "namespace", "pod", "envoy_cluster_name", "cluster_name"];
 
-/// Every metric and label in `deploy/prometheus` and `deploy/grafana` is one of the code, or of the rules recorded
+/// Every metric and label in `deploy/prometheus` and `deploy/grafana` is one of the code, or of the recording rules
 /// there.
 pub(crate) fn names(workspace: &Workspace) -> Result<Vec<Finding>> {
     let recorded = values_of(&read(workspace, RULES)?, "record:");
@@ -48,7 +49,7 @@ pub(crate) fn names(workspace: &Workspace) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// The operator's rules are the plain ones, indented.
+/// The Prometheus operator's rules are the plain rules, indented.
 pub(crate) fn operators_rules(workspace: &Workspace) -> Result<Vec<Finding>> {
     let (plain, operators) = (read(workspace, RULES)?, read(workspace, OPERATORS_RULES)?);
     let plain = plain.lines().skip_while(|line| *line != "groups:");
@@ -95,20 +96,20 @@ fn read(workspace: &Workspace, file: &str) -> Result<String> {
     fs::read_to_string(workspace.root.join(file)).with_context(|| format!("{file} cannot be read"))
 }
 
-/// What stands behind a key of YAML, wherever a line begins with it.
+/// The values of a YAML key on all lines that begin with it.
 fn values_of(text: &str, key: &str) -> BTreeSet<String> {
     let values = text.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix(key));
     values.map(|value| value.trim().to_owned()).collect()
 }
 
-/// The labels that the queries of a text make for themselves: each stands before what it is made of, `"label", "$1"`.
+/// The labels that the queries of a text create: each comes before the value that it is made from, `"label", "$1"`.
 fn made_labels(text: &str) -> BTreeSet<&str> {
     text.split("\", \"$1\"").filter_map(|before| Some(before.rsplit_once('"')?.1)).collect()
 }
 
 /// What is wrong with the metrics and labels in a line.
 fn unknown(line: &str, recorded: &BTreeSet<String>, made: &BTreeSet<&str>) -> Vec<String> {
-    // Quotes in JSON, and in a query within a template.
+    // The quotes are escaped in JSON, and in a query within a template.
     let line = line.replace("\\\"", "\"");
     let all = Metric::ALL.iter().flat_map(|metric| metric.labels()).chain(&OF_OTHERS).chain(made);
     let all: BTreeSet<&str> = all.copied().collect();
@@ -151,7 +152,7 @@ fn unknown(line: &str, recorded: &BTreeSet<String>, made: &BTreeSet<&str>) -> Ve
     wrong
 }
 
-/// The words of a line that could be names of metrics or labels, and where they begin.
+/// The words of a line that could be names of metrics or labels, and where they start.
 fn words(line: &str) -> Vec<(usize, &str)> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut words = Vec::new();
@@ -165,10 +166,10 @@ fn words(line: &str) -> Vec<(usize, &str)> {
     words
 }
 
-/// The labels of a selector, from behind its brace.
+/// The labels of a selector, from after its opening brace.
 fn matched_labels(selector: &str) -> Vec<&str> {
     let mut labels = Vec::new();
-    // Outside quotes there is a label, then its operator; inside, anything.
+    // Outside quotes is a label and then its operator; inside can be anything.
     for (index, piece) in selector.split('"').enumerate().filter(|(index, _)| index % 2 == 0) {
         let (piece, last) = piece.split_once('}').map_or((piece, false), |(piece, _)| (piece, true));
         let pairs = piece.trim_start_matches(if index > 0 { "," } else { "" }).split(',');

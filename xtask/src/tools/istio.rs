@@ -1,4 +1,4 @@
-//! What the tests check Istio's resources with: the schemas of Istio's API, and kustomize.
+//! The tools with which the tests check Istio's resources: the schemas of Istio's API, and kustomize.
 //!
 //! If Go is installed, it downloads both; otherwise the tests that need them are skipped.
 
@@ -11,10 +11,10 @@ use anyhow::{Context, Result, ensure};
 use crate::process::{self, LONG, find_on_path};
 use crate::workspace::Workspace;
 
-/// Points to a folder with CustomResourceDefinitions, a file `PLURAL.GROUP.yaml` each.
+/// The variable with the path of a folder of CustomResourceDefinitions, each in a file `PLURAL.GROUP.yaml`.
 pub(crate) const SCHEMAS: &str = "FAULTLINE_CRDS";
 
-/// Points to a kustomize of the user's own.
+/// The variable with the path of the user's own kustomize.
 pub(crate) const KUSTOMIZE: &str = "FAULTLINE_KUSTOMIZE";
 
 /// Istio's API as a Go module, and the file of it that is needed.
@@ -24,19 +24,19 @@ const DEFINITIONS: &str = "kubernetes/customresourcedefinitions.gen.yaml";
 
 const KUSTOMIZE_MODULE: &str = "sigs.k8s.io/kustomize/kustomize/v5@v5.6.0";
 
-/// Where a tool is.
+/// The result of looking for a tool.
 pub(crate) enum Found {
-    /// Here.
+    /// At this path.
     At(PathBuf),
-    /// The tests find it by themselves.
+    /// The tests find it without set-up's help.
     Beside,
-    /// Nowhere, and there is no Go to download it with.
+    /// Not found, and Go is not installed to download it.
     NoGo,
 }
 
 /// Each tool's variable, and where it is or why Go could not download it.
 pub(crate) fn find(workspace: &Workspace) -> Vec<(&'static str, Result<Found>)> {
-    // Beside the workspace the tests find schemas by themselves.
+    // The tests find schemas next to the workspace without set-up's help.
     let has_schemas = workspace.root.join("../shared/crds").is_dir();
     let has_kustomize = find_on_path("kustomize").or_else(|| find_on_path("kubectl")).is_some();
     vec![
@@ -73,7 +73,7 @@ fn schemas(workspace: &Workspace, go: &Path) -> Result<PathBuf> {
     let cache = run_go(workspace, go, &["mod", "download", &module])?;
     let all = cache.join("pkg/mod").join(&module).join(DEFINITIONS);
     let text = fs::read_to_string(&all).with_context(|| format!("{} cannot be read", all.display()))?;
-    // Written elsewhere and then renamed, so that an interrupted run does not leave half of them.
+    // Written to another folder and then renamed, so that an interrupted run does not leave an incomplete one.
     let unfinished = folder.with_extension("unfinished");
     fs::create_dir_all(&unfinished)?;
     let mut count = 0;
@@ -97,11 +97,11 @@ fn kustomize(workspace: &Workspace, go: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Runs Go with a folder of its own, which it returns.
+/// Runs Go with a separate folder for downloads, which it returns.
 fn run_go(workspace: &Workspace, go: &Path, args: &[&str]) -> Result<PathBuf> {
     let folder = workspace.tools().join("go");
     let mut command = Command::new(go);
-    // By default Go makes what it downloads read-only, so that `cargo clean` could not remove it.
+    // By default Go makes its downloads read-only, and `cargo clean` could not remove them.
     command.args(args).env("GOPATH", &folder).env("GOFLAGS", "-modcacherw").current_dir(&workspace.target);
     command.env_remove("GOMODCACHE").env_remove("GOBIN");
     process::run_logged(&mut command, &workspace.log(), LONG)?;

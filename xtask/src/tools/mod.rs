@@ -1,4 +1,4 @@
-//! What set-up finds or, if missing, installs: one file for each kind of tool, or for the way it comes to this machine.
+//! The tools that set-up finds or, if missing, installs: one file for each kind of tool or of installation.
 
 mod apt;
 pub(crate) mod cargo_tools;

@@ -1,6 +1,6 @@
 //! Programs that the tests start: a registry, Prometheus, Alertmanager, and tools to check with.
 //!
-//! Each comes from its variable, else from `PATH`, else from a Debian package.
+//! Each is taken from its variable, or else from `PATH`, or else from a Debian package.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::process::{find_on_path, is_executable};
 
 /// A program that the tests start.
 pub(crate) struct Tool {
-    /// Points to a program of the user's own, and names it in `tools.env`.
+    /// The variable with the path of the user's own program; also its name in `tools.env`.
     pub(crate) variable: &'static str,
     program: &'static str,
     package: &'static str,
@@ -60,7 +60,7 @@ pub(crate) const TOOLS: [Tool; 6] = [
     },
     Tool {
         variable: "FAULTLINE_ALERTMANAGER",
-        // Debian's name: the project's own archive calls it `alertmanager`, which the variable can point to.
+        // Debian's name. The project's own archive calls it `alertmanager`; the variable can point to that.
         program: "prometheus-alertmanager",
         package: "prometheus-alertmanager",
         why: "the tests wait for alerts where an operator gets them",

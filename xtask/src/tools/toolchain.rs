@@ -1,8 +1,8 @@
 //! The toolchain that builds the module.
 //!
-//! There are two. The usual one is the Rust that runs xtask, with the target wasm32-unknown-unknown added by rustup.
-//! Where rustup cannot download, Debian's own packages build the target's standard library from source. The module's
-//! bytes may differ between the two; what it does must not, so the tests run on the module of either.
+//! There are two. The usual one is the Rust that runs xtask, with the target wasm32-unknown-unknown added by rustup. If
+//! rustup cannot download, Debian's own packages build the target's standard library from source. The module's bytes
+//! may differ between the two but its behaviour must not, so the tests run on the module of either.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,10 +14,11 @@ use super::version;
 use crate::process::{self, SHORT, capture};
 use crate::workspace::Workspace;
 
-/// Chooses the toolchain: `rustup` or `debian`. Unset: rustup's if it is installed or can be, else Debian's.
+/// The variable that chooses the toolchain: `rustup` or `debian`. If it is unset: rustup's if it is installed or can
+/// be, or else Debian's.
 pub(crate) const TOOLCHAIN_VARIABLE: &str = "FAULTLINE_WASM_TOOLCHAIN";
 
-/// Rust's name of the target that Envoy runs.
+/// Rust's name for the target that Envoy runs.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
@@ -38,7 +39,7 @@ pub(crate) enum Toolchain {
 }
 
 impl Toolchain {
-    /// The name that `FAULTLINE_WASM_TOOLCHAIN` takes.
+    /// The toolchain's name in `FAULTLINE_WASM_TOOLCHAIN`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Rustup => "rustup",
@@ -53,7 +54,7 @@ impl Toolchain {
         }
     }
 
-    /// The toolchain that the environment names, if it names one.
+    /// The toolchain that the environment names, if any.
     fn forced() -> Result<Option<Self>> {
         match std::env::var(TOOLCHAIN_VARIABLE).as_deref() {
             Err(_) | Ok("") => Ok(None),
@@ -65,7 +66,7 @@ impl Toolchain {
         }
     }
 
-    /// Whether it can build now; needs no network.
+    /// Whether it can build now, without the network.
     fn is_ready(self) -> bool {
         match self {
             Self::Rustup => {
@@ -83,23 +84,24 @@ impl Toolchain {
     fn install(self, log: &Path) -> Result<()> {
         match self {
             Self::Rustup => process::run_logged(Command::new("rustup").args(["target", "add", TARGET]), log, SHORT),
-            // Old lists may name a version that is too old, where a security update is new enough.
+            // Old lists may name a version that is too old although a security update is new enough.
             Self::Debian => apt::install(&DEBIAN_PACKAGES, Lists::Newest, log),
         }
     }
 
-    /// `cargo build` of this toolchain, without inherited variables that would change the module.
+    /// `cargo build` with this toolchain, without inherited variables that would change the module.
     pub(crate) fn cargo_build(self, workspace: &Workspace) -> Command {
         let mut cargo = match self {
             Self::Rustup => workspace.cargo(),
             Self::Debian => {
                 let mut cargo = Command::new(DEBIAN_CARGO);
                 workspace.prepare(&mut cargo);
-                // rustup's cargo tells its children where its own compiler and libraries are.
+                // rustup's cargo passes its own compiler and libraries to its children in these variables.
                 for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTDOC", "LD_LIBRARY_PATH"] {
                     cargo.env_remove(variable);
                 }
-                // -Zbuild-std is not stable; the flag is needed because no package brings the target's library.
+                // -Zbuild-std is not stable, but it is needed because no package contains the target's standard
+                // library.
                 cargo
                     .env("RUSTC_BOOTSTRAP", "1")
                     .env("RUSTC", DEBIAN_RUSTC)
@@ -152,7 +154,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<(Toolchain, bool)> {
     bail!("no toolchain for {TARGET}; with a network, run `rustup target add {TARGET}` ({})", reasons.join("; "))
 }
 
-/// What a compiler says its version is, such as `1.95.0`; `None` if it does not run.
+/// The version that a compiler prints, such as `1.95.0`; `None` if the compiler does not run.
 pub(crate) fn version_of(rustc: &str) -> Option<String> {
     capture(Command::new(rustc).arg("--version"))?.split_whitespace().nth(1).map(str::to_owned)
 }

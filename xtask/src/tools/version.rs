@@ -1,9 +1,9 @@
-//! Versions as programs print them, as far as set-up has to compare them: major and minor.
+//! The part of programs' versions that set-up has to compare: major and minor.
 
-/// Major and minor of a version.
+/// Major and minor version.
 pub(crate) type Version = (u32, u32);
 
-/// `1.40.0` and `1.41.0-dev` begin with such a pair; `dev` does not.
+/// Parses the pair at the start of a version: `1.40.0` and `1.41.0-dev` have one; `dev` does not.
 pub(crate) fn parse(text: &str) -> Option<Version> {
     let mut parts = text.trim().split(['.', '-']).map(str::parse);
     match (parts.next(), parts.next()) {

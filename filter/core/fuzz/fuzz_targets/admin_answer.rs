@@ -1,5 +1,5 @@
-//! Answers of the admin interface, lists and counts: read as far as they go and reconciled with what is known, never a
-//! panic.
+//! Answers of the admin interface, lists and counts: they are read as far as possible and reconciled with what is
+//! known, without a panic.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Configuration texts: read or refused with a path and a reason, never a panic; what is read can be used.
+//! Configuration texts: each is accepted or rejected with a path and a reason, without a panic, and an accepted one can
+//! be used.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Texts from traffic in events: every line is one JSON object of one line, and no label breaks a stat's name.
+//! Texts from traffic in events: every event is one line with one JSON object, and no label breaks a stat's name.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Bytes that Envoy hands over: metadata of localities, and shared values that something else may have written.
+//! Bytes that Envoy passes in: locality metadata, and shared values that something else may have written.
 
 #![no_main]
 

@@ -2,7 +2,7 @@
 //!
 //! The list is read as a stream, cluster by cluster, so that an answer about a thousand clusters takes no more memory
 //! than one about the largest. Missing fields have their defaults (the interface leaves out what is false or zero).
-//! Anything that is not such an answer is an error, and what was read before the error counts. Not here: when to ask.
+//! Anything that is not such an answer is an error; what was read before the error still counts. Not here: when to ask.
 
 use crate::locality::Locality;
 use serde::Deserializer;
@@ -16,20 +16,21 @@ use std::io::Read;
 pub struct HostStatus {
     /// `ip:port`, as the attribute `upstream.address` writes it.
     pub address: String,
-    /// Its locality.
+    /// The host's locality.
     pub locality: Locality,
-    /// Whether the outlier detector holds it ejected.
+    /// Whether the outlier detector currently ejects it.
     pub ejected: bool,
-    /// Whether active health checks and the control plane hold it healthy.
+    /// Whether active health checks and the control plane consider it healthy.
     pub healthy: bool,
-    /// Requests that went to it or failed to, over all workers, since Envoy knows it (`rq_total` + `rq_error`).
+    /// Requests that were sent to it or failed before they were, over all workers, since Envoy created it (`rq_total` +
+    /// `rq_error`).
     pub requests: u64,
 }
 
-/// Reads an answer; `each` gets the name and the hosts of every cluster in it.
+/// Reads an answer and calls `each` with the name and the hosts of every cluster in it.
 ///
 /// # Errors
-/// What is wrong with the answer, in a sentence.
+/// A sentence that says what is wrong with the answer.
 pub fn read(answer: impl Read, mut each: impl FnMut(&str, &[HostStatus])) -> Result<(), String> {
     let mut json = serde_json::Deserializer::from_reader(answer);
     json.deserialize_map(Answer { each: &mut each }).map_err(|error| error.to_string())
@@ -87,7 +88,7 @@ impl<'de> Visitor<'de> for Clusters<'_> {
     }
 }
 
-/// A host; `None` for one whose address is no `ip:port`.
+/// Reads one host; `None` if its address is not `ip:port`.
 fn host(status: &Value) -> Option<HostStatus> {
     let socket = status.get("address")?.get("socket_address")?;
     let (ip, port) = (text(socket, "address"), socket.get("port_value")?.as_u64()?);

@@ -1,4 +1,4 @@
-//! Envoy's own word: what its admin interface answers to the filter's questions.
+//! Answers of Envoy's admin interface to the filter's questions.
 
 pub mod host_lists;
 pub mod stats;

@@ -1,5 +1,5 @@
-//! Envoy's count of ejections: the answer of its admin interface to `/stats?format=json`, as far as it is about outlier
-//! detection.
+//! Envoy's count of ejections: the counters about outlier detection in the answer of its admin interface to
+//! `/stats?format=json`.
 
 use crate::endpoint::reason::EjectReason;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use std::io::Read;
 /// The part of a counter's name between the cluster and the reason.
 const COUNTS: &str = ".outlier_detection.ejections_enforced_";
 
-/// A number of ejections by reason, in the order of [`EjectReason::ALL`].
+/// Numbers of ejections by reason, in the order of [`EjectReason::ALL`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ejections([u64; EjectReason::ALL.len()]);
 
@@ -22,7 +22,7 @@ impl Ejections {
         }
     }
 
-    /// By how much these exceed `others`, reason by reason.
+    /// By how much these counts exceed `others`, reason by reason.
     pub fn diff(&self, others: &Self) -> [i64; EjectReason::ALL.len()] {
         let mut diff = [0; EjectReason::ALL.len()];
         for (diff, (count, other)) in diff.iter_mut().zip(self.0.iter().zip(&others.0)) {
@@ -32,7 +32,7 @@ impl Ejections {
     }
 }
 
-/// The name under which Envoy's statistics know a cluster; Istio puts a semicolon behind it.
+/// A cluster's name in Envoy's statistics; Istio appends a semicolon to it.
 pub fn name_in_stats(cluster: &str) -> String {
     cluster.replace(':', "_")
 }
@@ -41,7 +41,7 @@ pub fn name_in_stats(cluster: &str) -> String {
 /// total in the answer are left out.
 ///
 /// # Errors
-/// What is wrong with the answer, in a sentence.
+/// A sentence that says what is wrong with the answer.
 pub fn read(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
     let answer: Value = serde_json::from_reader(answer).map_err(|error| error.to_string())?;
     let stats = answer.get("stats").and_then(Value::as_array).ok_or("no statistics")?;
@@ -58,7 +58,7 @@ pub fn read(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
         let Some((_, count, total)) = counts.iter_mut().find(|(known, ..)| known == cluster) else { continue };
         match reason {
             "total" => *total = Some(value),
-            // Envoy's other reasons are what its total exceeds these by.
+            // Ejections for any other reason are the difference between Envoy's total and these.
             reason => match EjectReason::from_name(reason) {
                 EjectReason::Other => {}
                 reason => count.add(reason, value),

@@ -1,57 +1,58 @@
-//! Envoy's own count of a cluster's ejections against those that were reported: the difference was not seen.
+//! Compares Envoy's own count of a cluster's ejections with those that were reported: the filter has missed the
+//! difference.
 //!
-//! Envoy's list of hosts shows who is ejected now. An endpoint that returned and was ejected again between two lists
-//! seems never to have been back; but Envoy also counts each ejection that it enforces, by reason, and never forgets
-//! one. What it had counted before anybody watched is the baseline: whatever exceeds it was not seen.
+//! Envoy's list of hosts shows only who is ejected now. An endpoint that returned and was ejected again between two
+//! lists looks as if it had never been back. But Envoy also counts each ejection that it enforces, by reason, and that
+//! count never goes down. Ejections from before the first answer are the baseline; whatever exceeds it was not seen.
 //!
-//! Not here: which endpoint it was, [`super::on_ejection_counts`].
+//! Not here: which endpoint was ejected unseen, [`super::on_ejection_counts`].
 
 use crate::admin::stats::Ejections;
 use crate::endpoint::reason::EjectReason;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// The time between two questions because of a recheck, in milliseconds, and how many are asked before they become
-/// rare.
+/// The interval between two questions because of a recheck, in milliseconds, and how many are asked before the interval
+/// grows.
 const RECHECK_INTERVAL_MS: Millis = 100;
 const FREQUENT_RECHECKS: u32 = 4;
 
-/// Envoy's count, what was reported, and by how much the two may differ.
+/// Envoy's count, the ejections that were reported, and by how much the two may differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EjectionCounts {
     reported: Ejections,
     reported_at: Millis,
     counted: Ejections,
-    /// When the count that came last was asked for; 0 when none came.
+    /// When the latest count was asked for; 0 if none has arrived.
     pub(super) answer_asked: Millis,
-    /// When a count was last asked for, whatever came of it; 0 when never.
+    /// When a count was last asked for, with or without an answer; 0 if never.
     pub(super) last_asked: Millis,
-    /// How many rechecks in a row showed nothing.
+    /// How many rechecks in a row found no unseen ejection.
     vain_rechecks: u32,
-    /// By how much Envoy's count exceeds what was reported when nothing is unseen; `None` when Envoy does not tell it.
+    /// By how much Envoy's count exceeds the reported ejections when none is unseen; `None` without a count.
     baseline: Option<[i64; EjectReason::ALL.len()]>,
 }
 
 impl EjectionCounts {
-    /// Whether Envoy keeps a count.
+    /// Whether Envoy keeps this count for the cluster.
     pub(super) fn is_kept(&self) -> bool {
         self.baseline.is_some()
     }
 
-    /// An ejection is reported.
+    /// Counts an ejection as reported.
     pub(super) fn record(&mut self, reason: EjectReason, now: Millis) {
         self.reported.add(reason, 1);
         self.reported_at = now;
         self.vain_rechecks = 0;
     }
 
-    /// Whether Envoy's count includes all that was reported.
+    /// Whether Envoy's count was asked for after the last report, so that it includes all that was reported.
     pub(super) fn is_newest(&self) -> bool {
         self.reported_at <= self.answer_asked
     }
 
-    /// Takes in Envoy's count, asked for at `asked`. The first one is the baseline, also after it started over (the
-    /// cluster was removed and added again).
+    /// Applies Envoy's count, asked for at `asked`. The first count is the baseline, and so is the first after Envoy
+    /// started counting over (because the cluster was removed and added again).
     pub(super) fn observe(&mut self, counted: Option<Ejections>, asked: Millis) {
         (self.answer_asked, self.last_asked) = (asked, asked);
         match counted {
@@ -65,12 +66,12 @@ impl EjectionCounts {
         }
     }
 
-    /// Ejections that Envoy counted and that were not reported; below zero when more were reported since.
+    /// Ejections that Envoy counted and the filter did not report; below zero if more were reported since.
     pub(super) fn unseen(&self) -> i64 {
         self.unseen_by_reason().iter().fold(0, |sum, unseen| sum.saturating_add(*unseen))
     }
 
-    /// The reason of all that is unseen, if it is only one.
+    /// The reason of the unseen ejections, if they all have the same one.
     pub(super) fn only_reason(&self) -> Option<EjectReason> {
         let unseen = self.unseen_by_reason();
         let mut reasons = EjectReason::ALL.into_iter().zip(unseen).filter(|(_, unseen)| *unseen != 0);
@@ -80,23 +81,23 @@ impl EjectionCounts {
         }
     }
 
-    /// A recheck showed nothing.
+    /// Counts a recheck that found no unseen ejection.
     pub(super) fn record_vain_recheck(&mut self) {
         self.vain_rechecks = self.vain_rechecks.saturating_add(1);
     }
 
-    /// The time between two questions because of a recheck that comes back, in milliseconds: in panic Envoy sends
-    /// requests to endpoints while they are ejected.
+    /// The interval between two questions because of a recheck that keeps coming back, in milliseconds. It grows,
+    /// because in panic Envoy sends requests to endpoints while they are ejected, which causes rechecks all the time.
     pub(super) fn recheck_interval(&self) -> Millis {
         RECHECK_INTERVAL_MS.saturating_mul(1 << self.vain_rechecks.saturating_sub(FREQUENT_RECHECKS).min(4))
     }
 
-    /// Takes the present difference as the baseline: nothing is unseen.
+    /// Takes the present difference as the baseline, so that nothing is unseen.
     pub(super) fn rebase(&mut self) {
         self.baseline = self.baseline.map(|_| self.counted.diff(&self.reported));
     }
 
-    /// Forgets all: what is reported from here on does not compare with the next count.
+    /// Forgets the counts and the baseline: later reports do not compare with the next count.
     pub(super) fn reset(&mut self) {
         *self = Self::default();
     }

@@ -1,4 +1,4 @@
-//! The endpoints of a cluster that are or were in trouble.
+//! The endpoints of a cluster that are failing or ejected, or were recently.
 
 use crate::endpoint::detector::Detector;
 use crate::endpoint::rotation::Rotation;
@@ -8,11 +8,11 @@ use crate::locality::Locality;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// Endpoints that are kept per cluster; beyond it the one without traffic for longest is forgotten, unless it is
+/// Endpoints kept per cluster. Beyond that, the endpoint that has had no traffic for longest is forgotten, unless it is
 /// ejected.
 const MAX_ENDPOINTS: usize = 1_000;
 
-/// An endpoint with a past: what is so.
+/// An endpoint that has failed or was ejected: its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Endpoint {
     pub(super) address: String,
@@ -21,19 +21,19 @@ pub(super) struct Endpoint {
     pub(super) detector: Detector,
     pub(super) rotation: Rotation,
     pub(super) reported: Reported,
-    /// When an attempt last went to it, or its rotation changed.
+    /// When an attempt last went to the endpoint or its rotation last changed.
     pub(super) seen: Millis,
 }
 
-/// What was reported of an endpoint, or is kept back until it is certain.
+/// What was already reported about an endpoint, or is kept back until it is certain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Reported {
     /// The last attempt of the detector's unconfirmed crossing.
     pub(super) unconfirmed: Option<LastAttempt>,
-    /// The streak that was reported last, and when.
+    /// The kind of the streak that was reported last, and when.
     pub(super) streak: Option<(StreakKind, Millis)>,
-    /// Whether it was reported that Envoy kept the endpoint in rotation; cleared when a new streak reaches its
-    /// threshold while Envoy can be asked.
+    /// Whether it was reported that Envoy kept the endpoint in rotation. Cleared when a new streak reaches its
+    /// threshold while there is a witness.
     pub(super) blocked: bool,
 }
 
@@ -43,13 +43,13 @@ impl Endpoint {
         self.rotation.ejection().is_some()
     }
 
-    /// Whether anything about the endpoint is not over.
+    /// Whether the endpoint is ejected, failing, or waiting for a decision.
     pub(super) fn is_troubled(&self) -> bool {
         self.detector.is_failing() || self.is_ejected() || self.rotation.is_undecided()
     }
 }
 
-/// The endpoints with a past, at most [`MAX_ENDPOINTS`]. Their order means nothing.
+/// The endpoints that have failed or were ejected, at most [`MAX_ENDPOINTS`], in no particular order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Endpoints(Vec<Endpoint>);
 
@@ -84,7 +84,8 @@ impl Endpoints {
         self.0.retain(keep);
     }
 
-    /// Adds an endpoint that is not known yet; returns its index, or `None` when all that are known are ejected.
+    /// Adds an endpoint that is not known yet; returns its index, or `None` if there is no room because all known ones
+    /// are ejected.
     pub(super) fn add(
         &mut self,
         address: &str,
@@ -109,7 +110,7 @@ impl Endpoints {
         self.0.len().checked_sub(1)
     }
 
-    /// Endpoints that are ejected.
+    /// How many endpoints are ejected.
     pub(super) fn ejected(&self) -> u32 {
         count(self.0.iter().filter(|endpoint| endpoint.is_ejected()))
     }
@@ -119,13 +120,13 @@ impl Endpoints {
         self.0.iter().filter(|endpoint| endpoint.locality == *locality)
     }
 
-    /// Endpoints of a locality that are ejected.
+    /// How many endpoints of a locality are ejected.
     pub(super) fn ejected_at(&self, locality: &Locality) -> u32 {
         count(self.at(locality).filter(|endpoint| endpoint.is_ejected()))
     }
 }
 
-/// The number of items, which a `u32` always holds.
+/// The number of items, which always fits a `u32` here.
 pub(super) fn count(items: impl Iterator) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
 }

@@ -1,5 +1,5 @@
-//! The cluster's failover: its home and its traffic as they are now, and the next step that [`crate::failover`] makes
-//! of them.
+//! The cluster's failover: computes its home and its traffic as they are now, and lets [`crate::failover`] take the
+//! next step.
 
 use super::input::EvaluationContext;
 use super::state::ClusterState;
@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::failover::{self, Active, Traffic};
 use crate::locality::{Locality, Tier};
 
-/// Lets the failover take its next step; `served` is the locality that just served an attempt, if this is about one.
+/// Lets the failover take its next step; `served` is the locality that has just served an attempt, if there is one.
 pub(super) fn step(
     state: &mut ClusterState,
     served: Option<&Locality>,
@@ -16,7 +16,7 @@ pub(super) fn step(
     events: &mut Vec<Event>,
 ) {
     if context.home.is_unknown() {
-        // Near and far mean nothing then.
+        // Without a home, no locality is near or far.
         return;
     }
     let home = state.localities.home(&state.endpoints, context.home);
@@ -25,7 +25,8 @@ pub(super) fn step(
         false => None,
         true if state.troubled_since.is_some() => state.troubled_since,
         true => {
-            // From here on shares are taken anew: where traffic went before does not show what the trouble moves.
+            // Shares are measured afresh from here on: traffic from before the trouble does not show what the trouble
+            // moves.
             let before = traffic(state, home_tier, context);
             state.baseline_spill_permille = before.away_permille(context.failover.min_requests);
             state.localities.clear_windows();

@@ -1,5 +1,4 @@
-//! What is said of a cluster from outside: an attempt as it was observed, and the rules and the time it is evaluated
-//! by.
+//! Input of a cluster: an attempt as it was observed, and the rules and the time by which it is evaluated.
 
 use crate::config::{Failover, OutlierDetection};
 use crate::endpoint::detector::AttemptTimes;
@@ -8,20 +7,20 @@ use crate::event::LastAttempt;
 use crate::locality::Locality;
 use crate::time::Millis;
 
-/// The rules and the time that an observation is evaluated by.
+/// The rules and the time by which an observation is evaluated.
 #[derive(Clone, Copy, Debug)]
 pub struct EvaluationContext<'a> {
     /// The cluster's name.
     pub cluster: &'a str,
-    /// Its outlier detection.
+    /// The cluster's outlier detection settings.
     pub outlier: &'a OutlierDetection,
     /// When a shift of traffic is a failover.
     pub failover: &'a Failover,
     /// The proxy's own locality.
     pub home: &'a Locality,
-    /// The time.
+    /// The current time.
     pub now: Millis,
-    /// Whether Envoy itself is asked about its endpoints: then its answer decides.
+    /// Whether Envoy itself is asked about its endpoints; if so, its answer decides.
     pub has_witness: bool,
 }
 
@@ -34,14 +33,14 @@ pub struct AttemptObservation<'a> {
     pub locality: &'a Locality,
     /// Its workload, `name.namespace`.
     pub workload: Option<&'a str>,
-    /// What Envoy told its detector.
+    /// What Envoy reported to its outlier detector.
     pub input: DetectorInput,
-    /// When the steps of it happened.
+    /// When the steps of the attempt happened.
     pub times: AttemptTimes,
-    /// When the request started, where known.
+    /// When the request started, if known.
     pub started: Option<Millis>,
     /// The attempt in detail, for errors.
     pub last: LastAttempt,
-    /// Envoy's count of the cluster's endpoints, where known.
+    /// Envoy's count of the cluster's endpoints, if known.
     pub total: Option<u32>,
 }

@@ -1,5 +1,5 @@
-//! The localities of a cluster: how many endpoints each has, how many of them are unhealthy, and how much traffic goes
-//! there. From this follow the home tier and where traffic goes, which [`crate::failover`] decides from.
+//! The localities of a cluster: how many endpoints each has, how many of them are unhealthy, and how much traffic it
+//! gets. The home tier and the destinations of traffic, which [`crate::failover`] needs, are computed from this.
 
 use super::endpoint::{Endpoints, count};
 use crate::failover::{Count, Home, Traffic, Window};
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 /// Localities per cluster; the endpoints of further ones are not counted.
 pub const MAX_LOCALITIES: usize = 64;
 
-/// What is known of one locality.
+/// What is known about one locality.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LocalityStats {
     pub(super) locality: Locality,
-    /// Endpoints there, as Envoy lists them or as traffic shows them.
+    /// Endpoints in this locality, as Envoy lists them or as traffic shows them.
     pub(super) members: u32,
-    /// Members that are not ejected and that Envoy holds unhealthy all the same; 0 when it does not say.
+    /// Members that are not ejected but that Envoy reports as unhealthy; 0 without a witness.
     pub(super) unhealthy: u32,
     window: Window,
 }
@@ -34,7 +34,7 @@ impl Localities {
         self.0.iter_mut()
     }
 
-    /// The statistics of a locality, which begin here if it is new; `None` when there are too many.
+    /// The statistics of a locality, created if it is new; `None` if there are too many localities.
     pub(super) fn entry(&mut self, locality: &Locality) -> Option<&mut LocalityStats> {
         if !self.0.iter().any(|stats| stats.locality == *locality) {
             if self.0.len() >= MAX_LOCALITIES {
@@ -53,7 +53,7 @@ impl Localities {
         }
     }
 
-    /// Takes shares anew from here on.
+    /// Empties the windows, so that shares are measured afresh.
     pub(super) fn clear_windows(&mut self) {
         self.0.iter_mut().for_each(|stats| stats.window = Window::default());
     }
@@ -63,8 +63,8 @@ impl Localities {
         self.0.iter().fold(0_u32, |sum, stats| sum.saturating_add(stats.known(endpoints)))
     }
 
-    /// Whether in any tier so few endpoints are in rotation that Envoy may choose ejected ones there. Envoy decides by
-    /// priority, which Istio makes of tiers.
+    /// Whether so few endpoints of any tier are in rotation that Envoy may choose ejected ones there (panic). Envoy
+    /// decides by priority; Istio derives priorities from tiers.
     pub(super) fn may_panic(&self, endpoints: &Endpoints, home: &Locality, min_health_percent: u32) -> bool {
         Tier::ALL.into_iter().any(|tier| self.tier_may_panic(tier, endpoints, home, min_health_percent))
     }
@@ -100,7 +100,7 @@ impl Localities {
         Some(found)
     }
 
-    /// Where traffic went in the window of `length` milliseconds, at home and farther than `home_tier`.
+    /// Where traffic went in the window of `length` milliseconds: at home, and farther away than `home_tier`.
     pub(super) fn traffic(&self, home_tier: Tier, home: &Locality, now: Millis, length: u64) -> Traffic {
         let mut traffic = Traffic::default();
         for stats in &self.0 {
@@ -116,12 +116,12 @@ impl Localities {
 }
 
 impl LocalityStats {
-    /// Endpoints known there: those that Envoy or traffic shows, and surely those in trouble.
+    /// Endpoints of the locality: as many as Envoy or traffic shows, and at least those in trouble.
     fn known(&self, endpoints: &Endpoints) -> u32 {
         self.members.max(count(endpoints.at(&self.locality)))
     }
 
-    /// Endpoints that are ejected, or that Envoy holds unhealthy for another reason.
+    /// Endpoints that are ejected or that Envoy reports as unhealthy for another reason.
     fn unhealthy(&self, endpoints: &Endpoints) -> u32 {
         endpoints.ejected_at(&self.locality).saturating_add(self.unhealthy)
     }

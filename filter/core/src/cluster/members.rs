@@ -1,9 +1,9 @@
-//! Which endpoints a cluster has, as traffic shows them, by locality.
+//! The endpoints of a cluster by locality, as traffic shows them.
 //!
-//! They tell "nothing healthy is left at home" from "one of many". Traffic shows a cluster's endpoints one by one, and
-//! each worker sees others. They are a shared value of their own because it is large and changes rarely, while the
-//! cluster's is small and changes with every error. An endpoint that left is noticed when Envoy's own count
-//! (`upstream.num_endpoints`) is smaller than ours: then those unseen for longest have left.
+//! They are needed to tell "nothing healthy is left at home" from "one of many failed". Traffic shows a cluster's
+//! endpoints one by one, and each worker sees different ones. They are a shared value of their own because it is large
+//! and changes rarely, while the cluster's value is small and changes with every error. When Envoy's own count
+//! (`upstream.num_endpoints`) is smaller than ours, some endpoints have left: those that were not seen for longest.
 //!
 //! Endpoints are kept as 32-bit hashes: 8 bytes each with the time they were last seen.
 
@@ -12,7 +12,7 @@ use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How long an endpoint without traffic counts as present when Envoy's count is not known: 10 minutes.
+/// How long an endpoint without traffic counts as present while Envoy's count is not known: 10 minutes, in seconds.
 const FORGET_UNSEEN_SECONDS: u32 = 600;
 
 /// The hash that stands for an endpoint (FNV-1a over its address).
@@ -35,7 +35,7 @@ pub struct Members {
 }
 
 impl Members {
-    /// Takes in the endpoints that a worker saw (`hash`, locality), drops those that left, and keeps at most `limit`.
+    /// Applies the endpoints that a worker saw (`hash`, locality), drops those that left, and keeps at most `limit`.
     /// `total` is Envoy's count of the cluster's endpoints, where known. Returns the hashes of those that were dropped.
     pub fn merge(&mut self, seen: &[(u32, Locality)], total: Option<u32>, limit: u32, now: Millis) -> Vec<u32> {
         let seconds = u32::try_from(now / 1000).unwrap_or(u32::MAX);
@@ -61,7 +61,8 @@ impl Members {
         dropped
     }
 
-    /// Those that must have left if there are only `total`: the ones unseen for longest, but none seen just now.
+    /// The endpoints that must have left if there are only `total`: those not seen for longest, but none that was seen
+    /// just now.
     fn beyond(&self, total: usize, seconds: u32) -> Vec<u32> {
         let excess = self.seen.len().saturating_sub(total);
         if excess == 0 {
@@ -72,7 +73,7 @@ impl Members {
         all.iter().filter(|(seen, _)| *seen < seconds).take(excess).map(|(_, hash)| *hash).collect()
     }
 
-    /// The index of `locality`; `None` when there are more than a `u16` counts.
+    /// The index of `locality`; `None` if there are more localities than a `u16` can count.
     fn index(&mut self, locality: &Locality) -> Option<u16> {
         let known = self.localities.iter().position(|known| known == locality);
         let index = known.unwrap_or_else(|| {
@@ -87,12 +88,12 @@ impl Members {
         self.seen.len()
     }
 
-    /// Whether none is known.
+    /// Whether no endpoint is known.
     pub fn is_empty(&self) -> bool {
         self.seen.is_empty()
     }
 
-    /// How many endpoints are known in each locality, localities without any included.
+    /// How many endpoints are known in each locality, including localities without any.
     pub fn counts(&self) -> Vec<(Locality, u32)> {
         let mut counts: Vec<(Locality, u32)> = self.localities.iter().map(|locality| (locality.clone(), 0)).collect();
         for seen in self.seen.values() {

@@ -1,14 +1,14 @@
-//! One cluster as all workers of a proxy know it together: endpoints in trouble, where traffic goes, a failover.
+//! One cluster as all workers of a proxy see it: endpoints in trouble, where traffic goes, a failover.
 //!
-//! It is one value. A worker that has news takes the shared value, applies the news, and puts it back if nobody else
-//! was faster; otherwise it starts over. So each event is made by exactly one worker, whichever was first. The value
-//! holds only endpoints that are in trouble or were recently, and sums; the full list of endpoints is [`members`].
+//! It is one shared value. A worker that has news takes the value, applies the news, and writes it back if no other
+//! worker was faster; otherwise it starts over. So each event is reported by exactly one worker. The value holds only
+//! sums and the endpoints that are in trouble or were recently; the full list of endpoints is in [`members`].
 //!
-//! News comes from traffic (`on_traffic`), from Envoy's answers (`on_host_list`, `on_ejection_counts`) and with time
-//! (`on_tick`). All of them change the value (`state`) by evidence about an endpoint, its streaks (`streaks`) and the
-//! failover's next step (`failovers`).
+//! News comes from traffic (`on_traffic`), from Envoy's answers (`on_host_list`, `on_ejection_counts`) and from the
+//! clock (`on_tick`). All of it changes the value (`state`) through evidence about an endpoint, its streaks (`streaks`)
+//! and the next step of the failover (`failovers`).
 //!
-//! Deliberately not here: how the value is shared, and healthy traffic one by one: it arrives in sums, by
+//! Deliberately not here: how the value is shared; successful attempts one by one, which arrive in sums by
 //! [`add_traffic`].
 
 mod ejection_counts;

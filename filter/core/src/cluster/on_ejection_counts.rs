@@ -1,12 +1,12 @@
 //! What Envoy's count of ejections adds to its list of hosts: the cause of an ejection that no attempt showed, and that
-//! an endpoint which is shown ejected was back in rotation meanwhile.
+//! an ejected endpoint was back in rotation in the meantime.
 //!
-//! The count names no endpoint. So a cause is taken from it only when it is the only one that grew unseen, and an
-//! ejection only for an endpoint whose ejection was due to end. It also refutes: where nothing is unseen, an endpoint
-//! that is still shown ejected was never back.
+//! The count names no endpoint. So the filter takes a cause from it only if a single reason has unseen ejections, and a
+//! new ejection only for an endpoint whose ejection was due to end. The count also refutes: if no ejection is unseen,
+//! an endpoint that is still listed as ejected was never back.
 //!
-//! Envoy has no such count where its statistics are not kept (Istio leaves them out unless `proxyStatsMatcher` names
-//! them); then the list alone decides, by how many requests went to the endpoint and by the clock.
+//! Envoy has no such count if its statistics are not kept (Istio leaves them out unless `proxyStatsMatcher` names
+//! them). Then the list alone decides, by the number of requests that went to the endpoint and by the clock.
 
 use super::endpoint::{Endpoint, count};
 use super::failovers;
@@ -18,11 +18,11 @@ use crate::endpoint::reason::EjectReason;
 use crate::event::Event;
 use crate::time::Millis;
 
-/// The time between two questions for the count, in milliseconds, while nothing asks for it: each is what later ones
-/// are compared with.
+/// The interval between two questions for the count while nothing requires one, in milliseconds. Later counts are
+/// compared with these.
 const CALM_INTERVAL_MS: Millis = 60_000;
 
-/// Whether Envoy should be asked for its count of the cluster's ejections now, after its list.
+/// Whether Envoy should be asked for its count of the cluster's ejections now, right after its list.
 pub fn wants_counts(state: &ClusterState, now: Millis) -> bool {
     let counts = &state.counts;
     let since = now.abs_diff(counts.last_asked);
@@ -33,7 +33,7 @@ pub fn wants_counts(state: &ClusterState, now: Millis) -> bool {
         || (since >= counts.recheck_interval() && counts.is_kept() && state.endpoints.iter().any(is_new))
 }
 
-/// Takes in Envoy's count of the cluster's ejections, asked for at `asked` after the list; `None` when it has none.
+/// Applies Envoy's count of the cluster's ejections, asked for at `asked` after the list; `None` if Envoy has none.
 pub fn on_ejection_counts(
     state: &mut ClusterState,
     counted: Option<Ejections>,
@@ -46,7 +46,7 @@ pub fn on_ejection_counts(
     for index in 0..state.endpoints.len() {
         state.apply(index, &Evidence::Cause(reason), context, &mut events);
     }
-    // Below zero, more was reported than happened.
+    // Below zero, more ejections were reported than happened.
     if newest && state.counts.unseen() <= 0 {
         state.counts.rebase();
     }
@@ -54,13 +54,13 @@ pub fn on_ejection_counts(
     events
 }
 
-/// The count was asked for at `asked`, and there was no usable answer.
+/// Notes that the count was asked for at `asked` and no usable answer came.
 pub fn on_ejection_counts_failed(state: &mut ClusterState, asked: Millis) {
     state.counts.last_asked = asked;
 }
 
-/// Finds who was ejected again unseen. `asked` is when the list was asked for that was just taken in: what Envoy
-/// counted before shows in the list, was reported, or is unseen.
+/// Finds endpoints that were ejected again unseen. `asked` is when the list that was just taken in was asked for: an
+/// ejection that Envoy counted before then is in the list, was reported, or is unseen.
 pub(super) fn find_unseen(
     state: &mut ClusterState,
     asked: Millis,
@@ -77,21 +77,21 @@ pub(super) fn find_unseen(
         return clear_rechecks(state, counted, context, events);
     };
     let found = candidates(state, counted, asked, context);
-    // If there are more candidates than unseen ejections, none is known to be one.
+    // With more candidates than unseen ejections, no candidate is certain.
     if found.len() <= unseen {
         for index in found {
             let reason = state.counts.only_reason().unwrap_or(EjectReason::Other);
             state.apply(index, &Evidence::EjectedAgain(reason), context, events);
         }
     }
-    // Nobody is left whom it can be about, for example because the endpoint has left.
+    // No endpoint is left that the unseen ejections can belong to, for example because it has left the cluster.
     if awaiting == 0 && !state.endpoints.iter().any(|endpoint| is_due(endpoint, asked)) {
         state.counts.rebase();
     }
 }
 
-/// The endpoints that may have been back and ejected again: those with requests when their ejection time was over; if
-/// there are none, those whose ejection must be over.
+/// The endpoints that may have returned and been ejected again: those that got requests after their ejection time was
+/// over or, if there are none, those whose ejection must be over.
 fn candidates(state: &ClusterState, counted: Millis, asked: Millis, context: &EvaluationContext<'_>) -> Vec<usize> {
     let rechecked = |endpoint: &Endpoint| {
         is_due(endpoint, asked) && endpoint.rotation.recheck_asked().is_some_and(|(first, _)| first <= counted)

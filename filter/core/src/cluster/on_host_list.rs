@@ -1,10 +1,11 @@
-//! Envoy's list of a cluster's hosts, against what was concluded from traffic.
+//! Compares Envoy's list of a cluster's hosts with what was concluded from traffic.
 //!
-//! Envoy's word decides: an ejection that it shows is reported with basis `witnessed`; one that it does not show is
-//! dropped before it was reported or, if the threshold was surely reached, becomes `ejection_blocked`. The list also
-//! shows ejections that no attempt could (success rate, attempts that were retried out of sight).
+//! The list decides. An ejection that it shows is reported with basis `witnessed`. One that it does not show is dropped
+//! before it is reported or, if the threshold was certainly reached, becomes `ejection_blocked`. The list also shows
+//! ejections that no attempt could show (by success rate, or from attempts that Envoy retried and the filter did not
+//! see).
 //!
-//! An answer tells the state at some time after the question was sent; what happened since is not in it.
+//! An answer describes the state at some time after the question was sent. It does not contain what happened later.
 
 use super::endpoint::{Endpoint, count};
 use super::failovers;
@@ -17,14 +18,14 @@ use crate::endpoint::evidence::{Evidence, Listed};
 use crate::event::Event;
 use crate::time::Millis;
 
-/// The time between two questions, in milliseconds, while something is not over and no change is expected.
+/// The interval between two questions while something is open and no change is expected, in milliseconds.
 const OPEN_INTERVAL_MS: Millis = 1_000;
 
-/// The time between two questions, in milliseconds, while an endpoint fails, which may be ejected for what is not seen
-/// here, or its ejection is overdue, which Envoy ends with its interval.
+/// The interval between two questions while a change is likely, in milliseconds: an endpoint fails and may be ejected
+/// for what the filter does not see, or an ejection is due and Envoy ends it with its next interval.
 const CHANGE_INTERVAL_MS: Millis = 150;
 
-/// Takes in Envoy's list of the cluster's hosts, asked for at `asked`.
+/// Applies Envoy's list of the cluster's hosts, asked for at `asked`.
 pub fn on_host_list(
     state: &mut ClusterState,
     hosts: &[HostStatus],
@@ -36,12 +37,12 @@ pub fn on_host_list(
     state.listed_at = context.now;
     state.admin_view_stale = false;
     count_members(state, hosts);
-    // Endpoints that left while ejected did not return, so no event says so.
+    // Endpoints that left the cluster while ejected did not return, so no event reports a return.
     state
         .endpoints
         .retain(|endpoint| endpoint.seen >= asked || hosts.iter().any(|host| host.address == endpoint.address));
     state.note_panic(context);
-    // Ejected hosts first, so that the percent cap is known when it comes to the others.
+    // Ejected hosts first, so that the percent cap is known when the others are evaluated.
     let (ejected, others): (Vec<_>, Vec<_>) = hosts.iter().partition(|host| host.ejected);
     let cluster_ejected = state.endpoints.ejected().max(count(ejected.iter()));
     for host in ejected.into_iter().chain(others) {
@@ -76,7 +77,7 @@ fn reconcile_host(
         streaks::confirm(state, index, crossing, context, events);
     }
     if !host.ejected {
-        // Its cause can come no more: what waits for it is reported before the return.
+        // Its cause can no longer be found: what waits for it is reported before the return.
         state.apply(index, &Evidence::Cause(None), context, events);
     }
     state.apply(index, &Evidence::Listed(listed), context, events);
@@ -94,8 +95,8 @@ fn count_members(state: &mut ClusterState, hosts: &[HostStatus]) {
     }
 }
 
-/// In how many milliseconds Envoy should be asked again: at once when a threshold was reached, an ejection is just due
-/// to end, or traffic has shown more than the last answer; `None` when nothing is open that it could tell.
+/// In how many milliseconds Envoy should be asked again. At once if a threshold was reached, an ejection is just due to
+/// end, or traffic has shown more than the last answer; `None` if nothing is open that an answer could decide.
 pub fn ask_again_in(state: &ClusterState, now: Millis) -> Option<Millis> {
     let just_counted = now.abs_diff(state.counts.answer_asked) < OPEN_INTERVAL_MS;
     if state.admin_view_stale || (state.counts.unseen() > 0 && just_counted) {

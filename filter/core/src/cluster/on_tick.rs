@@ -1,5 +1,5 @@
-//! What time alone leads to: ejections that must be over, conclusions that Envoy does not answer for, a failover that
-//! moves on or ends, endpoints to forget.
+//! What happens with time alone: ejections that must be over, conclusions that get no answer from Envoy, a failover
+//! that changes or ends, endpoints to forget.
 
 use super::failovers;
 use super::input::EvaluationContext;
@@ -9,14 +9,15 @@ use crate::endpoint::evidence::{ANSWER_WAIT_MS, Evidence};
 use crate::event::Event;
 use crate::time::Millis;
 
-/// An endpoint without traffic for this long, in milliseconds, is forgotten with its streaks: it is most likely gone.
+/// An endpoint that has had no traffic for this long, in milliseconds, is forgotten with its streaks: it is probably
+/// gone.
 const FORGET_AFTER_MS: Millis = 3_600_000;
 
-/// Lets time pass for the cluster.
+/// Applies the passing of time to the cluster.
 pub fn on_tick(state: &mut ClusterState, context: &EvaluationContext<'_>) -> Vec<Event> {
     let mut events = Vec::new();
     state.note_panic(context);
-    // Envoy, where it is asked, tells when an ejection is over; if it does not answer for long, the clock decides.
+    // With a witness, Envoy's answers show when an ejection is over; if they are missing for long, the clock decides.
     let answered = context.has_witness && context.now.abs_diff(state.listed_at) < ANSWER_WAIT_MS;
     for index in 0..state.endpoints.len() {
         if !answered {

@@ -1,5 +1,4 @@
-//! What traffic shows of a cluster: attempts one by one where they matter, the rest in sums, and which endpoints there
-//! are.
+//! What traffic shows of a cluster: attempts one by one if they matter, the rest in sums, and which endpoints exist.
 
 use super::endpoint::Endpoint;
 use super::failovers;
@@ -14,13 +13,14 @@ use crate::failover::Count;
 use crate::locality::Locality;
 use crate::time::{Millis, seconds_between};
 
-/// Within this time, in milliseconds, all of Envoy's workers know of a change of health that one of them acts on.
+/// After a worker acts on a change of an endpoint's health, all other workers know of it within this time, in
+/// milliseconds.
 const SPREAD_MS: Millis = 50;
 
-/// For how long, in milliseconds, Envoy's own list of hosts outweighs the endpoints that traffic shows.
+/// For how long Envoy's list of hosts takes precedence over the endpoints that traffic shows, in milliseconds.
 const LIST_OUTWEIGHS_TRAFFIC_MS: Millis = 120_000;
 
-/// Takes in an attempt that went to an endpoint.
+/// Applies an attempt that went to an endpoint.
 pub fn on_attempt(
     state: &mut ClusterState,
     seen: &AttemptObservation<'_>,
@@ -29,7 +29,7 @@ pub fn on_attempt(
     let mut events = Vec::new();
     let outcome = seen.input.outcome();
     if outcome == Outcome::NotCharged {
-        // It only shows that it was connected.
+        // The attempt is not charged; it shows only that a connection was established.
         if let Some(index) = state.endpoints.position(seen.endpoint) {
             streaks::put_result(state, index, seen, context, &mut events);
         }
@@ -41,7 +41,7 @@ pub fn on_attempt(
     let started = seen.started.unwrap_or(context.now);
     if let Some(since) = state.empty_since
         && outcome == Outcome::Success
-        // An attempt in progress on another worker when this one found no healthy endpoint shows no recovery.
+        // An attempt that was in progress on another worker when this one found no healthy endpoint shows no recovery.
         && started > since.saturating_add(SPREAD_MS)
     {
         state.empty_since = None;
@@ -58,7 +58,7 @@ pub fn on_attempt(
     events
 }
 
-/// The endpoint of an attempt; one without a past gets none by a success.
+/// The endpoint of an attempt; a success does not create one.
 fn endpoint_of(
     state: &mut ClusterState,
     seen: &AttemptObservation<'_>,
@@ -70,7 +70,7 @@ fn endpoint_of(
         if !state.endpoints.get(index).is_some_and(moved) {
             return Some(index);
         }
-        // For Envoy a host in another locality is a new one, without a past.
+        // Envoy treats a host that moved to another locality as a new one, without streaks or ejections.
         state.endpoints.remove(index);
     }
     if !outcome.is_error() {
@@ -81,7 +81,7 @@ fn endpoint_of(
     Some(index)
 }
 
-/// Takes in a request that found no healthy endpoint; `total` is Envoy's count of endpoints, where known.
+/// Applies a request that found no healthy endpoint; `total` is Envoy's count of endpoints, if known.
 pub fn on_no_healthy_upstream(
     state: &mut ClusterState,
     total: Option<u32>,
@@ -98,7 +98,7 @@ pub fn on_no_healthy_upstream(
     vec![Event::of_cluster(context.now, context.cluster, EventKind::NoHealthyUpstream { endpoints })]
 }
 
-/// Takes in a worker's sums of charged attempts since its last time, by locality.
+/// Applies a worker's sums of charged attempts, by locality, since it last reported them.
 pub fn add_traffic(state: &mut ClusterState, sums: &[(Locality, Count)], context: &EvaluationContext<'_>) {
     let length = context.failover.window.millis();
     for (locality, count) in sums {
@@ -110,7 +110,7 @@ pub fn add_traffic(state: &mut ClusterState, sums: &[(Locality, Count)], context
     }
 }
 
-/// Takes in how many endpoints traffic shows in each locality, and the hashes of those that have left.
+/// Sets the number of endpoints that traffic shows in each locality; `left` has the hashes of endpoints that have left.
 pub fn set_members(
     state: &mut ClusterState,
     counts: &[(Locality, u32)],
@@ -126,6 +126,6 @@ pub fn set_members(
             stats.members = *count;
         }
     }
-    // They did not return, so no event says so.
+    // These endpoints did not return, so no event reports a return.
     state.endpoints.retain(|endpoint| !left.contains(&endpoint_hash(&endpoint.address)));
 }

@@ -1,5 +1,5 @@
-//! The value that the workers of a proxy share for one cluster, and the one way in which it changes: evidence about an
-//! endpoint goes in, the transitions that follow become events.
+//! The value that the workers of a proxy share for one cluster, and the one way to change it: evidence about an
+//! endpoint goes in, and the transitions that follow become events.
 
 use super::ejection_counts::EjectionCounts;
 use super::endpoint::{Endpoint, Endpoints, count};
@@ -13,40 +13,41 @@ use crate::metric::{Level, Metric};
 use crate::time::{Millis, seconds_between};
 use serde::{Deserialize, Serialize};
 
-/// The first byte of the encoded value; a value with another one reads as nothing known. It is part of the keys of
-/// shared data, too.
+/// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
+/// another version decodes as the default, in which nothing is known.
 pub const ENCODING: u8 = 9;
 
-/// For how long, in milliseconds, the past may still show at one of Envoy's workers or have decided on its main thread.
+/// For how long, in milliseconds, a past state may still be visible at one of Envoy's workers or may have influenced a
+/// decision of its main thread.
 const RECENT_MS: Millis = 2_000;
 
-/// What the workers of a proxy know together of one cluster.
+/// What the workers of a proxy know about one cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterState {
     pub(super) endpoints: Endpoints,
     pub(super) localities: Localities,
-    /// Envoy's count of endpoints, where known.
+    /// Envoy's count of endpoints, if known.
     pub(super) total: Option<u32>,
-    /// When Envoy last listed its hosts; 0 when it never did.
+    /// When Envoy last listed its hosts; 0 if never.
     pub(super) listed_at: Millis,
-    /// Whether Envoy's last list is older than what traffic has shown since it was asked for.
+    /// Whether traffic has shown something newer than Envoy's last list since it was asked for.
     pub(super) admin_view_stale: bool,
     pub(super) counts: EjectionCounts,
-    /// When so few endpoints were in rotation last that Envoy may have chosen ejected ones; 0 when never.
+    /// When so few endpoints were last in rotation that Envoy may have chosen ejected ones; 0 if never.
     panicked_at: Millis,
-    /// The most endpoints that were ejected at the same time recently, and when.
+    /// The largest number of endpoints that were recently ejected at the same time, and when.
     recent_max_ejected: (u32, Millis),
-    /// The share of the traffic that went away before home was in trouble, in thousandths.
+    /// The share of traffic that went away from home before home was in trouble, in thousandths.
     pub(super) baseline_spill_permille: u32,
     pub(super) failover: Option<Active>,
-    /// Since when no healthy endpoint is left.
+    /// Since when no healthy endpoint has been left.
     pub(super) empty_since: Option<Millis>,
-    /// Since when an endpoint at home is ejected or failing.
+    /// Since when an endpoint at home has been ejected or failing.
     pub(super) troubled_since: Option<Millis>,
 }
 
 impl ClusterState {
-    /// Reads what [`ClusterState::encode`] wrote; anything else is nothing known.
+    /// Decodes what [`ClusterState::encode`] wrote; anything else gives the default, in which nothing is known.
     pub fn decode(bytes: &[u8]) -> Self {
         match bytes.split_first() {
             Some((&ENCODING, rest)) => postcard::from_bytes(rest).unwrap_or_default(),
@@ -54,26 +55,26 @@ impl ClusterState {
         }
     }
 
-    /// The value as bytes.
+    /// Encodes the value as bytes.
     pub fn encode(&self) -> Vec<u8> {
         postcard::to_extend(self, vec![ENCODING]).unwrap_or_default()
     }
 
-    /// Findings that are not over: endpoints failing or ejected, a failover, no healthy endpoint left. While there are
-    /// any in a proxy, its workers read every request at once.
+    /// Findings that are still open: endpoints failing or ejected, a failover, no healthy endpoint left. While a proxy
+    /// has any, its workers evaluate every request at once.
     pub fn open_findings(&self) -> u32 {
         let troubled = count(self.endpoints.iter().filter(|endpoint| endpoint.is_troubled()));
         let others = [self.failover.is_some(), self.empty_since.is_some()];
         troubled.saturating_add(count(others.iter().filter(|open| **open)))
     }
 
-    /// Whether it matters when an attempt at this endpoint started and where exactly it went: an attempt in progress
-    /// shows neither a return nor a recovery.
+    /// Whether the start time and the exact destination of attempts at this endpoint matter: an attempt that was
+    /// already in progress shows neither a return nor a recovery.
     pub fn needs_details(&self, endpoint: &str) -> bool {
         self.empty_since.is_some() || self.endpoints.iter().any(|known| known.address == endpoint && known.is_ejected())
     }
 
-    /// What the cluster's gauges should show, as far as it is not 0.
+    /// The values of the cluster's gauges that are not 0.
     pub fn levels(&self, cluster: &str) -> Vec<Level> {
         let mut levels = Vec::new();
         for locality in self.localities.iter().map(|stats| &stats.locality) {
@@ -147,7 +148,7 @@ impl ClusterState {
                 endpoint.detector.on_returned();
                 endpoint.reported.unconfirmed = None;
                 endpoint.seen = now;
-                // Without a witness nobody is asked again.
+                // Without a witness, Envoy is not asked again.
                 self.admin_view_stale &= context.has_witness;
                 let kind = EventKind::EndpointReturned { ejected_seconds: seconds_between(since, now), ejection };
                 self.report(index, Some(basis), kind, context, events);
@@ -188,12 +189,12 @@ impl ClusterState {
         }
     }
 
-    /// Envoy's count of endpoints, or ours.
+    /// Envoy's count of endpoints if known, otherwise the filter's own.
     pub(super) fn endpoint_count(&self) -> u32 {
         self.total.unwrap_or_else(|| self.localities.endpoint_count(&self.endpoints))
     }
 
-    /// Notes whether Envoy may choose ejected endpoints now.
+    /// Notes whether Envoy may currently choose ejected endpoints.
     pub(super) fn note_panic(&mut self, context: &EvaluationContext<'_>) {
         let min_health_percent = context.outlier.min_health_percent;
         if min_health_percent > 0 && self.localities.may_panic(&self.endpoints, context.home, min_health_percent) {

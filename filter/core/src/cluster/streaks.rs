@@ -1,5 +1,5 @@
-//! The streaks of a cluster's endpoints: an attempt goes into the endpoint's detector, and a threshold that it reached
-//! is reported and becomes evidence for the endpoint's rotation.
+//! The streaks of a cluster's endpoints: an attempt goes into the endpoint's detector. A threshold that it reaches is
+//! reported and becomes evidence for the endpoint's rotation.
 
 use super::input::{AttemptObservation, EvaluationContext};
 use super::state::ClusterState;
@@ -8,10 +8,10 @@ use crate::endpoint::streak::{Certainty, Crossing, StreakKind};
 use crate::event::{Event, EventKind, LastAttempt};
 use crate::time::Millis;
 
-/// A streak that is broken and builds up again within this time is reported once, in milliseconds.
+/// A streak that is broken and builds up again within this time is reported only once, in milliseconds.
 const SAME_STREAK_MS: Millis = 1_000;
 
-/// Applies what Envoy told its detector of an attempt.
+/// Applies what Envoy reported to its detector for an attempt.
 pub(super) fn put_result(
     state: &mut ClusterState,
     index: usize,
@@ -43,7 +43,7 @@ pub(super) fn put_result(
     }
 }
 
-/// Reports a crossing that was unconfirmed until now, and what follows from it.
+/// Reports a crossing that was unconfirmed until now, and its consequences.
 pub(super) fn confirm(
     state: &mut ClusterState,
     index: usize,
@@ -57,7 +57,7 @@ pub(super) fn confirm(
     on_threshold(state, index, crossing, context, events);
 }
 
-/// Keeps the report of an unconfirmed crossing back; Envoy, where it can be asked, may know already.
+/// Holds back the report of an unconfirmed crossing; with a witness, Envoy may already know the result.
 fn keep_back(
     state: &mut ClusterState,
     index: usize,
@@ -98,7 +98,7 @@ fn report(
     events: &mut Vec<Event>,
 ) {
     let Some(endpoint) = state.endpoints.get_mut(index) else { return };
-    // In split mode any connection breaks a streak, so one that builds up again at once is the same to the reader.
+    // In split mode any connection breaks a streak. One that builds up again at once is the same streak to the reader.
     let is_same = |(before, at): (StreakKind, Millis)| {
         let goes_on = context.now.saturating_sub(at) < SAME_STREAK_MS && at >= endpoint.rotation.returned_at();
         before == StreakKind::LocalOrigin && before == kind && goes_on

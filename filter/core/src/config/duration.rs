@@ -1,6 +1,6 @@
-//! Durations as Istio and Kubernetes people write them: `500ms`, `0.5s`, `30s`, `5m`, `1h`, `1h30m`.
+//! Durations as users of Istio and Kubernetes write them: `500ms`, `0.5s`, `30s`, `5m`, `1h`, `1h30m`.
 //!
-//! Not here: which durations make sense for a field; that is [`crate::config`]'s.
+//! Not here: which durations a field accepts; see [`crate::config`].
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(u64);
 
-/// The longest duration that is accepted: a year. More is a slip of the keyboard.
+/// The longest accepted duration: a year, in milliseconds. A longer one is a typing error.
 const MAX_MILLIS: u64 = 365 * 24 * 3600 * 1000;
 
 impl Duration {
-    /// From milliseconds, cut to the range 1 ms to 365 days.
+    /// Creates a duration from milliseconds, clamped to the range 1 ms to 365 days.
     pub const fn from_millis(millis: u64) -> Self {
         match millis {
             0 => Self(1),
@@ -21,15 +21,15 @@ impl Duration {
         }
     }
 
-    /// The duration in milliseconds, 1 to 365 days' worth.
+    /// The duration in milliseconds, from 1 to 31,536,000,000 (365 days).
     pub const fn millis(self) -> u64 {
         self.0
     }
 
-    /// Reads `1h30m`, `0.5s`, `250ms` and the like: numbers with a unit (`h`, `m`, `s`, `ms`), one after another.
+    /// Parses `1h30m`, `0.5s`, `250ms` and the like: numbers with a unit (`h`, `m`, `s`, `ms`), one after another.
     ///
     /// # Errors
-    /// A sentence that says what was wanted, when a unit is missing or unknown, or when the sum is under 1 ms or over a
+    /// A sentence that says what was expected, if a unit is missing or unknown, or if the sum is under 1 ms or over a
     /// year.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wanted = || format!("\"{text}\" is not a duration; write for example \"500ms\", \"30s\", \"5m\" or \"1h\"");

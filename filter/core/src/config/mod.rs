@@ -1,9 +1,9 @@
-//! The plugin configuration: its types, defaults, ranges, and how a text becomes one.
+//! The plugin configuration: its types, defaults and ranges, and how it is parsed.
 //!
-//! Names are Istio's own where Istio has one, so that a DestinationRule's `outlierDetection` can be pasted. Every field
-//! is optional and an empty text is a configuration. Parsing is strict enough to report (path, what came, what was
-//! wanted: `read`) and never decides what to do about it: the filter keeps what it had, the publisher ends with an
-//! error.
+//! Fields have Istio's names where Istio has one, so that a DestinationRule's `outlierDetection` can be pasted. Every
+//! field is optional, and an empty text is a valid configuration. Parsing reports problems (path, what came, what was
+//! wanted: `read`) but never decides what to do about them: the filter keeps its previous configuration, the publisher
+//! fails with an error.
 
 mod duration;
 pub mod notify;
@@ -16,7 +16,7 @@ pub use types::{
     OutlierDetection, Parsed, SCHEMA_VERSION, SERVICE_CLUSTERS, Witness,
 };
 
-/// Reads a configuration; an empty or blank text is the default one.
+/// Parses a configuration; an empty or blank text gives the default.
 ///
 /// # Errors
 /// The first thing wrong with the text: not JSON, a wrong type, a value out of range, or more than

@@ -1,24 +1,24 @@
-//! Whom to tell at once, and how: the block `notify`.
+//! The block `notify`: which receiver gets messages at once, and how.
 //!
-//! Not here: how it is read ([`super::read`]), and what is told ([`crate::notify`]).
+//! Not here: how the block is parsed ([`super::read`]) and what is sent ([`crate::notify`]).
 
 use super::duration::Duration;
 use serde_json::{Map, Value};
 
-/// Labels of an alert that the filter sets itself, and that nobody else can set.
+/// Labels of an alert that the filter sets itself and the configuration cannot set.
 pub const OWN_LABELS: [&str; 7] =
     ["alertname", "service", "upstream_cluster", "failover_from", "failover_to", "region", "proxy"];
 
-/// The longest path, host or cluster name that is taken, in bytes.
+/// The maximum length of a path, host or cluster name, in bytes.
 pub const MAX_ADDRESS_BYTES: usize = 1024;
 
-/// Labels that can be given.
+/// The maximum number of configured labels.
 pub const MAX_LABELS: usize = 16;
 
-/// The longest name or value of a label that is taken, in bytes.
+/// The maximum length of a label's name or value, in bytes.
 pub const MAX_LABEL_BYTES: usize = 256;
 
-/// The longest that an answer may take, in milliseconds.
+/// The maximum of `timeout`, in milliseconds.
 pub const MAX_TIMEOUT: u64 = 60_000;
 
 /// Whom to tell of failovers and of clusters without a healthy endpoint as they start and end, without waiting for a
@@ -69,7 +69,7 @@ impl Notify {
         }
     }
 
-    /// The host to ask for: receivers refuse one with `|` in it.
+    /// The host to send as authority: receivers reject one that contains `|`.
     pub fn host(&self) -> &str {
         self.host.as_deref().unwrap_or_else(|| crate::names::service(&self.cluster))
     }

@@ -1,7 +1,7 @@
-//! Reading the configuration from JSON, field by field, so that an error can say where, what came and what was wanted.
+//! Reads the configuration from JSON field by field, so that an error can name the path, what came and what was wanted.
 //!
-//! By hand and not by a derive: the derived code, with what tracks the path of an error and finds unknown fields, made
-//! up a third of the module's size. A test reads a configuration with every field that the types have.
+//! It is written by hand because the derived code, with what tracks the path of an error and finds unknown fields, made
+//! up a third of the module's size. A test reads a configuration that has every field of the types.
 
 use super::duration::Duration;
 use super::notify::{Format, MAX_ADDRESS_BYTES, MAX_LABEL_BYTES, MAX_LABELS, MAX_TIMEOUT, Notify, OWN_LABELS};
@@ -115,7 +115,7 @@ fn notify(object: &mut Object<'_, '_>) -> Result<Notify, ConfigError> {
     if timeout.millis() > MAX_TIMEOUT {
         return Err(object.error("timeout", &timeout.to_string(), "from 1ms to 1m"));
     }
-    // They become headers.
+    // Path, host and cluster become headers.
     let is_address =
         |text: &str| (1..=MAX_ADDRESS_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     Ok(Notify {
@@ -166,7 +166,7 @@ fn limits(object: &mut Object<'_, '_>) -> Result<Limits, ConfigError> {
     })
 }
 
-/// A JSON object that is being read: fields that nobody asked for are unknown.
+/// A JSON object that is being read; fields that nothing asks for are unknown.
 struct Object<'v, 'u> {
     path: String,
     fields: &'v Map<String, Value>,
@@ -177,7 +177,7 @@ struct Object<'v, 'u> {
 type Part<T> = fn(&mut Object<'_, '_>) -> Result<T, ConfigError>;
 
 impl<'v> Object<'v, '_> {
-    /// A field; `null` is as good as none.
+    /// Takes a field out of the object; `null` counts as absent.
     fn take(&mut self, name: &'static str) -> Option<&'v Value> {
         self.known.push(name);
         self.fields.get(name).filter(|value| !value.is_null())
@@ -191,7 +191,7 @@ impl<'v> Object<'v, '_> {
         ConfigError { path: self.path_of(name), problem: format!("got {got}, wanted {wanted}") }
     }
 
-    /// The value that `read` makes of a field, if it is there; the error says what was `wanted`.
+    /// Reads a field with `read`, if it is present; the error says what was `wanted`.
     fn value<T>(
         &mut self,
         name: &'static str,
@@ -223,7 +223,7 @@ impl<'v> Object<'v, '_> {
         Ok(self.value(name, wanted, read)?.unwrap_or(default))
     }
 
-    /// A text that must be there and be good.
+    /// Reads a text that must be present and valid.
     fn text(
         &mut self,
         name: &'static str,
@@ -234,7 +234,7 @@ impl<'v> Object<'v, '_> {
         text.map(str::to_owned).ok_or_else(|| self.error(name, "nothing", wanted))
     }
 
-    /// A text that must be good if it is there.
+    /// Reads a text that must be valid if it is present.
     fn optional_text(
         &mut self,
         name: &'static str,
@@ -245,7 +245,7 @@ impl<'v> Object<'v, '_> {
         Ok(text.map(str::to_owned))
     }
 
-    /// One of some words; the default of the type when it is not there.
+    /// Reads one of a set of words; the type's default if the field is absent.
     fn choice<T: Copy + Default>(&mut self, name: &'static str, words: &[(&str, T)]) -> Result<T, ConfigError> {
         let wanted = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
         let read = |value: &Value| {
@@ -274,7 +274,7 @@ impl<'v> Object<'v, '_> {
         Ok(list)
     }
 
-    /// Notes the fields that nobody asked for.
+    /// Records the fields that nothing asked for as unknown.
     fn finish(self) {
         let unknown = self.fields.keys().filter(|name| !self.known.contains(&name.as_str()));
         let unknown: Vec<String> = unknown.map(|name| self.path_of(name)).collect();
@@ -294,7 +294,7 @@ fn read_part<T>(
     Ok(read)
 }
 
-/// A value as an error shows it, in short.
+/// A value in the short form in which an error shows it.
 fn described(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".into(),

@@ -5,14 +5,14 @@ use super::notify::Notify;
 use std::fmt;
 use wildmatch::WildMatch;
 
-/// The longest configuration text that is read, in bytes; a larger one is rejected unread.
+/// The maximum length of a configuration text, in bytes; a longer one is rejected unread.
 pub const MAX_TEXT_BYTES: usize = 256 * 1024;
 
-/// Version of the configuration's schema. It is raised when a configuration that was right before would mean something
-/// else; a new field does not raise it.
+/// Version of the configuration's schema. It increases when a configuration that was valid before would change its
+/// meaning; a new field does not change it.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Clusters that no operator means by "my services": Istio's catch-alls and the proxy's own helpers. They are ignored
+/// Clusters that are not an operator's own services: Istio's catch-alls and the proxy's own helpers. They are ignored
 /// unless a rule of `clusters` matches them.
 pub const SERVICE_CLUSTERS: [&str; 10] = [
     "PassthroughCluster",
@@ -226,7 +226,7 @@ pub enum LogLevel {
     Error,
 }
 
-/// Why a text is not a configuration: where, and what was wanted.
+/// Why a text is not a valid configuration: where, and what was wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// The field, as a path such as `clusters[2].outlierDetection.interval`; `.` for the whole text.
@@ -243,7 +243,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A configuration and the fields in its text that mean nothing here.
+/// A configuration, and the fields of its text that are unknown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parsed {
     /// The configuration.
@@ -253,7 +253,7 @@ pub struct Parsed {
 }
 
 impl Config {
-    /// The rules of a cluster, or `None` when it is to be ignored.
+    /// The rules of a cluster; `None` if the cluster is ignored.
     pub fn rules_for(&self, cluster: &str) -> Option<&OutlierDetection> {
         let matching = self.clusters.iter().find(|rule| WildMatch::new(&rule.pattern).matches(cluster));
         match matching {
@@ -264,7 +264,7 @@ impl Config {
         }
     }
 
-    /// The configured locality of an endpoint `ip:port`, `None` when no range holds it.
+    /// The configured locality of an endpoint `ip:port`; `None` if no range contains it.
     pub fn locality_of(&self, endpoint: &str) -> Option<&str> {
         let ip = endpoint.parse::<std::net::SocketAddr>().ok()?.ip();
         let holds = |rule: &&LocalityRule| rule.cidr.parse::<ipnet::IpNet>().is_ok_and(|range| range.contains(&ip));

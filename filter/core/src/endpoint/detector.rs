@@ -1,14 +1,15 @@
 //! The three streaks of one endpoint, mirroring Envoy's consecutive-error detector.
 //!
-//! Rules taken from Envoy's `outlier_detection_impl`: a threshold fires when the count *equals* it and then starts
-//! over; a 5xx that is no gateway error resets the gateway streak only; in split mode an established connection resets
-//! the local-origin streak; while the endpoint is ejected nothing fires, and its return resets all streaks.
+//! The rules are those of Envoy's `outlier_detection_impl`: a threshold fires when the count *equals* it, and the count
+//! then starts over; a 5xx that is not a gateway error resets only the gateway streak; in split mode an established
+//! connection resets the local-origin streak; while the endpoint is ejected nothing fires, and its return resets all
+//! streaks.
 //!
-//! In split mode a connection breaks a streak, but is reported only when its attempt ends. A streak of attempts that
-//! were connected and then failed one after the other is therefore unconfirmed until every attempt that was in progress
-//! with them has ended, which takes as long as they took.
+//! In split mode a connection breaks a streak, but the filter learns of the connection only when its attempt ends. So a
+//! streak of attempts that were connected and then failed one after the other is unconfirmed until every attempt that
+//! was in progress with them has ended, which takes as long as they took.
 //!
-//! Not here: whether the endpoint is ejected, [`super::rotation`]; ejections by success rate or failure percentage,
+//! Not here: whether the endpoint is ejected ([`super::rotation`]); ejections by success rate or failure percentage,
 //! which no streak shows.
 
 use super::outcome::DetectorInput;
@@ -17,23 +18,23 @@ use crate::config::OutlierDetection;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
-/// Failures within this time of each other, in microseconds, count as simultaneous: nothing else happened between them.
+/// Failures within this time of each other, in microseconds, count as simultaneous: nothing happened between them.
 const SIMULTANEOUS_US: Micros = 1_000;
 
-/// When the steps of an attempt happened. Only their order matters: attempts at one endpoint overlap, so one that was
-/// connected long ago fails after others did, and its success resets nothing that failed later.
+/// When the steps of an attempt happened. Only their order matters. Attempts at one endpoint overlap: one that was
+/// connected long ago may fail after others did, and a success resets nothing that failed later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttemptTimes {
     /// When the connection or stream was established.
     pub connected: Micros,
-    /// When the headers of a good answer arrived, at the earliest.
+    /// When the headers of a successful answer arrived, at the earliest.
     pub answered: Micros,
-    /// When it failed, or answered with an error.
+    /// When the attempt failed or was answered with an error.
     pub ended: Micros,
 }
 
 impl AttemptTimes {
-    /// All steps at the same time: nothing else happened at the endpoint meanwhile.
+    /// All steps at the same time: nothing else happened at the endpoint in between.
     pub const fn at_once(at: Micros) -> Self {
         Self { connected: at, answered: at, ended: at }
     }
@@ -58,8 +59,8 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// Applies an attempt (Envoy's `putResult`). Returns the thresholds that were reached, in Envoy's order: gateway
-    /// before 5xx. A streak that fired starts over, whatever comes of it.
+    /// Applies an attempt (Envoy's `putResult`). Returns the thresholds that it reached, in Envoy's order: gateway
+    /// before 5xx. A streak that fired starts over, whether or not it leads to an ejection.
     pub fn put_result(
         &mut self,
         input: &DetectorInput,
@@ -73,7 +74,7 @@ impl Detector {
     }
 
     /// Applies an attempt at an ejected endpoint: streaks grow and nothing fires. Envoy's main thread drops such
-    /// crossings without resetting the counter, so that it has to start over to fire again.
+    /// crossings without a reset of the counter, so the streak has to start over before it can fire again.
     pub fn put_result_while_ejected(&mut self, input: &DetectorInput, times: &AttemptTimes, rules: &OutlierDetection) {
         self.count(input, times, rules, &mut Vec::new());
     }
@@ -109,10 +110,10 @@ impl Detector {
         }
     }
 
-    /// Starts the streaks over that crossed their threshold, and keeps back the crossing that is not sure.
+    /// Restarts the streaks that crossed their threshold, and holds back a crossing that is not certain.
     fn start_over(&mut self, crossings: &mut Vec<Crossing>, times: &AttemptTimes) {
-        // One unconfirmed crossing at a time: if it turns out to be none, the failures since then tell what there was
-        // instead.
+        // One unconfirmed crossing at a time: if it is refuted, a recount of the failures since then shows what
+        // happened instead.
         let confirmed = crossings.iter().any(|crossing| matches!(crossing.certainty, Certainty::Confirmed(_)));
         let is_busy = confirmed || self.unconfirmed.is_some();
         let is_next = |crossing: &Crossing| {
@@ -140,8 +141,8 @@ impl Detector {
         }
     }
 
-    /// A connection was established at `at`, in split mode. If that was in the middle of an unconfirmed streak, the
-    /// streak did not reach its threshold, and the failures after `at` start the next one.
+    /// Applies a connection established at `at`, in split mode. If it falls within an unconfirmed streak, that streak
+    /// did not reach its threshold, and the failures after `at` start the next one.
     fn on_connected(&mut self, at: Micros, rules: &OutlierDetection, crossings: &mut Vec<Crossing>) {
         let breaks =
             |streak: &mut Unconfirmed| streak.failures.first() < Some(&at) && Some(&at) < streak.failures.last();
@@ -161,7 +162,7 @@ impl Detector {
         self.unconfirmed.is_some()
     }
 
-    /// The unconfirmed crossing, once every attempt that could have broken its streak has ended.
+    /// Takes the unconfirmed crossing once every attempt that could have broken its streak has ended.
     pub fn take_confirmed(&mut self, now: Micros, rules: &OutlierDetection) -> Option<Crossing> {
         let confirmed = self.unconfirmed.take_if(|streak| streak.confirmed_at <= now)?;
         self.recount(rules);
@@ -169,19 +170,19 @@ impl Detector {
         Some(Crossing { certainty: Certainty::Confirmed(at), ..confirmed.crossing })
     }
 
-    /// The unconfirmed crossing, which Envoy itself has just confirmed.
+    /// Takes the unconfirmed crossing, which Envoy itself has just confirmed.
     pub fn confirm(&mut self, rules: &OutlierDetection) -> Option<Crossing> {
         self.take_confirmed(Micros::MAX, rules)
     }
 
-    /// Drops the unconfirmed crossing: Envoy shows that it led to nothing.
+    /// Drops the unconfirmed crossing: Envoy shows that it had no consequence.
     pub fn refute(&mut self, rules: &OutlierDetection) {
         if self.unconfirmed.take().is_some() {
             self.recount(rules);
         }
     }
 
-    /// Counts the failures since the unconfirmed crossing, as far as they did not reach the threshold again.
+    /// Counts the failures since the unconfirmed crossing that did not reach the threshold again.
     fn recount(&mut self, rules: &OutlierDetection) {
         let later = std::mem::take(&mut self.local_origin.failures);
         self.local_origin.start_over();
@@ -210,12 +211,12 @@ impl Detector {
         crossings.extend(self.http_5xx.grow(at, StreakKind::Http5xx, rules.consecutive5xx_errors));
     }
 
-    /// The endpoint was ejected: an unconfirmed crossing has no consequence any more.
+    /// The endpoint was ejected: an unconfirmed crossing no longer has any consequence.
     pub fn on_ejected(&mut self) {
         self.unconfirmed = None;
     }
 
-    /// The endpoint is back in rotation: all streaks are reset.
+    /// The endpoint is back in rotation: resets all streaks.
     pub fn on_returned(&mut self) {
         *self = Self::default();
     }

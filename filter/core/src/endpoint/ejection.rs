@@ -1,26 +1,27 @@
-//! How long an endpoint stays ejected: base time x back-off, which grows with each ejection and shrinks in rotation.
+//! How long an endpoint stays ejected: the base time multiplied by a back-off, which grows with each ejection and
+//! shrinks while the endpoint is in rotation.
 //!
 //! Envoy decrements the back-off on each tick of its interval that finds the endpoint in rotation for an interval or
-//! longer (`outlier_detection_impl`, `checkHostForUneject`). The filter knows neither when Envoy ticks nor always when
-//! the endpoint returned, and the first tick after a return may come just too early to count. So the back-off is known
-//! within bounds, and so is the end of an ejection.
+//! longer (`outlier_detection_impl`, `checkHostForUneject`). The filter does not know when Envoy ticks, does not always
+//! know when the endpoint returned, and the first tick after a return may come just too early to count. So the back-off
+//! and the end of an ejection are known only within bounds.
 
 use crate::config::OutlierDetection;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// An ejection that is not over yet.
+/// An ejection that is not over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ejection {
     /// When the endpoint was ejected.
     pub at: Millis,
-    /// When its ejection time is over at the earliest; Envoy returns it on the next tick of its interval.
+    /// When its ejection time is over at the earliest; Envoy returns the endpoint on the next tick of its interval.
     pub due: Millis,
     /// When its ejection time is over at the latest.
     pub overdue: Millis,
 }
 
-/// The most by which Envoy's interval ticks are late, in milliseconds, on a main thread that is not overloaded.
+/// The longest delay of Envoy's interval ticks on a main thread that is not overloaded, in milliseconds.
 const LATE_TICK_MS: Millis = 100;
 
 impl Ejection {
@@ -31,7 +32,8 @@ impl Ejection {
     }
 }
 
-/// Ticks in rotation that may not have decremented: the first, and one more where the ejection was found late.
+/// Ticks in rotation that may not have decremented the back-off: the first, and one more if the ejection was found
+/// late.
 const UNCERTAIN_TICKS: u32 = 2;
 
 /// The factor that stretches an endpoint's ejections.
@@ -39,7 +41,7 @@ const UNCERTAIN_TICKS: u32 = 2;
 pub struct Backoff {
     least: u32,
     most: u32,
-    /// When the endpoint returned, at the earliest and at the latest.
+    /// The earliest and the latest time at which the endpoint may have returned.
     returned: (Millis, Millis),
 }
 
@@ -64,7 +66,7 @@ impl Backoff {
         Ejection { at: now, due: end(self.least), overdue: end(self.most) }
     }
 
-    /// When the endpoint was last known to be back in rotation; 0 when it was never ejected.
+    /// When the endpoint was last known to be back in rotation; 0 if it was never ejected.
     pub fn returned_at(&self) -> Millis {
         self.returned.1
     }
@@ -89,7 +91,8 @@ mod tests {
         }
     }
 
-    /// Ejects at each of these times, seconds, and unejects when due; how long each lasts, within bounds, in seconds.
+    /// Ejects at each of these times, in seconds, and unejects when due. Returns how long each ejection lasts, as
+    /// bounds in seconds.
     fn lasted(ejected_at: &[u64]) -> Vec<(u64, u64)> {
         let mut backoff = Backoff::default();
         let eject = |at: &u64| {

@@ -1,43 +1,43 @@
-//! What goes into an endpoint's rotation and what comes out: the evidence that is seen of it, the context that it is
-//! judged in, and the transitions that it leads to. The rules are in [`super::rotation`].
+//! Input and output of an endpoint's rotation: the evidence about it, the context in which the evidence is judged, and
+//! the transitions that follow. The rules are in [`super::rotation`].
 
 use super::reason::{Basis, BlockedReason, EjectReason};
 use super::streak::StreakKind;
 use crate::config::OutlierDetection;
 use crate::time::Millis;
 
-/// How long Envoy's answer is waited for before the rules decide, in milliseconds.
+/// How long to wait for Envoy's answer before the rules decide, in milliseconds.
 pub(crate) const ANSWER_WAIT_MS: Millis = 3_000;
 
-/// What is seen of an endpoint.
+/// Evidence about an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// Traffic: a streak reached its threshold at `at`.
     Threshold {
-        /// Which streak.
+        /// The streak's kind.
         kind: StreakKind,
-        /// Whether the streak had not reached it before.
+        /// Whether the streak reaches it for the first time.
         first: bool,
-        /// When; that is also when the endpoint is ejected where nobody can be asked.
+        /// When the streak reached it; without a witness, also when the endpoint was ejected.
         at: Millis,
     },
     /// Traffic: a streak reached its threshold unless an attempt in progress has broken it.
     UnconfirmedThreshold {
-        /// Which streak.
+        /// The streak's kind.
         kind: StreakKind,
-        /// Whether the streak had not reached it before.
+        /// Whether the streak reaches it for the first time.
         first: bool,
     },
     /// Traffic: the unconfirmed streak was broken.
     StreakBroken,
-    /// Traffic: an attempt that started at this time went to the endpoint.
+    /// Traffic: an attempt went to the endpoint.
     Attempt {
-        /// When.
+        /// When the attempt started.
         started: Millis,
     },
     /// Envoy's list of hosts.
     Listed(Listed),
-    /// Envoy's count of ejections: the cause of the ejection that waits for one, as far as the count tells it.
+    /// Envoy's count of ejections: the cause of the ejection that waits for one, if the count shows it.
     Cause(Option<EjectReason>),
     /// Envoy's count of ejections: the endpoint was back and was ejected again.
     EjectedAgain(EjectReason),
@@ -46,54 +46,53 @@ pub enum Evidence {
         /// When the count was asked for.
         counted: Millis,
     },
-    /// Time passed, and Envoy's last list is not younger than [`ANSWER_WAIT_MS`].
+    /// Time passed, and Envoy's last list is at least [`ANSWER_WAIT_MS`] old.
     Clock,
-    /// Time passed, and an answer may be missing for too long.
+    /// Time passed, and an answer may have been missing for too long.
     AnswerMissing,
 }
 
 /// An endpoint in Envoy's list of hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Whether the outlier detector holds it ejected.
+    /// Whether the outlier detector currently ejects it.
     pub ejected: bool,
     /// When the list was asked for.
     pub asked: Millis,
     /// Requests that Envoy sent to it.
     pub requests: u64,
-    /// Endpoints of the cluster that were ejected before or are in this list.
+    /// Endpoints of the cluster that were already ejected or are ejected in this list.
     pub cluster_ejected: u32,
 }
 
-/// The cluster as far as the rotation of one of its endpoints depends on it. Counting is not free, so it is done on
-/// demand.
+/// What the rotation of one endpoint needs to know about its cluster. Counting costs time, so it is done on demand.
 pub trait ClusterView {
-    /// Endpoints that are ejected.
+    /// How many endpoints are ejected.
     fn ejected(&self) -> u32;
-    /// All endpoints.
+    /// How many endpoints the cluster has.
     fn endpoints(&self) -> u32;
-    /// The most endpoints that were ejected at the same time recently, as of `now`.
+    /// The largest number of endpoints that were recently ejected at the same time, as of `now`.
     fn recent_max_ejected(&self, now: Millis) -> u32;
 }
 
-/// What the decision depends on besides the endpoint.
+/// What a decision depends on besides the endpoint itself.
 #[derive(Clone, Copy)]
 pub struct RotationContext<'a> {
-    /// The time.
+    /// The current time.
     pub now: Millis,
-    /// The cluster's outlier detection.
+    /// The cluster's outlier detection settings.
     pub rules: &'a OutlierDetection,
     /// The endpoint's cluster.
     pub cluster: &'a dyn ClusterView,
-    /// Whether Envoy itself can be asked.
+    /// Whether there is a witness, so that Envoy itself can be asked.
     pub has_witness: bool,
-    /// Until when Envoy may have chosen ejected endpoints, because the cluster was in panic; 0 when it never was.
+    /// Until when Envoy may have chosen ejected endpoints because the cluster was in panic; 0 if it never was.
     pub panic_until: Millis,
     /// Whether the endpoint's detector has an unconfirmed crossing.
     pub has_unconfirmed: bool,
     /// Whether Envoy keeps counts of ejections for the cluster.
     pub keeps_counts: bool,
-    /// When the counts were last asked for, whatever came of it.
+    /// When the counts were last asked for, with or without an answer.
     pub counts_asked: Millis,
 }
 
@@ -112,12 +111,12 @@ impl RotationContext<'_> {
     }
 }
 
-/// What changed, for the cluster to act upon in this order.
+/// What changed. The cluster acts on the transitions in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
     /// The endpoint was ejected.
     Ejected {
-        /// Why.
+        /// Why Envoy ejected it.
         reason: EjectReason,
         /// How that is known.
         basis: Basis,
@@ -128,15 +127,15 @@ pub enum Transition {
     Returned {
         /// How that is known.
         basis: Basis,
-        /// When it had been ejected.
+        /// When it was ejected.
         since: Millis,
         /// The number of the ejection that ended.
         ejection: u32,
     },
-    /// The threshold led to no ejection; an unconfirmed crossing is dropped.
+    /// The threshold led to no ejection, so an unconfirmed crossing is dropped.
     Refuted,
-    /// Envoy surely kept the endpoint in rotation although the threshold was reached.
+    /// Envoy certainly kept the endpoint in rotation although the threshold was reached.
     Blocked(BlockedReason),
-    /// Envoy's last answer is older than what traffic shows, so it should be asked again at once.
+    /// Traffic shows something newer than Envoy's last answer, so Envoy should be asked again at once.
     ViewStale,
 }

@@ -1,4 +1,4 @@
-//! What an attempt counts as, decided as Envoy's router decides what to tell its outlier detector.
+//! How an attempt counts, decided as Envoy's router decides what to report to its outlier detector.
 //!
 //! Envoy charges an attempt to its endpoint in up to three steps: the connection or stream is established, the response
 //! headers arrive, something fails (reset or timeout). [`DetectorInput`] holds those steps, as Envoy's `putResult` gets
@@ -10,7 +10,7 @@
 use super::response_flags::ResponseFlags;
 use serde::{Deserialize, Serialize};
 
-/// What an attempt counts as: the label `outcome` of `faultline_attempts_total`.
+/// How an attempt counts: the label `outcome` of `faultline_attempts_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
     /// The endpoint answered with anything but a 5xx.
@@ -46,24 +46,24 @@ impl Outcome {
     }
 }
 
-/// What Envoy tells its detector of one attempt, step by step.
+/// What Envoy reports to its detector for one attempt, step by step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DetectorInput {
     /// The connection or stream was established (`LocalOriginConnectSuccess`); it matters in split mode only.
     pub connected: bool,
     /// The HTTP status of the answer (for gRPC, the HTTP status that its gRPC status maps to).
     pub status: Option<u16>,
-    /// A reset or timeout, with the status it counts as outside split mode: 503 or 504.
+    /// A reset or timeout, with the status that it counts as outside split mode: 503 or 504.
     pub failure: Option<u16>,
 }
 
 impl DetectorInput {
-    /// The input of a complete answer with `status`.
+    /// The input for a complete answer with `status`.
     pub const fn answered(status: u16) -> Self {
         Self { connected: true, status: Some(status), failure: None }
     }
 
-    /// The one outcome of all steps: a failure outweighs the answer before it.
+    /// The single outcome of all steps: a failure outweighs the answer before it.
     pub const fn outcome(&self) -> Outcome {
         match (self.failure, self.status) {
             (Some(_), _) => Outcome::LocalOrigin,
@@ -93,10 +93,10 @@ pub struct Attempt<'a> {
     pub details: &'a str,
 }
 
-/// Prefixes of the details of a timeout that Envoy charges: the route's, a try's, a try's idle one.
+/// Prefixes of the details of a timeout that Envoy charges: of the route, of a try, and of a try that is idle.
 const TIMEOUTS: [&str; 4] = ["response_timeout", "upstream_response_timeout", "upstream_per_try_timeout", IDLE_TIMEOUT];
 
-/// The details of a try's idle timeout, which Envoy charges even when the answer had started.
+/// The details of a try's idle timeout, which Envoy charges even if the answer had started.
 pub const IDLE_TIMEOUT: &str = "upstream_per_try_idle_timeout";
 
 impl Attempt<'_> {
@@ -110,7 +110,7 @@ impl Attempt<'_> {
         if self.details == "via_upstream" {
             return DetectorInput { connected: true, status: self.answer(), failure: None };
         }
-        // The UO flag does not decide: it is also set when a circuit breaker refuses the retry of a failed attempt.
+        // The UO flag is not enough: it is also set when a circuit breaker refuses the retry of a failed attempt.
         if self.details.contains("{overflow") {
             return none;
         }
@@ -118,12 +118,12 @@ impl Attempt<'_> {
             return match self.status {
                 // A timeout while the connection is still pending is charged to no endpoint.
                 _ if !connected => none,
-                // 204 stands for 504 where the request asked for it (x-envoy-upstream-rq-timeout-alt-response).
+                // 204 stands for 504 if the request asked for it (x-envoy-upstream-rq-timeout-alt-response).
                 None | Some(504 | 204) => DetectorInput { failure: Some(self.status.unwrap_or(504)), ..none },
                 Some(_) if self.details.starts_with(IDLE_TIMEOUT) => {
                     DetectorInput { status: self.answer(), failure: Some(504), ..none }
                 }
-                // The answer had started, so it is charged and the timeout is not.
+                // The answer had started, so Envoy charges the answer and not the timeout.
                 Some(_) => DetectorInput { status: self.answer(), ..none },
             };
         }
@@ -134,7 +134,8 @@ impl Attempt<'_> {
             return DetectorInput { failure: Some(503), ..none };
         }
         match self.status {
-            // The answer had started and is charged; then the client disconnected or the stream exceeded its duration.
+            // The answer had started, so Envoy charges it; then the client disconnected or the stream exceeded its
+            // duration.
             Some(status) if connected && (status < 500 || self.flags.any_of(ResponseFlags::DC)) => {
                 DetectorInput { connected, status: self.answer(), failure: None }
             }

@@ -1,12 +1,12 @@
-//! Why an endpoint was ejected or kept in rotation, and how that is known: enums from which log text, metric label and
-//! test all come.
+//! Why an endpoint was ejected or kept in rotation, and how that is known. Log text, metric label and tests all come
+//! from these enums.
 
 use serde::{Deserialize, Serialize};
 
 /// How an event is known: key and label `basis`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
-    /// Envoy itself said so, through its admin interface.
+    /// Envoy's admin interface reported it.
     Witnessed,
     /// Concluded from traffic by Envoy's own rules.
     Inferred,
@@ -33,12 +33,12 @@ pub enum EjectReason {
     ConsecutiveGatewayFailure,
     /// Consecutive failures to reach the endpoint, in split mode.
     ConsecutiveLocalOriginFailure,
-    /// Any other of Envoy's reasons (success rate, failure percentage), or one that nothing shows.
+    /// Any other of Envoy's reasons (success rate, failure percentage), or a reason that nothing shows.
     Other,
 }
 
 impl EjectReason {
-    /// All of them, in the order of their numbers.
+    /// All reasons, in the order of their numbers.
     pub const ALL: [Self; 4] =
         [Self::Consecutive5xx, Self::ConsecutiveGatewayFailure, Self::ConsecutiveLocalOriginFailure, Self::Other];
 
@@ -52,8 +52,7 @@ impl EjectReason {
         }
     }
 
-    /// The reason that Envoy's counters call `name`; any that is not among [`EjectReason::ALL`] is
-    /// [`EjectReason::Other`].
+    /// The reason that Envoy's counters call `name`; [`EjectReason::Other`] if it is not one of [`EjectReason::ALL`].
     pub fn from_name(name: &str) -> Self {
         Self::ALL.into_iter().find(|reason| reason.as_str() == name).unwrap_or(Self::Other)
     }

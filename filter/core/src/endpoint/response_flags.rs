@@ -1,6 +1,6 @@
 //! Envoy's response flags: the bits of the attribute `response.flags` and their names in access logs.
 
-/// A set of response flags, as the bits of the attribute. Envoy appends flags and never renumbers them.
+/// A set of response flags, as the bits of the attribute. Envoy only appends flags and never renumbers them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResponseFlags(pub u64);
 

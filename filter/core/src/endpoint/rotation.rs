@@ -23,7 +23,7 @@
 //! | ejected, to be rechecked | the count shows no other ejection | not to be rechecked | |
 //! | ejected | its time is over by the clock, and there is no recent answer | in | returned (inferred) |
 //!
-//! What a transition means for logs and metrics, and what was logged already, is the cluster's
+//! What a transition means for logs and metrics, and what was already logged, is decided by the cluster
 //! ([`crate::cluster`]).
 
 use super::ejection::{Backoff, Ejection};
@@ -33,16 +33,16 @@ use super::streak::StreakKind;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// An attempt that started this long after an ejection was not in progress when it happened, in milliseconds: Envoy
+/// An attempt that starts this long after an ejection was not in progress when it happened, in milliseconds. Envoy
 /// spreads a change of health to its workers at once or, when changes follow each other, within its
 /// `update_merge_window` of one second.
 const IN_FLIGHT_MS: Millis = 1_500;
 
-/// An answer asked for this long after a threshold was reached shows the ejection, in milliseconds: Envoy ejects on its
+/// A list asked for this long after a threshold was reached shows the ejection, in milliseconds: Envoy ejects on its
 /// main thread within milliseconds.
 const EJECTS_WITHIN_MS: Millis = 100;
 
-/// How long an ejection waits for the count that tells its cause, in milliseconds.
+/// How long an ejection waits for the count that shows its cause, in milliseconds.
 const CAUSE_WAIT_MS: Millis = 100;
 
 /// How much later than [`Ejection::surely_over`] an overloaded main thread may return an endpoint, in milliseconds.
@@ -53,11 +53,11 @@ const OVERLOADED_MS: Millis = 1_000;
 pub struct Suspicion {
     kind: StreakKind,
     since: Millis,
-    /// Endpoints of the cluster that were ejected then.
+    /// Endpoints of the cluster that were ejected at that time.
     ejected: u32,
     /// Whether the streak had reached the threshold before, unbroken.
     repeated: bool,
-    /// Whether a streak of another kind reached its threshold since: Envoy may have ejected for either.
+    /// Whether a streak of another kind reached its threshold since. Then Envoy may have ejected for either.
     mixed: bool,
 }
 
@@ -66,16 +66,16 @@ pub struct Suspicion {
 enum State {
     #[default]
     In,
-    /// A threshold was reached, and Envoy is asked whether it ejected.
+    /// A threshold was reached, and Envoy is asked whether it ejected the endpoint.
     Suspected(Suspicion),
-    /// Envoy shows it ejected since that time, and is asked for its count of ejections, which tells the cause.
+    /// Envoy has listed it as ejected since that time, and is asked for its count of ejections, which shows the cause.
     AwaitingCause { since: Millis, suspicion: Option<Suspicion> },
-    /// Ejected. `recheck` is when Envoy was asked first and last, if it then still showed the endpoint ejected although
-    /// it may have been back in between.
+    /// Ejected. `recheck` holds the first and last time Envoy was asked and still listed the endpoint as ejected
+    /// although it may have been back in between.
     Ejected { ejection: Ejection, recheck: Option<(Millis, Millis)> },
 }
 
-/// How often Envoy had sent requests to the endpoint, and when that was asked.
+/// How many requests Envoy had sent to the endpoint, and when that was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Requests {
     count: u64,
@@ -87,14 +87,14 @@ struct Requests {
 pub struct Rotation {
     state: State,
     backoff: Backoff,
-    /// Ejections since the endpoint is known.
+    /// Ejections since the endpoint became known.
     ejections: u32,
-    /// The requests of the last list that was asked for before the ejection time was over.
+    /// The requests in the last list that was asked for before the ejection time was over.
     requests: Requests,
 }
 
 impl Rotation {
-    /// Applies what is seen of the endpoint: the new state, and what changed.
+    /// Applies evidence about the endpoint; returns the new state and what changed.
     pub fn apply(mut self, evidence: &Evidence, context: &RotationContext<'_>) -> (Self, Vec<Transition>) {
         let mut changes = Vec::new();
         match *evidence {
@@ -189,8 +189,8 @@ impl Rotation {
     }
 
     /// Whether an attempt at an ejected endpoint shows that it is back: it started well after the ejection, so the load
-    /// balancer chose the endpoint. In panic the balancer chooses from all, which shows nothing; with every endpoint
-    /// ejected that is expected whatever the configuration says, until the ejection time is over.
+    /// balancer chose the endpoint. In panic the balancer chooses from all endpoints, which shows nothing. With every
+    /// endpoint ejected, panic is assumed whatever the configuration says, until the ejection time is over.
     fn shows_return(&self, started: Millis, context: &RotationContext<'_>) -> bool {
         let Some(ejection) = self.ejection() else { return false };
         let was_chosen = started > ejection.at.saturating_add(IN_FLIGHT_MS);
@@ -204,7 +204,8 @@ impl Rotation {
             self.note_requests(listed);
         }
         match (listed.ejected, self.state) {
-            // Traffic has shown its return since the list was asked for: it may be an old view, or a new ejection.
+            // Traffic has shown the endpoint's return since the list was asked for: the list may be outdated, or show a
+            // new ejection.
             (true, State::In | State::Suspected(_) | State::AwaitingCause { .. })
                 if self.backoff.returned_at() >= listed.asked =>
             {
@@ -234,10 +235,10 @@ impl Rotation {
         }
     }
 
-    /// Envoy shows the endpoint ejected, for the first time at `since`.
+    /// Envoy lists the endpoint as ejected, for the first time at `since`.
     fn on_listed_ejected(&mut self, since: Millis, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         let suspicion = self.suspicion();
-        // Several causes are possible, or none was seen: the count may tell which it was, if one can still come.
+        // There are several possible causes, or none was seen. The count may show which it was, if one can still come.
         let is_open = suspicion.is_none_or(|suspicion| suspicion.mixed);
         let may_come = context.counts_asked < since || since == context.now;
         if is_open && context.keeps_counts && may_come && context.now.abs_diff(since) < CAUSE_WAIT_MS {
@@ -247,8 +248,8 @@ impl Rotation {
         }
     }
 
-    /// Whether a list asked for at `asked` tells the requests that later ones are compared with: those up to the end of
-    /// the ejection time, and then the first after all workers know of the ejection.
+    /// Whether the number of requests in a list asked for at `asked` is one that later lists are compared with: up to
+    /// the end of the ejection time, or else the first after all workers know of the ejection.
     fn is_baseline(&self, asked: Millis) -> bool {
         let Some(ejection) = self.ejection() else { return true };
         let known = ejection.at.saturating_add(IN_FLIGHT_MS);
@@ -259,7 +260,7 @@ impl Rotation {
         self.requests = Requests { count: listed.requests, asked: listed.asked };
     }
 
-    /// Envoy still shows the endpoint ejected. If it may have been back meanwhile, the count of ejections tells.
+    /// Envoy still lists the endpoint as ejected. If it may have been back in between, the count of ejections decides.
     fn recheck(&mut self, listed: &Listed, requested: bool, context: &RotationContext<'_>) {
         let State::Ejected { ejection, recheck } = &mut self.state else { return };
         let asked = listed.asked;
@@ -278,7 +279,7 @@ impl Rotation {
         }
     }
 
-    /// Reports an ejection whose cause was waited for; without `reason`, the streak that was seen is the cause.
+    /// Reports an ejection that waited for its cause; without a `reason`, the observed streak is the cause.
     fn explain(&mut self, reason: Option<EjectReason>, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         if let State::AwaitingCause { suspicion, .. } = self.state {
             let reason = reason.unwrap_or_else(|| reason_of(suspicion));
@@ -306,7 +307,7 @@ impl Rotation {
         }
     }
 
-    /// The ejection that is not over yet.
+    /// The ejection that is not over, if any.
     pub fn ejection(&self) -> Option<Ejection> {
         match self.state {
             State::Ejected { ejection, .. } => Some(ejection),
@@ -314,23 +315,23 @@ impl Rotation {
         }
     }
 
-    /// Whether a list that was asked for at `asked` and shows the endpoint ejected would be news.
+    /// Whether a list asked for at `asked` that shows the endpoint as ejected would be news.
     pub fn is_ejection_news(&self, asked: Millis) -> bool {
         self.ejection().is_none() && self.backoff.returned_at() < asked
     }
 
-    /// Whether a threshold was reached and Envoy has not yet told what came of it, or a cause is waited for.
+    /// Whether a threshold was reached and the result is not known yet, or an ejection waits for its cause.
     pub fn is_undecided(&self) -> bool {
         matches!(self.state, State::Suspected(_) | State::AwaitingCause { .. })
     }
 
-    /// Whether Envoy shows it ejected and the cause is waited for.
+    /// Whether Envoy lists it as ejected and the ejection waits for its cause.
     pub fn awaits_cause(&self) -> bool {
         matches!(self.state, State::AwaitingCause { .. })
     }
 
-    /// When Envoy was asked first and last for lists that still showed the endpoint ejected although it may have been
-    /// back; `None` when nothing is to be rechecked.
+    /// The first and last time that Envoy was asked and still listed the endpoint as ejected although it may have been
+    /// back; `None` if there is nothing to recheck.
     pub fn recheck_asked(&self) -> Option<(Millis, Millis)> {
         match self.state {
             State::Ejected { recheck, .. } => recheck,
@@ -338,20 +339,19 @@ impl Rotation {
         }
     }
 
-    /// When the last ejection was known to be over; 0 when there was none.
+    /// When the last ejection was known to be over; 0 if there was none.
     pub fn returned_at(&self) -> Millis {
         self.backoff.returned_at()
     }
 }
 
-/// The cause that the streak shows.
+/// The cause that the streak suggests.
 fn reason_of(suspicion: Option<Suspicion>) -> EjectReason {
     suspicion.map_or(EjectReason::Other, |suspicion| suspicion.kind.eject_reason())
 }
 
 /// Why Envoy kept a suspected endpoint in rotation, if that is certain. Workers count side by side, so a success that
-/// the filter does not see may have broken the streak; an unbroken one that reaches its threshold again leaves no
-/// doubt.
+/// the filter does not see may have broken the streak. An unbroken streak that reaches its threshold again is certain.
 fn blocked(suspicion: &Suspicion, listed: &Listed, context: &RotationContext<'_>) -> Option<BlockedReason> {
     let ejected = listed.cluster_ejected.max(suspicion.ejected).max(context.cluster.recent_max_ejected(context.now));
     match context.is_capped(ejected) {
@@ -361,15 +361,16 @@ fn blocked(suspicion: &Suspicion, listed: &Listed, context: &RotationContext<'_>
     }
 }
 
-/// Without Envoy's count: whether an endpoint that is still shown ejected was back and was ejected again. Envoy ends an
-/// ejection on the first tick of its interval after it is due, so one that shows later is the next one. If requests
-/// went to the endpoint meanwhile, that is known sooner, except in panic, when requests go to ejected endpoints.
+/// Decides without Envoy's count whether an endpoint that is still listed as ejected was back and was ejected again.
+/// Envoy ends an ejection on the first tick of its interval after it is due, so an ejection listed later is the next
+/// one. Requests that went to the endpoint in between show it sooner, except in panic, when ejected endpoints get
+/// requests too.
 fn is_next_ejection(listed: &Listed, ejection: &Ejection, before: Requests, context: &RotationContext<'_>) -> bool {
     let asked = listed.asked;
     let requested = asked >= ejection.due && listed.requests > before.count && !context.was_in_panic(asked);
     let over = ejection.surely_over(context.rules);
     if requested {
-        // Until workers know of the ejection they send requests to the endpoint: counts from before say little.
+        // Workers send requests to the endpoint until they know of the ejection, so counts from before are unreliable.
         before.asked >= ejection.at.saturating_add(IN_FLIGHT_MS) || asked > over
     } else {
         asked > over.saturating_add(OVERLOADED_MS)

@@ -1,17 +1,17 @@
 //! Consecutive errors of one kind at one endpoint, and what happens when they reach a threshold.
 //!
 //! Attempts overlap and some are reported late, so each error keeps its time: a success resets only the errors before
-//! it. Which error counts for which streak is decided by [`super::detector`].
+//! it. [`super::detector`] decides which error counts for which streak.
 
 use super::reason::EjectReason;
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 
-/// The delay between a failure in Envoy and its report to the filter, in microseconds, as seen on Envoy (26 to 50,
-/// rarely 200): a failure dated less than this after a connection happened before it.
+/// The delay between a failure in Envoy and its report to the filter, in microseconds, as measured on Envoy (26 to 50,
+/// rarely 200). A failure dated less than this after a connection happened before it.
 const REPORT_DELAY_US: Micros = 50;
 
-/// The failures whose times a streak keeps; a longer streak is reset as a whole or not at all.
+/// The number of failures whose times a streak keeps; a longer streak is reset as a whole or not at all.
 const MAX_FAILURES: usize = 16;
 
 /// The kind of a streak: key `kind` of `error_streak` and label `streak_kind`.
@@ -35,7 +35,7 @@ impl StreakKind {
         }
     }
 
-    /// The reason of an ejection by this streak.
+    /// The reason of an ejection that this streak causes.
     pub const fn eject_reason(self) -> EjectReason {
         match self {
             Self::GatewayError => EjectReason::ConsecutiveGatewayFailure,
@@ -45,27 +45,27 @@ impl StreakKind {
     }
 }
 
-/// Whether a streak surely reached its threshold.
+/// How certain it is that a streak reached its threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Certainty {
-    /// It did, just now.
+    /// The streak has just reached it.
     Certain,
     /// An attempt in progress may still show that the streak was broken.
     Unconfirmed,
-    /// It did, at that time; it was [`Certainty::Unconfirmed`] until now.
+    /// The streak reached it at that time; until now it was [`Certainty::Unconfirmed`].
     Confirmed(Millis),
 }
 
 /// A streak that reached its threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crossing {
-    /// Which streak.
+    /// The streak's kind.
     pub kind: StreakKind,
     /// The threshold, which is also the streak's length.
     pub threshold: u32,
     /// Whether this is the first crossing since the streak began; an unbroken streak crosses again and again.
     pub first: bool,
-    /// Whether it surely happened.
+    /// How certain the crossing is.
     pub certainty: Certainty,
 }
 
@@ -74,11 +74,12 @@ pub struct Crossing {
 pub(crate) struct Streak {
     /// Errors since the last crossing.
     pub(super) length: u32,
-    /// Whether it crossed the threshold before and is unbroken since.
+    /// Whether the streak has crossed the threshold before and has not been broken since.
     pub(super) crossed: bool,
     /// When its last errors happened, oldest first, at most [`MAX_FAILURES`].
     pub(super) failures: Vec<Micros>,
-    /// For how long after its last failure a connection may still be reported that broke it; 0 is never.
+    /// For how long after its last failure a connection that broke the streak may still be reported; 0 if that cannot
+    /// happen.
     pub(super) doubt: Micros,
 }
 
@@ -108,7 +109,7 @@ impl Streak {
         }
     }
 
-    /// Starts over after a crossing, unbroken.
+    /// Starts over after a crossing; the streak stays unbroken.
     pub(super) fn start_over(&mut self) {
         *self = Self { crossed: true, ..Self::default() };
     }

@@ -1,10 +1,10 @@
-//! When a cluster's traffic counts as failed over to another locality, when the failover moves on, and when it ends.
+//! When a cluster's traffic counts as failed over to another locality, when the failover changes, and when it ends.
 //!
 //! Home is the nearest tier in which the cluster has any endpoint, healthy or not; away is anything farther. A failover
 //! starts when home is in trouble and a share of the traffic goes away, or at once when nothing at home is healthy. It
-//! changes when another locality receives most for a whole window, or when clearly more goes away. It ends when home is
-//! whole and the share has been small for a while, or when home has no endpoints any more. Thresholds come from
-//! [`crate::config::Failover`].
+//! changes when another locality receives most for a whole window, or when clearly more goes away. It ends when all of
+//! home is healthy and the share has been small for a while, or when home has no endpoints any more. The thresholds
+//! come from [`crate::config::Failover`].
 //!
 //! Not here: which endpoints are healthy and where traffic went; both come from [`crate::cluster`].
 
@@ -22,11 +22,11 @@ pub use window::{Count, Window};
 pub struct Home {
     /// The nearest tier with an endpoint.
     pub tier: Tier,
-    /// The locality of it that lost most, or that has most when none lost.
+    /// The tier's locality that lost most endpoints, or that has most if none lost any.
     pub locality: Locality,
     /// Endpoints in the tier.
     pub endpoints: u32,
-    /// Those not ejected.
+    /// Endpoints that are not ejected.
     pub healthy: u32,
     /// Whether any of them is ejected or failing.
     pub troubled: bool,
@@ -37,12 +37,12 @@ pub struct Home {
 pub struct Traffic {
     /// Attempts in the window, at home and away.
     pub attempts: u32,
-    /// The localities away from home, how far they are, and what they served.
+    /// The localities away from home, their tiers, and what they served.
     pub away: Vec<(Locality, Tier, Count)>,
 }
 
 impl Traffic {
-    /// What was served away from home.
+    /// The attempts that were served away from home.
     fn served_away(&self) -> Count {
         let mut sum = Count::default();
         self.away.iter().for_each(|(_, _, count)| sum.add(*count));
@@ -53,12 +53,12 @@ impl Traffic {
         if self.attempts == 0 { 0.0 } else { f64::from(self.served_away().attempts) / f64::from(self.attempts) }
     }
 
-    /// The share that goes away, in thousandths; 0 when there are fewer than `least` attempts.
+    /// The share that goes away, in thousandths; 0 if there are fewer than `least` attempts.
     pub fn away_permille(&self, least: u32) -> u32 {
         if self.attempts < least { 0 } else { permille(self.share()) }
     }
 
-    /// The locality away from home that served most; one that only failed served nothing.
+    /// The locality away from home that served most; attempts that failed do not count as served.
     fn busiest(&self) -> Option<&(Locality, Tier, Count)> {
         self.away.iter().filter(|(_, _, count)| served(count) > 0).max_by_key(|(_, _, count)| served(count))
     }
@@ -72,14 +72,14 @@ fn served(count: &Count) -> u32 {
     count.attempts.saturating_sub(count.errors)
 }
 
-/// When a step is taken, and what went away before the trouble.
+/// The time of a step, and the share that went away before the trouble.
 #[derive(Clone, Copy, Debug)]
 pub struct StepContext {
-    /// Now.
+    /// The current time.
     pub now: Millis,
-    /// Since when endpoints at home are in trouble, and shares are taken.
+    /// Since when endpoints at home have been in trouble and shares have been measured.
     pub troubled_since: Millis,
-    /// The share that went away before that, in thousandths: where zones are not preferred, some always does.
+    /// The share that went away before that, in thousandths. Unless zones are preferred, some traffic always goes away.
     pub baseline_spill_permille: u32,
 }
 
@@ -101,15 +101,15 @@ pub struct Active {
     last_away: Millis,
     requests_away: u64,
     errors_away: u64,
-    /// Since when home is whole and little goes away.
+    /// Since when all of home has been healthy and little traffic goes away.
     calm_since: Option<Millis>,
     /// The tier of `to`.
     tier: Tier,
-    /// Since when another locality receives clearly more than `to`.
+    /// Since when another locality has received clearly more than `to`.
     outpaced_since: Option<Millis>,
     /// The share that was reported last, in thousandths.
     reported_permille: u32,
-    /// Since when the share is clearly larger.
+    /// Since when the share has been clearly larger.
     grown_since: Option<Millis>,
 }
 
@@ -128,13 +128,13 @@ impl Active {
         (&self.from, &self.to)
     }
 
-    /// The tier that was home when it started.
+    /// The tier that was home when the failover started.
     pub fn home_tier(&self) -> Tier {
         self.home_tier
     }
 }
 
-/// Takes the next step: `home` is `None` when the cluster has no known endpoint; `served_away` is the destination of an
+/// Takes the next step. `home` is `None` if the cluster has no known endpoint; `served_away` is the destination of an
 /// attempt that was just served away from home, if this step is about one. Returns what is to be reported.
 pub fn step(
     active: &mut Option<Active>,
@@ -155,7 +155,7 @@ pub fn step(
             if let Some(kind) = end(&mut going, home, traffic, rules, &context) {
                 return Some(kind);
             }
-            // With home whole, or hardly any traffic, the share says nothing about the destination.
+            // With all of home healthy, or hardly any traffic, the share says nothing about the destination.
             let home = home.filter(|home| home.healthy < home.endpoints && traffic.attempts >= rules.min_requests);
             let kind = home.and_then(|home| move_on(&mut going, home, traffic, rules, now));
             *active = Some(going);
@@ -172,12 +172,12 @@ fn start(
     context: StepContext,
 ) -> Option<(Active, EventKind)> {
     let StepContext { now, troubled_since, .. } = context;
-    // A share counts after a tenth of the window: sooner it says little about what is to come.
+    // A share counts after a tenth of the window; before that it is too unreliable.
     let settled = now.saturating_sub(troubled_since) >= rules.window.millis() / 10;
     let enough = traffic.attempts >= rules.min_requests && settled;
     let all_lost = home.endpoints > 0 && home.healthy == 0;
     let (to, tier, share) = match (served_away, traffic.busiest()) {
-        // Nothing healthy at home: from here on everything goes away, and this is the first of it.
+        // Nothing at home is healthy: from now on all traffic goes away, and this attempt is the first of it.
         (Some((to, tier)), _) if all_lost => (to.clone(), tier, 1.0),
         (_, Some((to, tier, _))) if home.troubled && enough && context.exceeds_baseline(traffic.share(), rules) => {
             (to.clone(), *tier, traffic.share())
@@ -245,7 +245,7 @@ fn move_on(
     rules: &config::Failover,
     now: Millis,
 ) -> Option<EventKind> {
-    // Zones with even shares take the lead in turns: only a clear lead, or another tier, makes a new destination.
+    // Zones with even shares take turns in the lead: only a clear lead, or another tier, makes a new destination.
     let outpaced = |(to, tier, count): &&(Locality, Tier, Count)| {
         *to != going.to && (*tier != going.tier || served(count) / 2 >= traffic.served_by(&going.to))
     };
@@ -266,7 +266,7 @@ fn move_on(
     Some(EventKind::FailoverChanged { route, left: Some(left) })
 }
 
-/// Reports that at least twice the reported share goes away for a whole window: another endpoint at home was lost.
+/// Reports that at least twice the reported share has gone away for a whole window: another endpoint at home was lost.
 fn grow(
     going: &mut Active,
     home: &Home,
@@ -274,7 +274,7 @@ fn grow(
     rules: &config::Failover,
     now: Millis,
 ) -> Option<EventKind> {
-    // With nothing healthy at home all of it goes, from here on.
+    // With nothing at home healthy, all traffic goes away from now on.
     let all_lost = home.healthy == 0 && going.reported_permille < 900;
     let share = if all_lost { 1_000 } else { permille(traffic.share()) };
     let is_more =

@@ -1,6 +1,7 @@
-//! A sliding window of attempts and errors, in a tenth of the window's length per bucket.
+//! A sliding window of attempts and errors, with a tenth of the window's length per bucket.
 //!
-//! Small and of fixed size, because it is part of what the workers share. Not here: whose attempts they are.
+//! It is small and of fixed size because it is part of the value that the workers share. Not here: whose attempts it
+//! counts.
 
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ const BUCKETS: u64 = 10;
 pub struct Count {
     /// Attempts that were charged to an endpoint.
     pub attempts: u32,
-    /// Those that failed.
+    /// Attempts that failed.
     pub errors: u32,
 }
 
@@ -25,10 +26,11 @@ impl Count {
     }
 }
 
-/// Counts of the last while.
+/// Counts of the recent past.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
-    /// Number of the bucket (time over bucket length) and its counts, oldest first, at most [`BUCKETS`].
+    /// The buckets, oldest first, at most [`BUCKETS`]: a bucket's number (time divided by bucket length) and its
+    /// counts.
     buckets: Vec<(u64, Count)>,
 }
 
@@ -36,7 +38,7 @@ impl Window {
     /// Adds `count` at `now` to a window of `length` milliseconds.
     pub fn add(&mut self, count: Count, now: Millis, length: u64) {
         let number = Self::number(now, length);
-        // A clock that went back would leave buckets of the future behind, which never expire.
+        // If the clock went back, buckets in the future would remain and never expire.
         self.buckets.retain(|(n, _)| *n <= number && n.saturating_add(BUCKETS) > number);
         match self.buckets.last_mut() {
             Some((n, last)) if *n == number => last.add(count),

@@ -1,4 +1,4 @@
-//! The messages: alerts as Alertmanager takes them, events as any other receiver gets them.
+//! Messages: alerts in Alertmanager's format, events for any other receiver.
 
 use crate::config::notify::{Format, Notify};
 use crate::event::{Event, EventKind, Route};
@@ -11,18 +11,18 @@ use serde::{Deserialize, Serialize};
 /// The longest value of a label, in bytes.
 const MAX_VALUE_BYTES: usize = 256;
 
-/// An alert as Alertmanager is told of it, without what is the same for all of a proxy.
+/// An alert for Alertmanager, without what is the same for all alerts of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     cluster: String,
-    /// From where to where a failover goes; `None` when nothing healthy is left.
+    /// Source and destination of a failover; `None` if nothing healthy is left.
     route: Option<(Locality, Locality)>,
     pub(super) starts_at: Millis,
     pub(super) ends_at: Option<Millis>,
     detail: String,
 }
 
-/// Something to be sent.
+/// A message to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
     /// To Alertmanager.
@@ -32,7 +32,7 @@ pub enum Message {
 }
 
 impl Message {
-    /// What is to be sent of an event, oldest first; mostly nothing.
+    /// The messages for an event, oldest first; most events have none.
     pub fn of(event: &Event, format: Format) -> Vec<Self> {
         let alerts = Alert::of(event);
         match format {
@@ -42,7 +42,7 @@ impl Message {
         }
     }
 
-    /// Whether it is of this format.
+    /// Whether the message has this format.
     pub fn is_of(&self, format: Format) -> bool {
         matches!(self, Self::Alert(_)) == (format == Format::Alertmanager)
     }
@@ -65,7 +65,7 @@ impl Alert {
         let before = |seconds: f64| event.at.saturating_sub((seconds * 1000.0) as Millis);
         match &event.kind {
             EventKind::FailoverStarted(route) => vec![started(route)],
-            // One that goes to the same place, nearer or farther by another tier, is the same alert.
+            // A failover to the same locality whose tier changed is the same alert.
             EventKind::FailoverChanged { route, left: None } => vec![started(route)],
             EventKind::FailoverChanged { route, left: Some((to, seconds)) } => {
                 let detail = format!("it moved on to {}", route.to.as_str());
@@ -94,12 +94,12 @@ impl Alert {
         self.cluster == other.cluster && self.route == other.route
     }
 
-    /// The cluster that it is about.
+    /// The cluster that the alert is about.
     pub fn cluster(&self) -> &str {
         &self.cluster
     }
 
-    /// From where to where the failover goes; `None` when nothing healthy is left.
+    /// Source and destination of the failover; `None` if nothing healthy is left.
     pub fn route(&self) -> Option<(&str, &str)> {
         self.route.as_ref().map(|(from, to)| (from.as_str(), to.as_str()))
     }
@@ -109,7 +109,7 @@ impl Alert {
         self.starts_at
     }
 
-    /// As Alertmanager's API takes it, in JSON, from the proxy of that name.
+    /// The alert in the JSON of Alertmanager's API, sent by the proxy named `proxy`.
     pub fn to_json(&self, notify: &Notify, proxy: &str) -> String {
         let service = service(&self.cluster);
         let (name, severity, what) = self.kind();
@@ -133,12 +133,12 @@ impl Alert {
         let mut times = vec![("startsAt", starts_at.as_str())];
         times.extend(ends_at.as_deref().map(|at| ("endsAt", at)));
         let alert = AlertJson { labels: Texts(&labels), annotations: Texts(&annotations), times: Texts(&times) };
-        // Serialising to a string fails only for a map with keys that are no strings.
+        // Serialising to a string fails only for a map with keys that are not strings.
         serde_json::to_string(&alert).unwrap_or_default()
     }
 
-    /// The alert's name, its severity, and in words what it is: as in `deploy/prometheus`, which has none for a
-    /// failover within a zone.
+    /// The alert's name, severity and summary, as in `deploy/prometheus`, which has no alert for a failover within a
+    /// zone.
     fn kind(&self) -> (&'static str, &'static str, &'static str) {
         let Some((from, to)) = self.route() else {
             return ("FaultlineNoHealthyUpstream", "critical", "no healthy endpoint is left; requests fail");
@@ -154,14 +154,14 @@ impl Alert {
     }
 }
 
-/// An alert as it is written. By hand and not by maps of values, whose code is several times the size.
+/// An alert's JSON. It is written by hand because maps of values need several times as much code.
 struct AlertJson<'a> {
     labels: Texts<'a>,
     annotations: Texts<'a>,
     times: Texts<'a>,
 }
 
-/// An object of texts.
+/// A JSON object whose values are texts.
 struct Texts<'a>(&'a [(&'a str, &'a str)]);
 
 impl Serialize for AlertJson<'_> {
@@ -190,12 +190,12 @@ fn percent(share: f64) -> u32 {
     (share * 100.0).round() as u32
 }
 
-/// A locality that nothing is known of, as the metrics call it.
+/// A locality's name as the metrics write it, also if it is unknown.
 fn known(locality: &str) -> &str {
     if locality.is_empty() { "unknown" } else { locality }
 }
 
-/// The text, cut where it is too long for a label.
+/// The text, cut if it is too long for a label.
 fn bounded(text: &str) -> &str {
     let end = (0..=MAX_VALUE_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.get(..end).unwrap_or_default()

@@ -1,37 +1,38 @@
-//! The messages that wait to be sent, as the workers of a proxy share them: one value, changed like that of a cluster.
+//! The messages that wait to be sent, as the workers of a proxy share them: one value, changed in the same way as a
+//! cluster's.
 //!
-//! One worker at a time sends, whichever finds that it is time, which keeps the order. What it sends stays at the front
-//! until it is answered, so the others wait no longer for a worker that dies with it than an answer may take. An alert
-//! that changes while it waits is sent once, in its last state.
+//! One worker at a time sends, which keeps the order. Any worker that finds a request due may do it. Its messages stay
+//! at the front until they are answered. If that worker dies, the others wait no longer than an answer may take. An
+//! alert that changes while it waits is sent once, in its last state.
 //!
-//! While an alert is open it is repeated now and then: Alertmanager resolves one that is not repeated.
+//! Open alerts are repeated regularly: Alertmanager resolves an alert that is not repeated.
 
 use super::message::{Alert, Message};
 use crate::config::notify::{Format, Notify};
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// Messages that wait; further ones are dropped.
+/// The maximum number of waiting messages; further ones are dropped.
 pub const MAX_WAITING: usize = 256;
 
-/// Open alerts that are repeated; further ones end at the receiver some minutes after they began.
+/// The maximum number of open alerts that are repeated; further ones end at the receiver some minutes after they began.
 pub const MAX_OPEN: usize = 256;
 
-/// Alerts in one request.
+/// The maximum number of alerts in one request.
 const MAX_BATCH: usize = 64;
 
 /// The time after which an open alert is repeated, in milliseconds: well within Alertmanager's default
 /// `resolve_timeout` of five minutes, so that one or two repetitions may be lost.
 pub const REPEAT_INTERVAL_MS: Millis = 60_000;
 
-/// How much longer than its time-out a request in progress is waited for, in milliseconds.
+/// How much longer than its timeout a request in progress is waited for, in milliseconds.
 const GRACE_MS: Millis = 1_000;
 
 /// The wait after the first failure, which doubles with each further one, and the longest wait, in milliseconds.
 const FIRST_WAIT_MS: Millis = 500;
 const LONGEST_WAIT_MS: Millis = 30_000;
 
-/// What waits to be sent, and to be repeated.
+/// The messages to be sent, and the alerts to be repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outbox {
     waiting: Vec<Message>,
@@ -40,13 +41,13 @@ pub struct Outbox {
     /// How many of the waiting messages, from the front, are in progress.
     in_progress: usize,
     in_progress_until: Millis,
-    /// The number of the last request, so that a late answer is not taken for another's.
+    /// The number of the last request, so that a late answer is not taken for the answer to another request.
     round: u32,
     failures: u32,
     last_ended_at: Millis,
     /// How long the next request waits after the last one, in milliseconds.
     wait_ms: Millis,
-    /// Whether the receiver was given up on: then no request is retried.
+    /// Whether the filter gave up on the receiver; then no request is retried.
     silent: bool,
 }
 
@@ -64,26 +65,26 @@ pub enum Ended {
 /// What a response changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
-    /// Messages that were delivered.
+    /// How many messages were delivered.
     pub delivered: usize,
-    /// Messages that were given up.
+    /// How many messages were given up.
     pub given_up: usize,
-    /// Whether the receiver has just stopped answering, or answers again.
+    /// Whether the receiver has just stopped answering or has just answered again.
     pub reachability_changed: bool,
 }
 
 impl Outbox {
-    /// Reads what [`Outbox::encode`] wrote; anything else is an empty one.
+    /// Decodes what [`Outbox::encode`] wrote; anything else gives an empty outbox.
     pub fn decode(bytes: &[u8]) -> Self {
         postcard::from_bytes(bytes).unwrap_or_default()
     }
 
-    /// The value as bytes.
+    /// Encodes the value as bytes.
     pub fn encode(&self) -> Vec<u8> {
         postcard::to_extend(self, Vec::new()).unwrap_or_default()
     }
 
-    /// Adds a message; false when there is no room for it.
+    /// Adds a message; false if there is no room for it.
     pub fn push(&mut self, mut message: Message, now: Millis) -> bool {
         if let Message::Alert(alert) = &mut message {
             self.note(alert, now);
@@ -107,7 +108,7 @@ impl Outbox {
         has_room
     }
 
-    /// Keeps track of open alerts, and gives one that ended the start that was sent.
+    /// Keeps track of open alerts. An alert that has ended gets the start that was sent for it.
     fn note(&mut self, alert: &mut Alert, now: Millis) {
         if self.open.is_empty() {
             self.repeated_at = now;
@@ -135,7 +136,7 @@ impl Outbox {
         }
     }
 
-    /// In how many milliseconds there is something to send; `None` when nothing waits.
+    /// In how many milliseconds the next request is due; `None` if nothing waits.
     pub fn wait(&self, notify: &Notify, now: Millis) -> Option<Millis> {
         if self.waiting.is_empty() {
             return None;
@@ -166,13 +167,13 @@ impl Outbox {
         (!taken.is_empty()).then_some((self.round, taken))
     }
 
-    /// Gives up a request whose worker did not come back with an answer.
+    /// Gives up a request whose worker did not report an answer.
     pub fn give_up_waiting(&mut self, notify: &Notify, now: Millis) -> Delivery {
         let lost = self.in_progress > 0 && self.left(notify, now) == 0;
         if lost { self.on_response(self.round, Ended::Failed, notify, now) } else { Delivery::default() }
     }
 
-    /// Takes in how request `round` ended.
+    /// Applies the result of request `round`.
     pub fn on_response(&mut self, round: u32, ended: Ended, notify: &Notify, now: Millis) -> Delivery {
         if round != self.round || self.in_progress == 0 {
             return Delivery::default();

@@ -1,4 +1,4 @@
-//! What is told of which event, and when it is sent, tried again and given up.
+//! Tests of which event makes which message, and when a message is sent, retried and given up.
 
 use super::Message;
 use super::outbox::{Delivery, Ended, MAX_WAITING, Outbox, REPEAT_INTERVAL_MS};
@@ -139,7 +139,7 @@ fn failures_are_tried_again_later_and_later_and_then_given_up() {
         now += wait;
     };
     assert_eq!((waits, given_up.reachability_changed), (vec![500, 1_000], true));
-    // A receiver that was given up on is tried once for each message.
+    // After giving up on a receiver, the filter tries once for each message.
     outbox.push(started(now, "b"), now);
     now += outbox.wait(&notify, now).unwrap();
     let (round, _) = outbox.take(&notify, now).unwrap();
@@ -201,7 +201,7 @@ fn an_open_alert_is_told_again_until_it_ends() {
     assert_eq!((sent.len(), json(&sent[0])["startsAt"].as_str()), (1, Some(rfc3339(1).as_str())));
     assert_eq!(json(&sent[0])["endsAt"], rfc3339(70_000));
     assert!(!outbox.should_repeat(10 * REPEAT_INTERVAL_MS));
-    // One that does not hold any more is forgotten.
+    // A repeated alert that no longer holds is forgotten.
     outbox.push(started(80_000, CLUSTER), 80_000);
     send(&mut outbox, 80_000);
     outbox.repeat(200_000, |_| false);

@@ -1,4 +1,4 @@
-//! One endpoint's streaks and ejection, attempt by attempt.
+//! Tests of one endpoint's streaks and ejection, attempt by attempt.
 
 use filter_core::config::Duration;
 use filter_core::config::OutlierDetection;
@@ -17,7 +17,7 @@ fn rules() -> OutlierDetection {
     }
 }
 
-/// Attempts that do not overlap: their order is all that counts.
+/// Applies attempts that do not overlap, so that only their order matters.
 fn charge(detector: &mut Detector, charges: DetectorInput, rules: &OutlierDetection) -> Vec<Crossing> {
     detector.put_result(&charges, &AttemptTimes::at_once(0), rules)
 }
@@ -105,7 +105,7 @@ fn a_connection_resets_what_failed_before_it_and_nothing_later() {
     for ended in [1_000, 2_000, 3_000] {
         assert!(detector.put_result(&REFUSED, &AttemptTimes::at_once(ended), &split(4)).is_empty());
     }
-    // Had between the first and the second failure, answered only now.
+    // Connected between the first and the second failure, answered only now.
     let answered = AttemptTimes { connected: 1_500, ..AttemptTimes::at_once(50_000) };
     assert!(detector.put_result(&DetectorInput::answered(200), &answered, &split(4)).is_empty());
     assert!(detector.put_result(&REFUSED, &AttemptTimes::at_once(51_000), &split(4)).is_empty());
@@ -116,7 +116,7 @@ fn a_connection_resets_what_failed_before_it_and_nothing_later() {
     );
 }
 
-/// Requests that hang: each had its connection at the first time and timed out at the second, in milliseconds.
+/// Requests that hang: each was connected at the first time and timed out at the second, in milliseconds.
 fn hang(detector: &mut Detector, attempts: &[(u64, u64)], threshold: u32) -> Vec<Crossing> {
     let timed_out = DetectorInput { connected: true, status: None, failure: Some(504) };
     let times =
@@ -141,7 +141,7 @@ fn a_streak_that_is_held_is_not_forgotten_for_the_next() {
     let hung = [(853, 967), (864, 973), (879, 990), (895, 1_006), (930, 1_041), (991, 1_100)];
     let held = hang(&mut detector, &hung, 3);
     assert_eq!(held.iter().map(|crossing| crossing.certainty).collect::<Vec<_>>(), [Certainty::Unconfirmed]);
-    // The next attempt would have broken the second streak, and is late enough for the first to be sure.
+    // The next attempt would have broken the second streak, and it comes late enough to confirm the first.
     let crossings = hang(&mut detector, &[(1_013, 1_125)], 3);
     assert_eq!(crossings.iter().map(|crossing| crossing.certainty).collect::<Vec<_>>(), [Certainty::Confirmed(990)]);
 }
@@ -160,7 +160,7 @@ fn a_streak_that_goes_on_after_envoy_refuted_one_fires_again() {
 fn a_connection_that_is_heard_of_late_breaks_the_streak_that_was_not_sure() {
     let mut detector = Detector::default();
     hang(&mut detector, &[(10, 210), (20, 220), (30, 230)], 3);
-    // This one had its connection before the last of them failed, so Envoy's streak began with that.
+    // This one was connected before the last of them failed, so Envoy's streak began with that failure.
     assert!(hang(&mut detector, &[(225, 425)], 3).is_empty());
     assert!(detector.take_confirmed(1_000_000, &split(3)).is_none());
     assert_eq!(hang(&mut detector, &[(226, 426)], 3).len(), 1, "with 230 and 425 that makes three");

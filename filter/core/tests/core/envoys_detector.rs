@@ -1,6 +1,6 @@
-//! Detector and rotation against a small model of Envoy's, written apart from it and in Envoy's own shape: shared
-//! counters that workers raise, and a main thread that ejects and, on its ticks, returns. Random attempts from fixed
-//! seeds.
+//! Compares the detector and the rotation with a small model of Envoy's. The model is written independently and in
+//! Envoy's own shape: shared counters that workers increment, and a main thread that ejects and, on its ticks, returns.
+//! The attempts are random, with fixed seeds.
 
 use filter_core::config::Duration;
 use filter_core::config::OutlierDetection;
@@ -10,7 +10,7 @@ use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::endpoint::rotation::Rotation;
 use filter_core::endpoint::streak::Crossing;
 
-/// A small generator of numbers (SplitMix64), so that every run tries the same.
+/// A small random number generator (SplitMix64) with a fixed seed, so that every run tries the same attempts.
 struct Numbers(u64);
 
 impl Numbers {
@@ -27,7 +27,7 @@ impl Numbers {
     }
 }
 
-/// What Envoy's router reports of one attempt, in its own words.
+/// What Envoy's router reports of one attempt, in Envoy's terms.
 #[derive(Clone, Copy, Debug)]
 enum Report {
     ConnectSuccess,
@@ -47,7 +47,7 @@ struct Host {
 }
 
 impl Host {
-    /// What workers do; the names of what the main thread is told to look at.
+    /// What a worker does with a report; returns the names of the events that it posts to the main thread.
     fn put(&mut self, report: Report, rules: &OutlierDetection) -> Vec<&'static str> {
         match (rules.split_external_local_origin_errors, report) {
             (true, Report::ConnectSuccess) => {
@@ -88,8 +88,8 @@ impl Host {
         hits
     }
 
-    /// What the main thread does with each of these: nothing for a host that is ejected, else an ejection and a fresh
-    /// start for the counter that fired.
+    /// What the main thread does with each event: nothing for a host that is already ejected, otherwise it ejects the
+    /// host and resets the counter that fired.
     fn main_thread(&mut self, hits: Vec<&'static str>, now: u64) -> Option<&'static str> {
         let mut ejected_for = None;
         for hit in hits {
@@ -113,7 +113,7 @@ impl Host {
     }
 }
 
-/// A cluster of this endpoint alone.
+/// A cluster that has only this endpoint.
 struct Alone;
 
 impl ClusterView for Alone {
@@ -136,7 +136,7 @@ fn context(now: u64, rules: &OutlierDetection) -> RotationContext<'_> {
     RotationContext { now, rules, cluster, has_witness, panic_until: 0, has_unconfirmed, keeps_counts, counts_asked: 0 }
 }
 
-/// An attempt, as Envoy's reports and as the filter's input.
+/// A random attempt, as Envoy's reports and as the filter's input.
 fn attempt(numbers: &mut Numbers) -> (Vec<Report>, DetectorInput) {
     let codes = [200, 204, 301, 404, 499, 500, 501, 502, 503, 504, 599, 600];
     let code = codes[numbers.below(codes.len() as u64) as usize];
@@ -197,7 +197,7 @@ fn the_detector_ejects_when_envoys_would_and_for_the_same_reason() {
             }
             assert_eq!(ejected_for, expected, "seed {seed}, {now}: {input:?} under {rules:?}");
             ejections += u32::from(expected.is_some());
-            // Envoy's tick, at any moment after the ejection.
+            // Envoy ticks at any time after the ejection.
             if host.ejected_at.is_some() && numbers.below(8) == 0 {
                 host.unejected();
                 let listed = Listed { ejected: false, asked: now + 1, requests: 0, cluster_ejected: 0 };

@@ -1,4 +1,4 @@
-//! Failovers from a cluster's home and its traffic, step by step.
+//! Tests of failovers, step by step, from a cluster's home and its traffic.
 
 use filter_core::config;
 use filter_core::event::{EventKind, FailoverEnd};
@@ -141,7 +141,7 @@ fn zones_that_share_evenly_do_not_take_turns_but_a_farther_tier_is_told() {
             other => other.name().to_owned(),
         })
     };
-    // The lead flickers, but it is always farther than the destination so far.
+    // The lead changes hands, but each leader is farther away than the present destination.
     for (i, now) in (10_000..20_000).step_by(1_000).enumerate() {
         let flicker = u32::try_from(i % 2).unwrap();
         assert_eq!(next(shared(0, 50 + flicker, 51 - flicker), now), None);

@@ -1,5 +1,5 @@
-//! The pure core from outside: the detector and failovers step by step, and a cluster's story from attempts and answers
-//! to events.
+//! Tests of the core's public interface: the detector and failovers step by step, and a cluster from attempts and
+//! answers to events.
 
 #![allow(
     clippy::arithmetic_side_effects,

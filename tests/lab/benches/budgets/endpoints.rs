@@ -1,7 +1,8 @@
-//! What many endpoints cost, on the harness: instructions of a healthy request, and the memory of a VM.
+//! The cost of many endpoints, measured on the harness: instructions of a healthy request, and the memory of a VM.
 //!
-//! Requests go to all endpoints in turn, as a balancer would send them, each known since before anything is counted,
-//! and each is met every ten seconds at least. (The locality of one that was not met for a minute is read again.)
+//! Requests go to all endpoints in turn, as from a load balancer. Each endpoint is known before the count starts, and
+//! each gets a request at least every ten seconds. (The locality of an endpoint without requests for a minute is read
+//! again.)
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,17 +14,17 @@ use wasm_harness::{Exchange, Harness, Module, Node, Upstream, VmId};
 
 use crate::figure::print;
 
-/// Requests that are counted at each number of endpoints.
+/// The number of requests that are counted for each number of endpoints.
 const COUNTED: usize = 10_000;
 
-/// Numbers of endpoints, and what a VM may have at it, in MiB, where there is a budget.
+/// Numbers of endpoints, each with the memory budget of a VM in MiB, if there is one.
 const ENDPOINTS: [(usize, Option<f64>); 4] = [(10, None), (1_000, Some(2.0)), (10_000, None), (100_000, Some(16.0))];
 
-/// Requests after which a VM must not grow any more.
+/// After this many requests, a VM must not grow any more.
 const SETTLED: usize = 10_000;
 const MANY: usize = 1_000_000;
 
-/// Prints the figures; true when one is over its budget.
+/// Prints the figures; true if one is over its budget.
 pub(crate) fn measure(module: &Path) -> Result<bool> {
     let compiled = Module::compile(&std::fs::read(module)?).map_err(|e| anyhow!("{}: {e:?}", module.display()))?;
     let mut over = false;
@@ -58,7 +59,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy with one worker in front of so many endpoints in four zones.
+    /// A proxy with one worker and this many endpoints in four zones.
     fn start(module: &Module, endpoints: usize) -> Result<Self> {
         let config = json!({ "limits": { "endpoints": 100_000 } }).to_string();
         let harness = Harness::builder().workers(1).node(Node::at(ZONES[0])).config(config.as_str()).build(module);
@@ -81,7 +82,7 @@ impl Proxy {
         }
     }
 
-    /// Sends so many requests.
+    /// Sends this many requests.
     fn send(&mut self, requests: usize) {
         let in_a_second = (self.healthy.len() / 10).max(1_000);
         for _ in 0..requests.div_ceil(in_a_second) {

@@ -1,10 +1,10 @@
-//! The filter's price next to its budgets: size of the module, host calls and fuel of a healthy request on the harness,
-//! and CPU time of a real Envoy, where the empty filter on the Rust SDK is the measure.
+//! The filter's costs next to their budgets: size of the module, host calls and fuel of a healthy request on the
+//! harness, and CPU time of a real Envoy compared with the empty filter on the Rust SDK.
 //!
-//! CPU time is the Envoy process's own, so that neither the load nor the endpoint counts. The three Envoys (no filter,
-//! the empty one, ours) are loaded in turn within each round, so that what slows the machine down for a while slows
-//! down all three. Figures over budget are marked, and make the bench fail, except for the CPU ratio, which is a
-//! measurement and has a spread. Memory and the cost at many endpoints are in `endpoints`.
+//! CPU time is that of the Envoy process, so neither the load nor the endpoints count. Each round loads all three
+//! Envoys (no filter, the empty one, ours) in turn, so that a temporary slowdown of the machine affects all three.
+//! Figures over budget are marked and make the bench fail, except for the CPU ratio, which is a measurement and has a
+//! spread. Memory and the cost of many endpoints are in `endpoints`.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this program is run for")]
 
@@ -30,13 +30,13 @@ use lab::programs::tools::Tool;
 use lab::zones::{CLUSTER, HOST, ZONES, Zones, plugin_config};
 use wasm_harness::{Exchange, Harness, Module, Node, Upstream};
 
-/// Requests before anything is counted: definitions of metrics and the first sight of an endpoint are behind then.
+/// Requests before the count starts: they define the metrics and make the endpoints known.
 const WARM_UP: u64 = 1_000;
 
-/// Requests that are counted on the harness.
+/// The number of requests that are counted on the harness.
 const COUNTED: u64 = 10_000;
 
-/// Rounds of the CPU measurement, and requests to each Envoy in a round.
+/// Rounds of the CPU measurement, and the number of requests to each Envoy in a round.
 const ROUNDS: usize = 32;
 const REQUESTS_PER_CONNECTION: u64 = 400;
 const CONNECTIONS: usize = 8;
@@ -118,7 +118,7 @@ fn cpu(ours: &Path, baseline: &Path) -> Result<()> {
     for round in 0..=ROUNDS {
         let mut used = [0.0; 3];
         for turn in 0..envoys.len() {
-            // Who comes first changes from round to round.
+            // The order changes from round to round.
             let index = (round + turn) % envoys.len();
             let (envoy, load) = &mut envoys[index];
             used[index] = microseconds_per_request(envoy, load)?;
@@ -136,7 +136,7 @@ fn cpu(ours: &Path, baseline: &Path) -> Result<()> {
         let [low, median, high] = quartiles(rounds.iter().map(|used| used[index] - used[0]))?;
         println!("{name:<44} {median:>10.2} us     from {low:.2} to {high:.2}");
     }
-    // The ratio of the medians; and how far it is the same in parts of the rounds.
+    // The ratio of the medians, and its spread over parts of the rounds.
     let parts = rounds.chunks(ROUNDS.div_ceil(4)).map(ratio_of_medians).collect::<Result<Vec<_>>>()?;
     let ratio = ratio_of_medians(&rounds)?;
     let least = parts.iter().copied().fold(f64::INFINITY, f64::min);
@@ -155,7 +155,7 @@ fn ratio_of_medians(rounds: &[[f64; 3]]) -> Result<f64> {
     Ok(ours / base)
 }
 
-/// Keeps a process, with all threads it has now, on one core. Without `taskset` or a second core it runs where it may,
+/// Keeps a process, with all its present threads, on one core. Without `taskset` or a second core it runs on any core,
 /// and the figures spread more.
 fn pin(process: u32, core: usize) {
     let (core, process) = (core.to_string(), process.to_string());

@@ -1,5 +1,4 @@
-//! Plays one of the drills and shows it as it goes; fails when a filter did not report what happened. See
-//! [`lab::drill`].
+//! Plays one of the drills and shows it as it runs; fails if a filter did not report what happened. See [`lab::drill`].
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +10,7 @@ use lab::terminal::paint;
 /// Plays one of the situations that faultline is made for, with real Envoys
 #[derive(Parser)]
 struct Arguments {
-    /// Which
+    /// The situation to play
     #[arg(value_enum)]
     drill: Drill,
     /// An Envoy, instead of the tests' own

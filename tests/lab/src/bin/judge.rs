@@ -1,7 +1,7 @@
-//! Lets Envoy judge the filter over random outages, and prints how often and how far they disagreed.
+//! Compares the filter with Envoy over random outages, and prints how often and how far they disagreed.
 //!
-//! The table goes to stdout, rounds and what is wrong with them to stderr. It fails when anything was missed, invented,
-//! told twice or otherwise wrong, whatever the delays.
+//! The table goes to stdout, rounds and what is wrong with them to stderr. The program fails if any ejection or return
+//! was missed, invented, reported twice or otherwise wrong, whatever the delays.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,18 +23,18 @@ struct Arguments {
     /// An Envoy, instead of the tests' own; may be given several times
     #[arg(long, value_name = "PATH")]
     envoy: Vec<PathBuf>,
-    /// How the filter stands in Envoy
+    /// The filter's position in Envoy
     #[arg(long, value_enum, default_value_t = Position::All)]
     mode: Position,
     /// Rounds that run at the same time
     #[arg(long, default_value_t = 1)]
     jobs: usize,
-    /// Print every round's set-up too, and what was told late in it
+    /// Print every round's set-up too, and what was reported late in it
     #[arg(long)]
     verbose: bool,
 }
 
-/// What is told later than this, in milliseconds, is listed: the budget of the 99th percentile.
+/// Reports later than this, in milliseconds, are listed: the budget of the 99th percentile.
 const LATE: i64 = 200;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -47,7 +47,7 @@ enum Position {
     Witness,
     /// HTTP filter, upstream log and witness, retries on
     Both,
-    /// Each of them
+    /// All of them
     All,
 }
 

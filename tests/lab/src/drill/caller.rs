@@ -1,4 +1,4 @@
-//! A caller of a service: one request after the other, over a few connections in turn, and what came back.
+//! A caller of a service: sends one request after the other, over a few connections in turn, and counts the answers.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -24,17 +24,17 @@ pub(super) struct Caller {
     pub unanswered: u64,
 }
 
-/// What came back for one request.
+/// The answer to one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// The status code; 0 when no answer came.
+    /// The status code; 0 if there was no answer.
     pub status: u16,
     /// The body, or why there is none.
     pub text: String,
 }
 
 impl Caller {
-    /// A caller of `host` at `target`; `name` is for the screen.
+    /// A caller of `host` at `target`; `name` appears on the screen.
     pub(super) fn new(name: &str, target: SocketAddr, host: &str) -> Self {
         let clients = (0..CONNECTIONS).map(|_| Client::new(target, host)).collect();
         let (last, new) = Default::default();
@@ -61,7 +61,7 @@ impl Caller {
         self.last.status == 200 && self.last.text == text
     }
 
-    /// Calls once. Returns the answer if it is the first of its kind since [`Caller::look_anew`].
+    /// Sends one request. Returns the answer if it is the first of its kind since [`Caller::look_anew`].
     pub(super) fn call(&mut self) -> Option<&Answer> {
         self.clients.rotate_left(1);
         self.calls += 1;
@@ -78,7 +78,7 @@ impl Caller {
         self.new.insert(kind).then_some(&self.last)
     }
 
-    /// Makes every kind of answer new again, but that of the last one.
+    /// Makes every kind of answer count as new again, except that of the last one.
     pub(super) fn look_anew(&mut self) {
         let last = format!("{} {}", self.last.status, self.last.text);
         self.new.retain(|kind| *kind == last);

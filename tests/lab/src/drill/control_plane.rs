@@ -1,7 +1,7 @@
-//! A minimal control plane: a server of the REST form of discovery, whose answers a drill supplies.
+//! A minimal control plane: a discovery server (REST form) whose answers a drill supplies.
 //!
-//! It answers `POST /v3/discovery:<what>` with the last resources put under that name, and 304 to a client that has
-//! them already. It is reached through a [`Relay`], so that it can go away and come back. Not here: watching, subsets,
+//! It answers `POST /v3/discovery:<what>` with the latest resources of that name, and with 304 if the client already
+//! has them. It is reached through a [`Relay`], so that it can stop and come back. Not here: watching, subsets,
 //! streams.
 
 use std::collections::HashMap;
@@ -31,10 +31,10 @@ pub(super) struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts it without any resources.
+    /// Starts the server without any resources.
     ///
     /// # Errors
-    /// When no port is free.
+    /// If no port is free.
     pub(super) fn start() -> Result<Self> {
         let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         let listener = port.listen()?;
@@ -46,7 +46,7 @@ impl ControlPlane {
         thread::spawn(move || {
             while let Ok((stream, _)) = accepting.accept() {
                 let resources = Arc::clone(&resources);
-                // Envoy opens another connection when one breaks.
+                // Envoy opens another connection if one breaks.
                 thread::spawn(move || serve(&stream, &resources));
             }
         });
@@ -58,23 +58,23 @@ impl ControlPlane {
         self.relay.address()
     }
 
-    /// Delivers this from now on as `what`: `clusters`, `endpoints` or `extension_configs`. `discovery` is the content
-    /// of the file that would deliver it.
+    /// From now on, delivers this as `what`: `clusters`, `endpoints` or `extension_configs`. `discovery` is the content
+    /// of the file that would otherwise deliver it.
     pub(super) fn put(&self, what: &str, discovery: &Value) {
         let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
         let version = resources.get(what).map_or(0, |(version, _)| *version) + 1;
         resources.insert(what.to_owned(), (version, discovery["resources"].clone()));
     }
 
-    /// Goes away, as a control plane that is stopped.
+    /// Becomes unreachable, like a control plane that was stopped.
     pub(super) fn stop(&self) {
         self.relay.cut();
     }
 
-    /// Comes back with the resources that were put meanwhile.
+    /// Becomes reachable again, with the resources that were put in the meantime.
     ///
     /// # Errors
-    /// When its port cannot be listened on.
+    /// If its port cannot be listened on.
     pub(super) fn come_back(&self) -> Result<()> {
         self.relay.mend()
     }

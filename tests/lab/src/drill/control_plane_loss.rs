@@ -1,9 +1,9 @@
-//! The configuration source and the admin interface, which the witness polls, go away in mid-outage and come back
-//! (scenario S4).
+//! The configuration source and the admin interface, which the witness polls, become unavailable during an outage and
+//! come back (scenario S4).
 //!
-//! Clusters, endpoints and the filter come over the network here. Beside the proxy with the filter runs its twin
-//! without one, under the same calls and the same faults: whatever the filter misses, its callers must not. Events
-//! while Envoy cannot be asked are inferred, and say so; what comes back is not reported again.
+//! Clusters, endpoints and the filter come over the network here. The proxy with the filter has a twin without one,
+//! with the same calls and the same faults: whatever the filter misses, the callers must not notice. Events while Envoy
+//! cannot be asked have the basis `inferred`; after Envoy is back, they are not reported again.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,11 +30,11 @@ use crate::net::relay::Relay;
 use crate::programs::tools::Tool;
 use crate::zones::{HOST, ZONES, Zones};
 
-/// The index of the proxy with the filter, and of its twin without.
+/// The index of the proxy with the filter, and that of its twin without.
 const PROXY: usize = 0;
 const TWIN: usize = 1;
 
-/// Everything that the acts need.
+/// The state that all acts share.
 struct Scene {
     stage: Stage,
     zones: Zones,
@@ -43,7 +43,7 @@ struct Scene {
     bootstrap: Bootstrap,
 }
 
-/// Plays it.
+/// Plays the drill.
 pub(super) fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     let rules = OutlierDetection { base_ejection_time: Duration::from_secs(3), ..OutlierDetection::first_error() };
     screen.heading(
@@ -115,7 +115,7 @@ fn maybe(name: &'static str, about: impl ToString) -> Expected {
 }
 
 impl Scene {
-    /// Complains when an event of this act says that its basis is another than this.
+    /// Complains if an event of this act has another basis.
     fn check_basis(&mut self, name: &str, basis: &str) {
         for event in self.stage.of_act(PROXY).iter().filter(|event| event.name() == name) {
             self.stage.check(event.text("basis") == basis, || format!("the basis is not {basis}: {event}"));
@@ -127,7 +127,7 @@ impl Scene {
         Ok(metrics.sum("faultline_witness_polls_total", &[("result", result)]))
     }
 
-    /// What both Envoys count under this name.
+    /// The values of this statistic in both Envoys.
     fn both_count(stage: &Stage, name: &str) -> Result<[u64; 2]> {
         let mut counts = [0; 2];
         for (count, proxy) in counts.iter_mut().zip(&stage.proxies) {
@@ -213,7 +213,8 @@ impl Scene {
         Ok(())
     }
 
-    /// Changes at the source what nobody can fetch now: an endpoint, which is returned, and the filter's configuration.
+    /// Changes an endpoint, which is returned, and the filter's configuration at the source while neither can be
+    /// fetched.
     fn change_meanwhile(&mut self) -> Result<Upstream> {
         self.stage.screen.note(
             "Meanwhile somebody adds a second endpoint in ap-northeast-1a and changes the filter's configuration.",
@@ -228,7 +229,7 @@ impl Scene {
         Ok(new)
     }
 
-    /// Repairs both zones of the region while nobody can be asked, until the failover is over; all of it is inferred.
+    /// Repairs both zones of the region while Envoy cannot be asked, until the failover is over; all of it is inferred.
     fn repair_unseen(&mut self, endpoints: [SocketAddr; 2]) -> Result<()> {
         let [home, near] = [0, 1].map(|zone| short(ZONES[zone]));
         self.stage.say(&format!("{home} is repaired, and {near}: all of it without anybody to ask"));

@@ -1,14 +1,14 @@
 //! Failover between the endpoints of a service outside the mesh, `mydb.com`, found by name in us-east1 and us-west
 //! (scenario S2).
 //!
-//! Without a rule both get traffic; with one, callers in us-east1 stay there, until the east endpoint's port becomes
-//! 81. In mid-outage the names get other addresses. Then the same with TLS origination and a wrong certificate. Two
-//! callers' proxies see all of it: one has the HTTP filter, the other the upstream log too, both the witness. An
-//! explicit failover list from us-east1 to us-west gives Envoy the same priorities as these localities do, so it is not
-//! played again.
+//! Without locality rules both endpoints get traffic; with them, callers in us-east1 stay there, until the east
+//! endpoint's port becomes 81. During the outage the names get other addresses. Then the same happens with TLS
+//! origination and a wrong certificate. The proxies of two callers see all of it: one has the HTTP filter, the other
+//! also has the upstream log, and both have the witness. An explicit failover list from us-east1 to us-west gives Envoy
+//! the same priorities as these localities, so it is not played separately.
 //!
-//! Not here: the same without the witness. Without it, that an ejected endpoint left (as all do here in turn) does not
-//! show until every other one has been seen.
+//! Not here: the same without the witness. Without it, the filter does not notice that an ejected endpoint has left (as
+//! all do here in turn) until it has seen every other one.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -35,23 +35,23 @@ use crate::wait::eventually;
 const HOST: &str = "mydb.com";
 const CLUSTER: &str = "outbound|80||mydb.com";
 
-/// NameServer and localities of the endpoints; a locality can have a region only.
+/// Names and localities of the endpoints; a locality can consist of a region only.
 const EAST: (&str, &str) = ("dynamodb.us-east-1.example", "us-east1");
 const WEST: (&str, &str) = ("dynamodb.us-west-1.example", "us-west");
 
-/// The port that the fault gives to the east endpoint; nothing listens there.
+/// The port of the east endpoint during the fault; nothing listens there.
 const WRONG_PORT: u16 = 81;
 
-/// Everything that the acts need.
+/// The state that all acts share.
 struct Scene {
     stage: Stage,
     names: NameServer,
     rules: OutlierDetection,
-    // Kept to the end, because an endpoint that goes away would be a fault of its own.
+    // Kept to the end, because an endpoint that stops would be another fault.
     kept: (Vec<Upstream>, Vec<TlsEndpoint>),
 }
 
-/// Plays it.
+/// Plays the drill.
 pub(super) fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     let rules = OutlierDetection {
         consecutive_5xx_errors: 1,
@@ -108,7 +108,7 @@ fn ip(address: SocketAddr) -> Ipv4Addr {
     }
 }
 
-/// Envoy's `typed_dns_resolver_config` that asks this server alone.
+/// Envoy's `typed_dns_resolver_config` that asks only this server.
 fn resolver(names: &NameServer) -> Value {
     let mut address = socket_address(names.address());
     address["socket_address"]["protocol"] = json!("UDP");
@@ -123,8 +123,8 @@ fn resolver(names: &NameServer) -> Value {
     })
 }
 
-/// The cluster as Istio makes it of a ServiceEntry with DNS resolution; without a rule there are no priorities.
-/// `authority` originates TLS, for certificates of that authority.
+/// The cluster that Istio makes of a ServiceEntry with DNS resolution; without a rule there are no priorities.
+/// `authority` turns on TLS origination, for certificates of that authority.
 fn cluster(
     names: &NameServer,
     ports: [u16; 2],
@@ -164,7 +164,7 @@ fn cluster(
     cluster
 }
 
-/// The same event from each of both proxies.
+/// The same event from both proxies.
 fn of_both(name: &'static str, about: impl ToString) -> [Expected; 2] {
     [0, 1].map(|proxy| Expected::must(proxy, name, about.to_string()))
 }
@@ -173,7 +173,7 @@ fn maybe_of_both(name: &'static str, about: impl ToString) -> [Expected; 2] {
     [0, 1].map(|proxy| Expected::may(proxy, name, about.to_string()))
 }
 
-/// What is reported of an endpoint that fails: it may come back and fail again while the fault lasts.
+/// The events of an endpoint that fails: it may return and fail again while the fault lasts.
 fn fails(endpoint: SocketAddr) -> Vec<Expected> {
     let mut expected = of_both("error_streak", endpoint).to_vec();
     expected.extend(of_both("endpoint_ejected", endpoint));
@@ -194,7 +194,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Waits until both Envoys have this endpoint, and not that one.
+    /// Waits until both Envoys have the new endpoint and no longer the old one.
     fn until_resolved(&self, new: SocketAddr, old: SocketAddr) -> Result<()> {
         for proxy in &self.stage.proxies {
             eventually("Envoy has the name's new address", || {
@@ -206,7 +206,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Rounds until both filters have reported in this act that the endpoint returned, and was ejected once more.
+    /// Plays rounds until both filters have reported in this act that the endpoint returned and was ejected again.
     fn until_ejected_again(&mut self, endpoint: SocketAddr) -> Result<()> {
         for proxy in 0..self.stage.proxies.len() {
             self.stage.until(&format!("{endpoint} is ejected again"), |stage| {
@@ -262,7 +262,7 @@ impl Scene {
         self.until_resolved(moved_broken, broken)?;
         self.stage.until_reported(&expected)?;
         self.stage.until_all_get(WEST.1)?;
-        // The old one may have come back and failed between the acts.
+        // The old endpoint may have returned and failed between the acts.
         self.stage.end_act(&[expected, may_all(fails(broken))].concat());
 
         let far = west.start_beside("us-west, at its new address")?;
@@ -330,7 +330,7 @@ impl Scene {
     }
 }
 
-/// The same events, none of which must come.
+/// Makes these events optional.
 fn may_all(expected: Vec<Expected>) -> Vec<Expected> {
     expected.into_iter().map(Expected::optional).collect()
 }

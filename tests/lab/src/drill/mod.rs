@@ -1,12 +1,13 @@
-//! The drills: the situations that this project exists for, played with real Envoys on one machine, for a person to
+//! The drills: the situations for which this project exists, played with real Envoys on one machine for a person to
 //! watch.
 //!
-//! Each is a story in acts. An act breaks or repairs something, lets callers call until the expected events have come,
-//! and complains about any other event. At the end Envoy's own outlier event log is compared with the filters' events,
-//! as strictly as [`crate::judge`] does: nothing missed, nothing invented, nothing twice. Nothing waits for a time.
+//! Each drill consists of acts. An act breaks or repairs something, lets callers call until the expected events have
+//! occurred, and complains about any other event. At the end, Envoy's own outlier event log is compared with the
+//! filters' events, as strictly as in [`crate::judge`]: nothing missed, nothing invented, nothing twice. Nothing waits
+//! for a fixed time.
 //!
-//! Not here: random outages (the judge), the rules by which attempts count, the finer points of failover (tests of
-//! their own).
+//! Not here: random outages (the judge); the rules by which attempts count, and the details of failover (separate
+//! tests).
 
 mod caller;
 mod control_plane;
@@ -35,7 +36,7 @@ pub enum Drill {
     /// Failover between endpoints outside the mesh
     #[value(alias = "s2")]
     External,
-    /// Configuration source and admin interface go away in mid-outage
+    /// The configuration source and the admin interface go away during an outage
     #[value(alias = "s4")]
     ControlPlaneLoss,
 }
@@ -44,8 +45,8 @@ impl Drill {
     /// Plays it on `screen` with this Envoy, or the one that set-up found.
     ///
     /// # Errors
-    /// When it cannot be played to its end: there is no Envoy, no module or no port, or an expected event did not come.
-    /// What was wrong in one that was played is in its [`Outcome`].
+    /// If it cannot be played to its end: there is no Envoy, no module or no port, or an expected event did not occur.
+    /// What was wrong in a completed drill is in its [`Outcome`].
     pub fn play(self, envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
         match self {
             Self::Zones => zones::play(envoy, screen),

@@ -1,4 +1,4 @@
-//! The end of a drill: Envoy's own record against what each proxy's filter reported, as strict as the judge.
+//! The end of a drill: compares Envoy's own record with the reports of each proxy's filter, as strictly as the judge.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::envoy::outlier::{Action, Record};
 use crate::judge::compare::{Disagreement, Report, Verdict, compare};
 use crate::terminal::paint;
 
-/// How long a filter has to agree with Envoy. It ends a drill that fails; delays are not judged.
+/// How long a filter may take to agree with Envoy before the drill fails; delays are not judged.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One proxy's record and reports, compared.
@@ -102,11 +102,11 @@ impl Reckoning {
     }
 }
 
-/// Ends the drill: calls go on until every filter agrees with its Envoy, or [`PATIENCE`] ends, and the table is shown.
-/// Proxies without a filter are left out.
+/// Ends the drill: calls continue until every filter agrees with its Envoy or [`PATIENCE`] is over; then the table is
+/// shown. Proxies without a filter are left out.
 ///
 /// # Errors
-/// When an Envoy does not answer.
+/// If an Envoy does not answer.
 pub(super) fn reckon(mut stage: Stage) -> Result<Outcome> {
     stage.say("Envoy's own record against what the filters told");
     let started = Instant::now();
@@ -118,7 +118,7 @@ pub(super) fn reckon(mut stage: Stage) -> Result<Outcome> {
         }
         stage.rounds(10);
     };
-    // No event was due in the time since the last act.
+    // No event was expected since the last act.
     stage.end_act(&[]);
     let mut wrong = std::mem::take(&mut stage.complaints);
     wrong.extend(reckonings.iter().flat_map(Reckoning::wrong));

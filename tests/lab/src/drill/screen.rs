@@ -23,21 +23,21 @@ impl Screen {
         Self { is_quiet: true, started: Instant::now() }
     }
 
-    /// Begins a part.
+    /// Starts a section.
     pub(super) fn heading(&self, text: &str) {
         if !self.is_quiet {
             paint::heading(text);
         }
     }
 
-    /// A line that explains what the drill does now.
+    /// Explains what the drill does now.
     pub(super) fn note(&self, text: &str) {
         if !self.is_quiet {
             paint::note(text);
         }
     }
 
-    /// A caller's answer that differs from its answers so far.
+    /// Shows a caller's answer that differs from its answers so far.
     pub(super) fn answer(&self, caller: &str, status: u16, text: &str) {
         if !self.is_quiet {
             let text = if status == 200 { paint::bold(text) } else { paint::red(&format!("{status} {text}")) };
@@ -45,7 +45,7 @@ impl Screen {
         }
     }
 
-    /// An event of a proxy's filter, with its meaning.
+    /// Shows an event of a proxy's filter, with its meaning.
     pub(super) fn event(&self, proxy: &str, event: &Event) {
         if !self.is_quiet {
             let host = event.text("cluster").rsplit('|').next().unwrap_or_default();

@@ -1,9 +1,9 @@
 //! mocka, mockb and mockc: three services that call each other, one instance of each in every zone, and a sidecar for
 //! each instance that calls another service.
 //!
-//! An instance answers with the chain of who served the call, `mocka(zone) -> mockb(zone) -> mockc(zone)`, and passes
-//! on an error that it gets. Every sidecar knows all three services, by discovery from files. Incoming calls do not
-//! pass a sidecar: the filter is where calls go out.
+//! An instance answers with the chain of instances that served the call, `mocka(zone) -> mockb(zone) -> mockc(zone)`,
+//! and passes on any error that it gets. Every sidecar knows all three services, by discovery from files. Only outgoing
+//! calls pass a sidecar, so the filter runs on the caller's side.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ impl Service {
         format!("outbound|8000||{}", self.host())
     }
 
-    /// The host that callers of the service ask for.
+    /// The authority of requests to the service.
     pub(super) fn host(self) -> String {
         format!("{}.default.svc.cluster.local", self.name())
     }
@@ -87,10 +87,10 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Starts them, healthy. They call no other service before [`Services::connect`].
+    /// Starts all instances, healthy. They do not call other services before [`Services::connect`].
     ///
     /// # Errors
-    /// When no port is free.
+    /// If no port is free.
     pub(super) fn start() -> Result<Self> {
         let in_zones = |service: Service| Zone::ALL.iter().map(|zone| Upstream::start(&name(service, *zone))).collect();
         Ok(Self { instances: Service::ALL.into_iter().map(in_zones).collect::<Result<_>>()? })
@@ -101,11 +101,11 @@ impl Services {
         &self.instances[service as usize][zone as usize]
     }
 
-    /// Starts a sidecar for each instance that calls another service: mocka's in the order of the zones, then mockb's,
-    /// each with its name.
+    /// Starts a sidecar for each instance that calls another service: those of mocka in the order of the zones, then
+    /// those of mockb. Each has its name.
     ///
     /// # Errors
-    /// When one does not start.
+    /// If one does not start.
     pub(super) fn start_sidecars(
         &self,
         module: &Path,
@@ -155,11 +155,11 @@ impl Services {
         }
     }
 
-    /// Replaces an instance by a new one at another address, which calls through the same sidecar; no proxy knows it
-    /// before its endpoints are delivered. Returns the old one.
+    /// Replaces an instance with a new one at another address, which calls through the same sidecar. No proxy knows the
+    /// new instance before its endpoints are delivered. Returns the old one.
     ///
     /// # Errors
-    /// When no port is free.
+    /// If no port is free.
     pub(super) fn replace(&mut self, service: Service, zone: Zone, sidecar: Option<&Envoy>) -> Result<Upstream> {
         let new = Upstream::start(&name(service, zone))?;
         run(&new, service, sidecar);
@@ -205,7 +205,7 @@ fn name(service: Service, zone: Zone) -> String {
     format!("{}({})", service.name(), short(zone.locality()))
 }
 
-/// Lets an instance answer, after it has called the next service through its sidecar, if it has both.
+/// Makes an instance answer after calling the next service through its sidecar, if it has both.
 fn run(instance: &Upstream, service: Service, sidecar: Option<&Envoy>) {
     let own = instance.name().to_owned();
     let (Some(sidecar), Some(next)) = (sidecar, service.next()) else {
@@ -213,7 +213,7 @@ fn run(instance: &Upstream, service: Service, sidecar: Option<&Envoy>) {
         return;
     };
     let (target, host) = (sidecar.address(), next.host());
-    // Taken while in use, so that calls at the same time have connections of their own.
+    // A connection is taken out while in use, so that simultaneous calls use different ones.
     let idle = Mutex::new((0..CONNECTIONS).map(|_| Client::new(target, &host)).collect::<VecDeque<_>>());
     instance.run(move |path| {
         let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop_front();

@@ -1,4 +1,4 @@
-//! The drill as it unfolds: callers call, filters report, and each act has events that must come and no others.
+//! The running drill: callers call, filters report, and each act has events that must occur and no others.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,16 +11,16 @@ use crate::envoy::events::Event;
 use crate::envoy::proxy::Envoy;
 use crate::wait::SAFETY_NET;
 
-/// Between two rounds of calls: slow enough to watch.
+/// The pause between two rounds of calls: slow enough to watch.
 const PACE: Duration = Duration::from_millis(5);
 
-/// Rounds of calls between two queries of Envoy's admin interface, which cost Envoy time.
+/// The number of rounds of calls between two queries of Envoy's admin interface, which cost Envoy time.
 const SELDOM: u64 = 20;
 
-/// An Envoy that takes part.
+/// An Envoy in the drill.
 #[derive(Debug)]
 pub(super) struct Proxy {
-    /// What the drill calls it.
+    /// Its name in the drill.
     pub name: String,
     /// The Envoy.
     pub envoy: Envoy,
@@ -28,7 +28,7 @@ pub(super) struct Proxy {
     act_began: usize,
 }
 
-/// An event that an act has, or may have.
+/// An event that must or may occur in an act.
 #[derive(Clone, Debug)]
 pub(super) struct Expected {
     proxy: usize,
@@ -38,17 +38,17 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// An event that must come, from the proxy of this index; `about` is the endpoint, or `from > to` of a failover.
+    /// An event that must occur at the proxy with this index; `about` is the endpoint, or `from > to` of a failover.
     pub(super) fn must(proxy: usize, name: &'static str, about: impl ToString) -> Self {
         Self { proxy, name, about: about.to_string(), must: true }
     }
 
-    /// An event that may come.
+    /// An event that may occur.
     pub(super) fn may(proxy: usize, name: &'static str, about: impl ToString) -> Self {
         Self::must(proxy, name, about).optional()
     }
 
-    /// The same, if it comes.
+    /// Makes the event optional.
     #[must_use]
     pub(super) fn optional(self) -> Self {
         Self { must: false, ..self }
@@ -59,7 +59,7 @@ impl Expected {
     }
 }
 
-/// The endpoint, or `from > to`.
+/// What an event is about: the endpoint, or `from > to`.
 fn subject(event: &Event) -> String {
     match (event.text("endpoint"), event.text("from"), event.text("to")) {
         ("", from, to) => format!("{from} > {to}"),
@@ -70,24 +70,24 @@ fn subject(event: &Event) -> String {
 /// The proxies, the callers, and what was wrong so far.
 #[derive(Debug)]
 pub(super) struct Stage {
-    /// What a person sees.
+    /// The output for a person.
     pub screen: Screen,
     /// The Envoys.
     pub proxies: Vec<Proxy>,
     /// The callers.
     pub callers: Vec<Caller>,
-    /// What was not as it should be, a line each.
+    /// Everything that was wrong, a line each.
     pub complaints: Vec<String>,
 }
 
 impl Stage {
-    /// A stage with these Envoys, each behind its name.
+    /// A stage with these named Envoys.
     pub(super) fn new(screen: Screen, envoys: Vec<(String, Envoy)>, callers: Vec<Caller>) -> Self {
         let proxy = |(name, envoy)| Proxy { name, envoy, shown: 0, act_began: 0 };
         Self { screen, proxies: envoys.into_iter().map(proxy).collect(), callers, complaints: Vec::new() }
     }
 
-    /// Says what happens now. The first answer of each kind is shown again.
+    /// Explains what happens now. The first answer of each kind is shown again.
     pub(super) fn say(&mut self, text: &str) {
         self.screen.heading(text);
         self.callers.iter_mut().for_each(Caller::look_anew);
@@ -114,10 +114,10 @@ impl Stage {
         (0..rounds).for_each(|_| self.round());
     }
 
-    /// Rounds until `done` says so.
+    /// Plays rounds until `done` returns true.
     ///
     /// # Errors
-    /// When it does not within [`SAFETY_NET`]; the message has the events of every proxy in this act.
+    /// If it does not within [`SAFETY_NET`]; the message contains the events of every proxy in this act.
     pub(super) fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) -> Result<()> {
         let started = Instant::now();
         while !done(self) {
@@ -129,10 +129,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Rounds until each caller has got `text`, one after the other.
+    /// Plays rounds until each caller has got `text`, one after the other.
     ///
     /// # Errors
-    /// As [`Stage::until`].
+    /// Like [`Stage::until`].
     pub(super) fn until_all_get(&mut self, text: &str) -> Result<()> {
         for index in 0..self.callers.len() {
             let what = format!("{} gets {text}", self.callers[index].name());
@@ -141,10 +141,10 @@ impl Stage {
         Ok(())
     }
 
-    /// As [`Stage::until`], for a `done` that queries Envoy: it is called seldom, and may fail.
+    /// Like [`Stage::until`], for a `done` that queries Envoy: it is called less often, and may fail.
     ///
     /// # Errors
-    /// As [`Stage::until`], and what `done` fails with.
+    /// Like [`Stage::until`], and any error of `done`.
     pub(super) fn until_asked(&mut self, what: &str, done: impl Fn(&Self) -> Result<bool>) -> Result<()> {
         let started = Instant::now();
         while !done(self).with_context(|| what.to_owned())? {
@@ -156,10 +156,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Rounds until all of `expected` that must come have come in this act.
+    /// Plays rounds until all required events of `expected` have occurred in this act.
     ///
     /// # Errors
-    /// As [`Stage::until`].
+    /// Like [`Stage::until`].
     pub(super) fn until_reported(&mut self, expected: &[Expected]) -> Result<()> {
         for one in expected.iter().filter(|one| one.must) {
             let what = format!("{} about {} from {}", one.name, one.about, self.proxies[one.proxy].name);
@@ -168,11 +168,11 @@ impl Stage {
         Ok(())
     }
 
-    /// Rounds until every filter has passed on twice what its traffic showed, as it does once a second: by then it
-    /// knows the endpoints.
+    /// Plays rounds until every filter has shared twice what its traffic showed, which it does once a second: after
+    /// that it knows the endpoints.
     ///
     /// # Errors
-    /// As [`Stage::until`].
+    /// Like [`Stage::until`].
     pub(super) fn until_learned(&mut self) -> Result<()> {
         let seen = |stage: &Self| -> Result<Vec<f64>> {
             let observed = stage.proxies.iter().filter(|proxy| proxy.envoy.has_filter());
@@ -187,10 +187,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Rounds until no filter says that anything is ejected or in failover.
+    /// Plays rounds until no filter reports that anything is ejected or in failover.
     ///
     /// # Errors
-    /// As [`Stage::until`].
+    /// Like [`Stage::until`].
     pub(super) fn until_over(&mut self) -> Result<()> {
         self.until_asked("everything is over", |stage| {
             let told = stage.proxies.iter().filter(|proxy| proxy.shown > proxy.act_began);
@@ -204,8 +204,8 @@ impl Stage {
         })
     }
 
-    /// Ends the act and complains unless every event that must come came, a failover's once, and no other than
-    /// `expected` came.
+    /// Ends the act and complains unless every required event occurred, a failover's only once, and no event outside
+    /// `expected` occurred.
     pub(super) fn end_act(&mut self, expected: &[Expected]) {
         self.round();
         for index in 0..self.proxies.len() {
@@ -233,7 +233,7 @@ impl Stage {
         }
     }
 
-    /// Notes that something is not as it should be, unless `right`.
+    /// Notes a complaint unless `right`.
     pub(super) fn check(&mut self, right: bool, complaint: impl FnOnce() -> String) {
         if !right {
             self.complaints.push(complaint());

@@ -1,8 +1,9 @@
 //! Service-level failover across zones and regions, with the sidecars of mocka and mockb in four zones (scenario S1).
 //!
-//! One instance that listens on nothing, without and with retries; the near zone too, so that traffic goes to the other
-//! region and comes back step by step; faults in two services in two regions at once, where no switch of a whole
-//! cluster could help. Each sidecar has its own story, and those that have none are silent.
+//! First, one instance stops listening, without and with retries. Then the near zone fails too, so that traffic goes to
+//! the other region and comes back step by step. Then there are faults in two services in two regions at once, which no
+//! switch of a whole cluster could solve. Each sidecar reports only its own failures and ejections; the others report
+//! nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::endpoints::Behaviour::{Answer, Refuse};
 use crate::envoy::outlier::OutlierDetection;
 use crate::programs::tools::Tool;
 
-/// Plays it.
+/// Plays the drill.
 pub(super) fn play(envoy: Option<PathBuf>, screen: Screen) -> Result<Outcome> {
     let rules = OutlierDetection { base_ejection_time: Duration::from_secs(3), ..OutlierDetection::first_error() };
     screen.heading("Twelve instances in four zones of two regions, eight sidecars with the filter");
@@ -64,7 +65,7 @@ fn between(from: Zone, to: Zone) -> String {
     format!("{} > {}", from.locality(), to.locality())
 }
 
-/// What a sidecar reports of an endpoint that fails and comes back.
+/// The events that a sidecar reports when an endpoint fails and comes back.
 fn outage(proxy: usize, endpoint: impl ToString) -> Vec<Expected> {
     let endpoint = endpoint.to_string();
     vec![
@@ -74,7 +75,7 @@ fn outage(proxy: usize, endpoint: impl ToString) -> Vec<Expected> {
     ]
 }
 
-/// Ends an act, in which the callers in `quiet` must have had no error and no other zone.
+/// Ends an act in which the callers in `quiet` must have had no error and no answer from another zone.
 fn end_act(stage: &mut Stage, errors: &[u64], quiet: &[Zone], expected: &[Expected]) {
     stage.end_act(expected);
     for zone in quiet {
@@ -126,7 +127,7 @@ fn with_retries(stage: &mut Stage, services: &mut Services) -> Result<()> {
         Expected::must(proxy, "endpoint_ejected", broken),
         Expected::must(proxy, "failover_started", between(A, B)),
         Expected::must(proxy, "failover_ended", between(A, B)),
-        // If Envoy lets it back before its replacement is there.
+        // Envoy may return it before its replacement is there.
         Expected::may(proxy, "endpoint_returned", broken),
         Expected::may(proxy, "error_streak", broken),
     ];
@@ -159,7 +160,7 @@ fn the_region(stage: &mut Stage, services: &Services) -> Result<()> {
         expected.extend(outage(proxy, b.address()));
     }
     expected.push(Expected::must(of_a, "failover_started", between(A, B)));
-    // Which of the other region's zones gets most depends on Envoy's random choices, and may change.
+    // Which zone of the other region gets most traffic depends on Envoy's random choices, and may change.
     for proxy in [of_a, of_b] {
         for name in ["failover_started", "failover_changed", "failover_ended"] {
             let from = if proxy == of_a { A } else { B };

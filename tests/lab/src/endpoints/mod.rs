@@ -1,4 +1,4 @@
-//! Scripted endpoints, which stand for real servers and their failures.
+//! Scripted endpoints, which simulate real servers and their failures.
 
 mod behaviour;
 mod serve;

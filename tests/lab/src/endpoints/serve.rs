@@ -1,4 +1,4 @@
-//! The connections of a scripted endpoint: each is accepted and served as the behaviour of the moment says.
+//! The connections of a scripted endpoint: each is accepted and served according to the current behaviour.
 
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use super::state::{Application, Shared};
 use crate::net::h2;
 use crate::net::http::read_request;
 
-/// What becomes of a connection after a request.
+/// What happens to a connection after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// It serves the next request.
@@ -47,7 +47,7 @@ pub(super) fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
         let shared = Arc::clone(shared);
         thread::spawn(move || {
             let end = serve(&shared, &stream).unwrap_or(Then::Close);
-            // The registered clone goes first: a connection is closed, or reset, with its last handle.
+            // The registered clone is dropped first: a connection is closed, or reset, with its last handle.
             let mut state = shared.lock();
             state.open.remove(&id);
             if end == Then::Reset {
@@ -61,12 +61,12 @@ pub(super) fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
 }
 
 fn reset(stream: TcpStream) {
-    // Lingering for no time turns the close into a reset.
+    // A linger time of zero turns the close into a reset.
     let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     drop(stream);
 }
 
-/// Serves one connection until it ends, and says how it is to end.
+/// Serves one connection until it ends; returns how it should end.
 fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<Then> {
     stream.set_nodelay(true)?;
     let mut begin = [0];
@@ -83,7 +83,7 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<Then> {
     Ok(Then::Close)
 }
 
-/// Answers one HTTP/1.1 request, or fails as the behaviour says.
+/// Answers one HTTP/1.1 request, or fails as the behaviour requires.
 fn answer(shared: &Shared, mut stream: &TcpStream, path: &str) -> io::Result<Then> {
     let (behaviour, generation) = shared.on_request();
     let body = format!("{}\n", shared.name);
@@ -145,7 +145,7 @@ fn head(shared: &Shared, status: u16, length: usize) -> String {
     )
 }
 
-/// As [`serve`], for HTTP/2. A behaviour that has no counterpart there, or needs a body, closes the connection.
+/// Like [`serve`], for HTTP/2. A behaviour that has no counterpart there, or needs a body, closes the connection.
 fn serve_h2(shared: &Shared, stream: &TcpStream) -> io::Result<Then> {
     let connection = h2::Connection::accept(stream)?;
     while let Some(id) = connection.next_request()? {

@@ -1,4 +1,4 @@
-//! What an endpoint's threads share: its behaviour of the moment, and its open connections.
+//! What an endpoint's threads share: its current behaviour and its open connections.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,7 +21,7 @@ pub(super) struct Shared {
     pub(super) application: OnceLock<Application>,
 }
 
-/// From a request's path to an answer's status and body.
+/// Maps a request's path to an answer's status and body.
 pub(super) struct Application(pub(super) Box<Respond>);
 
 type Respond = dyn Fn(&str) -> (u16, String) + Send + Sync;
@@ -36,7 +36,7 @@ impl fmt::Debug for Application {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) behaviour: Behaviour,
-    /// How often the behaviour was set: tells a change to the same value apart from no change.
+    /// How often the behaviour was set: distinguishes a change to the same value from no change.
     pub(super) generation: u64,
     /// Open connections, each by its number.
     pub(super) open: HashMap<u64, TcpStream>,
@@ -61,7 +61,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a request, and returns the behaviour that it meets with its generation.
+    /// Counts a request, and returns the behaviour that applies to it, with its generation.
     pub(super) fn on_request(&self) -> (Behaviour, u64) {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let state = self.lock();

@@ -1,7 +1,7 @@
-//! An endpoint that speaks TLS, as services outside the mesh do, and whose certificate can be replaced by a wrong one.
+//! An endpoint with TLS, like services outside the mesh, whose certificate can be replaced with a wrong one.
 //!
-//! Every connection serves one request, so every request meets the certificate of the moment. Not here: plain HTTP and
-//! its failures ([`super::Upstream`]), client certificates.
+//! Every connection serves one request, so every request sees the current certificate. Not here: plain HTTP and its
+//! failures ([`super::Upstream`]), client certificates.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -27,10 +27,10 @@ pub struct TlsEndpoint {
 }
 
 impl TlsEndpoint {
-    /// Starts it with a certificate of `authority`; `name` is the body of its answers.
+    /// Starts an endpoint with a certificate of `authority`; `name` is the body of its answers.
     ///
     /// # Errors
-    /// When no port is free or there are no random numbers.
+    /// If no port is free or there are no random numbers.
     pub fn start(name: &str, authority: &Authority) -> Result<Self> {
         let port = HeldPort::on(endpoint_ip())?;
         let listener = port.listen()?;
@@ -41,7 +41,7 @@ impl TlsEndpoint {
             while let Ok((stream, _)) = accepting.accept() {
                 let config = Arc::clone(&config.lock().unwrap_or_else(PoisonError::into_inner));
                 let name = name.clone();
-                // A client that rejects the certificate closes the connection; that is no failure here.
+                // A client that rejects the certificate closes the connection; that is not a failure here.
                 thread::spawn(move || serve(stream, config, &name));
             }
         });
@@ -53,10 +53,10 @@ impl TlsEndpoint {
         self.port.address()
     }
 
-    /// Shows a certificate of this authority from now on.
+    /// From now on, shows a certificate of this authority.
     ///
     /// # Errors
-    /// When there are no random numbers.
+    /// If there are no random numbers.
     pub fn show_certificate_of(&self, authority: &Authority) -> Result<()> {
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config(authority)?;
         Ok(())

@@ -1,8 +1,8 @@
-//! A scripted endpoint that can be told, at any moment, how to behave from now on.
+//! A scripted endpoint whose behaviour can be changed at any time.
 //!
-//! It speaks HTTP/1.1 and, where the client begins with it, HTTP/2. It stands for a real server with its failures: a
-//! wrong answer, a port where nothing listens, a connection that is cut at every stage, a server that hangs. Nothing
-//! depends on time: a request that hangs, or whose body is held back, goes on when the behaviour changes.
+//! It speaks HTTP/1.1 and, if the client starts with it, HTTP/2. It simulates a real server with its failures: a wrong
+//! answer, a port on which nothing listens, a connection that is cut at every stage, a server that hangs. Nothing
+//! depends on time: a request that hangs, or whose body is held back, continues when the behaviour changes.
 
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ impl Upstream {
     /// Starts an endpoint that answers 200. `name` is the body of its answers and their `x-served-by` header.
     ///
     /// # Errors
-    /// When no port is free.
+    /// If no port is free.
     pub fn start(name: &str) -> Result<Self> {
         Self::start_on(name, HeldPort::on(endpoint_ip())?)
     }
@@ -40,7 +40,7 @@ impl Upstream {
     /// Starts an endpoint with this one's port on another address.
     ///
     /// # Errors
-    /// When the port is taken there.
+    /// If the port is taken there.
     pub fn start_beside(&self, name: &str) -> Result<Self> {
         Self::start_on(name, HeldPort::at(SocketAddr::new(endpoint_ip().into(), self.address().port()))?)
     }
@@ -63,12 +63,12 @@ impl Upstream {
     }
 
     /// While the behaviour is `Answer(200)`, `answer` makes the status and body of HTTP/1.1 answers from the path. Only
-    /// the first call of this function counts.
+    /// the first call of this function has an effect.
     pub fn run(&self, answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) {
         let _ = self.shared.application.set(Application(Box::new(answer)));
     }
 
-    /// Requests read so far, whatever became of them.
+    /// Requests read so far, whatever their result.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::SeqCst)
     }
@@ -82,7 +82,7 @@ impl Upstream {
     /// returns when the client has seen the end of every open connection, so that its next request needs a new one.
     ///
     /// # Errors
-    /// When the port cannot be listened on again, or the client keeps a connection that was closed.
+    /// If the port cannot be listened on again, or the client keeps a connection that was closed.
     pub fn set(&self, behaviour: Behaviour) -> Result<()> {
         let listens = !matches!(behaviour, Behaviour::Refuse | Behaviour::Ignore);
         if !listens {
@@ -94,7 +94,7 @@ impl Upstream {
         self.shared.changed.notify_all();
         if behaviour.ends_connections() {
             for connection in state.open.values() {
-                // The client may be gone already; the reader of the connection then ends by itself.
+                // The client may be gone already; the connection's reader then ends by itself.
                 let _ = connection.shutdown(Shutdown::Write);
             }
             let net = self.shared.changed.wait_timeout_while(state, SAFETY_NET, |s| !s.open.is_empty());
@@ -129,7 +129,7 @@ impl Upstream {
     fn close_listener(&self) {
         let closed = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(listener) = closed {
-            // Ends listening at once and wakes the accepting thread; dropping alone would leave its clone open.
+            // Stops listening at once and wakes the accepting thread; dropping alone would leave its clone open.
             let _ = SockRef::from(&listener).shutdown(Shutdown::Both);
         }
     }

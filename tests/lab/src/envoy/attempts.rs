@@ -1,19 +1,19 @@
-//! Envoy's own line for every attempt and every request, to explain a disagreement.
+//! Envoy's own log lines for every attempt and every request, used to explain a disagreement.
 //!
 //! Attempts come from the router's upstream log, requests from the access log; both go to one file. Nothing is judged
-//! by it: only the outlier event log tells which attempt counted against which endpoint.
+//! by it: only the outlier event log shows which attempt counted against which endpoint.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// What the line is about.
+/// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// One try at one endpoint.
     Attempt,
-    /// What the client asked for, with its last attempt.
+    /// The client's request, with its last attempt.
     Request,
 }
 
@@ -22,13 +22,13 @@ pub enum Kind {
 pub struct Attempt {
     /// What it is about.
     pub kind: Kind,
-    /// When it began, in milliseconds since the Unix epoch.
+    /// When it started, in milliseconds since the Unix epoch.
     pub started: i64,
-    /// When it was over, in the same.
+    /// When it was over, in milliseconds since the Unix epoch.
     pub ended: i64,
-    /// The endpoint, `ip:port`; `-` when there was none.
+    /// The endpoint, `ip:port`; `-` if there was none.
     pub endpoint: String,
-    /// Status code, response flags, details and what else Envoy says.
+    /// Status code, response flags, details and anything else in the line.
     pub text: String,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// The file in `dir` that Envoy writes the lines to.
+/// The file in `dir` to which Envoy writes the lines.
 pub(crate) fn attempts_log(dir: &Path) -> PathBuf {
     dir.join("attempts.log")
 }
@@ -67,7 +67,7 @@ fn logger(dir: &Path, kind: &str) -> Value {
     })
 }
 
-/// Reads the file; lines that are not complete are left out.
+/// Parses the file; incomplete lines are left out.
 pub(crate) fn parse_attempts(text: &str) -> Vec<Attempt> {
     text.lines().filter_map(parse_line).collect()
 }

@@ -1,8 +1,8 @@
-//! Envoy's bootstrap, from what matters to a test: where the proxy is, which clusters it has, which filter runs.
+//! Envoy's bootstrap, made from what matters to a test: the proxy's locality, its clusters, and its filter.
 //!
-//! It is what a sidecar in a mesh gets, as far as the filter can tell: Istio's cluster names, priorities by locality,
-//! no panic threshold, default retries, statistics tags, the filter delivered by extension discovery (so that its
-//! configuration can change while Envoy runs) with the VM id left empty and failing open, and a cluster
+//! As far as the filter can see, it is the bootstrap of a sidecar in a mesh: Istio's cluster names, priorities by
+//! locality, no panic threshold, default retries, statistics tags, the filter delivered by extension discovery (so that
+//! its configuration can change while Envoy runs) with an empty VM id and failing open, and a cluster
 //! `prometheus_stats` that is Envoy's own admin interface. Not here: TLS, DNS, active health checks.
 
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ pub const FILTER_NAME: &str = "extensions.istio.io/wasmplugin/istio-system.fault
 /// A cluster of endpoints.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    /// Its name, in Istio's form `outbound|<port>|<subset>|<host>`; requests for that host go to it.
+    /// Its name, in Istio's form `outbound|<port>|<subset>|<host>`; requests with that authority go to it.
     pub name: String,
     /// Its endpoints.
     pub endpoints: Vec<Endpoint>,
@@ -36,7 +36,7 @@ pub struct Cluster {
     pub discovered: bool,
     /// Further fields of Envoy's `config.cluster.v3.Cluster`; they replace those that are derived here.
     pub more: Map<String, Value>,
-    /// Envoy's `config.route.v3.Route`s that are tried before the one that takes everything.
+    /// Envoy's `config.route.v3.Route`s that are tried before the catch-all route.
     pub routes: Vec<Value>,
 }
 
@@ -98,12 +98,13 @@ impl Cluster {
 pub struct Filter {
     /// The module's file.
     pub module: PathBuf,
-    /// The plugin's configuration, handed over as it is: valid or not.
+    /// The plugin's configuration, passed on unchanged: valid or not.
     pub config: String,
 }
 
 impl Filter {
-    /// The file that delivers the filter by extension discovery; `version` must differ from the one before.
+    /// The content of the file that delivers the filter by extension discovery; `version` must differ from the one
+    /// before.
     pub fn discovery(&self, version: u32) -> Value {
         json!({
             "version_info": version.to_string(),
@@ -115,7 +116,7 @@ impl Filter {
         })
     }
 
-    /// The same in every position, so that all of them share one VM on each worker.
+    /// The plugin is the same in every position, so that all of them share one VM on each worker.
     fn plugin(&self) -> Value {
         let mut config = json!({
             "name": "istio-system.faultline",
@@ -154,7 +155,7 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// Istio's retries for a route that says nothing about them: a plain 503 is not retried, a failure to connect is.
+    /// Istio's retries for a route that does not set any: a plain 503 is not retried, a failure to connect is.
     pub fn istio_default() -> Self {
         let retry_on = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
         Self { attempts: 2, retry_on: retry_on.to_owned(), per_try_timeout: None }
@@ -181,7 +182,7 @@ impl Retries {
 /// The configuration of one Envoy.
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
-    /// Where the proxy is.
+    /// The proxy's locality.
     pub home: Locality,
     /// Worker threads.
     pub workers: u32,
@@ -190,7 +191,7 @@ pub struct Bootstrap {
     /// Whether Envoy gets the clusters by discovery, so that they can change while it runs:
     /// [`crate::envoy::proxy::Envoy::set_clusters`]. Routes are fixed.
     pub clusters_discovered: bool,
-    /// Where discovery leads.
+    /// The source of discovery.
     pub sources: Sources,
     /// The target of the cluster `prometheus_stats`, if not the admin interface itself.
     pub witness_through: Option<SocketAddr>,
@@ -200,16 +201,16 @@ pub struct Bootstrap {
     pub filter: Option<Filter>,
     /// Retries of every route, if any.
     pub retries: Option<Retries>,
-    /// How long a request may take; none is Istio's default.
+    /// How long a request may take; `None`, the default in Istio, is no limit.
     pub route_timeout: Option<Duration>,
     /// The level of Envoy's log; `warning` is Istio's.
     pub log_level: String,
     /// Whether the filter is the router's upstream log as well, where it sees every attempt.
     pub filter_in_upstream_log: bool,
-    /// Whether Envoy writes a line for each attempt and each request to a file of its own; see
+    /// Whether Envoy writes a line for each attempt and each request to a separate file; see
     /// [`crate::envoy::attempts`].
     pub record_attempts: bool,
-    /// The Envoy to start; the tests' own when absent.
+    /// The Envoy to start; if absent, the one that set-up installed for the tests.
     pub program: Option<PathBuf>,
 }
 
@@ -234,14 +235,14 @@ impl Bootstrap {
         }
     }
 
-    /// With this filter.
+    /// Adds this filter.
     #[must_use]
     pub fn with_filter(mut self, module: &Path, config: &str) -> Self {
         self.filter = Some(Filter { module: module.to_owned(), config: config.to_owned() });
         self
     }
 
-    /// What delivers the clusters by discovery, to an Envoy that keeps its files in `dir`.
+    /// The content of the file that delivers the clusters by discovery, to an Envoy that keeps its files in `dir`.
     pub(crate) fn discovery(&self, dir: &Path) -> Value {
         let kind = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
         let typed = |cluster: &Cluster| {
@@ -286,7 +287,7 @@ impl Bootstrap {
                 "listeners": [{
                     "name": "virtualOutbound",
                     "address": socket_address(listener),
-                    // Connections are spread evenly, so every worker sees traffic in every test.
+                    // Connections are distributed evenly, so that every worker has traffic in every test.
                     "connection_balance_config": { "exact_balance": {} },
                     "filter_chains": [{ "filters": [{
                         "name": "envoy.filters.network.http_connection_manager",
@@ -327,7 +328,7 @@ impl Bootstrap {
             "http_filters": filters,
             "access_log": access_logs,
             "upgrade_configs": [{ "upgrade_type": "websocket" }],
-            // Callers that may set Envoy's own headers, if `x-forwarded-for` names such an address.
+            // Callers with such an address in `x-forwarded-for` may set Envoy's own headers.
             "internal_address_config": { "cidr_ranges": [{ "address_prefix": "127.0.0.0", "prefix_len": 8 }] },
             "route_config": {
                 "name": "8000",
@@ -366,7 +367,7 @@ pub(crate) fn endpoints_file(dir: &Path, cluster: &Cluster) -> PathBuf {
     dir.join(format!("{}.json", cluster.host()))
 }
 
-/// The file in `dir` that Envoy writes its outlier events to.
+/// The file in `dir` to which Envoy writes its outlier events.
 pub(crate) fn outlier_log(dir: &Path) -> PathBuf {
     dir.join("outlier.log")
 }

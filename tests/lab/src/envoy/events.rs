@@ -1,4 +1,4 @@
-//! The filter's events as they appear in Envoy's log, one after the other, and waiting for one of them.
+//! The filter's events in Envoy's log, in order, and functions that wait for one of them.
 
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::wait::SAFETY_NET;
 
-/// How an event line of the filter begins, after whatever Envoy's log puts before it.
+/// The start of the filter's event lines, after the prefix of Envoy's log.
 const START: &str = "{\"faultline\":";
 
 /// One event of the filter: the JSON object of its log line.
@@ -15,7 +15,7 @@ const START: &str = "{\"faultline\":";
 pub struct Event {
     /// The object.
     pub fields: Value,
-    // As it was written: a parsed object does not keep the order of its keys.
+    // The text as written: a parsed object does not keep the order of its keys.
     text: String,
 }
 
@@ -37,7 +37,7 @@ impl Event {
         self.fields[key].as_str().unwrap_or_default()
     }
 
-    /// A key's number, if it is there.
+    /// A key's number, if present.
     pub fn number(&self, key: &str) -> Option<f64> {
         self.fields[key].as_f64()
     }
@@ -54,7 +54,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// Envoy's log as it grows, and the filter's events in it.
+/// Envoy's growing log, and the filter's events in it.
 #[derive(Debug, Default)]
 pub struct EventLog {
     seen: Mutex<Seen>,
@@ -77,7 +77,7 @@ impl EventLog {
         self.grown.notify_all();
     }
 
-    /// Says that no line will follow.
+    /// Marks the end of the log.
     pub fn close(&self) {
         self.lock().closed = true;
         self.grown.notify_all();
@@ -93,7 +93,7 @@ impl EventLog {
         self.lock().events.iter().filter(|e| e.name() == name).cloned().collect()
     }
 
-    /// Whether an event that satisfies `wanted` has come.
+    /// Whether an event that satisfies `wanted` has occurred.
     pub fn any(&self, wanted: impl Fn(&Event) -> bool) -> bool {
         self.lock().events.iter().any(wanted)
     }
@@ -112,7 +112,7 @@ impl EventLog {
     /// Waits for a line of the log that contains `text`.
     ///
     /// # Errors
-    /// When it has not come within [`SAFETY_NET`], or Envoy has ended.
+    /// If there is none within [`SAFETY_NET`], or Envoy has ended.
     pub fn wait_for_line(&self, text: &str) -> anyhow::Result<String> {
         let found = self.wait(|seen| seen.lines.iter().find(|l| l.contains(text)).cloned());
         found.ok_or_else(|| anyhow::anyhow!("no line with {text:?} in Envoy's log"))
@@ -121,7 +121,7 @@ impl EventLog {
     /// Waits for the first event that satisfies `wanted`; `what` names it in the error.
     ///
     /// # Errors
-    /// When it has not come within [`SAFETY_NET`], or Envoy has ended; the message lists the events that came.
+    /// If there is none within [`SAFETY_NET`], or Envoy has ended; the message lists the events so far.
     pub fn wait_for(&self, what: &str, wanted: impl Fn(&Event) -> bool) -> anyhow::Result<Event> {
         let found = self.wait(|seen| seen.events.iter().find(|e| wanted(e)).cloned());
         found.ok_or_else(|| {

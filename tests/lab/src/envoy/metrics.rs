@@ -1,4 +1,5 @@
-//! Reads the Prometheus text format as far as Envoy writes it: names, labels, values. No types, no timestamps.
+//! A parser for the part of the Prometheus text format that Envoy writes: names, labels, values. No types, no
+//! timestamps.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ pub struct Sample {
 pub struct Metrics(pub Vec<Sample>);
 
 impl Metrics {
-    /// Reads an exposition; lines that are not samples are left out.
+    /// Parses an exposition; lines that are not samples are left out.
     pub fn parse(text: &str) -> Self {
         Self(text.lines().filter_map(parse_line).collect())
     }
@@ -29,7 +30,7 @@ impl Metrics {
         self.0.iter().filter(move |s| s.name == name && labels.iter().all(|l| has(s, l)))
     }
 
-    /// The sum over [`Metrics::matching`], 0 when there is none.
+    /// The sum over [`Metrics::matching`]; 0 if there are none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.matching(name, labels).map(|s| s.value).sum()
     }

@@ -1,4 +1,4 @@
-//! A real Envoy: what it is configured with, the running process, and what it says about itself.
+//! A real Envoy: its configuration, its process, and its logs and statistics.
 
 pub mod attempts;
 pub mod bootstrap;

@@ -1,27 +1,27 @@
-//! Envoy's outlier detector: the numbers it is given, in the three notations that need them, and its own record of what
-//! it did, which is the ground truth for the filter's ejections and returns.
+//! Envoy's outlier detector: its settings, in the three notations that need them, and its own record of ejections and
+//! returns, which is the ground truth for the filter's.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// The numbers of one `outlierDetection` block, under Istio's names. The default is what an empty block means there.
+/// The settings of one `outlierDetection` block, under Istio's names. The default is the meaning of an empty block.
 #[derive(Clone, Debug)]
 pub struct OutlierDetection {
     /// Consecutive 5xx that eject an endpoint; 0 is off.
     pub consecutive_5xx_errors: u32,
     /// Consecutive 502, 503, 504 that eject an endpoint; 0 is off.
     pub consecutive_gateway_errors: u32,
-    /// Whether failures to reach the endpoint are counted apart from its answers.
+    /// Whether failures to reach the endpoint are counted separately from its answers.
     pub split_external_local_origin_errors: bool,
-    /// Consecutive failures to reach the endpoint that eject it; counts with `split_external_local_origin_errors` only.
+    /// Consecutive failures to reach the endpoint that eject it; used only with `split_external_local_origin_errors`.
     pub consecutive_local_origin_failures: u32,
     /// How often ejected endpoints are considered for return.
     pub interval: Duration,
-    /// The shortest ejection; the n-th in a row is n times as long.
+    /// The shortest ejection; the n-th in a row lasts n times as long.
     pub base_ejection_time: Duration,
-    /// The most endpoints that may be ejected at once, in percent of the cluster's.
+    /// The maximum share of the cluster's endpoints that may be ejected at once, in percent.
     pub max_ejection_percent: u32,
 }
 
@@ -40,7 +40,7 @@ impl Default for OutlierDetection {
 }
 
 impl OutlierDetection {
-    /// One error ejects, every endpoint may be ejected, and times are in seconds instead of minutes: the rule of a
+    /// One error ejects, every endpoint may be ejected, and times are in seconds instead of minutes: the rules of a
     /// service that fails over at the first error, made short enough to watch.
     pub fn first_error() -> Self {
         Self {
@@ -54,7 +54,7 @@ impl OutlierDetection {
         }
     }
 
-    /// The block as a DestinationRule and the plugin's configuration write it.
+    /// The block as in a DestinationRule and in the plugin's configuration.
     pub fn to_istio(&self) -> Value {
         json!({
             "consecutive5xxErrors": self.consecutive_5xx_errors,
@@ -91,14 +91,14 @@ impl OutlierDetection {
     }
 }
 
-/// A duration in the form that Envoy's JSON, Istio's and the plugin's all read, such as `0.5s`.
+/// A duration in the form that Envoy's JSON, Istio and the plugin all accept, such as `0.5s`.
 pub fn seconds(duration: Duration) -> String {
-    // From whole numbers: a fraction of binary digits may print with more than the nine that Envoy reads.
+    // Formatted from integers: a binary fraction may print more than the nine digits that Envoy accepts.
     let text = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
     format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// What the detector did with an endpoint.
+/// An action of the detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Took it out of rotation.
@@ -107,27 +107,27 @@ pub enum Action {
     Return,
 }
 
-/// One line of Envoy's outlier event log, without those that were detected and not enforced.
+/// One line of Envoy's outlier event log, except for ejections that were detected but not enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Ejected or returned.
+    /// Whether the endpoint was ejected or returned.
     pub action: Action,
     /// The cluster's name.
     pub cluster: String,
     /// The endpoint, `ip:port`.
     pub endpoint: String,
-    /// For an ejection the detector that fired, in lower case, such as `consecutive_5xx`; for a return, empty.
+    /// For an ejection, the detector that fired, in lower case, such as `consecutive_5xx`; empty for a return.
     pub reason: String,
-    /// How often the endpoint has been ejected so far, this time included.
+    /// How often the endpoint has been ejected so far, including this time.
     pub ejections: u64,
-    /// When, RFC 3339 in UTC with milliseconds.
+    /// When it happened, RFC 3339 in UTC with milliseconds.
     pub timestamp: String,
 }
 
-/// Reads Envoy's outlier event log. A last line that is not complete yet is left for the next reading.
+/// Parses Envoy's outlier event log. An incomplete last line is left for the next time.
 ///
 /// # Errors
-/// When a complete line is not an event.
+/// If a complete line is not an event.
 pub fn parse_log(text: &str) -> Result<Vec<Record>> {
     let complete = text.split_inclusive('\n').filter(|l| l.ends_with('\n'));
     let records = complete.map(|l| parse_record(l).with_context(|| format!("outlier event log: {l}")));
@@ -142,7 +142,7 @@ fn parse_record(line: &str) -> Result<Option<Record>> {
         Some("UNEJECT") => Action::Return,
         _ => return Ok(None),
     };
-    // A return always says CONSECUTIVE_5XX: the field is left at its default.
+    // A return always has CONSECUTIVE_5XX here, the field's default.
     let reason = if action == Action::Eject { text("type").to_lowercase() } else { String::new() };
     Ok(Some(Record {
         action,

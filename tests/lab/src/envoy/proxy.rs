@@ -1,4 +1,4 @@
-//! A real Envoy: started from a [`Bootstrap`], seen through its log, its admin interface and its outlier event log.
+//! A real Envoy: started from a [`Bootstrap`], observed through its log, its admin interface and its outlier event log.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,7 +24,7 @@ use crate::net::ports::HeldPort;
 use crate::programs::tools::Tool;
 use crate::wait::{SAFETY_NET, eventually};
 
-/// A running Envoy. It is killed when this is dropped; when a test panics meanwhile, the end of its log is printed.
+/// A running Envoy. It is killed when this is dropped; if a test is panicking then, the end of its log is printed.
 #[derive(Debug)]
 pub struct Envoy {
     child: Child,
@@ -37,10 +37,10 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts Envoy and returns when it serves.
+    /// Starts Envoy and returns when it is ready.
     ///
     /// # Errors
-    /// When there is no Envoy, or it does not become ready; the message then ends with the end of its log.
+    /// If there is no Envoy, or it does not become ready; the message then contains the end of its log.
     pub fn start(bootstrap: &Bootstrap) -> Result<Self> {
         let program = bootstrap.program.clone().map_or_else(|| Tool::Envoy.path(), Ok)?;
         let dir = tempfile::Builder::new().prefix("envoy-").tempdir()?;
@@ -63,11 +63,11 @@ impl Envoy {
             .arg("--config-path")
             .arg(&config)
             .args(["--concurrency", &bootstrap.workers.to_string(), "--log-level", &bootstrap.log_level])
-            // It is never restarted hot, and without that several can run side by side.
+            // It is never restarted hot; without hot restart, several can run side by side.
             .arg("--disable-hot-restart")
-            // The outlier event log is written at once, not every ten seconds.
+            // Writes the outlier event log at once instead of every ten seconds.
             .args(["--file-flush-interval-msec", "10"])
-            // Its log then has the same time zone as everything else.
+            // Envoy's log then has the same time zone as everything else.
             .env("TZ", "UTC")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -106,17 +106,17 @@ impl Envoy {
         Ok(())
     }
 
-    /// Where requests are sent.
+    /// The address for requests.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
 
-    /// The admin interface.
+    /// The address of the admin interface.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin.address()
     }
 
-    /// Whether the filter runs in it.
+    /// Whether it runs the filter.
     pub fn has_filter(&self) -> bool {
         self.bootstrap.filter.is_some()
     }
@@ -131,10 +131,10 @@ impl Envoy {
         &self.log
     }
 
-    /// Opens `connections` connections for requests to `host`; they are spread evenly over the workers.
+    /// Opens `connections` connections for requests to `host`; they are distributed evenly over the workers.
     ///
     /// # Errors
-    /// When Envoy refuses.
+    /// If Envoy refuses a connection.
     pub fn load(&self, host: &str, connections: usize) -> Result<Load> {
         Load::open(self.address(), host, connections)
     }
@@ -142,7 +142,7 @@ impl Envoy {
     /// The admin interface's answer to a GET.
     ///
     /// # Errors
-    /// When there is none, or it is not a 200.
+    /// If there is no answer, or its status is not 200.
     pub fn admin(&self, path: &str) -> Result<String> {
         let answer = Client::new(self.admin.address(), "localhost").get(path);
         let answer = answer.with_context(|| format!("GET {path} from Envoy's admin interface"))?;
@@ -153,7 +153,7 @@ impl Envoy {
     /// Everything under `/stats/prometheus`.
     ///
     /// # Errors
-    /// When the admin interface does not answer.
+    /// If the admin interface does not answer.
     pub fn metrics(&self) -> Result<Metrics> {
         Ok(Metrics::parse(&self.admin("/stats/prometheus")?))
     }
@@ -161,7 +161,7 @@ impl Envoy {
     /// Envoy's own statistics whose name contains `pattern` (RE2), with their values; histograms are left out.
     ///
     /// # Errors
-    /// When the admin interface does not answer.
+    /// If the admin interface does not answer.
     pub fn stats(&self, pattern: &str) -> Result<Vec<(String, u64)>> {
         let filter: String = pattern.bytes().map(|b| format!("%{b:02x}")).collect();
         let answer: Value = serde_json::from_str(&self.admin(&format!("/stats?format=json&filter={filter}"))?)?;
@@ -170,19 +170,19 @@ impl Envoy {
         Ok(stats.iter().filter_map(pair).collect())
     }
 
-    /// The endpoints of a cluster that Envoy's detector holds ejected now.
+    /// The endpoints of a cluster that Envoy's detector currently ejects.
     ///
     /// # Errors
-    /// When the admin interface does not answer.
+    /// If the admin interface does not answer.
     pub fn ejected(&self, cluster: &str) -> Result<Vec<String>> {
         let of_cluster = |(name, endpoint): (String, String)| (name == cluster).then_some(endpoint);
         Ok(self.all_ejected()?.into_iter().filter_map(of_cluster).collect())
     }
 
-    /// The endpoints that Envoy's detector holds ejected now, each behind its cluster's name.
+    /// The endpoints that Envoy's detector currently ejects, each with its cluster's name in front.
     ///
     /// # Errors
-    /// When the admin interface does not answer.
+    /// If the admin interface does not answer.
     pub fn all_ejected(&self) -> Result<Vec<(String, String)>> {
         let answer: Value = serde_json::from_str(&self.admin("/clusters?format=json")?)?;
         let clusters = answer["cluster_statuses"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -202,7 +202,7 @@ impl Envoy {
     /// Envoy's own record of ejections and returns so far.
     ///
     /// # Errors
-    /// When its log cannot be read.
+    /// If its log cannot be read.
     pub fn outlier_records(&self) -> Result<Vec<Record>> {
         let file = outlier_log(self.dir.path());
         parse_log(&std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?)
@@ -211,25 +211,25 @@ impl Envoy {
     /// Waits until Envoy's own record satisfies `done`, and returns it.
     ///
     /// # Errors
-    /// When it does not within [`SAFETY_NET`].
+    /// If it does not within [`SAFETY_NET`].
     pub fn wait_for_records(&self, what: &str, done: impl Fn(&[Record]) -> bool) -> Result<Vec<Record>> {
         eventually(what, || Ok(Some(self.outlier_records()?).filter(|r| done(r))))
     }
 
-    /// Delivers a new plugin configuration to the running filter, and returns when Envoy has taken it.
+    /// Delivers a new plugin configuration to the running filter, and returns when Envoy uses it.
     ///
     /// # Errors
-    /// When Envoy runs without a filter, or does not take the configuration.
+    /// If Envoy runs without a filter, or does not accept the configuration.
     pub fn reconfigure(&mut self, config: &str) -> Result<()> {
         let filter = self.bootstrap.filter.as_mut().context("this Envoy runs without a filter")?;
         config.clone_into(&mut filter.config);
         self.reload()
     }
 
-    /// Delivers another module to the running Envoy, and returns when Envoy has taken it.
+    /// Delivers another module to the running Envoy, and returns when Envoy uses it.
     ///
     /// # Errors
-    /// As [`Envoy::reconfigure`].
+    /// Like [`Envoy::reconfigure`].
     pub fn replace_module(&mut self, module: &Path) -> Result<()> {
         let filter = self.bootstrap.filter.as_mut().context("this Envoy runs without a filter")?;
         module.clone_into(&mut filter.module);
@@ -247,10 +247,10 @@ impl Envoy {
         })
     }
 
-    /// Delivers other endpoints for a cluster that gets them by discovery, and returns when Envoy has taken them.
+    /// Delivers other endpoints for a cluster that gets them by discovery, and returns when Envoy uses them.
     ///
     /// # Errors
-    /// When there is no such cluster, or Envoy does not take the endpoints.
+    /// If there is no such cluster, or Envoy does not accept the endpoints.
     pub fn set_endpoints(&mut self, cluster: &str, endpoints: Vec<Endpoint>) -> Result<()> {
         let updates = format!("^cluster.{}.*update_success$", cluster.replace('|', "."));
         let before = self.stats(&updates)?;
@@ -261,27 +261,27 @@ impl Envoy {
         eventually("Envoy takes the new endpoints", || Ok((self.stats(&updates)? != before).then_some(())))
     }
 
-    /// Delivers other clusters, for the same hosts, to an Envoy that gets them by discovery from files, and returns
-    /// when Envoy has taken them. A cluster that differs is replaced: what the detector knew of its endpoints is gone.
+    /// Delivers other clusters, for the same authorities, to an Envoy that gets them by discovery from files, and
+    /// returns when Envoy uses them. A cluster that differs is replaced: the detector's state of its endpoints is lost.
     ///
     /// # Errors
-    /// When Envoy does not take them.
+    /// If Envoy does not accept them.
     pub fn set_clusters(&mut self, clusters: Vec<Cluster>) -> Result<()> {
         let updates = "^cluster_manager.cluster_(added|modified)$";
         let before = self.stats(updates)?;
         self.bootstrap.clusters = clusters;
         deliver(&clusters_file(self.dir.path()), &self.bootstrap.discovery(self.dir.path()))?;
-        // A cluster that resolves names is in use only once they are resolved.
+        // A cluster that resolves names is used only after they are resolved.
         eventually("Envoy takes the new clusters", || {
             let warming = self.stats("^cluster_manager.warming_clusters$")?.iter().any(|(_, n)| *n > 0);
             Ok((!warming && self.stats(updates)? != before).then_some(()))
         })
     }
 
-    /// The lines for each attempt and request, when the bootstrap asks for them.
+    /// The lines for each attempt and request, if the bootstrap enables them.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// If the file cannot be read.
     pub fn attempts(&self) -> Result<Vec<Attempt>> {
         let file = attempts_log(self.dir.path());
         Ok(parse_attempts(&std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?))
@@ -290,7 +290,7 @@ impl Envoy {
     /// CPU time that Envoy's threads have used so far.
     ///
     /// # Errors
-    /// When the kernel does not keep it.
+    /// If the kernel does not provide it.
     pub fn cpu_time(&self) -> Result<Duration> {
         let mut nanoseconds = 0;
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.pid()))? {
@@ -313,7 +313,8 @@ impl Drop for Envoy {
     }
 }
 
-/// Envoy watches for a file that is moved into place, so that it never reads half of one.
+/// Writes a file for Envoy. Envoy watches for files that are moved into place, so that it never reads an incomplete
+/// one.
 fn deliver(file: &Path, discovery: &Value) -> Result<()> {
     let next = file.with_extension("next");
     std::fs::write(&next, serde_json::to_vec(discovery)?)?;

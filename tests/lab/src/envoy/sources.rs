@@ -1,7 +1,7 @@
-//! Where Envoy gets what can change while it runs: clusters, endpoints, the filter.
+//! The sources of what can change while Envoy runs: clusters, endpoints, the filter.
 //!
-//! From files beside its bootstrap, or from a server that speaks the REST form of discovery, which can go away and come
-//! back as a control plane can. Not here: what is delivered, and the server.
+//! They are files next to its bootstrap, or a server for the REST form of discovery, which can stop and come back as a
+//! control plane can. Not here: what is delivered, and the server.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::envoy::topology::socket_address;
 
 const CLUSTER: &str = "xds-rest";
 
-/// Where discovery comes from.
+/// The source of discovery.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Sources {
     /// Files, which need no server.
@@ -23,7 +23,7 @@ pub enum Sources {
 }
 
 impl Sources {
-    /// Envoy's `config.core.v3.ConfigSource` for what `file` would deliver.
+    /// Envoy's `config.core.v3.ConfigSource` for the resources that `file` would deliver.
     pub(crate) fn config_source(self, file: &Path) -> Value {
         match self {
             Self::Files => json!({ "resource_api_version": "V3", "path_config_source": { "path": file } }),
@@ -37,7 +37,7 @@ impl Sources {
         }
     }
 
-    /// The fixed cluster that leads to the server.
+    /// The fixed cluster that reaches the server.
     pub(crate) fn cluster(self) -> Option<Value> {
         let Self::Rest(address) = self else { return None };
         Some(json!({

@@ -1,7 +1,7 @@
-//! Envoy's rules for what in a statistic's name becomes a label in `/stats/prometheus`.
+//! Envoy's rules for the parts of a statistic's name that become labels in `/stats/prometheus`.
 //!
-//! Istio's, with those that its `extraStatTags` makes of the filter's labels, and the plain ones of the bootstrap that
-//! operators without a mesh start from. Not here: the names themselves, which the filter makes.
+//! There are Istio's rules, including those that its `extraStatTags` makes for the filter's labels, and the plain rules
+//! of the bootstrap for operators without a mesh. Not here: the names themselves, which the filter makes.
 
 use std::path::{Path, PathBuf};
 
@@ -39,15 +39,16 @@ pub fn istio() -> Value {
     json!({ "use_all_default_tags": false, "stats_tags": istio.chain(ours).collect::<Vec<_>>() })
 }
 
-/// The bootstrap that operators without a mesh start from.
+/// The bootstrap with which operators without a mesh start.
 pub fn plain_bootstrap() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/envoy/bootstrap.yaml")
 }
 
-/// The `stats_config` of [`plain_bootstrap`]: its rules, and Envoy's own beside them.
+/// The `stats_config` of [`plain_bootstrap`]: its rules in addition to Envoy's own.
 ///
 /// # Errors
-/// When the file cannot be read, or has a rule that is not written `- {tag_name: NAME, regex: 'REGEX'}` on a line.
+/// If the file cannot be read, or contains a rule that is not written as `- {tag_name: NAME, regex: 'REGEX'}` on one
+/// line.
 pub fn plain() -> Result<Value> {
     let file = plain_bootstrap();
     let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;

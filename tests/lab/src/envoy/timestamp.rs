@@ -1,15 +1,15 @@
-//! Points in time as Envoy and the filter write them, as numbers that can be compared. Not here: clocks.
+//! Times that Envoy and the filter write, as numbers that can be compared. Not here: clocks.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Milliseconds since the Unix epoch of an RFC 3339 time; `None` when it is none.
+/// An RFC 3339 time in milliseconds since the Unix epoch; `None` if it is not one.
 pub fn millis(text: &str) -> Option<i64> {
     let nanoseconds = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
     i64::try_from(nanoseconds / 1_000_000).ok()
 }
 
-/// When a line of Envoy's log was written, from the `[2026-01-31 08:05:09.042]` that it begins with, in UTC.
+/// When a line of Envoy's log was written, from its prefix `[2026-01-31 08:05:09.042]`, in UTC.
 pub fn of_log_line(line: &str) -> Option<i64> {
     let (date, time) = line.strip_prefix('[')?.split_once(']')?.0.split_once(' ')?;
     millis(&format!("{date}T{time}Z"))

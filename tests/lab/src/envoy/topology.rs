@@ -1,7 +1,7 @@
-//! Where endpoints are, and which priorities a control plane would give them for a proxy in a given locality.
+//! The localities of endpoints, and the priorities that a control plane would assign for a proxy in a given locality.
 //!
-//! The layout follows Istio's default locality failover: same subzone, same zone, same region, elsewhere, with the
-//! levels that have no endpoint left out. Not here: weights, `failoverPriority`, `distribute`.
+//! The order is that of Istio's default locality failover: same subzone, same zone, same region, elsewhere, without the
+//! levels that have no endpoint. Not here: weights, `failoverPriority`, `distribute`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ pub struct Locality {
 }
 
 impl Locality {
-    /// Reads `region/zone/subzone`, with fewer parts when the rest is unknown.
+    /// Parses `region/zone/subzone`, with fewer parts if the rest is unknown.
     pub fn new(text: &str) -> Self {
         let mut parts = text.splitn(3, '/').map(str::to_owned);
         let mut next = || parts.next().unwrap_or_default();
@@ -56,12 +56,12 @@ impl fmt::Display for Locality {
 pub struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,
-    /// Where it runs.
+    /// Its locality.
     pub locality: Locality,
 }
 
-/// The `endpoints` of a `ClusterLoadAssignment` as a proxy at `home` would be given them: one group for each locality,
-/// with priorities by distance from home, numbered without gaps.
+/// The `endpoints` of a `ClusterLoadAssignment` for a proxy at `home`: one group for each locality, with priorities by
+/// distance from home, numbered without gaps.
 pub fn prioritised(home: &Locality, endpoints: &[Endpoint]) -> Vec<Value> {
     let mut distances: Vec<u32> = endpoints.iter().map(|e| home.distance(&e.locality)).collect();
     distances.sort_unstable();

@@ -1,8 +1,8 @@
-//! The filter's ejections and returns against Envoy's record of them, endpoint by endpoint.
+//! Compares the filter's ejections and returns with Envoy's record of them, endpoint by endpoint.
 //!
-//! For each endpoint both are sequences, and the alignment with the least sum of delays says which of Envoy's records
-//! were reported, which were missed, and which reports Envoy knows nothing of. Across endpoints no order is required:
-//! Envoy's main thread and the workers may take two failures of the same millisecond either way round.
+//! For each endpoint, both are sequences. The alignment with the smallest sum of delays shows which of Envoy's records
+//! were reported, which were missed, and which reports have no record. Across endpoints no order is required: Envoy's
+//! main thread and the workers may handle two failures of the same millisecond in either order.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::envoy::events::Event;
 use crate::envoy::outlier::{Action, Record};
 use crate::envoy::timestamp;
 
-/// What leaving one entry without a partner costs, in milliseconds of delay: beyond twice that, two entries are not
-/// about the same thing.
+/// The cost of leaving one entry without a partner, as a delay in milliseconds: two entries that are more than twice
+/// this apart are not about the same thing.
 const UNMATCHED: i64 = 2_000;
 
 /// An ejection or a return, as the filter reported it.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Ejected or returned.
+    /// Whether the endpoint was ejected or returned.
     pub action: Action,
     /// The endpoint, `ip:port`.
     pub endpoint: String,
@@ -28,8 +28,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// All reports in a log, in the order of the events' `ts`: workers write their lines as they come to it, and two of
-    /// one millisecond may be the other way round in the log.
+    /// All reports in a log, in the order of the events' `ts`: workers write their lines independently, so two of the
+    /// same millisecond may be in the wrong order in the log.
     pub fn all(lines: &[String]) -> Vec<Self> {
         let mut reports: Vec<Self> = lines.iter().filter_map(|line| Self::in_line(line)).collect();
         reports.sort_by_cached_key(|report| report.event.text("ts").to_owned());
@@ -61,30 +61,30 @@ pub struct Pair {
 /// A disagreement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disagreement {
-    /// Envoy did it, the filter reported nothing: the index of the record.
+    /// The filter did not report what Envoy did; the index of the record.
     Missed(usize),
-    /// The filter reported it, Envoy did nothing of the kind: the index of the report.
+    /// The filter reported what Envoy did not do; the index of the report.
     Invented(usize),
-    /// The filter reported it again: the index of the report.
+    /// The filter reported it a second time; the index of the report.
     Twice(usize),
-    /// Reported with another reason or number than Envoy has.
+    /// The report has another reason or number than Envoy's record.
     Details(Pair),
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// Records that were reported, right or with other details.
+    /// Records that were reported, including those with other details.
     pub agreed: Vec<Pair>,
     /// Disagreements.
     pub wrong: Vec<Disagreement>,
     /// How long after Envoy's record the filter reported an ejection, in milliseconds.
     pub ejection_delays: Vec<i64>,
-    /// The same for returns.
+    /// How long after Envoy's record the filter reported a return, in milliseconds.
     pub return_delays: Vec<i64>,
 }
 
-/// Compares what Envoy recorded with what the filter reported, each in order of time.
+/// Compares Envoy's records with the filter's reports, each in order of time.
 pub fn compare(records: &[Record], reports: &[Report]) -> Verdict {
     let mut comparison = Comparison { records, reports, verdict: Verdict::default() };
     let endpoints = records.iter().map(|r| &r.endpoint).chain(reports.iter().map(|r| &r.endpoint));
@@ -94,7 +94,7 @@ pub fn compare(records: &[Record], reports: &[Report]) -> Verdict {
     comparison.verdict
 }
 
-/// A comparison under way.
+/// A comparison in progress.
 struct Comparison<'a> {
     records: &'a [Record],
     reports: &'a [Report],
@@ -108,7 +108,7 @@ impl Comparison<'_> {
         self.reports[pair.report].at - recorded.unwrap_or(i64::MIN / 4)
     }
 
-    /// What it costs to take both for the same; `None` when one ejects and the other returns.
+    /// The cost of pairing the two; `None` if one ejects and the other returns.
     fn cost(&self, pair: Pair) -> Option<i64> {
         let alike = self.records[pair.record].action == self.reports[pair.report].action;
         alike.then(|| self.delay(pair).abs())
@@ -120,7 +120,7 @@ impl Comparison<'_> {
         let reports: Vec<usize> = (0..self.reports.len()).filter(|j| self.reports[*j].endpoint == endpoint).collect();
         let (n, m) = (records.len(), reports.len());
         let pair = |i: usize, j: usize| Pair { record: records[i], report: reports[j] };
-        // cost[i][j]: the least cost of aligning what follows the first i records and the first j reports.
+        // `cost[i][j]`: the smallest cost of aligning what follows the first i records and the first j reports.
         let mut cost = vec![vec![0_i64; m + 1]; n + 1];
         for i in (0..=n).rev() {
             for j in (0..=m).rev() {

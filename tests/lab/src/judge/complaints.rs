@@ -1,4 +1,4 @@
-//! What must hold at the end of a round, or of a drill, beside ejections and returns.
+//! Conditions at the end of a round, or of a drill, besides ejections and returns.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) fn stat(envoy: &Envoy, name: &str) -> Result<u64> {
     Ok(stats.iter().filter(|(stat, _)| stat.contains(CLUSTER)).map(|(_, value)| value).sum())
 }
 
-/// Everything that does not hold at the end, a line each.
+/// Everything that is wrong at the end, a line each.
 pub(super) fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     let metrics = envoy.metrics()?;
@@ -33,7 +33,7 @@ pub(super) fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
     if counted != enforced as f64 {
         complaints.push(format!("faultline_ejections_total is {counted}, ejections_enforced_total {enforced}"));
     }
-    // The scene's detectors enforce every streak, so the cap alone can block an ejection.
+    // The scene's detectors enforce every streak, so only the cap can block an ejection.
     let overflows = stat(envoy, "ejections_overflow")?;
     let events = envoy.events().all();
     let mut blocked = events.iter().filter(|event| event.name() == "ejection_blocked");
@@ -41,7 +41,7 @@ pub(super) fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
         complaints.push(format!("Envoy blocked nothing like it ({overflows} by the cap): {wrong}"));
     }
     for (begin, end) in [("failover_started", "failover_ended"), ("no_healthy_upstream", "upstream_recovered")] {
-        // Workers write their lines in any order; `ts` has the order of events.
+        // Workers write their lines in any order; `ts` has the order of the events.
         let mut told = envoy.events().all();
         told.retain(|event| [begin, end].contains(&event.name()));
         told.sort_by_cached_key(|event| event.text("ts").to_owned());
@@ -56,8 +56,8 @@ pub(super) fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
     Ok(complaints)
 }
 
-/// How many endpoints had no success after their last failure: once nearer endpoints are back, farther ones get no
-/// requests any more, so their streaks stay open, in Envoy too.
+/// How many endpoints had no success after their last failure: after nearer endpoints have returned, farther ones get
+/// no more requests, so their streaks stay open, in Envoy too.
 fn failing_to_the_last(envoy: &Envoy) -> Result<usize> {
     let mut failed = BTreeMap::new();
     let mut attempts = envoy.attempts()?;
@@ -73,10 +73,10 @@ fn failing_to_the_last(envoy: &Envoy) -> Result<usize> {
     Ok(failed.len())
 }
 
-/// How an answer of 5xx ends that Envoy's router gave or let through.
+/// Details of a 5xx that Envoy's router made or passed on.
 const ROUTER: [&str; 4] = ["via_upstream", "upstream_", "response_timeout", "no_healthy_upstream"];
 
-/// An answer of 5xx that did not come from the router: it comes from a filter whose VM is dead.
+/// A 5xx that did not come from the router, so it comes from a filter whose VM is dead.
 pub(crate) fn foreign_answers(envoy: &Envoy) -> Result<Option<String>> {
     let details = |text: &str| text.rsplit(' ').next().unwrap_or_default().to_owned();
     let requests = envoy.attempts()?.into_iter().filter(|a| a.kind == Kind::Request && a.text.starts_with('5'));

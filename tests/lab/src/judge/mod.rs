@@ -1,11 +1,11 @@
-//! Envoy as the judge of the filter: random outages from a seed, and the filter's ejections and returns against the
-//! outlier detector's own record of what it did.
+//! Envoy as the judge of the filter: random outages from a seed, and a comparison of the filter's ejections and returns
+//! with the outlier detector's own record.
 //!
-//! A round is one Envoy with a random set-up and a random script of outages, steady traffic, and a comparison when all
-//! is over. The same seed gives the same set-up and the same script; the interleaving of threads differs, so a rare
-//! disagreement may take several runs of its seed to show again.
+//! A round is one Envoy with a random set-up and a random script of outages, steady traffic, and a comparison at the
+//! end. The same seed gives the same set-up and the same script; the interleaving of threads differs, so a rare
+//! disagreement may take several runs of its seed to appear again.
 //!
-//! Not here: single situations with one right answer; those are tests of their own.
+//! Not here: single situations with one right answer; these have separate tests.
 
 pub mod compare;
 pub mod complaints;

@@ -1,4 +1,4 @@
-//! The positions in which the judge lets the filter run.
+//! The positions in which the judge runs the filter.
 
 /// Where the filter runs in Envoy, and so what it can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,7 +14,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Every mode, as they are run by default.
+    /// Every mode; by default, all of them are run.
     pub const ALL: [Self; 4] = [Self::Http, Self::UpstreamLog, Self::Witness, Self::Both];
 
     /// The mode as the command line writes it.

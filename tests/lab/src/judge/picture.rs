@@ -1,5 +1,5 @@
-//! A round that went wrong, side by side: what was done to an endpoint, what became of its attempts, what Envoy did,
-//! what the filter told. Only the endpoints and the time around each disagreement.
+//! A side-by-side picture of a round that went wrong: changes to an endpoint, results of its attempts, what Envoy did,
+//! what the filter reported. Only the endpoints and the time around each disagreement are shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -11,10 +11,10 @@ use crate::envoy::events::Event;
 use crate::envoy::outlier::Action;
 use crate::envoy::timestamp;
 
-/// Milliseconds before and after a disagreement of which attempts are shown.
+/// For how many milliseconds before and after a disagreement attempts are shown.
 const AROUND: i64 = 1_500;
 
-/// Lines before and after it at most.
+/// The maximum number of lines before and after it.
 const MOST_LINES: usize = 50;
 
 /// The round with everything needed to understand what is wrong, and to run it again.
@@ -48,7 +48,7 @@ pub fn draw(round: &Round) -> String {
     text
 }
 
-/// What was reported later than `limit` milliseconds after Envoy's record, a line each.
+/// Reports later than `limit` milliseconds after Envoy's record, a line each.
 pub fn late(round: &Round, limit: i64) -> String {
     let mut text = String::new();
     for pair in &round.verdict.agreed {
@@ -95,7 +95,7 @@ fn timeline(round: &Round, endpoint: &str, times: &[i64]) -> String {
     for attempt in round.attempts.iter().filter(|a| a.endpoint == endpoint) {
         match attempt.kind {
             Kind::Attempt => lines.push((attempt.ended, attempt.to_string())),
-            // An answer that came through says the same as its attempt.
+            // An answer that was passed on says the same as its attempt.
             Kind::Request if attempt.text.ends_with("- via_upstream") => {}
             Kind::Request => lines.push((attempt.ended, format!("  {attempt}"))),
         }
@@ -122,7 +122,7 @@ fn timeline(round: &Round, endpoint: &str, times: &[i64]) -> String {
     let lines = fold(&lines);
     let begin = lines.first().map_or(0, |(at, _)| *at);
     let near = |&(at, _): &(i64, String), time: i64| (at - time).abs() <= AROUND;
-    // What was done and told of the endpoint itself is always shown: what came before may be the reason.
+    // Changes to the endpoint and reports about it are always shown: earlier ones may be the reason.
     let own = |line: &str| ["--", "====", "****"].iter().any(|mark| line.starts_with(mark));
     let mut shown: BTreeSet<usize> = (0..lines.len()).filter(|i| own(&lines[*i].1)).collect();
     for time in times {
@@ -144,7 +144,7 @@ fn timeline(round: &Round, endpoint: &str, times: &[i64]) -> String {
     text
 }
 
-/// Attempts that follow each other and ended alike become one line.
+/// Combines consecutive attempts with the same result into one line.
 fn fold(lines: &[(i64, String)]) -> Vec<(i64, String)> {
     let alike = |(_, a): &(i64, String), (_, b): &(i64, String)| {
         let what = |text: &str| text.trim_start().split_once(" ms: ").map(|(_, what)| what.to_owned());

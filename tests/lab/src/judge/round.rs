@@ -1,5 +1,4 @@
-//! One round: an Envoy with the scene's set-up, its outages under traffic, the repair, and the reckoning when all is
-//! over.
+//! One round: an Envoy with the scene's set-up, its outages under traffic, the repair, and the comparison at the end.
 
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,21 +18,21 @@ use crate::programs::tools::Tool;
 use crate::wait::eventually;
 use crate::zones::{ZONES, Zones};
 
-/// How long the filter has to agree once Envoy has returned everything. It ends a round that fails; delays are
+/// How long the filter may take to agree after Envoy has returned everything; then the round fails. Delays are
 /// measured, not judged.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Good answers to each client that show that nothing fails any more.
+/// The number of good answers to each client that shows that nothing fails any more.
 const WELL: u64 = 5;
 
-/// A change of behaviour, as it was made.
+/// A change of behaviour.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// When, in milliseconds since the Unix epoch, once it was complete.
+    /// When the change was complete, in milliseconds since the Unix epoch.
     pub at: i64,
-    /// Of which endpoints: their indices.
+    /// The indices of the endpoints that changed.
     pub endpoints: Vec<usize>,
-    /// To what.
+    /// The new behaviour.
     pub behaviour: Behaviour,
 }
 
@@ -46,7 +45,7 @@ pub struct Round {
     pub version: String,
     /// The endpoints' addresses, by index.
     pub addresses: Vec<String>,
-    /// What was done to them.
+    /// The changes to them.
     pub changes: Vec<Change>,
     /// Envoy's record.
     pub records: Vec<Record>,
@@ -56,11 +55,11 @@ pub struct Round {
     pub verdict: Verdict,
     /// Everything else that is wrong, a line each.
     pub complaints: Vec<String>,
-    /// Every attempt and request, when anything is wrong.
+    /// Every attempt and request, if anything is wrong.
     pub attempts: Vec<Attempt>,
-    /// Envoy's whole log, when anything is wrong.
+    /// Envoy's complete log, if anything is wrong.
     pub log: Vec<String>,
-    /// How long it took.
+    /// How long the round took.
     pub took: Duration,
 }
 
@@ -79,7 +78,7 @@ impl Round {
 /// Plays the scene.
 ///
 /// # Errors
-/// When it cannot be played; a filter that is wrong is no error here.
+/// If it cannot be played; a filter that is wrong is not an error here.
 pub fn play(scene: &Scene) -> Result<Round> {
     let begun = Instant::now();
     let name = |(index, zone): (usize, &usize)| format!("{}#{index}", ZONES[*zone]);
@@ -98,7 +97,7 @@ pub fn play(scene: &Scene) -> Result<Round> {
 
     eventually("Envoy holds nothing ejected", || Ok((stat(&envoy, "ejections_active")? == 0).then_some(())))?;
     traffic.all_well(WELL).context("after the repair")?;
-    // Requests under way at the repair have ended by now; what they ejected must have returned too.
+    // Requests in progress at the repair have ended by now; endpoints that they ejected must have returned too.
     let balanced = |records: &[Record]| {
         let count = |action| records.iter().filter(|r| r.action == action).count();
         count(Action::Eject) == count(Action::Return)

@@ -21,11 +21,11 @@ pub struct Scene {
     pub seed: u64,
     /// Where the filter runs in Envoy.
     pub mode: Mode,
-    /// The Envoy; the tests' own when absent.
+    /// The Envoy; if absent, the one that set-up installed for the tests.
     pub envoy: Option<PathBuf>,
     /// Its worker threads, 1 to 4.
     pub workers: u32,
-    /// For each endpoint the index of its zone in [`ZONES`]; 3 to 20, the first at home.
+    /// For each endpoint, the index of its zone in [`ZONES`]; there are 3 to 20, and the first is at home.
     pub endpoints: Vec<usize>,
     /// The cluster's outlier detection.
     pub rules: OutlierDetection,
@@ -33,13 +33,13 @@ pub struct Scene {
     pub retries: Option<Retries>,
     /// How long a request may take.
     pub route_timeout: Duration,
-    /// Connections that send requests, each on its own.
+    /// The number of connections that send requests, independently of each other.
     pub connections: usize,
     /// A connection's pause between two requests.
     pub pause: Duration,
-    /// How many clients leave before the answer, in percent.
+    /// The share of clients that leave before the answer, in percent.
     pub leaving: u32,
-    /// What happens, in order; after it everything is repaired.
+    /// The outages, in order; after them, everything is repaired.
     pub script: Vec<Step>,
 }
 
@@ -48,13 +48,13 @@ pub struct Scene {
 pub struct Step {
     /// Their indices.
     pub endpoints: Vec<usize>,
-    /// What they do from now on.
+    /// Their new behaviour.
     pub behaviour: Behaviour,
-    /// Until the next step.
+    /// How long it lasts until the next step.
     pub lasts: Duration,
 }
 
-/// Every way to fail, and 404, which is no failure to the detector.
+/// Every way to fail, and 404, which the detector does not count as a failure.
 const FAILURES: [Behaviour; 13] = [
     Behaviour::Refuse,
     Behaviour::Refuse,
@@ -72,7 +72,7 @@ const FAILURES: [Behaviour; 13] = [
 ];
 
 impl Scene {
-    /// The round of this seed.
+    /// The scene for this seed.
     pub fn from_seed(seed: u64, mode: Mode, envoy: Option<PathBuf>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let count = if rng.bool() { rng.usize(3..=6) } else { rng.usize(7..=20) };
@@ -80,13 +80,14 @@ impl Scene {
         let endpoints: Vec<usize> = (0..count).map(|i| zone(i, &mut rng)).collect();
         let mut rules = rules(&mut rng);
         if !mode.has_witness() {
-            // Envoy may take a second (its `update_merge_window`) to keep traffic from an ejected endpoint. An ejection
-            // that is over sooner leaves no trace in traffic, so nothing that sees traffic alone can tell it right.
+            // Envoy may take a second (its `update_merge_window`) to keep traffic away from an ejected endpoint. An
+            // ejection that is over sooner leaves no trace in traffic, so nothing that sees only traffic can report it
+            // correctly.
             rules.base_ejection_time += Duration::from_millis(1_100);
         }
         if !mode.has_witness() {
-            // Under a cap, which endpoint is ejected next depends on the millisecond at which another returned, which
-            // traffic does not show either.
+            // Under a cap, the endpoint that is ejected next depends on the millisecond at which another returned,
+            // which traffic does not show either.
             rules.max_ejection_percent = 100;
         }
         let workers = rng.u32(1..=4);
@@ -95,7 +96,7 @@ impl Scene {
         let pause = Duration::from_micros(rng.u64(1_000..=8_000));
         let leaving = [0, 0, 2, 10][rng.usize(0..4)];
         let script = script(&endpoints, &mut rng);
-        // Last, so that a seed gives the same outages in every mode.
+        // Drawn last, so that a seed gives the same outages in every mode.
         let retries = (mode != Mode::Http).then(|| retries(&mut rng, route_timeout));
         Self {
             seed,
@@ -119,7 +120,8 @@ impl Scene {
         format!("judge --seed {} --rounds 1 --mode {}{envoy}", self.seed, self.mode.as_str())
     }
 
-    /// The plugin's configuration: the cluster's own rules, quick failovers, no limit on lines that could hide one.
+    /// The plugin's configuration: the cluster's own rules, quick failovers, and no limit on lines that could hide an
+    /// event.
     pub fn plugin_config(&self) -> String {
         let mut config = json!({
             "outlierDetection": self.rules.to_istio(),
@@ -206,7 +208,7 @@ fn script(endpoints: &[usize], rng: &mut Rng) -> Vec<Step> {
         if !repair {
             failing.extend(endpoints.iter().filter(|i| !failing.contains(i)).copied().collect::<Vec<_>>());
         }
-        // Bursts that end within a streak are as telling as outages.
+        // Bursts that end within a streak are as instructive as outages.
         let lasts = Duration::from_millis(if rng.bool() { rng.u64(5..=60) } else { rng.u64(60..=900) });
         left = left.saturating_sub(lasts);
         script.push(Step { endpoints, behaviour, lasts });

@@ -15,21 +15,21 @@ pub struct Sums {
     pub rounds: usize,
     /// Ejections in Envoy's record.
     pub ejections: usize,
-    /// Returns in it.
+    /// Returns in Envoy's record.
     pub returns: usize,
-    /// Of both, those that the filter did not report.
+    /// Ejections and returns that the filter did not report.
     pub missed: usize,
-    /// What the filter reported and Envoy did not do.
+    /// Reports of what Envoy did not do.
     pub invented: usize,
-    /// What the filter reported again.
+    /// Reports that the filter repeated.
     pub twice: usize,
-    /// Reported with another reason or number.
+    /// Reports with another reason or number.
     pub details: usize,
     /// Anything else that was wrong.
     pub complaints: usize,
     /// Delays of ejections after Envoy's record, in milliseconds, sorted.
     pub ejection_delays: Vec<i64>,
-    /// The same for returns.
+    /// Delays of returns after Envoy's record, in milliseconds, sorted.
     pub return_delays: Vec<i64>,
 }
 
@@ -98,7 +98,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// Median, 99th percentile and largest of sorted values; nearest rank, so each is one that was measured.
+/// Median, 99th percentile and maximum of sorted values; by nearest rank, so each is a measured value.
 fn spread(sorted: &[i64]) -> String {
     let rank = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1));
     match (rank(50), rank(99), sorted.last()) {

@@ -25,7 +25,7 @@ pub struct Traffic {
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
-    // For each client, complete answers other than 5xx in a row.
+    // For each client, the number of consecutive complete answers other than 5xx.
     well: Vec<AtomicU64>,
 }
 
@@ -43,10 +43,10 @@ impl Traffic {
         Self { clients: (0..scene.connections).map(client).collect(), shared }
     }
 
-    /// Waits until each client has had `answers` good answers in a row from now on.
+    /// Waits until each client has had `answers` consecutive good answers from now on.
     ///
     /// # Errors
-    /// When that does not come.
+    /// If that does not happen.
     pub fn all_well(&self, answers: u64) -> Result<()> {
         self.shared.well.iter().for_each(|well| well.store(0, Ordering::SeqCst));
         eventually("every client is answered well", || {
@@ -59,7 +59,7 @@ impl Drop for Traffic {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         for client in self.clients.drain(..) {
-            // One that panicked has said so.
+            // A client that panicked has already reported it.
             let _ = client.join();
         }
     }
@@ -70,7 +70,7 @@ fn send(shared: &Shared, index: usize, target: SocketAddr, pause: Duration, leav
     let Some(well) = shared.well.get(index) else { return };
     while !shared.stop.load(Ordering::SeqCst) {
         if rng.u32(0..100) < leaving {
-            // An error here means that the connection is closed, as it is about to be anyway.
+            // An error here means that the connection is closed, which would happen next anyway.
             let _ = client.send("/");
             thread::sleep(Duration::from_millis(rng.u64(0..30)));
             client = Client::new(target, HOST);

@@ -1,4 +1,4 @@
-//! Many rounds, some of them at the same time, and the table of all.
+//! Many rounds, some of them in parallel, and the table of all.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use super::round::{self, Round};
 use super::scene::Scene;
 use super::table::Table;
 
-/// What the judge plays.
+/// The rounds that the judge plays.
 #[derive(Clone, Debug)]
 pub struct Trial {
     /// The first round's seed; each further round has the next.
@@ -21,17 +21,17 @@ pub struct Trial {
     pub rounds: u64,
     /// The modes.
     pub modes: Vec<Mode>,
-    /// The Envoys; none is the tests' own.
+    /// The Envoys; if empty, the one that set-up installed for the tests.
     pub envoys: Vec<PathBuf>,
-    /// Rounds that run at the same time.
+    /// How many rounds run in parallel.
     pub jobs: usize,
 }
 
 impl Trial {
-    /// Runs all rounds. Each is handed to `watch` as it ends, one at a time.
+    /// Runs all rounds. Each is passed to `watch` when it ends, one at a time.
     ///
     /// # Errors
-    /// When a round could not be run: no Envoy, no module, no ports.
+    /// If a round could not be run: no Envoy, no module, no ports.
     pub fn run(&self, watch: impl FnMut(&Round) + Send) -> Result<Table> {
         let scenes = self.scenes();
         let next = AtomicU64::new(0);

@@ -12,25 +12,25 @@ use crate::net::ports::HeldPort;
 use crate::programs::run::wait_for_answer;
 use crate::programs::tools::Tool;
 
-/// A running Alertmanager; it ends, and what it kept with it, when this is dropped.
+/// A running Alertmanager; it is stopped and its data removed when this is dropped.
 #[derive(Debug)]
 pub struct Alertmanager {
     child: Child,
     port: HeldPort,
-    // Never read: dropped, it removes the directory.
+    // Never read; removes the directory when it is dropped.
     _dir: TempDir,
 }
 
 impl Alertmanager {
-    /// Starts it; `webhook` receives its notifications.
+    /// Starts Alertmanager; `webhook` receives its notifications.
     ///
     /// # Errors
-    /// When there is no Alertmanager, or it does not answer; the message then has its log.
+    /// If there is no Alertmanager, or it does not answer; the message then contains its log.
     pub fn start(webhook: SocketAddr) -> Result<Self> {
         let program = Tool::Alertmanager.path()?;
         let dir = tempfile::Builder::new().prefix("alertmanager-").tempdir()?;
         let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
-        // Every alert is a group of its own, so none waits for another.
+        // Every alert is in a separate group, so none waits for another.
         let config = json!({
             "route": {
                 "receiver": "webhook", "group_by": ["..."],
@@ -51,7 +51,7 @@ impl Alertmanager {
             .arg("--storage.path")
             .arg(dir.path().join("data"))
             .args(["--web.listen-address", &port.address().to_string()])
-            // Without a cluster it opens no port for peers.
+            // With an empty address, it opens no port for peers.
             .arg("--cluster.listen-address=")
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)

@@ -1,4 +1,4 @@
-//! What an operator watches Envoy with: a real Prometheus, a real Alertmanager, and the pager behind it.
+//! An operator's monitoring of Envoy: a real Prometheus, a real Alertmanager, and the pager that it notifies.
 
 pub mod alertmanager;
 pub mod prometheus;

@@ -1,7 +1,6 @@
-//! A real Prometheus that scrapes an Envoy every second and evaluates the rules that operators get, with shorter
-//! durations.
+//! A real Prometheus that scrapes an Envoy every second and evaluates the operators' rules, with shorter durations.
 //!
-//! Not here: the text format that it scrapes, which is [`crate::envoy::metrics`].
+//! Not here: the text format that it scrapes; see [`crate::envoy::metrics`].
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,26 +16,27 @@ use crate::net::ports::HeldPort;
 use crate::programs::run::wait_for_answer;
 use crate::programs::tools::Tool;
 
-/// How much faster than an operator's these rules run: a scrape interval of 15 s becomes one of a second.
+/// How much faster these rules run than an operator's: a scrape interval of 15 s becomes one second.
 pub const FASTER: u64 = 15;
 
-/// The job under which Envoy is scraped.
+/// The job name for scraping Envoy.
 pub const JOB: &str = "envoy";
 
-/// A running Prometheus; it ends, and what it kept with it, when this is dropped.
+/// A running Prometheus; it is stopped and its data removed when this is dropped.
 #[derive(Debug)]
 pub struct Prometheus {
     child: Child,
     port: HeldPort,
-    // Never read: dropped, it removes the directory.
+    // Never read; removes the directory when it is dropped.
     _dir: TempDir,
 }
 
 impl Prometheus {
-    /// Starts it with the shipped rules, [`quickened`]; it scrapes `envoy`'s admin interface and tells `alertmanager`.
+    /// Starts Prometheus with the shipped rules, [`quickened`]; it scrapes `envoy`'s admin interface and notifies
+    /// `alertmanager`.
     ///
     /// # Errors
-    /// When there is no Prometheus, or it does not answer; the message then has its log.
+    /// If there is no Prometheus, or it does not answer; the message then contains its log.
     pub fn start(envoy: SocketAddr, alertmanager: Option<SocketAddr>) -> Result<Self> {
         let program = Tool::Prometheus.path()?;
         let dir = tempfile::Builder::new().prefix("prometheus-").tempdir()?;
@@ -73,11 +73,11 @@ impl Prometheus {
         Ok(Self { child, port, _dir: dir })
     }
 
-    /// Evaluates a query at `time` (seconds since the Unix epoch), or now: its result's samples, each with `metric` and
-    /// `value`.
+    /// Evaluates a query at `time` (seconds since the Unix epoch), or now. Returns the result's samples, each with
+    /// `metric` and `value`.
     ///
     /// # Errors
-    /// When Prometheus refuses the query; the message says why.
+    /// If Prometheus rejects the query; the message says why.
     pub fn query(&self, query: &str, time: Option<f64>) -> Result<Vec<Value>> {
         let time = time.map(|time| format!("&time={time}")).unwrap_or_default();
         let answer = self.get(&format!("/api/v1/query?query={}{time}", encoded(query)), query)?;
@@ -87,17 +87,17 @@ impl Prometheus {
     /// The values that a label has in the series of a selector.
     ///
     /// # Errors
-    /// When Prometheus refuses the selector.
+    /// If Prometheus rejects the selector.
     pub fn label_values(&self, selector: &str, label: &str) -> Result<Vec<String>> {
         let answer = self.get(&format!("/api/v1/label/{label}/values?match[]={}", encoded(selector)), selector)?;
         let values = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
         Ok(values.iter().filter_map(Value::as_str).map(str::to_owned).collect())
     }
 
-    /// The only value of a query without a range, at `time` or now; `None` when it has none.
+    /// The only value of a query without a range, at `time` or now; `None` if there is none.
     ///
     /// # Errors
-    /// As [`Prometheus::query`].
+    /// Like [`Prometheus::query`].
     pub fn number(&self, query: &str, time: Option<f64>) -> Result<Option<f64>> {
         let result = self.query(query, time)?;
         Ok(result.first().and_then(|sample| sample["value"][1].as_str()?.parse().ok()))
@@ -124,8 +124,8 @@ pub fn shipped_rules() -> PathBuf {
 }
 
 /// The rules with every duration after `interval:`, `for:`, `offset` or in brackets divided by [`FASTER`], and nothing
-/// else changed. Names that contain a duration, and text for people, stay. So the numbers of scrapes that a rule looks
-/// at, and waits for, are an operator's.
+/// else changed. Names that contain a duration, and text for people, stay. So a rule considers, and waits for, the same
+/// number of scrapes as an operator's.
 pub fn quickened(rules: &str) -> String {
     let mut quick = String::with_capacity(rules.len());
     let mut rest = rules;

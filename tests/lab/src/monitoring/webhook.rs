@@ -1,6 +1,6 @@
-//! What an on-call person's pager is to Alertmanager: a receiver of its webhooks, which keeps every alert.
+//! A receiver of Alertmanager's webhooks that keeps every alert; it takes the place of an on-call person's pager.
 //!
-//! It speaks as much HTTP as Alertmanager sends: POSTs with a content length. Not here: what makes the alerts.
+//! It supports only the HTTP that Alertmanager sends: POSTs with a content length. Not here: what makes the alerts.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -20,27 +20,27 @@ use crate::net::ports::HeldPort;
 pub struct Alert {
     /// The alert, as Alertmanager's webhooks write it: `status`, `labels`, `annotations`, `startsAt`, …
     pub fields: Value,
-    /// When the notification came.
+    /// When the notification arrived.
     pub arrived: SystemTime,
 }
 
 impl Alert {
-    /// A label; empty when it has none of this name.
+    /// A label; empty if the alert has none of this name.
     pub fn label(&self, name: &str) -> &str {
         self.fields["labels"][name].as_str().unwrap_or_default()
     }
 
-    /// An annotation; empty when it has none of this name.
+    /// An annotation; empty if the alert has none of this name.
     pub fn annotation(&self, name: &str) -> &str {
         self.fields["annotations"][name].as_str().unwrap_or_default()
     }
 
-    /// Whether this says that the alert of that name fires.
+    /// Whether this is a notification that the alert of that name fires.
     pub fn fires(&self, name: &str) -> bool {
         self.fields["status"] == "firing" && self.label("alertname") == name
     }
 
-    /// Whether this says that the alert of that name is over.
+    /// Whether this is a notification that the alert of that name is resolved.
     pub fn is_over(&self, name: &str) -> bool {
         self.fields["status"] == "resolved" && self.label("alertname") == name
     }
@@ -62,10 +62,10 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Starts it.
+    /// Starts a receiver.
     ///
     /// # Errors
-    /// When no port is free.
+    /// If no port is free.
     pub fn start() -> Result<Self> {
         let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         let listener = port.listen()?;
@@ -77,7 +77,7 @@ impl Webhook {
                     break;
                 }
                 let alerts = Arc::clone(&alerts);
-                // Alertmanager keeps connections alive, and opens a new one when one breaks.
+                // Alertmanager keeps connections alive, and opens a new one if one breaks.
                 thread::spawn(move || while receive(&stream, &alerts).unwrap_or(false) {});
             }
         });
@@ -89,7 +89,7 @@ impl Webhook {
         self.port.address()
     }
 
-    /// All alerts so far, in the order in which they came.
+    /// All alerts so far, in the order of arrival.
     pub fn alerts(&self) -> Vec<Alert> {
         self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -103,12 +103,12 @@ impl Webhook {
 impl Drop for Webhook {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::SeqCst);
-        // Wakes the accepting thread; if the connection fails, the thread has ended already.
+        // Wakes the accepting thread; if the connection fails, the thread has already ended.
         let _ = TcpStream::connect(self.address());
     }
 }
 
-/// Reads one notification and answers it; false when the connection has ended.
+/// Reads one notification and answers it; false if the connection has ended.
 fn receive(mut stream: &TcpStream, alerts: &Mutex<Vec<Alert>>) -> io::Result<bool> {
     let mut bytes = Vec::new();
     let body = loop {

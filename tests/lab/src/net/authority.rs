@@ -1,4 +1,4 @@
-//! A certificate authority that no system trusts by default, as a company's own.
+//! A certificate authority that no system trusts by default, like a company's own.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl Authority {
     /// A new authority.
     ///
     /// # Errors
-    /// When there are no random numbers.
+    /// If there are no random numbers.
     pub fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "an authority of one's own");
@@ -37,7 +37,7 @@ impl Authority {
     /// A certificate and its key, PEM, for this machine.
     ///
     /// # Errors
-    /// When there are no random numbers.
+    /// If there are no random numbers.
     pub fn issue(&self) -> Result<(String, String)> {
         let key = KeyPair::generate()?;
         let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;

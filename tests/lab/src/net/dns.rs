@@ -21,10 +21,10 @@ pub struct NameServer {
 }
 
 impl NameServer {
-    /// Starts it without any name.
+    /// Starts a server without any names.
     ///
     /// # Errors
-    /// When no port is free.
+    /// If no port is free.
     pub fn start() -> Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         let names = Self { address: socket.local_addr()?, known: Arc::default(), ended: Arc::default() };
@@ -36,7 +36,7 @@ impl NameServer {
                     break;
                 }
                 if let Some(answer) = answer(&question[..length], &known) {
-                    // A client without an answer asks again.
+                    // A client that gets no answer asks again.
                     let _ = socket.send_to(&answer, from);
                 }
             }
@@ -44,12 +44,12 @@ impl NameServer {
         Ok(names)
     }
 
-    /// The name has this address from now on.
+    /// Sets the name's address from now on.
     pub fn set(&self, name: &str, address: Ipv4Addr) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), address);
     }
 
-    /// Where it answers, over UDP.
+    /// Its UDP address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -58,7 +58,7 @@ impl NameServer {
 impl Drop for NameServer {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::SeqCst);
-        // Wakes the thread; if it has ended already, nothing reads this.
+        // Wakes the thread; if it has already ended, nothing reads this.
         let _ = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.send_to(&[0], self.address));
     }
 }
@@ -83,7 +83,7 @@ fn answer(question: &[u8], known: &Known) -> Option<Vec<u8>> {
     let end = at + 4;
     let address = known.lock().unwrap_or_else(PoisonError::into_inner).get(&labels.join(".")).copied();
     let found = address.filter(|_| kind == TYPE_A);
-    // The question's id; an authoritative answer without recursion; "no such name" when it is unknown.
+    // The question's id; an authoritative answer without recursion; "no such name" if the name is unknown.
     let code = if address.is_some() { 0 } else { 3 };
     let mut answer = question.get(..2)?.to_vec();
     answer.extend([0x84, code, 0, 1, 0, u8::from(found.is_some()), 0, 0, 0, 0]);

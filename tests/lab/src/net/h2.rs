@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-/// How a client of HTTP/2 begins.
+/// The first bytes that an HTTP/2 client sends.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const DATA: u8 = 0;
@@ -43,7 +43,7 @@ impl<'a> Connection<'a> {
         Ok(connection)
     }
 
-    /// Reads until a request is complete, and returns the number of its stream; `None` when the client is gone.
+    /// Reads until a request is complete, and returns the number of its stream; `None` if the client is gone.
     pub(crate) fn next_request(&self) -> io::Result<Option<u32>> {
         loop {
             let mut head = [0; 9];
@@ -67,7 +67,7 @@ impl<'a> Connection<'a> {
     pub(crate) fn headers(&self, stream: u32, headers: &[(&str, &str)], part: Part) -> io::Result<()> {
         let mut block = Vec::new();
         for (name, value) in headers {
-            // Literal, not indexed, with its name in full.
+            // A literal that is not indexed, with its full name.
             block.push(0);
             for text in [name, value] {
                 block.push(u8::try_from(text.len()).ok().filter(|n| *n < 127).ok_or(io::ErrorKind::InvalidInput)?);

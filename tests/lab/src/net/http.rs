@@ -1,7 +1,7 @@
-//! A small blocking HTTP/1.1 client, and the reading of requests for servers.
+//! A small blocking HTTP/1.1 client, and a parser of requests for servers.
 //!
-//! The client keeps connections alive, reads bodies with a content length and chunked ones, and tells a body that
-//! breaks off from a complete one. For loopback only; no TLS, no redirects.
+//! The client keeps connections alive, reads bodies with a content length and chunked ones, and distinguishes a body
+//! that breaks off from a complete one. For loopback only; no TLS, no redirects.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,9 +15,9 @@ pub struct Response {
     pub status: u16,
     /// Header names in lower case, with their values, in order.
     pub headers: Vec<(String, String)>,
-    /// The body, as far as it came.
+    /// The body, as far as it was received.
     pub body: Vec<u8>,
-    /// False when the connection ended before the body did.
+    /// False if the connection ended before the body did.
     pub complete: bool,
 }
 
@@ -33,7 +33,7 @@ impl Response {
     }
 }
 
-/// One connection that is kept alive, and opened again when the other side has closed it.
+/// One connection that is kept alive, and reopened if the other side has closed it.
 #[derive(Debug)]
 pub struct Client {
     target: SocketAddr,
@@ -43,15 +43,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of `target` that names `host` as the authority. Connects with the first request.
+    /// A client of `target` with `host` as the authority. It connects with the first request.
     pub fn new(target: SocketAddr, host: &str) -> Self {
         Self { target, host: host.to_owned(), stream: None, unread: Vec::new() }
     }
 
-    /// Connects, unless it is connected.
+    /// Connects, unless it is already connected.
     ///
     /// # Errors
-    /// When the other side refuses.
+    /// If the other side refuses.
     pub fn connect(&mut self) -> io::Result<&mut TcpStream> {
         if self.stream.is_none() {
             let stream = TcpStream::connect(self.target)?;
@@ -66,15 +66,15 @@ impl Client {
     /// Sends a GET and reads the whole answer.
     ///
     /// # Errors
-    /// When no answer comes, or what comes is not HTTP. The next request then takes a new connection.
+    /// If there is no answer, or it is not HTTP. The next request then uses a new connection.
     pub fn get(&mut self, path: &str) -> io::Result<Response> {
         self.get_with(path, &[])
     }
 
-    /// [`Client::get`] with further headers.
+    /// Like [`Client::get`], with more headers.
     ///
     /// # Errors
-    /// As [`Client::get`].
+    /// Like [`Client::get`].
     pub fn get_with(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
         let answer = self.send_with(path, headers).and_then(|()| self.receive());
         if answer.as_ref().map_or(true, |r| !r.complete || r.header("connection") == Some("close")) {
@@ -86,15 +86,15 @@ impl Client {
     /// Sends a GET and leaves the answer to [`Client::receive`].
     ///
     /// # Errors
-    /// When the connection cannot be opened or breaks.
+    /// If the connection cannot be opened or breaks.
     pub fn send(&mut self, path: &str) -> io::Result<()> {
         self.send_with(path, &[])
     }
 
-    /// [`Client::send`] with further headers.
+    /// Like [`Client::send`], with more headers.
     ///
     /// # Errors
-    /// As [`Client::send`].
+    /// Like [`Client::send`].
     pub fn send_with(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<()> {
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", self.host);
@@ -104,7 +104,7 @@ impl Client {
     /// Reads one answer.
     ///
     /// # Errors
-    /// When the connection ends before the headers do, or what comes is not HTTP.
+    /// If the connection ends before the headers do, or the answer is not HTTP.
     pub fn receive(&mut self) -> io::Result<Response> {
         let mut response = loop {
             if let Some(head) = parse_head(&mut self.unread)? {
@@ -149,7 +149,7 @@ impl Client {
         }
     }
 
-    /// Up to `length` bytes: fewer only when the connection ended.
+    /// Reads up to `length` bytes: fewer only if the connection ended.
     fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.unread.len() < length {
             match self.more() {
@@ -171,7 +171,7 @@ impl Client {
     }
 }
 
-/// A request as a server reads it.
+/// A request that a server has read.
 #[derive(Debug)]
 pub(crate) struct Request {
     /// Path and query.
@@ -180,8 +180,8 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
 }
 
-/// Reads one request with its body, which needs a content length; `None` when the client closed instead. Bytes of the
-/// next request stay in `unread`.
+/// Reads one request with its body, which needs a content length; `None` if the client closed the connection instead.
+/// Bytes of the next request stay in `unread`.
 pub(crate) fn read_request(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
     let mut chunk = [0_u8; 4096];
     loop {
@@ -206,7 +206,7 @@ pub(crate) fn read_request(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::
     }
 }
 
-/// Takes a complete head off the front of `unread`; `None` while it is not complete.
+/// Takes a complete head from the front of `unread`; `None` while it is incomplete.
 fn parse_head(unread: &mut Vec<u8>) -> io::Result<Option<Response>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut headers);

@@ -1,6 +1,6 @@
-//! Load with a fixed number of requests over a fixed number of connections, and what came back.
+//! Load with a fixed number of requests over a fixed number of connections, and a tally of the answers.
 //!
-//! Requests go out one after the other, over the connections in turn, so that the same script gives the same sequence
+//! Requests are sent one after the other, over the connections in turn, so that the same script gives the same sequence
 //! of attempts on every machine. Not here: rates and durations, which would make tests depend on the machine.
 
 use std::collections::BTreeMap;
@@ -13,12 +13,12 @@ use anyhow::{Result, bail};
 use crate::net::http::{Client, Response};
 use crate::wait::SAFETY_NET;
 
-/// What came back for a number of requests.
+/// The answers to a number of requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Answers by status code.
     pub by_status: BTreeMap<u16, u64>,
-    /// Answers by the endpoint that gave them (its name); answers that Envoy gave by itself are not here.
+    /// Answers by the name of their endpoint; Envoy's own answers are not included.
     pub by_endpoint: BTreeMap<String, u64>,
     /// Requests without an answer, or with one that broke off.
     pub broken: u64,
@@ -63,7 +63,7 @@ impl Tally {
     }
 }
 
-/// Connections to one listener, asking for one host.
+/// Connections to one listener, for requests to one authority.
 #[derive(Debug)]
 pub struct Load {
     clients: Vec<Client>,
@@ -76,7 +76,7 @@ impl Load {
     /// Opens `connections` connections to `target`, for requests to `host`.
     ///
     /// # Errors
-    /// When the target refuses.
+    /// If the target refuses.
     pub fn open(target: SocketAddr, host: &str, connections: usize) -> Result<Self> {
         let mut clients: Vec<Client> = (0..connections.max(1)).map(|_| Client::new(target, host)).collect();
         for client in &mut clients {
@@ -88,7 +88,7 @@ impl Load {
     /// Sends one GET on the next connection and reads the answer.
     ///
     /// # Errors
-    /// When no answer came.
+    /// If there is no answer.
     pub fn get(&mut self, path: &str) -> Result<Response> {
         let index = self.next % self.clients.len();
         self.next += 1;
@@ -97,7 +97,7 @@ impl Load {
         Ok(answer?)
     }
 
-    /// Sends `requests` GETs one after the other, round the connections in turn.
+    /// Sends `requests` GETs one after the other, over the connections in turn.
     pub fn send(&mut self, requests: u64) -> Tally {
         let mut tally = Tally::default();
         for _ in 0..requests {
@@ -109,10 +109,10 @@ impl Load {
         tally
     }
 
-    /// Sends requests until `done` says so, and returns what came back. `done` is asked before the first request.
+    /// Sends requests until `done` returns true, and returns their tally. `done` is called before the first request.
     ///
     /// # Errors
-    /// When it did not become true within [`SAFETY_NET`]; `what` says what was waited for.
+    /// If it does not become true within [`SAFETY_NET`]; `what` says what was waited for.
     pub fn until(&mut self, what: &str, mut done: impl FnMut(&Tally) -> bool) -> Result<Tally> {
         let started = Instant::now();
         let mut tally = Tally::default();
@@ -121,7 +121,7 @@ impl Load {
                 bail!("{what}: not after {} s and {} requests ({tally:?})", SAFETY_NET.as_secs(), tally.total());
             }
             tally.add(self.send(1));
-            // Envoy needs the processor too.
+            // Leaves processor time to Envoy.
             thread::sleep(Duration::from_millis(1));
         }
         Ok(tally)

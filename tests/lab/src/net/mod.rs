@@ -1,4 +1,4 @@
-//! The network below everything else: ports, HTTP, names and certificates, on loopback addresses only.
+//! The network layer: ports, HTTP, names and certificates, on loopback addresses only.
 
 pub mod authority;
 pub mod dns;

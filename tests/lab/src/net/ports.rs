@@ -1,7 +1,7 @@
-//! Ports that nobody else can take: each is held from the moment it is chosen until its owner is dropped.
+//! Ports that no other process can take: each is held from the moment it is chosen until its owner is dropped.
 //!
-//! A socket that is bound but never listens keeps its port from other processes, refuses connections as a closed port
-//! does, and lets another socket (of the test, Envoy or a registry) listen on the same address, because both allow
+//! A socket that is bound but never listens keeps its port from other processes, refuses connections like a closed
+//! port, and lets another socket (of the test, Envoy or a registry) listen on the same address, because both allow
 //! address reuse. So parallel tests never race for a port, and an endpoint can stop and come back at its address. Linux
 //! only.
 
@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 /// A port on one address that is held for as long as this value lives.
 #[derive(Debug)]
 pub struct HeldPort {
-    // Never read: bound, it holds the port.
+    // Never read; holds the port while it is bound.
     _holder: Socket,
     address: SocketAddr,
 }
@@ -23,7 +23,7 @@ impl HeldPort {
     /// Takes a free port on `ip`.
     ///
     /// # Errors
-    /// When the address is not local or no port is free.
+    /// If the address is not local or no port is free.
     pub fn on(ip: Ipv4Addr) -> io::Result<Self> {
         Self::at(SocketAddr::new(IpAddr::V4(ip), 0))
     }
@@ -31,7 +31,7 @@ impl HeldPort {
     /// Takes this address; with port 0, a free one.
     ///
     /// # Errors
-    /// When it is not local, or taken.
+    /// If it is not local, or taken.
     pub fn at(address: SocketAddr) -> io::Result<Self> {
         let holder = bound(address)?;
         let address = holder.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
@@ -43,10 +43,10 @@ impl HeldPort {
         self.address
     }
 
-    /// Listens on the held port; drop the listener and the port refuses connections again.
+    /// Listens on the held port; after the listener is dropped, the port refuses connections again.
     ///
     /// # Errors
-    /// When another socket already listens there.
+    /// If another socket already listens there.
     pub fn listen(&self) -> io::Result<TcpListener> {
         let socket = bound(self.address)?;
         socket.listen(1024)?;
@@ -54,13 +54,13 @@ impl HeldPort {
     }
 
     /// Listens on the held port, but connections are never established: nothing accepts them, and the returned
-    /// connection fills the queue. Drop both and the port refuses connections again.
+    /// connection fills the queue. After both are dropped, the port refuses connections again.
     ///
     /// # Errors
-    /// When another socket already listens there.
+    /// If another socket already listens there.
     pub fn listen_in_vain(&self) -> io::Result<(TcpListener, TcpStream)> {
         let socket = bound(self.address)?;
-        // Room for one.
+        // A backlog of one connection.
         socket.listen(0)?;
         Ok((socket.into(), TcpStream::connect(self.address)?))
     }

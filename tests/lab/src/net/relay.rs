@@ -1,7 +1,7 @@
-//! A connection that can be cut: a TCP relay between Envoy and something it depends on.
+//! A TCP relay between Envoy and something it depends on, which can be cut.
 //!
-//! A cut relay refuses connections and has closed those that were open, as a process that is gone does; its target
-//! keeps running and keeps its state. Not here: delays, loss, anything between whole and gone.
+//! A cut relay refuses connections and has closed those that were open, as if the target's process were gone; the
+//! target keeps running and keeps its state. Not here: delays, loss, or anything else between working and cut.
 
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -35,10 +35,10 @@ struct Wires {
 }
 
 impl Relay {
-    /// Starts it, whole. Connections wait until [`Relay::forward_to`] names their target.
+    /// Starts a relay that is not cut. Connections wait until [`Relay::forward_to`] sets their target.
     ///
     /// # Errors
-    /// When no port is free.
+    /// If no port is free.
     pub fn start() -> Result<Self> {
         let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         let relay = Self { port, listener: Mutex::default(), shared: Arc::default() };
@@ -51,7 +51,7 @@ impl Relay {
         self.port.address()
     }
 
-    /// The target of connections from now on.
+    /// Sets the target of connections from now on.
     pub fn forward_to(&self, target: SocketAddr) {
         self.shared.lock().target = Some(target);
         self.shared.known.notify_all();
@@ -61,7 +61,7 @@ impl Relay {
     pub fn cut(&self) {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(listener) = listener {
-            // Wakes the thread that accepts; dropping alone would leave its clone open.
+            // Wakes the accepting thread; dropping alone would leave its clone open.
             let _ = SockRef::from(&listener).shutdown(Shutdown::Both);
         }
         for stream in self.shared.lock().open.drain(..) {
@@ -69,10 +69,10 @@ impl Relay {
         }
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     ///
     /// # Errors
-    /// When the port cannot be listened on.
+    /// If the port cannot be listened on.
     pub fn mend(&self) -> Result<()> {
         let mut slot = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
@@ -82,7 +82,7 @@ impl Relay {
             thread::spawn(move || {
                 while let Ok((near, _)) = accepting.accept() {
                     let shared = Arc::clone(&shared);
-                    // A connection that breaks is closed on both sides; it is no failure of the relay.
+                    // A connection that breaks is closed on both sides; that is not a failure of the relay.
                     thread::spawn(move || carry(&shared, &near));
                 }
             });

@@ -1,4 +1,4 @@
-//! Programs from outside this package: where they are, and how they are run.
+//! Programs from outside this package: how they are found and run.
 
 pub mod publisher;
 pub mod run;

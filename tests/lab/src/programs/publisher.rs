@@ -1,5 +1,5 @@
-//! The `faultline` program, run as a user would run it, but with its own credentials, so that the user's are neither
-//! read nor changed.
+//! The `faultline` program, run as by a user but with separate credentials, so that the user's are neither read nor
+//! changed.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -21,21 +21,21 @@ impl Publisher {
     /// Finds the program.
     ///
     /// # Errors
-    /// When it is not built.
+    /// If it is not built.
     pub fn new() -> Result<Self> {
         let home = tempfile::Builder::new().prefix("faultline-home-").tempdir()?;
         Ok(Self { program: Tool::Publisher.path()?, home })
     }
 
-    /// The file in which it looks for credentials, as `docker login` and `skopeo login` write it.
+    /// The file in which it looks for credentials, in the format of `docker login` and `skopeo login`.
     pub fn docker_config(&self) -> PathBuf {
         self.home.path().join(".docker/config.json")
     }
 
-    /// Runs it with `stdin`, however it ends.
+    /// Runs it with `stdin`, whether or not it succeeds.
     ///
     /// # Errors
-    /// When it cannot be run.
+    /// If it cannot be run.
     pub fn run(&self, args: &[&str], stdin: &str) -> Result<Output> {
         output_of(&mut self.command(args), stdin)
     }
@@ -43,7 +43,7 @@ impl Publisher {
     /// Runs it and returns its standard output without the last line end.
     ///
     /// # Errors
-    /// When it fails; the message has its standard error.
+    /// If it fails; the message contains its standard error.
     pub fn ok(&self, args: &[&str]) -> Result<String> {
         stdout_of(&mut self.command(args), "")
     }

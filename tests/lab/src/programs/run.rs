@@ -1,4 +1,4 @@
-//! Running a program to its end with an input, and waiting until a server answers.
+//! Runs a program to its end with an input, and waits until a server answers.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,10 +12,10 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::net::http::Client;
 use crate::wait::SAFETY_NET;
 
-/// Runs a program with `stdin`, however it ends.
+/// Runs a program with `stdin`, whether or not it succeeds.
 ///
 /// # Errors
-/// When it cannot be run.
+/// If it cannot be run.
 pub fn output_of(command: &mut Command, stdin: &str) -> Result<Output> {
     let program = command.get_program().to_owned();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -30,7 +30,7 @@ pub fn output_of(command: &mut Command, stdin: &str) -> Result<Output> {
 /// Runs a program with `stdin` and returns its standard output without the last line end.
 ///
 /// # Errors
-/// When it fails; the message has its standard error.
+/// If it fails; the message contains its standard error.
 pub fn stdout_of(command: &mut Command, stdin: &str) -> Result<String> {
     let output = output_of(command, stdin)?;
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -41,7 +41,7 @@ pub fn stdout_of(command: &mut Command, stdin: &str) -> Result<String> {
 /// Waits until a server that was just started answers a GET of `path` with 200.
 ///
 /// # Errors
-/// When it ends, or does not within [`SAFETY_NET`]; the message has its log.
+/// If it ends, or does not answer within [`SAFETY_NET`]; the message contains its log.
 pub fn wait_for_answer(name: &str, child: &mut Child, address: SocketAddr, path: &str, log: &Path) -> Result<()> {
     let started = Instant::now();
     while !Client::new(address, "localhost").get(path).is_ok_and(|answer| answer.status == 200) {

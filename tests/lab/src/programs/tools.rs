@@ -1,7 +1,7 @@
-//! Where the real programs and the built module are.
+//! Finds the real programs and the built module.
 //!
-//! Each is looked for in this order: its environment variable; `tools.env` in the target directory, lines of `KEY=path`
-//! that `cargo xtask setup` writes; the place where a build leaves it. Nothing is installed or built here.
+//! Each is looked for in this order: its environment variable; `tools.env` in the target directory, which `cargo xtask
+//! setup` writes and whose lines are `KEY=path`; the place where a build puts it. Nothing is installed or built here.
 
 use std::path::{Path, PathBuf};
 
@@ -49,10 +49,10 @@ impl Tool {
         }
     }
 
-    /// Where it is.
+    /// The program's or file's path.
     ///
     /// # Errors
-    /// When it is set nowhere, or the path is not a file; the message names the variable and the remedy.
+    /// If it is not found, or the path is not a file; the message names the variable and the remedy.
     pub fn path(self) -> Result<PathBuf> {
         let key = self.key();
         let target = target_dir()?;
@@ -69,7 +69,7 @@ impl Tool {
         Ok(path)
     }
 
-    /// Where a build leaves what this workspace makes itself.
+    /// Where a build puts what this workspace makes itself.
     fn built(self, target: &Path) -> Option<PathBuf> {
         let place = match self {
             Tool::Module => target.join("faultline.wasm"),
@@ -81,10 +81,10 @@ impl Tool {
     }
 }
 
-/// Cargo's target directory: the one above this program that carries cargo's cache mark.
+/// Cargo's target directory: the directory above this program that contains cargo's cache tag.
 ///
 /// # Errors
-/// When the program was moved out of it.
+/// If the program was moved out of it.
 pub fn target_dir() -> Result<PathBuf> {
     let program = std::env::current_exe().context("where this program is")?;
     let marked = program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file());

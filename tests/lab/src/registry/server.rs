@@ -20,7 +20,7 @@ use crate::wait::SAFETY_NET;
 
 use crate::programs::tools::Tool;
 
-/// A running registry with an empty store; it ends, and its store with it, when this is dropped.
+/// A running registry, initially empty; it is stopped and its data removed when this is dropped.
 #[derive(Debug)]
 pub struct Registry {
     child: Child,
@@ -31,13 +31,13 @@ pub struct Registry {
 /// Who may read and write.
 #[derive(Clone, Copy, Debug)]
 pub enum Door<'a> {
-    /// Everybody.
+    /// Everyone.
     Open,
     /// This user, over plain http.
     Password(User<'a>),
     /// This user, over TLS with a certificate of this authority.
     PasswordOverTls(User<'a>, &'a Authority),
-    /// Whom this service gives a token.
+    /// Anyone to whom this service gives a token.
     Token(&'a TokenService),
 }
 
@@ -45,7 +45,7 @@ impl Registry {
     /// Starts a registry; with `user`, only that user may read and write.
     ///
     /// # Errors
-    /// When a program is missing, or the registry does not answer; the message then has its log.
+    /// If a program is missing, or the registry does not answer; the message then contains its log.
     pub fn start(user: Option<User<'_>>) -> Result<Self> {
         Self::start_behind(user.map_or(Door::Open, Door::Password))
     }
@@ -53,7 +53,7 @@ impl Registry {
     /// Starts a registry.
     ///
     /// # Errors
-    /// As [`Registry::start`].
+    /// Like [`Registry::start`].
     pub fn start_behind(door: Door<'_>) -> Result<Self> {
         let program = Tool::DockerRegistry.path()?;
         let dir = tempfile::Builder::new().prefix("registry-").tempdir()?;
@@ -108,7 +108,7 @@ impl Registry {
 
     fn wait_until_it_answers(&mut self) -> Result<()> {
         let started = Instant::now();
-        // 401 is an answer too: it asks for the password.
+        // A 401 is an answer too: it asks for the password.
         while Client::new(self.address(), "registry").get("/v2/").is_err() {
             if self.child.try_wait()?.is_some() || started.elapsed() > SAFETY_NET {
                 let log = std::fs::read_to_string(log_file(self.dir.path())).unwrap_or_default();
@@ -119,10 +119,10 @@ impl Registry {
         Ok(())
     }
 
-    /// The requests of `faultline` so far, as `METHOD path status`, as soon as one of them is `last`.
+    /// The requests of `faultline` so far, as `METHOD path status`, once one of them is `last`.
     ///
     /// # Errors
-    /// When that one does not come.
+    /// If that one is not made.
     pub fn requests_until(&self, last: &str) -> Result<Vec<String>> {
         let started = Instant::now();
         loop {
@@ -137,7 +137,7 @@ impl Registry {
         }
     }
 
-    /// Where it listens: the first part of a reference.
+    /// Its address, which is the first part of a reference.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
     }
@@ -150,7 +150,7 @@ impl Drop for Registry {
     }
 }
 
-/// Reads a line of an access log: `… "METHOD path HTTP/1.1" status …`.
+/// Parses a line of an access log: `… "METHOD path HTTP/1.1" status …`.
 fn request(line: &str) -> Option<String> {
     let (_, rest) = line.split_once('"')?;
     let (request, rest) = rest.split_once(" HTTP/1.1\" ")?;
@@ -166,7 +166,7 @@ fn log_file(dir: &Path) -> std::path::PathBuf {
 fn htpasswd(user: User<'_>) -> Result<Vec<u8>> {
     let program = Tool::Htpasswd.path()?;
     let mut command = Command::new(&program);
-    // The registry takes bcrypt only.
+    // The registry accepts only bcrypt.
     let output = command.args(["-B", "-b", "-n", user.name, user.password]).output();
     let output = output.with_context(|| format!("run {}", program.display()))?;
     ensure!(output.status.success(), "htpasswd: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! A token service, as cloud registries have one: it issues tokens (JWT, ES256, the certificate in `x5c`) to one user,
+//! A token service like that of a cloud registry: it issues tokens (JWT, ES256, the certificate in `x5c`) to one user,
 //! by GET with a password and by OAuth2's POST with an identity token.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -31,7 +31,7 @@ pub struct TokenService {
     asked: Arc<AtomicUsize>,
 }
 
-/// What signs tokens.
+/// The key and certificate that sign tokens.
 struct Signer {
     key: EcdsaKeyPair,
     certificate: Vec<u8>,
@@ -41,10 +41,10 @@ impl TokenService {
     /// The name of the service and of the registry behind it.
     pub const NAME: &'static str = "faultline-tests";
 
-    /// Starts a service that knows one user, who can show `identity` instead of the password.
+    /// Starts a service that knows one user, who may present `identity` instead of the password.
     ///
     /// # Errors
-    /// When no port is free.
+    /// If no port is free.
     pub fn start(user: User<'_>, identity: &str) -> Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
@@ -64,7 +64,7 @@ impl TokenService {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 count.fetch_add(1, Ordering::Relaxed);
-                // A client that has gone is no failure here.
+                // A client that has gone is not a failure here.
                 let _ = serve(stream, &admitted, &signer);
             }
         });
@@ -81,7 +81,7 @@ impl TokenService {
         &self.certificate
     }
 
-    /// How often it was asked so far.
+    /// How many requests it has had so far.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
@@ -122,7 +122,7 @@ fn serve(mut stream: TcpStream, admitted: &Admitted, signer: &Signer) -> Result<
     Ok(())
 }
 
-/// Undoes the escapes that scopes are sent with.
+/// Decodes the escapes of scopes.
 fn decoded((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.replace("%3A", ":").replace("%2F", "/").replace("%2C", ","))
 }

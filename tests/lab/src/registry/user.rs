@@ -1,4 +1,4 @@
-//! Who may use a registry that asks for a password.
+//! The user of a registry that asks for a password.
 
 /// A user's name and password.
 #[derive(Clone, Copy, Debug)]

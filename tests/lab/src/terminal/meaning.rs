@@ -1,9 +1,9 @@
-//! What each event says to the person on call, in one line.
+//! The meaning of each event for the person on call, in one line.
 
 use crate::envoy::events::Event;
 use crate::terminal::paint;
 
-/// The event's name, painted by how good the news is.
+/// The event's name, in the colour for good or bad news.
 pub fn headline(event: &Event) -> String {
     let name = format!("{:<19}", event.name());
     match event.name() {

@@ -1,4 +1,4 @@
-//! What a person sees of the demo and the drills.
+//! Terminal output of the demo and the drills.
 
 pub mod meaning;
 pub mod paint;

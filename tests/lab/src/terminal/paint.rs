@@ -1,4 +1,4 @@
-//! How the demo and the drills look: headings, notes and events on a terminal; the same text without colour anywhere
+//! Formatting of the demo and the drills: headings, notes and events in colour on a terminal, without colour anywhere
 //! else.
 
 #![expect(clippy::print_stdout, reason = "the only file of the library that writes to stdout: what a person watches")]
@@ -15,47 +15,47 @@ fn painted(style: Style, text: &str) -> String {
     if *COLOUR { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }
 
-/// Bad news.
+/// Red text, for bad news.
 pub fn red(text: &str) -> String {
     painted(AnsiColor::Red.on_default().bold(), text)
 }
 
-/// Good news.
+/// Green text, for good news.
 pub fn green(text: &str) -> String {
     painted(AnsiColor::Green.on_default().bold(), text)
 }
 
-/// Something to know.
+/// Yellow text, for information.
 pub fn yellow(text: &str) -> String {
     painted(AnsiColor::Yellow.on_default().bold(), text)
 }
 
-/// What matters in a line.
+/// Bold text, for the important part of a line.
 pub fn bold(text: &str) -> String {
     painted(Style::new().bold(), text)
 }
 
-/// What can be skipped.
+/// Dim text, for what can be skipped.
 pub fn dim(text: &str) -> String {
     painted(Style::new().dimmed(), text)
 }
 
-/// A line as it is.
+/// Prints a line unchanged.
 pub fn line(text: &str) {
     println!("{text}");
 }
 
-/// Begins a part.
+/// Starts a section.
 pub fn heading(text: &str) {
     line(&format!("\n{}", bold(&format!("== {text} =="))));
 }
 
-/// An indented line.
+/// Prints an indented line.
 pub fn note(text: &str) {
     line(&format!("   {text}"));
 }
 
-/// Another program's output, set apart.
+/// Prints another program's output, set apart.
 pub fn quoted(text: &str) {
     for quoted in text.lines() {
         note(&format!("{} {quoted}", dim("|")));

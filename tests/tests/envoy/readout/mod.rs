@@ -1,10 +1,10 @@
-//! Reads out what Envoy put into its detector for one request, and what the filter thinks it put.
+//! Measures what Envoy reports to its detector for one request, and compares it with what the filter concludes.
 //!
 //! Every row of a table is played once for each streak that Envoy keeps, with and without split mode, each time in a
-//! cluster of its own with one endpoint: [`PRIMED`] errors, the row's request, and then errors again until Envoy ejects
-//! the endpoint at [`THRESHOLD`]. How many it takes tells how long the streak was, so one ejection tells an error, a
-//! reset and neither apart. All clusters take each step together, and after each step Envoy's main thread is asked what
-//! it holds ejected.
+//! separate cluster with one endpoint: [`PRIMED`] errors, the row's request, and then errors again until Envoy ejects
+//! the endpoint at [`THRESHOLD`]. The number of errors that this takes shows how long the streak was, so one ejection
+//! distinguishes an error, a reset and neither. All clusters take each step together, and after each step Envoy's main
+//! thread is asked which endpoints are ejected.
 
 mod streak;
 
@@ -28,7 +28,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use streak::DetectorInput;
 use streak::{PRIMED, READINGS, Reading, Streak, THRESHOLD};
 
-/// How long the filter has to agree with Envoy after each step. It ends a test that fails.
+/// How long the filter may take to agree with Envoy after each step; then the test fails.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How the request is made.
@@ -36,30 +36,30 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Ask {
     /// With these headers.
     With(&'static [(&'static str, &'static str)]),
-    /// The client leaves as soon as the endpoint has the request.
+    /// The client leaves once the endpoint has the request.
     AndLeave,
 }
 
-/// One row: a request and what Envoy is to put into its detector for it.
+/// One row: a request, and what Envoy should report to its detector for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub name: &'static str,
-    /// What the endpoint does.
+    /// The endpoint's behaviour.
     pub does: Behaviour,
     pub ask: Ask,
-    /// The status that the client gets; `None` when it gets no whole answer.
+    /// The status that the client gets; `None` if it gets no complete answer.
     pub status: Option<u16>,
     pub inputs: Vec<DetectorInput>,
-    /// What the filter counts each of its attempts as.
+    /// The outcome that the filter counts for each of its attempts.
     pub outcomes: Vec<&'static str>,
     /// Further fields of the request's route.
     pub route: Value,
     /// Further fields of the cluster.
     pub cluster: Value,
-    /// Whether the cluster is found to have no healthy endpoint.
+    /// Whether Envoy finds no healthy endpoint in the cluster.
     pub no_healthy_upstream: bool,
-    /// Whether nothing shows the filter which attempt failed before the next connection was established and which
-    /// after: then its streak of failures to reach the endpoint is not compared.
+    /// Whether the filter cannot see which attempt failed before the next connection was established and which after
+    /// it; then its streak of failures to reach the endpoint is not compared.
     pub hides_order: bool,
 }
 
@@ -80,36 +80,36 @@ impl Row {
         }
     }
 
-    /// With these detector inputs, in this order.
+    /// Sets these detector inputs, in this order.
     pub(crate) fn with_inputs(self, inputs: &[DetectorInput]) -> Self {
         Self { inputs: inputs.to_vec(), ..self }
     }
 
-    /// Over a route with these fields.
+    /// Sets further fields of the route.
     pub(crate) fn route(self, route: Value) -> Self {
         Self { route, ..self }
     }
 
-    /// In a cluster with these fields.
+    /// Sets further fields of the cluster.
     pub(crate) fn cluster(self, cluster: Value) -> Self {
         Self { cluster, ..self }
     }
 }
 
-/// Where the filter runs.
+/// The filter's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
     HttpFilter,
     UpstreamLog,
 }
 
-/// A row in one reading, with its endpoint and a client.
+/// A row for one streak, with its endpoint and a client.
 struct Case {
     row: Row,
     reading: Reading,
     cluster: String,
     upstream: Upstream,
-    /// The number of the request at which Envoy ejected, and of the one at which the filter reported it.
+    /// The number of the request at which Envoy ejected, and that of the request at which the filter reported it.
     ejected: Option<u32>,
     reported: Option<u32>,
 }
@@ -149,7 +149,7 @@ impl Case {
         cluster
     }
 
-    /// The `number`-th request, from 1.
+    /// Makes the `number`-th request, from 1.
     fn step(&self, envoy: &Envoy, number: u32) -> Result<()> {
         let mut client = Client::new(envoy.address(), self.host());
         if number != PRIMED + 1 {
@@ -176,12 +176,12 @@ impl Case {
         Ok(())
     }
 
-    /// The request at which Envoy ejects by its rules.
+    /// The number of the request at which Envoy ejects by its rules.
     fn expected(&self) -> u32 {
         PRIMED + 1 + THRESHOLD - self.reading.after(&self.row.inputs)
     }
 
-    /// What is wrong about the filter's count of attempts.
+    /// What is wrong with the filter's count of attempts.
     fn miscounted(&self, metrics: &Metrics) -> Option<String> {
         let mut expected = BTreeMap::from([(self.reading.error().1, f64::from(self.ejected? - 1))]);
         for outcome in &self.row.outcomes {
@@ -204,10 +204,10 @@ fn merge(into: &mut Value, from: &Value) {
     }
 }
 
-/// Plays the table, and returns a line for everything that is not as it should be.
+/// Plays the table, and returns a line for everything that is wrong.
 ///
 /// # Errors
-/// When it cannot be played; wrong inputs and wrong reports are no errors here.
+/// If it cannot be played; wrong inputs and wrong reports are not errors here.
 pub(crate) fn play(rows: &[Row], position: Position) -> Result<Vec<String>> {
     let mut cases = Vec::new();
     for reading in READINGS {
@@ -238,7 +238,7 @@ pub(crate) fn play(rows: &[Row], position: Position) -> Result<Vec<String>> {
         began.push(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?);
         step(&mut cases, &envoy, number, &mut wrong)?;
     }
-    // Workers pass on their counts once a second.
+    // Workers share their counts once a second.
     let started = Instant::now();
     let metrics = loop {
         let metrics = Metrics::parse(&envoy.admin("/stats/prometheus?filter=faultline_attempts_total")?);
@@ -257,7 +257,7 @@ pub(crate) fn play(rows: &[Row], position: Position) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
-/// All clusters that have not ejected their endpoint take their next request at once.
+/// All clusters that have not ejected their endpoint take their next request in parallel.
 fn step(cases: &mut [Case], envoy: &Envoy, number: u32, wrong: &mut Vec<String>) -> Result<()> {
     thread::scope(|scope| {
         let going = cases.iter().filter(|case| case.ejected.is_none());
@@ -267,7 +267,7 @@ fn step(cases: &mut [Case], envoy: &Envoy, number: u32, wrong: &mut Vec<String>)
             wrong.extend(result.err().map(|error| format!("{} ({}): {error:#}", case.row.name, case.reading)));
         }
     });
-    // Requests that a client left behind are over too, and with them everything is in the detector.
+    // Requests whose client has left are over too, so everything has been reported to the detector.
     eventually("all requests are over", || {
         let active = envoy.stats("upstream_rq_active$")?;
         Ok(active.iter().all(|(_, active)| *active == 0).then_some(()))
@@ -291,8 +291,7 @@ fn step(cases: &mut [Case], envoy: &Envoy, number: u32, wrong: &mut Vec<String>)
     }
 }
 
-/// What is wrong about a case when all is over. `began` says when each step began, in milliseconds since the Unix
-/// epoch.
+/// What is wrong with a case at the end. `began` contains the start of each step, in milliseconds since the Unix epoch.
 fn judge(case: &Case, envoy: &Envoy, metrics: &Metrics, began: &[i64]) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     let (_, kind, reason) = case.reading.error();

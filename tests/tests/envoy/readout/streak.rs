@@ -1,4 +1,4 @@
-//! The streaks that are read out: the rule that makes one eject, the error that makes it longer, and what inputs do to
+//! The streaks that are measured: the rule that makes one eject, the error that extends it, and the effect of inputs on
 //! it.
 //!
 //! [`Reading::after`] is Envoy's rule in a dozen lines, written from its sources and independent of the filter's
@@ -10,24 +10,24 @@ use std::time::Duration;
 use lab::endpoints::Behaviour;
 use lab::envoy::outlier::OutlierDetection;
 
-/// Errors before the row's request.
+/// The number of errors before the row's request.
 pub(super) const PRIMED: u32 = 2;
 
-/// Errors that eject.
+/// The number of errors that eject.
 pub(super) const THRESHOLD: u32 = 5;
 
-/// What Envoy's router puts into the detector in the course of a request (`put_result`).
+/// What Envoy's router reports to the detector during a request (`put_result`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum DetectorInput {
     /// A connection or stream was established.
     Connected,
-    /// Headers with this status came (for gRPC, what the status stands for).
+    /// Headers with this status arrived (for gRPC, the status that the gRPC status maps to).
     Answered(u16),
     /// A reset or timeout, which without split mode counts as this status.
     Failed(u16),
 }
 
-/// The streak that is read out.
+/// The streak that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Streak {
     Http5xx,
@@ -35,14 +35,14 @@ pub(super) enum Streak {
     Local,
 }
 
-/// A streak in a mode of counting: the clusters of one kind share their rule.
+/// A streak with or without split mode: the clusters of one kind have the same rule.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     pub streak: Streak,
     pub split: bool,
 }
 
-/// Every reading there is.
+/// All readings.
 pub(super) const READINGS: [Reading; 5] = [
     Reading { streak: Streak::Http5xx, split: false },
     Reading { streak: Streak::Gateway, split: false },
@@ -58,8 +58,8 @@ impl fmt::Display for Reading {
 }
 
 impl Reading {
-    /// The error that makes the streak longer, as the endpoint does it, and the names that the filter gives it: as
-    /// outcome, as kind of streak, and as reason of the ejection.
+    /// The error that extends the streak, as the endpoint's behaviour, and the filter's names for it: as outcome, as
+    /// kind of streak, and as reason of the ejection.
     pub(super) fn error(self) -> (Behaviour, &'static str, &'static str) {
         match self.streak {
             Streak::Http5xx => (Behaviour::Answer(500), "5xx", "consecutive_5xx"),

@@ -1,8 +1,8 @@
-//! Which file of a crate uses which, and where they use each other in a circle.
+//! Which file of a crate uses which others, and where they use each other in a circle.
 //!
-//! A file uses another if it imports something of it, names it by a path, or calls a method that the other adds to the
-//! same type. `mod x;` is no use, and neither is `pub use` of something below: it only lends a name, and whoever uses
-//! that name uses the file that defines it.
+//! A file uses another if it imports something from it, names it by a path, or calls a method that the other adds to
+//! the same type. `mod x;` does not count as a use, and neither does `pub use` of something below: it only adds a name,
+//! and whoever uses that name uses the file that defines it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use super::module_tree::Crate;
 use super::resolve::{self, Named};
 
-/// Where and by which words a file uses another.
+/// Where a file uses another, and by which words.
 pub(crate) struct Use {
     pub(crate) line: usize,
     /// The path or the call.
     pub(crate) words: String,
-    /// Only a call on `self` leads there, no path.
+    /// Whether it is only a call on `self` and not a path.
     pub(crate) is_call: bool,
 }
 
@@ -25,7 +25,7 @@ impl Use {
     }
 }
 
-/// Uses by the file that uses and the file that is used.
+/// Uses by the using file and the used file.
 #[derive(Default)]
 pub(crate) struct Graph {
     pub(crate) uses: BTreeMap<PathBuf, BTreeMap<PathBuf, Use>>,
@@ -34,9 +34,9 @@ pub(crate) struct Graph {
 /// Files with inherent `impl` blocks of one type.
 pub(crate) struct Methods {
     pub(crate) type_name: String,
-    /// The module that defines the type, by its place in the crate.
+    /// The index of the module that defines the type.
     pub(crate) home: usize,
-    /// Blocks by the module that they are in, with their lines.
+    /// The blocks' modules and lines.
     pub(crate) blocks: Vec<(usize, usize)>,
     /// The modules that define each method.
     defined_in: BTreeMap<String, BTreeSet<usize>>,
@@ -58,7 +58,7 @@ impl Graph {
                 }
             }
             for reference in &module.contents.references {
-                // A single word may be a local variable; it counts only as the name of a re-export.
+                // A single word may be a local variable, so it counts only if it is the name of a re-export.
                 let by_one_word = reference.path.len() == 1;
                 if by_one_word && !resolve::import(tree, place, &reference.path[0]).is_some_and(|i| i.is_reexport) {
                     continue;
@@ -83,15 +83,15 @@ impl Graph {
         graph
     }
 
-    /// Keeps the first use of `to` by `from`.
+    /// Keeps only the first use of `to` by `from`.
     fn add(&mut self, from: &Path, to: &Path, used: Use) {
         if from != to {
             self.uses.entry(from.to_owned()).or_default().entry(to.to_owned()).or_insert(used);
         }
     }
 
-    /// Circles that share no use, the shortest first: without one use of each, none is left. A circle is the files in
-    /// it, each with its use of the next; the last one uses the first.
+    /// Circles that share no use, the shortest first: removing one use of each leaves no circle. A circle is a list of
+    /// files, each with its use of the next one; the last file uses the first.
     pub(crate) fn circles(mut self) -> Vec<Vec<(PathBuf, Use)>> {
         let mut circles = Vec::new();
         while let Some(files) = self.uses.keys().filter_map(|file| self.shortest_circle(file)).min_by_key(Vec::len) {
@@ -105,7 +105,7 @@ impl Graph {
         circles
     }
 
-    /// The shortest way from `start` back to itself.
+    /// The shortest path from `start` back to itself.
     fn shortest_circle(&self, start: &Path) -> Option<Vec<PathBuf>> {
         let mut reached_from: BTreeMap<&Path, &Path> = BTreeMap::new();
         let mut queue = VecDeque::from([start]);
@@ -127,7 +127,7 @@ impl Graph {
     }
 }
 
-/// The types of a crate that have methods, by the module that defines them and their name.
+/// The types of a crate that have methods, by the module that defines them and by name.
 pub(crate) fn methods(tree: &Crate) -> BTreeMap<(usize, String), Methods> {
     let mut found: BTreeMap<(usize, String), Methods> = BTreeMap::new();
     for (place, module) in tree.modules.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! Rust sources as modules that name each other: parsed and resolved as text, never compiled.
+//! Rust sources as modules that name each other: parsed and resolved as text, without compiling.
 //!
-//! What a name means is found as rustc finds it, as far as text goes: by paths, imports, re-exports and globs. What a
-//! macro expands to, and the type of an expression, are not known; only a call on `self` is followed to its method.
+//! Names are resolved as rustc does, as far as the text allows: by paths, imports, re-exports and globs. The expansion
+//! of macros and the types of expressions are not known; only a call on `self` is followed to its method.
 
 pub(crate) mod graph;
 pub(crate) mod module_tree;

@@ -1,4 +1,4 @@
-//! A crate as its modules: which file each is in, found by following `mod` from the crate's root.
+//! The modules of a crate and their files, found by following `mod` from the crate's root.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -12,7 +12,7 @@ pub(crate) type Files = BTreeMap<PathBuf, String>;
 
 /// A module of a crate.
 pub(crate) struct Module {
-    /// Its name from the crate's root, which has none.
+    /// Its path from the crate's root; empty for the root itself.
     pub(crate) path: Vec<String>,
     pub(crate) file: PathBuf,
     pub(crate) contents: Contents,
@@ -21,7 +21,7 @@ pub(crate) struct Module {
 /// A crate: a library, a program, a test or a bench.
 pub(crate) struct Crate {
     pub(crate) modules: Vec<Module>,
-    /// Places in `modules` by path; a module declared twice, for two targets, is its first.
+    /// Indices in `modules` by path; if a module is declared twice, for two targets, the first counts.
     by_path: BTreeMap<Vec<String>, usize>,
 }
 
@@ -35,12 +35,12 @@ impl Crate {
         Ok(tree)
     }
 
-    /// The module of this path, by its place in `modules`.
+    /// The index in `modules` of the module with this path.
     pub(crate) fn find(&self, path: &[String]) -> Option<usize> {
         self.by_path.get(path).copied()
     }
 
-    /// Adds a module and those below it; `folder` is where the files of those lie.
+    /// Adds a module and those below it; `folder` contains the files of those.
     fn add(
         &mut self,
         path: Vec<String>,
@@ -67,7 +67,7 @@ impl Crate {
                     .unwrap_or_else(|| below.join("mod.rs")),
             };
             let contents = parsed(&found, files).with_context(|| format!("{}: `mod {name};`", file.display()))?;
-            // A file that is named by `path` counts as the head of its folder, whatever it is called.
+            // A file that is named by `path` counts as the head of its folder, whatever its name is.
             let is_head = named.is_some() || found.file_name().is_some_and(|name| name == "mod.rs");
             let below = if is_head { found.parent().unwrap_or(Path::new("")).to_owned() } else { below };
             self.add(path, found, &below, contents, files)?;
@@ -82,7 +82,7 @@ fn parsed(file: &Path, files: &Files) -> Result<Contents> {
     Ok(Contents::of(&syntax.items))
 }
 
-/// `a/../b` is `b`.
+/// Normalises a path: `a/../b` is `b`.
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {
@@ -95,7 +95,7 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-/// A crate with the root `root` out of these files, for tests.
+/// Makes a crate with the root `root` from these files, for tests.
 #[cfg(test)]
 pub(crate) fn crate_of(root: &str, files: &[(&str, &str)]) -> Vec<Crate> {
     let files: Files = files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect();

@@ -1,9 +1,9 @@
-//! Which module a path leads to, by declarations, imports, re-exports and globs.
+//! Resolves a path to a module, by declarations, imports, re-exports and globs.
 
 use super::module_tree::Crate;
 use super::scan::Import;
 
-/// What a path names, by the place of a module in the crate.
+/// What a path names; the number is the module's index in the crate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Named {
     /// A module.
@@ -13,7 +13,7 @@ pub(crate) enum Named {
 }
 
 impl Named {
-    /// The module, or the one that the item is in.
+    /// The module itself, or the one that contains the item.
     pub(crate) fn module(self) -> usize {
         match self {
             Self::Module(module) | Self::Item(module) => module,
@@ -21,18 +21,18 @@ impl Named {
     }
 }
 
-/// What `path`, written in the module `from`, names. Nothing for what is in another crate; more than one where a
-/// function and a module have the same name.
+/// Resolves `path`, written in the module `from`. Empty if it is in another crate; more than one result if a function
+/// and a module have the same name.
 pub(crate) fn path(tree: &Crate, from: usize, path: &[String]) -> Vec<Named> {
     follow(tree, from, path, &mut Vec::new())
 }
 
-/// The import of the module `from` that its code calls by `name`.
+/// The import in the module `from` whose name there is `name`.
 pub(crate) fn import<'a>(tree: &'a Crate, from: usize, name: &str) -> Option<&'a Import> {
     tree.modules[from].contents.imports.iter().find(|import| import.name.as_deref() == Some(name))
 }
 
-/// `asked` holds the names that are being looked up, because globs may go in circles.
+/// `asked` contains the names that are being looked up, because globs may be circular.
 fn follow(tree: &Crate, from: usize, path: &[String], asked: &mut Vec<(usize, String)>) -> Vec<Named> {
     let Some((first, rest)) = path.split_first() else { return Vec::new() };
     let here = &tree.modules[from].path;
@@ -49,20 +49,20 @@ fn follow(tree: &Crate, from: usize, path: &[String], asked: &mut Vec<(usize, St
 }
 
 fn below(tree: &Crate, start: Named, rest: &[String], asked: &mut Vec<(usize, String)>) -> Vec<Named> {
-    // Behind an item come its variants and methods.
+    // The segments after an item are its variants and methods.
     let (Named::Module(module), Some((name, rest))) = (start, rest.split_first()) else { return vec![start] };
     if name == "super" {
         return follow(tree, module, &[std::slice::from_ref(name), rest].concat(), asked);
     }
     let found = look_up(tree, module, name, asked);
     if found.is_empty() {
-        // Made by a macro, or imported from another crate: the module is what is named all the same.
+        // It is made by a macro or imported from another crate; the path still names the module.
         return vec![Named::Item(module)];
     }
     found.into_iter().flat_map(|found| below(tree, found, rest, asked)).collect()
 }
 
-/// What `name` means inside `module`.
+/// Resolves `name` inside `module`.
 fn look_up(tree: &Crate, module: usize, name: &str, asked: &mut Vec<(usize, String)>) -> Vec<Named> {
     let question = (module, name.to_owned());
     if asked.contains(&question) {

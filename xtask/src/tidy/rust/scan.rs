@@ -1,6 +1,6 @@
-//! What the text of one module contains: the items it defines, the modules it declares, and the names it uses.
+//! The contents of one module: the items that it defines, the modules that it declares, and the names that it uses.
 //!
-//! Code under `#[cfg(test)]` is left out: a test may name whatever it needs.
+//! Code under `#[cfg(test)]` is left out: a test may use anything.
 
 use std::collections::BTreeSet;
 
@@ -8,21 +8,21 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, ImplItem, Item, UseTree, Visibility};
 
-/// A path as it is written, such as `crate::store::Name`, by its segments.
+/// A path as written, such as `crate::store::Name`, by its segments.
 pub(crate) type Path = Vec<String>;
 
 /// A name that a `use` brings into the module.
 pub(crate) struct Import {
     /// The name in this module; `None` for a glob.
     pub(crate) name: Option<String>,
-    /// What it names; for a glob, what all names are taken from.
+    /// The path that it names; for a glob, the path from which all names are taken.
     pub(crate) path: Path,
-    /// `pub use`, in any visibility.
+    /// Whether it is a `pub use`, with any visibility.
     pub(crate) is_reexport: bool,
     pub(crate) line: usize,
 }
 
-/// A path outside of `use`.
+/// A path that is not in a `use`.
 pub(crate) struct Reference {
     pub(crate) path: Path,
     pub(crate) line: usize,
@@ -30,9 +30,9 @@ pub(crate) struct Reference {
 
 /// An `impl` block.
 pub(crate) struct Impl {
-    /// The type that it is for, as it is written.
+    /// The type that the block is for, as written.
     pub(crate) of: Path,
-    /// The methods and constants of an inherent block; none if the block implements a trait.
+    /// The methods and constants of an inherent block; empty if the block implements a trait.
     pub(crate) defines: BTreeSet<String>,
     pub(crate) is_inherent: bool,
     /// Methods called as `self.name()` or `Self::name`, with their lines.
@@ -43,13 +43,13 @@ pub(crate) struct Impl {
 /// A module declared in another.
 pub(crate) struct Submodule {
     pub(crate) name: String,
-    /// What is between the braces of `mod name { … }`; `None` for `mod name;`.
+    /// The contents of the braces of `mod name { … }`; `None` for `mod name;`.
     pub(crate) body: Option<Contents>,
     /// The value of its attribute `#[path = "…"]`.
     pub(crate) file: Option<String>,
 }
 
-/// What a module contains.
+/// The contents of a module.
 #[derive(Default)]
 pub(crate) struct Contents {
     /// Names of the items defined at its top level.
@@ -63,7 +63,7 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// What the items of a file or of an inline module contain.
+    /// Collects the contents of the items of a file or of an inline module.
     pub(crate) fn of(items: &[Item]) -> Self {
         let mut scanner = Scanner::default();
         for item in items.iter().filter(|item| !is_for_tests(attributes(item))) {
@@ -77,7 +77,7 @@ impl Contents {
 #[derive(Default)]
 struct Scanner {
     found: Contents,
-    /// The `impl` blocks around the place that is visited, the innermost last.
+    /// The `impl` blocks around the current node, the innermost last.
     inside: Vec<Impl>,
 }
 
@@ -117,7 +117,8 @@ impl Scanner {
         }
     }
 
-    /// Paths in what a macro or an attribute is given. `in_strings`: attributes of serde name functions in strings.
+    /// Collects paths in the arguments of a macro or an attribute. `in_strings`: attributes of serde name functions in
+    /// strings.
     fn tokens(&mut self, tokens: TokenStream, in_strings: bool) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let is_punct = |at: usize, c: char| matches!(tokens.get(at), Some(TokenTree::Punct(p)) if p.as_char() == c);
@@ -237,7 +238,7 @@ impl<'ast> Visit<'ast> for Scanner {
         }
     }
 
-    // `pub(in crate::store)` says who may look, not what is used.
+    // `pub(in crate::store)` is about visibility, not a use.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 }
 
@@ -274,7 +275,7 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// The name that an item defines in its module; modules and imports are kept apart.
+/// The name that an item defines in its module; modules and imports are handled separately.
 fn name(item: &Item) -> Option<String> {
     let name = match item {
         Item::Const(item) => &item.ident,

@@ -1,4 +1,4 @@
-//! The table of the state machine, row by row.
+//! Tests of the state machine's table, row by row.
 
 use super::*;
 use crate::config::{Duration, OutlierDetection};
@@ -36,7 +36,7 @@ fn rules() -> OutlierDetection {
     }
 }
 
-/// What the machine is told besides the evidence.
+/// Input of the state machine besides the evidence.
 #[derive(Clone, Copy)]
 struct Scene {
     now: Millis,
@@ -112,7 +112,7 @@ fn awaiting_cause() -> Rotation {
     COUNTS.after(Rotation::default(), &[listed(true, NOW, 7)])
 }
 
-/// Ejected at `NOW` for two seconds.
+/// An endpoint ejected at `NOW` for two seconds.
 fn out() -> Rotation {
     ALONE.after(Rotation::default(), &[threshold(Http5xx)])
 }

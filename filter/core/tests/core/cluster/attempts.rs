@@ -1,4 +1,4 @@
-//! What attempts alone show.
+//! Tests of what attempts show without a witness.
 
 use super::story::{FAR, HOME, NEAR, REFUSED, Story, names};
 use filter_core::cluster::members::endpoint_hash;

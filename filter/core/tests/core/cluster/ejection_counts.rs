@@ -1,4 +1,4 @@
-//! What Envoy's count of ejections adds to its list of endpoints.
+//! Tests of what Envoy's count of ejections adds to its list of endpoints.
 
 use super::host_list::host;
 use super::story::{HOME, NEAR, REFUSED, Story, names};
@@ -12,7 +12,7 @@ use filter_core::event::{Event, EventKind};
 const BY_5XX: EjectReason = EjectReason::Consecutive5xx;
 const BY_REFUSAL: EjectReason = EjectReason::ConsecutiveLocalOriginFailure;
 
-/// Ejections of half a second, which all workers may not even hear of before they are over.
+/// Ejections of half a second, which may be over before all workers even know of them.
 fn short() -> Story {
     Story::new(
         r#"{"consecutive5xxErrors": 1, "interval": "500ms", "baseEjectionTime": "500ms", "maxEjectionPercent": 100}"#,
@@ -20,7 +20,7 @@ fn short() -> Story {
 }
 
 impl Story {
-    /// Envoy's count of now: one ejection for each of these reasons, since it began.
+    /// Envoy's current count: one ejection for each of these reasons since counting began.
     fn count(&mut self, reasons: &[EjectReason]) -> Vec<Event> {
         let mut count = Ejections::default();
         reasons.iter().for_each(|reason| count.add(*reason, 1));
@@ -54,7 +54,7 @@ impl Story {
     }
 }
 
-/// Name, basis and reason of an event.
+/// An event's name, basis and reason.
 type Told = (&'static str, Option<Basis>, Option<EjectReason>);
 
 fn told(events: &[Event]) -> Vec<Told> {
@@ -66,7 +66,7 @@ fn told(events: &[Event]) -> Vec<Told> {
 }
 
 const RETURNED: Told = ("endpoint_returned", Some(Basis::Witnessed), None);
-/// The count tells that it was back, not when.
+/// The count shows that the endpoint was back, but not when.
 const BACK_MEANWHILE: Told = ("endpoint_returned", Some(Basis::Inferred), None);
 
 fn ejected(reason: EjectReason) -> Told {
@@ -97,7 +97,7 @@ fn of_two_thresholds_that_were_reached_the_count_tells_which_envoy_ejected_for()
     }
     assert!(story.list(5, &[("a:1", true, 7)]).is_empty() && story.wants_count());
     assert_eq!(told(&story.count(&[BY_5XX])), [ejected(BY_5XX)]);
-    // Without the count, the first.
+    // Without the count, the first streak is the cause.
     let mut story = Story::new(rules);
     for _ in 0..3 {
         story.attempt_with_witness("a:1", HOME, DetectorInput::answered(503));
@@ -117,7 +117,7 @@ fn a_cause_that_the_count_does_not_prove_is_not_told() {
         [ejected(EjectReason::Other), ejected(EjectReason::Other)],
         "which is whose?"
     );
-    // No count comes.
+    // No count arrives.
     for lose in [true, false] {
         let mut story = Story::s1();
         story.list(0, &[("a:1", false, 1)]);
@@ -239,7 +239,7 @@ fn a_count_that_starts_over_is_counted_on() {
     let mut story = short();
     story.list(0, &[("a:1", false, 1)]);
     story.count(&[BY_5XX, BY_5XX]);
-    // The cluster was taken away and put back.
+    // The cluster was removed and added again.
     story.list(5, &[("a:1", false, 1)]);
     story.count(&[]);
     story.list(5, &[("a:1", true, 2)]);
@@ -260,7 +260,7 @@ fn while_all_is_well_the_count_is_asked_for_seldom() {
     assert!(!story.wants_count());
     story.list(2_000, &list);
     assert!(story.wants_count());
-    // Envoy keeps no such statistic: it is looked for as seldom.
+    // Envoy keeps no such statistic; it is still asked for, just as rarely.
     story.counted(None);
     story.list(5, &list);
     assert!(!story.wants_count());

@@ -1,4 +1,4 @@
-//! What Envoy itself says, against what attempts showed.
+//! Tests of Envoy's list of hosts against what attempts showed.
 
 use super::story::{HOME, NEAR, REFUSED, Story, names};
 use filter_core::admin::host_lists::HostStatus;
@@ -14,7 +14,7 @@ pub(super) fn host(address: &str, locality: &str, ejected: bool) -> HostStatus {
 }
 
 impl Story {
-    /// Envoy's answer of now, asked for `ago` milliseconds before.
+    /// Envoy's current answer, asked for `ago` milliseconds earlier.
     pub(super) fn answer(&mut self, ago: u64, hosts: &[HostStatus]) -> Vec<Event> {
         let asked = self.now - ago;
         self.with(|state, context| {
@@ -178,7 +178,7 @@ fn a_witness_that_falls_silent_does_not_keep_a_failover_open() {
     let unhealthy = HostStatus { healthy: false, ..host("a:2", HOME, false) };
     story.answer(4, &[host("a:1", HOME, true), unhealthy, host("b:1", NEAR, false)]);
     assert_eq!(names(&story.ok("b:1", NEAR)), ["failover_started"]);
-    // No answer comes any more. It is repaired.
+    // Answers stop arriving, and the endpoint is repaired.
     assert_eq!(names(&story.pass(6_200)), ["endpoint_returned"]);
     story.ok("a:1", HOME);
     let mut told = Vec::new();

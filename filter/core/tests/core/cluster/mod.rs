@@ -1,4 +1,4 @@
-//! A cluster's story from attempts and answers to events.
+//! Tests of one cluster, from attempts and answers to events.
 
 mod attempts;
 mod ejection_counts;

@@ -1,4 +1,4 @@
-//! A cluster's story, observation by observation: scenario S1's four zones, seen from `ap-northeast-1a`.
+//! A cluster, observation by observation: the four zones of scenario S1, seen from `ap-northeast-1a`.
 
 use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationContext};
 use filter_core::config::{Config, parse};
@@ -13,7 +13,7 @@ pub(super) const NEAR: &str = "ap-northeast-1/ap-northeast-1b";
 pub(super) const FAR: &str = "cn-hangzhou/cn-hangzhou-h";
 pub(super) const REFUSED: DetectorInput = DetectorInput { connected: false, status: None, failure: Some(503) };
 
-/// A cluster, its configuration and the time; every observation goes through the encoded form, as between workers.
+/// A cluster, its configuration and the time. Every observation goes through the encoded form, as between workers.
 pub(super) struct Story {
     pub bytes: Vec<u8>,
     config: Config,

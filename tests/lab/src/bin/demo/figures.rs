@@ -1,4 +1,4 @@
-//! The metrics as the demo shows them, and what each says to the person on call.
+//! The metrics that the demo shows, and what each means to the person on call.
 
 use lab::envoy::metrics::{Metrics, Sample};
 use lab::terminal::paint;
@@ -23,7 +23,7 @@ const METRICS: [(&str, &str); 12] = [
     ("faultline_build_info", "which version of the filter runs where: watch a rollout by it"),
 ];
 
-/// Prints the metrics with what they are for.
+/// Prints the metrics and their purpose.
 pub(crate) fn print_metrics(metrics: &Metrics) {
     paint::note(&format!("All that have the label upstream_cluster are about {CLUSTER}."));
     for (name, purpose) in METRICS {
@@ -43,7 +43,7 @@ fn trimmed(value: f64) -> String {
 }
 
 fn labels(sample: &Sample) -> String {
-    // All of it is about one cluster, which has been named.
+    // All of it is about one cluster, which was already named.
     let shown = sample.labels.iter().filter(|(k, _)| *k != "upstream_cluster");
     shown.map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
 }

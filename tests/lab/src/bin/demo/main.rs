@@ -1,8 +1,8 @@
 //! The product's main job in a minute: publish the filter, write its manifest, pull it back by digest, run it in a real
 //! Envoy, break a service zone by zone, repair it, and read the events and metrics as an operator would.
 //!
-//! It ends with an error that names each event that did not come, came twice, or had no cause. What is checked more
-//! closely, and with every kind of failure, is in the tests.
+//! It ends with an error that names each event that is missing, duplicated or unexpected. The tests check more closely,
+//! and with every kind of failure.
 
 mod figures;
 mod story;
@@ -24,10 +24,10 @@ use lab::zones::{CLUSTER, ZONES, Zones, plugin_config};
 
 use story::{Expected, Story};
 
-/// Shows an outage as faultline tells it: publish, run, break, repair.
+/// Shows an outage as faultline reports it: publish, run, break, repair.
 #[derive(Parser)]
 struct Arguments {
-    /// Push to this repository, such as localhost:5000/faultline:demo, and not into an OCI layout directory
+    /// Push to this repository, such as localhost:5000/faultline:demo, instead of an OCI layout directory
     #[arg(long, value_name = "REF")]
     registry: Option<String>,
 }
@@ -86,7 +86,7 @@ fn run(arguments: &Arguments) -> Result<Vec<String>> {
 
 /// Pushes the module, shows the manifest, and pulls the module back by digest.
 fn publish(arguments: &Arguments, dir: &Path, config: &str, pulled: &Path) -> Result<()> {
-    // With the user's own credentials, which a real registry asks for.
+    // With the user's own credentials, which a real registry requires.
     let program = Tool::Publisher.path()?;
     let faultline = |args: &[&str]| -> Result<String> {
         paint::note(&paint::dim(&format!("$ faultline {}", args.join(" "))));
@@ -123,7 +123,7 @@ fn publish(arguments: &Arguments, dir: &Path, config: &str, pulled: &Path) -> Re
     Ok(())
 }
 
-/// The caller's own zone stops listening, and is repaired.
+/// The caller's own zone stops listening and is repaired.
 fn one_zone(story: &mut Story, zones: &Zones) -> Result<()> {
     let home = zones.at(ZONES[0])?;
     let address = home.address().to_string();
@@ -145,7 +145,7 @@ fn one_zone(story: &mut Story, zones: &Zones) -> Result<()> {
     Ok(())
 }
 
-/// The region fails zone by zone, then the other region too, and all of it is repaired.
+/// The region fails zone by zone, then the other region too, and everything is repaired.
 fn everything(story: &mut Story, zones: &Zones) -> Result<()> {
     let all = &zones.0;
     let of_each = |name: &'static str| all.iter().map(move |u| Expected::of(name, &u.address().to_string()));
@@ -172,7 +172,7 @@ fn everything(story: &mut Story, zones: &Zones) -> Result<()> {
         zone.set(Behaviour::Answer(200))?;
     }
     story.send_until(&repair);
-    // How often the destination changes while endpoints come back one by one is up to Envoy's dice.
+    // How often the destination changes while endpoints return one by one depends on Envoy's random choices.
     story.end_act(&[outage, repair].concat(), &["failover_changed"]);
     Ok(())
 }

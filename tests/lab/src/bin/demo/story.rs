@@ -1,4 +1,4 @@
-//! The outage as it unfolds: traffic, events as they come, and what had to come in each act.
+//! The outage as it happens: traffic, events as they are logged, and the events that each act must have.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use lab::net::load::Load;
 use lab::terminal::{meaning, paint};
 use lab::zones::HOST;
 
-/// Between two requests: about what a small service gets, and slow enough to watch.
+/// The pause between two requests: about the load of a small service, and slow enough to watch.
 const PACE: Duration = Duration::from_millis(5);
 
-/// How long an act may wait for what it waits for.
+/// How long an act waits for its events.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An event that an act must bring exactly once.
+/// An event that must occur exactly once in an act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     name: &'static str,
@@ -40,7 +40,7 @@ impl Expected {
     }
 }
 
-/// The stage: Envoy under load, and what has been shown and found wrong so far.
+/// The demo's state: Envoy under load, and what has been shown and found wrong so far.
 pub(crate) struct Story {
     /// The Envoy.
     pub envoy: Envoy,
@@ -58,7 +58,7 @@ impl Story {
         Ok(Self { envoy, load, started: Instant::now(), shown: 0, act_began: 0, complaints: Vec::new() })
     }
 
-    /// Sends `requests` requests, shows what comes, and says how they were answered.
+    /// Sends `requests` requests, shows new events, and prints how the requests were answered.
     pub(crate) fn send(&mut self, requests: u64) {
         let before = self.load.total.clone();
         for _ in 0..requests {
@@ -67,8 +67,8 @@ impl Story {
         self.say_since(&before);
     }
 
-    /// Sends requests until all of `expected` have come in this act, or patience ends; [`Story::end_act`] then
-    /// complains.
+    /// Sends requests until all of `expected` have occurred in this act or [`PATIENCE`] is over; [`Story::end_act`]
+    /// then complains.
     pub(crate) fn send_until(&mut self, expected: &[Expected]) {
         let before = self.load.total.clone();
         let waiting = Instant::now();
@@ -78,7 +78,7 @@ impl Story {
         self.say_since(&before);
     }
 
-    /// Ends the act: each of `expected` must have come once, and nothing but `allowed` besides.
+    /// Ends the act: each of `expected` must have occurred once, and no other event but those in `allowed`.
     pub(crate) fn end_act(&mut self, expected: &[Expected], allowed: &[&str]) {
         let events = self.of_act();
         for one in expected {
@@ -120,7 +120,7 @@ impl Story {
         Ok(())
     }
 
-    /// What was not as it should be.
+    /// Everything that was wrong.
     pub(crate) fn complaints(&self) -> &[String] {
         &self.complaints
     }
