@@ -1,6 +1,6 @@
 //! Everything that leaves the filter: events, metrics and remarks, all through the [`reporter`].
 
-mod log;
 mod metrics;
 pub(crate) mod remark;
+mod remark_log;
 pub(crate) mod reporter;

@@ -2,9 +2,9 @@
 //!
 //! Nothing here runs while the plugin is configured: Envoy also configures a canary VM, which it then discards.
 
-use super::log;
 use super::metrics::Metrics;
 use super::remark::Remark;
+use super::remark_log;
 use crate::host::{self, LogLevel};
 use crate::shared::open_findings::OpenFindings;
 use crate::shared::question::PollResult;
@@ -56,7 +56,7 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Applies a configuration: its log level and its limit of series.
     pub(crate) fn configure(&mut self, config: &Config) {
-        log::set_level(config.log_level);
+        remark_log::set_level(config.log_level);
         self.metrics.set_limit(&config.limits);
     }
 

@@ -1,4 +1,4 @@
-//! The filter's own log lines: the `log` crate writes to the host.
+//! The filter's own remarks: the `log` crate writes to the host. Not here: events, which [`super::reporter`] writes.
 
 use crate::host::{self, LogLevel};
 use filter_core::config;
