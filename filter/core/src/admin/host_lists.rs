@@ -18,6 +18,8 @@ pub struct HostStatus {
     pub address: String,
     /// The host's locality.
     pub locality: Locality,
+    /// Its priority, from 0; hosts of a higher number get traffic only when those of lower ones are unhealthy.
+    pub priority: u32,
     /// Whether the outlier detector currently ejects it.
     pub ejected: bool,
     /// Whether active health checks and the control plane consider it healthy.
@@ -102,7 +104,9 @@ fn host(status: &Value) -> Option<HostStatus> {
     let counted = |stat: &Value| matches!(text(stat, "name"), "rq_total" | "rq_error");
     let stats = status.get("stats").and_then(Value::as_array).into_iter().flatten().filter(|stat| counted(stat));
     let requests = stats.fold(0_u64, |sum, stat| sum.saturating_add(text(stat, "value").parse().unwrap_or(0)));
-    Some(HostStatus { address, locality, ejected: set("failed_outlier_check"), healthy, requests })
+    let priority = status.get("priority").and_then(Value::as_u64).unwrap_or(0);
+    let priority = u32::try_from(priority).unwrap_or(u32::MAX);
+    Some(HostStatus { address, locality, priority, ejected: set("failed_outlier_check"), healthy, requests })
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
@@ -136,7 +140,7 @@ mod tests {
         let (name, hosts) = &seen[0];
         assert_eq!((name.as_str(), hosts.len()), ("a", 2));
         let (address, locality) = ("10.0.0.1:80".into(), Locality::parse("r/z"));
-        assert_eq!(hosts[0], HostStatus { address, locality, ejected: true, healthy: true, requests: 11 });
+        assert_eq!(hosts[0], HostStatus { address, locality, priority: 0, ejected: true, healthy: true, requests: 11 });
         assert_eq!((hosts[1].address.as_str(), hosts[1].ejected, hosts[1].healthy), ("[fd00::1]:81", false, false));
     }
 

@@ -10,7 +10,14 @@ use filter_core::event::{Event, EventKind, FailoverEnd, LastAttempt};
 use filter_core::locality::Locality;
 
 pub(super) fn host(address: &str, locality: &str, ejected: bool) -> HostStatus {
-    HostStatus { address: address.into(), locality: Locality::parse(locality), ejected, healthy: true, requests: 0 }
+    HostStatus {
+        address: address.into(),
+        locality: Locality::parse(locality),
+        priority: 0,
+        ejected,
+        healthy: true,
+        requests: 0,
+    }
 }
 
 impl Story {
