@@ -2,6 +2,7 @@
 //! gets. The home tier and the destinations of traffic, which [`crate::failover`] needs, are computed from this.
 
 use super::endpoint::{Endpoints, count};
+use crate::event::FailoverCause;
 use crate::failover::{Count, Home, Traffic, Window};
 use crate::locality::{Locality, Tier};
 use crate::time::Millis;
@@ -83,7 +84,8 @@ impl Localities {
     pub(super) fn home(&self, endpoints: &Endpoints, home: &Locality) -> Option<Home> {
         let tier_of = |stats: &LocalityStats| stats.locality.tier_from(home);
         let tier = self.0.iter().filter(|stats| stats.known(endpoints) > 0).map(tier_of).min()?;
-        let mut found = Home { tier, locality: Locality::default(), endpoints: 0, healthy: 0, troubled: false };
+        let (locality, cause) = (Locality::default(), FailoverCause::Unhealthy);
+        let mut found = Home { tier, locality, endpoints: 0, healthy: 0, cause, troubled: false };
         let mut most = None;
         for stats in self.0.iter().filter(|stats| tier_of(stats) == tier) {
             let failing = count(endpoints.at(&stats.locality).filter(|endpoint| endpoint.detector.is_failing()));
@@ -91,6 +93,9 @@ impl Localities {
             found.endpoints = found.endpoints.saturating_add(known);
             found.healthy = found.healthy.saturating_add(known.saturating_sub(unhealthy));
             found.troubled |= unhealthy > 0 || failing > 0;
+            if endpoints.ejected_at(&stats.locality) > 0 {
+                found.cause = FailoverCause::Ejected;
+            }
             let rank = Some((endpoints.ejected_at(&stats.locality), failing, known));
             if rank > most {
                 most = rank;

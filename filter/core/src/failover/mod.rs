@@ -11,7 +11,7 @@
 mod window;
 
 use crate::config;
-use crate::event::{EventKind, FailoverEnd, Route};
+use crate::event::{Destination, EventKind, FailoverCause, FailoverEnd, Route};
 use crate::locality::{Locality, Tier};
 use crate::time::{Millis, seconds_between};
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,8 @@ pub struct Home {
     pub endpoints: u32,
     /// Endpoints that are not ejected.
     pub healthy: u32,
+    /// What keeps traffic from home, if anything does.
+    pub cause: FailoverCause,
     /// Whether any of them is ejected or failing.
     pub troubled: bool,
 }
@@ -233,6 +235,12 @@ fn end(
         seconds: seconds_between(going.since, going.last_away),
         requests_away: going.requests_away,
         errors_away: going.errors_away,
+        destinations: vec![Destination {
+            to: going.to.clone(),
+            seconds: seconds_between(going.since, going.last_away),
+            requests: going.requests_away,
+            errors: going.errors_away,
+        }],
         because,
         seconds_at_last: seconds_between(going.moved_at, going.last_away),
     })
@@ -298,5 +306,13 @@ fn permille(share: f64) -> u32 {
 }
 
 fn route(home: &Home, from: &Locality, to: Locality, tier: Tier, share: f64) -> Route {
-    Route { from: from.clone(), to, tier, share, healthy_at_home: home.healthy, endpoints_at_home: home.endpoints }
+    Route {
+        from: from.clone(),
+        to,
+        tier,
+        share,
+        cause: home.cause,
+        healthy_at_home: home.healthy,
+        endpoints_at_home: home.endpoints,
+    }
 }

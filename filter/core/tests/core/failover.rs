@@ -1,7 +1,7 @@
 //! Tests of failovers, step by step, from a cluster's home and its traffic.
 
 use filter_core::config;
-use filter_core::event::{EventKind, FailoverEnd};
+use filter_core::event::{EventKind, FailoverCause, FailoverEnd};
 use filter_core::failover::Count;
 use filter_core::failover::{Active, Home, StepContext, Traffic, step};
 use filter_core::locality::{Locality, Tier};
@@ -13,7 +13,7 @@ fn at(text: &str) -> Locality {
 
 fn home(healthy: u32, endpoints: u32) -> Home {
     let troubled = healthy < endpoints;
-    Home { tier: Tier::SameZone, locality: at("r/a"), endpoints, healthy, troubled }
+    Home { tier: Tier::SameZone, locality: at("r/a"), endpoints, healthy, cause: FailoverCause::Ejected, troubled }
 }
 
 fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
