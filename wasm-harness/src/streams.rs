@@ -125,7 +125,11 @@ impl Harness {
         let exchange = exchange.clone();
         match exchange.data().facts.get(Phase::RequestHeaders, &Path::written("request.time")) {
             Some(_) => exchange,
-            None => exchange.set("request.time", self.wall_clock()),
+            // On a real clock, no two streams start in the same nanosecond.
+            None => {
+                let started = self.wall_clock() + Duration::from_nanos(self.next_stream % 1_000);
+                exchange.set("request.time", started)
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::shared::{claims, cluster_states};
 use crate::vm::known::{self, ClusterIndex};
 use crate::vm::notice::Notice;
 use crate::vm::state::{Moment, Vm};
-use crate::vm::{asking, notifying};
+use crate::vm::{asking, notifying, tick};
 use filter_core::cluster as core_cluster;
 use filter_core::event::{Event, EventKind};
 use filter_core::time::Millis;
@@ -37,9 +37,14 @@ struct Beat {
 /// A root context ticks.
 pub(crate) fn on_tick(vm: &mut Vm, root: u32) {
     let Ok(now) = host::now() else { return };
+    vm.roots.note_tick(root, now);
     if !vm.heartbeat.accepts_tick(root, now) {
+        if vm.roots.slow_down(root) {
+            tick::slow_down();
+        }
         return;
     }
+    vm.roots.drive(root);
     let open = OpenFindings::total();
     if vm.heartbeat.is_beat(now) {
         on_heartbeat(vm, open, now);
@@ -54,6 +59,8 @@ fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
     if vm.home.is_unknown() || number.is_multiple_of(REREAD_HOME_BEATS) {
         vm.home = exchange::home_locality();
     }
+    vm.twins.on_heartbeat();
+    watch_configurations(vm, now);
     vm.reporter.show_version();
     log_notices(vm, now);
     let moment = Moment { now, has_witness: vm.has_witness() };
@@ -64,6 +71,22 @@ fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
     }
     vm.reporter.show_tracked_endpoints(cluster_states::tracked_endpoints());
     vm.reporter.report_held_back(now, &vm.config);
+}
+
+/// Follows the configurations that are in force: old ones end with the last of their root contexts.
+fn watch_configurations(vm: &mut Vm, now: Millis) {
+    if !vm.roots.has_several() {
+        return;
+    }
+    if let Some(count) = vm.roots.lasting_overlap(now)
+        && claims::claim("overlap", 0, now, NOTICE_ONCE_WITHIN_MS)
+    {
+        vm.reporter.remark(Remark::SeveralConfigurations { count });
+    }
+    vm.roots.refresh(now);
+    if !vm.roots.has_several() {
+        vm.adopt_configurations(now);
+    }
 }
 
 fn log_notices(vm: &mut Vm, now: Millis) {

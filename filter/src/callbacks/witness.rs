@@ -85,7 +85,7 @@ fn apply_host_list(
     if hosts.iter().all(|host| !host.ejected) && cluster_states::read(name).is_none() {
         return;
     }
-    let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.config) else { return };
+    let Some(cluster) = vm.known.cluster(name.as_bytes(), vm.roots.newest()) else { return };
     let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
         (
             cluster::on_host_list(state, hosts, asked_at, context),
@@ -116,7 +116,7 @@ fn on_ejection_counts(
     for name in std::mem::take(&mut follow_up.uncounted) {
         let in_stats = stats::name_in_stats(&name);
         let count = counts.iter().flatten().find(|(name, _)| *name == in_stats).map(|(_, count)| *count);
-        let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.config) else { continue };
+        let Some(cluster) = vm.known.cluster(name.as_bytes(), vm.roots.newest()) else { continue };
         let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
             let events = match counts {
                 Some(_) => cluster::on_ejection_counts(state, count, asked_at, context),

@@ -42,6 +42,16 @@ pub(crate) fn flags() -> ResponseFlags {
     ResponseFlags(number(b"response\0flags").unwrap_or(0))
 }
 
+/// What tells the current request from all others that this worker handles: the nanosecond at which it started, and the
+/// number of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamId(u64, u64);
+
+/// The current request's identity; `None` if Envoy does not provide it.
+pub(crate) fn stream_id() -> Option<StreamId> {
+    Some(StreamId(number(b"request\0time")?, number(b"connection\0id")?))
+}
+
 /// When the current request started.
 pub(crate) fn started_at() -> Option<Millis> {
     number(b"request\0time").map(|nanoseconds| nanoseconds / 1_000_000)

@@ -9,6 +9,10 @@ pub(crate) enum Remark<'a> {
     InForce,
     /// The configuration has an unknown field.
     UnknownField(&'a str),
+    /// The plugin stands twice in a filter chain.
+    TwiceInChain,
+    /// Several configurations see traffic in one proxy.
+    SeveralConfigurations { count: usize },
     /// Envoy's admin interface, behind `cluster`, has stopped answering; `result` is how the last question ended.
     WitnessSilent { cluster: &'a str, result: PollResult },
     /// Envoy's admin interface answers again.
@@ -27,6 +31,14 @@ impl Remark<'_> {
             Self::UnknownField(field) => {
                 log::warn!("configuration: {field}: no such field, ignored; check its spelling and place");
             }
+            Self::TwiceInChain => log::warn!(
+                "requests pass this plugin twice, each is counted once. Two plugins of this module are in force; \
+                 remove one"
+            ),
+            Self::SeveralConfigurations { count } => log::warn!(
+                "{count} different configurations of this module see traffic, each is evaluated by its own. If that is \
+                 not meant, remove one"
+            ),
             Self::WitnessSilent { cluster, result } => {
                 let why = match result {
                     PollResult::NoCluster => {

@@ -44,7 +44,7 @@ pub(crate) fn locality_of(
     endpoint: &[u8],
     which: LocalityRead,
 ) -> Option<LocalityIndex> {
-    let config = &vm.config;
+    let config = &vm.current.config;
     let locality = vm.known.locality(cluster, endpoint, which, || {
         let locality = exchange::endpoint_locality();
         if !locality.is_unknown() {
@@ -102,7 +102,7 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
     let Ok(now) = host::now_micros() else { return };
     let moment = Moment { now: now / 1_000, has_witness };
     let Some(known) = vm.known.get(cluster) else { return };
-    let Some(context) = state::evaluation_context(known, &vm.config, &vm.home, moment) else { return };
+    let Some(context) = state::evaluation_context(known, &vm.home, moment) else { return };
     let Some(locality) = known.locality(attempt.locality) else { return };
     let total = known.endpoint_count;
     let endpoint = String::from_utf8_lossy(attempt.endpoint);

@@ -4,6 +4,7 @@
 //! number of endpoints is bounded by `limits.endpoints`; further ones are counted with their locality but not
 //! remembered.
 
+use super::roots::Configuration;
 use filter_core::cluster::MAX_LOCALITIES;
 use filter_core::cluster::members::endpoint_hash;
 use filter_core::config::{Config, OutlierDetection};
@@ -11,6 +12,7 @@ use filter_core::endpoint::outcome::Outcome;
 use filter_core::failover::Count;
 use filter_core::locality::Locality;
 use rustc_hash::FxHashMap;
+use std::rc::Rc;
 
 /// After this many heartbeats, a locality is read again: an endpoint may have moved.
 const REREAD_LOCALITY_BEATS: u64 = 64;
@@ -55,8 +57,8 @@ struct LocalityCounts {
 pub(crate) struct Cluster {
     /// Its name.
     pub(crate) name: String,
-    /// Its outlier detection settings; `None` if the cluster is ignored.
-    pub(crate) outlier: Option<OutlierDetection>,
+    /// The configuration by which its requests were last evaluated.
+    pub(crate) configuration: Rc<Configuration>,
     /// Envoy's count of its endpoints, when last read.
     pub(crate) endpoint_count: Option<u32>,
     /// Whether `endpoint_count` should be read with the next request.
@@ -68,6 +70,9 @@ pub(crate) struct Cluster {
     /// Requests that took more than one attempt, since they were last shared.
     pub(crate) retried: u32,
     localities: Vec<LocalityCounts>,
+    /// Its outlier detection settings by each configuration, by the configuration's number; `None` if the configuration
+    /// ignores it.
+    rules: Vec<(u32, Option<OutlierDetection>)>,
 }
 
 /// An endpoint that this VM has seen.
@@ -98,38 +103,50 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Applies a configuration: its rules for each cluster, and its limit.
-    pub(crate) fn configure(&mut self, config: &Config) {
+    /// Applies what holds for the proxy as a whole. Clusters of a configuration that is not among the `living` ones
+    /// follow the newest of these.
+    pub(crate) fn configure(&mut self, config: &Config, living: &[Rc<Configuration>]) {
         self.limit = usize::try_from(config.limits.endpoints).unwrap_or(usize::MAX);
         for cluster in &mut self.clusters {
-            cluster.outlier = config.rules_for(&cluster.name).cloned();
+            cluster.rules.retain(|(number, _)| living.iter().any(|configuration| configuration.number == *number));
+            let is_living = living.iter().any(|configuration| configuration.number == cluster.configuration.number);
+            if let Some(newest) = living.first().filter(|_| !is_living) {
+                cluster.follow(newest);
+            }
         }
     }
 
-    /// The index of the cluster with this name; `None` if it is ignored or exceeds the limit.
-    pub(crate) fn cluster(&mut self, name: &[u8], config: &Config) -> Option<ClusterIndex> {
-        if let Some(index) = self.by_name.get(name) {
-            return self.get(*index).filter(|cluster| cluster.is_watched()).map(|_| *index);
+    /// The index of the cluster with this name, which is then evaluated by `configuration`; `None` if that ignores it,
+    /// or if it exceeds the limit.
+    pub(crate) fn cluster(&mut self, name: &[u8], configuration: &Rc<Configuration>) -> Option<ClusterIndex> {
+        if let Some(index) = self.by_name.get(name).copied() {
+            let cluster = self.get_mut(index)?;
+            if cluster.configuration.number != configuration.number {
+                cluster.follow(configuration);
+            }
+            return cluster.is_watched().then_some(index);
         }
         if name.is_empty() || self.clusters.len() >= self.limit {
             return None;
         }
         let text = String::from_utf8_lossy(name).into_owned();
-        let outlier = config.rules_for(&text).cloned();
-        let ignored = outlier.is_none();
         let index = ClusterIndex(self.clusters.len());
-        self.clusters.push(Cluster {
+        let mut cluster = Cluster {
             name: text,
-            outlier,
+            configuration: Rc::clone(configuration),
             endpoint_count: None,
             endpoint_count_is_old: true,
             members_changed: false,
             is_troubled: false,
             retried: 0,
             localities: Vec::new(),
-        });
+            rules: Vec::new(),
+        };
+        cluster.follow(configuration);
+        let is_watched = cluster.is_watched();
+        self.clusters.push(cluster);
         self.by_name.insert(name.into(), index);
-        (!ignored).then_some(index)
+        is_watched.then_some(index)
     }
 
     /// A cluster by its index.
@@ -252,7 +269,20 @@ impl Known {
 impl Cluster {
     /// Whether the cluster is not ignored.
     pub(crate) fn is_watched(&self) -> bool {
-        self.outlier.is_some()
+        self.rule().is_some()
+    }
+
+    /// Its outlier detection settings by its configuration; `None` if that ignores it.
+    pub(crate) fn rule(&self) -> Option<&OutlierDetection> {
+        let mine = |(number, _): &&(u32, _)| *number == self.configuration.number;
+        self.rules.iter().find(mine).and_then(|(_, rule)| rule.as_ref())
+    }
+
+    fn follow(&mut self, configuration: &Rc<Configuration>) {
+        self.configuration = Rc::clone(configuration);
+        if !self.rules.iter().any(|(number, _)| *number == configuration.number) {
+            self.rules.push((configuration.number, configuration.config.rules_for(&self.name).cloned()));
+        }
     }
 
     /// One of its localities by index.

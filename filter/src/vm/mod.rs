@@ -12,5 +12,7 @@ pub(crate) mod known;
 pub(crate) mod notice;
 pub(crate) mod notifying;
 pub(crate) mod pending;
+pub(crate) mod roots;
 pub(crate) mod state;
 pub(crate) mod tick;
+pub(crate) mod twins;
