@@ -59,7 +59,7 @@ fn on_host_lists(vm: &mut Vm, asked: PendingQuestion, answer: Result<Body, PollR
     let cost = u64::try_from(body.size() / BYTES_PER_REST_MS).unwrap_or(u64::MAX);
     let mut follow_up = FollowUp { rest: cost.max(shortest).min(longest), ..FollowUp::default() };
     let mut lists = Vec::new();
-    let read = host_lists::read(body, |name, hosts| lists.push((name.to_owned(), hosts.to_vec())));
+    let read = host_lists::read(body, |_| true, |name, hosts| lists.push((name.to_owned(), hosts.to_vec())));
     for (name, hosts) in lists {
         apply_host_list(vm, &name, &hosts, asked.asked_at, now, &mut follow_up);
     }

@@ -13,10 +13,9 @@ pub(super) fn host(address: &str, locality: &str, ejected: bool) -> HostStatus {
     HostStatus {
         address: address.into(),
         locality: Locality::parse(locality),
-        priority: 0,
         ejected,
         healthy: true,
-        requests: 0,
+        ..HostStatus::default()
     }
 }
 
