@@ -30,6 +30,8 @@ struct Beat {
     moment: Moment,
     /// The number of heartbeats so far, including this one.
     number: u64,
+    /// When the one before was; 0 if there was none.
+    before: Millis,
     /// Whether anything is open in the proxy.
     is_open: bool,
 }
@@ -64,7 +66,8 @@ fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
     vm.reporter.show_version();
     log_notices(vm, now);
     let moment = Moment { now, has_witness: vm.has_witness() };
-    let beat = Beat { moment, number, is_open: open > 0 };
+    let before = vm.known.start_counting(now);
+    let beat = Beat { moment, number, before, is_open: open > 0 };
     for cluster in vm.known.indices() {
         share_members(vm, cluster, beat);
         share_counts(vm, cluster, beat);
@@ -130,7 +133,7 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
         cluster_states::add_tracked_endpoints(grown);
     }
     let events = vm.change_cluster(cluster, beat.moment, |state, context| {
-        core_cluster::set_members(state, &counts, &left, context)
+        core_cluster::set_members(state, total, &counts, &left, context)
     });
     vm.report(&events.unwrap_or_default());
 }
@@ -152,7 +155,7 @@ fn share_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     }
     let sums = known::charged(&counts);
     let changed = vm.change_cluster(cluster, beat.moment, |state, context| {
-        core_cluster::add_traffic(state, &sums, context);
+        core_cluster::add_traffic(state, &sums, beat.before, context);
         (core_cluster::on_tick(state, context), state.open_findings() > 0, state.levels(context.cluster))
     });
     let Some((events, is_troubled, levels)) = changed else { return };

@@ -11,6 +11,7 @@ use filter_core::config::{Config, OutlierDetection};
 use filter_core::endpoint::outcome::Outcome;
 use filter_core::failover::Count;
 use filter_core::locality::Locality;
+use filter_core::time::Millis;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
@@ -99,6 +100,8 @@ pub(crate) struct Known {
     /// A buffer in which a key of `endpoints` is built.
     key: Vec<u8>,
     beat: u64,
+    /// Since when attempts have been counted that were not shared yet; 0 before the first heartbeat.
+    counted_since: Millis,
     limit: usize,
 }
 
@@ -250,6 +253,11 @@ impl Known {
             self.endpoints.retain(|_, endpoint| beat.saturating_sub(endpoint.seen_at) < FORGET_ENDPOINT_BEATS);
         }
         self.beat
+    }
+
+    /// What is counted from now on belongs to the next heartbeat; returns when the present counts were begun.
+    pub(crate) fn start_counting(&mut self, now: Millis) -> Millis {
+        std::mem::replace(&mut self.counted_since, now)
     }
 
     /// The endpoints of a cluster that were seen since the last call, as hashes with their localities.

@@ -37,7 +37,7 @@ pub fn on_host_list(
     state.total = u32::try_from(hosts.len()).ok();
     state.listed_at = context.now;
     state.admin_view_stale = false;
-    count_members(state, hosts);
+    state.localities.set_hosts(hosts);
     remove_gone(state, hosts, asked, context, &mut events);
     state.note_panic(context);
     // Ejected hosts first, so that the percent cap is known when the others are evaluated.
@@ -116,18 +116,6 @@ fn reconcile_host(
         state.apply(index, &Evidence::Cause(None), context, events);
     }
     state.apply(index, &Evidence::Listed(listed), context, events);
-}
-
-fn count_members(state: &mut ClusterState, hosts: &[HostStatus]) {
-    for stats in state.localities.iter_mut() {
-        (stats.members, stats.unhealthy) = (0, 0);
-    }
-    for host in hosts {
-        if let Some(stats) = state.localities.entry(&host.locality) {
-            stats.members = stats.members.saturating_add(1);
-            stats.unhealthy = stats.unhealthy.saturating_add(u32::from(!host.ejected && !host.healthy));
-        }
-    }
 }
 
 /// In how many milliseconds Envoy should be asked again. At once if a threshold was reached, an ejection is just due to

@@ -10,7 +10,7 @@ use crate::endpoint::evidence::Evidence;
 use crate::endpoint::outcome::Outcome;
 use crate::endpoint::reason::Basis;
 use crate::event::{Event, EventKind};
-use crate::failover::Count;
+use crate::failover::{Active, Count};
 use crate::locality::Locality;
 use crate::time::{Millis, seconds_between};
 
@@ -101,21 +101,34 @@ pub fn on_no_healthy_upstream(
     vec![Event::of_cluster(context.now, context.cluster, EventKind::NoHealthyUpstream { endpoints })]
 }
 
-/// Applies a worker's sums of charged attempts, by locality, since it last reported them.
-pub fn add_traffic(state: &mut ClusterState, sums: &[(Locality, Count)], context: &EvaluationContext<'_>) {
-    let length = context.failover.window.millis();
+/// Applies a worker's sums of charged attempts, by locality, since it last reported them at `since`.
+pub fn add_traffic(
+    state: &mut ClusterState,
+    sums: &[(Locality, Count)],
+    since: Millis,
+    context: &EvaluationContext<'_>,
+) {
+    // Sums that were begun before the present trouble hold calm traffic too: they would make its share too small.
+    let is_early = state.failover.is_none() && since < state.phase.since();
     for (locality, count) in sums {
-        state.localities.count(locality, *count, context.now, length);
-        let is_away = |home| locality.tier_from(context.home) > home;
-        if let Some(failover) = state.failover.as_mut().filter(|failover| is_away(failover.home_tier())) {
-            failover.count_away(count.attempts, count.errors, context.now);
+        if is_early {
+            state.localities.count_early(locality, *count, context.now);
+        } else {
+            state.localities.count(locality, *count, context.now, context.failover.window.millis());
+        }
+        let tier = state.localities.tier_of(locality, context.home);
+        let is_away = |failover: &&mut Active| tier.is_some_and(|tier| tier > failover.home_tier());
+        if let Some(failover) = state.failover.as_mut().filter(is_away) {
+            failover.count_away(locality, *count, since, context.now);
         }
     }
 }
 
-/// Sets the number of endpoints that traffic shows in each locality; `left` has the hashes of endpoints that have left.
+/// Sets the number of endpoints that traffic shows in each locality; `left` has the hashes of endpoints that have left,
+/// and `total` is Envoy's count of the cluster's endpoints, where known.
 pub fn set_members(
     state: &mut ClusterState,
+    total: Option<u32>,
     counts: &[(Locality, u32)],
     left: &[u32],
     context: &EvaluationContext<'_>,
@@ -123,12 +136,8 @@ pub fn set_members(
     if context.has_witness && context.now.abs_diff(state.listed_at) < LIST_OUTWEIGHS_TRAFFIC_MS {
         return Vec::new();
     }
-    state.localities.iter_mut().for_each(|stats| stats.members = 0);
-    for (locality, count) in counts {
-        if let Some(stats) = state.localities.entry(locality) {
-            stats.members = *count;
-        }
-    }
+    state.total = total.or(state.total);
+    state.localities.set_members(counts);
     let has_left = |endpoint: &Endpoint| left.contains(&endpoint_hash(&endpoint.address));
     let mut events = Vec::new();
     for index in 0..state.endpoints.len() {

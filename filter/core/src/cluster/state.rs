@@ -9,14 +9,15 @@ use super::localities::Localities;
 use crate::endpoint::evidence::{ClusterView, Evidence, RotationContext, Transition};
 use crate::endpoint::reason::{Basis, BlockedReason, EjectReason};
 use crate::event::{Event, EventKind};
-use crate::failover::Active;
+use crate::failover::{Active, Phase, Usual};
+use crate::locality::Locality;
 use crate::metric::{Level, Metric};
 use crate::time::{Millis, seconds_between};
 use serde::{Deserialize, Serialize};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 9;
+pub const ENCODING: u8 = 10;
 
 /// For how long, in milliseconds, a past state may still be visible at one of Envoy's workers or may have influenced a
 /// decision of its main thread.
@@ -39,13 +40,15 @@ pub struct ClusterState {
     panicked_at: Millis,
     /// The largest number of endpoints that were recently ejected at the same time, and when.
     recent_max_ejected: (u32, Millis),
-    /// The share of traffic that went away from home before home was in trouble, in thousandths.
-    pub(super) baseline_spill_permille: u32,
     pub(super) failover: Option<Active>,
     /// Since when no healthy endpoint has been left.
     pub(super) empty_since: Option<Millis>,
-    /// Since when an endpoint at home has been ejected or failing.
-    pub(super) troubled_since: Option<Millis>,
+    /// Whether home is calm or in trouble.
+    pub(super) phase: Phase,
+    /// What goes away from home in calm times.
+    pub(super) usual: Usual,
+    /// Whether nothing at home is in rotation, and something is elsewhere.
+    pub(super) is_home_lost: bool,
 }
 
 impl ClusterState {
@@ -62,12 +65,18 @@ impl ClusterState {
         postcard::to_extend(self, vec![ENCODING]).unwrap_or_default()
     }
 
-    /// Findings that are still open: endpoints failing or ejected, a failover, no healthy endpoint left. While a proxy
-    /// has any, its workers evaluate every request at once.
+    /// Findings that are still open: endpoints failing or ejected, nothing in rotation at home, a failover, no healthy
+    /// endpoint left. While a proxy has any, its workers evaluate every request at once.
     pub fn open_findings(&self) -> u32 {
         let troubled = count(self.endpoints.iter().filter(|endpoint| endpoint.is_troubled()));
-        let others = [self.failover.is_some(), self.empty_since.is_some()];
+        let others = [self.failover.is_some() || self.is_home_lost, self.empty_since.is_some()];
         troubled.saturating_add(count(others.iter().filter(|open| **open)))
+    }
+
+    /// Whether a failover could not be told, because the proxy's own locality `home` is unknown and no priorities tell
+    /// near localities from far ones.
+    pub fn failover_is_blind(&self, home: &Locality) -> bool {
+        self.localities.are_alike(home)
     }
 
     /// Whether the start time and the exact destination of attempts at this endpoint matter: an attempt that was

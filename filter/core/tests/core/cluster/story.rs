@@ -62,7 +62,7 @@ impl Story {
             let seen =
                 AttemptObservation { endpoint, locality: &locality, workload, input, times, started, last, total };
             let events = cluster::on_attempt(state, &seen, context);
-            cluster::add_traffic(state, &[(locality.clone(), Count { attempts: 1, errors })], context);
+            cluster::add_traffic(state, &[(locality.clone(), Count { attempts: 1, errors })], context.now, context);
             events
         })
     }
