@@ -80,7 +80,7 @@ fn endpoint_config(lb_endpoint: &Value, locality: &Locality, priority: u32) -> O
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{DYNAMIC_ENDPOINTS, STATIC_ENDPOINTS};
+    use super::super::recorded::{DYNAMIC_ENDPOINTS, STATIC_ENDPOINTS};
     use super::*;
 
     fn all(answer: &str) -> (Vec<EndpointConfigs>, Result<(), String>) {

@@ -141,7 +141,7 @@ fn count_requests(status: &mut HostStatus, host: &[u8]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{CLUSTERS_1_37, CLUSTERS_1_40};
+    use super::super::recorded::{CLUSTERS_1_37, CLUSTERS_1_40};
     use super::*;
 
     type Seen = Vec<(String, Vec<HostStatus>)>;
