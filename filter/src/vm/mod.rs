@@ -5,6 +5,7 @@
 //! parts.
 
 mod admin_paths;
+mod agenda;
 pub(crate) mod answered;
 pub(crate) mod asking;
 pub(crate) mod charging;
