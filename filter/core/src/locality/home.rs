@@ -2,17 +2,17 @@
 
 use super::Locality;
 
-/// The label with which a pod overrides its locality; in it, dots stand for slashes.
-const OVERRIDE: &str = "istio-locality";
+/// The labels with which a pod overrides its locality, the newer one first; in them, dots stand for slashes.
+const OVERRIDES: [&str; 2] = ["topology.istio.io/locality", "istio-locality"];
 /// The labels of a node's region, zone and subzone.
 const TOPOLOGY: [&str; 3] =
     ["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
 
 /// The proxy's locality by its labels, each of which `read` gives, or an empty text if there is none. As in Istio
-/// (`pilot/pkg/model`: `GetLocalityLabel`), `istio-locality` comes first, and its dots are slashes unless it has any.
+/// (`pkg/model/proxy.go`: `GetLocalityLabel`, `SanitizeLocalityLabel`), a label for the whole comes first, and its dots
+/// are slashes unless it has any.
 pub fn home_from_labels(mut read: impl FnMut(&str) -> String) -> Locality {
-    let label = read(OVERRIDE);
-    if !label.is_empty() {
+    if let Some(label) = OVERRIDES.iter().map(|name| read(name)).find(|label| !label.is_empty()) {
         return Locality::parse(&if label.contains('/') { label } else { label.replace('.', "/") });
     }
     let [region, zone, subzone] = TOPOLOGY.map(&mut read);
@@ -63,6 +63,7 @@ mod tests {
         assert_eq!(by_labels(&[topology[0], topology[1], ("topology.istio.io/subzone", "rack1")]), "eu/a/rack1");
         assert_eq!(by_labels(&[topology[1], ("istio-locality", "eu.a")]), "eu/a", "the override says more");
         assert_eq!(by_labels(&[("istio-locality", "eu/a.1/rack1")]), "eu/a.1/rack1");
+        assert_eq!(by_labels(&[("istio-locality", "eu.a"), ("topology.istio.io/locality", "us.c")]), "us/c");
         assert_eq!(by_labels(&[]), "");
     }
 
