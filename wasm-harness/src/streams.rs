@@ -12,6 +12,7 @@ use crate::properties::{Path, Phase};
 use crate::state::{LocalReply, StreamView};
 use crate::value::Value;
 use crate::vm::{Called, Vm};
+use std::time::Duration;
 
 /// How the proxy continues after a step.
 #[derive(Clone, Debug, PartialEq, Eq)]

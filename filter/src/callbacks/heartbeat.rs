@@ -132,9 +132,10 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     if grown != 0 {
         cluster_states::add_tracked_endpoints(grown);
     }
-    vm.change_cluster(cluster, beat.moment, |state, context| {
+    let events = vm.change_cluster(cluster, beat.moment, |state, context| {
         core_cluster::set_members(state, total, &counts, &left, context)
     });
+    vm.report(&events.unwrap_or_default());
 }
 
 /// Adds the counts to the shared state, and applies the passing of time to the cluster.

@@ -12,8 +12,9 @@ use crate::host;
 use crate::host::expression::Expression;
 use crate::output::reporter::Reporter;
 use crate::shared::question;
-use filter_core::cluster::{ClusterState, EvaluationContext};
-use filter_core::config::Config;
+use filter_core::cluster::{ClusterState, EvaluationContext, settings};
+use filter_core::config::{Config, OutlierDetection};
+use filter_core::endpoint::rule::Rule;
 use filter_core::event::Event;
 use filter_core::locality::Locality;
 use filter_core::time::Millis;
@@ -126,8 +127,11 @@ impl Vm {
         mut change: impl FnMut(&mut ClusterState, &EvaluationContext<'_>) -> R,
     ) -> Option<R> {
         let known = self.known.get(cluster)?;
-        let context = evaluation_context(known, &self.home, moment)?;
-        self.reporter.change_cluster(&known.name, |state| change(state, &context))
+        let configured = known.rule()?;
+        self.reporter.change_cluster(&known.name, |state| {
+            let (outlier, rule) = settings(state, configured);
+            change(state, &evaluation_context(known, &outlier, &rule, &self.home, moment))
+        })
     }
 
     /// Reports events in their order, and has their notifications sent within milliseconds.
@@ -138,18 +142,21 @@ impl Vm {
     }
 }
 
-/// The rules by which an observation of a cluster is evaluated; `None` if the cluster is ignored.
-pub(crate) fn evaluation_context<'a>(
+/// The rules by which an observation of a cluster is evaluated.
+fn evaluation_context<'a>(
     known: &'a Cluster,
+    outlier: &'a OutlierDetection,
+    rule: &'a Rule,
     home: &'a Locality,
     moment: Moment,
-) -> Option<EvaluationContext<'a>> {
-    Some(EvaluationContext {
+) -> EvaluationContext<'a> {
+    EvaluationContext {
         cluster: &known.name,
-        outlier: known.rule()?,
+        outlier,
+        rule,
         failover: &known.configuration.config.failover,
         home,
         now: moment.now,
         has_witness: moment.has_witness,
-    })
+    }
 }

@@ -4,6 +4,7 @@
 //! ends of its elements are searched for, one element is held at a time, and its reader parses it if it is wanted.
 //! Not here: what an element means.
 
+use serde_json::{Map, Value};
 use std::io::{BufRead, BufReader, Read};
 
 /// The number of bytes that are read at a time.
@@ -39,7 +40,8 @@ pub(super) fn text_member(mut object: &[u8], name: &str) -> Option<String> {
     let mut text = None;
     let mut goes_on = scanner.opens(b'{', b'}').ok()?;
     while goes_on {
-        let is_it = scanner.key().ok()? == name;
+        scanner.key().ok()?;
+        let is_it = scanner.key == name;
         let mut read = |value: &[u8]| {
             text = serde_json::from_slice(value).ok();
             Ok(())
@@ -50,15 +52,43 @@ pub(super) fn text_member(mut object: &[u8], name: &str) -> Option<String> {
     text
 }
 
+/// An object without its member `name`, which is not parsed.
+///
+/// # Errors
+/// A sentence that says what is wrong with the object, which may be in any member but that one.
+pub(super) fn object_without(mut object: &[u8], name: &str) -> Result<Value, String> {
+    let mut scanner = Scanner::new(&mut object);
+    let mut members = Map::new();
+    let mut goes_on = scanner.opens(b'{', b'}')?;
+    while goes_on {
+        scanner.key()?;
+        if scanner.key == name {
+            scanner.value(None)?;
+        } else {
+            let key = scanner.key.clone();
+            let mut parsed = Value::Null;
+            scanner.value(Some(&mut |value| {
+                parsed = serde_json::from_slice(value).map_err(|error| format!("{key}: {error}"))?;
+                Ok(())
+            }))?;
+            members.insert(key, parsed);
+        }
+        goes_on = scanner.goes_on(b'}')?;
+    }
+    Ok(Value::Object(members))
+}
+
 struct Scanner<'i> {
     input: &'i mut dyn BufRead,
     /// The beginning of a value that does not end in the same piece.
     held: Vec<u8>,
+    /// The name of the member that was read last.
+    key: String,
 }
 
 impl<'i> Scanner<'i> {
     fn new(input: &'i mut dyn BufRead) -> Self {
-        Self { input, held: Vec::new() }
+        Self { input, held: Vec::new(), key: String::new() }
     }
 
     /// Reads the whole answer, and the list `name` in it.
@@ -66,7 +96,8 @@ impl<'i> Scanner<'i> {
         let mut found = false;
         let mut goes_on = self.opens(b'{', b'}')?;
         while goes_on {
-            if self.key()? == name {
+            self.key()?;
+            if self.key == name {
                 found = true;
                 self.list(each)?;
             } else {
@@ -89,15 +120,21 @@ impl<'i> Scanner<'i> {
         Ok(())
     }
 
-    /// Reads a member's name and the colon after it.
-    fn key(&mut self) -> Result<String, String> {
-        let mut key = String::new();
+    /// Reads a member's name, into `self.key`, and the colon after it.
+    fn key(&mut self) -> Result<(), String> {
+        let mut key = std::mem::take(&mut self.key);
+        key.clear();
         self.value(Some(&mut |text| {
-            key = serde_json::from_slice(text).map_err(|error| format!("a member's name: {error}"))?;
+            let plain = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+            let plain = plain.filter(|text| !text.contains(&b'\\')).and_then(|text| std::str::from_utf8(text).ok());
+            match plain {
+                Some(plain) => key.push_str(plain),
+                None => key = serde_json::from_slice(text).map_err(|error| format!("a member's name: {error}"))?,
+            }
             Ok(())
         }))?;
-        self.take(b':')?;
-        Ok(key)
+        self.key = key;
+        self.take(b':')
     }
 
     /// Reads an opening bracket. Returns whether anything follows before the closing one, which is else read as well.
@@ -314,6 +351,14 @@ mod tests {
         assert_eq!((seen.len(), result), (1, Ok(true)));
         let (seen, result) = split(format!(r#"{{"list": [1, ["z", {long}]]}}"#).as_bytes(), PIECE_BYTES);
         assert_eq!((seen.len(), result), (1, Err("an element is longer than 4194304 bytes".into())));
+    }
+
+    #[test]
+    fn a_member_is_left_out() {
+        let read = |object: &str| object_without(object.as_bytes(), "x").map(|value| value.to_string());
+        assert_eq!(read(r#"{"a": [1], "x": [{"y" 5}], "b": "c"}"#), Ok(r#"{"a":[1],"b":"c"}"#.into()));
+        assert_eq!(read(r#"{"a": [1"#), Err("the answer is cut".into()));
+        assert_eq!(read(r#"{"a": [1}}"#), Err("a: expected `,` or `]` at line 1 column 3".into()));
     }
 
     #[test]

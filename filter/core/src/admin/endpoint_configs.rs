@@ -80,7 +80,7 @@ fn endpoint_config(lb_endpoint: &Value, locality: &Locality, priority: u32) -> O
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{DYNAMIC_ENDPOINTS, STATIC_ENDPOINTS};
+    use super::super::recorded::{DYNAMIC_ENDPOINTS, STATIC_ENDPOINTS};
     use super::*;
 
     fn all(answer: &str) -> (Vec<EndpointConfigs>, Result<(), String>) {
@@ -145,6 +145,13 @@ mod tests {
                 "envoy://inner2/ 1 r1/z2 in"
             ]
         );
+        let place = |priority: u32, health: &str| {
+            let endpoint = r#"{"endpoint": {"address": {"pipe": {"path": "/p"}}}"#;
+            format!(r#"{{"priority": {priority}, "lb_endpoints": [{endpoint}, "health_status": "{health}"}}]}}"#)
+        };
+        let places = format!("{}, {}", place(1, "UNHEALTHY"), place(0, "HEALTHY"));
+        let answer = format!(r#"{{"configs": [{{"endpoint_config": {{"endpoints": [{places}]}}}}]}}"#);
+        assert_eq!(endpoints_in(&answer, ""), ["/p 0  out"], "out of rotation in one of its places");
     }
 
     #[test]

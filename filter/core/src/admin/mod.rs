@@ -8,6 +8,8 @@ mod address;
 mod elements;
 pub mod endpoint_configs;
 pub mod host_lists;
+#[cfg(test)]
+mod recorded;
 pub mod rules;
 pub mod stats;
 #[cfg(test)]

@@ -116,7 +116,7 @@ fn millis(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{DYNAMIC_RULES_1_37, DYNAMIC_RULES_1_40, STATIC_RULES};
+    use super::super::recorded::{DYNAMIC_RULES_1_37, DYNAMIC_RULES_1_40, STATIC_RULES};
     use super::*;
     use serde_json::json;
 

@@ -15,6 +15,7 @@ mod ejection_counts;
 mod endpoint;
 mod failovers;
 mod input;
+mod known_rule;
 mod localities;
 pub mod members;
 mod on_ejection_counts;
@@ -25,6 +26,7 @@ mod state;
 mod streaks;
 
 pub use input::{AttemptObservation, EvaluationContext};
+pub use known_rule::{Origin, RuleNews, on_rule, settings};
 pub use localities::MAX_LOCALITIES;
 pub use on_ejection_counts::{on_ejection_counts, on_ejection_counts_failed, wants_counts};
 pub use on_host_list::{ask_again_in, on_host_list};

@@ -15,6 +15,7 @@ use super::state::ClusterState;
 use super::streaks;
 use crate::admin::host_lists::HostStatus;
 use crate::endpoint::evidence::{Evidence, Listed};
+use crate::endpoint::reason::Basis;
 use crate::event::Event;
 use crate::time::Millis;
 
@@ -37,21 +38,55 @@ pub fn on_host_list(
     state.listed_at = context.now;
     state.admin_view_stale = false;
     state.localities.set_hosts(hosts);
-    // Endpoints that left the cluster while ejected did not return, so no event reports a return.
-    state
-        .endpoints
-        .retain(|endpoint| endpoint.seen >= asked || hosts.iter().any(|host| host.address == endpoint.address));
+    remove_gone(state, hosts, asked, context, &mut events);
     state.note_panic(context);
     // Ejected hosts first, so that the percent cap is known when the others are evaluated.
     let (ejected, others): (Vec<_>, Vec<_>) = hosts.iter().partition(|host| host.ejected);
     let cluster_ejected = state.endpoints.ejected().max(count(ejected.iter()));
     for host in ejected.into_iter().chain(others) {
-        let listed = Listed { ejected: host.ejected, asked, requests: host.requests, cluster_ejected };
+        let listed = Listed { ejected: host.ejected, asked, requests: Some(host.requests), cluster_ejected };
         reconcile_host(state, host, listed, context, &mut events);
     }
     find_unseen(state, asked, context, &mut events);
     failovers::step(state, None, context, &mut events);
     events
+}
+
+/// Ends the past of endpoints that left the cluster, and of those whose address has another host: one whose count of
+/// requests is smaller, or that lies in another locality. An endpoint that was seen since the list was asked for may be
+/// new.
+fn remove_gone(
+    state: &mut ClusterState,
+    hosts: &[HostStatus],
+    asked: Millis,
+    context: &EvaluationContext<'_>,
+    events: &mut Vec<Event>,
+) {
+    for index in 0..state.endpoints.len() {
+        let Some(endpoint) = state.endpoints.get(index) else { continue };
+        let host = hosts.iter().find(|host| host.address == endpoint.address);
+        let is_another = |host: &HostStatus| {
+            endpoint.rotation.is_of_another_host(Some(host.requests))
+                || (endpoint.locality != host.locality
+                    && !endpoint.locality.is_unknown()
+                    && !host.locality.is_unknown())
+        };
+        match host {
+            Some(host) if is_another(host) => {
+                state.apply(index, &Evidence::Gone(Basis::Witnessed), context, events);
+                if let Some(endpoint) = state.endpoints.get_mut(index) {
+                    endpoint.start_over(&host.locality);
+                }
+            }
+            None if endpoint.seen < asked => {
+                state.apply(index, &Evidence::Gone(Basis::Witnessed), context, events);
+            }
+            _ => {}
+        }
+    }
+    state
+        .endpoints
+        .retain(|endpoint| endpoint.seen >= asked || hosts.iter().any(|host| host.address == endpoint.address));
 }
 
 fn reconcile_host(

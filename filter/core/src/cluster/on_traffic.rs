@@ -8,6 +8,7 @@ use super::state::ClusterState;
 use super::streaks;
 use crate::endpoint::evidence::Evidence;
 use crate::endpoint::outcome::Outcome;
+use crate::endpoint::reason::Basis;
 use crate::event::{Event, EventKind};
 use crate::failover::{Active, Count};
 use crate::locality::Locality;
@@ -48,7 +49,7 @@ pub fn on_attempt(
         let seconds = seconds_between(since, context.now);
         events.push(Event::of_cluster(context.now, context.cluster, EventKind::UpstreamRecovered { seconds }));
     }
-    if let Some(index) = endpoint_of(state, seen, outcome, context.now) {
+    if let Some(index) = endpoint_of(state, seen, outcome, context, &mut events) {
         state.note_panic(context);
         state.apply(index, &Evidence::Attempt { started }, context, &mut events);
         streaks::put_result(state, index, seen, context, &mut events);
@@ -63,7 +64,8 @@ fn endpoint_of(
     state: &mut ClusterState,
     seen: &AttemptObservation<'_>,
     outcome: Outcome,
-    now: Millis,
+    context: &EvaluationContext<'_>,
+    events: &mut Vec<Event>,
 ) -> Option<usize> {
     if let Some(index) = state.endpoints.position(seen.endpoint) {
         let moved = |endpoint: &Endpoint| endpoint.locality != *seen.locality && !seen.locality.is_unknown();
@@ -71,12 +73,13 @@ fn endpoint_of(
             return Some(index);
         }
         // Envoy treats a host that moved to another locality as a new one, without streaks or ejections.
+        state.apply(index, &Evidence::Gone(Basis::Inferred), context, events);
         state.endpoints.remove(index);
     }
     if !outcome.is_error() {
         return None;
     }
-    let index = state.endpoints.add(seen.endpoint, seen.locality, seen.workload, now)?;
+    let index = state.endpoints.add(seen.endpoint, seen.locality, seen.workload, context.now)?;
     state.localities.entry(seen.locality);
     Some(index)
 }
@@ -129,12 +132,19 @@ pub fn set_members(
     counts: &[(Locality, u32)],
     left: &[u32],
     context: &EvaluationContext<'_>,
-) {
+) -> Vec<Event> {
     if context.has_witness && context.now.abs_diff(state.listed_at) < LIST_OUTWEIGHS_TRAFFIC_MS {
-        return;
+        return Vec::new();
     }
     state.total = total.or(state.total);
     state.localities.set_members(counts);
-    // These endpoints did not return, so no event reports a return.
-    state.endpoints.retain(|endpoint| !left.contains(&endpoint_hash(&endpoint.address)));
+    let has_left = |endpoint: &Endpoint| left.contains(&endpoint_hash(&endpoint.address));
+    let mut events = Vec::new();
+    for index in 0..state.endpoints.len() {
+        if state.endpoints.get(index).is_some_and(has_left) {
+            state.apply(index, &Evidence::Gone(Basis::Inferred), context, &mut events);
+        }
+    }
+    state.endpoints.retain(|endpoint| !has_left(endpoint));
+    events
 }

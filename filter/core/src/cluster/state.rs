@@ -4,9 +4,10 @@
 use super::ejection_counts::EjectionCounts;
 use super::endpoint::{Endpoint, Endpoints, count};
 use super::input::EvaluationContext;
+use super::known_rule::KnownRule;
 use super::localities::Localities;
 use crate::endpoint::evidence::{ClusterView, Evidence, RotationContext, Transition};
-use crate::endpoint::reason::Basis;
+use crate::endpoint::reason::{Basis, BlockedReason, EjectReason};
 use crate::event::{Event, EventKind};
 use crate::failover::{Active, Phase, Usual};
 use crate::locality::Locality;
@@ -34,6 +35,7 @@ pub struct ClusterState {
     /// Whether traffic has shown something newer than Envoy's last list since it was asked for.
     pub(super) admin_view_stale: bool,
     pub(super) counts: EjectionCounts,
+    pub(super) known_rule: KnownRule,
     /// When so few endpoints were last in rotation that Envoy may have chosen ejected ones; 0 if never.
     panicked_at: Millis,
     /// The largest number of endpoints that were recently ejected at the same time, and when.
@@ -122,6 +124,7 @@ impl ClusterState {
         RotationContext {
             now: context.now,
             rules: context.outlier,
+            rule: context.rule,
             cluster: self,
             has_witness: context.has_witness,
             panic_until: if self.panicked_at > 0 { self.panicked_at.saturating_add(RECENT_MS) } else { 0 },
@@ -145,6 +148,7 @@ impl ClusterState {
                 endpoint.detector.on_ejected();
                 endpoint.reported.unconfirmed = None;
                 self.counts.record(reason, now);
+                self.known_rule.doubt |= reason == EjectReason::Other && !context.rule.by_rate;
                 let ejected = self.ejected();
                 if ejected >= self.recent_max_ejected(now) {
                     self.recent_max_ejected = (ejected, now);
@@ -162,6 +166,10 @@ impl ClusterState {
                 let kind = EventKind::EndpointReturned { ejected_seconds: seconds_between(since, now), ejection };
                 self.report(index, Some(basis), kind, context, events);
             }
+            Transition::Removed { basis, since, ejection } => {
+                let kind = EventKind::EndpointRemoved { ejected_seconds: seconds_between(since, now), ejection };
+                self.report(index, Some(basis), kind, context, events);
+            }
             Transition::Refuted => {
                 endpoint.detector.refute(context.outlier);
                 endpoint.reported.unconfirmed = None;
@@ -172,7 +180,9 @@ impl ClusterState {
                 let max_ejection_percent = context.outlier.max_ejection_percent;
                 let kind =
                     EventKind::EjectionBlocked { reason, max_ejection_percent, endpoints: self.endpoint_count() };
-                self.report(index, Some(Basis::Witnessed), kind, context, events);
+                self.known_rule.doubt |= reason == BlockedReason::NotEnforced;
+                // Envoy shows that the endpoint is in rotation; that its streak reached the threshold, traffic shows.
+                self.report(index, Some(Basis::Inferred), kind, context, events);
             }
             Transition::ViewStale => self.admin_view_stale = true,
         }

@@ -3,6 +3,7 @@
 //! Beyond the configuration's `outlierDetection` there is what no DestinationRule says: the share of detections that
 //! Envoy enforces, jitter, and whether it ejects by rates. Not here: how Envoy writes a rule.
 
+use super::streak::StreakKind;
 use crate::config::{Duration, OutlierDetection};
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,35 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// A rule as a configuration has it, which enforces every detection. Whether rates eject is not known, so they may.
+    pub fn configured(outlier: &OutlierDetection) -> Self {
+        Self {
+            consecutive_5xx: outlier.consecutive5xx_errors,
+            consecutive_gateway: outlier.consecutive_gateway_errors,
+            consecutive_local_origin: outlier.consecutive_local_origin_failures,
+            enforcing: Enforcing { http_5xx: 100, gateway: 100, local_origin: 100 },
+            splits_local_origin: outlier.split_external_local_origin_errors,
+            interval_millis: outlier.interval.millis(),
+            base_ejection_millis: outlier.base_ejection_time.millis(),
+            max_ejection_millis: outlier.max_ejection_time.millis(),
+            max_ejection_percent: outlier.max_ejection_percent,
+            panic_percent: outlier.min_health_percent,
+            by_rate: true,
+            ejects: true,
+            ..Self::none(0)
+        }
+    }
+
+    /// Whether a streak of this kind that reaches its threshold certainly ejects, unless too many are ejected.
+    pub fn surely_ejects(&self, kind: StreakKind) -> bool {
+        let share = match kind {
+            StreakKind::Http5xx => self.enforcing.http_5xx,
+            StreakKind::GatewayError => self.enforcing.gateway,
+            StreakKind::LocalOrigin => self.enforcing.local_origin,
+        };
+        self.ejects && share >= 100
+    }
+
     /// The rule of a cluster without outlier detection, which never ejects.
     pub fn none(panic_percent: u32) -> Self {
         Self {
