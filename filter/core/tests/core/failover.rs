@@ -82,6 +82,16 @@ fn ends_when_a_window_has_been_clear_for_long_enough() {
 }
 
 #[test]
+fn a_time_that_only_sums_show_is_the_middle_of_theirs() {
+    let mut active = started();
+    active.as_mut().unwrap().count_away(&at("r/b"), Count { attempts: 1, errors: 1 }, 5_000, 6_000);
+    let mut next = |now| step(&mut active, Some(&home(1, 1)), &traffic(9, 0, ""), None, &rules(), at_time(now));
+    assert_eq!([next(7_000), next(25_490)], [None, None]);
+    let Some(EventKind::FailoverEnded { seconds, .. }) = next(25_500) else { panic!("not over") };
+    assert_eq!(seconds, 4.5);
+}
+
+#[test]
 fn does_not_end_before_home_is_whole_nor_while_it_fails_again() {
     let mut active = started();
     let mut next = |home: Home, now| step(&mut active, Some(&home), &traffic(9, 0, ""), None, &rules(), at_time(now));

@@ -142,6 +142,39 @@ fn after_an_hour_without_endpoints_home_is_elsewhere() {
 }
 
 #[test]
+fn endpoints_that_traffic_does_not_show_for_a_while_have_not_left() {
+    let mut world = World::new(SHORT, HOME, None, two_zones());
+    let seen = |world: &mut World, home: u32, total| {
+        let members = [(Locality::parse(HOME), home), (Locality::parse(NEAR), 2)];
+        world.with(|state, context| cluster::set_members(state, total, &members, &[], context));
+    };
+    seen(&mut world, 2, Some(4));
+    world.run(5_000, 60, |world| world.random(4));
+    seen(&mut world, 0, Some(4));
+    world.run(5_000, 60, |world| 2 + world.random(2));
+    assert_eq!(world.failovers(), [""; 0], "Envoy still has four");
+    world.hosts.drain(..2);
+    seen(&mut world, 0, Some(2));
+    world.run(5_000, 60, |world| world.random(2));
+    assert_eq!(world.failovers(), ["failover_started"]);
+}
+
+#[test]
+fn where_priorities_keep_traffic_at_home_a_few_requests_away_are_enough() {
+    let mut world = World::new(DEFAULT, HOME, Some(30_000), two_zones());
+    world.learn();
+    world.run(20_000, 1, |_| 0);
+    world.hosts[1].ejected = true;
+    world.learn();
+    let mut count = 0;
+    world.run(15_000, 1, |_| {
+        count += 1;
+        if count % 4 == 0 { 2 } else { 0 }
+    });
+    assert_eq!(world.failovers(), ["failover_started"]);
+}
+
+#[test]
 fn a_home_that_only_shrinks_is_no_trouble() {
     let mut world = World::new(SHORT, HOME, Some(2_000), two_zones());
     world.learn();
@@ -241,7 +274,7 @@ fn trouble_that_is_learned_late_does_not_become_the_usual_share() {
     // One of three at home is unhealthy for a while before the next list says so.
     let mut world = World::new(DEFAULT, HOME, Some(30_000), zones_alike());
     world.learn();
-    world.run(45_000, 400, |world| world.random(6));
+    world.run(35_000, 400, |world| world.random(6));
     world.hosts[0].healthy = false;
     world.run(60_000, 400, |world| 1 + world.random(5));
     assert_eq!(world.failovers(), ["failover_started"]);
