@@ -80,8 +80,7 @@ impl Agenda {
                 Vec::new()
             }
         };
-        let copy = Question { suspects: Default::default(), calm: Default::default(), ..question.clone() };
-        Some((due, names, copy))
+        Some((due, names, question.clone()))
     }
 }
 

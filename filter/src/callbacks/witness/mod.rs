@@ -71,8 +71,10 @@ fn rest_after(vm: &Vm, size: u64) -> Rest {
     let (longest, shortest) = (witness.max_interval.millis(), witness.min_interval.millis());
     let clusters = question::read().map_or(0, |question| question.sweep.clusters);
     // In thousandths of a millisecond, so that small answers cost something too.
-    let cost = (size.saturating_mul(1_000) / BYTES_PER_MS).saturating_add(clusters.saturating_mul(1_000) / CLUSTERS_PER_MS);
-    let rest = |times: u64| (cost.saturating_mul(times) / 1_000).max(size / BYTES_PER_REST_MS).max(shortest).min(longest);
+    let cost =
+        (size.saturating_mul(1_000) / BYTES_PER_MS).saturating_add(clusters.saturating_mul(1_000) / CLUSTERS_PER_MS);
+    let rest =
+        |times: u64| (cost.saturating_mul(times) / 1_000).max(size / BYTES_PER_REST_MS).max(shortest).min(longest);
     Rest { open: rest(OPEN_REST), calm: rest(CALM_REST) }
 }
 

@@ -56,7 +56,9 @@ pub(super) fn on_rules(vm: &mut Vm, asked: &PendingQuestion, origin: Origin, is_
     for name in missing {
         let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.current) else { continue };
         let asked_at = asked.asked_at;
-        vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, _| cluster::on_rule(state, None, asked_at));
+        vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, _| {
+            cluster::on_rule(state, None, asked_at)
+        });
     }
     asking::finish(vm, now, follow_up);
 }
@@ -73,7 +75,9 @@ fn apply(vm: &mut Vm, rule: &EnvoyRule, origin: Origin, asked_at: u64, now: u64)
     });
     vm.known.set_members(cluster, &rule.members);
     let Some(known) = vm.known.get(cluster).filter(|_| news == Some(RuleNews::New)) else { return };
-    let Some(configured) = known.rule().filter(|configured| **configured != OutlierDetection::default()) else { return };
+    let Some(configured) = known.rule().filter(|configured| **configured != OutlierDetection::default()) else {
+        return;
+    };
     let differences = rule.rule.differences(configured);
     if !differences.is_empty() {
         vm.reporter.count_rule_mismatch(&rule.name);
