@@ -57,7 +57,7 @@ impl Locality {
     }
 
     /// Whether this locality is `outer` or a part of it: a zone of the region, a subzone of the zone.
-    fn is_within(&self, outer: &Self) -> bool {
+    pub fn is_within(&self, outer: &Self) -> bool {
         match self.0.strip_prefix(&outer.0) {
             Some(rest) => rest.is_empty() || rest.starts_with('/') || outer.is_unknown(),
             None => false,

@@ -4,7 +4,8 @@
 //! good one, or the default, stays.
 
 use crate::host::expression::{HEALTHY_ATTEMPT, HEALTHY_REQUEST};
-use crate::host::{self, Buffer, exchange};
+use crate::host::{self, Buffer};
+use crate::vm::home;
 use crate::vm::notice::Notice;
 use crate::vm::state::Vm;
 use filter_core::config;
@@ -27,7 +28,7 @@ pub(crate) fn on_configure(vm: &mut Vm, root: u32, size: usize) {
     }
     vm.heartbeat.follow(root);
     vm.roots.drive(root);
-    vm.home = exchange::home_locality();
+    home::read(vm);
     vm.adopt_configurations(now);
     vm.notices.push(hash(&text), notice);
 }

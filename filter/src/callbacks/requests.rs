@@ -62,6 +62,7 @@ fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Success
     let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.current) else {
         return PendingRequest::NOWHERE;
     };
+    vm.tick_for_new_clusters();
     let endpoint = exchange::endpoint();
     if endpoint.is_empty() {
         if RequestAttributes::read(Response::Streamed).found_no_healthy_upstream() {
@@ -69,6 +70,7 @@ fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Success
         }
         return PendingRequest::NOWHERE;
     }
+    let cluster = vm.known.owner(cluster, &endpoint);
     let is_grpc_error =
         response == Response::HeadersOnly && exchange::trailers_only_grpc_status().is_some_and(|status| status != 0);
     let is_complete = response == Response::HeadersOnly;

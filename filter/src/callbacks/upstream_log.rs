@@ -30,6 +30,7 @@ pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
     let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.current) else { return };
     let endpoint = exchange::endpoint();
     let Some(connection) = exchange::upstream_connection().filter(|_| !endpoint.is_empty()) else { return };
+    let cluster = vm.known.owner(cluster, &endpoint);
     let (input, attributes) = match healthy_answer(vm, response) {
         Some(input) => (input, None),
         None => {
@@ -58,6 +59,7 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     if endpoint.is_empty() {
         return;
     }
+    let cluster = vm.known.owner(cluster, &endpoint);
     // The log does not show whether a body came; a gRPC status in the headers is the answer.
     let response = Response::HeadersOnly;
     let (input, attributes) = match healthy_answer(vm, response) {
@@ -106,6 +108,7 @@ pub(crate) fn on_request_log(vm: &mut Vm) {
         }
         return;
     }
+    let cluster = vm.known.owner(cluster, &endpoint);
     if attributes.is_retried() {
         vm.known.count_retried_request(cluster);
     }

@@ -90,6 +90,11 @@ pub(crate) fn home_locality() -> Locality {
     )
 }
 
+/// A label in the node's metadata, as Istio puts the labels of the pod there; empty if there is none.
+pub(crate) fn label(name: &str) -> String {
+    text(format!("xds\0node\0metadata\0LABELS\0{name}").as_bytes())
+}
+
 /// The id by which the control plane knows the proxy.
 pub(crate) fn node_id() -> String {
     text(b"xds\0node\0id")

@@ -156,6 +156,11 @@ impl Reporter {
         self.metrics.add(Metric::RetriedRequests, &[cluster], i64::from(count));
     }
 
+    /// Counts a cluster whose configured rule is not Envoy's.
+    pub(crate) fn count_rule_mismatch(&mut self, cluster: &str) {
+        self.metrics.add(Metric::RuleMismatches, &[cluster], 1);
+    }
+
     /// Counts a question to Envoy.
     pub(crate) fn count_poll(&mut self, result: PollResult) {
         self.metrics.add(Metric::WitnessPolls, &[result.label()], 1);

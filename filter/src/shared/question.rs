@@ -47,6 +47,8 @@ pub(crate) struct Sweep {
     pub(crate) requests: u64,
     /// The length of the answer, in bytes; 0 if there was none.
     pub(crate) size: u64,
+    /// The number of clusters in it.
+    pub(crate) clusters: u64,
 }
 
 /// What Envoy should be asked, which the workers share.
@@ -74,6 +76,12 @@ pub(crate) struct Question {
     failures: u32,
     /// When Envoy last counted ejections, and for how long it should not be asked to again.
     pub(crate) counted: (Millis, Millis),
+    /// Whether clusters of the bootstrap are asked for first, because there were some and none of a control plane.
+    pub(crate) is_static_first: bool,
+    /// Whether Envoy refuses long regular expressions, as it does unless it is configured otherwise.
+    pub(crate) refuses_long_expressions: bool,
+    /// When the lists of all clusters may be asked for again because of a suspicion.
+    pub(crate) all_allowed_at: Millis,
     /// Whether Envoy lists all clusters, whichever are asked for (before 1.38).
     pub(crate) ignores_names: bool,
     /// The lists of all clusters.

@@ -4,9 +4,8 @@
 //! 200 with `{}` where it has none of them, 400 to a mask with a field that it does not know if it has any, and 404 to
 //! a kind of resource that it does not know. One answer holds one kind of resource.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the schedule asks for host lists and counts only"))]
-
 use filter_core::admin::stats::name_in_stats;
+use filter_core::cluster::Origin;
 use std::fmt::Write;
 
 /// Lists the endpoints of all clusters.
@@ -19,7 +18,7 @@ const RULE_MASK: &str = "cluster.name,cluster.outlier_detection,cluster.common_l
                          cluster.cluster_type";
 
 /// The maximum number of clusters that are named at once.
-const MAX_NAMED: usize = 64;
+pub(super) const MAX_NAMED: usize = 64;
 
 /// The maximum length of the names in a path, in bytes. Envoy answers 431 to requests with headers over 60 KiB.
 const MAX_PATH_BYTES: usize = 32 * 1024;
@@ -43,15 +42,6 @@ impl Expressions {
             Self::Short => 90,
         }
     }
-}
-
-/// Where Envoy has a cluster from. The two kinds must be asked for separately.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// The bootstrap.
-    Bootstrap,
-    /// A control plane.
-    ControlPlane,
 }
 
 /// Lists the endpoints of some clusters. Envoy before 1.38 lists those of all.

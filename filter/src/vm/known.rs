@@ -70,6 +70,10 @@ pub(crate) struct Cluster {
     pub(crate) is_troubled: bool,
     /// Requests that took more than one attempt, since they were last shared.
     pub(crate) retried: u32,
+    /// The clusters that it consists of, if it is an aggregate one.
+    members: Vec<String>,
+    /// The members to which hosts belong, by the hashes of their addresses.
+    owners: FxHashMap<u32, ClusterIndex>,
     localities: Vec<LocalityCounts>,
     /// Its outlier detection settings by each configuration, by the configuration's number; `None` if the configuration
     /// ignores it.
@@ -103,6 +107,8 @@ pub(crate) struct Known {
     /// Since when attempts have been counted that were not shared yet; 0 before the first heartbeat.
     counted_since: Millis,
     limit: usize,
+    /// Clusters that were met lately.
+    new: Vec<ClusterIndex>,
 }
 
 impl Known {
@@ -142,6 +148,8 @@ impl Known {
             members_changed: false,
             is_troubled: false,
             retried: 0,
+            members: Vec::new(),
+            owners: FxHashMap::default(),
             localities: Vec::new(),
             rules: Vec::new(),
         };
@@ -149,6 +157,9 @@ impl Known {
         let is_watched = cluster.is_watched();
         self.clusters.push(cluster);
         self.by_name.insert(name.into(), index);
+        if is_watched {
+            self.new.push(index);
+        }
         is_watched.then_some(index)
     }
 
@@ -177,10 +188,59 @@ impl Known {
         self.clusters.iter().any(Cluster::is_watched)
     }
 
-    /// The names of the clusters that are watched.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let watched = self.clusters.iter().filter(|cluster| cluster.is_watched());
-        watched.map(|cluster| cluster.name.clone()).collect()
+    /// A cluster by its name.
+    pub(crate) fn find(&self, name: &str) -> Option<&Cluster> {
+        self.by_name.get(name.as_bytes()).and_then(|index| self.get(*index))
+    }
+
+    /// Whether clusters were met since they were last taken.
+    pub(crate) fn has_new(&self) -> bool {
+        !self.new.is_empty()
+    }
+
+    /// The clusters that were met since the last call.
+    pub(crate) fn take_new(&mut self) -> Vec<ClusterIndex> {
+        std::mem::take(&mut self.new)
+    }
+
+    /// The clusters that an aggregate cluster consists of; none if it is not known as one.
+    pub(crate) fn members(&self, name: &str) -> &[String] {
+        self.find(name).map(|cluster| cluster.members.as_slice()).unwrap_or_default()
+    }
+
+    /// Sets the clusters that a cluster consists of.
+    pub(crate) fn set_members(&mut self, cluster: ClusterIndex, members: &[String]) {
+        if let Some(cluster) = self.get_mut(cluster).filter(|cluster| cluster.members != members) {
+            cluster.members = members.to_vec();
+            cluster.owners.clear();
+        }
+    }
+
+    /// The aggregate clusters, each with its members.
+    pub(crate) fn aggregates(&self) -> impl Iterator<Item = (&str, &[String])> {
+        let aggregates = self.clusters.iter().filter(|cluster| !cluster.members.is_empty());
+        aggregates.map(|cluster| (cluster.name.as_str(), cluster.members.as_slice()))
+    }
+
+    /// Sets which members the hosts of an aggregate cluster belong to.
+    pub(crate) fn set_owners(&mut self, aggregate: ClusterIndex, members: &[(String, Vec<u32>)]) {
+        let Some(configuration) = self.get(aggregate).map(|cluster| Rc::clone(&cluster.configuration)) else { return };
+        let mut owners = FxHashMap::default();
+        for (member, hosts) in members {
+            if let Some(index) = self.cluster(member.as_bytes(), &configuration) {
+                owners.extend(hosts.iter().map(|hash| (*hash, index)));
+            }
+        }
+        if let Some(cluster) = self.get_mut(aggregate) {
+            cluster.owners = owners;
+        }
+    }
+
+    /// The cluster to which an endpoint belongs that a request of `cluster` went to: a member, if `cluster` is an
+    /// aggregate one and its hosts are known, else `cluster` itself.
+    pub(crate) fn owner(&self, cluster: ClusterIndex, endpoint: &[u8]) -> ClusterIndex {
+        let Some(known) = self.get(cluster).filter(|known| !known.owners.is_empty()) else { return cluster };
+        known.owners.get(&endpoint_hash(&String::from_utf8_lossy(endpoint))).copied().unwrap_or(cluster)
     }
 
     /// The locality of an endpoint. Calls `read` if the endpoint is new, if its locality was read too long ago, or if

@@ -5,9 +5,11 @@
 //! parts.
 
 mod admin_paths;
+mod agenda;
 pub(crate) mod answered;
 pub(crate) mod asking;
 pub(crate) mod charging;
+pub(crate) mod home;
 pub(crate) mod known;
 pub(crate) mod notice;
 pub(crate) mod notifying;

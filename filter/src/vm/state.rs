@@ -2,6 +2,7 @@
 //! cluster, and reporting what follows.
 
 use super::answered::Answered;
+use super::home::Home;
 use super::known::{Cluster, ClusterIndex, Known};
 use super::notice::Notices;
 use super::pending::{PendingDelivery, PendingQuestion, PendingRequest};
@@ -44,7 +45,7 @@ pub(crate) struct Vm {
     /// The notices that the next heartbeat logs.
     pub(crate) notices: Notices,
     /// The proxy's own locality.
-    pub(crate) home: Locality,
+    pub(crate) home: Home,
     /// The clusters and endpoints that this VM has seen.
     pub(crate) known: Known,
     /// Writes events and metrics.
@@ -130,8 +131,15 @@ impl Vm {
         let configured = known.rule()?;
         self.reporter.change_cluster(&known.name, |state| {
             let (outlier, rule) = settings(state, configured);
-            change(state, &evaluation_context(known, &outlier, &rule, &self.home, moment))
+            change(state, &evaluation_context(known, &outlier, &rule, &self.home.locality, moment))
         })
+    }
+
+    /// Has the rules of clusters that were just met read within milliseconds.
+    pub(crate) fn tick_for_new_clusters(&mut self) {
+        if self.known.has_new() && self.config.witness.is_some() {
+            self.heartbeat.shorten_tick(Some(0));
+        }
     }
 
     /// Reports events in their order, and has their notifications sent within milliseconds.

@@ -7,7 +7,7 @@
 
 use super::address;
 use super::elements::each_element;
-use super::values::{list, locality, text, whole};
+use super::values::{json, list, locality, text, whole};
 use crate::locality::Locality;
 use serde_json::Value;
 use std::io::Read;
@@ -43,7 +43,7 @@ pub struct EndpointConfig {
 /// A sentence that says what is wrong with the answer; what was read before still counts.
 pub fn read(answer: impl Read, mut each: impl FnMut(&EndpointConfigs)) -> Result<(), String> {
     each_element(answer, "configs", &mut |element| {
-        let element: Value = serde_json::from_slice(element).map_err(|error| format!("a cluster: {error}"))?;
+        let element = json(element).map_err(|error| format!("a cluster: {error}"))?;
         if let Some(config) = element.get("endpoint_config") {
             each(&endpoint_configs(config));
         }

@@ -6,7 +6,7 @@
 //! had only together with headers and credentials, so it is not asked.
 
 use super::elements::each_element;
-use super::values::{is_set, list, text, whole};
+use super::values::{is_set, json, list, text, whole};
 use crate::endpoint::rule::{Enforcing, Rule};
 use serde_json::Value;
 use std::io::Read;
@@ -36,7 +36,7 @@ pub struct EnvoyRule {
 pub fn read(answer: impl Read, mut each: impl FnMut(EnvoyRule)) -> Result<u32, String> {
     let mut unreadable = 0_u32;
     each_element(answer, "configs", &mut |element| {
-        let element: Value = serde_json::from_slice(element).unwrap_or_default();
+        let element = json(element).unwrap_or_default();
         match element.get("cluster").and_then(envoy_rule) {
             Some(rule) => each(rule),
             None => unreadable = unreadable.saturating_add(1),

@@ -2,7 +2,7 @@
 //! `/stats?format=json`.
 
 use super::elements::each_element;
-use super::values::text;
+use super::values::{json, text};
 use crate::endpoint::reason::EjectReason;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,7 +47,7 @@ pub fn name_in_stats(cluster: &str) -> String {
 pub fn read(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
     let mut counts: Vec<(String, Ejections, Option<u64>)> = Vec::new();
     let has_stats = each_element(answer, "stats", &mut |stat| {
-        let stat: Value = serde_json::from_slice(stat).map_err(|error| format!("a statistic: {error}"))?;
+        let stat = json(stat).map_err(|error| format!("a statistic: {error}"))?;
         count(&stat, &mut counts);
         Ok(())
     })?;

@@ -3,6 +3,15 @@
 use crate::locality::Locality;
 use serde_json::Value;
 
+/// Parses a value. All readers share this function, because each copy of the parser makes the module larger.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+#[inline(never)]
+pub(super) fn json(bytes: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}
+
 /// The text of a member; empty if it has none.
 pub(super) fn text<'v>(object: &'v Value, name: &str) -> &'v str {
     object.get(name).and_then(Value::as_str).unwrap_or("")

@@ -61,7 +61,7 @@ impl Localities {
     }
 
     /// Takes in the hosts that Envoy lists.
-    pub(super) fn set_hosts(&mut self, hosts: &[HostStatus]) {
+    pub(super) fn set_hosts<'h>(&mut self, hosts: impl Iterator<Item = &'h HostStatus>) {
         for stats in &mut self.0 {
             (stats.members, stats.unhealthy, stats.priority) = (0, 0, None);
         }
@@ -139,6 +139,11 @@ impl Localities {
             return Some(locality.tier_from(home));
         }
         self.0.iter().find(|stats| stats.locality == *locality).and_then(|stats| stats.tier(home))
+    }
+
+    /// Whether there are endpoints in several localities.
+    pub(super) fn are_several(&self) -> bool {
+        self.0.iter().filter(|stats| stats.members > 0).nth(1).is_some()
     }
 
     /// Whether it cannot be told which of several localities is home.

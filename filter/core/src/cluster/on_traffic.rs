@@ -111,6 +111,10 @@ pub fn add_traffic(
     // Sums that were begun before the present trouble hold calm traffic too: they would make its share too small.
     let is_early = state.failover.is_none() && since < state.phase.since();
     for (locality, count) in sums {
+        state.counted.0 = context.now;
+        if count.errors > 0 {
+            state.counted.1 = context.now;
+        }
         if is_early {
             state.localities.count_early(locality, *count, context.now);
         } else {

@@ -36,6 +36,10 @@ pub struct ClusterState {
     pub(super) admin_view_stale: bool,
     pub(super) counts: EjectionCounts,
     pub(super) known_rule: KnownRule,
+    /// When attempts were last counted, and errors among them; 0 if never.
+    pub(super) counted: (Millis, Millis),
+    /// Hosts that Envoy last listed as unhealthy though not ejected, by the hashes of their addresses.
+    pub(super) unhealthy: Vec<u32>,
     /// When so few endpoints were last in rotation that Envoy may have chosen ejected ones; 0 if never.
     panicked_at: Millis,
     /// The largest number of endpoints that were recently ejected at the same time, and when.
