@@ -12,7 +12,7 @@ use crate::vm::charging::{self, ChargedAttempt, SeenAt};
 use crate::vm::known::{ClusterIndex, LocalityRead};
 use crate::vm::pending::PendingRequest;
 use crate::vm::state::Vm;
-use crate::vm::twins::{self, Passing};
+use crate::vm::twins::Passing;
 use filter_core::endpoint::outcome::{DetectorInput, Outcome};
 use filter_core::endpoint::response_flags::ResponseFlags;
 
@@ -35,7 +35,7 @@ pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response)
     };
     let is_evaluated_now = successes == Successes::Matter || response == Response::HeadersOnly;
     if is_evaluated_now && vm.requests.len() < MAX_PENDING {
-        let pending = match twins::is_repeated(vm, Passing::Headers) {
+        let pending = match vm.twins.is_repeated(Passing::Headers, &vm.reporter) {
             true => PendingRequest::NOWHERE,
             false => evaluate(vm, SeenAt::Headers, response, successes),
         };
@@ -47,7 +47,7 @@ pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response)
 pub(crate) fn on_log(vm: &mut Vm, context: u32) {
     let request = match vm.requests.remove(&context) {
         Some(request) => evaluate_end(vm, request),
-        None if twins::is_repeated(vm, Passing::Log) => return,
+        None if vm.twins.is_repeated(Passing::Log, &vm.reporter) => return,
         None => evaluate(vm, SeenAt::Log, Response::Streamed, Successes::ChangeNothing),
     };
     let Some((cluster, locality)) = request.went_to else { return };

@@ -91,7 +91,8 @@ mod tests {
     const AGENDA: Agenda = Agenda { now: 100_000, until: 102_000, longest: 30_000, watches_any: true };
 
     fn question() -> Question {
-        let mut question = Question { done_at: 99_900, rest: 50, wait: 1_000, calm_rest: 2_000, ..Question::default() };
+        let mut question = Question::default();
+        (question.done_at, question.rest, question.wait, question.calm_rest) = (99_900, 50, 1_000, 2_000);
         question.sweep.asked = 99_000;
         question.sweep.interval = 60_000;
         question

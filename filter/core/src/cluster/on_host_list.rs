@@ -194,6 +194,7 @@ pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Op
 fn wait_for(endpoint: &Endpoint, now: Millis) -> Option<Millis> {
     match endpoint.rotation.ejection() {
         _ if endpoint.rotation.is_undecided() => Some(0),
+        _ if endpoint.reported.held.is_some() => Some(CHANGE_INTERVAL_MS),
         Some(ejection) if now < ejection.due => Some(ejection.due.saturating_sub(now).min(OPEN_INTERVAL_MS)),
         Some(ejection) if now.saturating_sub(ejection.due) < OPEN_INTERVAL_MS => Some(0),
         Some(_) => Some(CHANGE_INTERVAL_MS),
@@ -208,8 +209,8 @@ fn is_recent(at: Millis, now: Millis) -> bool {
     now.saturating_sub(at) < RECENT_TRAFFIC_MS
 }
 
-/// Whether Envoy should be asked for the cluster's list although nothing is open. Where there are several localities, an
-/// endpoint that Envoy considers unhealthy moves traffic without any failed request; where rates eject, no streak shows
+/// Whether Envoy should be asked for the cluster's list although nothing is open. With several localities, an endpoint
+/// that Envoy considers unhealthy moves traffic without any failed request; where rates eject, no streak shows
 /// it.
 pub fn wants_list(state: &ClusterState, longest: Millis, context: &EvaluationContext<'_>) -> bool {
     let (attempts, errors) = state.counted;

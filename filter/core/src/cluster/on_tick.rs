@@ -3,6 +3,7 @@
 
 use super::failovers;
 use super::input::EvaluationContext;
+use super::on_ejection_counts::release_overdue;
 use super::state::ClusterState;
 use super::streaks;
 use crate::endpoint::evidence::{ANSWER_WAIT_MS, Evidence};
@@ -36,6 +37,7 @@ pub fn on_tick(state: &mut ClusterState, context: &EvaluationContext<'_>) -> Vec
     for index in 0..state.endpoints.len() {
         state.apply(index, &Evidence::AnswerMissing, context, &mut events);
     }
+    release_overdue(state, context, &mut events);
     let is_recent = |seen: Millis| context.now.saturating_sub(seen) < FORGET_AFTER_MS;
     state.endpoints.retain(|endpoint| endpoint.is_ejected() || is_recent(endpoint.seen));
     failovers::step(state, None, context, &mut events);

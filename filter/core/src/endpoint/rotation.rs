@@ -2,7 +2,7 @@
 //!
 //! | state | evidence | becomes | transitions |
 //! |---|---|---|---|
-//! | in, suspected, awaiting cause | a threshold that surely ejects; nobody to ask | ejected, if not capped | ejected (inferred) |
+//! | in, suspected, awaiting cause | a threshold that ejects; nobody to ask | ejected, or capped | ejected (inferred) |
 //! | in | a threshold, certain or not; Envoy can be asked | suspected | |
 //! | suspected, awaiting cause | another threshold; Envoy can be asked | the same, of mixed kinds | |
 //! | suspected, awaiting cause | its unconfirmed streak is broken | without that suspicion | |

@@ -1,6 +1,6 @@
 //! The endpoints of clusters: their health and counts, or as the balancer uses them.
 
-use super::{Answer, fail, rest_after};
+use super::answer::{Answer, fail, rest_after};
 use crate::shared::owners::{self, Owners};
 use crate::shared::question::{self, PollResult, Sweep};
 use crate::shared::{cluster_states, home};

@@ -1,6 +1,6 @@
 //! How clusters eject, by Envoy's own word.
 
-use super::{Answer, rest_after};
+use super::answer::{Answer, rest_after};
 use crate::output::remark::Remark;
 use crate::shared::claims;
 use crate::shared::question;
