@@ -53,9 +53,8 @@ pub(super) fn host_lists(clusters: &[String]) -> String {
 pub(super) fn ejection_counts(clusters: &[String]) -> String {
     let names: Vec<String> = clusters.iter().map(|name| name_in_stats(name)).collect();
     let names = any_of(names.iter().map(String::as_str));
-    format!(
-        "/stats?format=json&filter=%5Ecluster%5C.({names})%3B%3F%5C.outlier_detection%5C.ejections_(enforced%7Cdetected)_"
-    )
+    let kinds = "(enforced%7Cdetected)";
+    format!("/stats?format=json&filter=%5Ecluster%5C.({names})%3B%3F%5C.outlier_detection%5C.ejections_{kinds}_")
 }
 
 /// Tells how some clusters eject.

@@ -84,6 +84,12 @@ impl ClusterState {
         self.localities.are_alike(home)
     }
 
+    /// Whether attempts were counted within the last minute.
+    pub fn is_counted(&self, now: Millis) -> bool {
+        let (attempts, _) = self.counted;
+        attempts > 0 && now.saturating_sub(attempts) < 60_000
+    }
+
     /// Where Envoy has the cluster from; `None` if Envoy has not told.
     pub fn origin(&self) -> Option<Origin> {
         self.known_rule.origin()

@@ -60,7 +60,7 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
         |_| true,
         |name, hosts| {
             clusters = clusters.saturating_add(1);
-            if is_unwatched(vm, name) {
+            if is_unwatched(vm, name, now) {
                 requests = hosts.iter().fold(requests, |sum, host| sum.saturating_add(host.requests));
             }
             if vm.known.find(name).is_some() || hosts.iter().any(|host| host.ejected) {
@@ -128,11 +128,13 @@ pub(super) fn on_endpoint_configs(vm: &mut Vm, asked: &PendingQuestion, answer: 
     }
 }
 
-/// Whether no request names the cluster, though it is none that is ignored, nor one that the filter itself calls.
-fn is_unwatched(vm: &Vm, name: &str) -> bool {
+/// Whether requests go to the cluster, if any, that the filter does not see: it is none that is ignored, nor one that
+/// the filter itself calls, and no attempt was counted lately.
+fn is_unwatched(vm: &Vm, name: &str, now: Millis) -> bool {
     let is_own = vm.config.witness.as_ref().is_some_and(|witness| witness.cluster == name)
         || vm.config.notify.as_ref().is_some_and(|notify| notify.cluster == name);
-    !is_own && vm.known.find(name).is_none() && vm.current.config.rules_for(name).is_some()
+    let is_counted = || cluster_states::read(name).is_some_and(|state| state.is_counted(now));
+    !is_own && vm.current.config.rules_for(name).is_some() && !is_counted()
 }
 
 fn end(vm: &mut Vm, asked: &PendingQuestion, is_whole: bool, follow_up: FollowUp, now: Millis) {
