@@ -1,7 +1,7 @@
 //! Lints plugin configurations and mesh rules: will they do what they say?
 //!
 //! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and
-//! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin), [`outlier`], [`locality`]
+//! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin) with [`image`], [`outlier`], [`locality`]
 //! and [`destinations`] (DestinationRules and the MeshConfig), [`pinned`] (what only a registry can tell).
 //!
 //! What the API server's schemas report anyway is deliberately not checked here.
@@ -9,6 +9,7 @@
 mod carrier;
 mod destinations;
 pub(crate) mod finding;
+mod image;
 mod known;
 mod locality;
 mod outlier;

@@ -56,6 +56,7 @@ rules! {
     FL305 "a match that a waypoint never meets",
     FL306 "a selector together with target references",
     FL307 "the digest of an index",
+    FL308 "a digest beside a tag",
 }
 
 /// The rule with this code, ignoring case.

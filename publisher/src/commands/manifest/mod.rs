@@ -5,6 +5,7 @@ mod applies;
 mod args;
 
 use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
 
 use crate::artifact::form;
 use crate::commands::options::{self, WrongUsage};
@@ -34,7 +35,7 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
         return Err(WrongUsage(why).into());
     }
     plan.config = match plugin_config::configuration(args.config.as_deref())? {
-        Configuration::Right(config) if args.rules.from.is_empty() => config,
+        Configuration::Right(config) if args.rules.from.is_empty() => config.or_else(|| usual_config(&args)),
         Configuration::Right(config) => {
             Some(from_mesh::configuration(args.rules.of_mesh(), config, plugin_config::remark)?)
         }
@@ -64,6 +65,12 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
         Format::Json => output::json(&document)?,
     }
     Ok(Outcome::Done)
+}
+
+/// The configuration where none is given. In Istio's proxies the witness reads the rule of each cluster from Envoy
+/// itself, so nothing else is needed.
+fn usual_config(args: &Manifest) -> Option<Value> {
+    (args.kind.is_istio() && !args.rules.no_witness).then(|| json!({"witness": {}}))
 }
 
 /// The part of the plan that the command line alone determines, checked.
