@@ -11,28 +11,7 @@ use crate::yaml::node::Node;
 pub(super) fn check(code: &Node, path: &str) -> Vec<Draft> {
     let mut found = Vec::new();
     let Some(url) = code.text("url") else { return found };
-    let at = |field: &str| format!("{path}.{field}");
-    if !url.contains("://") {
-        let has_port = url.split('/').next().is_some_and(|host| host.contains(':'));
-        let (severity, at_run_time) = if has_port {
-            (
-                Severity::Error,
-                "the port is read as part of a scheme: istiod discards the plugin, and says so in its log only",
-            )
-        } else {
-            (
-                Severity::Warning,
-                "Istio takes it for oci://; with a port in it, it would discard the plugin without a word",
-            )
-        };
-        let fix = format!("write `oci://{url}`");
-        found.push(Draft::new(
-            rules::FL301,
-            severity,
-            at("url"),
-            [&format!("`{url}` has no scheme"), at_run_time, &fix],
-        ));
-    }
+    found.extend(no_scheme(url, path));
     let (scheme, rest) = url.split_once("://").unwrap_or(("oci", url));
     if scheme != "oci" {
         return found;
@@ -46,9 +25,9 @@ pub(super) fn check(code: &Node, path: &str) -> Vec<Draft> {
         let words = [
             "is another digest than the one in url",
             "the proxy compares with one of them and refuses the module: `checksum mismatch`",
-            "keep one of the two; `faultline manifest` asks the registry for it",
+            "keep the one in url; `faultline manifest` asks the registry for it",
         ];
-        found.push(Draft::new(rules::FL303, Severity::Error, at("sha256"), words));
+        found.push(Draft::new(rules::FL303, Severity::Error, format!("{path}.sha256"), words));
     }
     found.extend(digest_beside_tag(code, path));
     let tag = name.rsplit_once('/').map_or(name, |(_, last)| last).split_once(':').map(|(_, tag)| tag);
@@ -68,9 +47,28 @@ pub(super) fn check(code: &Node, path: &str) -> Vec<Draft> {
             "each proxy keeps what it pulled first: after the next push, old and new proxies run different modules",
             "pin the digest in the URL, as `faultline manifest` does, or name a version",
         ];
-        found.push(Draft::new(rules::FL302, Severity::Warning, at("url"), words));
+        found.push(Draft::new(rules::FL302, Severity::Warning, format!("{path}.url"), words));
     }
     found
+}
+
+/// FL301: a URL without a scheme.
+fn no_scheme(url: &str, path: &str) -> Option<Draft> {
+    if url.contains("://") {
+        return None;
+    }
+    let has_port = url.split('/').next().is_some_and(|host| host.contains(':'));
+    let (severity, at_run_time) = if has_port {
+        (
+            Severity::Error,
+            "the port is read as part of a scheme: istiod discards the plugin, and says so in its log only",
+        )
+    } else {
+        (Severity::Warning, "Istio takes it for oci://; with a port in it, it would discard the plugin without a word")
+    };
+    let fix = format!("write `oci://{url}`");
+    let problem = format!("`{url}` has no scheme");
+    Some(Draft::new(rules::FL301, severity, format!("{path}.url"), [problem.as_str(), at_run_time, &fix]))
 }
 
 /// FL308: the digest is pinned beside a tag and not in the URL.

@@ -5,6 +5,7 @@ mod support;
 
 mod copy;
 mod forms;
+mod istio_agent;
 mod login;
 mod manifest;
 mod push_and_pull;

@@ -141,7 +141,11 @@ async fn digest(args: &Manifest, reference: &Reference) -> anyhow::Result<Option
         }
         return Ok(reference.digest().cloned());
     }
-    let resolved = Store::open(reference, &args.transport.access())?.resolve(reference).await?;
+    let store = Store::open(reference, &args.transport.access())?;
+    let resolved = store.resolve(reference).await?;
+    if args.kind.is_istio() && !applies::loads_a_file(args) {
+        output::warn(&store.istio_warnings());
+    }
     if !applies::loads_a_file(args) {
         form::classify(&resolved.manifest).with_context(|| format!("`{reference}`"))?;
     }
