@@ -1,4 +1,4 @@
-//! Rules for resources that carry a plugin (FL301 to FL306), and the configurations inside them.
+//! Rules for resources that carry a plugin (FL301 to FL306, and FL308), and the configurations inside them.
 //!
 //! The rules about images apply to any plugin. How a plugin fails and its configuration are checked only for faultline.
 
@@ -8,7 +8,7 @@ use crate::mesh::{ENVOY, Mesh, Resource};
 use crate::yaml::node::{Node, Value};
 
 /// The plugin's root id. It is also part of the image's name unless somebody renamed the image.
-const PLUGIN: &str = "faultline";
+pub(super) const PLUGIN: &str = "faultline";
 
 /// Every finding about one resource; empty if it carries no plugin.
 pub(crate) fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
@@ -56,7 +56,8 @@ fn istio(resource: &Resource, path: &str, code: &Node, mesh: &Mesh) -> Vec<Draft
     found
 }
 
-fn is_ours(resource: &Resource, code: &Node) -> bool {
+/// Whether a WasmPlugin or TrafficExtension carries faultline; `code` is the node that holds the image.
+pub(super) fn is_ours(resource: &Resource, code: &Node) -> bool {
     let image = code.text("url").and_then(|url| url.rsplit('/').next()).unwrap_or_default();
     code.text("pluginName") == Some(PLUGIN) || resource.name.contains(PLUGIN) || image.contains(PLUGIN)
 }

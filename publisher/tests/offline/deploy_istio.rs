@@ -56,7 +56,18 @@ fn every_kustomization_names_files_that_exist() {
 
 #[test]
 fn every_file_passes_the_schemas_and_the_rules() {
-    run(&root(), &["validate", "."]).exits(0);
+    // Of the two plugins only one is to be applied, which is what the rule about two says.
+    for one in ["wasmplugin", "trafficextension"] {
+        let folder = format!("plugin/{one}");
+        run(&root(), &["validate", "demo", "external", "stats", &folder]).exits(0);
+    }
+    let both = run(&root(), &["validate", "."]).exits(3);
+    assert_eq!(
+        (both.stdout.matches("[FL309]").count(), both.stdout.matches("warning[").count()),
+        (1, 1),
+        "{}",
+        both.stdout
+    );
     let Some(definitions) = definitions() else { return };
     let mut checked = BTreeSet::new();
     for file in files(&root()).iter().filter(|file| file.extension().is_some_and(|ending| ending == "yaml")) {

@@ -1,5 +1,5 @@
-//! Tests that `push`, `inspect` and `manifest` warn of registries that Istio's agent cannot pull from, without a request
-//! more than they make anyway.
+//! Tests that `push`, `inspect` and `manifest` warn of registries that Istio's agent cannot pull from, without a
+//! request more than they make anyway.
 
 use crate::support::registry::{FakeRegistry, Reply};
 use crate::support::{Ran, run_with_input, workplace};

@@ -12,3 +12,4 @@ mod push_and_pull;
 mod quirks;
 mod signature;
 mod validate;
+mod validate_plugins;

@@ -61,7 +61,7 @@ fn beginning(service: &Service, failover: Option<&Failover>) -> String {
     // The endpoint that failed first, at home if traffic left.
     let at_home = |e: &&Endpoint| failover.is_none_or(|f| e.locality == f.from);
     let first = service.endpoints.iter().filter(at_home).min_by_key(|endpoint| endpoint.first);
-    // Where endpoints are unready or gone, traffic leaves without any that failed; what failed elsewhere is another story.
+    // Where endpoints are unready or gone, traffic leaves without any that failed; what failed elsewhere is not why.
     let may_be_elsewhere = failover.is_none_or(|f| f.causes.is_empty() || f.causes.contains("ejected"));
     let anywhere = || service.endpoints.iter().filter(|_| may_be_elsewhere).min_by_key(|endpoint| endpoint.first);
     let first = first.or_else(anywhere);

@@ -43,7 +43,8 @@ const STYLE: &str = "\
 .fl .left{fill:var(--awaybg);stroke:var(--away)}.fl .arrow{stroke:var(--away);stroke-width:1.5;fill:none}\
 .fl .warn{fill:var(--warn);stroke:var(--lane);stroke-width:1.2}.fl .block{fill:var(--lane);stroke:var(--warn);\
 stroke-width:1.8}\
-.fl .good{stroke:var(--good);stroke-width:3}.fl .gone{stroke:var(--ink);stroke-width:3;stroke-dasharray:3 2}.fl .cut{fill:var(--paper)}";
+.fl .good{stroke:var(--good);stroke-width:3}\
+.fl .gone{stroke:var(--ink);stroke-width:3;stroke-dasharray:3 2}.fl .cut{fill:var(--paper)}";
 
 /// Draws a service; `index` tells several pictures on one page apart.
 pub(super) fn of(view: &ServiceView<'_>, index: usize) -> String {
