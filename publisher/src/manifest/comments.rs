@@ -107,7 +107,8 @@ fn registry_away(plan: &Plan) -> Vec<String> {
 
 /// How to see that it works.
 fn see(plan: &Plan) -> Vec<String> {
-    let events = r#"grep '"faultline":'"#;
+    // The quote before the name only: in a log of JSON, the one after it is escaped.
+    let events = r#"grep '"faultline'"#;
     let namespace = plan.namespace.as_deref().map(|name| format!(" -n {name}")).unwrap_or_default();
     match plan.kind {
         Kind::Envoy => vec![

@@ -22,8 +22,8 @@ const MOUNTS: &str = "sidecar.istio.io/userVolumeMount";
 pub(super) fn check(filter: &Resource, mesh: &Mesh) -> Option<Draft> {
     let file = file_of(&filter.node)?;
     let labels = filter.node.map("spec.workloadSelector.labels");
-    let refused = "a proxy without the file refuses its listeners: running pods keep their old ones, and a new pod never \
-        gets ready (503)";
+    let refused = "a proxy without the file refuses its listeners: running pods keep their old ones, and a new pod \
+        never gets ready (503)";
     let draft = |severity, path: &str, problem: String, fix: &str| {
         Some(Draft::new(rules::FL310, severity, path.to_owned(), [problem.as_str(), refused, fix]))
     };

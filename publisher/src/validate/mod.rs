@@ -2,8 +2,8 @@
 //!
 //! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and
 //! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin) with [`image`],
-//! [`local_file`] and [`twice`], [`outlier`], [`locality`] and [`destinations`] (DestinationRules and the MeshConfig), [`pinned`] (what
-//! only a registry can tell).
+//! [`local_file`] and [`twice`], [`outlier`], [`locality`] and [`destinations`] (DestinationRules and the MeshConfig),
+//! [`pinned`] (what only a registry can tell).
 //!
 //! What the API server's schemas report anyway is deliberately not checked here.
 

@@ -57,8 +57,8 @@ fn two_plugins_in_the_same_proxies_are_found_by_namespace_and_selector() {
     let other = plugin("WasmPlugin", "shop", "auth", "").replace("/faultline:1", "/auth:1");
     assert_eq!(both(other, extension("shop", "")), [""; 0]);
     // A root namespace of another name.
-    let mesh = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: mesh}\ndata: {mesh: \"rootNamespace: \
-                mesh\"}\n";
+    let mesh = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: mesh}\n\
+                data: {mesh: \"rootNamespace: mesh\"}\n";
     assert_eq!(both(mesh.to_owned() + &wasm("mesh", ""), extension("shop", "")), sure);
     assert_eq!(both(mesh.to_owned() + &wasm("istio-system", ""), extension("shop", "")), [""; 0]);
 }
