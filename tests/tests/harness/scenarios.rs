@@ -76,7 +76,7 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
         let seen = AttemptObservation { endpoint, locality: &locality, workload, input, times, started, last, total };
         events.extend(cluster::on_attempt(&mut state, &seen, &context));
         let errors = u32::from(input.outcome().is_error());
-        cluster::add_traffic(&mut state, &[(locality.clone(), Count { attempts: 1, errors })], &context);
+        cluster::add_traffic(&mut state, &[(locality.clone(), Count { attempts: 1, errors })], now, &context);
     }
     events.iter().filter_map(|event| crate::on_harness::told(&event.to_json())).collect()
 }

@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use filter_core::admin::{host_lists, stats};
+use filter_core::admin::{endpoint_configs, host_lists, rules, stats};
 use filter_core::cluster::{ClusterState, EvaluationContext, on_ejection_counts, on_host_list, on_tick};
 use filter_core::config::Config;
 use filter_core::locality::Locality;
@@ -15,8 +15,12 @@ fuzz_target!(|answer: &[u8]| {
     let mut state = ClusterState::default();
     let mut now = 1_000;
     let counts = stats::read(answer).unwrap_or_default();
+    let _ = endpoint_configs::read(answer, |_| {});
+    let _ = rules::read(answer, |rule| {
+        rule.rule.differences(&rule.rule.outlier_detection());
+    });
     let mut next = counts.iter().map(|(_, count)| *count).cycle();
-    let _ = host_lists::read(answer, |cluster, hosts| {
+    let _ = host_lists::read(answer, |_| true, |cluster, hosts| {
         now += 1_000;
         let (outlier, failover) = (&config.outlier_detection, &config.failover);
         let context = EvaluationContext { cluster, outlier, failover, home: &home, now, has_witness: true };

@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
         ..Event::of_cluster(
             text.len() as u64,
             text,
-            EventKind::ErrorStreak { kind: StreakKind::Http5xx, streak: 1, threshold: 1, last },
+            EventKind::ErrorStreak { kind: StreakKind::Http5xx, streak: 1, threshold: 1, ejects: false, last },
         )
     };
     let line = event.to_json();

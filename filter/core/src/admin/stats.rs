@@ -1,6 +1,8 @@
 //! Envoy's count of ejections: the counters about outlier detection in the answer of its admin interface to
 //! `/stats?format=json`.
 
+use super::elements::each_element;
+use super::values::{json, text};
 use crate::endpoint::reason::EjectReason;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,27 +45,14 @@ pub fn name_in_stats(cluster: &str) -> String {
 /// # Errors
 /// A sentence that says what is wrong with the answer.
 pub fn read(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
-    let answer: Value = serde_json::from_reader(answer).map_err(|error| error.to_string())?;
-    let stats = answer.get("stats").and_then(Value::as_array).ok_or("no statistics")?;
     let mut counts: Vec<(String, Ejections, Option<u64>)> = Vec::new();
-    for stat in stats {
-        let name = text(stat, "name").strip_prefix("cluster.").and_then(|name| name.rsplit_once(COUNTS));
-        let (Some((cluster, reason)), Some(value)) = (name, stat.get("value").and_then(Value::as_u64)) else {
-            continue;
-        };
-        let cluster = cluster.strip_suffix(';').unwrap_or(cluster);
-        if !counts.iter().any(|(known, ..)| known == cluster) {
-            counts.push((cluster.to_owned(), Ejections::default(), None));
-        }
-        let Some((_, count, total)) = counts.iter_mut().find(|(known, ..)| known == cluster) else { continue };
-        match reason {
-            "total" => *total = Some(value),
-            // Ejections for any other reason are the difference between Envoy's total and these.
-            reason => match EjectReason::from_name(reason) {
-                EjectReason::Other => {}
-                reason => count.add(reason, value),
-            },
-        }
+    let has_stats = each_element(answer, "stats", &mut |stat| {
+        let stat = json(stat).map_err(|error| format!("a statistic: {error}"))?;
+        count(&stat, &mut counts);
+        Ok(())
+    })?;
+    if !has_stats {
+        return Err("no statistics".into());
     }
     let whole = |(cluster, mut count, total): (String, Ejections, Option<u64>)| {
         let known = count.0.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
@@ -73,8 +62,23 @@ pub fn read(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
     Ok(counts.into_iter().filter_map(whole).collect())
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value.get(name).and_then(Value::as_str).unwrap_or("")
+/// Adds a statistic to the counts, if it is one of them.
+fn count(stat: &Value, counts: &mut Vec<(String, Ejections, Option<u64>)>) {
+    let name = text(stat, "name").strip_prefix("cluster.").and_then(|name| name.rsplit_once(COUNTS));
+    let (Some((cluster, reason)), Some(value)) = (name, stat.get("value").and_then(Value::as_u64)) else { return };
+    let cluster = cluster.strip_suffix(';').unwrap_or(cluster);
+    if !counts.iter().any(|(known, ..)| known == cluster) {
+        counts.push((cluster.to_owned(), Ejections::default(), None));
+    }
+    let Some((_, count, total)) = counts.iter_mut().find(|(known, ..)| known == cluster) else { return };
+    match reason {
+        "total" => *total = Some(value),
+        // Ejections for any other reason are the difference between Envoy's total and these.
+        reason => match EjectReason::from_name(reason) {
+            EjectReason::Other => {}
+            reason => count.add(reason, value),
+        },
+    }
 }
 
 #[cfg(test)]

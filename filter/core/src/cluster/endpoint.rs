@@ -43,6 +43,12 @@ impl Endpoint {
         self.rotation.ejection().is_some()
     }
 
+    /// Forgets the past: another host has the address.
+    pub(super) fn start_over(&mut self, locality: &Locality) {
+        self.locality = locality.clone();
+        (self.detector, self.rotation, self.reported) = Default::default();
+    }
+
     /// Whether the endpoint is ejected, failing, or waiting for a decision.
     pub(super) fn is_troubled(&self) -> bool {
         self.detector.is_failing() || self.is_ejected() || self.rotation.is_undecided()

@@ -30,7 +30,7 @@ pub fn on_tick(state: &mut ClusterState, context: &EvaluationContext<'_>) -> Vec
         }
     }
     if !context.has_witness {
-        state.localities.iter_mut().for_each(|stats| stats.unhealthy = 0);
+        state.localities.forget_health();
         state.counts.reset();
     }
     for index in 0..state.endpoints.len() {

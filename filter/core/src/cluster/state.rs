@@ -4,18 +4,20 @@
 use super::ejection_counts::EjectionCounts;
 use super::endpoint::{Endpoint, Endpoints, count};
 use super::input::EvaluationContext;
+use super::known_rule::KnownRule;
 use super::localities::Localities;
 use crate::endpoint::evidence::{ClusterView, Evidence, RotationContext, Transition};
-use crate::endpoint::reason::Basis;
+use crate::endpoint::reason::{Basis, BlockedReason, EjectReason};
 use crate::event::{Event, EventKind};
-use crate::failover::Active;
+use crate::failover::{Active, Phase, Usual};
+use crate::locality::Locality;
 use crate::metric::{Level, Metric};
 use crate::time::{Millis, seconds_between};
 use serde::{Deserialize, Serialize};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 9;
+pub const ENCODING: u8 = 10;
 
 /// For how long, in milliseconds, a past state may still be visible at one of Envoy's workers or may have influenced a
 /// decision of its main thread.
@@ -33,17 +35,24 @@ pub struct ClusterState {
     /// Whether traffic has shown something newer than Envoy's last list since it was asked for.
     pub(super) admin_view_stale: bool,
     pub(super) counts: EjectionCounts,
+    pub(super) known_rule: KnownRule,
+    /// When attempts were last counted, and errors among them; 0 if never.
+    pub(super) counted: (Millis, Millis),
+    /// Hosts that Envoy last listed as unhealthy though not ejected, by the hashes of their addresses.
+    pub(super) unhealthy: Vec<u32>,
     /// When so few endpoints were last in rotation that Envoy may have chosen ejected ones; 0 if never.
     panicked_at: Millis,
     /// The largest number of endpoints that were recently ejected at the same time, and when.
     recent_max_ejected: (u32, Millis),
-    /// The share of traffic that went away from home before home was in trouble, in thousandths.
-    pub(super) baseline_spill_permille: u32,
     pub(super) failover: Option<Active>,
     /// Since when no healthy endpoint has been left.
     pub(super) empty_since: Option<Millis>,
-    /// Since when an endpoint at home has been ejected or failing.
-    pub(super) troubled_since: Option<Millis>,
+    /// Whether home is calm or in trouble.
+    pub(super) phase: Phase,
+    /// What goes away from home in calm times.
+    pub(super) usual: Usual,
+    /// Whether nothing at home is in rotation, and something is elsewhere.
+    pub(super) is_home_lost: bool,
 }
 
 impl ClusterState {
@@ -60,12 +69,18 @@ impl ClusterState {
         postcard::to_extend(self, vec![ENCODING]).unwrap_or_default()
     }
 
-    /// Findings that are still open: endpoints failing or ejected, a failover, no healthy endpoint left. While a proxy
-    /// has any, its workers evaluate every request at once.
+    /// Findings that are still open: endpoints failing or ejected, nothing in rotation at home, a failover, no healthy
+    /// endpoint left. While a proxy has any, its workers evaluate every request at once.
     pub fn open_findings(&self) -> u32 {
         let troubled = count(self.endpoints.iter().filter(|endpoint| endpoint.is_troubled()));
-        let others = [self.failover.is_some(), self.empty_since.is_some()];
+        let others = [self.failover.is_some() || self.is_home_lost, self.empty_since.is_some()];
         troubled.saturating_add(count(others.iter().filter(|open| **open)))
+    }
+
+    /// Whether a failover could not be told, because the proxy's own locality `home` is unknown and no priorities tell
+    /// near localities from far ones.
+    pub fn failover_is_blind(&self, home: &Locality) -> bool {
+        self.localities.are_alike(home)
     }
 
     /// Whether the start time and the exact destination of attempts at this endpoint matter: an attempt that was
@@ -113,6 +128,7 @@ impl ClusterState {
         RotationContext {
             now: context.now,
             rules: context.outlier,
+            rule: context.rule,
             cluster: self,
             has_witness: context.has_witness,
             panic_until: if self.panicked_at > 0 { self.panicked_at.saturating_add(RECENT_MS) } else { 0 },
@@ -136,6 +152,7 @@ impl ClusterState {
                 endpoint.detector.on_ejected();
                 endpoint.reported.unconfirmed = None;
                 self.counts.record(reason, now);
+                self.known_rule.doubt |= reason == EjectReason::Other && !context.rule.by_rate;
                 let ejected = self.ejected();
                 if ejected >= self.recent_max_ejected(now) {
                     self.recent_max_ejected = (ejected, now);
@@ -153,6 +170,10 @@ impl ClusterState {
                 let kind = EventKind::EndpointReturned { ejected_seconds: seconds_between(since, now), ejection };
                 self.report(index, Some(basis), kind, context, events);
             }
+            Transition::Removed { basis, since, ejection } => {
+                let kind = EventKind::EndpointRemoved { ejected_seconds: seconds_between(since, now), ejection };
+                self.report(index, Some(basis), kind, context, events);
+            }
             Transition::Refuted => {
                 endpoint.detector.refute(context.outlier);
                 endpoint.reported.unconfirmed = None;
@@ -163,7 +184,9 @@ impl ClusterState {
                 let max_ejection_percent = context.outlier.max_ejection_percent;
                 let kind =
                     EventKind::EjectionBlocked { reason, max_ejection_percent, endpoints: self.endpoint_count() };
-                self.report(index, Some(Basis::Witnessed), kind, context, events);
+                self.known_rule.doubt |= reason == BlockedReason::NotEnforced;
+                // Envoy shows that the endpoint is in rotation; that its streak reached the threshold, traffic shows.
+                self.report(index, Some(Basis::Inferred), kind, context, events);
             }
             Transition::ViewStale => self.admin_view_stale = true,
         }

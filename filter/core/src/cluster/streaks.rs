@@ -105,7 +105,7 @@ fn report(
     };
     if first && !endpoint.reported.streak.is_some_and(is_same) {
         endpoint.reported.streak = Some((kind, context.now));
-        let streak = EventKind::ErrorStreak { kind, streak: threshold, threshold, last };
+        let streak = EventKind::ErrorStreak { kind, streak: threshold, threshold, ejects: context.rule.ejects, last };
         state.report(index, None, streak, context, events);
     }
 }
