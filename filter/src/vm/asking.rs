@@ -27,6 +27,10 @@ use filter_core::time::Millis;
 /// How much longer than its timeout a question counts as in progress, in milliseconds.
 const ANSWER_GRACE_MS: Millis = 1_000;
 
+/// An answer about all clusters may take this many times as long as `witness.timeout`, which is meant for one about a
+/// few.
+const ALL_TAKES: Millis = 5;
+
 /// The length, in bytes, of the lists of all clusters from which on an Envoy that cannot list only some is asked for
 /// endpoints by its configuration dump, which can.
 pub(crate) const LARGE_BYTES: u64 = 256 * 1024;
@@ -50,7 +54,7 @@ pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     let witness = vm.config.witness.as_ref()?;
     let agenda = Agenda {
         now,
-        until: under_way_until(witness, now),
+        until: under_way_until(witness, now, ALL_TAKES),
         longest: witness.max_interval.millis(),
         watches_any: vm.known.watches_any(),
     };
@@ -63,6 +67,7 @@ pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
         Some(_) => {}
     }
     let (due, names, question) = question::change(|question| agenda.take(question))??;
+    vm.lists_are_long = question.sweep.size == 0 || question.sweep.size > LARGE_BYTES;
     ask(vm, due, names, &question, now);
     None
 }
@@ -146,13 +151,13 @@ pub(crate) fn ask_for_all(vm: &mut Vm, about: Vec<String>, now: Millis) {
 /// is too early, or if Envoy cannot be asked.
 pub(crate) fn ask_for_counts(vm: &mut Vm, mut follow_up: FollowUp, now: Millis) -> Option<FollowUp> {
     let Some(witness) = vm.config.witness.as_ref() else { return Some(follow_up) };
-    let until = under_way_until(witness, now);
+    let until = under_way_until(witness, now, 1);
     follow_up.uncounted.truncate(admin_paths::MAX_NAMED);
     let is_allowed = || question::read().is_some_and(|question| now.abs_diff(question.counted.0) >= question.counted.1);
     if follow_up.uncounted.is_empty() || !is_allowed() {
         return Some(follow_up);
     }
-    let Some(call) = send(vm, &admin_paths::ejection_counts(&follow_up.uncounted)) else { return Some(follow_up) };
+    let Some(call) = send(vm, &admin_paths::ejection_counts(&follow_up.uncounted), 1) else { return Some(follow_up) };
     question::change(|question| question.under_way_until = until);
     let topic = Topic::Counts(follow_up);
     vm.question = Some(PendingQuestion { call, asked_at: now, topic, about: Vec::new() });
@@ -201,14 +206,17 @@ pub(crate) fn finish(vm: &mut Vm, now: Millis, follow_up: FollowUp) {
     vm.heartbeat.shorten_tick(due.flatten());
 }
 
-fn under_way_until(witness: &Witness, now: Millis) -> Millis {
-    now.saturating_add(witness.timeout.millis()).saturating_add(ANSWER_GRACE_MS)
+fn under_way_until(witness: &Witness, now: Millis, times: Millis) -> Millis {
+    let timeout = witness.timeout.millis().saturating_mul(times);
+    now.saturating_add(timeout).saturating_add(ANSWER_GRACE_MS)
 }
 
 fn send_or_fail(vm: &mut Vm, path: &str, topic: Topic, about: Vec<String>, now: Millis) {
     let Some(witness) = vm.config.witness.as_ref() else { return };
-    let (until, longest) = (under_way_until(witness, now), witness.max_interval.millis());
-    match send(vm, path) {
+    let may_be_long = matches!(topic, Topic::Sweep | Topic::HostLists);
+    let takes = if may_be_long && vm.lists_are_long { ALL_TAKES } else { 1 };
+    let (until, longest) = (under_way_until(witness, now, takes), witness.max_interval.millis());
+    match send(vm, path, takes) {
         Some(call) => {
             question::change(|question| question.under_way_until = until);
             vm.question = Some(PendingQuestion { call, asked_at: now, topic, about });
@@ -217,8 +225,9 @@ fn send_or_fail(vm: &mut Vm, path: &str, topic: Topic, about: Vec<String>, now: 
     }
 }
 
-fn send(vm: &Vm, path: &str) -> Option<u32> {
+/// Sends a question whose answer may take some `times` as long as `witness.timeout`.
+fn send(vm: &Vm, path: &str, times: Millis) -> Option<u32> {
     let witness = vm.config.witness.as_ref()?;
-    let timeout = u32::try_from(witness.timeout.millis()).unwrap_or(u32::MAX);
+    let timeout = u32::try_from(witness.timeout.millis().saturating_mul(times)).unwrap_or(u32::MAX);
     host::in_context(vm.heartbeat.root(), || host::get(&witness.cluster, path, timeout)).ok()
 }

@@ -64,6 +64,8 @@ pub(crate) struct Vm {
     pub(crate) heartbeat: Heartbeat,
     /// The question to Envoy that this VM has asked and that is not answered yet.
     pub(crate) question: Option<PendingQuestion>,
+    /// Whether lists of endpoints may be long, so that an answer takes its time.
+    pub(crate) lists_are_long: bool,
     /// Whether Envoy did not answer when last asked, so that nothing waits for it.
     pub(crate) is_witness_silent: bool,
     /// The notifications that this VM has sent to the receiver of `notify` and that are not answered yet.

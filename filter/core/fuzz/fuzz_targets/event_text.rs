@@ -9,12 +9,8 @@ use filter_core::locality::Locality;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let last = LastAttempt {
-        code: Some(503),
-        flags: text.into(),
-        details: text.into(),
-        transport_failure: text.into(),
-    };
+    let last =
+        LastAttempt { code: Some(503), flags: text.into(), details: text.into(), transport_failure: text.into() };
     let event = Event {
         endpoint: Some(text.into()),
         locality: Some(Locality::parse(text)),

@@ -52,23 +52,25 @@ impl Window {
 
     /// The sum of the `length` milliseconds up to `now`.
     pub fn sum(&self, now: Millis, length: u64) -> Count {
-        let mut moved = self.clone();
-        moved.move_to(number(now, length));
+        let newest = number(now, length);
         let mut sum = Count::default();
-        moved.buckets.iter().for_each(|(_, count)| sum.add(*count));
+        let counts = self.buckets.iter().filter(|(age, _)| self.aged(*age, newest).is_some()).map(|(_, count)| *count);
+        counts.for_each(|count| sum.add(count));
         sum
     }
 
-    /// Makes `newest` the newest bucket and drops what is then too old. If the clock went back, buckets in the future
-    /// are dropped too: they would never expire.
+    /// Makes `newest` the newest bucket and drops what is then too old.
     fn move_to(&mut self, newest: u64) {
-        let aged = |age: u8| {
-            let number = self.newest.checked_sub(u64::from(age))?;
-            newest.checked_sub(number).filter(|age| *age < BUCKETS).and_then(|age| u8::try_from(age).ok())
-        };
-        let kept = self.buckets.iter().filter_map(|(age, count)| Some((aged(*age)?, *count)));
+        let kept = self.buckets.iter().filter_map(|(age, count)| Some((self.aged(*age, newest)?, *count)));
         self.buckets = kept.collect();
         self.newest = newest;
+    }
+
+    /// The age of a bucket when `newest` is the newest one; `None` if it is too old. If the clock went back, buckets in
+    /// the future are so too: they would never expire.
+    fn aged(&self, age: u8, newest: u64) -> Option<u8> {
+        let number = self.newest.checked_sub(u64::from(age))?;
+        newest.checked_sub(number).filter(|age| *age < BUCKETS).and_then(|age| u8::try_from(age).ok())
     }
 }
 

@@ -22,8 +22,8 @@ pub fn home_from_labels(mut read: impl FnMut(&str) -> String) -> Locality {
 /// The proxy's locality by Envoy's priorities: for each cluster, its hosts' priorities and localities. A control plane
 /// that knows where the proxy is gives priority 0 to what is near it.
 ///
-/// Each cluster that has several priorities shows the smallest locality that contains all its hosts of priority 0. Those
-/// of all clusters must lie within each other, and no host of a higher priority within the innermost, which is the
+/// Each cluster that has several priorities shows the smallest locality that contains all its hosts of priority 0, and
+/// must have none of a higher priority there. Those of all clusters must lie within each other; the innermost is the
 /// answer. `None` if there is no such cluster, or they contradict each other.
 pub fn conclude_home(clusters: &[Vec<(u32, Locality)>]) -> Option<Locality> {
     let has_several = |hosts: &&Vec<(u32, Locality)>| {

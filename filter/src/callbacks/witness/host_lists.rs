@@ -60,7 +60,7 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
         |_| true,
         |name, hosts| {
             clusters = clusters.saturating_add(1);
-            if vm.known.find(name).is_none() && vm.current.config.rules_for(name).is_some() {
+            if is_unwatched(vm, name) {
                 requests = hosts.iter().fold(requests, |sum, host| sum.saturating_add(host.requests));
             }
             if vm.known.find(name).is_some() || hosts.iter().any(|host| host.ejected) {
@@ -128,6 +128,13 @@ pub(super) fn on_endpoint_configs(vm: &mut Vm, asked: &PendingQuestion, answer: 
             asking::finish(vm, now, follow_up);
         }
     }
+}
+
+/// Whether no request names the cluster, though it is none that is ignored, nor one that the filter itself calls.
+fn is_unwatched(vm: &Vm, name: &str) -> bool {
+    let is_own = vm.config.witness.as_ref().is_some_and(|witness| witness.cluster == name)
+        || vm.config.notify.as_ref().is_some_and(|notify| notify.cluster == name);
+    !is_own && vm.known.find(name).is_none() && vm.current.config.rules_for(name).is_some()
 }
 
 fn end(vm: &mut Vm, asked: &PendingQuestion, is_whole: bool, follow_up: FollowUp, now: Millis) {

@@ -25,7 +25,7 @@ const CLUSTERS_PER_MS: u64 = 100;
 
 /// The number of bytes for which the next question waits at least one more millisecond, for the sake of the worker that
 /// reads them.
-const BYTES_PER_REST_MS: u64 = 1_000;
+const BYTES_PER_REST_MS: u64 = 8_000;
 
 /// Envoy's main thread rests this many times as long as an answer took it: it spends at most a tenth of its time on
 /// answers while anything is open, and a hundredth while all is well.

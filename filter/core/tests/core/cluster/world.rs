@@ -69,9 +69,11 @@ impl World {
 
     pub(super) fn with<R>(&mut self, act: impl FnOnce(&mut ClusterState, &EvaluationContext<'_>) -> R) -> R {
         let mut state = ClusterState::decode(&self.bytes);
+        let (outlier, rule) = cluster::settings(&state, &self.config.outlier_detection);
         let context = EvaluationContext {
             cluster: "mockb",
-            outlier: &self.config.outlier_detection,
+            outlier: &outlier,
+            rule: &rule,
             failover: &self.config.failover,
             home: &self.home,
             now: self.now,
@@ -96,7 +98,8 @@ impl World {
                 })
                 .collect();
             let total = u32::try_from(hosts.len()).ok();
-            return self.with(|state, context| cluster::set_members(state, total, &counts, &[], context));
+            self.with(|state, context| cluster::set_members(state, total, &counts, &[], context));
+            return;
         }
         let events = self.with(|state, context| cluster::on_host_list(state, &hosts, context.now, context));
         self.events.extend(events);
