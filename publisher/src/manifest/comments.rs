@@ -93,7 +93,7 @@ fn registry_away(plan: &Plan) -> Vec<String> {
         Kind::WasmPlugin => "wasmplugins.extensions.istio.io",
         Kind::TrafficExtension => "trafficextensions.extensions.istio.io",
         Kind::EnvoyFilter => "envoyfilters.networking.istio.io",
-        // Envoy Gateway's controller fetches, not its proxies; an Envoy alone has the file.
+        // Envoy Gateway's controller fetches, not its proxies; an Envoy alone has the file; of Higress it was not seen.
         Kind::EnvoyExtensionPolicy | Kind::HigressWasmPlugin | Kind::Envoy => return Vec::new(),
     };
     let namespace = plan.namespace.as_deref().map(|name| format!(" -n {name}")).unwrap_or_default();

@@ -64,6 +64,8 @@ fn a_configuration_is_carried_over_once_it_is_right() {
     let config = r#"{"clusters": [{"match": "outbound|80||*", "outlierDetection": {"interval": "5s"}}]}"#;
     let resource: Value = serde_saphyr::from_str(&with(config).exits(0).stdout).unwrap();
     assert_eq!(resource["spec"]["pluginConfig"], serde_json::from_str::<Value>(config).unwrap());
+    assert!(with(config).stderr.contains("Envoy is not asked"));
+    assert!(!with(r#"{"witness": {}}"#).stderr.contains("Envoy is not asked"));
     let refused = with(r#"{"outlierDetection": {"interval": 5}}"#).exits(3);
     assert_eq!(refused.stdout, "");
     assert!(refused.stderr.contains("outlierDetection.interval"));

@@ -44,6 +44,12 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
             return Ok(Outcome::Findings);
         }
     };
+    if args.kind.is_istio() && !args.rules.no_witness && plan.config.as_ref().is_some_and(|it| it["witness"].is_null())
+    {
+        output::note(
+            "note: without `\"witness\": {}` in the configuration, Envoy is not asked: its thresholds must be Envoy's",
+        );
+    }
     if let Some(warning) = manifest::complete(&mut plan, applies::in_upstream_log(&args)).map_err(WrongUsage)? {
         output::note(warning);
     }
