@@ -80,7 +80,7 @@ fn ask(vm: &mut Vm, due: Due, names: Vec<String>, question: &Question, now: Mill
         }
         Due::Sweep => send_or_fail(vm, admin_paths::ALL_HOST_LISTS, Topic::Sweep, Vec::new(), now),
         Due::Suspects | Due::Calm if question.ignores_names && question.sweep.size > LARGE_BYTES => {
-            ask_for_endpoint_configs(vm, names, question, now);
+            ask_for_endpoint_configs(vm, due, names, question, now);
         }
         Due::Suspects | Due::Calm => {
             let about = with_members(vm, names);
@@ -109,7 +109,7 @@ pub(crate) fn ask_for_rules(
 
 /// Asks for the endpoints of clusters as the balancer uses them: those of one origin, and as many as one question can
 /// name; the others are left for the next.
-fn ask_for_endpoint_configs(vm: &mut Vm, names: Vec<String>, question: &Question, now: Millis) {
+fn ask_for_endpoint_configs(vm: &mut Vm, due: Due, names: Vec<String>, question: &Question, now: Millis) {
     let names = with_members(vm, names);
     let origin_of = |name: &String| cluster_states::read(name).and_then(|state| state.origin());
     let origin = names.first().and_then(origin_of).unwrap_or(Origin::ControlPlane);
@@ -119,7 +119,10 @@ fn ask_for_endpoint_configs(vm: &mut Vm, names: Vec<String>, question: &Question
     let (now_asked, later) = admin_paths::named_at_once(&mine, expressions);
     others.extend_from_slice(later);
     if !others.is_empty() {
-        question::change(|question| others.iter().for_each(|name| question.suspects.add(name)));
+        question::change(|question| match due {
+            Due::Suspects => others.iter().for_each(|name| question.suspects.add(name)),
+            _ => others.iter().for_each(|name| question.calm.add(name)),
+        });
     }
     let path = admin_paths::endpoint_configs(origin, now_asked, expressions);
     send_or_fail(vm, &path, Topic::EndpointConfigs, now_asked.to_vec(), now);

@@ -71,10 +71,8 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
     question::change(|question| {
         let before = &question.sweep;
         let is_busy = before.size == 0 || requests > before.requests;
-        let interval = match is_busy {
-            true => rest.calm.max(SHORTEST_SWEEP_MS),
-            false => before.interval.saturating_mul(2),
-        };
+        let shortest = rest.calm.max(SHORTEST_SWEEP_MS);
+        let interval = if is_busy { shortest } else { before.interval.saturating_mul(2).max(shortest) };
         let interval = if size > TOO_LARGE_TO_SWEEP_BYTES { Millis::MAX } else { interval };
         question.sweep = Sweep { asked: before.asked, interval, requests, size, clusters };
     });

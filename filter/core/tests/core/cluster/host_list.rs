@@ -97,14 +97,32 @@ fn an_answer_from_before_the_ejection_is_no_return() {
 }
 
 #[test]
-fn an_ejection_that_outlasts_its_time_is_the_next_one() {
+fn an_ejection_that_outlasts_its_time_is_the_next_one_if_requests_went_to_the_endpoint() {
     let mut story = Story::s1();
-    let hosts = [host("a:1", HOME, true)];
-    story.answer(1, &hosts);
-    story.now += 7_100;
-    assert!(story.answer(1, &hosts).is_empty(), "Envoy's tick may be late");
+    let hosts = |requests| [HostStatus { requests, ..host("a:1", HOME, true) }];
+    story.answer(1, &hosts(7));
+    story.now += 60_000;
+    assert!(story.answer(1, &hosts(7)).is_empty(), "Envoy's rule is another one");
     story.now += 10;
-    assert_eq!(names(&story.answer(1, &hosts)), ["endpoint_returned", "endpoint_ejected"]);
+    let events = story.answer(1, &hosts(8));
+    assert_eq!(names(&events), ["endpoint_returned", "endpoint_ejected"]);
+    assert!(events.iter().all(|event| event.basis == Some(Basis::Inferred)), "no answer shows it");
+}
+
+#[test]
+fn an_ejected_endpoint_that_leaves_or_is_replaced_is_removed() {
+    let counted = |requests, ejected| HostStatus { requests, ..host("a:1", HOME, ejected) };
+    for next in
+        [vec![], vec![counted(3, false)], vec![HostStatus { locality: Locality::parse(NEAR), ..counted(9, false) }]]
+    {
+        let mut story = Story::s1();
+        story.answer(1, &[counted(7, true)]);
+        story.now += 100;
+        let events = story.answer(1, &next);
+        assert_eq!(names(&events), ["endpoint_removed"], "{next:?}");
+        assert_eq!(events[0].basis, Some(Basis::Witnessed));
+        assert!(story.answer(1, &next).is_empty());
+    }
 }
 
 #[test]
