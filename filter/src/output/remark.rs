@@ -69,7 +69,7 @@ impl Remark<'_> {
                         "there is no such cluster, or it has no endpoint; set witness.cluster to one that has"
                     }
                     PollResult::TooLarge => {
-                        "its answers are over 1 MiB; Envoy 1.38 and later answer about few clusters at a time"
+                        "its answers are over 16 MiB; Envoy 1.38 and later answer about few clusters at a time"
                     }
                     _ => "it does not answer as an admin interface does",
                 };

@@ -32,6 +32,9 @@ const CHANGE_INTERVAL_MS: Millis = 150;
 /// milliseconds.
 const CALM_INTERVAL_MS: Millis = 1_000;
 
+/// For how long after its return an endpoint is watched closely, in milliseconds.
+const JUST_RETURNED_MS: Millis = 2_000;
+
 /// Without an attempt for this long, in milliseconds, nothing changes that an answer could show.
 const RECENT_TRAFFIC_MS: Millis = 3_000;
 
@@ -198,6 +201,8 @@ fn wait_for(endpoint: &Endpoint, now: Millis) -> Option<Millis> {
         Some(ejection) if now < ejection.due => Some(ejection.due.saturating_sub(now).min(OPEN_INTERVAL_MS)),
         Some(ejection) if now.saturating_sub(ejection.due) < OPEN_INTERVAL_MS => Some(0),
         Some(_) => Some(CHANGE_INTERVAL_MS),
+        // One that still fails is ejected again at once, which no request may show.
+        None if now.saturating_sub(endpoint.rotation.returned_at()) < JUST_RETURNED_MS => Some(CHANGE_INTERVAL_MS),
         // Without traffic, a streak ejects nobody.
         None if !endpoint.detector.is_failing() || !is_recent(endpoint.seen, now) => None,
         None if now.saturating_sub(endpoint.seen) < OPEN_INTERVAL_MS => Some(CHANGE_INTERVAL_MS),
