@@ -78,7 +78,9 @@ fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
         share_counts(vm, cluster, beat, &mut wanted);
     }
     vm.home.remark(&vm.reporter, wanted.is_blind, now);
-    wanted.share();
+    if vm.config.witness.is_some() {
+        wanted.share();
+    }
     vm.reporter.show_tracked_endpoints(cluster_states::tracked_endpoints());
     vm.reporter.report_held_back(now, &vm.config);
 }

@@ -56,6 +56,7 @@ impl Agenda {
     fn sweep_wait(&self, question: &Question) -> Millis {
         match question.sweep.asked {
             0 => 0,
+            _ if question.sweep.interval == Millis::MAX => Millis::MAX,
             _ => question.sweep.interval.min(self.longest),
         }
     }

@@ -47,6 +47,11 @@ impl Home {
         }
     }
 
+    /// Whether the proxy was told its locality, so that nothing needs to be concluded.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self.source, Source::Node | Source::Labels)
+    }
+
     /// Says once per proxy where home is and how that is known; with localities that cannot be told apart (`is_blind`),
     /// that no failover can be told.
     pub(crate) fn remark(&self, reporter: &Reporter, is_blind: bool, now: Millis) {

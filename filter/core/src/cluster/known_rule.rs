@@ -55,6 +55,11 @@ impl KnownRule {
         self.asked == 0 || now.abs_diff(self.asked) >= limit
     }
 
+    /// Notes a question asked at `asked` without a usable answer: it is asked again soon.
+    pub(super) fn fail(&mut self, asked: Millis) {
+        (self.asked, self.doubt) = (asked, true);
+    }
+
     /// Takes in an answer to a question asked at `asked`: origin, rule and members, or `None` if Envoy has no such
     /// cluster. True if the rule is known for the first time, or has changed.
     pub(super) fn update(&mut self, answer: Option<(Origin, &Rule, &[String])>, asked: Millis) -> bool {

@@ -21,6 +21,11 @@ pub fn on_rule(state: &mut ClusterState, answer: Option<(Origin, &Rule, &[String
     if state.known_rule.update(answer, asked) { RuleNews::New } else { RuleNews::Same }
 }
 
+/// Notes that the cluster's rule was asked for at `asked` and no usable answer came.
+pub fn on_rule_failed(state: &mut ClusterState, asked: Millis) {
+    state.known_rule.fail(asked);
+}
+
 /// The settings that the streaks of a cluster are counted by: Envoy's own, or else the `configured` ones.
 pub fn settings(state: &ClusterState, configured: &OutlierDetection) -> (OutlierDetection, Rule) {
     match state.known_rule.rule() {

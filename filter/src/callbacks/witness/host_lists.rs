@@ -16,8 +16,12 @@ use filter_core::time::Millis;
 /// The shortest time between two questions about all clusters, in milliseconds.
 const SHORTEST_SWEEP_MS: Millis = 1_000;
 
-/// The length of the lists of all clusters, in bytes, from which on they are asked for on suspicion only.
-const TOO_LARGE_TO_SWEEP_BYTES: u64 = 1024 * 1024;
+/// The length of the lists of all clusters, in bytes, from which on they are read on suspicion only: reading blocks the
+/// worker.
+const TOO_LARGE_TO_SWEEP_BYTES: u64 = 512 * 1024;
+
+/// About how long the list of one cluster is, in bytes.
+const BYTES_PER_CLUSTER: u64 = 4_000;
 
 type Lists = Vec<(String, Vec<HostStatus>)>;
 
@@ -53,6 +57,10 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
         Ok(body) => body,
         Err(result) => return fail(vm, asked, result, rest, now),
     };
+    if size > TOO_LARGE_TO_SWEEP_BYTES {
+        note_sweep(size, size / BYTES_PER_CLUSTER, 0, Millis::MAX);
+        return end(vm, asked, true, FollowUp { rest, ..FollowUp::default() }, now);
+    }
     let mut lists: Lists = Vec::new();
     let (mut requests, mut clusters) = (0_u64, 0_u64);
     let read = host_lists::read(
@@ -68,16 +76,20 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
             }
         },
     );
+    note_sweep(size, clusters, requests, rest.calm.max(SHORTEST_SWEEP_MS));
+    let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
+    end(vm, asked, read.is_ok(), follow_up, now);
+}
+
+/// Notes what the lists of all clusters showed. While the `requests` of clusters that nobody watches grow, they are
+/// asked for again after `shortest` milliseconds; else ever more seldom.
+fn note_sweep(size: u64, clusters: u64, requests: u64, shortest: Millis) {
     question::change(|question| {
         let before = &question.sweep;
         let is_busy = before.size == 0 || requests > before.requests;
-        let shortest = rest.calm.max(SHORTEST_SWEEP_MS);
         let interval = if is_busy { shortest } else { before.interval.saturating_mul(2).max(shortest) };
-        let interval = if size > TOO_LARGE_TO_SWEEP_BYTES { Millis::MAX } else { interval };
         question.sweep = Sweep { asked: before.asked, interval, requests, size, clusters };
     });
-    let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
-    end(vm, asked, read.is_ok(), follow_up, now);
 }
 
 /// Applies the endpoints as the balancer uses them. They do not tell an ejected endpoint from one that is unhealthy for
@@ -152,7 +164,9 @@ fn apply_all(vm: &mut Vm, lists: &Lists, asked_at: Millis, now: Millis, rest: Re
     for (name, hosts) in lists {
         apply_host_list(vm, name, hosts, asked_at, now, &mut follow_up);
     }
-    home::note_lists(lists);
+    if !vm.home.is_told() {
+        home::note_lists(lists);
+    }
     follow_up
 }
 
