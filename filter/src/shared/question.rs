@@ -66,8 +66,10 @@ pub(crate) struct Question {
     pub(crate) done_at: Millis,
     /// The minimum wait after it, whatever is suspected, in milliseconds.
     pub(crate) rest: Millis,
-    /// The minimum wait after it if all is well, in milliseconds.
-    pub(crate) calm_rest: Millis,
+    /// When a question may be asked for which nothing is suspected.
+    pub(crate) calm_at: Millis,
+    /// Whether nothing was suspected when the last question was asked.
+    pub(crate) is_calm: bool,
     /// The wait after it if nothing new is suspected, in milliseconds.
     pub(crate) wait: Millis,
     /// Whether anything new is suspected.

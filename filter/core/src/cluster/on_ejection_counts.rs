@@ -132,7 +132,8 @@ fn candidates(state: &ClusterState, counted: Millis, asked: Millis, context: &Ev
     };
     let is_late = |endpoint: &Endpoint| {
         let ejection = endpoint.rotation.ejection().filter(|ejection| asked >= ejection.due);
-        ejection.is_some_and(|ejection| asked > ejection.surely_over(context.outlier))
+        // By rates, Envoy may eject an endpoint in the same tick that ends its ejection, without a request in between.
+        ejection.is_some_and(|ejection| context.rule.by_rate || asked > ejection.surely_over(context.outlier))
     };
     let none_rechecked = !state.endpoints.iter().any(rechecked);
     let endpoints = state.endpoints.iter().enumerate();
