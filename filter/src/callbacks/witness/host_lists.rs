@@ -44,7 +44,14 @@ pub(super) fn on_host_lists(vm: &mut Vm, asked: &PendingQuestion, answer: Answer
             question.all_allowed_at = now.saturating_add(rest.open);
         });
     }
+    // What was asked for and is not listed, Envoy does not have.
+    let is_missing = |name: &&String| !lists.iter().any(|(known, _)| known == *name);
+    let missing: Lists = match read.is_ok() {
+        true => asked.about.iter().filter(is_missing).map(|name| (name.clone(), Vec::new())).collect(),
+        false => Vec::new(),
+    };
     let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
+    apply_all(vm, &missing, asked.asked_at, now, rest);
     set_owners(vm, &lists);
     end(vm, asked, read.is_ok(), follow_up, now);
 }
