@@ -34,6 +34,11 @@ impl Twins {
         self.compared = (0, 0);
     }
 
+    /// Whether any request has passed twice.
+    pub(crate) fn is_doubled(&self) -> bool {
+        self.is_doubled
+    }
+
     /// Whether the current request has just passed this callback in another context, so that it must not count again.
     /// That is said when it happens for the first time.
     pub(crate) fn is_repeated(&mut self, passing: Passing, reporter: &Reporter) -> bool {

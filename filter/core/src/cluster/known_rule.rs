@@ -49,6 +49,11 @@ impl KnownRule {
         &self.members
     }
 
+    /// Whether Envoy has not been asked yet.
+    pub(super) fn is_unasked(&self) -> bool {
+        self.asked == 0
+    }
+
     /// Whether Envoy should be asked for the rule at `now`.
     pub(super) fn is_wanted(&self, now: Millis) -> bool {
         let limit = if self.doubt { REREAD_IN_DOUBT_MS } else { REREAD_MS };

@@ -204,6 +204,8 @@ impl ClusterState {
                 endpoint.reported.unconfirmed = None;
             }
             Transition::Blocked(_) if endpoint.reported.blocked || endpoint.reported.is_undetected => {}
+            // By a rule that is not Envoy's, a streak means little.
+            Transition::Blocked(_) if !context.rule.ejects || self.known_rule.is_unasked() => {}
             Transition::Blocked(reason) if endpoint.reported.held.is_some() => {
                 if let Some(held) = &mut endpoint.reported.held {
                     held.blocked = Some(reason);
