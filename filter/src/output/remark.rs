@@ -51,9 +51,11 @@ impl Remark<'_> {
             Self::RuleDiffers { cluster, differences } => {
                 let differences: Vec<String> = differences
                     .iter()
-                    .map(|(field, configured, envoys)| format!("{field} {configured}, in Envoy {envoys}"))
+                    .map(|(field, configured, envoys)| {
+                        format!("{field} is configured as {configured} and is {envoys} in Envoy")
+                    })
                     .collect();
-                log::warn!("cluster {cluster}: configured {}. Envoy's counts", differences.join("; "));
+                log::warn!("cluster {cluster}: {}. Envoy's rule counts", differences.join("; "));
             }
             Self::TwiceInChain => log::warn!(
                 "requests pass this plugin twice, each is counted once. Two plugins of this module are in force; \

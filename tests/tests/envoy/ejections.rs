@@ -98,7 +98,9 @@ fn a_streak_for_which_envoy_enforces_nothing_says_that_it_ejects_nobody() -> Res
     let rules = OutlierDetection { consecutive_5xx_errors: 3, ..rules(FOR_GOOD) };
     let mut cluster = zones.cluster(rules.clone());
     let mut detection = rules.to_envoy();
-    detection["enforcing_consecutive_5xx"] = json!(0);
+    for kind in ["5xx", "gateway_failure", "local_origin_failure"] {
+        detection[format!("enforcing_consecutive_{kind}")] = json!(0);
+    }
     cluster.more.insert("outlier_detection".into(), detection);
     let (envoy, mut load) = start(cluster, &rules, true)?;
     load.send(30);
