@@ -59,6 +59,7 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     if endpoint.is_empty() {
         return;
     }
+    vm.tick_for_new_clusters();
     let cluster = vm.known.owner(cluster, &endpoint);
     // The log does not show whether a body came; a gRPC status in the headers is the answer.
     let response = Response::HeadersOnly;

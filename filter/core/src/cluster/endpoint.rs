@@ -34,8 +34,8 @@ pub(super) struct HeldStreak {
     pub(super) threshold: u32,
     pub(super) last: LastAttempt,
     pub(super) since: Millis,
-    /// Envoy's count of detections before it.
-    pub(super) detected: u64,
+    /// Envoy's count of detections before it; `None` if it waits for the cluster's rule.
+    pub(super) detected: Option<u64>,
     /// Why Envoy kept the endpoint in rotation, if its list has shown that it did.
     pub(super) blocked: Option<BlockedReason>,
 }
@@ -47,7 +47,7 @@ pub(super) struct Reported {
     pub(super) unconfirmed: Option<LastAttempt>,
     /// The kind of the streak that was reported last, and when.
     pub(super) streak: Option<(StreakKind, Millis)>,
-    /// A streak whose report waits for Envoy's count of detections.
+    /// A streak whose report waits for Envoy's rule or its count of detections.
     pub(super) held: Option<HeldStreak>,
     /// Whether Envoy's count showed that it did not detect the last streak.
     pub(super) is_undetected: bool,

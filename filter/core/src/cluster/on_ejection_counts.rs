@@ -8,13 +8,15 @@
 //! Envoy has no such count if its statistics are not kept (Istio leaves them out unless `proxyStatsMatcher` names
 //! them). Then the list alone decides, by the number of requests that went to the endpoint and by the clock.
 
-use super::endpoint::{Endpoint, HeldStreak, count};
+use super::endpoint::{Endpoint, count};
 use super::failovers;
 use super::input::EvaluationContext;
 use super::state::ClusterState;
 use crate::admin::stats::Ejections;
+use crate::config::OutlierDetection;
 use crate::endpoint::evidence::{ANSWER_WAIT_MS, Evidence};
 use crate::endpoint::reason::{Basis, EjectReason};
+use crate::endpoint::streak::StreakKind;
 use crate::event::Event;
 use crate::time::Millis;
 
@@ -65,7 +67,8 @@ fn decide_held(state: &mut ClusterState, asked: Millis, context: &EvaluationCont
         let Some(endpoint) = state.endpoints.get_mut(index) else { continue };
         let Some(held) = &endpoint.reported.held else { continue };
         match detected {
-            Some(detected) if detected == held.detected => {
+            _ if held.detected.is_none() => {}
+            Some(_) if detected == held.detected => {
                 if asked >= held.since.saturating_add(DETECTS_WITHIN_MS) {
                     endpoint.reported.held = None;
                     endpoint.reported.is_undetected = true;
@@ -77,14 +80,27 @@ fn decide_held(state: &mut ClusterState, asked: Millis, context: &EvaluationCont
     }
 }
 
-/// Reports streaks that waited for the count for too long.
+/// Reports streaks that waited for the cluster's rule, if they are streaks by it, and those that waited for too long.
 pub(super) fn release_overdue(state: &mut ClusterState, context: &EvaluationContext<'_>, events: &mut Vec<Event>) {
     for index in 0..state.endpoints.len() {
-        let held = state.endpoints.get(index).and_then(|endpoint| endpoint.reported.held.as_ref());
-        let waits = |held: &HeldStreak| context.has_witness && context.now.abs_diff(held.since) < ANSWER_WAIT_MS;
-        if held.is_some_and(|held| !waits(held)) {
+        let Some(endpoint) = state.endpoints.get_mut(index) else { continue };
+        let Some(held) = &endpoint.reported.held else { continue };
+        let waits = context.has_witness && context.now.abs_diff(held.since) < ANSWER_WAIT_MS;
+        let has_rule = held.detected.is_none() && !state.known_rule.is_unasked();
+        if has_rule && threshold(held.kind, context.outlier) != held.threshold {
+            // To Envoy it is no streak.
+            endpoint.reported.held = None;
+        } else if has_rule || !waits {
             state.release_streak(index, Basis::Inferred, context, events);
         }
+    }
+}
+
+fn threshold(kind: StreakKind, rules: &OutlierDetection) -> u32 {
+    match kind {
+        StreakKind::Http5xx => rules.consecutive5xx_errors,
+        StreakKind::GatewayError => rules.consecutive_gateway_errors,
+        StreakKind::LocalOrigin => rules.consecutive_local_origin_failures,
     }
 }
 

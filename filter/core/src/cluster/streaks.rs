@@ -108,13 +108,13 @@ fn report(
         return;
     }
     endpoint.reported.streak = Some((kind, context.now));
-    match state.counts.detected().filter(|_| context.has_witness && context.rule.ejects) {
-        Some(detected) => {
-            let held = HeldStreak { kind, threshold, last, since: context.now, detected, blocked: None };
-            // One that still waits was detected as well if this one is.
-            endpoint.reported.held.get_or_insert(held);
-            endpoint.reported.is_undetected = false;
-        }
-        None => state.report_streak(index, (kind, threshold), last, context, events),
+    let detected = state.counts.detected().filter(|_| context.rule.ejects);
+    if context.has_witness && (detected.is_some() || state.known_rule.is_unasked()) {
+        let held = HeldStreak { kind, threshold, last, since: context.now, detected, blocked: None };
+        // One that still waits was detected as well if this one is.
+        endpoint.reported.held.get_or_insert(held);
+        endpoint.reported.is_undetected = false;
+    } else {
+        state.report_streak(index, (kind, threshold), last, context, events);
     }
 }
