@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::envoy::attempts;
+use crate::envoy::edit::Edits;
 use crate::envoy::outlier::{OutlierDetection, seconds};
 use crate::envoy::sources::Sources;
 use crate::envoy::tags;
@@ -116,6 +117,11 @@ impl Filter {
         })
     }
 
+    /// As an HTTP filter that is not delivered by discovery.
+    pub fn http_filter(&self, name: &str) -> Value {
+        json!({ "name": name, "typed_config": { "@type": WASM, "config": self.plugin() } })
+    }
+
     /// The plugin is the same in every position, so that all of them share one VM on each worker.
     fn plugin(&self) -> Value {
         let mut config = json!({
@@ -210,6 +216,8 @@ pub struct Bootstrap {
     /// Whether Envoy writes a line for each attempt and each request to a separate file; see
     /// [`crate::envoy::attempts`].
     pub record_attempts: bool,
+    /// What is changed in the bootstrap at the end.
+    pub edits: Edits,
     /// The Envoy to start; if absent, the one that set-up installed for the tests.
     pub program: Option<PathBuf>,
 }
@@ -231,6 +239,7 @@ impl Bootstrap {
             log_level: "warning".to_owned(),
             filter_in_upstream_log: false,
             record_attempts: false,
+            edits: Edits::default(),
             program: None,
         }
     }
@@ -272,7 +281,7 @@ impl Bootstrap {
                 "lb_endpoints": [{ "endpoint": { "address": socket_address(witness) } }],
             }] },
         }));
-        json!({
+        self.edits.apply(json!({
             "node": {
                 "id": "sidecar~127.0.0.1~mocka.default~default.svc.cluster.local",
                 "cluster": "mocka.default",
@@ -295,7 +304,7 @@ impl Bootstrap {
                     }] }],
                 }],
             },
-        })
+        }))
     }
 
     fn connection_manager(&self, dir: &Path) -> Value {
