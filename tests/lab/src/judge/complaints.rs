@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::ingredient::Ingredient;
 use super::scene::Scene;
-use super::service::{Role, Service};
+use super::service::Service;
 use crate::envoy::attempts::Kind;
 use crate::envoy::events::Event;
 use crate::envoy::outlier::{Action, Record};
@@ -16,9 +16,7 @@ use crate::envoy::proxy::Envoy;
 pub(super) fn complaints(envoy: &Envoy, scene: &Scene, records: &[Record]) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     let metrics = envoy.metrics()?;
-    // Envoy does not log mirrored attempts, and any of these endpoints may have failed last.
-    let shadows: usize = scene.services.iter().filter(|s| s.role == Role::Shadow).map(|s| s.zones.len()).sum();
-    let failing = failing_to_the_last(envoy)? + shadows;
+    let failing = failing_to_the_last(envoy)?;
     let gauges =
         [("faultline_ejected_endpoints", 0), ("faultline_failover_active", 0), ("faultline_open_findings", failing)];
     for (gauge, most) in gauges {

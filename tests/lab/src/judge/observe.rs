@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ pub(super) struct Host {
 /// All hosts at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sample {
-    /// When it was asked for, in milliseconds since the Unix epoch.
+    /// When the answer came, in milliseconds since the Unix epoch.
     pub(super) at: i64,
     /// Hosts by cluster and `ip:port`.
     pub(super) hosts: BTreeMap<(String, String), Host>,
@@ -53,6 +53,8 @@ pub(super) struct Sample {
 #[derive(Debug)]
 pub(super) struct Observer {
     samples: Arc<Mutex<Vec<Sample>>>,
+    /// The longest that this thread has slept too long, in milliseconds.
+    stall: Arc<AtomicI64>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,22 +63,31 @@ impl Observer {
     /// Starts to ask the admin interface at `admin`.
     pub(super) fn start(admin: SocketAddr, upstreams: Arc<Vec<Upstream>>) -> Self {
         let (samples, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let (into, stopped) = (Arc::clone(&samples), Arc::clone(&stop));
+        let stall = Arc::new(AtomicI64::new(0));
+        let (into, stopped, stalled) = (Arc::clone(&samples), Arc::clone(&stop), Arc::clone(&stall));
         let thread = thread::spawn(move || {
             let mut client = Client::new(admin, "localhost");
             while !stopped.load(Ordering::SeqCst) {
-                let at = now();
                 // Envoy ends before the observer when a round fails.
                 if let Ok(answer) = client.get("/clusters?format=json") {
                     let hosts = serde_json::from_slice(&answer.body).map(|answer: Value| hosts(&answer));
                     let counts = upstreams.iter().map(Upstream::requests).collect();
-                    let sample = Sample { at, hosts: hosts.unwrap_or_default(), counts };
+                    let sample = Sample { at: now(), hosts: hosts.unwrap_or_default(), counts };
                     into.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
                 }
+                let before = Instant::now();
                 thread::sleep(EVERY);
+                let late = before.elapsed().saturating_sub(EVERY).as_millis();
+                stalled.fetch_max(i64::try_from(late).unwrap_or(i64::MAX), Ordering::SeqCst);
             }
         });
-        Self { samples, stop, thread: Some(thread) }
+        Self { samples, stall, stop, thread: Some(thread) }
+    }
+
+    /// For how long this machine has stood still, in milliseconds: how much longer than it should a thread has slept that
+    /// does not depend on Envoy or the filter.
+    pub(super) fn stall(&self) -> i64 {
+        self.stall.load(Ordering::SeqCst)
     }
 
     /// All samples so far.

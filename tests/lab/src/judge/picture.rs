@@ -20,6 +20,7 @@ const MOST_LINES: usize = 50;
 /// The round with everything needed to understand what is wrong, and to run it again.
 pub fn draw(round: &Round) -> String {
     let mut text = format!("round of seed {} ({}):\n{}", round.scene.seed, round.scene.mode.as_str(), round.scene);
+    let _ = writeln!(text, "  machine:    stood still for up to {} ms", round.stall);
     for complaint in &round.complaints {
         let _ = writeln!(text, "  wrong:      {complaint}");
     }

@@ -1,5 +1,6 @@
 //! One round: an Envoy with the scene's set-up, its outages under traffic, the repair, and the comparison at the end.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,21 +11,28 @@ use super::complaints::{complaints, foreign_answers, in_order};
 use super::failover::{self, Failovers, History, Sources};
 use super::observe::{Observer, Sample};
 use super::removals::with_removals;
-use super::scene::Scene;
+use super::scene::{SHADOW_INTERVAL, Scene};
 use super::script::Doing;
 use super::service::Role;
 pub use super::stage::Change;
 use super::stage::Stage;
 use super::traffic::Traffic;
-use crate::envoy::attempts::Attempt;
+use crate::envoy::attempts::{Attempt, Kind};
 use crate::envoy::outlier::{Action, Record};
 use crate::envoy::proxy::Envoy;
 use crate::wait::eventually;
 use crate::zones::Zones;
 
-/// How long the filter may take to agree after Envoy has returned everything; then the round fails. Delays of ejections
-/// are measured, not judged.
+/// How long the filter may take to agree after Envoy has done something for the last time; then the round fails. Delays
+/// of ejections are measured, not judged.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// If the machine stands still for longer than this, in milliseconds, all times are off by as much, Envoy's and the
+/// filter's; a round that is wrong then shows nothing and is played again, at most [`REPEATS`] times.
+const STALL: i64 = 250;
+
+/// How often a round is played again.
+const REPEATS: usize = 3;
 
 /// The number of good answers to each client that shows that nothing fails any more.
 const WELL: u64 = 5;
@@ -56,6 +64,10 @@ pub struct Round {
     pub attempts: Vec<Attempt>,
     /// Envoy's complete log, if anything is wrong.
     pub log: Vec<String>,
+    /// How often it was played before on a machine that stood still, see [`STALL`].
+    pub repeats: usize,
+    /// For how long the machine stood still, in milliseconds.
+    pub stall: i64,
     /// How long the round took.
     pub took: Duration,
 }
@@ -87,11 +99,22 @@ impl Findings {
     }
 }
 
-/// Plays the scene.
+/// Plays the scene; again, if the filter disagrees on a machine that stood still.
 ///
 /// # Errors
 /// If it cannot be played; a filter that is wrong is not an error here.
 pub fn play(scene: &Scene) -> Result<Round> {
+    let mut repeats = 0;
+    loop {
+        let round = play_once(scene)?;
+        if round.is_right() || round.stall <= STALL || repeats == REPEATS {
+            return Ok(Round { repeats, ..round });
+        }
+        repeats += 1;
+    }
+}
+
+fn play_once(scene: &Scene) -> Result<Round> {
     let begun = Instant::now();
     let mut stage = Stage::start(scene)?;
     let traffic = Traffic::start(&stage.envoy, scene);
@@ -103,9 +126,12 @@ pub fn play(scene: &Scene) -> Result<Round> {
     }
     let all: Vec<usize> = (0..stage.upstreams.len()).collect();
     stage.perform(&all, Doing::Recover)?;
+    traffic.ease();
 
     eventually("Envoy holds nothing ejected", || Ok(stage.envoy.all_ejected()?.is_empty().then_some(())))?;
-    traffic.all_well(WELL).context("after the repair")?;
+    traffic
+        .all_well(WELL)
+        .with_context(|| format!("after the repair; the last answers: {:?}", last_answers(&stage.envoy)))?;
     let mut findings = settle(scene, &stage, &observer)?;
     drop(traffic);
     findings.complaints.extend(foreign_answers(&stage.envoy)?);
@@ -126,21 +152,36 @@ pub fn play(scene: &Scene) -> Result<Round> {
         complaints: findings.complaints,
         attempts,
         log,
+        repeats: 0,
+        stall: observer.stall(),
         took: begun.elapsed(),
     })
 }
 
-/// Waits until the filter agrees with Envoy, or [`PATIENCE`] is over.
+/// How the last requests ended, and how many of each.
+fn last_answers(envoy: &Envoy) -> BTreeMap<String, usize> {
+    let mut answers = BTreeMap::new();
+    let attempts = envoy.attempts().unwrap_or_default();
+    for request in attempts.iter().rev().filter(|a| a.kind == Kind::Request).take(100) {
+        *answers.entry(format!("{} {}", request.endpoint, request.text)).or_default() += 1;
+    }
+    answers
+}
+
+/// Waits until the filter agrees with Envoy, or [`PATIENCE`] is over since Envoy's last record.
 fn settle(scene: &Scene, stage: &Stage, observer: &Observer) -> Result<Findings> {
-    let repaired = Instant::now();
+    let (mut quiet, mut known) = (Instant::now(), 0);
     loop {
         // Requests in progress at the repair have ended by now; endpoints that they ejected must have returned too.
         let samples = observer.samples();
         let records = with_removals(&stage.envoy.outlier_records()?, &samples);
+        if records.len() != known {
+            (quiet, known) = (Instant::now(), records.len());
+        }
         let reports = Report::all(&stage.envoy.events().lines());
         let verdict = compare(&records, &reports);
         let complaints = complaints(&stage.envoy, scene, &records)?;
-        let is_late = repaired.elapsed() > PATIENCE;
+        let is_late = quiet.elapsed() > PATIENCE;
         let mut findings = Findings { records, reports, verdict, failovers: Failovers::default(), complaints };
         if is_late || (is_balanced(&findings.records) && findings.is_right()) {
             // Judged last, because it takes longest.
@@ -168,7 +209,8 @@ fn failovers(scene: &Scene, stage: &Stage, samples: &[Sample]) -> Result<Failove
     let (attempts, addresses) = (stage.envoy.attempts()?, addresses(stage));
     let events = stage.envoy.events().all();
     let names = ["failover_started", "failover_changed", "failover_ended"];
-    let sources = Sources { samples, attempts: &attempts, addresses: &addresses, home: &Zones::home() };
+    let home = Zones::home();
+    let sources = Sources { samples, attempts: &attempts, addresses: &addresses, home: &home, unnoticed: 0 };
     for (index, service) in scene.services.iter().enumerate() {
         let own: Vec<usize> = (0..addresses.len()).filter(|i| scene.endpoints[*i].service == index).collect();
         let events = in_order(&events, &service.name, &names);
@@ -176,9 +218,11 @@ fn failovers(scene: &Scene, stage: &Stage, samples: &[Sample]) -> Result<Failove
             all.wrong.extend(events.iter().map(|event| format!("a failover of no cluster's own endpoints: {event}")));
             continue;
         }
-        let judged = failover::judge(&History::of(&service.name, &own, sources), &events);
+        let is_seen = service.role == Role::Routed || scene.mode.sees_attempts();
+        let unnoticed = if is_seen { 0 } else { i64::try_from(SHADOW_INTERVAL.as_millis())? + 500 };
+        let judged = failover::judge(&History::of(&service.name, &own, Sources { unnoticed, ..sources }), &events);
         all.told += judged.told;
-        all.wrong.extend(judged.wrong);
+        all.wrong.extend(judged.wrong.iter().map(|wrong| format!("{}: {wrong}", service.host())));
     }
     Ok(all)
 }

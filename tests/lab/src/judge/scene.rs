@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::ingredient::Ingredient;
 use super::mode::Mode;
 use super::script::{Cast, Rates, Step, script};
-use super::service::{Role, Service};
+use super::service::Service;
 use crate::envoy::bootstrap::Retries;
 use crate::envoy::outlier::seconds;
 
@@ -20,6 +20,10 @@ pub const WINDOW: Duration = Duration::from_secs(2);
 
 /// How long home must be whole and traffic as usual for a failover to be over, in scenes.
 pub const END_AFTER: Duration = Duration::from_secs(2);
+
+/// The longest time between two questions to Envoy in scenes with a mirrored cluster, whose requests the HTTP filter does
+/// not see.
+pub const SHADOW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Everything random about a round, decided before it begins.
 #[derive(Clone, Debug)]
@@ -65,8 +69,15 @@ impl Scene {
     /// The scene for this seed.
     pub fn from_seed(seed: u64, mode: Mode, envoy: Option<PathBuf>) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let ingredients = Ingredient::draw(mode, &mut rng);
+        let mut ingredients = Ingredient::draw(mode, &mut rng);
         let services = services(&ingredients, mode, &mut rng);
+        // Not every cluster gets everything, so there may be none that did.
+        let is_there = |ingredient: &Ingredient| match ingredient {
+            Ingredient::EdsChurn => services.iter().any(|service| service.discovered),
+            Ingredient::HealthChecks => services.iter().any(|service| service.health_checks.is_some()),
+            _ => true,
+        };
+        ingredients.retain(is_there);
         let places = services
             .iter()
             .enumerate()
@@ -127,6 +138,9 @@ impl Scene {
         }
         if self.mode.has_witness() {
             config["witness"] = json!({});
+            if self.has(Ingredient::Mirror) {
+                config["witness"]["maxInterval"] = json!(seconds(SHADOW_INTERVAL));
+            }
         }
         config.to_string()
     }
@@ -167,9 +181,11 @@ fn services(ingredients: &BTreeSet<Ingredient>, mode: Mode, rng: &mut Rng) -> Ve
         }
     }
     if has(Ingredient::Mirror) {
-        services.push(Service { role: Role::Shadow, ..Service::draw(count, &has, mode, rng) });
+        services.push(Service::draw(count, &has, mode, rng).mirrored(SHADOW_INTERVAL));
     }
     if has(Ingredient::Aggregate) {
+        // Envoy's aggregate clusters lose endpoints that are replaced: they answer 503 from then on (1.40.0).
+        services.iter_mut().take(2).for_each(|member| member.discovered = false);
         services.push(Service::aggregate());
     }
     services

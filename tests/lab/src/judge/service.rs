@@ -88,6 +88,15 @@ impl Service {
         }
     }
 
+    /// This cluster, for copies of requests. Its ejections last longer than the time `unseen` in which nobody asks.
+    pub(super) fn mirrored(mut self, unseen: Duration) -> Self {
+        self.role = Role::Shadow;
+        for rules in [&mut self.rules, &mut self.told].into_iter().flatten() {
+            rules.base_ejection_time += unseen + Duration::from_millis(500);
+        }
+        self
+    }
+
     /// A cluster of the first two.
     pub(super) fn aggregate() -> Self {
         Self {
@@ -182,7 +191,7 @@ fn name(index: usize) -> String {
 
 fn health_check(interval: Duration) -> Value {
     json!({
-        "timeout": "0.2s",
+        "timeout": "0.5s",
         "interval": seconds(interval),
         // Else it is a minute before the first request.
         "no_traffic_interval": seconds(interval),

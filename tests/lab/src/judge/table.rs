@@ -14,6 +14,8 @@ use crate::envoy::outlier::Action;
 pub struct Sums {
     /// Rounds.
     pub rounds: usize,
+    /// How often rounds were played again because the machine stood still.
+    pub repeats: usize,
     /// Ejections in Envoy's record.
     pub ejections: usize,
     /// Returns in Envoy's record.
@@ -41,6 +43,7 @@ pub struct Sums {
 impl Sums {
     fn add(&mut self, round: &Round) {
         self.rounds += 1;
+        self.repeats += round.repeats;
         self.ejections += round.count(Action::Eject);
         self.returns += round.count(Action::Return);
         for wrong in &round.verdict.wrong {
@@ -69,6 +72,7 @@ impl Sums {
     fn columns(&self) -> String {
         let counts = [
             self.rounds,
+            self.repeats,
             self.ejections,
             self.returns,
             self.missed,
@@ -112,19 +116,19 @@ impl Table {
     }
 }
 
-const TITLES: &str = "rounds | ejections | returns | missed | invented | twice | told otherwise | failovers \
+const TITLES: &str = "rounds | repeated | ejections | returns | missed | invented | twice | told otherwise | failovers \
                       | faults of failovers | other faults";
 
 const DELAYS: &str = "ejections, ms after Envoy: median, p99, max | returns, ms after Envoy: median, p99, max";
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| Envoy | position | {TITLES} | {DELAYS} |\n|{}", "---|".repeat(14))?;
+        writeln!(f, "| Envoy | position | {TITLES} | {DELAYS} |\n|{}", "---|".repeat(15))?;
         for ((version, mode), sums) in &self.by_mode {
             let (ejections, returns) = (spread(&sums.ejection_delays), spread(&sums.return_delays));
             writeln!(f, "| {version} | {} | {} | {ejections} | {returns} |", mode.as_str(), sums.columns())?;
         }
-        writeln!(f, "\n| rounds with | {TITLES} |\n|{}", "---|".repeat(11))?;
+        writeln!(f, "\n| rounds with | {TITLES} |\n|{}", "---|".repeat(12))?;
         for (ingredient, sums) in &self.by_ingredient {
             writeln!(f, "| {} | {} |", ingredient.map_or("none of these", Ingredient::as_str), sums.columns())?;
         }

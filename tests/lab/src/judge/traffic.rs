@@ -15,6 +15,9 @@ use crate::envoy::proxy::Envoy;
 use crate::net::http::Client;
 use crate::wait::eventually;
 
+/// A client's shortest pause when traffic is eased.
+const EASED_PAUSE: Duration = Duration::from_millis(25);
+
 /// Clients that send until this is dropped.
 #[derive(Debug)]
 pub struct Traffic {
@@ -25,6 +28,7 @@ pub struct Traffic {
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
+    eased: AtomicBool,
     // For each client, the number of consecutive complete answers other than 5xx.
     well: Vec<AtomicU64>,
 }
@@ -46,6 +50,11 @@ impl Traffic {
             thread::spawn(move || send(&shared, index, (target, &host), (pause, leaving), rng))
         };
         Self { clients: (0..scene.connections).map(client).collect(), shared }
+    }
+
+    /// From now on, clients pause longer, so that on a busy machine healthy endpoints answer in time.
+    pub fn ease(&self) {
+        self.shared.eased.store(true, Ordering::SeqCst);
     }
 
     /// Waits until each client has had `answers` consecutive good answers from now on.
@@ -91,6 +100,6 @@ fn send(
             Ok(answer) if answer.complete && answer.status < 500 => well.fetch_add(1, Ordering::SeqCst),
             _ => well.swap(0, Ordering::SeqCst),
         };
-        thread::sleep(pause);
+        thread::sleep(if shared.eased.load(Ordering::SeqCst) { pause.max(EASED_PAUSE) } else { pause });
     }
 }

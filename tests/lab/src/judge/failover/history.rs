@@ -18,6 +18,8 @@ pub(in crate::judge) struct Sources<'a> {
     pub(in crate::judge) addresses: &'a [String],
     /// The proxy's locality.
     pub(in crate::judge) home: &'a Locality,
+    /// For how long the filter may not notice trouble, in milliseconds: where no request that it sees goes.
+    pub(in crate::judge) unnoticed: i64,
 }
 
 /// A cluster's home at one moment.
@@ -46,27 +48,28 @@ impl Moment {
 pub(in crate::judge) struct History {
     /// Its home, at each sample.
     pub(super) moments: Vec<Moment>,
-    /// Every attempt, as Envoy logged it; for a cluster whose attempts Envoy does not log, `counted`.
+    /// Every attempt, as Envoy logged it.
     pub(super) attempts: Series,
     /// Requests as the endpoints counted them.
     pub(super) counted: Series,
+    /// For how long the filter may not notice trouble, in milliseconds.
+    pub(super) unnoticed: i64,
 }
 
 impl History {
     /// The history of the cluster of this name, whose endpoints have the indices `own`.
     pub(in crate::judge) fn of(cluster: &str, own: &[usize], sources: Sources<'_>) -> Self {
         let places = Places::of(cluster, sources);
-        let attempts = attempts(own, &places, sources);
+        let attempts = Series::new(attempts(own, &places, sources));
         let counted = Series::new(counted(own, &places, sources));
-        let attempts = if attempts.is_empty() { counted.clone() } else { Series::new(attempts) };
-        Self { moments: places.moments(), attempts, counted }
+        Self { moments: places.moments(), attempts, counted, unnoticed: sources.unnoticed }
     }
 
-    /// The moments of a span.
+    /// The moments of a span, and one before and after it: on a busy machine, samples may be far apart.
     pub(super) fn moments(&self, from: i64, to: i64) -> &[Moment] {
-        let begin = self.moments.partition_point(|moment| moment.at < from);
-        let end = self.moments.partition_point(|moment| moment.at <= to);
-        &self.moments[begin..end.max(begin)]
+        let begin = self.moments.partition_point(|moment| moment.at < from).saturating_sub(1);
+        let end = self.moments.partition_point(|moment| moment.at <= to) + 1;
+        &self.moments[begin..end.min(self.moments.len()).max(begin)]
     }
 
     /// When the last sample was taken.

@@ -9,6 +9,8 @@ mod end;
 mod history;
 mod series;
 mod start;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub(super) use history::{History, Sources};

@@ -40,27 +40,32 @@ pub(super) fn window() -> i64 {
 /// Every span in which there certainly was a failover.
 pub(super) fn certain(history: &History) -> Vec<Certain> {
     let mut all = Vec::new();
-    for lost in spans(&history.moments, |moment| moment.healthy == 0) {
-        let (from, to) = lost;
+    for (from, to) in spans(&history.moments, |moment| moment.healthy == 0) {
         let served = history.attempts.between(from, to).iter().find(|sent| sent.way == Way::Away && sent.served);
-        if let Some(first) = served.filter(|_| to - from >= CERTAINLY_LOST) {
+        if let Some(first) = served.filter(|_| to - from >= CERTAINLY_LOST + history.unnoticed) {
             let why = format!("nothing in rotation at home for {} ms, then served in {}", to - from, first.locality);
-            all.push(Certain { from: first.at, by: first.at + START_TOLERANCE, why });
+            all.push(Certain { from: first.at, by: first.at + START_TOLERANCE + history.unnoticed, why });
         }
     }
     for (from, to) in spans(&history.moments, |moment| !moment.is_whole()) {
         let full = from + window();
         let large = |series: &&Series| {
-            let (requests, away) = series.counts(from, full);
+            let (requests, _) = series.counts(from, full);
+            let away = served_away(series, from, full);
             requests >= CERTAIN_REQUESTS && away as f64 >= CERTAIN_SHARE * requests as f64
         };
-        if to >= full && history.series().iter().all(large) {
+        if to >= full + history.unnoticed && history.series().iter().all(large) {
             let (requests, away) = history.attempts.counts(from, full);
             let why = format!("home in trouble for {} ms, {away} of {requests} went away", to - from);
-            all.push(Certain { from, by: full + START_TOLERANCE, why });
+            all.push(Certain { from, by: full + START_TOLERANCE + history.unnoticed, why });
         }
     }
     all
+}
+
+fn served_away(series: &Series, from: i64, to: i64) -> u64 {
+    let served = series.between(from, to).iter().filter(|sent| sent.way == Way::Away && sent.served);
+    served.map(|sent| sent.count).sum()
 }
 
 /// The spans in which every moment is so.
