@@ -27,6 +27,9 @@ use crate::zones::Zones;
 /// of ejections are measured, not judged.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long nothing happens at first: the filter learns of clusters from their requests, and then asks for their rules.
+const CALM: Duration = Duration::from_secs(1);
+
 /// If the machine stands still for longer than this, in milliseconds, all times are off by as much, Envoy's and the
 /// filter's; a round that is wrong then shows nothing and is played again, at most [`REPEATS`] times.
 const STALL: i64 = 250;
@@ -117,9 +120,10 @@ pub fn play(scene: &Scene) -> Result<Round> {
 fn play_once(scene: &Scene) -> Result<Round> {
     let begun = Instant::now();
     let mut stage = Stage::start(scene)?;
+    let observer = Observer::start(stage.envoy.admin_address(), stage.upstreams.clone());
     let traffic = Traffic::start(&stage.envoy, scene);
     traffic.all_well(WELL).context("before the outages")?;
-    let observer = Observer::start(stage.envoy.admin_address(), stage.upstreams.clone());
+    thread::sleep(CALM);
     for step in &scene.script {
         stage.perform(&step.endpoints, step.doing)?;
         thread::sleep(step.lasts);

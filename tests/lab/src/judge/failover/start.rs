@@ -92,8 +92,8 @@ pub(super) fn wrong_with(event: &Event, at: i64, history: &History) -> Vec<Strin
     }
     let told = |key: &str| event.number(key).unwrap_or(-1.0);
     let (healthy, endpoints) = (told("healthy_at_home"), told("endpoints_at_home"));
-    if !moments.iter().any(|m| m.healthy as f64 == healthy && m.endpoints as f64 == endpoints) {
-        let seen: Vec<_> = moments.iter().map(|m| (m.healthy, m.endpoints)).collect();
+    if !trouble.iter().any(|m| m.healthy as f64 == healthy && m.endpoints as f64 == endpoints) {
+        let seen: Vec<_> = trouble.iter().map(|m| (m.healthy, m.endpoints)).collect();
         wrong.push(format!("home had (in rotation, of) {:?}", super::verdict::distinct(&seen)));
     }
     let is_lost = trouble.iter().any(|moment| moment.healthy == 0);
