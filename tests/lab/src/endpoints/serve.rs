@@ -100,7 +100,7 @@ fn answer(shared: &Shared, mut stream: &TcpStream, path: &str) -> io::Result<The
     let body = format!("{}\n", shared.name);
     match behaviour {
         Behaviour::AnswerAlternately(status) => {
-            let status = if shared.requests.load(Ordering::SeqCst) % 2 == 0 { status } else { 200 };
+            let status = if shared.requests.load(Ordering::SeqCst).is_multiple_of(2) { status } else { 200 };
             stream.write_all((head(shared, status, body.len()) + &body).as_bytes())?;
         }
         Behaviour::Answer(status) => {

@@ -6,7 +6,6 @@ use anyhow::Result;
 
 use super::ingredient::Ingredient;
 use super::scene::Scene;
-use super::service::Service;
 use crate::envoy::attempts::Kind;
 use crate::envoy::events::Event;
 use crate::envoy::outlier::{Action, Record};
@@ -32,12 +31,9 @@ pub(super) fn complaints(envoy: &Envoy, scene: &Scene, records: &[Record]) -> Re
     }
     let events = envoy.events().all();
     complaints.extend(blocked(envoy, scene, &events)?);
-    let ejects = |event: &&Event| {
-        let service = scene.services.iter().find(|s| s.name == event.text("cluster"));
-        event.fields["ejects"] == false && service.is_none_or(Service::ejects_streaks)
-    };
-    let streaks = events.iter().filter(ejects);
-    complaints.extend(streaks.map(|event| format!("Envoy does eject such streaks: {event}")));
+    if scene.mode.has_witness() {
+        complaints.extend(streaks(scene, &events));
+    }
     let spells = [("failover_started", "failover_ended"), ("no_healthy_upstream", "upstream_recovered")];
     for (service, (begin, end)) in scene.services.iter().flat_map(|s| spells.map(|spell| (s, spell))) {
         let told = in_order(&events, &service.name, &[begin, end]);
@@ -49,6 +45,20 @@ pub(super) fn complaints(envoy: &Envoy, scene: &Scene, records: &[Record]) -> Re
     let trapped = |line: &&String| line.contains("wasm") && (line.contains("[critical]") || line.contains("[error]"));
     complaints.extend(envoy.events().lines().iter().find(trapped).map(|line| format!("the VM failed: {line}")));
     Ok(complaints)
+}
+
+/// Streaks that were told by another rule than Envoy's: with another threshold, or to eject where they do not.
+fn streaks(scene: &Scene, events: &[Event]) -> Vec<String> {
+    let is_wrong = |event: &&Event| {
+        let service = scene.services.iter().find(|s| s.name == event.text("cluster"));
+        let Some(service) = service else { return true };
+        let says_ejects = event.fields["ejects"] != false;
+        let threshold = service.threshold(event.text("kind"));
+        let is_other = threshold.is_some_and(|threshold| event.fields["threshold"] != threshold);
+        says_ejects != service.ejects_streaks() || is_other
+    };
+    let told = events.iter().filter(|event| event.name() == "error_streak").filter(is_wrong);
+    told.map(|event| format!("a streak by another rule than Envoy's: {event}")).collect()
 }
 
 /// The events of these names about a cluster, in the order of their `ts`: workers write their lines in any order.

@@ -126,6 +126,18 @@ impl Service {
             || (splits && share("consecutive_local_origin_failure"))
     }
 
+    /// How many consecutive errors of this kind, as events name it, eject; `None` if none do.
+    pub fn threshold(&self, kind: &str) -> Option<u64> {
+        let kind = match kind {
+            "5xx" => "consecutive_5xx",
+            "gateway_error" => "consecutive_gateway_failure",
+            _ => "consecutive_local_origin_failure",
+        };
+        let detection = self.detection()?;
+        let is_enforced = detection[&format!("enforcing_{kind}")].as_u64().unwrap_or(0) > 0;
+        detection[kind].as_u64().filter(|_| is_enforced)
+    }
+
     /// Envoy's outlier detection.
     fn detection(&self) -> Option<Value> {
         let mut detection = self.rules.as_ref()?.to_envoy();
