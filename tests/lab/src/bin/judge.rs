@@ -1,7 +1,8 @@
-//! Compares the filter with Envoy over random outages, and prints how often and how far they disagreed.
+//! Compares the filter with Envoy over random outages, and prints how often and how far they disagreed, by position and
+//! by what the scenes contained.
 //!
-//! The table goes to stdout, rounds and what is wrong with them to stderr. The program fails if any ejection or return
-//! was missed, invented, reported twice or otherwise wrong, whatever the delays.
+//! The tables go to stdout, rounds and what is wrong with them to stderr. The program fails if any ejection, return,
+//! removal or failover was missed, invented, reported twice or otherwise wrong, whatever the delays of ejections.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,12 +86,14 @@ fn run(arguments: &Arguments) -> Result<bool> {
     };
     let table = trial.run(|round| {
         eprintln!(
-            "{} {}, seed {}: {} ejections, {} returns, {} s",
+            "{} {} {}, seed {}: {} ejections, {} returns, {} failovers, {} s",
             if round.is_right() { "right" } else { "WRONG" },
+            round.version,
             round.scene.mode.as_str(),
             round.scene.seed,
             round.count(Action::Eject),
             round.count(Action::Return),
+            round.failovers,
             round.took.as_secs(),
         );
         if !round.is_right() {

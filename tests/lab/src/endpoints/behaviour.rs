@@ -5,6 +5,8 @@
 pub enum Behaviour {
     /// Answers every request with this status code.
     Answer(u16),
+    /// Answers every other request with this status code, the rest with 200.
+    AnswerAlternately(u16),
     /// Nothing listens: connections are refused.
     Refuse,
     /// Connections are neither accepted nor refused.

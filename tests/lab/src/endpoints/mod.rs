@@ -7,4 +7,4 @@ pub mod tls;
 mod upstream;
 
 pub use behaviour::Behaviour;
-pub use upstream::Upstream;
+pub use upstream::{HEALTH_PATH, Upstream};

@@ -11,6 +11,7 @@ use socket2::SockRef;
 
 use super::behaviour::Behaviour;
 use super::state::{Application, Shared};
+use super::upstream::HEALTH_PATH;
 use crate::net::h2;
 use crate::net::http::read_request;
 
@@ -75,7 +76,13 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<Then> {
     }
     let mut unread = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut unread)? {
-        let then = answer(shared, stream, &request.path)?;
+        let then = if request.path == HEALTH_PATH && is_answering(shared) {
+            let status = if shared.ill.load(Ordering::SeqCst) { 503 } else { 200 };
+            stream.write_all(head(shared, status, 0).as_bytes())?;
+            Then::Stay
+        } else {
+            answer(shared, stream, &request.path)?
+        };
         if then != Then::Stay {
             return Ok(then);
         }
@@ -83,11 +90,19 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<Then> {
     Ok(Then::Close)
 }
 
+fn is_answering(shared: &Shared) -> bool {
+    matches!(shared.lock().behaviour, Behaviour::Answer(_) | Behaviour::AnswerAlternately(_))
+}
+
 /// Answers one HTTP/1.1 request, or fails as the behaviour requires.
 fn answer(shared: &Shared, mut stream: &TcpStream, path: &str) -> io::Result<Then> {
     let (behaviour, generation) = shared.on_request();
     let body = format!("{}\n", shared.name);
     match behaviour {
+        Behaviour::AnswerAlternately(status) => {
+            let status = if shared.requests.load(Ordering::SeqCst).is_multiple_of(2) { status } else { 200 };
+            stream.write_all((head(shared, status, body.len()) + &body).as_bytes())?;
+        }
         Behaviour::Answer(status) => {
             let (status, body) = match (status, shared.application.get()) {
                 (200, Some(Application(respond))) => respond(path),

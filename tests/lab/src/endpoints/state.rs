@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::behaviour::Behaviour;
@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub(super) requests: AtomicU64,
     pub(super) connections: AtomicU64,
     pub(super) application: OnceLock<Application>,
+    /// Whether health checks are told that it is ill, whatever its behaviour.
+    pub(super) ill: AtomicBool,
 }
 
 /// Maps a request's path to an answer's status and body.
@@ -54,6 +56,7 @@ impl Shared {
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             application: OnceLock::new(),
+            ill: AtomicBool::new(false),
         }
     }
 

@@ -5,6 +5,7 @@
 //! its configuration can change while Envoy runs) with an empty VM id and failing open, and a cluster
 //! `prometheus_stats` that is Envoy's own admin interface. Not here: TLS, DNS, active health checks.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::envoy::edit::Edits;
 use crate::envoy::outlier::{OutlierDetection, seconds};
 use crate::envoy::sources::Sources;
 use crate::envoy::tags;
-use crate::envoy::topology::{Endpoint, Locality, prioritised, socket_address};
+use crate::envoy::topology::{EdsHealth, Endpoint, Locality, prioritised, socket_address};
 
 /// The name under which Istio would deliver the filter.
 pub const FILTER_NAME: &str = "extensions.istio.io/wasmplugin/istio-system.faultline";
@@ -35,10 +36,14 @@ pub struct Cluster {
     /// Whether Envoy gets the endpoints by discovery, so that they can change while it runs:
     /// [`crate::envoy::proxy::Envoy::set_endpoints`]. Otherwise they are fixed.
     pub discovered: bool,
+    /// What the control plane says of endpoints that are not healthy.
+    pub health: BTreeMap<SocketAddr, EdsHealth>,
     /// Further fields of Envoy's `config.cluster.v3.Cluster`; they replace those that are derived here.
     pub more: Map<String, Value>,
     /// Envoy's `config.route.v3.Route`s that are tried before the catch-all route.
     pub routes: Vec<Value>,
+    /// Further fields of the catch-all route's `config.route.v3.RouteAction`.
+    pub route_action: Map<String, Value>,
 }
 
 impl Cluster {
@@ -50,8 +55,10 @@ impl Cluster {
             outlier_detection,
             connect_timeout: Duration::from_secs(10),
             discovered: false,
+            health: BTreeMap::new(),
             more: Map::new(),
             routes: Vec::new(),
+            route_action: Map::new(),
         }
     }
 
@@ -65,7 +72,7 @@ impl Cluster {
         json!({ "resources": [{
             "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             "cluster_name": self.name,
-            "endpoints": prioritised(home, &self.endpoints),
+            "endpoints": prioritised(home, &self.endpoints, &self.health),
         }] })
     }
 
@@ -81,8 +88,8 @@ impl Cluster {
             cluster["type"] = json!("EDS");
             cluster["eds_cluster_config"] = json!({ "eds_config": sources.config_source(&endpoints_file(dir, self)) });
         } else {
-            cluster["load_assignment"] =
-                json!({ "cluster_name": self.name, "endpoints": prioritised(home, &self.endpoints) });
+            let endpoints = prioritised(home, &self.endpoints, &self.health);
+            cluster["load_assignment"] = json!({ "cluster_name": self.name, "endpoints": endpoints });
         }
         if let Some(outlier_detection) = &self.outlier_detection {
             cluster["outlier_detection"] = outlier_detection.to_envoy();
@@ -188,8 +195,12 @@ impl Retries {
 /// The configuration of one Envoy.
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
-    /// The proxy's locality.
+    /// The proxy's locality, from which the control plane derives priorities.
     pub home: Locality,
+    /// Whether the proxy does not know its locality: `node.locality` is empty.
+    pub hides_home: bool,
+    /// Listeners, all alike but for their names and addresses; at least one.
+    pub listeners: usize,
     /// Worker threads.
     pub workers: u32,
     /// The clusters, each with a route.
@@ -227,6 +238,8 @@ impl Bootstrap {
     pub fn new(home: &Locality, clusters: Vec<Cluster>) -> Self {
         Self {
             home: home.clone(),
+            hides_home: false,
+            listeners: 1,
             workers: 2,
             clusters,
             clusters_discovered: false,
@@ -262,8 +275,8 @@ impl Bootstrap {
         json!({ "resources": self.clusters.iter().map(typed).collect::<Vec<_>>() })
     }
 
-    /// The bootstrap for Envoy, which listens on `listener` and `admin`, and keeps its files in `dir`.
-    pub(crate) fn to_envoy(&self, listener: SocketAddr, admin: SocketAddr, dir: &Path) -> Value {
+    /// The bootstrap for Envoy, which listens on `listeners` and `admin`, and keeps its files in `dir`.
+    pub(crate) fn to_envoy(&self, listeners: &[SocketAddr], admin: SocketAddr, dir: &Path) -> Value {
         let mut clusters: Vec<Value> = Vec::new();
         let mut dynamic = json!({});
         if self.clusters_discovered {
@@ -281,11 +294,13 @@ impl Bootstrap {
                 "lb_endpoints": [{ "endpoint": { "address": socket_address(witness) } }],
             }] },
         }));
+        let locality = if self.hides_home { json!({}) } else { self.home.to_envoy() };
+        let listeners = listeners.iter().enumerate().map(|(index, address)| self.listener(index, *address, dir));
         self.edits.apply(json!({
             "node": {
                 "id": "sidecar~127.0.0.1~mocka.default~default.svc.cluster.local",
                 "cluster": "mocka.default",
-                "locality": self.home.to_envoy(),
+                "locality": locality,
             },
             "admin": { "address": socket_address(admin) },
             "stats_config": self.stats_config,
@@ -293,18 +308,23 @@ impl Bootstrap {
             "dynamic_resources": dynamic,
             "static_resources": {
                 "clusters": clusters,
-                "listeners": [{
-                    "name": "virtualOutbound",
-                    "address": socket_address(listener),
-                    // Connections are distributed evenly, so that every worker has traffic in every test.
-                    "connection_balance_config": { "exact_balance": {} },
-                    "filter_chains": [{ "filters": [{
-                        "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": self.connection_manager(dir),
-                    }] }],
-                }],
+                "listeners": listeners.collect::<Vec<_>>(),
             },
         }))
+    }
+
+    fn listener(&self, index: usize, address: SocketAddr, dir: &Path) -> Value {
+        let number = if index == 0 { String::new() } else { (index + 1).to_string() };
+        json!({
+            "name": format!("virtualOutbound{number}"),
+            "address": socket_address(address),
+            // Connections are distributed evenly, so that every worker has traffic in every test.
+            "connection_balance_config": { "exact_balance": {} },
+            "filter_chains": [{ "filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": self.connection_manager(dir),
+            }] }],
+        })
     }
 
     fn connection_manager(&self, dir: &Path) -> Value {
@@ -352,6 +372,9 @@ impl Bootstrap {
             json!({ "cluster": cluster.name, "timeout": seconds(self.route_timeout.unwrap_or(Duration::ZERO)) });
         if let Some(retries) = &self.retries {
             route["retry_policy"] = retries.to_envoy();
+        }
+        for (field, value) in &cluster.route_action {
+            route[field] = value.clone();
         }
         let mut routes = cluster.routes.clone();
         routes.push(json!({ "name": "default", "match": { "prefix": "/" }, "route": route }));

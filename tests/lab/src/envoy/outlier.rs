@@ -105,6 +105,9 @@ pub enum Action {
     Eject,
     /// Put it back.
     Return,
+    /// Lost it while it was ejected: it left the cluster, or a new host took its address. Envoy's log does not have
+    /// this.
+    Remove,
 }
 
 /// One line of Envoy's outlier event log, except for ejections that were detected but not enforced.
@@ -130,15 +133,27 @@ pub struct Record {
 /// If a complete line is not an event.
 pub fn parse_log(text: &str) -> Result<Vec<Record>> {
     let complete = text.split_inclusive('\n').filter(|l| l.ends_with('\n'));
-    let records = complete.map(|l| parse_record(l).with_context(|| format!("outlier event log: {l}")));
+    let records = complete.map(|l| parse_record(l, true).with_context(|| format!("outlier event log: {l}")));
     records.filter_map(Result::transpose).collect()
 }
 
-fn parse_record(line: &str) -> Result<Option<Record>> {
+/// Parses the ejections in Envoy's outlier event log that were detected but not enforced.
+///
+/// # Errors
+/// Like [`parse_log`].
+pub fn parse_unenforced(text: &str) -> Result<Vec<Record>> {
+    let complete = text.split_inclusive('\n').filter(|l| l.ends_with('\n'));
+    let records = complete.map(|l| parse_record(l, false).with_context(|| format!("outlier event log: {l}")));
+    let records: Vec<Record> = records.filter_map(Result::transpose).collect::<Result<_>>()?;
+    Ok(records.into_iter().filter(|record| record.action == Action::Eject).collect())
+}
+
+/// Ejections are those that were enforced, or those that were not.
+fn parse_record(line: &str, enforced: bool) -> Result<Option<Record>> {
     let event: Value = serde_json::from_str(line)?;
     let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
     let action = match event["action"].as_str() {
-        Some("EJECT") if event["enforced"] == json!(true) => Action::Eject,
+        Some("EJECT") if (event["enforced"] == json!(true)) == enforced => Action::Eject,
         Some("UNEJECT") => Action::Return,
         _ => return Ok(None),
     };
@@ -166,5 +181,9 @@ mod tests {
         let records = parse_log(&format!("{detected}\n{eject}\n{back}\n{{\"type\":")).unwrap();
         let seen: Vec<_> = records.iter().map(|r| (r.action, r.reason.as_str(), r.ejections)).collect();
         assert_eq!(seen, [(Action::Eject, "consecutive_gateway_failure", 2), (Action::Return, "", 2)]);
+        assert_eq!(
+            parse_unenforced(&format!("{detected}\n{eject}\n{back}\n")).unwrap(),
+            [Record { timestamp: "t".to_owned(), ..records[0].clone() }]
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! A real Envoy: started from a [`Bootstrap`], observed through its log, its admin interface and its outlier event log.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -16,8 +17,8 @@ use crate::envoy::attempts::{Attempt, attempts_log, parse_attempts};
 use crate::envoy::bootstrap::{Bootstrap, Cluster, clusters_file, endpoints_file, filter_file, outlier_log};
 use crate::envoy::events::EventLog;
 use crate::envoy::metrics::Metrics;
-use crate::envoy::outlier::{Record, parse_log};
-use crate::envoy::topology::Endpoint;
+use crate::envoy::outlier::{Record, parse_log, parse_unenforced};
+use crate::envoy::topology::{EdsHealth, Endpoint};
 use crate::net::http::Client;
 use crate::net::load::Load;
 use crate::net::ports::HeldPort;
@@ -30,7 +31,7 @@ pub struct Envoy {
     child: Child,
     log: Arc<EventLog>,
     dir: TempDir,
-    listener: HeldPort,
+    listeners: Vec<HeldPort>,
     admin: HeldPort,
     bootstrap: Bootstrap,
     filter_version: u32,
@@ -44,7 +45,8 @@ impl Envoy {
     pub fn start(bootstrap: &Bootstrap) -> Result<Self> {
         let program = bootstrap.program.clone().map_or_else(|| Tool::Envoy.path(), Ok)?;
         let dir = tempfile::Builder::new().prefix("envoy-").tempdir()?;
-        let listener = HeldPort::on(Ipv4Addr::LOCALHOST)?;
+        let held = (0..bootstrap.listeners.max(1)).map(|_| HeldPort::on(Ipv4Addr::LOCALHOST));
+        let listeners = held.collect::<std::io::Result<Vec<_>>>()?;
         let admin = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         if let Some(filter) = &bootstrap.filter {
             deliver(&filter_file(dir.path()), &filter.discovery(1))?;
@@ -56,7 +58,7 @@ impl Envoy {
             deliver(&clusters_file(dir.path()), &bootstrap.discovery(dir.path()))?;
         }
         let config = dir.path().join("bootstrap.json");
-        let json = bootstrap.to_envoy(listener.address(), admin.address(), dir.path());
+        let json = bootstrap.to_envoy(&addresses(&listeners), admin.address(), dir.path());
         std::fs::write(&config, serde_json::to_vec_pretty(&json)?)?;
 
         let mut child = Command::new(&program)
@@ -84,7 +86,7 @@ impl Envoy {
             follower.close();
         });
         let bootstrap = bootstrap.clone();
-        let mut envoy = Self { child, log, dir, listener, admin, bootstrap, filter_version: 1 };
+        let mut envoy = Self { child, log, dir, listeners, admin, bootstrap, filter_version: 1 };
         envoy.wait_until_ready()?;
         Ok(envoy)
     }
@@ -106,9 +108,14 @@ impl Envoy {
         Ok(())
     }
 
-    /// The address for requests.
+    /// The address for requests: that of the first listener.
     pub fn address(&self) -> SocketAddr {
-        self.listener.address()
+        self.listeners[0].address()
+    }
+
+    /// The addresses of all listeners.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.listeners)
     }
 
     /// The address of the admin interface.
@@ -208,6 +215,15 @@ impl Envoy {
         parse_log(&std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?)
     }
 
+    /// The ejections that Envoy's detector found due, but did not enforce.
+    ///
+    /// # Errors
+    /// If its log cannot be read.
+    pub fn unenforced_records(&self) -> Result<Vec<Record>> {
+        let file = outlier_log(self.dir.path());
+        parse_unenforced(&std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?)
+    }
+
     /// Waits until Envoy's own record satisfies `done`, and returns it.
     ///
     /// # Errors
@@ -252,8 +268,23 @@ impl Envoy {
     /// # Errors
     /// If there is no such cluster, or Envoy does not accept the endpoints.
     pub fn set_endpoints(&mut self, cluster: &str, endpoints: Vec<Endpoint>) -> Result<()> {
+        let health = BTreeMap::new();
+        self.set_endpoints_and_health(cluster, endpoints, health)
+    }
+
+    /// Like [`Envoy::set_endpoints`], with the endpoints that are not healthy.
+    ///
+    /// # Errors
+    /// Like [`Envoy::set_endpoints`].
+    pub fn set_endpoints_and_health(
+        &mut self,
+        cluster: &str,
+        endpoints: Vec<Endpoint>,
+        health: BTreeMap<SocketAddr, EdsHealth>,
+    ) -> Result<()> {
         let found = self.bootstrap.clusters.iter_mut().find(|c| c.name == cluster);
-        found.with_context(|| format!("there is no {cluster}"))?.endpoints = endpoints;
+        let found = found.with_context(|| format!("there is no {cluster}"))?;
+        (found.endpoints, found.health) = (endpoints, health);
         self.edit_endpoints(cluster, |_| {})
     }
 
@@ -323,6 +354,10 @@ impl Drop for Envoy {
             eprintln!("Envoy's log ends with:\n{}", self.log.tail(60).join("\n"));
         }
     }
+}
+
+fn addresses(ports: &[HeldPort]) -> Vec<SocketAddr> {
+    ports.iter().map(HeldPort::address).collect()
 }
 
 /// Writes a file for Envoy. Envoy watches for files that are moved into place, so that it never reads an incomplete

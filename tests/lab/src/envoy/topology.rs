@@ -3,6 +3,7 @@
 //! The order is that of Istio's default locality failover: same subzone, same zone, same region, elsewhere, without the
 //! levels that have no endpoint. Not here: weights, `failoverPriority`, `distribute`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -60,9 +61,31 @@ pub struct Endpoint {
     pub locality: Locality,
 }
 
+/// What the control plane says of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EdsHealth {
+    /// Nothing is wrong with it.
+    Healthy,
+    /// It gets no requests.
+    Unhealthy,
+    /// It gets no new requests; it is about to leave.
+    Draining,
+}
+
+impl EdsHealth {
+    /// Envoy's name in `config.core.v3.HealthStatus`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "HEALTHY",
+            Self::Unhealthy => "UNHEALTHY",
+            Self::Draining => "DRAINING",
+        }
+    }
+}
+
 /// The `endpoints` of a `ClusterLoadAssignment` for a proxy at `home`: one group for each locality, with priorities by
-/// distance from home, numbered without gaps.
-pub fn prioritised(home: &Locality, endpoints: &[Endpoint]) -> Vec<Value> {
+/// distance from home, numbered without gaps. `health` has the endpoints that are not healthy.
+pub fn prioritised(home: &Locality, endpoints: &[Endpoint], health: &BTreeMap<SocketAddr, EdsHealth>) -> Vec<Value> {
     let mut distances: Vec<u32> = endpoints.iter().map(|e| home.distance(&e.locality)).collect();
     distances.sort_unstable();
     distances.dedup();
@@ -76,7 +99,10 @@ pub fn prioritised(home: &Locality, endpoints: &[Endpoint]) -> Vec<Value> {
         let hosts: Vec<Value> = endpoints
             .iter()
             .filter(|e| e.locality == *locality)
-            .map(|e| json!({ "endpoint": { "address": socket_address(e.address) } }))
+            .map(|e| {
+                let health = health.get(&e.address).map_or("UNKNOWN", |health| health.as_str());
+                json!({ "endpoint": { "address": socket_address(e.address) }, "health_status": health })
+            })
             .collect();
         let priority = distances.iter().position(|d| *d == home.distance(locality));
         json!({
@@ -102,7 +128,7 @@ mod tests {
     fn priorities_are_compacted_by_distance_from_home() {
         let at = |n: u16, l: &str| Endpoint { address: ([127, 0, 1, 1], n).into(), locality: Locality::new(l) };
         let endpoints = [at(1, "cn/h"), at(2, "ap/b"), at(3, "ap/a"), at(4, "cn/k"), at(5, "ap/a")];
-        let groups = prioritised(&Locality::new("ap/a"), &endpoints);
+        let groups = prioritised(&Locality::new("ap/a"), &endpoints, &BTreeMap::new());
         let seen: Vec<(String, u64, usize)> = groups
             .iter()
             .map(|g| {

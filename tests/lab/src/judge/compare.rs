@@ -1,7 +1,8 @@
-//! Compares the filter's ejections and returns with Envoy's record of them, endpoint by endpoint.
+//! Compares the filter's ejections, returns and removals with Envoy's record of them, host by host: a cluster and an
+//! endpoint.
 //!
-//! For each endpoint, both are sequences. The alignment with the smallest sum of delays shows which of Envoy's records
-//! were reported, which were missed, and which reports have no record. Across endpoints no order is required: Envoy's
+//! For each host, both are sequences. The alignment with the smallest sum of delays shows which of Envoy's records
+//! were reported, which were missed, and which reports have no record. Across hosts no order is required: Envoy's
 //! main thread and the workers may handle two failures of the same millisecond in either order.
 
 use std::collections::BTreeSet;
@@ -14,11 +15,13 @@ use crate::envoy::timestamp;
 /// this apart are not about the same thing.
 const UNMATCHED: i64 = 2_000;
 
-/// An ejection or a return, as the filter reported it.
+/// An ejection, a return or a removal, as the filter reported it.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Whether the endpoint was ejected or returned.
+    /// What happened to the endpoint.
     pub action: Action,
+    /// The cluster's name.
+    pub cluster: String,
     /// The endpoint, `ip:port`.
     pub endpoint: String,
     /// When the line was written to Envoy's log, in milliseconds since the Unix epoch.
@@ -42,10 +45,12 @@ impl Report {
         let action = match event.name() {
             "endpoint_ejected" => Action::Eject,
             "endpoint_returned" => Action::Return,
+            "endpoint_removed" => Action::Remove,
             _ => return None,
         };
         let at = timestamp::of_log_line(line).or_else(|| timestamp::millis(event.text("ts")))?;
-        Some(Self { action, endpoint: event.text("endpoint").to_owned(), at, event })
+        let (cluster, endpoint) = (event.text("cluster").to_owned(), event.text("endpoint").to_owned());
+        Some(Self { action, cluster, endpoint, at, event })
     }
 }
 
@@ -87,9 +92,10 @@ pub struct Verdict {
 /// Compares Envoy's records with the filter's reports, each in order of time.
 pub fn compare(records: &[Record], reports: &[Report]) -> Verdict {
     let mut comparison = Comparison { records, reports, verdict: Verdict::default() };
-    let endpoints = records.iter().map(|r| &r.endpoint).chain(reports.iter().map(|r| &r.endpoint));
-    for endpoint in endpoints.collect::<BTreeSet<_>>() {
-        comparison.align(endpoint);
+    let recorded = records.iter().map(|r| (r.cluster.as_str(), r.endpoint.as_str()));
+    let reported = reports.iter().map(|r| (r.cluster.as_str(), r.endpoint.as_str()));
+    for host in recorded.chain(reported).collect::<BTreeSet<_>>() {
+        comparison.align(host);
     }
     comparison.verdict
 }
@@ -108,16 +114,18 @@ impl Comparison<'_> {
         self.reports[pair.report].at - recorded.unwrap_or(i64::MIN / 4)
     }
 
-    /// The cost of pairing the two; `None` if one ejects and the other returns.
+    /// The cost of pairing the two; `None` if they are about different actions.
     fn cost(&self, pair: Pair) -> Option<i64> {
         let alike = self.records[pair.record].action == self.reports[pair.report].action;
         alike.then(|| self.delay(pair).abs())
     }
 
-    /// Aligns the records and reports of one endpoint.
-    fn align(&mut self, endpoint: &str) {
-        let records: Vec<usize> = (0..self.records.len()).filter(|i| self.records[*i].endpoint == endpoint).collect();
-        let reports: Vec<usize> = (0..self.reports.len()).filter(|j| self.reports[*j].endpoint == endpoint).collect();
+    /// Aligns the records and reports of one host.
+    fn align(&mut self, (cluster, endpoint): (&str, &str)) {
+        let is_recorded = |r: &Record| r.cluster == cluster && r.endpoint == endpoint;
+        let is_reported = |r: &Report| r.cluster == cluster && r.endpoint == endpoint;
+        let records: Vec<usize> = (0..self.records.len()).filter(|i| is_recorded(&self.records[*i])).collect();
+        let reports: Vec<usize> = (0..self.reports.len()).filter(|j| is_reported(&self.reports[*j])).collect();
         let (n, m) = (records.len(), reports.len());
         let pair = |i: usize, j: usize| Pair { record: records[i], report: reports[j] };
         // `cost[i][j]`: the smallest cost of aligning what follows the first i records and the first j reports.
@@ -161,9 +169,11 @@ impl Comparison<'_> {
         match record.action {
             Action::Eject => self.verdict.ejection_delays.push(delay),
             Action::Return => self.verdict.return_delays.push(delay),
+            // The record's time is that of a sample.
+            Action::Remove => {}
         }
         let reason = report.event.text("reason");
-        let reason = record.action == Action::Return || reason == "other" || reason == record.reason;
+        let reason = record.action != Action::Eject || reason == "other" || reason == record.reason;
         let number = report.event.number("ejection") == Some(record.ejections as f64);
         if !reason || !number {
             self.verdict.wrong.push(Disagreement::Details(pair));
@@ -188,7 +198,7 @@ mod tests {
 
     fn report(name: &str, second: u32) -> Report {
         let line = format!(
-            r#"[2026-01-01 00:00:{second:02}.007][1] {{"faultline":"{name}","endpoint":"e:1","reason":"consecutive_5xx","ejection":1}}"#
+            r#"[2026-01-01 00:00:{second:02}.007][1] {{"faultline":"{name}","cluster":"c","endpoint":"e:1","reason":"consecutive_5xx","ejection":1}}"#
         );
         Report::in_line(&line).unwrap()
     }

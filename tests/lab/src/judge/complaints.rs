@@ -4,19 +4,15 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
+use super::ingredient::Ingredient;
+use super::scene::Scene;
 use crate::envoy::attempts::Kind;
 use crate::envoy::events::Event;
+use crate::envoy::outlier::{Action, Record};
 use crate::envoy::proxy::Envoy;
-use crate::zones::CLUSTER;
 
-/// The sum of an outlier detection statistic of the scene's cluster.
-pub(super) fn stat(envoy: &Envoy, name: &str) -> Result<u64> {
-    let stats = envoy.stats(&format!("outlier_detection.{name}$"))?;
-    Ok(stats.iter().filter(|(stat, _)| stat.contains(CLUSTER)).map(|(_, value)| value).sum())
-}
-
-/// Everything that is wrong at the end, a line each.
-pub(super) fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
+/// Everything that is wrong at the end of a round, a line each. `records` is Envoy's record of it.
+pub(super) fn complaints(envoy: &Envoy, scene: &Scene, records: &[Record]) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     let metrics = envoy.metrics()?;
     let failing = failing_to_the_last(envoy)?;
@@ -28,32 +24,73 @@ pub(super) fn complaints(envoy: &Envoy) -> Result<Vec<String>> {
             complaints.push(format!("{gauge} is {value} when all is over, at most {most} is right"));
         }
     }
-    let (counted, enforced) =
-        (metrics.sum("faultline_ejections_total", &[]).abs(), stat(envoy, "ejections_enforced_total")?);
+    let enforced = records.iter().filter(|record| record.action == Action::Eject).count();
+    let counted = metrics.sum("faultline_ejections_total", &[]).abs();
     if counted != enforced as f64 {
-        complaints.push(format!("faultline_ejections_total is {counted}, ejections_enforced_total {enforced}"));
+        complaints.push(format!("faultline_ejections_total is {counted}, Envoy ejected {enforced} times"));
     }
-    // The scene's detectors enforce every streak, so only the cap can block an ejection.
-    let overflows = stat(envoy, "ejections_overflow")?;
     let events = envoy.events().all();
-    let mut blocked = events.iter().filter(|event| event.name() == "ejection_blocked");
-    if let Some(wrong) = blocked.find(|event| event.text("reason") != "max_ejection_percent" || overflows == 0) {
-        complaints.push(format!("Envoy blocked nothing like it ({overflows} by the cap): {wrong}"));
+    complaints.extend(blocked(envoy, scene, &events)?);
+    if scene.mode.has_witness() {
+        complaints.extend(streaks(scene, &events));
     }
-    for (begin, end) in [("failover_started", "failover_ended"), ("no_healthy_upstream", "upstream_recovered")] {
-        // Workers write their lines in any order; `ts` has the order of the events.
-        let mut told = envoy.events().all();
-        told.retain(|event| [begin, end].contains(&event.name()));
-        told.sort_by_cached_key(|event| event.text("ts").to_owned());
+    let spells = [("failover_started", "failover_ended"), ("no_healthy_upstream", "upstream_recovered")];
+    for (service, (begin, end)) in scene.services.iter().flat_map(|s| spells.map(|spell| (s, spell))) {
+        let told = in_order(&events, &service.name, &[begin, end]);
         let told: Vec<&str> = told.iter().map(Event::name).collect();
-        let in_turn = told.chunks(2).all(|pair| pair == [begin, end]);
-        if !in_turn {
-            complaints.push(format!("{begin} and {end} do not take turns: {told:?}"));
+        if !told.chunks(2).all(|pair| pair == [begin, end]) {
+            complaints.push(format!("{}: {begin} and {end} do not take turns: {told:?}", service.name));
         }
     }
     let trapped = |line: &&String| line.contains("wasm") && (line.contains("[critical]") || line.contains("[error]"));
     complaints.extend(envoy.events().lines().iter().find(trapped).map(|line| format!("the VM failed: {line}")));
     Ok(complaints)
+}
+
+/// Streaks that were told by another rule than Envoy's: with another threshold, or to eject where they do not.
+fn streaks(scene: &Scene, events: &[Event]) -> Vec<String> {
+    let is_wrong = |event: &&Event| {
+        let service = scene.services.iter().find(|s| s.name == event.text("cluster"));
+        let Some(service) = service else { return true };
+        let says_ejects = event.fields["ejects"] != false;
+        let threshold = service.threshold(event.text("kind"));
+        let is_other = threshold.is_some_and(|threshold| event.fields["threshold"] != threshold);
+        says_ejects != service.ejects_streaks() || is_other
+    };
+    let told = events.iter().filter(|event| event.name() == "error_streak").filter(is_wrong);
+    told.map(|event| format!("a streak by another rule than Envoy's: {event}")).collect()
+}
+
+/// The events of these names about a cluster, in the order of their `ts`: workers write their lines in any order.
+pub(super) fn in_order(events: &[Event], cluster: &str, names: &[&str]) -> Vec<Event> {
+    let is = |event: &&Event| event.text("cluster") == cluster && names.contains(&event.name());
+    let mut events: Vec<Event> = events.iter().filter(is).cloned().collect();
+    events.sort_by_cached_key(|event| event.text("ts").to_owned());
+    events
+}
+
+/// Ejections that were told to be blocked, but that Envoy did not block, or for another reason.
+fn blocked(envoy: &Envoy, scene: &Scene, events: &[Event]) -> Result<Vec<String>> {
+    let unenforced = envoy.unenforced_records()?;
+    let mut overflows = BTreeMap::new();
+    for (stat, value) in envoy.stats("outlier_detection.ejections_overflow$")? {
+        if let Some(service) = scene.services.iter().find(|service| stat.contains(&service.name)) {
+            overflows.insert(&service.name, value);
+        }
+    }
+    let is_right = |event: &Event| match event.text("reason") {
+        "max_ejection_percent" => {
+            scene.has(Ingredient::NoStatistics)
+                || overflows.iter().any(|(cluster, count)| *cluster == event.text("cluster") && *count > 0)
+        }
+        "not_enforced" => {
+            let is = |r: &Record| r.cluster == event.text("cluster") && r.endpoint == event.text("endpoint");
+            unenforced.iter().any(is)
+        }
+        _ => false,
+    };
+    let told = events.iter().filter(|event| event.name() == "ejection_blocked");
+    Ok(told.filter(|event| !is_right(event)).map(|event| format!("Envoy blocked nothing like it: {event}")).collect())
 }
 
 /// How many endpoints had no success after their last failure: after nearer endpoints have returned, farther ones get

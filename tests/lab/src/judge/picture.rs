@@ -20,8 +20,12 @@ const MOST_LINES: usize = 50;
 /// The round with everything needed to understand what is wrong, and to run it again.
 pub fn draw(round: &Round) -> String {
     let mut text = format!("round of seed {} ({}):\n{}", round.scene.seed, round.scene.mode.as_str(), round.scene);
+    let _ = writeln!(text, "  machine:    stood still for up to {} ms", round.stall);
     for complaint in &round.complaints {
         let _ = writeln!(text, "  wrong:      {complaint}");
+    }
+    for fault in &round.failover_faults {
+        let _ = writeln!(text, "  failover:   {fault}");
     }
     for wrong in &round.verdict.wrong {
         let _ = writeln!(text, "  wrong:      {}", describe(round, wrong));
@@ -32,10 +36,7 @@ pub fn draw(round: &Round) -> String {
         let _ = write!(text, "\n{}", timeline(round, endpoint, &times));
     }
     if round.verdict.wrong.is_empty() {
-        text.push_str("\n  the filter's events:\n");
-        for event in round.log.iter().filter_map(|line| Event::in_line(line)) {
-            let _ = writeln!(text, "    {event}");
-        }
+        text.push_str(&chronicle(round));
         let mut requests: BTreeMap<&str, u32> = BTreeMap::new();
         for request in round.attempts.iter().filter(|a| a.kind == Kind::Request) {
             *requests.entry(&request.text).or_default() += 1;
@@ -44,6 +45,34 @@ pub fn draw(round: &Round) -> String {
         for (how, count) in requests {
             let _ = writeln!(text, "    {count:>6}  {how}");
         }
+    }
+    text
+}
+
+/// Everything that happened but single attempts, in order of time.
+fn chronicle(round: &Round) -> String {
+    let mut lines: Vec<(i64, String)> = Vec::new();
+    for change in &round.changes {
+        lines.push((change.at, format!("-- {:?} now {:?}", change.endpoints, change.doing)));
+    }
+    for record in &round.records {
+        let (at, endpoint) = (timestamp::millis(&record.timestamp).unwrap_or(0), &record.endpoint);
+        lines
+            .push((at, format!("==== Envoy: {:?} {} {endpoint} ({})", record.action, record.reason, record.ejections)));
+    }
+    for line in &round.log {
+        if let Some(event) = Event::in_line(line) {
+            lines.push((timestamp::of_log_line(line).unwrap_or(0), format!("**** {event}")));
+        }
+    }
+    lines.sort_by_key(|(at, _)| *at);
+    let begin = lines.first().map_or(0, |(at, _)| *at);
+    let mut text = "\n  everything; milliseconds from the first line\n".to_owned();
+    for (index, address) in round.addresses.iter().enumerate() {
+        let _ = writeln!(text, "    endpoint {index} is {address}");
+    }
+    for (at, line) in lines {
+        let _ = writeln!(text, "  {:>6}  {line}", at - begin);
     }
     text
 }
@@ -90,7 +119,7 @@ fn timeline(round: &Round, endpoint: &str, times: &[i64]) -> String {
     let index = round.addresses.iter().position(|address| address == endpoint);
     let mut lines: Vec<(i64, String)> = Vec::new();
     for change in round.changes.iter().filter(|c| index.is_some_and(|i| c.endpoints.contains(&i))) {
-        lines.push((change.at, format!("-- now {:?}", change.behaviour)));
+        lines.push((change.at, format!("-- now {:?}", change.doing)));
     }
     for attempt in round.attempts.iter().filter(|a| a.endpoint == endpoint) {
         match attempt.kind {
@@ -101,7 +130,11 @@ fn timeline(round: &Round, endpoint: &str, times: &[i64]) -> String {
         }
     }
     for record in &round.records {
-        let what = if record.action == Action::Eject { "EJECTED" } else { "RETURNED" };
+        let what = match record.action {
+            Action::Eject => "EJECTED",
+            Action::Return => "RETURNED",
+            Action::Remove => "LEFT",
+        };
         let at = timestamp::millis(&record.timestamp).unwrap_or(0);
         if record.endpoint == endpoint {
             lines.push((at, format!("==== Envoy: {what} {} ({})", record.reason, record.ejections)));

@@ -1,40 +1,44 @@
 //! One round: an Envoy with the scene's set-up, its outages under traffic, the repair, and the comparison at the end.
 
+use std::collections::BTreeMap;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use super::compare::{Report, Verdict, compare};
-use super::complaints::{complaints, foreign_answers, stat};
-use super::scene::Scene;
+use super::complaints::{complaints, foreign_answers, in_order};
+use super::failover::{self, Failovers, History, Sources};
+use super::observe::{Observer, Sample};
+use super::removals::with_removals;
+use super::scene::{SHADOW_INTERVAL, Scene};
+use super::script::Doing;
+use super::service::Role;
+pub use super::stage::Change;
+use super::stage::Stage;
 use super::traffic::Traffic;
-use crate::endpoints::{Behaviour, Upstream};
-use crate::envoy::attempts::Attempt;
-use crate::envoy::bootstrap::Bootstrap;
+use crate::envoy::attempts::{Attempt, Kind};
 use crate::envoy::outlier::{Action, Record};
 use crate::envoy::proxy::Envoy;
-use crate::programs::tools::Tool;
 use crate::wait::eventually;
-use crate::zones::{ZONES, Zones};
+use crate::zones::Zones;
 
-/// How long the filter may take to agree after Envoy has returned everything; then the round fails. Delays are
-/// measured, not judged.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the filter may take to agree after Envoy has done something for the last time; then the round fails. Delays
+/// of ejections are measured, not judged.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long nothing happens at first: the filter learns of clusters from their requests, and then asks for their rules.
+const CALM: Duration = Duration::from_secs(1);
+
+/// If the machine stands still for longer than this, in milliseconds, all times are off by as much, Envoy's and the
+/// filter's; a round that is wrong then shows nothing and is played again, at most [`REPEATS`] times.
+const STALL: i64 = 250;
+
+/// How often a round is played again.
+const REPEATS: usize = 3;
 
 /// The number of good answers to each client that shows that nothing fails any more.
 const WELL: u64 = 5;
-
-/// A change of behaviour.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// When the change was complete, in milliseconds since the Unix epoch.
-    pub at: i64,
-    /// The indices of the endpoints that changed.
-    pub endpoints: Vec<usize>,
-    /// The new behaviour.
-    pub behaviour: Behaviour,
-}
 
 /// The result of a round.
 #[derive(Debug)]
@@ -53,12 +57,20 @@ pub struct Round {
     pub reports: Vec<Report>,
     /// Both compared.
     pub verdict: Verdict,
+    /// How many failovers were told.
+    pub failovers: usize,
+    /// What is wrong with failovers, a line each.
+    pub failover_faults: Vec<String>,
     /// Everything else that is wrong, a line each.
     pub complaints: Vec<String>,
     /// Every attempt and request, if anything is wrong.
     pub attempts: Vec<Attempt>,
     /// Envoy's complete log, if anything is wrong.
     pub log: Vec<String>,
+    /// How often it was played before on a machine that stood still, see [`STALL`].
+    pub repeats: usize,
+    /// For how long the machine stood still, in milliseconds.
+    pub stall: i64,
     /// How long the round took.
     pub took: Duration,
 }
@@ -66,92 +78,161 @@ pub struct Round {
 impl Round {
     /// Whether the filter agreed with Envoy in everything.
     pub fn is_right(&self) -> bool {
-        self.verdict.wrong.is_empty() && self.complaints.is_empty()
+        self.verdict.wrong.is_empty() && self.failover_faults.is_empty() && self.complaints.is_empty()
     }
 
-    /// Envoy's ejections or returns.
+    /// Envoy's ejections, returns or removals.
     pub fn count(&self, action: Action) -> usize {
         self.records.iter().filter(|record| record.action == action).count()
     }
 }
 
-/// Plays the scene.
+/// What is known at some moment after the repair.
+struct Findings {
+    records: Vec<Record>,
+    reports: Vec<Report>,
+    verdict: Verdict,
+    failovers: Failovers,
+    complaints: Vec<String>,
+}
+
+impl Findings {
+    fn is_right(&self) -> bool {
+        self.verdict.wrong.is_empty() && self.failovers.wrong.is_empty() && self.complaints.is_empty()
+    }
+}
+
+/// Plays the scene; again, if the filter disagrees on a machine that stood still.
 ///
 /// # Errors
 /// If it cannot be played; a filter that is wrong is not an error here.
 pub fn play(scene: &Scene) -> Result<Round> {
+    let mut repeats = 0;
+    loop {
+        let round = play_once(scene)?;
+        if round.is_right() || round.stall <= STALL || repeats == REPEATS {
+            return Ok(Round { repeats, ..round });
+        }
+        repeats += 1;
+    }
+}
+
+fn play_once(scene: &Scene) -> Result<Round> {
     let begun = Instant::now();
-    let name = |(index, zone): (usize, &usize)| format!("{}#{index}", ZONES[*zone]);
-    let upstreams =
-        scene.endpoints.iter().enumerate().map(|e| Upstream::start(&name(e))).collect::<Result<Vec<_>>>()?;
-    let envoy = start(scene, &upstreams)?;
-    let traffic = Traffic::start(&envoy, scene);
-    let mut changes = Vec::new();
+    let mut stage = Stage::start(scene)?;
+    let observer = Observer::start(stage.envoy.admin_address(), stage.upstreams.clone());
+    let traffic = Traffic::start(&stage.envoy, scene);
     traffic.all_well(WELL).context("before the outages")?;
+    thread::sleep(CALM);
     for step in &scene.script {
-        change(&upstreams, &step.endpoints, step.behaviour, &mut changes)?;
+        stage.perform(&step.endpoints, step.doing)?;
         thread::sleep(step.lasts);
     }
-    let all: Vec<usize> = (0..upstreams.len()).collect();
-    change(&upstreams, &all, Behaviour::Answer(200), &mut changes)?;
+    let all: Vec<usize> = (0..stage.upstreams.len()).collect();
+    stage.perform(&all, Doing::Recover)?;
+    traffic.ease();
 
-    eventually("Envoy holds nothing ejected", || Ok((stat(&envoy, "ejections_active")? == 0).then_some(())))?;
-    traffic.all_well(WELL).context("after the repair")?;
-    // Requests in progress at the repair have ended by now; endpoints that they ejected must have returned too.
-    let balanced = |records: &[Record]| {
-        let count = |action| records.iter().filter(|r| r.action == action).count();
-        count(Action::Eject) == count(Action::Return)
-    };
-    let repaired = Instant::now();
-    let (records, reports, verdict, mut complaints) = loop {
-        let records = envoy.wait_for_records("Envoy returns what it ejected", balanced)?;
-        let reports = Report::all(&envoy.events().lines());
-        let verdict = compare(&records, &reports);
-        let complaints = complaints(&envoy)?;
-        if (verdict.wrong.is_empty() && complaints.is_empty()) || repaired.elapsed() > PATIENCE {
-            break (records, reports, verdict, complaints);
-        }
-        thread::sleep(Duration::from_millis(20));
-    };
+    eventually("Envoy holds nothing ejected", || Ok(stage.envoy.all_ejected()?.is_empty().then_some(())))?;
+    traffic
+        .all_well(WELL)
+        .with_context(|| format!("after the repair; the last answers: {:?}", last_answers(&stage.envoy)))?;
+    let mut findings = settle(scene, &stage, &observer)?;
     drop(traffic);
-    complaints.extend(foreign_answers(&envoy)?);
+    findings.complaints.extend(foreign_answers(&stage.envoy)?);
 
-    let right = verdict.wrong.is_empty() && complaints.is_empty();
-    let (attempts, log) = if right { Default::default() } else { (envoy.attempts()?, envoy.events().lines()) };
+    let right = findings.is_right();
+    let (attempts, log) =
+        if right { Default::default() } else { (stage.envoy.attempts()?, stage.envoy.events().lines()) };
     Ok(Round {
         scene: scene.clone(),
-        version: version(&envoy)?,
-        addresses: upstreams.iter().map(|u| u.address().to_string()).collect(),
-        changes,
-        records,
-        reports,
-        verdict,
-        complaints,
+        version: version(&stage.envoy)?,
+        addresses: addresses(&stage),
+        changes: stage.changes,
+        records: findings.records,
+        reports: findings.reports,
+        verdict: findings.verdict,
+        failovers: findings.failovers.told,
+        failover_faults: findings.failovers.wrong,
+        complaints: findings.complaints,
         attempts,
         log,
+        repeats: 0,
+        stall: observer.stall(),
         took: begun.elapsed(),
     })
 }
 
-fn start(scene: &Scene, upstreams: &[Upstream]) -> Result<Envoy> {
-    let mut bootstrap = Bootstrap::new(&Zones::home(), vec![scene.cluster(upstreams)])
-        .with_filter(&Tool::Module.path()?, &scene.plugin_config());
-    bootstrap.workers = scene.workers;
-    bootstrap.retries = scene.retries.clone();
-    bootstrap.route_timeout = Some(scene.route_timeout);
-    bootstrap.filter_in_upstream_log = scene.mode.sees_attempts();
-    bootstrap.record_attempts = true;
-    bootstrap.program = scene.envoy.clone();
-    Envoy::start(&bootstrap)
+/// How the last requests ended, and how many of each.
+fn last_answers(envoy: &Envoy) -> BTreeMap<String, usize> {
+    let mut answers = BTreeMap::new();
+    let attempts = envoy.attempts().unwrap_or_default();
+    for request in attempts.iter().rev().filter(|a| a.kind == Kind::Request).take(100) {
+        *answers.entry(format!("{} {}", request.endpoint, request.text)).or_default() += 1;
+    }
+    answers
 }
 
-fn change(upstreams: &[Upstream], of: &[usize], behaviour: Behaviour, changes: &mut Vec<Change>) -> Result<()> {
-    for index in of {
-        upstreams[*index].set(behaviour)?;
+/// Waits until the filter agrees with Envoy, or [`PATIENCE`] is over since Envoy's last record.
+fn settle(scene: &Scene, stage: &Stage, observer: &Observer) -> Result<Findings> {
+    let (mut quiet, mut known) = (Instant::now(), 0);
+    loop {
+        // Requests in progress at the repair have ended by now; endpoints that they ejected must have returned too.
+        let samples = observer.samples();
+        let records = with_removals(&stage.envoy.outlier_records()?, &samples);
+        if records.len() != known {
+            (quiet, known) = (Instant::now(), records.len());
+        }
+        let reports = Report::all(&stage.envoy.events().lines());
+        let verdict = compare(&records, &reports);
+        let complaints = complaints(&stage.envoy, scene, &records)?;
+        let is_late = quiet.elapsed() > PATIENCE;
+        let mut findings = Findings { records, reports, verdict, failovers: Failovers::default(), complaints };
+        if is_late || (is_balanced(&findings.records) && findings.is_right()) {
+            // Judged last, because it takes longest.
+            findings.failovers = failovers(scene, stage, &samples)?;
+            if is_late || findings.is_right() {
+                return Ok(findings);
+            }
+        }
+        thread::sleep(Duration::from_millis(100));
     }
-    let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-    changes.push(Change { at: i64::try_from(at)?, endpoints: of.to_vec(), behaviour });
-    Ok(())
+}
+
+/// Whether every ejection is over.
+fn is_balanced(records: &[Record]) -> bool {
+    let ejections = records.iter().filter(|record| record.action == Action::Eject).count();
+    2 * ejections == records.len()
+}
+
+/// Judges the failovers of every cluster that has endpoints, where the filter can know them.
+fn failovers(scene: &Scene, stage: &Stage, samples: &[Sample]) -> Result<Failovers> {
+    let mut all = Failovers::default();
+    if !scene.mode.has_witness() {
+        return Ok(all);
+    }
+    let (attempts, addresses) = (stage.envoy.attempts()?, addresses(stage));
+    let events = stage.envoy.events().all();
+    let names = ["failover_started", "failover_changed", "failover_ended"];
+    let home = Zones::home();
+    let sources = Sources { samples, attempts: &attempts, addresses: &addresses, home: &home, unnoticed: 0 };
+    for (index, service) in scene.services.iter().enumerate() {
+        let own: Vec<usize> = (0..addresses.len()).filter(|i| scene.endpoints[*i].service == index).collect();
+        let events = in_order(&events, &service.name, &names);
+        if service.role == Role::Aggregate {
+            all.wrong.extend(events.iter().map(|event| format!("a failover of no cluster's own endpoints: {event}")));
+            continue;
+        }
+        let is_seen = service.role == Role::Routed || scene.mode.sees_attempts();
+        let unnoticed = if is_seen { 0 } else { i64::try_from(SHADOW_INTERVAL.as_millis())? + 500 };
+        let judged = failover::judge(&History::of(&service.name, &own, Sources { unnoticed, ..sources }), &events);
+        all.told += judged.told;
+        all.wrong.extend(judged.wrong.iter().map(|wrong| format!("{}: {wrong}", service.host())));
+    }
+    Ok(all)
+}
+
+fn addresses(stage: &Stage) -> Vec<String> {
+    stage.upstreams.iter().map(|upstream| upstream.address().to_string()).collect()
 }
 
 fn version(envoy: &Envoy) -> Result<String> {

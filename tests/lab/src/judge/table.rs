@@ -1,9 +1,10 @@
-//! The judge's table: the sums of all rounds of a mode on an Envoy.
+//! The judge's tables: the sums of all rounds of a mode on an Envoy, and of all rounds with an ingredient.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::compare::Disagreement;
+use super::ingredient::Ingredient;
 use super::mode::Mode;
 use super::round::Round;
 use crate::envoy::outlier::Action;
@@ -13,6 +14,8 @@ use crate::envoy::outlier::Action;
 pub struct Sums {
     /// Rounds.
     pub rounds: usize,
+    /// How often rounds were played again because the machine stood still.
+    pub repeats: usize,
     /// Ejections in Envoy's record.
     pub ejections: usize,
     /// Returns in Envoy's record.
@@ -25,6 +28,10 @@ pub struct Sums {
     pub twice: usize,
     /// Reports with another reason or number.
     pub details: usize,
+    /// Failovers that were told.
+    pub failovers: usize,
+    /// What was wrong with failovers.
+    pub failover_faults: usize,
     /// Anything else that was wrong.
     pub complaints: usize,
     /// Delays of ejections after Envoy's record, in milliseconds, sorted.
@@ -36,6 +43,7 @@ pub struct Sums {
 impl Sums {
     fn add(&mut self, round: &Round) {
         self.rounds += 1;
+        self.repeats += round.repeats;
         self.ejections += round.count(Action::Eject);
         self.returns += round.count(Action::Return);
         for wrong in &round.verdict.wrong {
@@ -46,6 +54,8 @@ impl Sums {
                 Disagreement::Details(_) => self.details += 1,
             }
         }
+        self.failovers += round.failovers;
+        self.failover_faults += round.failover_faults.len();
         self.complaints += round.complaints.len();
         self.ejection_delays.extend(&round.verdict.ejection_delays);
         self.return_delays.extend(&round.verdict.return_delays);
@@ -55,44 +65,72 @@ impl Sums {
 
     /// Whether nothing was wrong.
     pub fn is_right(&self) -> bool {
-        self.missed + self.invented + self.twice + self.details + self.complaints == 0
+        self.missed + self.invented + self.twice + self.details + self.failover_faults + self.complaints == 0
+    }
+
+    /// The columns that both tables have.
+    fn columns(&self) -> String {
+        let counts = [
+            self.rounds,
+            self.repeats,
+            self.ejections,
+            self.returns,
+            self.missed,
+            self.invented,
+            self.twice,
+            self.details,
+            self.failovers,
+            self.failover_faults,
+            self.complaints,
+        ];
+        counts.map(|count| count.to_string()).join(" | ")
     }
 }
 
-/// The sums by Envoy's version and mode.
+/// The sums by Envoy's version and mode, and by ingredient; `None` is a plain scene.
 #[derive(Clone, Debug, Default)]
-pub struct Table(BTreeMap<(String, Mode), Sums>);
+pub struct Table {
+    by_mode: BTreeMap<(String, Mode), Sums>,
+    by_ingredient: BTreeMap<Option<Ingredient>, Sums>,
+}
 
 impl Table {
     /// Adds a round.
     pub fn add(&mut self, round: &Round) {
-        self.0.entry((round.version.clone(), round.scene.mode)).or_default().add(round);
+        self.by_mode.entry((round.version.clone(), round.scene.mode)).or_default().add(round);
+        let ingredients = round.scene.ingredients.iter().copied().map(Some);
+        let plain = round.scene.ingredients.is_empty().then_some(None);
+        for ingredient in ingredients.chain(plain) {
+            self.by_ingredient.entry(ingredient).or_default().add(round);
+        }
     }
 
     /// Whether nothing was wrong in any round.
     pub fn is_right(&self) -> bool {
-        self.0.values().all(Sums::is_right)
+        self.by_mode.values().all(Sums::is_right)
     }
 
     /// The sums of every mode on every Envoy.
     pub fn sums(&self) -> impl Iterator<Item = (Mode, &Sums)> {
-        self.0.iter().map(|((_, mode), sums)| (*mode, sums))
+        self.by_mode.iter().map(|((_, mode), sums)| (*mode, sums))
     }
 }
 
-const TITLES: &str =
-    "| Envoy | position | rounds | ejections | returns | missed | invented | twice | told otherwise | other faults \
-                      | ejections, ms after Envoy: median, p99, max | returns, ms after Envoy: median, p99, max |
-|---|---|---|---|---|---|---|---|---|---|---|---|";
+const TITLES: &str = "rounds | repeated | ejections | returns | missed | invented | twice | told otherwise | failovers \
+                      | faults of failovers | other faults";
+
+const DELAYS: &str = "ejections, ms after Envoy: median, p99, max | returns, ms after Envoy: median, p99, max";
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{TITLES}")?;
-        for ((version, mode), s) in &self.0 {
-            let counts = [s.rounds, s.ejections, s.returns, s.missed, s.invented, s.twice, s.details, s.complaints];
-            let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
-            let (ejections, returns) = (spread(&s.ejection_delays), spread(&s.return_delays));
-            writeln!(f, "| {version} | {} | {} | {ejections} | {returns} |", mode.as_str(), counts.join(" | "))?;
+        writeln!(f, "| Envoy | position | {TITLES} | {DELAYS} |\n|{}", "---|".repeat(15))?;
+        for ((version, mode), sums) in &self.by_mode {
+            let (ejections, returns) = (spread(&sums.ejection_delays), spread(&sums.return_delays));
+            writeln!(f, "| {version} | {} | {} | {ejections} | {returns} |", mode.as_str(), sums.columns())?;
+        }
+        writeln!(f, "\n| rounds with | {TITLES} |\n|{}", "---|".repeat(12))?;
+        for (ingredient, sums) in &self.by_ingredient {
+            writeln!(f, "| {} | {} |", ingredient.map_or("none of these", Ingredient::as_str), sums.columns())?;
         }
         Ok(())
     }

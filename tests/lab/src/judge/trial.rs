@@ -49,7 +49,7 @@ impl Trial {
                         table.add(&round);
                     }
                     Err(error) => {
-                        failed.push(format!("{}: {error:#}", scene.again()));
+                        failed.push(format!("{error:#}; the round was\n{scene}"));
                         next.store(u64::MAX / 2, Ordering::Relaxed);
                     }
                 }

@@ -1,0 +1,181 @@
+//! What happened to one cluster: its home at every moment, and where its requests went.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::series::{Sent, Series, Way};
+use crate::envoy::attempts::{Attempt, Kind};
+use crate::envoy::topology::Locality;
+use crate::judge::observe::{Out, Sample};
+
+/// What a history is made of.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::judge) struct Sources<'a> {
+    /// Envoy's hosts and the endpoints' counts over time.
+    pub(in crate::judge) samples: &'a [Sample],
+    /// Every attempt.
+    pub(in crate::judge) attempts: &'a [Attempt],
+    /// The endpoints' addresses, by index.
+    pub(in crate::judge) addresses: &'a [String],
+    /// The proxy's locality.
+    pub(in crate::judge) home: &'a Locality,
+    /// For how long the filter may not notice trouble, in milliseconds: where no request that it sees goes.
+    pub(in crate::judge) unnoticed: i64,
+}
+
+/// A cluster's home at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// In milliseconds since the Unix epoch.
+    pub(super) at: i64,
+    /// Endpoints in the home tier.
+    pub(super) endpoints: usize,
+    /// Those of them that are in rotation.
+    pub(super) healthy: usize,
+    /// What keeps traffic from home, as events say it.
+    pub(super) causes: BTreeSet<&'static str>,
+    /// The localities that lost an endpoint.
+    pub(super) lost: BTreeSet<String>,
+}
+
+impl Moment {
+    pub(super) fn is_whole(&self) -> bool {
+        self.endpoints > 0 && self.healthy == self.endpoints
+    }
+}
+
+/// What happened to a cluster.
+#[derive(Clone, Debug, Default)]
+pub(in crate::judge) struct History {
+    /// Its home, at each sample.
+    pub(super) moments: Vec<Moment>,
+    /// Every attempt, as Envoy logged it.
+    pub(super) attempts: Series,
+    /// Requests as the endpoints counted them.
+    pub(super) counted: Series,
+    /// For how long the filter may not notice trouble, in milliseconds.
+    pub(super) unnoticed: i64,
+}
+
+impl History {
+    /// The history of the cluster of this name, whose endpoints have the indices `own`.
+    pub(in crate::judge) fn of(cluster: &str, own: &[usize], sources: Sources<'_>) -> Self {
+        let places = Places::of(cluster, sources);
+        let attempts = Series::new(attempts(own, &places, sources));
+        let counted = Series::new(counted(own, &places, sources));
+        Self { moments: places.moments(), attempts, counted, unnoticed: sources.unnoticed }
+    }
+
+    /// The moments of a span, and one before and after it: on a busy machine, samples may be far apart.
+    pub(super) fn moments(&self, from: i64, to: i64) -> &[Moment] {
+        let begin = self.moments.partition_point(|moment| moment.at < from).saturating_sub(1);
+        let end = self.moments.partition_point(|moment| moment.at <= to) + 1;
+        &self.moments[begin..end.min(self.moments.len()).max(begin)]
+    }
+
+    /// When the last sample was taken.
+    pub(super) fn end(&self) -> i64 {
+        self.moments.last().map_or(0, |moment| moment.at)
+    }
+
+    /// The series that count.
+    pub(super) fn series(&self) -> [&Series; 2] {
+        [&self.attempts, &self.counted]
+    }
+}
+
+/// Where a cluster's endpoints were over time.
+struct Places<'a> {
+    cluster: &'a str,
+    home: &'a Locality,
+    samples: &'a [Sample],
+    /// How far the home tier is from the proxy.
+    nearest: u32,
+    /// For each endpoint, since when it has been in a locality.
+    localities: BTreeMap<&'a str, Vec<(i64, String)>>,
+}
+
+impl<'a> Places<'a> {
+    fn of(cluster: &'a str, sources: Sources<'a>) -> Self {
+        let mut localities: BTreeMap<&str, Vec<(i64, String)>> = BTreeMap::new();
+        for sample in sources.samples {
+            for ((_, address), host) in sample.hosts.iter().filter(|((name, _), _)| name == cluster) {
+                let known = localities.entry(address).or_default();
+                if known.last().is_none_or(|(_, last)| *last != host.locality) {
+                    known.push((sample.at, host.locality.clone()));
+                }
+            }
+        }
+        let distance = |locality: &str| sources.home.distance(&Locality::new(locality));
+        let first = localities.values().filter_map(|known| known.first());
+        let nearest = first.map(|(_, locality)| distance(locality)).min().unwrap_or(0);
+        Self { cluster, home: sources.home, samples: sources.samples, nearest, localities }
+    }
+
+    fn way(&self, locality: &str) -> Way {
+        if self.home.distance(&Locality::new(locality)) > self.nearest { Way::Away } else { Way::Home }
+    }
+
+    /// Where the endpoint was.
+    fn locality(&self, address: &str, at: i64) -> Option<&str> {
+        let known = self.localities.get(address)?;
+        let last = known.iter().rev().find(|(since, _)| *since <= at).or(known.first());
+        last.map(|(_, locality)| locality.as_str())
+    }
+
+    fn moments(&self) -> Vec<Moment> {
+        self.samples.iter().map(|sample| self.moment(sample)).collect()
+    }
+
+    fn moment(&self, sample: &Sample) -> Moment {
+        let mut moment = Moment { at: sample.at, ..Moment::default() };
+        for ((_, _), host) in sample.hosts.iter().filter(|((name, _), _)| name == self.cluster) {
+            if self.way(&host.locality) == Way::Away {
+                continue;
+            }
+            moment.endpoints += 1;
+            moment.healthy += usize::from(host.out.is_empty());
+            for out in &host.out {
+                moment.causes.insert(if *out == Out::Ejected { "ejected" } else { "unhealthy" });
+                moment.lost.insert(host.locality.clone());
+            }
+        }
+        if moment.endpoints == 0 {
+            moment.causes.insert("endpoints_left");
+            let known = self.localities.values().flatten().map(|(_, locality)| locality.clone());
+            moment.lost = known.filter(|locality| self.way(locality) == Way::Home).collect();
+        }
+        moment
+    }
+}
+
+fn attempts(own: &[usize], places: &Places<'_>, sources: Sources<'_>) -> Vec<Sent> {
+    let addresses: BTreeSet<&str> = own.iter().map(|index| sources.addresses[*index].as_str()).collect();
+    let own = |a: &&Attempt| a.kind == Kind::Attempt && addresses.contains(a.endpoint.as_str());
+    let sent = |attempt: &Attempt| {
+        let locality = places.locality(&attempt.endpoint, attempt.started)?.to_owned();
+        Some(Sent {
+            at: attempt.ended,
+            way: places.way(&locality),
+            locality,
+            served: ["2", "4"].iter().any(|class| attempt.text.starts_with(class)),
+            count: u64::from(!attempt.text.contains("downstream_remote_disconnect")),
+        })
+    };
+    sources.attempts.iter().filter(own).filter_map(sent).collect()
+}
+
+fn counted(own: &[usize], places: &Places<'_>, sources: Sources<'_>) -> Vec<Sent> {
+    let mut all = Vec::new();
+    for pair in sources.samples.windows(2) {
+        let [before, after] = pair else { continue };
+        for index in own {
+            let count = after.counts[*index].saturating_sub(before.counts[*index]);
+            let locality = places.locality(&sources.addresses[*index], before.at);
+            if let Some(locality) = locality.filter(|_| count > 0) {
+                let way = places.way(locality);
+                all.push(Sent { at: after.at, locality: locality.to_owned(), way, served: true, count });
+            }
+        }
+    }
+    all
+}

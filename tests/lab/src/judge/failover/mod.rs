@@ -1,0 +1,26 @@
+//! The judge of failovers: what the filter tells of them, against what Envoy said of its hosts twenty times a second and
+//! against the requests that endpoints got.
+//!
+//! What is right follows from the definition of a failover in the documents, not from the filter's code. Where samples
+//! and chance leave a range (the moment at which a share has grown enough, a share of few requests), all of it is right;
+//! whether there was a failover, from where, to where, why, and when it ended is judged strictly.
+
+mod end;
+mod history;
+mod series;
+mod start;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub(super) use history::{History, Sources};
+pub(super) use verdict::{Failovers, judge};
+
+/// By how much a share may differ, besides chance.
+const SHARE_TOLERANCE: f64 = 0.05;
+
+/// How late a failover may start, in milliseconds.
+const START_TOLERANCE: i64 = 1_000;
+
+/// How far an end may be from the right one, in milliseconds.
+const END_TOLERANCE: i64 = 500;
