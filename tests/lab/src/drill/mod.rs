@@ -13,6 +13,7 @@ mod caller;
 mod control_plane;
 mod control_plane_loss;
 mod external;
+pub mod istio;
 mod reckoning;
 mod screen;
 mod services;
