@@ -22,8 +22,11 @@ pub struct Event {
 impl Event {
     /// The event in a line of Envoy's log, if there is one.
     pub fn in_line(line: &str) -> Option<Self> {
-        let text = line[line.find(START)?..].trim_end().to_owned();
-        let fields = serde_json::from_str(&text).ok()?;
+        let rest = &line[line.find(START)?..];
+        // Istio's proxies write the thread behind the message.
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter();
+        let fields = values.next()?.ok()?;
+        let text = rest[..values.byte_offset()].to_owned();
         Some(Self { fields, text })
     }
 

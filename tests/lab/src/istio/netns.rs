@@ -18,8 +18,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::programs::run::stdout_of;
 
-/// The names of all meshes' namespaces begin with this; the process id of the program that made them follows.
-const MESHES: &str = "faultline-";
+/// The names of all meshes' namespaces and folders begin with this; the process id of the program that made them follows.
+const MESHES: &str = "faultline-mesh-";
 
 /// How long a namespace's processes may take to end after SIGKILL.
 const AFTER_KILL: Duration = Duration::from_secs(10);
@@ -88,7 +88,7 @@ impl Namespace {
         let _gate = gate();
         let out = File::options().create(true).append(true).open(log)?;
         let child = command.stdout(out.try_clone()?).stderr(out).spawn();
-        child.with_context(|| format!("{command:?} cannot be started"))
+        child.context("it cannot be started")
     }
 
     /// Does `work` inside, on a thread of its own: sockets that it opens belong to the namespace, and so do the threads
@@ -155,17 +155,22 @@ pub(crate) fn folder(mesh: &str) -> PathBuf {
 /// Removes the meshes of programs that ended without doing so.
 pub(crate) fn sweep() -> Result<()> {
     let list = ip(&["netns", "list"])?;
-    let mut meshes: Vec<&str> = Vec::new();
-    for name in list.lines().filter_map(|line| line.split_whitespace().next()) {
-        let Some(rest) = name.strip_prefix(MESHES) else { continue };
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let is_over = digits > 0 && !Path::new("/proc").join(&rest[..digits]).exists();
-        if is_over {
-            meshes.push(&name[..MESHES.len() + digits]);
-        }
+    let mut names: Vec<String> =
+        list.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
+    for entry in std::fs::read_dir(std::env::temp_dir())? {
+        names.push(entry?.file_name().display().to_string());
     }
+    let mut meshes: Vec<String> = names.iter().filter_map(|name| ended_mesh(name)).collect();
+    meshes.sort();
     meshes.dedup();
-    meshes.into_iter().try_for_each(remove_all)
+    meshes.iter().try_for_each(|mesh| remove_all(mesh))
+}
+
+/// The mesh to which a namespace or folder of this name belongs, if its program has ended.
+fn ended_mesh(name: &str) -> Option<String> {
+    let digits: String = name.strip_prefix(MESHES)?.chars().take_while(char::is_ascii_digit).collect();
+    let has_ended = !digits.is_empty() && !Path::new("/proc").join(&digits).exists();
+    has_ended.then(|| format!("{MESHES}{digits}"))
 }
 
 /// Makes and removes a namespace, to see whether this machine allows it.

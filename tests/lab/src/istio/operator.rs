@@ -51,8 +51,9 @@ impl Operator {
     pub(crate) fn types(&self, line: &str) -> Result<String> {
         let script = format!("set -euo pipefail\ncd {WORK}\n{line}");
         let words = ["/usr/bin/timeout", LIMIT, "/bin/bash", "-c", &script].map(str::to_owned);
-        let mut command = self.root.command(&self.net, 0, &words);
-        command.env("HOME", "/root").env("PATH", format!("{PROGRAMS}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"));
+        let path = format!("{PROGRAMS}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+        let environment = [("HOME", "/root"), ("PATH", &path)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut command = self.root.command(&self.net, 0, &environment.into(), &words);
         let output = output_of(&mut command, "").with_context(|| format!("$ {line}"))?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "$ {line}\n{}: {complaint}", output.status);

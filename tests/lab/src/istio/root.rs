@@ -2,6 +2,7 @@
 //!
 //! The mounts are made by the container's own process in a mount namespace of its own, so the machine never sees them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -78,16 +79,28 @@ impl Root {
         self.dir.join(inside.strip_prefix("/").unwrap_or(inside))
     }
 
-    /// A command that runs inside, in this network namespace, as this user.
-    pub(crate) fn command(&self, namespace: &Namespace, user: User, words: &[String]) -> Command {
+    /// A command that runs inside, in this network namespace, as this user, with only this environment.
+    pub(crate) fn command(
+        &self,
+        namespace: &Namespace,
+        user: User,
+        environment: &BTreeMap<String, String>,
+        words: &[String],
+    ) -> Command {
         let dir = self.dir.display();
         let mut script = format!("set -e\nmount -t proc proc '{dir}/proc'\n");
         for (what, at) in &self.mounts {
-            script += &format!("mount --rbind '{}' '{}'\n", what.display(), self.path(at).display());
+            let point = self.path(at);
+            if what.is_dir() {
+                // The point may be in a folder that was mounted just before.
+                script += &format!("mkdir -p '{}'\n", point.display());
+            }
+            script += &format!("mount --rbind '{}' '{}'\n", what.display(), point.display());
         }
         script += &format!("exec chroot --userspec={user}:{user} --groups= '{dir}' \"$@\"\n");
         let mut command = namespace.command(Path::new("/bin/sh"));
-        command.args(["-c", &script, "sh"]).args(words);
+        command.args(["-c", &script, "sh", "/usr/bin/env", "-i"]);
+        command.args(environment.iter().map(|(name, value)| format!("{name}={value}"))).args(words);
         command
     }
 }

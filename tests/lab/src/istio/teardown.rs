@@ -53,6 +53,8 @@ impl Teardown {
 
 impl Drop for Teardown {
     fn drop(&mut self) {
+        // While a signal's clearing up goes on, this waits, and the program ends with that.
+        let _gate = netns::gate();
         let removed = netns::remove_all(&netns::mesh_name());
         if let Err(error) = removed.context("what the drill started is not all gone") {
             tell(&error);

@@ -45,7 +45,7 @@ pub(super) fn play(scene: &mut Scene) -> Result<()> {
         })),
     ];
     let told = scene.until_reported((MOCK, &caller), &began);
-    scene.until_answered((MOCK, &caller), &chain([AP_1B, AP_1A, AP_1B]))?;
+    scene.until_answered((MOCK, &caller), &chain([AP_1B, AP_1A, AP_1A]))?;
 
     scene.say("Everything is as it was: the application by a new pod, the label by the documents' own resource");
     scene.types_of_document("kubectl --context ap apply -k deploy/istio/demo/ap-northeast-1")?;

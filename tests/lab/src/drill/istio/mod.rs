@@ -114,6 +114,7 @@ pub fn play(branch: Branch, steps: &[Step], screen: Screen) -> Result<Outcome> {
     let mesh = Mesh::start(branch, |step| screen.note(step))?;
     let mut scene = Scene::new(mesh, screen);
     let mut played = Vec::new();
+    scene.begin("set-up");
     let set_up = demo::set_up(&mut scene);
     if let Err(error) = &set_up {
         scene.complain(&format!("{error:#}"));

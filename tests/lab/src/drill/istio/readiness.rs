@@ -37,7 +37,7 @@ pub(super) fn play(scene: &mut Scene) -> Result<()> {
         "faultline": "failover_started", "from": locality(AP_1A), "to": locality(AP_1B), "tier": "same_region",
         "cause": "endpoints_left", "healthy_at_home": 0,
     }));
-    scene.until_answered((MOCK, &caller), &chain([AP_1A, AP_1B, AP_1A]))?;
+    scene.until_answered((MOCK, &caller), &chain([AP_1A, AP_1B, AP_1B]))?;
     let told = scene.until_reported((MOCK, &caller), std::slice::from_ref(&started));
 
     scene.say("It is ready again");

@@ -30,7 +30,7 @@ pub(super) fn play(scene: &mut Scene) -> Result<()> {
     scene.check(new != broken[0], || format!("mockb is still at {new}"));
     let began = outage(&new, AP_1A, AP_1B);
     scene.until_reported((MOCK, &caller), &began)?;
-    scene.until_answered((MOCK, &caller), &chain([AP_1A, AP_1B, AP_1A]))?;
+    scene.until_answered((MOCK, &caller), &chain([AP_1A, AP_1B, AP_1B]))?;
 
     scene.say("Break more: mockc in cn-hangzhou-h, at the same time");
     scene.types_of_document("kubectl --context hangzhou apply -k deploy/istio/demo/faults/mockc-cn-hangzhou-h")?;

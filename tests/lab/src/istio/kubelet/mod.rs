@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
 use super::api::Api;
@@ -35,6 +35,9 @@ pub(crate) use pod::{PROXY, Pod};
 
 /// The pause between two looks at what is wanted.
 const PACE: Duration = Duration::from_millis(300);
+
+/// How long a pod that has left its services goes on: proxies learn of it a little later.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Pods that are started at the same time: each compiles the filter for each of its threads.
 const AT_A_TIME: usize = 3;
@@ -188,6 +191,9 @@ impl Shared {
             self.publish(&services, &[&kept[..], &rest].concat())?;
         }
         self.publish(&services, &kept)?;
+        if !rest.is_empty() {
+            thread::sleep(GRACE);
+        }
         for pod in &rest {
             api.delete(&format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name))?;
             pod.stop()?;
@@ -255,15 +261,16 @@ impl Shared {
         lock(&self.pods).push(Arc::clone(&pod));
         let started = Instant::now();
         while !(pod.is_proxy_ready() && pod.is_ready()) {
-            let is_late = started.elapsed() > SAFETY_NET;
+            let (name, limit) = (&pod.name, SAFETY_NET.as_secs());
+            if let Some(why) = pod.ended()? {
+                bail!("{name} does not run: {why}");
+            }
             ensure!(
-                !is_late,
-                "{} is not ready after {} s: see {}",
-                pod.name,
-                SAFETY_NET.as_secs(),
+                started.elapsed() < SAFETY_NET,
+                "{name} is not ready after {limit} s: {}",
                 pod.log(PROXY).display()
             );
-            ensure!(!self.is_over.load(Ordering::SeqCst), "the end came before {} was ready", pod.name);
+            ensure!(!self.is_over.load(Ordering::SeqCst), "the end came before {name} was ready");
             thread::sleep(Duration::from_millis(100));
         }
         lock(&self.ready).insert(pod.name.clone());

@@ -136,6 +136,18 @@ impl Pod {
         self.containers.iter().any(|container| container.name == PROXY)
     }
 
+    /// A container whose process has ended, with the end of its log.
+    pub(crate) fn ended(&self) -> Result<Option<String>> {
+        for (name, child) in self.children().iter_mut() {
+            if let Some(status) = child.try_wait()? {
+                let log = fs::read_to_string(self.log(name)).unwrap_or_default();
+                let last: Vec<&str> = log.lines().rev().take(5).collect();
+                return Ok(Some(format!("{name} ended, {status}: {}", last.join(" | "))));
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether its sidecar, if it has one, says that it is ready.
     pub(crate) fn is_proxy_ready(&self) -> bool {
         !self.has_proxy() || self.answers(READY, "/healthz/ready")
@@ -157,8 +169,8 @@ impl Pod {
         }
         let words: Vec<String> =
             list(probe, "/exec/command").iter().filter_map(|word| word.as_str().map(str::to_owned)).collect();
-        let mut command = container.root.command(&self.net, container.user, &words);
-        let run = command.envs(&container.environment).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let mut command = container.root.command(&self.net, container.user, &container.environment, &words);
+        let run = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
         run.is_ok_and(|status| status.success())
     }
 
@@ -167,9 +179,17 @@ impl Pod {
         asked.is_ok_and(|status| (200..400).contains(&status))
     }
 
-    /// Writes the contents of `/etc/hosts` in every container.
+    /// Makes these the contents of `/etc/hosts` in every container.
     pub(crate) fn set_hosts(&self, hosts: &str) -> Result<()> {
-        self.containers.iter().try_for_each(|container| container.root.write("etc/hosts", hosts))
+        for container in &self.containers {
+            let file = container.root.path(Path::new("etc/hosts"));
+            if fs::read_to_string(&file).unwrap_or_default() != hosts {
+                // Moved into place, because somebody may be reading it.
+                container.root.write("etc/hosts.new", hosts)?;
+                fs::rename(container.root.path(Path::new("etc/hosts.new")), &file)?;
+            }
+        }
+        Ok(())
     }
 
     /// Where a path inside a container is on the machine.
@@ -263,9 +283,7 @@ impl Container {
     }
 
     fn command(&self, net: &Namespace) -> Command {
-        let mut command = self.root.command(net, self.user, &self.words);
-        command.envs(&self.environment);
-        command
+        self.root.command(net, self.user, &self.environment, &self.words)
     }
 }
 
