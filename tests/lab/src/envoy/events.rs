@@ -149,6 +149,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_event_is_found_before_the_thread_that_istios_proxies_write() {
+        let event = r#"{"faultline":"endpoint_removed","endpoint":"10.0.0.1:80"}"#;
+        let line = format!("2026-11-29T01:28:42.050Z\twarning\tenvoy wasm\twasm log: {event}\tthread=17");
+        assert_eq!(Event::in_line(&line).unwrap().to_string(), event);
+    }
+
+    #[test]
     fn an_event_is_found_behind_envoys_prefix() {
         let line = r#"[2026-08-01 10:00:00.000][7][warning][wasm] [source/x.cc:1] wasm log f faultline: {"faultline":"endpoint_ejected","v":1,"endpoint":"127.0.1.1:8000"}"#;
         let event = Event::in_line(line).unwrap();

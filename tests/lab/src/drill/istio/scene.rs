@@ -19,7 +19,7 @@ pub(super) const MOCK: &str = "mock";
 pub(super) const PORT: u16 = 8000;
 
 /// How long anything may take. Istio is in no hurry, and machines are slow when many proxies start.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The pause between two calls: Envoy tells its workers of an ejection some time after it.
 const PACE: Duration = Duration::from_millis(250);
