@@ -103,7 +103,7 @@ fn for_istio(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
     Ok(paths)
 }
 
-/// What the drill with a real Istio needs. Only CI builds it unasked, because that takes long and fills Go's caches; the
+/// What the drill in a real Istio needs. Only CI builds it unasked, because that takes long and fills Go's caches; the
 /// test reports that it is skipped where it is missing.
 fn for_mesh(workspace: &Workspace) -> Result<()> {
     if mesh::obstacle().is_none() && (skipped::is_ci() || mesh::is_built(workspace, Branch::V1_31)) {

@@ -18,11 +18,12 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::programs::run::stdout_of;
 
-/// The names of all meshes' namespaces and folders begin with this; the process id of the program that made them follows.
+/// The names of all meshes' namespaces and folders begin with this; the process id of the program that made them
+/// follows.
 const MESHES: &str = "faultline-mesh-";
 
 /// How long a namespace's processes may take to end after SIGKILL.
-const AFTER_KILL: Duration = Duration::from_secs(10);
+const AFTER_KILL: Duration = Duration::from_secs(60);
 
 /// A network namespace.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use crate::programs::tools::Tool;
 const PROGRAMS: &str = "/opt/programs";
 
 /// The folder in which the operator is: a copy of what is needed of the repository.
-const WORK: &str = "/root/faultline";
+const WORK: &str = "/opt/faultline";
 
 /// How long a line may take, in seconds: a rollout of many pods on a slow machine.
 const LIMIT: &str = "600";

@@ -83,23 +83,19 @@ mod tests {
 
     use super::*;
 
-    fn event(keys: &Value) -> Event {
-        Event::in_line(&keys.to_string()).unwrap()
-    }
-
     #[test]
     fn what_is_missing_double_different_or_unexpected_is_told() {
-        let ejected = json!({ "faultline": "endpoint_ejected", "endpoint": "10.0.0.1:80", "basis": "inferred" });
-        let ended = json!({ "faultline": "failover_ended", "from": "a/b" });
+        let ejected = r#"{"faultline":"endpoint_ejected","endpoint":"10.0.0.1:80","basis":"inferred"}"#;
+        let ended = r#"{"faultline":"failover_ended","from":"a/b"}"#;
+        let streak = r#"{"faultline":"error_streak","endpoint":"10.0.0.2:80"}"#;
+        let events = [ejected, ejected, ended, streak].map(|line| Event::in_line(line).unwrap());
         let expected = [
-            Expected::must(
-                json!({ "faultline": "endpoint_ejected", "endpoint": "10.0.0.1:80", "basis": "witnessed", "ejection": 1 }),
-            ),
+            Expected::must(json!({
+                "faultline": "endpoint_ejected", "endpoint": "10.0.0.1:80", "basis": "witnessed", "ejection": 1,
+            })),
             Expected::must(json!({ "faultline": "failover_started", "from": "a/b" })),
             Expected::may(json!({ "faultline": "failover_ended" })),
         ];
-        let streak = json!({ "faultline": "error_streak", "endpoint": "10.0.0.2:80" });
-        let events = [&ejected, &ejected, &ended, &streak].map(event);
         assert_eq!(
             complaints(&events, &expected),
             [

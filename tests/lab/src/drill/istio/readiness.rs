@@ -1,5 +1,5 @@
-//! A pod's readiness fails, so Kubernetes takes its endpoint out of the service: the usual way in which a zone fails. No
-//! call fails, nothing is ejected, and traffic goes elsewhere all the same.
+//! A pod's readiness fails, so Kubernetes takes its endpoint out of the service: the usual way in which a zone fails.
+//! No call fails, nothing is ejected, and traffic goes elsewhere all the same.
 
 use std::fs;
 use std::path::Path;

@@ -11,7 +11,7 @@ use super::expected::Expected;
 use super::scene::{MOCK, Scene};
 
 /// How long the filters may take to learn the endpoints; they share what they saw once a second.
-const CALM: Duration = Duration::from_secs(3);
+const LEARNING: Duration = Duration::from_secs(3);
 
 pub(super) fn play(scene: &mut Scene) -> Result<()> {
     let (caller, of_hangzhou) = (deployment("mocka", AP_1A), deployment("mocka", HANGZHOU_H));
@@ -19,7 +19,7 @@ pub(super) fn play(scene: &mut Scene) -> Result<()> {
     scene.say("While all is well, everything stays in the zone");
     for (place, zone) in [(&caller, AP_1A), (&of_hangzhou, HANGZHOU_H)] {
         scene.until_answered((MOCK, place), &chain([zone; 3]))?;
-        scene.ask_for((MOCK, place), CALM)?;
+        scene.ask_for((MOCK, place), LEARNING)?;
     }
     let broken = [endpoint(scene, "mockb", AP_1A)?, endpoint(scene, "mockc", HANGZHOU_H)?];
 

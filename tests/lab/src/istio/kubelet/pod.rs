@@ -197,8 +197,8 @@ impl Pod {
         Ok(self.container(container)?.root.path(inside))
     }
 
-    /// Ends a container's process, which the kubelet of this lab does not start again: the address of the pod stays, and
-    /// nothing listens there.
+    /// Ends a container's process, which the kubelet of this lab does not start again: the address of the pod stays,
+    /// and nothing listens there.
     pub(crate) fn break_container(&self, name: &str) -> Result<()> {
         let mut child = self.children().remove(name).with_context(|| format!("{name} does not run"))?;
         child.kill()?;
