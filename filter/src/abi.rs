@@ -70,9 +70,12 @@ pub extern "C" fn proxy_on_tick(root: u32) {
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, end_of_stream: u32) -> u32 {
     let response = if end_of_stream != 0 { Response::HeadersOnly } else { Response::Streamed };
-    with_vm(|vm| match vm.config.attempts {
-        Attempts::Final => requests::on_response_headers(vm, context, response),
-        Attempts::UpstreamLog => upstream_log::on_response_headers(vm, response),
+    with_vm(|vm| {
+        vm.enter(context);
+        match vm.current.config.attempts {
+            Attempts::Final => requests::on_response_headers(vm, context, response),
+            Attempts::UpstreamLog => upstream_log::on_response_headers(vm, response),
+        }
     });
     0
 }
@@ -80,11 +83,14 @@ pub extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, end_o
 /// A request is over. In the upstream log's position, which logs in a root context, an attempt is over.
 #[cfg_attr(target_arch = "wasm32", unsafe(no_mangle))]
 pub extern "C" fn proxy_on_log(context: u32) {
-    with_vm(|vm| match (vm.config.attempts, vm.is_root(context)) {
-        (Attempts::Final, true) => {}
-        (Attempts::Final, false) => requests::on_log(vm, context),
-        (Attempts::UpstreamLog, true) => upstream_log::on_attempt_log(vm),
-        (Attempts::UpstreamLog, false) => upstream_log::on_request_log(vm),
+    with_vm(|vm| {
+        vm.enter(context);
+        match (vm.current.config.attempts, vm.roots.contains(context)) {
+            (Attempts::Final, true) => {}
+            (Attempts::Final, false) => requests::on_log(vm, context),
+            (Attempts::UpstreamLog, true) => upstream_log::on_attempt_log(vm),
+            (Attempts::UpstreamLog, false) => upstream_log::on_request_log(vm),
+        }
     });
 }
 

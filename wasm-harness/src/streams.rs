@@ -12,6 +12,7 @@ use crate::properties::{Path, Phase};
 use crate::state::{LocalReply, StreamView};
 use crate::value::Value;
 use crate::vm::{Called, Vm};
+use std::time::Duration;
 
 /// How the proxy continues after a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +126,11 @@ impl Harness {
         let exchange = exchange.clone();
         match exchange.data().facts.get(Phase::RequestHeaders, &Path::written("request.time")) {
             Some(_) => exchange,
-            None => exchange.set("request.time", self.wall_clock()),
+            // On a real clock, no two streams start in the same nanosecond.
+            None => {
+                let started = self.wall_clock() + Duration::from_nanos(self.next_stream % 1_000);
+                exchange.set("request.time", started)
+            }
         }
     }
 

@@ -3,12 +3,13 @@
 //! A line is one JSON object whose first key is `faultline`. [`EventKind::TABLE`] lists the events and their keys for
 //! the documents, which `cargo xtask tidy` checks.
 
+mod json;
+
 use crate::endpoint::reason::{Basis, BlockedReason, EjectReason};
 use crate::endpoint::streak::StreakKind;
 use crate::locality::{Locality, Tier};
 use crate::metric::{Change, Metric};
-use crate::time::{Millis, rfc3339};
-use serde::ser::{SerializeMap, Serializer};
+use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
 /// Why a failover ended: key `because` of `failover_ended`.
@@ -28,6 +29,41 @@ impl FailoverEnd {
             Self::Topology => "topology",
         }
     }
+}
+
+/// What keeps traffic from home: key `cause` of `failover_started` and `failover_changed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailoverCause {
+    /// Envoy ejects endpoints at home.
+    Ejected,
+    /// Envoy's health checks or the control plane take endpoints at home out of rotation.
+    Unhealthy,
+    /// Home has no endpoints: they left the cluster, as pods do that are not ready.
+    EndpointsLeft,
+}
+
+impl FailoverCause {
+    /// The cause as events write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ejected => "ejected",
+            Self::Unhealthy => "unhealthy",
+            Self::EndpointsLeft => "endpoints_left",
+        }
+    }
+}
+
+/// What a locality away from home received during a failover: an entry of `destinations` of `failover_ended`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Destination {
+    /// The locality.
+    pub to: Locality,
+    /// For how many seconds it served.
+    pub seconds: f64,
+    /// Attempts that it served.
+    pub requests: u64,
+    /// How many of them failed.
+    pub errors: u64,
 }
 
 /// The last attempt of a streak.
@@ -54,6 +90,8 @@ pub struct Route {
     pub tier: Tier,
     /// The share of attempts served away from home, 0 to 1.
     pub share: f64,
+    /// What keeps traffic from home.
+    pub cause: FailoverCause,
     /// Healthy endpoints in the home tier.
     pub healthy_at_home: u32,
     /// Endpoints in the home tier.
@@ -68,6 +106,8 @@ pub enum EventKind {
         kind: StreakKind,
         streak: u32,
         threshold: u32,
+        /// Whether Envoy ejects at this threshold; the key is left out if it does.
+        ejects: bool,
         last: LastAttempt,
     },
     EndpointEjected {
@@ -77,6 +117,11 @@ pub enum EventKind {
         endpoints: u32,
     },
     EndpointReturned {
+        ejected_seconds: f64,
+        ejection: u32,
+    },
+    /// An ejected endpoint left the cluster, or a new host took its address.
+    EndpointRemoved {
         ejected_seconds: f64,
         ejection: u32,
     },
@@ -98,6 +143,8 @@ pub enum EventKind {
         seconds: f64,
         requests_away: u64,
         errors_away: u64,
+        /// Where traffic went, most requests first.
+        destinations: Vec<Destination>,
         because: FailoverEnd,
         /// Seconds since the failover last changed its destination; for the metric, not in the log line.
         seconds_at_last: f64,
@@ -119,14 +166,15 @@ pub enum EventKind {
 
 impl EventKind {
     /// Name and further keys of every event, in the order of the documents.
-    pub const TABLE: [(&'static str, &'static [&'static str]); 11] = [
-        ("error_streak", &["kind", "streak", "threshold", "last"]),
+    pub const TABLE: [(&'static str, &'static [&'static str]); 12] = [
+        ("error_streak", &["kind", "streak", "threshold", "ejects", "last"]),
         ("endpoint_ejected", &["reason", "ejection", "ejected_endpoints", "endpoints"]),
         ("endpoint_returned", &["ejected_seconds", "ejection"]),
+        ("endpoint_removed", &["ejected_seconds", "ejection"]),
         ("ejection_blocked", &["reason", "max_ejection_percent", "endpoints"]),
-        ("failover_started", &["from", "to", "tier", "share", "healthy_at_home", "endpoints_at_home"]),
-        ("failover_changed", &["from", "to", "tier", "share", "healthy_at_home", "endpoints_at_home"]),
-        ("failover_ended", &["from", "to", "seconds", "requests_away", "errors_away", "because"]),
+        ("failover_started", &["from", "to", "tier", "share", "cause", "healthy_at_home", "endpoints_at_home"]),
+        ("failover_changed", &["from", "to", "tier", "share", "cause", "healthy_at_home", "endpoints_at_home"]),
+        ("failover_ended", &["from", "to", "seconds", "requests_away", "errors_away", "destinations", "because"]),
         ("no_healthy_upstream", &["endpoints"]),
         ("upstream_recovered", &["seconds"]),
         ("config_rejected", &["error"]),
@@ -139,6 +187,7 @@ impl EventKind {
             Self::ErrorStreak { .. } => "error_streak",
             Self::EndpointEjected { .. } => "endpoint_ejected",
             Self::EndpointReturned { .. } => "endpoint_returned",
+            Self::EndpointRemoved { .. } => "endpoint_removed",
             Self::EjectionBlocked { .. } => "ejection_blocked",
             Self::FailoverStarted(_) => "failover_started",
             Self::FailoverChanged { .. } => "failover_changed",
@@ -218,7 +267,9 @@ impl Event {
             EventKind::NoHealthyUpstream { .. } => {
                 vec![change(Metric::NoHealthyUpstream, &[cluster], 1)]
             }
-            EventKind::EndpointReturned { .. } | EventKind::UpstreamRecovered { .. } => Vec::new(),
+            EventKind::EndpointReturned { .. }
+            | EventKind::EndpointRemoved { .. }
+            | EventKind::UpstreamRecovered { .. } => Vec::new(),
             EventKind::ConfigRejected { .. } => vec![change(Metric::ConfigRejected, &[], 1)],
             EventKind::EventsSuppressed { count, .. } => {
                 vec![change(Metric::EventsSuppressed, &[], i64::try_from(*count).unwrap_or(i64::MAX))]
@@ -234,110 +285,4 @@ fn change(metric: Metric, values: &[&str], by: i64) -> Change {
 /// Seconds for a counter, which holds whole numbers: rounded, but at least 1 so that a short failover is not lost.
 fn whole_seconds(seconds: f64) -> i64 {
     (seconds.round() as i64).max(1)
-}
-
-/// Rounds to three decimals, which are enough for seconds and shares.
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
-}
-
-impl Serialize for Event {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("faultline", self.kind.name())?;
-        map.serialize_entry("v", &1)?;
-        map.serialize_entry("ts", &rfc3339(self.at))?;
-        if !self.cluster.is_empty() {
-            map.serialize_entry("cluster", &self.cluster)?;
-        }
-        if let Some(endpoint) = &self.endpoint {
-            map.serialize_entry("endpoint", endpoint)?;
-        }
-        if let Some(locality) = &self.locality {
-            map.serialize_entry("locality", locality.as_str())?;
-        }
-        if let Some(workload) = &self.workload {
-            map.serialize_entry("workload", workload)?;
-        }
-        if let Some(basis) = self.basis {
-            map.serialize_entry("basis", basis.as_str())?;
-        }
-        self.kind.serialize_keys(&mut map)?;
-        map.end()
-    }
-}
-
-impl EventKind {
-    /// Writes the keys that only this kind of event has, as [`EventKind::TABLE`] lists them.
-    fn serialize_keys<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        match self {
-            Self::ErrorStreak { kind, streak, threshold, last } => {
-                map.serialize_entry("kind", kind.as_str())?;
-                map.serialize_entry("streak", streak)?;
-                map.serialize_entry("threshold", threshold)?;
-                map.serialize_entry("last", &LastInEvent(last))
-            }
-            Self::EndpointEjected { reason, ejection, ejected_endpoints, endpoints } => {
-                map.serialize_entry("reason", reason.as_str())?;
-                map.serialize_entry("ejection", ejection)?;
-                map.serialize_entry("ejected_endpoints", ejected_endpoints)?;
-                map.serialize_entry("endpoints", endpoints)
-            }
-            Self::EndpointReturned { ejected_seconds, ejection } => {
-                map.serialize_entry("ejected_seconds", &rounded(*ejected_seconds))?;
-                map.serialize_entry("ejection", ejection)
-            }
-            Self::EjectionBlocked { reason, max_ejection_percent, endpoints } => {
-                map.serialize_entry("reason", reason.as_str())?;
-                map.serialize_entry("max_ejection_percent", max_ejection_percent)?;
-                map.serialize_entry("endpoints", endpoints)
-            }
-            Self::FailoverStarted(route) | Self::FailoverChanged { route, .. } => route.serialize_keys(map),
-            Self::FailoverEnded { from, to, seconds, requests_away, errors_away, because, .. } => {
-                map.serialize_entry("from", from.as_str())?;
-                map.serialize_entry("to", to.as_str())?;
-                map.serialize_entry("seconds", &rounded(*seconds))?;
-                map.serialize_entry("requests_away", requests_away)?;
-                map.serialize_entry("errors_away", errors_away)?;
-                map.serialize_entry("because", because.as_str())
-            }
-            Self::NoHealthyUpstream { endpoints } => map.serialize_entry("endpoints", endpoints),
-            Self::UpstreamRecovered { seconds } => map.serialize_entry("seconds", &rounded(*seconds)),
-            Self::ConfigRejected { error } => map.serialize_entry("error", error),
-            Self::EventsSuppressed { count, seconds } => {
-                map.serialize_entry("count", count)?;
-                map.serialize_entry("seconds", &rounded(*seconds))
-            }
-        }
-    }
-}
-
-impl Route {
-    fn serialize_keys<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("from", self.from.as_str())?;
-        map.serialize_entry("to", self.to.as_str())?;
-        map.serialize_entry("tier", self.tier.as_str())?;
-        map.serialize_entry("share", &rounded(self.share))?;
-        map.serialize_entry("healthy_at_home", &self.healthy_at_home)?;
-        map.serialize_entry("endpoints_at_home", &self.endpoints_at_home)
-    }
-}
-
-/// The last attempt in an event's form; between workers it is encoded with all its fields.
-struct LastInEvent<'a>(&'a LastAttempt);
-
-impl Serialize for LastInEvent<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        let Self(last) = self;
-        if let Some(code) = last.code {
-            map.serialize_entry("code", &code)?;
-        }
-        map.serialize_entry("flags", &last.flags)?;
-        map.serialize_entry("details", &last.details)?;
-        if !last.transport_failure.is_empty() {
-            map.serialize_entry("transport_failure", &last.transport_failure)?;
-        }
-        map.end()
-    }
 }

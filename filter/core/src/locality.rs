@@ -3,6 +3,9 @@
 //! Envoy's priority numbers differ between clusters, and no attribute shows them. So the distance comes from the names:
 //! same subzone, same zone, same region, elsewhere. Istio assigns priorities in the same order.
 
+mod home;
+
+pub use home::{conclude_home, home_from_labels};
 use serde::{Deserialize, Serialize};
 
 /// The locality of an endpoint or of the proxy, written `region/zone/subzone` with trailing empty parts left off; empty
@@ -51,6 +54,21 @@ impl Locality {
     /// Whether the locality is unknown.
     pub fn is_unknown(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether this locality is `outer` or a part of it: a zone of the region, a subzone of the zone.
+    pub fn is_within(&self, outer: &Self) -> bool {
+        match self.0.strip_prefix(&outer.0) {
+            Some(rest) => rest.is_empty() || rest.starts_with('/') || outer.is_unknown(),
+            None => false,
+        }
+    }
+
+    /// The smallest locality that contains both.
+    fn common(&self, other: &Self) -> Self {
+        let parts = self.0.split('/').zip(other.0.split('/')).take_while(|(one, two)| one == two);
+        let common: Vec<&str> = parts.map(|(part, _)| part).collect();
+        Self(common.join("/").trim_end_matches('/').to_owned())
     }
 
     fn part(&self, index: usize) -> &str {

@@ -33,6 +33,7 @@ pub enum Metric {
     SeriesOverflow,
     ConfigRejected,
     WitnessPolls,
+    RuleMismatches,
     Notifications,
     BuildInfo,
 }
@@ -42,7 +43,7 @@ const FAILOVER: &[&str] = &["upstream_cluster", "failover_from", "failover_to"];
 
 impl Metric {
     /// All metrics, in the order of the documents.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Attempts,
         Self::RetriedRequests,
         Self::ErrorStreaks,
@@ -59,6 +60,7 @@ impl Metric {
         Self::SeriesOverflow,
         Self::ConfigRejected,
         Self::WitnessPolls,
+        Self::RuleMismatches,
         Self::Notifications,
         Self::BuildInfo,
     ];
@@ -82,6 +84,7 @@ impl Metric {
             Self::SeriesOverflow => "faultline_series_overflow_total",
             Self::ConfigRejected => "faultline_config_rejected_total",
             Self::WitnessPolls => "faultline_witness_polls_total",
+            Self::RuleMismatches => "faultline_rule_mismatches_total",
             Self::Notifications => "faultline_notifications_total",
             Self::BuildInfo => "faultline_build_info",
         }
@@ -91,7 +94,9 @@ impl Metric {
     pub const fn labels(self) -> &'static [&'static str] {
         match self {
             Self::Attempts => &["upstream_cluster", "upstream_locality", "outcome"],
-            Self::RetriedRequests | Self::EjectionsBlocked | Self::NoHealthyUpstream => &["upstream_cluster"],
+            Self::RetriedRequests | Self::EjectionsBlocked | Self::NoHealthyUpstream | Self::RuleMismatches => {
+                &["upstream_cluster"]
+            }
             Self::ErrorStreaks => &["upstream_cluster", "upstream_locality", "streak_kind"],
             Self::Ejections => &["upstream_cluster", "upstream_locality", "eject_reason", "basis"],
             Self::EjectedEndpoints => &["upstream_cluster", "upstream_locality"],
@@ -138,6 +143,7 @@ impl Metric {
             Self::EventsSuppressed => "Events not logged because of limits.eventsPerSecond",
             Self::SeriesOverflow => "Metric changes lost because of limits.series",
             Self::ConfigRejected => "Configurations that were rejected",
+            Self::RuleMismatches => "Rules of clusters read from Envoy that differ from the configured ones",
             Self::WitnessPolls => "Questions to Envoy's admin interface, by how they ended",
             Self::Notifications => "Messages of `notify`, by how they ended",
             Self::BuildInfo => "1, with the version of the filter",

@@ -4,32 +4,33 @@
 //! good one, or the default, stays.
 
 use crate::host::expression::{HEALTHY_ATTEMPT, HEALTHY_REQUEST};
-use crate::host::{self, Buffer, exchange};
+use crate::host::{self, Buffer};
+use crate::vm::home::Home;
 use crate::vm::notice::Notice;
 use crate::vm::state::Vm;
-use filter_core::config::{self, Config};
+use filter_core::config;
+use rustc_hash::FxBuildHasher;
+use std::hash::BuildHasher;
 
 /// A root context gets a configuration of `size` bytes.
 pub(crate) fn on_configure(vm: &mut Vm, root: u32, size: usize) {
-    if vm.add_root(root) {
+    let text = read(size);
+    let (config, notice) = match config::parse(&text) {
+        Ok(parsed) => (parsed.config, Notice::InForce(parsed.unknown_fields)),
+        Err(error) => (vm.roots.newest().config.clone(), Notice::Rejected(error.to_string())),
+    };
+    let now = host::now().unwrap_or(0);
+    if vm.roots.configure(root, hash(&text), config, now) {
         vm.healthy_request.compile(HEALTHY_REQUEST);
         vm.healthy_attempt.compile(HEALTHY_ATTEMPT);
+        // A number as an expression is that number; each root has its own.
+        vm.root_of_request.compile(&root.to_string());
     }
     vm.heartbeat.follow(root);
-    vm.home = exchange::home_locality();
-    let text = read(size);
-    let notice = match config::parse(&text) {
-        Ok(parsed) => {
-            take_over(vm, parsed.config);
-            Notice::InForce(parsed.unknown_fields)
-        }
-        Err(error) => {
-            let config = vm.config.clone();
-            take_over(vm, config);
-            Notice::Rejected(error.to_string())
-        }
-    };
-    vm.notices.push(&text, notice);
+    vm.roots.drive(root);
+    vm.home = Home::read();
+    vm.adopt_configurations(now);
+    vm.notices.push(hash(&text), notice);
 }
 
 fn read(size: usize) -> Vec<u8> {
@@ -41,8 +42,6 @@ fn read(size: usize) -> Vec<u8> {
     host::buffer(Buffer::PluginConfiguration, 0, max).unwrap_or_default()
 }
 
-fn take_over(vm: &mut Vm, config: Config) {
-    vm.known.configure(&config);
-    vm.reporter.configure(&config);
-    vm.config = config;
+fn hash(text: &[u8]) -> u64 {
+    FxBuildHasher.hash_one(text)
 }

@@ -1,14 +1,15 @@
 //! Periodic work: counts go into shared data, ejections and failovers end, notices are logged, and questions and
 //! notifications that are due are sent.
 
-use crate::host::{self, exchange};
+use crate::host;
 use crate::output::remark::Remark;
 use crate::shared::open_findings::OpenFindings;
-use crate::shared::{claims, cluster_states};
+use crate::shared::{claims, cluster_states, owners, question};
+use crate::vm::home::Home;
 use crate::vm::known::{self, ClusterIndex};
 use crate::vm::notice::Notice;
 use crate::vm::state::{Moment, Vm};
-use crate::vm::{asking, notifying};
+use crate::vm::{asking, notifying, tick};
 use filter_core::cluster as core_cluster;
 use filter_core::event::{Event, EventKind};
 use filter_core::time::Millis;
@@ -30,6 +31,8 @@ struct Beat {
     moment: Moment,
     /// The number of heartbeats so far, including this one.
     number: u64,
+    /// When the one before was; 0 if there was none.
+    before: Millis,
     /// Whether anything is open in the proxy.
     is_open: bool,
 }
@@ -37,10 +40,18 @@ struct Beat {
 /// A root context ticks.
 pub(crate) fn on_tick(vm: &mut Vm, root: u32) {
     let Ok(now) = host::now() else { return };
+    vm.roots.note_tick(root, now);
     if !vm.heartbeat.accepts_tick(root, now) {
+        if vm.roots.slow_down(root) {
+            tick::slow_down();
+        }
         return;
     }
+    vm.roots.drive(root);
     let open = OpenFindings::total();
+    if vm.config.witness.is_some() {
+        note_new(vm, now);
+    }
     if vm.heartbeat.is_beat(now) {
         on_heartbeat(vm, open, now);
     }
@@ -51,19 +62,43 @@ pub(crate) fn on_tick(vm: &mut Vm, root: u32) {
 fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
     vm.reporter.open_findings.show(open);
     let number = vm.known.next_beat();
-    if vm.home.is_unknown() || number.is_multiple_of(REREAD_HOME_BEATS) {
-        vm.home = exchange::home_locality();
+    if vm.home.locality.is_unknown() || number.is_multiple_of(REREAD_HOME_BEATS) {
+        vm.home = Home::read();
     }
+    vm.twins.on_heartbeat();
+    watch_configurations(vm, now);
     vm.reporter.show_version();
     log_notices(vm, now);
     let moment = Moment { now, has_witness: vm.has_witness() };
-    let beat = Beat { moment, number, is_open: open > 0 };
+    let before = vm.known.start_counting(now);
+    let beat = Beat { moment, number, before, is_open: open > 0 };
+    let mut wanted = Wanted::default();
     for cluster in vm.known.indices() {
         share_members(vm, cluster, beat);
-        share_counts(vm, cluster, beat);
+        share_counts(vm, cluster, beat, &mut wanted);
+    }
+    vm.home.remark(&vm.reporter, wanted.is_blind, now);
+    if vm.config.witness.is_some() {
+        wanted.share();
     }
     vm.reporter.show_tracked_endpoints(cluster_states::tracked_endpoints());
     vm.reporter.report_held_back(now, &vm.config);
+}
+
+/// Follows the configurations that are in force: old ones end with the last of their root contexts.
+fn watch_configurations(vm: &mut Vm, now: Millis) {
+    if !vm.roots.has_several() {
+        return;
+    }
+    if let Some(count) = vm.roots.lasting_overlap(now)
+        && claims::claim("overlap", 0, now, NOTICE_ONCE_WITHIN_MS)
+    {
+        vm.reporter.remark(Remark::SeveralConfigurations { count });
+    }
+    vm.roots.refresh(now);
+    if !vm.roots.has_several() {
+        vm.adopt_configurations(now);
+    }
 }
 
 fn log_notices(vm: &mut Vm, now: Millis) {
@@ -81,6 +116,58 @@ fn log_notices(vm: &mut Vm, now: Millis) {
             }
         }
     }
+}
+
+/// What a cluster wants to be asked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asks {
+    list: bool,
+    rule: bool,
+    /// Whether it cannot be told which of its localities is home.
+    is_blind: bool,
+}
+
+/// What the clusters of a heartbeat want to be asked.
+#[derive(Debug, Default)]
+struct Wanted {
+    lists: Vec<String>,
+    rules: Vec<String>,
+    is_blind: bool,
+}
+
+impl Wanted {
+    fn note(&mut self, name: &str, asks: Asks) {
+        if asks.list {
+            self.lists.push(name.to_owned());
+        }
+        if asks.rule {
+            self.rules.push(name.to_owned());
+        }
+        self.is_blind |= asks.is_blind;
+    }
+
+    /// Puts it on the agenda that the workers share.
+    fn share(self) {
+        if self.lists.is_empty() && self.rules.is_empty() {
+            return;
+        }
+        question::change(|question| {
+            self.lists.iter().for_each(|name| question.calm.add(name));
+            self.rules.iter().for_each(|name| question.without_rule.add(name));
+        });
+    }
+}
+
+/// Has the rules of clusters that were just met read, all together.
+fn note_new(vm: &mut Vm, now: Millis) {
+    let mut wanted = Wanted::default();
+    for cluster in vm.known.take_new() {
+        let Some(known) = vm.known.get(cluster) else { continue };
+        if cluster_states::read(&known.name).is_none_or(|state| state.wants_rule(now)) {
+            wanted.rules.push(known.name.clone());
+        }
+    }
+    wanted.share();
 }
 
 /// Merges the endpoints that this VM has seen into the shared list.
@@ -106,11 +193,14 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     if grown != 0 {
         cluster_states::add_tracked_endpoints(grown);
     }
-    vm.change_cluster(cluster, beat.moment, |state, context| core_cluster::set_members(state, &counts, &left, context));
+    let events = vm.change_cluster(cluster, beat.moment, |state, context| {
+        core_cluster::set_members(state, total, &counts, &left, context)
+    });
+    vm.report(&events.unwrap_or_default());
 }
 
 /// Adds the counts to the shared state, and applies the passing of time to the cluster.
-fn share_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
+fn share_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat, wanted: &mut Wanted) {
     let Some(known) = vm.known.get_mut(cluster) else { return };
     let counts = known.take_counts();
     let retried = std::mem::take(&mut known.retried);
@@ -125,12 +215,25 @@ fn share_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
         return;
     }
     let sums = known::charged(&counts);
+    let longest = vm.config.witness.as_ref().map_or(Millis::MAX, |witness| witness.max_interval.millis());
     let changed = vm.change_cluster(cluster, beat.moment, |state, context| {
-        core_cluster::add_traffic(state, &sums, context);
-        (core_cluster::on_tick(state, context), state.open_findings() > 0, state.levels(context.cluster))
+        core_cluster::add_traffic(state, &sums, beat.before, context);
+        let events = core_cluster::on_tick(state, context);
+        let asks = Asks {
+            list: core_cluster::wants_list(state, longest, context),
+            rule: state.wants_rule(context.now),
+            is_blind: state.failover_is_blind(context.home),
+        };
+        (events, state.open_findings() > 0, state.levels(context.cluster), asks, state.members().to_vec())
     });
-    let Some((events, is_troubled, levels)) = changed else { return };
+    let Some((events, is_troubled, levels, asks, members)) = changed else { return };
+    vm.known.set_members(cluster, &members);
+    if !members.is_empty() {
+        let owners = owners::read(&vm.known.get(cluster).map_or(String::new(), |known| known.name.clone()));
+        vm.known.set_owners(cluster, &owners.members);
+    }
     if let Some(known) = vm.known.get_mut(cluster) {
+        wanted.note(&known.name, asks);
         vm.reporter.refresh_gauges(&known.name, &levels);
         known.is_troubled = is_troubled;
     }

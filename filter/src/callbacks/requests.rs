@@ -12,6 +12,7 @@ use crate::vm::charging::{self, ChargedAttempt, SeenAt};
 use crate::vm::known::{ClusterIndex, LocalityRead};
 use crate::vm::pending::PendingRequest;
 use crate::vm::state::Vm;
+use crate::vm::twins::Passing;
 use filter_core::endpoint::outcome::{DetectorInput, Outcome};
 use filter_core::endpoint::response_flags::ResponseFlags;
 
@@ -34,7 +35,10 @@ pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response)
     };
     let is_evaluated_now = successes == Successes::Matter || response == Response::HeadersOnly;
     if is_evaluated_now && vm.requests.len() < MAX_PENDING {
-        let pending = evaluate(vm, SeenAt::Headers, response, successes);
+        let pending = match vm.twins.is_repeated(Passing::Headers, &vm.reporter) {
+            true => PendingRequest::NOWHERE,
+            false => evaluate(vm, SeenAt::Headers, response, successes),
+        };
         vm.requests.insert(context, pending);
     }
 }
@@ -43,6 +47,7 @@ pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response)
 pub(crate) fn on_log(vm: &mut Vm, context: u32) {
     let request = match vm.requests.remove(&context) {
         Some(request) => evaluate_end(vm, request),
+        None if vm.twins.is_repeated(Passing::Log, &vm.reporter) => return,
         None => evaluate(vm, SeenAt::Log, Response::Streamed, Successes::ChangeNothing),
     };
     let Some((cluster, locality)) = request.went_to else { return };
@@ -54,9 +59,10 @@ pub(crate) fn on_log(vm: &mut Vm, context: u32) {
 
 /// Evaluates the current request's last attempt.
 fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Successes) -> PendingRequest {
-    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else {
+    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.current) else {
         return PendingRequest::NOWHERE;
     };
+    vm.tick_for_new_clusters();
     let endpoint = exchange::endpoint();
     if endpoint.is_empty() {
         if RequestAttributes::read(Response::Streamed).found_no_healthy_upstream() {
@@ -64,6 +70,7 @@ fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Success
         }
         return PendingRequest::NOWHERE;
     }
+    let cluster = vm.known.owner(cluster, &endpoint);
     let is_grpc_error =
         response == Response::HeadersOnly && exchange::trailers_only_grpc_status().is_some_and(|status| status != 0);
     let is_complete = response == Response::HeadersOnly;

@@ -15,6 +15,7 @@ use crate::host::request_attributes::{RequestAttributes, Response};
 use crate::vm::charging::{self, ChargedAttempt, SeenAt};
 use crate::vm::known::LocalityRead;
 use crate::vm::state::Vm;
+use crate::vm::twins::Passing;
 use filter_core::endpoint::outcome::{DetectorInput, Outcome};
 
 /// Response headers pass: those of the last attempt, or of a local answer.
@@ -23,9 +24,13 @@ pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
     if !vm.reporter.open_findings.any() || response == Response::HeadersOnly || vm.answered.is_full() {
         return;
     }
-    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else { return };
+    if vm.twins.is_repeated(Passing::Headers, &vm.reporter) {
+        return;
+    }
+    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.current) else { return };
     let endpoint = exchange::endpoint();
     let Some(connection) = exchange::upstream_connection().filter(|_| !endpoint.is_empty()) else { return };
+    let cluster = vm.known.owner(cluster, &endpoint);
     let (input, attributes) = match healthy_answer(vm, response) {
         Some(input) => (input, None),
         None => {
@@ -49,11 +54,12 @@ pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
 
 /// The upstream log shows an attempt that is over.
 pub(crate) fn on_attempt_log(vm: &mut Vm) {
-    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else { return };
+    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.current) else { return };
     let endpoint = exchange::endpoint();
     if endpoint.is_empty() {
         return;
     }
+    let cluster = vm.known.owner(cluster, &endpoint);
     // The log does not show whether a body came; a gRPC status in the headers is the answer.
     let response = Response::HeadersOnly;
     let (input, attributes) = match healthy_answer(vm, response) {
@@ -90,10 +96,10 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
 
 /// The request that the attempts belonged to is over.
 pub(crate) fn on_request_log(vm: &mut Vm) {
-    if vm.healthy_request.holds() {
+    if vm.healthy_request.holds() || vm.twins.is_repeated(Passing::Log, &vm.reporter) {
         return;
     }
-    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.config) else { return };
+    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.current) else { return };
     let endpoint = exchange::endpoint();
     let attributes = RequestAttributes::read(Response::Streamed);
     if endpoint.is_empty() {
@@ -102,6 +108,7 @@ pub(crate) fn on_request_log(vm: &mut Vm) {
         }
         return;
     }
+    let cluster = vm.known.owner(cluster, &endpoint);
     if attributes.is_retried() {
         vm.known.count_retried_request(cluster);
     }

@@ -25,11 +25,6 @@ impl Body {
     pub(crate) fn new(size: usize) -> Self {
         Self { size, position: 0, piece: Vec::new(), used: 0 }
     }
-
-    /// The length of the whole body, in bytes.
-    pub(crate) fn size(&self) -> usize {
-        self.size
-    }
 }
 
 impl io::Read for Body {

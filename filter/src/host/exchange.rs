@@ -42,6 +42,16 @@ pub(crate) fn flags() -> ResponseFlags {
     ResponseFlags(number(b"response\0flags").unwrap_or(0))
 }
 
+/// What tells the current request from all others that this worker handles: the nanosecond at which it started, and the
+/// number of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamId(u64, u64);
+
+/// The current request's identity; `None` if Envoy does not provide it.
+pub(crate) fn stream_id() -> Option<StreamId> {
+    Some(StreamId(number(b"request\0time")?, number(b"connection\0id")?))
+}
+
 /// When the current request started.
 pub(crate) fn started_at() -> Option<Millis> {
     number(b"request\0time").map(|nanoseconds| nanoseconds / 1_000_000)
@@ -78,6 +88,11 @@ pub(crate) fn home_locality() -> Locality {
         &text(b"xds\0node\0locality\0zone"),
         &text(b"xds\0node\0locality\0sub_zone"),
     )
+}
+
+/// A label in the node's metadata, as Istio puts the labels of the pod there; empty if there is none.
+pub(crate) fn label(name: &str) -> String {
+    text(format!("xds\0node\0metadata\0LABELS\0{name}").as_bytes())
 }
 
 /// The id by which the control plane knows the proxy.

@@ -28,6 +28,13 @@ impl Expression {
         self.token = token;
     }
 
+    /// The whole number that the expression has for the current request or attempt; `None` if it has none.
+    pub(crate) fn number(&self) -> Option<u32> {
+        let token = self.token.filter(|_| !self.differs)?;
+        let bytes = calls::foreign("expr_evaluate", &token).ok()?;
+        u32::try_from(i64::from_le_bytes(bytes.try_into().ok()?)).ok()
+    }
+
     /// Whether the expression certainly holds for the current request or attempt.
     pub(crate) fn holds(&self) -> bool {
         let Some(token) = self.token.filter(|_| !self.differs) else { return false };

@@ -1,6 +1,7 @@
 //! Remarks for the proxy's operator: log lines of the filter that are not events.
 
 use crate::shared::question::PollResult;
+use filter_core::locality::Locality;
 
 /// A log line that is not an event.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +10,18 @@ pub(crate) enum Remark<'a> {
     InForce,
     /// The configuration has an unknown field.
     UnknownField(&'a str),
+    /// Where the proxy is, and how that is known.
+    Home { locality: &'a Locality, how: &'a str },
+    /// It is not known where the proxy is, and a cluster has endpoints in several localities.
+    NoHome,
+    /// Envoy does not tell how its clusters eject.
+    RulesNotTold { problem: &'a str },
+    /// Envoy's rule of a cluster differs from the configured one: fields, each with the configured and Envoy's value.
+    RuleDiffers { cluster: &'a str, differences: &'a [(&'static str, String, String)] },
+    /// The plugin stands twice in a filter chain.
+    TwiceInChain,
+    /// Several configurations see traffic in one proxy.
+    SeveralConfigurations { count: usize },
     /// Envoy's admin interface, behind `cluster`, has stopped answering; `result` is how the last question ended.
     WitnessSilent { cluster: &'a str, result: PollResult },
     /// Envoy's admin interface answers again.
@@ -27,13 +40,36 @@ impl Remark<'_> {
             Self::UnknownField(field) => {
                 log::warn!("configuration: {field}: no such field, ignored; check its spelling and place");
             }
+            Self::Home { locality, how } => log::info!("home is {} ({how})", locality.as_str()),
+            Self::NoHome => log::warn!(
+                "where this proxy is, nothing tells (node.locality, its labels, priorities of endpoints): failovers \
+                 cannot be told"
+            ),
+            Self::RulesNotTold { problem } => log::warn!(
+                "witness: how clusters eject cannot be read ({problem}). The configured outlierDetection counts"
+            ),
+            Self::RuleDiffers { cluster, differences } => {
+                let differences: Vec<String> = differences
+                    .iter()
+                    .map(|(field, configured, envoys)| format!("{field} {configured}, in Envoy {envoys}"))
+                    .collect();
+                log::warn!("cluster {cluster}: configured {}. Envoy's counts", differences.join("; "));
+            }
+            Self::TwiceInChain => log::warn!(
+                "requests pass this plugin twice, each is counted once. Two plugins of this module are in force; \
+                 remove one"
+            ),
+            Self::SeveralConfigurations { count } => log::warn!(
+                "{count} different configurations of this module see traffic, each is evaluated by its own. If that is \
+                 not meant, remove one"
+            ),
             Self::WitnessSilent { cluster, result } => {
                 let why = match result {
                     PollResult::NoCluster => {
                         "there is no such cluster, or it has no endpoint; set witness.cluster to one that has"
                     }
                     PollResult::TooLarge => {
-                        "its answers are over 1 MiB; Envoy 1.38 and later answer about few clusters at a time"
+                        "its answers are over 16 MiB; Envoy 1.38 and later answer about few clusters at a time"
                     }
                     _ => "it does not answer as an admin interface does",
                 };

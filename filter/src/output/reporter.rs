@@ -42,6 +42,19 @@ impl DeliveryResult {
     }
 }
 
+/// The class of an event's log line, and how many times `limits.eventsPerSecond` lines of the class are allowed in a
+/// second. Each class has room of its own, so that in a flood the lines that say how it began do not use up the room of
+/// those that say what it means.
+const fn class_of(kind: &EventKind) -> (&'static str, u32) {
+    match kind {
+        EventKind::ErrorStreak { .. } => ("streaks", 1),
+        EventKind::EndpointEjected { .. } | EventKind::EndpointReturned { .. } | EventKind::EjectionBlocked { .. } => {
+            ("ejections", 4)
+        }
+        _ => ("clusters", 20),
+    }
+}
+
 /// Reports events, and holds back those that exceed the limit per second.
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
@@ -143,6 +156,11 @@ impl Reporter {
         self.metrics.add(Metric::RetriedRequests, &[cluster], i64::from(count));
     }
 
+    /// Counts a cluster whose configured rule is not Envoy's.
+    pub(crate) fn count_rule_mismatch(&mut self, cluster: &str) {
+        self.metrics.add(Metric::RuleMismatches, &[cluster], 1);
+    }
+
     /// Counts a question to Envoy.
     pub(crate) fn count_poll(&mut self, result: PollResult) {
         self.metrics.add(Metric::WitnessPolls, &[result.label()], 1);
@@ -157,7 +175,9 @@ impl Reporter {
         for change in event.changes() {
             self.metrics.apply(&change);
         }
-        if claims::take_log_line(event.at, config.limits.events_per_second) {
+        let (class, times) = class_of(&event.kind);
+        let per_second = config.limits.events_per_second.saturating_mul(times);
+        if claims::take_log_line(class, event.at, per_second) {
             let is_rejection = matches!(event.kind, EventKind::ConfigRejected { .. });
             let _ = host::log(if is_rejection { LogLevel::Error } else { LogLevel::Warn }, &event.to_json());
         } else {

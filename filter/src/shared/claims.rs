@@ -16,10 +16,10 @@ pub(crate) fn claim(what: &str, token: u64, now: Millis, millis: Millis) -> bool
     claimed.unwrap_or(true)
 }
 
-/// Takes one of the log lines allowed in the current second; false if they are used up.
-pub(crate) fn take_log_line(now: Millis, per_second: u32) -> bool {
+/// Takes one of the log lines of a `class` allowed in the current second; false if they are used up.
+pub(crate) fn take_log_line(class: &str, now: Millis, per_second: u32) -> bool {
     let second = now / 1000;
-    let taken = compare_and_swap::update(&compare_and_swap::key("lines"), |bytes| {
+    let taken = compare_and_swap::update(&compare_and_swap::key(&format!("lines.{class}")), |bytes| {
         let (at, used) = postcard::from_bytes::<(u64, u32)>(bytes).unwrap_or_default();
         let used = if at == second { used } else { 0 };
         let is_free = used < per_second;

@@ -6,6 +6,9 @@
 pub(crate) mod claims;
 pub(crate) mod cluster_states;
 mod compare_and_swap;
+pub(crate) mod home;
+pub(crate) mod names;
 pub(crate) mod open_findings;
 pub(crate) mod outbox;
+pub(crate) mod owners;
 pub(crate) mod question;

@@ -1,11 +1,9 @@
-//! The question to Envoy's admin interface, which one worker asks for all.
+//! What Envoy's admin interface should be asked, which one worker asks for all.
 
 use super::compare_and_swap;
+use super::names::Names;
 use filter_core::time::Millis;
 use serde::{Deserialize, Serialize};
-
-/// The maximum number of suspected clusters; if there are more, the next question is about all clusters anyway.
-const MAX_SUSPECTS: usize = 64;
 
 /// The number of consecutive failures after which Envoy counts as silent.
 const SILENT_AFTER_FAILURES: u32 = 3;
@@ -38,31 +36,71 @@ impl PollResult {
     }
 }
 
-/// The state of the question to Envoy, which the workers share.
+/// The lists of all clusters, which show also those that no request names (of mirrored requests, of other protocols).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sweep {
+    /// When they were last asked for; 0 if never.
+    pub(crate) asked: Millis,
+    /// How long the next question waits.
+    pub(crate) interval: Millis,
+    /// Requests that the hosts of clusters without watched traffic had then, in total.
+    pub(crate) requests: u64,
+    /// The length of the answer, in bytes; 0 if there was none.
+    pub(crate) size: u64,
+    /// The number of clusters in it.
+    pub(crate) clusters: u64,
+}
+
+/// What Envoy should be asked, which the workers share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Question {
-    /// Clusters that Envoy should be asked about.
-    pub(crate) suspects: Vec<String>,
+    /// Clusters in which something is open or suspected.
+    pub(crate) suspects: Names,
+    /// Clusters in which all is well, whose lists are old.
+    pub(crate) calm: Names,
+    /// Clusters whose rule should be read.
+    pub(crate) without_rule: Names,
     /// Until when a question counts as in progress; 0 if none is.
     pub(crate) under_way_until: Millis,
     /// When the last question ended.
     pub(crate) done_at: Millis,
     /// The minimum wait after it, whatever is suspected, in milliseconds.
     pub(crate) rest: Millis,
+    /// When a question may be asked for which nothing is suspected.
+    pub(crate) calm_at: Millis,
+    /// Whether nothing was suspected when the last question was asked.
+    pub(crate) is_calm: bool,
     /// The wait after it if nothing new is suspected, in milliseconds.
     pub(crate) wait: Millis,
     /// Whether anything new is suspected.
     pub(crate) urgent: bool,
-    /// How many questions in a row got no usable answer.
+    /// How many questions in a row got no usable answer, and how many of those about rules.
     failures: u32,
+    rule_failures: u32,
     /// When Envoy last counted ejections, and for how long it should not be asked to again.
     pub(crate) counted: (Millis, Millis),
+    /// Whether clusters of the bootstrap are asked for first, because there were some and none of a control plane.
+    pub(crate) is_static_first: bool,
+    /// Whether Envoy refuses long regular expressions, as it does unless it is configured otherwise.
+    pub(crate) refuses_long_expressions: bool,
+    /// When the lists of all clusters may be asked for again because of a suspicion.
+    pub(crate) all_allowed_at: Millis,
+    /// Whether Envoy lists all clusters, whichever are asked for (before 1.38).
+    pub(crate) ignores_names: bool,
+    /// The lists of all clusters.
+    pub(crate) sweep: Sweep,
 }
 
 impl Question {
     /// Whether Envoy does not answer, so that nothing should wait for it.
     pub(crate) fn is_silent(&self) -> bool {
         self.failures >= SILENT_AFTER_FAILURES
+    }
+
+    /// Notes whether a question about rules got a usable answer. Returns how many in a row did not.
+    pub(crate) fn record_rules(&mut self, is_ok: bool) -> u32 {
+        self.rule_failures = if is_ok { 0 } else { self.rule_failures.saturating_add(1) };
+        self.rule_failures
     }
 
     /// Notes how a question ended.
@@ -73,13 +111,6 @@ impl Question {
             // The next question will end in the same way.
             PollResult::TooLarge | PollResult::NoCluster => SILENT_AFTER_FAILURES,
         };
-    }
-
-    /// Notes a cluster about which Envoy should be asked.
-    pub(crate) fn suspect(&mut self, cluster: &str) {
-        if self.suspects.len() < MAX_SUSPECTS && !self.suspects.iter().any(|name| name == cluster) {
-            self.suspects.push(cluster.to_owned());
-        }
     }
 }
 

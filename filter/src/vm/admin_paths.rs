@@ -1,27 +1,109 @@
 //! The paths of questions to Envoy's admin interface.
+//!
+//! Each names the clusters that it is about and asks for no more than is read. Envoy answers
+//! 200 with `{}` where it has none of them, 400 to a mask with a field that it does not know if it has any, and 404 to
+//! a kind of resource that it does not know. One answer holds one kind of resource.
 
 use filter_core::admin::stats::name_in_stats;
+use filter_core::cluster::Origin;
 use std::fmt::Write;
 
 /// Lists the endpoints of all clusters.
 pub(super) const ALL_HOST_LISTS: &str = "/clusters?format=json";
 
-/// Lists the endpoints of some clusters.
+/// What of a cluster is read: nothing of credentials, certificates or headers, which `health_checks` and
+/// `typed_extension_protocol_options` hold. Envoy 1.36 to 1.40 know these fields; a path cannot lead further into a
+/// list or into `typed_config`.
+const RULE_MASK: &str = "cluster.name,cluster.outlier_detection,cluster.common_lb_config.healthy_panic_threshold,\
+                         cluster.cluster_type";
+
+/// The maximum number of clusters that are named at once.
+pub(super) const MAX_NAMED: usize = 64;
+
+/// The maximum length of the names in a path, in bytes. Envoy answers 431 to requests with headers over 60 KiB.
+const MAX_PATH_BYTES: usize = 32 * 1024;
+
+/// How long a regular expression in `name_regex` may be. Envoy answers 400 if its program has more instructions, about
+/// one for each byte, than `re2.max_program_size.error_level`: Istio sets 32,768, and without a setting it is 100. The
+/// filters of `/clusters` and `/stats` have no such limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expressions {
+    /// As long as Istio allows.
+    Long,
+    /// As long as Envoy allows by default: one name, or a few short ones.
+    Short,
+}
+
+impl Expressions {
+    /// The maximum length of all names together, in bytes, with two for what is around each.
+    fn max_bytes(self) -> usize {
+        match self {
+            Self::Long => 30_000,
+            Self::Short => 90,
+        }
+    }
+}
+
+/// Lists the endpoints of some clusters. Envoy before 1.38 lists those of all.
 pub(super) fn host_lists(clusters: &[String]) -> String {
-    format!("{ALL_HOST_LISTS}&filter=%5E({})$", any_of(clusters))
+    format!("{ALL_HOST_LISTS}&filter=%5E({})$", any_of(clusters.iter().map(String::as_str)))
 }
 
 /// Counts the ejections of some clusters; Istio appends a semicolon to a cluster's name.
 pub(super) fn ejection_counts(clusters: &[String]) -> String {
     let names: Vec<String> = clusters.iter().map(|name| name_in_stats(name)).collect();
-    let names = any_of(&names);
-    format!("/stats?format=json&filter=%5Ecluster%5C.({names})%3B%3F%5C.outlier_detection%5C.ejections_enforced_")
+    let names = any_of(names.iter().map(String::as_str));
+    let kinds = "(enforced%7Cdetected)";
+    format!("/stats?format=json&filter=%5Ecluster%5C.({names})%3B%3F%5C.outlier_detection%5C.ejections_{kinds}_")
+}
+
+/// Tells how some clusters eject.
+pub(super) fn rules(origin: Origin, clusters: &[String], expressions: Expressions) -> String {
+    let resource = match origin {
+        Origin::Bootstrap => "static_clusters",
+        Origin::ControlPlane => "dynamic_active_clusters",
+    };
+    format!("/config_dump?resource={resource}&mask={RULE_MASK}&name_regex={}", any_of_at_most(clusters, expressions))
+}
+
+/// Lists the endpoints of some clusters as the load balancer uses them.
+pub(super) fn endpoint_configs(origin: Origin, clusters: &[String], expressions: Expressions) -> String {
+    let resource = match origin {
+        Origin::Bootstrap => "static_endpoint_configs",
+        Origin::ControlPlane => "dynamic_endpoint_configs",
+    };
+    format!("/config_dump?include_eds&resource={resource}&name_regex={}", any_of_at_most(clusters, expressions))
+}
+
+/// The first of `clusters` that one `name_regex` can name, at least one, and the others.
+pub(super) fn named_at_once(clusters: &[String], expressions: Expressions) -> (&[String], &[String]) {
+    let (mut bytes, mut path_bytes) = (0_usize, 0_usize);
+    let fits = |name: &String| {
+        bytes = bytes.saturating_add(name.len()).saturating_add(2);
+        path_bytes = path_bytes.saturating_add(any_of([name.as_str()]).len()).saturating_add(3);
+        (bytes <= expressions.max_bytes() && path_bytes <= MAX_PATH_BYTES).then_some(())
+    };
+    let count = clusters.iter().take(MAX_NAMED).map_while(fits).count();
+    clusters.split_at_checked(count.max(1)).unwrap_or((clusters, &[]))
+}
+
+/// As [`any_of`]; a name that is too long by itself is cut, and others that begin alike match as well.
+fn any_of_at_most(clusters: &[String], expressions: Expressions) -> String {
+    let max = expressions.max_bytes();
+    match clusters {
+        [name] if name.len() > max => {
+            let start = name.get(..name.floor_char_boundary(max)).unwrap_or("");
+            // `\C` is any byte.
+            format!("{}%5CC*", any_of([start]))
+        }
+        names => any_of(names.iter().map(String::as_str)),
+    }
 }
 
 /// A regular expression (RE2), as part of a path, that matches any of these names literally.
-fn any_of(names: &[String]) -> String {
+fn any_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let mut any = String::new();
-    for (i, name) in names.iter().enumerate() {
+    for (i, name) in names.into_iter().enumerate() {
         any.push_str(if i == 0 { "" } else { "%7C" });
         for byte in name.bytes() {
             let _ = match byte {
@@ -40,13 +122,59 @@ fn any_of(names: &[String]) -> String {
 mod tests {
     use super::*;
 
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     #[test]
     fn clusters_are_asked_for_by_their_whole_literal_names() {
-        let path = host_lists(&["outbound|80||a.b".into(), "c".into()]);
-        assert_eq!(path, "/clusters?format=json&filter=%5E(outbound%5C%7C80%5C%7C%5C%7Ca%5C%2Eb%7Cc)$");
-        assert!(
-            ejection_counts(&["a:b".into()])
-                .ends_with("cluster%5C.(a_b)%3B%3F%5C.outlier_detection%5C.ejections_enforced_")
+        let clusters = names(&["outbound|80||a.b", "ö;"]);
+        assert_eq!(
+            host_lists(&clusters),
+            "/clusters?format=json&filter=%5E(outbound%5C%7C80%5C%7C%5C%7Ca%5C%2Eb%7C%C3%B6%5C%3B)$"
         );
+        assert!(
+            ejection_counts(&names(&["a:b"]))
+                .ends_with("cluster%5C.(a_b)%3B%3F%5C.outlier_detection%5C.ejections_(enforced%7Cdetected)_")
+        );
+        assert_eq!(
+            endpoint_configs(Origin::ControlPlane, &clusters, Expressions::Long),
+            "/config_dump?include_eds&resource=dynamic_endpoint_configs\
+             &name_regex=outbound%5C%7C80%5C%7C%5C%7Ca%5C%2Eb%7C%C3%B6%5C%3B"
+        );
+    }
+
+    #[test]
+    fn rules_are_asked_for_without_anything_secret() {
+        let path = rules(Origin::Bootstrap, &names(&["a"]), Expressions::Short);
+        assert_eq!(
+            path,
+            "/config_dump?resource=static_clusters&mask=cluster.name,cluster.outlier_detection,\
+             cluster.common_lb_config.healthy_panic_threshold,cluster.cluster_type&name_regex=a"
+        );
+        for secret in ["health_checks", "typed_extension_protocol_options", "transport_socket"] {
+            assert!(!path.contains(secret), "{secret}");
+        }
+    }
+
+    #[test]
+    fn as_many_are_named_as_envoy_takes() {
+        let many: Vec<String> = (0..200).map(|i| format!("outbound|80||service-{i:03}.ns.svc.cluster.local")).collect();
+        assert_eq!(named_at_once(&many, Expressions::Long).0.len(), MAX_NAMED);
+        assert_eq!(named_at_once(&many, Expressions::Short).0.len(), 1);
+        assert_eq!(named_at_once(&names(&["a", "b", "c"]), Expressions::Short).0.len(), 3);
+        let special = vec!["|".repeat(1_000); 10];
+        assert_eq!(named_at_once(&special, Expressions::Long).0.len(), 5, "each takes six bytes a character");
+        let long = names(&[&"x".repeat(100), "y"]);
+        let (first, rest) = named_at_once(&long, Expressions::Short);
+        assert_eq!((first.len(), rest), (1, &long[1..]));
+        assert_eq!(named_at_once(&[], Expressions::Long).0.len(), 0);
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_cut_between_characters() {
+        let name = format!("{}ä-the-rest", "x".repeat(89));
+        let path = rules(Origin::ControlPlane, &[name], Expressions::Short);
+        assert!(path.ends_with(&format!("name_regex={}%5CC*", "x".repeat(89))), "{path}");
     }
 }

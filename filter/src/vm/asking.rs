@@ -1,68 +1,48 @@
-//! Asks Envoy which of a cluster's endpoints its outlier detector currently ejects.
+//! Asks Envoy what it knows: how its clusters eject, and which of their endpoints are in rotation.
 //!
 //! One worker at a time asks; any worker that finds a question due may do it. Shared data holds the time until which
-//! the question counts as in progress, so that the others wait no longer if that worker dies. Envoy is asked at once on
-//! suspicion (a threshold reached, a request that was retried, an ejection that should be over), regularly while
-//! anything is open, and rarely otherwise. The longer an answer, the later the next question.
+//! the question counts as in progress, so that the others wait no longer if that worker dies. Rules are asked for as
+//! clusters are met. Lists of endpoints are asked for at once on suspicion (a threshold reached, a request that was
+//! retried, an ejection that should be over), regularly while anything is open, and as often as it costs little for
+//! clusters with traffic in which all is well. After each answer Envoy rests in proportion to what it cost.
 //!
 //! The call is made in the root context, because a stream's call is cancelled when the stream ends. It goes to the
 //! cluster of Envoy's own admin interface, which does not have this filter: a call through a cluster that has it would
-//! re-enter the VM. Not here: the answer, which the callback of the call handles.
+//! re-enter the VM. Not here: when which is due ([`super::agenda`]), and the answer, which the callback of the call
+//! handles.
 
-use super::admin_paths;
+use super::admin_paths::{self, Expressions};
+use super::agenda::{Agenda, Due};
 use super::known::ClusterIndex;
-use super::pending::{FollowUp, PendingQuestion};
+use super::pending::{FollowUp, PendingQuestion, Rest, Topic};
 use super::state::Vm;
 use crate::host;
 use crate::output::remark::Remark;
+use crate::shared::cluster_states;
 use crate::shared::question::{self, PollResult, Question};
+use filter_core::cluster::Origin;
 use filter_core::config::Witness;
 use filter_core::time::Millis;
 
 /// How much longer than its timeout a question counts as in progress, in milliseconds.
 const ANSWER_GRACE_MS: Millis = 1_000;
 
-/// The maximum number of clusters named in a question. If there are more, all are listed, and the remaining ones are
-/// counted the next time.
-const MAX_NAMED: usize = 64;
+/// An answer about all clusters may take this many times as long as `witness.timeout`, which is meant for one about a
+/// few.
+const ALL_TAKES: Millis = 5;
 
-/// What decides whether it is time to ask.
-#[derive(Clone, Copy, Debug)]
-struct Schedule {
-    now: Millis,
-    /// When a question that is asked now counts as lost.
-    until: Millis,
-    /// The maximum time between two questions.
-    longest: Millis,
-    /// Whether nothing needs to be asked unless something is suspected.
-    is_idle: bool,
-}
-
-impl Schedule {
-    /// How many milliseconds remain until the next question is due.
-    fn wait(&self, question: &Question) -> Millis {
-        // If the clock goes back, a question must not count as in progress for long.
-        if question.under_way_until > self.now && question.under_way_until <= self.until {
-            return question.under_way_until.saturating_sub(self.now);
-        }
-        let wait = match question.suspects.is_empty() {
-            true if self.is_idle => return self.longest,
-            true => self.longest,
-            false if question.urgent => question.rest,
-            false => question.wait,
-        };
-        wait.saturating_sub(self.now.abs_diff(question.done_at))
-    }
-}
+/// The length, in bytes, of the lists of all clusters from which on an Envoy that cannot list only some is asked for
+/// endpoints by its configuration dump, which can.
+pub(crate) const LARGE_BYTES: u64 = 256 * 1024;
 
 /// Notes that Envoy should be asked about a cluster, and asks at once if that is allowed now.
 pub(crate) fn suspect(vm: &mut Vm, cluster: ClusterIndex, now: Millis) {
     if vm.config.witness.is_none() {
         return;
     }
-    let Some(name) = vm.known.get(cluster).map(|known| &known.name) else { return };
+    let Some(name) = vm.known.get(cluster).map(|known| known.name.clone()) else { return };
     question::change(|question| {
-        question.suspect(name);
+        question.suspects.add(&name);
         question.urgent = true;
     });
     let due = ask_if_due(vm, now);
@@ -72,58 +52,118 @@ pub(crate) fn suspect(vm: &mut Vm, cluster: ClusterIndex, now: Millis) {
 /// Asks Envoy if that is due. Returns in how many milliseconds to check again, if anything is to be asked soon.
 pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     let witness = vm.config.witness.as_ref()?;
-    let longest = witness.max_interval.millis();
-    // A proxy without watched traffic has nothing to ask about.
-    let is_idle = !vm.known.watches_any();
-    let schedule = Schedule { now, until: under_way_until(witness, now), longest, is_idle };
+    let agenda = Agenda {
+        now,
+        until: under_way_until(witness, now, ALL_TAKES),
+        longest: witness.max_interval.millis(),
+        watches_any: vm.known.watches_any(),
+    };
     // Read without changing first: mostly, a worker finds that nothing is due.
     let question = question::read()?;
     vm.is_witness_silent = question.is_silent();
-    let left = schedule.wait(&question);
-    if left > 0 {
-        return (!question.suspects.is_empty()).then_some(left);
+    match agenda.next(&question) {
+        None => return None,
+        Some((wait, due)) if wait > 0 => return (due != Due::Sweep).then_some(wait),
+        Some(_) => {}
     }
-    let taken = question::change(|question| {
-        if schedule.wait(question) > 0 {
-            return None;
-        }
-        question.under_way_until = schedule.until;
-        question.urgent = false;
-        Some(std::mem::take(&mut question.suspects))
-    });
-    let mut about = taken??;
-    if about.is_empty() {
-        about = vm.known.names();
-    }
-    let path = match about.len() > MAX_NAMED {
-        true => admin_paths::ALL_HOST_LISTS.to_owned(),
-        false => admin_paths::host_lists(&about),
-    };
-    match send(vm, &path) {
-        Some(call) => vm.question = Some(PendingQuestion { call, asked_at: now, about, after_list: None }),
-        None => fail(vm, PollResult::NoCluster, now, &about, longest),
-    }
+    let (due, names, question) = question::change(|question| agenda.take(question))??;
+    vm.lists_are_long = question.sweep.size == 0 || question.sweep.size > LARGE_BYTES;
+    ask(vm, due, names, &question, now);
     None
 }
 
-/// Asks how many endpoints were ejected, after the list that answered `asked`. Returns `follow_up` unused if there is
-/// nothing to count, if it is too early, or if Envoy cannot be asked.
-pub(crate) fn ask_for_counts(
+fn ask(vm: &mut Vm, due: Due, names: Vec<String>, question: &Question, now: Millis) {
+    match due {
+        Due::Rules => {
+            let origin = if question.is_static_first { Origin::Bootstrap } else { Origin::ControlPlane };
+            ask_for_rules(vm, origin, names, question, now, false);
+        }
+        Due::Sweep => send_or_fail(vm, admin_paths::ALL_HOST_LISTS, Topic::Sweep, Vec::new(), now),
+        Due::Suspects | Due::Calm if question.ignores_names && question.sweep.size > LARGE_BYTES => {
+            ask_for_endpoint_configs(vm, due, names, question, now);
+        }
+        Due::Suspects | Due::Calm => {
+            let about = with_members(vm, names);
+            send_or_fail(vm, &admin_paths::host_lists(&about), Topic::HostLists, about, now);
+        }
+    }
+}
+
+/// Asks how clusters eject. Those that one question cannot name are left for the next.
+pub(crate) fn ask_for_rules(
     vm: &mut Vm,
-    asked: PendingQuestion,
-    mut follow_up: FollowUp,
+    origin: Origin,
+    names: Vec<String>,
+    question: &Question,
     now: Millis,
-) -> Option<FollowUp> {
+    is_last: bool,
+) {
+    let expressions = expressions(question);
+    let (now_asked, later) = admin_paths::named_at_once(&names, expressions);
+    let path = admin_paths::rules(origin, now_asked, expressions);
+    if !later.is_empty() {
+        question::change(|question| later.iter().for_each(|name| question.without_rule.add(name)));
+    }
+    send_or_fail(vm, &path, Topic::Rules { origin, is_last }, now_asked.to_vec(), now);
+}
+
+/// Asks for the endpoints of clusters as the balancer uses them: those of one origin, and as many as one question can
+/// name; the others are left for the next.
+fn ask_for_endpoint_configs(vm: &mut Vm, due: Due, names: Vec<String>, question: &Question, now: Millis) {
+    let names = with_members(vm, names);
+    let origin_of = |name: &String| cluster_states::read(name).and_then(|state| state.origin());
+    let origin = names.first().and_then(origin_of).unwrap_or(Origin::ControlPlane);
+    let (mine, mut others): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| origin_of(name).unwrap_or(Origin::ControlPlane) == origin);
+    let expressions = expressions(question);
+    let (now_asked, later) = admin_paths::named_at_once(&mine, expressions);
+    others.extend_from_slice(later);
+    if !others.is_empty() {
+        question::change(|question| match due {
+            Due::Suspects => others.iter().for_each(|name| question.suspects.add(name)),
+            _ => others.iter().for_each(|name| question.calm.add(name)),
+        });
+    }
+    let path = admin_paths::endpoint_configs(origin, now_asked, expressions);
+    send_or_fail(vm, &path, Topic::EndpointConfigs, now_asked.to_vec(), now);
+}
+
+/// The names, with the members of aggregate clusters in place of these.
+fn with_members(vm: &Vm, names: Vec<String>) -> Vec<String> {
+    let members = |name: String| match vm.known.members(&name) {
+        [] => vec![name],
+        members => members.to_vec(),
+    };
+    let mut all: Vec<String> = names.into_iter().flat_map(members).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn expressions(question: &Question) -> Expressions {
+    if question.refuses_long_expressions { Expressions::Short } else { Expressions::Long }
+}
+
+/// Asks for the lists of all clusters right away, after an answer about the clusters `about` that left open whether
+/// their endpoints were ejected.
+pub(crate) fn ask_for_all(vm: &mut Vm, about: Vec<String>, now: Millis) {
+    send_or_fail(vm, admin_paths::ALL_HOST_LISTS, Topic::HostLists, about, now);
+}
+
+/// Asks how many endpoints were ejected, after a list. Returns `follow_up` unused if there is nothing to count, if it
+/// is too early, or if Envoy cannot be asked.
+pub(crate) fn ask_for_counts(vm: &mut Vm, mut follow_up: FollowUp, now: Millis) -> Option<FollowUp> {
     let Some(witness) = vm.config.witness.as_ref() else { return Some(follow_up) };
-    let until = under_way_until(witness, now);
-    follow_up.uncounted.truncate(MAX_NAMED);
+    let until = under_way_until(witness, now, 1);
+    follow_up.uncounted.truncate(admin_paths::MAX_NAMED);
     let is_allowed = || question::read().is_some_and(|question| now.abs_diff(question.counted.0) >= question.counted.1);
     if follow_up.uncounted.is_empty() || !is_allowed() {
         return Some(follow_up);
     }
-    let Some(call) = send(vm, &admin_paths::ejection_counts(&follow_up.uncounted)) else { return Some(follow_up) };
+    let Some(call) = send(vm, &admin_paths::ejection_counts(&follow_up.uncounted), 1) else { return Some(follow_up) };
     question::change(|question| question.under_way_until = until);
-    vm.question = Some(PendingQuestion { call, asked_at: now, after_list: Some(follow_up), ..asked });
+    let topic = Topic::Counts(follow_up);
+    vm.question = Some(PendingQuestion { call, asked_at: now, topic, about: Vec::new() });
     None
 }
 
@@ -149,30 +189,51 @@ pub(crate) fn record_poll(vm: &mut Vm, result: PollResult) {
 /// Records that a question about the clusters `about` ended without a list; the next may come after `rest`.
 pub(crate) fn fail(vm: &mut Vm, result: PollResult, now: Millis, about: &[String], rest: Millis) {
     record_poll(vm, result);
-    finish(vm, now, about, rest, None);
+    let open = about.to_vec();
+    finish(vm, now, FollowUp { open, rest: Rest { open: rest, calm: rest }, ..FollowUp::default() });
 }
 
-/// Records that a question is over: the next may come after `rest`, and the one about the `open` clusters after `wait`,
-/// if that is longer.
-pub(crate) fn finish(vm: &mut Vm, now: Millis, open: &[String], rest: Millis, wait: Option<Millis>) {
+/// Records that a question is over, and what remains to be asked.
+pub(crate) fn finish(vm: &mut Vm, now: Millis, follow_up: FollowUp) {
+    let FollowUp { open, wait, without_rule, rest, .. } = follow_up;
     let due = question::change(|question| {
         question.done_at = now;
-        question.rest = rest;
-        question.wait = wait.unwrap_or(rest).max(rest);
+        question.rest = rest.open;
+        if question.is_calm {
+            question.calm_at = now.saturating_add(rest.calm);
+        }
+        question.wait = wait.unwrap_or(rest.open).max(rest.open);
         question.under_way_until = 0;
-        open.iter().for_each(|name| question.suspect(name));
+        open.iter().for_each(|name| question.suspects.add(name));
+        without_rule.iter().for_each(|name| question.without_rule.add(name));
         let next = if question.urgent { question.rest } else { question.wait };
         (!question.suspects.is_empty()).then_some(next)
     });
     vm.heartbeat.shorten_tick(due.flatten());
 }
 
-fn under_way_until(witness: &Witness, now: Millis) -> Millis {
-    now.saturating_add(witness.timeout.millis()).saturating_add(ANSWER_GRACE_MS)
+fn under_way_until(witness: &Witness, now: Millis, times: Millis) -> Millis {
+    let timeout = witness.timeout.millis().saturating_mul(times);
+    now.saturating_add(timeout).saturating_add(ANSWER_GRACE_MS)
 }
 
-fn send(vm: &Vm, path: &str) -> Option<u32> {
+fn send_or_fail(vm: &mut Vm, path: &str, topic: Topic, about: Vec<String>, now: Millis) {
+    let Some(witness) = vm.config.witness.as_ref() else { return };
+    let may_be_long = matches!(topic, Topic::Sweep | Topic::HostLists);
+    let takes = if may_be_long && vm.lists_are_long { ALL_TAKES } else { 1 };
+    let (until, longest) = (under_way_until(witness, now, takes), witness.max_interval.millis());
+    match send(vm, path, takes) {
+        Some(call) => {
+            question::change(|question| question.under_way_until = until);
+            vm.question = Some(PendingQuestion { call, asked_at: now, topic, about });
+        }
+        None => fail(vm, PollResult::NoCluster, now, &about, longest),
+    }
+}
+
+/// Sends a question whose answer may take some `times` as long as `witness.timeout`.
+fn send(vm: &Vm, path: &str, times: Millis) -> Option<u32> {
     let witness = vm.config.witness.as_ref()?;
-    let timeout = u32::try_from(witness.timeout.millis()).unwrap_or(u32::MAX);
+    let timeout = u32::try_from(witness.timeout.millis().saturating_mul(times)).unwrap_or(u32::MAX);
     host::in_context(vm.heartbeat.root(), || host::get(&witness.cluster, path, timeout)).ok()
 }

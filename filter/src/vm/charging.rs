@@ -5,7 +5,7 @@
 
 use super::asking;
 use super::known::{ClusterIndex, LocalityIndex, LocalityRead};
-use super::state::{self, Moment, Vm};
+use super::state::{Moment, Vm};
 use crate::host;
 use crate::host::exchange;
 use crate::shared::cluster_states;
@@ -44,7 +44,7 @@ pub(crate) fn locality_of(
     endpoint: &[u8],
     which: LocalityRead,
 ) -> Option<LocalityIndex> {
-    let config = &vm.config;
+    let config = &vm.current.config;
     let locality = vm.known.locality(cluster, endpoint, which, || {
         let locality = exchange::endpoint_locality();
         if !locality.is_unknown() {
@@ -102,8 +102,7 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
     let Ok(now) = host::now_micros() else { return };
     let moment = Moment { now: now / 1_000, has_witness };
     let Some(known) = vm.known.get(cluster) else { return };
-    let Some(context) = state::evaluation_context(known, &vm.config, &vm.home, moment) else { return };
-    let Some(locality) = known.locality(attempt.locality) else { return };
+    let Some(locality) = known.locality(attempt.locality).cloned() else { return };
     let total = known.endpoint_count;
     let endpoint = String::from_utf8_lossy(attempt.endpoint);
     let workload = exchange::workload();
@@ -118,7 +117,7 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
     let times = AttemptTimes { connected: connected.unwrap_or(ended), answered, ended };
     let seen = AttemptObservation {
         endpoint: &endpoint,
-        locality,
+        locality: &locality,
         workload: workload.as_deref(),
         input,
         times,
@@ -126,8 +125,8 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
         last,
         total,
     };
-    let changed = vm.reporter.change_cluster(&known.name, |state| {
-        (cluster::on_attempt(state, &seen, &context), cluster::ask_again_in(state, context.now) == Some(0))
+    let changed = vm.change_cluster(cluster, moment, |state, context| {
+        (cluster::on_attempt(state, &seen, context), cluster::ask_again_in(state, context) == Some(0))
     });
     let (events, asks) = changed.unwrap_or_default();
     vm.report(&events);

@@ -4,13 +4,16 @@
 //! number of endpoints is bounded by `limits.endpoints`; further ones are counted with their locality but not
 //! remembered.
 
+use super::roots::Configuration;
 use filter_core::cluster::MAX_LOCALITIES;
 use filter_core::cluster::members::endpoint_hash;
 use filter_core::config::{Config, OutlierDetection};
 use filter_core::endpoint::outcome::Outcome;
 use filter_core::failover::Count;
 use filter_core::locality::Locality;
+use filter_core::time::Millis;
 use rustc_hash::FxHashMap;
+use std::rc::Rc;
 
 /// After this many heartbeats, a locality is read again: an endpoint may have moved.
 const REREAD_LOCALITY_BEATS: u64 = 64;
@@ -55,8 +58,8 @@ struct LocalityCounts {
 pub(crate) struct Cluster {
     /// Its name.
     pub(crate) name: String,
-    /// Its outlier detection settings; `None` if the cluster is ignored.
-    pub(crate) outlier: Option<OutlierDetection>,
+    /// The configuration by which its requests were last evaluated.
+    pub(crate) configuration: Rc<Configuration>,
     /// Envoy's count of its endpoints, when last read.
     pub(crate) endpoint_count: Option<u32>,
     /// Whether `endpoint_count` should be read with the next request.
@@ -67,7 +70,14 @@ pub(crate) struct Cluster {
     pub(crate) is_troubled: bool,
     /// Requests that took more than one attempt, since they were last shared.
     pub(crate) retried: u32,
+    /// The clusters that it consists of, if it is an aggregate one.
+    members: Vec<String>,
+    /// The members to which hosts belong, by the hashes of their addresses.
+    owners: FxHashMap<u32, ClusterIndex>,
     localities: Vec<LocalityCounts>,
+    /// Its outlier detection settings by each configuration, by the configuration's number; `None` if the configuration
+    /// ignores it.
+    rules: Vec<(u32, Option<OutlierDetection>)>,
 }
 
 /// An endpoint that this VM has seen.
@@ -94,42 +104,63 @@ pub(crate) struct Known {
     /// A buffer in which a key of `endpoints` is built.
     key: Vec<u8>,
     beat: u64,
+    /// Since when attempts have been counted that were not shared yet; 0 before the first heartbeat.
+    counted_since: Millis,
     limit: usize,
+    /// Clusters that were met lately.
+    new: Vec<ClusterIndex>,
 }
 
 impl Known {
-    /// Applies a configuration: its rules for each cluster, and its limit.
-    pub(crate) fn configure(&mut self, config: &Config) {
+    /// Applies what holds for the proxy as a whole. Clusters of a configuration that is not among the `living` ones
+    /// follow the newest of these.
+    pub(crate) fn configure(&mut self, config: &Config, living: &[Rc<Configuration>]) {
         self.limit = usize::try_from(config.limits.endpoints).unwrap_or(usize::MAX);
         for cluster in &mut self.clusters {
-            cluster.outlier = config.rules_for(&cluster.name).cloned();
+            cluster.rules.retain(|(number, _)| living.iter().any(|configuration| configuration.number == *number));
+            let is_living = living.iter().any(|configuration| configuration.number == cluster.configuration.number);
+            if let Some(newest) = living.first().filter(|_| !is_living) {
+                cluster.follow(newest);
+            }
         }
     }
 
-    /// The index of the cluster with this name; `None` if it is ignored or exceeds the limit.
-    pub(crate) fn cluster(&mut self, name: &[u8], config: &Config) -> Option<ClusterIndex> {
-        if let Some(index) = self.by_name.get(name) {
-            return self.get(*index).filter(|cluster| cluster.is_watched()).map(|_| *index);
+    /// The index of the cluster with this name, which is then evaluated by `configuration`; `None` if that ignores it,
+    /// or if it exceeds the limit.
+    pub(crate) fn cluster(&mut self, name: &[u8], configuration: &Rc<Configuration>) -> Option<ClusterIndex> {
+        if let Some(index) = self.by_name.get(name).copied() {
+            let cluster = self.get_mut(index)?;
+            if cluster.configuration.number != configuration.number {
+                cluster.follow(configuration);
+            }
+            return cluster.is_watched().then_some(index);
         }
         if name.is_empty() || self.clusters.len() >= self.limit {
             return None;
         }
         let text = String::from_utf8_lossy(name).into_owned();
-        let outlier = config.rules_for(&text).cloned();
-        let ignored = outlier.is_none();
         let index = ClusterIndex(self.clusters.len());
-        self.clusters.push(Cluster {
+        let mut cluster = Cluster {
             name: text,
-            outlier,
+            configuration: Rc::clone(configuration),
             endpoint_count: None,
             endpoint_count_is_old: true,
             members_changed: false,
             is_troubled: false,
             retried: 0,
+            members: Vec::new(),
+            owners: FxHashMap::default(),
             localities: Vec::new(),
-        });
+            rules: Vec::new(),
+        };
+        cluster.follow(configuration);
+        let is_watched = cluster.is_watched();
+        self.clusters.push(cluster);
         self.by_name.insert(name.into(), index);
-        (!ignored).then_some(index)
+        if is_watched {
+            self.new.push(index);
+        }
+        is_watched.then_some(index)
     }
 
     /// A cluster by its index.
@@ -157,10 +188,59 @@ impl Known {
         self.clusters.iter().any(Cluster::is_watched)
     }
 
-    /// The names of the clusters that are watched.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let watched = self.clusters.iter().filter(|cluster| cluster.is_watched());
-        watched.map(|cluster| cluster.name.clone()).collect()
+    /// A cluster by its name.
+    pub(crate) fn find(&self, name: &str) -> Option<&Cluster> {
+        self.by_name.get(name.as_bytes()).and_then(|index| self.get(*index))
+    }
+
+    /// Whether clusters were met since they were last taken.
+    pub(crate) fn has_new(&self) -> bool {
+        !self.new.is_empty()
+    }
+
+    /// The clusters that were met since the last call.
+    pub(crate) fn take_new(&mut self) -> Vec<ClusterIndex> {
+        std::mem::take(&mut self.new)
+    }
+
+    /// The clusters that an aggregate cluster consists of; none if it is not known as one.
+    pub(crate) fn members(&self, name: &str) -> &[String] {
+        self.find(name).map(|cluster| cluster.members.as_slice()).unwrap_or_default()
+    }
+
+    /// Sets the clusters that a cluster consists of.
+    pub(crate) fn set_members(&mut self, cluster: ClusterIndex, members: &[String]) {
+        if let Some(cluster) = self.get_mut(cluster).filter(|cluster| cluster.members != members) {
+            cluster.members = members.to_vec();
+            cluster.owners.clear();
+        }
+    }
+
+    /// The aggregate clusters, each with its members.
+    pub(crate) fn aggregates(&self) -> impl Iterator<Item = (&str, &[String])> {
+        let aggregates = self.clusters.iter().filter(|cluster| !cluster.members.is_empty());
+        aggregates.map(|cluster| (cluster.name.as_str(), cluster.members.as_slice()))
+    }
+
+    /// Sets which members the hosts of an aggregate cluster belong to.
+    pub(crate) fn set_owners(&mut self, aggregate: ClusterIndex, members: &[(String, Vec<u32>)]) {
+        let Some(configuration) = self.get(aggregate).map(|cluster| Rc::clone(&cluster.configuration)) else { return };
+        let mut owners = FxHashMap::default();
+        for (member, hosts) in members {
+            if let Some(index) = self.cluster(member.as_bytes(), &configuration) {
+                owners.extend(hosts.iter().map(|hash| (*hash, index)));
+            }
+        }
+        if let Some(cluster) = self.get_mut(aggregate) {
+            cluster.owners = owners;
+        }
+    }
+
+    /// The cluster to which an endpoint belongs that a request of `cluster` went to: a member, if `cluster` is an
+    /// aggregate one and its hosts are known, else `cluster` itself.
+    pub(crate) fn owner(&self, cluster: ClusterIndex, endpoint: &[u8]) -> ClusterIndex {
+        let Some(known) = self.get(cluster).filter(|known| !known.owners.is_empty()) else { return cluster };
+        known.owners.get(&endpoint_hash(&String::from_utf8_lossy(endpoint))).copied().unwrap_or(cluster)
     }
 
     /// The locality of an endpoint. Calls `read` if the endpoint is new, if its locality was read too long ago, or if
@@ -235,6 +315,11 @@ impl Known {
         self.beat
     }
 
+    /// What is counted from now on belongs to the next heartbeat; returns when the present counts were begun.
+    pub(crate) fn start_counting(&mut self, now: Millis) -> Millis {
+        std::mem::replace(&mut self.counted_since, now)
+    }
+
     /// The endpoints of a cluster that were seen since the last call, as hashes with their localities.
     pub(crate) fn take_seen(&mut self, index: ClusterIndex) -> Vec<(u32, Locality)> {
         let Some(cluster) = self.clusters.get(index.0) else { return Vec::new() };
@@ -252,7 +337,20 @@ impl Known {
 impl Cluster {
     /// Whether the cluster is not ignored.
     pub(crate) fn is_watched(&self) -> bool {
-        self.outlier.is_some()
+        self.rule().is_some()
+    }
+
+    /// Its outlier detection settings by its configuration; `None` if that ignores it.
+    pub(crate) fn rule(&self) -> Option<&OutlierDetection> {
+        let mine = |(number, _): &&(u32, _)| *number == self.configuration.number;
+        self.rules.iter().find(mine).and_then(|(_, rule)| rule.as_ref())
+    }
+
+    fn follow(&mut self, configuration: &Rc<Configuration>) {
+        self.configuration = Rc::clone(configuration);
+        if !self.rules.iter().any(|(number, _)| *number == configuration.number) {
+            self.rules.push((configuration.number, configuration.config.rules_for(&self.name).cloned()));
+        }
     }
 
     /// One of its localities by index.

@@ -5,12 +5,16 @@
 //! parts.
 
 mod admin_paths;
+mod agenda;
 pub(crate) mod answered;
 pub(crate) mod asking;
 pub(crate) mod charging;
+pub(crate) mod home;
 pub(crate) mod known;
 pub(crate) mod notice;
 pub(crate) mod notifying;
 pub(crate) mod pending;
+pub(crate) mod roots;
 pub(crate) mod state;
 pub(crate) mod tick;
+pub(crate) mod twins;

@@ -2,9 +2,6 @@
 //!
 //! They are not logged at once because Envoy also configures a canary VM, which it then discards.
 
-use rustc_hash::FxBuildHasher;
-use std::hash::BuildHasher;
-
 /// A notice about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
@@ -29,11 +26,11 @@ impl Notice {
 pub(crate) struct Notices(Vec<(u64, Notice)>);
 
 impl Notices {
-    /// Adds a notice about the configuration `text`. It replaces an equal notice that still waits, even one about
-    /// another text.
-    pub(crate) fn push(&mut self, text: &[u8], notice: Notice) {
+    /// Adds a notice about a configuration. It replaces an equal notice that still waits, even one about
+    /// another one.
+    pub(crate) fn push(&mut self, configuration: u64, notice: Notice) {
         self.0.retain(|(_, known)| *known != notice);
-        self.0.push((FxBuildHasher.hash_one(text), notice));
+        self.0.push((configuration, notice));
     }
 
     /// Takes all of them, oldest first.

@@ -2,6 +2,7 @@
 //! notification.
 
 use super::known::{ClusterIndex, LocalityIndex};
+use filter_core::cluster::Origin;
 use filter_core::endpoint::outcome::Outcome;
 use filter_core::time::Millis;
 
@@ -22,16 +23,30 @@ impl PendingRequest {
         Self { went_to: None, outcome: Outcome::NotCharged, is_retried: false, is_complete: true };
 }
 
+/// What Envoy was asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Topic {
+    /// How these clusters eject; `is_last` if the other origin was asked before.
+    Rules { origin: Origin, is_last: bool },
+    /// The endpoints of these clusters, with their health and counts; Envoy before 1.38 lists those of all.
+    HostLists,
+    /// The endpoints of all clusters.
+    Sweep,
+    /// The endpoints of these clusters, as the balancer uses them.
+    EndpointConfigs,
+    /// How many endpoints were ejected, after a list.
+    Counts(FollowUp),
+}
+
 /// A question to Envoy.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingQuestion {
     /// The id of the HTTP call.
     pub(crate) call: u32,
     pub(crate) asked_at: Millis,
+    pub(crate) topic: Topic,
     /// The names of the clusters that the question is about.
     pub(crate) about: Vec<String>,
-    /// What the list of endpoints left open, if this question is for the count of ejections that follows it.
-    pub(crate) after_list: Option<FollowUp>,
 }
 
 /// What remains to be asked after an answer.
@@ -43,8 +58,19 @@ pub(crate) struct FollowUp {
     pub(crate) wait: Option<Millis>,
     /// Clusters whose ejections should be counted.
     pub(crate) uncounted: Vec<String>,
-    /// The minimum wait before the next question, in milliseconds.
-    pub(crate) rest: Millis,
+    /// Clusters whose rule should be read.
+    pub(crate) without_rule: Vec<String>,
+    /// How long Envoy and this worker should rest before the next question.
+    pub(crate) rest: Rest,
+}
+
+/// The minimum wait before the next question, in milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rest {
+    /// If anything is suspected.
+    pub(crate) open: Millis,
+    /// If all is well.
+    pub(crate) calm: Millis,
 }
 
 impl FollowUp {

@@ -2,24 +2,25 @@
 //! cluster, and reporting what follows.
 
 use super::answered::Answered;
+use super::home::Home;
 use super::known::{Cluster, ClusterIndex, Known};
 use super::notice::Notices;
 use super::pending::{PendingDelivery, PendingQuestion, PendingRequest};
+use super::roots::{Configuration, Roots};
 use super::tick::Heartbeat;
+use super::twins::Twins;
 use crate::host;
 use crate::host::expression::Expression;
 use crate::output::reporter::Reporter;
 use crate::shared::question;
-use filter_core::cluster::{ClusterState, EvaluationContext};
-use filter_core::config::Config;
+use filter_core::cluster::{ClusterState, EvaluationContext, settings};
+use filter_core::config::{Config, OutlierDetection};
+use filter_core::endpoint::rule::Rule;
 use filter_core::event::Event;
 use filter_core::locality::Locality;
 use filter_core::time::Millis;
 use rustc_hash::FxHashMap;
-
-/// The maximum number of root contexts that are remembered; Envoy makes a new one with every change of the
-/// configuration.
-const MAX_ROOTS: usize = 256;
+use std::rc::Rc;
 
 /// The time of an observation.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +33,19 @@ pub(crate) struct Moment {
 /// The state of one VM.
 #[derive(Debug, Default)]
 pub(crate) struct Vm {
-    /// The configuration in force.
+    /// What holds for the proxy as a whole: the configuration that was read last, with the witness and the receiver of
+    /// notifications of another one in force if it has none.
     pub(crate) config: Config,
+    /// The configuration of the current callback's root context.
+    pub(crate) current: Rc<Configuration>,
+    /// The root contexts and their configurations.
+    pub(crate) roots: Roots,
+    /// Recognises requests that pass the filter twice.
+    pub(crate) twins: Twins,
     /// The notices that the next heartbeat logs.
     pub(crate) notices: Notices,
     /// The proxy's own locality.
-    pub(crate) home: Locality,
+    pub(crate) home: Home,
     /// The clusters and endpoints that this VM has seen.
     pub(crate) known: Known,
     /// Writes events and metrics.
@@ -46,6 +54,8 @@ pub(crate) struct Vm {
     pub(crate) healthy_request: Expression,
     /// Recognises healthy attempts in the upstream log.
     pub(crate) healthy_attempt: Expression,
+    /// Tells the root context of a request.
+    pub(crate) root_of_request: Expression,
     /// Requests evaluated when their response headers passed, by context, until they are logged.
     pub(crate) requests: FxHashMap<u32, PendingRequest>,
     /// Answers evaluated when their headers passed, until the upstream log shows that they are over.
@@ -54,29 +64,41 @@ pub(crate) struct Vm {
     pub(crate) heartbeat: Heartbeat,
     /// The question to Envoy that this VM has asked and that is not answered yet.
     pub(crate) question: Option<PendingQuestion>,
+    /// Whether lists of endpoints may be long, so that an answer takes its time.
+    pub(crate) lists_are_long: bool,
     /// Whether Envoy did not answer when last asked, so that nothing waits for it.
     pub(crate) is_witness_silent: bool,
     /// The notifications that this VM has sent to the receiver of `notify` and that are not answered yet.
     pub(crate) delivery: Option<PendingDelivery>,
-    roots: Vec<u32>,
 }
 
 impl Vm {
-    /// Remembers a root context; true if it is new.
-    pub(crate) fn add_root(&mut self, root: u32) -> bool {
-        if self.is_root(root) {
-            return false;
+    /// Makes the configuration of the callback's context the current one: that of the context if it is a root, else
+    /// that of the request's root.
+    pub(crate) fn enter(&mut self, context: u32) {
+        if !self.roots.has_several() {
+            if self.current.number != self.roots.newest().number {
+                self.current = Rc::clone(self.roots.newest());
+            }
+            return;
         }
-        if self.roots.len() >= MAX_ROOTS {
-            self.roots.remove(0);
-        }
-        self.roots.push(root);
-        true
+        let of_request = || self.roots.configuration(self.root_of_request.number()?);
+        let found = self.roots.configuration(context).or_else(of_request);
+        self.current = Rc::clone(found.unwrap_or(self.roots.newest()));
+        self.current.note_request();
     }
 
-    /// Whether a context is a root context and not that of a request.
-    pub(crate) fn is_root(&self, context: u32) -> bool {
-        self.roots.contains(&context)
+    /// Takes over what holds for the proxy as a whole from the configurations in force at `now`.
+    pub(crate) fn adopt_configurations(&mut self, now: Millis) {
+        let living = self.roots.living(now);
+        let mut config = self.roots.newest().config.clone();
+        for other in &living {
+            config.witness = config.witness.or_else(|| other.config.witness.clone());
+            config.notify = config.notify.or_else(|| other.config.notify.clone());
+        }
+        self.known.configure(&config, &living);
+        self.reporter.configure(&config);
+        self.config = config;
     }
 
     /// Whether there is a witness, and it answers, so that its lists should be waited for.
@@ -108,8 +130,18 @@ impl Vm {
         mut change: impl FnMut(&mut ClusterState, &EvaluationContext<'_>) -> R,
     ) -> Option<R> {
         let known = self.known.get(cluster)?;
-        let context = evaluation_context(known, &self.config, &self.home, moment)?;
-        self.reporter.change_cluster(&known.name, |state| change(state, &context))
+        let configured = known.rule()?;
+        self.reporter.change_cluster(&known.name, |state| {
+            let (outlier, rule) = settings(state, configured);
+            change(state, &evaluation_context(known, &outlier, &rule, &self.home.locality, moment))
+        })
+    }
+
+    /// Has the rules of clusters that were just met read within milliseconds.
+    pub(crate) fn tick_for_new_clusters(&mut self) {
+        if self.known.has_new() && self.config.witness.is_some() {
+            self.heartbeat.shorten_tick(Some(0));
+        }
     }
 
     /// Reports events in their order, and has their notifications sent within milliseconds.
@@ -120,19 +152,21 @@ impl Vm {
     }
 }
 
-/// The rules by which an observation of a cluster is evaluated; `None` if the cluster is ignored.
-pub(crate) fn evaluation_context<'a>(
+/// The rules by which an observation of a cluster is evaluated.
+fn evaluation_context<'a>(
     known: &'a Cluster,
-    config: &'a Config,
+    outlier: &'a OutlierDetection,
+    rule: &'a Rule,
     home: &'a Locality,
     moment: Moment,
-) -> Option<EvaluationContext<'a>> {
-    Some(EvaluationContext {
+) -> EvaluationContext<'a> {
+    EvaluationContext {
         cluster: &known.name,
-        outlier: known.outlier.as_ref()?,
-        failover: &config.failover,
+        outlier,
+        rule,
+        failover: &known.configuration.config.failover,
         home,
         now: moment.now,
         has_witness: moment.has_witness,
-    })
+    }
 }

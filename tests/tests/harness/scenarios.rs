@@ -8,6 +8,7 @@ use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationCon
 use filter_core::config::{Config, parse};
 use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
+use filter_core::endpoint::rule::Rule;
 use filter_core::event::{Event, LastAttempt};
 use filter_core::failover::Count;
 use filter_core::locality::Locality;
@@ -39,6 +40,7 @@ use Step::*;
 fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
     let config: Config = parse(config.as_bytes()).expect("configuration").config;
     let home = Locality::parse(HOME);
+    let rule = Rule::configured(&config.outlier_detection);
     let mut state = ClusterState::default();
     let mut now = 1_800_000_000_000;
     let mut events: Vec<Event> = Vec::new();
@@ -46,6 +48,7 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
         let context = EvaluationContext {
             cluster: CLUSTER,
             outlier: &config.outlier_detection,
+            rule: &rule,
             failover: &config.failover,
             home: &home,
             now,
@@ -76,7 +79,7 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
         let seen = AttemptObservation { endpoint, locality: &locality, workload, input, times, started, last, total };
         events.extend(cluster::on_attempt(&mut state, &seen, &context));
         let errors = u32::from(input.outcome().is_error());
-        cluster::add_traffic(&mut state, &[(locality.clone(), Count { attempts: 1, errors })], &context);
+        cluster::add_traffic(&mut state, &[(locality.clone(), Count { attempts: 1, errors })], now, &context);
     }
     events.iter().filter_map(|event| crate::on_harness::told(&event.to_json())).collect()
 }

@@ -3,8 +3,11 @@
 
 #![no_main]
 
-use filter_core::admin::{host_lists, stats};
-use filter_core::cluster::{ClusterState, EvaluationContext, on_ejection_counts, on_host_list, on_tick};
+use filter_core::admin::{endpoint_configs, host_lists, rules, stats};
+use filter_core::cluster::{
+    ClusterState, EvaluationContext, Origin, on_ejection_counts, on_endpoint_configs, on_host_list, on_rule, on_tick,
+    settings,
+};
 use filter_core::config::Config;
 use filter_core::locality::Locality;
 use libfuzzer_sys::fuzz_target;
@@ -15,14 +18,29 @@ fuzz_target!(|answer: &[u8]| {
     let mut state = ClusterState::default();
     let mut now = 1_000;
     let counts = stats::read(answer).unwrap_or_default();
+    let _ = rules::read(answer, |rule| {
+        rule.rule.differences(&rule.rule.outlier_detection());
+        on_rule(&mut state, Some((Origin::ControlPlane, &rule.rule, &rule.members)), now);
+    });
+    let (configured, rule) = settings(&state, &config.outlier_detection);
     let mut next = counts.iter().map(|(_, count)| *count).cycle();
-    let _ = host_lists::read(answer, |cluster, hosts| {
+    let _ = host_lists::read(
+        answer,
+        |_| true,
+        |cluster, hosts| {
+            now += 1_000;
+            let (outlier, rule, failover) = (&configured, &rule, &config.failover);
+            let context = EvaluationContext { cluster, outlier, rule, failover, home: &home, now, has_witness: true };
+            on_host_list(&mut state, hosts, now, &context);
+            on_ejection_counts(&mut state, next.next(), now, &context);
+            on_tick(&mut state, &context);
+        },
+    );
+    let _ = endpoint_configs::read(answer, |configs| {
         now += 1_000;
-        let (outlier, failover) = (&config.outlier_detection, &config.failover);
-        let context = EvaluationContext { cluster, outlier, failover, home: &home, now, has_witness: true };
-        on_host_list(&mut state, hosts, now, &context);
-        on_ejection_counts(&mut state, next.next(), now, &context);
-        on_tick(&mut state, &context);
+        let (outlier, rule, failover, cluster) = (&configured, &rule, &config.failover, "c");
+        let context = EvaluationContext { cluster, outlier, rule, failover, home: &home, now, has_witness: true };
+        on_endpoint_configs(&mut state, &configs.endpoints, now, &context);
     });
     assert_eq!(ClusterState::decode(&state.encode()), state);
 });

@@ -9,12 +9,8 @@ use filter_core::locality::Locality;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let last = LastAttempt {
-        code: Some(503),
-        flags: text.into(),
-        details: text.into(),
-        transport_failure: text.into(),
-    };
+    let last =
+        LastAttempt { code: Some(503), flags: text.into(), details: text.into(), transport_failure: text.into() };
     let event = Event {
         endpoint: Some(text.into()),
         locality: Some(Locality::parse(text)),
@@ -23,7 +19,7 @@ fuzz_target!(|text: &str| {
         ..Event::of_cluster(
             text.len() as u64,
             text,
-            EventKind::ErrorStreak { kind: StreakKind::Http5xx, streak: 1, threshold: 1, last },
+            EventKind::ErrorStreak { kind: StreakKind::Http5xx, streak: 1, threshold: 1, ejects: false, last },
         )
     };
     let line = event.to_json();

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use filter_core::cluster::{AttemptObservation, ClusterState, EvaluationContext, on_attempt, on_tick};
+use filter_core::cluster::{AttemptObservation, ClusterState, EvaluationContext, on_attempt, on_tick, settings};
 use filter_core::config::Config;
 use filter_core::config::notify::{Format, Notify};
 use filter_core::endpoint::detector::AttemptTimes;
@@ -36,9 +36,11 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let mut state = ClusterState::decode(bytes);
     let config = Config::default();
-    let (outlier, failover) = (&config.outlier_detection, &config.failover);
+    let (outlier, rule) = settings(&state, &config.outlier_detection);
+    let (outlier, rule, failover) = (&outlier, &rule, &config.failover);
     for now in [0, 1_000, u64::MAX] {
-        let context = EvaluationContext { cluster: "c", outlier, failover, home: &locality, now, has_witness: false };
+        let context =
+            EvaluationContext { cluster: "c", outlier, rule, failover, home: &locality, now, has_witness: false };
         let seen = AttemptObservation {
             endpoint: "10.0.0.1:80",
             locality: &locality,

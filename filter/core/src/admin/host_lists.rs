@@ -1,147 +1,249 @@
 //! Envoy's list of hosts: the answer of its admin interface to `/clusters?format=json`.
 //!
-//! The list is read as a stream, cluster by cluster, so that an answer about a thousand clusters takes no more memory
-//! than one about the largest. Missing fields have their defaults (the interface leaves out what is false or zero).
-//! Anything that is not such an answer is an error; what was read before the error still counts. Not here: when to ask.
+//! Missing fields have their defaults (the interface leaves out what is false or zero). Anything that is not such an
+//! answer is an error; what was read before the error still counts. Not here: when to ask.
 
+use super::address;
+use super::elements::{each_element, each_element_of, object_without, text_member};
+use super::values::{is_set, locality, text, whole};
 use crate::locality::Locality;
-use serde::Deserializer;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use std::fmt;
 use std::io::Read;
 
-/// A host as Envoy lists it.
+/// A host as Envoy lists it. A host that is listed several times (with two priorities, or once for each worker in an
+/// ORIGINAL_DST cluster) is one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostStatus {
-    /// `ip:port`, as the attribute `upstream.address` writes it.
+    /// As the attribute `upstream.address` writes it: `ip:port`, `[ip]:port`, the path of a pipe, or
+    /// `envoy://LISTENER/ENDPOINT_ID`.
     pub address: String,
     /// The host's locality.
     pub locality: Locality,
-    /// Its priority, from 0; hosts of a higher number get traffic only when those of lower ones are unhealthy.
+    /// Its lowest priority, from 0; hosts of a higher number get traffic only when those of lower ones are unhealthy.
     pub priority: u32,
-    /// Whether the outlier detector currently ejects it.
+    /// Whether the outlier detector currently ejects it, in any of its places.
     pub ejected: bool,
-    /// Whether active health checks and the control plane consider it healthy.
+    /// Whether the outlier detector currently takes it for degraded (Envoy 1.38 and later).
+    pub degraded: bool,
+    /// Whether active health checks and the control plane consider it healthy, in any of its places.
     pub healthy: bool,
     /// Requests that were sent to it or failed before they were, over all workers, since Envoy created it (`rq_total` +
     /// `rq_error`).
     pub requests: u64,
+    /// Requests that it answered well (`rq_success`), counted likewise.
+    pub successes: u64,
+    /// Requests that failed (`rq_error`), each attempt that was retried included.
+    pub errors: u64,
+    /// Requests that were sent to it (`rq_total`).
+    pub total: u64,
+    /// In how many more places it is listed.
+    pub again: u32,
 }
 
-/// Reads an answer and calls `each` with the name and the hosts of every cluster in it.
+impl HostStatus {
+    /// Adds what is listed about the same host in another place.
+    fn merge(&mut self, again: &Self) {
+        self.ejected |= again.ejected;
+        self.degraded |= again.degraded;
+        self.healthy |= again.healthy;
+        self.requests = self.requests.saturating_add(again.requests);
+        self.successes = self.successes.saturating_add(again.successes);
+        self.errors = self.errors.saturating_add(again.errors);
+        self.total = self.total.saturating_add(again.total);
+        self.again = self.again.saturating_add(again.again).saturating_add(1);
+    }
+}
+
+/// What an answer held beside the hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostLists {
+    /// The number of clusters that were not wanted. If the question named the clusters, this Envoy ignores that (before
+    /// 1.38).
+    pub others: u32,
+}
+
+/// Reads an answer and calls `each` with the name and the hosts, by address, of every cluster in it that is `wanted`.
+/// A host whose address cannot be read is left out.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the answer.
-pub fn read(answer: impl Read, mut each: impl FnMut(&str, &[HostStatus])) -> Result<(), String> {
-    let mut json = serde_json::Deserializer::from_reader(answer);
-    json.deserialize_map(Answer { each: &mut each }).map_err(|error| error.to_string())
+pub fn read(
+    answer: impl Read,
+    wanted: impl Fn(&str) -> bool,
+    mut each: impl FnMut(&str, &[HostStatus]),
+) -> Result<HostLists, String> {
+    let mut lists = HostLists::default();
+    each_element(answer, "cluster_statuses", &mut |cluster| {
+        let name = text_member(cluster, "name").unwrap_or_default();
+        if wanted(&name) {
+            each(&name, &hosts_of(cluster)?);
+        } else {
+            lists.others = lists.others.saturating_add(1);
+        }
+        Ok(())
+    })?;
+    Ok(lists)
 }
 
-struct Answer<'f> {
-    each: &'f mut dyn FnMut(&str, &[HostStatus]),
-}
-
-impl<'de> Visitor<'de> for Answer<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the clusters of Envoy's admin interface")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "cluster_statuses" {
-                map.next_value_seed(Clusters { each: self.each })?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
+fn hosts_of(cluster: &[u8]) -> Result<Vec<HostStatus>, String> {
+    let mut hosts = Vec::new();
+    each_element_of(cluster, "host_statuses", &mut |host| {
+        // `null` and the like are left out.
+        if host.starts_with(b"{") {
+            let status = object_without(host, "stats").map_err(|error| format!("a host: {error}"))?;
+            if let Some(mut status) = host_status(&status) {
+                count_requests(&mut status, host)?;
+                hosts.push(status);
             }
         }
         Ok(())
-    }
-}
-
-struct Clusters<'f> {
-    each: &'f mut dyn FnMut(&str, &[HostStatus]),
-}
-
-impl<'de> DeserializeSeed<'de> for Clusters<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Clusters<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of clusters")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(cluster) = seq.next_element::<Value>()? {
-            let hosts = cluster.get("host_statuses").and_then(Value::as_array);
-            let hosts: Vec<HostStatus> = hosts.into_iter().flatten().filter_map(host).collect();
-            (self.each)(text(&cluster, "name"), &hosts);
+    })?;
+    hosts.sort_by(|a, b| (&a.address, a.priority).cmp(&(&b.address, b.priority)));
+    hosts.dedup_by(|again, host| {
+        let is_same = again.address == host.address;
+        if is_same {
+            host.merge(again);
         }
-        Ok(())
-    }
+        is_same
+    });
+    Ok(hosts)
 }
 
-/// Reads one host; `None` if its address is not `ip:port`.
-fn host(status: &Value) -> Option<HostStatus> {
-    let socket = status.get("address")?.get("socket_address")?;
-    let (ip, port) = (text(socket, "address"), socket.get("port_value")?.as_u64()?);
-    let address = if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") };
-    let locality = status.get("locality").unwrap_or(&Value::Null);
-    let locality = Locality::from_parts(text(locality, "region"), text(locality, "zone"), text(locality, "sub_zone"));
+/// Reads one host without its counts; `None` if its address cannot be read.
+fn host_status(status: &Value) -> Option<HostStatus> {
     let health = status.get("health_status").unwrap_or(&Value::Null);
-    let set = |name: &str| health.get(name).and_then(Value::as_bool).unwrap_or(false);
     let by_control_plane = matches!(text(health, "eds_health_status"), "UNHEALTHY" | "DRAINING" | "TIMEOUT");
-    let healthy = !(by_control_plane || set("failed_active_health_check") || set("pending_active_hc"));
-    let counted = |stat: &Value| matches!(text(stat, "name"), "rq_total" | "rq_error");
-    let stats = status.get("stats").and_then(Value::as_array).into_iter().flatten().filter(|stat| counted(stat));
-    let requests = stats.fold(0_u64, |sum, stat| sum.saturating_add(text(stat, "value").parse().unwrap_or(0)));
-    let priority = status.get("priority").and_then(Value::as_u64).unwrap_or(0);
-    let priority = u32::try_from(priority).unwrap_or(u32::MAX);
-    Some(HostStatus { address, locality, priority, ejected: set("failed_outlier_check"), healthy, requests })
+    let by_check = is_set(health, "failed_active_health_check") || is_set(health, "pending_active_hc");
+    Some(HostStatus {
+        address: address::written(status.get("address")?)?,
+        locality: locality(status),
+        priority: whole(status, "priority").unwrap_or(0),
+        ejected: is_set(health, "failed_outlier_check"),
+        degraded: is_set(health, "failed_degraded_outlier_detection"),
+        healthy: !(by_control_plane || by_check),
+        ..HostStatus::default()
+    })
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value.get(name).and_then(Value::as_str).unwrap_or("")
+/// Reads a host's counts. They are most of its text, and most of them are not wanted.
+fn count_requests(status: &mut HostStatus, host: &[u8]) -> Result<(), String> {
+    each_element_of(host, "stats", &mut |stat| {
+        let name = text_member(stat, "name").unwrap_or_default();
+        let count = match name.as_str() {
+            "rq_success" => &mut status.successes,
+            "rq_error" => &mut status.errors,
+            "rq_total" => &mut status.total,
+            _ => return Ok(()),
+        };
+        *count = text_member(stat, "value").and_then(|value| value.parse().ok()).unwrap_or(0);
+        Ok(())
+    })?;
+    status.requests = status.total.saturating_add(status.errors);
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::recorded::{CLUSTERS_1_37, CLUSTERS_1_40};
     use super::*;
 
     type Seen = Vec<(String, Vec<HostStatus>)>;
 
-    fn all(answer: &str) -> (Seen, Result<(), String>) {
+    fn all(answer: &str) -> (Seen, Result<HostLists, String>) {
         let mut seen = Vec::new();
-        let result = read(answer.as_bytes(), |name, hosts| seen.push((name.to_owned(), hosts.to_vec())));
+        let result = read(answer.as_bytes(), |_| true, |name, hosts| seen.push((name.to_owned(), hosts.to_vec())));
         (seen, result)
     }
 
+    fn hosts_in(answer: &str, cluster: &str) -> Vec<HostStatus> {
+        all(answer).0.into_iter().find(|(name, _)| name == cluster).unwrap().1
+    }
+
+    /// Address, priority, locality, and what is marked.
+    fn marks(hosts: &[HostStatus]) -> Vec<String> {
+        let mark = |is: bool, name| if is { name } else { "" };
+        let marks = |host: &HostStatus| {
+            let (ejected, degraded) = (mark(host.ejected, " ejected"), mark(host.degraded, " degraded"));
+            let unhealthy = mark(!host.healthy, " unhealthy");
+            format!("{} {} {}{ejected}{degraded}{unhealthy}", host.address, host.priority, host.locality.as_str())
+        };
+        hosts.iter().map(marks).collect()
+    }
+
     #[test]
-    fn reads_what_envoy_answers() {
-        let (seen, result) = all(r#"{"cluster_statuses": [{"name": "a", "added_via_api": true, "host_statuses": [
-              {"address": {"socket_address": {"address": "10.0.0.1", "port_value": 80}},
-               "stats": [{"name": "rq_error", "value": "2"}, {"name": "cx_total"}, {"name": "rq_total", "value": "9"}],
-               "health_status": {"failed_outlier_check": true, "eds_health_status": "HEALTHY"},
-               "locality": {"region": "r", "zone": "z"}},
-              {"address": {"socket_address": {"address": "fd00::1", "port_value": 81}},
-               "health_status": {"eds_health_status": "DRAINING"}},
-              {"address": {"pipe": {"path": "/x"}}}]}, {"name": "b"}], "other": 1}"#);
-        assert_eq!(result, Ok(()));
-        assert_eq!(seen.len(), 2);
-        let (name, hosts) = &seen[0];
-        assert_eq!((name.as_str(), hosts.len()), ("a", 2));
-        let (address, locality) = ("10.0.0.1:80".into(), Locality::parse("r/z"));
-        assert_eq!(hosts[0], HostStatus { address, locality, priority: 0, ejected: true, healthy: true, requests: 11 });
-        assert_eq!((hosts[1].address.as_str(), hosts[1].ejected, hosts[1].healthy), ("[fd00::1]:81", false, false));
+    fn marks_of_the_outlier_detector_health_checks_and_the_control_plane_are_told_apart() {
+        assert_eq!(
+            marks(&hosts_in(CLUSTERS_1_40, "outbound|80||reviews.ns.svc.cluster.local")),
+            [
+                "127.0.0.1:21290 0 r1/z1",
+                "127.0.0.1:21291 0 r1/z1 ejected",
+                "127.0.0.1:21292 1 r1/z2/s",
+                "[fd00::1]:8080 1 r1/z2/s unhealthy"
+            ]
+        );
+        assert_eq!(
+            marks(&hosts_in(CLUSTERS_1_40, "outbound|80|v1|reviews.ns.svc.cluster.local")),
+            [
+                "127.0.0.1:21290 0 r1/z1 degraded",
+                "127.0.0.1:21293 0 r1/z1 unhealthy",
+                "127.0.0.1:21294 1 r1/z2",
+                "127.0.0.1:21295 1 r1/z2 unhealthy"
+            ]
+        );
+        assert_eq!(
+            marks(&hosts_in(CLUSTERS_1_37, "checked")),
+            ["127.0.0.1:21190 0 r1/z1 unhealthy", "127.0.0.1:21191 0 r1/z1 unhealthy"]
+        );
+    }
+
+    #[test]
+    fn addresses_of_every_kind_are_listed() {
+        assert_eq!(
+            marks(&hosts_in(CLUSTERS_1_37, "static-two")),
+            [
+                "127.0.0.1:21190 0 r1/z1",
+                "127.0.0.1:21191 0 r1/z1 ejected",
+                "envoy://inner/10.0.0.7:80 1 r1/z2",
+                "envoy://inner2/ 1 r1/z2"
+            ]
+        );
+        assert_eq!(marks(&hosts_in(CLUSTERS_1_37, "static-plain")), ["/tmp/app-37.sock 0 r1/z1"]);
+        assert_eq!(marks(&hosts_in(CLUSTERS_1_37, "größe.ns")), ["127.0.0.1:21190 0 r1/zä"]);
+    }
+
+    #[test]
+    fn counts_are_told_apart() {
+        let hosts = hosts_in(CLUSTERS_1_40, "static-two");
+        let counts = |host: &HostStatus| (host.successes, host.errors, host.total, host.requests);
+        assert_eq!((counts(&hosts[0]), counts(&hosts[1])), ((4, 0, 4, 4), (0, 2, 2, 4)));
+        let refused = &hosts_in(CLUSTERS_1_40, "tls")[0];
+        assert_eq!(counts(refused), (0, 1, 0, 1), "a request that never got there");
+    }
+
+    #[test]
+    fn a_host_that_is_listed_several_times_is_one() {
+        // In two priorities, of which one is not ejected.
+        let hosts = hosts_in(CLUSTERS_1_40, "twice");
+        assert_eq!(marks(&hosts), ["127.0.0.1:21290 0 r1/z1", "127.0.0.1:21291 0 r1/z1 ejected"]);
+        assert_eq!((hosts[1].errors, hosts[1].total, hosts[1].requests), (5, 5, 10));
+        // Once for each worker of an ORIGINAL_DST cluster.
+        let hosts = hosts_in(CLUSTERS_1_40, "orig");
+        assert_eq!(marks(&hosts), ["127.0.0.1:21290 0 ", "127.0.0.1:21291 0  ejected"]);
+        assert_eq!((hosts[0].successes, hosts[1].errors), (40, 4));
+    }
+
+    #[test]
+    fn clusters_that_are_not_wanted_are_counted_and_not_looked_into() {
+        let mut seen = Vec::new();
+        let read_with = |answer: &str, seen: &mut Vec<String>| {
+            read(answer.as_bytes(), |name| name == "agg" || name == "orig", |name, _| seen.push(name.to_owned()))
+        };
+        assert_eq!(read_with(CLUSTERS_1_37, &mut seen), Ok(HostLists { others: 10 }));
+        seen.sort();
+        assert_eq!(seen, ["agg", "orig"]);
+        let broken = r#"{"cluster_statuses": [{"name": "b", "host_statuses": 5}, {"name": "agg"}]}"#;
+        assert_eq!(read_with(broken, &mut seen), Ok(HostLists { others: 1 }));
+        assert_eq!(read_with("{}", &mut seen), Ok(HostLists::default()), "what Envoy answers about no cluster");
     }
 
     #[test]
@@ -151,14 +253,21 @@ mod tests {
             assert!(result.is_err() && seen.is_empty(), "{broken}");
         }
         let (seen, result) = all(r#"{"cluster_statuses": [{"name": "a"}, {"name": "b", "host_"#);
-        assert!(result.is_err());
-        assert_eq!(seen.len(), 1);
+        assert_eq!((seen.len(), result), (1, Err("the answer is cut".into())));
+        let hosts =
+            r#"{"cluster_statuses": [{"name": "a"}, {"name": "b", "host_statuses": [{"a" 5}]}, {"name": "c"}]}"#;
+        let (seen, result) = all(hosts);
+        assert_eq!((seen.len(), result), (1, Err("a host: unexpected '5'".into())));
     }
 
     #[test]
     fn odd_values_are_defaults() {
-        let (seen, result) = all(r#"{"cluster_statuses": [5, {"name": 7, "host_statuses": [null, {"address": 1}]}]}"#);
-        assert_eq!(result, Ok(()));
-        assert!(seen.iter().all(|(name, hosts)| name.is_empty() && hosts.is_empty()));
+        let odd = r#"{"cluster_statuses": [{"name": 7, "host_statuses": [null, {"address": 1},
+            {"address": {"pipe": {"path": "/p"}}, "priority": 99999999999, "health_status": 5, "locality": "z",
+             "stats": [{"name": "rq_total", "value": "x"}, {"name": "rq_error", "value": 5}, 7]}]}]}"#;
+        let (seen, result) = all(odd);
+        assert_eq!(result, Ok(HostLists::default()));
+        let host = HostStatus { address: "/p".into(), priority: u32::MAX, healthy: true, ..HostStatus::default() };
+        assert_eq!(seen, [(String::new(), vec![host])]);
     }
 }

@@ -4,9 +4,13 @@
 use super::input::EvaluationContext;
 use super::state::ClusterState;
 use crate::endpoint::reason::Basis;
-use crate::event::Event;
-use crate::failover::{self, Active, Traffic};
+use crate::event::{Event, EventKind};
+use crate::failover::{self, Active, Home, Phase, Traffic, Usual};
 use crate::locality::{Locality, Tier};
+use crate::time::Millis;
+
+/// Without an answer from Envoy for this long, in milliseconds, calm is concluded from traffic alone.
+const LIST_CONFIRMS_MS: Millis = 120_000;
 
 /// Lets the failover take its next step; `served` is the locality that has just served an attempt, if there is one.
 pub(super) fn step(
@@ -15,36 +19,89 @@ pub(super) fn step(
     context: &EvaluationContext<'_>,
     events: &mut Vec<Event>,
 ) {
-    if context.home.is_unknown() {
-        // Without a home, no locality is near or far.
+    let home = home(state, context);
+    if home.is_none() && state.failover.is_none() {
+        // Nothing is known of the cluster, or not which of its localities is home.
         return;
     }
-    let home = state.localities.home(&state.endpoints, context.home);
-    let home_tier = home.as_ref().map_or(Tier::Elsewhere, |home| home.tier);
-    state.troubled_since = match home.as_ref().is_some_and(|home| home.troubled) {
-        false => None,
-        true if state.troubled_since.is_some() => state.troubled_since,
-        true => {
-            // Shares are measured afresh from here on: traffic from before the trouble does not show what the trouble
-            // moves.
-            let before = traffic(state, home_tier, context);
-            state.baseline_spill_permille = before.away_permille(context.failover.min_requests);
-            state.localities.clear_windows();
-            Some(context.now)
-        }
-    };
-    let traffic = traffic(state, state.failover.as_ref().map_or(home_tier, Active::home_tier), context);
-    let served = served.map(|to| (to, to.tier_from(context.home))).filter(|(_, tier)| *tier > home_tier);
+    if let Some(home) = home.as_ref().filter(|_| state.failover.is_none()) {
+        enter_phase(state, home, context);
+        observe_usual(state, home, context);
+    }
+    state.is_home_lost = home
+        .as_ref()
+        .is_some_and(|home| home.is_lost() && state.localities.has_refuge(&state.endpoints, home.tier, context.home));
+    let nearest = home.as_ref().map_or(Tier::Elsewhere, |home| home.tier);
+    let home_tier = state.failover.as_ref().map_or(nearest, Active::home_tier);
+    let traffic = traffic(state, home_tier, context);
+    let served = served.and_then(|to| Some((to, state.localities.tier_of(to, context.home)?)));
+    let early = state.localities.early(home_tier, context.home);
     let step_context = failover::StepContext {
         now: context.now,
-        troubled_since: state.troubled_since.unwrap_or(context.now),
-        baseline_spill_permille: state.baseline_spill_permille,
+        troubled_since: state.phase.since(),
+        usual: state.usual.of(home_tier),
+        early: &early,
     };
-    let step = failover::step(&mut state.failover, home.as_ref(), &traffic, served, context.failover, step_context);
-    if let Some(kind) = step {
-        let basis = Some(Basis::Inferred);
-        events.push(Event { basis, ..Event::of_cluster(context.now, context.cluster, kind) });
+    let away = served.filter(|(_, tier)| *tier > home_tier);
+    let step = failover::step(&mut state.failover, home.as_ref(), &traffic, away, context.failover, step_context);
+    let Some(kind) = step else { return };
+    if state.failover.is_none() {
+        // What is usual is measured afresh from here on.
+        state.phase = Phase::Unknown;
+        state.localities.clear_windows();
     }
+    let basis = Some(Basis::Inferred);
+    events.push(Event { basis, ..Event::of_cluster(context.now, context.cluster, by_names(kind, context.home)) });
+}
+
+/// The cluster's home; `None` also if the failover's home is none any more.
+fn home(state: &ClusterState, context: &EvaluationContext<'_>) -> Option<Home> {
+    if state.localities.are_alike(context.home) {
+        return None;
+    }
+    let home = state.localities.home(&state.endpoints, context.home, state.total, context.now)?;
+    // Where only priorities tell home from away, a control plane that numbers them anew moves home.
+    let has_moved = |active: &Active| {
+        let (from, _) = active.route();
+        context.home.is_unknown() && state.localities.tier_of(from, context.home) != Some(active.home_tier())
+    };
+    Some(home).filter(|_| !state.failover.as_ref().is_some_and(has_moved))
+}
+
+/// Notes whether home is calm or in trouble. From a change on, shares are measured afresh.
+fn enter_phase(state: &mut ClusterState, home: &Home, context: &EvaluationContext<'_>) {
+    let before = state.phase;
+    state.phase = before.next(home, context.now);
+    let is_first_calm = before == Phase::Unknown && matches!(state.phase, Phase::Calm { .. });
+    if before != state.phase && !is_first_calm {
+        state.localities.clear_windows();
+    }
+}
+
+/// In calm times, takes what goes away from home as usual.
+fn observe_usual(state: &mut ClusterState, home: &Home, context: &EvaluationContext<'_>) {
+    let Phase::Calm { since } = state.phase else { return };
+    if state.localities.prefers_home(home.tier, context.home) {
+        state.usual = Usual::Nothing(home.tier);
+        return;
+    }
+    // Where Envoy is asked, trouble is known only from its next answer: what came since the last may be part of it.
+    let is_silent = context.now.abs_diff(state.listed_at) > LIST_CONFIRMS_MS;
+    if context.has_witness && state.listed_at != context.now && !is_silent {
+        return;
+    }
+    let (traffic, rules) = (traffic(state, home.tier, context), context.failover);
+    state.usual.measure(home.tier, &traffic, rules.min_requests, rules.window.millis(), (since, context.now));
+}
+
+/// Tells the tier by the localities' names where home is known only by priorities.
+fn by_names(mut kind: EventKind, home: &Locality) -> EventKind {
+    if let EventKind::FailoverStarted(route) | EventKind::FailoverChanged { route, .. } = &mut kind
+        && home.is_unknown()
+    {
+        route.tier = route.to.tier_from(&route.from);
+    }
+    kind
 }
 
 fn traffic(state: &ClusterState, home_tier: Tier, context: &EvaluationContext<'_>) -> Traffic {

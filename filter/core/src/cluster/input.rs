@@ -3,6 +3,7 @@
 use crate::config::{Failover, OutlierDetection};
 use crate::endpoint::detector::AttemptTimes;
 use crate::endpoint::outcome::DetectorInput;
+use crate::endpoint::rule::Rule;
 use crate::event::LastAttempt;
 use crate::locality::Locality;
 use crate::time::Millis;
@@ -14,6 +15,8 @@ pub struct EvaluationContext<'a> {
     pub cluster: &'a str,
     /// The cluster's outlier detection settings.
     pub outlier: &'a OutlierDetection,
+    /// How Envoy enforces them.
+    pub rule: &'a Rule,
     /// When a shift of traffic is a failover.
     pub failover: &'a Failover,
     /// The proxy's own locality.

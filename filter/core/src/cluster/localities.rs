@@ -2,6 +2,8 @@
 //! gets. The home tier and the destinations of traffic, which [`crate::failover`] needs, are computed from this.
 
 use super::endpoint::{Endpoints, count};
+use crate::admin::host_lists::HostStatus;
+use crate::event::FailoverCause;
 use crate::failover::{Count, Home, Traffic, Window};
 use crate::locality::{Locality, Tier};
 use crate::time::Millis;
@@ -10,15 +12,24 @@ use serde::{Deserialize, Serialize};
 /// Localities per cluster; the endpoints of further ones are not counted.
 pub const MAX_LOCALITIES: usize = 64;
 
+/// For how long the localities that served are still home after their endpoints left, in milliseconds.
+const HOME_STAYS_MS: Millis = 3_600_000;
+
 /// What is known about one locality.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LocalityStats {
     pub(super) locality: Locality,
+    /// The lowest of its hosts' priorities in Envoy's last list; `None` if not known.
+    priority: Option<u32>,
     /// Endpoints in this locality, as Envoy lists them or as traffic shows them.
-    pub(super) members: u32,
+    members: u32,
     /// Members that are not ejected but that Envoy reports as unhealthy; 0 without a witness.
-    pub(super) unhealthy: u32,
+    unhealthy: u32,
+    /// When it last served an attempt; 0 if never.
+    served_at: Millis,
     window: Window,
+    /// What a worker's sums contain that were begun before the present trouble and ended in it.
+    early: Count,
 }
 
 /// The localities of a cluster, at most [`MAX_LOCALITIES`].
@@ -30,32 +41,75 @@ impl Localities {
         self.0.iter()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut LocalityStats> {
-        self.0.iter_mut()
-    }
-
     /// The statistics of a locality, created if it is new; `None` if there are too many localities.
     pub(super) fn entry(&mut self, locality: &Locality) -> Option<&mut LocalityStats> {
         if !self.0.iter().any(|stats| stats.locality == *locality) {
             if self.0.len() >= MAX_LOCALITIES {
                 return None;
             }
-            let (locality, window) = (locality.clone(), Window::default());
-            self.0.push(LocalityStats { locality, members: 0, unhealthy: 0, window });
+            self.0.push(LocalityStats {
+                locality: locality.clone(),
+                priority: None,
+                members: 0,
+                unhealthy: 0,
+                served_at: 0,
+                window: Window::default(),
+                early: Count::default(),
+            });
         }
         self.0.iter_mut().find(|stats| stats.locality == *locality)
     }
 
+    /// Takes in the hosts that Envoy lists.
+    pub(super) fn set_hosts<'h>(&mut self, hosts: impl Iterator<Item = &'h HostStatus>) {
+        for stats in &mut self.0 {
+            (stats.members, stats.unhealthy, stats.priority) = (0, 0, None);
+        }
+        for host in hosts {
+            if let Some(stats) = self.entry(&host.locality) {
+                stats.members = stats.members.saturating_add(1);
+                stats.unhealthy = stats.unhealthy.saturating_add(u32::from(!host.ejected && !host.healthy));
+                stats.priority = Some(stats.priority.map_or(host.priority, |lowest| lowest.min(host.priority)));
+            }
+        }
+    }
+
+    /// Sets the numbers of endpoints that traffic shows; other localities have none.
+    pub(super) fn set_members(&mut self, counts: &[(Locality, u32)]) {
+        self.0.iter_mut().for_each(|stats| stats.members = 0);
+        for (locality, count) in counts {
+            if let Some(stats) = self.entry(locality) {
+                stats.members = *count;
+            }
+        }
+    }
+
+    /// Forgets what only Envoy's lists can show.
+    pub(super) fn forget_health(&mut self) {
+        self.0.iter_mut().for_each(|stats| stats.unhealthy = 0);
+    }
+
     /// Counts attempts at a locality in its window of `length` milliseconds.
-    pub(super) fn count(&mut self, locality: &Locality, attempts: Count, now: Millis, length: u64) {
+    pub(super) fn count(&mut self, locality: &Locality, attempts: Count, now: Millis, length: Millis) {
         if let Some(stats) = self.entry(locality) {
             stats.window.add(attempts, now, length);
+            stats.note_served(attempts, now);
+        }
+    }
+
+    /// Keeps attempts out of the windows, because they also come from before the present trouble.
+    pub(super) fn count_early(&mut self, locality: &Locality, attempts: Count, now: Millis) {
+        if let Some(stats) = self.entry(locality) {
+            stats.early.add(attempts);
+            stats.note_served(attempts, now);
         }
     }
 
     /// Empties the windows, so that shares are measured afresh.
     pub(super) fn clear_windows(&mut self) {
-        self.0.iter_mut().for_each(|stats| stats.window = Window::default());
+        for stats in &mut self.0 {
+            (stats.window, stats.early) = (Window::default(), Count::default());
+        }
     }
 
     /// Endpoints known in all localities.
@@ -71,7 +125,7 @@ impl Localities {
 
     fn tier_may_panic(&self, tier: Tier, endpoints: &Endpoints, home: &Locality, min_health_percent: u32) -> bool {
         let (mut all, mut healthy) = (0_u64, 0_u64);
-        for stats in self.0.iter().filter(|stats| stats.locality.tier_from(home) == tier) {
+        for stats in self.0.iter().filter(|stats| stats.tier(home).unwrap_or(Tier::Elsewhere) == tier) {
             let (known, unhealthy) = (stats.known(endpoints), stats.unhealthy(endpoints));
             all = all.saturating_add(u64::from(known));
             healthy = healthy.saturating_add(u64::from(known.saturating_sub(unhealthy)));
@@ -79,43 +133,116 @@ impl Localities {
         healthy.saturating_mul(100) < all.saturating_mul(u64::from(min_health_percent))
     }
 
-    /// The home tier as seen from the proxy's locality; `None` when no endpoint is known.
-    pub(super) fn home(&self, endpoints: &Endpoints, home: &Locality) -> Option<Home> {
-        let tier_of = |stats: &LocalityStats| stats.locality.tier_from(home);
-        let tier = self.0.iter().filter(|stats| stats.known(endpoints) > 0).map(tier_of).min()?;
-        let mut found = Home { tier, locality: Locality::default(), endpoints: 0, healthy: 0, troubled: false };
-        let mut most = None;
-        for stats in self.0.iter().filter(|stats| tier_of(stats) == tier) {
-            let failing = count(endpoints.at(&stats.locality).filter(|endpoint| endpoint.detector.is_failing()));
+    /// How far a locality is from the proxy's own locality `home`; `None` if that is not known.
+    pub(super) fn tier_of(&self, locality: &Locality, home: &Locality) -> Option<Tier> {
+        if !home.is_unknown() {
+            return Some(locality.tier_from(home));
+        }
+        self.0.iter().find(|stats| stats.locality == *locality).and_then(|stats| stats.tier(home))
+    }
+
+    /// Whether there are endpoints in several localities.
+    pub(super) fn are_several(&self) -> bool {
+        self.0.iter().filter(|stats| stats.members > 0).nth(1).is_some()
+    }
+
+    /// Whether it cannot be told which of several localities is home.
+    pub(super) fn are_alike(&self, home: &Locality) -> bool {
+        let is_away = |stats: &LocalityStats| stats.priority.is_some_and(|priority| priority > 0);
+        home.is_unknown() && self.0.len() > 1 && !self.0.iter().any(is_away)
+    }
+
+    /// The home tier as seen from the proxy's locality; `None` when no endpoint is known. `total` is Envoy's count of
+    /// endpoints, if known.
+    pub(super) fn home(&self, endpoints: &Endpoints, home: &Locality, total: Option<u32>, now: Millis) -> Option<Home> {
+        let is_home = |stats: &&LocalityStats| {
+            stats.known(endpoints) > 0 || (stats.served_at > 0 && now.abs_diff(stats.served_at) < HOME_STAYS_MS)
+        };
+        let tier = self.0.iter().filter(is_home).filter_map(|stats| stats.tier(home)).min()?;
+        let mut found = Home { tier, locality: Locality::default(), endpoints: 0, healthy: 0, cause: None };
+        let (mut most, mut ejected) = (None, 0_u32);
+        for stats in self.0.iter().filter(|stats| stats.tier(home) == Some(tier)) {
             let (known, unhealthy) = (stats.known(endpoints), stats.unhealthy(endpoints));
+            ejected = ejected.saturating_add(endpoints.ejected_at(&stats.locality));
             found.endpoints = found.endpoints.saturating_add(known);
             found.healthy = found.healthy.saturating_add(known.saturating_sub(unhealthy));
-            found.troubled |= unhealthy > 0 || failing > 0;
-            let rank = Some((endpoints.ejected_at(&stats.locality), failing, known));
+            let rank = Some((unhealthy, known, stats.served_at));
             if rank > most {
                 most = rank;
                 found.locality = stats.locality.clone();
             }
         }
+        found.cause = if ejected > 0 {
+            Some(FailoverCause::Ejected)
+        } else if found.healthy < found.endpoints {
+            Some(FailoverCause::Unhealthy)
+        } else {
+            (found.endpoints == 0 && self.knows_all(endpoints, total)).then_some(FailoverCause::EndpointsLeft)
+        };
         Some(found)
     }
 
+    /// Whether Envoy has no endpoints but those that are known here, and has any.
+    fn knows_all(&self, endpoints: &Endpoints, total: Option<u32>) -> bool {
+        let known = self.endpoint_count(endpoints);
+        known > 0 && total.is_some_and(|total| total <= known)
+    }
+
+    /// Whether Envoy prefers home by its priorities, so that nothing goes away while home is whole: there are endpoints
+    /// away, and all of them have a higher priority than those at home.
+    pub(super) fn prefers_home(&self, home_tier: Tier, home: &Locality) -> bool {
+        let present = || self.0.iter().filter(|stats| stats.members > 0);
+        let is_home = |stats: &&LocalityStats| stats.tier(home) == Some(home_tier);
+        let at_home = present().filter(is_home).map(|stats| stats.priority).max().flatten();
+        let away = present().filter(|stats| !is_home(stats)).map(|stats| stats.priority).min().flatten();
+        at_home.zip(away).is_some_and(|(at_home, away)| away > at_home)
+    }
+
+    /// Whether an endpoint farther than the home tier is in rotation.
+    pub(super) fn has_refuge(&self, endpoints: &Endpoints, home_tier: Tier, home: &Locality) -> bool {
+        let mut away = self.0.iter().filter(|stats| stats.tier(home).is_some_and(|tier| tier > home_tier));
+        away.any(|stats| stats.known(endpoints) > stats.unhealthy(endpoints))
+    }
+
     /// Where traffic went in the window of `length` milliseconds: at home, and farther away than `home_tier`.
-    pub(super) fn traffic(&self, home_tier: Tier, home: &Locality, now: Millis, length: u64) -> Traffic {
+    pub(super) fn traffic(&self, home_tier: Tier, home: &Locality, now: Millis, length: Millis) -> Traffic {
         let mut traffic = Traffic::default();
         for stats in &self.0 {
             let count = stats.window.sum(now, length);
             traffic.attempts = traffic.attempts.saturating_add(count.attempts);
-            let tier = stats.locality.tier_from(home);
-            if tier > home_tier {
+            if let Some(tier) = stats.tier(home).filter(|tier| *tier > home_tier) {
                 traffic.away.push((stats.locality.clone(), tier, count));
             }
         }
         traffic
     }
+
+    /// What went farther away than `home_tier` after the trouble began and is not in the windows.
+    pub(super) fn early(&self, home_tier: Tier, home: &Locality) -> Vec<(Locality, Tier, Count)> {
+        let early = self.0.iter().filter(|stats| stats.early.attempts > 0).filter_map(|stats| {
+            let tier = stats.tier(home).filter(|tier| *tier > home_tier)?;
+            Some((stats.locality.clone(), tier, stats.early))
+        });
+        early.collect()
+    }
 }
 
 impl LocalityStats {
+    /// How far it is from the proxy's own locality; if that is not known, by priority: Envoy prefers what is near.
+    fn tier(&self, home: &Locality) -> Option<Tier> {
+        if !home.is_unknown() {
+            return Some(self.locality.tier_from(home));
+        }
+        let priority = usize::try_from(self.priority?).unwrap_or(usize::MAX);
+        Some(Tier::ALL.get(priority).copied().unwrap_or(Tier::Elsewhere))
+    }
+
+    fn note_served(&mut self, attempts: Count, now: Millis) {
+        if attempts.served() > 0 {
+            self.served_at = now;
+        }
+    }
+
     /// Endpoints of the locality: as many as Envoy or traffic shows, and at least those in trouble.
     fn known(&self, endpoints: &Endpoints) -> u32 {
         self.members.max(count(endpoints.at(&self.locality)))

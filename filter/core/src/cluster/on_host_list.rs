@@ -10,11 +10,14 @@
 use super::endpoint::{Endpoint, count};
 use super::failovers;
 use super::input::EvaluationContext;
+use super::members::endpoint_hash;
 use super::on_ejection_counts::find_unseen;
 use super::state::ClusterState;
 use super::streaks;
+use crate::admin::endpoint_configs::EndpointConfig;
 use crate::admin::host_lists::HostStatus;
-use crate::endpoint::evidence::{Evidence, Listed};
+use crate::endpoint::evidence::{Evidence, HostCounts, Listed};
+use crate::endpoint::reason::Basis;
 use crate::event::Event;
 use crate::time::Millis;
 
@@ -25,6 +28,19 @@ const OPEN_INTERVAL_MS: Millis = 1_000;
 /// for what the filter does not see, or an ejection is due and Envoy ends it with its next interval.
 const CHANGE_INTERVAL_MS: Millis = 150;
 
+/// The interval between two questions about a cluster in which all is well but which may change without an error, in
+/// milliseconds.
+const CALM_INTERVAL_MS: Millis = 1_000;
+
+/// For how long after its return an endpoint is watched closely, in milliseconds.
+const JUST_RETURNED_MS: Millis = 2_000;
+
+/// Without an attempt for this long, in milliseconds, nothing changes that an answer could show.
+const RECENT_TRAFFIC_MS: Millis = 3_000;
+
+/// The maximum number of unhealthy hosts that are remembered one by one.
+const MAX_UNHEALTHY: usize = 1_000;
+
 /// Applies Envoy's list of the cluster's hosts, asked for at `asked`.
 pub fn on_host_list(
     state: &mut ClusterState,
@@ -32,26 +48,109 @@ pub fn on_host_list(
     asked: Millis,
     context: &EvaluationContext<'_>,
 ) -> Vec<Event> {
+    let unhealthy = hosts.iter().filter(|host| !host.ejected && !host.healthy);
+    state.unhealthy = unhealthy.take(MAX_UNHEALTHY).map(|host| endpoint_hash(&host.address)).collect();
+    // Counts of several hosts under one address say little about one of them.
+    let counts = |host: &HostStatus| HostCounts { requests: host.requests, errors: host.errors };
+    let hosts: Vec<_> = hosts.iter().map(|host| (host, (host.again == 0).then(|| counts(host)))).collect();
     let mut events = Vec::new();
-    state.total = u32::try_from(hosts.len()).ok();
-    state.listed_at = context.now;
-    state.admin_view_stale = false;
-    count_members(state, hosts);
-    // Endpoints that left the cluster while ejected did not return, so no event reports a return.
-    state
-        .endpoints
-        .retain(|endpoint| endpoint.seen >= asked || hosts.iter().any(|host| host.address == endpoint.address));
-    state.note_panic(context);
-    // Ejected hosts first, so that the percent cap is known when the others are evaluated.
-    let (ejected, others): (Vec<_>, Vec<_>) = hosts.iter().partition(|host| host.ejected);
-    let cluster_ejected = state.endpoints.ejected().max(count(ejected.iter()));
-    for host in ejected.into_iter().chain(others) {
-        let listed = Listed { ejected: host.ejected, asked, requests: host.requests, cluster_ejected };
-        reconcile_host(state, host, listed, context, &mut events);
-    }
+    apply_hosts(state, &hosts, asked, context, &mut events);
     find_unseen(state, asked, context, &mut events);
     failovers::step(state, None, context, &mut events);
     events
+}
+
+/// Applies the cluster's endpoints as the balancer uses them, asked for at `asked`. Also returns whether that decides
+/// all: an endpoint that is newly out of rotation may be ejected or unhealthy, which only [`on_host_list`] can tell.
+pub fn on_endpoint_configs(
+    state: &mut ClusterState,
+    endpoints: &[EndpointConfig],
+    asked: Millis,
+    context: &EvaluationContext<'_>,
+) -> (Vec<Event>, bool) {
+    let mut is_decided = true;
+    let mut hosts = Vec::new();
+    for endpoint in endpoints {
+        let known = state.endpoints.position(&endpoint.address).and_then(|index| state.endpoints.get(index));
+        let is_ejected = known.is_some_and(Endpoint::is_ejected);
+        let is_unhealthy = state.unhealthy.contains(&endpoint_hash(&endpoint.address));
+        is_decided &= endpoint.in_rotation || is_ejected || is_unhealthy;
+        hosts.push(HostStatus {
+            address: endpoint.address.clone(),
+            locality: endpoint.locality.clone(),
+            priority: endpoint.priority,
+            ejected: !endpoint.in_rotation && is_ejected,
+            healthy: endpoint.in_rotation || !is_unhealthy,
+            ..HostStatus::default()
+        });
+    }
+    let mut events = Vec::new();
+    if is_decided {
+        let hosts: Vec<_> = hosts.iter().map(|host| (host, None)).collect();
+        apply_hosts(state, &hosts, asked, context, &mut events);
+        failovers::step(state, None, context, &mut events);
+    }
+    (events, is_decided)
+}
+
+/// Applies hosts, each with its counts if these are known.
+fn apply_hosts(
+    state: &mut ClusterState,
+    hosts: &[(&HostStatus, Option<HostCounts>)],
+    asked: Millis,
+    context: &EvaluationContext<'_>,
+    events: &mut Vec<Event>,
+) {
+    state.total = u32::try_from(hosts.len()).ok();
+    state.listed_at = context.now;
+    state.admin_view_stale = false;
+    state.localities.set_hosts(hosts.iter().map(|(host, _)| *host));
+    remove_gone(state, hosts, asked, context, events);
+    state.note_panic(context);
+    // Ejected hosts first, so that the percent cap is known when the others are evaluated.
+    let (ejected, others): (Vec<_>, Vec<_>) = hosts.iter().partition(|(host, _)| host.ejected);
+    let cluster_ejected = state.endpoints.ejected().max(count(ejected.iter()));
+    for (host, counts) in ejected.into_iter().chain(others) {
+        let listed = Listed { ejected: host.ejected, asked, counts, cluster_ejected };
+        reconcile_host(state, host, listed, context, events);
+    }
+}
+
+/// Ends the past of endpoints that left the cluster, and of those whose address has another host: one whose counts
+/// are smaller, or that lies in another locality. An endpoint that was seen since the list was asked for may be
+/// new.
+fn remove_gone(
+    state: &mut ClusterState,
+    hosts: &[(&HostStatus, Option<HostCounts>)],
+    asked: Millis,
+    context: &EvaluationContext<'_>,
+    events: &mut Vec<Event>,
+) {
+    for index in 0..state.endpoints.len() {
+        let Some(endpoint) = state.endpoints.get(index) else { continue };
+        let host = hosts.iter().find(|(host, _)| host.address == endpoint.address);
+        let is_another = |host: &HostStatus, counts: Option<HostCounts>| {
+            endpoint.rotation.is_of_another_host(counts)
+                || (endpoint.locality != host.locality
+                    && !endpoint.locality.is_unknown()
+                    && !host.locality.is_unknown())
+        };
+        match host {
+            Some((host, counts)) if is_another(host, *counts) => {
+                state.apply(index, &Evidence::Gone(Basis::Witnessed), context, events);
+                if let Some(endpoint) = state.endpoints.get_mut(index) {
+                    endpoint.start_over(&host.locality);
+                }
+            }
+            None if endpoint.seen < asked => {
+                state.apply(index, &Evidence::Gone(Basis::Witnessed), context, events);
+            }
+            _ => {}
+        }
+    }
+    state
+        .endpoints
+        .retain(|endpoint| endpoint.seen >= asked || hosts.iter().any(|(host, _)| host.address == endpoint.address));
 }
 
 fn reconcile_host(
@@ -83,36 +182,51 @@ fn reconcile_host(
     state.apply(index, &Evidence::Listed(listed), context, events);
 }
 
-fn count_members(state: &mut ClusterState, hosts: &[HostStatus]) {
-    for stats in state.localities.iter_mut() {
-        (stats.members, stats.unhealthy) = (0, 0);
-    }
-    for host in hosts {
-        if let Some(stats) = state.localities.entry(&host.locality) {
-            stats.members = stats.members.saturating_add(1);
-            stats.unhealthy = stats.unhealthy.saturating_add(u32::from(!host.ejected && !host.healthy));
-        }
-    }
-}
-
 /// In how many milliseconds Envoy should be asked again. At once if a threshold was reached, an ejection is just due to
 /// end, or traffic has shown more than the last answer; `None` if nothing is open that an answer could decide.
-pub fn ask_again_in(state: &ClusterState, now: Millis) -> Option<Millis> {
+pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Option<Millis> {
+    let now = context.now;
     let just_counted = now.abs_diff(state.counts.answer_asked) < OPEN_INTERVAL_MS;
     if state.admin_view_stale || (state.counts.unseen() > 0 && just_counted) {
         return Some(0);
     }
-    state.endpoints.iter().filter_map(|endpoint| wait_for(endpoint, now)).min()
+    let of_endpoints = state.endpoints.iter().filter_map(|endpoint| wait_for(endpoint, now)).min();
+    let is_away = state.failover.is_some() || state.is_home_lost;
+    let of_failover = (is_away && is_recent(state.counted.0, now)).then_some(OPEN_INTERVAL_MS);
+    of_endpoints.into_iter().chain(of_failover).min()
 }
 
 fn wait_for(endpoint: &Endpoint, now: Millis) -> Option<Millis> {
     match endpoint.rotation.ejection() {
         _ if endpoint.rotation.is_undecided() => Some(0),
+        _ if endpoint.reported.held.is_some() => Some(CHANGE_INTERVAL_MS),
         Some(ejection) if now < ejection.due => Some(ejection.due.saturating_sub(now).min(OPEN_INTERVAL_MS)),
         Some(ejection) if now.saturating_sub(ejection.due) < OPEN_INTERVAL_MS => Some(0),
         Some(_) => Some(CHANGE_INTERVAL_MS),
-        None if !endpoint.detector.is_failing() => None,
+        // One that still fails is ejected again at once, which no request may show.
+        None if now.saturating_sub(endpoint.rotation.returned_at()) < JUST_RETURNED_MS => Some(CHANGE_INTERVAL_MS),
+        // Without traffic, a streak ejects nobody.
+        None if !endpoint.detector.is_failing() || !is_recent(endpoint.seen, now) => None,
         None if now.saturating_sub(endpoint.seen) < OPEN_INTERVAL_MS => Some(CHANGE_INTERVAL_MS),
         None => Some(OPEN_INTERVAL_MS),
     }
+}
+
+fn is_recent(at: Millis, now: Millis) -> bool {
+    now.saturating_sub(at) < RECENT_TRAFFIC_MS
+}
+
+/// Whether Envoy should be asked for the cluster's list although nothing is open. With several localities, an endpoint
+/// that Envoy considers unhealthy moves traffic without any failed request; where rates eject, no streak shows
+/// it.
+pub fn wants_list(state: &ClusterState, longest: Millis, context: &EvaluationContext<'_>) -> bool {
+    let (attempts, errors) = state.counted;
+    let now = context.now;
+    let interval = context.rule.interval_millis;
+    let may_eject_by_rate = context.rule.by_rate && now.saturating_sub(errors) < interval.saturating_mul(3);
+    let wait = match state.localities.are_several() || may_eject_by_rate {
+        true => CALM_INTERVAL_MS,
+        false => CALM_INTERVAL_MS.saturating_mul(10),
+    };
+    (is_recent(attempts, now) || may_eject_by_rate) && now.abs_diff(state.listed_at) >= wait.min(longest)
 }

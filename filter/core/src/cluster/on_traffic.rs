@@ -8,8 +8,9 @@ use super::state::ClusterState;
 use super::streaks;
 use crate::endpoint::evidence::Evidence;
 use crate::endpoint::outcome::Outcome;
+use crate::endpoint::reason::Basis;
 use crate::event::{Event, EventKind};
-use crate::failover::Count;
+use crate::failover::{Active, Count};
 use crate::locality::Locality;
 use crate::time::{Millis, seconds_between};
 
@@ -48,7 +49,7 @@ pub fn on_attempt(
         let seconds = seconds_between(since, context.now);
         events.push(Event::of_cluster(context.now, context.cluster, EventKind::UpstreamRecovered { seconds }));
     }
-    if let Some(index) = endpoint_of(state, seen, outcome, context.now) {
+    if let Some(index) = endpoint_of(state, seen, outcome, context, &mut events) {
         state.note_panic(context);
         state.apply(index, &Evidence::Attempt { started }, context, &mut events);
         streaks::put_result(state, index, seen, context, &mut events);
@@ -63,7 +64,8 @@ fn endpoint_of(
     state: &mut ClusterState,
     seen: &AttemptObservation<'_>,
     outcome: Outcome,
-    now: Millis,
+    context: &EvaluationContext<'_>,
+    events: &mut Vec<Event>,
 ) -> Option<usize> {
     if let Some(index) = state.endpoints.position(seen.endpoint) {
         let moved = |endpoint: &Endpoint| endpoint.locality != *seen.locality && !seen.locality.is_unknown();
@@ -71,12 +73,13 @@ fn endpoint_of(
             return Some(index);
         }
         // Envoy treats a host that moved to another locality as a new one, without streaks or ejections.
+        state.apply(index, &Evidence::Gone(Basis::Inferred), context, events);
         state.endpoints.remove(index);
     }
     if !outcome.is_error() {
         return None;
     }
-    let index = state.endpoints.add(seen.endpoint, seen.locality, seen.workload, now)?;
+    let index = state.endpoints.add(seen.endpoint, seen.locality, seen.workload, context.now)?;
     state.localities.entry(seen.locality);
     Some(index)
 }
@@ -98,34 +101,54 @@ pub fn on_no_healthy_upstream(
     vec![Event::of_cluster(context.now, context.cluster, EventKind::NoHealthyUpstream { endpoints })]
 }
 
-/// Applies a worker's sums of charged attempts, by locality, since it last reported them.
-pub fn add_traffic(state: &mut ClusterState, sums: &[(Locality, Count)], context: &EvaluationContext<'_>) {
-    let length = context.failover.window.millis();
+/// Applies a worker's sums of charged attempts, by locality, since it last reported them at `since`.
+pub fn add_traffic(
+    state: &mut ClusterState,
+    sums: &[(Locality, Count)],
+    since: Millis,
+    context: &EvaluationContext<'_>,
+) {
+    // Sums that were begun before the present trouble hold calm traffic too: they would make its share too small.
+    let is_early = state.failover.is_none() && since < state.phase.since();
     for (locality, count) in sums {
-        state.localities.count(locality, *count, context.now, length);
-        let is_away = |home| locality.tier_from(context.home) > home;
-        if let Some(failover) = state.failover.as_mut().filter(|failover| is_away(failover.home_tier())) {
-            failover.count_away(count.attempts, count.errors, context.now);
+        state.counted.0 = context.now;
+        if count.errors > 0 {
+            state.counted.1 = context.now;
+        }
+        if is_early {
+            state.localities.count_early(locality, *count, context.now);
+        } else {
+            state.localities.count(locality, *count, context.now, context.failover.window.millis());
+        }
+        let tier = state.localities.tier_of(locality, context.home);
+        let is_away = |failover: &&mut Active| tier.is_some_and(|tier| tier > failover.home_tier());
+        if let Some(failover) = state.failover.as_mut().filter(is_away) {
+            failover.count_away(locality, *count, since, context.now);
         }
     }
 }
 
-/// Sets the number of endpoints that traffic shows in each locality; `left` has the hashes of endpoints that have left.
+/// Sets the number of endpoints that traffic shows in each locality; `left` has the hashes of endpoints that have left,
+/// and `total` is Envoy's count of the cluster's endpoints, where known.
 pub fn set_members(
     state: &mut ClusterState,
+    total: Option<u32>,
     counts: &[(Locality, u32)],
     left: &[u32],
     context: &EvaluationContext<'_>,
-) {
+) -> Vec<Event> {
     if context.has_witness && context.now.abs_diff(state.listed_at) < LIST_OUTWEIGHS_TRAFFIC_MS {
-        return;
+        return Vec::new();
     }
-    state.localities.iter_mut().for_each(|stats| stats.members = 0);
-    for (locality, count) in counts {
-        if let Some(stats) = state.localities.entry(locality) {
-            stats.members = *count;
+    state.total = total.or(state.total);
+    state.localities.set_members(counts);
+    let has_left = |endpoint: &Endpoint| left.contains(&endpoint_hash(&endpoint.address));
+    let mut events = Vec::new();
+    for index in 0..state.endpoints.len() {
+        if state.endpoints.get(index).is_some_and(has_left) {
+            state.apply(index, &Evidence::Gone(Basis::Inferred), context, &mut events);
         }
     }
-    // These endpoints did not return, so no event reports a return.
-    state.endpoints.retain(|endpoint| !left.contains(&endpoint_hash(&endpoint.address)));
+    state.endpoints.retain(|endpoint| !has_left(endpoint));
+    events
 }

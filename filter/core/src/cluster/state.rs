@@ -4,18 +4,21 @@
 use super::ejection_counts::EjectionCounts;
 use super::endpoint::{Endpoint, Endpoints, count};
 use super::input::EvaluationContext;
+use super::known_rule::{KnownRule, Origin};
 use super::localities::Localities;
 use crate::endpoint::evidence::{ClusterView, Evidence, RotationContext, Transition};
-use crate::endpoint::reason::Basis;
-use crate::event::{Event, EventKind};
-use crate::failover::Active;
+use crate::endpoint::reason::{Basis, BlockedReason, EjectReason};
+use crate::endpoint::streak::StreakKind;
+use crate::event::{Event, EventKind, LastAttempt};
+use crate::failover::{Active, Phase, Usual};
+use crate::locality::Locality;
 use crate::metric::{Level, Metric};
 use crate::time::{Millis, seconds_between};
 use serde::{Deserialize, Serialize};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 9;
+pub const ENCODING: u8 = 10;
 
 /// For how long, in milliseconds, a past state may still be visible at one of Envoy's workers or may have influenced a
 /// decision of its main thread.
@@ -33,17 +36,24 @@ pub struct ClusterState {
     /// Whether traffic has shown something newer than Envoy's last list since it was asked for.
     pub(super) admin_view_stale: bool,
     pub(super) counts: EjectionCounts,
+    pub(super) known_rule: KnownRule,
+    /// When attempts were last counted, and errors among them; 0 if never.
+    pub(super) counted: (Millis, Millis),
+    /// Hosts that Envoy last listed as unhealthy though not ejected, by the hashes of their addresses.
+    pub(super) unhealthy: Vec<u32>,
     /// When so few endpoints were last in rotation that Envoy may have chosen ejected ones; 0 if never.
     panicked_at: Millis,
     /// The largest number of endpoints that were recently ejected at the same time, and when.
     recent_max_ejected: (u32, Millis),
-    /// The share of traffic that went away from home before home was in trouble, in thousandths.
-    pub(super) baseline_spill_permille: u32,
     pub(super) failover: Option<Active>,
     /// Since when no healthy endpoint has been left.
     pub(super) empty_since: Option<Millis>,
-    /// Since when an endpoint at home has been ejected or failing.
-    pub(super) troubled_since: Option<Millis>,
+    /// Whether home is calm or in trouble.
+    pub(super) phase: Phase,
+    /// What goes away from home in calm times.
+    pub(super) usual: Usual,
+    /// Whether nothing at home is in rotation, and something is elsewhere.
+    pub(super) is_home_lost: bool,
 }
 
 impl ClusterState {
@@ -60,12 +70,39 @@ impl ClusterState {
         postcard::to_extend(self, vec![ENCODING]).unwrap_or_default()
     }
 
-    /// Findings that are still open: endpoints failing or ejected, a failover, no healthy endpoint left. While a proxy
-    /// has any, its workers evaluate every request at once.
+    /// Findings that are still open: endpoints failing or ejected, nothing in rotation at home, a failover, no healthy
+    /// endpoint left. While a proxy has any, its workers evaluate every request at once.
     pub fn open_findings(&self) -> u32 {
         let troubled = count(self.endpoints.iter().filter(|endpoint| endpoint.is_troubled()));
-        let others = [self.failover.is_some(), self.empty_since.is_some()];
+        let others = [self.failover.is_some() || self.is_home_lost, self.empty_since.is_some()];
         troubled.saturating_add(count(others.iter().filter(|open| **open)))
+    }
+
+    /// Whether a failover could not be told, because the proxy's own locality `home` is unknown and no priorities tell
+    /// near localities from far ones.
+    pub fn failover_is_blind(&self, home: &Locality) -> bool {
+        self.localities.are_alike(home)
+    }
+
+    /// Whether attempts were counted within the last minute.
+    pub fn is_counted(&self, now: Millis) -> bool {
+        let (attempts, _) = self.counted;
+        attempts > 0 && now.saturating_sub(attempts) < 60_000
+    }
+
+    /// Where Envoy has the cluster from; `None` if Envoy has not told.
+    pub fn origin(&self) -> Option<Origin> {
+        self.known_rule.origin()
+    }
+
+    /// The clusters whose hosts are those of this cluster, if it is an aggregate one.
+    pub fn members(&self) -> &[String] {
+        self.known_rule.members()
+    }
+
+    /// Whether Envoy should be asked for the cluster's rule at `now`.
+    pub fn wants_rule(&self, now: Millis) -> bool {
+        self.known_rule.is_wanted(now)
     }
 
     /// Whether the start time and the exact destination of attempts at this endpoint matter: an attempt that was
@@ -113,6 +150,7 @@ impl ClusterState {
         RotationContext {
             now: context.now,
             rules: context.outlier,
+            rule: context.rule,
             cluster: self,
             has_witness: context.has_witness,
             panic_until: if self.panicked_at > 0 { self.panicked_at.saturating_add(RECENT_MS) } else { 0 },
@@ -130,12 +168,16 @@ impl ClusterState {
         events: &mut Vec<Event>,
     ) {
         let now = context.now;
+        if matches!(transition, Transition::Ejected { .. }) {
+            self.release_streak(index, Basis::Witnessed, context, events);
+        }
         let Some(endpoint) = self.endpoints.get_mut(index) else { return };
         match transition {
             Transition::Ejected { reason, basis, ejection } => {
                 endpoint.detector.on_ejected();
                 endpoint.reported.unconfirmed = None;
                 self.counts.record(reason, now);
+                self.known_rule.doubt |= reason == EjectReason::Other && !context.rule.by_rate;
                 let ejected = self.ejected();
                 if ejected >= self.recent_max_ejected(now) {
                     self.recent_max_ejected = (ejected, now);
@@ -153,19 +195,74 @@ impl ClusterState {
                 let kind = EventKind::EndpointReturned { ejected_seconds: seconds_between(since, now), ejection };
                 self.report(index, Some(basis), kind, context, events);
             }
+            Transition::Removed { basis, since, ejection } => {
+                let kind = EventKind::EndpointRemoved { ejected_seconds: seconds_between(since, now), ejection };
+                self.report(index, Some(basis), kind, context, events);
+            }
             Transition::Refuted => {
                 endpoint.detector.refute(context.outlier);
                 endpoint.reported.unconfirmed = None;
             }
-            Transition::Blocked(_) if endpoint.reported.blocked => {}
+            Transition::Blocked(_) if endpoint.reported.blocked || endpoint.reported.is_undetected => {}
+            Transition::Blocked(reason) if endpoint.reported.held.is_some() => {
+                if let Some(held) = &mut endpoint.reported.held {
+                    held.blocked = Some(reason);
+                }
+            }
             Transition::Blocked(reason) => {
-                endpoint.reported.blocked = true;
-                let max_ejection_percent = context.outlier.max_ejection_percent;
-                let kind =
-                    EventKind::EjectionBlocked { reason, max_ejection_percent, endpoints: self.endpoint_count() };
-                self.report(index, Some(Basis::Witnessed), kind, context, events);
+                // Envoy shows that the endpoint is in rotation; that it detected the streak, only its count shows.
+                let basis = if self.counts.detected().is_some() { Basis::Witnessed } else { Basis::Inferred };
+                self.report_blocked(index, reason, basis, context, events);
             }
             Transition::ViewStale => self.admin_view_stale = true,
+        }
+    }
+
+    fn report_blocked(
+        &mut self,
+        index: usize,
+        reason: BlockedReason,
+        basis: Basis,
+        context: &EvaluationContext<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+        endpoint.reported.blocked = true;
+        self.known_rule.doubt |= reason == BlockedReason::NotEnforced;
+        let (max_ejection_percent, endpoints) = (context.outlier.max_ejection_percent, self.endpoint_count());
+        let kind = EventKind::EjectionBlocked { reason, max_ejection_percent, endpoints };
+        self.report(index, Some(basis), kind, context, events);
+    }
+
+    /// Reports a streak of this kind and threshold.
+    pub(super) fn report_streak(
+        &self,
+        index: usize,
+        (kind, threshold): (StreakKind, u32),
+        last: LastAttempt,
+        context: &EvaluationContext<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let ejects = context.rule.ejects;
+        let kind = EventKind::ErrorStreak { kind, streak: threshold, threshold, ejects, last };
+        self.report(index, None, kind, context, events);
+    }
+
+    /// Reports the streak that was held back, if there is one, and that Envoy kept the endpoint in rotation, if it did.
+    /// `basis` is how it is known that Envoy detected the streak.
+    pub(super) fn release_streak(
+        &mut self,
+        index: usize,
+        basis: Basis,
+        context: &EvaluationContext<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(held) = self.endpoints.get_mut(index).and_then(|endpoint| endpoint.reported.held.take()) else {
+            return;
+        };
+        self.report_streak(index, (held.kind, held.threshold), held.last, context, events);
+        if let Some(reason) = held.blocked {
+            self.report_blocked(index, reason, basis, context, events);
         }
     }
 

@@ -6,6 +6,7 @@
 //! know when the endpoint returned, and the first tick after a return may come just too early to count. So the back-off
 //! and the end of an ejection are known only within bounds.
 
+use super::rule::Rule;
 use crate::config::OutlierDetection;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
@@ -46,8 +47,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Ejects the endpoint at `now`.
-    pub fn eject(&mut self, now: Millis, rules: &OutlierDetection) -> Ejection {
+    /// Ejects the endpoint at `now`. By `rule`, it may last longer at random.
+    pub fn eject(&mut self, now: Millis, rules: &OutlierDetection, rule: &Rule) -> Ejection {
         let ticks_since = |returned: Millis| {
             let ticks = now.saturating_sub(returned).checked_div(rules.interval.millis()).unwrap_or(0);
             u32::try_from(ticks).unwrap_or(u32::MAX)
@@ -63,7 +64,8 @@ impl Backoff {
         self.least = grown(self.least.saturating_sub(ticks_since(earliest)));
         self.most = grown(self.most.saturating_sub(ticks_since(latest).saturating_sub(UNCERTAIN_TICKS)));
         let end = |backoff: u32| now.saturating_add(base.saturating_mul(u64::from(backoff)).min(max));
-        Ejection { at: now, due: end(self.least), overdue: end(self.most) }
+        let overdue = end(self.most).saturating_add(rule.jitter_millis);
+        Ejection { at: now, due: end(self.least), overdue }
     }
 
     /// When the endpoint was last known to be back in rotation; 0 if it was never ejected.
@@ -96,7 +98,7 @@ mod tests {
     fn lasted(ejected_at: &[u64]) -> Vec<(u64, u64)> {
         let mut backoff = Backoff::default();
         let eject = |at: &u64| {
-            let ejection = backoff.eject(at * 1_000, &rules());
+            let ejection = backoff.eject(at * 1_000, &rules(), &Rule::none(0));
             backoff.uneject(&ejection, ejection.due);
             ((ejection.due - ejection.at) / 1_000, (ejection.overdue - ejection.at) / 1_000)
         };
@@ -117,9 +119,9 @@ mod tests {
     #[test]
     fn a_return_that_is_known_late_may_have_been_when_it_was_due() {
         let mut backoff = Backoff::default();
-        let first = backoff.eject(100_000, &rules());
+        let first = backoff.eject(100_000, &rules(), &Rule::none(0));
         backoff.uneject(&first, 103_000);
-        let second = backoff.eject(103_100, &rules());
+        let second = backoff.eject(103_100, &rules(), &Rule::none(0));
         assert_eq!((second.due, second.overdue), (105_100, 107_100));
     }
 }

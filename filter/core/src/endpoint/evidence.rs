@@ -2,9 +2,11 @@
 //! the transitions that follow. The rules are in [`super::rotation`].
 
 use super::reason::{Basis, BlockedReason, EjectReason};
+use super::rule::Rule;
 use super::streak::StreakKind;
 use crate::config::OutlierDetection;
 use crate::time::Millis;
+use serde::{Deserialize, Serialize};
 
 /// How long to wait for Envoy's answer before the rules decide, in milliseconds.
 pub(crate) const ANSWER_WAIT_MS: Millis = 3_000;
@@ -37,6 +39,8 @@ pub enum Evidence {
     },
     /// Envoy's list of hosts.
     Listed(Listed),
+    /// The endpoint is no host of the cluster any more, or another host has its address.
+    Gone(Basis),
     /// Envoy's count of ejections: the cause of the ejection that waits for one, if the count shows it.
     Cause(Option<EjectReason>),
     /// Envoy's count of ejections: the endpoint was back and was ejected again.
@@ -52,6 +56,15 @@ pub enum Evidence {
     AnswerMissing,
 }
 
+/// What Envoy counted of a host since it created it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCounts {
+    /// Requests that were sent to it or failed before they were.
+    pub requests: u64,
+    /// Requests that failed.
+    pub errors: u64,
+}
+
 /// An endpoint in Envoy's list of hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -59,8 +72,8 @@ pub struct Listed {
     pub ejected: bool,
     /// When the list was asked for.
     pub asked: Millis,
-    /// Requests that Envoy sent to it.
-    pub requests: u64,
+    /// Its counts; `None` if the answer does not tell, or tells those of several hosts together.
+    pub counts: Option<HostCounts>,
     /// Endpoints of the cluster that were already ejected or are ejected in this list.
     pub cluster_ejected: u32,
 }
@@ -82,6 +95,8 @@ pub struct RotationContext<'a> {
     pub now: Millis,
     /// The cluster's outlier detection settings.
     pub rules: &'a OutlierDetection,
+    /// How Envoy enforces them.
+    pub rule: &'a Rule,
     /// The endpoint's cluster.
     pub cluster: &'a dyn ClusterView,
     /// Whether there is a witness, so that Envoy itself can be asked.
@@ -99,6 +114,9 @@ pub struct RotationContext<'a> {
 impl RotationContext<'_> {
     /// Whether one more ejection than `ejected` would exceed `maxEjectionPercent`.
     pub(super) fn is_capped(&self, ejected: u32) -> bool {
+        if ejected == 0 && self.rule.always_ejects_one {
+            return false;
+        }
         let ejected = ejected.saturating_add(1);
         let percent = u64::from(ejected).saturating_mul(100);
         let cap = u64::from(self.rules.max_ejection_percent.min(100));
@@ -130,6 +148,15 @@ pub enum Transition {
         /// When it was ejected.
         since: Millis,
         /// The number of the ejection that ended.
+        ejection: u32,
+    },
+    /// An ejected endpoint left the cluster.
+    Removed {
+        /// How that is known.
+        basis: Basis,
+        /// When it was ejected.
+        since: Millis,
+        /// The number of the ejection.
         ejection: u32,
     },
     /// The threshold led to no ejection, so an unconfirmed crossing is dropped.

@@ -11,4 +11,5 @@ pub mod outcome;
 pub mod reason;
 pub mod response_flags;
 pub mod rotation;
+pub mod rule;
 pub mod streak;

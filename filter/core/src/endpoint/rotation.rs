@@ -2,7 +2,7 @@
 //!
 //! | state | evidence | becomes | transitions |
 //! |---|---|---|---|
-//! | in, suspected, awaiting cause | a threshold; nobody to ask | ejected, if not capped | ejected (inferred) |
+//! | in, suspected, awaiting cause | a threshold that ejects; nobody to ask | ejected, or capped | ejected (inferred) |
 //! | in | a threshold, certain or not; Envoy can be asked | suspected | |
 //! | suspected, awaiting cause | another threshold; Envoy can be asked | the same, of mixed kinds | |
 //! | suspected, awaiting cause | its unconfirmed streak is broken | without that suspicion | |
@@ -18,7 +18,9 @@
 //! | ejected | the balancer chose it; Envoy can be asked | the same | view is stale |
 //! | ejected | a list from after the ejection shows it in rotation | in | returned (witnessed) |
 //! | ejected | the list still shows it ejected past its time; Envoy keeps counts | to be rechecked | |
-//! | ejected | the same; no counts, but requests, or long overdue | ejected | returned, ejected (witnessed) |
+//! | ejected | the same; no counts, but requests | ejected | returned, ejected (inferred) |
+//! | any | it left the cluster, or its address has another host | in, without a past | removed, if it was ejected |
+//! | any | a threshold, where no streak ejects | the same | |
 //! | ejected | the count proves another ejection | ejected | returned (inferred), ejected (witnessed) |
 //! | ejected, to be rechecked | the count shows no other ejection | not to be rechecked | |
 //! | ejected | its time is over by the clock, and there is no recent answer | in | returned (inferred) |
@@ -27,7 +29,7 @@
 //! ([`crate::cluster`]).
 
 use super::ejection::{Backoff, Ejection};
-use super::evidence::{ANSWER_WAIT_MS, Evidence, Listed, RotationContext, Transition};
+use super::evidence::{ANSWER_WAIT_MS, Evidence, HostCounts, Listed, RotationContext, Transition};
 use super::reason::{Basis, BlockedReason, EjectReason};
 use super::streak::StreakKind;
 use crate::time::Millis;
@@ -44,9 +46,6 @@ const EJECTS_WITHIN_MS: Millis = 100;
 
 /// How long an ejection waits for the count that shows its cause, in milliseconds.
 const CAUSE_WAIT_MS: Millis = 100;
-
-/// How much later than [`Ejection::surely_over`] an overloaded main thread may return an endpoint, in milliseconds.
-const OVERLOADED_MS: Millis = 1_000;
 
 /// A threshold that was reached, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +90,8 @@ pub struct Rotation {
     ejections: u32,
     /// The requests in the last list that was asked for before the ejection time was over.
     requests: Requests,
+    /// The counts in the last list.
+    last_counts: HostCounts,
 }
 
 impl Rotation {
@@ -98,12 +99,15 @@ impl Rotation {
     pub fn apply(mut self, evidence: &Evidence, context: &RotationContext<'_>) -> (Self, Vec<Transition>) {
         let mut changes = Vec::new();
         match *evidence {
+            Evidence::Threshold { .. } | Evidence::UnconfirmedThreshold { .. } if !context.rule.ejects => {}
             Evidence::Threshold { kind, first, .. } | Evidence::UnconfirmedThreshold { kind, first }
                 if context.has_witness =>
             {
                 self.suspect(kind, first, context);
             }
-            Evidence::Threshold { kind, at, .. } if !context.is_capped(context.cluster.ejected()) => {
+            Evidence::Threshold { kind, at, .. }
+                if context.rule.surely_ejects(kind) && !context.is_capped(context.cluster.ejected()) =>
+            {
                 self.eject(kind.eject_reason(), Basis::Inferred, at, context, &mut changes);
             }
             Evidence::Threshold { .. } | Evidence::UnconfirmedThreshold { .. } => {}
@@ -117,8 +121,9 @@ impl Rotation {
             }
             Evidence::Attempt { .. } => {}
             Evidence::Listed(listed) => self.on_listed(&listed, context, &mut changes),
+            Evidence::Gone(basis) => self.remove(basis, &mut changes),
             Evidence::Cause(reason) => self.explain(reason, context, &mut changes),
-            Evidence::EjectedAgain(reason) => self.eject_again(reason, context, &mut changes),
+            Evidence::EjectedAgain(reason) => self.eject_again(reason, Basis::Witnessed, context, &mut changes),
             Evidence::NoneUnseen { counted } => self.clear_recheck(counted),
             Evidence::Clock => self.on_clock(context, &mut changes),
             Evidence::AnswerMissing => self.decide_unanswered(context, &mut changes),
@@ -168,7 +173,8 @@ impl Rotation {
     ) {
         if self.ejection().is_none() {
             self.ejections = self.ejections.saturating_add(1);
-            self.state = State::Ejected { ejection: self.backoff.eject(at, context.rules), recheck: None };
+            self.state =
+                State::Ejected { ejection: self.backoff.eject(at, context.rules, context.rule), recheck: None };
             changes.push(Transition::Ejected { reason, basis, ejection: self.ejections });
         }
     }
@@ -181,10 +187,24 @@ impl Rotation {
         }
     }
 
-    fn eject_again(&mut self, reason: EjectReason, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
+    /// The endpoint's past ends with it.
+    fn remove(&mut self, basis: Basis, changes: &mut Vec<Transition>) {
+        if let State::Ejected { ejection, .. } = self.state {
+            changes.push(Transition::Removed { basis, since: ejection.at, ejection: self.ejections });
+        }
+        *self = Self::default();
+    }
+
+    fn eject_again(
+        &mut self,
+        reason: EjectReason,
+        basis: Basis,
+        context: &RotationContext<'_>,
+        changes: &mut Vec<Transition>,
+    ) {
         if self.ejection().is_some() {
             self.uneject(Basis::Inferred, context, changes);
-            self.eject(reason, Basis::Witnessed, context.now, context, changes);
+            self.eject(reason, basis, context.now, context, changes);
         }
     }
 
@@ -200,6 +220,7 @@ impl Rotation {
 
     fn on_listed(&mut self, listed: &Listed, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         let before = self.requests;
+        self.last_counts = listed.counts.unwrap_or(self.last_counts);
         if self.is_baseline(listed.asked) {
             self.note_requests(listed);
         }
@@ -215,9 +236,9 @@ impl Rotation {
             (true, State::AwaitingCause { since, .. }) => self.on_listed_ejected(since, context, changes),
             (true, State::Ejected { ejection, .. }) => {
                 if context.keeps_counts {
-                    self.recheck(listed, listed.requests > before.count, context);
+                    self.recheck(listed, listed.counts.is_some_and(|counts| counts.requests > before.count), context);
                 } else if is_next_ejection(listed, &ejection, before, context) {
-                    self.eject_again(EjectReason::Other, context, changes);
+                    self.eject_again(EjectReason::Other, Basis::Inferred, context, changes);
                     self.note_requests(listed);
                 }
             }
@@ -257,7 +278,9 @@ impl Rotation {
     }
 
     fn note_requests(&mut self, listed: &Listed) {
-        self.requests = Requests { count: listed.requests, asked: listed.asked };
+        if let Some(counts) = listed.counts {
+            self.requests = Requests { count: counts.requests, asked: listed.asked };
+        }
     }
 
     /// Envoy still lists the endpoint as ejected. If it may have been back in between, the count of ejections decides.
@@ -302,9 +325,15 @@ impl Rotation {
             return;
         }
         self.drop_suspicion(|_| true);
-        if !context.is_capped(context.cluster.ejected()) {
+        if context.rule.surely_ejects(suspicion.kind) && !context.is_capped(context.cluster.ejected()) {
             self.eject(suspicion.kind.eject_reason(), Basis::Inferred, context.now, context, changes);
         }
+    }
+
+    /// Whether a list with these counts shows another host under the same address: a host's counts never fall.
+    pub fn is_of_another_host(&self, counts: Option<HostCounts>) -> bool {
+        let last = self.last_counts;
+        counts.is_some_and(|counts| counts.requests < last.requests || counts.errors < last.errors)
     }
 
     /// The ejection that is not over, if any.
@@ -361,20 +390,16 @@ fn blocked(suspicion: &Suspicion, listed: &Listed, context: &RotationContext<'_>
     }
 }
 
-/// Decides without Envoy's count whether an endpoint that is still listed as ejected was back and was ejected again.
-/// Envoy ends an ejection on the first tick of its interval after it is due, so an ejection listed later is the next
-/// one. Requests that went to the endpoint in between show it sooner, except in panic, when ejected endpoints get
-/// requests too.
+/// Decides without Envoy's count whether an endpoint that is still listed as ejected was back and was ejected again:
+/// requests went to it after its ejection was due to end. In panic, ejected endpoints get requests too. Without
+/// requests it was not in rotation, however long the ejection lasts.
 fn is_next_ejection(listed: &Listed, ejection: &Ejection, before: Requests, context: &RotationContext<'_>) -> bool {
     let asked = listed.asked;
-    let requested = asked >= ejection.due && listed.requests > before.count && !context.was_in_panic(asked);
+    let is_requested = listed.counts.is_some_and(|counts| counts.requests > before.count);
     let over = ejection.surely_over(context.rules);
-    if requested {
-        // Workers send requests to the endpoint until they know of the ejection, so counts from before are unreliable.
-        before.asked >= ejection.at.saturating_add(IN_FLIGHT_MS) || asked > over
-    } else {
-        asked > over.saturating_add(OVERLOADED_MS)
-    }
+    // Workers send requests to the endpoint until they know of the ejection, so counts from before are unreliable.
+    let is_reliable = before.asked >= ejection.at.saturating_add(IN_FLIGHT_MS) || asked > over;
+    asked >= ejection.due && is_requested && is_reliable && !context.was_in_panic(asked)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A sliding window of attempts and errors, with a tenth of the window's length per bucket.
+//! A sliding window of attempts and errors, with a twentieth of the window's length per bucket.
 //!
 //! It is small and of fixed size because it is part of the value that the workers share. Not here: whose attempts it
 //! counts.
@@ -6,8 +6,8 @@
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// Buckets in a window: the resolution is a tenth of its length.
-const BUCKETS: u64 = 10;
+/// Buckets in a window: the resolution is a twentieth of its length.
+const BUCKETS: u64 = 20;
 
 /// Attempts and how many of them were errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,11 @@ pub struct Count {
 }
 
 impl Count {
+    /// Attempts that were answered without an error.
+    pub fn served(&self) -> u32 {
+        self.attempts.saturating_sub(self.errors)
+    }
+
     /// Adds `other` to this.
     pub fn add(&mut self, other: Count) {
         self.attempts = self.attempts.saturating_add(other.attempts);
@@ -29,38 +34,48 @@ impl Count {
 /// Counts of the recent past.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
-    /// The buckets, oldest first, at most [`BUCKETS`]: a bucket's number (time divided by bucket length) and its
-    /// counts.
-    buckets: Vec<(u64, Count)>,
+    /// The number of the newest bucket: time divided by a bucket's length.
+    newest: u64,
+    /// The buckets, oldest first, at most [`BUCKETS`]: by how many a bucket is older than the newest, and its counts.
+    buckets: Vec<(u8, Count)>,
 }
 
 impl Window {
     /// Adds `count` at `now` to a window of `length` milliseconds.
     pub fn add(&mut self, count: Count, now: Millis, length: u64) {
-        let number = Self::number(now, length);
-        // If the clock went back, buckets in the future would remain and never expire.
-        self.buckets.retain(|(n, _)| *n <= number && n.saturating_add(BUCKETS) > number);
+        self.move_to(number(now, length));
         match self.buckets.last_mut() {
-            Some((n, last)) if *n == number => last.add(count),
-            _ => self.buckets.push((number, count)),
+            Some((0, last)) => last.add(count),
+            _ => self.buckets.push((0, count)),
         }
     }
 
     /// The sum of the `length` milliseconds up to `now`.
     pub fn sum(&self, now: Millis, length: u64) -> Count {
-        let number = Self::number(now, length);
+        let newest = number(now, length);
         let mut sum = Count::default();
-        for (n, count) in &self.buckets {
-            if *n <= number && n.saturating_add(BUCKETS) > number {
-                sum.add(*count);
-            }
-        }
+        let counts = self.buckets.iter().filter(|(age, _)| self.aged(*age, newest).is_some()).map(|(_, count)| *count);
+        counts.for_each(|count| sum.add(count));
         sum
     }
 
-    fn number(now: Millis, length: u64) -> u64 {
-        now.checked_div(length / BUCKETS).unwrap_or(now)
+    /// Makes `newest` the newest bucket and drops what is then too old.
+    fn move_to(&mut self, newest: u64) {
+        let kept = self.buckets.iter().filter_map(|(age, count)| Some((self.aged(*age, newest)?, *count)));
+        self.buckets = kept.collect();
+        self.newest = newest;
     }
+
+    /// The age of a bucket when `newest` is the newest one; `None` if it is too old. If the clock went back, buckets in
+    /// the future are so too: they would never expire.
+    fn aged(&self, age: u8, newest: u64) -> Option<u8> {
+        let number = self.newest.checked_sub(u64::from(age))?;
+        newest.checked_sub(number).filter(|age| *age < BUCKETS).and_then(|age| u8::try_from(age).ok())
+    }
+}
+
+fn number(now: Millis, length: u64) -> u64 {
+    now.checked_div(length / BUCKETS).unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -76,7 +91,8 @@ mod tests {
             window.add(ONE, at, 10_000);
         }
         assert_eq!(window.sum(15_000, 10_000).attempts, 3);
-        assert_eq!(window.sum(20_000, 10_000).attempts, 1);
+        assert_eq!(window.sum(20_000, 10_000).attempts, 2);
+        assert_eq!(window.sum(20_500, 10_000).attempts, 1);
         assert_eq!(window.sum(25_000, 10_000).attempts, 0);
     }
 
@@ -86,7 +102,7 @@ mod tests {
         for at in (0..100_000).step_by(100) {
             window.add(ONE, at, 10_000);
         }
-        assert!(window.buckets.len() <= 10);
+        assert!(window.buckets.len() <= 20);
         window.add(ONE, 5_000, 10_000);
         assert_eq!(window.sum(5_000, 10_000).attempts, 1);
         window.add(ONE, u64::MAX, 10_000);

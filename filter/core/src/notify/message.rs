@@ -1,7 +1,7 @@
 //! Messages: alerts in Alertmanager's format, events for any other receiver.
 
 use crate::config::notify::{Format, Notify};
-use crate::event::{Event, EventKind, Route};
+use crate::event::{Event, EventKind, FailoverCause, Route};
 use crate::locality::Locality;
 use crate::names::service;
 use crate::time::{Millis, rfc3339};
@@ -59,7 +59,8 @@ impl Alert {
         };
         let started = |route: &Route| {
             let (share, healthy, all) = (percent(route.share), route.healthy_at_home, route.endpoints_at_home);
-            let detail = format!("{share}% of the traffic; {healthy} of {all} endpoint(s) at home healthy");
+            let cause = cause(route.cause);
+            let detail = format!("{share}% of the traffic; {healthy} of {all} endpoint(s) at home healthy: {cause}");
             alert(Some((&route.from, &route.to)), event.at, false, detail)
         };
         let before = |seconds: f64| event.at.saturating_sub((seconds * 1000.0) as Millis);
@@ -179,6 +180,14 @@ impl Serialize for Texts<'_> {
         let mut map = serializer.serialize_map(None)?;
         self.0.iter().try_for_each(|(name, text)| map.serialize_entry(name, text))?;
         map.end()
+    }
+}
+
+fn cause(cause: FailoverCause) -> &'static str {
+    match cause {
+        FailoverCause::Ejected => "ejected by Envoy",
+        FailoverCause::Unhealthy => "reported unhealthy",
+        FailoverCause::EndpointsLeft => "endpoints left the cluster",
     }
 }
 

@@ -4,7 +4,7 @@ use super::Message;
 use super::outbox::{Delivery, Ended, MAX_WAITING, Outbox, REPEAT_INTERVAL_MS};
 use crate::config::Duration;
 use crate::config::notify::{Format, Notify};
-use crate::event::{Event, EventKind, FailoverEnd, Route};
+use crate::event::{Event, EventKind, FailoverCause, FailoverEnd, Route};
 use crate::locality::{Locality, Tier};
 use crate::names::{proxy_name, service};
 use crate::time::{Millis, rfc3339};
@@ -21,7 +21,8 @@ fn event(at: Millis, kind: EventKind) -> Event {
 
 fn route(to: &str) -> Route {
     let (from, to) = (Locality::parse(A), Locality::parse(to));
-    Route { from, to, tier: Tier::SameRegion, share: 0.7, healthy_at_home: 1, endpoints_at_home: 3 }
+    let cause = FailoverCause::Ejected;
+    Route { from, to, tier: Tier::SameRegion, share: 0.7, cause, healthy_at_home: 1, endpoints_at_home: 3 }
 }
 
 fn ended(to: &str) -> EventKind {
@@ -31,6 +32,7 @@ fn ended(to: &str) -> EventKind {
         seconds: 5.0,
         requests_away: 10,
         errors_away: 1,
+        destinations: Vec::new(),
         because: FailoverEnd::Recovered,
         seconds_at_last: 2.0,
     }
@@ -65,6 +67,7 @@ fn a_failover_has_the_names_and_labels_of_the_rules() {
     assert_eq!(json["annotations"]["summary"], summary);
     let description = json["annotations"]["description"].as_str().unwrap();
     assert!(description.contains("mocka.default") && description.contains("70% of the traffic; 1 of 3"));
+    assert!(description.ends_with("ejected by Envoy"), "{description}");
     assert_eq!((&json["startsAt"], &json["endsAt"]), (&"1970-01-01T00:00:01.000Z".into(), &Value::Null));
 }
 

@@ -8,6 +8,7 @@ use filter_core::endpoint::detector::{AttemptTimes, Detector};
 use filter_core::endpoint::evidence::{ClusterView, Evidence, Listed, RotationContext, Transition};
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::endpoint::rotation::Rotation;
+use filter_core::endpoint::rule::Rule;
 use filter_core::endpoint::streak::Crossing;
 
 /// A small random number generator (SplitMix64) with a fixed seed, so that every run tries the same attempts.
@@ -130,10 +131,20 @@ impl ClusterView for Alone {
     }
 }
 
-fn context(now: u64, rules: &OutlierDetection) -> RotationContext<'_> {
+fn context<'a>(now: u64, rules: &'a OutlierDetection, rule: &'a Rule) -> RotationContext<'a> {
     let (has_witness, has_unconfirmed, keeps_counts) = (false, false, false);
     let cluster = &Alone;
-    RotationContext { now, rules, cluster, has_witness, panic_until: 0, has_unconfirmed, keeps_counts, counts_asked: 0 }
+    RotationContext {
+        now,
+        rules,
+        rule,
+        cluster,
+        has_witness,
+        panic_until: 0,
+        has_unconfirmed,
+        keeps_counts,
+        counts_asked: 0,
+    }
 }
 
 /// A random attempt, as Envoy's reports and as the filter's input.
@@ -177,7 +188,8 @@ fn the_detector_ejects_when_envoys_would_and_for_the_same_reason() {
                 let hits = host.put(report, &rules);
                 expected = expected.or(host.main_thread(hits, now));
             }
-            let context = context(now, &rules);
+            let rule = Rule::configured(&rules);
+            let context = context(now, &rules, &rule);
             let mut ejected_for = None;
             let crossings = match rotation.ejection() {
                 None => detector.put_result(&input, &AttemptTimes::at_once(now * 1_000), &rules),
@@ -200,7 +212,7 @@ fn the_detector_ejects_when_envoys_would_and_for_the_same_reason() {
             // Envoy ticks at any time after the ejection.
             if host.ejected_at.is_some() && numbers.below(8) == 0 {
                 host.unejected();
-                let listed = Listed { ejected: false, asked: now + 1, requests: 0, cluster_ejected: 0 };
+                let listed = Listed { ejected: false, asked: now + 1, counts: None, cluster_ejected: 0 };
                 rotation = rotation.apply(&Evidence::Listed(listed), &context).0;
                 detector.on_returned();
             }

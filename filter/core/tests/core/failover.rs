@@ -1,9 +1,9 @@
 //! Tests of failovers, step by step, from a cluster's home and its traffic.
 
 use filter_core::config;
-use filter_core::event::{EventKind, FailoverEnd};
+use filter_core::event::{EventKind, FailoverCause, FailoverEnd};
 use filter_core::failover::Count;
-use filter_core::failover::{Active, Home, StepContext, Traffic, step};
+use filter_core::failover::{Active, Home, Measured, StepContext, Traffic, Usual, step};
 use filter_core::locality::{Locality, Tier};
 use filter_core::time::Millis;
 
@@ -12,8 +12,8 @@ fn at(text: &str) -> Locality {
 }
 
 fn home(healthy: u32, endpoints: u32) -> Home {
-    let troubled = healthy < endpoints;
-    Home { tier: Tier::SameZone, locality: at("r/a"), endpoints, healthy, troubled }
+    let cause = (healthy < endpoints).then_some(FailoverCause::Ejected);
+    Home { tier: Tier::SameZone, locality: at("r/a"), endpoints, healthy, cause }
 }
 
 fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
@@ -21,9 +21,9 @@ fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
     Traffic { attempts, away: away.into_iter().collect() }
 }
 
-/// A step of a cluster that has been in trouble for long.
-fn at_time(now: Millis) -> StepContext {
-    StepContext { now, troubled_since: 0, baseline_spill_permille: 0 }
+/// A step of a cluster that has been in trouble for long, and whose traffic all stays at home in calm times.
+fn at_time(now: Millis) -> StepContext<'static> {
+    StepContext { now, troubled_since: 0, usual: Usual::Nothing(Tier::SameZone), early: &[] }
 }
 
 fn rules() -> config::Failover {
@@ -60,29 +60,118 @@ fn started() -> Option<Active> {
     active
 }
 
-#[test]
-fn ends_when_home_is_whole_and_calm_for_long_enough() {
-    let mut active = started();
-    active.as_mut().unwrap().count_away(7, 2, 6_000);
-    let mut next =
-        |home: Home, traffic: Traffic, now| step(&mut active, Some(&home), &traffic, None, &rules(), at_time(now));
-    assert_eq!(next(home(1, 1), traffic(10, 5, "r/b"), 10_000), None);
-    assert_eq!(next(home(1, 1), traffic(100, 1, "r/b"), 20_000), None);
-    assert_eq!(next(home(1, 1), traffic(100, 50, "r/b"), 25_000), None, "not calm after all");
-    assert_eq!(next(home(1, 1), traffic(1, 0, ""), 40_000), None);
-    assert_eq!(next(home(1, 1), traffic(0, 0, ""), 49_000), None);
-    let Some(EventKind::FailoverEnded { seconds, requests_away, errors_away, because, .. }) =
-        next(home(1, 1), traffic(0, 0, ""), 50_000)
-    else {
-        panic!("not over")
-    };
-    assert_eq!((seconds, requests_away, errors_away, because), (5.0, 10 + 7, 2, FailoverEnd::Recovered));
+/// Steps with an attempt served by `to`, as a worker sees it and as it is later in the worker's sums.
+fn serve(active: &mut Option<Active>, to: &str, now: Millis) {
+    let to = at(to);
+    let served = Some((&to, Tier::SameRegion));
+    assert_eq!(step(active, Some(&home(0, 1)), &traffic(9, 9, "r/b"), served, &rules(), at_time(now)), None);
+    active.as_mut().unwrap().count_away(&to, Count { attempts: 1, errors: 0 }, now.saturating_sub(500), now + 500);
 }
 
 #[test]
-fn ends_for_topology_when_home_has_left() {
-    let farther = Home { tier: Tier::SameRegion, locality: at("r/b"), ..home(1, 1) };
+fn ends_when_a_window_has_been_clear_for_long_enough() {
     let mut active = started();
+    serve(&mut active, "r/b", 6_000);
+    let mut next = |home: Home, now| step(&mut active, Some(&home), &traffic(9, 0, ""), None, &rules(), at_time(now));
+    assert_eq!(next(home(1, 1), 7_000), None);
+    assert_eq!(next(home(1, 1), 25_950), None, "the window of 10 s was clear at 16.0 s, and that for 10 s");
+    let Some(EventKind::FailoverEnded { seconds, requests_away, because, .. }) = next(home(1, 1), 26_000) else {
+        panic!("not over")
+    };
+    assert_eq!((seconds, requests_away, because), (5.0, 10 + 1, FailoverEnd::Recovered));
+}
+
+#[test]
+fn a_time_that_only_sums_show_is_the_middle_of_theirs() {
+    let mut active = started();
+    active.as_mut().unwrap().count_away(&at("r/b"), Count { attempts: 1, errors: 1 }, 5_000, 6_000);
+    let mut next = |now| step(&mut active, Some(&home(1, 1)), &traffic(9, 0, ""), None, &rules(), at_time(now));
+    assert_eq!([next(7_000), next(25_490)], [None, None]);
+    let Some(EventKind::FailoverEnded { seconds, .. }) = next(25_500) else { panic!("not over") };
+    assert_eq!(seconds, 4.5);
+}
+
+#[test]
+fn does_not_end_before_home_is_whole_nor_while_it_fails_again() {
+    let mut active = started();
+    let mut next = |home: Home, now| step(&mut active, Some(&home), &traffic(9, 0, ""), None, &rules(), at_time(now));
+    assert_eq!(next(home(0, 1), 60_000), None);
+    assert_eq!(next(home(1, 1), 61_000), None);
+    assert_eq!(next(home(0, 1), 70_000), None);
+    assert_eq!(next(home(1, 1), 71_000), None);
+    assert_eq!(next(home(1, 1), 80_990), None);
+    assert!(matches!(next(home(1, 1), 81_000), Some(EventKind::FailoverEnded { .. })));
+}
+
+#[test]
+fn where_some_traffic_always_goes_away_it_ends_with_the_usual_share() {
+    let measured = Measured { tier: Tier::SameZone, away: 500, attempts: 1_000, whole_at: Some(1) };
+    let mut active = started();
+    let mut next = |away, now| {
+        let context = StepContext { usual: Usual::Measured(measured), ..at_time(now) };
+        step(&mut active, Some(&home(3, 3)), &traffic(1_000, away, "r/b"), None, &rules(), context).is_some()
+    };
+    assert_eq!([next(700, 20_000), next(600, 25_000), next(550, 26_000), next(540, 35_990)], [false; 4]);
+    assert!(next(530, 36_000), "half, as far as 1,000 requests can tell, for 10 s");
+}
+
+#[test]
+fn stragglers_of_very_many_requests_do_not_keep_it_open_for_good() {
+    let mut active = started();
+    let mut ended_at = None;
+    for now in (2_000..200_000).step_by(1_000) {
+        if let Some(going) = &mut active {
+            going.count_away(&at("r/b"), Count { attempts: 1, errors: 0 }, now - 1_000, now);
+            let kind = step(&mut active, Some(&home(1, 1)), &traffic(9_999, 10, "r/b"), None, &rules(), at_time(now));
+            ended_at = ended_at.or(kind.map(|_| now));
+        }
+    }
+    assert_eq!(ended_at, Some(72_000), "after six windows single ones of ten thousand are let pass");
+}
+
+#[test]
+fn the_end_tells_each_destination() {
+    let mut active = started();
+    let stays = [("r/b", 2_000), ("r/b", 3_000), ("q/c", 3_500), ("q/c", 4_500), ("q/c", 5_500), ("r/b", 9_000)];
+    for (to, now) in stays.into_iter().chain([("r/b", 9_500), ("q/c", 9_700), ("q/c", 9_800)]) {
+        serve(&mut active, to, now);
+    }
+    active.as_mut().unwrap().count_away(&at("q/c"), Count { attempts: 20, errors: 3 }, 9_750, 10_750);
+    let kind = step(&mut active, None, &traffic(0, 0, ""), None, &rules(), at_time(11_000));
+    let Some(EventKind::FailoverEnded { destinations, requests_away, errors_away, because, .. }) = kind else {
+        panic!("not over")
+    };
+    let told: Vec<_> =
+        destinations.iter().map(|told| (told.to.as_str(), told.seconds, told.requests, told.errors)).collect();
+    assert_eq!(told, [("q/c", 2.1, 25, 3), ("r/b", 2.5, 14, 0)], "2 s and 0.1 s; 2 s and 0.5 s");
+    assert_eq!((requests_away, errors_away, because), (39, 3, FailoverEnd::Topology));
+}
+
+#[test]
+fn a_share_must_exceed_the_usual_one_by_more_than_chance_and_have_settled() {
+    let measured =
+        |away, attempts| Usual::Measured(Measured { tier: Tier::SameZone, away, attempts, whole_at: Some(1) });
+    for (usual, attempts, away, starts) in [
+        (measured(75, 150), 150, 93, false),
+        (measured(75, 150), 150, 103, true),
+        (measured(5_000, 10_000), 10_000, 5_400, false),
+        (measured(5_000, 10_000), 10_000, 5_600, true),
+        (measured(0, 10), 10, 3, false),
+        (measured(0, 10), 10, 5, true),
+        (Usual::Unknown, 10, 1, true),
+    ] {
+        let traffic = traffic(attempts, away, "r/b");
+        let context = StepContext { usual, ..at_time(1_000) };
+        let start = |context| step(&mut None, Some(&home(2, 3)), &traffic, None, &rules(), context).is_some();
+        assert_eq!(start(context), starts, "{away} of {attempts}, usually {usual:?}");
+        assert!(!start(StepContext { troubled_since: 1, ..context }), "not a second since the trouble began");
+    }
+}
+
+#[test]
+fn ends_for_topology_when_another_tier_is_home() {
+    let mut active = started();
+    let farther = Home { tier: Tier::Elsewhere, ..home(1, 1) };
     let kind = step(&mut active, Some(&farther), &traffic(10, 0, ""), None, &rules(), at_time(5_000));
     assert!(matches!(kind, Some(EventKind::FailoverEnded { because: FailoverEnd::Topology, .. })));
     assert_eq!(active, None);

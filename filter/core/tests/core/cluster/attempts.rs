@@ -89,7 +89,7 @@ fn in_panic_an_attempt_at_an_ejected_endpoint_shows_no_return() {
         ));
         story.ok("b:1", NEAR);
         let members = [(Locality::parse(HOME), 2), (Locality::parse(NEAR), 2)];
-        story.with(|state, context| cluster::set_members(state, &members, &[], context));
+        story.with(|state, context| cluster::set_members(state, None, &members, &[], context));
         story.attempt("a:1", HOME, DetectorInput::answered(500));
         story.now += 2_000;
         assert_eq!(names(&story.ok("a:1", HOME)), returned, "one of two is in rotation at home");
@@ -141,7 +141,7 @@ fn a_cluster_that_lives_elsewhere_is_not_in_failover() {
 fn home_that_leaves_during_a_failover_ends_it_for_topology() {
     let mut story = Story::s1();
     let place = |text: &str, n| (Locality::parse(text), n);
-    story.with(|state, context| cluster::set_members(state, &[place(HOME, 1)], &[], context));
+    story.with(|state, context| cluster::set_members(state, None, &[place(HOME, 1)], &[], context));
     story.attempt("a:1", HOME, REFUSED);
     story.ok("b:1", NEAR);
     let ejected = |story: &mut Story| {
@@ -150,7 +150,7 @@ fn home_that_leaves_during_a_failover_ends_it_for_topology() {
     };
     assert_eq!(ejected(&mut story), 1);
     story.with(|state, context| {
-        cluster::set_members(state, &[place(HOME, 0), place(NEAR, 1)], &[endpoint_hash("a:1")], context)
+        cluster::set_members(state, None, &[place(HOME, 0), place(NEAR, 1)], &[endpoint_hash("a:1")], context)
     });
     assert_eq!(ejected(&mut story), 0, "it left, and did not return");
     let events = story.pass(100);
@@ -161,12 +161,12 @@ fn home_that_leaves_during_a_failover_ends_it_for_topology() {
 fn one_of_several_endpoints_lost_is_no_failover_until_traffic_spills() {
     let mut story = Story::s1();
     let counts = [(Locality::parse(HOME), 3), (Locality::parse(NEAR), 3)];
-    story.with(|state, context| cluster::set_members(state, &counts, &[], context));
+    story.with(|state, context| cluster::set_members(state, None, &counts, &[], context));
     story.attempt("a:1", HOME, REFUSED);
     assert!(story.ok("b:1", NEAR).is_empty());
     let mut events = Vec::new();
     for i in 0..10 {
-        story.now += 30;
+        story.now += 120;
         events.extend(story.ok(if i % 5 == 0 { "b:1" } else { "a:2" }, if i % 5 == 0 { NEAR } else { HOME }));
     }
     assert_eq!(names(&events), ["failover_started"]);

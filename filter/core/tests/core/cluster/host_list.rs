@@ -13,10 +13,9 @@ pub(super) fn host(address: &str, locality: &str, ejected: bool) -> HostStatus {
     HostStatus {
         address: address.into(),
         locality: Locality::parse(locality),
-        priority: 0,
         ejected,
         healthy: true,
-        requests: 0,
+        ..HostStatus::default()
     }
 }
 
@@ -98,14 +97,32 @@ fn an_answer_from_before_the_ejection_is_no_return() {
 }
 
 #[test]
-fn an_ejection_that_outlasts_its_time_is_the_next_one() {
+fn an_ejection_that_outlasts_its_time_is_the_next_one_if_requests_went_to_the_endpoint() {
     let mut story = Story::s1();
-    let hosts = [host("a:1", HOME, true)];
-    story.answer(1, &hosts);
-    story.now += 7_100;
-    assert!(story.answer(1, &hosts).is_empty(), "Envoy's tick may be late");
+    let hosts = |requests| [HostStatus { requests, ..host("a:1", HOME, true) }];
+    story.answer(1, &hosts(7));
+    story.now += 60_000;
+    assert!(story.answer(1, &hosts(7)).is_empty(), "Envoy's rule is another one");
     story.now += 10;
-    assert_eq!(names(&story.answer(1, &hosts)), ["endpoint_returned", "endpoint_ejected"]);
+    let events = story.answer(1, &hosts(8));
+    assert_eq!(names(&events), ["endpoint_returned", "endpoint_ejected"]);
+    assert!(events.iter().all(|event| event.basis == Some(Basis::Inferred)), "no answer shows it");
+}
+
+#[test]
+fn an_ejected_endpoint_that_leaves_or_is_replaced_is_removed() {
+    let counted = |requests, ejected| HostStatus { requests, ..host("a:1", HOME, ejected) };
+    for next in
+        [vec![], vec![counted(3, false)], vec![HostStatus { locality: Locality::parse(NEAR), ..counted(9, false) }]]
+    {
+        let mut story = Story::s1();
+        story.answer(1, &[counted(7, true)]);
+        story.now += 100;
+        let events = story.answer(1, &next);
+        assert_eq!(names(&events), ["endpoint_removed"], "{next:?}");
+        assert_eq!(events[0].basis, Some(Basis::Witnessed));
+        assert!(story.answer(1, &next).is_empty());
+    }
 }
 
 #[test]
@@ -131,12 +148,13 @@ fn envoys_list_tells_home_from_away() {
     story.answer(1, &hosts);
     assert!(story.ok("b:1", NEAR).is_empty(), "one is healthy at home, and the share is not known yet");
     let hosts = [host("a:1", HOME, true), host("a:2", HOME, true), host("b:1", NEAR, false)];
-    story.answer(1, &hosts);
-    assert_eq!(names(&story.ok("b:1", NEAR)), ["failover_started"]);
+    let events = story.answer(1, &hosts);
+    assert_eq!(names(&events).last(), Some(&"failover_started"), "nothing is left at home, and b:1 has served");
     story.now += 1_000;
     let hosts = [host("b:1", NEAR, false)];
     let events = story.answer(1, &hosts);
-    assert!(matches!(events[0].kind, EventKind::FailoverEnded { because: FailoverEnd::Topology, .. }), "{events:?}");
+    let last = events.last().map(|event| &event.kind);
+    assert!(matches!(last, Some(EventKind::FailoverEnded { because: FailoverEnd::Topology, .. })), "{events:?}");
 }
 
 #[test]
@@ -145,7 +163,7 @@ fn envoys_list_outweighs_what_traffic_shows() {
     story.answer(1, &[host("a:1", HOME, true), host("a:2", HOME, false), host("b:1", NEAR, false)]);
     let seen = [(Locality::parse(HOME), 1), (Locality::parse(NEAR), 1)];
     story.with(|state, context| {
-        cluster::set_members(state, &seen, &[], &EvaluationContext { has_witness: true, ..*context })
+        cluster::set_members(state, None, &seen, &[], &EvaluationContext { has_witness: true, ..*context })
     });
     assert!(story.ok("b:1", NEAR).is_empty(), "a:2 is healthy at home, although it was not seen yet");
 }
@@ -172,7 +190,7 @@ fn where_envoy_can_be_asked_traffic_alone_shows_no_return() {
     story.answer(1, &[host("a:1", HOME, true), host("b:1", NEAR, false)]);
     story.now += 5_500;
     assert!(story.attempt_with_witness("a:1", HOME, DetectorInput::answered(200)).is_empty());
-    assert_eq!(story.with(|state, context| cluster::ask_again_in(state, context.now)), Some(0));
+    assert_eq!(story.with(|state, context| cluster::ask_again_in(state, context)), Some(0));
     story.now += 20;
     assert_eq!(names(&story.answer(5, &[host("a:1", HOME, false), host("b:1", NEAR, false)])), ["endpoint_returned"]);
 }

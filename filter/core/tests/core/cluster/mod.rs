@@ -2,5 +2,7 @@
 
 mod attempts;
 mod ejection_counts;
+mod failovers;
 mod host_list;
 mod story;
+mod world;

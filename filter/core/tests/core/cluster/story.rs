@@ -38,9 +38,11 @@ impl Story {
 
     pub(super) fn with<R>(&mut self, act: impl FnOnce(&mut ClusterState, &EvaluationContext<'_>) -> R) -> R {
         let mut state = ClusterState::decode(&self.bytes);
+        let (outlier, rule) = cluster::settings(&state, &self.config.outlier_detection);
         let context = EvaluationContext {
             cluster: "mockb",
-            outlier: &self.config.outlier_detection,
+            outlier: &outlier,
+            rule: &rule,
             failover: &self.config.failover,
             home: &self.home,
             now: self.now,
@@ -62,7 +64,7 @@ impl Story {
             let seen =
                 AttemptObservation { endpoint, locality: &locality, workload, input, times, started, last, total };
             let events = cluster::on_attempt(state, &seen, context);
-            cluster::add_traffic(state, &[(locality.clone(), Count { attempts: 1, errors })], context);
+            cluster::add_traffic(state, &[(locality.clone(), Count { attempts: 1, errors })], context.now, context);
             events
         })
     }

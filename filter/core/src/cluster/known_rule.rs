@@ -1,0 +1,74 @@
+//! How a cluster ejects, as Envoy itself has told, and when it should be asked again.
+
+use crate::endpoint::rule::Rule;
+use crate::time::Millis;
+use serde::{Deserialize, Serialize};
+
+/// How old a rule may become before Envoy is asked for it again, in milliseconds.
+const REREAD_MS: Millis = 120_000;
+
+/// How old a rule may become when what Envoy does does not fit it, in milliseconds.
+const REREAD_IN_DOUBT_MS: Millis = 5_000;
+
+/// Where Envoy has a cluster from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// The bootstrap.
+    Bootstrap,
+    /// A control plane.
+    ControlPlane,
+}
+
+/// What Envoy has told about a cluster's rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KnownRule {
+    rule: Option<Rule>,
+    /// Where Envoy has the cluster from.
+    origin: Option<Origin>,
+    /// The clusters that an aggregate cluster consists of.
+    members: Vec<String>,
+    /// When it was last asked for, with or without an answer; 0 if never.
+    asked: Millis,
+    /// Whether what Envoy does does not fit it.
+    pub(super) doubt: bool,
+}
+
+impl KnownRule {
+    /// The rule; `None` if Envoy has not told.
+    pub(super) fn rule(&self) -> Option<&Rule> {
+        self.rule.as_ref()
+    }
+
+    /// Where Envoy has the cluster from; `None` if Envoy has not told.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        self.origin
+    }
+
+    /// The clusters that an aggregate cluster consists of.
+    pub(super) fn members(&self) -> &[String] {
+        &self.members
+    }
+
+    /// Whether Envoy should be asked for the rule at `now`.
+    pub(super) fn is_wanted(&self, now: Millis) -> bool {
+        let limit = if self.doubt { REREAD_IN_DOUBT_MS } else { REREAD_MS };
+        self.asked == 0 || now.abs_diff(self.asked) >= limit
+    }
+
+    /// Notes a question asked at `asked` without a usable answer: it is asked again soon.
+    pub(super) fn fail(&mut self, asked: Millis) {
+        (self.asked, self.doubt) = (asked, true);
+    }
+
+    /// Takes in an answer to a question asked at `asked`: origin, rule and members, or `None` if Envoy has no such
+    /// cluster. True if the rule is known for the first time, or has changed.
+    pub(super) fn update(&mut self, answer: Option<(Origin, &Rule, &[String])>, asked: Millis) -> bool {
+        (self.asked, self.doubt) = (asked, false);
+        let Some((origin, rule, members)) = answer else { return false };
+        self.origin = Some(origin);
+        self.members = members.to_vec();
+        let is_new = self.rule.as_ref() != Some(rule);
+        self.rule = Some(rule.clone());
+        is_new
+    }
+}

@@ -1,0 +1,137 @@
+//! Where a failover's traffic went: each locality, for how long it served and how much.
+//!
+//! A locality may serve for a while, then another, then the first again: its seconds are the sum of its stays.
+
+use super::window::Count;
+use crate::event::Destination;
+use crate::locality::Locality;
+use crate::time::{Millis, seconds_between};
+use serde::{Deserialize, Serialize};
+
+/// Destinations that are told apart; what goes to further ones is added to the last.
+const MAX_DESTINATIONS: usize = 16;
+/// Without an attempt for longer than this, in milliseconds, a stay is over. Workers report their sums each second.
+const GAP_MS: Millis = 2_000;
+
+/// A locality away from home and what it received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stays {
+    to: Locality,
+    /// The length of its stays, in milliseconds.
+    millis: u64,
+    /// The end of the last one; 0 if there was none.
+    until: Millis,
+    /// When an attempt was last seen by itself; 0 if never. Such a time is exact.
+    seen: Millis,
+    requests: u64,
+    errors: u64,
+}
+
+/// The localities that received traffic during a failover, in the order of their first attempts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Destinations(Vec<Stays>);
+
+impl Destinations {
+    /// An attempt was just served by `to`. It is counted later, in a worker's sums.
+    pub(super) fn note_served(&mut self, to: &Locality, now: Millis) {
+        if let Some(stays) = self.entry(to) {
+            stays.extend(now, now);
+            stays.seen = now;
+        }
+    }
+
+    /// Adds a worker's sums of the time from `since` to `now`.
+    pub(super) fn count(&mut self, to: &Locality, count: Count, since: Millis, now: Millis) {
+        if count.attempts == 0 {
+            return;
+        }
+        let Some(stays) = self.entry(to) else { return };
+        stays.requests = stays.requests.saturating_add(u64::from(count.attempts));
+        stays.errors = stays.errors.saturating_add(u64::from(count.errors));
+        if !(since..=now).contains(&stays.seen) {
+            stays.extend(since, now);
+        }
+    }
+
+    /// The attempts that went to all of them, and how many of these failed.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        let add = |(requests, errors): (u64, u64), stays: &Stays| {
+            (requests.saturating_add(stays.requests), errors.saturating_add(stays.errors))
+        };
+        self.0.iter().fold((0, 0), add)
+    }
+
+    /// As the event tells them: most requests first.
+    pub(super) fn told(&self) -> Vec<Destination> {
+        let mut stays: Vec<&Stays> = self.0.iter().filter(|stays| stays.requests > 0).collect();
+        stays.sort_by_key(|stays| std::cmp::Reverse(stays.requests));
+        let told = stays.into_iter().map(|stays| Destination {
+            to: stays.to.clone(),
+            seconds: seconds_between(0, stays.millis),
+            requests: stays.requests,
+            errors: stays.errors,
+        });
+        told.collect()
+    }
+
+    fn entry(&mut self, to: &Locality) -> Option<&mut Stays> {
+        let position = self.0.iter().position(|stays| stays.to == *to);
+        if position.is_none() && self.0.len() < MAX_DESTINATIONS {
+            let to = to.clone();
+            self.0.push(Stays { to, millis: 0, until: 0, seen: 0, requests: 0, errors: 0 });
+        }
+        match position {
+            Some(index) => self.0.get_mut(index),
+            None => self.0.last_mut(),
+        }
+    }
+}
+
+impl Stays {
+    /// The locality served from `since` to `now`: the last stay goes on, or a new one begins.
+    fn extend(&mut self, since: Millis, now: Millis) {
+        let goes_on = self.until > 0 && since <= self.until.saturating_add(GAP_MS);
+        let from = if goes_on { self.until } else { since };
+        self.millis = self.millis.saturating_add(now.saturating_sub(from));
+        self.until = self.until.max(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(destinations: &Destinations) -> Vec<(String, f64)> {
+        destinations.told().into_iter().map(|told| (told.to.as_str().to_owned(), told.seconds)).collect()
+    }
+
+    fn one(attempts: u32) -> Count {
+        Count { attempts, errors: 0 }
+    }
+
+    #[test]
+    fn stays_add_up_whether_attempts_are_seen_by_themselves_or_in_sums() {
+        let (b, c) = (Locality::parse("r/b"), Locality::parse("r/c"));
+        let mut destinations = Destinations::default();
+        for now in [1_000, 1_900, 4_100] {
+            destinations.note_served(&b, now);
+        }
+        destinations.count(&b, one(3), 3_500, 4_500);
+        // Two workers' sums of overlapping times are no longer than the time.
+        for (since, now) in [(10_000, 11_000), (10_300, 11_300), (11_000, 12_000), (20_000, 21_000)] {
+            destinations.count(&c, one(10), since, now);
+        }
+        assert_eq!(seconds(&destinations), [("r/c".to_owned(), 3.0), ("r/b".to_owned(), 0.9)]);
+        assert_eq!(destinations.totals(), (43, 0));
+    }
+
+    #[test]
+    fn is_bounded_and_loses_no_request() {
+        let mut destinations = Destinations::default();
+        for i in 0..40 {
+            destinations.count(&Locality::parse(&format!("r/{i}")), one(1), 1_000, 2_000);
+        }
+        assert_eq!((destinations.told().len(), destinations.totals()), (MAX_DESTINATIONS, (40, 0)));
+        assert_eq!(destinations.told()[0].requests, 25);
+    }
+}

@@ -1,0 +1,227 @@
+//! The endpoints of clusters: their health and counts, or as the balancer uses them.
+
+use super::answer::{Answer, fail, rest_after};
+use crate::shared::owners::{self, Owners};
+use crate::shared::question::{self, PollResult, Sweep};
+use crate::shared::{cluster_states, home};
+use crate::vm::asking::{self, LARGE_BYTES};
+use crate::vm::pending::{FollowUp, PendingQuestion, Rest};
+use crate::vm::state::{Moment, Vm};
+use filter_core::admin::endpoint_configs::{self, EndpointConfigs};
+use filter_core::admin::host_lists::{self, HostStatus};
+use filter_core::cluster;
+use filter_core::cluster::members::endpoint_hash;
+use filter_core::time::Millis;
+
+/// The shortest time between two questions about all clusters, in milliseconds.
+const SHORTEST_SWEEP_MS: Millis = 1_000;
+
+/// The length of the lists of all clusters, in bytes, from which on they are read on suspicion only: reading blocks the
+/// worker.
+const TOO_LARGE_TO_SWEEP_BYTES: u64 = 512 * 1024;
+
+/// About how long the list of one cluster is, in bytes.
+const BYTES_PER_CLUSTER: u64 = 4_000;
+
+type Lists = Vec<(String, Vec<HostStatus>)>;
+
+/// Applies the lists of the clusters that were asked for, and of others if Envoy lists these too.
+pub(super) fn on_host_lists(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
+    let (now, size, rest) = (answer.now, answer.size, rest_after(vm, answer.size));
+    let body = match answer.body {
+        Ok(body) => body,
+        Err(result) => return fail(vm, asked, result, rest, now),
+    };
+    let is_asked_for = |name: &str| size <= LARGE_BYTES || asked.about.iter().any(|known| known == name);
+    let mut lists: Lists = Vec::new();
+    let read = host_lists::read(body, is_asked_for, |name, hosts| lists.push((name.to_owned(), hosts.to_vec())));
+    let is_other = |(name, _): &&(String, _)| !asked.about.iter().any(|known| known == name);
+    let others = lists.iter().filter(is_other).count();
+    if others > 0 || read.as_ref().is_ok_and(|read| read.others > 0) {
+        question::change(|question| {
+            question.ignores_names = true;
+            question.sweep.size = question.sweep.size.max(size);
+            question.all_allowed_at = now.saturating_add(rest.open);
+        });
+    }
+    // What was asked for and is not listed, Envoy does not have.
+    let is_missing = |name: &&String| !lists.iter().any(|(known, _)| known == *name);
+    let missing: Lists = match read.is_ok() {
+        true => asked.about.iter().filter(is_missing).map(|name| (name.clone(), Vec::new())).collect(),
+        false => Vec::new(),
+    };
+    let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
+    apply_all(vm, &missing, asked.asked_at, now, rest);
+    set_owners(vm, &lists);
+    end(vm, asked, read.is_ok(), follow_up, now);
+}
+
+/// Applies the lists of all clusters. Clusters without watched traffic of which the hosts get requests are reason to
+/// ask again soon.
+pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
+    let (now, size, rest) = (answer.now, answer.size, rest_after(vm, answer.size));
+    let body = match answer.body {
+        Ok(body) => body,
+        Err(result) => return fail(vm, asked, result, rest, now),
+    };
+    if size > TOO_LARGE_TO_SWEEP_BYTES {
+        note_sweep(size, size / BYTES_PER_CLUSTER, 0, Millis::MAX);
+        return end(vm, asked, true, FollowUp { rest, ..FollowUp::default() }, now);
+    }
+    let mut lists: Lists = Vec::new();
+    let (mut requests, mut clusters) = (0_u64, 0_u64);
+    let read = host_lists::read(
+        body,
+        |_| true,
+        |name, hosts| {
+            clusters = clusters.saturating_add(1);
+            if is_unwatched(vm, name, now) {
+                requests = hosts.iter().fold(requests, |sum, host| sum.saturating_add(host.requests));
+            }
+            if vm.known.find(name).is_some() || hosts.iter().any(|host| host.ejected) {
+                lists.push((name.to_owned(), hosts.to_vec()));
+            }
+        },
+    );
+    note_sweep(size, clusters, requests, rest.calm.max(SHORTEST_SWEEP_MS));
+    let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
+    end(vm, asked, read.is_ok(), follow_up, now);
+}
+
+/// Notes what the lists of all clusters showed. While the `requests` of clusters that nobody watches grow, they are
+/// asked for again after `shortest` milliseconds; else ever more seldom.
+fn note_sweep(size: u64, clusters: u64, requests: u64, shortest: Millis) {
+    question::change(|question| {
+        let before = &question.sweep;
+        let is_busy = before.size == 0 || requests > before.requests;
+        let interval = if is_busy { shortest } else { before.interval.saturating_mul(2).max(shortest) };
+        question.sweep = Sweep { asked: before.asked, interval, requests, size, clusters };
+    });
+}
+
+/// Applies the endpoints as the balancer uses them. They do not tell an ejected endpoint from one that is unhealthy for
+/// another reason, so the lists of all clusters are asked for where that matters.
+pub(super) fn on_endpoint_configs(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
+    let (now, rest) = (answer.now, rest_after(vm, answer.size));
+    let body = match answer.body {
+        Ok(body) => body,
+        Err(result) => return fail(vm, asked, result, rest, now),
+    };
+    let mut configs: Vec<EndpointConfigs> = Vec::new();
+    let read = endpoint_configs::read(body, |config| configs.push(config.clone()));
+    let mut follow_up = FollowUp { rest, ..FollowUp::default() };
+    let mut undecided = Vec::new();
+    for config in configs.iter().filter(|config| asked.about.contains(&config.cluster)) {
+        let name = &config.cluster;
+        let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.current) else { continue };
+        let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
+            let (events, decided) = cluster::on_endpoint_configs(state, &config.endpoints, asked.asked_at, context);
+            (events, decided, cluster::ask_again_in(state, context))
+        });
+        let Some((events, decided, wait)) = changed else { continue };
+        vm.report(&events);
+        follow_up.ask_again(name, wait);
+        if !decided {
+            undecided.push(name.clone());
+        }
+    }
+    if read.is_err() {
+        return fail(vm, asked, PollResult::Invalid, rest, now);
+    }
+    asking::record_poll(vm, PollResult::Ok);
+    if undecided.is_empty() {
+        return asking::finish(vm, now, follow_up);
+    }
+    let allowed_at = question::read().map_or(0, |question| question.all_allowed_at);
+    match allowed_at <= now {
+        true => {
+            let (open, wait) = (follow_up.open.clone(), follow_up.wait);
+            asking::finish(vm, now, FollowUp { open, wait, ..follow_up });
+            asking::ask_for_all(vm, undecided, now);
+        }
+        false => {
+            let wait = Some(allowed_at.saturating_sub(now));
+            undecided.iter().for_each(|name| follow_up.ask_again(name, wait));
+            asking::finish(vm, now, follow_up);
+        }
+    }
+}
+
+/// Whether requests go to the cluster, if any, that the filter does not see: it is none that is ignored, nor one that
+/// the filter itself calls, and no attempt was counted lately.
+fn is_unwatched(vm: &Vm, name: &str, now: Millis) -> bool {
+    let is_own = vm.config.witness.as_ref().is_some_and(|witness| witness.cluster == name)
+        || vm.config.notify.as_ref().is_some_and(|notify| notify.cluster == name);
+    let is_counted = || cluster_states::read(name).is_some_and(|state| state.is_counted(now));
+    !is_own && vm.current.config.rules_for(name).is_some() && !is_counted()
+}
+
+fn end(vm: &mut Vm, asked: &PendingQuestion, is_whole: bool, follow_up: FollowUp, now: Millis) {
+    if !is_whole {
+        return fail(vm, asked, PollResult::Invalid, follow_up.rest, now);
+    }
+    asking::record_poll(vm, PollResult::Ok);
+    if let Some(follow_up) = asking::ask_for_counts(vm, follow_up, now) {
+        asking::finish(vm, now, follow_up);
+    }
+}
+
+fn apply_all(vm: &mut Vm, lists: &Lists, asked_at: Millis, now: Millis, rest: Rest) -> FollowUp {
+    let mut follow_up = FollowUp { rest, ..FollowUp::default() };
+    for (name, hosts) in lists {
+        apply_host_list(vm, name, hosts, asked_at, now, &mut follow_up);
+    }
+    if !vm.home.is_told() {
+        home::note_lists(lists);
+    }
+    follow_up
+}
+
+/// Applies Envoy's list of one cluster's endpoints.
+fn apply_host_list(
+    vm: &mut Vm,
+    name: &str,
+    hosts: &[HostStatus],
+    asked_at: Millis,
+    now: Millis,
+    follow_up: &mut FollowUp,
+) {
+    // A cluster without traffic is not kept: its endpoints would only use memory.
+    if hosts.iter().all(|host| !host.ejected) && cluster_states::read(name).is_none() {
+        return;
+    }
+    let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.current) else { return };
+    let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
+        (
+            cluster::on_host_list(state, hosts, asked_at, context),
+            cluster::ask_again_in(state, context),
+            cluster::wants_counts(state, now),
+            state.wants_rule(now),
+        )
+    });
+    let (events, wait, wants_count, wants_rule) = changed.unwrap_or_default();
+    vm.report(&events);
+    follow_up.ask_again(name, wait);
+    if wants_count {
+        follow_up.uncounted.push(name.to_owned());
+    }
+    if wants_rule {
+        follow_up.without_rule.push(name.to_owned());
+    }
+}
+
+/// Shares which member of an aggregate cluster each host belongs to.
+fn set_owners(vm: &Vm, lists: &Lists) {
+    for (aggregate, members) in vm.known.aggregates() {
+        let list_of = |name: &String| lists.iter().find(|(known, _)| known == name);
+        let hosts: Vec<_> = members.iter().filter_map(list_of).collect();
+        if hosts.is_empty() {
+            continue;
+        }
+        let hash_all = |hosts: &[HostStatus]| hosts.iter().map(|host| endpoint_hash(&host.address)).collect();
+        let mut owners = owners::read(aggregate);
+        owners.members.retain(|(name, _)| members.contains(name) && !hosts.iter().any(|(known, _)| known == name));
+        owners.members.extend(hosts.iter().map(|(name, hosts)| (name.clone(), hash_all(hosts))));
+        owners::set(aggregate, Owners { ..owners });
+    }
+}

@@ -1,0 +1,194 @@
+//! The root contexts of a VM, and the configuration that each of them has.
+//!
+//! Listeners, traffic directions and plugins of one module share a VM. Envoy makes a root context for each of their
+//! configurations, and a new one with every change; the old one lives on until its listener is drained. Requests are
+//! evaluated by the configuration of their own root.
+
+use filter_core::config::Config;
+use filter_core::time::Millis;
+use rustc_hash::FxHashMap;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// The maximum number of root contexts that are remembered. Beyond it, the one that has not ticked for longest is
+/// forgotten; it was most likely deleted.
+const MAX_ROOTS: usize = 4_096;
+
+/// A root context that has not ticked for this long is taken for deleted, in milliseconds. A living one ticks at least
+/// once a second.
+const DELETED_AFTER_MS: Millis = 10_000;
+
+/// How often it is asked which configurations see requests, in milliseconds.
+const OVERLAP_INTERVAL_MS: Millis = 60_000;
+
+/// More than one configuration sees requests for this many intervals: it is not the end of an old listener, whose
+/// connections Envoy drains.
+const OVERLAP_INTERVALS: u32 = 3;
+
+/// A configuration, with a number that no other configuration of this VM has.
+#[derive(Debug, Default)]
+pub(crate) struct Configuration {
+    pub(crate) number: u32,
+    /// Its text, as a hash; roots with equal texts share a configuration.
+    text: u64,
+    pub(crate) config: Config,
+    /// Whether it has evaluated requests since that was last asked.
+    has_requests: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Root {
+    configuration: Rc<Configuration>,
+    ticked_at: Millis,
+    /// Whether its tick period was raised because another root drives the VM.
+    is_slowed: bool,
+}
+
+/// The root contexts of a VM.
+#[derive(Debug, Default)]
+pub(crate) struct Roots {
+    roots: FxHashMap<u32, Root>,
+    /// The configuration that was read last.
+    newest: Rc<Configuration>,
+    last_number: u32,
+    /// Whether living roots have different configurations.
+    has_several: bool,
+    /// When it was last asked which configurations see requests, and how often in a row it was more than one.
+    overlap: (Millis, u32),
+}
+
+impl Configuration {
+    /// Notes that it evaluates a request.
+    pub(crate) fn note_request(&self) {
+        self.has_requests.set(true);
+    }
+}
+
+impl Roots {
+    /// Gives `root` a configuration, whose text has the hash `text`; at `now`, if the time is known. True if the root
+    /// is new.
+    pub(crate) fn configure(&mut self, root: u32, text: u64, config: Config, now: Millis) -> bool {
+        let known = self.roots.values().find(|root| root.configuration.text == text && root.configuration.number > 0);
+        self.newest = match known {
+            Some(root) => Rc::clone(&root.configuration),
+            None => {
+                self.last_number = self.last_number.saturating_add(1);
+                Rc::new(Configuration { number: self.last_number, text, config, has_requests: Cell::new(false) })
+            }
+        };
+        if self.roots.len() >= MAX_ROOTS && !self.roots.contains_key(&root) {
+            let oldest = self.roots.iter().min_by_key(|(_, root)| root.ticked_at).map(|(id, _)| *id);
+            oldest.and_then(|id| self.roots.remove(&id));
+        }
+        let new = Root { configuration: Rc::clone(&self.newest), ticked_at: now, is_slowed: false };
+        let is_new = self.roots.insert(root, new).is_none();
+        self.has_several = self.differ(now);
+        is_new
+    }
+
+    /// Whether a context is a root context and not that of a request.
+    pub(crate) fn contains(&self, context: u32) -> bool {
+        self.roots.contains_key(&context)
+    }
+
+    /// The configuration that was read last.
+    pub(crate) fn newest(&self) -> &Rc<Configuration> {
+        &self.newest
+    }
+
+    /// The configuration of a root context.
+    pub(crate) fn configuration(&self, root: u32) -> Option<&Rc<Configuration>> {
+        self.roots.get(&root).map(|root| &root.configuration)
+    }
+
+    /// Whether living roots have different configurations, so that it matters whose request it is.
+    pub(crate) fn has_several(&self) -> bool {
+        self.has_several
+    }
+
+    /// Notes that a root ticks.
+    pub(crate) fn note_tick(&mut self, root: u32, now: Millis) {
+        if let Some(root) = self.roots.get_mut(&root) {
+            root.ticked_at = now;
+        }
+    }
+
+    /// Whether the tick period of a root that does not drive the VM should be raised now.
+    pub(crate) fn slow_down(&mut self, root: u32) -> bool {
+        self.roots.get_mut(&root).is_some_and(|root| !std::mem::replace(&mut root.is_slowed, true))
+    }
+
+    /// Notes that a root drives the VM.
+    pub(crate) fn drive(&mut self, root: u32) {
+        if let Some(root) = self.roots.get_mut(&root) {
+            root.is_slowed = false;
+        }
+    }
+
+    /// Finds out again whether living roots have different configurations.
+    pub(crate) fn refresh(&mut self, now: Millis) {
+        self.has_several = self.differ(now);
+    }
+
+    /// The configurations of living roots, newest first.
+    pub(crate) fn living(&self, now: Millis) -> Vec<Rc<Configuration>> {
+        let is_living = |root: &&Root| now.saturating_sub(root.ticked_at) < DELETED_AFTER_MS;
+        let mut living: Vec<_> =
+            self.roots.values().filter(is_living).map(|root| Rc::clone(&root.configuration)).collect();
+        living.sort_by_key(|configuration| std::cmp::Reverse(configuration.number));
+        living.dedup_by_key(|configuration| configuration.number);
+        living
+    }
+
+    /// How many configurations have seen requests for long, when that has just become clear; `None` otherwise.
+    pub(crate) fn lasting_overlap(&mut self, now: Millis) -> Option<usize> {
+        let (asked_at, times) = &mut self.overlap;
+        if now.abs_diff(*asked_at) < OVERLAP_INTERVAL_MS {
+            return None;
+        }
+        *asked_at = now;
+        let times_before = *times;
+        let living = self.living(now);
+        let count = living.iter().filter(|configuration| configuration.has_requests.replace(false)).count();
+        self.overlap.1 = if count > 1 { times_before.saturating_add(1) } else { 0 };
+        (self.overlap.1 == OVERLAP_INTERVALS).then_some(count)
+    }
+
+    fn differ(&self, now: Millis) -> bool {
+        self.living(now).len() > 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(roots: &Roots, root: u32) -> u32 {
+        roots.configuration(root).map_or(0, |configuration| configuration.number)
+    }
+
+    #[test]
+    fn roots_with_equal_texts_share_a_configuration() {
+        let mut roots = Roots::default();
+        assert!(roots.configure(1, 10, Config::default(), 0));
+        assert!(roots.configure(2, 10, Config::default(), 0));
+        assert!(!roots.has_several() && number(&roots, 1) == number(&roots, 2));
+        roots.configure(3, 11, Config::default(), 0);
+        assert!(roots.has_several() && number(&roots, 1) != number(&roots, 3));
+        roots.note_tick(3, 60_000);
+        roots.refresh(60_000);
+        assert!(!roots.has_several(), "the others are deleted");
+    }
+
+    #[test]
+    fn a_root_that_ticks_is_never_forgotten() {
+        let mut roots = Roots::default();
+        roots.configure(1, 1, Config::default(), 0);
+        for id in 2..10_000 {
+            let now = Millis::from(id);
+            roots.note_tick(1, now);
+            roots.configure(id, u64::from(id), Config::default(), now);
+        }
+        assert!(roots.contains(1) && roots.contains(9_999) && !roots.contains(2));
+    }
+}
