@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::expected::Expected;
 use super::scene::{Place, Scene};
@@ -43,6 +43,11 @@ pub(super) fn play(scene: &mut Scene) -> Result<()> {
     scene.say("The same without retries: one call fails");
     scene.begin("external");
     scene.types("kubectl apply -k deploy/istio/external/port-81-no-retries")?;
+    let proxy = scene.proxy(CALLER)?;
+    scene.until("the proxy has both the port and the route without retries", |_| {
+        let has_port = proxy.admin("/clusters?filter=mydb.com")?.contains(&broken);
+        Ok(has_port && !retries(&proxy.admin("/config_dump?resource=dynamic_route_configs")?)?)
+    })?;
     let streak = Expected::must(json!({
         "faultline": "error_streak", "endpoint": broken, "locality": "us-east1", "kind": "5xx", "streak": 1,
         "threshold": 1,
@@ -79,6 +84,19 @@ fn outage(scene: &mut Scene, streak: Expected) -> Result<()> {
     until_told(scene, &ended)?;
     scene.expect(CALLER, &[&began[..], &[ended, removed]].concat())?;
     scene.expect_silence_except(&[CALLER])
+}
+
+/// Whether a dump of Envoy's routes has retries for the service.
+fn retries(dump: &str) -> Result<bool> {
+    let dump: Value = serde_json::from_str(dump)?;
+    let hosts = list(&dump, "/configs").iter().flat_map(|config| list(config, "/route_config/virtual_hosts"));
+    let of_service = hosts.filter(|host| host["name"].as_str().is_some_and(|name| name.starts_with(HOST)));
+    let mut routes = of_service.flat_map(|host| list(host, "/routes"));
+    Ok(routes.any(|route| route.pointer("/route/retry_policy").is_some()))
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 fn call(scene: &mut Scene) -> Result<String> {
