@@ -30,6 +30,7 @@ pub(crate) struct Mesh {
     registry: Option<Server>,
     istiod: Option<Server>,
     lab: Namespace,
+    branch: Branch,
     parts: Parts,
     authority: Authority,
     folder: PathBuf,
@@ -79,12 +80,18 @@ impl Mesh {
             registry: Some(registry),
             istiod: Some(istiod),
             lab,
+            branch,
             parts,
             authority,
             folder,
             _servers: [etcd, server],
             _teardown: teardown,
         })
+    }
+
+    /// The branch of its Istio.
+    pub(crate) fn branch(&self) -> Branch {
+        self.branch
     }
 
     /// The API server.

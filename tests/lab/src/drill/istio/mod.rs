@@ -34,7 +34,7 @@ pub enum Step {
     Zones,
     /// The documents' drill 2: an endpoint outside the mesh fails
     External,
-    /// A pod's readiness fails: its endpoint leaves
+    /// A pod's readiness fails, then the pod goes: no call fails, and nothing is ejected
     Readiness,
     /// The filter's tag is pushed again
     MovedTag,
