@@ -149,6 +149,7 @@ mod tests {
             always_ejects_one: true,
             detects_degraded: true,
             ejects: true,
+            by_envoy: false,
         };
         assert_eq!(rule, read);
         let rule = rule_in(DYNAMIC_RULES_1_37, "outbound|80|v1|reviews.ns.svc.cluster.local").rule;

@@ -24,6 +24,10 @@ pub(super) fn step(
         // Nothing is known of the cluster, or not which of its localities is home.
         return;
     }
+    // Priorities are certain, also when they become known in the middle of a failover.
+    if let Some(home) = home.as_ref().filter(|home| state.localities.prefers_home(home.tier, context.home)) {
+        state.usual = Usual::Nothing(home.tier);
+    }
     if let Some(home) = home.as_ref().filter(|_| state.failover.is_none()) {
         enter_phase(state, home, context);
         observe_usual(state, home, context);
@@ -82,7 +86,6 @@ fn enter_phase(state: &mut ClusterState, home: &Home, context: &EvaluationContex
 fn observe_usual(state: &mut ClusterState, home: &Home, context: &EvaluationContext<'_>) {
     let Phase::Calm { since } = state.phase else { return };
     if state.localities.prefers_home(home.tier, context.home) {
-        state.usual = Usual::Nothing(home.tier);
         return;
     }
     // Where Envoy is asked, trouble is known only from its next answer: what came since the last may be part of it.

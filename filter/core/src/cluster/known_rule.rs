@@ -72,8 +72,9 @@ impl KnownRule {
         let Some((origin, rule, members)) = answer else { return false };
         self.origin = Some(origin);
         self.members = members.to_vec();
-        let is_new = self.rule.as_ref() != Some(rule);
-        self.rule = Some(rule.clone());
+        let rule = Rule { by_envoy: true, ..rule.clone() };
+        let is_new = self.rule.as_ref() != Some(&rule);
+        self.rule = Some(rule);
         is_new
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct LocalityStats {
     /// When it last served an attempt; 0 if never.
     served_at: Millis,
     window: Window,
+    /// Attempts and errors of its hosts in Envoy's last list, since Envoy created them.
+    host_counts: (u64, u64),
     /// What a worker's sums contain that were begun before the present trouble and ended in it.
     early: Count,
 }
@@ -54,6 +56,7 @@ impl Localities {
                 unhealthy: 0,
                 served_at: 0,
                 window: Window::default(),
+                host_counts: (0, 0),
                 early: Count::default(),
             });
         }
@@ -72,6 +75,26 @@ impl Localities {
                 stats.priority = Some(stats.priority.map_or(host.priority, |lowest| lowest.min(host.priority)));
             }
         }
+    }
+
+    /// Takes in the counts of the hosts that Envoy lists; returns by how much each locality's have grown since the last
+    /// list. Where hosts left or are new, that is not known.
+    pub(super) fn count_hosts(&mut self, hosts: &[HostStatus]) -> Vec<(Locality, Count)> {
+        let mut grown = Vec::new();
+        for stats in &mut self.0 {
+            let at = hosts.iter().filter(|host| host.locality == stats.locality);
+            let sum = at.fold((0_u64, 0_u64), |sum, host| {
+                (sum.0.saturating_add(host.total), sum.1.saturating_add(host.errors))
+            });
+            let before = std::mem::replace(&mut stats.host_counts, sum);
+            let more = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
+            let attempts = more(sum.0, before.0);
+            if before.0 > 0 && attempts > 0 {
+                let errors = more(sum.1, before.1).min(attempts);
+                grown.push((stats.locality.clone(), Count { attempts, errors }));
+            }
+        }
+        grown
     }
 
     /// Sets the numbers of endpoints that traffic shows; other localities have none.

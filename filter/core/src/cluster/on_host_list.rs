@@ -12,6 +12,7 @@ use super::failovers;
 use super::input::EvaluationContext;
 use super::members::endpoint_hash;
 use super::on_ejection_counts::find_unseen;
+use super::on_traffic::add_sums;
 use super::state::ClusterState;
 use super::streaks;
 use crate::admin::endpoint_configs::EndpointConfig;
@@ -50,11 +51,17 @@ pub fn on_host_list(
 ) -> Vec<Event> {
     let unhealthy = hosts.iter().filter(|host| !host.ejected && !host.healthy);
     state.unhealthy = unhealthy.take(MAX_UNHEALTHY).map(|host| endpoint_hash(&host.address)).collect();
+    let grown = state.localities.count_hosts(hosts);
     // Counts of several hosts under one address say little about one of them.
     let counts = |host: &HostStatus| HostCounts { requests: host.requests, errors: host.errors };
     let hosts: Vec<_> = hosts.iter().map(|host| (host, (host.again == 0).then(|| counts(host)))).collect();
     let mut events = Vec::new();
+    let listed_before = state.listed_at;
     apply_hosts(state, &hosts, asked, context, &mut events);
+    // Of mirrored requests and other protocols, only Envoy's counts show where they went.
+    if !state.is_counted(context.now) {
+        add_sums(state, &grown, listed_before, context);
+    }
     find_unseen(state, asked, context, &mut events);
     failovers::step(state, None, context, &mut events);
     events

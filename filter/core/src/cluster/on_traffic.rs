@@ -108,13 +108,25 @@ pub fn add_traffic(
     since: Millis,
     context: &EvaluationContext<'_>,
 ) {
+    if !sums.is_empty() {
+        state.counted.0 = context.now;
+    }
+    if sums.iter().any(|(_, count)| count.errors > 0) {
+        state.counted.1 = context.now;
+    }
+    add_sums(state, sums, since, context);
+}
+
+/// Adds sums of attempts, by locality, to the shares; they were counted since `since`.
+pub(super) fn add_sums(
+    state: &mut ClusterState,
+    sums: &[(Locality, Count)],
+    since: Millis,
+    context: &EvaluationContext<'_>,
+) {
     // Sums that were begun before the present trouble hold calm traffic too: they would make its share too small.
     let is_early = state.failover.is_none() && since < state.phase.since();
     for (locality, count) in sums {
-        state.counted.0 = context.now;
-        if count.errors > 0 {
-            state.counted.1 = context.now;
-        }
         if is_early {
             state.localities.count_early(locality, *count, context.now);
         } else {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 10;
+pub const ENCODING: u8 = 11;
 
 /// For how long, in milliseconds, a past state may still be visible at one of Envoy's workers or may have influenced a
 /// decision of its main thread.

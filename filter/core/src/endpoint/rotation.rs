@@ -47,6 +47,9 @@ const EJECTS_WITHIN_MS: Millis = 100;
 /// How long an ejection waits for the count that shows its cause, in milliseconds.
 const CAUSE_WAIT_MS: Millis = 100;
 
+/// How much later than [`Ejection::surely_over`] an overloaded main thread may return an endpoint, in milliseconds.
+const OVERLOADED_MS: Millis = 1_000;
+
 /// A threshold that was reached, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspicion {
@@ -399,7 +402,11 @@ fn is_next_ejection(listed: &Listed, ejection: &Ejection, before: Requests, cont
     let over = ejection.surely_over(context.rules);
     // Workers send requests to the endpoint until they know of the ejection, so counts from before are unreliable.
     let is_reliable = before.asked >= ejection.at.saturating_add(IN_FLIGHT_MS) || asked > over;
-    asked >= ejection.due && is_requested && is_reliable && !context.was_in_panic(asked)
+    let is_tried = asked >= ejection.due && is_requested && is_reliable && !context.was_in_panic(asked);
+    // By rates, Envoy may eject an endpoint in the same tick that ends its ejection, without a request in between. Then
+    // only the clock shows it, if the rule is Envoy's own.
+    let by_clock = context.rule.by_envoy && context.rule.by_rate;
+    is_tried || (by_clock && asked > over.saturating_add(OVERLOADED_MS))
 }
 
 #[cfg(test)]

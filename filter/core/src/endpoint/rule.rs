@@ -54,6 +54,8 @@ pub struct Rule {
     pub detects_degraded: bool,
     /// Whether a streak of any kind may eject.
     pub ejects: bool,
+    /// Whether Envoy itself told the rule.
+    pub by_envoy: bool,
 }
 
 impl Rule {
@@ -104,6 +106,7 @@ impl Rule {
             always_ejects_one: false,
             detects_degraded: false,
             ejects: false,
+            by_envoy: false,
         }
     }
 
