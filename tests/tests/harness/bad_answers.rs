@@ -78,6 +78,7 @@ fn a_bad_answer_to_one_question_leaves_the_others_and_the_rules() {
             let ejected = stage.when("endpoint_ejected").remove(0).1;
             assert_eq!(ejected["basis"], basis, "{what}: {ejected}");
             // An answer that never comes is waited for.
+            stage.step_ms = 50;
             stage.run(30_000, 20);
             if question == Question::Rules {
                 assert_eq!(stage.remarks("how clusters eject cannot be read"), 1, "{what}: what is lacking is said");
@@ -98,7 +99,9 @@ fn bad_answers_to_all_questions_leave_the_rules() {
         assert_goes_on(&stage, how);
         // The interface is well again; from then on it is the witness.
         stage.admin.bad.clear();
+        stage.step_ms = 50;
         stage.run(40_000, 20);
+        stage.step_ms = 10;
         stage.proxy.take_logs();
         let before = stage.record().len();
         outage(&mut stage);

@@ -132,6 +132,7 @@ fn a_home_that_stays_without_endpoints_is_after_an_hour_no_failover_any_more() {
     stage.run(3_000, 20);
     stage.cluster().hosts.drain(..2);
     stage.cluster().hosts.iter_mut().for_each(|host| host.priority = 0);
+    stage.step_ms = 100;
     stage.run(3_700_000, 2);
     assert_eq!(stage.told(&["failover_"]), [started(), ended()], "{}", stage.all());
     let (_, line) = stage.when("failover_ended").remove(0);

@@ -45,11 +45,11 @@ fn when_a_zone_fails_every_failover_is_told_within_two_seconds() {
     ] {
         let all: Vec<Cluster> = (0..clusters).map(|n| cluster(n, 1, 8_000)).collect();
         let mut stage = Stage::new(&config(&more), all);
-        stage.run(3_000, 5);
+        stage.run(2_000, 4);
         for cluster in &mut stage.admin.clusters {
             cluster.hosts[0].answers = vec![503];
         }
-        stage.run(4_000, 5);
+        stage.run(3_500, 4);
         let told: BTreeSet<String> =
             stage.when("failover_started").iter().map(|(_, line)| line["cluster"].to_string()).collect();
         assert_eq!(told.len(), clusters, "{what}: failovers that were told");

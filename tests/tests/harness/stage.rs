@@ -9,9 +9,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use wasm_harness::{CallId, Exchange, Harness, Node, RootId, Upstream, VmId};
 
-/// The length of a step, in milliseconds.
-const STEP_MS: u64 = 10;
-
 /// A proxy and what is around it.
 pub(crate) struct Stage {
     pub(crate) proxy: Harness,
@@ -22,6 +19,8 @@ pub(crate) struct Stage {
     pub(crate) upstream_log: Option<RootId>,
     /// Requests so far.
     pub(crate) requests: u64,
+    /// The length of a step, in milliseconds.
+    pub(crate) step_ms: u64,
     /// Questions that get no answer.
     ignored: BTreeSet<CallId>,
 }
@@ -38,7 +37,7 @@ impl Stage {
         let proxy = builder.build(module()).expect("the module starts");
         let chain = vec![proxy.root()];
         let admin = Admin { clusters, ..Admin::default() };
-        Self { proxy, admin, chain, upstream_log: None, requests: 0, ignored: BTreeSet::new() }
+        Self { proxy, admin, chain, upstream_log: None, requests: 0, step_ms: 10, ignored: BTreeSet::new() }
     }
 
     /// Virtual time, in milliseconds.
@@ -58,12 +57,13 @@ impl Stage {
 
     /// As [`Stage::run`], and calls `each` after every step.
     pub(crate) fn run_with(&mut self, millis: u64, rate: u64, mut each: impl FnMut(&mut Self)) {
-        for step in 0..millis / STEP_MS {
-            let due = |step: u64| step * STEP_MS * rate / 1_000;
+        let length = self.step_ms;
+        for step in 0..millis / length {
+            let due = |step: u64| step * length * rate / 1_000;
             for _ in due(step)..due(step + 1) {
                 (0..self.admin.clusters.len()).for_each(|cluster| self.request(cluster));
             }
-            self.proxy.advance(Duration::from_millis(STEP_MS));
+            self.proxy.advance(Duration::from_millis(length));
             let now = self.now();
             self.admin.clusters.iter_mut().for_each(|cluster| cluster.tick(now));
             self.serve();
