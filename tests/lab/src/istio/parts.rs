@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
 use super::netns;
@@ -62,8 +62,9 @@ impl Parts {
             Some(file) => PathBuf::from(file),
             None => target_dir()?.join(format!("istio-{branch}.env")),
         };
-        let text = std::fs::read_to_string(&file);
-        let text = text.with_context(|| format!("Istio {branch} is not set up ({}): {remedy}", file.display()))?;
+        let Ok(text) = std::fs::read_to_string(&file) else {
+            bail!("Istio {branch} is not set up (there is no {}): {remedy}", file.display());
+        };
         let line = |line: &str| line.split_once('=').map(|(key, path)| (key.to_owned(), PathBuf::from(path)));
         let files: BTreeMap<_, _> = text.lines().filter_map(line).collect();
         for key in KEYS {
@@ -128,11 +129,11 @@ impl Parts {
 
 /// Why this machine cannot run a mesh, with the remedy; `None` if it can.
 pub fn obstacle(branch: Branch) -> Option<String> {
-    if let Err(error) = Parts::find(branch) {
-        return Some(format!("{error:#}"));
-    }
     if !rustix::process::geteuid().is_root() {
         return Some("a mesh of network namespaces needs root: run this as root".to_owned());
+    }
+    if let Err(error) = Parts::find(branch) {
+        return Some(format!("{error:#}"));
     }
     for program in ["ip", "iptables-restore", "chroot", "mount", "python3"] {
         let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
