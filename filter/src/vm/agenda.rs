@@ -59,7 +59,7 @@ impl Agenda {
         }
     }
 
-    /// How many milliseconds remain until `at`. If the clock went back, `at` may lie far ahead; then nothing waits for it.
+    /// How many milliseconds remain until `at`. If the clock went back, `at` may lie far ahead; nothing waits for it.
     fn wait_until(&self, at: Millis) -> Millis {
         let wait = at.saturating_sub(self.now);
         let is_sane =

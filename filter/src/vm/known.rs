@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
 /// After this many heartbeats, a locality is read again: an endpoint may have moved.
-const REREAD_LOCALITY_BEATS: u64 = 64;
+const REREAD_LOCALITY_BEATS: u64 = 10;
 
 /// After this many heartbeats, Envoy's count of a cluster's endpoints is read again.
 const REREAD_ENDPOINT_COUNT_BEATS: u64 = 5;

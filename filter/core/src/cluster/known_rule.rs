@@ -60,6 +60,11 @@ impl KnownRule {
         self.asked == 0 || now.abs_diff(self.asked) >= limit
     }
 
+    /// Has the rule asked for anew: the cluster may have been replaced, with another rule.
+    pub(super) fn ask_anew(&mut self) {
+        self.asked = 0;
+    }
+
     /// Notes a question asked at `asked` without a usable answer: it is asked again soon.
     pub(super) fn fail(&mut self, asked: Millis) {
         (self.asked, self.doubt) = (asked, true);

@@ -78,15 +78,16 @@ impl Localities {
     }
 
     /// Takes in the counts of the hosts that Envoy lists; returns by how much each locality's have grown since the last
-    /// list. Where hosts left or are new, that is not known.
-    pub(super) fn count_hosts(&mut self, hosts: &[HostStatus]) -> Vec<(Locality, Count)> {
-        let mut grown = Vec::new();
+    /// list, and whether any have fallen: then hosts left, or the cluster was replaced as a whole.
+    pub(super) fn count_hosts(&mut self, hosts: &[HostStatus]) -> (Vec<(Locality, Count)>, bool) {
+        let (mut grown, mut have_fallen) = (Vec::new(), false);
         for stats in &mut self.0 {
             let at = hosts.iter().filter(|host| host.locality == stats.locality);
             let sum = at.fold((0_u64, 0_u64), |sum, host| {
                 (sum.0.saturating_add(host.total), sum.1.saturating_add(host.errors))
             });
             let before = std::mem::replace(&mut stats.host_counts, sum);
+            have_fallen |= sum.0 < before.0;
             let more = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
             let attempts = more(sum.0, before.0);
             if before.0 > 0 && attempts > 0 {
@@ -94,7 +95,7 @@ impl Localities {
                 grown.push((stats.locality.clone(), Count { attempts, errors }));
             }
         }
-        grown
+        (grown, have_fallen)
     }
 
     /// Sets the numbers of endpoints that traffic shows; other localities have none.

@@ -51,7 +51,10 @@ pub fn on_host_list(
 ) -> Vec<Event> {
     let unhealthy = hosts.iter().filter(|host| !host.ejected && !host.healthy);
     state.unhealthy = unhealthy.take(MAX_UNHEALTHY).map(|host| endpoint_hash(&host.address)).collect();
-    let grown = state.localities.count_hosts(hosts);
+    let (grown, have_fallen) = state.localities.count_hosts(hosts);
+    if have_fallen {
+        state.known_rule.ask_anew();
+    }
     // Counts of several hosts under one address say little about one of them.
     let counts = |host: &HostStatus| HostCounts { requests: host.requests, errors: host.errors };
     let hosts: Vec<_> = hosts.iter().map(|host| (host, (host.again == 0).then(|| counts(host)))).collect();

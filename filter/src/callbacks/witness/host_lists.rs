@@ -50,9 +50,9 @@ pub(super) fn on_host_lists(vm: &mut Vm, asked: &PendingQuestion, answer: Answer
         true => asked.about.iter().filter(is_missing).map(|name| (name.clone(), Vec::new())).collect(),
         false => Vec::new(),
     };
-    let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
-    apply_all(vm, &missing, asked.asked_at, now, rest);
     set_owners(vm, &lists);
+    lists.extend(missing);
+    let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
     end(vm, asked, read.is_ok(), follow_up, now);
 }
 
