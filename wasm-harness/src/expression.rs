@@ -1,8 +1,8 @@
-//! CEL expressions over attributes, in two forms.
+//! CEL expressions over attributes, in three forms.
 //!
-//! Envoy parses any CEL. Here an expression is either a list of attribute paths, `[xds.cluster_name, response.code]`,
-//! or comparisons of attributes with whole numbers that must all hold, `response.code < 500 && response.flags == 0`.
-//! Everything else, including other valid CEL, gets Envoy's answer to a parse error: BadArgument. A missing attribute
+//! Envoy parses any CEL. Here an expression is a list of attribute paths, `[xds.cluster_name, response.code]`,
+//! comparisons of attributes with whole numbers that must all hold, `response.code < 500 && response.flags == 0`, or a
+//! whole number, whose value it is. Everything else, including other valid CEL, gets Envoy's answer to a parse error: BadArgument. A missing attribute
 //! makes the evaluation an InternalFailure (unless another comparison is false, because CEL's `&&` is then false), and
 //! a null in a list makes it a SerializationFailure. Signed and unsigned numbers do not compare in CEL: `1` is signed,
 //! `1u` is not. (Envoy's source/extensions/common/wasm/foreign.cc)
@@ -18,6 +18,8 @@ pub(crate) enum Expression {
     List(Vec<Path>),
     /// Whether all of these hold.
     All(Vec<Comparison>),
+    /// A signed number.
+    Number(i64),
 }
 
 /// An attribute compared with a number.
@@ -36,6 +38,9 @@ impl Expression {
     /// Parses an expression; `None` if it has neither form.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?.trim();
+        if let Ok(number) = text.parse() {
+            return Some(Self::Number(number));
+        }
         match text.strip_prefix('[') {
             Some(rest) => {
                 let inner = rest.strip_suffix(']')?.trim();
@@ -49,6 +54,7 @@ impl Expression {
     /// Evaluates the expression; `property` looks up attributes.
     pub(crate) fn evaluate(&self, mut property: impl FnMut(&Path) -> Found) -> Result<Value, Status> {
         match self {
+            Self::Number(number) => Ok(Value::Int(*number)),
             Self::List(paths) => {
                 let values = paths.iter().map(|path| match property(path) {
                     Found::Value(Value::Error) | Found::Missing => Err(Status::InternalFailure),
@@ -114,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_shapes_are_understood() {
+    fn three_shapes_are_understood() {
         let Some(Expression::List(paths)) = Expression::parse(b" [xds.cluster_name, upstream.address,response.code] ")
         else {
             panic!("a list")
@@ -122,6 +128,8 @@ mod tests {
         let dotted: Vec<String> = paths.iter().map(Path::dotted).collect();
         assert_eq!(dotted, ["xds.cluster_name", "upstream.address", "response.code"]);
         assert_eq!(Expression::parse(b"[]"), Some(Expression::List(vec![])));
+        let number = Expression::parse(b"-7").map(|number| number.evaluate(|_| Found::Missing));
+        assert_eq!(number, Some(Ok(Value::Int(-7))));
         assert!(matches!(Expression::parse(b"a.b < 5 && c.d == 1u"), Some(Expression::All(all)) if all.len() == 2));
         for other in ["", "response.code", "[a.b,]", "[a..b]", "[1]", "[a+b]", "[a[0]]", "[a.b", "a.b < c.d", "a.b & 1"]
         {

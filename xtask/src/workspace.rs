@@ -81,6 +81,11 @@ impl Workspace {
         self.target.join("tools.env")
     }
 
+    /// The file of `KEY=path` lines with which the drill `istio` finds the parts of a mesh with this branch of Istio.
+    pub(crate) fn mesh_env(&self, branch: &str) -> PathBuf {
+        self.target.join(format!("istio-{branch}.env"))
+    }
+
     /// The list of what was skipped in the last `cargo xtask test`, a line each.
     pub(crate) fn skipped(&self) -> PathBuf {
         self.target.join("skipped.txt")

@@ -5,7 +5,7 @@
 
 use crate::host::expression::{HEALTHY_ATTEMPT, HEALTHY_REQUEST};
 use crate::host::{self, Buffer};
-use crate::vm::home;
+use crate::vm::home::Home;
 use crate::vm::notice::Notice;
 use crate::vm::state::Vm;
 use filter_core::config;
@@ -28,7 +28,7 @@ pub(crate) fn on_configure(vm: &mut Vm, root: u32, size: usize) {
     }
     vm.heartbeat.follow(root);
     vm.roots.drive(root);
-    home::read(vm);
+    vm.home = Home::read();
     vm.adopt_configurations(now);
     vm.notices.push(hash(&text), notice);
 }

@@ -5,10 +5,11 @@ use crate::host;
 use crate::output::remark::Remark;
 use crate::shared::open_findings::OpenFindings;
 use crate::shared::{claims, cluster_states, owners, question};
+use crate::vm::home::Home;
 use crate::vm::known::{self, ClusterIndex};
 use crate::vm::notice::Notice;
 use crate::vm::state::{Moment, Vm};
-use crate::vm::{asking, home, notifying, tick};
+use crate::vm::{asking, notifying, tick};
 use filter_core::cluster as core_cluster;
 use filter_core::event::{Event, EventKind};
 use filter_core::time::Millis;
@@ -62,7 +63,7 @@ fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
     vm.reporter.open_findings.show(open);
     let number = vm.known.next_beat();
     if vm.home.locality.is_unknown() || number.is_multiple_of(REREAD_HOME_BEATS) {
-        home::read(vm);
+        vm.home = Home::read();
     }
     vm.twins.on_heartbeat();
     watch_configurations(vm, now);
@@ -76,8 +77,10 @@ fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
         share_members(vm, cluster, beat);
         share_counts(vm, cluster, beat, &mut wanted);
     }
-    home::remark(vm, wanted.is_blind, now);
-    wanted.share();
+    vm.home.remark(&vm.reporter, wanted.is_blind, now);
+    if vm.config.witness.is_some() {
+        wanted.share();
+    }
     vm.reporter.show_tracked_endpoints(cluster_states::tracked_endpoints());
     vm.reporter.report_held_back(now, &vm.config);
 }

@@ -12,7 +12,7 @@ use crate::vm::charging::{self, ChargedAttempt, SeenAt};
 use crate::vm::known::{ClusterIndex, LocalityRead};
 use crate::vm::pending::PendingRequest;
 use crate::vm::state::Vm;
-use crate::vm::twins::{self, Passing};
+use crate::vm::twins::Passing;
 use filter_core::endpoint::outcome::{DetectorInput, Outcome};
 use filter_core::endpoint::response_flags::ResponseFlags;
 
@@ -35,8 +35,8 @@ pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response)
     };
     let is_evaluated_now = successes == Successes::Matter || response == Response::HeadersOnly;
     if is_evaluated_now && vm.requests.len() < MAX_PENDING {
-        let pending = match twins::is_repeated(vm, Passing::Headers) {
-            true => PendingRequest::NOWHERE,
+        let pending = match vm.twins.is_repeated(Passing::Headers, &vm.reporter) {
+            true => PendingRequest::REPEATED,
             false => evaluate(vm, SeenAt::Headers, response, successes),
         };
         vm.requests.insert(context, pending);
@@ -45,9 +45,18 @@ pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response)
 
 /// A request is over.
 pub(crate) fn on_log(vm: &mut Vm, context: u32) {
-    let request = match vm.requests.remove(&context) {
+    let pending = vm.requests.remove(&context);
+    if pending.is_some_and(|request| request.is_repeated) {
+        return;
+    }
+    // One context may have been evaluated when the headers passed and the other not, because the first closed what was
+    // open.
+    let is_compared = pending.is_none() || vm.twins.is_doubled();
+    if is_compared && vm.twins.is_repeated(Passing::Log, &vm.reporter) {
+        return;
+    }
+    let request = match pending {
         Some(request) => evaluate_end(vm, request),
-        None if twins::is_repeated(vm, Passing::Log) => return,
         None => evaluate(vm, SeenAt::Log, Response::Streamed, Successes::ChangeNothing),
     };
     let Some((cluster, locality)) = request.went_to else { return };
@@ -83,7 +92,13 @@ fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Success
             charging::success(vm, ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at });
         }
         let went_to = Some((cluster, locality));
-        return PendingRequest { went_to, outcome: Outcome::Success, is_retried: false, is_complete };
+        return PendingRequest {
+            went_to,
+            outcome: Outcome::Success,
+            is_retried: false,
+            is_complete,
+            is_repeated: false,
+        };
     }
     let attributes = RequestAttributes::read(response);
     let input = attributes.detector_input();
@@ -103,7 +118,7 @@ fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Success
     if is_retried {
         suspect_hidden_attempts(vm, cluster);
     }
-    PendingRequest { went_to: Some((cluster, locality)), outcome, is_retried, is_complete }
+    PendingRequest { went_to: Some((cluster, locality)), outcome, is_retried, is_complete, is_repeated: false }
 }
 
 /// Earlier attempts of the request failed that the filter does not see; Envoy may have ejected endpoints for them.

@@ -15,7 +15,7 @@ use crate::host::request_attributes::{RequestAttributes, Response};
 use crate::vm::charging::{self, ChargedAttempt, SeenAt};
 use crate::vm::known::LocalityRead;
 use crate::vm::state::Vm;
-use crate::vm::twins::{self, Passing};
+use crate::vm::twins::Passing;
 use filter_core::endpoint::outcome::{DetectorInput, Outcome};
 
 /// Response headers pass: those of the last attempt, or of a local answer.
@@ -24,7 +24,7 @@ pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
     if !vm.reporter.open_findings.any() || response == Response::HeadersOnly || vm.answered.is_full() {
         return;
     }
-    if twins::is_repeated(vm, Passing::Headers) {
+    if vm.twins.is_repeated(Passing::Headers, &vm.reporter) {
         return;
     }
     let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.current) else { return };
@@ -59,6 +59,7 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     if endpoint.is_empty() {
         return;
     }
+    vm.tick_for_new_clusters();
     let cluster = vm.known.owner(cluster, &endpoint);
     // The log does not show whether a body came; a gRPC status in the headers is the answer.
     let response = Response::HeadersOnly;
@@ -96,7 +97,7 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
 
 /// The request that the attempts belonged to is over.
 pub(crate) fn on_request_log(vm: &mut Vm) {
-    if vm.healthy_request.holds() || twins::is_repeated(vm, Passing::Log) {
+    if vm.healthy_request.holds() || vm.twins.is_repeated(Passing::Log, &vm.reporter) {
         return;
     }
     let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.current) else { return };

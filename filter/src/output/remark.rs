@@ -51,9 +51,11 @@ impl Remark<'_> {
             Self::RuleDiffers { cluster, differences } => {
                 let differences: Vec<String> = differences
                     .iter()
-                    .map(|(field, configured, envoys)| format!("{field} {configured}, in Envoy {envoys}"))
+                    .map(|(field, configured, envoys)| {
+                        format!("{field} is configured as {configured} and is {envoys} in Envoy")
+                    })
                     .collect();
-                log::warn!("cluster {cluster}: configured {}. Envoy's counts", differences.join("; "));
+                log::warn!("cluster {cluster}: {}. Envoy's rule counts", differences.join("; "));
             }
             Self::TwiceInChain => log::warn!(
                 "requests pass this plugin twice, each is counted once. Two plugins of this module are in force; \
@@ -69,7 +71,7 @@ impl Remark<'_> {
                         "there is no such cluster, or it has no endpoint; set witness.cluster to one that has"
                     }
                     PollResult::TooLarge => {
-                        "its answers are over 1 MiB; Envoy 1.38 and later answer about few clusters at a time"
+                        "its answers are over 16 MiB; Envoy 1.38 and later answer about few clusters at a time"
                     }
                     _ => "it does not answer as an admin interface does",
                 };

@@ -66,14 +66,17 @@ pub(crate) struct Question {
     pub(crate) done_at: Millis,
     /// The minimum wait after it, whatever is suspected, in milliseconds.
     pub(crate) rest: Millis,
-    /// The minimum wait after it if all is well, in milliseconds.
-    pub(crate) calm_rest: Millis,
+    /// When a question may be asked for which nothing is suspected.
+    pub(crate) calm_at: Millis,
+    /// Whether nothing was suspected when the last question was asked.
+    pub(crate) is_calm: bool,
     /// The wait after it if nothing new is suspected, in milliseconds.
     pub(crate) wait: Millis,
     /// Whether anything new is suspected.
     pub(crate) urgent: bool,
-    /// How many questions in a row got no usable answer.
+    /// How many questions in a row got no usable answer, and how many of those about rules.
     failures: u32,
+    rule_failures: u32,
     /// When Envoy last counted ejections, and for how long it should not be asked to again.
     pub(crate) counted: (Millis, Millis),
     /// Whether clusters of the bootstrap are asked for first, because there were some and none of a control plane.
@@ -92,6 +95,12 @@ impl Question {
     /// Whether Envoy does not answer, so that nothing should wait for it.
     pub(crate) fn is_silent(&self) -> bool {
         self.failures >= SILENT_AFTER_FAILURES
+    }
+
+    /// Notes whether a question about rules got a usable answer. Returns how many in a row did not.
+    pub(crate) fn record_rules(&mut self, is_ok: bool) -> u32 {
+        self.rule_failures = if is_ok { 0 } else { self.rule_failures.saturating_add(1) };
+        self.rule_failures
     }
 
     /// Notes how a question ended.

@@ -53,7 +53,8 @@ pub(super) fn host_lists(clusters: &[String]) -> String {
 pub(super) fn ejection_counts(clusters: &[String]) -> String {
     let names: Vec<String> = clusters.iter().map(|name| name_in_stats(name)).collect();
     let names = any_of(names.iter().map(String::as_str));
-    format!("/stats?format=json&filter=%5Ecluster%5C.({names})%3B%3F%5C.outlier_detection%5C.ejections_enforced_")
+    let kinds = "(enforced%7Cdetected)";
+    format!("/stats?format=json&filter=%5Ecluster%5C.({names})%3B%3F%5C.outlier_detection%5C.ejections_{kinds}_")
 }
 
 /// Tells how some clusters eject.
@@ -134,7 +135,7 @@ mod tests {
         );
         assert!(
             ejection_counts(&names(&["a:b"]))
-                .ends_with("cluster%5C.(a_b)%3B%3F%5C.outlier_detection%5C.ejections_enforced_")
+                .ends_with("cluster%5C.(a_b)%3B%3F%5C.outlier_detection%5C.ejections_(enforced%7Cdetected)_")
         );
         assert_eq!(
             endpoint_configs(Origin::ControlPlane, &clusters, Expressions::Long),

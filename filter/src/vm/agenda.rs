@@ -37,27 +37,34 @@ impl Agenda {
         }
         // If the clock goes back, a question must not count as in progress for long.
         let is_under_way = question.under_way_until > self.now && question.under_way_until <= self.until;
-        let left = |since: Millis, wait: Millis| wait.saturating_sub(self.now.abs_diff(since));
-        let after = |wait| left(question.done_at, wait);
-        let open = if question.urgent { question.rest } else { question.wait };
+        let rested = question.done_at.saturating_add(question.rest);
+        let open = if question.urgent { rested } else { question.done_at.saturating_add(question.wait) };
         let candidates = [
-            (!question.without_rule.is_empty()).then_some((after(question.rest), Due::Rules)),
-            (!question.suspects.is_empty()).then_some((after(open), Due::Suspects)),
-            (!question.calm.is_empty()).then_some((after(question.calm_rest), Due::Calm)),
-            Some((after(question.calm_rest).max(left(question.sweep.asked, self.sweep_wait(question))), Due::Sweep)),
+            (!question.without_rule.is_empty()).then_some((rested, Due::Rules)),
+            (!question.suspects.is_empty()).then_some((open, Due::Suspects)),
+            (!question.calm.is_empty()).then_some((question.calm_at, Due::Calm)),
+            Some((question.calm_at.max(self.sweep_at(question)), Due::Sweep)),
         ];
-        let (wait, due) = candidates.into_iter().flatten().min_by_key(|(wait, _)| *wait)?;
-        match is_under_way {
-            true => Some((question.under_way_until.saturating_sub(self.now), due)),
-            false => Some((wait, due)),
+        // What has waited for longest comes first, so that an outage does not keep the filter from looking elsewhere.
+        let (at, due) = candidates.into_iter().flatten().min_by_key(|(at, _)| *at)?;
+        let at = if is_under_way { question.under_way_until } else { at.max(rested) };
+        Some((self.wait_until(at), due))
+    }
+
+    fn sweep_at(&self, question: &Question) -> Millis {
+        match question.sweep.asked {
+            0 => 0,
+            asked if question.sweep.interval == Millis::MAX => asked.saturating_add(Millis::MAX),
+            asked => asked.saturating_add(question.sweep.interval.min(self.longest)),
         }
     }
 
-    fn sweep_wait(&self, question: &Question) -> Millis {
-        match question.sweep.asked {
-            0 => 0,
-            _ => question.sweep.interval.min(self.longest),
-        }
+    /// How many milliseconds remain until `at`. If the clock went back, `at` may lie far ahead; then nothing waits for it.
+    fn wait_until(&self, at: Millis) -> Millis {
+        let wait = at.saturating_sub(self.now);
+        let is_sane =
+            wait <= self.longest.saturating_mul(2).max(self.until.saturating_sub(self.now)) || at == Millis::MAX;
+        if is_sane { wait } else { 0 }
     }
 
     /// Takes the question that is due out of what should be asked; `None` if another worker was faster. Also returns
@@ -65,6 +72,7 @@ impl Agenda {
     pub(super) fn take(&self, question: &mut Question) -> Option<(Due, Vec<String>, Question)> {
         let (_, due) = self.next(question).filter(|(wait, _)| *wait == 0)?;
         question.under_way_until = self.until;
+        question.is_calm = matches!(due, Due::Calm | Due::Sweep);
         let most = admin_paths::MAX_NAMED;
         let names = match due {
             Due::Rules => question.without_rule.take(most),
@@ -87,11 +95,13 @@ impl Agenda {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::names::Names;
 
     const AGENDA: Agenda = Agenda { now: 100_000, until: 102_000, longest: 30_000, watches_any: true };
 
     fn question() -> Question {
-        let mut question = Question { done_at: 99_900, rest: 50, wait: 1_000, calm_rest: 2_000, ..Question::default() };
+        let mut question = Question::default();
+        (question.done_at, question.rest, question.wait, question.calm_at) = (99_900, 50, 1_000, 101_900);
         question.sweep.asked = 99_000;
         question.sweep.interval = 60_000;
         question
@@ -110,6 +120,30 @@ mod tests {
         question.without_rule.add("c");
         assert_eq!(AGENDA.next(&question), Some((0, Due::Rules)));
         assert_eq!(Agenda { watches_any: false, ..AGENDA }.next(&question), None);
+    }
+
+    #[test]
+    fn an_outage_in_one_cluster_does_not_keep_the_filter_from_looking_at_others() {
+        let mut question = question();
+        question.suspects.add("b");
+        question.urgent = true;
+        question.calm.add("a");
+        question.calm_at = 99_940;
+        assert_eq!(AGENDA.next(&question), Some((0, Due::Calm)), "it may be asked for longer");
+        question.calm_at = 99_960;
+        assert_eq!(AGENDA.next(&question), Some((0, Due::Suspects)));
+        (question.sweep.asked, question.sweep.interval) = (50_000, 1_000);
+        question.calm_at = 90_000;
+        question.calm = Names::default();
+        assert_eq!(AGENDA.next(&question), Some((0, Due::Sweep)));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_stops_nothing() {
+        let mut question = question();
+        question.suspects.add("b");
+        let early = Agenda { now: 5, until: 2_005, ..AGENDA };
+        assert_eq!(early.next(&question), Some((0, Due::Suspects)));
     }
 
     #[test]

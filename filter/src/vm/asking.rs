@@ -198,7 +198,10 @@ pub(crate) fn finish(vm: &mut Vm, now: Millis, follow_up: FollowUp) {
     let FollowUp { open, wait, without_rule, rest, .. } = follow_up;
     let due = question::change(|question| {
         question.done_at = now;
-        (question.rest, question.calm_rest) = (rest.open, rest.calm);
+        question.rest = rest.open;
+        if question.is_calm {
+            question.calm_at = now.saturating_add(rest.calm);
+        }
         question.wait = wait.unwrap_or(rest.open).max(rest.open);
         question.under_way_until = 0;
         open.iter().for_each(|name| question.suspects.add(name));

@@ -5,9 +5,9 @@
 //! again for the log. So the second is recognised by having the same stream as the one before. To find out costs two
 //! reads, so it is done for the first requests after each heartbeat only, until it happens; from then on for all.
 
-use super::state::Vm;
 use crate::host::exchange;
 use crate::output::remark::Remark;
+use crate::output::reporter::Reporter;
 
 /// How many requests after a heartbeat are compared with the one before while none has passed twice.
 const COMPARED_PER_BEAT: u8 = 2;
@@ -33,24 +33,29 @@ impl Twins {
     pub(crate) fn on_heartbeat(&mut self) {
         self.compared = (0, 0);
     }
-}
 
-/// Whether the current request has just passed this callback in another context, so that it must not count again.
-pub(crate) fn is_repeated(vm: &mut Vm, passing: Passing) -> bool {
-    let twins = &mut vm.twins;
-    let (last, compared) = match passing {
-        Passing::Headers => (&mut twins.last_headers, &mut twins.compared.0),
-        Passing::Log => (&mut twins.last_log, &mut twins.compared.1),
-    };
-    if !twins.is_doubled && *compared >= COMPARED_PER_BEAT {
-        return false;
+    /// Whether any request has passed twice.
+    pub(crate) fn is_doubled(&self) -> bool {
+        self.is_doubled
     }
-    *compared = compared.saturating_add(1);
-    let stream = exchange::stream_id();
-    let is_repeated = stream.is_some() && *last == stream;
-    *last = stream;
-    if is_repeated && !std::mem::replace(&mut twins.is_doubled, true) {
-        vm.reporter.remark(Remark::TwiceInChain);
+
+    /// Whether the current request has just passed this callback in another context, so that it must not count again.
+    /// That is said when it happens for the first time.
+    pub(crate) fn is_repeated(&mut self, passing: Passing, reporter: &Reporter) -> bool {
+        let (last, compared) = match passing {
+            Passing::Headers => (&mut self.last_headers, &mut self.compared.0),
+            Passing::Log => (&mut self.last_log, &mut self.compared.1),
+        };
+        if !self.is_doubled && *compared >= COMPARED_PER_BEAT {
+            return false;
+        }
+        *compared = compared.saturating_add(1);
+        let stream = exchange::stream_id();
+        let is_repeated = stream.is_some() && *last == stream;
+        *last = stream;
+        if is_repeated && !std::mem::replace(&mut self.is_doubled, true) {
+            reporter.remark(Remark::TwiceInChain);
+        }
+        is_repeated
     }
-    is_repeated
 }

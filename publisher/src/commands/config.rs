@@ -18,6 +18,9 @@ Prints the plugin configuration, JSON: one entry for each DestinationRule, port 
 more special first, and thresholds of 0 for everything else. What had to be decided is said on stderr. `faultline \
 manifest --from` writes it into a manifest at once.
 
+With the witness, the filter reads the thresholds from Envoy, and what is printed here serves only while Envoy does \
+not answer. Without it (--no-witness) they are what ejections are inferred by.
+
 Examples:
   kubectl get destinationrules,serviceentries -A -o yaml | faultline config --from -
   faultline config --from mesh/ --from istio-configmap.yaml > faultline.json

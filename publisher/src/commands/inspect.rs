@@ -62,6 +62,8 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     module: Option<ModuleReport>,
     istio: Summary,
+    /// Why Istio's agent may not be able to pull it, whatever it is.
+    warnings: Vec<String>,
     consumers: Vec<Verdict>,
     signatures: usize,
     attached: Vec<Attached>,
@@ -90,6 +92,7 @@ pub(crate) async fn run(args: Inspect, format: Format) -> anyhow::Result<Outcome
     let store = Store::open(&reference, &args.transport.access())?;
     let image = store.resolve(&reference).await?;
     let report = examine(&reference, &store, image).await?;
+    output::warn(&report.warnings);
     match format {
         Format::Text => output::result(&text(&report))?,
         Format::Json => output::json(&report)?,
@@ -129,6 +132,7 @@ async fn examine(reference: &Reference, store: &Store, image: Resolved) -> anyho
         consumers,
         signatures: signature::count(store, named).await?,
         attached: attachments::list(store, named).await?,
+        warnings: store.istio_warnings(),
         module: found,
         digest: image.digest.clone(),
         index: image.index.clone(),

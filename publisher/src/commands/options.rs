@@ -90,11 +90,12 @@ pub(crate) fn source_of(username: Option<&str>) -> CredentialSource {
 #[command(next_help_heading = "Configuration from the mesh's own rules")]
 pub(crate) struct Rules {
     /// Take the thresholds from these DestinationRules, ServiceEntries and MeshConfig, YAML or JSON as kubectl prints
-    /// them; can be given more than once.
+    /// them; can be given more than once. Needed only where Envoy cannot be asked: the witness reads them from Envoy.
     #[arg(long = "from", short = 'f', value_name = "FILE|DIR|-")]
     pub(crate) from: Vec<PathBuf>,
-    /// Leave the witness off, so that ejections are inferred and Envoy is not asked.
-    #[arg(long, requires = "from")]
+    /// Leave the witness off, so that ejections are inferred and Envoy is not asked. The thresholds must then be
+    /// given, with --from or --config.
+    #[arg(long)]
     pub(crate) no_witness: bool,
     /// The domain of the cluster's services.
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]

@@ -88,7 +88,10 @@ pub(crate) async fn run(args: Push, format: Format) -> anyhow::Result<Outcome> {
     let bar = progress::bytes("uploading", artifact.size() as u64);
     let sent = store.push(&artifact, &bar).await?;
     bar.finish_and_clear();
-    report(&reference, &artifact, args.format, sent, format)
+    // The CNCF form is for others than Istio.
+    let warnings = if args.format == Form::Cncf { Vec::new() } else { store.istio_warnings() };
+    output::warn(&warnings);
+    report(&Pushed { reference, artifact, sent, warnings }, args.format, format)
 }
 
 /// The bytes to publish, and the name for them in an error.
@@ -106,13 +109,18 @@ fn module(args: &Push) -> anyhow::Result<(Vec<u8>, String)> {
     }
 }
 
-fn report(
-    reference: &Reference,
-    artifact: &Artifact,
-    form: Form,
+/// What was done.
+struct Pushed {
+    reference: Reference,
+    artifact: Artifact,
+    /// Whether anything was sent or written.
     sent: bool,
-    format: Format,
-) -> anyhow::Result<Outcome> {
+    /// Why Istio's agent may not be able to pull it.
+    warnings: Vec<String>,
+}
+
+fn report(pushed: &Pushed, form: Form, format: Format) -> anyhow::Result<Outcome> {
+    let Pushed { reference, artifact, sent, warnings } = pushed;
     let pinned = reference.with_digest(&artifact.digest).to_string();
     match format {
         Format::Text => output::result(&pinned)?,
@@ -123,9 +131,10 @@ fn report(
             "form": form,
             "size": artifact.size(),
             "unchanged": !sent,
+            "warnings": warnings,
         }))?,
     }
     let size = output::size(artifact.size() as u64);
-    output::note(&if sent { format!("pushed {size}") } else { "it is there already; nothing was sent".to_owned() });
+    output::note(&if *sent { format!("pushed {size}") } else { "it is there already; nothing was sent".to_owned() });
     Ok(Outcome::Done)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::logs::event::Received;
 use super::logs::input::Input;
 use super::model::{Destination, Ejection, Endpoint, Failover, Gap, Incident, Outage, Period, Service};
 use super::span::{Span, grouped, total};
@@ -70,6 +71,7 @@ fn endpoint(seen: EndpointTrace) -> Endpoint {
         period: period(group.iter().map(|ejection| &ejection.seen)),
         reasons: told(group.iter().map(|ejection| &ejection.reason)),
         basis: told(group.iter().map(|ejection| &ejection.basis)),
+        ended: group.iter().filter_map(|ejection| ejection.ended).collect(),
     });
     Endpoint {
         last_failure: seen.streaks.last().map(|streak| streak.failure),
@@ -100,8 +102,12 @@ fn failover(from: String, all: &[ProxyFailover]) -> Failover {
         })
         .collect();
     destinations.sort_by_key(|destination| destination.span.from);
+    let mut received = Vec::new();
+    all.iter().for_each(|failover| Received::add(&mut received, &failover.received));
     Failover {
         from,
+        causes: all.iter().flat_map(|failover| failover.causes.iter().cloned()).collect(),
+        received,
         period: period(all.iter().map(|failover| &failover.seen)),
         destinations,
         requests_away: all.iter().fold(0, |sum, failover| sum.saturating_add(failover.requests)),

@@ -94,7 +94,7 @@ impl Live {
                 self.ejections += 1;
                 self.ejected.insert(endpoint());
             }
-            Kind::EndpointReturned { .. } => {
+            Kind::EndpointReturned { .. } | Kind::EndpointRemoved { .. } => {
                 self.ejected.remove(&endpoint());
             }
             Kind::FailoverStarted(route) => {

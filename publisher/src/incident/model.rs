@@ -9,7 +9,7 @@ use filter_core::time::Millis;
 use serde::{Serialize, Serializer};
 
 use super::failure::Failure;
-use super::logs::event::Event;
+use super::logs::event::{Event, Received};
 use super::span::Span;
 use super::written::{seconds, time};
 
@@ -69,9 +69,15 @@ pub(crate) struct Failover {
     /// When.
     #[serde(flatten)]
     pub(crate) period: Period,
+    /// What kept traffic from home: `ejected`, `unhealthy`, `endpoints_left`; empty in logs of older versions.
+    pub(crate) causes: BTreeSet<String>,
     /// Where to, in order of time.
     #[serde(rename = "legs")]
     pub(crate) destinations: Vec<Destination>,
+    /// What each locality received, most requests first, of the proxies whose failover is over; empty in logs of older
+    /// versions.
+    #[serde(rename = "destinations")]
+    pub(crate) received: Vec<Received>,
     /// Requests served away, of the proxies whose failover is over.
     pub(crate) requests_away: u64,
     /// Errors among them.
@@ -163,6 +169,18 @@ pub(crate) struct Ejection {
     pub(crate) reasons: BTreeSet<String>,
     /// How that is known: `inferred`, `witnessed`.
     pub(crate) basis: BTreeSet<String>,
+    /// How it ended at the proxies where it did.
+    pub(crate) ended: BTreeSet<EjectionEnd>,
+}
+
+/// How an ejection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EjectionEnd {
+    /// The endpoint came back into rotation.
+    Returned,
+    /// It left the cluster, or a new host took its address.
+    Removed,
 }
 
 /// A streak of errors that reached its threshold at one proxy.
@@ -278,6 +296,13 @@ impl Service {
             spans.extend(endpoint.blocked.iter().map(|blocked| Span::at(blocked.at)));
         }
         spans
+    }
+}
+
+impl Ejection {
+    /// Whether it ended, and with no return: the endpoint left the cluster or was replaced.
+    pub(crate) fn is_by_removal(&self) -> bool {
+        !self.period.open && self.ended.iter().eq(&[EjectionEnd::Removed])
     }
 }
 

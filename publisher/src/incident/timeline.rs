@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use filter_core::time::Millis;
 
-use super::logs::event::{Event, Kind};
+use super::logs::event::{Event, Kind, Received};
 use super::logs::input::{Input, ProxyIndex};
 use super::model::Moment;
 
@@ -45,9 +45,16 @@ pub(super) fn of(input: &Input, names: &BTreeMap<String, String>) -> Vec<Moment>
 
 /// Adds another proxy's requests to what the first ones reported; the rest is the same, or the first one's.
 fn add(reported: &mut Event, another: &Event) {
-    if let Kind::FailoverEnded { seconds, requests_away, errors_away, .. } = &mut reported.kind
-        && let Kind::FailoverEnded { seconds: longer, requests_away: more, errors_away: worse, .. } = &another.kind
+    if let Kind::FailoverEnded { seconds, requests_away, errors_away, destinations, .. } = &mut reported.kind
+        && let Kind::FailoverEnded {
+            seconds: longer,
+            requests_away: more,
+            errors_away: worse,
+            destinations: others,
+            ..
+        } = &another.kind
     {
+        Received::add(destinations, others);
         *seconds = seconds.max(*longer);
         *requests_away = requests_away.saturating_add(*more);
         *errors_away = errors_away.saturating_add(*worse);

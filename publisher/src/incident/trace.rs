@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use filter_core::time::Millis;
 
 use super::failure::Failure;
-use super::logs::event::{Event, Kind, Route, millis};
+use super::logs::event::{Event, Kind, Received, Route, millis};
 use super::logs::input::{Input, ProxyIndex};
-use super::model::{Blocked, Destination, Gap, Streak};
+use super::model::{Blocked, Destination, EjectionEnd, Gap, Streak};
 use super::span::Span;
 
 /// Everything that the proxies saw.
@@ -83,6 +83,8 @@ pub(super) struct ProxyEjection {
     pub(super) reason: String,
     /// `inferred`, `witnessed` or empty.
     pub(super) basis: String,
+    /// How it ended; none while it has not, or if the log does not tell.
+    pub(super) ended: Option<EjectionEnd>,
 }
 
 /// One proxy's failover.
@@ -92,8 +94,12 @@ pub(super) struct ProxyFailover {
     pub(super) seen: Observation,
     /// The locality that lost.
     pub(super) from: String,
+    /// What kept traffic from home, by its beginning and its changes.
+    pub(super) causes: BTreeSet<String>,
     /// Where to, in order of time.
     pub(super) destinations: Vec<Destination>,
+    /// What each locality received; empty while it has not ended.
+    pub(super) received: Vec<Received>,
     /// Requests served away.
     pub(super) requests: u64,
     /// Errors among them.
@@ -157,7 +163,12 @@ impl ClusterTrace {
             }
             Kind::EndpointEjected { reason, .. } => self.endpoint(proxy, event).eject(proxy, event, reason, missing),
             Kind::EndpointReturned { ejected_seconds } => {
-                self.endpoint(proxy, event).uneject(proxy, event, millis(*ejected_seconds), missing);
+                let end = (EjectionEnd::Returned, millis(*ejected_seconds));
+                self.endpoint(proxy, event).uneject(proxy, event, end, missing);
+            }
+            Kind::EndpointRemoved { ejected_seconds } => {
+                let end = (EjectionEnd::Removed, millis(*ejected_seconds));
+                self.endpoint(proxy, event).uneject(proxy, event, end, missing);
             }
             Kind::FailoverStarted(route) => self.start_failover(proxy, event.at, route, missing),
             Kind::FailoverChanged(route) => self.change_failover(proxy, event.at, route, missing),
@@ -198,7 +209,8 @@ impl ClusterTrace {
     }
 
     fn end_failover(&mut self, proxy: ProxyIndex, event: &Event, missing: &mut Missing) {
-        let Kind::FailoverEnded { from, to, seconds, requests_away, errors_away, because } = &event.kind else {
+        let Kind::FailoverEnded { from, to, seconds, requests_away, errors_away, destinations, because } = &event.kind
+        else {
             return;
         };
         let (at, lasted) = (event.at, millis(*seconds));
@@ -214,6 +226,7 @@ impl ClusterTrace {
         let latest = failover.seen.span.from.saturating_add(lasted);
         failover.end(if failover.seen.began_earlier { at } else { at.min(latest) });
         (failover.requests, failover.errors) = (*requests_away, *errors_away);
+        failover.received.clone_from(destinations);
         failover.because = if because.is_empty() { "ended".into() } else { because.clone() };
     }
 
@@ -258,17 +271,24 @@ impl EndpointTrace {
             missing.ends += 1;
         }
         let seen = Observation::beginning(proxy, event.at);
-        self.ejections.push(ProxyEjection { seen, reason: reason.to_owned(), basis: event.basis.clone() });
+        let (reason, basis) = (reason.to_owned(), event.basis.clone());
+        self.ejections.push(ProxyEjection { seen, reason, basis, ended: None });
     }
 
-    fn uneject(&mut self, proxy: ProxyIndex, event: &Event, ejected_for: Millis, missing: &mut Missing) {
+    /// Ends an ejection; `end` is how, and after which time by the event.
+    fn uneject(&mut self, proxy: ProxyIndex, event: &Event, end: (EjectionEnd, Millis), missing: &mut Missing) {
+        let (how, ejected_for) = end;
         match self.open_ejection(proxy) {
-            Some(open) => open.seen.end(event.at),
+            Some(open) => {
+                open.seen.end(event.at);
+                open.ended = Some(how);
+            }
             None => {
                 missing.beginnings += 1;
                 let seen = Observation::ending(proxy, event.at, ejected_for);
                 self.first = self.first.min(seen.span.from);
-                self.ejections.push(ProxyEjection { seen, reason: String::new(), basis: event.basis.clone() });
+                let (reason, basis) = (String::new(), event.basis.clone());
+                self.ejections.push(ProxyEjection { seen, reason, basis, ended: Some(how) });
             }
         }
     }
@@ -304,7 +324,9 @@ impl ProxyFailover {
         let mut failover = Self {
             seen,
             from: route.from.clone(),
+            causes: BTreeSet::new(),
             destinations: Vec::new(),
+            received: Vec::new(),
             requests: 0,
             errors: 0,
             because: String::new(),
@@ -316,6 +338,9 @@ impl ProxyFailover {
     /// Goes on to another destination.
     fn turn(&mut self, route: &Route, at: Millis) {
         self.leave(at);
+        if !route.cause.is_empty() {
+            self.causes.insert(route.cause.clone());
+        }
         let Route { to, tier, share, .. } = route.clone();
         self.destinations.push(Destination { to, tier, share, open: true, span: Span::at(at) });
     }

@@ -97,6 +97,8 @@ pub(crate) struct FailoverView<'a> {
     pub(crate) from: &'a str,
     /// Where to, with shares.
     pub(crate) to: String,
+    /// What the endpoints at home were; empty if the log does not tell.
+    pub(crate) cause: String,
     /// When.
     pub(crate) period: PeriodView,
     /// Requests served away.

@@ -65,9 +65,9 @@ fn mounted(plan: &Plan, path: &str, reference: &str) -> Vec<String> {
     let name = &plan.name;
     let mut lines = vec![
         format!("FIRST the module must be in the proxy's container, as {path}: Istio pulls"),
-        "modules for HTTP filters only, and an Envoy without the file refuses its listeners. From a ConfigMap (1 MiB \
-            at most):"
+        "modules for HTTP filters only. An Envoy without the file refuses its listeners: running pods keep their old"
             .to_owned(),
+        "ones, and a new pod never gets ready (503). From a ConfigMap (1 MiB at most):".to_owned(),
         format!("  faultline pull {reference} -o {file}"),
         format!("  kubectl{namespace} create configmap {name} --from-file={file}"),
     ];
@@ -86,9 +86,29 @@ fn mounted(plan: &Plan, path: &str, reference: &str) -> Vec<String> {
     lines
 }
 
+/// What a registry that does not answer costs, and how to make proxies fetch once more. Istio's agent tries once, for
+/// 30 s, whenever it gets the resource, and does not try again.
+fn registry_away(plan: &Plan) -> Vec<String> {
+    let plural = match plan.kind {
+        Kind::WasmPlugin => "wasmplugins.extensions.istio.io",
+        Kind::TrafficExtension => "trafficextensions.extensions.istio.io",
+        Kind::EnvoyFilter => "envoyfilters.networking.istio.io",
+        // Envoy Gateway's controller fetches, not its proxies; an Envoy alone has the file; of Higress it was not seen.
+        Kind::EnvoyExtensionPolicy | Kind::HigressWasmPlugin | Kind::Envoy => return Vec::new(),
+    };
+    let namespace = plan.namespace.as_deref().map(|name| format!(" -n {name}")).unwrap_or_default();
+    vec![
+        "While the registry is away, a new pod is ready 30 s late, and a proxy that gets a change of this goes on"
+            .to_owned(),
+        "without the filter, until it gets another one. To make the proxies fetch again:".to_owned(),
+        format!("  kubectl{namespace} annotate {plural} {} touch=\"$(date +%s)\" --overwrite", plan.name),
+    ]
+}
+
 /// How to see that it works.
 fn see(plan: &Plan) -> Vec<String> {
-    let events = r#"grep '"faultline":'"#;
+    // The quote before the name only: in a log of JSON, the one after it is escaped.
+    let events = r#"grep '"faultline'"#;
     let namespace = plan.namespace.as_deref().map(|name| format!(" -n {name}")).unwrap_or_default();
     match plan.kind {
         Kind::Envoy => vec![
@@ -139,7 +159,12 @@ fn remarks(plan: &Plan) -> Vec<String> {
         lines.push("CLIENT: what these proxies send, not what they receive.".to_owned());
     }
     if plan.digest.is_some() && matches!(plan.source, Source::Image(_)) {
-        lines.push("sha256: the digest of the image's manifest, not of the module.".to_owned());
+        lines.push(
+            "url: by digest (that of the image's manifest), so the tag may move: old and new proxies agree.".to_owned(),
+        );
+    }
+    if matches!(plan.source, Source::Image(_)) {
+        lines.extend(registry_away(plan));
     }
     if let Some(secret) = &plan.pull_secret {
         lines.push(format!("Secret {secret}: of type kubernetes.io/dockerconfigjson, in the same namespace."));

@@ -12,7 +12,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::envoy_plugin::{self, CONNECTION_MANAGER_NAME, ROUTER_NAME, WASM};
-use super::plan::{Plan, Target, fields, url};
+use super::plan::{Plan, Target, fields};
 use crate::reference::RegistryRef;
 
 /// The filter that the agent delivers instead if the plugin could not be pulled. Without rules it lets every request
@@ -26,12 +26,12 @@ const FETCH: &str = "30s";
 /// # Errors
 /// Without a digest: Envoy's `RemoteDataSource` requires one.
 pub(crate) fn by_discovery(plan: &Plan, image: &RegistryRef) -> anyhow::Result<Value> {
-    let sha256 = plan.sha256().context(
+    let digest = plan.digest.as_ref().context(
         "an EnvoyFilter must have the digest, which Envoy's configuration demands: leave --offline off, or write REF \
             as registry/repo:tag@sha256:…",
     )?;
-    let http_uri = json!({"cluster": "_", "timeout": FETCH, "uri": url(image)});
-    let config = envoy_plugin::plugin(plan, &json!({"remote": {"http_uri": http_uri, "sha256": sha256}}));
+    let http_uri = json!({"cluster": "_", "timeout": FETCH, "uri": plan.url(image)});
+    let config = envoy_plugin::plugin(plan, &json!({"remote": {"http_uri": http_uri, "sha256": digest.hex()}}));
     // A TypedStruct, because the agents of all versions look into one.
     let typed_struct = "type.googleapis.com/udpa.type.v1.TypedStruct";
     let typed_config = json!({"@type": typed_struct, "type_url": WASM, "value": {"config": config}});

@@ -6,15 +6,14 @@
 
 use serde_json::{Value, json};
 
-use super::plan::{Plan, ROOT_ID, fields, url};
+use super::plan::{Plan, ROOT_ID, fields};
 use crate::reference::RegistryRef;
 
 /// The `EnvoyExtensionPolicy`.
 pub(crate) fn policy(plan: &Plan, image: &RegistryRef) -> Value {
     let image = fields([
         ("pullSecretRef", plan.pull_secret.as_ref().map(|name| json!({"group": "", "kind": "Secret", "name": name}))),
-        ("sha256", plan.sha256().map(Value::from)),
-        ("url", Some(url(image).into())),
+        ("url", Some(plan.url(image).into())),
     ]);
     let code = fields([
         ("image", Some(image.into())),

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::plan::{Plan, ROOT_ID, Target, fields, url};
+use super::plan::{Plan, ROOT_ID, Target, fields};
 use crate::reference::RegistryRef;
 
 /// API group and version of Istio's two kinds.
@@ -66,7 +66,6 @@ fn code(plan: &Plan, image: &RegistryRef) -> Map<String, Value> {
         ("imagePullSecret", plan.pull_secret.clone().map(Value::from)),
         ("pluginConfig", plan.config.clone()),
         ("pluginName", Some(ROOT_ID.into())),
-        ("sha256", plan.sha256().map(Value::from)),
-        ("url", Some(url(image).into())),
+        ("url", Some(plan.url(image).into())),
     ])
 }

@@ -37,6 +37,11 @@ impl Kind {
             Self::Envoy => "Envoy",
         }
     }
+
+    /// Whether the proxies are Istio's, which all have the cluster that the witness asks through by default.
+    pub(crate) fn is_istio(self) -> bool {
+        matches!(self, Self::WasmPlugin | Self::TrafficExtension | Self::EnvoyFilter)
+    }
 }
 
 /// The plugin's position in a proxy.

@@ -107,22 +107,12 @@ spec:
   - mode: CLIENT
   pluginName: faultline
   priority: 0
-  sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
-  url: oci://ghcr.io/acme/faultline:1.0"
+  url: oci://ghcr.io/acme/faultline:1.0@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
     }
 
     #[test]
     fn what_yaml_would_take_for_something_else_is_quoted() {
-        for hex in ["1".repeat(64), format!("1e{}", "2".repeat(62)), format!("0{}", "7".repeat(63))] {
-            let mut plan = plan(Kind::WasmPlugin);
-            plan.digest = Some(format!("sha256:{hex}").parse().unwrap());
-            let yaml = written(&plan);
-            assert!(
-                yaml.contains(&format!("sha256: \"{hex}\"")) || yaml.contains(&format!("sha256: '{hex}'")),
-                "{yaml}"
-            );
-        }
         for word in ["true", "yes", "on", "y", "null", "~", "1", "0x1f", "1_000", "12:30", ""] {
             let mut plan = plan(Kind::WasmPlugin);
             plan.target = Target::Workloads(BTreeMap::from([("k".to_owned(), word.to_owned())]));

@@ -173,16 +173,19 @@ impl Plan {
         }
     }
 
-    /// The digest as every consumer writes it: 64 hexadecimal digits without a prefix.
-    pub(crate) fn sha256(&self) -> Option<&str> {
-        self.digest.as_ref().map(Digest::hex)
+    /// The URL of an image, with the digest if there is one. It includes the scheme, because istiod discards some URLs
+    /// without one and says so only in its log.
+    ///
+    /// The digest is in the URL and not in a field beside it: the agents of Istio and Higress and the controller of
+    /// Envoy Gateway would fetch what the tag names and compare afterwards, so once the tag has moved, no new proxy
+    /// gets the module.
+    pub(crate) fn url(&self, image: &RegistryRef) -> String {
+        let tagged = image.tagged();
+        match &self.digest {
+            Some(digest) => format!("oci://{tagged}@{digest}"),
+            None => format!("oci://{tagged}"),
+        }
     }
-}
-
-/// The URL of an image. It includes the scheme, because istiod discards some URLs without one and says so only in its
-/// log.
-pub(crate) fn url(image: &RegistryRef) -> String {
-    format!("oci://{}", image.tagged())
 }
 
 /// Keeps the fields that have a value.

@@ -54,6 +54,15 @@ impl Store {
         })
     }
 
+    /// Why Istio's agent cannot pull from this store, as far as the answers to the requests so far tell. Of a layout
+    /// directory nothing is known: the artifact will be pulled from elsewhere.
+    pub(crate) fn istio_warnings(&self) -> Vec<String> {
+        match self {
+            Self::Registry(registry) => registry.istio_warnings(),
+            Self::Layout(_) => Vec::new(),
+        }
+    }
+
     /// Finds the image. An index is followed to its child for linux/amd64, as a mesh does whatever its nodes are.
     ///
     /// # Errors

@@ -67,6 +67,11 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Prints warnings to stderr, each on a line of its own. They change no exit code.
+pub(crate) fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+}
+
 /// A size for people: `213.4 kB`.
 pub(crate) fn size(bytes: u64) -> String {
     match bytes {

@@ -1,15 +1,14 @@
-//! Rules for resources that carry a plugin (FL301 to FL306), and the configurations inside them.
+//! Rules for resources that carry a plugin (FL301 to FL306, and FL308), and the configurations inside them.
 //!
 //! The rules about images apply to any plugin. How a plugin fails and its configuration are checked only for faultline.
 
 use super::finding::{Draft, Severity};
-use super::plugin;
-use super::rules::{self, Rule};
+use super::{image, plugin, rules};
 use crate::mesh::{ENVOY, Mesh, Resource};
 use crate::yaml::node::{Node, Value};
 
 /// The plugin's root id. It is also part of the image's name unless somebody renamed the image.
-const PLUGIN: &str = "faultline";
+pub(super) const PLUGIN: &str = "faultline";
 
 /// Every finding about one resource; empty if it carries no plugin.
 pub(crate) fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
@@ -24,6 +23,7 @@ pub(crate) fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
         }
         ("WasmPlugin", "extensions.higress.io") => {
             if let Some((path, code)) = spec("spec").filter(|(_, code)| is_ours(resource, code)) {
+                found.extend(image::digest_beside_tag(code, path));
                 found.extend(fails_closed(code, path));
                 found.extend(config(code, path, "defaultConfig"));
             }
@@ -47,7 +47,7 @@ pub(crate) fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
 
 /// Checks a WasmPlugin or TrafficExtension; `code` is the node that holds the image.
 fn istio(resource: &Resource, path: &str, code: &Node, mesh: &Mesh) -> Vec<Draft> {
-    let mut found = image(code, path);
+    let mut found = image::check(code, path);
     found.extend(place(resource, mesh));
     if is_ours(resource, code) {
         found.extend(fails_closed(code, path));
@@ -56,74 +56,10 @@ fn istio(resource: &Resource, path: &str, code: &Node, mesh: &Mesh) -> Vec<Draft
     found
 }
 
-fn is_ours(resource: &Resource, code: &Node) -> bool {
+/// Whether a WasmPlugin or TrafficExtension carries faultline; `code` is the node that holds the image.
+pub(super) fn is_ours(resource: &Resource, code: &Node) -> bool {
     let image = code.text("url").and_then(|url| url.rsplit('/').next()).unwrap_or_default();
     code.text("pluginName") == Some(PLUGIN) || resource.name.contains(PLUGIN) || image.contains(PLUGIN)
-}
-
-fn draft(rule: Rule, severity: Severity, path: String, words: [&str; 3]) -> Draft {
-    let [problem, at_run_time, fix] = words.map(str::to_owned);
-    Draft { rule, severity, path, problem, at_run_time, fix }
-}
-
-/// Checks the image: URL without a scheme (FL301), a moving tag pulled once (FL302), two different digests (FL303).
-fn image(code: &Node, path: &str) -> Vec<Draft> {
-    let mut found = Vec::new();
-    let Some(url) = code.text("url") else { return found };
-    let at = |field: &str| format!("{path}.{field}");
-    if !url.contains("://") {
-        let has_port = url.split('/').next().is_some_and(|host| host.contains(':'));
-        let (severity, at_run_time) = if has_port {
-            (
-                Severity::Error,
-                "the port is read as part of a scheme: istiod discards the plugin, and says so in its log only",
-            )
-        } else {
-            (
-                Severity::Warning,
-                "Istio takes it for oci://; with a port in it, it would discard the plugin without a word",
-            )
-        };
-        let fix = format!("write `oci://{url}`");
-        found.push(draft(rules::FL301, severity, at("url"), [&format!("`{url}` has no scheme"), at_run_time, &fix]));
-    }
-    let (scheme, rest) = url.split_once("://").unwrap_or(("oci", url));
-    if scheme != "oci" {
-        return found;
-    }
-    let (name, digest) = rest.split_once('@').map_or((rest, None), |(name, digest)| (name, Some(digest)));
-    let in_url = digest.and_then(|digest| digest.strip_prefix("sha256:"));
-    let sha256 = code.text("sha256").filter(|hex| !hex.is_empty());
-    if let (Some(in_url), Some(sha256)) = (in_url, sha256)
-        && in_url != sha256
-    {
-        let words = [
-            "is another digest than the one in url",
-            "the proxy compares with one of them and refuses the module: `checksum mismatch`",
-            "keep one of the two; `faultline manifest` asks the registry for it",
-        ];
-        found.push(draft(rules::FL303, Severity::Error, at("sha256"), words));
-    }
-    let tag = name.rsplit_once('/').map_or(name, |(_, last)| last).split_once(':').map(|(_, tag)| tag);
-    let policy = code.text("imagePullPolicy");
-    let pulled_once = match tag {
-        Some("latest") => policy == Some("IfNotPresent"),
-        None => policy != Some("Always"),
-        Some(_) => false,
-    };
-    if pulled_once && in_url.is_none() && sha256.is_none() {
-        let problem = match tag {
-            Some(_) => "the tag `latest`, with imagePullPolicy IfNotPresent and no digest",
-            None => "no tag, which is `latest`, with imagePullPolicy IfNotPresent (the default here) and no digest",
-        };
-        let words = [
-            problem,
-            "each proxy keeps what it pulled first: after the next push, old and new proxies run different modules",
-            "pin the digest in `sha256`, as `faultline manifest` does, or name a version",
-        ];
-        found.push(draft(rules::FL302, Severity::Warning, at("url"), words));
-    }
-    found
 }
 
 /// Checks targets and matches: a match that a waypoint never meets (FL305), a selector with target references (FL306).
@@ -138,7 +74,7 @@ fn place(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
             "the API server refuses the resource",
             "keep `targetRefs` for a waypoint or gateway, `selector` for sidecars; write two resources for both",
         ];
-        found.push(draft(rules::FL306, Severity::Error, "spec.selector".into(), words));
+        found.push(Draft::new(rules::FL306, Severity::Error, "spec.selector".into(), words));
     }
     let severity = targets.iter().filter_map(|target| waypoint(target, resource.namespace(), mesh)).max();
     for (index, item) in node.list("spec.match").iter().enumerate() {
@@ -154,7 +90,7 @@ fn place(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
             "the plugin is never inserted, and nothing says so",
             "remove `match`: without it, the plugin holds for all traffic of the waypoint",
         ];
-        found.push(draft(rules::FL305, severity, format!("spec.match[{index}].{field}"), words));
+        found.push(Draft::new(rules::FL305, severity, format!("spec.match[{index}].{field}"), words));
     }
     found
 }
@@ -203,7 +139,7 @@ fn closed(path: &str, problem: &str, write: &str) -> Draft {
             500 or 503",
         &format!("write `{write}`: a plugin that only watches must not stop traffic"),
     ];
-    draft(rules::FL304, Severity::Warning, path.to_owned(), words)
+    Draft::new(rules::FL304, Severity::Warning, path.to_owned(), words)
 }
 
 /// Checks the configuration in a field.

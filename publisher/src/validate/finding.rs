@@ -49,6 +49,12 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// A finding from its words: what is there, what will happen, what to write instead.
+    pub(crate) fn new(rule: Rule, severity: Severity, path: String, words: [&str; 3]) -> Self {
+        let [problem, at_run_time, fix] = words.map(str::to_owned);
+        Self { rule, severity, path, problem, at_run_time, fix }
+    }
+
     /// The same finding, with the path prefixed by that of the enclosing node.
     pub(crate) fn inside(mut self, prefix: &str) -> Self {
         self.path = if self.path == "." { prefix.to_owned() } else { format!("{prefix}.{}", self.path) };

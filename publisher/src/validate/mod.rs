@@ -1,21 +1,25 @@
 //! Lints plugin configurations and mesh rules: will they do what they say?
 //!
 //! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and
-//! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin), [`outlier`], [`locality`]
-//! and [`destinations`] (DestinationRules and the MeshConfig), [`pinned`] (what only a registry can tell).
+//! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin) with [`image`],
+//! [`local_file`] and [`twice`], [`outlier`], [`locality`] and [`destinations`] (DestinationRules and the MeshConfig),
+//! [`pinned`] (what only a registry can tell).
 //!
 //! What the API server's schemas report anyway is deliberately not checked here.
 
 mod carrier;
 mod destinations;
 pub(crate) mod finding;
+mod image;
 mod known;
+mod local_file;
 mod locality;
 mod outlier;
 pub(crate) mod pinned;
 mod plugin;
 pub(crate) mod report;
 pub(crate) mod rules;
+mod twice;
 
 use filter_core::config::MAX_TEXT_BYTES;
 
@@ -68,11 +72,15 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Judged {
         findings.extend(told);
     }
     findings.extend(destinations::shared(mesh, &known));
+    findings.extend(twice::check(mesh));
     Judged { findings, remarks }
 }
 
 fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft> {
     let mut found = carrier::check(resource, mesh);
+    if resource.is_istio("EnvoyFilter") {
+        found.extend(local_file::check(resource, mesh));
+    }
     if resource.is_istio("DestinationRule") {
         found.extend(outlier::check(resource, known));
         found.extend(destinations::check(resource, known));

@@ -56,6 +56,9 @@ rules! {
     FL305 "a match that a waypoint never meets",
     FL306 "a selector together with target references",
     FL307 "the digest of an index",
+    FL308 "a digest beside a tag",
+    FL309 "two plugins in the same proxies",
+    FL310 "a module from a file that a proxy may not have",
 }
 
 /// The rule with this code, ignoring case.

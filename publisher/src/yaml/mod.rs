@@ -16,7 +16,9 @@ use node::{Node, Position, Value};
 /// # Errors
 /// When it cannot be written as YAML.
 pub(crate) fn write(value: &impl Serialize) -> anyhow::Result<String> {
-    Ok(serde_saphyr::to_string(value)?)
+    // A pinned image is longer than a folded line would be; on one line it can be searched for and copied.
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+    Ok(serde_saphyr::to_string_with_options(value, options)?)
 }
 
 /// Parses every document of a YAML or JSON text; empty documents are skipped.

@@ -14,6 +14,7 @@ mod golden;
 mod help;
 mod layout;
 mod output;
+mod pipelines;
 mod report;
 mod schemas;
 #[cfg(unix)]

@@ -86,6 +86,76 @@ fn a_streak_that_was_seen_later_is_not_how_it_began() {
     assert_eq!(told["lookFirst"][0]["failures"], 2, "one of them was hidden by retries");
 }
 
+/// Home fails because its pods become unready; one endpoint elsewhere was ejected and is replaced.
+fn emptied() -> String {
+    let of = |mut event: Value, at: &str| {
+        event["v"] = 1.into();
+        event["ts"] = format!("2026-11-20T{at}Z").into();
+        event["cluster"] = B.into();
+        event
+    };
+    let removed = json!({"faultline": "endpoint_removed", "endpoint": "10.0.0.9:80", "locality": NEXT,
+        "basis": "witnessed", "ejected_seconds": 7.5, "ejection": 1});
+    let mut out = ejected("15:00:01.000", "10.0.0.9:80");
+    out["locality"] = NEXT.into();
+    let started = json!({"faultline": "failover_started", "basis": "witnessed", "from": HOME, "to": NEXT,
+        "tier": "same_region", "share": 1.0, "cause": "endpoints_left", "healthy_at_home": 0, "endpoints_at_home": 0});
+    let ended = json!({"faultline": "failover_ended", "basis": "witnessed", "from": HOME, "to": NEXT, "seconds": 20.0,
+        "requests_away": 120, "errors_away": 2, "because": "recovered", "destinations": [
+            {"to": NEXT, "seconds": 18.0, "requests": 110, "errors": 0},
+            {"to": "cn-hangzhou/cn-hangzhou-k", "seconds": 2.0, "requests": 10, "errors": 2}]});
+    bare(&[of(started, "15:00:00.000"), out, of(removed, "15:00:08.500"), of(ended, "15:00:30.000")])
+}
+
+#[test]
+fn a_failover_is_told_with_its_cause_and_with_every_destination() {
+    let told = json_of(&emptied());
+    assert_eq!(
+        told["headline"],
+        "Traffic of mockb.default left ap-northeast-1a at 15:00:00 (endpoints there were gone from the cluster); 100 % \
+         of its traffic went to ap-northeast-1b for 20.0 s; 2 errors away."
+    );
+    let failover = &told["services"][0]["failovers"][0];
+    assert_eq!(failover["causes"], json!(["endpoints_left"]));
+    assert_eq!(
+        failover["destinations"][1],
+        json!({"to": "cn-hangzhou/cn-hangzhou-k", "seconds": 2.0, "requests": 10, "errors": 2})
+    );
+    let text = report(&emptied(), &[]).stdout;
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sentence = "for 20.0 s; endpoints there were gone from the cluster; 120 requests away, 2 failed (110 by \
+        ap-northeast-1b in 18.0 s; 10 by cn-hangzhou-k in 2.0 s, 2 failed)";
+    assert!(text.contains(sentence), "{text}");
+    assert!(page_of(&emptied()).0.contains("<td class=\"\">gone from the cluster</td>"));
+    // An older log has no causes and one destination, and is told as ever.
+    assert_eq!(json_of(OUTAGE)["services"][0]["failovers"][0]["causes"], json!([]));
+}
+
+#[test]
+fn an_endpoint_that_left_the_cluster_ends_its_ejection_without_a_return() {
+    let told = json_of(&emptied());
+    let ejection = &told["services"][0]["endpoints"][0]["ejections"][0];
+    assert_eq!((&ejection["seconds"], &ejection["open"]), (&7.5.into(), &false.into()));
+    assert_eq!(ejection["ended"], json!(["removed"]));
+    assert_eq!(told["gaps"], json!([]));
+    let (page, _) = page_of(&emptied());
+    assert!(page.contains("for 7.5 s (consecutive 5xx), then left the cluster or was replaced, seen by"), "{page}");
+    assert!(page.contains("class=\"gone\""), "the end of its bar differs from a return's");
+    let text = report(&emptied(), &[]).stdout;
+    assert!(text.lines().any(|line| line.contains("10.0.0.9:80") && line.contains("█┤")), "{text}");
+    let back = bare(&[ejected("15:00:00.000", "10.0.0.1:80"), returned("15:00:10.000", "10.0.0.1:80", 10.0)]);
+    assert_eq!(json_of(&back)["services"][0]["endpoints"][0]["ejections"][0]["ended"], json!(["returned"]));
+    assert!(!page_of(&back).0.contains("class=\"gone\""));
+    // To those who watch, it is no more ejected.
+    let dir = tempfile::tempdir().unwrap();
+    let ran = run_with_input(dir.path(), &["watch"], emptied().as_bytes()).exits(0);
+    assert!(
+        ran.stdout.contains("removed           mockb.default: 10.0.0.9:80 in ap-northeast-1b: left the"),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains("now: all is well"), "{ran:?}");
+}
+
 #[test]
 fn the_same_is_told_whatever_the_log_looks_like() {
     let wanted = json_of(OUTAGE);

@@ -5,9 +5,11 @@ mod support;
 
 mod copy;
 mod forms;
+mod istio_agent;
 mod login;
 mod manifest;
 mod push_and_pull;
 mod quirks;
 mod signature;
 mod validate;
+mod validate_plugins;

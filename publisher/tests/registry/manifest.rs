@@ -27,8 +27,9 @@ fn the_digest_is_the_one_that_the_registry_has() {
     assert_eq!(resource["kind"], "WasmPlugin");
     assert_eq!(resource["metadata"], serde_json::json!({"name": "faultline", "namespace": "shop"}));
     let spec = &resource["spec"];
-    assert_eq!(spec["url"], format!("oci://{reference}"));
-    assert_eq!(format!("sha256:{}", spec["sha256"].as_str().unwrap()), registry.tag("1.0").unwrap());
+    // In the URL: with `sha256` beside the tag, no new proxy could fetch it once the tag has moved.
+    assert_eq!(spec["url"], format!("oci://{reference}@{}", registry.tag("1.0").unwrap()));
+    assert_eq!(spec.get("sha256"), None);
     assert_eq!(spec["match"], serde_json::json!([{"mode": "CLIENT"}]));
     assert_eq!((&spec["failStrategy"], &spec["pluginName"]), (&"FAIL_OPEN".into(), &"faultline".into()));
     // A mesh could not pull from a registry on this machine.
@@ -45,15 +46,13 @@ fn a_layout_needs_the_name_under_which_the_mesh_will_pull() {
     run(dir.path(), &["manifest", "oci:out:1.0", "--image", "oci:x:1"]).refuses_usage_with(&["--image"]);
     run(dir.path(), &["manifest", IMAGE, "--image", IMAGE]).refuses_usage_with(&["--image"]);
     let resource = run(dir.path(), &["manifest", "oci:out:1.0", "--image", IMAGE, "--output", "json"]).exits(0).json();
-    assert_eq!(resource["spec"]["url"], format!("oci://{IMAGE}"));
-    assert_eq!(format!("sha256:{}", resource["spec"]["sha256"].as_str().unwrap()), pushed["digest"].as_str().unwrap());
+    assert_eq!(resource["spec"]["url"], format!("oci://{IMAGE}@{}", pushed["digest"].as_str().unwrap()));
 }
 
 #[test]
 fn offline_pins_what_is_written_and_nothing_else() {
-    assert_eq!(offline(PINNED, &[])["spec"]["sha256"], "a".repeat(64));
-    assert_eq!(offline(IMAGE, &[])["spec"].get("sha256"), None);
-    assert_eq!(offline(PINNED, &[])["spec"]["url"], format!("oci://{IMAGE}"));
+    assert_eq!(offline(PINNED, &[])["spec"]["url"], format!("oci://{PINNED}"));
+    assert_eq!(offline(IMAGE, &[])["spec"]["url"], format!("oci://{IMAGE}"));
 }
 
 #[test]
@@ -65,11 +64,52 @@ fn a_configuration_is_carried_over_once_it_is_right() {
     let config = r#"{"clusters": [{"match": "outbound|80||*", "outlierDetection": {"interval": "5s"}}]}"#;
     let resource: Value = serde_saphyr::from_str(&with(config).exits(0).stdout).unwrap();
     assert_eq!(resource["spec"]["pluginConfig"], serde_json::from_str::<Value>(config).unwrap());
+    assert!(with(config).stderr.contains("Envoy is not asked"));
+    assert!(!with(r#"{"witness": {}}"#).stderr.contains("Envoy is not asked"));
     let refused = with(r#"{"outlierDetection": {"interval": 5}}"#).exits(3);
     assert_eq!(refused.stdout, "");
     assert!(refused.stderr.contains("outlierDetection.interval"));
     let resource: Value = serde_saphyr::from_str(&with("").exits(0).stdout).unwrap();
-    assert_eq!(resource["spec"].get("pluginConfig"), None);
+    assert_eq!(resource["spec"]["pluginConfig"], json!({"witness": {}}));
+    // Rules beside a witness are what holds while Envoy does not answer: nothing is refused, nothing is added.
+    let both = json!({"witness": {}, "outlierDetection": {"interval": "5s"}});
+    let resource: Value = serde_saphyr::from_str(&with(&both.to_string()).exits(0).stdout).unwrap();
+    assert_eq!(resource["spec"]["pluginConfig"], both);
+}
+
+#[test]
+fn in_istio_the_witness_is_the_whole_configuration_unless_another_is_given() {
+    let witness = json!({"witness": {}});
+    assert_eq!(offline(PINNED, &[])["spec"]["pluginConfig"], witness);
+    assert_eq!(offline(PINNED, &["--kind", "TrafficExtension"])["spec"]["wasm"]["pluginConfig"], witness);
+    let filter = offline(PINNED, &["--kind", "EnvoyFilter"]);
+    let plugin = &filter["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]["value"]["config"];
+    let text = plugin["configuration"]["value"].as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(text).unwrap(), witness);
+    assert_eq!(offline(PINNED, &["--no-witness"])["spec"].get("pluginConfig"), None);
+    // Elsewhere it takes a cluster that leads to the admin interface, and nobody knows of one.
+    let policy = offline(PINNED, &["--kind", "EnvoyExtensionPolicy", "--target-ref", "Gateway/edge"]);
+    assert_eq!(policy["spec"]["wasm"][0].get("config"), None);
+    assert_eq!(offline(PINNED, &["--kind", "HigressWasmPlugin"])["spec"]["defaultConfig"], json!({}));
+}
+
+#[test]
+fn the_comments_say_what_a_registry_that_is_away_costs_and_how_to_fetch_again() {
+    let dir = workplace();
+    let text = |kind: &str, more: &[&str]| {
+        run(dir.path(), &[&["manifest", PINNED, "--offline", "--kind", kind][..], more].concat()).exits(0).stdout
+    };
+    for (kind, plural) in
+        [("WasmPlugin", "wasmplugins"), ("TrafficExtension", "trafficextensions"), ("EnvoyFilter", "envoyfilters")]
+    {
+        let text = text(kind, &["--namespace", "shop"]);
+        assert!(text.contains("a new pod is ready 30 s late"), "{text}");
+        assert!(text.contains(&format!("#   kubectl -n shop annotate {plural}.")), "{text}");
+        assert!(text.contains(" faultline touch=\"$(date +%s)\" --overwrite\n"), "{text}");
+    }
+    // Where no proxy fetches, there is nothing to fetch again.
+    assert!(!text("Envoy", &[]).contains("touch="));
+    assert!(!text("EnvoyFilter", &["--position", "upstream-log", "--selector", "a=b"]).contains("touch="));
 }
 
 #[test]
@@ -96,12 +136,12 @@ fn waypoints_and_other_targets_get_no_match() {
 fn each_kind_fails_open_in_its_own_words_and_pins_the_image() {
     let of = |kind: &str, more: &[&str]| offline(PINNED, &[&["--kind", kind][..], more].concat());
     let hex = json!("a".repeat(64));
-    let url = json!(format!("oci://{IMAGE}"));
+    let url = json!(format!("oci://{PINNED}"));
     for (kind, code) in [("WasmPlugin", "/spec"), ("TrafficExtension", "/spec/wasm"), ("HigressWasmPlugin", "/spec")] {
         let resource = of(kind, &["--pull-secret", "ghcr"]);
         let code = resource.pointer(code).unwrap();
         assert_eq!((&code["failStrategy"], &code["imagePullSecret"]), (&json!("FAIL_OPEN"), &json!("ghcr")), "{kind}");
-        assert_eq!((&code["url"], &code["sha256"]), (&url, &hex), "{kind}");
+        assert_eq!((&code["url"], code.get("sha256")), (&url, None), "{kind}");
         // If it were left out, the priority would be the lowest possible.
         assert_eq!(resource["spec"]["priority"], 0, "{kind}");
     }
@@ -115,12 +155,13 @@ fn each_kind_fails_open_in_its_own_words_and_pins_the_image() {
     let wasm = &of("EnvoyExtensionPolicy", &["--target-ref", "HTTPRoute/x", "--pull-secret", "s"])["spec"]["wasm"][0];
     assert_eq!((&wasm["failOpen"], &wasm["rootID"]), (&json!(true), &json!("faultline")));
     let image = &wasm["code"]["image"];
-    assert_eq!((&image["url"], &image["sha256"], &image["pullSecretRef"]["name"]), (&url, &hex, &json!("s")));
+    assert_eq!((&image["url"], image.get("sha256"), &image["pullSecretRef"]["name"]), (&url, None, &json!("s")));
 
     let filter = of("EnvoyFilter", &[]);
     let plugin = &filter["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]["value"]["config"];
     let remote = &plugin["vm_config"]["code"]["remote"];
     assert_eq!((&plugin["failure_policy"], &plugin["root_id"]), (&json!("FAIL_OPEN"), &json!("faultline")));
+    // Envoy's `RemoteDataSource` must have `sha256`; the agent fetches by the URL.
     assert_eq!((&remote["http_uri"]["uri"], &remote["sha256"]), (&url, &hex));
 }
 
@@ -140,7 +181,7 @@ fn an_envoy_filter_for_every_attempt_has_the_filter_and_the_log_from_one_file() 
         assert_eq!(of("MERGE", context)["upstream_log"][0]["typed_config"]["config"], filter);
         assert_eq!(filter["vm_config"]["code"]["local"]["filename"], "/etc/faultline/faultline.wasm");
         let config: Value = serde_json::from_str(filter["configuration"]["value"].as_str().unwrap()).unwrap();
-        assert_eq!(config, json!({"attempts": "upstreamLog"}));
+        assert_eq!(config, json!({"attempts": "upstreamLog", "witness": {}}));
     }
     // The comments say how the file gets there, with annotations that are valid JSON.
     let dir = workplace();
@@ -156,7 +197,7 @@ fn an_envoy_filter_for_every_attempt_has_the_filter_and_the_log_from_one_file() 
 #[test]
 fn options_that_a_kind_has_not_are_refused_with_what_to_do() {
     let dir = workplace();
-    let cases: [(&str, &[&str], &[&str]); 22] = [
+    let cases: [(&str, &[&str], &[&str]); 23] = [
         ("WasmPlugin", &["--position", "upstream-log"], &["--position", "EnvoyFilter"]),
         ("WasmPlugin", &["--module", "/x.wasm"], &["--module"]),
         ("EnvoyFilter", &["--phase", "stats"], &["--phase"]),
@@ -172,6 +213,7 @@ fn options_that_a_kind_has_not_are_refused_with_what_to_do() {
         ("EnvoyExtensionPolicy", &["--target-ref", "Gateway/x", "--phase", "stats"], &["--phase"]),
         ("EnvoyExtensionPolicy", &["--target-ref", "Gateway/x", "--with-stats"], &["--with-stats", "EnvoyProxy"]),
         ("EnvoyExtensionPolicy", &["--selector", "a=b"], &["--selector", "--target-ref"]),
+        ("HigressWasmPlugin", &["--no-witness"], &["--no-witness", "Istio"]),
         ("HigressWasmPlugin", &["--selector", "a=b"], &["--selector"]),
         ("HigressWasmPlugin", &["--target-ref", "Gateway/x"], &["--target-ref"]),
         ("HigressWasmPlugin", &["--with-stats"], &["extraStatTags", "upstream_cluster"]),

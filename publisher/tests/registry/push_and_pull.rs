@@ -314,7 +314,7 @@ fn every_image_that_istio_accepts_can_be_pulled_and_others_are_refused_with_the_
         (Some(own.as_str()), Some(index_digest.as_str()))
     );
     let resource = run(dir.path(), &["manifest", &registry.reference("index"), "--output", "json"]).exits(0).json();
-    assert_eq!(format!("sha256:{}", resource["spec"]["sha256"].as_str().unwrap()), own);
+    assert!(resource["spec"]["url"].as_str().unwrap().ends_with(&format!("@{own}")), "{resource}");
 
     registry.put_manifest("bare", oci, &image(oci, &[bare("application/wasm")]));
     registry.put_manifest("one", oci, &image(oci, &[content]));

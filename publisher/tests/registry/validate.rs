@@ -336,8 +336,7 @@ fn a_pinned_index_is_found_at_the_registry() {
         format!(
             "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: faultline, namespace: \
                 shop}}\nspec:\n  \
-             url: oci://{reference}\n  sha256: {}\n  failStrategy: FAIL_OPEN\n",
-            digest.strip_prefix("sha256:").unwrap()
+             url: oci://{reference}@{digest}\n  failStrategy: FAIL_OPEN\n"
         )
     };
     let check = |dir: &Path, digest: &str| {
@@ -351,7 +350,20 @@ fn a_pinned_index_is_found_at_the_registry() {
     let index = json!({"schemaVersion": 2, "mediaType": kind, "manifests": [child]});
     let index = registry.put_manifest("index", kind, &index);
     let ran = check(dir.path(), &index).exits(3);
-    assert!(ran.stdout.contains("plugin.yaml:6:3: error[FL307]") && ran.stdout.contains(&image), "{}", ran.stdout);
+    assert!(ran.stdout.contains("plugin.yaml:5:3: error[FL307]") && ran.stdout.contains(&image), "{}", ran.stdout);
+    // So it is with the digest beside the tag, which is a finding of its own.
+    let beside =
+        plugin(&index).replace(&format!("@{index}"), &format!("\n  sha256: {}", index.trim_start_matches("sha256:")));
+    std::fs::write(dir.path().join("plugin.yaml"), beside).unwrap();
+    let ran = run(dir.path(), &["validate", "plugin.yaml", "--registry"]).exits(3);
+    assert!(ran.stdout.contains("plugin.yaml:6:3: error[FL307]"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("warning[FL308]: WasmPlugin shop/faultline: spec.sha256: "), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains(&format!("write `url: oci://{reference}@{index}` and remove `sha256`")),
+        "{}",
+        ran.stdout
+    );
+    std::fs::write(dir.path().join("plugin.yaml"), plugin(&index)).unwrap();
     // Without the flag no registry is asked, and a remark says so. An image that cannot be looked up is not a finding.
     let ran = run(dir.path(), &["validate", "plugin.yaml"]).exits(0);
     assert!(ran.stderr.contains("--registry"), "{}", ran.stderr);

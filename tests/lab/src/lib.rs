@@ -8,6 +8,7 @@
 pub mod drill;
 pub mod endpoints;
 pub mod envoy;
+pub mod istio;
 pub mod judge;
 pub mod monitoring;
 pub mod net;

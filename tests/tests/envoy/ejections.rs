@@ -93,20 +93,24 @@ fn beyond_the_cap_nothing_is_ejected_and_the_witness_says_so() -> Result<()> {
 }
 
 #[test]
-fn what_is_detected_and_not_enforced_is_a_blocked_ejection() -> Result<()> {
+fn a_streak_for_which_envoy_enforces_nothing_says_that_it_ejects_nobody() -> Result<()> {
     let zones = Zones::start_at(&[HOME, HOME, HOME])?;
     let rules = OutlierDetection { consecutive_5xx_errors: 3, ..rules(FOR_GOOD) };
     let mut cluster = zones.cluster(rules.clone());
     let mut detection = rules.to_envoy();
-    detection["enforcing_consecutive_5xx"] = json!(0);
+    for kind in ["5xx", "gateway_failure", "local_origin_failure"] {
+        detection[format!("enforcing_consecutive_{kind}")] = json!(0);
+    }
     cluster.more.insert("outlier_detection".into(), detection);
     let (envoy, mut load) = start(cluster, &rules, true)?;
     load.send(30);
     zones.0[0].set(Answer(500))?;
-    let blocked = |e: &Event| e.is("ejection_blocked", zones.0[0].address());
-    load.until("the blocked ejection", |_| envoy.events().any(blocked)).with_context(|| listed(&envoy))?;
-    let event = envoy.events().wait_for("the blocked ejection", blocked)?;
-    assert_eq!(event.text("reason"), "not_enforced", "{event}");
+    let streak = |e: &Event| e.is("error_streak", zones.0[0].address());
+    load.until("the streak", |_| envoy.events().any(streak)).with_context(|| listed(&envoy))?;
+    let event = envoy.events().wait_for("the streak", streak)?;
+    assert_eq!(event.fields["ejects"], json!(false), "{event}");
+    load.send(30);
+    assert_eq!(envoy.events().named("ejection_blocked"), [], "nothing was to be ejected");
     let detected: u64 = envoy.stats("ejections_detected_consecutive_5xx$")?.iter().map(|(_, n)| n).sum();
     assert!(detected > 0);
     assert_eq!(envoy.outlier_records()?, [], "Envoy enforced nothing");

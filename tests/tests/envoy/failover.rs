@@ -326,7 +326,7 @@ fn scaling_down_and_rolling_out_are_no_outages() -> Result<()> {
 }
 
 #[test]
-fn a_failover_ends_when_its_home_is_scaled_to_nothing() -> Result<()> {
+fn a_failover_goes_on_when_its_home_leaves_until_it_is_back() -> Result<()> {
     let zones = Zones::start_at(&[HOME, NEAR])?;
     let rules = rules(FOR_GOOD);
     let mut cluster = zones.cluster(rules.clone());
@@ -337,13 +337,17 @@ fn a_failover_ends_when_its_home_is_scaled_to_nothing() -> Result<()> {
     zones.set(&[HOME], Refuse)?;
     until_story(&envoy, &mut load, CLUSTER, &["started 1a>1b"])?;
     envoy.set_endpoints(CLUSTER, zones.endpoints().split_off(1))?;
-    until_story(&envoy, &mut load, CLUSTER, &["started 1a>1b", "ended 1a>1b"])?;
-    let ended = envoy.events().wait_for("the end", |e| e.name() == "failover_ended")?;
-    assert_eq!(ended.text("because"), "topology", "{ended}");
-    assert_eq!(envoy.events().named("endpoint_returned"), [], "it left, it did not return");
     load.until("nothing is ejected", |_| {
         envoy.metrics().is_ok_and(|m| m.sum("faultline_ejected_endpoints", &[]) == 0.0)
     })?;
+    assert_eq!(envoy.events().named("endpoint_returned"), [], "it left, it did not return");
+    assert_eq!(envoy.events().named("endpoint_removed").len(), 1, "{}", listed(&envoy).join("\n"));
+    assert_eq!(story(&envoy, CLUSTER), ["started 1a>1b"], "traffic still goes elsewhere");
+    zones.set(&[HOME], Answer(200))?;
+    envoy.set_endpoints(CLUSTER, zones.endpoints())?;
+    until_story(&envoy, &mut load, CLUSTER, &["started 1a>1b", "ended 1a>1b"])?;
+    let ended = envoy.events().wait_for("the end", |e| e.name() == "failover_ended")?;
+    assert_eq!(ended.text("because"), "recovered", "{ended}");
     Ok(())
 }
 

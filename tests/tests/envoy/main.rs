@@ -4,13 +4,19 @@
 //! Each test starts its own Envoy on its own ports, so tests run in parallel.
 
 mod configuration;
+mod decided;
+mod departures;
 mod deploy;
 mod detector_input;
 mod ejections;
 mod endpoints;
 mod failover;
+mod home;
+mod large_mesh;
 mod loading;
 mod manifests;
 mod outage;
 mod readout;
 mod reload;
+mod several_configurations;
+mod witness;

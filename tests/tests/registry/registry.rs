@@ -110,6 +110,31 @@ fn a_fresh_push_takes_ten_requests_at_most_and_an_unchanged_one_two_however_the_
 }
 
 #[test]
+fn what_istios_agent_cannot_pull_from_is_warned_of() -> Result<()> {
+    let module = module()?;
+    let cases: [(Guarded, &[&str]); 3] = [
+        (Guarded::open()?, &[]),
+        (Guarded::with_password_over_tls()?, &["realm scheme \"\" not allowed", "--ca-file"]),
+        (Guarded::with_tokens()?, &["realm targets private/loopback/link-local IP"]),
+    ];
+    for (registry, expected) in cases {
+        let publisher = Publisher::new()?;
+        if !expected.is_empty() {
+            ensure!(registry.log_in(&publisher, USER.password)?.status.success());
+        }
+        let reference = registry.at("faultline:v1");
+        for args in [&push_args(&reference, &module)[..], &["inspect", &reference]] {
+            let told: Value =
+                serde_json::from_str(&registry.run(&publisher, &[args, &["--output", "json"]].concat())?)?;
+            let warnings: Vec<String> = serde_json::from_value(told["warnings"].clone())?;
+            assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+            assert!(warnings.iter().zip(expected).all(|(told, words)| told.contains(words)), "{warnings:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn an_identity_token_is_as_good_as_a_password() -> Result<()> {
     let registry = Guarded::with_tokens()?;
     let publisher = Publisher::new()?;

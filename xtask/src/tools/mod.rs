@@ -4,6 +4,7 @@ mod apt;
 pub(crate) mod cargo_tools;
 pub(crate) mod envoy;
 pub(crate) mod istio;
+pub(crate) mod mesh;
 pub(crate) mod programs;
 pub(crate) mod toolchain;
 mod version;

@@ -36,6 +36,8 @@ pub struct HostStatus {
     pub errors: u64,
     /// Requests that were sent to it (`rq_total`).
     pub total: u64,
+    /// In how many more places it is listed.
+    pub again: u32,
 }
 
 impl HostStatus {
@@ -48,6 +50,7 @@ impl HostStatus {
         self.successes = self.successes.saturating_add(again.successes);
         self.errors = self.errors.saturating_add(again.errors);
         self.total = self.total.saturating_add(again.total);
+        self.again = self.again.saturating_add(again.again).saturating_add(1);
     }
 }
 

@@ -8,26 +8,39 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::Read;
 
-/// The part of a counter's name between the cluster and the reason.
+/// The parts of a counter's name between the cluster and the reason: of ejections, and of streaks that reached their
+/// threshold, whether or not Envoy ejected for them.
 const COUNTS: &str = ".outlier_detection.ejections_enforced_";
+const DETECTED: &str = ".outlier_detection.ejections_detected_consecutive_";
 
-/// Numbers of ejections by reason, in the order of [`EjectReason::ALL`].
+/// Numbers of ejections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ejections([u64; EjectReason::ALL.len()]);
+pub struct Ejections {
+    /// By reason, in the order of [`EjectReason::ALL`].
+    by_reason: [u64; EjectReason::ALL.len()],
+    /// How many streaks reached their threshold; `None` if Envoy does not keep that count.
+    detected: Option<u64>,
+}
 
 impl Ejections {
     /// Counts `more` ejections for `reason`.
     pub fn add(&mut self, reason: EjectReason, more: u64) {
-        let counts = EjectReason::ALL.iter().zip(&mut self.0);
+        let counts = EjectReason::ALL.iter().zip(&mut self.by_reason);
         for (_, count) in counts.filter(|(known, _)| **known == reason) {
             *count = count.saturating_add(more);
         }
     }
 
+    /// How many streaks reached their threshold, whether or not Envoy ejected for them; `None` if it does not keep that
+    /// count.
+    pub fn detected(&self) -> Option<u64> {
+        self.detected
+    }
+
     /// By how much these counts exceed `others`, reason by reason.
     pub fn diff(&self, others: &Self) -> [i64; EjectReason::ALL.len()] {
         let mut diff = [0; EjectReason::ALL.len()];
-        for (diff, (count, other)) in diff.iter_mut().zip(self.0.iter().zip(&others.0)) {
+        for (diff, (count, other)) in diff.iter_mut().zip(self.by_reason.iter().zip(&others.by_reason)) {
             *diff = 0_i64.saturating_add_unsigned(*count).saturating_sub_unsigned(*other);
         }
         diff
@@ -55,7 +68,7 @@ pub fn read(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
         return Err("no statistics".into());
     }
     let whole = |(cluster, mut count, total): (String, Ejections, Option<u64>)| {
-        let known = count.0.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+        let known = count.by_reason.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
         count.add(EjectReason::Other, total?.saturating_sub(known));
         Some((cluster, count))
     };
@@ -64,13 +77,18 @@ pub fn read(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
 
 /// Adds a statistic to the counts, if it is one of them.
 fn count(stat: &Value, counts: &mut Vec<(String, Ejections, Option<u64>)>) {
-    let name = text(stat, "name").strip_prefix("cluster.").and_then(|name| name.rsplit_once(COUNTS));
-    let (Some((cluster, reason)), Some(value)) = (name, stat.get("value").and_then(Value::as_u64)) else { return };
+    let name = text(stat, "name").strip_prefix("cluster.").unwrap_or_default();
+    let Some(value) = stat.get("value").and_then(Value::as_u64) else { return };
+    let Some((cluster, reason)) = name.rsplit_once(COUNTS).or(name.rsplit_once(DETECTED)) else { return };
     let cluster = cluster.strip_suffix(';').unwrap_or(cluster);
     if !counts.iter().any(|(known, ..)| known == cluster) {
         counts.push((cluster.to_owned(), Ejections::default(), None));
     }
     let Some((_, count, total)) = counts.iter_mut().find(|(known, ..)| known == cluster) else { return };
+    if name.contains(DETECTED) {
+        count.detected = Some(count.detected.unwrap_or(0).saturating_add(value));
+        return;
+    }
     match reason {
         "total" => *total = Some(value),
         // Ejections for any other reason are the difference between Envoy's total and these.
@@ -93,10 +111,19 @@ mod tests {
           {"name": "cluster.a.outlier_detection.ejections_enforced_total", "value": 3},
           {"name": "cluster.outbound|80||b.c;.outlier_detection.ejections_enforced_total", "value": 0},
           {"name": "cluster.cut.outlier_detection.ejections_enforced_consecutive_5xx", "value": 2},
+          {"name": "cluster.a.outlier_detection.ejections_detected_consecutive_5xx", "value": 4},
+          {"name": "cluster.a.outlier_detection.ejections_detected_consecutive_gateway_failure", "value": 3},
+          {"name": "cluster.a.outlier_detection.ejections_detected_success_rate", "value": 9},
           {"name": "cluster.a.outlier_detection.ejections_active", "value": 9},
           {"histograms": {}}, 5]}"#;
         let counts = read(answer.as_bytes()).unwrap();
-        assert_eq!(counts, [("a".into(), Ejections([2, 0, 0, 1])), ("outbound|80||b.c".into(), Ejections::default())]);
+        assert_eq!(
+            counts,
+            [
+                ("a".into(), Ejections { by_reason: [2, 0, 0, 1], detected: Some(7) }),
+                ("outbound|80||b.c".into(), Ejections::default()),
+            ]
+        );
         assert!(read(&b"<html>"[..]).is_err() && read(&b"[]"[..]).is_err());
         assert_eq!(name_in_stats("outbound|80||[::1]"), "outbound|80||[__1]");
     }

@@ -34,6 +34,11 @@ pub(super) struct EjectionCounts {
 }
 
 impl EjectionCounts {
+    /// How many streaks Envoy last counted that reached their threshold; `None` if it does not keep that count.
+    pub(super) fn detected(&self) -> Option<u64> {
+        self.baseline.and(self.counted.detected())
+    }
+
     /// Whether Envoy keeps this count for the cluster.
     pub(super) fn is_kept(&self) -> bool {
         self.baseline.is_some()

@@ -1,6 +1,7 @@
 //! The endpoints of a cluster that are failing or ejected, or were recently.
 
 use crate::endpoint::detector::Detector;
+use crate::endpoint::reason::BlockedReason;
 use crate::endpoint::rotation::Rotation;
 use crate::endpoint::streak::StreakKind;
 use crate::event::LastAttempt;
@@ -25,6 +26,20 @@ pub(super) struct Endpoint {
     pub(super) seen: Millis,
 }
 
+/// A streak that reached its threshold by the rules, and may be none to Envoy: a cluster can have an idea of its own of
+/// what an error is (`HttpProtocolOptions.outlier_detection.error_matcher`), which the filter cannot see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HeldStreak {
+    pub(super) kind: StreakKind,
+    pub(super) threshold: u32,
+    pub(super) last: LastAttempt,
+    pub(super) since: Millis,
+    /// Envoy's count of detections before it; `None` if it waits for the cluster's rule.
+    pub(super) detected: Option<u64>,
+    /// Why Envoy kept the endpoint in rotation, if its list has shown that it did.
+    pub(super) blocked: Option<BlockedReason>,
+}
+
 /// What was already reported about an endpoint, or is kept back until it is certain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Reported {
@@ -32,6 +47,10 @@ pub(super) struct Reported {
     pub(super) unconfirmed: Option<LastAttempt>,
     /// The kind of the streak that was reported last, and when.
     pub(super) streak: Option<(StreakKind, Millis)>,
+    /// A streak whose report waits for Envoy's rule or its count of detections.
+    pub(super) held: Option<HeldStreak>,
+    /// Whether Envoy's count showed that it did not detect the last streak.
+    pub(super) is_undetected: bool,
     /// Whether it was reported that Envoy kept the endpoint in rotation. Cleared when a new streak reaches its
     /// threshold while there is a witness.
     pub(super) blocked: bool,

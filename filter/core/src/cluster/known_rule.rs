@@ -1,7 +1,5 @@
 //! How a cluster ejects, as Envoy itself has told, and when it should be asked again.
 
-use super::state::ClusterState;
-use crate::config::OutlierDetection;
 use crate::endpoint::rule::Rule;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
@@ -35,57 +33,47 @@ pub(super) struct KnownRule {
     pub(super) doubt: bool,
 }
 
-/// What a new answer means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleNews {
-    /// The rule is as it was.
-    Same,
-    /// The rule is known for the first time, or it has changed.
-    New,
-}
-
-impl ClusterState {
-    /// The cluster's rule as Envoy has it; `None` if Envoy has not told.
-    pub fn rule(&self) -> Option<&Rule> {
-        self.known_rule.rule.as_ref()
+impl KnownRule {
+    /// The rule; `None` if Envoy has not told.
+    pub(super) fn rule(&self) -> Option<&Rule> {
+        self.rule.as_ref()
     }
 
     /// Where Envoy has the cluster from; `None` if Envoy has not told.
-    pub fn origin(&self) -> Option<Origin> {
-        self.known_rule.origin
+    pub(super) fn origin(&self) -> Option<Origin> {
+        self.origin
     }
 
-    /// The clusters whose hosts are those of this cluster, if it is an aggregate one.
-    pub fn members(&self) -> &[String] {
-        &self.known_rule.members
+    /// The clusters that an aggregate cluster consists of.
+    pub(super) fn members(&self) -> &[String] {
+        &self.members
     }
 
-    /// Whether Envoy should be asked for the cluster's rule at `now`.
-    pub fn wants_rule(&self, now: Millis) -> bool {
-        let known = &self.known_rule;
-        let limit = if known.doubt { REREAD_IN_DOUBT_MS } else { REREAD_MS };
-        known.asked == 0 || now.abs_diff(known.asked) >= limit
+    /// Whether Envoy has not been asked yet.
+    pub(super) fn is_unasked(&self) -> bool {
+        self.asked == 0
     }
-}
 
-/// Applies Envoy's answer about the cluster's rule, asked for at `asked`; `None` if it has no such cluster.
-pub fn on_rule(state: &mut ClusterState, answer: Option<(Origin, &Rule, &[String])>, asked: Millis) -> RuleNews {
-    let known = &mut state.known_rule;
-    (known.asked, known.doubt) = (asked, false);
-    let Some((origin, rule, members)) = answer else { return RuleNews::Same };
-    known.origin = Some(origin);
-    known.members = members.to_vec();
-    if known.rule.as_ref() == Some(rule) {
-        return RuleNews::Same;
+    /// Whether Envoy should be asked for the rule at `now`.
+    pub(super) fn is_wanted(&self, now: Millis) -> bool {
+        let limit = if self.doubt { REREAD_IN_DOUBT_MS } else { REREAD_MS };
+        self.asked == 0 || now.abs_diff(self.asked) >= limit
     }
-    known.rule = Some(rule.clone());
-    RuleNews::New
-}
 
-/// The settings that the streaks of a cluster are counted by: Envoy's own, or else the `configured` ones.
-pub fn settings(state: &ClusterState, configured: &OutlierDetection) -> (OutlierDetection, Rule) {
-    match state.rule() {
-        Some(rule) => (rule.outlier_detection(), rule.clone()),
-        None => (configured.clone(), Rule::configured(configured)),
+    /// Notes a question asked at `asked` without a usable answer: it is asked again soon.
+    pub(super) fn fail(&mut self, asked: Millis) {
+        (self.asked, self.doubt) = (asked, true);
+    }
+
+    /// Takes in an answer to a question asked at `asked`: origin, rule and members, or `None` if Envoy has no such
+    /// cluster. True if the rule is known for the first time, or has changed.
+    pub(super) fn update(&mut self, answer: Option<(Origin, &Rule, &[String])>, asked: Millis) -> bool {
+        (self.asked, self.doubt) = (asked, false);
+        let Some((origin, rule, members)) = answer else { return false };
+        self.origin = Some(origin);
+        self.members = members.to_vec();
+        let is_new = self.rule.as_ref() != Some(rule);
+        self.rule = Some(rule.clone());
+        is_new
     }
 }

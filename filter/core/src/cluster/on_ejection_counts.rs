@@ -13,14 +13,19 @@ use super::failovers;
 use super::input::EvaluationContext;
 use super::state::ClusterState;
 use crate::admin::stats::Ejections;
-use crate::endpoint::evidence::Evidence;
-use crate::endpoint::reason::EjectReason;
+use crate::config::OutlierDetection;
+use crate::endpoint::evidence::{ANSWER_WAIT_MS, Evidence};
+use crate::endpoint::reason::{Basis, EjectReason};
+use crate::endpoint::streak::StreakKind;
 use crate::event::Event;
 use crate::time::Millis;
 
 /// The interval between two questions for the count while nothing requires one, in milliseconds. Later counts are
 /// compared with these.
 const CALM_INTERVAL_MS: Millis = 60_000;
+
+/// A count asked for this long after a threshold was reached includes its detection, in milliseconds.
+const DETECTS_WITHIN_MS: Millis = 100;
 
 /// Whether Envoy should be asked for its count of the cluster's ejections now, right after its list.
 pub fn wants_counts(state: &ClusterState, now: Millis) -> bool {
@@ -29,7 +34,7 @@ pub fn wants_counts(state: &ClusterState, now: Millis) -> bool {
     let is_new =
         |endpoint: &Endpoint| endpoint.rotation.recheck_asked().is_some_and(|(_, last)| last >= counts.answer_asked);
     since >= CALM_INTERVAL_MS
-        || state.endpoints.iter().any(|endpoint| endpoint.rotation.awaits_cause())
+        || state.endpoints.iter().any(|endpoint| endpoint.rotation.awaits_cause() || endpoint.reported.held.is_some())
         || (since >= counts.recheck_interval() && counts.is_kept() && state.endpoints.iter().any(is_new))
 }
 
@@ -42,6 +47,7 @@ pub fn on_ejection_counts(
 ) -> Vec<Event> {
     let mut events = Vec::new();
     state.counts.observe(counted, asked);
+    decide_held(state, asked, context, &mut events);
     let (reason, newest) = (state.counts.only_reason(), state.counts.is_newest());
     for index in 0..state.endpoints.len() {
         state.apply(index, &Evidence::Cause(reason), context, &mut events);
@@ -52,6 +58,50 @@ pub fn on_ejection_counts(
     }
     failovers::step(state, None, context, &mut events);
     events
+}
+
+/// Reports streaks that waited for the count, asked for at `asked`, or drops them if Envoy detected none.
+fn decide_held(state: &mut ClusterState, asked: Millis, context: &EvaluationContext<'_>, events: &mut Vec<Event>) {
+    let detected = state.counts.detected();
+    for index in 0..state.endpoints.len() {
+        let Some(endpoint) = state.endpoints.get_mut(index) else { continue };
+        let Some(held) = &endpoint.reported.held else { continue };
+        match detected {
+            _ if held.detected.is_none() => {}
+            Some(_) if detected == held.detected => {
+                if asked >= held.since.saturating_add(DETECTS_WITHIN_MS) {
+                    endpoint.reported.held = None;
+                    endpoint.reported.is_undetected = true;
+                }
+            }
+            Some(_) => state.release_streak(index, Basis::Witnessed, context, events),
+            None => state.release_streak(index, Basis::Inferred, context, events),
+        }
+    }
+}
+
+/// Reports streaks that waited for the cluster's rule, if they are streaks by it, and those that waited for too long.
+pub(super) fn release_overdue(state: &mut ClusterState, context: &EvaluationContext<'_>, events: &mut Vec<Event>) {
+    for index in 0..state.endpoints.len() {
+        let Some(endpoint) = state.endpoints.get_mut(index) else { continue };
+        let Some(held) = &endpoint.reported.held else { continue };
+        let waits = context.has_witness && context.now.abs_diff(held.since) < ANSWER_WAIT_MS;
+        let has_rule = held.detected.is_none() && !state.known_rule.is_unasked();
+        if has_rule && threshold(held.kind, context.outlier) != held.threshold {
+            // To Envoy it is no streak.
+            endpoint.reported.held = None;
+        } else if has_rule || !waits {
+            state.release_streak(index, Basis::Inferred, context, events);
+        }
+    }
+}
+
+fn threshold(kind: StreakKind, rules: &OutlierDetection) -> u32 {
+    match kind {
+        StreakKind::Http5xx => rules.consecutive5xx_errors,
+        StreakKind::GatewayError => rules.consecutive_gateway_errors,
+        StreakKind::LocalOrigin => rules.consecutive_local_origin_failures,
+    }
 }
 
 /// Notes that the count was asked for at `asked` and no usable answer came.
@@ -98,7 +148,8 @@ fn candidates(state: &ClusterState, counted: Millis, asked: Millis, context: &Ev
     };
     let is_late = |endpoint: &Endpoint| {
         let ejection = endpoint.rotation.ejection().filter(|ejection| asked >= ejection.due);
-        ejection.is_some_and(|ejection| asked > ejection.surely_over(context.outlier))
+        // By rates, Envoy may eject an endpoint in the same tick that ends its ejection, without a request in between.
+        ejection.is_some_and(|ejection| context.rule.by_rate || asked > ejection.surely_over(context.outlier))
     };
     let none_rechecked = !state.endpoints.iter().any(rechecked);
     let endpoints = state.endpoints.iter().enumerate();

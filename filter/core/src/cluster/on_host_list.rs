@@ -16,7 +16,7 @@ use super::state::ClusterState;
 use super::streaks;
 use crate::admin::endpoint_configs::EndpointConfig;
 use crate::admin::host_lists::HostStatus;
-use crate::endpoint::evidence::{Evidence, Listed};
+use crate::endpoint::evidence::{Evidence, HostCounts, Listed};
 use crate::endpoint::reason::Basis;
 use crate::event::Event;
 use crate::time::Millis;
@@ -31,6 +31,9 @@ const CHANGE_INTERVAL_MS: Millis = 150;
 /// The interval between two questions about a cluster in which all is well but which may change without an error, in
 /// milliseconds.
 const CALM_INTERVAL_MS: Millis = 1_000;
+
+/// For how long after its return an endpoint is watched closely, in milliseconds.
+const JUST_RETURNED_MS: Millis = 2_000;
 
 /// Without an attempt for this long, in milliseconds, nothing changes that an answer could show.
 const RECENT_TRAFFIC_MS: Millis = 3_000;
@@ -47,7 +50,9 @@ pub fn on_host_list(
 ) -> Vec<Event> {
     let unhealthy = hosts.iter().filter(|host| !host.ejected && !host.healthy);
     state.unhealthy = unhealthy.take(MAX_UNHEALTHY).map(|host| endpoint_hash(&host.address)).collect();
-    let hosts: Vec<_> = hosts.iter().map(|host| (host, Some(host.requests))).collect();
+    // Counts of several hosts under one address say little about one of them.
+    let counts = |host: &HostStatus| HostCounts { requests: host.requests, errors: host.errors };
+    let hosts: Vec<_> = hosts.iter().map(|host| (host, (host.again == 0).then(|| counts(host)))).collect();
     let mut events = Vec::new();
     apply_hosts(state, &hosts, asked, context, &mut events);
     find_unseen(state, asked, context, &mut events);
@@ -88,10 +93,10 @@ pub fn on_endpoint_configs(
     (events, is_decided)
 }
 
-/// Applies hosts, each with its count of requests if that is known.
+/// Applies hosts, each with its counts if these are known.
 fn apply_hosts(
     state: &mut ClusterState,
-    hosts: &[(&HostStatus, Option<u64>)],
+    hosts: &[(&HostStatus, Option<HostCounts>)],
     asked: Millis,
     context: &EvaluationContext<'_>,
     events: &mut Vec<Event>,
@@ -105,18 +110,18 @@ fn apply_hosts(
     // Ejected hosts first, so that the percent cap is known when the others are evaluated.
     let (ejected, others): (Vec<_>, Vec<_>) = hosts.iter().partition(|(host, _)| host.ejected);
     let cluster_ejected = state.endpoints.ejected().max(count(ejected.iter()));
-    for (host, requests) in ejected.into_iter().chain(others) {
-        let listed = Listed { ejected: host.ejected, asked, requests, cluster_ejected };
+    for (host, counts) in ejected.into_iter().chain(others) {
+        let listed = Listed { ejected: host.ejected, asked, counts, cluster_ejected };
         reconcile_host(state, host, listed, context, events);
     }
 }
 
-/// Ends the past of endpoints that left the cluster, and of those whose address has another host: one whose count of
-/// requests is smaller, or that lies in another locality. An endpoint that was seen since the list was asked for may be
+/// Ends the past of endpoints that left the cluster, and of those whose address has another host: one whose counts
+/// are smaller, or that lies in another locality. An endpoint that was seen since the list was asked for may be
 /// new.
 fn remove_gone(
     state: &mut ClusterState,
-    hosts: &[(&HostStatus, Option<u64>)],
+    hosts: &[(&HostStatus, Option<HostCounts>)],
     asked: Millis,
     context: &EvaluationContext<'_>,
     events: &mut Vec<Event>,
@@ -124,14 +129,14 @@ fn remove_gone(
     for index in 0..state.endpoints.len() {
         let Some(endpoint) = state.endpoints.get(index) else { continue };
         let host = hosts.iter().find(|(host, _)| host.address == endpoint.address);
-        let is_another = |host: &HostStatus, requests: Option<u64>| {
-            endpoint.rotation.is_of_another_host(requests)
+        let is_another = |host: &HostStatus, counts: Option<HostCounts>| {
+            endpoint.rotation.is_of_another_host(counts)
                 || (endpoint.locality != host.locality
                     && !endpoint.locality.is_unknown()
                     && !host.locality.is_unknown())
         };
         match host {
-            Some((host, requests)) if is_another(host, *requests) => {
+            Some((host, counts)) if is_another(host, *counts) => {
                 state.apply(index, &Evidence::Gone(Basis::Witnessed), context, events);
                 if let Some(endpoint) = state.endpoints.get_mut(index) {
                     endpoint.start_over(&host.locality);
@@ -194,9 +199,12 @@ pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Op
 fn wait_for(endpoint: &Endpoint, now: Millis) -> Option<Millis> {
     match endpoint.rotation.ejection() {
         _ if endpoint.rotation.is_undecided() => Some(0),
+        _ if endpoint.reported.held.is_some() => Some(CHANGE_INTERVAL_MS),
         Some(ejection) if now < ejection.due => Some(ejection.due.saturating_sub(now).min(OPEN_INTERVAL_MS)),
         Some(ejection) if now.saturating_sub(ejection.due) < OPEN_INTERVAL_MS => Some(0),
         Some(_) => Some(CHANGE_INTERVAL_MS),
+        // One that still fails is ejected again at once, which no request may show.
+        None if now.saturating_sub(endpoint.rotation.returned_at()) < JUST_RETURNED_MS => Some(CHANGE_INTERVAL_MS),
         // Without traffic, a streak ejects nobody.
         None if !endpoint.detector.is_failing() || !is_recent(endpoint.seen, now) => None,
         None if now.saturating_sub(endpoint.seen) < OPEN_INTERVAL_MS => Some(CHANGE_INTERVAL_MS),
@@ -208,8 +216,8 @@ fn is_recent(at: Millis, now: Millis) -> bool {
     now.saturating_sub(at) < RECENT_TRAFFIC_MS
 }
 
-/// Whether Envoy should be asked for the cluster's list although nothing is open. Where there are several localities, an
-/// endpoint that Envoy considers unhealthy moves traffic without any failed request; where rates eject, no streak shows
+/// Whether Envoy should be asked for the cluster's list although nothing is open. With several localities, an endpoint
+/// that Envoy considers unhealthy moves traffic without any failed request; where rates eject, no streak shows
 /// it.
 pub fn wants_list(state: &ClusterState, longest: Millis, context: &EvaluationContext<'_>) -> bool {
     let (attempts, errors) = state.counted;

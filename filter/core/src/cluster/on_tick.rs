@@ -3,9 +3,10 @@
 
 use super::failovers;
 use super::input::EvaluationContext;
+use super::on_ejection_counts::release_overdue;
 use super::state::ClusterState;
 use super::streaks;
-use crate::endpoint::evidence::{ANSWER_WAIT_MS, Evidence};
+use crate::endpoint::evidence::Evidence;
 use crate::event::Event;
 use crate::time::Millis;
 
@@ -13,12 +14,16 @@ use crate::time::Millis;
 /// gone.
 const FORGET_AFTER_MS: Millis = 3_600_000;
 
+/// While Envoy answers, a list of the cluster this old is still waited for before the clock ends an ejection, in
+/// milliseconds: there may be much to ask.
+const LIST_TOO_OLD_MS: Millis = 15_000;
+
 /// Applies the passing of time to the cluster.
 pub fn on_tick(state: &mut ClusterState, context: &EvaluationContext<'_>) -> Vec<Event> {
     let mut events = Vec::new();
     state.note_panic(context);
     // With a witness, Envoy's answers show when an ejection is over; if they are missing for long, the clock decides.
-    let answered = context.has_witness && context.now.abs_diff(state.listed_at) < ANSWER_WAIT_MS;
+    let answered = context.has_witness && context.now.abs_diff(state.listed_at) < LIST_TOO_OLD_MS;
     for index in 0..state.endpoints.len() {
         if !answered {
             state.apply(index, &Evidence::Clock, context, &mut events);
@@ -36,6 +41,7 @@ pub fn on_tick(state: &mut ClusterState, context: &EvaluationContext<'_>) -> Vec
     for index in 0..state.endpoints.len() {
         state.apply(index, &Evidence::AnswerMissing, context, &mut events);
     }
+    release_overdue(state, context, &mut events);
     let is_recent = |seen: Millis| context.now.saturating_sub(seen) < FORGET_AFTER_MS;
     state.endpoints.retain(|endpoint| endpoint.is_ejected() || is_recent(endpoint.seen));
     failovers::step(state, None, context, &mut events);

@@ -4,11 +4,12 @@
 use super::ejection_counts::EjectionCounts;
 use super::endpoint::{Endpoint, Endpoints, count};
 use super::input::EvaluationContext;
-use super::known_rule::KnownRule;
+use super::known_rule::{KnownRule, Origin};
 use super::localities::Localities;
 use crate::endpoint::evidence::{ClusterView, Evidence, RotationContext, Transition};
 use crate::endpoint::reason::{Basis, BlockedReason, EjectReason};
-use crate::event::{Event, EventKind};
+use crate::endpoint::streak::StreakKind;
+use crate::event::{Event, EventKind, LastAttempt};
 use crate::failover::{Active, Phase, Usual};
 use crate::locality::Locality;
 use crate::metric::{Level, Metric};
@@ -83,6 +84,27 @@ impl ClusterState {
         self.localities.are_alike(home)
     }
 
+    /// Whether attempts were counted within the last minute.
+    pub fn is_counted(&self, now: Millis) -> bool {
+        let (attempts, _) = self.counted;
+        attempts > 0 && now.saturating_sub(attempts) < 60_000
+    }
+
+    /// Where Envoy has the cluster from; `None` if Envoy has not told.
+    pub fn origin(&self) -> Option<Origin> {
+        self.known_rule.origin()
+    }
+
+    /// The clusters whose hosts are those of this cluster, if it is an aggregate one.
+    pub fn members(&self) -> &[String] {
+        self.known_rule.members()
+    }
+
+    /// Whether Envoy should be asked for the cluster's rule at `now`.
+    pub fn wants_rule(&self, now: Millis) -> bool {
+        self.known_rule.is_wanted(now)
+    }
+
     /// Whether the start time and the exact destination of attempts at this endpoint matter: an attempt that was
     /// already in progress shows neither a return nor a recovery.
     pub fn needs_details(&self, endpoint: &str) -> bool {
@@ -146,6 +168,9 @@ impl ClusterState {
         events: &mut Vec<Event>,
     ) {
         let now = context.now;
+        if matches!(transition, Transition::Ejected { .. }) {
+            self.release_streak(index, Basis::Witnessed, context, events);
+        }
         let Some(endpoint) = self.endpoints.get_mut(index) else { return };
         match transition {
             Transition::Ejected { reason, basis, ejection } => {
@@ -178,17 +203,68 @@ impl ClusterState {
                 endpoint.detector.refute(context.outlier);
                 endpoint.reported.unconfirmed = None;
             }
-            Transition::Blocked(_) if endpoint.reported.blocked => {}
+            Transition::Blocked(_) if endpoint.reported.blocked || endpoint.reported.is_undetected => {}
+            // By a rule that is not Envoy's, a streak means little.
+            Transition::Blocked(_) if !context.rule.ejects || self.known_rule.is_unasked() => {}
+            Transition::Blocked(reason) if endpoint.reported.held.is_some() => {
+                if let Some(held) = &mut endpoint.reported.held {
+                    held.blocked = Some(reason);
+                }
+            }
             Transition::Blocked(reason) => {
-                endpoint.reported.blocked = true;
-                let max_ejection_percent = context.outlier.max_ejection_percent;
-                let kind =
-                    EventKind::EjectionBlocked { reason, max_ejection_percent, endpoints: self.endpoint_count() };
-                self.known_rule.doubt |= reason == BlockedReason::NotEnforced;
-                // Envoy shows that the endpoint is in rotation; that its streak reached the threshold, traffic shows.
-                self.report(index, Some(Basis::Inferred), kind, context, events);
+                // Envoy shows that the endpoint is in rotation; that it detected the streak, only its count shows.
+                let basis = if self.counts.detected().is_some() { Basis::Witnessed } else { Basis::Inferred };
+                self.report_blocked(index, reason, basis, context, events);
             }
             Transition::ViewStale => self.admin_view_stale = true,
+        }
+    }
+
+    fn report_blocked(
+        &mut self,
+        index: usize,
+        reason: BlockedReason,
+        basis: Basis,
+        context: &EvaluationContext<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+        endpoint.reported.blocked = true;
+        self.known_rule.doubt |= reason == BlockedReason::NotEnforced;
+        let (max_ejection_percent, endpoints) = (context.outlier.max_ejection_percent, self.endpoint_count());
+        let kind = EventKind::EjectionBlocked { reason, max_ejection_percent, endpoints };
+        self.report(index, Some(basis), kind, context, events);
+    }
+
+    /// Reports a streak of this kind and threshold.
+    pub(super) fn report_streak(
+        &self,
+        index: usize,
+        (kind, threshold): (StreakKind, u32),
+        last: LastAttempt,
+        context: &EvaluationContext<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let ejects = context.rule.ejects;
+        let kind = EventKind::ErrorStreak { kind, streak: threshold, threshold, ejects, last };
+        self.report(index, None, kind, context, events);
+    }
+
+    /// Reports the streak that was held back, if there is one, and that Envoy kept the endpoint in rotation, if it did.
+    /// `basis` is how it is known that Envoy detected the streak.
+    pub(super) fn release_streak(
+        &mut self,
+        index: usize,
+        basis: Basis,
+        context: &EvaluationContext<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(held) = self.endpoints.get_mut(index).and_then(|endpoint| endpoint.reported.held.take()) else {
+            return;
+        };
+        self.report_streak(index, (held.kind, held.threshold), held.last, context, events);
+        if let Some(reason) = held.blocked {
+            self.report_blocked(index, reason, basis, context, events);
         }
     }
 

@@ -1,11 +1,12 @@
 //! The streaks of a cluster's endpoints: an attempt goes into the endpoint's detector. A threshold that it reaches is
 //! reported and becomes evidence for the endpoint's rotation.
 
+use super::endpoint::HeldStreak;
 use super::input::{AttemptObservation, EvaluationContext};
 use super::state::ClusterState;
 use crate::endpoint::evidence::Evidence;
 use crate::endpoint::streak::{Certainty, Crossing, StreakKind};
-use crate::event::{Event, EventKind, LastAttempt};
+use crate::event::{Event, LastAttempt};
 use crate::time::Millis;
 
 /// A streak that is broken and builds up again within this time is reported only once, in milliseconds.
@@ -103,9 +104,17 @@ fn report(
         let goes_on = context.now.saturating_sub(at) < SAME_STREAK_MS && at >= endpoint.rotation.returned_at();
         before == StreakKind::LocalOrigin && before == kind && goes_on
     };
-    if first && !endpoint.reported.streak.is_some_and(is_same) {
-        endpoint.reported.streak = Some((kind, context.now));
-        let streak = EventKind::ErrorStreak { kind, streak: threshold, threshold, ejects: context.rule.ejects, last };
-        state.report(index, None, streak, context, events);
+    if !first || endpoint.reported.streak.is_some_and(is_same) {
+        return;
+    }
+    endpoint.reported.streak = Some((kind, context.now));
+    let detected = state.counts.detected().filter(|_| context.rule.ejects);
+    if context.has_witness && (detected.is_some() || state.known_rule.is_unasked()) {
+        let held = HeldStreak { kind, threshold, last, since: context.now, detected, blocked: None };
+        // One that still waits was detected as well if this one is.
+        endpoint.reported.held.get_or_insert(held);
+        endpoint.reported.is_undetected = false;
+    } else {
+        state.report_streak(index, (kind, threshold), last, context, events);
     }
 }

@@ -6,6 +6,7 @@ use super::rule::Rule;
 use super::streak::StreakKind;
 use crate::config::OutlierDetection;
 use crate::time::Millis;
+use serde::{Deserialize, Serialize};
 
 /// How long to wait for Envoy's answer before the rules decide, in milliseconds.
 pub(crate) const ANSWER_WAIT_MS: Millis = 3_000;
@@ -55,6 +56,15 @@ pub enum Evidence {
     AnswerMissing,
 }
 
+/// What Envoy counted of a host since it created it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCounts {
+    /// Requests that were sent to it or failed before they were.
+    pub requests: u64,
+    /// Requests that failed.
+    pub errors: u64,
+}
+
 /// An endpoint in Envoy's list of hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -62,8 +72,8 @@ pub struct Listed {
     pub ejected: bool,
     /// When the list was asked for.
     pub asked: Millis,
-    /// Requests that Envoy sent to it; `None` if the answer does not tell.
-    pub requests: Option<u64>,
+    /// Its counts; `None` if the answer does not tell, or tells those of several hosts together.
+    pub counts: Option<HostCounts>,
     /// Endpoints of the cluster that were already ejected or are ejected in this list.
     pub cluster_ejected: u32,
 }

@@ -59,7 +59,7 @@ impl EjectReason {
 }
 
 /// Why Envoy kept an endpoint in rotation although a streak reached its threshold: key `reason` of `ejection_blocked`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BlockedReason {
     /// One more ejection would exceed `maxEjectionPercent`.
     MaxEjectionPercent,

@@ -2,7 +2,7 @@
 //!
 //! | state | evidence | becomes | transitions |
 //! |---|---|---|---|
-//! | in, suspected, awaiting cause | a threshold that surely ejects; nobody to ask | ejected, if not capped | ejected (inferred) |
+//! | in, suspected, awaiting cause | a threshold that ejects; nobody to ask | ejected, or capped | ejected (inferred) |
 //! | in | a threshold, certain or not; Envoy can be asked | suspected | |
 //! | suspected, awaiting cause | another threshold; Envoy can be asked | the same, of mixed kinds | |
 //! | suspected, awaiting cause | its unconfirmed streak is broken | without that suspicion | |
@@ -29,7 +29,7 @@
 //! ([`crate::cluster`]).
 
 use super::ejection::{Backoff, Ejection};
-use super::evidence::{ANSWER_WAIT_MS, Evidence, Listed, RotationContext, Transition};
+use super::evidence::{ANSWER_WAIT_MS, Evidence, HostCounts, Listed, RotationContext, Transition};
 use super::reason::{Basis, BlockedReason, EjectReason};
 use super::streak::StreakKind;
 use crate::time::Millis;
@@ -90,8 +90,8 @@ pub struct Rotation {
     ejections: u32,
     /// The requests in the last list that was asked for before the ejection time was over.
     requests: Requests,
-    /// The requests in the last list.
-    last_requests: u64,
+    /// The counts in the last list.
+    last_counts: HostCounts,
 }
 
 impl Rotation {
@@ -220,7 +220,7 @@ impl Rotation {
 
     fn on_listed(&mut self, listed: &Listed, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         let before = self.requests;
-        self.last_requests = listed.requests.unwrap_or(self.last_requests);
+        self.last_counts = listed.counts.unwrap_or(self.last_counts);
         if self.is_baseline(listed.asked) {
             self.note_requests(listed);
         }
@@ -236,7 +236,7 @@ impl Rotation {
             (true, State::AwaitingCause { since, .. }) => self.on_listed_ejected(since, context, changes),
             (true, State::Ejected { ejection, .. }) => {
                 if context.keeps_counts {
-                    self.recheck(listed, listed.requests.is_some_and(|count| count > before.count), context);
+                    self.recheck(listed, listed.counts.is_some_and(|counts| counts.requests > before.count), context);
                 } else if is_next_ejection(listed, &ejection, before, context) {
                     self.eject_again(EjectReason::Other, Basis::Inferred, context, changes);
                     self.note_requests(listed);
@@ -278,8 +278,8 @@ impl Rotation {
     }
 
     fn note_requests(&mut self, listed: &Listed) {
-        if let Some(count) = listed.requests {
-            self.requests = Requests { count, asked: listed.asked };
+        if let Some(counts) = listed.counts {
+            self.requests = Requests { count: counts.requests, asked: listed.asked };
         }
     }
 
@@ -330,10 +330,10 @@ impl Rotation {
         }
     }
 
-    /// Whether a list with this number of requests shows another host under the same address: a host's count never
-    /// falls.
-    pub fn is_of_another_host(&self, requests: Option<u64>) -> bool {
-        requests.is_some_and(|count| count < self.last_requests)
+    /// Whether a list with these counts shows another host under the same address: a host's counts never fall.
+    pub fn is_of_another_host(&self, counts: Option<HostCounts>) -> bool {
+        let last = self.last_counts;
+        counts.is_some_and(|counts| counts.requests < last.requests || counts.errors < last.errors)
     }
 
     /// The ejection that is not over, if any.
@@ -395,7 +395,7 @@ fn blocked(suspicion: &Suspicion, listed: &Listed, context: &RotationContext<'_>
 /// requests it was not in rotation, however long the ejection lasts.
 fn is_next_ejection(listed: &Listed, ejection: &Ejection, before: Requests, context: &RotationContext<'_>) -> bool {
     let asked = listed.asked;
-    let is_requested = listed.requests.is_some_and(|count| count > before.count);
+    let is_requested = listed.counts.is_some_and(|counts| counts.requests > before.count);
     let over = ejection.surely_over(context.rules);
     // Workers send requests to the endpoint until they know of the ejection, so counts from before are unreliable.
     let is_reliable = before.asked >= ejection.at.saturating_add(IN_FLIGHT_MS) || asked > over;

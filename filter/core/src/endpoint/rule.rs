@@ -147,7 +147,7 @@ impl Rule {
     /// differs as a whole.
     pub fn differences(&self, configured: &OutlierDetection) -> Vec<(&'static str, String, String)> {
         if !self.ejects && !self.by_rate {
-            return vec![("outlierDetection", "configured".into(), "none that ejects".into())];
+            return vec![("outlierDetection", "one that ejects".into(), "none that ejects".into())];
         }
         let ours = fields(configured);
         let envoys = fields(&self.outlier_detection());
@@ -220,7 +220,7 @@ mod tests {
         let expected = expected.map(|(name, our, envoy)| (name, our.to_owned(), envoy.to_owned()));
         assert_eq!(envoys.differences(&configured), expected);
         let none = Rule::none(50).differences(&configured);
-        assert_eq!(none, [("outlierDetection", "configured".to_owned(), "none that ejects".to_owned())]);
+        assert_eq!(none, [("outlierDetection", "one that ejects".to_owned(), "none that ejects".to_owned())]);
     }
 
     #[test]

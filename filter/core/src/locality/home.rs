@@ -16,7 +16,8 @@ pub fn home_from_labels(mut read: impl FnMut(&str) -> String) -> Locality {
         return Locality::parse(&if label.contains('/') { label } else { label.replace('.', "/") });
     }
     let [region, zone, subzone] = TOPOLOGY.map(&mut read);
-    Locality::from_parts(&region, &zone, &subzone)
+    // A zone without its region fits no endpoint's locality.
+    if region.is_empty() { Locality::default() } else { Locality::from_parts(&region, &zone, &subzone) }
 }
 
 /// The proxy's locality by Envoy's priorities: for each cluster, its hosts' priorities and localities. A control plane

@@ -1,7 +1,7 @@
 //! How many endpoints were ejected, and why. It is asked after a list that leaves a question open: why an endpoint was
 //! ejected, or whether it was back in the meantime.
 
-use super::Answer;
+use super::answer::Answer;
 use crate::shared::question;
 use crate::vm::asking;
 use crate::vm::pending::FollowUp;

@@ -1,6 +1,6 @@
 //! The endpoints of clusters: their health and counts, or as the balancer uses them.
 
-use super::{Answer, fail, rest_after};
+use super::answer::{Answer, fail, rest_after};
 use crate::shared::owners::{self, Owners};
 use crate::shared::question::{self, PollResult, Sweep};
 use crate::shared::{cluster_states, home};
@@ -16,8 +16,12 @@ use filter_core::time::Millis;
 /// The shortest time between two questions about all clusters, in milliseconds.
 const SHORTEST_SWEEP_MS: Millis = 1_000;
 
-/// The length of the lists of all clusters, in bytes, from which on they are asked for on suspicion only.
-const TOO_LARGE_TO_SWEEP_BYTES: u64 = 1024 * 1024;
+/// The length of the lists of all clusters, in bytes, from which on they are read on suspicion only: reading blocks the
+/// worker.
+const TOO_LARGE_TO_SWEEP_BYTES: u64 = 512 * 1024;
+
+/// About how long the list of one cluster is, in bytes.
+const BYTES_PER_CLUSTER: u64 = 4_000;
 
 type Lists = Vec<(String, Vec<HostStatus>)>;
 
@@ -40,7 +44,14 @@ pub(super) fn on_host_lists(vm: &mut Vm, asked: &PendingQuestion, answer: Answer
             question.all_allowed_at = now.saturating_add(rest.open);
         });
     }
+    // What was asked for and is not listed, Envoy does not have.
+    let is_missing = |name: &&String| !lists.iter().any(|(known, _)| known == *name);
+    let missing: Lists = match read.is_ok() {
+        true => asked.about.iter().filter(is_missing).map(|name| (name.clone(), Vec::new())).collect(),
+        false => Vec::new(),
+    };
     let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
+    apply_all(vm, &missing, asked.asked_at, now, rest);
     set_owners(vm, &lists);
     end(vm, asked, read.is_ok(), follow_up, now);
 }
@@ -53,6 +64,10 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
         Ok(body) => body,
         Err(result) => return fail(vm, asked, result, rest, now),
     };
+    if size > TOO_LARGE_TO_SWEEP_BYTES {
+        note_sweep(size, size / BYTES_PER_CLUSTER, 0, Millis::MAX);
+        return end(vm, asked, true, FollowUp { rest, ..FollowUp::default() }, now);
+    }
     let mut lists: Lists = Vec::new();
     let (mut requests, mut clusters) = (0_u64, 0_u64);
     let read = host_lists::read(
@@ -60,7 +75,7 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
         |_| true,
         |name, hosts| {
             clusters = clusters.saturating_add(1);
-            if is_unwatched(vm, name) {
+            if is_unwatched(vm, name, now) {
                 requests = hosts.iter().fold(requests, |sum, host| sum.saturating_add(host.requests));
             }
             if vm.known.find(name).is_some() || hosts.iter().any(|host| host.ejected) {
@@ -68,16 +83,20 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
             }
         },
     );
+    note_sweep(size, clusters, requests, rest.calm.max(SHORTEST_SWEEP_MS));
+    let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
+    end(vm, asked, read.is_ok(), follow_up, now);
+}
+
+/// Notes what the lists of all clusters showed. While the `requests` of clusters that nobody watches grow, they are
+/// asked for again after `shortest` milliseconds; else ever more seldom.
+fn note_sweep(size: u64, clusters: u64, requests: u64, shortest: Millis) {
     question::change(|question| {
         let before = &question.sweep;
         let is_busy = before.size == 0 || requests > before.requests;
-        let shortest = rest.calm.max(SHORTEST_SWEEP_MS);
         let interval = if is_busy { shortest } else { before.interval.saturating_mul(2).max(shortest) };
-        let interval = if size > TOO_LARGE_TO_SWEEP_BYTES { Millis::MAX } else { interval };
         question.sweep = Sweep { asked: before.asked, interval, requests, size, clusters };
     });
-    let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
-    end(vm, asked, read.is_ok(), follow_up, now);
 }
 
 /// Applies the endpoints as the balancer uses them. They do not tell an ejected endpoint from one that is unhealthy for
@@ -128,11 +147,13 @@ pub(super) fn on_endpoint_configs(vm: &mut Vm, asked: &PendingQuestion, answer: 
     }
 }
 
-/// Whether no request names the cluster, though it is none that is ignored, nor one that the filter itself calls.
-fn is_unwatched(vm: &Vm, name: &str) -> bool {
+/// Whether requests go to the cluster, if any, that the filter does not see: it is none that is ignored, nor one that
+/// the filter itself calls, and no attempt was counted lately.
+fn is_unwatched(vm: &Vm, name: &str, now: Millis) -> bool {
     let is_own = vm.config.witness.as_ref().is_some_and(|witness| witness.cluster == name)
         || vm.config.notify.as_ref().is_some_and(|notify| notify.cluster == name);
-    !is_own && vm.known.find(name).is_none() && vm.current.config.rules_for(name).is_some()
+    let is_counted = || cluster_states::read(name).is_some_and(|state| state.is_counted(now));
+    !is_own && vm.current.config.rules_for(name).is_some() && !is_counted()
 }
 
 fn end(vm: &mut Vm, asked: &PendingQuestion, is_whole: bool, follow_up: FollowUp, now: Millis) {
@@ -150,7 +171,9 @@ fn apply_all(vm: &mut Vm, lists: &Lists, asked_at: Millis, now: Millis, rest: Re
     for (name, hosts) in lists {
         apply_host_list(vm, name, hosts, asked_at, now, &mut follow_up);
     }
-    home::note_lists(lists);
+    if !vm.home.is_told() {
+        home::note_lists(lists);
+    }
     follow_up
 }
 

@@ -1,6 +1,6 @@
 //! How clusters eject, by Envoy's own word.
 
-use super::{Answer, rest_after};
+use super::answer::{Answer, rest_after};
 use crate::output::remark::Remark;
 use crate::shared::claims;
 use crate::shared::question;
@@ -10,6 +10,9 @@ use crate::vm::state::{Moment, Vm};
 use filter_core::admin::rules::{self, EnvoyRule};
 use filter_core::cluster::{self, Origin, RuleNews};
 use filter_core::config::OutlierDetection;
+
+/// After this many failures in a row it is said that rules cannot be had; Envoy may be busy, above all at its start.
+const REMARK_AFTER_FAILURES: u32 = 3;
 
 /// For how long a remark about rules that cannot be had is not repeated, in milliseconds.
 const REMARK_AGAIN_MS: u64 = 3_600_000;
@@ -37,7 +40,9 @@ pub(super) fn on_rules(vm: &mut Vm, asked: &PendingQuestion, origin: Origin, is_
             None => missing.push(name.clone()),
         }
     }
+    let failures = question::change(|question| question.record_rules(read.is_ok())).unwrap_or(0);
     if let Err(problem) = &read
+        && failures >= REMARK_AFTER_FAILURES
         && claims::claim("rules", 0, now, REMARK_AGAIN_MS)
     {
         vm.reporter.remark(Remark::RulesNotTold { problem });
@@ -56,8 +61,9 @@ pub(super) fn on_rules(vm: &mut Vm, asked: &PendingQuestion, origin: Origin, is_
     for name in missing {
         let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.current) else { continue };
         let asked_at = asked.asked_at;
-        vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, _| {
-            cluster::on_rule(state, None, asked_at)
+        vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, _| match read {
+            Ok(()) => _ = cluster::on_rule(state, None, asked_at),
+            Err(_) => cluster::on_rule_failed(state, asked_at),
         });
     }
     asking::finish(vm, now, follow_up);

@@ -65,6 +65,9 @@ pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
     if !args.rules.from.is_empty() && matches!(kind, Kind::EnvoyExtensionPolicy | Kind::Envoy) {
         bail!(instead("--from", "it reads Istio's rules; write a configuration and give it with --config"));
     }
+    if args.rules.no_witness && !kind.is_istio() && args.rules.from.is_empty() {
+        bail!(instead("--no-witness", "it is for Istio's kinds, which have a witness without being told"));
+    }
     targets(args)?;
     if args.with_stats {
         match kind {

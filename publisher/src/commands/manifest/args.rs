@@ -13,6 +13,9 @@ The digest is asked for at the registry, so that the mesh runs exactly what is t
 asking: with the digest in REF, or without one. For a layout directory, say with --image under which name the mesh \
 will pull it.
 
+In Istio the configuration is `{\"witness\": {}}` unless another is given: the filter asks Envoy itself for the \
+thresholds of every cluster. --from is needed only where Envoy cannot be asked: with --no-witness, and in Higress.
+
 Kinds, and what they need:
   WasmPlugin            any Istio: sidecars, gateways, waypoints
   TrafficExtension      the same, for Istio 1.30 and later
@@ -29,7 +32,7 @@ What else is to be done, and how to see that it works, stands in comments at the
 Examples:
   faultline manifest ghcr.io/acme/faultline:0.1.0 --namespace istio-system > faultline.yaml
   faultline manifest ghcr.io/acme/faultline:0.1.0 --selector app=checkout --config faultline.json --with-stats
-  faultline manifest ghcr.io/acme/faultline:0.1.0 --namespace shop --from destinationrules.yaml
+  faultline manifest ghcr.io/acme/faultline:0.1.0 --namespace shop --no-witness --from destinationrules.yaml
   faultline manifest ghcr.io/acme/faultline:0.1.0 --namespace shop --waypoint
   faultline manifest ghcr.io/acme/faultline:0.1.0 --kind TrafficExtension --pull-secret ghcr
   faultline manifest ghcr.io/acme/faultline:0.1.0 --kind EnvoyFilter --namespace shop
@@ -75,7 +78,7 @@ pub(crate) struct Manifest {
     /// Attach to a waypoint proxy, by the name of its Gateway.
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "waypoint")]
     pub(crate) waypoint: Option<String>,
-    /// The plugin configuration, JSON; it is validated first.
+    /// The plugin configuration, JSON; it is validated first [default in Istio: {"witness": {}}].
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Pull secret, of type kubernetes.io/dockerconfigjson, in the same namespace.

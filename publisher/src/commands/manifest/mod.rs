@@ -5,6 +5,7 @@ mod applies;
 mod args;
 
 use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
 
 use crate::artifact::form;
 use crate::commands::options::{self, WrongUsage};
@@ -34,7 +35,7 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
         return Err(WrongUsage(why).into());
     }
     plan.config = match plugin_config::configuration(args.config.as_deref())? {
-        Configuration::Right(config) if args.rules.from.is_empty() => config,
+        Configuration::Right(config) if args.rules.from.is_empty() => config.or_else(|| usual_config(&args)),
         Configuration::Right(config) => {
             Some(from_mesh::configuration(args.rules.of_mesh(), config, plugin_config::remark)?)
         }
@@ -43,6 +44,12 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
             return Ok(Outcome::Findings);
         }
     };
+    if args.kind.is_istio() && !args.rules.no_witness && plan.config.as_ref().is_some_and(|it| it["witness"].is_null())
+    {
+        output::note(
+            "note: without `\"witness\": {}` in the configuration, Envoy is not asked: its thresholds must be Envoy's",
+        );
+    }
     if let Some(warning) = manifest::complete(&mut plan, applies::in_upstream_log(&args)).map_err(WrongUsage)? {
         output::note(warning);
     }
@@ -64,6 +71,12 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
         Format::Json => output::json(&document)?,
     }
     Ok(Outcome::Done)
+}
+
+/// The configuration where none is given. In Istio's proxies the witness reads the rule of each cluster from Envoy
+/// itself, so nothing else is needed.
+fn usual_config(args: &Manifest) -> Option<Value> {
+    (args.kind.is_istio() && !args.rules.no_witness).then(|| json!({"witness": {}}))
 }
 
 /// The part of the plan that the command line alone determines, checked.
@@ -134,7 +147,11 @@ async fn digest(args: &Manifest, reference: &Reference) -> anyhow::Result<Option
         }
         return Ok(reference.digest().cloned());
     }
-    let resolved = Store::open(reference, &args.transport.access())?.resolve(reference).await?;
+    let store = Store::open(reference, &args.transport.access())?;
+    let resolved = store.resolve(reference).await?;
+    if args.kind.is_istio() && !applies::loads_a_file(args) {
+        output::warn(&store.istio_warnings());
+    }
     if !applies::loads_a_file(args) {
         form::classify(&resolved.manifest).with_context(|| format!("`{reference}`"))?;
     }

@@ -3,8 +3,10 @@
 //! The filter's own type (`filter_core::event`) only writes. Here a missing key is a default, an unknown key is ignored
 //! and an unknown name is kept as such, so that a log of another version is still worth reading.
 
+use std::cmp::Reverse;
+
 use filter_core::time::Millis;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -46,6 +48,9 @@ pub(crate) enum Kind {
         streak: u64,
         #[serde(default)]
         threshold: u64,
+        /// Whether Envoy ejects for it; left out if it does.
+        #[serde(default = "yes")]
+        ejects: bool,
         #[serde(default)]
         last: Last,
     },
@@ -60,6 +65,10 @@ pub(crate) enum Kind {
         endpoints: u64,
     },
     EndpointReturned {
+        #[serde(default)]
+        ejected_seconds: f64,
+    },
+    EndpointRemoved {
         #[serde(default)]
         ejected_seconds: f64,
     },
@@ -84,6 +93,9 @@ pub(crate) enum Kind {
         requests_away: u64,
         #[serde(default)]
         errors_away: u64,
+        /// Empty in logs of older versions.
+        #[serde(default)]
+        destinations: Vec<Received>,
         #[serde(default)]
         because: String,
     },
@@ -136,10 +148,48 @@ pub(crate) struct Route {
     pub(crate) tier: String,
     /// 0 to 1.
     pub(crate) share: f64,
+    /// What keeps traffic from home: `ejected`, `unhealthy`, `endpoints_left`; empty in logs of older versions.
+    pub(crate) cause: String,
     /// Healthy endpoints in the home tier.
     pub(crate) healthy_at_home: u64,
     /// Endpoints in the home tier.
     pub(crate) endpoints_at_home: u64,
+}
+
+/// What a locality away from home received during a failover.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Received {
+    /// The locality.
+    pub(crate) to: String,
+    /// For how long it served.
+    pub(crate) seconds: f64,
+    /// Attempts that it served.
+    pub(crate) requests: u64,
+    /// How many of them failed.
+    pub(crate) errors: u64,
+}
+
+impl Received {
+    /// Adds what another proxy sent: attempts are summed, of the times the longer one counts.
+    pub(crate) fn add(all: &mut Vec<Self>, more: &[Self]) {
+        for one in more {
+            match all.iter_mut().find(|known| known.to == one.to) {
+                Some(known) => {
+                    known.seconds = known.seconds.max(one.seconds);
+                    known.requests = known.requests.saturating_add(one.requests);
+                    known.errors = known.errors.saturating_add(one.errors);
+                }
+                None => all.push(one.clone()),
+            }
+        }
+        all.sort_by_key(|one| Reverse(one.requests));
+    }
+}
+
+/// The default of a key that is left out where it is true.
+fn yes() -> bool {
+    true
 }
 
 impl Event {

@@ -43,9 +43,10 @@ enum Column {
 
 use Column::{Number, Text};
 
-const TRAFFIC_COLUMNS: [Column; 8] = [
+const TRAFFIC_COLUMNS: [Column; 9] = [
     Text("From"),
     Text("To"),
+    Text("Endpoints at home"),
     Text("Began"),
     Number("Lasted"),
     Number("Requests away"),
@@ -155,22 +156,22 @@ fn traffic(html: &mut String, view: &ServiceView<'_>) {
     }
     table(html, "Where the traffic went", &TRAFFIC_COLUMNS);
     for failover in &view.failovers {
-        let (from, to) = (("p", failover.from), ("", failover.to.as_str()));
-        traffic_row(html, from, to, &failover.period, [&failover.requests_away, &failover.errors_away]);
+        let route = [("p", failover.from), ("", failover.to.as_str()), ("", failover.cause.as_str())];
+        traffic_row(html, route, &failover.period, [&failover.requests_away, &failover.errors_away]);
     }
     for outage in &view.outages {
-        let (from, to) = (("", "everywhere"), ("bad", "nowhere: no healthy endpoint"));
-        traffic_row(html, from, to, &outage.period, ["", ""]);
+        let route = [("", "everywhere"), ("bad", "nowhere: no healthy endpoint"), ("", "")];
+        traffic_row(html, route, &outage.period, ["", ""]);
     }
     html.push_str("</tbody></table></div>");
 }
 
-/// A row of the table of traffic; `from` and `to` come with their classes.
-fn traffic_row(html: &mut String, from: (&str, &str), to: (&str, &str), period: &PeriodView, counts: [&str; 2]) {
+/// A row of the table of traffic; `route` is from, to and why, each with its class.
+fn traffic_row(html: &mut String, route: [(&str, &str); 3], period: &PeriodView, counts: [&str; 2]) {
     html.push_str("<tr>");
-    for (class, cell) in
-        [from, to, ("t", &period.began), ("n", &period.lasted), ("n", counts[0]), ("n", counts[1]), ("", &period.ended)]
-    {
+    let times = [("t", period.began.as_str()), ("n", &period.lasted)];
+    let end = [("n", counts[0]), ("n", counts[1]), ("", &period.ended)];
+    for (class, cell) in route.into_iter().chain(times).chain(end) {
         let _ = write!(html, "<td class=\"{class}\">{}</td>", escaped(cell));
     }
     let _ = write!(html, "<td class=\"n\">{}</td></tr>", period.proxies);

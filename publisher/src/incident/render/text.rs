@@ -86,7 +86,10 @@ impl Text {
             }
             self.lane("no healthy endpoint", &paint.tone(Tone::Bad, &text_of(&cells)));
         }
-        self.line(&format!("  {}", paint.dim("█ ejected  × failing  ! ejection blocked  ▒ traffic away  → not over")));
+        self.line(&format!(
+            "  {}",
+            paint.dim("█ ejected  ┤ left  × failing  ! ejection blocked  ▒ traffic away  → not over")
+        ));
         for failover in &view.failovers {
             self.item("traffic", &failover.sentence);
         }
@@ -174,6 +177,9 @@ fn bar(endpoint: &Endpoint, scale: &Scale, columns: usize) -> String {
     let mut cells = vec![' '; columns];
     for ejection in &endpoint.ejections {
         fill(&mut cells, scale, ejection.period.span, '█', ejection.period.open);
+        if ejection.is_by_removal() {
+            cells[column(scale, ejection.period.span.to, columns)] = '┤';
+        }
     }
     let marks = endpoint.streaks.iter().map(|streak| (streak.at, '×'));
     for (at, mark) in marks.chain(endpoint.blocked.iter().map(|blocked| (blocked.at, '!'))) {

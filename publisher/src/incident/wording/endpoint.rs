@@ -16,7 +16,11 @@ const STREAK_BEFORE_EJECTION_MS: u64 = 2_000;
 pub(super) fn view(endpoint: &Endpoint) -> EndpointView<'_> {
     let ejections = &endpoint.ejections;
     let total = ejections.iter().map(|ejection| ejection.period.total).sum();
-    let still_out = if ejections.iter().any(|ejection| ejection.period.open) { ", still out" } else { "" };
+    let at_last = match ejections.last() {
+        _ if ejections.iter().any(|ejection| ejection.period.open) => ", still out",
+        Some(last) if last.is_by_removal() => ", then left the cluster",
+        _ => "",
+    };
     let basis: BTreeSet<&str> = ejections.iter().flat_map(|ejection| &ejection.basis).map(String::as_str).collect();
     let blocked = match endpoint.blocked.len() {
         0 => String::new(),
@@ -30,7 +34,7 @@ pub(super) fn view(endpoint: &Endpoint) -> EndpointView<'_> {
         failures: endpoint.failures(),
         last_error: endpoint.last_failure.map_or_else(|| "not in the log".to_owned(), |failure| failure.to_string()),
         ejected: format!("{}{blocked}", ejections.len()),
-        out_for: if ejections.is_empty() { String::new() } else { format!("{}{still_out}", duration(total)) },
+        out_for: if ejections.is_empty() { String::new() } else { format!("{}{at_last}", duration(total)) },
         basis: basis.into_iter().collect::<Vec<_>>().join(", "),
         ejections: ejections.iter().map(|ejection| ejection_view(endpoint, ejection)).collect(),
         streaks: streaks(endpoint),
@@ -42,8 +46,9 @@ pub(super) fn view(endpoint: &Endpoint) -> EndpointView<'_> {
 fn ejection_view<'a>(endpoint: &Endpoint, ejection: &'a Ejection) -> EjectionView<'a> {
     let took = lasted(&ejection.period);
     let reasons: Vec<String> = ejection.reasons.iter().map(|reason| reason.replace('_', " ")).collect();
+    let then = if ejection.is_by_removal() { ", then left the cluster or was replaced" } else { "" };
     let tip = format!(
-        "{} ejected from {} for {took} ({}), seen by {}",
+        "{} ejected from {} for {took} ({}){then}, seen by {}",
         endpoint.address,
         clock(ejection.period.span.from),
         reasons.join(", "),

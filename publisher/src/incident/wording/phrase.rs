@@ -1,8 +1,10 @@
 //! What one event means, in a line for the person on call; the report's timeline and `faultline watch` both use these
 //! words.
 
+use std::collections::BTreeSet;
+
 use crate::incident::failure::Failure;
-use crate::incident::logs::event::{Event, Kind, Route, millis};
+use crate::incident::logs::event::{Event, Kind, Received, Route, millis};
 use crate::incident::names;
 use crate::incident::units::{count, duration, percent};
 use crate::incident::view::{Phrase, Tone};
@@ -18,6 +20,7 @@ fn headword(kind: &Kind) -> (Tone, &'static str) {
         Kind::ErrorStreak { .. } => (Tone::Warning, "failing"),
         Kind::EndpointEjected { .. } => (Tone::Bad, "ejected"),
         Kind::EndpointReturned { .. } => (Tone::Good, "returned"),
+        Kind::EndpointRemoved { .. } => (Tone::Note, "removed"),
         Kind::EjectionBlocked { .. } => (Tone::Bad, "ejection blocked"),
         Kind::FailoverStarted(_) => (Tone::Warning, "failover"),
         Kind::FailoverChanged(_) => (Tone::Warning, "failover changed"),
@@ -34,9 +37,14 @@ fn sentence(event: &Event) -> String {
     let endpoint = format!("{} in {}", event.endpoint, names::locality(&event.locality));
     let basis = if event.basis == "inferred" { " (inferred)" } else { "" };
     match &event.kind {
-        Kind::ErrorStreak { kind, streak, threshold, last } => {
+        Kind::ErrorStreak { kind, streak, threshold, ejects, last } => {
             let row = if *streak == 1 { "once".to_owned() } else { format!("{streak} times in a row") };
-            format!("{endpoint}: {}, {row} (Envoy ejects at {threshold})", Failure::of(kind, last))
+            let then = if *ejects {
+                format!("Envoy ejects at {threshold}")
+            } else {
+                "nothing will be ejected: the cluster has no outlier detection for it".to_owned()
+            };
+            format!("{endpoint}: {}, {row} ({then})", Failure::of(kind, last))
         }
         Kind::EndpointEjected { ejected_endpoints, endpoints, reason, ejection } => {
             let again = if *ejection > 1 { format!(" for the {} time", ordinal(*ejection)) } else { String::new() };
@@ -45,6 +53,10 @@ fn sentence(event: &Event) -> String {
         }
         Kind::EndpointReturned { ejected_seconds } => {
             format!("{endpoint}: back in rotation after {}{basis}", duration(millis(*ejected_seconds)))
+        }
+        Kind::EndpointRemoved { ejected_seconds } => {
+            let took = duration(millis(*ejected_seconds));
+            format!("{endpoint}: left the cluster or was replaced, ejected for {took} until then{basis}")
         }
         Kind::EjectionBlocked { reason, max_ejection_percent, endpoints } => {
             let why = match reason.as_str() {
@@ -75,21 +87,59 @@ fn sentence(event: &Event) -> String {
 }
 
 fn failover_over(kind: &Kind) -> String {
-    let Kind::FailoverEnded { from, seconds, requests_away, errors_away, because, .. } = kind else {
+    let Kind::FailoverEnded { from, seconds, requests_away, errors_away, destinations, because, .. } = kind else {
         return String::new();
     };
     let requests = count(*requests_away, "request");
-    let served = format!("{requests} served away in {}, {errors_away} failed", duration(millis(*seconds)));
+    let took = duration(millis(*seconds));
+    let served = format!("{requests} served away in {took}, {errors_away} failed{}", shares(destinations));
     let from = names::locality(from);
     match because.as_str() {
-        "topology" => format!("{from} has no endpoints any more, away is home now; {served}"),
+        "topology" => format!("{from} is home no more, it has no endpoints or is not the nearest; {served}"),
         _ => format!("traffic is back in {from}; {served}"),
     }
 }
 
+/// What each of several localities received, in brackets; empty for a single one.
+pub(super) fn shares(received: &[Received]) -> String {
+    let share = |one: &Received| {
+        let failed = if one.errors > 0 { format!(", {} failed", one.errors) } else { String::new() };
+        format!("{} by {} in {}{failed}", one.requests, names::locality(&one.to), duration(millis(one.seconds)))
+    };
+    match received {
+        [] | [_] => String::new(),
+        many => format!(" ({})", many.iter().map(share).collect::<Vec<_>>().join("; ")),
+    }
+}
+
+/// What kept traffic from home, as the end of a clause about the endpoints there; empty if the log does not tell.
+fn cause(cause: &str) -> String {
+    match cause {
+        "" => String::new(),
+        "ejected" => "ejected".to_owned(),
+        "unhealthy" => "unhealthy by health check or control plane".to_owned(),
+        "endpoints_left" => "gone from the cluster".to_owned(),
+        other => other.replace('_', " "),
+    }
+}
+
+/// What the endpoints at home were, over all proxies; empty if the logs do not tell.
+pub(super) fn causes(causes: &BTreeSet<String>) -> String {
+    causes.iter().map(|one| cause(one)).collect::<Vec<_>>().join(", or ")
+}
+
+/// The same as a clause.
+pub(super) fn why(of: &BTreeSet<String>) -> String {
+    if of.is_empty() { String::new() } else { format!("endpoints there were {}", causes(of)) }
+}
+
 fn went(route: &Route, goes: &str, basis: &str) -> String {
+    let cause = match cause(&route.cause) {
+        words if words.is_empty() => String::new(),
+        words => format!(", the rest is {words}"),
+    };
     format!(
-        "{} of the traffic of {} {goes} to {}; {} of {} healthy at home{basis}",
+        "{} of the traffic of {} {goes} to {}; {} of {} healthy at home{cause}{basis}",
         percent(route.share),
         names::locality(&route.from),
         names::locality(&route.to),
@@ -128,6 +178,46 @@ mod tests {
         labels.sort_unstable();
         labels.dedup();
         assert_eq!(labels.len(), filter_core::event::EventKind::TABLE.len());
+    }
+
+    #[test]
+    fn a_failover_is_told_with_its_cause_and_its_end_with_every_destination() {
+        let started = |cause: &str| {
+            phrase(&format!(
+                r#"{{"faultline":"failover_started","ts":"2026-11-20T15:43:09Z","from":"r/a","to":"r/b","share":0.4,
+                    "cause":"{cause}","healthy_at_home":1,"endpoints_at_home":3}}"#
+            ))
+            .text
+        };
+        let told = "40 % of the traffic of a goes to b; 1 of 3 endpoints healthy at home";
+        assert_eq!(started("ejected"), format!("{told}, the rest is ejected"));
+        assert_eq!(started("unhealthy"), format!("{told}, the rest is unhealthy by health check or control plane"));
+        assert_eq!(started("endpoints_left"), format!("{told}, the rest is gone from the cluster"));
+        let ended = r#"{"faultline":"failover_ended","ts":"2026-11-20T15:43:09Z","from":"r/a","to":"r/b","seconds":15.0,
+            "requests_away":120,"errors_away":2,"because":"recovered","destinations":[
+            {"to":"r/b","seconds":12.0,"requests":100,"errors":0},{"to":"s/c","seconds":3.0,"requests":20,"errors":2}]}"#;
+        assert_eq!(
+            phrase(ended).text,
+            "traffic is back in a; 120 requests served away in 15.0 s, 2 failed (100 by b in 12.0 s; 20 by c in 3.0 s, \
+             2 failed)"
+        );
+    }
+
+    #[test]
+    fn a_streak_says_whether_envoy_acts_on_it_and_a_removal_that_nothing_came_back() {
+        let streak = r#"{"faultline":"error_streak","ts":"2026-11-20T15:43:09Z","endpoint":"10.0.0.1:80",
+            "locality":"r/a","kind":"5xx","streak":5,"threshold":5,"ejects":false,"last":{"code":503}}"#;
+        assert_eq!(
+            phrase(streak).text,
+            "10.0.0.1:80 in a: answered 503, 5 times in a row (nothing will be ejected: the cluster has no outlier \
+             detection for it)"
+        );
+        let removed = r#"{"faultline":"endpoint_removed","ts":"2026-11-20T15:43:09Z","endpoint":"10.0.0.1:80",
+            "locality":"r/a","ejected_seconds":7.5,"ejection":1}"#;
+        assert_eq!(
+            phrase(removed).text,
+            "10.0.0.1:80 in a: left the cluster or was replaced, ejected for 7.5 s until then"
+        );
     }
 
     #[test]

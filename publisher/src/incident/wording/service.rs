@@ -8,7 +8,7 @@ use crate::incident::units::{SeenBy, clock, count, day, duration, percent};
 use crate::incident::view::{Caption, DestinationView, FailoverView, LocalityView, OutageView, ServiceView};
 
 use super::period::{lasted, still_open};
-use super::{endpoint, period, story};
+use super::{endpoint, period, phrase, story};
 
 /// A service in words.
 pub(super) fn view(service: &Service, all_proxies: usize) -> ServiceView<'_> {
@@ -55,6 +55,7 @@ fn failover_view(failover: &Failover, all_proxies: usize) -> FailoverView<'_> {
         sentence: failover_sentence(failover, all_proxies),
         from: names::locality(&failover.from),
         to: to.join(", then "),
+        cause: phrase::causes(&failover.causes),
         period: period::view(&failover.period, &because.join(", ")),
         requests_away: told(failover.requests_away),
         errors_away: told(failover.errors_away),
@@ -74,16 +75,23 @@ fn failover_sentence(failover: &Failover, all_proxies: usize) -> String {
         format!("{} ({share}{tier})", names::locality(&destination.to))
     };
     let to: Vec<String> = failover.destinations.iter().map(to).collect();
+    let why = match phrase::why(&failover.causes) {
+        words if words.is_empty() => words,
+        words => format!("; {words}"),
+    };
     let told = match failover.ended {
         0 => String::new(),
-        _ => format!("; {} away, {} failed", count(failover.requests_away, "request"), failover.errors_away),
+        _ => {
+            let (requests, shares) = (count(failover.requests_away, "request"), phrase::shares(&failover.received));
+            format!("; {requests} away, {} failed{shares}", failover.errors_away)
+        }
     };
     let seen = match all_proxies {
         0 | 1 => String::new(),
         of => format!("; seen by {}", SeenBy { proxies: when.proxies, of }),
     };
     format!(
-        "{} {} left {} to {} for {}{}{told}{seen}",
+        "{} {} left {} to {} for {}{}{why}{told}{seen}",
         if when.began_earlier { "before" } else { "at" },
         clock(when.span.from),
         names::locality(&failover.from),

@@ -2,11 +2,12 @@
 
 use filter_core::time::Millis;
 
-use crate::incident::model::{Endpoint, Failover, Incident, Service};
+use crate::incident::model::{Ejection, Endpoint, Failover, Incident, Service};
 use crate::incident::names;
 use crate::incident::units::{clock_seconds, count, duration, percent};
 
 use super::endpoint::first_error;
+use super::phrase;
 
 /// At most so many other services are named.
 const MOST_SERVICES: usize = 4;
@@ -60,7 +61,10 @@ fn beginning(service: &Service, failover: Option<&Failover>) -> String {
     // The endpoint that failed first, at home if traffic left.
     let at_home = |e: &&Endpoint| failover.is_none_or(|f| e.locality == f.from);
     let first = service.endpoints.iter().filter(at_home).min_by_key(|endpoint| endpoint.first);
-    let first = first.or_else(|| service.endpoints.iter().min_by_key(|endpoint| endpoint.first));
+    // Where endpoints are unready or gone, traffic leaves without any that failed; what failed elsewhere is not why.
+    let may_be_elsewhere = failover.is_none_or(|f| f.causes.is_empty() || f.causes.contains("ejected"));
+    let anywhere = || service.endpoints.iter().filter(|_| may_be_elsewhere).min_by_key(|endpoint| endpoint.first);
+    let first = first.or_else(anywhere);
     let name = &service.name;
     match (first, failover) {
         (Some(endpoint), _) => {
@@ -71,7 +75,11 @@ fn beginning(service: &Service, failover: Option<&Failover>) -> String {
         }
         (None, Some(failover)) => {
             let (from, at) = (names::locality(&failover.from), clock_seconds(failover.period.span.from));
-            format!("Traffic of {name} left {from} at {at}")
+            let why = match phrase::why(&failover.causes) {
+                words if words.is_empty() => words,
+                words => format!(" ({words})"),
+            };
+            format!("Traffic of {name} left {from} at {at}{why}")
         }
         (None, None) => format!("{name} had trouble at {}", clock_seconds(service.first)),
     }
@@ -85,7 +93,9 @@ fn out_of_rotation(service: &Service) -> Option<String> {
         [] => None,
         [one] => {
             let total = one.ejections.iter().map(|ejection| ejection.period.total).sum();
-            Some(format!("it was out of rotation for {}", duration(total)))
+            let left = one.ejections.last().is_some_and(Ejection::is_by_removal);
+            let until = if left { ", until it left the cluster" } else { "" };
+            Some(format!("it was out of rotation for {}{until}", duration(total)))
         }
         many => Some(format!("{} endpoints were out of rotation", many.len())),
     }

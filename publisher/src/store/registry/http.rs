@@ -21,6 +21,7 @@ use super::access::Access;
 use super::cause::{ErrorCause, RequestError};
 use super::challenge::Challenge;
 use super::error::RegistryError;
+use super::istio_agent::RefusedRealm;
 use super::retry;
 use super::token::{self, Realm};
 use crate::credentials::Credentials;
@@ -77,6 +78,8 @@ pub(crate) struct Http {
     client: Client,
     base: Url,
     authentication: RefCell<Authentication>,
+    /// A realm in the answer to a reading request that Istio's agent refuses.
+    pub(super) refused_realm: RefCell<Option<RefusedRealm>>,
     retries: u32,
     on_retry: fn(&str),
 }
@@ -102,6 +105,7 @@ impl Http {
             client,
             base,
             authentication,
+            refused_realm: RefCell::new(None),
             retries: access.retries,
             on_retry: access.on_retry,
         })
@@ -136,6 +140,12 @@ impl Http {
         // Another server's challenge is not answered, because our credentials are not for it.
         if sent.status() != StatusCode::UNAUTHORIZED || !self.is_own(sent.url()) {
             return self.error_for_status(sent).await;
+        }
+        // Who may pull anonymously is asked for nothing when reading.
+        if matches!(call.method, Method::GET | Method::HEAD)
+            && let Some(refused) = RefusedRealm::find(sent.headers())
+        {
+            self.refused_realm.replace(Some(refused));
         }
         let again = self.authenticate(sent.headers()).await?;
         self.authentication.replace(again);

@@ -9,6 +9,7 @@ mod cause;
 mod challenge;
 mod error;
 pub(crate) mod http;
+mod istio_agent;
 mod push;
 mod referrers;
 mod retry;
@@ -28,6 +29,7 @@ use access::Access;
 use cause::{ErrorCause, RequestError};
 use error::RegistryError;
 use http::{Call, Http};
+use istio_agent::Trust;
 
 /// The header that holds a manifest's digest.
 const DIGEST: &str = "docker-content-digest";
@@ -41,6 +43,7 @@ const TAGS_PER_PAGE: usize = 1000;
 /// One repository of a registry, with the connection to it.
 pub(crate) struct Registry {
     http: Http,
+    trust: Trust,
 }
 
 impl Registry {
@@ -50,7 +53,14 @@ impl Registry {
     /// When the credentials or the certificate file cannot be read.
     pub(crate) fn open(reference: RegistryRef, access: &Access) -> anyhow::Result<Self> {
         let credentials = access.credentials(&reference)?;
-        Ok(Self { http: Http::new(reference, credentials, access)? })
+        let trust = Trust::of(access);
+        Ok(Self { http: Http::new(reference, credentials, access)?, trust })
+    }
+
+    /// Why Istio's agent cannot pull from here, or not without a setting, as far as the answers to the requests so far
+    /// tell.
+    pub(crate) fn istio_warnings(&self) -> Vec<String> {
+        istio_agent::warnings(&self.reference().authority, self.http.refused_realm.borrow().as_ref(), self.trust)
     }
 
     /// Requests the first token with write access, which saves a second one.

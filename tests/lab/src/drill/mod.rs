@@ -6,6 +6,8 @@
 //! filters' events, as strictly as in [`crate::judge`]: nothing missed, nothing invented, nothing twice. Nothing waits
 //! for a fixed time.
 //!
+//! [`istio`] is another kind: it brings up a real Istio, and types what the documents say.
+//!
 //! Not here: random outages (the judge); the rules by which attempts count, and the details of failover (separate
 //! tests).
 
@@ -13,6 +15,7 @@ mod caller;
 mod control_plane;
 mod control_plane_loss;
 mod external;
+pub mod istio;
 mod reckoning;
 mod screen;
 mod services;
@@ -22,22 +25,18 @@ mod zones;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::ValueEnum;
 
 pub use reckoning::Outcome;
 pub use screen::Screen;
 
-/// A situation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// A situation that needs Envoys only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drill {
-    /// Service-level failover across zones and regions
-    #[value(alias = "s1")]
+    /// Service-level failover across zones and regions.
     Zones,
-    /// Failover between endpoints outside the mesh
-    #[value(alias = "s2")]
+    /// Failover between endpoints outside the mesh.
     External,
-    /// The configuration source and the admin interface go away during an outage
-    #[value(alias = "s4")]
+    /// The configuration source and the admin interface go away during an outage.
     ControlPlaneLoss,
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::envoy::attempts;
+use crate::envoy::edit::Edits;
 use crate::envoy::outlier::{OutlierDetection, seconds};
 use crate::envoy::sources::Sources;
 use crate::envoy::tags;
@@ -123,6 +124,11 @@ impl Filter {
         })
     }
 
+    /// As an HTTP filter that is not delivered by discovery.
+    pub fn http_filter(&self, name: &str) -> Value {
+        json!({ "name": name, "typed_config": { "@type": WASM, "config": self.plugin() } })
+    }
+
     /// The plugin is the same in every position, so that all of them share one VM on each worker.
     fn plugin(&self) -> Value {
         let mut config = json!({
@@ -221,6 +227,8 @@ pub struct Bootstrap {
     /// Whether Envoy writes a line for each attempt and each request to a separate file; see
     /// [`crate::envoy::attempts`].
     pub record_attempts: bool,
+    /// What is changed in the bootstrap at the end.
+    pub edits: Edits,
     /// The Envoy to start; if absent, the one that set-up installed for the tests.
     pub program: Option<PathBuf>,
 }
@@ -244,6 +252,7 @@ impl Bootstrap {
             log_level: "warning".to_owned(),
             filter_in_upstream_log: false,
             record_attempts: false,
+            edits: Edits::default(),
             program: None,
         }
     }
@@ -287,7 +296,7 @@ impl Bootstrap {
         }));
         let locality = if self.hides_home { json!({}) } else { self.home.to_envoy() };
         let listeners = listeners.iter().enumerate().map(|(index, address)| self.listener(index, *address, dir));
-        json!({
+        self.edits.apply(json!({
             "node": {
                 "id": "sidecar~127.0.0.1~mocka.default~default.svc.cluster.local",
                 "cluster": "mocka.default",
@@ -301,7 +310,7 @@ impl Bootstrap {
                 "clusters": clusters,
                 "listeners": listeners.collect::<Vec<_>>(),
             },
-        })
+        }))
     }
 
     fn listener(&self, index: usize, address: SocketAddr, dir: &Path) -> Value {

@@ -22,8 +22,11 @@ pub struct Event {
 impl Event {
     /// The event in a line of Envoy's log, if there is one.
     pub fn in_line(line: &str) -> Option<Self> {
-        let text = line[line.find(START)?..].trim_end().to_owned();
-        let fields = serde_json::from_str(&text).ok()?;
+        let rest = &line[line.find(START)?..];
+        // Istio's proxies write the thread behind the message.
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter();
+        let fields = values.next()?.ok()?;
+        let text = rest[..values.byte_offset()].to_owned();
         Some(Self { fields, text })
     }
 
@@ -144,6 +147,13 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_found_before_the_thread_that_istios_proxies_write() {
+        let event = r#"{"faultline":"endpoint_removed","endpoint":"10.0.0.1:80"}"#;
+        let line = format!("2026-11-29T01:28:42.050Z\twarning\tenvoy wasm\twasm log: {event}\tthread=17");
+        assert_eq!(Event::in_line(&line).unwrap().to_string(), event);
+    }
 
     #[test]
     fn an_event_is_found_behind_envoys_prefix() {

@@ -2,7 +2,9 @@
 
 pub mod attempts;
 pub mod bootstrap;
+pub mod edit;
 pub mod events;
+pub mod kinds;
 pub mod metrics;
 pub mod outlier;
 pub mod proxy;

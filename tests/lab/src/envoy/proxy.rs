@@ -268,7 +268,8 @@ impl Envoy {
     /// # Errors
     /// If there is no such cluster, or Envoy does not accept the endpoints.
     pub fn set_endpoints(&mut self, cluster: &str, endpoints: Vec<Endpoint>) -> Result<()> {
-        self.set_endpoints_and_health(cluster, endpoints, BTreeMap::new())
+        let health = BTreeMap::new();
+        self.set_endpoints_and_health(cluster, endpoints, health)
     }
 
     /// Like [`Envoy::set_endpoints`], with the endpoints that are not healthy.
@@ -281,12 +282,25 @@ impl Envoy {
         endpoints: Vec<Endpoint>,
         health: BTreeMap<SocketAddr, EdsHealth>,
     ) -> Result<()> {
+        let found = self.bootstrap.clusters.iter_mut().find(|c| c.name == cluster);
+        let found = found.with_context(|| format!("there is no {cluster}"))?;
+        (found.endpoints, found.health) = (endpoints, health);
+        self.edit_endpoints(cluster, |_| {})
+    }
+
+    /// Delivers the endpoints of a cluster that gets them by discovery again, with a change in what is delivered (the
+    /// list `endpoints` of a `ClusterLoadAssignment`), and returns when Envoy uses them.
+    ///
+    /// # Errors
+    /// Like [`Envoy::set_endpoints`].
+    pub fn edit_endpoints(&self, cluster: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let updates = format!("^cluster.{}.*update_success$", cluster.replace('|', "."));
         let before = self.stats(&updates)?;
-        let found = self.bootstrap.clusters.iter_mut().find(|c| c.discovered && c.name == cluster);
+        let found = self.bootstrap.clusters.iter().find(|c| c.discovered && c.name == cluster);
         let found = found.with_context(|| format!("{cluster} does not get its endpoints by discovery"))?;
-        (found.endpoints, found.health) = (endpoints, health);
-        deliver(&endpoints_file(self.dir.path(), found), &found.discovery(&self.bootstrap.home))?;
+        let mut discovery = found.discovery(&self.bootstrap.home);
+        change(&mut discovery["resources"][0]["endpoints"]);
+        deliver(&endpoints_file(self.dir.path(), found), &discovery)?;
         eventually("Envoy takes the new endpoints", || Ok((self.stats(&updates)? != before).then_some(())))
     }
 

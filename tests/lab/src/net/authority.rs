@@ -39,8 +39,17 @@ impl Authority {
     /// # Errors
     /// If there are no random numbers.
     pub fn issue(&self) -> Result<(String, String)> {
+        self.issue_for(&["localhost", "127.0.0.1"])
+    }
+
+    /// A certificate and its key, PEM, for these names and addresses.
+    ///
+    /// # Errors
+    /// If one is neither a name nor an address, or there are no random numbers.
+    pub fn issue_for(&self, names: &[&str]) -> Result<(String, String)> {
         let key = KeyPair::generate()?;
-        let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let params = CertificateParams::new(names)?;
         Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
     }
 }

@@ -96,7 +96,7 @@ const fn threshold(kind: StreakKind) -> Evidence {
 
 /// Envoy's list of hosts, asked for at `asked`, with this many requests to the endpoint.
 const fn listed(ejected: bool, asked: Millis, requests: u64) -> Evidence {
-    Evidence::Listed(Listed { ejected, asked, requests: Some(requests), cluster_ejected: 0 })
+    Evidence::Listed(Listed { ejected, asked, counts: Some(HostCounts { requests, errors: 0 }), cluster_ejected: 0 })
 }
 
 const fn ejected(reason: EjectReason, basis: Basis, ejection: u32) -> Transition {
@@ -382,7 +382,7 @@ fn the_cap_counts_what_was_ejected_when_the_threshold_was_reached_and_what_the_l
     let then = Scene { ejected: 1, ..WITNESS }.after(Rotation::default(), &[threshold(Http5xx)]);
     let blocked = [Transition::Refuted, Transition::Blocked(BlockedReason::MaxEjectionPercent)];
     assert_eq!(WITNESS.at(NOW + 200).apply(then, listed(false, NOW + 100, 0)).1, blocked);
-    let shown = Listed { ejected: false, asked: NOW + 100, requests: Some(0), cluster_ejected: 1 };
+    let shown = Listed { ejected: false, asked: NOW + 100, counts: Some(HostCounts::default()), cluster_ejected: 1 };
     assert_eq!(WITNESS.at(NOW + 200).apply(suspected(Http5xx), Evidence::Listed(shown)).1, blocked);
 }
 
@@ -412,5 +412,7 @@ fn one_that_left_has_no_past() {
 #[test]
 fn a_count_of_requests_that_falls_is_that_of_another_host() {
     let known = WITNESS.after(Rotation::default(), &[listed(false, NOW, 7)]);
-    assert!(!known.is_of_another_host(Some(7)) && known.is_of_another_host(Some(6)) && !known.is_of_another_host(None));
+    let counts = |requests| Some(HostCounts { requests, errors: 0 });
+    assert!(!known.is_of_another_host(counts(7)) && known.is_of_another_host(counts(6)));
+    assert!(!known.is_of_another_host(None));
 }

@@ -26,7 +26,10 @@ impl Story {
     pub(super) fn new(outlier: &str) -> Self {
         let text = format!(r#"{{"outlierDetection": {outlier}, "failover": {{"window": "2s", "endAfter": "2s"}}}}"#);
         let config = parse(text.as_bytes()).expect("configuration").config;
-        Self { bytes: Vec::new(), config, home: Locality::parse(HOME), now: 1_000_000, total: Some(4) }
+        let mut state = ClusterState::default();
+        // Envoy was asked how the cluster ejects and has no answer: the configured rule counts.
+        cluster::on_rule(&mut state, None, 1);
+        Self { bytes: state.encode(), config, home: Locality::parse(HOME), now: 1_000_000, total: Some(4) }
     }
 
     pub(super) fn s1() -> Self {

@@ -163,7 +163,8 @@ fn ejections(svg: &mut Svg, view: &EndpointView<'_>, middle: f64, scale: &Scale)
             svg.point("bad", extent.to, middle);
         } else {
             let (x, top, end) = (extent.to, middle - BAR / 2.0 - 2.0, middle + BAR / 2.0 + 2.0);
-            svg.raw(format_args!("<path class=\"good\" d=\"M{x:.1} {top:.1}V{end:.1}\"/>"));
+            let class = if ejection.ejection.is_by_removal() { "gone" } else { "good" };
+            svg.raw(format_args!("<path class=\"{class}\" d=\"M{x:.1} {top:.1}V{end:.1}\"/>"));
         }
         let free = extents.get(n + 1).map_or(WIDTH - RIGHT, |next| next.from);
         // In the middle: failures gather at the beginning.

@@ -43,7 +43,8 @@ const STYLE: &str = "\
 .fl .left{fill:var(--awaybg);stroke:var(--away)}.fl .arrow{stroke:var(--away);stroke-width:1.5;fill:none}\
 .fl .warn{fill:var(--warn);stroke:var(--lane);stroke-width:1.2}.fl .block{fill:var(--lane);stroke:var(--warn);\
 stroke-width:1.8}\
-.fl .good{stroke:var(--good);stroke-width:3}.fl .cut{fill:var(--paper)}";
+.fl .good{stroke:var(--good);stroke-width:3}\
+.fl .gone{stroke:var(--ink);stroke-width:3;stroke-dasharray:3 2}.fl .cut{fill:var(--paper)}";
 
 /// Draws a service; `index` tells several pictures on one page apart.
 pub(super) fn of(view: &ServiceView<'_>, index: usize) -> String {
@@ -174,9 +175,9 @@ fn arrows(svg: &mut Svg, view: &FailoverView<'_>, lanes: &[Lane<'_>], scale: &Sc
 /// What the shapes mean: the shape's path, its class, and the words.
 const LEGEND: [(&str, &str, &str); 5] = [
     ("m0 -6l6 6l-6 6l-6 -6z", "warn", "failing, at Envoy's threshold"),
-    ("m-6 -6h12v12h-12z", "bad", "ejected; green: back"),
+    ("m-6 -6h12v12h-12z", "bad", "ejected; green: back, dashed: left"),
     ("m0 -7l7 12h-14z", "block", "ejection blocked"),
-    ("m-6 -6h12v12h-12z", "away", "traffic away from home"),
+    ("m-6 -6h12v12h-12z", "away", "traffic away"),
     ("m-6 -6h12v12h-12z", "none", "no healthy endpoint"),
 ];
 

@@ -1,0 +1,76 @@
+//! An answer of Envoy's admin interface as it arrived, what it cost, and a question that was not answered.
+
+use crate::host::call_response::{self, Body};
+use crate::shared::question::{self, PollResult};
+use crate::vm::asking;
+use crate::vm::pending::{PendingQuestion, Rest};
+use crate::vm::state::Vm;
+use filter_core::time::Millis;
+
+/// The maximum length of an answer, in bytes. Lists are read in pieces, and what is not wanted is skipped, but reading
+/// blocks the worker.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The number of bytes that Envoy's main thread writes in a millisecond, as measured on Envoy 1.36 to 1.40.
+const BYTES_PER_MS: u64 = 50_000;
+
+/// The number of clusters that it passes over in a millisecond, at least, to find those that are asked for.
+const CLUSTERS_PER_MS: u64 = 100;
+
+/// The number of bytes for which the next question waits at least one more millisecond, for the sake of the worker that
+/// reads them.
+const BYTES_PER_REST_MS: u64 = 8_000;
+
+/// Envoy's main thread rests this many times as long as an answer took it: it spends at most a tenth of its time on
+/// answers while anything is open, and a hundredth while all is well.
+const OPEN_REST: u64 = 9;
+const CALM_REST: u64 = 99;
+
+/// After an answer that cannot be used, the next question waits this many times as long as after a good one.
+const REST_AFTER_FAILURE: Millis = 10;
+
+/// How an answer arrived.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) body: Result<Body, PollResult>,
+    /// The HTTP status; empty if the call failed.
+    pub(super) status: Vec<u8>,
+    pub(super) size: u64,
+    pub(super) now: Millis,
+}
+
+impl Answer {
+    /// The current callback's answer, with a body of `size` bytes.
+    pub(super) fn receive(size: usize, now: Millis) -> Self {
+        let status = call_response::status();
+        let body = match status == b"200" {
+            true if size > MAX_ANSWER_BYTES => Err(PollResult::TooLarge),
+            true => Ok(Body::new(size)),
+            false => Err(PollResult::Failed),
+        };
+        Self { body, status, size: u64::try_from(size).unwrap_or(u64::MAX), now }
+    }
+}
+
+/// How long to rest after an answer of `size` bytes.
+pub(super) fn rest_after(vm: &Vm, size: u64) -> Rest {
+    let Some(witness) = vm.config.witness.as_ref() else { return Rest::default() };
+    let (longest, shortest) = (witness.max_interval.millis(), witness.min_interval.millis());
+    let clusters = question::read().map_or(0, |question| question.sweep.clusters);
+    // In thousandths of a millisecond, so that small answers cost something too.
+    let cost =
+        (size.saturating_mul(1_000) / BYTES_PER_MS).saturating_add(clusters.saturating_mul(1_000) / CLUSTERS_PER_MS);
+    let rest =
+        |times: u64| (cost.saturating_mul(times) / 1_000).max(size / BYTES_PER_REST_MS).max(shortest).min(longest);
+    Rest { open: rest(OPEN_REST), calm: rest(CALM_REST) }
+}
+
+/// Records that a question was not answered; its clusters are asked about again.
+pub(super) fn fail(vm: &mut Vm, asked: &PendingQuestion, result: PollResult, rest: Rest, now: Millis) {
+    let longest = vm.config.witness.as_ref().map_or(0, |witness| witness.max_interval.millis());
+    let wait = match result {
+        PollResult::Failed | PollResult::Invalid => rest.open.saturating_mul(REST_AFTER_FAILURE).min(longest),
+        _ => longest,
+    };
+    asking::fail(vm, result, now, &asked.about, wait);
+}

@@ -1,0 +1,120 @@
+//! Tests of very much at once: a zone of hundreds of clusters that fails, and a mesh whose lists of hosts are long.
+
+use crate::admin::{Edition, Question};
+use crate::balancer::{Cluster, Host, Traffic};
+use crate::on_harness::{HOME, NEAR};
+use crate::stage::Stage;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+fn name(n: usize) -> String {
+    format!("outbound|8080|v{}|payments-{n}.checkout-production.svc.cluster.local", n % 3)
+}
+
+/// A cluster of so many hosts in each of two zones.
+fn cluster(n: usize, in_zone: usize, base_ms: u64) -> Cluster {
+    let host = |k: usize, locality: &str, priority: u32| {
+        Host::new(&format!("10.{}.{}.{}:80", priority * 100 + (n / 250) as u32, n % 250, k + 1), locality, priority)
+    };
+    let home = (0..in_zone).map(|k| host(k, HOME, 0));
+    let hosts = home.chain((0..in_zone).map(|k| host(k, NEAR, 1))).collect();
+    Cluster::new(&name(n), hosts, 3, base_ms)
+}
+
+fn config(more: &Value) -> String {
+    let mut config = json!({
+        "outlierDetection": {
+            "consecutive5xxErrors": 3, "interval": "500ms", "baseEjectionTime": "8s", "maxEjectionTime": "8s",
+            "maxEjectionPercent": 100,
+        },
+        "witness": {},
+    });
+    for (key, value) in more.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    config.to_string()
+}
+
+#[test]
+fn when_a_zone_fails_every_failover_is_told_within_two_seconds() {
+    for (what, clusters, more) in [
+        ("eighty clusters", 80, json!({})),
+        ("a thousand", 1_000, json!({})),
+        ("without a witness", 300, json!({ "witness": null })),
+        ("few lines a second", 60, json!({ "limits": { "eventsPerSecond": 5 } })),
+    ] {
+        let all: Vec<Cluster> = (0..clusters).map(|n| cluster(n, 1, 8_000)).collect();
+        let mut stage = Stage::new(&config(&more), all);
+        stage.run(3_000, 5);
+        for cluster in &mut stage.admin.clusters {
+            cluster.hosts[0].answers = vec![503];
+        }
+        stage.run(4_000, 5);
+        let told: BTreeSet<String> =
+            stage.when("failover_started").iter().map(|(_, line)| line["cluster"].to_string()).collect();
+        assert_eq!(told.len(), clusters, "{what}: failovers that were told");
+        let ejected = |cluster: &Cluster| (cluster.name.clone(), cluster.record[0].1);
+        let ejected: BTreeMap<String, u64> = stage.admin.clusters.iter().map(ejected).collect();
+        for (at, line) in stage.when("failover_started") {
+            let late = at.saturating_sub(ejected[line["cluster"].as_str().unwrap()]);
+            assert!(late <= 2_000, "{what}: {late} ms late: {line}");
+        }
+        stage.assert_alive(what);
+    }
+}
+
+/// A mesh of which one cluster has requests and the first two hosts of it fail for three seconds.
+fn outage_in_a_mesh(clusters: usize, edition: Edition) -> Stage {
+    let mut all: Vec<Cluster> = (0..clusters).map(|n| cluster(n, 5, 8_000)).collect();
+    for cluster in &mut all {
+        // As long as Envoy's own entries.
+        cluster.hosts.iter_mut().for_each(|host| host.more.push(("hostname", json!("x".repeat(400)))));
+        cluster.traffic = Traffic::None;
+    }
+    all[..4].iter_mut().for_each(|cluster| cluster.traffic = Traffic::Seen);
+    let mut stage = Stage::new(&config(&json!({})), all);
+    stage.admin.edition = edition;
+    stage.run(3_000, 20);
+    stage.cluster().hosts[..2].iter_mut().for_each(|host| host.answers = vec![503]);
+    stage.run(3_000, 20);
+    stage.cluster().hosts[..2].iter_mut().for_each(|host| host.answers = vec![200]);
+    stage.run(10_000, 20);
+    stage
+}
+
+#[test]
+fn in_a_large_mesh_every_envoy_is_a_witness() {
+    for (what, clusters, edition) in [
+        ("130 clusters, before 1.38", 130, Edition::ListsAll),
+        ("1,000 clusters, before 1.38", 1_000, Edition::ListsAll),
+        ("1,000 clusters, 1.38 and later", 1_000, Edition::Names),
+    ] {
+        let mut stage = outage_in_a_mesh(clusters, edition);
+        let mut told = stage.told_of_endpoints();
+        told.sort();
+        let mut record = stage.record();
+        record.sort();
+        assert_eq!(told, record, "{what}:\n{}", stage.all());
+        assert_eq!(record.len(), 4, "{what}: two ejections, two returns");
+        let bases: BTreeSet<String> =
+            stage.when("endpoint_ejected").iter().map(|(_, line)| line["basis"].to_string()).collect();
+        assert_eq!(bases, BTreeSet::from(["\"witnessed\"".to_owned()]), "{what}");
+        stage.assert_alive(what);
+
+        // Envoy writes 50,000 bytes in a millisecond.
+        let before = stage.admin.asked.len();
+        stage.run(120_000, 5);
+        let bytes: usize = stage.admin.asked[before..].iter().map(|(_, _, size)| size).sum();
+        let share = bytes as f64 / 50_000.0 / 120_000.0;
+        assert!(share < 0.012, "{what}: {:.1} % of the main thread in calm", share * 100.0);
+    }
+}
+
+#[test]
+fn an_outage_in_a_large_mesh_costs_a_tenth_of_the_main_thread_at_most() {
+    let stage = outage_in_a_mesh(1_000, Edition::ListsAll);
+    let bytes: usize = stage.admin.asked.iter().map(|(_, _, size)| size).sum();
+    let share = bytes as f64 / 50_000.0 / 16_000.0;
+    assert!(share < 0.1, "{:.1} %", share * 100.0);
+    assert!(stage.admin.times(Question::Endpoints) > 0, "hosts of a few clusters are asked for");
+}
