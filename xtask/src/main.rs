@@ -72,6 +72,9 @@ enum Task {
         /// A version of Envoy from PyPI, instead of the one that set-up finds; may be given several times
         #[arg(long, value_name = "VERSION", value_parser = envoy::version_argument)]
         envoy: Vec<String>,
+        /// An ingredient of every round besides the random ones, such as eds-churn; may be given several times
+        #[arg(long, value_name = "INGREDIENT")]
+        with: Vec<String>,
         /// Rounds that run at the same time
         #[arg(long, default_value = "2")]
         jobs: String,
@@ -131,11 +134,12 @@ fn run(task: Task) -> Result<ExitCode> {
             }
             with_everything_built(&workspace, &words)?;
         }
-        Task::Judge { seed, rounds, mode, envoy, jobs } => {
+        Task::Judge { seed, rounds, mode, envoy, with, jobs } => {
             let mut words = ["run", "--package", "lab", "--bin", "judge", "--"].map(str::to_owned).to_vec();
             for (option, value) in [("seed", seed), ("rounds", rounds), ("mode", mode), ("jobs", jobs)] {
                 words.extend([format!("--{option}"), value]);
             }
+            words.extend(with.into_iter().flat_map(|ingredient| ["--with".to_owned(), ingredient]));
             for version in envoy {
                 let (file, _) = envoy::ensure_version(&workspace, &version)?;
                 words.extend(["--envoy".to_owned(), file.display().to_string()]);

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use lab::envoy::outlier::Action;
-use lab::judge::{Mode, Trial, picture};
+use lab::judge::{Ingredient, Mode, Trial, picture};
 
 /// Compares the filter's ejections and returns with Envoy's own record, over random outages
 #[derive(Parser)]
@@ -27,6 +27,9 @@ struct Arguments {
     /// The filter's position in Envoy
     #[arg(long, value_enum, default_value_t = Position::All)]
     mode: Position,
+    /// An ingredient of every round besides the random ones, such as eds-churn; may be given several times
+    #[arg(long, value_name = "INGREDIENT", value_parser = ingredient)]
+    with: Vec<Ingredient>,
     /// Rounds that run at the same time
     #[arg(long, default_value_t = 1)]
     jobs: usize,
@@ -64,6 +67,11 @@ impl Position {
     }
 }
 
+fn ingredient(name: &str) -> Result<Ingredient, String> {
+    let known = || Ingredient::ALL.map(Ingredient::option).join(", ");
+    Ingredient::of_option(name).ok_or_else(|| format!("the ingredients are {}", known()))
+}
+
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
@@ -82,6 +90,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         rounds: arguments.rounds,
         modes: arguments.mode.modes(),
         envoys: arguments.envoy.clone(),
+        with: arguments.with.iter().copied().collect(),
         jobs: arguments.jobs,
     };
     let table = trial.run(|round| {

@@ -6,5 +6,5 @@ mod state;
 pub mod tls;
 mod upstream;
 
-pub use behaviour::Behaviour;
-pub use upstream::{HEALTH_PATH, Upstream};
+pub use behaviour::{Behaviour, HEALTH_PATH};
+pub use upstream::Upstream;

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, HEALTH_PATH};
 use super::state::{Application, Shared};
-use super::upstream::HEALTH_PATH;
 use crate::net::h2;
 use crate::net::http::read_request;
 

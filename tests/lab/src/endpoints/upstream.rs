@@ -18,10 +18,6 @@ use super::state::{Application, Shared};
 use crate::net::ports::{HeldPort, endpoint_ip};
 use crate::wait::SAFETY_NET;
 
-/// The path of health checks. They do not count as requests; while the behaviour is to answer, whatever the status, they
-/// succeed unless the endpoint is [ill](Upstream::set_ill).
-pub const HEALTH_PATH: &str = "/healthz";
-
 /// An endpoint on an address of its own; it keeps its port until it is dropped.
 #[derive(Debug)]
 pub struct Upstream {
@@ -77,7 +73,7 @@ impl Upstream {
         self.shared.requests.load(Ordering::SeqCst)
     }
 
-    /// Whether health checks (requests for [`HEALTH_PATH`]) fail although requests may succeed.
+    /// Whether health checks (requests for [`super::HEALTH_PATH`]) fail although requests may succeed.
     pub fn set_ill(&self, ill: bool) {
         self.shared.ill.store(ill, Ordering::SeqCst);
     }

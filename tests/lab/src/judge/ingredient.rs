@@ -88,19 +88,33 @@ impl Ingredient {
         }
     }
 
+    /// The ingredient of this name, written as on a command line: `eds-churn`.
+    pub fn of_option(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|ingredient| ingredient.option() == name)
+    }
+
+    /// Its name on a command line: `eds-churn`.
+    pub fn option(self) -> String {
+        self.as_str().replace("node.", "").replace(' ', "-").to_lowercase()
+    }
+
     /// Whether traffic alone does not show it, so that the filter must ask Envoy.
     const fn needs_witness(self) -> bool {
         !matches!(self, Self::SeveralClusters | Self::TwoListeners)
     }
 
-    /// A scene's ingredients; one scene in four has none.
-    pub(super) fn draw(mode: Mode, rng: &mut Rng) -> BTreeSet<Self> {
+    /// A scene's ingredients: those in `with`, and random ones; one scene in four has no random ones.
+    pub(super) fn draw(mode: Mode, with: &BTreeSet<Self>, rng: &mut Rng) -> BTreeSet<Self> {
         let plain = rng.u32(0..4) == 0;
         // All are drawn in every mode, so that a seed gives similar scenes.
-        let drawn: Vec<bool> = Self::ALL.iter().map(|_| rng.u32(0..5) == 0).collect();
+        // Most of what can happen to an endpoint is churn.
+        let fifths = |ingredient: &Self| if *ingredient == Self::EdsChurn { 2 } else { 1 };
+        let drawn: Vec<bool> = Self::ALL.iter().map(|ingredient| rng.u32(0..5) < fifths(ingredient)).collect();
         let possible = |i: &Self| mode.has_witness() || !i.needs_witness();
         let mut set: BTreeSet<Self> = Self::ALL.into_iter().zip(drawn).filter(|(_, d)| *d).map(|(i, _)| i).collect();
-        set.retain(|i| !plain && possible(i));
+        set.retain(|_| !plain);
+        set.extend(with);
+        set.retain(possible);
         if set.contains(&Self::RulesAbsent) {
             set.remove(&Self::RulesDiffer);
         }

@@ -34,6 +34,8 @@ pub struct Scene {
     pub mode: Mode,
     /// The Envoy; if absent, the one that set-up installed for the tests.
     pub envoy: Option<PathBuf>,
+    /// Ingredients that it was to have in any case.
+    pub with: BTreeSet<Ingredient>,
     /// What makes it more than a plain scene.
     pub ingredients: BTreeSet<Ingredient>,
     /// Its worker threads, 1 to 4.
@@ -66,10 +68,10 @@ pub struct Place {
 }
 
 impl Scene {
-    /// The scene for this seed.
-    pub fn from_seed(seed: u64, mode: Mode, envoy: Option<PathBuf>) -> Self {
+    /// The scene for this seed, with these ingredients as far as the mode can have them.
+    pub fn from_seed(seed: u64, mode: Mode, envoy: Option<PathBuf>, with: &BTreeSet<Ingredient>) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let mut ingredients = Ingredient::draw(mode, &mut rng);
+        let mut ingredients = Ingredient::draw(mode, with, &mut rng);
         let services = services(&ingredients, mode, &mut rng);
         // Not every cluster gets everything, so there may be none that did.
         let is_there = |ingredient: &Ingredient| match ingredient {
@@ -95,6 +97,7 @@ impl Scene {
             seed,
             mode,
             envoy,
+            with: with.clone(),
             ingredients,
             workers,
             services,
@@ -116,7 +119,8 @@ impl Scene {
     /// The command that runs this round again.
     pub fn again(&self) -> String {
         let envoy = self.envoy.as_ref().map(|path| format!(" --envoy {}", path.display())).unwrap_or_default();
-        format!("judge --seed {} --rounds 1 --mode {}{envoy}", self.seed, self.mode.as_str())
+        let with: String = self.with.iter().map(|ingredient| format!(" --with {}", ingredient.option())).collect();
+        format!("judge --seed {} --rounds 1 --mode {}{with}{envoy}", self.seed, self.mode.as_str())
     }
 
     /// The plugin's configuration: the clusters' rules as far as it is told any, quick failovers, and no limit on lines
@@ -223,10 +227,11 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_scene_and_every_scene_can_be_played() {
+        let with = BTreeSet::new();
         for seed in 0..500 {
             for mode in Mode::ALL {
-                let scene = Scene::from_seed(seed, mode, None);
-                assert_eq!(format!("{scene:?}"), format!("{:?}", Scene::from_seed(seed, mode, None)));
+                let scene = Scene::from_seed(seed, mode, None, &with);
+                assert_eq!(format!("{scene:?}"), format!("{:?}", Scene::from_seed(seed, mode, None, &with)));
                 assert!(scene.script.iter().flat_map(|s| &s.endpoints).all(|i| *i < scene.endpoints.len()), "{scene}");
                 let mut names: Vec<&str> = scene.services.iter().map(Service::host).collect();
                 names.dedup();
@@ -237,11 +242,15 @@ mod tests {
 
     #[test]
     fn plain_scenes_are_frequent_and_every_ingredient_occurs() {
-        let scenes: Vec<Scene> = (0..400).map(|seed| Scene::from_seed(seed, Mode::Both, None)).collect();
+        let with = BTreeSet::new();
+        let scenes: Vec<Scene> = (0..400).map(|seed| Scene::from_seed(seed, Mode::Both, None, &with)).collect();
         assert!(scenes.iter().filter(|scene| scene.ingredients.is_empty()).count() > 80);
         assert!(Ingredient::ALL.iter().all(|i| scenes.iter().any(|scene| scene.has(*i))));
-        let blind = (0..400).map(|seed| Scene::from_seed(seed, Mode::Http, None));
+        let blind = (0..400).map(|seed| Scene::from_seed(seed, Mode::Http, None, &with));
         let traffic_shows = [Ingredient::SeveralClusters, Ingredient::TwoListeners];
+        let wanted = [Ingredient::Jitter].into();
+        assert!((0..40).all(|seed| Scene::from_seed(seed, Mode::Both, None, &wanted).has(Ingredient::Jitter)));
+        assert!(Ingredient::ALL.iter().all(|i| Ingredient::of_option(&i.option()) == Some(*i)));
         assert!(blind.flat_map(|scene| scene.ingredients).all(|i| traffic_shows.contains(&i)));
     }
 }

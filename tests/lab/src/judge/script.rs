@@ -62,6 +62,18 @@ pub(super) enum Rates {
 }
 
 impl Cast {
+    /// Those `among` these endpoints of a cluster that are nearest to home; all of them, if there is no such cluster.
+    fn home(&self, among: &[usize], rng: &mut Rng) -> Vec<usize> {
+        let own = |cluster: &Vec<usize>| cluster.iter().copied().filter(|i| among.contains(i)).collect::<Vec<_>>();
+        let clusters: Vec<Vec<usize>> = self.clusters.iter().map(own).filter(|own| !own.is_empty()).collect();
+        if clusters.is_empty() {
+            return among.to_vec();
+        }
+        let cluster = &clusters[rng.usize(0..clusters.len())];
+        let nearest = cluster.iter().map(|i| self.zones[*i]).min().unwrap_or(0);
+        cluster.iter().copied().filter(|i| self.zones[*i] == nearest).collect()
+    }
+
     /// The nearest zone such that every cluster of these endpoints has one there or nearer.
     fn nearest(&self, endpoints: &[usize]) -> usize {
         let own = self.clusters.iter().filter(|cluster| cluster.iter().any(|i| endpoints.contains(i)));
@@ -87,21 +99,21 @@ const FAILURES: [Behaviour; 13] = [
     Behaviour::Answer(404),
 ];
 
-/// Outages of 1.5 to 3.5 seconds in all; up to 6 with what takes longer than a streak.
+/// Outages of 1.5 to 3.5 seconds in all; up to 7 with what takes longer than a streak.
 pub(super) fn script(cast: &Cast, rng: &mut Rng) -> Vec<Step> {
     let is_slow = !cast.discovered.is_empty() || !cast.checked.is_empty() || cast.rates == Rates::Eject;
-    let mut left = Duration::from_millis(if is_slow { rng.u64(2_500..=6_000) } else { rng.u64(1_500..=3_500) });
+    let mut left = Duration::from_millis(if is_slow { rng.u64(3_000..=7_000) } else { rng.u64(1_500..=3_500) });
     let mut failing: Vec<usize> = Vec::new();
     let mut script = Vec::new();
     while !left.is_zero() {
         let repairs = !failing.is_empty() && rng.u32(0..3) == 0;
         let (endpoints, doing) =
-            if repairs { (std::mem::take(&mut failing), Doing::Recover) } else { trouble(cast, rng) };
+            if repairs { (std::mem::take(&mut failing), Doing::Recover) } else { trouble(cast, &failing, rng) };
         if !repairs {
             failing.extend(endpoints.iter().filter(|i| !failing.contains(i)).copied().collect::<Vec<_>>());
         }
         // Bursts that end within a streak are as instructive as outages.
-        let is_long = is_slow && !matches!(doing, Doing::Behave(Behaviour::Refuse)) && rng.bool();
+        let is_long = is_slow && rng.u32(0..3) == 0;
         let lasts = match rng.bool() {
             _ if is_long => rng.u64(800..=2_000),
             true => rng.u64(5..=60),
@@ -114,10 +126,16 @@ pub(super) fn script(cast: &Cast, rng: &mut Rng) -> Vec<Step> {
     script
 }
 
-fn trouble(cast: &Cast, rng: &mut Rng) -> (Vec<usize>, Doing) {
+fn trouble(cast: &Cast, failing: &[usize], rng: &mut Rng) -> (Vec<usize>, Doing) {
     let is_at_random = |some: &[usize], of: u32, rng: &mut Rng| !some.is_empty() && rng.u32(0..of) == 0;
     if is_at_random(&cast.discovered, 2, rng) {
-        let picked = pick(cast, &cast.discovered, rng);
+        // Endpoints leave while they fail more often than by chance; and unready pods leave, those of a zone together.
+        let failing: Vec<usize> = cast.discovered.iter().copied().filter(|i| failing.contains(i)).collect();
+        let picked = match rng.u32(0..5) {
+            0..=1 if !failing.is_empty() => failing,
+            2 => cast.home(&cast.discovered, rng),
+            _ => pick(cast, &cast.discovered, rng),
+        };
         // None moves nearer than any was: that would be another home.
         let nearest = cast.nearest(&picked);
         let doing = match rng.u32(0..8) {

@@ -83,7 +83,7 @@ impl Service {
             rules: Some(rules),
             more_rules,
             told,
-            discovered: has(Ingredient::EdsChurn) && rng.u32(0..3) > 0,
+            discovered: has(Ingredient::EdsChurn) && (rng.u32(0..3) > 0 || index == 0),
             health_checks: checked.then(|| Duration::from_millis(rng.u64(300..=1_000))),
         }
     }

@@ -1,5 +1,6 @@
 //! Many rounds, some of them in parallel, and the table of all.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,6 +8,7 @@ use std::thread;
 
 use anyhow::{Result, bail};
 
+use super::ingredient::Ingredient;
 use super::mode::Mode;
 use super::round::{self, Round};
 use super::scene::Scene;
@@ -21,6 +23,8 @@ pub struct Trial {
     pub rounds: u64,
     /// The modes.
     pub modes: Vec<Mode>,
+    /// Ingredients of every round, besides the random ones.
+    pub with: BTreeSet<Ingredient>,
     /// The Envoys; if empty, the one that set-up installed for the tests.
     pub envoys: Vec<PathBuf>,
     /// How many rounds run in parallel.
@@ -74,7 +78,7 @@ impl Trial {
         for envoy in &envoys {
             for mode in &self.modes {
                 let seeds = self.seed..self.seed.saturating_add(self.rounds);
-                scenes.extend(seeds.map(|seed| Scene::from_seed(seed, *mode, envoy.clone())));
+                scenes.extend(seeds.map(|seed| Scene::from_seed(seed, *mode, envoy.clone(), &self.with)));
             }
         }
         scenes

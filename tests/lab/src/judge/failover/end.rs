@@ -1,9 +1,9 @@
 //! When a failover was over, and what went away in it.
 
-use super::END_TOLERANCE;
 use super::history::History;
 use super::series::{Sent, Series, Way};
 use super::start::{localities, window};
+use super::tolerance::END_TOLERANCE;
 use crate::envoy::events::Event;
 use crate::judge::scene::END_AFTER;
 

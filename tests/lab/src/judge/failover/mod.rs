@@ -11,16 +11,8 @@ mod series;
 mod start;
 #[cfg(test)]
 mod tests;
+mod tolerance;
 mod verdict;
 
 pub(super) use history::{History, Sources};
 pub(super) use verdict::{Failovers, judge};
-
-/// By how much a share may differ, besides chance.
-const SHARE_TOLERANCE: f64 = 0.05;
-
-/// How late a failover may start, in milliseconds.
-const START_TOLERANCE: i64 = 1_000;
-
-/// How far an end may be from the right one, in milliseconds.
-const END_TOLERANCE: i64 = 500;

@@ -2,7 +2,7 @@
 
 use super::history::{History, Moment};
 use super::series::{Series, Way};
-use super::{SHARE_TOLERANCE, START_TOLERANCE};
+use super::tolerance::{SHARE_TOLERANCE, START_TOLERANCE};
 use crate::envoy::events::Event;
 use crate::judge::scene::WINDOW;
 
@@ -94,7 +94,7 @@ pub(super) fn wrong_with(event: &Event, at: i64, history: &History) -> Vec<Strin
     let (healthy, endpoints) = (told("healthy_at_home"), told("endpoints_at_home"));
     if !trouble.iter().any(|m| m.healthy as f64 == healthy && m.endpoints as f64 == endpoints) {
         let seen: Vec<_> = trouble.iter().map(|m| (m.healthy, m.endpoints)).collect();
-        wrong.push(format!("home had (in rotation, of) {:?}", super::verdict::distinct(&seen)));
+        wrong.push(format!("home had (in rotation, of) {:?}", distinct(&seen)));
     }
     let is_lost = trouble.iter().any(|moment| moment.healthy == 0);
     wrong.extend(wrong_destination(event.text("to"), at, history, is_lost));
@@ -152,4 +152,11 @@ fn wrong_share(told: f64, at: i64, history: &History, is_lost: bool) -> Option<S
     }
     let right = (least - SHARE_TOLERANCE..=most + SHARE_TOLERANCE).contains(&told);
     (!right).then(|| format!("the share was {least:.3} to {most:.3}"))
+}
+
+/// Values without repetitions.
+fn distinct<T: Clone + PartialEq>(values: &[T]) -> Vec<T> {
+    let mut distinct = values.to_vec();
+    distinct.dedup();
+    distinct
 }

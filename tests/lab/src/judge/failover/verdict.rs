@@ -3,7 +3,7 @@
 use super::end;
 use super::history::{History, Moment};
 use super::start::{self, certain, window};
-use super::{END_TOLERANCE, START_TOLERANCE};
+use super::tolerance::{END_TOLERANCE, START_TOLERANCE};
 use crate::envoy::events::Event;
 use crate::envoy::timestamp;
 
@@ -105,11 +105,4 @@ fn unchanged(spell: &Spell<'_>, history: &History) -> Option<String> {
         }
     }
     None
-}
-
-/// Values without repetitions.
-pub(super) fn distinct<T: Clone + PartialEq>(values: &[T]) -> Vec<T> {
-    let mut distinct = values.to_vec();
-    distinct.dedup();
-    distinct
 }
