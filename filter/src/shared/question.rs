@@ -97,6 +97,11 @@ impl Question {
         self.failures >= SILENT_AFTER_FAILURES
     }
 
+    /// How many questions in a row got no usable answer since Envoy counts as silent.
+    pub(crate) fn failures_after_silence(&self) -> u32 {
+        self.failures.saturating_sub(SILENT_AFTER_FAILURES)
+    }
+
     /// Notes whether a question about rules got a usable answer. Returns how many in a row did not.
     pub(crate) fn record_rules(&mut self, is_ok: bool) -> u32 {
         self.rule_failures = if is_ok { 0 } else { self.rule_failures.saturating_add(1) };

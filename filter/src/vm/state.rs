@@ -133,7 +133,9 @@ impl Vm {
         let configured = known.rule()?;
         self.reporter.change_cluster(&known.name, |state| {
             let (outlier, rule) = settings(state, configured);
-            change(state, &evaluation_context(known, &outlier, &rule, &self.home.locality, moment))
+            let unknown = Locality::default();
+            let home = state.home_in(&self.home.locality, &unknown);
+            change(state, &evaluation_context(known, (&outlier, &rule), (home, &self.home.locality), moment))
         })
     }
 
@@ -155,9 +157,8 @@ impl Vm {
 /// The rules by which an observation of a cluster is evaluated.
 fn evaluation_context<'a>(
     known: &'a Cluster,
-    outlier: &'a OutlierDetection,
-    rule: &'a Rule,
-    home: &'a Locality,
+    (outlier, rule): (&'a OutlierDetection, &'a Rule),
+    (home, proxy_home): (&'a Locality, &'a Locality),
     moment: Moment,
 ) -> EvaluationContext<'a> {
     EvaluationContext {
@@ -166,6 +167,7 @@ fn evaluation_context<'a>(
         rule,
         failover: &known.configuration.config.failover,
         home,
+        proxy_home,
         now: moment.now,
         has_witness: moment.has_witness,
     }

@@ -51,6 +51,7 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
             rule: &rule,
             failover: &config.failover,
             home: &home,
+            proxy_home: &home,
             now,
             has_witness: false,
         };

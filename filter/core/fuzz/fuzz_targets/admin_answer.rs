@@ -30,7 +30,16 @@ fuzz_target!(|answer: &[u8]| {
         |cluster, hosts| {
             now += 1_000;
             let (outlier, rule, failover) = (&configured, &rule, &config.failover);
-            let context = EvaluationContext { cluster, outlier, rule, failover, home: &home, now, has_witness: true };
+            let context = EvaluationContext {
+                cluster,
+                outlier,
+                rule,
+                failover,
+                home: &home,
+                proxy_home: &home,
+                now,
+                has_witness: true,
+            };
             on_host_list(&mut state, hosts, now, &context);
             on_ejection_counts(&mut state, next.next(), now, &context);
             on_tick(&mut state, &context);
@@ -39,7 +48,16 @@ fuzz_target!(|answer: &[u8]| {
     let _ = endpoint_configs::read(answer, |configs| {
         now += 1_000;
         let (outlier, rule, failover, cluster) = (&configured, &rule, &config.failover, "c");
-        let context = EvaluationContext { cluster, outlier, rule, failover, home: &home, now, has_witness: true };
+        let context = EvaluationContext {
+            cluster,
+            outlier,
+            rule,
+            failover,
+            home: &home,
+            proxy_home: &home,
+            now,
+            has_witness: true,
+        };
         on_endpoint_configs(&mut state, &configs.endpoints, now, &context);
     });
     assert_eq!(ClusterState::decode(&state.encode()), state);

@@ -39,8 +39,16 @@ fuzz_target!(|bytes: &[u8]| {
     let (outlier, rule) = settings(&state, &config.outlier_detection);
     let (outlier, rule, failover) = (&outlier, &rule, &config.failover);
     for now in [0, 1_000, u64::MAX] {
-        let context =
-            EvaluationContext { cluster: "c", outlier, rule, failover, home: &locality, now, has_witness: false };
+        let context = EvaluationContext {
+            cluster: "c",
+            outlier,
+            rule,
+            failover,
+            home: &locality,
+            proxy_home: &locality,
+            now,
+            has_witness: false,
+        };
         let seen = AttemptObservation {
             endpoint: "10.0.0.1:80",
             locality: &locality,

@@ -19,8 +19,10 @@ pub struct EvaluationContext<'a> {
     pub rule: &'a Rule,
     /// When a shift of traffic is a failover.
     pub failover: &'a Failover,
-    /// The proxy's own locality.
+    /// The proxy's own locality, as far as it tells home from away in this cluster.
     pub home: &'a Locality,
+    /// The proxy's own locality.
+    pub proxy_home: &'a Locality,
     /// The current time.
     pub now: Millis,
     /// Whether Envoy itself is asked about its endpoints; if so, its answer decides.

@@ -5,7 +5,7 @@ use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
 /// How old a rule may become before Envoy is asked for it again, in milliseconds.
-const REREAD_MS: Millis = 120_000;
+const REREAD_MS: Millis = 60_000;
 
 /// How old a rule may become when what Envoy does does not fit it, in milliseconds.
 const REREAD_IN_DOUBT_MS: Millis = 5_000;
@@ -58,6 +58,11 @@ impl KnownRule {
     pub(super) fn is_wanted(&self, now: Millis) -> bool {
         let limit = if self.doubt { REREAD_IN_DOUBT_MS } else { REREAD_MS };
         self.asked == 0 || now.abs_diff(self.asked) >= limit
+    }
+
+    /// Whether the rule was asked for so long ago that what Envoy does not do may be due to another one.
+    pub(super) fn is_old(&self, now: Millis) -> bool {
+        now.saturating_sub(self.asked) > REREAD_IN_DOUBT_MS
     }
 
     /// Has the rule asked for anew: the cluster may have been replaced, with another rule.

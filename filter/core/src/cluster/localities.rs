@@ -170,6 +170,17 @@ impl Localities {
         self.0.iter().filter(|stats| stats.members > 0).nth(1).is_some()
     }
 
+    /// Whether the nearest localities, of which there are several, have different priorities; `None` if there is only
+    /// one, or if the proxy's own locality `home` is not known.
+    pub(super) fn nearest_differ_by_priority(&self, home: &Locality) -> Option<bool> {
+        let present = || self.0.iter().filter(|stats| stats.members > 0 && !home.is_unknown());
+        let tier = present().map(|stats| stats.locality.tier_from(home)).min()?;
+        let mut nearest = present().filter(|stats| stats.locality.tier_from(home) == tier).map(|stats| stats.priority);
+        let first = nearest.next()?;
+        let second = nearest.next()?;
+        Some(second != first || nearest.any(|priority| priority != first))
+    }
+
     /// Whether it cannot be told which of several localities is home.
     pub(super) fn are_alike(&self, home: &Locality) -> bool {
         let is_away = |stats: &LocalityStats| stats.priority.is_some_and(|priority| priority > 0);

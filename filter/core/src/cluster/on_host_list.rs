@@ -115,6 +115,10 @@ fn apply_hosts(
     state.listed_at = context.now;
     state.admin_view_stale = false;
     state.localities.set_hosts(hosts.iter().map(|(host, _)| *host));
+    if state.failover.is_none() {
+        let differ = state.localities.nearest_differ_by_priority(context.proxy_home);
+        state.ranks_by_priority = differ.unwrap_or(state.ranks_by_priority);
+    }
     remove_gone(state, hosts, asked, context, events);
     state.note_panic(context);
     // Ejected hosts first, so that the percent cap is known when the others are evaluated.

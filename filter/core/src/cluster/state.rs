@@ -37,6 +37,8 @@ pub struct ClusterState {
     pub(super) admin_view_stale: bool,
     pub(super) counts: EjectionCounts,
     pub(super) known_rule: KnownRule,
+    /// Whether only priorities tell home from away: the nearest localities are equally near.
+    pub(super) ranks_by_priority: bool,
     /// When attempts were last counted, and errors among them; 0 if never.
     pub(super) counted: (Millis, Millis),
     /// Hosts that Envoy last listed as unhealthy though not ejected, by the hashes of their addresses.
@@ -88,6 +90,11 @@ impl ClusterState {
     pub fn is_counted(&self, now: Millis) -> bool {
         let (attempts, _) = self.counted;
         attempts > 0 && now.saturating_sub(attempts) < 60_000
+    }
+
+    /// The proxy's own locality as far as it tells home from away in this cluster: unknown if only priorities do.
+    pub fn home_in<'h>(&self, home: &'h Locality, unknown: &'h Locality) -> &'h Locality {
+        if self.ranks_by_priority { unknown } else { home }
     }
 
     /// Where Envoy has the cluster from; `None` if Envoy has not told.
@@ -206,6 +213,10 @@ impl ClusterState {
             Transition::Blocked(_) if endpoint.reported.blocked || endpoint.reported.is_undetected => {}
             // By a rule that is not Envoy's, a streak means little.
             Transition::Blocked(_) if !context.rule.ejects || self.known_rule.is_unasked() => {}
+            // First the rule is read again; the streak will reach its threshold once more.
+            Transition::Blocked(BlockedReason::NotEnforced) if context.rule.by_envoy && self.known_rule.is_old(now) => {
+                self.known_rule.ask_anew();
+            }
             Transition::Blocked(reason) if endpoint.reported.held.is_some() => {
                 if let Some(held) = &mut endpoint.reported.held {
                     held.blocked = Some(reason);

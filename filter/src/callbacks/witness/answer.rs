@@ -29,6 +29,9 @@ const CALM_REST: u64 = 99;
 /// After an answer that cannot be used, the next question waits this many times as long as after a good one.
 const REST_AFTER_FAILURE: Millis = 10;
 
+/// Once Envoy counts as silent, the wait doubles with each failure up to this, in milliseconds.
+const LONGEST_AFTER_FAILURE_MS: Millis = 5_000;
+
 /// How an answer arrived.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -69,7 +72,11 @@ pub(super) fn rest_after(vm: &Vm, size: u64) -> Rest {
 pub(super) fn fail(vm: &mut Vm, asked: &PendingQuestion, result: PollResult, rest: Rest, now: Millis) {
     let longest = vm.config.witness.as_ref().map_or(0, |witness| witness.max_interval.millis());
     let wait = match result {
-        PollResult::Failed | PollResult::Invalid => rest.open.saturating_mul(REST_AFTER_FAILURE).min(longest),
+        PollResult::Failed | PollResult::Invalid => {
+            let failures = question::read().map_or(0, |question| question.failures_after_silence());
+            let wait = rest.open.saturating_mul(REST_AFTER_FAILURE) << failures.min(8);
+            wait.min(LONGEST_AFTER_FAILURE_MS).min(longest)
+        }
         _ => longest,
     };
     asking::fail(vm, result, now, &asked.about, wait);

@@ -48,6 +48,7 @@ impl Story {
             rule: &rule,
             failover: &self.config.failover,
             home: &self.home,
+            proxy_home: &self.home,
             now: self.now,
             has_witness: false,
         };

@@ -76,6 +76,7 @@ impl World {
             rule: &rule,
             failover: &self.config.failover,
             home: &self.home,
+            proxy_home: &self.home,
             now: self.now,
             has_witness: self.list_interval.is_some(),
         };
