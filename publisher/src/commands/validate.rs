@@ -32,7 +32,7 @@ Examples:
 /// `faultline validate`
 #[derive(Debug, Args)]
 pub(crate) struct Validate {
-    /// Plugin configurations and resources, YAML or JSON.
+    /// Plugin configurations, JSON, and resources, YAML or JSON.
     #[arg(required_unless_present = "explain", value_name = "FILE|DIR|-")]
     pub(crate) files: Vec<PathBuf>,
     /// Print the page of a rule, such as FL101.
