@@ -234,7 +234,7 @@ fn an_envoy_filter_for_every_attempt_has_the_filter_and_the_log_from_one_file() 
 #[test]
 fn options_that_a_kind_has_not_are_refused_with_what_to_do() {
     let dir = workplace();
-    let cases: [(&str, &[&str], &[&str]); 23] = [
+    let cases: [(&str, &[&str], &[&str]); 24] = [
         ("WasmPlugin", &["--position", "upstream-log"], &["--position", "EnvoyFilter"]),
         ("WasmPlugin", &["--module", "/x.wasm"], &["--module"]),
         ("EnvoyFilter", &["--phase", "stats"], &["--phase"]),
@@ -256,7 +256,12 @@ fn options_that_a_kind_has_not_are_refused_with_what_to_do() {
         ("HigressWasmPlugin", &["--with-stats"], &["extraStatTags", "upstream_cluster"]),
         ("Envoy", &["--namespace", "x"], &["--namespace"]),
         ("Envoy", &["--pull-secret", "x"], &["--pull-secret", "faultline pull"]),
-        ("Envoy", &["--image", IMAGE], &["--image"]),
+        ("Envoy", &["--image", IMAGE], &["--image", "--kind Envoy: ", "loads a file"]),
+        (
+            "EnvoyFilter",
+            &["--position", "upstream-log", "--selector", "a=b", "--image", IMAGE],
+            &["--image", "--kind EnvoyFilter with --position upstream-log: "],
+        ),
         ("WasmPlugin", &["--with-stats", "--output", "json"], &["--with-stats", "JSON"]),
     ];
     for (kind, more, words) in cases {
