@@ -375,6 +375,22 @@ fn a_pinned_index_is_found_at_the_registry() {
         "{}",
         ran.stdout
     );
+    // Every kind pins, each in its own place.
+    let pinned = format!("{reference}@{index}");
+    for (kind, more, path) in [
+        ("TrafficExtension", &[][..], "spec.wasm.url"),
+        ("EnvoyFilter", &[], "spec.configPatches[0].patch.value.typed_config.value.config.vm_config.code.remote"),
+        ("EnvoyExtensionPolicy", &["--target-ref", "Gateway/edge"], "spec.wasm[0].code.image.url"),
+        ("HigressWasmPlugin", &[], "spec.url"),
+    ] {
+        let args = ["manifest", &pinned, "--offline", "--kind", kind];
+        std::fs::write(dir.path().join("kind.yaml"), run(dir.path(), &[&args, more].concat()).exits(0).stdout).unwrap();
+        let ran = run(dir.path(), &["validate", "kind.yaml", "--registry"]).exits(3);
+        let told = ran.stdout.lines().find(|line| line.contains("error[FL307]")).unwrap_or_default();
+        assert!(told.contains(path) && told.contains(&image), "{kind}: {ran:?}");
+        let ran = run(dir.path(), &["validate", "kind.yaml"]);
+        assert!(ran.stderr.contains("the registry was not asked about pinned digests"), "{kind}: {ran:?}");
+    }
     std::fs::write(dir.path().join("plugin.yaml"), plugin(&index)).unwrap();
     // Without the flag no registry is asked, and a remark says so. An image that cannot be looked up is not a finding.
     let ran = run(dir.path(), &["validate", "plugin.yaml"]).exits(0);
