@@ -173,8 +173,8 @@ impl Plan {
         }
     }
 
-    /// Whether the filter takes Envoy's default thresholds for those of every cluster, because it neither asks Envoy nor
-    /// is given any.
+    /// Whether the filter takes Envoy's default thresholds for those of every cluster, because it neither asks Envoy
+    /// nor is given any.
     pub(crate) fn assumes_defaults(&self) -> bool {
         let Some(config) = &self.config else { return true };
         let given = |node: &Value| !node["outlierDetection"].is_null();

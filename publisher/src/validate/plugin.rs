@@ -24,8 +24,8 @@ pub(crate) fn errors(text: &[u8]) -> Vec<Draft> {
             [
                 "a plugin configuration is JSON, and this is not",
                 REJECTED,
-                "write JSON, such as `{\"witness\": {}}`; only resources are read as YAML, and they have `apiVersion` and \
-                    `kind`",
+                "write JSON, such as `{\"witness\": {}}`; only resources are read as YAML, and they have `apiVersion` \
+                    and `kind`",
             ],
         )],
         Err(error) => vec![Draft {
