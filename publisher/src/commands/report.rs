@@ -16,6 +16,7 @@ use crate::incident::logs::input::{self, Input};
 use crate::incident::render::paint::Paint;
 use crate::incident::render::{json, page, text};
 use crate::incident::units::count;
+use crate::incident::wording::gaps;
 use crate::incident::{assemble, names, wording};
 use crate::terminal::output::{self, Format};
 
@@ -114,23 +115,13 @@ fn narrow(input: &mut Input, since: Option<Millis>, until: Option<Millis>, clust
     }
 }
 
-/// The text for a log without events: where to look for the reason.
+/// The text for a log of which no event is left.
 fn nothing(input: &Input, all: usize) -> String {
-    let lines = count(input.lines, "line");
-    if all > 0 {
-        return format!(
-            "no faultline events in {lines} that --since, --until and --cluster leave; without them there are {all}"
-        );
+    if all == 0 {
+        return gaps::no_events(input.lines, input.broken);
     }
-    let broken = if input.broken > 0 { format!(" ({} cut off in an event)", input.broken) } else { String::new() };
-    format!(
-        "no faultline events in {lines}{broken}\n\
-         Either nothing happened, or the events are not in this log. Check that\n\
-         - it is the proxy's: `kubectl logs POD -c istio-proxy`, for a gateway its own pod\n\
-         - the filter is in that proxy: `faultline_build_info` is in its /stats/prometheus\n\
-         - the proxy writes wasm's log at `warning`: `istioctl proxy-config log POD --level wasm:warning`\n\
-         - the events were left whole: each is an object with the key \"faultline\", whatever stands before it"
-    )
+    let lines = count(input.lines, "line");
+    format!("no faultline events in {lines} that --since, --until and --cluster leave; without them there are {all}")
 }
 
 /// A time given on the command line.

@@ -11,7 +11,7 @@ use crate::commands::plugin_config;
 use crate::mesh::Mesh;
 use crate::terminal::output::{self, Written};
 use crate::validate::finding::Severity;
-use crate::validate::{self, Judged, pinned, report, rules};
+use crate::validate::{self, pinned, report, rules};
 
 /// The end of the help.
 pub(crate) const HELP: &str = "\
@@ -32,7 +32,7 @@ Examples:
 /// `faultline validate`
 #[derive(Debug, Args)]
 pub(crate) struct Validate {
-    /// Plugin configurations and resources, YAML or JSON.
+    /// Plugin configurations, JSON, and resources, YAML or JSON.
     #[arg(required_unless_present = "explain", value_name = "FILE|DIR|-")]
     pub(crate) files: Vec<PathBuf>,
     /// Print the page of a rule, such as FL101.
@@ -70,8 +70,7 @@ pub(crate) async fn run(args: Validate, format: Written) -> anyhow::Result<Outco
             Err(error) => output::note(&format!("error: {error:#}")),
         }
     }
-    let Judged { mut findings, remarks } = validate::judge(&mesh, &args.cluster_domain);
-    remarks.iter().for_each(|remark| output::note(remark));
+    let mut findings = validate::judge(&mesh, &args.cluster_domain);
     let pinned = pinned::pinned(&mesh);
     if args.registry {
         findings.extend(pinned::check(pinned, &args.transport.access(), plugin_config::remark).await);

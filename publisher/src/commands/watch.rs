@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     };
     let _ = write(screen.end());
     ended?;
-    output::note(&harmless(&live.summary()));
+    output::note(&live.no_events().unwrap_or_else(|| harmless(&live.summary())));
     Ok(Outcome::Done)
 }
 

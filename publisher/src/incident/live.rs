@@ -8,7 +8,7 @@ use super::logs::line::{self, Content};
 use super::names;
 use super::units::count;
 use super::view::Phrase;
-use super::wording::phrase;
+use super::wording::{gaps, phrase};
 
 /// Events that are remembered, so that what comes again after a broken connection is not shown again.
 const MOST_REMEMBERED: usize = 10_000;
@@ -33,6 +33,9 @@ pub(crate) struct Live {
     remembered: HashSet<(String, u64)>,
     oldest_first: VecDeque<(String, u64)>,
     proxies: BTreeSet<String>,
+    lines: u64,
+    /// Lines that are cut off in an event.
+    broken: u64,
     events: u64,
     ejections: u64,
     failovers: u64,
@@ -40,6 +43,8 @@ pub(crate) struct Live {
     /// Where to.
     away: BTreeMap<ProxyCluster, String>,
     without_healthy: BTreeSet<ProxyCluster>,
+    /// The proxies that rejected a configuration. No event tells that a later one was accepted.
+    rejecting: BTreeSet<String>,
 }
 
 /// A cluster as one proxy sees it.
@@ -60,6 +65,8 @@ impl Live {
     /// Takes a line in. `file` names the proxy where the line does not.
     pub(crate) fn take(&mut self, file: &str, line: &str) -> Option<News> {
         let line = line::read(line);
+        self.lines += 1;
+        self.broken += u64::from(line.content == Content::Broken);
         let Content::Event(event) = line.content else { return None };
         let proxy = line.source.map_or_else(|| file.to_owned(), |source| source.pod);
         if !self.remember((proxy.clone(), fingerprint(&event))) {
@@ -113,6 +120,9 @@ impl Live {
             Kind::UpstreamRecovered { .. } => {
                 self.without_healthy.remove(&cluster);
             }
+            Kind::ConfigRejected { .. } => {
+                self.rejecting.insert(proxy.to_owned());
+            }
             _ => {}
         }
     }
@@ -134,7 +144,19 @@ impl Live {
         if !without.is_empty() {
             open.push(format!("nothing healthy: {}", some_of(without.iter().copied())));
         }
-        if open.is_empty() { "all is well".to_owned() } else { open.join("; ") }
+        if !self.rejecting.is_empty() {
+            open.push(format!("configuration rejected by {}", count(self.rejecting.len() as u64, "proxy")));
+        }
+        match open.is_empty() {
+            true if self.events == 0 => "no event yet".to_owned(),
+            true => "all is well".to_owned(),
+            false => open.join("; "),
+        }
+    }
+
+    /// Where to look for the reason, if there was no event at all.
+    pub(crate) fn no_events(&self) -> Option<String> {
+        (self.events == 0).then(|| gaps::no_events(self.lines, self.broken))
     }
 
     /// What has been seen in all, and what is open now.

@@ -142,9 +142,31 @@ fn see(plan: &Plan) -> Vec<String> {
     }
 }
 
+/// What a filter that has no thresholds assumes, and what to do about it, in two lines.
+pub(crate) fn assumed(plan: &Plan) -> Option<[String; 2]> {
+    let instead = match plan.kind {
+        Kind::WasmPlugin | Kind::TrafficExtension | Kind::EnvoyFilter => {
+            "let it ask Envoy (`{\"witness\": {}}`, the default), or give rules with --from or --config"
+        }
+        Kind::HigressWasmPlugin => "give your rules with --from, or thresholds with --config",
+        Kind::EnvoyExtensionPolicy => "give the thresholds of your BackendTrafficPolicy with --config",
+        Kind::Envoy => return None, // a bootstrap has a witness
+    };
+    plan.assumes_defaults().then(|| {
+        [
+            "no thresholds are given, so Envoy's defaults are assumed: 5 errors in a row, 10 % of a cluster at most"
+                .to_owned(),
+            format!("(with fewer than 10 endpoints, no ejection is told); {instead}"),
+        ]
+    })
+}
+
 /// Explains fields that look odd, and what else must exist.
 fn remarks(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
+    if let Some([assumed, instead]) = assumed(plan) {
+        lines.extend([format!("ATTENTION: {assumed}"), instead]);
+    }
     match plan.kind {
         Kind::EnvoyExtensionPolicy => {
             lines.push("failOpen: if the module cannot run, traffic goes on without it.".to_owned());

@@ -173,6 +173,15 @@ impl Plan {
         }
     }
 
+    /// Whether the filter takes Envoy's default thresholds for those of every cluster, because it neither asks Envoy
+    /// nor is given any.
+    pub(crate) fn assumes_defaults(&self) -> bool {
+        let Some(config) = &self.config else { return true };
+        let given = |node: &Value| !node["outlierDetection"].is_null();
+        let for_a_cluster = config["clusters"].as_array().is_some_and(|entries| entries.iter().any(given));
+        config["witness"].is_null() && !given(config) && !for_a_cluster
+    }
+
     /// The URL of an image, with the digest if there is one. It includes the scheme, because istiod discards some URLs
     /// without one and says so only in its log.
     ///

@@ -75,6 +75,15 @@ pub(crate) struct Configuration {
     pub(crate) node: Option<Node>,
 }
 
+/// A file without any value that the user named.
+#[derive(Debug)]
+pub(crate) struct Empty {
+    /// The file.
+    pub(crate) file: Rc<str>,
+    /// Whether it has comments at least, as a template that rendered to nothing.
+    pub(crate) has_comments: bool,
+}
+
 /// A file that is not YAML.
 #[derive(Debug)]
 pub(crate) struct Broken {
@@ -97,6 +106,8 @@ pub(crate) struct Mesh {
     pub(crate) configurations: Vec<Configuration>,
     /// The files that could not be read as YAML.
     pub(crate) broken: Vec<Broken>,
+    /// The files that have nothing in them.
+    pub(crate) empty: Vec<Empty>,
 }
 
 impl Mesh {
@@ -147,7 +158,6 @@ impl Mesh {
         }
         self.files.push(Rc::clone(&file));
         let text = match std::str::from_utf8(bytes) {
-            Ok(text) if is_comment(text) => "", // a template that rendered to nothing
             Ok(text) => text,
             Err(error) => {
                 let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
@@ -156,13 +166,15 @@ impl Mesh {
                 return;
             }
         };
+        if is_empty(text) {
+            if named {
+                self.empty.push(Empty { file, has_comments: !text.trim().is_empty() });
+            }
+            return;
+        }
         match yaml::read(text) {
             Ok(documents) => {
                 let alone = documents.len() <= 1;
-                if documents.is_empty() && named {
-                    self.configurations.push(Configuration { file, text: text.to_owned(), node: None });
-                    return;
-                }
                 for node in documents {
                     self.add_document(&file, node, alone.then_some(text), named);
                 }
@@ -295,9 +307,9 @@ fn list(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn is_comment(text: &str) -> bool {
-    let blank = text.trim().is_empty();
-    !blank && text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
+/// Whether a text holds no value: what a failed command leaves behind, or a template that rendered to nothing.
+fn is_empty(text: &str) -> bool {
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
 }
 
 fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {

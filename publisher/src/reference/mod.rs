@@ -104,7 +104,7 @@ pub(crate) enum Problem {
     /// What follows `@` is not a digest.
     #[error("what follows `@` must be the digest of the manifest: {0}")]
     Digest(#[from] DigestError),
-    /// The directory is missing: `oci::tag`.
+    /// The directory is missing: `oci:`, `oci::tag`.
     #[error("the directory is missing; write oci:DIR:TAG")]
     NoDirectory,
 }
@@ -156,10 +156,11 @@ fn layout(rest: &str) -> Result<LayoutRef, Problem> {
         Some((name, hex)) => (name, Some(format!("sha256:{hex}").parse::<Digest>()?)),
         None => (rest, None),
     };
-    let (dir, tag) = rest.rsplit_once(':').ok_or_else(|| Problem::NoTag(format!("oci:{rest}")))?;
+    let (dir, tag) = rest.rsplit_once(':').map_or((rest, None), |(dir, tag)| (dir, Some(tag)));
     if dir.is_empty() {
         return Err(Problem::NoDirectory);
     }
+    let tag = tag.ok_or_else(|| Problem::NoTag(format!("oci:{rest}")))?;
     Ok(LayoutRef { dir: dir.into(), tag: checked_tag(tag)?, digest })
 }
 
@@ -379,6 +380,7 @@ mod tests {
         assert!(matches!(problem("ghcr.io/a:1@sha256:00"), Problem::Digest(DigestError::Hex(_))));
         assert_eq!(problem("oci:out"), Problem::NoTag("oci:out".into()));
         assert_eq!(problem("oci::1.0"), Problem::NoDirectory);
+        assert_eq!(problem("oci:"), Problem::NoDirectory);
         assert_eq!(problem("oci:out:"), Problem::Tag(String::new()));
         assert_eq!(problem("oci:out:a/b"), Problem::Tag("a/b".into()));
         assert!(matches!(problem("oci:out:1@sha256:00"), Problem::Digest(_)));

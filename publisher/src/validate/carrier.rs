@@ -62,6 +62,18 @@ pub(super) fn is_ours(resource: &Resource, code: &Node) -> bool {
     code.text("pluginName") == Some(PLUGIN) || resource.name.contains(PLUGIN) || image.contains(PLUGIN)
 }
 
+/// Whether Envoy's own configuration of the plugin is anywhere in a node.
+pub(super) fn has_plugin(node: &Node) -> bool {
+    match &node.value {
+        Value::Scalar(_) => false,
+        Value::List(items) => items.iter().any(has_plugin),
+        Value::Map(fields) => {
+            node.text("root_id").or(node.text("rootId")) == Some(PLUGIN)
+                || fields.iter().any(|(_, field)| has_plugin(field))
+        }
+    }
+}
+
 /// Checks targets and matches: a match that a waypoint never meets (FL305), a selector with target references (FL306).
 fn place(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
     let mut found = Vec::new();

@@ -21,26 +21,16 @@ pub(crate) mod report;
 pub(crate) mod rules;
 mod twice;
 
-use filter_core::config::MAX_TEXT_BYTES;
-
 use crate::mesh::policy::HostRules;
 use crate::mesh::services::Service;
-use crate::mesh::{Mesh, Resource, dns_name};
+use crate::mesh::{Empty, Mesh, Resource, dns_name};
+use crate::yaml::node::Position;
 use finding::{Draft, Finding, Severity};
 use known::Known;
 
-/// What the files show without asking a registry.
-#[derive(Default)]
-pub(crate) struct Judged {
-    /// What the rules found.
-    pub(crate) findings: Vec<Finding>,
-    /// Remarks that are useful but not findings.
-    pub(crate) remarks: Vec<String>,
-}
-
-/// Applies every rule that needs only the files.
-pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Judged {
-    let Judged { mut findings, mut remarks } = Judged::default();
+/// Applies every rule that needs only the files, and no registry.
+pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
     for broken in &mesh.broken {
         let draft = Draft {
             rule: rules::FL003,
@@ -52,10 +42,8 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Judged {
         };
         findings.push(draft.at(&broken.file, None, broken.position));
     }
+    findings.extend(mesh.empty.iter().map(nothing_in));
     for config in &mesh.configurations {
-        if config.text.trim().is_empty() && config.text.len() <= MAX_TEXT_BYTES {
-            remarks.push(format!("{}: empty: the defaults apply", config.file));
-        }
         let drafts = plugin::check(config.text.as_bytes());
         findings.extend(drafts.into_iter().map(|draft| draft.in_file(&config.file, config.node.as_ref())));
     }
@@ -73,7 +61,22 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Judged {
     }
     findings.extend(destinations::shared(mesh, &known));
     findings.extend(twice::check(mesh));
-    Judged { findings, remarks }
+    findings
+}
+
+/// FL006: a file with nothing in it.
+fn nothing_in(empty: &Empty) -> Finding {
+    let (severity, problem) = match empty.has_comments {
+        true => (Severity::Note, "has nothing but comments"),
+        false => (Severity::Warning, "is empty"),
+    };
+    let words = [
+        problem,
+        "kubectl has nothing to apply; as a plugin configuration it is the defaults, with which Envoy is not asked",
+        "see why what wrote the file wrote nothing; if the defaults are meant, write `{}`",
+    ];
+    let first = Position { line: 1, column: None };
+    Draft::new(rules::FL006, severity, ".".into(), words).at(&empty.file, None, Some(first))
 }
 
 fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft> {

@@ -6,7 +6,11 @@ use crate::mesh::{Mesh, Resource};
 use crate::reference::Reference;
 use crate::store::Store;
 use crate::store::registry::access::Access;
-use crate::yaml::node::Node;
+use crate::yaml::node::{Node, Value};
+
+/// What becomes of it, in every mesh.
+const REFUSED: &str = "what pulls the module (the proxy, in Envoy Gateway the controller) looks into the index, \
+    compares with the digest of the image in it, and refuses the module: `has checksum …, which does not match`";
 
 /// An image that a resource pins by digest.
 pub(crate) struct Pinned<'a> {
@@ -15,28 +19,61 @@ pub(crate) struct Pinned<'a> {
     reference: String,
 }
 
-/// The images that WasmPlugins and TrafficExtensions pin, by `sha256` or in the URL.
+/// The images that resources pin, by `sha256` or in the URL.
 pub(crate) fn pinned(mesh: &Mesh) -> Vec<Pinned<'_>> {
-    let of = |path: &str, code: &Node| {
-        let url = code.text("url")?;
-        let name = url.strip_prefix("oci://").or_else(|| (!url.contains("://")).then_some(url))?;
-        match (name.split_once('@'), code.text("sha256").filter(|hex| !hex.is_empty())) {
-            (Some(_), _) => Some((format!("{path}.url"), name.to_owned())),
-            (None, Some(hex)) => Some((format!("{path}.sha256"), format!("{name}@sha256:{hex}"))),
-            (None, None) => None,
-        }
+    let of = |resource| {
+        let images = images(resource).into_iter();
+        images.map(move |(path, reference)| Pinned { resource, path, reference })
     };
-    let istio = mesh.resources.iter().filter(|resource| resource.group == "extensions.istio.io");
-    istio
-        .filter_map(|resource| {
-            let (path, code) = match resource.kind.as_str() {
-                "WasmPlugin" => ("spec", resource.node.at("spec")?),
-                "TrafficExtension" => ("spec.wasm", resource.node.at("spec.wasm")?),
-                _ => return None,
-            };
-            of(path, code).map(|(path, reference)| Pinned { resource, path, reference })
-        })
-        .collect()
+    mesh.resources.iter().flat_map(of).collect()
+}
+
+/// The images that one resource pins: the path of the field that has the digest, and the reference.
+fn images(resource: &Resource) -> Vec<(String, String)> {
+    let at = |path: &str| resource.node.at(path).and_then(|code| image(path, code, "url")).into_iter().collect();
+    match (resource.kind.as_str(), resource.group.as_str()) {
+        ("WasmPlugin", "extensions.istio.io" | "extensions.higress.io") => at("spec"),
+        ("TrafficExtension", "extensions.istio.io") => at("spec.wasm"),
+        ("EnvoyExtensionPolicy", _) => {
+            let paths =
+                (0..resource.node.list("spec.wasm").len()).map(|index| format!("spec.wasm[{index}].code.image"));
+            paths.flat_map(|path| at(&path)).collect()
+        }
+        ("EnvoyFilter", _) => {
+            let mut found = Vec::new();
+            remote(&resource.node, "", &mut found);
+            found
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The image that a node pins, which has a field with its URL.
+fn image(path: &str, code: &Node, url: &str) -> Option<(String, String)> {
+    let address = code.text(url)?;
+    let name = address.strip_prefix("oci://").or_else(|| (!address.contains("://")).then_some(address))?;
+    match (name.split_once('@'), code.text("sha256").filter(|hex| !hex.is_empty())) {
+        (Some(_), _) => Some((format!("{path}.{url}"), name.to_owned())),
+        (None, Some(hex)) => Some((format!("{path}.sha256"), format!("{name}@sha256:{hex}"))),
+        (None, None) => None,
+    }
+}
+
+/// Finds the images in Envoy's own configuration, wherever they are: what Istio's agent pulls in Envoy's place.
+fn remote(node: &Node, path: &str, found: &mut Vec<(String, String)>) {
+    match &node.value {
+        Value::Scalar(_) => {}
+        Value::List(items) => {
+            items.iter().enumerate().for_each(|(index, item)| remote(item, &format!("{path}[{index}]"), found));
+        }
+        Value::Map(fields) => {
+            let of = |url: &&str| node.text(url).is_some_and(|address| address.starts_with("oci://"));
+            let url = ["http_uri.uri", "httpUri.uri"].into_iter().find(of);
+            found.extend(url.and_then(|url| image(path, node, url)));
+            let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            fields.iter().for_each(|(name, field)| remote(field, &join(name), found));
+        }
+    }
 }
 
 /// Asks the registries. An image that cannot be looked up goes to `remark` and is not a finding.
@@ -51,10 +88,7 @@ pub(crate) async fn check(images: Vec<Pinned<'_>>, access: &Access, remark: impl
                     severity: Severity::Error,
                     path: image.path,
                     problem: format!("is the digest of an index, in which the image for linux/amd64 is {digest}"),
-                    at_run_time:
-                        "the proxy looks into the index, compares with the digest of the image in it, and refuses the \
-                                  module: `has checksum …, which does not match`"
-                            .into(),
+                    at_run_time: REFUSED.into(),
                     fix: format!("pin {digest}"),
                 };
                 found.push(draft.in_resource(image.resource));

@@ -9,22 +9,41 @@ use wildmatch::WildMatch;
 use super::finding::{Draft, Severity};
 use super::{outlier, rules};
 
+/// What becomes of a configuration with an error.
+const REJECTED: &str = "the filter rejects the whole configuration, says so in the event `config_rejected`, and keeps \
+    its last good one, or the defaults";
+
 /// The errors that forbid publishing a configuration.
 pub(crate) fn errors(text: &[u8]) -> Vec<Draft> {
     match config::parse(text) {
         Ok(parsed) => parsed.unknown_fields.into_iter().map(unknown).collect(),
+        Err(_) if is_other_than_json(text) => vec![Draft::new(
+            rules::FL001,
+            Severity::Error,
+            ".".into(),
+            [
+                "a plugin configuration is JSON, and this is not",
+                REJECTED,
+                "write JSON, such as `{\"witness\": {}}`; only resources are read as YAML, and they have `apiVersion` \
+                    and `kind`",
+            ],
+        )],
         Err(error) => vec![Draft {
             rule: rules::FL001,
             severity: Severity::Error,
             path: error.path,
             problem: error.problem,
-            at_run_time:
-                "the filter rejects the whole configuration, says so in the event `config_rejected`, and keeps \
-                          its last good one, or the defaults"
-                    .into(),
+            at_run_time: REJECTED.into(),
             fix: "write what is wanted; `faultline config-schema` prints every field with its range".into(),
         }],
     }
+}
+
+/// Whether a text was written in another language. Of what begins as JSON, the filter's own parser says best what is
+/// wrong with it.
+fn is_other_than_json(text: &[u8]) -> bool {
+    let begins = text.trim_ascii_start().first();
+    begins.is_some_and(|byte| !b"{[".contains(byte)) && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_err()
 }
 
 /// Every finding about a configuration.

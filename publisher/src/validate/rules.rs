@@ -34,6 +34,7 @@ rules! {
     FL003 "a file that is neither YAML nor JSON",
     FL004 "an entry that an earlier one hides",
     FL005 "thresholds that retries hide",
+    FL006 "a file with nothing in it",
     FL101 "failover without outlier detection",
     FL102 "a percent cap that never ejects",
     FL103 "a local-origin threshold without the split",

@@ -1,12 +1,12 @@
 //! The rule for two faultline plugins in the same proxies (FL309).
 //!
-//! Istio puts every WasmPlugin and TrafficExtension that matches a proxy into its filter chain: those of the root
-//! namespace and those of the proxy's own. Which proxies match is compared by namespace, selector, targets and `match`,
-//! as far as the files tell.
+//! Istio puts every WasmPlugin and TrafficExtension that matches a proxy into its filter chain, and what an EnvoyFilter
+//! inserts: those of the root namespace and those of the proxy's own. Which proxies match is compared by namespace,
+//! selector, targets and `match`, as far as the files tell.
 
 use serde_json::Value;
 
-use super::carrier::is_ours;
+use super::carrier::{has_plugin, is_ours};
 use super::finding::{Draft, Finding, Severity};
 use super::rules;
 use crate::mesh::{Mesh, Resource};
@@ -27,10 +27,10 @@ enum Overlap {
 /// Every pair of faultline's plugins that may be in force in one proxy, reported at the later one.
 pub(super) fn check(mesh: &Mesh) -> Vec<Finding> {
     let root = mesh.mesh_configs().find_map(|config| config.node.text("rootNamespace")).unwrap_or(ROOT);
-    let plugins: Vec<(&Resource, &Node)> = mesh.resources.iter().filter_map(ours).collect();
+    let plugins: Vec<&Resource> = mesh.resources.iter().filter(|resource| is_in_filter_chains(resource)).collect();
     let mut found = Vec::new();
-    for (index, (later, _)) in plugins.iter().enumerate() {
-        let earlier = plugins.iter().take(index).map(|(earlier, _)| *earlier);
+    for (index, later) in plugins.iter().enumerate() {
+        let earlier = plugins.iter().take(index).copied();
         // The same resource again replaces the first.
         let others = earlier.filter(|earlier| id(earlier) != id(later));
         let overlaps = others.filter_map(|earlier| Some((earlier, overlap(earlier, later, root)?)));
@@ -39,15 +39,31 @@ pub(super) fn check(mesh: &Mesh) -> Vec<Finding> {
     found
 }
 
-/// A plugin of ours, and the node that holds its image.
-fn ours(resource: &Resource) -> Option<(&Resource, &Node)> {
-    let path = match (resource.kind.as_str(), resource.group.as_str()) {
-        ("WasmPlugin", "extensions.istio.io") => "spec",
-        ("TrafficExtension", "extensions.istio.io") => "spec.wasm",
-        _ => return None,
+/// Whether a resource puts faultline into filter chains.
+fn is_in_filter_chains(resource: &Resource) -> bool {
+    let carries = |path: &str| resource.node.at(path).is_some_and(|code| is_ours(resource, code));
+    match (resource.kind.as_str(), resource.group.as_str()) {
+        ("WasmPlugin", "extensions.istio.io") => carries("spec"),
+        ("TrafficExtension", "extensions.istio.io") => carries("spec.wasm"),
+        ("EnvoyFilter", "networking.istio.io") => !insertions(resource).is_empty(),
+        _ => false,
+    }
+}
+
+/// The patches of an EnvoyFilter that insert faultline as an HTTP filter, itself or by the name under which another
+/// patch delivers it. The router's log of attempts is no insertion: there, no request passes.
+fn insertions(filter: &Resource) -> Vec<&Node> {
+    let patches = || filter.node.list("spec.configPatches").iter();
+    let of = |to: &'static str| patches().filter(move |patch| patch.text("applyTo") == Some(to));
+    let delivered = |name: &str| {
+        of("EXTENSION_CONFIG").any(|patch| patch.text("patch.value.name") == Some(name) && has_plugin(patch))
     };
-    let code = resource.node.at(path)?;
-    is_ours(resource, code).then_some((resource, code))
+    let inserts = |patch: &&Node| {
+        let operation = patch.text("patch.operation").unwrap_or_default();
+        let adds = operation == "ADD" || operation.starts_with("INSERT_");
+        adds && (has_plugin(patch) || patch.text("patch.value.name").is_some_and(delivered))
+    };
+    of("HTTP_FILTER").filter(inserts).collect()
 }
 
 fn id(resource: &Resource) -> [&str; 3] {
@@ -85,7 +101,8 @@ fn overlap(a: &Resource, b: &Resource, root: &str) -> Option<Overlap> {
 /// Compares the labels that each selects; none is every workload.
 fn selectors(a: &Resource, b: &Resource) -> Option<Overlap> {
     let labels = |resource: &Resource| -> Vec<(String, Value)> {
-        resource.node.map("spec.selector.matchLabels").iter().map(|(key, value)| (key.clone(), value.json())).collect()
+        let path = if resource.kind == "EnvoyFilter" { "workloadSelector.labels" } else { "selector.matchLabels" };
+        resource.node.map(&format!("spec.{path}")).iter().map(|(key, value)| (key.clone(), value.json())).collect()
     };
     let (a, b) = (labels(a), labels(b));
     let contradict = a.iter().any(|(key, value)| b.iter().any(|(other, of)| key == other && value != of));
@@ -113,21 +130,58 @@ fn resources(a: &[(&str, &str)], b: &[(&str, &str)]) -> Option<Overlap> {
     differ.then_some(Overlap::Possible)
 }
 
-/// Whether some traffic is in a `match` of both: the same direction, and a port of both.
-fn same_traffic(a: &Resource, b: &Resource) -> bool {
-    let (a, b) = (a.node.list("spec.match"), b.node.list("spec.match"));
-    a.is_empty() || b.is_empty() || a.iter().any(|item| b.iter().any(|other| items_meet(item, other)))
+/// Traffic in which a plugin is.
+struct Traffic {
+    /// The only direction, if there is one.
+    direction: Option<Direction>,
+    /// The only ports; none is every port.
+    ports: Vec<u64>,
 }
 
-fn items_meet(a: &Node, b: &Node) -> bool {
-    let mode = |item: &Node| item.text("mode").map(str::to_owned).filter(|mode| mode == "CLIENT" || mode == "SERVER");
-    let ports =
-        |item: &Node| -> Vec<u64> { item.list("ports").iter().filter_map(|port| port.number("number")).collect() };
-    let (a_ports, b_ports) = (ports(a), ports(b));
-    let same_port = a_ports.is_empty() || b_ports.is_empty() || a_ports.iter().any(|port| b_ports.contains(port));
-    let same_mode = match (mode(a), mode(b)) {
-        (Some(a), Some(b)) => a == b,
-        _ => true,
+/// Seen from the workload.
+#[derive(PartialEq, Eq)]
+enum Direction {
+    Outbound,
+    Inbound,
+}
+
+/// The traffic that a plugin names; none is all traffic.
+fn traffic(plugin: &Resource) -> Vec<Traffic> {
+    let of_match = |item: &Node| {
+        let direction = match item.text("mode") {
+            Some("CLIENT") => Some(Direction::Outbound),
+            Some("SERVER") => Some(Direction::Inbound),
+            _ => None,
+        };
+        let ports = item.list("ports").iter().filter_map(|port| port.number("number")).collect();
+        Traffic { direction, ports }
     };
-    same_port && same_mode
+    let of_patch = |patch: &&Node| {
+        // A gateway's listeners count as a client's, as for a WasmPlugin.
+        let direction = match patch.text("match.context") {
+            Some("SIDECAR_OUTBOUND" | "GATEWAY") => Some(Direction::Outbound),
+            Some("SIDECAR_INBOUND") => Some(Direction::Inbound),
+            _ => None,
+        };
+        Traffic {
+            direction,
+            ports: patch.at("match.listener").and_then(|it| it.number("portNumber")).into_iter().collect(),
+        }
+    };
+    match plugin.kind.as_str() {
+        "EnvoyFilter" => insertions(plugin).iter().map(of_patch).collect(),
+        _ => plugin.node.list("spec.match").iter().map(of_match).collect(),
+    }
+}
+
+/// Whether some traffic is that of both: the same direction, and a port of both.
+fn same_traffic(a: &Resource, b: &Resource) -> bool {
+    let (a, b) = (traffic(a), traffic(b));
+    a.is_empty() || b.is_empty() || a.iter().any(|one| b.iter().any(|other| meet(one, other)))
+}
+
+fn meet(a: &Traffic, b: &Traffic) -> bool {
+    let same_port = a.ports.is_empty() || b.ports.is_empty() || a.ports.iter().any(|port| b.ports.contains(port));
+    let same_direction = a.direction.is_none() || b.direction.is_none() || a.direction == b.direction;
+    same_port && same_direction
 }

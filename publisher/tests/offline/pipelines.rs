@@ -106,3 +106,14 @@ fn the_search_in_a_manifests_comments_finds_every_event_in_every_form() {
         assert_eq!(ran.stdout.lines().count(), EVENTS, "{form}: {search}");
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn the_output_that_the_readme_shows_is_that_of_its_command_on_the_event_that_it_shows() {
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let event = readme.lines().find(|line| line.starts_with(r#"{"faultline":"endpoint_ejected""#)).expect("an event");
+    let first = &pipelines("README.md")[0];
+    assert!(first.ends_with("| faultline watch"), "{first}");
+    let told = piped(first, &[event.to_owned()]).exits(0).stdout;
+    assert!(readme.contains(&format!("\n{told}")), "the README does not show: {told}");
+}

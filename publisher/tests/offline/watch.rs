@@ -36,6 +36,23 @@ fn a_stream_is_told_line_by_line_and_summed_up_at_its_end() {
 }
 
 #[test]
+fn all_is_well_is_said_only_where_events_tell_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let summary = |log: &str| run_with_input(dir.path(), &["watch"], log.as_bytes()).exits(0).stderr;
+    // Nothing at all is no good news: the events may go elsewhere.
+    for log in ["", "a line of another program\n"] {
+        let report = run_with_input(dir.path(), &["report"], log.as_bytes()).exits(0).stdout;
+        assert!(report.contains("Either nothing happened, or the events are not in this log."), "{report}");
+        assert_eq!(summary(log), report);
+    }
+    let rejected = r#"{"faultline":"config_rejected","v":1,"ts":"2026-11-20T15:59:00.000Z","error":"limits: got 5"}"#;
+    assert_eq!(
+        summary(&format!("{OUTAGE}\n{rejected}\n")).trim(),
+        "24 events of 1 proxy: 5 ejections, 2 failovers; now: configuration rejected by 1 proxy"
+    );
+}
+
+#[test]
 fn events_as_json_name_their_proxy_and_can_be_reported() {
     let dir = tempfile::tempdir().unwrap();
     let ran = run_with_input(dir.path(), &["watch", "--output", "json"], THREE.as_bytes()).exits(0);

@@ -94,6 +94,43 @@ fn in_istio_the_witness_is_the_whole_configuration_unless_another_is_given() {
 }
 
 #[test]
+fn where_no_thresholds_are_given_the_manifest_says_what_is_assumed_and_what_to_do() {
+    let dir = workplace();
+    let written = |config: &str, more: &[&str]| {
+        let args = [&["manifest", PINNED, "--offline", "--config", "-"][..], more].concat();
+        run_with_input(dir.path(), &args, config.as_bytes()).exits(0)
+    };
+    let gateway = ["--kind", "EnvoyExtensionPolicy", "--target-ref", "Gateway/edge"];
+    let higress = ["--kind", "HigressWasmPlugin"];
+    let told: [(&[&str], &str, &str); 5] = [
+        (&["--no-witness"], "", "--from or --config"),
+        (&["--no-witness", "--kind", "EnvoyFilter"], r#"{"attempts": "final"}"#, "--from or --config"),
+        (&[], r#"{"limits": {"series": 100}}"#, r#"{"witness": {}}"#),
+        (&gateway, "", "your BackendTrafficPolicy with --config"),
+        (&higress, "", "your rules with --from"),
+    ];
+    for (more, config, instead) in told {
+        let ran = written(config, more);
+        let of_fewer = "(with fewer than 10 endpoints, no ejection is told)";
+        let comment = ran.stdout.lines().find(|line| line.starts_with(&format!("# {of_fewer}"))).unwrap_or_default();
+        assert!(comment.contains(instead), "{more:?}: {}", ran.stdout);
+        let warning = ran.stderr.lines().find(|line| line.starts_with("warning: no thresholds")).unwrap_or_default();
+        assert!(warning.contains(of_fewer) && warning.contains(instead), "{more:?}: {}", ran.stderr);
+    }
+    let rules = r#"{"outlierDetection": {"maxEjectionPercent": 100}}"#;
+    let quiet: [(&[&str], &str); 4] = [
+        (&[], ""),
+        (&["--kind", "Envoy"], ""),
+        (&gateway, rules),
+        (&higress, r#"{"clusters": [{"match": "*", "outlierDetection": {}}]}"#),
+    ];
+    for (more, config) in quiet {
+        let ran = written(config, more);
+        assert!(!(ran.stdout + &ran.stderr).contains("no thresholds"), "{more:?}");
+    }
+}
+
+#[test]
 fn the_comments_say_what_a_registry_that_is_away_costs_and_how_to_fetch_again() {
     let dir = workplace();
     let text = |kind: &str, more: &[&str]| {
@@ -197,7 +234,7 @@ fn an_envoy_filter_for_every_attempt_has_the_filter_and_the_log_from_one_file() 
 #[test]
 fn options_that_a_kind_has_not_are_refused_with_what_to_do() {
     let dir = workplace();
-    let cases: [(&str, &[&str], &[&str]); 23] = [
+    let cases: [(&str, &[&str], &[&str]); 24] = [
         ("WasmPlugin", &["--position", "upstream-log"], &["--position", "EnvoyFilter"]),
         ("WasmPlugin", &["--module", "/x.wasm"], &["--module"]),
         ("EnvoyFilter", &["--phase", "stats"], &["--phase"]),
@@ -219,7 +256,12 @@ fn options_that_a_kind_has_not_are_refused_with_what_to_do() {
         ("HigressWasmPlugin", &["--with-stats"], &["extraStatTags", "upstream_cluster"]),
         ("Envoy", &["--namespace", "x"], &["--namespace"]),
         ("Envoy", &["--pull-secret", "x"], &["--pull-secret", "faultline pull"]),
-        ("Envoy", &["--image", IMAGE], &["--image"]),
+        ("Envoy", &["--image", IMAGE], &["--image", "--kind Envoy: ", "loads a file"]),
+        (
+            "EnvoyFilter",
+            &["--position", "upstream-log", "--selector", "a=b", "--image", IMAGE],
+            &["--image", "--kind EnvoyFilter with --position upstream-log: "],
+        ),
         ("WasmPlugin", &["--with-stats", "--output", "json"], &["--with-stats", "JSON"]),
     ];
     for (kind, more, words) in cases {

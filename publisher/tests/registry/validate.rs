@@ -291,16 +291,21 @@ fn configurations_are_checked_and_findings_exit_with_3() {
     write("bad.json", "{\n\"outlierDetection\":\n{\"interval\": 5}}");
     write("odd.json", r#"{"outlierDetecton": {}}"#);
     write("broken.json", r#"{"outlierDetecton": "#);
-    write("huge.json", &" ".repeat(1024 * 1024));
+    write("huge.json", &format!("{{{}}}", " ".repeat(1024 * 1024)));
 
     assert_eq!(run(dir.path(), &["validate", "good.json"]).exits(0).stdout, "");
-    let empty = run_with_input(dir.path(), &["validate", "-"], b"\n").exits(0);
-    assert!(empty.stderr.contains("-: empty: the defaults apply"), "{}", empty.stderr);
-    // Empty input comes from a command that failed, so it is an error. A template may render to nothing, so that is
-    // not.
+    // Empty input comes from a command that failed, so it is an error, and an empty file may be what such a command
+    // left behind. A template may render to nothing but comments.
     run_with_input(dir.path(), &["validate", "-"], b"").fails_with(&["nothing came on standard input"]);
-    write("rendered.yaml", "---\n# off by default\n");
-    assert_eq!(run(dir.path(), &["validate", "rendered.yaml"]).exits(0).stdout, "");
+    for (text, code, told) in [
+        ("", 3, "warning[FL006]: is empty\n"),
+        ("\n", 3, "warning[FL006]: is empty\n"),
+        ("---\n# off by default\n", 0, "note[FL006]: has nothing but comments\n"),
+    ] {
+        write("rendered.yaml", text);
+        let found = run(dir.path(), &["validate", "rendered.yaml"]).exits(code).stdout;
+        assert!(found.starts_with(&format!("rendered.yaml:1: {told}")), "{found}");
+    }
     std::fs::write(dir.path().join("latin.yaml"), b"a: b\nc: \xfc\n").unwrap();
     let found = run(dir.path(), &["validate", "latin.yaml"]).exits(3).stdout;
     assert!(found.starts_with("latin.yaml:2: error[FL003]: it is no text in UTF-8"), "{found}");
@@ -314,7 +319,14 @@ fn configurations_are_checked_and_findings_exit_with_3() {
     );
     assert!(firsts[1].starts_with("odd.json:1:2: error[FL002]: outlierDetecton: "), "{firsts:?}");
     assert!(firsts[2].starts_with("broken.json: error[FL001]: "), "{firsts:?}");
-    assert!(firsts[3].starts_with("huge.json: error[FL001]: "), "{firsts:?}");
+    assert!(firsts[3].starts_with("huge.json:1:1: error[FL001]: "), "{firsts:?}");
+    // A configuration as YAML, or a resource without its kind.
+    for (name, text) in [("witness.yaml", "witness: {}\n"), ("rule.yaml", "metadata: {name: cart}\nspec: {}\n")] {
+        write(name, text);
+        let found = run(dir.path(), &["validate", name]).exits(3).stdout;
+        let first = format!("{name}:1:1: error[FL001]: a plugin configuration is JSON, and this is not\n");
+        assert!(found.starts_with(&first) && found.contains("they have `apiVersion` and `kind`"), "{found}");
+    }
     let found = run_with_input(dir.path(), &["validate", "-", "--output", "json"], b"not json").exits(3).json();
     assert_eq!((&found[0]["file"], &found[0]["valid"]), (&"-".into(), &false.into()));
     // Files that can be read are still checked.
@@ -363,6 +375,22 @@ fn a_pinned_index_is_found_at_the_registry() {
         "{}",
         ran.stdout
     );
+    // Every kind pins, each in its own place.
+    let pinned = format!("{reference}@{index}");
+    for (kind, more, path) in [
+        ("TrafficExtension", &[][..], "spec.wasm.url"),
+        ("EnvoyFilter", &[], "spec.configPatches[0].patch.value.typed_config.value.config.vm_config.code.remote"),
+        ("EnvoyExtensionPolicy", &["--target-ref", "Gateway/edge"], "spec.wasm[0].code.image.url"),
+        ("HigressWasmPlugin", &[], "spec.url"),
+    ] {
+        let args = ["manifest", &pinned, "--offline", "--kind", kind];
+        std::fs::write(dir.path().join("kind.yaml"), run(dir.path(), &[&args, more].concat()).exits(0).stdout).unwrap();
+        let ran = run(dir.path(), &["validate", "kind.yaml", "--registry"]).exits(3);
+        let told = ran.stdout.lines().find(|line| line.contains("error[FL307]")).unwrap_or_default();
+        assert!(told.contains(path) && told.contains(&image), "{kind}: {ran:?}");
+        let ran = run(dir.path(), &["validate", "kind.yaml"]);
+        assert!(ran.stderr.contains("the registry was not asked about pinned digests"), "{kind}: {ran:?}");
+    }
     std::fs::write(dir.path().join("plugin.yaml"), plugin(&index)).unwrap();
     // Without the flag no registry is asked, and a remark says so. An image that cannot be looked up is not a finding.
     let ran = run(dir.path(), &["validate", "plugin.yaml"]).exits(0);

@@ -1,7 +1,7 @@
 //! Tests the rules of `validate` that compare a plugin with other resources: two plugins in the same proxies (FL309),
 //! and a module from a file that selected workloads do not have (FL310).
 
-use crate::support::run_with_input;
+use crate::support::{run, run_with_input};
 use serde_json::Value;
 
 /// Code, severity and resource of every finding of these rules, and whether it is sure.
@@ -61,6 +61,29 @@ fn two_plugins_in_the_same_proxies_are_found_by_namespace_and_selector() {
                 data: {mesh: \"rootNamespace: mesh\"}\n";
     assert_eq!(both(mesh.to_owned() + &wasm("mesh", ""), extension("shop", "")), sure);
     assert_eq!(both(mesh.to_owned() + &wasm("istio-system", ""), extension("shop", "")), [""; 0]);
+}
+
+#[test]
+fn an_envoy_filter_that_inserts_the_http_filter_is_a_plugin_like_others() {
+    let written = |more: &[&str]| {
+        let reference = format!("r.example.com/faultline:1@sha256:{}", "a".repeat(64));
+        let args = ["manifest", &reference, "--offline", "--kind", "EnvoyFilter", "--namespace", "shop"];
+        let text = run(&std::env::temp_dir(), &[&args[..], more].concat()).exits(0).stdout;
+        format!("---\n{text}")
+    };
+    let wasm = |more: &str| plugin("WasmPlugin", "shop", "faultline", more);
+    let twice = |text: String| found(&text).into_iter().filter(|it| it.starts_with("FL309")).collect::<Vec<_>>();
+    let sure = ["FL309 warning EnvoyFilter shop/faultline"];
+    assert_eq!(twice(wasm(", match: [{mode: CLIENT}]") + &written(&[])), sure);
+    assert_eq!(twice(wasm(", match: [{mode: SERVER}]") + &written(&[])), [""; 0]);
+    assert_eq!(twice(wasm(&selector("app: cart")) + &written(&["--selector", "app=cart"])), sure);
+    assert_eq!(twice(wasm(&selector("app: cart")) + &written(&["--selector", "app=pay"])), [""; 0]);
+    // The upstream log comes with the HTTP filter; alone, it doubles nothing.
+    let logged = written(&["--selector", "app=cart", "--position", "upstream-log"]);
+    assert_eq!(twice(wasm(&selector("app: cart")) + &logged), sure);
+    let log_alone = logged.replace("operation: INSERT_BEFORE", "operation: REMOVE");
+    assert!(log_alone.contains("operation: MERGE"), "{log_alone}");
+    assert_eq!(twice(wasm(&selector("app: cart")) + &log_alone), [""; 0]);
 }
 
 #[test]

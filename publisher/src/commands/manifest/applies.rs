@@ -60,7 +60,8 @@ pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
         bail!(instead("--image-pull-policy", "it has none; what runs is what the digest says"));
     }
     if args.image.is_some() && file {
-        bail!(instead("--image", "the proxy pulls nothing"));
+        let with = if kind == Kind::Envoy { "" } else { " with --position upstream-log" };
+        bail!("--image does not go with --kind {name}{with}: the proxy loads a file and pulls nothing");
     }
     if !args.rules.from.is_empty() && matches!(kind, Kind::EnvoyExtensionPolicy | Kind::Envoy) {
         bail!(instead("--from", "it reads Istio's rules; write a configuration and give it with --config"));

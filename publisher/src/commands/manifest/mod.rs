@@ -44,7 +44,11 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
             return Ok(Outcome::Findings);
         }
     };
-    if args.kind.is_istio() && !args.rules.no_witness && plan.config.as_ref().is_some_and(|it| it["witness"].is_null())
+    if let Some(lines) = comments::assumed(&plan) {
+        output::note(&format!("warning: {}", lines.join(" ")));
+    } else if args.kind.is_istio()
+        && !args.rules.no_witness
+        && plan.config.as_ref().is_some_and(|it| it["witness"].is_null())
     {
         output::note(
             "note: without `\"witness\": {}` in the configuration, Envoy is not asked: its thresholds must be Envoy's",

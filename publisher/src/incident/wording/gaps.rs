@@ -3,6 +3,21 @@
 use crate::incident::model::Gap;
 use crate::incident::units::count;
 
+/// What is to be said of a log without a single event: where to look for the reason. `broken` is the number of lines
+/// that are cut off in an event.
+pub(crate) fn no_events(lines: u64, broken: u64) -> String {
+    let broken = if broken > 0 { format!(" ({broken} cut off in an event)") } else { String::new() };
+    format!(
+        "no faultline events in {}{broken}\n\
+         Either nothing happened, or the events are not in this log. Check that\n\
+         - it is the proxy's: `kubectl logs POD -c istio-proxy`, for a gateway its own pod\n\
+         - the filter is in that proxy: `faultline_build_info` is in its /stats/prometheus\n\
+         - the proxy writes wasm's log at `warning`: `istioctl proxy-config log POD --level wasm:warning`\n\
+         - the events were left whole: each is an object with the key \"faultline\", whatever stands before it",
+        count(lines, "line")
+    )
+}
+
 /// A gap in a sentence or two.
 pub(super) fn sentence(gap: &Gap) -> String {
     match gap {

@@ -2,7 +2,7 @@
 //! ([`view`](super::view)).
 
 mod endpoint;
-mod gaps;
+pub(crate) mod gaps;
 mod period;
 pub(crate) mod phrase;
 mod service;

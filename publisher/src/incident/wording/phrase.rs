@@ -125,7 +125,11 @@ fn cause(cause: &str) -> String {
 
 /// What the endpoints at home were, over all proxies; empty if the logs do not tell.
 pub(super) fn causes(causes: &BTreeSet<String>) -> String {
-    causes.iter().map(|one| cause(one)).collect::<Vec<_>>().join(", or ")
+    // In the order in which an outage brings them about; what an older or newer filter calls otherwise comes last.
+    let usual = ["ejected", "unhealthy", "endpoints_left"];
+    let mut causes: Vec<&str> = causes.iter().map(String::as_str).collect();
+    causes.sort_by_key(|cause| usual.iter().position(|one| one == cause).unwrap_or(usual.len()));
+    causes.into_iter().map(cause).collect::<Vec<_>>().join(", or ")
 }
 
 /// The same as a clause.
@@ -200,6 +204,15 @@ mod tests {
             phrase(ended).text,
             "traffic is back in a; 120 requests served away in 15.0 s, 2 failed (100 by b in 12.0 s; 20 by c in 3.0 s, \
              2 failed)"
+        );
+    }
+
+    #[test]
+    fn causes_are_named_in_the_order_of_an_outage() {
+        let all = ["of_another_version", "unhealthy", "endpoints_left", "ejected"].map(str::to_owned).into();
+        assert_eq!(
+            causes(&all),
+            "ejected, or unhealthy by health check or control plane, or gone from the cluster, or of another version"
         );
     }
 
