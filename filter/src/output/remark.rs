@@ -46,7 +46,8 @@ impl Remark<'_> {
                  cannot be told"
             ),
             Self::RulesNotTold { problem } => log::warn!(
-                "witness: how clusters eject cannot be read ({problem}). What is configured counts, or else Envoy's defaults"
+                "witness: how clusters eject cannot be read ({problem}). What is configured counts, or else Envoy's \
+                 defaults"
             ),
             Self::RuleDiffers { cluster, differences } => {
                 let differences: Vec<String> = differences
@@ -76,8 +77,8 @@ impl Remark<'_> {
                     _ => "it does not answer as an admin interface does",
                 };
                 log::warn!(
-                    "witness: cluster {cluster}: {why}. Until it answers, ejections are inferred from what is configured, \
-                     or from Envoy's defaults, by which clusters of fewer than ten endpoints eject none"
+                    "witness: cluster {cluster}: {why}. Until it answers, ejections are inferred from what is \
+                     configured, or from Envoy's defaults, by which clusters of fewer than ten endpoints eject none"
                 );
             }
             Self::WitnessAnswers { cluster } => log::info!("witness: cluster {cluster} answers again"),

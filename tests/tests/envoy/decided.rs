@@ -47,8 +47,8 @@ pub(crate) fn until_ejected(envoy: &Envoy, load: &mut Load, times: usize) -> Res
     Ok(())
 }
 
-/// Sends requests until all that Envoy ejected is back and the filter has told the same, by Envoy's word; and some more,
-/// in which nothing else is told.
+/// Sends requests until all that Envoy ejected is back and the filter has told the same, by Envoy's word; and some
+/// more, in which nothing else is told.
 pub(crate) fn until_told_as_decided(envoy: &Envoy, load: &mut Load) -> Result<()> {
     let is_over =
         |records: &[Record]| records.iter().filter(|r| r.action == Action::Eject).count() * 2 == records.len();

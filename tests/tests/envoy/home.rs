@@ -1,5 +1,5 @@
-//! Tests of proxies without a locality in their bootstrap, as without cloud metadata: where home is comes from labels or
-//! from priorities.
+//! Tests of proxies without a locality in their bootstrap, as without cloud metadata: where home is comes from labels
+//! or from priorities.
 
 use std::time::Duration;
 

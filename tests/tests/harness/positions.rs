@@ -110,7 +110,8 @@ fn what_retries_hide_has_the_cause_that_envoys_count_proves() {
                     proxy.answer(call.id, 200, &[], b"{}");
                 } else {
                     let names = "(outbound%5C%7C8000%5C%7C%5C%7Cmockb%5C%2Edefault%5C%2Esvc%5C%2Ecluster%5C%2Elocal)";
-                    let filter = format!("%5Ecluster%5C.{names}%3B%3F%5C.outlier_detection%5C.ejections_(enforced%7Cdetected)_");
+                    let kinds = "ejections_(enforced%7Cdetected)_";
+                    let filter = format!("%5Ecluster%5C.{names}%3B%3F%5C.outlier_detection%5C.{kinds}");
                     assert_eq!(call.path(), format!("/stats?format=json&filter={filter}"));
                     let status = if ejected { status } else { 200 };
                     proxy.answer(call.id, status, &[], counts(u64::from(ejected)).as_bytes());

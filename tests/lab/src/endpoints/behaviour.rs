@@ -1,7 +1,7 @@
 //! The ways in which a scripted endpoint can serve or fail.
 
-/// The path of health checks. They do not count as requests; while the behaviour is to answer, whatever the status, they
-/// succeed unless the endpoint is [ill](super::Upstream::set_ill).
+/// The path of health checks. They do not count as requests; while the behaviour is to answer, whatever the status,
+/// they succeed unless the endpoint is [ill](super::Upstream::set_ill).
 pub const HEALTH_PATH: &str = "/healthz";
 
 /// What the endpoint does with connections and requests.

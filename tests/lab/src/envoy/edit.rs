@@ -1,5 +1,5 @@
-//! Changes to a finished bootstrap, for what only few tests need: no locality, a second listener, a filter that is there
-//! twice.
+//! Changes to a finished bootstrap, for what only few tests need: no locality, a second listener, a filter that is
+//! there twice.
 
 use std::fmt;
 use std::sync::Arc;

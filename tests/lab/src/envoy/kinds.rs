@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use crate::envoy::bootstrap::{Bootstrap, Cluster};
 use crate::envoy::outlier::OutlierDetection;
 
+/// What the types of Envoy's transport sockets begin with.
+const SOCKETS: &str = "type.googleapis.com/envoy.extensions.transport_sockets";
+
 /// The internal listener behind which [`behind_internal_listener`] puts endpoints.
 pub const INTERNAL_LISTENER: &str = "connect_originate";
 
@@ -85,7 +88,7 @@ fn internal_upstream(cluster: &mut Value) -> Value {
     json!({
         "name": "envoy.transport_sockets.internal_upstream",
         "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+            "@type": format!("{SOCKETS}.internal_upstream.v3.InternalUpstreamTransport"),
             "passthrough_metadata": [{ "kind": { "host": {} }, "name": "envoy.filters.listener.original_dst" }],
             "transport_socket": { "name": "raw", "typed_config": { "@type": raw } },
         },

@@ -1,10 +1,11 @@
-//! Envoy as the judge of the filter: random outages from a seed, and a comparison of the filter's ejections, returns and
-//! removals with the outlier detector's own record, and of its failovers with Envoy's hosts and the endpoints' requests.
+//! Envoy as the judge of the filter: random outages from a seed, and a comparison of the filter's ejections, returns
+//! and removals with the outlier detector's own record, and of its failovers with Envoy's hosts and the endpoints'
+//! requests.
 //!
 //! A round is one Envoy with a random set-up and a random script of outages and of what the control plane does, steady
 //! traffic, and a comparison at the end. What makes a set-up more than the plain one are its [`Ingredient`]s, and the
-//! table has a line for each. The same seed gives the same set-up and the same script; the interleaving of threads differs, so a rare
-//! disagreement may take several runs of its seed to appear again.
+//! table has a line for each. The same seed gives the same set-up and the same script; the interleaving of threads
+//! differs, so a rare disagreement may take several runs of its seed to appear again.
 //!
 //! Not here: single situations with one right answer; these have separate tests.
 

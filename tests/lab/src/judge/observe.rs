@@ -84,8 +84,8 @@ impl Observer {
         Self { samples, stall, stop, thread: Some(thread) }
     }
 
-    /// For how long this machine has stood still, in milliseconds: how much longer than it should a thread has slept that
-    /// does not depend on Envoy or the filter.
+    /// For how long this machine has stood still, in milliseconds: how much longer than it should a thread has slept
+    /// that does not depend on Envoy or the filter.
     pub(super) fn stall(&self) -> i64 {
         self.stall.load(Ordering::SeqCst)
     }

@@ -28,7 +28,7 @@ use crate::zones::Zones;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long nothing happens at first: the filter learns of clusters from their requests, and then asks for their rules.
-const CALM: Duration = Duration::from_secs(1);
+const CALM_BEFORE: Duration = Duration::from_secs(1);
 
 /// If the machine stands still for longer than this, in milliseconds, all times are off by as much, Envoy's and the
 /// filter's; a round that is wrong then shows nothing and is played again, at most [`REPEATS`] times.
@@ -123,7 +123,7 @@ fn play_once(scene: &Scene) -> Result<Round> {
     let observer = Observer::start(stage.envoy.admin_address(), stage.upstreams.clone());
     let traffic = Traffic::start(&stage.envoy, scene);
     traffic.all_well(WELL).context("before the outages")?;
-    thread::sleep(CALM);
+    thread::sleep(CALM_BEFORE);
     for step in &scene.script {
         stage.perform(&step.endpoints, step.doing)?;
         thread::sleep(step.lasts);

@@ -21,8 +21,8 @@ pub const WINDOW: Duration = Duration::from_secs(2);
 /// How long home must be whole and traffic as usual for a failover to be over, in scenes.
 pub const END_AFTER: Duration = Duration::from_secs(2);
 
-/// The longest time between two questions to Envoy in scenes with a mirrored cluster, whose requests the HTTP filter does
-/// not see.
+/// The longest time between two questions to Envoy in scenes with a mirrored cluster, whose requests the HTTP filter
+/// does not see.
 pub const SHADOW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Everything random about a round, decided before it begins.
