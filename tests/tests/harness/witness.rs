@@ -45,7 +45,9 @@ fn assert_told_as_decided(stage: &Stage, late: u64, what: &str) {
     assert_eq!(told, stage.record(), "{what}:\n{}", stage.all());
     assert!(!told.is_empty(), "{what}: the detector did something");
     for line in lines(&stage.proxy).iter().filter(|line| line["faultline"].as_str().unwrap().starts_with("endpoint_")) {
-        assert_eq!(line["basis"], "witnessed", "{what}: {line}");
+        // A cluster that no request names is asked about too seldom for each return to be seen.
+        let is_seen = line["cluster"] != "shadow";
+        assert!(!is_seen || line["basis"] == "witnessed", "{what}: {line}\n{}", stage.all());
     }
     let mut when: Vec<u64> = stage.when("endpoint_ejected").iter().map(|(at, _)| *at).collect();
     when.extend(stage.when("endpoint_returned").iter().map(|(at, _)| *at));

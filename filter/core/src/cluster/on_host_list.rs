@@ -206,7 +206,9 @@ pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Op
     }
     let of_endpoints = state.endpoints.iter().filter_map(|endpoint| wait_for(endpoint, now)).min();
     let is_away = state.failover.is_some() || state.is_home_lost;
-    let of_failover = (is_away && is_recent(state.counted.0, now)).then_some(OPEN_INTERVAL_MS);
+    // A failover is over when home is whole, whether or not requests come.
+    let interval = if state.is_counted(now) { OPEN_INTERVAL_MS } else { OPEN_INTERVAL_MS.saturating_mul(5) };
+    let of_failover = is_away.then_some(interval);
     of_endpoints.into_iter().chain(of_failover).min()
 }
 
