@@ -96,13 +96,13 @@ fn a_home_that_fails_its_health_checks_fails_over() -> Result<()> {
     for upstream in &zones.0[..2] {
         let (is_well, name) = (Arc::clone(&is_well), upstream.name().to_owned());
         upstream.run(move |path| {
-            let fails = path == "/healthz" && !is_well.load(Ordering::SeqCst);
+            let fails = path == "/ping" && !is_well.load(Ordering::SeqCst);
             (if fails { 503 } else { 200 }, name.clone())
         });
     }
     let checks = json!([{
         "timeout": "1s", "interval": "0.2s", "unhealthy_threshold": 1, "healthy_threshold": 1,
-        "http_health_check": { "path": "/healthz" },
+        "http_health_check": { "path": "/ping" },
     }]);
     let (mut envoy, mut load) = start(&zones, Some(checks))?;
     let set = |well: bool| {

@@ -223,9 +223,11 @@ impl ClusterState {
                 }
             }
             Transition::Blocked(reason) => {
-                // Envoy shows that the endpoint is in rotation; that it detected the streak, only its count shows.
-                let basis = if self.counts.detected().is_some() { Basis::Witnessed } else { Basis::Inferred };
-                self.report_blocked(index, reason, basis, context, events);
+                // Envoy shows that the endpoint is in rotation. That it detected the streak, only its count shows, which
+                // was not known when the streak was reported; at zero it refutes it.
+                if self.counts.detected() != Some(0) {
+                    self.report_blocked(index, reason, Basis::Inferred, context, events);
+                }
             }
             Transition::ViewStale => self.admin_view_stale = true,
         }
