@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::stage::{Proxy, Stage};
 use crate::envoy::outlier::{Action, Record};
+use crate::envoy::timestamp;
 use crate::judge::compare::{Disagreement, Report, Verdict, compare};
 use crate::terminal::paint;
 
@@ -45,11 +46,21 @@ impl Outcome {
     }
 }
 
+/// Whether a report says that an ejected endpoint left, and Envoy's log has an ejection of it before and no return after
+/// that: an endpoint that is replaced takes its ejection with it.
+fn is_right_removal(report: &Report, records: &[Record]) -> bool {
+    let is_before = |record: &&Record| timestamp::millis(&record.timestamp).is_some_and(|at| at <= report.at);
+    let of_endpoint = |r: &&Record| r.cluster == report.cluster && r.endpoint == report.endpoint;
+    let last = records.iter().filter(of_endpoint).rfind(is_before);
+    report.action == Action::Remove && last.is_some_and(|last| last.action == Action::Eject)
+}
+
 impl Reckoning {
     fn of(proxy: &Proxy) -> Result<Self> {
         let records = proxy.envoy.outlier_records()?;
         let lines = proxy.envoy.events().lines();
-        let reports = Report::all(&lines);
+        let mut reports = Report::all(&lines);
+        reports.retain(|report| !is_right_removal(report, &records));
         let verdict = compare(&records, &reports);
         let mut complaints = Vec::new();
 
