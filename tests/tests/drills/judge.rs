@@ -10,7 +10,7 @@ use lab::judge::{Mode, Trial, picture};
 fn agree(mode: Mode) -> Result<()> {
     let _machine = crate::machine();
     let (with, modes) = (BTreeSet::new(), vec![mode]);
-    let trial = Trial { seed: 1, rounds: 2, modes, with, envoys: Vec::new(), jobs: 2 };
+    let trial = Trial { seed: 600, rounds: 2, modes, with, envoys: Vec::new(), jobs: 2 };
     let mut wrong = Vec::new();
     trial.run(|round| {
         if !round.is_right() {
