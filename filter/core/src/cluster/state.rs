@@ -223,8 +223,8 @@ impl ClusterState {
                 }
             }
             Transition::Blocked(reason) => {
-                // Envoy shows that the endpoint is in rotation. That it detected the streak, only its count shows, which
-                // was not known when the streak was reported; at zero it refutes it.
+                // Envoy shows that the endpoint is in rotation. That it detected the streak, only its count shows,
+                // which was not known when the streak was reported; at zero it refutes it.
                 if self.counts.detected() != Some(0) {
                     self.report_blocked(index, reason, Basis::Inferred, context, events);
                 }

@@ -46,8 +46,8 @@ impl Outcome {
     }
 }
 
-/// Whether a report says that an ejected endpoint left, and Envoy's log has an ejection of it before and no return after
-/// that: an endpoint that is replaced takes its ejection with it.
+/// Whether a report says that an ejected endpoint left, and Envoy's log has an ejection of it before and no return
+/// after that: an endpoint that is replaced takes its ejection with it.
 fn is_right_removal(report: &Report, records: &[Record]) -> bool {
     let is_before = |record: &&Record| timestamp::millis(&record.timestamp).is_some_and(|at| at <= report.at);
     let of_endpoint = |r: &&Record| r.cluster == report.cluster && r.endpoint == report.endpoint;
