@@ -163,7 +163,7 @@ fn note_new(vm: &mut Vm, now: Millis) {
     let mut wanted = Wanted::default();
     for cluster in vm.known.take_new() {
         let Some(known) = vm.known.get(cluster) else { continue };
-        if cluster_states::read(&known.name).is_none_or(|state| state.wants_rule(now)) {
+        if cluster_states::read(&known.name).is_none_or(|state| state.wants_rule(vm.oldest_rule(), now)) {
             wanted.rules.push(known.name.clone());
         }
     }
@@ -215,13 +215,14 @@ fn share_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat, wanted: &mut Wan
         return;
     }
     let sums = known::charged(&counts);
+    let oldest_rule = vm.oldest_rule();
     let longest = vm.config.witness.as_ref().map_or(Millis::MAX, |witness| witness.max_interval.millis());
     let changed = vm.change_cluster(cluster, beat.moment, |state, context| {
         core_cluster::add_traffic(state, &sums, beat.before, context);
         let events = core_cluster::on_tick(state, context);
         let asks = Asks {
             list: core_cluster::wants_list(state, longest, context),
-            rule: state.wants_rule(context.now),
+            rule: state.wants_rule(oldest_rule, context.now),
             is_blind: state.failover_is_blind(context.home),
         };
         (events, state.open_findings() > 0, state.levels(context.cluster), asks, state.members().to_vec())

@@ -22,6 +22,11 @@ use filter_core::time::Millis;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
+/// How old a cluster's rule may become before Envoy is asked for it again, in milliseconds: a mesh may change it at any
+/// time. In a large proxy, reading the rules of all clusters costs more.
+const OLDEST_RULE_MS: Millis = 5_000;
+const OLDEST_RULE_OF_MANY_MS: Millis = 60_000;
+
 /// The time of an observation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
@@ -137,6 +142,11 @@ impl Vm {
             let home = state.home_in(&self.home.locality, &unknown);
             change(state, &evaluation_context(known, (&outlier, &rule), (home, &self.home.locality), moment))
         })
+    }
+
+    /// How old a cluster's rule may become before Envoy is asked for it again.
+    pub(crate) fn oldest_rule(&self) -> Millis {
+        if self.lists_are_long { OLDEST_RULE_OF_MANY_MS } else { OLDEST_RULE_MS }
     }
 
     /// Has the rules of clusters that were just met read within milliseconds.

@@ -4,9 +4,6 @@ use crate::endpoint::rule::Rule;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
-/// How old a rule may become before Envoy is asked for it again, in milliseconds.
-const REREAD_MS: Millis = 60_000;
-
 /// How old a rule may become when what Envoy does does not fit it, in milliseconds.
 const REREAD_IN_DOUBT_MS: Millis = 5_000;
 
@@ -54,9 +51,9 @@ impl KnownRule {
         self.asked == 0
     }
 
-    /// Whether Envoy should be asked for the rule at `now`.
-    pub(super) fn is_wanted(&self, now: Millis) -> bool {
-        let limit = if self.doubt { REREAD_IN_DOUBT_MS } else { REREAD_MS };
+    /// Whether Envoy should be asked for the rule at `now`, if it may become `oldest` milliseconds old.
+    pub(super) fn is_wanted(&self, oldest: Millis, now: Millis) -> bool {
+        let limit = if self.doubt { REREAD_IN_DOUBT_MS } else { oldest };
         self.asked == 0 || now.abs_diff(self.asked) >= limit
     }
 

@@ -107,9 +107,9 @@ impl ClusterState {
         self.known_rule.members()
     }
 
-    /// Whether Envoy should be asked for the cluster's rule at `now`.
-    pub fn wants_rule(&self, now: Millis) -> bool {
-        self.known_rule.is_wanted(now)
+    /// Whether Envoy should be asked for the cluster's rule at `now`, if it may become `oldest` milliseconds old.
+    pub fn wants_rule(&self, oldest: Millis, now: Millis) -> bool {
+        self.known_rule.is_wanted(oldest, now)
     }
 
     /// Whether the start time and the exact destination of attempts at this endpoint matter: an attempt that was

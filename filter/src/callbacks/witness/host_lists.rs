@@ -191,12 +191,13 @@ fn apply_host_list(
         return;
     }
     let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.current) else { return };
+    let oldest_rule = vm.oldest_rule();
     let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
         (
             cluster::on_host_list(state, hosts, asked_at, context),
             cluster::ask_again_in(state, context),
             cluster::wants_counts(state, now),
-            state.wants_rule(now),
+            state.wants_rule(oldest_rule, now),
         )
     });
     let (events, wait, wants_count, wants_rule) = changed.unwrap_or_default();
