@@ -4,6 +4,9 @@ use crate::endpoint::rule::Rule;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
+/// How long Envoy is not asked again for a rule that it did not have, in milliseconds.
+const ASK_WHERE_NONE_MS: Millis = 60_000;
+
 /// How old a rule may become when what Envoy does does not fit it, in milliseconds.
 const REREAD_IN_DOUBT_MS: Millis = 5_000;
 
@@ -53,7 +56,11 @@ impl KnownRule {
 
     /// Whether Envoy should be asked for the rule at `now`, if it may become `oldest` milliseconds old.
     pub(super) fn is_wanted(&self, oldest: Millis, now: Millis) -> bool {
-        let limit = if self.doubt { REREAD_IN_DOUBT_MS } else { oldest };
+        let limit = match &self.rule {
+            _ if self.doubt => REREAD_IN_DOUBT_MS,
+            Some(_) => oldest,
+            None => oldest.max(ASK_WHERE_NONE_MS),
+        };
         self.asked == 0 || now.abs_diff(self.asked) >= limit
     }
 

@@ -225,7 +225,10 @@ impl Stage {
             let grew = |event: &&Event| {
                 event.name() == "failover_changed" && begun.iter().any(|begun| subject(begun) == subject(event))
             };
-            let others = events.iter().filter(|event| !of_proxy.iter().any(|one| one.is(event)) && !grew(event));
+            // An endpoint that is replaced takes its ejection with it; the reckoning compares that with Envoy's record.
+            let left = |event: &&Event| event.name() == "endpoint_removed";
+            let is_expected = |event: &&Event| of_proxy.iter().any(|one| one.is(event)) || grew(event) || left(event);
+            let others = events.iter().filter(|event| !is_expected(event));
             self.complaints.extend(others.map(|event| format!("{name}: this came and nothing had happened: {event}")));
         }
         for proxy in &mut self.proxies {
