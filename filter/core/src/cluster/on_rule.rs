@@ -18,7 +18,18 @@ pub enum RuleNews {
 /// Applies Envoy's answer about the cluster's rule, asked for at `asked`: where it has the cluster from, the rule, and
 /// the members of an aggregate cluster; `None` if it has no such cluster.
 pub fn on_rule(state: &mut ClusterState, answer: Option<(Origin, &Rule, &[String])>, asked: Millis) -> RuleNews {
-    if state.known_rule.update(answer, asked) { RuleNews::New } else { RuleNews::Same }
+    if !state.known_rule.update(answer, asked) {
+        return RuleNews::Same;
+    }
+    if let Some(rule) = state.known_rule.rule().cloned() {
+        let rules = rule.outlier_detection();
+        for index in 0..state.endpoints.len() {
+            if let Some(endpoint) = state.endpoints.get_mut(index) {
+                endpoint.rotation.adopt_rules(&rules, &rule);
+            }
+        }
+    }
+    RuleNews::New
 }
 
 /// Notes that the cluster's rule was asked for at `asked` and no usable answer came.

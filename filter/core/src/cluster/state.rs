@@ -185,6 +185,10 @@ impl ClusterState {
                 endpoint.reported.unconfirmed = None;
                 self.counts.record(reason, now);
                 self.known_rule.doubt |= reason == EjectReason::Other && !context.rule.by_rate;
+                if !context.rule.ejects && !context.rule.by_rate {
+                    // By this rule, Envoy ejects nobody.
+                    self.known_rule.ask_anew();
+                }
                 let ejected = self.ejected();
                 if ejected >= self.recent_max_ejected(now) {
                     self.recent_max_ejected = (ejected, now);

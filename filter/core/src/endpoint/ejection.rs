@@ -63,9 +63,16 @@ impl Backoff {
         };
         self.least = grown(self.least.saturating_sub(ticks_since(earliest)));
         self.most = grown(self.most.saturating_sub(ticks_since(latest).saturating_sub(UNCERTAIN_TICKS)));
-        let end = |backoff: u32| now.saturating_add(base.saturating_mul(u64::from(backoff)).min(max));
+        self.ejection_at(now, rules, rule)
+    }
+
+    /// How long the present ejection, which began at `at`, lasts by these rules.
+    pub fn ejection_at(&self, at: Millis, rules: &OutlierDetection, rule: &Rule) -> Ejection {
+        let base = rules.base_ejection_time.millis();
+        let max = rules.max_ejection_time.millis().max(base);
+        let end = |backoff: u32| at.saturating_add(base.saturating_mul(u64::from(backoff)).min(max));
         let overdue = end(self.most).saturating_add(rule.jitter_millis);
-        Ejection { at: now, due: end(self.least), overdue }
+        Ejection { at, due: end(self.least), overdue }
     }
 
     /// When the endpoint was last known to be back in rotation; 0 if it was never ejected.

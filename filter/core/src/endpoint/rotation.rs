@@ -31,7 +31,9 @@
 use super::ejection::{Backoff, Ejection};
 use super::evidence::{ANSWER_WAIT_MS, Evidence, HostCounts, Listed, RotationContext, Transition};
 use super::reason::{Basis, BlockedReason, EjectReason};
+use super::rule::Rule;
 use super::streak::StreakKind;
+use crate::config::OutlierDetection;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
@@ -330,6 +332,13 @@ impl Rotation {
         self.drop_suspicion(|_| true);
         if context.rule.surely_ejects(suspicion.kind) && !context.is_capped(context.cluster.ejected()) {
             self.eject(suspicion.kind.eject_reason(), Basis::Inferred, context.now, context, changes);
+        }
+    }
+
+    /// The rules have become known, or changed: an ejection lasts as long as they say.
+    pub fn adopt_rules(&mut self, rules: &OutlierDetection, rule: &Rule) {
+        if let State::Ejected { ejection, .. } = &mut self.state {
+            *ejection = self.backoff.ejection_at(ejection.at, rules, rule);
         }
     }
 
