@@ -215,7 +215,8 @@ fn share_counts(vm: &mut Vm, cluster: ClusterIndex, beat: Beat, wanted: &mut Wan
         return;
     }
     let sums = known::charged(&counts);
-    let oldest_rule = vm.oldest_rule();
+    // Without traffic, nothing depends on the rule.
+    let oldest_rule = if counts.is_empty() { Millis::MAX } else { vm.oldest_rule() };
     let longest = vm.config.witness.as_ref().map_or(Millis::MAX, |witness| witness.max_interval.millis());
     let changed = vm.change_cluster(cluster, beat.moment, |state, context| {
         core_cluster::add_traffic(state, &sums, beat.before, context);

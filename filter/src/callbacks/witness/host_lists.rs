@@ -197,7 +197,8 @@ fn apply_host_list(
             cluster::on_host_list(state, hosts, asked_at, context),
             cluster::ask_again_in(state, context),
             cluster::wants_counts(state, now),
-            state.wants_rule(oldest_rule, now),
+            // Without traffic, nothing depends on the rule.
+            state.wants_rule(if state.is_counted(now) { oldest_rule } else { Millis::MAX }, now),
         )
     });
     let (events, wait, wants_count, wants_rule) = changed.unwrap_or_default();
