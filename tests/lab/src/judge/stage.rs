@@ -86,13 +86,12 @@ impl Stage {
             Doing::Recover => self.recover(endpoints)?,
             Doing::Leave => self.deliver(endpoints, |delivered| delivered.presence = Presence::Gone)?,
             Doing::Replace => {
-                let before: Vec<Delivered> = endpoints.iter().map(|i| self.delivered[*i]).collect();
+                let mut back: Vec<Delivered> = endpoints.iter().map(|i| self.delivered[*i]).collect();
+                back.iter_mut().for_each(|delivered| delivered.presence = Presence::Here);
                 self.deliver(endpoints, |delivered| delivered.presence = Presence::Gone)?;
                 thread::sleep(REPLACING);
-                for (index, before) in endpoints.iter().zip(before) {
-                    self.delivered[*index] = before;
-                }
-                self.deliver(endpoints, |delivered| delivered.presence = Presence::Here)?;
+                let mut back = back.into_iter();
+                self.deliver(endpoints, |delivered| *delivered = back.next().unwrap_or(*delivered))?;
             }
             Doing::Move(zone) => self.deliver(endpoints, |delivered| delivered.zone = zone)?,
             Doing::Say(health) => self.deliver(endpoints, |delivered| delivered.health = health)?,
