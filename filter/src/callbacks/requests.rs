@@ -29,7 +29,7 @@ enum Successes {
 
 /// Response headers pass.
 pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response) {
-    let successes = match vm.reporter.open_findings.any() {
+    let successes = match vm.is_anything_open() {
         true => Successes::Matter,
         false => Successes::ChangeNothing,
     };
@@ -110,7 +110,7 @@ fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Success
     match outcome {
         Outcome::Success if successes == Successes::Matter => charging::success(vm, attempt),
         // The fact that it was connected may matter.
-        Outcome::NotCharged if input.connected && vm.reporter.open_findings.any() => charging::success(vm, attempt),
+        Outcome::NotCharged if input.connected && vm.is_anything_open() => charging::success(vm, attempt),
         Outcome::Success | Outcome::NotCharged => {}
         _ => charging::error(vm, attempt, attributes.last_attempt()),
     }

@@ -21,7 +21,7 @@ use filter_core::endpoint::outcome::{DetectorInput, Outcome};
 /// Response headers pass: those of the last attempt, or of a local answer.
 pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
     // An answer that consists of headers only is logged before they pass.
-    if !vm.reporter.open_findings.any() || response == Response::HeadersOnly || vm.answered.is_full() {
+    if !vm.is_anything_open() || response == Response::HeadersOnly || vm.answered.is_full() {
         return;
     }
     if vm.twins.is_repeated(Passing::Headers, &vm.reporter) {
@@ -90,7 +90,7 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at: SeenAt::Log };
     match attributes {
         Some(attributes) if input.outcome().is_error() => charging::error(vm, attempt, attributes.last_attempt()),
-        _ if went_well && vm.reporter.open_findings.any() => charging::success(vm, attempt),
+        _ if went_well && vm.is_anything_open() => charging::success(vm, attempt),
         _ => {}
     }
 }

@@ -4,9 +4,12 @@
 
 use super::compare_and_swap::{self, Put};
 use super::open_findings::OpenFindings;
+use filter_core::admin::host_lists::HostStatus;
 use filter_core::cluster::ClusterState;
+use filter_core::cluster::host_totals::{Growth, HostTotals};
 use filter_core::cluster::members::Members;
 use filter_core::metric::Level;
+use filter_core::time::Millis;
 
 /// The result of a change to a cluster's state.
 #[derive(Debug)]
@@ -72,6 +75,16 @@ pub(crate) fn change_members<R>(name: &str, mut change: impl FnMut(&mut Members)
         let result = change(&mut members);
         (Some(compare_and_swap::encode(&members)), result)
     })
+}
+
+/// Takes in the counts of a cluster's hosts that Envoy lists at `now`; returns what they got since the last list.
+pub(crate) fn grow_totals(name: &str, hosts: &[HostStatus], now: Millis) -> Growth {
+    let grown = compare_and_swap::update(&compare_and_swap::key(&format!("t.{name}")), |bytes| {
+        let mut totals = postcard::from_bytes::<HostTotals>(bytes).unwrap_or_default();
+        let growth = totals.grow(hosts, now);
+        (Some(compare_and_swap::encode(&totals)), growth)
+    });
+    grown.unwrap_or_default()
 }
 
 /// The number of known endpoints, over all clusters.

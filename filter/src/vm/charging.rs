@@ -52,6 +52,14 @@ pub(crate) fn locality_of(
         }
         Locality::parse(config.locality_of(&String::from_utf8_lossy(endpoint)).unwrap_or(""))
     });
+    // Home may have nothing left in rotation, and no request fails of that.
+    if let Some(locality) = locality
+        && vm.known.note_use(cluster, locality)
+        && vm.config.witness.is_some()
+        && let Ok(now) = host::now()
+    {
+        asking::suspect(vm, cluster, now);
+    }
     if let Some(known) = vm.known.get_mut(cluster).filter(|known| known.endpoint_count_is_old) {
         known.endpoint_count_is_old = false;
         let count = exchange::endpoint_count();

@@ -18,6 +18,9 @@ use std::rc::Rc;
 /// After this many heartbeats, a locality is read again: an endpoint may have moved.
 const REREAD_LOCALITY_BEATS: u64 = 10;
 
+/// A locality that has had no attempt for this many heartbeats is news when it gets one: traffic may have moved.
+const UNUSED_LOCALITY_BEATS: u64 = 10;
+
 /// After this many heartbeats, Envoy's count of a cluster's endpoints is read again.
 const REREAD_ENDPOINT_COUNT_BEATS: u64 = 5;
 
@@ -51,6 +54,8 @@ impl LocalityRead {
 struct LocalityCounts {
     locality: Locality,
     counts: [u32; Outcome::ALL.len()],
+    /// Heartbeat at which it last had an attempt; `None` if never.
+    used_at: Option<u64>,
 }
 
 /// A cluster that this VM has seen.
@@ -86,8 +91,9 @@ struct Endpoint {
     cluster: ClusterIndex,
     locality: LocalityIndex,
     hash: u32,
-    /// Heartbeat at which its locality was read.
+    /// Heartbeat at which its locality was read, and the generation that it belongs to.
     read_at: u64,
+    generation: u64,
     /// Heartbeat at which it was last seen.
     seen_at: u64,
     /// Whether it was seen since the list of endpoints was last shared.
@@ -104,6 +110,8 @@ pub(crate) struct Known {
     /// A buffer in which a key of `endpoints` is built.
     key: Vec<u8>,
     beat: u64,
+    /// How often everything that was read of endpoints became doubtful.
+    generation: u64,
     /// Since when attempts have been counted that were not shared yet; 0 before the first heartbeat.
     counted_since: Millis,
     limit: usize,
@@ -255,17 +263,19 @@ impl Known {
         self.key.clear();
         self.key.extend_from_slice(&cluster.0.to_le_bytes());
         self.key.extend_from_slice(endpoint);
-        let beat = self.beat;
+        let (beat, generation) = (self.beat, self.generation);
         if let Some(known) = self.endpoints.get_mut(self.key.as_slice()) {
             known.is_seen = true;
             known.seen_at = beat;
-            if which == LocalityRead::Cached && beat.saturating_sub(known.read_at) < REREAD_LOCALITY_BEATS {
+            let is_recent =
+                beat.saturating_sub(known.read_at) < REREAD_LOCALITY_BEATS && known.generation == generation;
+            if which == LocalityRead::Cached && is_recent {
                 return Some(known.locality);
             }
         }
         let locality = self.get_mut(cluster)?.locality_index(read());
         if let Some(known) = self.endpoints.get_mut(self.key.as_slice()) {
-            known.read_at = beat;
+            (known.read_at, known.generation) = (beat, generation);
             if known.locality != locality {
                 known.locality = locality;
                 self.get_mut(cluster)?.members_changed = true;
@@ -274,13 +284,29 @@ impl Known {
         }
         if self.endpoints.len() < self.limit {
             let hash = endpoint_hash(&String::from_utf8_lossy(endpoint));
-            let known = Endpoint { cluster, locality, hash, read_at: beat, seen_at: beat, is_seen: true };
+            let known = Endpoint { cluster, locality, hash, read_at: beat, generation, seen_at: beat, is_seen: true };
             self.endpoints.insert(self.key.as_slice().into(), known);
             let cluster = self.get_mut(cluster)?;
             cluster.members_changed = true;
             cluster.endpoint_count_is_old = true;
         }
         Some(locality)
+    }
+
+    /// Has the localities of all endpoints read again when they are next used.
+    pub(crate) fn doubt_localities(&mut self) {
+        self.generation = self.generation.saturating_add(1);
+    }
+
+    /// Notes that an attempt went to a locality. Returns whether that is news: the cluster has others, and this one has
+    /// had none yet or for a while.
+    pub(crate) fn note_use(&mut self, cluster: ClusterIndex, locality: LocalityIndex) -> bool {
+        let beat = self.beat;
+        let Some(localities) = self.get_mut(cluster).map(|cluster| &mut cluster.localities) else { return false };
+        let has_others = localities.len() > 1;
+        let Some(used_at) = localities.get_mut(locality.0).map(|known| &mut known.used_at) else { return false };
+        let before = used_at.replace(beat);
+        has_others && before.is_none_or(|before| beat.saturating_sub(before) >= UNUSED_LOCALITY_BEATS)
     }
 
     /// Counts an attempt.

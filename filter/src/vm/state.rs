@@ -71,6 +71,8 @@ pub(crate) struct Vm {
     pub(crate) question: Option<PendingQuestion>,
     /// Whether lists of endpoints may be long, so that an answer takes its time.
     pub(crate) lists_are_long: bool,
+    /// Whether anything was open in the proxy when last looked at.
+    pub(crate) was_open: bool,
     /// Whether Envoy did not answer when last asked, so that nothing waits for it.
     pub(crate) is_witness_silent: bool,
     /// The notifications that this VM has sent to the receiver of `notify` and that are not answered yet.
@@ -147,6 +149,17 @@ impl Vm {
     /// How old a cluster's rule may become before Envoy is asked for it again.
     pub(crate) fn oldest_rule(&self) -> Millis {
         if self.lists_are_long { OLDEST_RULE_OF_MANY_MS } else { OLDEST_RULE_MS }
+    }
+
+    /// Whether anything is open in the proxy. Costs one cheap host call. When something opens, endpoints may lie elsewhere
+    /// than when last looked at, and from now on it matters where they are.
+    pub(crate) fn is_anything_open(&mut self) -> bool {
+        let is_open = self.reporter.open_findings.any();
+        if is_open && !self.was_open {
+            self.known.doubt_localities();
+        }
+        self.was_open = is_open;
+        is_open
     }
 
     /// Has the rules of clusters that were just met read within milliseconds.

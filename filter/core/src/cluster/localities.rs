@@ -28,8 +28,6 @@ pub(super) struct LocalityStats {
     /// When it last served an attempt; 0 if never.
     served_at: Millis,
     window: Window,
-    /// Attempts and errors of its hosts in Envoy's last list, since Envoy created them.
-    host_counts: (u64, u64),
     /// What a worker's sums contain that were begun before the present trouble and ended in it.
     early: Count,
 }
@@ -56,7 +54,6 @@ impl Localities {
                 unhealthy: 0,
                 served_at: 0,
                 window: Window::default(),
-                host_counts: (0, 0),
                 early: Count::default(),
             });
         }
@@ -77,27 +74,6 @@ impl Localities {
         }
     }
 
-    /// Takes in the counts of the hosts that Envoy lists; returns by how much each locality's have grown since the last
-    /// list, and whether any have fallen: then hosts left, or the cluster was replaced as a whole.
-    pub(super) fn count_hosts(&mut self, hosts: &[HostStatus]) -> (Vec<(Locality, Count)>, bool) {
-        let (mut grown, mut have_fallen) = (Vec::new(), false);
-        for stats in &mut self.0 {
-            let at = hosts.iter().filter(|host| host.locality == stats.locality);
-            let sum = at.fold((0_u64, 0_u64), |sum, host| {
-                (sum.0.saturating_add(host.total), sum.1.saturating_add(host.errors))
-            });
-            let before = std::mem::replace(&mut stats.host_counts, sum);
-            have_fallen |= sum.0 < before.0;
-            let more = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
-            let attempts = more(sum.0, before.0);
-            if before.0 > 0 && attempts > 0 {
-                let errors = more(sum.1, before.1).min(attempts);
-                grown.push((stats.locality.clone(), Count { attempts, errors }));
-            }
-        }
-        (grown, have_fallen)
-    }
-
     /// Sets the numbers of endpoints that traffic shows; other localities have none.
     pub(super) fn set_members(&mut self, counts: &[(Locality, u32)]) {
         self.0.iter_mut().for_each(|stats| stats.members = 0);
@@ -113,10 +89,16 @@ impl Localities {
         self.0.iter_mut().for_each(|stats| stats.unhealthy = 0);
     }
 
-    /// Counts attempts at a locality in its window of `length` milliseconds.
-    pub(super) fn count(&mut self, locality: &Locality, attempts: Count, now: Millis, length: Millis) {
+    /// Counts attempts at a locality, made since a time, in its window of `length` milliseconds.
+    pub(super) fn count(
+        &mut self,
+        locality: &Locality,
+        attempts: Count,
+        (since, now): (Millis, Millis),
+        length: Millis,
+    ) {
         if let Some(stats) = self.entry(locality) {
-            stats.window.add(attempts, now, length);
+            stats.window.add(attempts, (since, now), length);
             stats.note_served(attempts, now);
         }
     }

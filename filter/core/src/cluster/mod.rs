@@ -14,6 +14,7 @@
 mod ejection_counts;
 mod endpoint;
 mod failovers;
+pub mod host_totals;
 mod input;
 mod known_rule;
 mod localities;

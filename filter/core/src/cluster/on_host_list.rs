@@ -9,6 +9,7 @@
 
 use super::endpoint::{Endpoint, count};
 use super::failovers;
+use super::host_totals::Growth;
 use super::input::EvaluationContext;
 use super::members::endpoint_hash;
 use super::on_ejection_counts::find_unseen;
@@ -42,28 +43,31 @@ const RECENT_TRAFFIC_MS: Millis = 3_000;
 /// The maximum number of unhealthy hosts that are remembered one by one.
 const MAX_UNHEALTHY: usize = 1_000;
 
-/// Applies Envoy's list of the cluster's hosts, asked for at `asked`.
+/// Applies Envoy's list of the cluster's hosts, asked for at `asked`; `growth` is what they got since the last one.
 pub fn on_host_list(
     state: &mut ClusterState,
     hosts: &[HostStatus],
+    growth: &Growth,
     asked: Millis,
     context: &EvaluationContext<'_>,
 ) -> Vec<Event> {
     let unhealthy = hosts.iter().filter(|host| !host.ejected && !host.healthy);
     state.unhealthy = unhealthy.take(MAX_UNHEALTHY).map(|host| endpoint_hash(&host.address)).collect();
-    let (grown, have_fallen) = state.localities.count_hosts(hosts);
-    if have_fallen {
+    if growth.have_left {
         state.known_rule.ask_anew();
     }
     // Counts of several hosts under one address say little about one of them.
     let counts = |host: &HostStatus| HostCounts { requests: host.requests, errors: host.errors };
     let hosts: Vec<_> = hosts.iter().map(|host| (host, (host.again == 0).then(|| counts(host)))).collect();
     let mut events = Vec::new();
-    let listed_before = state.listed_at;
     apply_hosts(state, &hosts, asked, context, &mut events);
-    // Of mirrored requests and other protocols, only Envoy's counts show where they went.
-    if !state.is_counted(context.now) {
-        add_sums(state, &grown, listed_before, context);
+    // Where the counts were not fresh, the filter's own sums of the time since then are in already. Mirrored requests and
+    // other protocols are in Envoy's counts only.
+    if state.has_host_counts(context.now) || !state.is_counted(context.now) {
+        add_sums(state, &growth.sums, growth.since, context);
+    }
+    if growth.since > 0 {
+        state.host_counts_at = context.now;
     }
     find_unseen(state, asked, context, &mut events);
     failovers::step(state, None, context, &mut events);

@@ -114,7 +114,9 @@ pub fn add_traffic(
     if sums.iter().any(|(_, count)| count.errors > 0) {
         state.counted.1 = context.now;
     }
-    add_sums(state, sums, since, context);
+    if !(context.has_witness && state.has_host_counts(context.now)) {
+        add_sums(state, sums, since, context);
+    }
 }
 
 /// Adds sums of attempts, by locality, to the shares; they were counted since `since`.
@@ -130,7 +132,7 @@ pub(super) fn add_sums(
         if is_early {
             state.localities.count_early(locality, *count, context.now);
         } else {
-            state.localities.count(locality, *count, context.now, context.failover.window.millis());
+            state.localities.count(locality, *count, (since, context.now), context.failover.window.millis());
         }
         let tier = state.localities.tier_of(locality, context.home);
         let is_away = |failover: &&mut Active| tier.is_some_and(|tier| tier > failover.home_tier());

@@ -18,7 +18,11 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 11;
+pub const ENCODING: u8 = 12;
+
+/// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are read
+/// each second.
+const HOST_COUNTS_FRESH_MS: Millis = 5_000;
 
 /// For how long, in milliseconds, a past state may still be visible at one of Envoy's workers or may have influenced a
 /// decision of its main thread.
@@ -41,6 +45,9 @@ pub struct ClusterState {
     pub(super) ranks_by_priority: bool,
     /// When attempts were last counted, and errors among them; 0 if never.
     pub(super) counted: (Millis, Millis),
+    /// When Envoy's counts of its hosts were last taken in; 0 if never. While they are fresh, they alone say where its
+    /// traffic goes: they contain attempts that the filter does not see.
+    pub(super) host_counts_at: Millis,
     /// Hosts that Envoy last listed as unhealthy though not ejected, by the hashes of their addresses.
     pub(super) unhealthy: Vec<u32>,
     /// When so few endpoints were last in rotation that Envoy may have chosen ejected ones; 0 if never.
@@ -90,6 +97,11 @@ impl ClusterState {
     pub fn is_counted(&self, now: Millis) -> bool {
         let (attempts, _) = self.counted;
         attempts > 0 && now.saturating_sub(attempts) < 60_000
+    }
+
+    /// Whether Envoy's counts of its hosts say where its traffic goes.
+    pub(super) fn has_host_counts(&self, now: Millis) -> bool {
+        self.host_counts_at > 0 && now.saturating_sub(self.host_counts_at) < HOST_COUNTS_FRESH_MS
     }
 
     /// The proxy's own locality as far as it tells home from away in this cluster: unknown if only priorities do.

@@ -41,12 +41,31 @@ pub struct Window {
 }
 
 impl Window {
-    /// Adds `count` at `now` to a window of `length` milliseconds.
-    pub fn add(&mut self, count: Count, now: Millis, length: u64) {
-        self.move_to(number(now, length));
-        match self.buckets.last_mut() {
-            Some((0, last)) => last.add(count),
-            _ => self.buckets.push((0, count)),
+    /// Adds what was counted from `since` to `now`, evenly, to a window of `length` milliseconds.
+    pub fn add(&mut self, count: Count, (since, now): (Millis, Millis), length: u64) {
+        let newest = number(now, length);
+        self.move_to(newest);
+        let oldest = number(since.saturating_add(1).min(now), length).max(newest.saturating_sub(BUCKETS - 1));
+        let spans = newest.saturating_sub(oldest).saturating_add(1);
+        for span in 1..=spans {
+            let part = |all: u32| {
+                let until = |span: u64| u64::from(all).saturating_mul(span).checked_div(spans).unwrap_or(0);
+                u32::try_from(until(span).saturating_sub(until(span - 1))).unwrap_or(u32::MAX)
+            };
+            let part = Count { attempts: part(count.attempts), errors: part(count.errors) };
+            self.add_to(u8::try_from(spans - span).unwrap_or(u8::MAX), part);
+        }
+    }
+
+    /// Adds to the bucket that is so much older than the newest.
+    fn add_to(&mut self, age: u8, count: Count) {
+        if count.attempts == 0 {
+            return;
+        }
+        let position = self.buckets.partition_point(|(known, _)| *known > age);
+        match self.buckets.get_mut(position) {
+            Some((known, bucket)) if *known == age => bucket.add(count),
+            _ => self.buckets.insert(position, (age, count)),
         }
     }
 
@@ -88,7 +107,7 @@ mod tests {
     fn forgets_what_is_older_than_the_window() {
         let mut window = Window::default();
         for at in [10_000, 10_500, 15_000] {
-            window.add(ONE, at, 10_000);
+            window.add(ONE, (at, at), 10_000);
         }
         assert_eq!(window.sum(15_000, 10_000).attempts, 3);
         assert_eq!(window.sum(20_000, 10_000).attempts, 2);
@@ -97,15 +116,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_counted_over_a_while_leaves_bit_by_bit() {
+        let mut window = Window::default();
+        window.add(Count { attempts: 100, errors: 4 }, (9_500, 12_000), 10_000);
+        assert_eq!(window.sum(12_000, 10_000), Count { attempts: 100, errors: 4 });
+        let later = [19_400, 20_000, 21_000, 22_000].map(|now| window.sum(now, 10_000).attempts);
+        assert_eq!(later, [100, 67, 34, 0]);
+        window.add(ONE, (0, 23_000), 10_000);
+        assert_eq!(window.sum(23_000, 10_000).attempts, 1, "begun before the window");
+    }
+
+    #[test]
     fn stays_small_and_survives_a_clock_that_jumps() {
         let mut window = Window::default();
         for at in (0..100_000).step_by(100) {
-            window.add(ONE, at, 10_000);
+            window.add(ONE, (at, at), 10_000);
         }
         assert!(window.buckets.len() <= 20);
-        window.add(ONE, 5_000, 10_000);
+        window.add(ONE, (5_000, 5_000), 10_000);
         assert_eq!(window.sum(5_000, 10_000).attempts, 1);
-        window.add(ONE, u64::MAX, 10_000);
+        window.add(ONE, (u64::MAX, u64::MAX), 10_000);
         assert_eq!(window.sum(u64::MAX, 10_000).attempts, 1);
     }
 }

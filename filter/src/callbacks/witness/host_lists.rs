@@ -192,9 +192,10 @@ fn apply_host_list(
     }
     let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.current) else { return };
     let oldest_rule = vm.oldest_rule();
+    let growth = cluster_states::grow_totals(name, hosts, now);
     let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
         (
-            cluster::on_host_list(state, hosts, asked_at, context),
+            cluster::on_host_list(state, hosts, &growth, asked_at, context),
             cluster::ask_again_in(state, context),
             cluster::wants_counts(state, now),
             // Without traffic, nothing depends on the rule.

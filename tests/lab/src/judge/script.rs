@@ -37,6 +37,13 @@ pub enum Doing {
     Recover,
 }
 
+impl Doing {
+    /// Whether the control plane delivers it.
+    fn is_delivered(self) -> bool {
+        matches!(self, Self::Leave | Self::Replace | Self::Move(_) | Self::Say(_))
+    }
+}
+
 /// What a script is made for.
 #[derive(Clone, Debug)]
 pub(super) struct Cast {
@@ -99,6 +106,10 @@ const FAILURES: [Behaviour; 13] = [
     Behaviour::Answer(404),
 ];
 
+/// What the control plane delivers stays so for at least so long, in milliseconds: what the filter should have seen is
+/// sampled twenty times a second.
+const SHORTEST_DELIVERED_MS: u64 = 150;
+
 /// Outages of 1.5 to 3.5 seconds in all; up to 7 with what takes longer than a streak.
 pub(super) fn script(cast: &Cast, rng: &mut Rng) -> Vec<Step> {
     let is_slow = !cast.discovered.is_empty() || !cast.checked.is_empty() || cast.rates == Rates::Eject;
@@ -119,7 +130,7 @@ pub(super) fn script(cast: &Cast, rng: &mut Rng) -> Vec<Step> {
             true => rng.u64(5..=60),
             false => rng.u64(60..=900),
         };
-        let lasts = Duration::from_millis(lasts);
+        let lasts = Duration::from_millis(if doing.is_delivered() { lasts.max(SHORTEST_DELIVERED_MS) } else { lasts });
         left = left.saturating_sub(lasts);
         script.push(Step { endpoints, doing, lasts });
     }

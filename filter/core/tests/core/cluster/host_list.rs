@@ -2,6 +2,7 @@
 
 use super::story::{HOME, NEAR, REFUSED, Story, names};
 use filter_core::admin::host_lists::HostStatus;
+use filter_core::cluster::host_totals::Growth;
 use filter_core::cluster::{self, AttemptObservation, EvaluationContext};
 use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
@@ -24,7 +25,13 @@ impl Story {
     pub(super) fn answer(&mut self, ago: u64, hosts: &[HostStatus]) -> Vec<Event> {
         let asked = self.now - ago;
         self.with(|state, context| {
-            cluster::on_host_list(state, hosts, asked, &EvaluationContext { has_witness: true, ..*context })
+            cluster::on_host_list(
+                state,
+                hosts,
+                &Growth::default(),
+                asked,
+                &EvaluationContext { has_witness: true, ..*context },
+            )
         })
     }
 

@@ -1,6 +1,7 @@
 //! A cluster in virtual time, as two workers of a proxy see it: requests, heartbeats and Envoy's lists.
 
 use filter_core::admin::host_lists::HostStatus;
+use filter_core::cluster::host_totals::Growth;
 use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationContext};
 use filter_core::config::{Config, parse};
 use filter_core::endpoint::detector::AttemptTimes;
@@ -102,7 +103,8 @@ impl World {
             self.with(|state, context| cluster::set_members(state, total, &counts, &[], context));
             return;
         }
-        let events = self.with(|state, context| cluster::on_host_list(state, &hosts, context.now, context));
+        let events =
+            self.with(|state, context| cluster::on_host_list(state, &hosts, &Growth::default(), context.now, context));
         self.events.extend(events);
     }
 
