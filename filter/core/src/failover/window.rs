@@ -50,10 +50,10 @@ impl Window {
         for span in 1..=spans {
             let part = |all: u32| {
                 let until = |span: u64| u64::from(all).saturating_mul(span).checked_div(spans).unwrap_or(0);
-                u32::try_from(until(span).saturating_sub(until(span - 1))).unwrap_or(u32::MAX)
+                u32::try_from(until(span).saturating_sub(until(span.saturating_sub(1)))).unwrap_or(u32::MAX)
             };
             let part = Count { attempts: part(count.attempts), errors: part(count.errors) };
-            self.add_to(u8::try_from(spans - span).unwrap_or(u8::MAX), part);
+            self.add_to(u8::try_from(spans.saturating_sub(span)).unwrap_or(u8::MAX), part);
         }
     }
 
