@@ -75,11 +75,12 @@ pub(crate) fn success(vm: &mut Vm, attempt: ChargedAttempt<'_>) {
     let Some(known) = vm.known.get(cluster) else { return };
     // Even if one cluster has something open, most others have nothing.
     let Some(state) = cluster_states::read(&known.name).filter(|state| state.open_findings() > 0) else { return };
-    if !state.needs_details(&String::from_utf8_lossy(endpoint)) {
-        return charge(vm, attempt, None, LastAttempt::default());
-    }
-    let started = exchange::started_at();
-    let locality = locality_of(vm, cluster, endpoint, LocalityRead::Fresh).unwrap_or(attempt.locality);
+    let needs_details = state.needs_details(&String::from_utf8_lossy(endpoint));
+    let locality = match needs_details || state.is_away() {
+        true => locality_of(vm, cluster, endpoint, LocalityRead::Fresh).unwrap_or(attempt.locality),
+        false => attempt.locality,
+    };
+    let started = if needs_details { exchange::started_at() } else { None };
     charge(vm, ChargedAttempt { locality, ..attempt }, started, LastAttempt::default());
 }
 

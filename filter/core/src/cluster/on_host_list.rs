@@ -13,7 +13,7 @@ use super::host_totals::Growth;
 use super::input::EvaluationContext;
 use super::members::endpoint_hash;
 use super::on_ejection_counts::find_unseen;
-use super::on_traffic::add_sums;
+use super::on_traffic::{add_to_failover, add_to_shares};
 use super::state::ClusterState;
 use super::streaks;
 use crate::admin::endpoint_configs::EndpointConfig;
@@ -61,10 +61,17 @@ pub fn on_host_list(
     let hosts: Vec<_> = hosts.iter().map(|host| (host, (host.again == 0).then(|| counts(host)))).collect();
     let mut events = Vec::new();
     apply_hosts(state, &hosts, asked, context, &mut events);
-    // Where the counts were not fresh, the filter's own sums of the time since then are in already. Mirrored requests and
-    // other protocols are in Envoy's counts only.
-    if state.has_host_counts(context.now) || !state.is_counted(context.now) {
-        add_sums(state, &growth.sums, growth.since, context);
+    // Mirrored requests and other protocols are in Envoy's counts only.
+    let is_unseen = !state.is_counted(context.now);
+    // Where the counts were not fresh, the filter's own sums of the time since then are in already.
+    if state.has_host_counts(context.now) || is_unseen {
+        add_to_shares(state, &growth.sums, growth.since, context);
+    }
+    if is_unseen {
+        add_to_failover(state, &growth.sums, growth.since, context);
+    }
+    if growth.sums.iter().any(|(_, count)| count.errors > 0) {
+        state.counted.1 = context.now;
     }
     if growth.since > 0 {
         state.host_counts_at = context.now;
@@ -209,11 +216,19 @@ pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Op
         return Some(0);
     }
     let of_endpoints = state.endpoints.iter().filter_map(|endpoint| wait_for(endpoint, now)).min();
-    let is_away = state.failover.is_some() || state.is_home_lost;
     // A failover is over when home is whole, whether or not requests come.
     let interval = if state.is_counted(now) { OPEN_INTERVAL_MS } else { OPEN_INTERVAL_MS.saturating_mul(5) };
-    let of_failover = is_away.then_some(interval);
-    of_endpoints.into_iter().chain(of_failover).min()
+    let of_failover = state.is_away().then_some(interval);
+    // Envoy ejects by rates at each of its intervals, whatever the last attempt was.
+    let each = (context.rule.interval_millis / 3).clamp(CHANGE_INTERVAL_MS, OPEN_INTERVAL_MS);
+    let of_rates = may_eject_by_rate(state, context).then_some(each);
+    of_endpoints.into_iter().chain(of_failover).chain(of_rates).min()
+}
+
+/// Whether rates eject, and there were errors lately.
+fn may_eject_by_rate(state: &ClusterState, context: &EvaluationContext<'_>) -> bool {
+    let (_, errors) = state.counted;
+    context.rule.by_rate && context.now.saturating_sub(errors) < context.rule.interval_millis.saturating_mul(3)
 }
 
 fn wait_for(endpoint: &Endpoint, now: Millis) -> Option<Millis> {
@@ -237,13 +252,11 @@ fn is_recent(at: Millis, now: Millis) -> bool {
 }
 
 /// Whether Envoy should be asked for the cluster's list although nothing is open. With several localities, an endpoint
-/// that Envoy considers unhealthy moves traffic without any failed request; where rates eject, no streak shows
-/// it.
+/// that Envoy considers unhealthy moves traffic without any failed request; where rates eject, no streak shows it.
 pub fn wants_list(state: &ClusterState, longest: Millis, context: &EvaluationContext<'_>) -> bool {
-    let (attempts, errors) = state.counted;
+    let (attempts, _) = state.counted;
     let now = context.now;
-    let interval = context.rule.interval_millis;
-    let may_eject_by_rate = context.rule.by_rate && now.saturating_sub(errors) < interval.saturating_mul(3);
+    let may_eject_by_rate = may_eject_by_rate(state, context);
     let wait = match state.localities.are_several() || may_eject_by_rate {
         true => CALM_INTERVAL_MS,
         false => CALM_INTERVAL_MS.saturating_mul(10),

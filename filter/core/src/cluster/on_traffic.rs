@@ -114,13 +114,15 @@ pub fn add_traffic(
     if sums.iter().any(|(_, count)| count.errors > 0) {
         state.counted.1 = context.now;
     }
+    // Where Envoy's counts are fresh, they say which share goes where: they contain attempts that the filter does not see.
     if !(context.has_witness && state.has_host_counts(context.now)) {
-        add_sums(state, sums, since, context);
+        add_to_shares(state, sums, since, context);
     }
+    add_to_failover(state, sums, since, context);
 }
 
 /// Adds sums of attempts, by locality, to the shares; they were counted since `since`.
-pub(super) fn add_sums(
+pub(super) fn add_to_shares(
     state: &mut ClusterState,
     sums: &[(Locality, Count)],
     since: Millis,
@@ -132,8 +134,20 @@ pub(super) fn add_sums(
         if is_early {
             state.localities.count_early(locality, *count, context.now);
         } else {
-            state.localities.count(locality, *count, (since, context.now), context.failover.window.millis());
+            let length = context.failover.window.millis();
+            state.localities.count(locality, *count, (since, context.now), length);
         }
+    }
+}
+
+/// Adds sums of attempts, by locality, to what the failover, if there is one, took away from home.
+pub(super) fn add_to_failover(
+    state: &mut ClusterState,
+    sums: &[(Locality, Count)],
+    since: Millis,
+    context: &EvaluationContext<'_>,
+) {
+    for (locality, count) in sums {
         let tier = state.localities.tier_of(locality, context.home);
         let is_away = |failover: &&mut Active| tier.is_some_and(|tier| tier > failover.home_tier());
         if let Some(failover) = state.failover.as_mut().filter(is_away) {

@@ -83,7 +83,7 @@ impl ClusterState {
     /// endpoint left. While a proxy has any, its workers evaluate every request at once.
     pub fn open_findings(&self) -> u32 {
         let troubled = count(self.endpoints.iter().filter(|endpoint| endpoint.is_troubled()));
-        let others = [self.failover.is_some() || self.is_home_lost, self.empty_since.is_some()];
+        let others = [self.is_away(), self.empty_since.is_some()];
         troubled.saturating_add(count(others.iter().filter(|open| **open)))
     }
 
@@ -128,6 +128,11 @@ impl ClusterState {
     /// already in progress shows neither a return nor a recovery.
     pub fn needs_details(&self, endpoint: &str) -> bool {
         self.empty_since.is_some() || self.endpoints.iter().any(|known| known.address == endpoint && known.is_ejected())
+    }
+
+    /// Whether it matters where every single attempt goes.
+    pub fn is_away(&self) -> bool {
+        self.failover.is_some() || self.is_home_lost
     }
 
     /// The values of the cluster's gauges that are not 0.

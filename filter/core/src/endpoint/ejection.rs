@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 /// An ejection that is not over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ejection {
-    /// When the endpoint was ejected.
+    /// When the endpoint was ejected, as far as is known: at the latest.
     pub at: Millis,
+    /// When it was ejected at the earliest.
+    pub earliest: Millis,
     /// When its ejection time is over at the earliest; Envoy returns the endpoint on the next tick of its interval.
     pub due: Millis,
     /// When its ejection time is over at the latest.
@@ -47,8 +49,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Ejects the endpoint at `now`. By `rule`, it may last longer at random.
-    pub fn eject(&mut self, now: Millis, rules: &OutlierDetection, rule: &Rule) -> Ejection {
+    /// Ejects the endpoint at `now`, or before but not before `since`. By `rule`, it may last longer at random.
+    pub fn eject(&mut self, since: Millis, now: Millis, rules: &OutlierDetection, rule: &Rule) -> Ejection {
         let ticks_since = |returned: Millis| {
             let ticks = now.saturating_sub(returned).checked_div(rules.interval.millis()).unwrap_or(0);
             u32::try_from(ticks).unwrap_or(u32::MAX)
@@ -63,16 +65,16 @@ impl Backoff {
         };
         self.least = grown(self.least.saturating_sub(ticks_since(earliest)));
         self.most = grown(self.most.saturating_sub(ticks_since(latest).saturating_sub(UNCERTAIN_TICKS)));
-        self.ejection_at(now, rules, rule)
+        self.ejection_at((since.min(now), now), rules, rule)
     }
 
-    /// How long the present ejection, which began at `at`, lasts by these rules.
-    pub fn ejection_at(&self, at: Millis, rules: &OutlierDetection, rule: &Rule) -> Ejection {
+    /// How long the present ejection, which began at one of these times or in between, lasts by these rules.
+    pub fn ejection_at(&self, (earliest, at): (Millis, Millis), rules: &OutlierDetection, rule: &Rule) -> Ejection {
         let base = rules.base_ejection_time.millis();
         let max = rules.max_ejection_time.millis().max(base);
-        let end = |backoff: u32| at.saturating_add(base.saturating_mul(u64::from(backoff)).min(max));
-        let overdue = end(self.most).saturating_add(rule.jitter_millis);
-        Ejection { at, due: end(self.least), overdue }
+        let end = |at: Millis, backoff: u32| at.saturating_add(base.saturating_mul(u64::from(backoff)).min(max));
+        let overdue = end(at, self.most).saturating_add(rule.jitter_millis);
+        Ejection { at, earliest, due: end(earliest, self.least), overdue }
     }
 
     /// When the endpoint was last known to be back in rotation; 0 if it was never ejected.
@@ -105,7 +107,7 @@ mod tests {
     fn lasted(ejected_at: &[u64]) -> Vec<(u64, u64)> {
         let mut backoff = Backoff::default();
         let eject = |at: &u64| {
-            let ejection = backoff.eject(at * 1_000, &rules(), &Rule::none(0));
+            let ejection = backoff.eject(at * 1_000, at * 1_000, &rules(), &Rule::none(0));
             backoff.uneject(&ejection, ejection.due);
             ((ejection.due - ejection.at) / 1_000, (ejection.overdue - ejection.at) / 1_000)
         };
@@ -126,9 +128,15 @@ mod tests {
     #[test]
     fn a_return_that_is_known_late_may_have_been_when_it_was_due() {
         let mut backoff = Backoff::default();
-        let first = backoff.eject(100_000, &rules(), &Rule::none(0));
+        let first = backoff.eject(100_000, 100_000, &rules(), &Rule::none(0));
         backoff.uneject(&first, 103_000);
-        let second = backoff.eject(103_100, &rules(), &Rule::none(0));
+        let second = backoff.eject(103_100, 103_100, &rules(), &Rule::none(0));
         assert_eq!((second.due, second.overdue), (105_100, 107_100));
+    }
+
+    #[test]
+    fn an_ejection_that_is_known_late_may_be_over_sooner() {
+        let ejection = Backoff::default().eject(99_400, 100_000, &rules(), &Rule::none(0));
+        assert_eq!((ejection.at, ejection.due, ejection.overdue), (100_000, 101_400, 102_000));
     }
 }

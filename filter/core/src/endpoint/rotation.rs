@@ -97,6 +97,8 @@ pub struct Rotation {
     requests: Requests,
     /// The counts in the last list.
     last_counts: HostCounts,
+    /// When the last list was asked for that showed it in rotation; 0 if none did.
+    in_rotation_at: Millis,
 }
 
 impl Rotation {
@@ -178,8 +180,10 @@ impl Rotation {
     ) {
         if self.ejection().is_none() {
             self.ejections = self.ejections.saturating_add(1);
-            self.state =
-                State::Ejected { ejection: self.backoff.eject(at, context.rules, context.rule), recheck: None };
+            let since = self.in_rotation_at.max(self.backoff.returned_at());
+            let since = if since > 0 { since.min(at) } else { at };
+            let ejection = self.backoff.eject(since, at, context.rules, context.rule);
+            self.state = State::Ejected { ejection, recheck: None };
             changes.push(Transition::Ejected { reason, basis, ejection: self.ejections });
         }
     }
@@ -226,6 +230,9 @@ impl Rotation {
     fn on_listed(&mut self, listed: &Listed, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         let before = self.requests;
         self.last_counts = listed.counts.unwrap_or(self.last_counts);
+        if !listed.ejected {
+            self.in_rotation_at = listed.asked;
+        }
         if self.is_baseline(listed.asked) {
             self.note_requests(listed);
         }
@@ -338,7 +345,7 @@ impl Rotation {
     /// The rules have become known, or changed: an ejection lasts as long as they say.
     pub fn adopt_rules(&mut self, rules: &OutlierDetection, rule: &Rule) {
         if let State::Ejected { ejection, .. } = &mut self.state {
-            *ejection = self.backoff.ejection_at(ejection.at, rules, rule);
+            *ejection = self.backoff.ejection_at((ejection.earliest, ejection.at), rules, rule);
         }
     }
 

@@ -214,7 +214,15 @@ fn failovers(scene: &Scene, stage: &Stage, samples: &[Sample]) -> Result<Failove
     let events = stage.envoy.events().all();
     let names = ["failover_started", "failover_changed", "failover_ended"];
     let home = Zones::home();
-    let sources = Sources { samples, attempts: &attempts, addresses: &addresses, home: &home, unnoticed: 0 };
+    let delivered: Vec<i64> = stage.changes.iter().map(|change| change.at).collect();
+    let sources = Sources {
+        samples,
+        attempts: &attempts,
+        addresses: &addresses,
+        home: &home,
+        delivered: &delivered,
+        unnoticed: 0,
+    };
     for (index, service) in scene.services.iter().enumerate() {
         let own: Vec<usize> = (0..addresses.len()).filter(|i| scene.endpoints[*i].service == index).collect();
         let events = in_order(&events, &service.name, &names);

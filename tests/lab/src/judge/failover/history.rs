@@ -18,6 +18,8 @@ pub(in crate::judge) struct Sources<'a> {
     pub(in crate::judge) addresses: &'a [String],
     /// The proxy's locality.
     pub(in crate::judge) home: &'a Locality,
+    /// When the control plane delivered something, in milliseconds since the Unix epoch.
+    pub(in crate::judge) delivered: &'a [i64],
     /// For how long the filter may not notice trouble, in milliseconds: where no request that it sees goes.
     pub(in crate::judge) unnoticed: i64,
 }
@@ -97,11 +99,16 @@ struct Places<'a> {
 impl<'a> Places<'a> {
     fn of(cluster: &'a str, sources: Sources<'a>) -> Self {
         let mut localities: BTreeMap<&str, Vec<(i64, String)>> = BTreeMap::new();
+        let mut before = i64::MIN;
         for sample in sources.samples {
+            // What a sample shows for the first time has been so since it was delivered.
+            let since = sources.delivered.iter().rev().find(|at| (before..=sample.at).contains(at));
+            let since = *since.unwrap_or(&sample.at);
+            before = sample.at;
             for ((_, address), host) in sample.hosts.iter().filter(|((name, _), _)| name == cluster) {
                 let known = localities.entry(address).or_default();
                 if known.last().is_none_or(|(_, last)| *last != host.locality) {
-                    known.push((sample.at, host.locality.clone()));
+                    known.push((since, host.locality.clone()));
                 }
             }
         }
