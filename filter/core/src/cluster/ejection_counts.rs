@@ -27,6 +27,8 @@ pub(super) struct EjectionCounts {
     pub(super) answer_asked: Millis,
     /// When a count was last asked for, with or without an answer; 0 if never.
     pub(super) last_asked: Millis,
+    /// When the count was asked for in which the number of unseen ejections last grew.
+    pub(super) unseen_asked: Millis,
     /// How many rechecks in a row found no unseen ejection.
     vain_rechecks: u32,
     /// By how much Envoy's count exceeds the reported ejections when none is unseen; `None` without a count.
@@ -65,6 +67,9 @@ impl EjectionCounts {
                 let started_over = counted.diff(&self.counted).iter().any(|more| *more < 0);
                 let baseline = self.baseline.filter(|_| !started_over);
                 self.baseline = Some(baseline.unwrap_or_else(|| counted.diff(&self.reported)));
+                if counted.diff(&self.counted).iter().any(|more| *more > 0) {
+                    self.unseen_asked = asked;
+                }
                 self.counted = counted;
             }
             None => self.baseline = None,

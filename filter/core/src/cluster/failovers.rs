@@ -5,7 +5,7 @@ use super::input::EvaluationContext;
 use super::state::ClusterState;
 use crate::endpoint::reason::Basis;
 use crate::event::{Event, EventKind};
-use crate::failover::{self, Active, Home, Phase, Traffic, Usual};
+use crate::failover::{self, Active, Count, Home, Phase, Traffic, Usual};
 use crate::locality::{Locality, Tier};
 use crate::time::Millis;
 
@@ -39,13 +39,10 @@ pub(super) fn step(
     let home_tier = state.failover.as_ref().map_or(nearest, Active::home_tier);
     let traffic = traffic(state, home_tier, context);
     let served = served.and_then(|to| Some((to, state.localities.tier_of(to, context.home)?)));
-    let early = state.localities.early(home_tier, context.home);
-    let step_context = failover::StepContext {
-        now: context.now,
-        troubled_since: state.phase.since(),
-        usual: state.usual.of(home_tier),
-        early: &early,
-    };
+    let usual = state.usual.of(home_tier);
+    let before = before(state, (home_tier, usual), &traffic, context);
+    let step_context =
+        failover::StepContext { now: context.now, troubled_since: state.phase.since(), usual, before: &before };
     let away = served.filter(|(_, tier)| *tier > home_tier);
     let step = failover::step(&mut state.failover, home.as_ref(), &traffic, away, context.failover, step_context);
     let Some(kind) = step else { return };
@@ -56,6 +53,23 @@ pub(super) fn step(
     }
     let basis = Some(Basis::Inferred);
     events.push(Event { basis, ..Event::of_cluster(context.now, context.cluster, by_names(kind, context.home)) });
+}
+
+/// What went away from home since the trouble began, in workers' sums that have been reported.
+fn before(
+    state: &ClusterState,
+    (home_tier, usual): (Tier, Usual),
+    traffic: &Traffic,
+    context: &EvaluationContext<'_>,
+) -> Vec<(Locality, Tier, Count)> {
+    let early = state.localities.early(home_tier, context.home);
+    if context.has_witness && state.has_host_counts(context.now) {
+        // The windows hold Envoy's counts, of attempts that are also in sums yet to come.
+        return early;
+    }
+    // The early sums hold calm traffic too, of which nothing goes away where nothing usually does.
+    let early = if usual.share() == 0.0 { early } else { Vec::new() };
+    [traffic.away.clone(), early].concat()
 }
 
 /// The cluster's home; `None` also if the failover's home is none any more.

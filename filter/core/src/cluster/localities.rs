@@ -28,7 +28,7 @@ pub(super) struct LocalityStats {
     /// When it last served an attempt; 0 if never.
     served_at: Millis,
     window: Window,
-    /// What a worker's sums contain that were begun before the present trouble and ended in it.
+    /// What workers' sums contain that are not in the window but end in the present trouble.
     early: Count,
 }
 
@@ -107,6 +107,13 @@ impl Localities {
     pub(super) fn count_early(&mut self, locality: &Locality, attempts: Count, now: Millis) {
         if let Some(stats) = self.entry(locality) {
             stats.early.add(attempts);
+            stats.note_served(attempts, now);
+        }
+    }
+
+    /// Notes that attempts at a locality were served, without counting them.
+    pub(super) fn note_served(&mut self, locality: &Locality, attempts: Count, now: Millis) {
+        if let Some(stats) = self.entry(locality) {
             stats.note_served(attempts, now);
         }
     }

@@ -127,6 +127,12 @@ pub(super) fn find_unseen(
         return clear_rechecks(state, counted, context, events);
     };
     let found = candidates(state, counted, asked, context);
+    // An ejection that began since was due later than the unseen one was counted.
+    let is_early = |index: &usize| {
+        let ejection = state.endpoints.get(*index).and_then(|endpoint| endpoint.rotation.ejection());
+        ejection.is_some_and(|ejection| ejection.due <= state.counts.unseen_asked)
+    };
+    let found: Vec<usize> = found.into_iter().filter(is_early).collect();
     // With more candidates than unseen ejections, no candidate is certain.
     if found.len() <= unseen {
         for index in found {
@@ -135,13 +141,13 @@ pub(super) fn find_unseen(
         }
     }
     // No endpoint is left that the unseen ejections can belong to, for example because it has left the cluster.
-    if awaiting == 0 && !state.endpoints.iter().any(|endpoint| is_due(endpoint, asked)) {
+    if awaiting == 0 && !state.endpoints.iter().any(|endpoint| is_due(endpoint, state.counts.unseen_asked)) {
         state.counts.rebase();
     }
 }
 
 /// The endpoints that may have returned and been ejected again: those that got requests after their ejection time was
-/// over or, if there are none, those whose ejection must be over.
+/// over; if there are none, or where rates eject, also those whose ejection may be over.
 fn candidates(state: &ClusterState, counted: Millis, asked: Millis, context: &EvaluationContext<'_>) -> Vec<usize> {
     let rechecked = |endpoint: &Endpoint| {
         is_due(endpoint, asked) && endpoint.rotation.recheck_asked().is_some_and(|(first, _)| first <= counted)
@@ -151,10 +157,12 @@ fn candidates(state: &ClusterState, counted: Millis, asked: Millis, context: &Ev
         // By rates, Envoy may eject an endpoint in the same tick that ends its ejection, without a request in between.
         ejection.is_some_and(|ejection| context.rule.by_rate || asked > ejection.surely_over(context.outlier))
     };
-    let none_rechecked = !state.endpoints.iter().any(rechecked);
+    // Where rates eject, requests prove little: the endpoint that was ejected again may have had none.
+    let by_rate = context.rule.by_rate && context.rule.by_envoy;
+    let requests_decide = !by_rate && state.endpoints.iter().any(rechecked);
+    let is_candidate = |endpoint: &Endpoint| rechecked(endpoint) || (!requests_decide && is_late(endpoint));
     let endpoints = state.endpoints.iter().enumerate();
-    let found = endpoints.filter(|(_, endpoint)| if none_rechecked { is_late(endpoint) } else { rechecked(endpoint) });
-    found.map(|(index, _)| index).collect()
+    endpoints.filter(|(_, endpoint)| is_candidate(endpoint)).map(|(index, _)| index).collect()
 }
 
 fn is_due(endpoint: &Endpoint, asked: Millis) -> bool {

@@ -10,7 +10,7 @@ use crate::endpoint::evidence::Evidence;
 use crate::endpoint::outcome::Outcome;
 use crate::endpoint::reason::Basis;
 use crate::event::{Event, EventKind};
-use crate::failover::{Active, Count};
+use crate::failover::{Active, Count, Phase};
 use crate::locality::Locality;
 use crate::time::{Millis, seconds_between};
 
@@ -117,6 +117,10 @@ pub fn add_traffic(
     // Where Envoy's counts are fresh, they say which share goes where: they contain attempts that the filter does not see.
     if !(context.has_witness && state.has_host_counts(context.now)) {
         add_to_shares(state, sums, since, context);
+    } else if state.failover.is_none() && matches!(state.phase, Phase::Troubled { .. }) {
+        sums.iter().for_each(|(locality, count)| state.localities.count_early(locality, *count, context.now));
+    } else {
+        sums.iter().for_each(|(locality, count)| state.localities.note_served(locality, *count, context.now));
     }
     add_to_failover(state, sums, since, context);
 }

@@ -38,8 +38,8 @@ pub struct StepContext<'a> {
     pub troubled_since: Millis,
     /// What usually goes away from home.
     pub usual: Usual,
-    /// What went away after the trouble began but is not in the windows, because workers' sums of it began before.
-    pub early: &'a [(Locality, Tier, Count)],
+    /// What went away since the trouble began, in sums that have been reported; later ones add to it.
+    pub before: &'a [(Locality, Tier, Count)],
 }
 
 /// Takes the next step. `home` is `None` if the cluster has no known endpoint; `served_away` is the destination of an
@@ -94,9 +94,5 @@ fn start(
         let is_more = enough && traffic.share() >= context.usual.share() + beyond;
         (busiest.filter(|_| is_more)?, traffic.share())
     };
-    let mut before = traffic.away.clone();
-    if context.usual.share() == 0.0 {
-        before.extend_from_slice(context.early);
-    }
-    Some(Active::start(home, to, share, &before, context.now))
+    Some(Active::start(home, to, share, context.before, context.now))
 }

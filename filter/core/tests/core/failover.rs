@@ -23,7 +23,12 @@ fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
 
 /// A step of a cluster that has been in trouble for long, and whose traffic all stays at home in calm times.
 fn at_time(now: Millis) -> StepContext<'static> {
-    StepContext { now, troubled_since: 0, usual: Usual::Nothing(Tier::SameZone), early: &[] }
+    StepContext { now, troubled_since: 0, usual: Usual::Nothing(Tier::SameZone), before: &[] }
+}
+
+/// Such a step, with this traffic away since the trouble began.
+fn after(before: &[(Locality, Tier, Count)], now: Millis) -> StepContext<'_> {
+    StepContext { before, ..at_time(now) }
 }
 
 fn rules() -> config::Failover {
@@ -55,8 +60,8 @@ fn a_partial_failover_needs_trouble_requests_and_share() {
 }
 
 fn started() -> Option<Active> {
-    let mut active = None;
-    step(&mut active, Some(&home(0, 1)), &traffic(10, 10, "r/b"), None, &rules(), at_time(1_000)).unwrap();
+    let (mut active, traffic) = (None, traffic(10, 10, "r/b"));
+    step(&mut active, Some(&home(0, 1)), &traffic, None, &rules(), after(&traffic.away, 1_000)).unwrap();
     active
 }
 

@@ -18,6 +18,7 @@ mod observe;
 pub mod picture;
 mod removals;
 pub mod round;
+mod same_tick;
 pub mod scene;
 pub mod script;
 pub mod service;

@@ -11,6 +11,7 @@ use super::complaints::{complaints, foreign_answers, in_order};
 use super::failover::{self, Failovers, History, Sources};
 use super::observe::{Observer, Sample};
 use super::removals::with_removals;
+use super::same_tick::without_untold;
 use super::scene::{SHADOW_INTERVAL, Scene};
 use super::script::Doing;
 use super::service::Role;
@@ -183,6 +184,7 @@ fn settle(scene: &Scene, stage: &Stage, observer: &Observer) -> Result<Findings>
             (quiet, known) = (Instant::now(), records.len());
         }
         let reports = Report::all(&stage.envoy.events().lines());
+        let records = without_untold(records, &reports);
         let verdict = compare(&records, &reports);
         let complaints = complaints(&stage.envoy, scene, &records)?;
         let is_late = quiet.elapsed() > PATIENCE;
