@@ -87,10 +87,9 @@ fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Success
         let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::Cached) else {
             return PendingRequest::NOWHERE;
         };
-        if successes == Successes::Matter {
-            let input = DetectorInput::answered(200);
-            charging::success(vm, ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at });
-        }
+        let input = DetectorInput::answered(200);
+        let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at };
+        let locality = if successes == Successes::Matter { charging::success(vm, attempt) } else { locality };
         let went_to = Some((cluster, locality));
         return PendingRequest {
             went_to,
@@ -107,13 +106,16 @@ fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Success
         return PendingRequest::NOWHERE;
     };
     let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at };
-    match outcome {
+    let locality = match outcome {
         Outcome::Success if successes == Successes::Matter => charging::success(vm, attempt),
         // The fact that it was connected may matter.
         Outcome::NotCharged if input.connected && vm.is_anything_open() => charging::success(vm, attempt),
-        Outcome::Success | Outcome::NotCharged => {}
-        _ => charging::error(vm, attempt, attributes.last_attempt()),
-    }
+        Outcome::Success | Outcome::NotCharged => locality,
+        _ => {
+            charging::error(vm, attempt, attributes.last_attempt());
+            locality
+        }
+    };
     let is_retried = attributes.is_retried();
     if is_retried {
         suspect_hidden_attempts(vm, cluster);

@@ -48,7 +48,9 @@ pub(crate) fn on_response_headers(vm: &mut Vm, response: Response) {
     let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at: SeenAt::Headers };
     match attributes.filter(|_| outcome.is_error()) {
         Some(attributes) => charging::error(vm, attempt, attributes.last_attempt()),
-        None => charging::success(vm, attempt),
+        None => {
+            charging::success(vm, attempt);
+        }
     }
 }
 
@@ -83,15 +85,18 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::for_outcome(outcome)) else {
         return;
     };
-    if !has_unknown_end {
-        vm.known.count_attempt(cluster, locality, outcome);
-    }
     let went_well = input.outcome() == Outcome::Success || input.connected;
     let attempt = ChargedAttempt { cluster, endpoint: &endpoint, locality, input, seen_at: SeenAt::Log };
-    match attributes {
-        Some(attributes) if input.outcome().is_error() => charging::error(vm, attempt, attributes.last_attempt()),
+    let locality = match attributes {
+        Some(attributes) if input.outcome().is_error() => {
+            charging::error(vm, attempt, attributes.last_attempt());
+            locality
+        }
         _ if went_well && vm.is_anything_open() => charging::success(vm, attempt),
-        _ => {}
+        _ => locality,
+    };
+    if !has_unknown_end {
+        vm.known.count_attempt(cluster, locality, outcome);
     }
 }
 

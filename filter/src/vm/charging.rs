@@ -69,12 +69,13 @@ pub(crate) fn locality_of(
     locality
 }
 
-/// Applies an attempt that succeeded or at least was connected.
-pub(crate) fn success(vm: &mut Vm, attempt: ChargedAttempt<'_>) {
+/// Applies an attempt that succeeded or at least was connected. Returns its locality, which was read again if it matters
+/// where single attempts go.
+pub(crate) fn success(vm: &mut Vm, attempt: ChargedAttempt<'_>) -> LocalityIndex {
     let ChargedAttempt { cluster, endpoint, .. } = attempt;
-    let Some(known) = vm.known.get(cluster) else { return };
     // Even if one cluster has something open, most others have nothing.
-    let Some(state) = cluster_states::read(&known.name).filter(|state| state.open_findings() > 0) else { return };
+    let open = vm.known.get(cluster).and_then(|known| cluster_states::read(&known.name));
+    let Some(state) = open.filter(|state| state.open_findings() > 0) else { return attempt.locality };
     let needs_details = state.needs_details(&String::from_utf8_lossy(endpoint));
     let locality = match needs_details || state.is_away() {
         true => locality_of(vm, cluster, endpoint, LocalityRead::Fresh).unwrap_or(attempt.locality),
@@ -82,6 +83,7 @@ pub(crate) fn success(vm: &mut Vm, attempt: ChargedAttempt<'_>) {
     };
     let started = if needs_details { exchange::started_at() } else { None };
     charge(vm, ChargedAttempt { locality, ..attempt }, started, LastAttempt::default());
+    locality
 }
 
 /// Applies an attempt that failed.

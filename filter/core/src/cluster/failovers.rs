@@ -5,7 +5,7 @@ use super::input::EvaluationContext;
 use super::state::ClusterState;
 use crate::endpoint::reason::Basis;
 use crate::event::{Event, EventKind};
-use crate::failover::{self, Active, Count, Home, Phase, Traffic, Usual};
+use crate::failover::{self, Active, Before, Count, Home, Phase, Traffic, Usual};
 use crate::locality::{Locality, Tier};
 use crate::time::Millis;
 
@@ -40,9 +40,10 @@ pub(super) fn step(
     let traffic = traffic(state, home_tier, context);
     let served = served.and_then(|to| Some((to, state.localities.tier_of(to, context.home)?)));
     let usual = state.usual.of(home_tier);
-    let before = before(state, (home_tier, usual), &traffic, context);
-    let step_context =
-        failover::StepContext { now: context.now, troubled_since: state.phase.since(), usual, before: &before };
+    let seen = seen_before(state, (home_tier, usual), &traffic, context);
+    let listed = if state.has_host_counts(context.now) { traffic.away.as_slice() } else { &[] };
+    let before = Before { seen: &seen, listed };
+    let step_context = failover::StepContext { now: context.now, troubled_since: state.phase.since(), usual, before };
     let away = served.filter(|(_, tier)| *tier > home_tier);
     let step = failover::step(&mut state.failover, home.as_ref(), &traffic, away, context.failover, step_context);
     let Some(kind) = step else { return };
@@ -56,7 +57,7 @@ pub(super) fn step(
 }
 
 /// What went away from home since the trouble began, in workers' sums that have been reported.
-fn before(
+fn seen_before(
     state: &ClusterState,
     (home_tier, usual): (Tier, Usual),
     traffic: &Traffic,

@@ -13,7 +13,7 @@ use super::host_totals::Growth;
 use super::input::EvaluationContext;
 use super::members::endpoint_hash;
 use super::on_ejection_counts::find_unseen;
-use super::on_traffic::{add_to_failover, add_to_shares};
+use super::on_traffic::{add_to_failover, add_to_shares, count_listed};
 use super::state::ClusterState;
 use super::streaks;
 use crate::admin::endpoint_configs::EndpointConfig;
@@ -69,6 +69,8 @@ pub fn on_host_list(
     }
     if is_unseen {
         add_to_failover(state, &growth.sums, growth.since, context);
+    } else {
+        count_listed(state, &growth.sums, context);
     }
     if growth.sums.iter().any(|(_, count)| count.errors > 0) {
         state.counted.1 = context.now;

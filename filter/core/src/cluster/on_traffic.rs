@@ -151,11 +151,25 @@ pub(super) fn add_to_failover(
     since: Millis,
     context: &EvaluationContext<'_>,
 ) {
+    each_away(state, sums, context, |failover, to, count| failover.count_away(to, count, since, context.now));
+}
+
+/// Adds what Envoy's counts of hosts have grown by, by locality, to what the failover took away from home.
+pub(super) fn count_listed(state: &mut ClusterState, sums: &[(Locality, Count)], context: &EvaluationContext<'_>) {
+    each_away(state, sums, context, Active::count_listed);
+}
+
+fn each_away(
+    state: &mut ClusterState,
+    sums: &[(Locality, Count)],
+    context: &EvaluationContext<'_>,
+    count_in: impl Fn(&mut Active, &Locality, Count),
+) {
     for (locality, count) in sums {
         let tier = state.localities.tier_of(locality, context.home);
         let is_away = |failover: &&mut Active| tier.is_some_and(|tier| tier > failover.home_tier());
         if let Some(failover) = state.failover.as_mut().filter(is_away) {
-            failover.count_away(locality, *count, since, context.now);
+            count_in(failover, locality, *count);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A failover that is going on: what it counts, when it changes, and when it ends.
 
+use super::Before;
 use super::destinations::Destinations;
 use super::home::{Home, Traffic};
 use super::usual::Usual;
@@ -43,17 +44,21 @@ pub struct Active {
 }
 
 impl Active {
-    /// A failover from `home` to the locality `to`, and how it is reported. `before` is what went away already.
+    /// A failover from `home` to the locality `to`, and how it is reported. `before` is what went away already, by the
+    /// filter's sums and by Envoy's counts.
     pub(super) fn start(
         home: &Home,
         (to, tier): (&Locality, Tier),
         share: f64,
-        before: &[(Locality, Tier, Count)],
+        before: Before<'_>,
         now: Millis,
     ) -> (Self, EventKind) {
         let mut destinations = Destinations::default();
-        for (locality, _, count) in before {
+        for (locality, _, count) in before.seen {
             destinations.count(locality, *count, now, now);
+        }
+        for (locality, _, count) in before.listed {
+            destinations.count_listed(locality, *count);
         }
         let active = Self {
             from: home.locality.clone(),
@@ -87,6 +92,11 @@ impl Active {
             let middle = since.saturating_add(now.saturating_sub(since) / 2);
             self.last_away = self.last_away.max(middle);
         }
+    }
+
+    /// Counts attempts away from home by Envoy's counts of the hosts there.
+    pub fn count_listed(&mut self, to: &Locality, count: Count) {
+        self.destinations.count_listed(to, count);
     }
 
     /// An attempt was just served away from home; [`Active::count_away`] counts it later.

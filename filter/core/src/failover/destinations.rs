@@ -23,6 +23,15 @@ struct Stays {
     until: Millis,
     /// When an attempt was last seen by itself; 0 if never. Such a time is exact.
     seen: Millis,
+    /// What the filter saw of its attempts, each in the right place. It does not see those that Envoy retried.
+    seen_sum: Sum,
+    /// What Envoy counted of them. It forgets those of hosts that left between two lists.
+    listed_sum: Sum,
+}
+
+/// Attempts and how many of them failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Sum {
     requests: u64,
     errors: u64,
 }
@@ -46,30 +55,38 @@ impl Destinations {
             return;
         }
         let Some(stays) = self.entry(to) else { return };
-        stays.requests = stays.requests.saturating_add(u64::from(count.attempts));
-        stays.errors = stays.errors.saturating_add(u64::from(count.errors));
+        stays.seen_sum.add(count);
         if !(since..=now).contains(&stays.seen) {
             stays.extend(since, now);
+        }
+    }
+
+    /// Adds what Envoy's counts of its hosts have grown by; the same attempts are in workers' sums, as far as these see
+    /// them.
+    pub(super) fn count_listed(&mut self, to: &Locality, count: Count) {
+        if let Some(stays) = self.entry(to).filter(|_| count.attempts > 0) {
+            stays.listed_sum.add(count);
         }
     }
 
     /// The attempts that went to all of them, and how many of these failed.
     pub(super) fn totals(&self) -> (u64, u64) {
         let add = |(requests, errors): (u64, u64), stays: &Stays| {
-            (requests.saturating_add(stays.requests), errors.saturating_add(stays.errors))
+            let sum = stays.sum();
+            (requests.saturating_add(sum.requests), errors.saturating_add(sum.errors))
         };
         self.0.iter().fold((0, 0), add)
     }
 
     /// As the event tells them: most requests first.
     pub(super) fn told(&self) -> Vec<Destination> {
-        let mut stays: Vec<&Stays> = self.0.iter().filter(|stays| stays.requests > 0).collect();
-        stays.sort_by_key(|stays| std::cmp::Reverse(stays.requests));
+        let mut stays: Vec<&Stays> = self.0.iter().filter(|stays| stays.sum().requests > 0).collect();
+        stays.sort_by_key(|stays| std::cmp::Reverse(stays.sum().requests));
         let told = stays.into_iter().map(|stays| Destination {
             to: stays.to.clone(),
             seconds: seconds_between(0, stays.millis),
-            requests: stays.requests,
-            errors: stays.errors,
+            requests: stays.sum().requests,
+            errors: stays.sum().errors,
         });
         told.collect()
     }
@@ -78,7 +95,8 @@ impl Destinations {
         let position = self.0.iter().position(|stays| stays.to == *to);
         if position.is_none() && self.0.len() < MAX_DESTINATIONS {
             let to = to.clone();
-            self.0.push(Stays { to, millis: 0, until: 0, seen: 0, requests: 0, errors: 0 });
+            let (seen_sum, listed_sum) = Default::default();
+            self.0.push(Stays { to, millis: 0, until: 0, seen: 0, seen_sum, listed_sum });
         }
         match position {
             Some(index) => self.0.get_mut(index),
@@ -87,7 +105,19 @@ impl Destinations {
     }
 }
 
+impl Sum {
+    fn add(&mut self, count: Count) {
+        self.requests = self.requests.saturating_add(u64::from(count.attempts));
+        self.errors = self.errors.saturating_add(u64::from(count.errors));
+    }
+}
+
 impl Stays {
+    /// Each of the two sums may lack attempts; neither has too many.
+    fn sum(&self) -> Sum {
+        if self.listed_sum.requests > self.seen_sum.requests { self.listed_sum } else { self.seen_sum }
+    }
+
     /// The locality served from `since` to `now`: the last stay goes on, or a new one begins.
     fn extend(&mut self, since: Millis, now: Millis) {
         let goes_on = self.until > 0 && since <= self.until.saturating_add(GAP_MS);
@@ -123,6 +153,17 @@ mod tests {
         }
         assert_eq!(seconds(&destinations), [("r/c".to_owned(), 3.0), ("r/b".to_owned(), 0.9)]);
         assert_eq!(destinations.totals(), (43, 0));
+    }
+
+    #[test]
+    fn attempts_that_only_envoy_saw_and_those_that_only_the_filter_saw_count() {
+        let mut destinations = Destinations::default();
+        let (b, c) = (Locality::parse("r/b"), Locality::parse("r/c"));
+        destinations.count(&b, one(30), 1_000, 2_000);
+        destinations.count_listed(&b, Count { attempts: 50, errors: 20 });
+        destinations.count(&c, one(9), 1_000, 2_000);
+        destinations.count_listed(&c, one(4));
+        assert_eq!(destinations.totals(), (59, 20));
     }
 
     #[test]

@@ -38,8 +38,17 @@ pub struct StepContext<'a> {
     pub troubled_since: Millis,
     /// What usually goes away from home.
     pub usual: Usual,
-    /// What went away since the trouble began, in sums that have been reported; later ones add to it.
-    pub before: &'a [(Locality, Tier, Count)],
+    /// What went away already.
+    pub before: Before<'a>,
+}
+
+/// What went away from home since the trouble began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Before<'a> {
+    /// In workers' sums that have been reported; later ones add to it.
+    pub seen: &'a [(Locality, Tier, Count)],
+    /// By Envoy's counts of its hosts; later ones add to it.
+    pub listed: &'a [(Locality, Tier, Count)],
 }
 
 /// Takes the next step. `home` is `None` if the cluster has no known endpoint; `served_away` is the destination of an

@@ -3,7 +3,7 @@
 use filter_core::config;
 use filter_core::event::{EventKind, FailoverCause, FailoverEnd};
 use filter_core::failover::Count;
-use filter_core::failover::{Active, Home, Measured, StepContext, Traffic, Usual, step};
+use filter_core::failover::{Active, Before, Home, Measured, StepContext, Traffic, Usual, step};
 use filter_core::locality::{Locality, Tier};
 use filter_core::time::Millis;
 
@@ -23,12 +23,12 @@ fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
 
 /// A step of a cluster that has been in trouble for long, and whose traffic all stays at home in calm times.
 fn at_time(now: Millis) -> StepContext<'static> {
-    StepContext { now, troubled_since: 0, usual: Usual::Nothing(Tier::SameZone), before: &[] }
+    StepContext { now, troubled_since: 0, usual: Usual::Nothing(Tier::SameZone), before: Before::default() }
 }
 
 /// Such a step, with this traffic away since the trouble began.
 fn after(before: &[(Locality, Tier, Count)], now: Millis) -> StepContext<'_> {
-    StepContext { before, ..at_time(now) }
+    StepContext { before: Before { seen: before, listed: &[] }, ..at_time(now) }
 }
 
 fn rules() -> config::Failover {
