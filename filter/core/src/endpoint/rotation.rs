@@ -272,7 +272,8 @@ impl Rotation {
     fn on_listed_ejected(&mut self, since: Millis, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         let suspicion = self.suspicion();
         // There are several possible causes, or none was seen. The count may show which it was, if one can still come.
-        let is_open = suspicion.is_none_or(|suspicion| suspicion.mixed);
+        let by_rate = context.rule.by_envoy && context.rule.by_rate;
+        let is_open = by_rate || suspicion.is_none_or(|suspicion| suspicion.mixed);
         let may_come = context.counts_asked < since || since == context.now;
         if is_open && context.keeps_counts && may_come && context.now.abs_diff(since) < CAUSE_WAIT_MS {
             self.state = State::AwaitingCause { since, suspicion };

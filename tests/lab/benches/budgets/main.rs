@@ -4,12 +4,13 @@
 //! CPU time is that of the Envoy process, so neither the load nor the endpoints count. Each round loads all three
 //! Envoys (no filter, the empty one, ours) in turn, so that a temporary slowdown of the machine affects all three.
 //! Figures over budget are marked and make the bench fail, except for the CPU ratio, which is a measurement and has a
-//! spread. Memory and the cost of many endpoints are in `endpoints`.
+//! spread. Memory and the cost of many endpoints are in `endpoints`, the main thread's part in `witness`.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this program is run for")]
 
 mod endpoints;
 mod figure;
+mod witness;
 
 use std::io::Write;
 use std::path::Path;
@@ -51,6 +52,7 @@ fn main() -> Result<ExitCode> {
     let mut over = size(&ours)?;
     over |= healthy_request(&ours, &baseline)?;
     over |= endpoints::measure(&ours)?;
+    over |= witness::measure(&ours)?;
     cpu(&ours, &baseline)?;
     Ok(if over { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

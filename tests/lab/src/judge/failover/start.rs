@@ -92,7 +92,13 @@ pub(super) fn wrong_with(event: &Event, at: i64, history: &History) -> Vec<Strin
     }
     let told = |key: &str| event.number(key).unwrap_or(-1.0);
     let (healthy, endpoints) = (told("healthy_at_home"), told("endpoints_at_home"));
-    if !trouble.iter().any(|m| m.healthy as f64 == healthy && m.endpoints as f64 == endpoints) {
+    // Between two samples, several endpoints may have left rotation one after the other.
+    let was_so = |a: &Moment, b: &Moment| {
+        let (least, most) = (a.healthy.min(b.healthy) as f64, a.healthy.max(b.healthy) as f64);
+        a.endpoints as f64 == endpoints && b.endpoints == a.endpoints && (least..=most).contains(&healthy)
+    };
+    let is_sampled = trouble.iter().any(|m| m.healthy as f64 == healthy && m.endpoints as f64 == endpoints);
+    if !is_sampled && !moments.windows(2).any(|pair| was_so(&pair[0], &pair[1])) {
         let seen: Vec<_> = trouble.iter().map(|m| (m.healthy, m.endpoints)).collect();
         wrong.push(format!("home had (in rotation, of) {:?}", distinct(&seen)));
     }
