@@ -95,7 +95,7 @@ pub(super) fn wrong_with(event: &Event, at: i64, history: &History) -> Vec<Strin
     // Between two samples, several endpoints may have left rotation one after the other.
     let was_so = |a: &Moment, b: &Moment| {
         let (least, most) = (a.healthy.min(b.healthy) as f64, a.healthy.max(b.healthy) as f64);
-        a.endpoints as f64 == endpoints && b.endpoints == a.endpoints && (least..=most).contains(&healthy)
+        a.endpoints as f64 == endpoints && b.endpoints == a.endpoints && least < healthy && healthy < most
     };
     let is_sampled = trouble.iter().any(|m| m.healthy as f64 == healthy && m.endpoints as f64 == endpoints);
     if !is_sampled && !moments.windows(2).any(|pair| was_so(&pair[0], &pair[1])) {
