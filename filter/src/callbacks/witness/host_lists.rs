@@ -75,10 +75,12 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
         |_| true,
         |name, hosts| {
             clusters = clusters.saturating_add(1);
-            if is_unwatched(vm, name, now) {
+            let has_requests = hosts.iter().any(|host| host.total > 0);
+            let is_unwatched = has_requests && is_unwatched(vm, name, now);
+            if is_unwatched {
                 requests = hosts.iter().fold(requests, |sum, host| sum.saturating_add(host.requests));
             }
-            if vm.known.find(name).is_some() || hosts.iter().any(|host| host.ejected) {
+            if vm.known.find(name).is_some() || is_unwatched || hosts.iter().any(|host| host.ejected) {
                 lists.push((name.to_owned(), hosts.to_vec()));
             }
         },
@@ -187,7 +189,7 @@ fn apply_host_list(
     follow_up: &mut FollowUp,
 ) {
     // A cluster without traffic is not kept: its endpoints would only use memory.
-    if hosts.iter().all(|host| !host.ejected) && cluster_states::read(name).is_none() {
+    if hosts.iter().all(|host| !host.ejected && host.total == 0) && cluster_states::read(name).is_none() {
         return;
     }
     let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.current) else { return };
