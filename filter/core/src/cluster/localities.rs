@@ -19,7 +19,8 @@ const HOME_STAYS_MS: Millis = 3_600_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LocalityStats {
     pub(super) locality: Locality,
-    /// The lowest of its hosts' priorities in Envoy's last list; `None` if not known.
+    /// The lowest of its hosts' priorities in Envoy's last list that had any, see [`Localities::shift`]; `None` if not
+    /// known.
     priority: Option<u32>,
     /// Endpoints in this locality, as Envoy lists them or as traffic shows them.
     members: u32,
@@ -60,9 +61,11 @@ impl Localities {
         self.0.iter_mut().find(|stats| stats.locality == *locality)
     }
 
-    /// Takes in the hosts that Envoy lists.
-    pub(super) fn set_hosts<'h>(&mut self, hosts: impl Iterator<Item = &'h HostStatus>) {
+    /// Takes in the hosts that Envoy lists at `now`.
+    pub(super) fn set_hosts<'h>(&mut self, hosts: impl Iterator<Item = &'h HostStatus>, now: Millis) {
+        let mut before = Vec::with_capacity(self.0.len());
         for stats in &mut self.0 {
+            before.push(stats.priority);
             (stats.members, stats.unhealthy, stats.priority) = (0, 0, None);
         }
         for host in hosts {
@@ -72,6 +75,25 @@ impl Localities {
                 stats.priority = Some(stats.priority.map_or(host.priority, |lowest| lowest.min(host.priority)));
             }
         }
+        let shift = self.shift(&before, now);
+        for (index, stats) in self.0.iter_mut().enumerate() {
+            let remembered = before.get(index).copied().flatten().filter(|_| stats.was_home_lately(now));
+            stats.priority = stats.priority.map_or(remembered, |priority| Some(priority.saturating_add(shift)));
+        }
+    }
+
+    /// By how much all priorities are lower than `before`. A control plane numbers priorities from 0 without gaps: when
+    /// the nearest localities leave, the others move up, and are still no nearer.
+    fn shift(&self, before: &[Option<u32>], now: Millis) -> u32 {
+        let known = || self.0.iter().zip(before).filter_map(|(stats, before)| Some((stats, (*before)?)));
+        let mut shifts = known().filter_map(|(stats, before)| before.checked_sub(stats.priority?));
+        let Some(first) = shifts.next().filter(|first| *first > 0) else { return 0 };
+        let is_shifted = known()
+            .all(|(stats, before)| stats.priority.is_none_or(|priority| before.checked_sub(priority) == Some(first)));
+        let is_left = |(stats, before): (&LocalityStats, u32)| {
+            stats.priority.is_none() && before < first && stats.was_home_lately(now)
+        };
+        if is_shifted && known().any(is_left) { first } else { 0 }
     }
 
     /// Sets the numbers of endpoints that traffic shows; other localities have none.
@@ -179,9 +201,7 @@ impl Localities {
     /// The home tier as seen from the proxy's locality; `None` when no endpoint is known. `total` is Envoy's count of
     /// endpoints, if known.
     pub(super) fn home(&self, endpoints: &Endpoints, home: &Locality, total: Option<u32>, now: Millis) -> Option<Home> {
-        let is_home = |stats: &&LocalityStats| {
-            stats.known(endpoints) > 0 || (stats.served_at > 0 && now.abs_diff(stats.served_at) < HOME_STAYS_MS)
-        };
+        let is_home = |stats: &&LocalityStats| stats.known(endpoints) > 0 || stats.was_home_lately(now);
         let tier = self.0.iter().filter(is_home).filter_map(|stats| stats.tier(home)).min()?;
         let mut found = Home { tier, locality: Locality::default(), endpoints: 0, healthy: 0, cause: None };
         let (mut most, mut ejected) = (None, 0_u32);
@@ -259,6 +279,11 @@ impl LocalityStats {
         }
         let priority = usize::try_from(self.priority?).unwrap_or(usize::MAX);
         Some(Tier::ALL.get(priority).copied().unwrap_or(Tier::Elsewhere))
+    }
+
+    /// Whether it served so lately that it may still be home, even without endpoints.
+    fn was_home_lately(&self, now: Millis) -> bool {
+        self.served_at > 0 && now.abs_diff(self.served_at) < HOME_STAYS_MS
     }
 
     fn note_served(&mut self, attempts: Count, now: Millis) {

@@ -127,7 +127,7 @@ fn apply_hosts(
     state.total = u32::try_from(hosts.len()).ok();
     state.listed_at = context.now;
     state.admin_view_stale = false;
-    state.localities.set_hosts(hosts.iter().map(|(host, _)| *host));
+    state.localities.set_hosts(hosts.iter().map(|(host, _)| *host), context.now);
     if state.failover.is_none() {
         let differ = state.localities.nearest_differ_by_priority(context.proxy_home);
         state.ranks_by_priority = differ.unwrap_or(state.ranks_by_priority);
