@@ -46,6 +46,8 @@ pub struct Backoff {
     most: u32,
     /// The earliest and the latest time at which the endpoint may have returned.
     returned: (Millis, Millis),
+    /// Whether it ever returned before its time was over: a passed health check ends ejections too.
+    returns_early: bool,
 }
 
 impl Backoff {
@@ -74,7 +76,8 @@ impl Backoff {
         let max = rules.max_ejection_time.millis().max(base);
         let end = |at: Millis, backoff: u32| at.saturating_add(base.saturating_mul(u64::from(backoff)).min(max));
         let overdue = end(at, self.most).saturating_add(rule.jitter_millis);
-        Ejection { at, earliest, due: end(earliest, self.least), overdue }
+        let due = if self.returns_early { earliest } else { end(earliest, self.least) };
+        Ejection { at, earliest, due, overdue }
     }
 
     /// When the endpoint was last known to be back in rotation; 0 if it was never ejected.
@@ -84,6 +87,7 @@ impl Backoff {
 
     /// Ends `ejection`: the endpoint is known to be back in rotation at `now`.
     pub fn uneject(&mut self, ejection: &Ejection, now: Millis) {
+        self.returns_early |= now < ejection.due;
         self.returned = (ejection.due.min(now), now);
     }
 }
@@ -132,6 +136,15 @@ mod tests {
         backoff.uneject(&first, 103_000);
         let second = backoff.eject(103_100, 103_100, &rules(), &Rule::none(0));
         assert_eq!((second.due, second.overdue), (105_100, 107_100));
+    }
+
+    #[test]
+    fn one_that_was_over_too_soon_shows_that_the_next_may_be_too() {
+        let mut backoff = Backoff::default();
+        let first = backoff.eject(100_000, 100_000, &rules(), &Rule::none(0));
+        backoff.uneject(&first, 100_700);
+        let second = backoff.eject(101_000, 101_000, &rules(), &Rule::none(0));
+        assert_eq!((second.due, second.overdue), (101_000, 105_000));
     }
 
     #[test]
