@@ -73,7 +73,7 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
         }
     };
     if attributes.as_ref().is_some_and(RequestAttributes::is_try_timeout) {
-        vm.answered.set_timed_out(exchange::upstream_connection());
+        vm.answered.note_timed_out(exchange::attempt_id());
     }
     let has_unknown_end = attributes.as_ref().is_some_and(RequestAttributes::has_unknown_end);
     let outcome = input.outcome();
@@ -120,11 +120,10 @@ pub(crate) fn on_request_log(vm: &mut Vm) {
     }
     // The log has already shown the connection, and the attempt's own timeout if that ended it (when tries overlap).
     let input = DetectorInput { connected: false, ..attributes.detector_input() };
-    let timed_out = vm.answered.take_timed_out();
+    let ended_by_itself = vm.answered.take_timed_out(exchange::attempt_id);
     if !attributes.ended_unseen_by_upstream_log() || input.status.is_some() {
         return;
     }
-    let ended_by_itself = timed_out.is_some() && timed_out == exchange::upstream_connection();
     if attributes.is_route_timeout() && ended_by_itself {
         return;
     }

@@ -27,6 +27,13 @@ pub(crate) fn upstream_connection() -> Option<u64> {
     Some(FxBuildHasher.hash_one((endpoint(), local)))
 }
 
+/// What tells the last attempt of the current request, or the attempt that is logged, from those of other requests: its
+/// connection, which several may share, and its request's id; `None` if it had no connection.
+pub(crate) fn attempt_id() -> Option<u64> {
+    let request = calls::property(b"request\0id").unwrap_or_default();
+    Some(FxBuildHasher.hash_one((upstream_connection()?, request)))
+}
+
 /// The endpoint's locality; unknown before Envoy 1.34.
 pub(crate) fn endpoint_locality() -> Locality {
     calls::property(b"upstream\0locality").map_or_else(|_| Locality::default(), |bytes| Locality::from_proto(&bytes))

@@ -1,9 +1,13 @@
 //! Answers that were evaluated when their headers passed, until the upstream log shows that they are over.
 
 use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 
 /// The maximum number of answers that are remembered; further ones are evaluated when logged.
 const MAX_ANSWERED: u32 = 65_536;
+
+/// The maximum number of timed-out attempts that are remembered. Their requests end soon, most at the same moment.
+const MAX_TIMED_OUT: usize = 256;
 
 /// Answers in progress, by their connection.
 #[derive(Debug, Default)]
@@ -11,8 +15,8 @@ pub(crate) struct Answered {
     /// The number of answers on each connection. HTTP/2 has several at a time, which need not be distinguished.
     by_connection: FxHashMap<u64, u32>,
     total: u32,
-    /// The connection of the latest attempt that its own timeout ended.
-    timed_out: Option<u64>,
+    /// The latest attempts that their own timeouts ended, oldest first.
+    timed_out: VecDeque<u64>,
 }
 
 impl Answered {
@@ -45,12 +49,21 @@ impl Answered {
     }
 
     /// Remembers that an attempt was ended by its own timeout.
-    pub(crate) fn set_timed_out(&mut self, connection: Option<u64>) {
-        self.timed_out = connection;
+    pub(crate) fn note_timed_out(&mut self, attempt: Option<u64>) {
+        let Some(attempt) = attempt else { return };
+        if self.timed_out.len() >= MAX_TIMED_OUT {
+            self.timed_out.pop_front();
+        }
+        self.timed_out.push_back(attempt);
     }
 
-    /// Takes the connection of the latest attempt that its own timeout ended.
-    pub(crate) fn take_timed_out(&mut self) -> Option<u64> {
-        self.timed_out.take()
+    /// Forgets an attempt that its own timeout ended; true if it was remembered. Calls `attempt` only if any is.
+    pub(crate) fn take_timed_out(&mut self, attempt: impl FnOnce() -> Option<u64>) -> bool {
+        if self.timed_out.is_empty() {
+            return false;
+        }
+        let Some(attempt) = attempt() else { return false };
+        let position = self.timed_out.iter().position(|known| *known == attempt);
+        position.is_some_and(|position| self.timed_out.remove(position).is_some())
     }
 }

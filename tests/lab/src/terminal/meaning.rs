@@ -44,6 +44,10 @@ pub fn of_event(event: &Event) -> String {
             number("endpoints"),
         ),
         "endpoint_returned" => format!("{endpoint} is back in rotation after {:.1} s", number("ejected_seconds")),
+        "endpoint_removed" => format!(
+            "{endpoint} left the cluster, or a new host has its address, {:.1} s after it was ejected",
+            number("ejected_seconds"),
+        ),
         "ejection_blocked" => format!("{endpoint} fails and stays in rotation: {}", text("reason")),
         "failover_started" | "failover_changed" => format!(
             "{:.0} % of the traffic leaves {}, mostly to {} ({}); at home {} of {} endpoints are healthy",
