@@ -11,7 +11,7 @@ use super::complaints::{complaints, foreign_answers, in_order};
 use super::failover::{self, Failovers, History, Sources};
 use super::observe::{Observer, Sample};
 use super::removals::with_removals;
-use super::same_tick::without_untold;
+use super::same_tick::{with_doubles_as_one, without_untold};
 use super::scene::{SHADOW_INTERVAL, Scene};
 use super::script::Doing;
 use super::service::Role;
@@ -179,11 +179,12 @@ fn settle(scene: &Scene, stage: &Stage, observer: &Observer) -> Result<Findings>
     loop {
         // Requests in progress at the repair have ended by now; endpoints that they ejected must have returned too.
         let samples = observer.samples();
-        let records = with_removals(&stage.envoy.outlier_records()?, &samples);
+        let reports = Report::all(&stage.envoy.events().lines());
+        let records = with_doubles_as_one(stage.envoy.outlier_records()?, &reports);
+        let records = with_removals(&records, &samples);
         if records.len() != known {
             (quiet, known) = (Instant::now(), records.len());
         }
-        let reports = Report::all(&stage.envoy.events().lines());
         let records = without_untold(records, &reports);
         let verdict = compare(&records, &reports);
         let complaints = complaints(&stage.envoy, scene, &records)?;
