@@ -69,8 +69,8 @@ pub(crate) fn locality_of(
     locality
 }
 
-/// Applies an attempt that succeeded or at least was connected. Returns its locality, which was read again if it matters
-/// where single attempts go.
+/// Applies an attempt that succeeded or at least was connected. Returns its locality, which was read again if it
+/// matters where single attempts go.
 pub(crate) fn success(vm: &mut Vm, attempt: ChargedAttempt<'_>) -> LocalityIndex {
     let ChargedAttempt { cluster, endpoint, .. } = attempt;
     // Even if one cluster has something open, most others have nothing.

@@ -151,8 +151,8 @@ impl Vm {
         if self.lists_are_long { OLDEST_RULE_OF_MANY_MS } else { OLDEST_RULE_MS }
     }
 
-    /// Whether anything is open in the proxy. Costs one cheap host call. When something opens, endpoints may lie elsewhere
-    /// than when last looked at, and from now on it matters where they are.
+    /// Whether anything is open in the proxy. Costs one cheap host call. When something opens, endpoints may lie
+    /// elsewhere than when last looked at, and from now on it matters where they are.
     pub(crate) fn is_anything_open(&mut self) -> bool {
         let is_open = self.reporter.open_findings.any();
         if is_open && !self.was_open {

@@ -114,7 +114,8 @@ pub fn add_traffic(
     if sums.iter().any(|(_, count)| count.errors > 0) {
         state.counted.1 = context.now;
     }
-    // Where Envoy's counts are fresh, they say which share goes where: they contain attempts that the filter does not see.
+    // Where Envoy's counts are fresh, they say which share goes where: they contain attempts that the filter does not
+    // see.
     if !(context.has_witness && state.has_host_counts(context.now)) {
         add_to_shares(state, sums, since, context);
     } else if state.failover.is_none() && matches!(state.phase, Phase::Troubled { .. }) {

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 /// another version decodes as the default, in which nothing is known.
 pub const ENCODING: u8 = 12;
 
-/// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are read
-/// each second.
+/// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are
+/// read each second.
 const HOST_COUNTS_FRESH_MS: Millis = 5_000;
 
 /// For how long, in milliseconds, a past state may still be visible at one of Envoy's workers or may have influenced a

@@ -1,7 +1,6 @@
 //! A failover that is going on: what it counts, when it changes, and when it ends.
 
-use super::Before;
-use super::destinations::Destinations;
+use super::destinations::{Before, Destinations};
 use super::home::{Home, Traffic};
 use super::usual::Usual;
 use super::window::Count;

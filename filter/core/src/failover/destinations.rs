@@ -4,7 +4,7 @@
 
 use super::window::Count;
 use crate::event::Destination;
-use crate::locality::Locality;
+use crate::locality::{Locality, Tier};
 use crate::time::{Millis, seconds_between};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,15 @@ use serde::{Deserialize, Serialize};
 const MAX_DESTINATIONS: usize = 16;
 /// Without an attempt for longer than this, in milliseconds, a stay is over. Workers report their sums each second.
 const GAP_MS: Millis = 2_000;
+
+/// What went away from home since the trouble began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Before<'a> {
+    /// In workers' sums that have been reported; later ones add to it.
+    pub seen: &'a [(Locality, Tier, Count)],
+    /// By Envoy's counts of its hosts; later ones add to it.
+    pub listed: &'a [(Locality, Tier, Count)],
+}
 
 /// A locality away from home and what it received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ use crate::event::EventKind;
 use crate::locality::{Locality, Tier};
 use crate::time::Millis;
 pub use active::Active;
+pub use destinations::Before;
 pub use home::{Home, Traffic};
 pub use phase::Phase;
 pub use usual::{Measured, Usual};
@@ -40,15 +41,6 @@ pub struct StepContext<'a> {
     pub usual: Usual,
     /// What went away already.
     pub before: Before<'a>,
-}
-
-/// What went away from home since the trouble began.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Before<'a> {
-    /// In workers' sums that have been reported; later ones add to it.
-    pub seen: &'a [(Locality, Tier, Count)],
-    /// By Envoy's counts of its hosts; later ones add to it.
-    pub listed: &'a [(Locality, Tier, Count)],
 }
 
 /// Takes the next step. `home` is `None` if the cluster has no known endpoint; `served_away` is the destination of an

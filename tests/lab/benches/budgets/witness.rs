@@ -31,8 +31,8 @@ const PAUSE: Duration = Duration::from_micros(700);
 
 /// The last Envoy that lists all clusters whenever it is asked, and the budgets in per cent of the main thread.
 const LISTS_ALL: &str = "1.37.0";
-const CALM: f64 = 1.0;
-const OUTAGE: f64 = 10.0;
+const WHEN_WELL: f64 = 1.0;
+const IN_OUTAGE: f64 = 10.0;
 
 /// Prints the figures; true if one is over its budget.
 pub(crate) fn measure(module: &Path) -> Result<bool> {
@@ -48,7 +48,7 @@ pub(crate) fn measure(module: &Path) -> Result<bool> {
     for (name, program) in [("the tests' Envoy", None)].into_iter().chain(older.map(|file| (LISTS_ALL, Some(file)))) {
         let plain = run(&bootstrap(port, program.clone(), None))?;
         let ours = run(&bootstrap(port, program, Some(module)))?;
-        for (phase, what, budget) in [(0, "calm", CALM), (1, "an outage", OUTAGE)] {
+        for (phase, what, budget) in [(0, "calm", WHEN_WELL), (1, "an outage", IN_OUTAGE)] {
             let more = 100.0 * (ours[phase].share - plain[phase].share).max(0.0);
             over |= print(&format!("main thread in {what}, {name}"), more, budget, "%");
             let (p99, before) = (ours[phase].ready, plain[phase].ready);
