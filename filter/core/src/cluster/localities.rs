@@ -302,3 +302,42 @@ impl LocalityStats {
         endpoints.ejected_at(&self.locality).saturating_add(self.unhealthy)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(localities: &mut Localities, hosts: &[(&str, u32)], now: Millis) {
+        let host = |(locality, priority): &(&str, u32)| HostStatus {
+            locality: Locality::parse(locality),
+            priority: *priority,
+            healthy: true,
+            ..HostStatus::default()
+        };
+        let hosts: Vec<HostStatus> = hosts.iter().map(host).collect();
+        localities.set_hosts(hosts.iter(), now);
+    }
+
+    #[test]
+    fn home_that_left_is_home_although_the_others_have_moved_up() {
+        let (mut localities, unknown) = (Localities::default(), Locality::default());
+        let (a, b, c) = (Locality::parse("r/a"), Locality::parse("r/b"), Locality::parse("q/c"));
+        let tiers = |localities: &Localities| [&a, &b, &c].map(|l| localities.tier_of(l, &unknown));
+        let near = [Tier::SameSubzone, Tier::SameZone, Tier::SameRegion].map(Some);
+        listed(&mut localities, &[("r/a", 0), ("r/b", 1), ("q/c", 2)], 1_000);
+        for served in [&a, &b] {
+            localities.note_served(served, Count { attempts: 1, errors: 0 }, 1_000);
+        }
+        listed(&mut localities, &[("r/b", 0), ("q/c", 1)], 2_000);
+        assert_eq!(tiers(&localities), near);
+        listed(&mut localities, &[("q/c", 0)], 3_000);
+        assert_eq!(tiers(&localities), near);
+        listed(&mut localities, &[("r/a", 0), ("r/b", 1), ("q/c", 2)], 4_000);
+        assert_eq!(tiers(&localities), near);
+        // Numbered anew with all of them there, they are what they are called.
+        listed(&mut localities, &[("r/a", 1), ("r/b", 0), ("q/c", 2)], 5_000);
+        assert_eq!(tiers(&localities), [Tier::SameZone, Tier::SameSubzone, Tier::SameRegion].map(Some));
+        listed(&mut localities, &[("r/a", 0), ("q/c", 1)], HOME_STAYS_MS + 9_000);
+        assert_eq!(localities.tier_of(&a, &unknown), Some(Tier::SameSubzone), "after an hour");
+    }
+}
