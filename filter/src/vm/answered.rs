@@ -67,3 +67,20 @@ impl Answered {
         position.is_some_and(|position| self.timed_out.remove(position).is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_that_timed_out_are_told_apart_whatever_ends_in_between() {
+        let mut answered = Answered::default();
+        (1..=3).for_each(|attempt| answered.note_timed_out(Some(attempt)));
+        assert!(!answered.take_timed_out(|| Some(9)), "one that was cut off by its request's timeout");
+        assert!(answered.take_timed_out(|| Some(1)));
+        assert!(!answered.take_timed_out(|| Some(1)), "once");
+        assert!(answered.take_timed_out(|| Some(3)) && answered.take_timed_out(|| Some(2)));
+        (0..10_000).for_each(|attempt| answered.note_timed_out(Some(attempt)));
+        assert!(answered.timed_out.len() <= MAX_TIMED_OUT);
+    }
+}
