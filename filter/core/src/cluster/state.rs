@@ -41,7 +41,8 @@ pub struct ClusterState {
     pub(super) admin_view_stale: bool,
     pub(super) counts: EjectionCounts,
     pub(super) known_rule: KnownRule,
-    /// Whether only priorities tell home from away: the nearest localities are equally near.
+    /// Whether only priorities tell home from away: the nearest localities are equally near, or it was not known where the
+    /// proxy is when the failover that is going on began.
     pub(super) ranks_by_priority: bool,
     /// When attempts were last counted, and errors among them; 0 if never.
     pub(super) counted: (Millis, Millis),
