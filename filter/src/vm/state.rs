@@ -140,9 +140,8 @@ impl Vm {
         let configured = known.rule()?;
         self.reporter.change_cluster(&known.name, |state| {
             let (outlier, rule) = settings(state, configured);
-            let unknown = Locality::default();
-            let home = state.home_in(&self.home.locality, &unknown);
-            change(state, &evaluation_context(known, (&outlier, &rule), (home, &self.home.locality), moment))
+            let home = state.home_in(&self.home.locality);
+            change(state, &evaluation_context(known, (&outlier, &rule), (&home, &self.home.locality), moment))
         })
     }
 

@@ -47,9 +47,11 @@ pub(super) fn step(
     let away = served.filter(|(_, tier)| *tier > home_tier);
     let step = failover::step(&mut state.failover, home.as_ref(), &traffic, away, context.failover, step_context);
     let Some(kind) = step else { return };
-    // If it becomes known where the proxy is, that holds for the next failover.
-    state.ranks_by_priority = state.failover.is_some() && (state.ranks_by_priority || context.home.is_unknown());
+    if state.failover_home.is_none() {
+        state.failover_home = Some(context.home.clone());
+    }
     if state.failover.is_none() {
+        state.failover_home = None;
         // What is usual is measured afresh from here on.
         state.phase = Phase::Unknown;
         state.localities.clear_windows();

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 12;
+pub const ENCODING: u8 = 13;
 
 /// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are
 /// read each second.
@@ -41,8 +41,7 @@ pub struct ClusterState {
     pub(super) admin_view_stale: bool,
     pub(super) counts: EjectionCounts,
     pub(super) known_rule: KnownRule,
-    /// Whether only priorities tell home from away: the nearest localities are equally near, or it was not known where the
-    /// proxy is when the failover that is going on began.
+    /// Whether only priorities tell home from away: the nearest localities are equally near.
     pub(super) ranks_by_priority: bool,
     /// When attempts were last counted, and errors among them; 0 if never.
     pub(super) counted: (Millis, Millis),
@@ -56,6 +55,8 @@ pub struct ClusterState {
     /// The largest number of endpoints that were recently ejected at the same time, and when.
     recent_max_ejected: (u32, Millis),
     pub(super) failover: Option<Active>,
+    /// What was known of where the proxy is when the failover began; it holds until its end, for all workers.
+    pub(super) failover_home: Option<Locality>,
     /// Since when no healthy endpoint has been left.
     pub(super) empty_since: Option<Millis>,
     /// Whether home is calm or in trouble.
@@ -105,9 +106,13 @@ impl ClusterState {
         self.host_counts_at > 0 && now.saturating_sub(self.host_counts_at) < HOST_COUNTS_FRESH_MS
     }
 
-    /// The proxy's own locality as far as it tells home from away in this cluster: unknown if only priorities do.
-    pub fn home_in<'h>(&self, home: &'h Locality, unknown: &'h Locality) -> &'h Locality {
-        if self.ranks_by_priority { unknown } else { home }
+    /// The proxy's own locality `home` as far as it tells home from away in this cluster: unknown if only priorities do.
+    pub fn home_in(&self, home: &Locality) -> Locality {
+        match &self.failover_home {
+            Some(home) => home.clone(),
+            None if self.ranks_by_priority => Locality::default(),
+            None => home.clone(),
+        }
     }
 
     /// Where Envoy has the cluster from; `None` if Envoy has not told.
