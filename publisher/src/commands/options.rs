@@ -9,6 +9,7 @@ use anyhow::anyhow;
 use clap::Args;
 
 use crate::from_mesh::{MeshRules, Witness};
+use crate::mesh::lookup::Client;
 use crate::reference::{Reference, RegistryRef};
 use crate::store::registry::access::{Access, CredentialSource};
 use crate::terminal::output;
@@ -103,10 +104,11 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// The same options in the form that [`crate::from_mesh`] takes.
-    pub(crate) fn of_mesh(&self) -> MeshRules<'_> {
+    /// The same options in the form that [`crate::from_mesh`] takes, for these proxies; `of_plugin`: those
+    /// that a plugin in this namespace is in.
+    pub(crate) fn of_mesh<'a>(&'a self, client: Client<'a>, of_plugin: bool) -> MeshRules<'a> {
         let witness = if self.no_witness { Witness::Off } else { Witness::Asked };
-        MeshRules { files: &self.from, witness, cluster_domain: &self.cluster_domain }
+        MeshRules { files: &self.from, witness, cluster_domain: &self.cluster_domain, client, of_plugin }
     }
 }
 

@@ -27,6 +27,7 @@ Examples:
   faultline validate mesh/ faultline.yaml
   kubectl get destinationrules,serviceentries,services,endpointslices -A -o yaml | faultline validate -
   faultline validate mesh/ --output sarif > faultline.sarif
+  helm template web chart/ | faultline validate - --namespace shop
   faultline validate --explain FL101";
 
 /// `faultline validate`
@@ -44,6 +45,9 @@ pub(crate) struct Validate {
     /// The domain of the cluster's services.
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
     pub(crate) cluster_domain: String,
+    /// The namespace of resources that name none, as in `kubectl apply --namespace`.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
     #[command(flatten)]
     pub(crate) transport: Transport,
 }
@@ -70,6 +74,9 @@ pub(crate) async fn run(args: Validate, format: Written) -> anyhow::Result<Outco
             Err(error) => output::note(&format!("error: {error:#}")),
         }
     }
+    if let Some(namespace) = &args.namespace {
+        mesh.put_in(namespace);
+    }
     let mut findings = validate::judge(&mesh, &args.cluster_domain);
     let pinned = pinned::pinned(&mesh);
     if args.registry {
@@ -77,6 +84,7 @@ pub(crate) async fn run(args: Validate, format: Written) -> anyhow::Result<Outco
     } else if !pinned.is_empty() {
         output::note("note: the registry was not asked about pinned digests; --registry does");
     }
+    say_what_was_not_read(&mesh);
     let reports = report::by_file(&mesh.files, findings);
     let text = match format {
         Written::Json => serde_json::to_string_pretty(&reports)?,
@@ -100,6 +108,18 @@ pub(crate) async fn run(args: Validate, format: Written) -> anyhow::Result<Outco
         plural(notes, "note")
     ));
     Ok(if errors + warnings == 0 { Outcome::Done } else { Outcome::Findings })
+}
+
+/// What lies in a directory and is neither a resource nor a configuration; where such was meant, it is a finding.
+fn say_what_was_not_read(mesh: &Mesh) {
+    let beside: Vec<&str> = mesh.unread.iter().filter(|it| !it.is_meant).map(|it| &*it.file).collect();
+    if let Some((first, more)) = beside.split_first() {
+        let others = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        output::note(&format!(
+            "note: {} neither resources nor plugin configurations, not checked: {first}{others}",
+            plural(beside.len(), "document")
+        ));
+    }
 }
 
 fn plural(count: usize, what: &str) -> String {

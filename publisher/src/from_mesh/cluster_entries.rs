@@ -1,12 +1,12 @@
-//! Turns DestinationRules into entries of `clusters`, ordered so that the first match is the right one.
+//! An entry of `clusters`, and the entries that the rules for one host become.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use filter_core::config::OutlierDetection;
 use serde_json::{Value, json};
 
 use crate::mesh::policy::{HostRules, Subset};
-use crate::mesh::{Mesh, Resource, dns_name, outlier};
+use crate::mesh::{dns_name, outlier};
 
 /// A rule for some of a host's clusters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) struct Entry {
     pub(crate) rules: Option<OutlierDetection>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Chosen {
     /// The host itself.
     Host,
@@ -45,6 +45,21 @@ impl Entry {
         json!({"match": pattern, "outlierDetection": outlier::written(self.rules.as_ref())})
     }
 
+    /// Whether it is for every cluster of its host.
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.port.is_none() && !matches!(self.subset, Chosen::Subset(_))
+    }
+
+    /// The host, or a pattern for hosts.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The same rule for all clusters of all hosts that match a pattern.
+    pub(crate) fn for_all_of(&self, pattern: &str) -> Self {
+        Self { port: None, subset: Chosen::All, host: pattern.to_owned(), rules: self.rules.clone() }
+    }
+
     /// Whether some cluster could match both.
     fn meets(&self, other: &Self) -> bool {
         let ports = self.port.is_none() || other.port.is_none() || self.port == other.port;
@@ -53,108 +68,20 @@ impl Entry {
     }
 }
 
-/// The entries for all DestinationRules, more specific ones first, and notes for the operator.
-pub(crate) fn entries(mesh: &Mesh, default: Option<&OutlierDetection>, domain: &str) -> (Vec<Entry>, Vec<String>) {
-    let mut notes = Vec::new();
-    let mut hosts: BTreeMap<String, Vec<&Resource>> = BTreeMap::new();
-    for rule in mesh.istio("DestinationRule") {
-        match rule.node.text("spec.host") {
-            Some(name) => hosts.entry(dns_name::full(name, rule.namespace(), domain)).or_default().push(rule),
-            None => notes.push(format!("{}: has no spec.host, left out", rule.title())),
-        }
-    }
-    let mut hosts: Vec<(String, Vec<&Resource>)> = hosts.into_iter().collect();
-    // Of several matching wildcards, Istio takes the longest.
-    hosts.sort_by_key(|(host, _)| {
-        (host.starts_with('*'), if host.starts_with('*') { usize::MAX - host.len() } else { 0 })
-    });
-
-    let mut entries = Vec::new();
-    for (host, rules) in hosts {
-        let chosen = choose(&host, rules, domain, &mut notes);
-        let merged = merge(&chosen);
-        entries.extend(of_host(&host, &merged, &chosen[0].title(), default, &mut notes));
-    }
-    entries.extend(default.cloned().map(Entry::of_mesh));
-    (needed(entries), notes)
-}
-
-/// The DestinationRules that apply to a host, in the order in which istiod merges them.
-fn choose<'a>(host: &str, rules: Vec<&'a Resource>, domain: &str, notes: &mut Vec<String>) -> Vec<&'a Resource> {
-    for rule in &rules {
-        if rule.node.list("spec.exportTo").iter().any(|to| to.text("") != Some("*")) {
-            notes.push(format!("{}: exportTo is not looked at; the rule is taken for every proxy", rule.title()));
-        }
-        if !rule.node.map("spec.workloadSelector.matchLabels").is_empty() {
-            notes.push(format!(
-                "{}: holds for the proxies that workloadSelector names; it is left out where another rule speaks of \
-                    {host}",
-                rule.title()
-            ));
-        }
-    }
-    let selects = |rule: &&Resource| !rule.node.map("spec.workloadSelector.matchLabels").is_empty();
-    let (special, general): (Vec<_>, Vec<_>) = rules.into_iter().partition(selects);
-    let mut rules = if general.is_empty() { special } else { general };
-
-    // Rules of different namespaces are not merged: a proxy uses those of its own namespace, otherwise those of the
-    // service's.
-    let own = dns_name::namespace_of(host, domain);
-    let preferred = rules.iter().find(|rule| Some(rule.namespace()) == own).unwrap_or(&rules[0]).namespace().to_owned();
-    let (taken, other): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule.namespace() == preferred);
-    if !other.is_empty() {
-        let others: Vec<String> = other.iter().map(|rule| rule.title()).collect();
-        notes.push(format!(
-            "{host}: has rules in several namespaces; taken are those of {preferred}, left out {}. Proxies in the \
-             namespace of such a rule use that one",
-            others.join(", ")
-        ));
-    }
-    rules = taken;
-    rules.sort_by_key(|rule| {
-        (rule.node.text("metadata.creationTimestamp").unwrap_or_default().to_owned(), rule.name.clone())
-    });
-    if rules.len() > 1 {
-        let titles: Vec<String> = rules.iter().map(|rule| rule.title()).collect();
-        notes.push(format!(
-            "{host}: {} are merged as istiod does: the oldest one's policy, everyone's subsets",
-            titles.join(", ")
-        ));
-    }
-    rules
-}
-
-fn merge<'a>(rules: &[&'a Resource]) -> HostRules<'a> {
-    let mut merged = HostRules::default();
-    for rule in rules {
-        let next = HostRules::of(&rule.node);
-        merged.policy = merged.policy.or(next.policy);
-        for subset in next.subsets {
-            if !merged.subsets.iter().any(|known| known.name == subset.name) {
-                merged.subsets.push(subset);
-            }
-        }
-    }
-    merged
-}
-
-fn of_host(
+/// The entries for a host: one for each port and subset whose thresholds differ, the more special first. What Istio
+/// refuses goes to `refused`.
+pub(crate) fn of_host(
     host: &str,
     rules: &HostRules<'_>,
     title: &str,
     default: Option<&OutlierDetection>,
-    notes: &mut Vec<String>,
+    refused: &mut Vec<String>,
 ) -> Vec<Entry> {
     let mut translate = |port: Option<u64>, subset: Option<&Subset<'_>>| {
         let Some(block) = rules.block("outlierDetection", port, subset) else { return default.cloned() };
-        outlier::translate(block.node)
-            .map_err(|(field, problem)| {
-                notes.push(format!(
-                    "{title}: {}.{field}: {problem}; Istio refuses it too, so it is left out",
-                    block.path
-                ));
-            })
-            .ok()
+        let told = |(field, problem)| format!("{title}: {}.{field}: {problem}", block.path);
+        let translated = outlier::translate(block.node);
+        translated.map_err(|problems| refused.extend(problems.into_iter().map(told))).ok()
     };
     let mut of_port = |port: Option<u64>| {
         let base = translate(port, None);
@@ -181,16 +108,39 @@ fn of_host(
         }
     }
     entries.extend(any);
-    notes.dedup();
     entries
+}
+
+/// The one entry of a host whose clusters all have the same thresholds, or none.
+pub(crate) fn of_host_without_rule(host: &str, default: Option<&OutlierDetection>) -> Entry {
+    Entry { port: None, subset: Chosen::All, host: host.to_owned(), rules: default.cloned() }
+}
+
+/// Drops entries for the same clusters as an earlier one: the first match counts.
+pub(crate) fn first_of_each(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut seen = HashSet::new();
+    let id = |entry: &Entry| (entry.port, entry.subset.clone(), entry.host.clone());
+    entries.into_iter().filter(|entry| seen.insert(id(entry))).collect()
 }
 
 /// Drops the entries that only repeat the configuration's default (nothing is ejected), unless they keep a cluster from
 /// matching a later entry.
-fn needed(entries: Vec<Entry>) -> Vec<Entry> {
+pub(crate) fn needed(entries: Vec<Entry>) -> Vec<Entry> {
     let mut kept: Vec<Entry> = Vec::new();
+    // Of two names without a wildcard, only equal ones meet.
+    let mut exact: HashSet<String> = HashSet::new();
+    let mut wildcards: Vec<usize> = Vec::new();
     for entry in entries.into_iter().rev() {
-        if entry.rules.is_some() || kept.iter().any(|later| later.meets(&entry)) {
+        let may_meet_all = entry.host.starts_with('*') || exact.contains(&entry.host);
+        let meets = match may_meet_all {
+            true => kept.iter().any(|later| later.meets(&entry)),
+            false => wildcards.iter().filter_map(|index| kept.get(*index)).any(|later| later.meets(&entry)),
+        };
+        if entry.rules.is_some() || meets {
+            match entry.host.starts_with('*') {
+                true => wildcards.push(kept.len()),
+                false => drop(exact.insert(entry.host.clone())),
+            }
             kept.push(entry);
         }
     }

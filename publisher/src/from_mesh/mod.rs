@@ -7,6 +7,9 @@
 //! remark.
 
 pub(crate) mod cluster_entries;
+mod reach;
+mod remarks;
+mod share;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,7 +18,12 @@ use anyhow::{Context, anyhow, bail};
 use filter_core::config::{self, MAX_TEXT_BYTES, OutlierDetection};
 use serde_json::{Value, json};
 
-use crate::mesh::{Mesh, outlier, services};
+use crate::mesh::lookup::{Client, Lookup};
+use crate::mesh::services::{self, Services};
+use crate::mesh::{Mesh, outlier};
+use cluster_entries::Entry;
+use reach::Reach;
+use remarks::Remarks;
 
 /// Where the mesh's rules are, and how to use them.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +34,10 @@ pub(crate) struct MeshRules<'a> {
     pub(crate) witness: Witness,
     /// The domain of the cluster's services, such as `cluster.local`.
     pub(crate) cluster_domain: &'a str,
+    /// The proxies that the configuration is for.
+    pub(crate) client: Client<'a>,
+    /// Whether it is for a plugin, which in the root namespace is in every proxy of the mesh.
+    pub(crate) of_plugin: bool,
 }
 
 /// Whether the filter asks Envoy about ejections or only infers them.
@@ -42,38 +54,103 @@ pub(crate) enum Witness {
 ///
 /// # Errors
 /// When a file cannot be read, no rules are found, or the result is larger than the filter reads.
-pub(crate) fn configuration(rules: MeshRules<'_>, base: Option<Value>, remark: impl Fn(&str)) -> anyhow::Result<Value> {
-    let mesh = Mesh::read(rules.files)?;
+pub(crate) fn configuration(
+    mut rules: MeshRules<'_>,
+    base: Option<Value>,
+    remark: impl Fn(&str),
+) -> anyhow::Result<Configuration> {
+    let mut mesh = Mesh::read(rules.files)?;
     if let Some(broken) = mesh.broken.first() {
         let line = broken.position.map_or(String::new(), |position| format!(":{}", position.line));
         bail!("`{}{line}` is not YAML: {}", broken.file, broken.problem);
     }
-    let (derived, notes) = derive(&mesh, rules.cluster_domain)?;
-    notes.iter().for_each(|note| remark(note));
-    let merged = merge(base.unwrap_or_else(|| json!({})), derived, rules.witness);
+    if rules.of_plugin && rules.client.namespace == Some(mesh.root()) {
+        rules.client.namespace = None;
+    }
+    if let Some(namespace) = rules.client.namespace {
+        mesh.put_in(namespace);
+    }
+    let base = base.unwrap_or_else(|| json!({}));
+    let services = Services::of(&mesh, rules.cluster_domain);
+    let (mut derived, notes) = derive(&mesh, &services, rules)?;
+    let written = |derived: &Derived| merge(base.clone(), derived, rules.witness);
+    let mut merged = written(&derived);
+    let mut once = None;
+    if serde_json::to_vec(&merged)?.len() > MAX_TEXT_BYTES {
+        let (clusters, stands_for) = share::once(derived.clusters, &services, rules.cluster_domain);
+        derived.clusters = clusters;
+        merged = written(&derived);
+        once = (stands_for > 0).then(|| {
+            format!(
+                "more than the filter reads, so equal entries are written once for all services of a namespace \
+                 ({stands_for} services): one that is not among these files gets them too"
+            )
+        });
+    }
+    notes.iter().chain(&once).for_each(|note| remark(note));
     let text = serde_json::to_vec(&merged)?;
-    config::parse(&text).with_context(|| {
-        format!("what was derived is no configuration (at most {MAX_TEXT_BYTES} bytes are read); name fewer files")
-    })?;
-    Ok(merged)
+    config::parse(&text).with_context(|| too_large(text.len()))?;
+    // With a witness, Envoy's own rules count, and these only until it answers.
+    let is_whole = rules.witness == Witness::Asked || (derived.is_whole && once.is_none());
+    Ok(Configuration { value: merged, is_whole })
+}
+
+/// A derived configuration.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    /// The plugin's configuration.
+    pub(crate) value: Value,
+    /// Whether all is in it that its result depends on: nothing was left out or assumed, or Envoy is asked.
+    pub(crate) is_whole: bool,
+}
+
+fn too_large(bytes: usize) -> String {
+    if bytes <= MAX_TEXT_BYTES {
+        return "what was derived is no configuration".to_owned();
+    }
+    format!(
+        "what was derived is no configuration: it has {bytes} bytes, and at most {MAX_TEXT_BYTES} are read. Give the \
+         Services too (`kubectl get destinationrules,serviceentries,services -A -o yaml`), so that equal entries of a \
+         namespace can be written once; or derive for the proxies of one namespace with --namespace, where rules are \
+         not exported to all; or let Envoy be asked, for which `{{\"witness\": {{}}}}` is enough"
+    )
 }
 
 struct Derived {
-    clusters: Vec<Value>,
+    clusters: Vec<Entry>,
     localities: Vec<Value>,
+    /// Whether nothing was left out or assumed.
+    is_whole: bool,
 }
 
-fn derive(mesh: &Mesh, domain: &str) -> anyhow::Result<(Derived, Vec<String>)> {
+fn derive(mesh: &Mesh, services: &Services, from: MeshRules<'_>) -> anyhow::Result<(Derived, Vec<String>)> {
     let default = default_of(mesh)?;
-    let rules = mesh.istio("DestinationRule").count();
-    if rules == 0 && default.is_none() {
+    let rules = mesh.distinct("DestinationRule");
+    if rules.is_empty() && default.is_none() {
         bail!(
             "no DestinationRule is in {}, and no MeshConfig with outlierDetection: there is nothing to take thresholds \
                 from",
             mesh.files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ")
         );
     }
-    let (entries, mut notes) = cluster_entries::entries(mesh, default.as_ref(), domain);
+    let mut notes = Vec::new();
+    let hostless = rules.iter().filter(|rule| rule.node.text("spec.host").is_none());
+    notes.extend(hostless.map(|rule| format!("{}: has no spec.host, left out", rule.title())));
+    let lookup = Lookup::of(mesh, from.cluster_domain);
+    let mut remarks = Remarks::default();
+    let reach = Reach {
+        lookup: &lookup,
+        services,
+        client: from.client,
+        default: default.as_ref(),
+        domain: from.cluster_domain,
+    };
+    let mut entries = reach.entries(&mut remarks);
+    entries.extend(default.clone().map(Entry::of_mesh));
+    let entries = cluster_entries::needed(cluster_entries::first_of_each(entries));
+    notes.extend(remarks.decided(mesh, services));
+    let (left_out, count) = remarks.left_out(&lookup, from.client);
+    notes.extend(left_out);
     if default.is_some() {
         notes.push(
             "MeshConfig.defaultTrafficPolicy.outlierDetection is taken for whatever has none of its own; Istio \
@@ -81,20 +158,28 @@ fn derive(mesh: &Mesh, domain: &str) -> anyhow::Result<(Derived, Vec<String>)> {
                 .into(),
         );
     }
+    if !mesh.unread.is_empty() || !mesh.configurations.is_empty() {
+        let count = mesh.unread.len() + mesh.configurations.len();
+        notes.push(format!("{count} of the files or documents are no resources, and not read"));
+    }
     let guarded = entries.iter().filter(|entry| entry.rules.is_some()).count();
     notes.push(format!(
-        "DestinationRules read: {rules}; entries with outlier detection: {guarded}; nothing else is ejected"
+        "DestinationRules read: {}; entries with outlier detection: {guarded}; left out: {count}; nothing else is \
+         ejected",
+        rules.len()
     ));
     let localities = localities(mesh, &mut notes);
-    Ok((Derived { clusters: entries.iter().map(cluster_entries::Entry::written).collect(), localities }, notes))
+    let is_whole = count == 0 && !remarks.assumed(mesh);
+    Ok((Derived { clusters: entries, localities, is_whole }, notes))
 }
 
 /// The outlier detection that the mesh applies to every service (Istio 1.31).
 fn default_of(mesh: &Mesh) -> anyhow::Result<Option<OutlierDetection>> {
     for config in mesh.mesh_configs() {
         if let Some(block) = config.node.at("defaultTrafficPolicy.outlierDetection") {
-            let translated = outlier::translate(block).map_err(|(field, problem)| {
-                anyhow!("`{}`: defaultTrafficPolicy.outlierDetection.{field}: {problem}", config.file)
+            let translated = outlier::translate(block).map_err(|problems| {
+                let told: Vec<String> = problems.iter().map(|(field, problem)| format!("{field}: {problem}")).collect();
+                anyhow!("`{}`: defaultTrafficPolicy.outlierDetection: {}", config.file, told.join("; "))
             })?;
             return Ok(Some(translated));
         }
@@ -126,11 +211,12 @@ fn localities(mesh: &Mesh, notes: &mut Vec<String>) -> Vec<Value> {
 }
 
 /// Appends what was derived to `base`, whose own values take precedence.
-fn merge(mut base: Value, derived: Derived, witness: Witness) -> Value {
+fn merge(mut base: Value, derived: &Derived, witness: Witness) -> Value {
     let Some(fields) = base.as_object_mut() else { return base };
     let none = outlier::written(None);
     fields.entry("outlierDetection").or_insert(none);
-    for (name, items) in [("clusters", derived.clusters), ("localities", derived.localities)] {
+    let clusters = derived.clusters.iter().map(Entry::written).collect();
+    for (name, items) in [("clusters", clusters), ("localities", derived.localities.clone())] {
         let list = fields.entry(name).or_insert_with(|| json!([]));
         match list.as_array_mut() {
             Some(list) => list.extend(items),

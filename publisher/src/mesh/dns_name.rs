@@ -15,10 +15,10 @@ pub(crate) fn covers(pattern: &str, host: &str) -> bool {
     }
 }
 
-/// The namespace in the full name of a Kubernetes service.
+/// The namespace in the full name of a Kubernetes service, or in the pattern for all of a namespace.
 pub(crate) fn namespace_of<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
     let name = host.strip_suffix(domain)?.strip_suffix(".svc.")?;
-    name.rsplit_once('.').map(|(_, namespace)| namespace)
+    name.rsplit_once('.').map(|(_, namespace)| namespace).filter(|namespace| !namespace.contains('*'))
 }
 
 #[cfg(test)]

@@ -5,10 +5,14 @@
 //! handles its host names. Nothing here judges the content; [`crate::validate`] does.
 
 pub(crate) mod dns_name;
+pub(crate) mod fields;
+mod foreign;
+pub(crate) mod lookup;
 pub(crate) mod outlier;
 pub(crate) mod policy;
 pub(crate) mod services;
 
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -37,6 +41,21 @@ pub(crate) struct Resource {
     /// The whole resource.
     pub(crate) node: Node,
 }
+
+/// Istio's root namespace, where the mesh configuration names no other.
+const ROOT: &str = "istio-system";
+
+/// Kinds without a namespace that are found beside the mesh's rules.
+const CLUSTER_WIDE: [&str; 8] = [
+    "Node",
+    "Namespace",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "GatewayClass",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+];
 
 /// The kind given to a MeshConfig, wherever it was found; its node is the MeshConfig itself.
 pub(crate) const MESH_CONFIG: &str = "MeshConfig";
@@ -84,6 +103,21 @@ pub(crate) struct Empty {
     pub(crate) has_comments: bool,
 }
 
+/// A file or document that is neither a resource nor a plugin configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Unread {
+    /// The file it is in.
+    pub(crate) file: Rc<str>,
+    /// Where it begins.
+    pub(crate) position: Option<Position>,
+    /// What it is, such as `a template`.
+    pub(crate) what: String,
+    /// What to give instead.
+    pub(crate) remedy: String,
+    /// Whether somebody meant it to be read; else it only lies in a directory.
+    pub(crate) is_meant: bool,
+}
+
 /// A file that is not YAML.
 #[derive(Debug)]
 pub(crate) struct Broken {
@@ -108,6 +142,8 @@ pub(crate) struct Mesh {
     pub(crate) broken: Vec<Broken>,
     /// The files that have nothing in them.
     pub(crate) empty: Vec<Empty>,
+    /// What is neither a resource nor a plugin configuration.
+    pub(crate) unread: Vec<Unread>,
 }
 
 impl Mesh {
@@ -121,6 +157,24 @@ impl Mesh {
             mesh.add(path)?;
         }
         Ok(mesh)
+    }
+
+    /// Reads a text, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_text(text: &str) -> Self {
+        let mut mesh = Self::default();
+        mesh.add_text("-", text.as_bytes(), true);
+        mesh
+    }
+
+    /// Puts the resources that name no namespace into this one, as `kubectl apply --namespace` does.
+    pub(crate) fn put_in(&mut self, namespace: &str) {
+        for resource in &mut self.resources {
+            let is_namespaced = !CLUSTER_WIDE.contains(&resource.kind.as_str()) && !resource.name.is_empty();
+            if resource.namespace.is_none() && is_namespaced {
+                resource.namespace = Some(namespace.to_owned());
+            }
+        }
     }
 
     /// Reads one more file or directory.
@@ -147,6 +201,7 @@ impl Mesh {
         } else {
             self.add_text(&path.display().to_string(), &read_file(path)?, true);
         }
+        foreign::set_patches_aside(self);
         Ok(())
     }
 
@@ -180,10 +235,13 @@ impl Mesh {
                 }
             }
             // What starts like JSON is a configuration: the filter's own parser reports best what is wrong with it.
-            Err(_) if text.trim_start().starts_with('{') => {
+            Err(_) if text.trim_start().starts_with('{') && !text.trim_start().starts_with("{{") => {
                 self.configurations.push(Configuration { file, text: text.to_owned(), node: None });
             }
-            Err((position, problem)) => self.broken.push(Broken { file, position, problem }),
+            Err((position, problem)) => match foreign::of_broken(Broken { file, position, problem }, text) {
+                Ok(unread) => self.unread.push(unread),
+                Err(broken) => self.broken.push(broken),
+            },
         }
     }
 
@@ -228,10 +286,25 @@ impl Mesh {
                 name: String::new(),
                 node,
             });
+        } else if let Some((what, remedy)) = foreign::of_document(&node) {
+            self.not_read(file, &node, what, remedy, true);
         } else if named || has(&CONFIGURATION_FIELDS) {
             let text = text.map_or_else(|| node.json().to_string(), str::to_owned);
             self.configurations.push(Configuration { file: Rc::clone(file), text, node: Some(node) });
+        } else {
+            self.not_read(
+                file,
+                &node,
+                "neither a resource nor a plugin configuration",
+                "name what is to be read",
+                false,
+            );
         }
+    }
+
+    fn not_read(&mut self, file: &Rc<str>, node: &Node, what: &str, remedy: &str, is_meant: bool) {
+        let (what, remedy) = (what.to_owned(), remedy.to_owned());
+        self.unread.push(Unread { file: Rc::clone(file), position: Some(node.position), what, remedy, is_meant });
     }
 
     /// The resources of a kind of Istio's networking group.
@@ -239,10 +312,50 @@ impl Mesh {
         self.resources.iter().filter(move |resource| resource.is_istio(kind))
     }
 
+    /// The resources of a kind of Istio's networking group, each once: of several versions of one the last.
+    pub(crate) fn distinct<'a>(&'a self, kind: &'a str) -> Vec<&'a Resource> {
+        last_versions(self.istio(kind))
+    }
+
+    /// As [`Mesh::distinct`], for a kind of Kubernetes itself, whatever its group.
+    pub(crate) fn distinct_kubernetes<'a>(&'a self, kind: &'a str) -> Vec<&'a Resource> {
+        let own = |group: &str| group.is_empty() || group.ends_with(".k8s.io");
+        last_versions(self.resources.iter().filter(move |resource| resource.kind == kind && own(&resource.group)))
+    }
+
+    /// The resources that are there several times, with all of their versions in the order of the files.
+    pub(crate) fn versions(&self) -> Vec<Vec<&Resource>> {
+        let mut seen: BTreeMap<[&str; 4], Vec<&Resource>> = BTreeMap::new();
+        for resource in self.resources.iter().filter(|resource| !resource.name.is_empty()) {
+            let id = [resource.kind.as_str(), &resource.group, resource.namespace(), &resource.name];
+            seen.entry(id).or_default().push(resource);
+        }
+        seen.into_values().filter(|versions| versions.len() > 1).collect()
+    }
+
+    /// The root namespace.
+    pub(crate) fn root(&self) -> &str {
+        self.mesh_configs().find_map(|config| config.node.text("rootNamespace")).unwrap_or(ROOT)
+    }
+
     /// The mesh configurations.
     pub(crate) fn mesh_configs(&self) -> impl Iterator<Item = &Resource> {
         self.resources.iter().filter(|resource| resource.kind == MESH_CONFIG)
     }
+}
+
+/// The last of the resources of one kind that have the same namespace and name, in the order of the first.
+fn last_versions<'a>(resources: impl Iterator<Item = &'a Resource>) -> Vec<&'a Resource> {
+    let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut kept: Vec<&Resource> = Vec::new();
+    for resource in resources {
+        let index = *seen.entry((resource.namespace(), resource.name.as_str())).or_insert(kept.len());
+        match kept.get_mut(index) {
+            Some(older) => *older = resource,
+            None => kept.push(resource),
+        }
+    }
+    kept
 }
 
 /// Fields that identify a MeshConfig outside any resource.

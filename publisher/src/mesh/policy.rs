@@ -21,7 +21,8 @@ impl<'a> Policy<'a> {
         resource.at(path).map(|node| Self { node, path: path.to_owned() })
     }
 
-    fn block(&self, name: &str) -> Option<Policy<'a>> {
+    /// A block in it.
+    pub(crate) fn block(&self, name: &str) -> Option<Policy<'a>> {
         self.node.at(name).map(|node| Policy { node, path: format!("{}.{name}", self.path) })
     }
 
@@ -29,6 +30,11 @@ impl<'a> Policy<'a> {
     fn of_port(&self, port: u64) -> Option<Policy<'a>> {
         let index = self.node.list("portLevelSettings").iter().position(|p| p.number("port.number") == Some(port))?;
         self.block(&format!("portLevelSettings[{index}]"))
+    }
+
+    /// The settings of each port that has its own.
+    pub(crate) fn port_settings(&self) -> Vec<(u64, Policy<'a>)> {
+        self.ports().filter_map(|port| Some((port, self.of_port(port)?))).collect()
     }
 
     fn ports(&self) -> impl Iterator<Item = u64> {
@@ -43,6 +49,8 @@ pub(crate) struct Subset<'a> {
     pub(crate) name: String,
     /// Its policy, if it has one.
     pub(crate) policy: Option<Policy<'a>>,
+    /// The labels of its endpoints.
+    pub(crate) labels: Vec<(&'a str, &'a str)>,
 }
 
 /// What the rules for a host say: one DestinationRule, or several that istiod merges.
@@ -58,12 +66,26 @@ impl<'a> HostRules<'a> {
     /// Reads one DestinationRule.
     pub(crate) fn of(rule: &'a Node) -> Self {
         let subset = |(index, subset): (usize, &'a Node)| {
-            let name = subset.text("name")?.to_owned();
-            Some(Subset { name, policy: Policy::at(rule, &format!("spec.subsets[{index}].trafficPolicy")) })
+            let labels = subset.map("labels").iter().filter_map(|(key, value)| Some((key.as_str(), value.text("")?)));
+            Some(Subset {
+                name: subset.text("name")?.to_owned(),
+                policy: Policy::at(rule, &format!("spec.subsets[{index}].trafficPolicy")),
+                labels: labels.collect(),
+            })
         };
         Self {
             policy: Policy::at(rule, "spec.trafficPolicy"),
             subsets: rule.list("spec.subsets").iter().enumerate().filter_map(subset).collect(),
+        }
+    }
+
+    /// Adds a younger rule for the same host: it counts where nothing is yet.
+    pub(crate) fn add(&mut self, younger: Self) {
+        self.policy = self.policy.take().or(younger.policy);
+        for subset in younger.subsets {
+            if !self.subsets.iter().any(|known| known.name == subset.name) {
+                self.subsets.push(subset);
+            }
         }
     }
 
@@ -86,6 +108,11 @@ impl<'a> HostRules<'a> {
             (policy, true) => policy.and_then(|policy| policy.block(name)),
             (policy, false) => policy.and_then(|policy| policy.block(name)).or(of_host),
         }
+    }
+
+    /// The `localityLbSetting` as it applies to a port and a subset.
+    pub(crate) fn locality(&self, port: Option<u64>, subset: Option<&Subset<'a>>) -> Option<Policy<'a>> {
+        self.block("loadBalancer", port, subset)?.block("localityLbSetting")
     }
 
     /// Every combination of port and subset whose settings may differ, the host itself first.

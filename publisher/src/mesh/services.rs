@@ -1,23 +1,97 @@
-//! Collects what the files say about services: how many endpoints they have, where those are, and on which ports.
+//! Collects what the files say about services: their endpoints, where those are, and on which ports.
 //!
 //! The sources are ServiceEntries, with the WorkloadEntries that they select, and Services with their EndpointSlices or
-//! Endpoints. What the files do not say is `None`, never a guess.
+//! Endpoints. What the files do not say is `None`, never a guess. What a cluster's own objects say is a lower bound: a
+//! mesh may have other clusters, whose endpoints istiod adds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::{Mesh, Resource, dns_name};
 use crate::yaml::node::Node;
 
+/// How a sidecar finds a service's endpoints: istiod's `convertResolution`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Discovery {
+    /// istiod tells the endpoints, or DNS all of them.
+    #[default]
+    Endpoints,
+    /// A Kubernetes Service without an address: to the address that the client chose.
+    Headless,
+    /// A ServiceEntry with `resolution: NONE`, the default: to the address that the client chose.
+    Passthrough,
+    /// `DNS_ROUND_ROBIN`: to whichever address DNS tells first, as one endpoint.
+    OneOfDns,
+}
+
+/// An endpoint, as far as the files tell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Endpoint {
+    /// `region/zone/subzone`, trailing parts optional.
+    pub(crate) locality: Option<String>,
+    /// Its labels; `None`: the files do not tell them.
+    labels: Option<BTreeMap<String, String>>,
+    /// Whether it has no locality for certain, neither of its own nor of a node.
+    pub(crate) is_nowhere: bool,
+    /// Whether it is one address; a host name may resolve to any number.
+    is_address: bool,
+}
+
+impl Endpoint {
+    /// Whether it has all of these labels; `None` if that is not known.
+    pub(crate) fn has(&self, labels: &[(&str, &str)]) -> Option<bool> {
+        let own = self.labels.as_ref()?;
+        Some(labels.iter().all(|(key, value)| own.get(*key).is_some_and(|label| label == value)))
+    }
+}
+
 /// A service.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Service {
-    /// How many endpoints it has.
-    pub(crate) endpoints: Option<usize>,
-    /// Where they are (`region/zone/subzone`), if the locality of every one is known.
-    pub(crate) localities: Option<BTreeSet<String>>,
+    /// The namespaces in which it is defined.
+    pub(crate) namespaces: BTreeSet<String>,
+    /// Its endpoints, if the files tell them.
+    pub(crate) endpoints: Option<Vec<Endpoint>>,
+    /// Whether these are all for certain.
+    pub(crate) is_complete: bool,
     /// Its ports.
     pub(crate) ports: BTreeSet<u64>,
+    /// How a sidecar finds its endpoints.
+    pub(crate) discovery: Discovery,
+}
+
+impl Service {
+    /// How many endpoints the files tell, if each is one address.
+    pub(crate) fn count(&self) -> Option<usize> {
+        let endpoints = self.endpoints.as_ref()?;
+        endpoints.iter().all(|endpoint| endpoint.is_address).then_some(endpoints.len())
+    }
+
+    /// The localities of its endpoints, if the locality of every one is known.
+    pub(crate) fn localities(&self) -> Option<BTreeSet<&str>> {
+        let endpoints = self.endpoints.as_ref().filter(|endpoints| !endpoints.is_empty())?;
+        endpoints.iter().map(|endpoint| endpoint.locality.as_deref()).collect()
+    }
+
+    /// How many endpoints a subset with these labels has; where the files do not tell labels, at most that many.
+    pub(crate) fn count_with(&self, labels: &[(&str, &str)]) -> Option<usize> {
+        let all = self.count()?;
+        let of_each: Option<Vec<bool>> = self.endpoints.iter().flatten().map(|endpoint| endpoint.has(labels)).collect();
+        Some(of_each.map_or(all, |has| has.into_iter().filter(|has| *has).count()))
+    }
+
+    fn add(&mut self, other: Self) {
+        self.namespaces.extend(other.namespaces);
+        self.ports.extend(other.ports);
+        self.is_complete &= other.is_complete;
+        self.endpoints = match (self.endpoints.take(), other.endpoints) {
+            (Some(mut own), Some(more)) => {
+                own.extend(more);
+                Some(own)
+            }
+            _ => None,
+        };
+    }
 }
 
 /// What the files say about all services.
@@ -42,24 +116,44 @@ impl Services {
     pub(crate) fn of(mesh: &Mesh, domain: &str) -> Self {
         let mut all = Self::default();
         all.localities.extend(located(mesh).into_iter().map(|endpoint| endpoint.locality));
-        let zones = zones_of_nodes(mesh);
-        all.localities.extend(zones.values().cloned());
-        for entry in mesh.istio("ServiceEntry") {
-            let service = of_entry(mesh, entry);
+        let beside = Beside::of(mesh);
+        all.localities.extend(beside.zones.values().cloned());
+        for entry in mesh.distinct("ServiceEntry") {
+            let service = of_entry(&beside, entry);
             for name in entry.node.list("spec.hosts").iter().filter_map(|host| host.text("")) {
-                all.services.insert(name.to_owned(), service.clone());
+                all.add(name.to_owned(), service.clone());
             }
         }
-        for resource in mesh.resources.iter().filter(|r| r.kind == "Service" && r.group.is_empty()) {
+        for resource in mesh.distinct_kubernetes("Service").into_iter().filter(|service| service.group.is_empty()) {
             let name = dns_name::full(&resource.name, resource.namespace(), domain);
-            all.services.insert(name, of_service(mesh, resource, &zones));
+            all.add(name, of_service(&beside, resource));
         }
         all
+    }
+
+    fn add(&mut self, name: String, service: Service) {
+        match self.services.get_mut(&name) {
+            Some(known) => known.add(service),
+            None => drop(self.services.insert(name, service)),
+        }
     }
 
     /// A service by its full name.
     pub(crate) fn get(&self, host: &str) -> Option<&Service> {
         self.services.get(host)
+    }
+
+    /// The namespaces in which the service with this full name is defined: as its name has it, or as the files tell.
+    pub(crate) fn namespaces_of<'a>(&'a self, host: &'a str, domain: &str) -> Vec<&'a str> {
+        match dns_name::namespace_of(host, domain) {
+            Some(namespace) => vec![namespace],
+            None => self.get(host).into_iter().flat_map(|service| &service.namespaces).map(String::as_str).collect(),
+        }
+    }
+
+    /// All services by full name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Service)> {
+        self.services.iter().map(|(name, service)| (name.as_str(), service))
     }
 }
 
@@ -78,60 +172,120 @@ pub(crate) fn located(mesh: &Mesh) -> Vec<Located> {
     found
 }
 
-fn of_entry(mesh: &Mesh, entry: &Resource) -> Service {
-    let node = &entry.node;
-    let ports = node.list("spec.ports").iter().filter_map(|port| port.number("number")).collect();
-    let wanted = node.map("spec.workloadSelector.labels");
-    let endpoints: Vec<_> = if wanted.is_empty() {
-        node.list("spec.endpoints").iter().collect()
-    } else {
-        let chosen = |other: &&Resource| {
-            let labels = other.node.map("spec.labels");
-            let has = |(key, value): &(String, Node)| {
-                labels.iter().any(|(other, label)| other == key && label.text("") == value.text(""))
-            };
-            other.namespace() == entry.namespace() && wanted.iter().all(has)
-        };
-        mesh.istio("WorkloadEntry").filter(chosen).filter_map(|other| other.node.at("spec")).collect()
-    };
-    // If it lists no endpoints, its hosts are looked up in DNS or pods are selected, and the files do not say how many.
-    if endpoints.is_empty() {
-        return Service { ports, ..Service::default() };
-    }
-    let localities = endpoints.iter().map(|endpoint| endpoint.text("locality").map(str::to_owned)).collect();
-    // A host name may resolve to any number of addresses.
-    let is_address = |endpoint: &&Node| endpoint.text("address").is_some_and(|text| text.parse::<IpAddr>().is_ok());
-    let count = endpoints.iter().all(is_address).then_some(endpoints.len());
-    Service { endpoints: count, localities, ports }
+/// What services are joined with, by namespace and name, so that each is looked at once.
+struct Beside<'a> {
+    /// Localities of the nodes.
+    zones: BTreeMap<String, String>,
+    slices: HashMap<(&'a str, &'a str), Vec<&'a Resource>>,
+    endpoints: HashMap<(&'a str, &'a str), &'a Resource>,
+    pods: HashMap<(&'a str, &'a str), &'a Resource>,
+    workloads: HashMap<&'a str, Vec<&'a Resource>>,
 }
 
-fn of_service(mesh: &Mesh, service: &Resource, zones: &BTreeMap<String, String>) -> Service {
-    let ports = service.node.list("spec.ports").iter().filter_map(|port| port.number("port")).collect();
-    let beside = |other: &&Resource| other.namespace() == service.namespace();
-    let slices: Vec<&Resource> = mesh
-        .resources
-        .iter()
-        .filter(beside)
-        .filter(|r| r.kind == "EndpointSlice")
-        .filter(|r| {
-            let labels = r.node.map("metadata.labels");
-            labels
-                .iter()
-                .any(|(key, value)| key == "kubernetes.io/service-name" && value.text("") == Some(&service.name))
-        })
-        .collect();
-    if let Some(first) = slices.first() {
-        // A dual-stack service has its endpoints in slices of both address families.
-        let family = |slice: &Resource| slice.node.text("addressType").map(str::to_owned);
-        let of_one_family = slices.iter().filter(|slice| family(slice) == family(first));
-        let endpoints: Vec<_> = of_one_family.flat_map(|slice| slice.node.list("endpoints")).collect();
-        let locality = |endpoint: &&Node| endpoint.text("nodeName").and_then(|node| zones.get(node)).cloned();
-        let localities: Option<BTreeSet<String>> = endpoints.iter().map(locality).collect();
-        return Service { endpoints: Some(endpoints.len()), localities: localities.filter(|l| !l.is_empty()), ports };
+impl<'a> Beside<'a> {
+    fn of(mesh: &'a Mesh) -> Self {
+        let by_name = |kind| {
+            let all = mesh.distinct_kubernetes(kind).into_iter();
+            all.map(|resource| ((resource.namespace(), resource.name.as_str()), resource)).collect()
+        };
+        let mut slices: HashMap<_, Vec<&Resource>> = HashMap::new();
+        for slice in mesh.distinct_kubernetes("EndpointSlice") {
+            let labels = slice.node.map("metadata.labels");
+            let service = labels.iter().find(|(key, _)| key == "kubernetes.io/service-name");
+            if let Some(name) = service.and_then(|(_, value)| value.text("")) {
+                slices.entry((slice.namespace(), name)).or_default().push(slice);
+            }
+        }
+        let mut workloads: HashMap<_, Vec<&Resource>> = HashMap::new();
+        for workload in mesh.distinct("WorkloadEntry") {
+            workloads.entry(workload.namespace()).or_default().push(workload);
+        }
+        Self { zones: zones_of_nodes(mesh), slices, endpoints: by_name("Endpoints"), pods: by_name("Pod"), workloads }
     }
-    let named = mesh.resources.iter().filter(beside).find(|r| r.kind == "Endpoints" && r.name == service.name);
-    let count = named.map(|r| r.node.list("subsets").iter().map(|s| s.list("addresses").len()).sum());
-    Service { endpoints: count, localities: None, ports }
+
+    /// An endpoint of a slice or of Endpoints.
+    fn endpoint(&self, namespace: &str, node: &Node) -> Endpoint {
+        let pod = node.text("targetRef.name").and_then(|name| self.pods.get(&(namespace, name)));
+        Endpoint {
+            locality: node.text("nodeName").and_then(|node| self.zones.get(node)).cloned(),
+            is_nowhere: node.text("nodeName").is_none() && node.text("targetRef.name").is_none(),
+            labels: pod.map(|pod| labels(&pod.node, "metadata.labels")),
+            is_address: true,
+        }
+    }
+}
+
+fn labels(node: &Node, path: &str) -> BTreeMap<String, String> {
+    let text = |(key, value): &(String, Node)| Some((key.clone(), value.text("")?.to_owned()));
+    node.map(path).iter().filter_map(text).collect()
+}
+
+fn of_entry(beside: &Beside<'_>, entry: &Resource) -> Service {
+    let node = &entry.node;
+    let discovery = match node.text("spec.resolution") {
+        Some("STATIC" | "DNS" | "DYNAMIC_DNS") => Discovery::Endpoints,
+        Some("DNS_ROUND_ROBIN") => Discovery::OneOfDns,
+        _ => Discovery::Passthrough,
+    };
+    let endpoint = |node: &Node| {
+        let labels = labels(node, "labels");
+        let label = labels.get("istio-locality").map(|label| label.replace('.', "/"));
+        let locality = node.text("locality").map(str::to_owned).or(label);
+        let is_address = node.text("address").is_some_and(|text| text.parse::<IpAddr>().is_ok());
+        Endpoint { is_nowhere: locality.is_none(), locality, labels: Some(labels), is_address }
+    };
+    let wanted = labels(node, "spec.workloadSelector.labels");
+    let endpoints: Vec<Endpoint> = if wanted.is_empty() {
+        node.list("spec.endpoints").iter().map(endpoint).collect()
+    } else {
+        let wanted: Vec<(&str, &str)> = wanted.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let all = beside.workloads.get(entry.namespace()).into_iter().flatten();
+        let all = all.filter_map(|other| other.node.at("spec")).map(endpoint);
+        all.filter(|endpoint| endpoint.has(&wanted) == Some(true)).collect()
+    };
+    let endpoints = match (endpoints.is_empty(), node.text("spec.resolution")) {
+        (false, _) => Some(endpoints),
+        // Its hosts are looked up in DNS, and are nowhere.
+        (true, Some("DNS" | "DNS_ROUND_ROBIN")) if wanted.is_empty() => {
+            Some(vec![Endpoint { is_nowhere: true, ..Endpoint::default() }])
+        }
+        // Pods are selected, or the client's address is taken: the files do not say how many.
+        (true, _) => None,
+    };
+    Service {
+        namespaces: BTreeSet::from([entry.namespace().to_owned()]),
+        endpoints,
+        // Selected are pods too, and those that register themselves.
+        is_complete: wanted.is_empty(),
+        ports: node.list("spec.ports").iter().filter_map(|port| port.number("number")).collect(),
+        discovery,
+    }
+}
+
+fn of_service(beside: &Beside<'_>, service: &Resource) -> Service {
+    let is_headless = service.node.text("spec.clusterIP") == Some("None");
+    let key = (service.namespace(), service.name.as_str());
+    let of = |node: &Node| beside.endpoint(service.namespace(), node);
+    let endpoints = match (beside.slices.get(&key), beside.endpoints.get(&key)) {
+        (Some(slices), _) => {
+            // A dual-stack service has its endpoints in slices of both address families.
+            let family = |slice: &Resource| slice.node.text("addressType").map(str::to_owned);
+            let first = slices.first().and_then(|slice| family(slice));
+            let of_one_family = slices.iter().filter(|slice| family(slice) == first);
+            Some(of_one_family.flat_map(|slice| slice.node.list("endpoints")).map(of).collect())
+        }
+        (None, Some(named)) => {
+            Some(named.node.list("subsets").iter().flat_map(|subset| subset.list("addresses")).map(of).collect())
+        }
+        (None, None) => None,
+    };
+    Service {
+        namespaces: BTreeSet::from([service.namespace().to_owned()]),
+        endpoints,
+        is_complete: false,
+        ports: service.node.list("spec.ports").iter().filter_map(|port| port.number("port")).collect(),
+        discovery: if is_headless { Discovery::Headless } else { Discovery::Endpoints },
+    }
 }
 
 /// Localities of the nodes in the files, by node name.

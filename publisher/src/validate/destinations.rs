@@ -1,13 +1,10 @@
-//! Rules for the hosts and ports that DestinationRules name (FL108 to FL110): do they exist, and does only one rule
-//! cover them.
+//! Rules for the hosts and ports that DestinationRules name (FL109, FL110): do they exist.
 
-use std::collections::BTreeMap;
-
-use super::finding::{Draft, Finding, Severity};
+use super::finding::{Draft, Severity};
 use super::known::Known;
 use super::rules;
 use crate::mesh::policy::HostRules;
-use crate::mesh::{Mesh, Resource, dns_name};
+use crate::mesh::{Resource, dns_name};
 
 /// Every finding about the host and the ports of one DestinationRule.
 pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
@@ -52,36 +49,4 @@ fn not_completed(written: &str, known: &Known<'_>) -> Option<Draft> {
         at_run_time: "no service has that name, so the rule holds for none, and nothing says so".into(),
         fix: format!("write `{name}.{namespace}.svc.{}`", known.domain),
     })
-}
-
-/// FL108: several rules for one host; reported at every rule but the one that wins.
-pub(crate) fn shared(mesh: &Mesh, known: &Known<'_>) -> Vec<Finding> {
-    let mut hosts: BTreeMap<(String, String), Vec<&Resource>> = BTreeMap::new();
-    for rule in mesh.istio("DestinationRule") {
-        let selects = !rule.node.map("spec.workloadSelector.matchLabels").is_empty();
-        if let Some(written) = rule.node.text("spec.host").filter(|_| !selects) {
-            let name = dns_name::full(written, rule.namespace(), known.domain);
-            hosts.entry((name, rule.namespace().to_owned())).or_default().push(rule);
-        }
-    }
-    let mut found = Vec::new();
-    for ((name, _), mut rules) in hosts {
-        rules.sort_by_key(|rule| rule.node.text("metadata.creationTimestamp").unwrap_or_default());
-        let Some((first, others)) = rules.split_first() else { continue };
-        for other in others {
-            let draft = Draft {
-                rule: rules::FL108,
-                severity: Severity::Warning,
-                path: "spec.host".into(),
-                problem: format!("{} speaks of `{name}` too", first.title()),
-                at_run_time:
-                    "Istio adds the subsets of both and takes the policy of the older one alone: the other's is \
-                              ignored, and after both are deleted and applied again, it may be the other way round"
-                        .into(),
-                fix: "put both into one DestinationRule".into(),
-            };
-            found.push(draft.in_resource(other));
-        }
-    }
-    found
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::mesh::Mesh;
+use crate::mesh::lookup::Lookup;
 use crate::mesh::services::Services;
 
 /// Facts from all files that a rule about one of them needs.
 pub(crate) struct Known<'a> {
     pub(crate) services: Services,
+    pub(crate) lookup: Lookup<'a>,
     pub(crate) domain: &'a str,
     pub(crate) namespaces: BTreeSet<&'a str>,
     /// Whether the files include the nodes, so that no locality is missing.
@@ -23,6 +25,7 @@ impl<'a> Known<'a> {
     pub(super) fn of(mesh: &'a Mesh, domain: &'a str) -> Self {
         Self {
             services: Services::of(mesh, domain),
+            lookup: Lookup::of(mesh, domain),
             domain,
             namespaces: namespaces(mesh),
             all_localities: mesh.resources.iter().any(|r| r.kind == "Node" && r.group.is_empty()),
@@ -36,7 +39,39 @@ impl<'a> Known<'a> {
     }
 }
 
+impl Known<'_> {
+    /// Whether a name stands for no locality in these files, while they have others: it may be another cluster's.
+    pub(super) fn is_elsewhere(&self, place: &str) -> bool {
+        let localities = &self.services.localities;
+        !localities.is_empty() && !localities.iter().any(|locality| is_in(locality, place))
+    }
+}
+
+/// Whether a locality is in the one that a rule names: `region`, `region/zone`, `region/*`, `*`.
+pub(super) fn is_in(locality: &str, place: &str) -> bool {
+    let mut parts = locality.split('/');
+    place.split('/').all(|wanted| {
+        let part = parts.next();
+        wanted == "*" || part == Some(wanted)
+    })
+}
+
 /// The namespaces of everything in the files.
 pub(crate) fn namespaces(mesh: &Mesh) -> BTreeSet<&str> {
     mesh.resources.iter().filter_map(|resource| resource.namespace.as_deref()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_in;
+
+    #[test]
+    fn a_place_holds_what_is_inside_it() {
+        for place in ["*", "r", "r/*", "r/z", "r/z/*", "r/z/s"] {
+            assert!(is_in("r/z/s", place), "{place}");
+        }
+        for place in ["q", "r/y", "r/z/t", "z"] {
+            assert!(!is_in("r/z/s", place), "{place}");
+        }
+    }
 }

@@ -2,13 +2,16 @@
 //!
 //! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and
 //! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin) with [`image`],
-//! [`local_file`] and [`twice`], [`outlier`], [`locality`] and [`destinations`] (DestinationRules and the MeshConfig),
-//! [`pinned`] (what only a registry can tell).
+//! [`local_file`] and [`twice`], [`outlier`] with [`cap`], [`locality`], [`replaced`], [`destinations`] and [`visibility`]
+//! (DestinationRules and the MeshConfig), [`fields`] (fields that Istio does not read), [`unread`] (what is none of
+//! these), [`pinned`] (what only a registry can tell).
 //!
-//! What the API server's schemas report anyway is deliberately not checked here.
+//! A finding is an error only if it is certain from what was read; else it says on what it rests.
 
+mod cap;
 mod carrier;
 mod destinations;
+mod fields;
 pub(crate) mod finding;
 mod image;
 mod known;
@@ -17,12 +20,14 @@ mod locality;
 mod outlier;
 pub(crate) mod pinned;
 mod plugin;
+mod replaced;
 pub(crate) mod report;
 pub(crate) mod rules;
 mod twice;
+mod unread;
+mod visibility;
 
 use crate::mesh::policy::HostRules;
-use crate::mesh::services::Service;
 use crate::mesh::{Empty, Mesh, Resource, dns_name};
 use crate::yaml::node::Position;
 use finding::{Draft, Finding, Severity};
@@ -59,7 +64,8 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Vec<Finding> {
         }
         findings.extend(told);
     }
-    findings.extend(destinations::shared(mesh, &known));
+    findings.extend(visibility::of_rules(&known));
+    findings.extend(unread::check(mesh));
     findings.extend(twice::check(mesh));
     findings
 }
@@ -81,31 +87,34 @@ fn nothing_in(empty: &Empty) -> Finding {
 
 fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft> {
     let mut found = carrier::check(resource, mesh);
+    found.extend(fields::check(resource));
     if resource.is_istio("EnvoyFilter") {
         found.extend(local_file::check(resource, mesh));
     }
     if resource.is_istio("DestinationRule") {
         found.extend(outlier::check(resource, known));
+        found.extend(replaced::check(resource, known));
+        found.extend(visibility::of_rule(resource, mesh, known));
         found.extend(destinations::check(resource, known));
         let name =
             dns_name::full(resource.node.text("spec.host").unwrap_or_default(), resource.namespace(), known.domain);
-        let here = known.services.get(&name).and_then(|service: &Service| service.localities.as_ref());
+        let service = known.services.get(&name);
         let rules = HostRules::of(&resource.node);
         for (port, subset) in rules.scopes() {
-            if let Some(balancer) = rules.block("loadBalancer", port, subset)
-                && let Some(settings) = balancer.node.field("localityLbSetting")
-            {
-                let path = format!("{}.localityLbSetting", balancer.path);
-                found.extend(locality::check(settings, here, known).into_iter().map(|draft| draft.inside(&path)));
+            if let Some(settings) = rules.locality(port, subset) {
+                let drafts = locality::check(settings.node, service, known).into_iter();
+                found.extend(drafts.map(|draft| draft.inside(&settings.path)));
             }
         }
     } else if resource.kind == crate::mesh::MESH_CONFIG {
         if let Some(settings) = resource.node.field("localityLbSetting") {
-            let drafts = locality::check(settings, None, known).into_iter();
+            let mut drafts = locality::check(settings, None, known);
+            drafts.extend(locality::left_out_of_mesh(settings, known));
+            let drafts = drafts.into_iter();
             found.extend(drafts.map(|draft| draft.inside("localityLbSetting")));
         }
         if let Some(block) = resource.node.at("defaultTrafficPolicy.outlierDetection") {
-            let drafts = outlier::of_block(block, "", known).into_iter();
+            let drafts = outlier::of_block(block, outlier::Of::default(), known).into_iter();
             found.extend(drafts.map(|draft| draft.inside("defaultTrafficPolicy.outlierDetection")));
         }
     }

@@ -1,19 +1,18 @@
-//! Rules for outlier detection in DestinationRules (FL101 to FL107, FL111). [`super::locality`] checks locality
+//! Rules for outlier detection in DestinationRules (FL101 to FL107, FL111; caps are in [`cap`]). [`super::locality`] checks locality
 //! settings.
 
 use filter_core::config::OutlierDetection;
 
+use super::cap;
 use super::finding::{Draft, Severity};
 use super::known::Known;
 use super::rules::{self, Rule};
 use crate::mesh::Resource;
 use crate::mesh::dns_name;
 use crate::mesh::outlier::translate;
-use crate::mesh::policy::{HostRules, Policy};
+use crate::mesh::policy::{HostRules, Policy, Subset};
+use crate::mesh::services::Service;
 use crate::yaml::node::Node;
-
-/// If the number of endpoints is unknown, a cap is reported only if it needs more than this: many services have three.
-const USUAL_ENDPOINTS: u64 = 3;
 
 /// Every finding about the outlier detection of a DestinationRule.
 pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
@@ -21,15 +20,15 @@ pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     let name = dns_name::full(rule.node.text("spec.host").unwrap_or_default(), rule.namespace(), known.domain);
     let mut found = Vec::new();
     for (port, subset) in rules.scopes() {
-        let settings = rules.block("loadBalancer", port, subset).and_then(|lb| {
-            let node = lb.node.field("localityLbSetting")?;
-            Some(Policy { node, path: format!("{}.localityLbSetting", lb.path) })
-        });
+        let settings = rules.locality(port, subset);
         match rules.block("outlierDetection", port, subset) {
             None => found.extend(settings.and_then(|settings| without_detection(&settings, known))),
             Some(block) => {
-                found.extend(of_block(block.node, &name, known).into_iter().map(|draft| draft.inside(&block.path)));
-                if settings.is_none() {
+                let of = Of { host: &name, subset, settings: settings.as_ref().map(|settings| settings.node) };
+                found.extend(of_block(block.node, of, known).into_iter().map(|draft| draft.inside(&block.path)));
+                // Settings that the host has and a subset drops are FL114, those in a wrong place FL112.
+                let is_misplaced = rule.node.at("spec.trafficPolicy.localityLbSetting").is_some();
+                if settings.is_none() && rules.locality(None, None).is_none() && !is_misplaced {
                     found.extend(pins_to_zone(&name, known).map(|draft| draft.inside(&block.path)));
                 }
             }
@@ -38,38 +37,52 @@ pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     found
 }
 
+/// What an `outlierDetection` block is for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Of<'a> {
+    /// The host's full name; empty: the whole mesh.
+    pub(crate) host: &'a str,
+    /// The subset.
+    pub(crate) subset: Option<&'a Subset<'a>>,
+    /// The locality settings that hold with it.
+    pub(crate) settings: Option<&'a Node>,
+}
+
 /// Every finding about one `outlierDetection` block.
-pub(crate) fn of_block(block: &Node, host: &str, known: &Known<'_>) -> Vec<Draft> {
-    let mut found = Vec::new();
-    if block.number("consecutiveLocalOriginFailures").is_some_and(|n| n > 0)
-        && block.flag("splitExternalLocalOriginErrors") != Some(true)
-    {
-        found.push(draft(
+pub(crate) fn of_block(block: &Node, of: Of<'_>, known: &Known<'_>) -> Vec<Draft> {
+    match translate(block) {
+        Err(problems) => problems.iter().map(|(field, problem)| refused(field, problem, block)).collect(),
+        Ok(rules) => {
+            let mut found: Vec<Draft> = never(&rules).into_iter().collect();
+            found.extend(cap::check(block, &rules, of, known));
+            found.extend(times(&rules, false));
+            found
+        }
+    }
+}
+
+/// FL103 and FL111: values that Istio refuses.
+fn refused(field: &str, problem: &str, block: &Node) -> Draft {
+    let is_count = block.number(field).is_some();
+    if field == "consecutiveLocalOriginFailures" && is_count {
+        return draft(
             rules::FL103,
             Severity::Error,
-            "consecutiveLocalOriginFailures",
-            "is set, and splitExternalLocalOriginErrors is not",
+            field,
+            problem,
             "Istio refuses the DestinationRule; without the split, failures to reach an endpoint count as 5xx and \
                 gateway errors",
             "add `splitExternalLocalOriginErrors: true`, or remove this threshold",
-        ));
+        );
     }
-    match translate(block) {
-        Err((field, problem)) => found.push(draft(
-            rules::FL111,
-            Severity::Error,
-            field,
-            &problem,
-            "the API server or Istio refuses the DestinationRule; what was applied before it stays in force",
-            "write durations such as `30s`, and counts without quotes",
-        )),
-        Ok(rules) => {
-            found.extend(never(&rules));
-            found.extend(cap(block, &rules, host, known));
-            found.extend(times(&rules, false));
-        }
-    }
-    found
+    draft(
+        rules::FL111,
+        Severity::Error,
+        field,
+        problem,
+        "the API server or Istio refuses the DestinationRule; what was applied before it stays in force",
+        "write durations such as `30s`, counts without quotes, and percentages from 0 to 100",
+    )
 }
 
 fn draft(rule: Rule, severity: Severity, path: &str, problem: &str, at_run_time: &str, fix: &str) -> Draft {
@@ -79,7 +92,7 @@ fn draft(rule: Rule, severity: Severity, path: &str, problem: &str, at_run_time:
 }
 
 /// FL101: failover without outlier detection.
-fn without_detection(settings: &Policy<'_>, known: &Known<'_>) -> Option<Draft> {
+pub(super) fn without_detection(settings: &Policy<'_>, known: &Known<'_>) -> Option<Draft> {
     let node = settings.node;
     let field = ["failover", "failoverPriority"].into_iter().find(|name| !node.list(name).is_empty());
     let is_off = node.flag("enabled") == Some(false);
@@ -96,36 +109,6 @@ fn without_detection(settings: &Policy<'_>, known: &Known<'_>) -> Option<Draft> 
         "Istio makes no priorities without outlier detection: traffic is spread over all localities, and nothing fails \
             over",
         "add `outlierDetection` to the same policy (of the host, the subset or the port)",
-    ))
-}
-
-/// FL102: a percent cap that never ejects.
-fn cap(block: &Node, rules: &OutlierDetection, host: &str, known: &Known<'_>) -> Option<Draft> {
-    let percent = u64::from(rules.max_ejection_percent);
-    let needed = 100_u64.div_ceil(percent.max(1));
-    let written = match block.number("maxEjectionPercent") {
-        None | Some(0) => "is not set, which is 10".to_owned(),
-        Some(percent) => format!("is {percent}"),
-    };
-    let endpoints = known.services.get(host).and_then(|service| service.endpoints);
-    let (severity, problem) = match endpoints {
-        Some(0) => return None,
-        Some(count) if (count as u64) < needed => {
-            (Severity::Error, format!("{written}, and `{host}` has {count} endpoints"))
-        }
-        None if needed > USUAL_ENDPOINTS => (Severity::Warning, written),
-        _ => return None,
-    };
-    Some(draft(
-        rules::FL102,
-        severity,
-        "maxEjectionPercent",
-        &problem,
-        &format!(
-            "one endpoint of fewer than {needed} is more than {percent} %, so Envoy never ejects any: it counts \
-             `ejections_overflow`, and traffic does not fail over"
-        ),
-        "set `maxEjectionPercent: 100`, or at least 100 divided by the number of endpoints, rounded up",
     ))
 }
 
@@ -148,7 +131,7 @@ fn never(rules: &OutlierDetection) -> Option<Draft> {
 
 /// FL104: outlier detection that keeps traffic in the zone.
 fn pins_to_zone(host: &str, known: &Known<'_>) -> Option<Draft> {
-    let localities = known.services.get(host).and_then(|service| service.localities.as_ref());
+    let localities = known.services.get(host).and_then(Service::localities);
     let one_place = localities.is_some_and(|localities| localities.len() < 2);
     if known.locality_off || one_place {
         return None;

@@ -12,9 +12,6 @@ use super::rules;
 use crate::mesh::{Mesh, Resource};
 use crate::yaml::node::Node;
 
-/// Istio's root namespace, where the mesh configuration does not name another.
-const ROOT: &str = "istio-system";
-
 /// Whether two plugins stand in the same filter chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overlap {
@@ -26,7 +23,7 @@ enum Overlap {
 
 /// Every pair of faultline's plugins that may be in force in one proxy, reported at the later one.
 pub(super) fn check(mesh: &Mesh) -> Vec<Finding> {
-    let root = mesh.mesh_configs().find_map(|config| config.node.text("rootNamespace")).unwrap_or(ROOT);
+    let root = mesh.root();
     let plugins: Vec<&Resource> = mesh.resources.iter().filter(|resource| is_in_filter_chains(resource)).collect();
     let mut found = Vec::new();
     for (index, later) in plugins.iter().enumerate() {

@@ -36,9 +36,31 @@ pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> 
         }
         Err(error) => {
             let at = error.location().map(|at| Position { line: at.line(), column: Some(at.column()) });
-            Err((at, error.to_string()))
+            Err((at, duplicate(&error, text).unwrap_or_else(|| error.to_string())))
         }
     }
+}
+
+/// What is said of a key that is there twice; `None` for any other error.
+fn duplicate(error: &serde_saphyr::Error, text: &str) -> Option<String> {
+    let serde_saphyr::Error::DuplicateMappingKey { key, location } = error.without_snippet() else { return None };
+    let key = key.as_deref()?;
+    let index = usize::try_from(location.line()).ok()?.checked_sub(1)?;
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
+    let lines: Vec<&str> = text.lines().collect();
+    let here = indent(lines.get(index)?);
+    // The first of the two is above, at the same depth, unless both are on one line.
+    let is_it = |line: &&str| {
+        let start = line.trim_start_matches([' ', '-']).trim_start_matches(['"', '\'']);
+        indent(line) == here
+            && start.strip_prefix(key).is_some_and(|rest| rest.trim_start_matches(['"', '\'']).starts_with(':'))
+    };
+    let first = lines.get(..index)?.iter().rposition(is_it).map(|line| format!(" (first in line {})", line + 1));
+    let more = match here == 0 && ["apiVersion", "kind", "metadata", "spec"].contains(&key) {
+        true => "; is `---` missing above, between two resources?",
+        false => "; one of them is lost",
+    };
+    Some(format!("`{key}` is there twice{}{more}", first.unwrap_or_default()))
 }
 
 /// A value as the parser returns it: the position wraps each value.
@@ -151,6 +173,19 @@ mod tests {
         assert_eq!(nodes[0].json(), serde_json::json!({"a": 1, "b": {"c": [{"d": "x"}, {"d": {"e": [1, "two"]}}]}}));
         let json = read("{\n \"a\": {\n\t\"b\": -1.5}}").unwrap();
         assert_eq!(json[0].position_of("a.b").line, 3);
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_told_in_plain_words() {
+        let problem = |text: &str| read(text).unwrap_err().1;
+        let subset = "spec:\n  subsets:\n  - name: v3\n    trafficPolicy: {a: 1}\n    trafficPolicy: {b: 2}\n";
+        assert_eq!(problem(subset), "`trafficPolicy` is there twice (first in line 4); one of them is lost");
+        let first = "spec:\n  subsets:\n  - name: v3\n    labels: {}\n    name: v4\n";
+        assert_eq!(problem(first), "`name` is there twice (first in line 3); one of them is lost");
+        assert_eq!(problem("a: {b: 1, b: 2}\n"), "`b` is there twice; one of them is lost");
+        let two = "apiVersion: v1\nkind: A\n\napiVersion: v1\nkind: B\n";
+        let told = "`apiVersion` is there twice (first in line 1); is `---` missing above, between two resources?";
+        assert_eq!(problem(two), told);
     }
 
     #[test]

@@ -100,7 +100,8 @@ fn the_most_special_host_wins_even_if_it_has_no_outlier_detection() {
         )
     };
     let text = [
-        detect("*.svc.cluster.local", 1),
+        // A rule for services of other namespaces is in the root namespace.
+        detect("*.svc.cluster.local", 1).replace("namespace: shop", "namespace: istio-system"),
         detect("*.shop.svc.cluster.local", 2),
         rule("cart", "host: cart\ntrafficPolicy: {loadBalancer: {simple: RANDOM}}"),
         detect("api.example.com", 4),
@@ -139,7 +140,7 @@ fn rules_for_one_host_are_merged_as_istiod_does() {
             .replace("namespace: shop", "namespace: far");
     let ran = derive(&(other + &text), &[]).exits(0);
     assert!(
-        ran.stderr.contains("several namespaces") && ran.stderr.contains("left out DestinationRule far/c"),
+        ran.stderr.contains("left out, 1 rule: found by the proxies") && ran.stderr.contains("DestinationRule far/c"),
         "{}",
         ran.stderr
     );
@@ -231,6 +232,7 @@ fn what_cannot_be_derived_is_an_error_with_the_remedy() {
     run(dir.path(), &plain).refuses_usage_with(&["--from", "--kind Envoy", "--config"]);
     let odd = rule("cart", "host: cart\nexportTo: ['.']\ntrafficPolicy: {outlierDetection: {interval: soon}}");
     let ran = derive(&odd, &[]).exits(0);
-    assert!(ran.stderr.contains("exportTo is not looked at"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("left out, 1 rule: only for the namespaces that exportTo names"), "{}", ran.stderr);
+    let ran = derive(&odd, &["--namespace", "shop"]).exits(0);
     assert!(ran.stderr.contains("outlierDetection.interval: \"soon\" is not a duration"), "{}", ran.stderr);
 }

@@ -16,6 +16,7 @@ mod layout;
 mod output;
 mod pipelines;
 mod report;
+mod rules_as_istiod;
 mod schemas;
 #[cfg(unix)]
 mod watch;

@@ -15,6 +15,7 @@ use crate::from_mesh;
 use crate::manifest::kind::Kind;
 use crate::manifest::plan::{Plan, Source, Target, TargetRef};
 use crate::manifest::{self, comments};
+use crate::mesh::lookup::Client;
 use crate::reference::digest::Digest;
 use crate::reference::{Reference, RegistryRef};
 use crate::store::Store;
@@ -34,10 +35,14 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
         let why = anyhow::anyhow!("--with-stats writes comments, and JSON has none: leave one of the two off");
         return Err(WrongUsage(why).into());
     }
+    let mut outcome = Outcome::Done;
     plan.config = match plugin_config::configuration(args.config.as_deref())? {
         Configuration::Right(config) if args.rules.from.is_empty() => config.or_else(|| usual_config(&args)),
         Configuration::Right(config) => {
-            Some(from_mesh::configuration(args.rules.of_mesh(), config, plugin_config::remark)?)
+            let client = Client { namespace: args.namespace.as_deref(), labels: &args.selector };
+            let derived = from_mesh::configuration(args.rules.of_mesh(client, true), config, plugin_config::remark)?;
+            outcome = if derived.is_whole { Outcome::Done } else { Outcome::Findings };
+            Some(derived.value)
         }
         Configuration::Wrong => {
             output::note("no manifest was written; correct the configuration first");
@@ -74,7 +79,7 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
         }
         Format::Json => output::json(&document)?,
     }
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
 /// The configuration where none is given. In Istio's proxies the witness reads the rule of each cluster from Envoy

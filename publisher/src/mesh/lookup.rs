@@ -1,0 +1,329 @@
+//! Finds the DestinationRule that a proxy gets for a host, as istiod does (`PushContext.destinationRule`).
+//!
+//! istiod looks in the proxy's namespace, then in the service's, then in the root namespace, takes the most special
+//! host of the first that has one, and inherits nothing from the others. Rules for one host in one namespace are
+//! merged, the oldest first, if their `exportTo` is the same (Istio 1.24 and later) and their selectors are.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::policy::HostRules;
+use super::{Mesh, Resource, dns_name};
+
+/// The proxies for which rules are looked up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Client<'a> {
+    /// Their namespace; `None`: any that has no rules of its own.
+    pub(crate) namespace: Option<&'a str>,
+    /// Their labels, as far as they are known.
+    pub(crate) labels: &'a [(String, String)],
+}
+
+/// DestinationRules for one host that istiod has merged, or one that stands alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Merged<'a> {
+    /// The full name, or `*` and a suffix.
+    pub(crate) host: String,
+    /// Where the rules are.
+    pub(crate) namespace: &'a str,
+    /// The rules, the oldest first.
+    pub(crate) rules: Vec<&'a Resource>,
+    /// The labels of the proxies that it is for; `None`: all.
+    pub(crate) selector: Option<BTreeMap<&'a str, &'a str>>,
+    /// Where it is exported to; empty is the mesh's default.
+    pub(crate) export_to: BTreeSet<&'a str>,
+}
+
+impl<'a> Merged<'a> {
+    fn alone(rule: &'a Resource, host: String) -> Self {
+        let labels = rule.node.map("spec.workloadSelector.matchLabels");
+        let selector = (!labels.is_empty())
+            .then(|| labels.iter().map(|(key, value)| (key.as_str(), value.text("").unwrap_or_default())).collect());
+        // A rule with a selector is not exported, whatever it says.
+        let export_to = match selector {
+            Some(_) => BTreeSet::from(["."]),
+            None => rule.node.list("spec.exportTo").iter().filter_map(|to| to.text("")).collect(),
+        };
+        Self { host, namespace: rule.namespace(), rules: vec![rule], selector, export_to }
+    }
+
+    /// Takes in a younger rule for the same host if istiod does; returns whether that rule is then done with.
+    fn take_in(&mut self, younger: &Self) -> bool {
+        let same = younger.export_to == self.export_to;
+        if (!same && (self.export_to.is_empty() || !younger.export_to.is_superset(&self.export_to)))
+            || (self.selector.is_some() && younger.selector.is_some() && self.selector != younger.selector)
+        {
+            return false;
+        }
+        self.rules.extend(&younger.rules);
+        same && self.selector == younger.selector
+    }
+
+    /// What the rules say together: the oldest policy, and everyone's subsets.
+    pub(crate) fn policy(&self) -> HostRules<'a> {
+        let mut merged = HostRules::default();
+        for rule in &self.rules {
+            merged.add(HostRules::of(&rule.node));
+        }
+        merged
+    }
+
+    /// The titles of the rules, joined by commas.
+    pub(crate) fn titles(&self) -> String {
+        self.rules.iter().map(|rule| rule.title()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn is_local(&self) -> bool {
+        let names = |to: &str| self.export_to.contains(to);
+        self.export_to.is_empty() || names("*") || names(".") || names(self.namespace)
+    }
+
+    fn is_private(&self, by_default: bool) -> bool {
+        match self.export_to.len() {
+            0 => by_default,
+            1 => self.export_to.contains(".") || self.export_to.contains(self.namespace),
+            _ => false,
+        }
+    }
+
+    fn is_exported_to(&self, client: Option<&str>) -> bool {
+        self.export_to.is_empty()
+            || self.export_to.contains("*")
+            || client.is_some_and(|namespace| self.export_to.contains(namespace))
+    }
+}
+
+/// The rules of one namespace, by host.
+#[derive(Debug, Default)]
+struct Hosts<'a> {
+    exact: HashMap<String, Vec<Merged<'a>>>,
+    /// The longest first: of several that match, Istio takes that one.
+    wildcards: Vec<(String, Vec<Merged<'a>>)>,
+}
+
+impl<'a> Hosts<'a> {
+    fn add(&mut self, rule: Merged<'a>) {
+        let list = match rule.host.starts_with('*') {
+            false => self.exact.entry(rule.host.clone()).or_default(),
+            true => {
+                let index = self.wildcards.iter().position(|(host, _)| *host == rule.host).unwrap_or_else(|| {
+                    self.wildcards.push((rule.host.clone(), Vec::new()));
+                    self.wildcards.len() - 1
+                });
+                match self.wildcards.get_mut(index) {
+                    Some((_, list)) => list,
+                    None => return,
+                }
+            }
+        };
+        // Without short-circuit: a rule may be added to several others.
+        let taken = list.iter_mut().fold(false, |taken, older| older.take_in(&rule) || taken);
+        if !taken {
+            list.push(rule);
+        }
+    }
+
+    /// The rules of the most special host that covers `host` and has any in the pool.
+    fn most_special(&self, host: &str, pool: impl Fn(&Merged<'a>) -> bool) -> Vec<&Merged<'a>> {
+        let of = |list: &'_ [Merged<'a>]| list.iter().any(&pool);
+        if let Some(list) = self.exact.get(host).filter(|list| of(list)) {
+            return list.iter().filter(|rule| pool(rule)).collect();
+        }
+        let covering = self.wildcards.iter().find(|(pattern, list)| dns_name::covers(pattern, host) && of(list));
+        covering.map_or_else(Vec::new, |(_, list)| list.iter().filter(|rule| pool(rule)).collect())
+    }
+
+    /// Every host in order: exact names by name, then wildcards, the longest first.
+    fn in_order(&self) -> Vec<(&str, &[Merged<'a>])> {
+        let mut exact: Vec<(&str, &[Merged<'a>])> =
+            self.exact.iter().map(|(host, list)| (host.as_str(), list.as_slice())).collect();
+        exact.sort_by_key(|(host, _)| *host);
+        exact.extend(self.wildcards.iter().map(|(host, list)| (host.as_str(), list.as_slice())));
+        exact
+    }
+}
+
+/// All DestinationRules of a mesh, ready to be looked up.
+#[derive(Debug)]
+pub(crate) struct Lookup<'a> {
+    /// The root namespace.
+    pub(crate) root: &'a str,
+    private_by_default: bool,
+    namespaces: BTreeMap<&'a str, Hosts<'a>>,
+}
+
+impl<'a> Lookup<'a> {
+    /// Reads the DestinationRules; `domain` is the DNS domain of the cluster's services. Of one resource that is there
+    /// in several versions the last counts.
+    pub(crate) fn of(mesh: &'a Mesh, domain: &str) -> Self {
+        let mut rules: Vec<&Resource> = mesh.distinct("DestinationRule");
+        rules.sort_by_key(|rule| {
+            let created = rule.node.text("metadata.creationTimestamp").unwrap_or_default();
+            (created, rule.name.as_str(), rule.namespace())
+        });
+        let configs = || mesh.mesh_configs().map(|config| &config.node);
+        let mut all = Self {
+            root: mesh.root(),
+            private_by_default: configs()
+                .any(|config| config.list("defaultDestinationRuleExportTo").iter().any(|to| to.text("") == Some("."))),
+            namespaces: BTreeMap::new(),
+        };
+        for rule in rules {
+            if let Some(host) = rule.node.text("spec.host") {
+                let host = dns_name::full(host, rule.namespace(), domain);
+                all.namespaces.entry(rule.namespace()).or_default().add(Merged::alone(rule, host));
+            }
+        }
+        for hosts in all.namespaces.values_mut() {
+            hosts.wildcards.sort_by_key(|(host, _)| std::cmp::Reverse(host.len()));
+        }
+        all
+    }
+
+    /// The namespaces that have rules.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &'a str> + '_ {
+        self.namespaces.keys().copied()
+    }
+
+    /// Every rule of a namespace, by host in the order of [`Lookup::rule_for`].
+    pub(crate) fn rules_in(&self, namespace: &str) -> Vec<(&str, &[Merged<'a>])> {
+        self.namespaces.get(namespace).map(Hosts::in_order).unwrap_or_default()
+    }
+
+    /// Every rule, in no order.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &Merged<'a>> {
+        self.namespaces
+            .values()
+            .flat_map(|hosts| hosts.exact.values().flatten().chain(hosts.wildcards.iter().flat_map(|(_, list)| list)))
+    }
+
+    /// Whether other namespaces do not see a rule.
+    pub(crate) fn is_private(&self, rule: &Merged<'_>) -> bool {
+        rule.is_private(self.private_by_default)
+    }
+
+    /// What the client's own namespace has for a host: `None`: nothing, so the search goes on; `Some(None)`: rules, but
+    /// none for these proxies, and the search is over.
+    pub(crate) fn own(&self, client: Client<'_>, host: &str) -> Option<Option<&Merged<'a>>> {
+        let namespace = client.namespace?;
+        let hosts = self.namespaces.get(namespace)?;
+        let found = match namespace == self.root {
+            true => hosts.most_special(host, |rule| self.is_private(rule)),
+            false => hosts.most_special(host, Merged::is_local),
+        };
+        let is_chosen = |rule: &&&Merged<'a>| {
+            rule.selector.as_ref().is_some_and(|labels| {
+                labels.iter().all(|(key, value)| client.labels.iter().any(|(k, v)| k == key && v == value))
+            })
+        };
+        let general = || found.iter().rev().find(|rule| rule.selector.is_none());
+        (!found.is_empty()).then(|| found.iter().find(is_chosen).or_else(general).copied())
+    }
+
+    /// What a namespace exports to the client for a host.
+    pub(crate) fn exported(&self, from: &str, client: Client<'_>, host: &str) -> Option<&Merged<'a>> {
+        let hosts = self.namespaces.get(from)?;
+        let found = hosts.most_special(host, |rule| !self.is_private(rule));
+        found.into_iter().rev().find(|rule| rule.is_exported_to(client.namespace))
+    }
+
+    /// The rules that would hold if this one were not there, the nearest first: of its namespace those with a less
+    /// special host, then of the service's (`services`), then of the root namespace.
+    pub(crate) fn hidden_by(&self, rule: &Merged<'a>, services: &[&str]) -> Vec<&Merged<'a>> {
+        let client = Client { namespace: Some(rule.namespace), labels: &[] };
+        let below = |hosts: &'_ Hosts<'a>| {
+            let host = rule.host.as_str();
+            hosts.wildcards.iter().position(|(pattern, _)| pattern != host && dns_name::covers(pattern, host))
+        };
+        let own = self.namespaces.get(rule.namespace);
+        let less_special =
+            own.and_then(|hosts| hosts.wildcards.get(below(hosts)?)).into_iter().flat_map(|(_, list)| list);
+        let mut found: Vec<&Merged<'a>> = less_special.filter(|other| other.selector == rule.selector).collect();
+        if rule.namespace != self.root {
+            let elsewhere = services.iter().filter(|namespace| **namespace != rule.namespace);
+            found.extend(elsewhere.filter_map(|namespace| self.exported(namespace, client, &rule.host)));
+            found.extend(self.exported(self.root, client, &rule.host));
+        }
+        found
+    }
+
+    /// The rule that the client gets for a host; `services`: where the service is, as far as it is known.
+    pub(crate) fn rule_for<'s>(
+        &self,
+        client: Client<'_>,
+        host: &str,
+        mut services: impl Iterator<Item = &'s str>,
+    ) -> Option<&Merged<'a>> {
+        match self.own(client, host) {
+            Some(found) => found,
+            None => services
+                .find_map(|namespace| self.exported(namespace, client, host))
+                .or_else(|| self.exported(self.root, client, host)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: &str, more: &str) -> String {
+        let (namespace, name) = name.split_once('/').unwrap();
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {name}, namespace: \
+             {namespace}}}\nspec: {{{more}}}\n"
+        )
+    }
+
+    /// The titles of the rules that a client gets for a service of `shop`.
+    fn found(rules: &[String], namespace: Option<&str>, labels: &[(&str, &str)]) -> Option<String> {
+        let mesh = Mesh::of_text(&rules.concat());
+        let lookup = Lookup::of(&mesh, "cluster.local");
+        let labels: Vec<(String, String)> = labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let client = Client { namespace, labels: &labels };
+        let rule = lookup.rule_for(client, "web.shop.svc.cluster.local", ["shop"].into_iter());
+        rule.map(|rule| rule.titles().replace("DestinationRule ", ""))
+    }
+
+    #[test]
+    fn the_nearest_namespace_wins_and_there_the_most_special_host() {
+        let rules = [
+            rule("istio-system/all", "host: '*.local'"),
+            rule("shop/web", "host: web"),
+            rule("front/all", "host: '*.svc.cluster.local'"),
+            rule("front/shop", "host: '*.shop.svc.cluster.local'"),
+        ];
+        assert_eq!(found(&rules, None, &[]).as_deref(), Some("shop/web"));
+        assert_eq!(found(&rules, Some("front"), &[]).as_deref(), Some("front/shop"));
+        assert_eq!(found(&rules[..1], Some("back"), &[]).as_deref(), Some("istio-system/all"));
+        assert_eq!(found(&rules[2..], Some("back"), &[]), None);
+    }
+
+    #[test]
+    fn what_is_not_exported_is_not_found_elsewhere() {
+        let rules = [rule("shop/web", "host: web, exportTo: ['.']"), rule("istio-system/all", "host: '*'")];
+        assert_eq!(found(&rules, Some("shop"), &[]).as_deref(), Some("shop/web"));
+        assert_eq!(found(&rules, Some("back"), &[]).as_deref(), Some("istio-system/all"));
+        let named = [rule("shop/web", "host: web, exportTo: [back]")];
+        assert_eq!(found(&named, Some("back"), &[]).as_deref(), Some("shop/web"));
+        assert_eq!(found(&named, Some("shop"), &[]), None);
+        assert_eq!(found(&named, None, &[]), None);
+    }
+
+    #[test]
+    fn only_rules_with_the_same_reach_are_merged() {
+        let host = "host: web.shop.svc.cluster.local";
+        let plain = [rule("shop/a", host), rule("shop/b", host)];
+        assert_eq!(found(&plain, None, &[]).as_deref(), Some("shop/a, shop/b"));
+        let apart =
+            [rule("shop/a", &format!("{host}, exportTo: [one]")), rule("shop/b", &format!("{host}, exportTo: [two]"))];
+        assert_eq!(found(&apart, Some("one"), &[]).as_deref(), Some("shop/a"));
+        assert_eq!(found(&apart, Some("two"), &[]).as_deref(), Some("shop/b"));
+        let selects =
+            |name: &str, app: &str| rule(name, &format!("{host}, workloadSelector: {{matchLabels: {{app: {app}}}}}"));
+        let selected = [selects("src/a", "a"), selects("src/b", "b"), rule("shop/web", host)];
+        assert_eq!(found(&selected, Some("src"), &[("app", "b")]).as_deref(), Some("src/b"));
+        // Rules that select others hide what other namespaces have.
+        assert_eq!(found(&selected, Some("src"), &[]), None);
+        assert_eq!(found(&selected, None, &[]).as_deref(), Some("shop/web"));
+    }
+}

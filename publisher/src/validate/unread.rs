@@ -1,0 +1,35 @@
+//! What is neither a resource nor a plugin configuration (FL007), and resources that are there several times (FL120).
+
+use super::finding::{Draft, Finding, Severity};
+use super::rules;
+use crate::mesh::{Mesh, Unread};
+
+/// Every finding about what was given.
+pub(super) fn check(mesh: &Mesh) -> Vec<Finding> {
+    let mut found: Vec<Finding> = mesh.unread.iter().filter(|unread| unread.is_meant).map(not_read).collect();
+    for versions in mesh.versions() {
+        let Some((last, older)) = versions.split_last() else { continue };
+        if older.iter().all(|older| older.node.json() == last.node.json()) {
+            continue;
+        }
+        let place = format!("{}:{}", last.file, last.node.position.line);
+        for older in older {
+            let problem = format!("is there again, with another content, at {place}");
+            let words = [
+                problem.as_str(),
+                "it is one object: in one cluster the version that is applied last holds. Each was checked; where \
+                    another resource was compared with it, with the last",
+                "if they are for different clusters, check the files of each by themselves; else remove one",
+            ];
+            found.push(Draft::new(rules::FL120, Severity::Note, "metadata.name".into(), words).in_resource(older));
+        }
+    }
+    found
+}
+
+fn not_read(unread: &Unread) -> Finding {
+    let problem = format!("is {}: neither a resource nor a plugin configuration", unread.what);
+    let problem = if unread.what.starts_with("neither") { format!("is {}", unread.what) } else { problem };
+    let words = [problem.as_str(), "nothing in it was checked", unread.remedy.as_str()];
+    Draft::new(rules::FL007, Severity::Error, ".".into(), words).at(&unread.file, None, unread.position)
+}
