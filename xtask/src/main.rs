@@ -22,6 +22,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use setup::Scope;
+use tools::mesh::{self, Branch};
 use tools::{envoy, toolchain};
 use workspace::Workspace;
 
@@ -78,6 +79,25 @@ enum Task {
         /// Rounds that run at the same time
         #[arg(long, default_value = "2")]
         jobs: String,
+    },
+    /// Set up, build, and let a real istiod judge what the publisher derives from random rules; prints how often they
+    /// differed. Needs root and Go; builds Istio and Kubernetes once
+    JudgeRules {
+        /// The first round's seed; each further round has the next
+        #[arg(long, default_value = "1")]
+        seed: String,
+        /// Rounds
+        #[arg(long, default_value = "20")]
+        rounds: String,
+        /// The branch of Istio, with the Envoy that belongs to it
+        #[arg(long, value_enum, value_name = "BRANCH", default_value = "1.31")]
+        istio: Branch,
+        /// An ingredient of every round besides the random ones, such as short-host; may be given several times
+        #[arg(long, value_name = "INGREDIENT")]
+        with: Vec<String>,
+        /// Print the differences that were said too, and by what
+        #[arg(long)]
+        verbose: bool,
     },
     /// Set up, build, and play a situation with real Envoys; fails if the filter reports anything wrong
     Drill {
@@ -146,6 +166,16 @@ fn run(task: Task) -> Result<ExitCode> {
             }
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             with_everything_built(&workspace, &words)?;
+        }
+        Task::JudgeRules { seed, rounds, istio, with, verbose } => {
+            mesh::ensure(&workspace, istio)?;
+            let mut words = ["run", "--package", "lab", "--bin", "judge_rules", "--"].map(str::to_owned).to_vec();
+            for (option, value) in [("seed", seed), ("rounds", rounds), ("istio", istio.name().to_owned())] {
+                words.extend([format!("--{option}"), value]);
+            }
+            words.extend(with.into_iter().flat_map(|ingredient| ["--with".to_owned(), ingredient]));
+            words.extend(verbose.then(|| "--verbose".to_owned()));
+            with_everything_built(&workspace, &words.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         Task::Drill { situation, options } => {
             let words = drill::words(&workspace, situation, options)?;

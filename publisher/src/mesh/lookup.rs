@@ -55,7 +55,7 @@ impl<'a> Merged<'a> {
             return false;
         }
         self.rules.extend(&younger.rules);
-        same && self.selector == younger.selector
+        same || self.selector == younger.selector
     }
 
     /// What the rules say together: the oldest policy, and everyone's subsets.
@@ -115,8 +115,11 @@ impl<'a> Hosts<'a> {
                 }
             }
         };
-        // Without short-circuit: a rule may be added to several others.
-        let taken = list.iter_mut().fold(false, |taken, older| older.take_in(&rule) || taken);
+        // A rule may be added to several others; as in istiod, the last of them decides whether it also stands alone.
+        let mut taken = false;
+        for older in list.iter_mut() {
+            taken = older.take_in(&rule);
+        }
         if !taken {
             list.push(rule);
         }
@@ -157,8 +160,10 @@ impl<'a> Lookup<'a> {
     pub(crate) fn of(mesh: &'a Mesh, domain: &str) -> Self {
         let mut rules: Vec<&Resource> = mesh.distinct("DestinationRule");
         rules.sort_by_key(|rule| {
+            // Those with a selector come first.
+            let is_general = rule.node.at("spec.workloadSelector").is_none();
             let created = rule.node.text("metadata.creationTimestamp").unwrap_or_default();
-            (created, rule.name.as_str(), rule.namespace())
+            (is_general, created, rule.name.as_str(), rule.namespace())
         });
         let configs = || mesh.mesh_configs().map(|config| &config.node);
         let mut all = Self {

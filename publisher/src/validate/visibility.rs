@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::finding::{Draft, Finding, Severity};
 use super::known::Known;
-use super::rules;
+use super::rules::{self, FL118};
 use crate::mesh::lookup::Merged;
+use crate::mesh::policy::HostRules;
 use crate::mesh::services::Discovery;
 use crate::mesh::{Mesh, Resource, dns_name};
 
@@ -16,6 +17,7 @@ pub(super) fn of_rule(rule: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Dr
     let host = dns_name::full(rule.node.text("spec.host").unwrap_or_default(), rule.namespace(), known.domain);
     found.extend(in_third_namespace(rule, &host, known));
     found.extend(unmoved(rule, &host, known));
+    found.extend(passed_through(rule));
     found
 }
 
@@ -91,7 +93,8 @@ fn unmoved(rule: &Resource, host: &str, known: &Known<'_>) -> Option<Draft> {
     if !asks("spec.trafficPolicy") && !of_port && !of_subset {
         return None;
     }
-    let (problem, at_run_time, fix) = match known.services.get(host)?.discovery {
+    let (host, discovery) = reached(host, known)?;
+    let (problem, at_run_time, fix) = match discovery {
         Discovery::Endpoints => return None,
         Discovery::Headless => (
             "is a headless Service, and outlier detection and failover work for gateways only",
@@ -113,6 +116,37 @@ fn unmoved(rule: &Resource, host: &str, known: &Known<'_>) -> Option<Draft> {
     };
     let problem = format!("`{host}` {problem}");
     Some(Draft::new(rules::FL118, Severity::Warning, "spec.host".into(), [&problem, at_run_time, fix]))
+}
+
+/// The service that a rule's host stands for, and how its endpoints are found. Of the services that a wildcard covers
+/// and no other rule names, the first whose requests do not move.
+fn reached<'a>(host: &'a str, known: &'a Known<'_>) -> Option<(&'a str, Discovery)> {
+    if !host.starts_with('*') {
+        return Some((host, known.services.get(host)?.discovery));
+    }
+    let is_named = |name: &str| known.lookup.rules().any(|rule| rule.host == name);
+    let covered = known.services.all().filter(|(name, _)| dns_name::covers(host, name));
+    let mut unmoved = covered.filter(|(_, service)| service.discovery != Discovery::Endpoints);
+    unmoved.find(|(name, _)| !is_named(name)).map(|(name, service)| (name, service.discovery))
+}
+
+/// FL118, by the rule itself: outlier detection together with the load balancer `PASSTHROUGH`.
+fn passed_through(rule: &Resource) -> Vec<Draft> {
+    let rules = HostRules::of(&rule.node);
+    let of_scope = |(port, subset)| {
+        rules.block("outlierDetection", port, subset)?;
+        let balancer = rules.block("loadBalancer", port, subset)?;
+        (balancer.node.text("simple") == Some("PASSTHROUGH")).then_some(balancer.path)
+    };
+    let paths: BTreeSet<String> = rules.scopes().into_iter().filter_map(of_scope).collect();
+    let words = [
+        "is PASSTHROUGH, together with outlierDetection",
+        "Envoy connects to the address that the client chose (ORIGINAL_DST): there are no priorities, nothing fails \
+         over, and an ejected endpoint still gets its requests",
+        "choose another load balancer, such as `LEAST_REQUEST`, or remove the outlier detection",
+    ];
+    let draft = |path: String| Draft::new(FL118, Severity::Warning, format!("{path}.simple"), words);
+    paths.into_iter().map(draft).collect()
 }
 
 /// Every finding that comes of several rules together.

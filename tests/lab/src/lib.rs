@@ -14,6 +14,7 @@ pub mod monitoring;
 pub mod net;
 pub mod programs;
 pub mod registry;
+pub mod rules_judge;
 pub mod skip;
 pub mod terminal;
 pub mod wait;

@@ -17,6 +17,15 @@ const TIMEOUT: Duration = Duration::from_secs(40);
 /// Who wrote a field, as the API server notes it.
 const MANAGER: &str = "lab";
 
+/// What became of an object that was to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It is there, at this path.
+    Admitted(String),
+    /// The API server or a webhook refused it, for this reason.
+    Refused(String),
+}
+
 /// A client with all rights.
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -82,6 +91,25 @@ impl Api {
         self.send(Method::POST, path, "application/json", object)
     }
 
+    /// Like [`Api::create`], in the list that follows from the object's kind and namespace; what the API server or a
+    /// webhook answers is told apart from its not answering.
+    ///
+    /// # Errors
+    /// If the API server does not answer.
+    pub(crate) fn admit(&self, object: &Value) -> Result<Admission> {
+        let path = self.path(object)?;
+        let list = path.rsplit_once('/').context("a path has a slash")?.0;
+        let request = self.request(Method::POST, list).header("content-type", "application/json");
+        let answer = request.body(object.to_string()).send().with_context(|| format!("POST {list}"))?;
+        let (status, text) = (answer.status(), answer.text()?);
+        let value: Value = serde_json::from_str(&text).with_context(|| format!("POST {list}: {status}: {text}"))?;
+        Ok(if status.is_success() {
+            Admission::Admitted(path)
+        } else {
+            Admission::Refused(value["message"].as_str().unwrap_or_default().to_owned())
+        })
+    }
+
     /// Merges `patch` into the object at this path.
     ///
     /// # Errors
@@ -112,6 +140,11 @@ impl Api {
     /// # Errors
     /// Like [`Api::create`].
     pub(crate) fn apply(&self, object: &Value) -> Result<Value> {
+        self.put(&self.path(object)?, object)
+    }
+
+    /// The path of an object, from its kind, namespace and name.
+    fn path(&self, object: &Value) -> Result<String> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (kinds, is_namespaced) = self.kind(&text("/apiVersion"), &text("/kind"))?;
         let (root, plural) = kinds.rsplit_once('/').context("a path has a slash")?;
@@ -120,12 +153,11 @@ impl Api {
             "default".clone_into(&mut namespace);
         }
         let name = text("/metadata/name");
-        let path = if is_namespaced {
+        Ok(if is_namespaced {
             format!("{root}/namespaces/{namespace}/{plural}/{name}")
         } else {
             format!("{root}/{plural}/{name}")
-        };
-        self.put(&path, object)
+        })
     }
 
     /// Deletes the object at this path at once; it may be gone already.

@@ -7,15 +7,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use super::api::Api;
+use super::control_plane::ControlPlane;
+use super::document;
 use super::kubelet::{Kubelet, Site};
-use super::netns::{self, Namespace};
 use super::operator::Operator;
-use super::parts::{Branch, Parts};
+use super::parts::Branch;
 use super::proxy::Proxy;
 use super::servers::{self, NODE, Server};
-use super::teardown::Teardown;
-use super::{document, installation};
-use crate::net::authority::Authority;
 
 /// The document whose commands the operator types.
 const DOCUMENT: &str = "deploy/istio/README.md";
@@ -26,17 +24,9 @@ pub(crate) struct Mesh {
     kubelet: Kubelet,
     operator: Operator,
     document: String,
-    api: Arc<Api>,
     registry: Option<Server>,
-    istiod: Option<Server>,
-    lab: Namespace,
-    branch: Branch,
-    parts: Parts,
-    authority: Authority,
-    folder: PathBuf,
-    _servers: [Server; 2],
     // Last, because fields are dropped in this order.
-    _teardown: Teardown,
+    control: ControlPlane,
 }
 
 impl Mesh {
@@ -45,58 +35,37 @@ impl Mesh {
     /// # Errors
     /// If a part is missing, or does not answer; what had been started is removed.
     pub(crate) fn start(branch: Branch, say: impl Fn(&str)) -> Result<Self> {
-        let parts = Parts::find(branch)?;
-        netns::sweep()?;
-        let teardown = Teardown::prepare()?;
-        let folder = netns::folder(&netns::mesh_name());
-        for name in ["logs", "pods", "certs"] {
-            fs::create_dir_all(folder.join(name))?;
-        }
-        let lab = node()?;
-        let authority = Authority::new()?;
-        say("etcd, kube-apiserver and a registry start");
-        let etcd = servers::etcd(&lab, &parts, &folder)?;
-        let registry = servers::registry(&lab, &parts, &folder, &authority)?;
-        let (server, api) = servers::api_server(&lab, &parts, &folder, &authority)?;
-        say(&format!("Istio {branch} is installed: istioctl's own manifests, with injector and validator"));
-        installation::apply(&api, &lab, &parts, &folder)?;
-        let istiod = servers::istiod(&lab, &parts, &folder)?;
-        installation::validate(&api, &lab, &parts, &folder)?;
-        let api = Arc::new(api);
+        let control = ControlPlane::start(branch, &say)?;
+        let (lab, parts, folder, authority) =
+            (control.machine(), control.parts(), control.folder(), control.authority());
+        fs::create_dir_all(folder.join("pods"))?;
+        say("a registry starts");
+        let registry = servers::registry(lab, parts, folder, authority)?;
         let site = Site {
-            api: Arc::clone(&api),
+            api: Arc::clone(control.shared_api()),
             parts: parts.clone(),
             lab: lab.clone(),
             folder: folder.join("pods"),
             authority: authority.pem(),
             certificate: authority.issue_for(&[NODE])?,
         };
-        let document = operator_document()?;
         Ok(Self {
             kubelet: Kubelet::start(site)?,
-            operator: Operator::new(&lab, &parts, &folder, &authority.pem())?,
-            document,
-            api,
+            operator: Operator::new(lab, parts, folder, &authority.pem())?,
+            document: operator_document()?,
             registry: Some(registry),
-            istiod: Some(istiod),
-            lab,
-            branch,
-            parts,
-            authority,
-            folder,
-            _servers: [etcd, server],
-            _teardown: teardown,
+            control,
         })
     }
 
     /// The branch of its Istio.
     pub(crate) fn branch(&self) -> Branch {
-        self.branch
+        self.control.branch()
     }
 
     /// The API server.
     pub(crate) fn api(&self) -> &Api {
-        &self.api
+        self.control.api()
     }
 
     /// Types a line at the operator's terminal and returns its output.
@@ -147,7 +116,7 @@ impl Mesh {
     /// # Errors
     /// If the node has the address.
     pub(crate) fn add_address(&self, address: &str, name: &str) -> Result<()> {
-        self.lab.ip(&["addr", "add", &format!("{address}/32"), "dev", "lo"])?;
+        self.control.machine().ip(&["addr", "add", &format!("{address}/32"), "dev", "lo"])?;
         self.kubelet.add_host(name, address);
         Ok(())
     }
@@ -157,7 +126,7 @@ impl Mesh {
     /// # Errors
     /// Those of `work`.
     pub(crate) fn on_node<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        self.lab.inside(work)
+        self.control.machine().inside(work)
     }
 
     /// Stops the registry, or starts it with what it had.
@@ -165,7 +134,10 @@ impl Mesh {
     /// # Errors
     /// If it does not stop or start.
     pub(crate) fn set_registry(&mut self, state: State) -> Result<()> {
-        let start = |mesh: &Self| servers::registry(&mesh.lab, &mesh.parts, &mesh.folder, &mesh.authority);
+        let start = |mesh: &Self| {
+            let control = &mesh.control;
+            servers::registry(control.machine(), control.parts(), control.folder(), control.authority())
+        };
         match (state, self.registry.take()) {
             (State::Away, Some(server)) => server.stop()?,
             (State::Away, None) => {}
@@ -179,13 +151,10 @@ impl Mesh {
     /// # Errors
     /// If it does not stop or start.
     pub(crate) fn set_istiod(&mut self, state: State) -> Result<()> {
-        match (state, self.istiod.take()) {
-            (State::Away, Some(server)) => server.stop()?,
-            (State::Away, None) => {}
-            (State::There, Some(running)) => self.istiod = Some(running),
-            (State::There, None) => self.istiod = Some(servers::istiod(&self.lab, &self.parts, &self.folder)?),
+        match state {
+            State::Away => self.control.stop_istiod(),
+            State::There => self.control.start_istiod(),
         }
-        Ok(())
     }
 
     /// Copies the logs to `folder`, which is emptied before.
@@ -197,11 +166,11 @@ impl Mesh {
             fs::remove_dir_all(folder)?;
         }
         fs::create_dir_all(folder)?;
-        for entry in fs::read_dir(self.folder.join("logs"))? {
+        for entry in fs::read_dir(self.control.folder().join("logs"))? {
             let entry = entry?;
             fs::copy(entry.path(), folder.join(entry.file_name()))?;
         }
-        for pod in fs::read_dir(self.folder.join("pods"))? {
+        for pod in fs::read_dir(self.control.folder().join("pods"))? {
             let pod = pod?;
             for file in fs::read_dir(pod.path())? {
                 let file = file?;
@@ -222,16 +191,6 @@ pub(crate) enum State {
     There,
     /// It does not.
     Away,
-}
-
-/// The machine of the servers, with the bridge to which pods are connected.
-fn node() -> Result<Namespace> {
-    let lab = Namespace::create("")?;
-    lab.ip(&["link", "add", "br0", "type", "bridge"])?;
-    lab.ip(&["addr", "add", &format!("{NODE}/16"), "dev", "br0"])?;
-    lab.ip(&["link", "set", "br0", "up"])?;
-    lab.inside(|| Ok(fs::write("/proc/sys/net/ipv4/ip_forward", "1")?)).context("a node that forwards packets")?;
-    Ok(lab)
 }
 
 fn operator_document() -> Result<String> {

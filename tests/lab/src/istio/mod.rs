@@ -6,6 +6,7 @@
 //! [`obstacle`] says what is missing.
 
 mod api;
+mod control_plane;
 mod document;
 mod installation;
 mod kubelet;
@@ -16,8 +17,12 @@ mod parts;
 mod proxy;
 mod root;
 mod servers;
+mod subscriber;
 mod teardown;
 
+pub(crate) use api::{Admission, Api};
+pub(crate) use control_plane::ControlPlane;
 pub(crate) use mesh::{Mesh, State};
 pub use parts::{Branch, obstacle};
 pub(crate) use proxy::{Answer, Proxy};
+pub(crate) use subscriber::{Client, Subscriber};
