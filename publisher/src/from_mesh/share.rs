@@ -36,27 +36,7 @@ pub(crate) fn once(entries: Vec<Entry>, services: &Services, domain: &str) -> (V
         {
             continue;
         }
-        let single = |host: &&str| match of_host.get(host).map(Vec::as_slice) {
-            Some([only]) if only.is_for_all() => Some((*only).clone()),
-            _ => None,
-        };
-        let mut counts: Vec<(Entry, usize)> = Vec::new();
-        for entry in hosts.iter().filter_map(single) {
-            let entry = entry.for_all_of(&pattern);
-            match counts.iter_mut().find(|(known, _)| *known == entry) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((entry, 1)),
-            }
-        }
-        let Some((common, count)) = counts.into_iter().max_by_key(|(_, count)| *count).filter(|(_, count)| *count > 1)
-        else {
-            continue;
-        };
-        let without = hosts.iter().filter(|host| !of_host.contains_key(**host));
-        let without: Vec<Entry> = without.map(|host| cluster_entries::of_host_without_rule(host, None)).collect();
-        if without.len() + 1 >= count {
-            continue;
-        }
+        let Some((common, count, without)) = common(&hosts, &of_host, &pattern) else { continue };
         shared.extend(without);
         stands_for += count;
         replaced.insert(namespace, common);
@@ -78,4 +58,23 @@ pub(crate) fn once(entries: Vec<Entry>, services: &Services, domain: &str) -> (V
     kept.extend(replaced.into_values());
     kept.extend(tail);
     (kept, stands_for)
+}
+
+/// The entry that most of a namespace's services have, how many these are, and entries for the services without any;
+/// `None` if nothing is won by it.
+fn common(hosts: &[&str], of_host: &HashMap<&str, Vec<&Entry>>, pattern: &str) -> Option<(Entry, usize, Vec<Entry>)> {
+    let mut counts: Vec<(Entry, usize)> = Vec::new();
+    for host in hosts {
+        let Some([only]) = of_host.get(host).map(Vec::as_slice) else { continue };
+        let entry = only.for_all_of(pattern);
+        match counts.iter_mut().find(|(known, _)| *known == entry) {
+            _ if !only.is_for_all() => {}
+            Some((_, count)) => *count += 1,
+            None => counts.push((entry, 1)),
+        }
+    }
+    let (common, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+    let without = hosts.iter().filter(|host| !of_host.contains_key(**host));
+    let without: Vec<Entry> = without.map(|host| cluster_entries::of_host_without_rule(host, None)).collect();
+    (count > without.len() + 1).then_some((common, count, without))
 }

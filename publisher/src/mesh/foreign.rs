@@ -1,11 +1,12 @@
 //! Recognises what people give that is neither a resource nor a plugin configuration, and says what to give instead.
 
-use std::path::Path;
-
-use super::{Broken, Mesh, Resource, Unread};
 use crate::yaml::node::{Node, Value};
 
-const RENDER: &str = "render it: `helm template … | faultline validate -`";
+/// The remedy for templates.
+pub(super) const RENDER: &str = "render it: `helm template … | faultline validate -`";
+
+/// The remedy for patches.
+pub(super) const BUILD: &str = "render it: `kubectl kustomize DIR | faultline validate -`";
 
 /// What a text is that is not YAML, if it is one of the usual ones: what, and the remedy.
 pub(super) fn of_text(text: &str) -> Option<(&'static str, &'static str)> {
@@ -29,7 +30,7 @@ pub(super) fn of_document(node: &Node) -> Option<(&'static str, &'static str)> {
             || item.text("@type").is_some_and(|kind| kind.contains("envoy."))
     };
     if first.is_some_and(|item| item.field("op").is_some() && item.field("path").is_some()) {
-        return Some(("a patch of kustomize", "render it: `kubectl kustomize DIR | faultline validate -`"));
+        return Some(("a patch of kustomize", BUILD));
     }
     if items.iter().any(is_cluster) {
         return Some(("what istioctl tells of a proxy", DUMP));
@@ -42,7 +43,7 @@ pub(super) fn of_document(node: &Node) -> Option<(&'static str, &'static str)> {
         return Some(("a dump of Envoy", DUMP));
     }
     if node.field("resources").is_some() && node.field("items").is_none() && is_kustomization(node) {
-        return Some(("a kustomization", "render it: `kubectl kustomize DIR | faultline validate -`"));
+        return Some(("a kustomization", BUILD));
     }
     match &node.value {
         Value::Scalar(serde_json::Value::String(text)) if is_table(text) => Some(TABLE),
@@ -76,67 +77,4 @@ fn is_table(text: &str) -> bool {
     let mut words = text.split_whitespace();
     let is_heading = |word: &str| word.chars().all(|c| c.is_ascii_uppercase() || "-()".contains(c)) && word.len() > 1;
     matches!(words.next(), Some("NAME" | "NAMESPACE")) && words.next().is_some_and(is_heading)
-}
-
-/// Takes the files that a kustomization patches with out of what is judged: alone they are no whole resources.
-pub(super) fn set_patches_aside(mesh: &mut Mesh) {
-    let mut patches = Vec::new();
-    for kustomization in mesh.resources.iter().filter(|resource| resource.kind == "Kustomization") {
-        let directory = Path::new(&*kustomization.file).parent().unwrap_or(Path::new(""));
-        let node = &kustomization.node;
-        let named =
-            ["patches", "patchesJson6902"].iter().flat_map(|list| node.list(list)).filter_map(|it| it.text("path"));
-        let merged = node.list("patchesStrategicMerge").iter().filter_map(|it| it.text(""));
-        patches.extend(named.chain(merged).map(|path| directory.join(path.trim_start_matches("./"))));
-    }
-    let is_patch = |resource: &Resource| patches.iter().any(|path| path == Path::new(&*resource.file));
-    let is_partial = |resource: &Resource| {
-        resource.is_istio("DestinationRule") && resource.node.at("spec.host").is_none()
-            || resource.is_istio("ServiceEntry") && resource.node.at("spec.hosts").is_none()
-    };
-    let mut aside = Vec::new();
-    mesh.resources.retain(|resource| {
-        let what = if is_patch(resource) {
-            "a patch of kustomize"
-        } else if is_partial(resource) {
-            "no whole resource (it names no host), such as a patch of kustomize"
-        } else if resource.group.ends_with("istio.io")
-            && resource.node.field("spec").is_some_and(is_unrendered_rule(resource))
-        {
-            "a template"
-        } else {
-            return true;
-        };
-        let remedy =
-            if what == "a template" { RENDER } else { "render it: `kubectl kustomize DIR | faultline validate -`" };
-        aside.push(Unread {
-            file: std::rc::Rc::clone(&resource.file),
-            position: Some(resource.node.position),
-            what: what.to_owned(),
-            remedy: remedy.to_owned(),
-            is_meant: true,
-        });
-        false
-    });
-    mesh.unread.extend(aside);
-}
-
-/// Plugins and Envoy's own filters may hold templates of other languages.
-fn is_unrendered_rule(resource: &Resource) -> impl Fn(&Node) -> bool {
-    let is_rule = ["DestinationRule", "ServiceEntry", "WorkloadEntry"].iter().any(|kind| resource.is_istio(kind));
-    move |node| is_rule && is_unrendered(node)
-}
-
-/// What is said of a file that is no YAML.
-pub(super) fn of_broken(broken: Broken, text: &str) -> Result<Unread, Broken> {
-    match of_text(text) {
-        Some((what, remedy)) => Ok(Unread {
-            file: broken.file,
-            position: Some(crate::yaml::node::Position { line: 1, column: None }),
-            what: what.to_owned(),
-            remedy: remedy.to_owned(),
-            is_meant: true,
-        }),
-        None => Err(broken),
-    }
 }

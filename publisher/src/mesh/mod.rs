@@ -201,7 +201,7 @@ impl Mesh {
         } else {
             self.add_text(&path.display().to_string(), &read_file(path)?, true);
         }
-        foreign::set_patches_aside(self);
+        self.set_aside();
         Ok(())
     }
 
@@ -238,9 +238,15 @@ impl Mesh {
             Err(_) if text.trim_start().starts_with('{') && !text.trim_start().starts_with("{{") => {
                 self.configurations.push(Configuration { file, text: text.to_owned(), node: None });
             }
-            Err((position, problem)) => match foreign::of_broken(Broken { file, position, problem }, text) {
-                Ok(unread) => self.unread.push(unread),
-                Err(broken) => self.broken.push(broken),
+            Err((position, problem)) => match foreign::of_text(text) {
+                Some((what, remedy)) => self.unread.push(Unread {
+                    file,
+                    position: Some(Position { line: 1, column: None }),
+                    what: what.to_owned(),
+                    remedy: remedy.to_owned(),
+                    is_meant: true,
+                }),
+                None => self.broken.push(Broken { file, position, problem }),
             },
         }
     }
@@ -307,6 +313,24 @@ impl Mesh {
         self.unread.push(Unread { file: Rc::clone(file), position: Some(node.position), what, remedy, is_meant });
     }
 
+    /// Takes what is no whole resource out of what is judged: a kustomization's patches, unrendered templates.
+    fn set_aside(&mut self) {
+        let patches = patches(&self.resources);
+        let mut unread = Vec::new();
+        self.resources.retain(|resource| {
+            let found = what_is_missing(resource, &patches);
+            unread.extend(found.map(|(what, remedy)| Unread {
+                file: Rc::clone(&resource.file),
+                position: Some(resource.node.position),
+                what: what.to_owned(),
+                remedy: remedy.to_owned(),
+                is_meant: true,
+            }));
+            found.is_none()
+        });
+        self.unread.extend(unread);
+    }
+
     /// The resources of a kind of Istio's networking group.
     pub(crate) fn istio<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Resource> {
         self.resources.iter().filter(move |resource| resource.is_istio(kind))
@@ -341,6 +365,35 @@ impl Mesh {
     /// The mesh configurations.
     pub(crate) fn mesh_configs(&self) -> impl Iterator<Item = &Resource> {
         self.resources.iter().filter(|resource| resource.kind == MESH_CONFIG)
+    }
+}
+
+/// The files with which kustomizations patch.
+fn patches(resources: &[Resource]) -> Vec<PathBuf> {
+    let mut patches = Vec::new();
+    for kustomization in resources.iter().filter(|resource| resource.kind == "Kustomization") {
+        let directory = Path::new(&*kustomization.file).parent().unwrap_or(Path::new(""));
+        let node = &kustomization.node;
+        let lists = ["patches", "patchesJson6902"].into_iter().flat_map(|list| node.list(list));
+        let merged = node.list("patchesStrategicMerge").iter().filter_map(|it| it.text(""));
+        let named = lists.filter_map(|it| it.text("path")).chain(merged);
+        patches.extend(named.map(|path| directory.join(path.trim_start_matches("./"))));
+    }
+    patches
+}
+
+/// Why a resource is no whole one, and the remedy.
+fn what_is_missing(resource: &Resource, patches: &[PathBuf]) -> Option<(&'static str, &'static str)> {
+    let lacks = |kind: &str, field: &str| resource.is_istio(kind) && resource.node.at(field).is_none();
+    let is_rule = ["DestinationRule", "ServiceEntry", "WorkloadEntry"].iter().any(|kind| resource.is_istio(kind));
+    if patches.iter().any(|path| path == Path::new(&*resource.file)) {
+        Some(("a patch of kustomize", foreign::BUILD))
+    } else if lacks("DestinationRule", "spec.host") || lacks("ServiceEntry", "spec.hosts") {
+        Some(("no whole resource (it names no host), such as a patch of kustomize", foreign::BUILD))
+    } else if is_rule && resource.node.field("spec").is_some_and(foreign::is_unrendered) {
+        Some(("a template", foreign::RENDER))
+    } else {
+        None
     }
 }
 

@@ -7,13 +7,24 @@ use filter_core::config::OutlierDetection;
 
 use super::finding::{Draft, Severity};
 use super::known::Known;
-use super::outlier::Of;
 use super::rules;
+use crate::mesh::policy::Subset;
 use crate::mesh::services::Service;
 use crate::yaml::node::Node;
 
 /// If the number of endpoints is unknown, a cap is reported only if it needs more than this: many services have three.
 const USUAL_ENDPOINTS: u64 = 3;
+
+/// What an `outlierDetection` block is for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Of<'a> {
+    /// The host's full name; empty: the whole mesh.
+    pub(crate) host: &'a str,
+    /// The subset.
+    pub(crate) subset: Option<&'a Subset<'a>>,
+    /// The locality settings that hold with it.
+    pub(crate) settings: Option<&'a Node>,
+}
 
 /// What is wrong with the cap, if anything.
 pub(super) fn check(block: &Node, rules: &OutlierDetection, of: Of<'_>, known: &Known<'_>) -> Option<Draft> {

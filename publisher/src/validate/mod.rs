@@ -2,9 +2,9 @@
 //!
 //! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and
 //! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin) with [`image`],
-//! [`local_file`] and [`twice`], [`outlier`] with [`cap`], [`locality`], [`replaced`], [`destinations`] and [`visibility`]
-//! (DestinationRules and the MeshConfig), [`fields`] (fields that Istio does not read), [`unread`] (what is none of
-//! these), [`pinned`] (what only a registry can tell).
+//! [`local_file`] and [`twice`], [`outlier`] with [`cap`], [`locality`], [`replaced`], [`destinations`] and
+//! [`visibility`] (DestinationRules and the MeshConfig), [`fields`] (fields that Istio does not read), [`unread`] (what
+//! is none of these), [`pinned`] (what only a registry can tell).
 //!
 //! A finding is an error only if it is certain from what was read; else it says on what it rests.
 
@@ -114,7 +114,7 @@ fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft
             found.extend(drafts.map(|draft| draft.inside("localityLbSetting")));
         }
         if let Some(block) = resource.node.at("defaultTrafficPolicy.outlierDetection") {
-            let drafts = outlier::of_block(block, outlier::Of::default(), known).into_iter();
+            let drafts = outlier::of_block(block, cap::Of::default(), known).into_iter();
             found.extend(drafts.map(|draft| draft.inside("defaultTrafficPolicy.outlierDetection")));
         }
     }

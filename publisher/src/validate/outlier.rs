@@ -1,16 +1,16 @@
-//! Rules for outlier detection in DestinationRules (FL101 to FL107, FL111; caps are in [`cap`]). [`super::locality`] checks locality
-//! settings.
+//! Rules for outlier detection in DestinationRules (FL101 to FL107, FL111; caps are in [`cap`]).
+//! [`super::locality`] checks locality settings.
 
 use filter_core::config::OutlierDetection;
 
-use super::cap;
+use super::cap::{self, Of};
 use super::finding::{Draft, Severity};
 use super::known::Known;
 use super::rules::{self, Rule};
 use crate::mesh::Resource;
 use crate::mesh::dns_name;
 use crate::mesh::outlier::translate;
-use crate::mesh::policy::{HostRules, Policy, Subset};
+use crate::mesh::policy::{HostRules, Policy};
 use crate::mesh::services::Service;
 use crate::yaml::node::Node;
 
@@ -35,17 +35,6 @@ pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
         }
     }
     found
-}
-
-/// What an `outlierDetection` block is for.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Of<'a> {
-    /// The host's full name; empty: the whole mesh.
-    pub(crate) host: &'a str,
-    /// The subset.
-    pub(crate) subset: Option<&'a Subset<'a>>,
-    /// The locality settings that hold with it.
-    pub(crate) settings: Option<&'a Node>,
 }
 
 /// Every finding about one `outlierDetection` block.

@@ -104,13 +104,14 @@ fn unmoved(rule: &Resource, host: &str, known: &Known<'_>) -> Option<Draft> {
         ),
         Discovery::Passthrough => (
             "is a ServiceEntry with `resolution: NONE`, the default",
-            "Envoy connects to the address that the client chose (ORIGINAL_DST): there are no priorities, nothing fails \
-                over, and an ejected endpoint still gets its requests",
+            "Envoy connects to the address that the client chose (ORIGINAL_DST): there are no priorities, nothing \
+                fails over, and an ejected endpoint still gets its requests",
             "set `resolution: STATIC` or `DNS` in the ServiceEntry, and list its endpoints",
         ),
         Discovery::OneOfDns => (
             "is a ServiceEntry with `resolution: DNS_ROUND_ROBIN`",
-            "for Envoy, all that DNS tells is one endpoint: there is nothing to fail over to, and ejecting it leaves none",
+            "for Envoy, all that DNS tells is one endpoint: there is nothing to fail over to, and ejecting it leaves \
+                none",
             "set `resolution: DNS`, with which each address is an endpoint of its own",
         ),
     };

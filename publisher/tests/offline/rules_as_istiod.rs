@@ -1,5 +1,5 @@
-//! Tests that `config` and `validate` read DestinationRules as istiod does: who gets which rule, what is merged and what
-//! is not, and that what was left out or assumed is said.
+//! Tests that `config` and `validate` read DestinationRules as istiod does: who gets which rule, what is merged and
+//! what is not, and that what was left out or assumed is said.
 
 use crate::support::{Ran, run, run_with_input};
 use filter_core::config::parse;
