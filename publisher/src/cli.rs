@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::commands::options::WrongUsage;
 use crate::commands::outcome::Outcome;
 use crate::commands::{
-    attach, completions, config, config_schema, copy, generate_key_pair, inspect, list, login, logout, man, manifest,
-    pull, push, report, sign, tag, validate, verify, watch,
+    attach, completions, config, config_schema, copy, events, generate_key_pair, inspect, list, login, logout, man,
+    manifest, pull, push, report, sign, tag, validate, verify, watch,
 };
 use crate::terminal::output::{self, Written};
 
@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Tell an incident from proxies' logs: a timeline, a picture, what to look at first.
     #[command(after_help = report::HELP)]
     Report(report::Args),
+    /// Print just the events that logs hold, as JSON lines, for jq and everything else.
+    #[command(after_help = events::HELP)]
+    Events(events::Args),
     /// Follow proxies' logs and say what happens as it happens.
     #[command(after_help = watch::HELP)]
     Watch(watch::Args),
@@ -119,6 +122,7 @@ impl Command {
             | Self::Manifest(_)
             | Self::Config(_)
             | Self::Validate(_)
+            | Self::Events(_)
             | Self::Watch(_)
             | Self::ConfigSchema
             | Self::Completions(_) => "",
@@ -154,6 +158,7 @@ pub(crate) async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Config(args) => config::run(&args),
         Command::Validate(args) => validate::run(*args, written).await,
         Command::Report(args) => report::run(args, format),
+        Command::Events(args) => events::run(args),
         Command::Watch(args) => watch::run(args, format).await,
         Command::ConfigSchema => config_schema::run(),
         Command::Completions(args) => completions::run(&args, Cli::command()),

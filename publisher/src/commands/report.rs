@@ -8,12 +8,15 @@ use filter_core::config::Duration;
 use filter_core::time::Millis;
 use wildmatch::WildMatch;
 
+use crate::commands::losses;
 use crate::commands::options::WrongUsage;
 use crate::commands::outcome::Outcome;
 use crate::files;
 use crate::incident::logs::event::parse_time;
 use crate::incident::logs::input::{self, Input};
+use crate::incident::model::Gap;
 use crate::incident::render::paint::Paint;
+use crate::incident::render::text::Details;
 use crate::incident::render::{json, page, text};
 use crate::incident::units::count;
 use crate::incident::wording::gaps;
@@ -24,10 +27,12 @@ const DAY_MS: Millis = 86_400_000;
 
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
-Reads logs as they come: Envoy's text, Istio's text and JSON, Docker's and the kubelet's files, \
-`kubectl logs --prefix`, stern; several pods mixed, other lines in between, compressed by gzip or not. \
-Where lines do not name their pod, a file is one proxy's. \
-Lines that come twice count once.
+Reads logs as they come: Envoy's and Istio's text and JSON, what Docker, the kubelet, `kubectl logs --prefix`, stern and \
+the journal write, what shippers and stores make of them (Loki, logcli, CloudWatch, Cloud Logging, Elasticsearch, \
+OpenTelemetry, Fluent Bit, Vector: JSON on one line or many, arrays, CSV), in UTF-8 or UTF-16, as gzip, zstd or tar; \
+several pods mixed, other lines in between. Where records do not name their pod, a file is one proxy's. \
+Lines that come twice count once. \
+Where events were in the logs and could not be read, that is said with a count, and the exit code is 3.
 
 Examples:
   kubectl logs -l app=mocka -c istio-proxy --prefix --tail=-1 | faultline report
@@ -44,6 +49,9 @@ pub(crate) struct Args {
     /// Write a page with a picture, which needs nothing beside itself, into this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    /// Print the bars of every service and all that happened, in order, however long that is.
+    #[arg(long)]
+    pub(crate) details: bool,
     /// Leave out what was earlier: 2026-11-20T15:10:00Z, 15:10[:00] (UTC, on the log's first day), or 10m (before now).
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
@@ -81,10 +89,13 @@ pub(crate) fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
 
     let incident = assemble::incident(&input);
     let view = wording::view(&incident);
+    let details = if args.details { Details::All } else { Details::WhereShort };
     match format {
         Format::Json => output::json(&json::report(&view))?,
-        Format::Text if input.records.is_empty() => output::result(&nothing(&input, all))?,
-        Format::Text => output::result(&text::report(&view, output::width(), Paint::new(output::takes_colours())))?,
+        Format::Text if input.records.is_empty() => output::result(&nothing(&input, &incident.gaps, all))?,
+        Format::Text => {
+            output::result(&text::report(&view, output::width(), Paint::new(output::takes_colours()), details))?
+        }
     }
     if input.repeated > 0 {
         output::note(&format!("{} came again and counted once", count(input.repeated, "event")));
@@ -93,7 +104,7 @@ pub(crate) fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
         files::write(path, page::report(&view).as_bytes())?;
         output::note(&format!("page written to `{}`", path.display()));
     }
-    Ok(Outcome::Done)
+    Ok(losses::outcome(&incident.gaps))
 }
 
 /// Drops the events that the user did not ask for.
@@ -116,11 +127,11 @@ fn narrow(input: &mut Input, since: Option<Millis>, until: Option<Millis>, clust
 }
 
 /// The text for a log of which no event is left.
-fn nothing(input: &Input, all: usize) -> String {
+fn nothing(input: &Input, gaps: &[Gap], all: usize) -> String {
     if all == 0 {
-        return gaps::no_events(input.lines, input.broken);
+        return gaps::no_events(input.counts.lines, gaps);
     }
-    let lines = count(input.lines, "line");
+    let lines = count(input.counts.lines, "line");
     format!("no faultline events in {lines} that --since, --until and --cluster leave; without them there are {all}")
 }
 

@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use anyhow::Context;
 use tokio::sync::mpsc::Receiver;
 
+use crate::commands::losses;
 use crate::commands::outcome::Outcome;
 use crate::incident::live::Live;
-use crate::incident::logs::follow::{self, LogLine};
+use crate::incident::logs::follow::{self, News};
 use crate::incident::render::json;
 use crate::incident::render::paint::{Paint, harmless};
 use crate::incident::render::screen::{Screen, StatusLine};
@@ -64,20 +65,26 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     let _ = write(screen.end());
     ended?;
     output::note(&live.no_events().unwrap_or_else(|| harmless(&live.summary())));
-    Ok(Outcome::Done)
+    Ok(losses::outcome(&live.unread()))
 }
 
 async fn print_all(
-    lines: &mut Receiver<io::Result<LogLine>>,
+    read: &mut Receiver<io::Result<News>>,
     live: &mut Live,
     screen: Screen,
     format: Format,
 ) -> anyhow::Result<()> {
-    while let Some(read) = lines.recv().await {
-        let LogLine { file, text } = read.context("cannot read the log")?;
-        let Some(news) = live.take(&file, &text) else { continue };
+    while let Some(next) = read.recv().await {
+        let (file, told) = match next.context("cannot read the log")? {
+            News::Told { file, told } => (file, *told),
+            News::Ended(counts) => {
+                live.ended(counts);
+                continue;
+            }
+        };
+        let Some(news) = live.take(&file, told) else { continue };
         let line = match format {
-            Format::Json => json::event(news),
+            Format::Json => json::event(&news.json, &[("proxy", &news.proxy)]),
             Format::Text => screen.line(&news),
         };
         let written = write(&screen.add(&line, live, output::width())).context("cannot write the result")?;

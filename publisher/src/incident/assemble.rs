@@ -24,7 +24,7 @@ pub(crate) fn incident(input: &Input) -> Incident {
         first: input.records.first().map(|record| record.event.at),
         last: input.records.last().map(|record| record.event.at),
         log_ends: input.ends,
-        lines: input.lines,
+        lines: input.counts.lines,
         events: input.records.len(),
         proxies: input.proxies.clone(),
         services,
@@ -137,9 +137,8 @@ fn told<'a>(texts: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
 
 /// What the input itself lacks.
 fn gaps_of(input: &Input) -> Vec<Gap> {
-    let cut_off = (input.broken > 0).then_some(Gap::CutOff { lines: input.broken });
     let unknown = input.unknown.iter().map(|(name, events)| Gap::Unknown { name: name.clone(), events: *events });
-    cut_off.into_iter().chain(unknown).collect()
+    Gap::of_counts(&input.counts).into_iter().chain(unknown).collect()
 }
 
 fn by_key<T>(things: impl IntoIterator<Item = T>, key: impl Fn(&T) -> String) -> BTreeMap<String, Vec<T>> {

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use super::logs::event::{Event, Kind};
-use super::logs::input::fingerprint;
-use super::logs::line::{self, Content};
+use super::logs::reader::{Counts, Told};
+use super::logs::search::What;
+use super::model::Gap;
 use super::names;
-use super::units::count;
+use super::units::{count, day};
 use super::view::Phrase;
 use super::wording::{gaps, phrase};
 
@@ -21,8 +22,12 @@ const MOST_NAMES: usize = 2;
 pub(crate) struct News {
     /// The proxy's name, by its line or else by its file; empty if neither names one.
     pub(crate) proxy: String,
+    /// Its day, if it is another one than that of the event before.
+    pub(crate) new_day: Option<String>,
     /// What happened.
     pub(crate) event: Event,
+    /// The event as it was logged.
+    pub(crate) json: String,
     /// What it means.
     pub(crate) phrase: Phrase,
 }
@@ -33,10 +38,12 @@ pub(crate) struct Live {
     remembered: HashSet<(String, u64)>,
     oldest_first: VecDeque<(String, u64)>,
     proxies: BTreeSet<String>,
-    lines: u64,
-    /// Lines that are cut off in an event.
-    broken: u64,
+    /// Events that could not be read.
+    unread: Counts,
+    /// What was read of the logs that have ended.
+    counts: Counts,
     events: u64,
+    day: Option<String>,
     ejections: u64,
     failovers: u64,
     ejected: BTreeSet<ProxyEndpoint>,
@@ -62,20 +69,43 @@ struct ProxyEndpoint {
 }
 
 impl Live {
-    /// Takes a line in. `file` names the proxy where the line does not.
-    pub(crate) fn take(&mut self, file: &str, line: &str) -> Option<News> {
-        let line = line::read(line);
-        self.lines += 1;
-        self.broken += u64::from(line.content == Content::Broken);
-        let Content::Event(event) = line.content else { return None };
-        let proxy = line.source.map_or_else(|| file.to_owned(), |source| source.pod);
-        if !self.remember((proxy.clone(), fingerprint(&event))) {
+    /// Takes in what a record told. `file` names the proxy where the record does not.
+    pub(crate) fn take(&mut self, file: &str, told: Told) -> Option<News> {
+        let Told::Found(found) = told else { return None };
+        let source = found.source();
+        let (event, json) = match found.what {
+            What::Event(event, json) => (*event, json),
+            What::Malformed | What::Timeless(_) => {
+                self.unread.malformed += 1;
+                return None;
+            }
+            What::Cut => {
+                self.unread.cut += 1;
+                return None;
+            }
+        };
+        let proxy = source.map_or_else(|| file.to_owned(), |source| source.path());
+        if !self.remember((proxy.clone(), event.mark)) {
             return None;
         }
         self.proxies.insert(proxy.clone());
         self.follow(&proxy, &event);
         let phrase = phrase::of(&event);
-        Some(News { proxy, event: *event, phrase })
+        let today = day(event.at);
+        let before = self.day.replace(today.clone());
+        let new_day = before.filter(|before| *before != today).map(|_| today);
+        Some(News { proxy, new_day, event, json, phrase })
+    }
+
+    /// Takes in how much of a log was read that has ended.
+    pub(crate) fn ended(&mut self, counts: Counts) {
+        self.counts.add(counts);
+    }
+
+    /// What could not be read: of the logs that have ended all, of the others the events.
+    pub(crate) fn unread(&self) -> Vec<Gap> {
+        let counts = Counts { cut: self.unread.cut, malformed: self.unread.malformed, ..self.counts.clone() };
+        Gap::of_counts(&counts)
     }
 
     /// Whether it is new.
@@ -156,7 +186,7 @@ impl Live {
 
     /// Where to look for the reason, if there was no event at all.
     pub(crate) fn no_events(&self) -> Option<String> {
-        (self.events == 0).then(|| gaps::no_events(self.lines, self.broken))
+        (self.events == 0).then(|| gaps::no_events(self.counts.lines, &self.unread()))
     }
 
     /// What has been seen in all, and what is open now.

@@ -7,7 +7,7 @@ pub(crate) mod assemble;
 mod failure;
 pub(crate) mod live;
 pub(crate) mod logs;
-mod model;
+pub(crate) mod model;
 pub(crate) mod names;
 pub(crate) mod render;
 mod span;

@@ -10,7 +10,9 @@ use serde::{Serialize, Serializer};
 
 use super::failure::Failure;
 use super::logs::event::{Event, Received};
+use super::logs::reader::Counts;
 use super::span::Span;
+use super::units::Clock;
 use super::written::{seconds, time};
 
 /// All that the logs tell.
@@ -34,6 +36,15 @@ pub(crate) struct Incident {
     pub(crate) timeline: Vec<Moment>,
     /// What the logs do not hold.
     pub(crate) gaps: Vec<Gap>,
+}
+
+impl Incident {
+    /// How its times are written.
+    pub(crate) fn clock(&self) -> Clock {
+        let first = self.services.iter().map(|service| service.first).chain(self.first).min().unwrap_or_default();
+        let last = self.services.iter().map(|service| service.last).chain(self.last).max().unwrap_or_default();
+        Clock::over(first, last)
+    }
 }
 
 /// One cluster of Envoy.
@@ -234,10 +245,52 @@ pub(crate) enum Gap {
     MissingEnds(u64),
     /// A configuration that so many proxies rejected.
     ConfigRejected { error: String, proxies: usize },
-    /// Lines that hold only the beginning of an event.
-    CutOff { lines: u64 },
+    /// Events of which only the beginning is there.
+    CutOff { events: u64 },
+    /// Events without a time, or with values of wrong types.
+    Malformed { events: u64 },
+    /// Lines that were too long to be read.
+    TooLong { lines: u64 },
+    /// A file that ends in the middle, and why.
+    Damaged { file: String, reason: String },
+    /// Files of an archive that hold no text.
+    NoText { files: u64 },
+    /// Events that name no proxy, in a log in which others do.
+    Unnamed { events: u64 },
+    /// Events that have the time of the record around them.
+    AssumedTimes { events: u64 },
     /// Events of a name that this version does not know.
     Unknown { name: String, events: u64 },
+}
+
+impl Gap {
+    /// What could not be read, or was assumed.
+    pub(crate) fn of_counts(counts: &Counts) -> Vec<Self> {
+        let of = |n: u64, gap: fn(u64) -> Self| (n > 0).then(|| gap(n));
+        let counted = [
+            of(counts.cut, |events| Self::CutOff { events }),
+            of(counts.malformed, |events| Self::Malformed { events }),
+            of(counts.too_long, |lines| Self::TooLong { lines }),
+            of(counts.unnamed, |events| Self::Unnamed { events }),
+            of(counts.times_assumed, |events| Self::AssumedTimes { events }),
+            of(counts.no_text, |files| Self::NoText { files }),
+        ];
+        let damaged = counts.damaged.iter();
+        let damaged = damaged.map(|(file, reason)| Self::Damaged { file: file.clone(), reason: reason.clone() });
+        counted.into_iter().flatten().chain(damaged).collect()
+    }
+
+    /// Whether something was in the logs that the result lacks.
+    pub(crate) fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::CutOff { .. }
+                | Self::Malformed { .. }
+                | Self::TooLong { .. }
+                | Self::Damaged { .. }
+                | Self::Unknown { .. }
+        )
+    }
 }
 
 /// How much is not over at the end of the log.
@@ -271,6 +324,20 @@ impl Service {
             failovers: self.failovers.iter().filter(|f| f.period.open).count(),
             without_healthy: usize::from(self.outages.iter().any(|o| o.period.open)),
         }
+    }
+
+    /// How hard it was hit: the time without a healthy endpoint, errors and requests away, the time of failover and of
+    /// ejections. The greater of two is worse.
+    pub(crate) fn severity(&self) -> [u64; 5] {
+        let of = |n: fn(&Failover) -> u64| self.failovers.iter().map(n).fold(0, u64::saturating_add);
+        let ejections = self.endpoints.iter().flat_map(|endpoint| &endpoint.ejections);
+        [
+            self.outages.iter().map(|outage| outage.period.total).sum(),
+            of(|failover| failover.errors_away),
+            of(|failover| failover.period.total),
+            of(|failover| failover.requests_away),
+            ejections.map(|ejection| ejection.period.total).sum(),
+        ]
     }
 
     /// Whether all of it is over at the end of the log.

@@ -18,7 +18,7 @@ pub(super) fn of(input: &Input, names: &BTreeMap<String, String>) -> Vec<Moment>
     let mut latest: HashMap<String, usize> = HashMap::new();
     for record in &input.records {
         let event = &record.event;
-        let same = latest.get(&subject(event)).and_then(|index| moments.get_mut(*index));
+        let same = latest.get(&event.subject()).and_then(|index| moments.get_mut(*index));
         if let Some((moment, proxies)) = same
             && event.at.saturating_sub(moment.event.at) <= SAME_MOMENT_MS
             && proxies.insert(record.proxy)
@@ -27,7 +27,7 @@ pub(super) fn of(input: &Input, names: &BTreeMap<String, String>) -> Vec<Moment>
             add(&mut moment.event, event);
             continue;
         }
-        latest.insert(subject(event), moments.len());
+        latest.insert(event.subject(), moments.len());
         let moment = Moment {
             until: event.at,
             service: names.get(&event.cluster).cloned().unwrap_or_else(|| event.cluster.clone()),
@@ -59,17 +59,4 @@ fn add(reported: &mut Event, another: &Event) {
         *requests_away = requests_away.saturating_add(*more);
         *errors_away = errors_away.saturating_add(*worse);
     }
-}
-
-/// What an event is about: equal for two proxies' events about the same thing.
-fn subject(event: &Event) -> String {
-    let more = match &event.kind {
-        Kind::FailoverStarted(route) | Kind::FailoverChanged(route) => format!("{} {}", route.from, route.to),
-        Kind::FailoverEnded { from, .. } => from.clone(),
-        Kind::ErrorStreak { kind, .. } => kind.clone(),
-        Kind::EndpointEjected { reason, .. } | Kind::EjectionBlocked { reason, .. } => reason.clone(),
-        Kind::ConfigRejected { error } => error.clone(),
-        _ => String::new(),
-    };
-    [event.name.as_str(), &event.cluster, &event.endpoint, &more].join("\u{1f}")
 }

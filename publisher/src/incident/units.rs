@@ -19,6 +19,36 @@ pub(crate) fn day(at: Millis) -> String {
     rfc3339(at).get(..10).unwrap_or_default().to_owned()
 }
 
+/// How times are written: with their day where there are several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// All is of one day.
+    OneDay,
+    /// A time of day alone would not tell which day.
+    SeveralDays,
+}
+
+impl Clock {
+    /// For what goes from one time to another.
+    pub(crate) fn over(first: Millis, last: Millis) -> Self {
+        if day(first) == day(last) { Self::OneDay } else { Self::SeveralDays }
+    }
+
+    /// `15:43:09.567`, or `2026-11-20 15:43:09.567`, in UTC.
+    pub(crate) fn time(self, at: Millis) -> String {
+        self.dated(at, clock(at))
+    }
+
+    /// `15:43:09`, or `2026-11-20 15:43:09`, in UTC.
+    pub(crate) fn seconds(self, at: Millis) -> String {
+        self.dated(at, clock_seconds(at))
+    }
+
+    fn dated(self, at: Millis, time: String) -> String {
+        if self == Self::OneDay { time } else { format!("{} {time}", day(at)) }
+    }
+}
+
 /// `380 ms`, `12.7 s`, `4 min 9 s`, `2 h 5 min`, `3 d 4 h`.
 pub(crate) fn duration(millis: Millis) -> String {
     let seconds = (millis + 500) / 1000;
@@ -35,12 +65,25 @@ pub(crate) fn duration(millis: Millis) -> String {
     }
 }
 
-/// `1 proxy`, `3 proxies`, `2 events`.
+/// `2,313`
+pub(crate) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 proxy`, `3 proxies`, `2,313 events`.
 pub(crate) fn count(n: u64, what: &str) -> String {
     match (n, what.strip_suffix('y')) {
         (1, _) => format!("1 {what}"),
-        (_, Some(stem)) => format!("{n} {stem}ies"),
-        _ => format!("{n} {what}s"),
+        (_, Some(stem)) => format!("{} {stem}ies", number(n)),
+        _ => format!("{} {what}s", number(n)),
     }
 }
 
@@ -57,14 +100,14 @@ impl fmt::Display for SeenBy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.of {
             0 | 1 => out.write_str("1 proxy"),
-            all => write!(out, "{} of {}", self.proxies, count(all as u64, "proxy")),
+            all => write!(out, "{} of {}", number(self.proxies as u64), count(all as u64, "proxy")),
         }
     }
 }
 
 /// `once`, `3 times`
 pub(crate) fn times(n: usize) -> String {
-    if n == 1 { "once".to_owned() } else { format!("{n} times") }
+    if n == 1 { "once".to_owned() } else { format!("{} times", number(n as u64)) }
 }
 
 /// `100 %`; only nothing is written as 0 %, and only all as 100 %.
@@ -97,6 +140,15 @@ mod tests {
         for (millis, text) in wanted {
             assert_eq!(duration(millis), text);
         }
+    }
+
+    #[test]
+    fn large_numbers_have_separators_and_several_days_are_told_apart() {
+        assert_eq!([number(7), number(999), number(2_313), number(1_234_567)], ["7", "999", "2,313", "1,234,567"]);
+        assert_eq!(count(570_000, "event"), "570,000 events");
+        let at = 1_795_189_389_567;
+        assert_eq!(Clock::over(at, at + 1).seconds(at), "15:43:09");
+        assert_eq!(Clock::over(at, at + 86_400_000).time(at), "2026-11-20 15:43:09.567");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use filter_core::time::Millis;
 use serde::Serialize;
 
 use super::model::{Destination, Ejection, Endpoint, Failover, Incident, Moment, Outage, Service};
-use super::units::count;
+use super::units::{Clock, count};
 use super::written::time;
 
 /// The whole incident.
@@ -17,6 +17,8 @@ use super::written::time;
 pub(crate) struct View<'a> {
     /// The facts.
     pub(crate) incident: &'a Incident,
+    /// How its times are written.
+    pub(crate) clock: Clock,
     /// `Incident of 2026-11-20`
     pub(crate) title: String,
     /// The whole in a sentence or two.
@@ -63,6 +65,8 @@ pub(crate) struct ServiceView<'a> {
     pub(crate) days: String,
     /// `2 of 3 proxies`
     pub(crate) seen_by: String,
+    /// What happened in a row of a table: failovers, the longest, requests away, failed, endpoints, seen by.
+    pub(crate) row: [String; 6],
     /// `over`, or what is still open.
     pub(crate) state: String,
     /// Times of failover, in order.

@@ -13,6 +13,7 @@ mod from;
 mod golden;
 mod help;
 mod layout;
+mod log_shapes;
 mod output;
 mod pipelines;
 mod report;

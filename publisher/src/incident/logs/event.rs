@@ -1,13 +1,9 @@
-//! An event as it stands in a log: what the filter writes, read leniently.
-//!
-//! The filter's own type (`filter_core::event`) only writes. Here a missing key is a default, an unknown key is ignored
-//! and an unknown name is kept as such, so that a log of another version is still worth reading.
+//! An event as it stands in a log; `parse` reads it.
 
 use std::cmp::Reverse;
 
 use filter_core::time::Millis;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -33,98 +29,69 @@ pub(crate) struct Event {
     pub(crate) kind: Kind,
     /// The event's name.
     pub(crate) name: String,
-    /// All of it, as it was read.
-    pub(crate) json: Value,
+    /// Equal for events that say the same, whatever stands beside it.
+    pub(crate) mark: u64,
 }
 
 /// What happened, by the event's name; the fields are the keys of the documents.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(tag = "faultline", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind {
     ErrorStreak {
-        #[serde(default)]
         kind: String,
-        #[serde(default)]
         streak: u64,
-        #[serde(default)]
         threshold: u64,
         /// Whether Envoy ejects for it; left out if it does.
-        #[serde(default = "yes")]
         ejects: bool,
-        #[serde(default)]
         last: Last,
     },
     EndpointEjected {
-        #[serde(default)]
         reason: String,
-        #[serde(default)]
         ejection: u64,
-        #[serde(default)]
         ejected_endpoints: u64,
-        #[serde(default)]
         endpoints: u64,
     },
     EndpointReturned {
-        #[serde(default)]
         ejected_seconds: f64,
     },
     EndpointRemoved {
-        #[serde(default)]
         ejected_seconds: f64,
     },
     EjectionBlocked {
-        #[serde(default)]
         reason: String,
-        #[serde(default)]
         max_ejection_percent: u64,
-        #[serde(default)]
         endpoints: u64,
     },
     FailoverStarted(Route),
     FailoverChanged(Route),
     FailoverEnded {
-        #[serde(default)]
         from: String,
-        #[serde(default)]
         to: String,
-        #[serde(default)]
         seconds: f64,
-        #[serde(default)]
         requests_away: u64,
-        #[serde(default)]
         errors_away: u64,
         /// Empty in logs of older versions.
-        #[serde(default)]
         destinations: Vec<Received>,
-        #[serde(default)]
         because: String,
     },
     NoHealthyUpstream {
-        #[serde(default)]
         endpoints: u64,
     },
     UpstreamRecovered {
-        #[serde(default)]
         seconds: f64,
     },
     ConfigRejected {
-        #[serde(default)]
         error: String,
     },
     EventsSuppressed {
-        #[serde(default)]
         count: u64,
-        #[serde(default)]
         seconds: f64,
     },
     /// Of a version that this one does not know.
-    #[serde(other)]
     Unknown,
 }
 
 /// The last failure of a streak.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Last {
     /// The status that the client got; 0 where there was none.
     pub(crate) code: u16,
@@ -137,8 +104,7 @@ pub(crate) struct Last {
 }
 
 /// Where a failover goes.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Route {
     /// The home locality that lost.
     pub(crate) from: String,
@@ -157,8 +123,7 @@ pub(crate) struct Route {
 }
 
 /// What a locality away from home received during a failover.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Received {
     /// The locality.
     pub(crate) to: String,
@@ -187,33 +152,29 @@ impl Received {
     }
 }
 
-/// The default of a key that is left out where it is true.
-fn yes() -> bool {
-    true
-}
-
 impl Event {
-    /// Reads an object that has the key [`KEY`]. `None` if it lacks a time or has values of another type than the
-    /// filter writes.
-    pub(crate) fn read(json: &Value) -> Option<Self> {
-        let text = |key: &str| json.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Some(Self {
-            at: parse_time(json.get("ts")?.as_str()?)?,
-            cluster: text("cluster"),
-            endpoint: text("endpoint"),
-            locality: text("locality"),
-            workload: text("workload"),
-            basis: text("basis"),
-            kind: Kind::deserialize(json).ok()?,
-            name: text(KEY),
-            json: json.clone(),
-        })
+    /// What it is about: equal for the events of two proxies about the same thing.
+    pub(crate) fn subject(&self) -> String {
+        let more = match &self.kind {
+            Kind::FailoverStarted(route) | Kind::FailoverChanged(route) => format!("{} {}", route.from, route.to),
+            Kind::FailoverEnded { from, .. } => from.clone(),
+            Kind::ErrorStreak { kind, .. } => kind.clone(),
+            Kind::EndpointEjected { reason, .. } | Kind::EjectionBlocked { reason, .. } => reason.clone(),
+            Kind::ConfigRejected { error } => error.clone(),
+            _ => String::new(),
+        };
+        [self.name.as_str(), &self.cluster, &self.endpoint, &more].join("\u{1f}")
     }
 }
 
-/// Reads an RFC 3339 time, of the epoch or later.
+/// Reads an RFC 3339 time, of the epoch or later; an offset may lack its colon, as the journal writes it.
 pub(crate) fn parse_time(text: &str) -> Option<Millis> {
-    let when = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    let when = OffsetDateTime::parse(text, &Rfc3339).ok().or_else(|| {
+        let (time, offset) = text.split_at_checked(text.len().checked_sub(4)?)?;
+        let signed = time.ends_with(['+', '-']) && offset.bytes().all(|byte| byte.is_ascii_digit());
+        let with_colon = signed.then(|| format!("{time}{}:{}", &offset[..2], &offset[2..]))?;
+        OffsetDateTime::parse(&with_colon, &Rfc3339).ok()
+    })?;
     Millis::try_from(when.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
@@ -226,19 +187,6 @@ pub(crate) fn millis(seconds: f64) -> Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use filter_core::event::EventKind;
-
-    #[test]
-    fn every_event_of_the_filter_is_known_and_a_stranger_is_called_one() {
-        let read = |name: &str| {
-            Event::read(&serde_json::json!({KEY: name, "v": 1, "ts": "2026-11-20T15:43:09.567Z", "new": {}})).unwrap()
-        };
-        for (name, _) in EventKind::TABLE {
-            assert_ne!(read(name).kind, Kind::Unknown, "{name}");
-        }
-        assert_eq!(read("moon_eclipsed").kind, Kind::Unknown);
-        assert_eq!(read("moon_eclipsed").at, 1_795_189_389_567);
-    }
 
     #[test]
     fn a_duration_is_limited_to_what_can_be_added_to_a_time() {
@@ -246,14 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_time_or_wrong_types_is_no_event() {
-        for text in [
-            r#"{"faultline":"error_streak"}"#,
-            r#"{"faultline":"error_streak","ts":"noon"}"#,
-            r#"{"faultline":"error_streak","ts":"2026-11-20T15:43:09Z","streak":"many"}"#,
-            r#"{"faultline":7,"ts":"2026-11-20T15:43:09Z"}"#,
-        ] {
-            assert_eq!(Event::read(&serde_json::from_str(text).unwrap()), None, "{text}");
+    fn a_time_may_have_any_offset() {
+        for text in ["2026-11-20T15:43:30.405813Z", "2026-11-20T16:43:30.405+01:00", "2026-11-20T16:43:30.405+0100"] {
+            assert_eq!(parse_time(text), Some(1_795_189_410_405), "{text}");
         }
+        assert_eq!(parse_time("2026-11-20T15:43:30"), None);
     }
 }

@@ -1,28 +1,33 @@
 //! Follows logs as they grow: standard input to its end, files through rotation and truncation.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::input::next_line;
+use super::reader::{self, Counts, Told};
 
 /// How often a file is looked at for more.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Lines that are read ahead.
-const LINES_AHEAD: usize = 256;
+/// What is read ahead.
+const READ_AHEAD: usize = 256;
 
-/// A line, and the log it is of.
+/// What a log told, or how much of it was read when it ended.
 #[derive(Debug)]
-pub(crate) struct LogLine {
-    /// The file's name without its extension; empty for standard input.
-    pub(crate) file: String,
-    /// The line without its end.
-    pub(crate) text: String,
+pub(crate) enum News {
+    /// Something was told; `file` is the file's name without its extension, empty for standard input.
+    Told {
+        /// Names the proxy where the record does not.
+        file: String,
+        /// What it was.
+        told: Box<Told>,
+    },
+    /// A log has ended.
+    Ended(Counts),
 }
 
 /// Follows all of the files, from their beginnings; `-` is standard input, which ends. The receiver ends when all of
@@ -30,8 +35,8 @@ pub(crate) struct LogLine {
 ///
 /// # Errors
 /// When a file cannot be opened; the receiver gets an error when one cannot be read any more.
-pub(crate) fn start(files: Vec<PathBuf>) -> anyhow::Result<Receiver<io::Result<LogLine>>> {
-    let (sender, receiver) = channel(LINES_AHEAD);
+pub(crate) fn start(files: Vec<PathBuf>) -> anyhow::Result<Receiver<io::Result<News>>> {
+    let (sender, receiver) = channel(READ_AHEAD);
     for file in files {
         let named = || format!("cannot read the log `{}`", file.display());
         // A file that is not there is a slip of the keyboard; one that goes away later is being rotated.
@@ -39,62 +44,65 @@ pub(crate) fn start(files: Vec<PathBuf>) -> anyhow::Result<Receiver<io::Result<L
         let sender = sender.clone();
         // On threads of their own: neither a pipe nor a file can be waited for otherwise.
         std::thread::spawn(move || match opened {
-            None => follow_stdin(&sender),
-            Some(opened) => follow_file(&file, opened, &sender),
+            None => follow("", "standard input", Box::new(io::stdin().lock()), &sender),
+            Some(opened) => {
+                let name = file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
+                let shown = file.display().to_string();
+                let tail = Tail { path: &file, file: opened, position: 0, last: b'\n', next: None };
+                follow(&name, &shown, Box::new(tail), &sender);
+            }
         });
     }
     Ok(receiver)
 }
 
-fn follow_stdin(sender: &Sender<io::Result<LogLine>>) {
-    let mut reader = io::stdin().lock();
-    while let Some(read) = next_line(&mut reader).transpose() {
-        let failed = read.is_err();
-        let line = read.map(|text| LogLine { file: String::new(), text });
-        if sender.blocking_send(line).is_err() || failed {
-            return;
-        }
-    }
+fn follow(file: &str, shown: &str, bytes: Box<dyn Read + '_>, sender: &Sender<io::Result<News>>) {
+    let read = reader::read(shown, bytes, &mut |_, told| {
+        let told = Box::new(told);
+        sender.blocking_send(Ok(News::Told { file: file.to_owned(), told })).is_ok()
+    });
+    let _ = sender.blocking_send(read.map(News::Ended));
 }
 
-/// Reads what is there and then what is added, as `tail -F` does. Only whole lines are sent.
-fn follow_file(path: &Path, file: File, sender: &Sender<io::Result<LogLine>>) {
-    let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let mut file = BufReader::new(file);
-    let mut line = Vec::new();
-    let mut position: u64 = 0;
-    let mut next = None;
-    loop {
-        match file.read_until(b'\n', &mut line) {
-            Err(error) => {
-                let _ = sender.blocking_send(Err(error));
-                return;
+/// A file that has no end: what is there, and then what is added, as `tail -F` gives it.
+struct Tail<'p> {
+    path: &'p Path,
+    file: File,
+    position: u64,
+    /// The last byte that was read.
+    last: u8,
+    next: Option<File>,
+}
+
+impl Read for Tail<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.file.read(into)?;
+            self.position += read as u64;
+            if let Some(last) = read.checked_sub(1).and_then(|last| into.get(last)) {
+                self.last = *last;
+                return Ok(read);
             }
-            Ok(read) => position += read as u64,
-        }
-        if line.last() == Some(&b'\n') {
-            let text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
-            line.clear();
-            if sender.blocking_send(Ok(LogLine { file: name.clone(), text })).is_err() {
-                return;
+            if let Some(next) = self.next.take() {
+                (self.file, self.position) = (next, 0);
+            } else {
+                std::thread::sleep(POLL_INTERVAL);
+                let truncated = self.file.metadata().is_ok_and(|now| now.len() < self.position);
+                if !(truncated && self.file.seek(SeekFrom::Start(0)).is_ok()) {
+                    // Before another file is begun, this one is read to its end once more: it may have grown since the
+                    // last look.
+                    self.next = replacement(self.path, &self.file);
+                    continue;
+                }
+                self.position = 0;
             }
-            continue;
-        }
-        if let Some(next) = next.take() {
-            file = BufReader::new(next);
-            position = 0;
-            line.clear();
-            continue;
-        }
-        std::thread::sleep(POLL_INTERVAL);
-        let truncated = file.get_ref().metadata().is_ok_and(|now| now.len() < position);
-        if truncated && file.seek(SeekFrom::Start(0)).is_ok() {
-            position = 0;
-            line.clear();
-        } else {
-            // Before another file is begun, this one is read to its end once more: it may have grown since the last
-            // look.
-            next = replacement(path, file.get_ref());
+            // What was begun in the old file does not go on in the new one.
+            if self.last != b'\n'
+                && let Some(byte) = into.first_mut()
+            {
+                (*byte, self.last) = (b'\n', b'\n');
+                return Ok(1);
+            }
         }
     }
 }

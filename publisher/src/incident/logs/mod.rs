@@ -1,6 +1,27 @@
 //! Logs, in every form that people have them in: whole, as a list of events by proxy, or followed as they grow.
+//!
+//! Bytes become text (`decode`), text becomes records (`records`: a line, a JSON value, a row), each record is searched
+//! for events (`search`), and each event gets the names that stand nearest to it (`labels`, and `shapes` for what stands
+//! before a message). A form that is not known by name is read all the same if it is text, JSON or CSV.
 
+mod decode;
 pub(crate) mod event;
+mod extent;
 pub(crate) mod follow;
 pub(crate) mod input;
-pub(crate) mod line;
+mod json;
+mod labels;
+mod parse;
+mod proxies;
+pub(crate) mod reader;
+mod records;
+mod rows;
+pub(crate) mod search;
+mod shapes;
+mod table;
+
+/// The event in a line, for tests.
+#[cfg(test)]
+pub(crate) fn event_of(line: &str) -> event::Event {
+    parse::event(line, None).expect("it is an event").0
+}

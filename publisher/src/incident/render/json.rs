@@ -1,10 +1,12 @@
 //! The incident and single events as JSON: public, so keys and their order stay as they are.
 
+use std::fmt;
+
 use filter_core::time::Millis;
-use serde::Serialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::incident::live::News;
 use crate::incident::model::Service;
 use crate::incident::view::{MomentView, Suspect, View};
 use crate::incident::written::{optional_time, time};
@@ -72,13 +74,39 @@ fn moment<'a>(view: &'a MomentView<'a>) -> Moment<'a> {
     }
 }
 
-/// The event on one line as it was logged, with the key `proxy` added if the proxy is known.
-pub(crate) fn event(news: News) -> String {
-    let mut json = news.event.json;
-    if let Value::Object(object) = &mut json
-        && !news.proxy.is_empty()
-    {
-        object.insert("proxy".into(), news.proxy.into());
+/// The event on one line as it was logged, with further keys at its end. A key that it has already is left as it is.
+pub(crate) fn event(json: &str, added: &[(&str, &str)]) -> String {
+    let Ok(Keys(mut keys)) = serde_json::from_str::<Keys>(json) else { return json.replace(['\n', '\r'], " ") };
+    for (key, value) in added.iter().filter(|(_, value)| !value.is_empty()) {
+        if !keys.iter().any(|(known, _)| known == key) {
+            keys.push(((*key).to_owned(), (*value).into()));
+        }
     }
-    json.to_string()
+    let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{}:{value}", Value::from(key.as_str()))).collect();
+    format!("{{{}}}", keys.join(","))
+}
+
+/// An object's keys in their order.
+struct Keys(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Keys;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                let mut all = Vec::new();
+                while let Some(next) = map.next_entry()? {
+                    all.push(next);
+                }
+                Ok(Keys(all))
+            }
+        }
+        from.deserialize_map(All)
+    }
 }

@@ -82,7 +82,7 @@ pub(crate) fn report(view: &View<'_>) -> String {
     facts(&mut html, view);
     html.push_str("</header>\n<main>");
     for (index, service) in view.services.iter().enumerate() {
-        let _ = writeln!(html, "<figure>{}</figure>", picture::of(service, index));
+        let _ = writeln!(html, "<figure>{}</figure>", picture::of(service, index, view.clock));
     }
     suspects(&mut html, view);
     for service in &view.services {

@@ -61,7 +61,8 @@ impl Screen {
 
     /// The line for an event.
     pub(crate) fn line(self, news: &News) -> String {
-        let News { proxy, event, phrase: Phrase { tone, label, text } } = news;
+        let News { proxy, new_day, event, phrase: Phrase { tone, label, text }, json: _ } = news;
+        let day = new_day.as_ref().map(|day| format!("{}\n", self.paint.dim(day))).unwrap_or_default();
         let label = self.paint.tone(*tone, &format!("{label:<width$}", width = Phrase::LABEL_WIDTH));
         // The end of a pod's name tells it from its siblings.
         let skipped = proxy.chars().count().saturating_sub(NAME_WIDTH);
@@ -70,7 +71,7 @@ impl Screen {
         let service = names::service(&event.cluster);
         let colon = if service.is_empty() { "" } else { ": " };
         let text = harmless(&format!("{service}{colon}{text}"));
-        format!("{}  {}{label}  {text}", clock(event.at), self.paint.dim(&harmless(&proxy)))
+        format!("{day}{}  {}{label}  {text}", clock(event.at), self.paint.dim(&harmless(&proxy)))
     }
 }
 
@@ -86,6 +87,7 @@ fn cut(line: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::incident::logs::reader;
 
     const EJECTED: &str = r#"{"faultline":"endpoint_ejected","ts":"2026-11-20T15:43:09.567Z","cluster":"c","endpoint":"e:1",
         "locality":"r/a","reason":"other","ejection":1,"ejected_endpoints":1,"endpoints":4}"#;
@@ -94,8 +96,18 @@ mod tests {
     fn the_last_line_of_a_terminal_is_replaced_and_never_wraps() {
         let screen = Screen { paint: Paint::Off, status_line: StatusLine::Shown };
         let mut live = Live::default();
-        let news = live.take("proxy", EJECTED).unwrap();
-        assert!(live.take("proxy", EJECTED).is_none(), "it came before");
+        let take = |live: &mut Live| {
+            let mut news = None;
+            let bytes = Box::new(EJECTED.as_bytes());
+            reader::read("proxy", bytes, &mut |_, told| {
+                news = live.take("proxy", told);
+                true
+            })
+            .unwrap();
+            news
+        };
+        let news = take(&mut live).unwrap();
+        assert!(take(&mut live).is_none(), "it came before");
         let line = screen.line(&news);
         assert!(line.starts_with("15:43:09.567  proxy ") && line.contains("c: e:1 in a: out of rotation"), "{line}");
         assert_eq!(screen.add(&line, &live, 80), format!("\r\u{1b}[K{line}\n1 endpoint ejected"));

@@ -1,12 +1,13 @@
 //! The report on a terminal: headline, bars for each service, what happened in order, what to look at, what is missing.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use filter_core::time::Millis;
 
 use crate::incident::model::Endpoint;
 use crate::incident::span::Span;
-use crate::incident::units::{clock, clock_seconds};
+use crate::incident::units::{self, Clock, clock_seconds, count, day};
 use crate::incident::view::{MomentView, Phrase, ServiceView, Tone, View};
 
 use super::paint::{Paint, harmless};
@@ -18,11 +19,14 @@ const GUTTER: usize = 34;
 /// The width of the column of times of day.
 const CLOCK_WIDTH: usize = 12;
 
+/// Of a service's name as many characters stand in the summary.
+const MOST_NAME: usize = 40;
+
 /// Endpoints with a bar in one locality; the rest is summed up.
 const MOST_LANES: usize = 10;
 
 /// The whole report, for a terminal of `width` columns; lines have at least 80 and at most 120.
-pub(crate) fn report(view: &View<'_>, width: usize, paint: Paint) -> String {
+pub(crate) fn report(view: &View<'_>, width: usize, paint: Paint, details: Details) -> String {
     let mut page = Text { out: String::new(), width: width.clamp(80, 120), paint };
     if let Some(times) = &view.times {
         page.line(&paint.dim(&format!("{} to {} UTC, {}", times.first, times.last, times.lasted)));
@@ -32,10 +36,16 @@ pub(crate) fn report(view: &View<'_>, width: usize, paint: Paint) -> String {
     for part in wrapped(&harmless(&view.headline), page.width) {
         page.line(&paint.bold(&part));
     }
-    for service in &view.services {
-        page.service(service);
+    let whole = details == Details::All || is_short(view);
+    if view.services.len() > 1 {
+        page.summary(view);
     }
-    page.timeline(view);
+    if whole {
+        for service in &view.services {
+            page.service(service, view.clock);
+        }
+        page.timeline(view);
+    }
     page.suspects(view);
     if !view.gaps.is_empty() {
         page.heading("Gaps");
@@ -43,7 +53,33 @@ pub(crate) fn report(view: &View<'_>, width: usize, paint: Paint) -> String {
             page.item("-", gap);
         }
     }
+    if !whole {
+        let (services, moments) = (view.services.len() as u64, view.timeline.len() as u64);
+        let left_out = format!(
+            "Left out: the bars of {} and {} of what happened, in order. `--details` prints them, `--html` draws them.",
+            count(services, "service"),
+            count(moments, "line")
+        );
+        page.out.push('\n');
+        for part in wrapped(&left_out, page.width) {
+            page.line(&part);
+        }
+    }
     page.out
+}
+
+/// Whether all of it can be read at once, so that nothing need be asked for.
+fn is_short(view: &View<'_>) -> bool {
+    view.services.len() <= 3 && view.timeline.len() <= 60
+}
+
+/// How much of a long report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Details {
+    /// Of a short report all, of a long one the summary.
+    WhereShort,
+    /// All of it.
+    All,
 }
 
 /// The text so far.
@@ -55,16 +91,42 @@ struct Text {
 }
 
 impl Text {
-    fn service(&mut self, view: &ServiceView<'_>) {
+    /// A row for each service, the one that was hit worst first.
+    fn summary(&mut self, view: &View<'_>) {
+        const HEAD: [&str; 6] = ["failovers", "longest", "requests away", "failed", "endpoints", "seen by"];
+        self.heading("Services, hit worst first");
+        let mut services: Vec<&ServiceView<'_>> = view.services.iter().collect();
+        services.sort_by_key(|one| Reverse(one.service.severity()));
+        let longest = |of: &dyn Fn(&ServiceView<'_>) -> usize| services.iter().map(|one| of(one)).max().unwrap_or(0);
+        let names = longest(&|one| one.service.name.chars().count()).min(MOST_NAME);
+        let widths: Vec<usize> = HEAD
+            .iter()
+            .enumerate()
+            .map(|(at, head)| head.len().max(longest(&|one| one.row.get(at).map_or(0, |cell| cell.chars().count()))))
+            .collect();
+        let mut row = |name: &str, cells: &[&str]| {
+            let cells: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
+            let name: String = name.chars().take(names).collect();
+            self.line(&format!("  {name:<names$}  {}", cells.join("  ")));
+        };
+        row("", &HEAD);
+        for one in &services {
+            let cells: Vec<&str> = one.row.iter().map(String::as_str).collect();
+            row(&harmless(&one.service.name), &cells);
+        }
+    }
+
+    fn service(&mut self, view: &ServiceView<'_>, clock: Clock) {
         let paint = self.paint;
         self.heading(&harmless(&view.service.name));
         let about = format!("{}; seen by {}; {}", view.service.cluster, view.seen_by, view.state);
         for part in wrapped(&harmless(&about), self.width - 2) {
             self.line(&format!("  {}", paint.dim(&part)));
         }
-        let scale = Scale::over(view.service.busy());
         let columns = self.width - GUTTER;
-        self.line(&format!("{:GUTTER$}{}", "", paint.dim(axis(&scale, columns).trim_end())));
+        let label_width = label(clock, view.service.first, false).len() + 2;
+        let scale = Scale::over(view.service.busy(), label_width as f64 / columns as f64);
+        self.line(&format!("{:GUTTER$}{}", "", paint.dim(axis(&scale, columns, clock).trim_end())));
         for locality in &view.localities {
             self.line(&format!("  {}", paint.bold(&harmless(locality.label))));
             let (endpoints, more) = locality.worst(MOST_LANES);
@@ -206,23 +268,37 @@ fn column(scale: &Scale, at: Millis, columns: usize) -> usize {
     ((scale.fraction(at) * columns as f64) as usize).min(columns - 1)
 }
 
-fn axis(scale: &Scale, columns: usize) -> String {
+fn axis(scale: &Scale, columns: usize, clock: Clock) -> String {
     let mut cells = vec![' '; columns];
-    let fine = scale.ticks(0.2).windows(2).any(|pair| pair[1].at - pair[0].at < 1000);
+    for cut in scale.cuts() {
+        let middle = ((cut.from + cut.to) / 2.0 * columns as f64) as usize;
+        cells[middle.min(columns - 1)] = '≈';
+    }
+    let fine = scale.ticks(0.2).windows(2).any(|pair| pair[1].at.abs_diff(pair[0].at) < 1000);
     for tick in scale.ticks(if fine { 0.25 } else { 0.2 }) {
-        let label = if fine { clock(tick.at) } else { clock_seconds(tick.at) };
+        let label = label(clock, tick.at, fine);
         let start = ((tick.fraction * columns as f64) as usize).min(columns - label.len());
-        if start + label.len() <= columns && cells[start..start + label.len()].iter().all(|cell| *cell == ' ') {
+        // A blank on either side keeps labels and marks apart; further left there may be room.
+        let is_free = |start: &usize| {
+            let around = start.saturating_sub(1)..(start + label.len() + 1).min(columns);
+            cells[around].iter().all(|cell| *cell == ' ')
+        };
+        if let Some(start) = (start.saturating_sub(label.len() / 2)..=start).rev().find(is_free) {
             for (cell, c) in cells[start..].iter_mut().zip(label.chars()) {
                 *cell = c;
             }
         }
     }
-    for cut in scale.cuts() {
-        let middle = ((cut.from + cut.to) / 2.0 * columns as f64) as usize;
-        cells[middle.min(columns - 1)] = '≈';
-    }
     text_of(&cells)
+}
+
+/// A time at the axis, with month and day where there are several: `11-20 23:50:00`.
+fn label(clock: Clock, at: Millis, fine: bool) -> String {
+    let time = if fine { units::clock(at) } else { clock_seconds(at) };
+    match clock {
+        Clock::OneDay => time,
+        Clock::SeveralDays => format!("{} {time}", day(at).get(5..).unwrap_or_default()),
+    }
 }
 
 /// The cells without the blanks at their end.

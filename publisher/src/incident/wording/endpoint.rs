@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::incident::model::{Blocked, Ejection, Endpoint, Streak};
 use crate::incident::names;
-use crate::incident::units::{clock, count, duration};
+use crate::incident::units::{Clock, count, duration};
 use crate::incident::view::{Caption, EjectionView, EndpointView, Mark};
 
 use super::period::lasted;
@@ -13,7 +13,7 @@ use super::period::lasted;
 const STREAK_BEFORE_EJECTION_MS: u64 = 2_000;
 
 /// An endpoint in words.
-pub(super) fn view(endpoint: &Endpoint) -> EndpointView<'_> {
+pub(super) fn view(endpoint: &Endpoint, clock: Clock) -> EndpointView<'_> {
     let ejections = &endpoint.ejections;
     let total = ejections.iter().map(|ejection| ejection.period.total).sum();
     let at_last = match ejections.last() {
@@ -30,45 +30,45 @@ pub(super) fn view(endpoint: &Endpoint) -> EndpointView<'_> {
         endpoint,
         label: if endpoint.address.is_empty() { "(no address)" } else { &endpoint.address },
         locality: names::locality(&endpoint.locality),
-        first: clock(endpoint.first),
+        first: clock.time(endpoint.first),
         failures: endpoint.failures(),
         last_error: endpoint.last_failure.map_or_else(|| "not in the log".to_owned(), |failure| failure.to_string()),
         ejected: format!("{}{blocked}", ejections.len()),
         out_for: if ejections.is_empty() { String::new() } else { format!("{}{at_last}", duration(total)) },
         basis: basis.into_iter().collect::<Vec<_>>().join(", "),
-        ejections: ejections.iter().map(|ejection| ejection_view(endpoint, ejection)).collect(),
-        streaks: streaks(endpoint),
-        blocked: blocked_ejections(endpoint),
+        ejections: ejections.iter().map(|ejection| ejection_view(endpoint, ejection, clock)).collect(),
+        streaks: streaks(endpoint, clock),
+        blocked: blocked_ejections(endpoint, clock),
         last_streak: endpoint.last_failure.filter(|_| ejections.is_empty()).map(|failure| failure.to_string()),
     }
 }
 
-fn ejection_view<'a>(endpoint: &Endpoint, ejection: &'a Ejection) -> EjectionView<'a> {
+fn ejection_view<'a>(endpoint: &Endpoint, ejection: &'a Ejection, clock: Clock) -> EjectionView<'a> {
     let took = lasted(&ejection.period);
     let reasons: Vec<String> = ejection.reasons.iter().map(|reason| reason.replace('_', " ")).collect();
     let then = if ejection.is_by_removal() { ", then left the cluster or was replaced" } else { "" };
     let tip = format!(
         "{} ejected from {} for {took} ({}){then}, seen by {}",
         endpoint.address,
-        clock(ejection.period.span.from),
+        clock.time(ejection.period.span.from),
         reasons.join(", "),
         count(ejection.period.proxies as u64, "proxy")
     );
     EjectionView { ejection, caption: Caption { labels: vec![format!("out {took}"), took], tip } }
 }
 
-fn streaks(endpoint: &Endpoint) -> Vec<Mark> {
+fn streaks(endpoint: &Endpoint, clock: Clock) -> Vec<Mark> {
     let mark = |streak: &Streak| Mark {
         at: streak.at,
-        tip: format!("{}: {}, {} in a row", clock(streak.at), streak.failure, streak.errors),
+        tip: format!("{}: {}, {} in a row", clock.time(streak.at), streak.failure, streak.errors),
     };
     endpoint.streaks.iter().map(mark).collect()
 }
 
-fn blocked_ejections(endpoint: &Endpoint) -> Vec<Mark> {
+fn blocked_ejections(endpoint: &Endpoint, clock: Clock) -> Vec<Mark> {
     let mark = |blocked: &Blocked| Mark {
         at: blocked.at,
-        tip: format!("{}: ejection blocked, {}", clock(blocked.at), blocked.reason.replace('_', " ")),
+        tip: format!("{}: ejection blocked, {}", clock.time(blocked.at), blocked.reason.replace('_', " ")),
     };
     endpoint.blocked.iter().map(mark).collect()
 }

@@ -3,23 +3,47 @@
 use crate::incident::model::Gap;
 use crate::incident::units::count;
 
-/// What is to be said of a log without a single event: where to look for the reason. `broken` is the number of lines
-/// that are cut off in an event.
-pub(crate) fn no_events(lines: u64, broken: u64) -> String {
-    let broken = if broken > 0 { format!(" ({broken} cut off in an event)") } else { String::new() };
+/// What is to be said of a log without a single event: where to look for the reason. `gaps` is what could not be read.
+pub(crate) fn no_events(lines: u64, gaps: &[Gap]) -> String {
+    let lines = count(lines, "line");
+    let lost: Vec<String> = gaps.iter().filter(|gap| gap.is_loss()).map(sentence).collect();
+    if !lost.is_empty() {
+        return format!(
+            "no faultline event could be read in {lines}, although there are some\n- {}",
+            lost.join("\n- ")
+        );
+    }
     format!(
-        "no faultline events in {}{broken}\n\
+        "no faultline events in {lines}\n\
          Either nothing happened, or the events are not in this log. Check that\n\
          - it is the proxy's: `kubectl logs POD -c istio-proxy`, for a gateway its own pod\n\
          - the filter is in that proxy: `faultline_build_info` is in its /stats/prometheus\n\
          - the proxy writes wasm's log at `warning`: `istioctl proxy-config log POD --level wasm:warning`\n\
-         - the events were left whole: each is an object with the key \"faultline\", whatever stands before it",
-        count(lines, "line")
+         - the events were left whole: each is an object with the key \"faultline\", whatever stands before it"
     )
 }
 
+/// What of the logs the result lacks, in a sentence; none if it lacks nothing.
+pub(crate) fn lost(gaps: &[Gap]) -> Option<String> {
+    let lost: Vec<String> = gaps.iter().filter(|gap| gap.is_loss()).map(short).collect();
+    (!lost.is_empty()).then(|| lost.join("; "))
+}
+
+/// A loss in a few words.
+fn short(gap: &Gap) -> String {
+    match gap {
+        Gap::CutOff { events: 1 } => "1 event could not be read: its line is cut off".to_owned(),
+        Gap::CutOff { events } => format!("{} could not be read: their lines are cut off", count(*events, "event")),
+        Gap::Malformed { events } => format!("{} could not be read: malformed", count(*events, "event")),
+        Gap::TooLong { lines } => format!("{} too long to be read", count(*lines, "line")),
+        Gap::Unknown { name, events } => format!("{} `{name}` not understood", count(*events, "event")),
+        Gap::Damaged { file, reason } => format!("`{file}` was not read to its end: {reason}"),
+        other => sentence(other),
+    }
+}
+
 /// A gap in a sentence or two.
-pub(super) fn sentence(gap: &Gap) -> String {
+pub(crate) fn sentence(gap: &Gap) -> String {
     match gap {
         Gap::Suppressed { events, proxies } => format!(
             "The filter held back {} at {} (limits.eventsPerSecond): some of what happened is not told here; \
@@ -41,8 +65,22 @@ pub(super) fn sentence(gap: &Gap) -> String {
             "The filter's configuration was rejected at {} and is not in force there: {error}",
             count(*proxies as u64, "proxy"),
         ),
-        Gap::CutOff { lines } => {
-            format!("{} cut off in the middle of an event and could not be read.", count(*lines, "line"))
+        Gap::CutOff { .. } => {
+            format!("{} in the middle. Shippers cut long lines: raise their limit to 16 kB.", short(gap))
+        }
+        Gap::Malformed { .. } => {
+            format!("{}. They lack a time, or have values that the filter does not write.", short(gap))
+        }
+        Gap::TooLong { .. } => format!("{}.", short(gap)),
+        Gap::Damaged { .. } => format!("{}; what came before is told.", short(gap)),
+        Gap::NoText { files } => format!("{} in archives were left out: no text.", count(*files, "file")),
+        Gap::Unnamed { events } => format!(
+            "{} names no proxy, while others in the same log do, and was taken as the proxy's that the file is named \
+             after.",
+            count(*events, "event")
+        ),
+        Gap::AssumedTimes { events } => {
+            format!("{} lost the time on the way, and has that of the record around it.", count(*events, "event"))
         }
         Gap::Unknown { name, events } => format!(
             "{} `{name}` left out: this version does not know it; use the version that the filter has.",

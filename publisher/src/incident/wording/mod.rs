@@ -23,10 +23,13 @@ pub(crate) fn view(incident: &Incident) -> View<'_> {
     let all = incident.proxies.len();
     let seeing: BTreeSet<&String> = incident.services.iter().flat_map(|service| &service.proxies).collect();
     let lines = count(incident.lines, "line");
+    let clock = incident.clock();
     View {
         incident,
+        clock,
         title: match incident.first {
             Some(first) => format!("Incident of {}", day(first)),
+            None if gaps::lost(&incident.gaps).is_some() => "Nothing could be read".to_owned(),
             None => "Nothing happened".to_owned(),
         },
         headline: story::headline(incident),
@@ -37,8 +40,8 @@ pub(crate) fn view(incident: &Incident) -> View<'_> {
             incident.services.iter().fold(Open::default(), |sum, service| sum + service.open()),
         ),
         seen_by: SeenBy { proxies: seeing.len(), of: all }.to_string(),
-        services: incident.services.iter().map(|service| service::view(service, all)).collect(),
-        suspects: suspects::of(&incident.services, all),
+        services: incident.services.iter().map(|service| service::view(service, all, clock)).collect(),
+        suspects: suspects::of(&incident.services, all, clock),
         timeline: timeline(incident),
         gaps: incident.gaps.iter().map(gaps::sentence).collect(),
     }

@@ -1,14 +1,14 @@
 //! When something was, for how long, and what is still open.
 
 use crate::incident::model::{Open, Period};
-use crate::incident::units::{clock, count, duration};
+use crate::incident::units::{Clock, count, duration};
 use crate::incident::view::PeriodView;
 
 /// A time in words; `ended` says how it ended, if it has.
-pub(super) fn view(period: &Period, ended: &str) -> PeriodView {
+pub(super) fn view(period: &Period, ended: &str, clock: Clock) -> PeriodView {
     let earlier = if period.began_earlier { "before " } else { "" };
     PeriodView {
-        began: format!("{earlier}{}", clock(period.span.from)),
+        began: format!("{earlier}{}", clock.time(period.span.from)),
         lasted: duration(period.total),
         ended: if period.open { "not yet" } else { ended }.to_owned(),
         proxies: period.proxies,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::incident::failure::Failure;
 use crate::incident::logs::event::{Event, Kind, Received, Route, millis};
 use crate::incident::names;
-use crate::incident::units::{count, duration, percent};
+use crate::incident::units::{count, duration, number, percent};
 use crate::incident::view::{Phrase, Tone};
 
 /// Says what an event means.
@@ -92,7 +92,7 @@ fn failover_over(kind: &Kind) -> String {
     };
     let requests = count(*requests_away, "request");
     let took = duration(millis(*seconds));
-    let served = format!("{requests} served away in {took}, {errors_away} failed{}", shares(destinations));
+    let served = format!("{requests} served away in {took}, {} failed{}", number(*errors_away), shares(destinations));
     let from = names::locality(from);
     match because.as_str() {
         "topology" => format!("{from} is home no more, it has no endpoints or is not the nearest; {served}"),
@@ -103,8 +103,8 @@ fn failover_over(kind: &Kind) -> String {
 /// What each of several localities received, in brackets; empty for a single one.
 pub(super) fn shares(received: &[Received]) -> String {
     let share = |one: &Received| {
-        let failed = if one.errors > 0 { format!(", {} failed", one.errors) } else { String::new() };
-        format!("{} by {} in {}{failed}", one.requests, names::locality(&one.to), duration(millis(one.seconds)))
+        let failed = if one.errors > 0 { format!(", {} failed", number(one.errors)) } else { String::new() };
+        format!("{} by {} in {}{failed}", number(one.requests), names::locality(&one.to), duration(millis(one.seconds)))
     };
     match received {
         [] | [_] => String::new(),
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn phrase(text: &str) -> Phrase {
-        of(&Event::read(&serde_json::from_str(text).unwrap()).unwrap())
+        of(&crate::incident::logs::event_of(text))
     }
 
     #[test]

@@ -4,35 +4,50 @@ use std::collections::BTreeMap;
 
 use crate::incident::model::{Destination, Failover, Open, Outage, Service};
 use crate::incident::names;
-use crate::incident::units::{SeenBy, clock, count, day, duration, percent};
+use crate::incident::units::{Clock, SeenBy, count, day, duration, number, percent};
 use crate::incident::view::{Caption, DestinationView, FailoverView, LocalityView, OutageView, ServiceView};
 
 use super::period::{lasted, still_open};
 use super::{endpoint, period, phrase, story};
 
 /// A service in words.
-pub(super) fn view(service: &Service, all_proxies: usize) -> ServiceView<'_> {
+pub(super) fn view(service: &Service, all_proxies: usize, clock: Clock) -> ServiceView<'_> {
     let (first, last) = (day(service.first), day(service.last));
     ServiceView {
         service,
-        summary: story::summary(service),
+        summary: story::summary(service, clock),
         days: if first == last { first } else { format!("{first} to {last}") },
         seen_by: SeenBy { proxies: service.proxies.len(), of: all_proxies }.to_string(),
         state: match service.open() {
             open if open == Open::default() => "over".to_owned(),
             open => format!("still open: {}", still_open(open)),
         },
-        failovers: service.failovers.iter().map(|failover| failover_view(failover, all_proxies)).collect(),
-        outages: service.outages.iter().map(outage_view).collect(),
-        localities: localities(service),
+        failovers: service.failovers.iter().map(|failover| failover_view(failover, all_proxies, clock)).collect(),
+        outages: service.outages.iter().map(|outage| outage_view(outage, clock)).collect(),
+        localities: localities(service, clock),
+        row: row(service, all_proxies),
     }
 }
 
-fn localities(service: &Service) -> Vec<LocalityView<'_>> {
+/// What happened to it in one row of a table: failovers, the longest, requests away, failed, endpoints, seen by.
+fn row(service: &Service, all_proxies: usize) -> [String; 6] {
+    let longest = service.failovers.iter().map(|failover| failover.period.total).max();
+    let sum = |n: fn(&Failover) -> u64| number(service.failovers.iter().map(n).fold(0, u64::saturating_add));
+    [
+        number(service.failovers.len() as u64),
+        longest.map_or_else(|| "-".to_owned(), duration),
+        sum(|failover| failover.requests_away),
+        sum(|failover| failover.errors_away),
+        number(service.endpoints.len() as u64),
+        SeenBy { proxies: service.proxies.len(), of: all_proxies }.to_string(),
+    ]
+}
+
+fn localities(service: &Service, clock: Clock) -> Vec<LocalityView<'_>> {
     let mut endpoints: BTreeMap<&str, Vec<_>> =
         service.localities().into_iter().map(|name| (name, Vec::new())).collect();
     for one in &service.endpoints {
-        endpoints.entry(&one.locality).or_default().push(endpoint::view(one));
+        endpoints.entry(&one.locality).or_default().push(endpoint::view(one, clock));
     }
     let views = endpoints.into_iter();
     views.map(|(locality, endpoints)| LocalityView { locality, label: label(locality), endpoints }).collect()
@@ -42,29 +57,33 @@ fn label(locality: &str) -> &str {
     if locality.is_empty() { "(no locality)" } else { locality }
 }
 
-fn failover_view(failover: &Failover, all_proxies: usize) -> FailoverView<'_> {
+fn failover_view(failover: &Failover, all_proxies: usize, clock: Clock) -> FailoverView<'_> {
     let to = |destination: &Destination| match destination.share {
         share if share > 0.0 => format!("{} ({})", names::locality(&destination.to), percent(share)),
         _ => names::locality(&destination.to).to_owned(),
     };
     let to: Vec<String> = failover.destinations.iter().map(to).collect();
-    let told = |n: u64| if failover.ended > 0 { n.to_string() } else { "not told yet".to_owned() };
+    let told = |n: u64| if failover.ended > 0 { number(n) } else { "not told yet".to_owned() };
     let because: Vec<&str> = failover.because.iter().map(String::as_str).collect();
     FailoverView {
         failover,
-        sentence: failover_sentence(failover, all_proxies),
+        sentence: failover_sentence(failover, all_proxies, clock),
         from: names::locality(&failover.from),
         to: to.join(", then "),
         cause: phrase::causes(&failover.causes),
-        period: period::view(&failover.period, &because.join(", ")),
+        period: period::view(&failover.period, &because.join(", "), clock),
         requests_away: told(failover.requests_away),
         errors_away: told(failover.errors_away),
-        destinations: failover.destinations.iter().map(|destination| destination_view(failover, destination)).collect(),
+        destinations: failover
+            .destinations
+            .iter()
+            .map(|destination| destination_view(failover, destination, clock))
+            .collect(),
     }
 }
 
 /// `at 15:43:09.575 left zone-a to zone-b (100 %, same region) for 12.7 s; 2313 requests away, 0 failed`
-fn failover_sentence(failover: &Failover, all_proxies: usize) -> String {
+fn failover_sentence(failover: &Failover, all_proxies: usize, clock: Clock) -> String {
     let when = &failover.period;
     let to = |destination: &Destination| {
         let share = if destination.share > 0.0 { format!("{}, ", percent(destination.share)) } else { String::new() };
@@ -83,7 +102,7 @@ fn failover_sentence(failover: &Failover, all_proxies: usize) -> String {
         0 => String::new(),
         _ => {
             let (requests, shares) = (count(failover.requests_away, "request"), phrase::shares(&failover.received));
-            format!("; {requests} away, {} failed{shares}", failover.errors_away)
+            format!("; {requests} away, {} failed{shares}", number(failover.errors_away))
         }
     };
     let seen = match all_proxies {
@@ -93,7 +112,7 @@ fn failover_sentence(failover: &Failover, all_proxies: usize) -> String {
     format!(
         "{} {} left {} to {} for {}{}{why}{told}{seen}",
         if when.began_earlier { "before" } else { "at" },
-        clock(when.span.from),
+        clock.time(when.span.from),
         names::locality(&failover.from),
         to.join(", then "),
         duration(when.total),
@@ -101,13 +120,13 @@ fn failover_sentence(failover: &Failover, all_proxies: usize) -> String {
     )
 }
 
-fn destination_view<'a>(failover: &Failover, destination: &'a Destination) -> DestinationView<'a> {
+fn destination_view<'a>(failover: &Failover, destination: &'a Destination, clock: Clock) -> DestinationView<'a> {
     let span = destination.span;
     let share = if destination.share > 0.0 { percent(destination.share) } else { "traffic".to_owned() };
     let took = duration(span.length());
     let (from, to) = (names::locality(&failover.from), names::locality(&destination.to));
     let caption = |labels: [String; 3]| Caption {
-        tip: format!("{}: from {} to {}, {took}", labels[0], clock(span.from), clock(span.to)),
+        tip: format!("{}: from {} to {}, {took}", labels[0], clock.time(span.from), clock.time(span.to)),
         labels: labels.into(),
     };
     DestinationView {
@@ -117,12 +136,12 @@ fn destination_view<'a>(failover: &Failover, destination: &'a Destination) -> De
     }
 }
 
-fn outage_view(outage: &Outage) -> OutageView<'_> {
+fn outage_view(outage: &Outage, clock: Clock) -> OutageView<'_> {
     let label = format!("no healthy endpoint, {}", lasted(&outage.period));
     OutageView {
         outage,
-        period: period::view(&outage.period, "recovered"),
-        tip: format!("{label}, from {}", clock(outage.period.span.from)),
+        period: period::view(&outage.period, "recovered", clock),
+        tip: format!("{label}, from {}", clock.time(outage.period.span.from)),
         label,
     }
 }

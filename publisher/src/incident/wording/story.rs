@@ -4,10 +4,10 @@ use filter_core::time::Millis;
 
 use crate::incident::model::{Ejection, Endpoint, Failover, Incident, Service};
 use crate::incident::names;
-use crate::incident::units::{clock_seconds, count, duration, percent};
+use crate::incident::units::{Clock, count, duration, percent};
 
 use super::endpoint::first_error;
-use super::phrase;
+use super::{gaps, phrase};
 
 /// At most so many other services are named.
 const MOST_SERVICES: usize = 4;
@@ -15,12 +15,17 @@ const MOST_SERVICES: usize = 4;
 /// The whole in a sentence or two.
 pub(super) fn headline(incident: &Incident) -> String {
     let Some((first, others)) = incident.services.split_first() else {
-        return match incident.events {
-            0 => "Nothing happened that faultline would tell.".to_owned(),
-            n => format!("No service had trouble; {} about the filter itself.", count(n as u64, "event")),
+        let lost = gaps::lost(&incident.gaps);
+        return match (incident.events, lost) {
+            (0, None) => "Nothing happened that faultline would tell.".to_owned(),
+            (0, Some(lost)) => format!("What happened is not known: {lost}."),
+            (n, lost) => {
+                let lost = lost.map_or(String::new(), |lost| format!(" Not all is known: {lost}."));
+                format!("No service had trouble; {} about the filter itself.{lost}", count(n as u64, "event"))
+            }
         };
     };
-    let mut told = summary(first);
+    let mut told = summary(first, incident.clock());
     let names: Vec<&str> = others.iter().map(|service| service.name.as_str()).collect();
     match names.as_slice() {
         [] => {}
@@ -35,13 +40,16 @@ pub(super) fn headline(incident: &Incident) -> String {
     if !open.is_empty() {
         told.push_str(&format!(" Not over when the log ended: {}.", open.join(", ")));
     }
+    if let Some(lost) = gaps::lost(&incident.gaps) {
+        told.push_str(&format!(" Not all is known: {lost}."));
+    }
     told
 }
 
 /// What happened to one service, in a sentence or two.
-pub(super) fn summary(service: &Service) -> String {
+pub(super) fn summary(service: &Service, clock: Clock) -> String {
     let failover = service.failovers.iter().max_by_key(|failover| failover.period.total);
-    let mut parts = vec![beginning(service, failover)];
+    let mut parts = vec![beginning(service, failover, clock)];
     match failover {
         Some(failover) => parts.push(traffic(service, failover)),
         None => parts.extend(out_of_rotation(service)),
@@ -57,7 +65,7 @@ pub(super) fn summary(service: &Service) -> String {
 }
 
 /// What failed first, and when.
-fn beginning(service: &Service, failover: Option<&Failover>) -> String {
+fn beginning(service: &Service, failover: Option<&Failover>, clock: Clock) -> String {
     // The endpoint that failed first, at home if traffic left.
     let at_home = |e: &&Endpoint| failover.is_none_or(|f| e.locality == f.from);
     let first = service.endpoints.iter().filter(at_home).min_by_key(|endpoint| endpoint.first);
@@ -70,18 +78,18 @@ fn beginning(service: &Service, failover: Option<&Failover>) -> String {
         (Some(endpoint), _) => {
             let error = first_error(endpoint);
             let error = if error.is_empty() { error } else { format!(" ({error})") };
-            let (locality, at) = (names::locality(&endpoint.locality), clock_seconds(endpoint.first));
+            let (locality, at) = (names::locality(&endpoint.locality), clock.seconds(endpoint.first));
             format!("{name} in {locality} failed at {at}{error}")
         }
         (None, Some(failover)) => {
-            let (from, at) = (names::locality(&failover.from), clock_seconds(failover.period.span.from));
+            let (from, at) = (names::locality(&failover.from), clock.seconds(failover.period.span.from));
             let why = match phrase::why(&failover.causes) {
                 words if words.is_empty() => words,
                 words => format!(" ({words})"),
             };
             format!("Traffic of {name} left {from} at {at}{why}")
         }
-        (None, None) => format!("{name} had trouble at {}", clock_seconds(service.first)),
+        (None, None) => format!("{name} had trouble at {}", clock.seconds(service.first)),
     }
 }
 

@@ -1,8 +1,11 @@
 //! Which endpoints to look at first, and why.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
 use crate::incident::model::{Endpoint, Service};
 use crate::incident::names;
-use crate::incident::units::{SeenBy, clock_seconds, times};
+use crate::incident::units::{Clock, SeenBy, times};
 use crate::incident::view::Suspect;
 
 use super::endpoint::first_error;
@@ -10,8 +13,9 @@ use super::endpoint::first_error;
 /// As many endpoints are named as worth looking at; what failed first and most is among them.
 const MOST_SUSPECTS: usize = 8;
 
-/// The endpoints that failed first in their service, then those that failed most.
-pub(super) fn of(services: &[Service], all_proxies: usize) -> Vec<Suspect<'_>> {
+/// The endpoints that failed first in their service, of the service that was hit worst first; then those that failed
+/// most.
+pub(super) fn of(services: &[Service], all_proxies: usize, clock: Clock) -> Vec<Suspect<'_>> {
     let mut suspects: Vec<Suspect<'_>> = Vec::new();
     for service in services {
         let earliest = service.endpoints.iter().map(|endpoint| endpoint.first).min();
@@ -19,14 +23,18 @@ pub(super) fn of(services: &[Service], all_proxies: usize) -> Vec<Suspect<'_>> {
             service.endpoints.iter().map(|endpoint| suspect(service, endpoint, earliest == Some(endpoint.first))),
         );
     }
+    let severities: HashMap<&str, [u64; 5]> =
+        services.iter().map(|service| (service.name.as_str(), service.severity())).collect();
     suspects.sort_by(|a, b| {
-        let rank = |suspect: &Suspect<'_>| (!suspect.was_first, usize::MAX - suspect.failures, suspect.first);
+        let severity = |suspect: &Suspect<'_>| Reverse(severities.get(suspect.service).copied().unwrap_or_default());
+        let rank =
+            |suspect: &Suspect<'_>| (!suspect.was_first, severity(suspect), Reverse(suspect.failures), suspect.first);
         (rank(a), &a.endpoint).cmp(&(rank(b), &b.endpoint))
     });
     suspects.truncate(MOST_SUSPECTS);
     // Only now: a mesh may have thousands of endpoints that are not named.
     for suspect in &mut suspects {
-        suspect.sentence = sentence(suspect, all_proxies);
+        suspect.sentence = sentence(suspect, all_proxies, clock);
     }
     suspects
 }
@@ -48,7 +56,7 @@ fn suspect<'a>(service: &'a Service, endpoint: &'a Endpoint, was_first: bool) ->
     }
 }
 
-fn sentence(suspect: &Suspect<'_>, all_proxies: usize) -> String {
+fn sentence(suspect: &Suspect<'_>, all_proxies: usize, clock: Clock) -> String {
     let workload = match suspect.workload {
         "" => String::new(),
         workload if workload == suspect.service => String::new(),
@@ -70,7 +78,7 @@ fn sentence(suspect: &Suspect<'_>, all_proxies: usize) -> String {
         "({} in {}{workload}) {first}, at {}; {} in all{seen}; {errors}",
         suspect.service,
         names::locality(suspect.locality),
-        clock_seconds(suspect.first),
+        clock.seconds(suspect.first),
         times(suspect.failures),
     )
 }

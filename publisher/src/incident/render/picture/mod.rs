@@ -7,7 +7,7 @@
 mod lane;
 mod svg;
 
-use crate::incident::units::{clock, clock_seconds, duration};
+use crate::incident::units::{self, Clock, clock_seconds, day, duration};
 use crate::incident::view::{FailoverView, LocalityView, ServiceView};
 
 use super::markup::escaped;
@@ -47,9 +47,9 @@ stroke-width:1.8}\
 .fl .gone{stroke:var(--ink);stroke-width:3;stroke-dasharray:3 2}.fl .cut{fill:var(--paper)}";
 
 /// Draws a service; `index` tells several pictures on one page apart.
-pub(super) fn of(view: &ServiceView<'_>, index: usize) -> String {
+pub(super) fn of(view: &ServiceView<'_>, index: usize, clock: Clock) -> String {
     let lanes = lanes(view);
-    let scale = Scale::over(view.service.busy());
+    let scale = Scale::over(view.service.busy(), if clock == Clock::OneDay { 0.0 } else { 0.14 });
     let bottom = lanes.last().map_or(TOP, |lane| lane.top + lane.height) + 8.0;
     let mut svg = Svg(String::new());
     head(&mut svg, view, index, bottom + 40.0);
@@ -61,7 +61,7 @@ pub(super) fn of(view: &ServiceView<'_>, index: usize) -> String {
             lane.height
         ));
     }
-    axis(&mut svg, &scale, bottom);
+    axis(&mut svg, &scale, bottom, clock);
     outages(&mut svg, view, &scale, bottom);
     // Under the bars, so that an arrow passes behind what is between its ends.
     for failover in &view.failovers {
@@ -112,12 +112,22 @@ fn lanes<'a>(view: &'a ServiceView<'a>) -> Vec<Lane<'a>> {
     order.into_iter().map(lane).collect()
 }
 
-fn axis(svg: &mut Svg, scale: &Scale, bottom: f64) {
-    let ticks = scale.ticks(0.11);
-    let fine = ticks.windows(2).any(|pair| pair[1].at - pair[0].at < 1000);
+fn axis(svg: &mut Svg, scale: &Scale, bottom: f64, clock: Clock) {
+    let ticks = scale.ticks(if clock == Clock::OneDay { 0.11 } else { 0.14 });
+    let fine = ticks.windows(2).any(|pair| pair[1].at.abs_diff(pair[0].at) < 1000);
+    let mut written: Vec<(f64, f64)> = Vec::new();
     for tick in ticks {
         let x = GUTTER + tick.fraction * PLOT;
-        let label = if fine { clock(tick.at) } else { clock_seconds(tick.at) };
+        let time = if fine { units::clock(tick.at) } else { clock_seconds(tick.at) };
+        let label = match clock {
+            Clock::OneDay => time,
+            Clock::SeveralDays => format!("{} {time}", day(tick.at).get(5..).unwrap_or_default()),
+        };
+        let half = (label.len() + 1) as f64 * CHARACTER / 2.0;
+        if written.iter().any(|(from, to)| x - half < *to && x + half > *from) {
+            continue;
+        }
+        written.push((x - half, x + half));
         svg.raw(format_args!("<path class=\"grid\" d=\"M{x:.1} 54V{bottom:.1}\"/>"));
         svg.text(x - label.len() as f64 * CHARACTER / 2.0, 49.0, "dim", &label);
     }

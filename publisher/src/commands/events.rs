@@ -1,0 +1,135 @@
+//! `faultline events`: prints just the events that logs hold, as JSON lines, for jq and everything else.
+
+use std::collections::HashSet;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::commands::losses;
+use crate::commands::outcome::Outcome;
+use crate::incident::logs::input;
+use crate::incident::logs::reader::{self, Counts, Source, Told};
+use crate::incident::logs::search::{Found, What};
+use crate::incident::model::Gap;
+use crate::incident::render::json;
+use crate::incident::units::count;
+use crate::incident::wording::gaps;
+use crate::terminal::output;
+
+/// What `--help` says after the options.
+pub(crate) const HELP: &str = "\
+Reads the same logs as `faultline report`. Each event is printed as it was logged, as one JSON object a line, with \
+these keys added where they are known: \"pod\", \"namespace\", \"container\" and \"kubernetes_cluster\", from what \
+stands around the event (\"pod\" from the file's name where nothing does), and \"source\", the file. An event that one \
+proxy tells twice is printed once. What could not be read is said on stderr, with a count, and the exit code is 3.
+
+Examples:
+  kubectl logs -l app=mocka -c istio-proxy --prefix --tail=-1 | faultline events | jq -r '[.ts, .pod, .faultline] | @tsv'
+  logcli query -o jsonl '{container=\"istio-proxy\"} |= \"faultline\"' | faultline events > events.jsonl
+  faultline events bug-report.tar.gz proxy-a.log.zst | jq -c 'select(.faultline == \"endpoint_ejected\")'";
+
+/// What can be typed after `faultline events`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Proxies' logs; `-`, or none, is standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Prints the events of all files, in the order in which they stand there.
+///
+/// # Errors
+/// When a log cannot be read. A log without events is not an error.
+pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
+    let mut given = args.files;
+    if given.is_empty() {
+        if io::stdin().is_terminal() {
+            output::note(
+                "reading a log from standard input; name files, or pipe one in: kubectl logs … | faultline events",
+            );
+        }
+        given.push(PathBuf::from("-"));
+    }
+    let mut printer = Printer {
+        out: BufWriter::new(io::stdout().lock()),
+        seen: HashSet::new(),
+        events: 0,
+        repeated: 0,
+        failed: None,
+    };
+    let mut counts = Counts::default();
+    for file in &given {
+        let shown = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
+        let what = || format!("cannot read the log `{}`", file.display());
+        let bytes = input::open(file).with_context(what)?;
+        let read = reader::read(&shown, bytes, &mut |entry, told| match told {
+            Told::Found(found) => printer.print(file, &shown, entry, found),
+            Told::Proxy(_) | Told::Time(_) => true,
+        });
+        counts.add(read.with_context(what)?);
+        if printer.failed.is_some() {
+            break;
+        }
+    }
+    if let Err(error) = printer.out.flush() {
+        printer.failed.get_or_insert(error);
+    }
+    match printer.failed {
+        // Whoever reads has what it wanted.
+        Some(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Outcome::Done),
+        Some(error) => return Err(error).context("cannot write the result"),
+        None => {}
+    }
+    let gaps = Gap::of_counts(&counts);
+    if printer.events == 0 {
+        output::note(&gaps::no_events(counts.lines, &gaps));
+    } else {
+        gaps.iter().for_each(|gap| output::note(&gaps::sentence(gap)));
+    }
+    if printer.repeated > 0 {
+        output::note(&format!("{} came again and printed once", count(printer.repeated, "event")));
+    }
+    Ok(losses::outcome(&gaps))
+}
+
+/// Where events go.
+struct Printer<W> {
+    out: W,
+    /// Of every event that was printed: by whom, and what.
+    seen: HashSet<(Option<Source>, String, u64)>,
+    events: u64,
+    repeated: u64,
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> Printer<W> {
+    /// Prints an event; false if nobody reads any more.
+    fn print(&mut self, file: &Path, shown: &str, entry: &str, found: Found) -> bool {
+        let source = found.source();
+        let What::Event(event, json) = found.what else { return true };
+        let from = if entry.is_empty() { shown.to_owned() } else { format!("{shown}:{entry}") };
+        let of_file = if source.is_some() { String::new() } else { from.clone() };
+        if !self.seen.insert((source.clone(), of_file, event.mark)) {
+            self.repeated += 1;
+            return true;
+        }
+        let source =
+            source.unwrap_or_else(|| input::source_of_file(if entry.is_empty() { file } else { Path::new(entry) }));
+        let added = [
+            ("pod", source.pod.as_str()),
+            ("namespace", &source.namespace),
+            ("container", &source.container),
+            ("kubernetes_cluster", &source.cluster),
+            ("source", &from),
+        ];
+        self.events += 1;
+        match writeln!(self.out, "{}", json::event(&json, &added)).and_then(|()| self.out.flush()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.failed = Some(error);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Which events are one proxy's.
+//!
+//! A record names its proxy, or else its file does. The same lines may come twice, from a file given twice, from
+//! `kubectl logs --previous` beside the log that goes on from it, or from a store beside `kubectl logs`: one proxy never
+//! writes the same event twice, so equal events of one proxy are one, and files whose events are equal where they
+//! overlap are one proxy's.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+
+use filter_core::time::Millis;
+
+use super::event::Event;
+use super::labels::of_path;
+use super::reader::Source;
+
+/// Whose log a part of the input is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// A pod, from the record or from the name of a kubelet's file.
+    Pod(Source),
+    /// A file that is one proxy's, without what rotation and compression add to its name.
+    File(String),
+}
+
+/// What one proxy wrote.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) events: Vec<Event>,
+    /// Events that could not be read.
+    pub(super) unread: u64,
+}
+
+/// The logs by proxy.
+pub(super) type Logs = BTreeMap<Key, Log>;
+
+/// Puts the logs together that are one proxy's, leaves out those of containers that are no proxies, and names the rest.
+pub(super) fn merge(logs: &mut Logs) -> BTreeMap<Key, String> {
+    merge_files(logs);
+    merge_pods(logs);
+    // What runs in the same container as a proxy that wrote an event is a proxy too, in another pod.
+    let wrote = |log: &Log| !log.events.is_empty() || log.unread > 0;
+    let container = |key: &Key| match key {
+        Key::Pod(source) if !source.container.is_empty() => Some(source.container.clone()),
+        _ => None,
+    };
+    let of_proxies: BTreeSet<String> =
+        logs.iter().filter(|(_, log)| wrote(log)).filter_map(|(key, _)| container(key)).collect();
+    logs.retain(|key, log| {
+        wrote(log)
+            || matches!(key, Key::File(_))
+            || container(key).is_some_and(|container| of_proxies.contains(&container))
+    });
+    names(logs.keys())
+}
+
+/// Files that say the same where they overlap are one proxy's. Only files that share an event need to be compared.
+fn merge_files(logs: &mut Logs) {
+    let mut holders: HashMap<u64, Vec<Key>> = HashMap::new();
+    for (key, log) in logs.iter().filter(|(key, _)| matches!(key, Key::File(_))) {
+        // The earliest event of the later file lies in the overlap, if there is one.
+        let Some(first) = log.events.iter().map(|event| event.at).min() else { continue };
+        let marks: HashSet<u64> = log.events.iter().filter(|event| event.at == first).map(|event| event.mark).collect();
+        marks.into_iter().for_each(|mark| holders.entry(mark).or_default().push(key.clone()));
+    }
+    let mut pairs: BTreeSet<(Key, Key)> = BTreeSet::new();
+    for (key, log) in logs.iter().filter(|(key, _)| matches!(key, Key::File(_))) {
+        for event in &log.events {
+            for other in holders.get(&event.mark).into_iter().flatten().filter(|other| *other != key) {
+                pairs.insert(if key < other { (key.clone(), other.clone()) } else { (other.clone(), key.clone()) });
+            }
+        }
+    }
+    let mut into: HashMap<Key, Key> = HashMap::new();
+    for (first, second) in pairs {
+        let root = |key: &Key| {
+            let mut key = key.clone();
+            while let Some(next) = into.get(&key) {
+                key = next.clone();
+            }
+            key
+        };
+        let (first, second) = (root(&first), root(&second));
+        let same = match (logs.get(&first), logs.get(&second)) {
+            (Some(a), Some(b)) if first != second => same_proxy(&a.events, &b.events),
+            _ => false,
+        };
+        if same && let (Some(more), Some(log)) = (logs.remove(&second), logs.get_mut(&first)) {
+            log.events.extend(more.events);
+            log.unread += more.unread;
+            into.insert(second, first);
+        }
+    }
+}
+
+/// A pod that one record names in full and another in part is one, where nothing else fits.
+fn merge_pods(logs: &mut Logs) {
+    let mut by_pod: BTreeMap<String, Vec<Source>> = BTreeMap::new();
+    for key in logs.keys() {
+        if let Key::Pod(source) = key {
+            by_pod.entry(source.pod.clone()).or_default().push(source.clone());
+        }
+    }
+    for sources in by_pod.into_values().filter(|sources| sources.len() > 1) {
+        for source in &sources {
+            let mut fuller = sources.iter().filter(|other| *other != source && is_part(source, other));
+            let (Some(whole), None) = (fuller.next(), fuller.next()) else { continue };
+            if let Some(more) = logs.remove(&Key::Pod(source.clone())) {
+                let log = logs.entry(Key::Pod(whole.clone())).or_default();
+                log.events.extend(more.events);
+                log.unread += more.unread;
+            }
+        }
+    }
+}
+
+/// Whether one names nothing that the other names otherwise, and less.
+fn is_part(part: &Source, whole: &Source) -> bool {
+    let fits = |part: &str, whole: &str| part.is_empty() || part == whole;
+    fits(&part.namespace, &whole.namespace)
+        && fits(&part.cluster, &whole.cluster)
+        && fits(&part.container, &whole.container)
+}
+
+/// The shortest name for each that no other has.
+fn names<'k>(keys: impl Iterator<Item = &'k Key> + Clone) -> BTreeMap<Key, String> {
+    let forms = |key: &Key| match key {
+        Key::Pod(Source { pod, namespace, cluster, container }) => {
+            let path = |parts: &[&String]| {
+                parts.iter().filter(|part| !part.is_empty()).map(|part| part.as_str()).collect::<Vec<_>>().join("/")
+            };
+            [
+                pod.clone(),
+                path(&[namespace, pod]),
+                path(&[cluster, namespace, pod]),
+                format!("{} {container}", path(&[cluster, namespace, pod])).trim_end().to_owned(),
+            ]
+        }
+        Key::File(path) => {
+            let short = path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned();
+            [short, path.clone(), path.clone(), path.clone()]
+        }
+    };
+    let mut bearers: HashMap<(usize, String), usize> = HashMap::new();
+    for key in keys.clone() {
+        for (rank, form) in forms(key).into_iter().enumerate() {
+            *bearers.entry((rank, form)).or_default() += 1;
+        }
+    }
+    let name = |key: &Key| {
+        let forms = forms(key);
+        let unique = forms.iter().enumerate().find(|(rank, form)| bearers.get(&(*rank, (*form).clone())) == Some(&1));
+        unique.map_or_else(|| forms[3].clone(), |(_, form)| form.clone())
+    };
+    keys.map(|key| (key.clone(), name(key))).collect()
+}
+
+/// Whether two logs say the same where they overlap in time, and say something there.
+fn same_proxy(a: &[Event], b: &[Event]) -> bool {
+    let range = |log: &[Event]| -> Option<(Millis, Millis)> {
+        let times = || log.iter().map(|event| event.at);
+        Some((times().min()?, times().max()?))
+    };
+    let (Some((a_from, a_to)), Some((b_from, b_to))) = (range(a), range(b)) else { return false };
+    let overlap = a_from.max(b_from)..=a_to.min(b_to);
+    let within = |log: &[Event]| -> HashSet<u64> {
+        log.iter().filter(|event| overlap.contains(&event.at)).map(|event| event.mark).collect()
+    };
+    let (a, b) = (within(a), within(b));
+    // At the ends of the overlap one may hold more of the same millisecond than the other.
+    !a.is_disjoint(&b) && (a.is_subset(&b) || b.is_subset(&a))
+}
+
+/// The proxy that a file belongs to, by its name: a kubelet's, or any with what rotation and compression add to it.
+pub(super) fn key_of(file: &Path) -> Key {
+    if file == Path::new("-") {
+        return Key::File("stdin".into());
+    }
+    // /var/log/pods/NAMESPACE_POD_UID/CONTAINER/0.log
+    let part = |path: Option<&Path>| {
+        path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let folder = part(file.parent().and_then(Path::parent));
+    if let [namespace, pod, _] = folder.split('_').collect::<Vec<_>>()[..] {
+        let (pod, namespace) = (pod.to_owned(), namespace.to_owned());
+        return Key::Pod(Source { pod, namespace, container: part(file.parent()), ..Source::default() });
+    }
+    let mut stem = file.to_string_lossy().into_owned();
+    if let Some((namespace, pod, container)) = of_path(&stem) {
+        let (pod, namespace, container) = (pod.to_owned(), namespace.to_owned(), container.to_owned());
+        return Key::Pod(Source { pod, namespace, container, ..Source::default() });
+    }
+    while let Some((rest, extension)) = stem.rsplit_once('.') {
+        const ADDED: [&str; 14] = [
+            "gz", "zst", "tgz", "tar", "log", "txt", "json", "jsonl", "ndjson", "csv", "tsv", "previous", "prev", "out",
+        ];
+        let number = !extension.is_empty() && extension.len() <= 3 && extension.bytes().all(|b| b.is_ascii_digit());
+        // An address is no rotated file: the number comes after an extension.
+        if rest.is_empty() || rest.ends_with('/') || !(ADDED.contains(&extension) || number && rest.contains(".log")) {
+            break;
+        }
+        stem.truncate(rest.len());
+    }
+    let stem = stem.strip_suffix("-previous").unwrap_or(&stem).to_owned();
+    Key::File(stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(cluster: &str, namespace: &str, pod: &str, container: &str) -> Key {
+        let [cluster, namespace, pod, container] = [cluster, namespace, pod, container].map(str::to_owned);
+        Key::Pod(Source { pod, namespace, cluster, container })
+    }
+
+    #[test]
+    fn a_proxy_is_named_by_its_file_without_what_rotation_adds() {
+        for path in
+            ["logs/mocka.log", "logs/mocka.log.1", "logs/mocka.log.12.gz", "logs/mocka-previous.log", "logs/mocka"]
+        {
+            assert_eq!(key_of(Path::new(path)), Key::File("logs/mocka".into()), "{path}");
+        }
+        assert_eq!(key_of(Path::new("10.0.0.1")), Key::File("10.0.0.1".into()));
+        assert_eq!(key_of(Path::new(".log")), Key::File(".log".into()));
+        let kubelet = key_of(Path::new("/var/log/pods/shop_mocka-1_0f3c/istio-proxy/0.log"));
+        assert_eq!(kubelet, pod("", "shop", "mocka-1", "istio-proxy"));
+    }
+
+    #[test]
+    fn names_are_as_short_as_they_can_be() {
+        let keys = [pod("", "", "a", "c"), pod("k", "n", "b", "c"), pod("l", "n", "b", "c"), pod("k", "m", "b", "c")];
+        let names: Vec<String> = names(keys.iter()).into_values().collect();
+        assert_eq!(names, ["a", "m/b", "k/n/b", "l/n/b"]);
+    }
+
+    #[test]
+    fn a_pod_that_is_named_in_part_is_the_one_that_fits() {
+        let keys = |keys: &[Key]| {
+            let mut logs: Logs = keys.iter().map(|key| (key.clone(), Log::default())).collect();
+            merge_pods(&mut logs);
+            logs.into_keys().collect::<Vec<_>>()
+        };
+        let (full, other) = (pod("k", "n", "a", "c"), pod("l", "n", "a", "c"));
+        assert_eq!(keys(&[pod("", "", "a", "c"), full.clone()]), [full.clone()]);
+        assert_eq!(keys(&[pod("", "", "a", ""), full.clone(), other.clone()]).len(), 3);
+        assert_eq!(keys(&[full, other]).len(), 2);
+    }
+}

@@ -1,0 +1,517 @@
+//! Finds every event in a record, at any depth: in objects, in arrays, in JSON that is a text in JSON, in text around
+//! JSON. Each event gets the names that stand nearest to it.
+//!
+//! What begins as an event and cannot be read is found, too: cut off, or malformed.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use filter_core::event::EventKind;
+use filter_core::time::Millis;
+use flate2::read::MultiGzDecoder;
+use memchr::memmem;
+use serde_json::Deserializer;
+use serde_json::value::RawValue;
+
+use super::event::{Event, KEY};
+use super::json::{self, Node, Pairs};
+use super::labels::Labels;
+use super::parse::{self, NoEvent, TimeOf};
+use super::{shapes, table};
+
+/// Objects, arrays and texts in one another: deeper than any chain of shippers.
+const MAX_DEPTH: u32 = 40;
+
+/// Braces in one text that begin no JSON, before the rest of it is called foreign.
+const MAX_BRACES: usize = 64;
+
+/// As deep are names of proxies looked for that tell of no event.
+const MAX_QUIET_DEPTH: u32 = 6;
+
+/// Keys of an event that tell nothing of its proxy.
+const OF_EVENT: [&str; 5] = ["cluster", "last", "destinations", "ts", "endpoint"];
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// An event, and its JSON.
+    Event(Box<Event>, String),
+    /// An event without a time, as JSON: what it stands in may have one.
+    Timeless(String),
+    /// An object that names an event, but has values of wrong types.
+    Malformed,
+    /// The beginning of an event, and not the whole of one.
+    Cut,
+}
+
+/// What was found, and whose it is.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// What it is.
+    pub(crate) what: What,
+    pub(super) labels: Labels,
+    /// Whether the event has the time of the record around it.
+    pub(super) time_assumed: bool,
+}
+
+/// Everything in one record.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(super) found: Vec<Found>,
+    /// Of whom the record also is, without telling of an event.
+    pub(super) quiet: Vec<Labels>,
+    /// When the record was written, as far as it tells.
+    pub(super) at: Option<Millis>,
+}
+
+/// Looks through a line of text.
+pub(super) fn line(line: &str) -> Findings {
+    let mut findings = Findings::default();
+    findings.text(line, MAX_DEPTH);
+    findings
+}
+
+/// Looks through a JSON value; through its text, if it is none.
+pub(super) fn value(text: &str) -> Findings {
+    let mut findings = Findings::default();
+    let read = if holds(text) || is_packed(text) {
+        findings.json(text, MAX_DEPTH)
+    } else {
+        findings.quiet(text, MAX_QUIET_DEPTH)
+    };
+    if !read {
+        findings.text(text, MAX_DEPTH);
+    }
+    findings
+}
+
+/// Looks through a row of a table.
+pub(super) fn row(row: &[(String, String)], delimiter: u8) -> Findings {
+    let pairs = Pairs::of_row(row);
+    let mut findings = Findings::default();
+    findings.object(&pairs, None, MAX_DEPTH);
+    let is_cut = |findings: &Findings| findings.found.iter().any(|one| matches!(one.what, What::Cut));
+    if is_cut(&findings) {
+        // What is not quoted may hold the delimiter itself.
+        let fields: Vec<&str> = row.iter().map(|(_, field)| field.as_str()).collect();
+        let mut whole = Findings::default();
+        whole.text(&fields.join(&char::from(delimiter).to_string()), MAX_DEPTH);
+        if !is_cut(&whole) {
+            let labels = Labels::of(&pairs, &|key| row.iter().any(|(name, field)| name == key && holds(field)));
+            whole.found.iter_mut().for_each(|one| {
+                let around = std::mem::replace(&mut one.labels, labels.clone());
+                one.labels.fill(&around);
+            });
+            return whole;
+        }
+    }
+    findings
+}
+
+/// Whether it may hold text that is no text as it stands: gzip in base64, as CloudWatch hands records on, or an array of
+/// bytes, as the journal writes what is not printable.
+fn is_packed(text: &str) -> bool {
+    memmem::find(text.as_bytes(), b"\"H4sI").is_some()
+        || ["\"MESSAGE\":[", "\"MESSAGE\" : [", "\"MESSAGE\": ["].iter().any(|key| text.contains(key))
+        || is_bytes(text)
+}
+
+/// Whether it is an array of small numbers.
+fn is_bytes(text: &str) -> bool {
+    text.starts_with('[') && text.bytes().all(|byte| byte.is_ascii_digit() || b"[], \n".contains(&byte))
+}
+
+/// The text in gzip in base64, or in an array of bytes; none if it is neither.
+fn unpacked(json: &str) -> Option<String> {
+    /// A record that is greater is not unpacked.
+    const MOST_BYTES: u64 = 1 << 26;
+    if is_bytes(json) {
+        let bytes: Vec<u8> = serde_json::from_str(json).ok()?;
+        return Some(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    let text = json::string(json)?;
+    let bytes = BASE64_STANDARD.decode(text.trim()).ok().filter(|bytes| bytes.starts_with(b"\x1f\x8b"))?;
+    let mut plain = Vec::new();
+    MultiGzDecoder::new(&bytes[..]).take(MOST_BYTES).read_to_end(&mut plain).ok()?;
+    Some(String::from_utf8_lossy(&plain).into_owned())
+}
+
+/// Whether it may hold an event.
+pub(super) fn holds(text: &str) -> bool {
+    memmem::find(text.as_bytes(), KEY.as_bytes()).is_some()
+}
+
+impl Findings {
+    /// Whether it was JSON.
+    fn json(&mut self, text: &str, depth: u32) -> bool {
+        let Some(deeper) = depth.checked_sub(1) else { return true };
+        match text.trim_start().as_bytes().first() {
+            Some(b'{') => {
+                let Some(pairs) = json::pairs(text) else { return false };
+                self.object(&pairs, Some(text), deeper);
+            }
+            Some(b'[') => {
+                let Some(elements) = json::elements(text) else { return false };
+                self.array(&elements, deeper);
+            }
+            Some(b'"') => {
+                let Some(inner) = json::string(text) else { return false };
+                self.text(&inner, deeper);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn array(&mut self, elements: &[&RawValue], depth: u32) {
+        // A record as a list of fields, as CloudWatch Insights answers.
+        if let Some(pairs) = json::named(elements) {
+            self.object(&pairs, None, depth);
+            return;
+        }
+        let before = self.found.len();
+        let mut beside = Labels::default();
+        let mut scalars = false;
+        for element in elements {
+            let text = element.get();
+            scalars |= text.starts_with('"');
+            let known = self.found.len();
+            if holds(text) && self.json(text, depth) && self.found.len() > known {
+                continue;
+            }
+            // Loki's entries: [time, line, {"pod": …}]
+            if scalars && let Some(pairs) = json::pairs(text) {
+                beside.fill(&Labels::of(&pairs, &|_| false));
+            } else if !holds(text) {
+                self.quiet(text, depth.min(MAX_QUIET_DEPTH));
+            }
+        }
+        self.fill(before, &beside);
+    }
+
+    fn object(&mut self, pairs: &Pairs<'_>, json: Option<&str>, depth: u32) {
+        let before = self.found.len();
+        if let Some(rows) = table::rows(pairs) {
+            rows.iter().for_each(|row| self.object(row, None, depth));
+            return;
+        }
+        let is_event = json.filter(|_| pairs.get(KEY).is_some());
+        let mut with_events: Vec<&str> = Vec::new();
+        for (key, node) in pairs.iter() {
+            let known = self.found.len();
+            match node {
+                Node::Json(text) if holds(text) => {
+                    self.json(text, depth);
+                }
+                Node::Json(text) if is_packed(text) => match unpacked(text) {
+                    Some(inner) if self.json(&inner, depth.saturating_sub(1)) => {}
+                    Some(inner) => self.text(&inner, depth.saturating_sub(1)),
+                    None => {
+                        self.json(text, depth);
+                    }
+                },
+                Node::Text(text) if holds(text) => self.text(text, depth.saturating_sub(1)),
+                _ => continue,
+            }
+            if self.found.len() > known {
+                with_events.push(key);
+            }
+        }
+        let skipped =
+            |key: &str| with_events.contains(&key) || is_event.is_some() && (key == KEY || OF_EVENT.contains(&key));
+        let labels = Labels::of(pairs, &skipped);
+        if let Some(json) = is_event {
+            let at = pairs.get("ts").is_none().then_some(labels.at).flatten();
+            self.event(json, at);
+        }
+        if with_events.len() + usize::from(is_event.is_some()) > 1 {
+            self.leave_one(before);
+        }
+        self.at = self.at.max(labels.at);
+        for one in self.found.iter_mut().skip(before) {
+            if let What::Timeless(json) = &one.what
+                && let Ok((event, _)) = parse::event(json, labels.at)
+            {
+                one.what = What::Event(Box::new(event), json.clone());
+                one.time_assumed = true;
+            }
+        }
+        if self.found.len() == before && !labels.name().is_empty() {
+            self.quiet.push(labels);
+        } else {
+            self.fill(before, &labels);
+        }
+    }
+
+    fn event(&mut self, json: &str, otherwise: Option<Millis>) {
+        let (what, time_assumed) = match parse::event(json, otherwise) {
+            Ok((event, of)) => (What::Event(Box::new(event), json.to_owned()), of == TimeOf::Record),
+            Err(NoEvent::Malformed) => (What::Malformed, false),
+            Err(NoEvent::Timeless) => (What::Timeless(json.to_owned()), false),
+            Err(NoEvent::Foreign) => return,
+        };
+        self.found.push(Found { what, labels: Labels::default(), time_assumed });
+    }
+
+    /// Leaves one of each event that a record tells twice, as text and taken apart: the one that says more.
+    fn leave_one(&mut self, before: usize) {
+        let mut all: HashMap<String, usize> = HashMap::new();
+        let new = self.found.split_off(before.min(self.found.len()));
+        let any = new.iter().any(|one| matches!(one.what, What::Event(..)));
+        for one in new {
+            let What::Event(event, json) = &one.what else {
+                if !(any && matches!(one.what, What::Malformed | What::Timeless(_))) {
+                    self.found.push(one);
+                }
+                continue;
+            };
+            let known = *all.entry(format!("{} {}", event.at, event.subject())).or_insert(self.found.len());
+            match self.found.get_mut(known) {
+                Some(Found { what: What::Event(_, other), labels, .. })
+                    if labels.name() == one.labels.name()
+                        || labels.name().is_empty()
+                        || one.labels.name().is_empty() =>
+                {
+                    let mut names = one.labels.clone();
+                    names.fill(labels);
+                    labels.fill(&names);
+                    if json.len() > other.len() {
+                        let labels = labels.clone();
+                        self.found[known] = Found { labels, ..one };
+                    }
+                }
+                _ => self.found.push(one),
+            }
+        }
+    }
+
+    /// Takes in who is named by JSON without an event. Whether it was JSON.
+    fn quiet(&mut self, text: &str, depth: u32) -> bool {
+        let Some(deeper) = depth.checked_sub(1) else { return true };
+        if let Some(pairs) = json::pairs(text) {
+            let labels = Labels::of(&pairs, &|_| false);
+            self.at = self.at.max(labels.at);
+            if !labels.name().is_empty() {
+                self.quiet.push(labels);
+                return true;
+            }
+            if let Some(rows) = table::rows(&pairs) {
+                self.quiet.extend(rows.iter().map(|row| Labels::of(row, &|_| false)));
+            }
+            for (_, node) in pairs.iter() {
+                if let Node::Json(text) = node
+                    && text.starts_with(['{', '['])
+                {
+                    self.quiet(text, deeper);
+                }
+            }
+            return true;
+        }
+        let Some(elements) = json::elements(text) else { return false };
+        if let Some(pairs) = json::named(&elements) {
+            self.quiet.push(Labels::of(&pairs, &|_| false));
+            return true;
+        }
+        elements.iter().filter(|element| element.get().starts_with(['{', '['])).for_each(|element| {
+            self.quiet(element.get(), deeper);
+        });
+        true
+    }
+
+    /// Looks through text, of one line or several.
+    fn text(&mut self, text: &str, depth: u32) {
+        let Some(deeper) = depth.checked_sub(1) else { return };
+        let mut at = 0;
+        let mut covered = 0;
+        let mut failures = 0;
+        while let Some(brace) = text.get(at..).and_then(|rest| memchr::memchr(b'{', rest.as_bytes())) {
+            let begin = at + brace;
+            let rest = text.get(begin..).unwrap_or_default();
+            if failures >= MAX_BRACES || !holds(rest) {
+                break;
+            }
+            at = begin + 1;
+            if !rest.get(1..).unwrap_or_default().trim_start().starts_with('"') {
+                continue;
+            }
+            let mut values = Deserializer::from_str(rest).into_iter::<&RawValue>();
+            let Some(Ok(value)) = values.next() else {
+                failures += 1;
+                continue;
+            };
+            let end = begin + values.byte_offset();
+            at = end;
+            if holds(value.get()) {
+                self.rest(text, covered..begin, deeper);
+                let before = self.found.len();
+                self.json(value.get(), deeper);
+                self.name(before, text, begin..end);
+                covered = end;
+            }
+        }
+        self.rest(text, covered..text.len(), deeper);
+    }
+
+    /// Looks through a part of a text that holds no JSON as it stands: escaped, or cut off.
+    fn rest(&mut self, text: &str, part: std::ops::Range<usize>, depth: u32) {
+        let rest = text.get(part.clone()).unwrap_or_default();
+        if !holds(rest) {
+            return;
+        }
+        let before = self.found.len();
+        match unescaped(rest).filter(|_| depth > 0) {
+            Some(plain) => self.text(&plain, depth.saturating_sub(1)),
+            None => {
+                let cut = || Found { what: What::Cut, labels: Labels::default(), time_assumed: false };
+                self.found.extend((0..beginnings(rest)).map(|_| cut()));
+            }
+        }
+        self.name(before, text, part);
+    }
+
+    /// Gives what was found in a part of a text the names on its line.
+    fn name(&mut self, before: usize, text: &str, part: std::ops::Range<usize>) {
+        if self.found.len() == before {
+            return;
+        }
+        let begin = text.get(..part.start).and_then(|head| head.rfind('\n')).map_or(0, |at| at + 1);
+        let end = text.get(part.end..).and_then(|tail| tail.find('\n')).map_or(text.len(), |at| part.end + at);
+        let mut labels = shapes::head(text.get(begin..).unwrap_or_default()).writer.labels();
+        labels.fill(&Labels::around(
+            text.get(begin..part.start).unwrap_or_default(),
+            text.get(part.end..end).unwrap_or_default(),
+        ));
+        // Of what is cut, the names stand before it.
+        if self.found.iter().skip(before).any(|one| matches!(one.what, What::Cut)) {
+            labels.fill(&Labels::around(text.get(part).unwrap_or_default(), ""));
+        }
+        self.fill(before, &labels);
+    }
+
+    fn fill(&mut self, before: usize, labels: &Labels) {
+        self.found.iter_mut().skip(before).for_each(|one| one.labels.fill(labels));
+    }
+}
+
+/// The text without one layer of escapes; none if it has none.
+fn unescaped(text: &str) -> Option<String> {
+    if text.contains("\\\"") {
+        let mut plain = String::with_capacity(text.len());
+        let mut characters = text.chars();
+        while let Some(c) = characters.next() {
+            match (c, c == '\\') {
+                (_, true) => match characters.next() {
+                    Some('n') => plain.push('\n'),
+                    Some('t') => plain.push('\t'),
+                    Some('r') => plain.push('\r'),
+                    Some('u') => plain.push_str("\\u"),
+                    Some(other) => plain.push(other),
+                    None => {}
+                },
+                _ => plain.push(c),
+            }
+        }
+        return Some(plain);
+    }
+    const FORMS: [(&str, &str); 4] = [("\"\"", "\""), ("&quot;", "\""), ("&#34;", "\""), ("\\x22", "\"")];
+    let holds_key = |quote: &str| text.contains(&format!("{quote}{KEY}{quote}"));
+    FORMS.iter().find(|(quote, _)| holds_key(quote)).map(|(quote, plain)| {
+        text.replace(quote, plain).replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
+    })
+}
+
+/// How many events begin in a text.
+fn beginnings(text: &str) -> usize {
+    let begins = |at: usize| {
+        let before = text.get(..at).unwrap_or_default();
+        let after = text.get(at + KEY.len()..).unwrap_or_default().trim_start_matches(['\\', '"']);
+        let Some(value) = after.trim_start().strip_prefix(':') else { return false };
+        let value = value.trim_start().trim_start_matches(['\\', '"']);
+        let name: &str = value.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).next().unwrap_or_default();
+        let ends = name.len() == value.len();
+        let known = EventKind::TABLE.iter().any(|(known, _)| *known == name || ends && known.starts_with(name));
+        let versioned =
+            value.get(name.len()..).unwrap_or_default().trim_start_matches(['\\', '"', ' ', ',']).starts_with('v');
+        before.ends_with(['"']) && (known || versioned && !name.is_empty())
+    };
+    memmem::find_iter(text.as_bytes(), KEY.as_bytes()).filter(|at| begins(*at)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: &str =
+        r#"{"faultline":"no_healthy_upstream","v":1,"ts":"2026-11-20T15:43:30.405Z","cluster":"c","endpoints":4}"#;
+
+    fn counts(findings: &Findings) -> [usize; 3] {
+        let count = |is: fn(&What) -> bool| findings.found.iter().filter(|one| is(&one.what)).count();
+        [
+            count(|what| matches!(what, What::Event(..))),
+            count(|what| matches!(what, What::Malformed | What::Timeless(_))),
+            count(|what| matches!(what, What::Cut)),
+        ]
+    }
+
+    #[test]
+    fn every_event_is_found_whatever_stands_around_it() {
+        let quoted = serde_json::to_string(EVENT).unwrap();
+        let twice = serde_json::to_string(&format!("{{\"msg\":{quoted}}}")).unwrap();
+        for (text, wanted) in [
+            (EVENT.to_owned(), 1),
+            (format!("[x][warning] wasm log faultline: {EVENT}\tthread=22"), 1),
+            (format!("{EVENT} {EVENT}{EVENT}"), 3),
+            (format!("msg={quoted} pod=x"), 1),
+            (format!("cut {{\"log\":{twice}, \"more\": {{"), 1),
+            (format!("\"x\",\"{}\"", EVENT.replace('"', "\"\"")), 1),
+        ] {
+            assert_eq!(counts(&line(&text)), [wanted, 0, 0], "{text}");
+        }
+        for (text, wanted) in [(format!("[{EVENT},{EVENT}]"), 2), (format!("{{\"a\":[[{quoted},{twice}]]}}"), 2)] {
+            assert_eq!(counts(&value(&text)), [wanted, 0, 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn foreign_cut_and_malformed_are_told_apart() {
+        for (text, wanted) in [
+            ("2026-11-20T15:43:30Z info Envoy proxy is ready", [0, 0, 0]),
+            ("wasm log faultline: the witness answers again {}", [0, 0, 0]),
+            (&"{faultline".repeat(5_000), [0, 0, 0]),
+            (r#"{"labels":{"faultline":"enabled"},"msg":"x"#, [0, 0, 0]),
+            (&EVENT[..60], [0, 0, 1]),
+            (&EVENT[..25], [0, 0, 1]),
+            (&format!("{{\"msg\":\"x {}", EVENT.replace('"', "\\\"").split_at(50).0), [0, 0, 1]),
+            (&format!("{EVENT} {}", &EVENT[..60]), [1, 0, 1]),
+            (r#"{"faultline":"error_streak","v":1}"#, [0, 1, 0]),
+            (r#"{"faultline":"enabled"}"#, [0, 0, 0]),
+        ] {
+            assert_eq!(counts(&line(text)), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_names_count() {
+        let quoted = serde_json::to_string(EVENT).unwrap();
+        let names = |text: &str| -> Vec<String> {
+            value(text).found.iter().map(|one| format!("{}/{}", one.labels.cluster, one.labels.name())).collect()
+        };
+        let loki = format!(
+            r#"{{"cluster":"k","result":[{{"stream":{{"pod":"a"}},"values":[["1",{quoted}]]}},
+                {{"stream":{{"app":"x"}},"values":[["1",{quoted},{{"pod":"b"}}]]}}]}}"#
+        );
+        assert_eq!(names(&loki), ["k/a", "k/b"]);
+        let insights = format!(
+            r#"{{"results":[[{{"field":"@message","value":{quoted}}},{{"field":"kubernetes.pod_name","value":"a"}}]]}}"#
+        );
+        assert_eq!(names(&insights), ["/a"]);
+        let table =
+            format!(r#"{{"columns":[{{"name":"PodName"}},{{"name":"Log"}}],"rows":[["a",{quoted}],["b",{quoted}]]}}"#);
+        assert_eq!(names(&table), ["/a", "/b"]);
+        let frame = format!(
+            r#"{{"schema":{{"fields":[{{"name":"labels"}},{{"name":"Line"}}]}},"data":{{"values":[[{{"pod":"a"}}],[{quoted}]]}}}}"#
+        );
+        assert_eq!(names(&frame), ["/a"]);
+    }
+}

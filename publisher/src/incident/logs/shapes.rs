@@ -1,0 +1,245 @@
+//! What stands before the message on a line of text: who wrote it and when, by the forms of the usual tools.
+
+use std::borrow::Cow;
+
+use filter_core::time::Millis;
+
+use super::event::parse_time;
+use super::labels::Labels;
+
+/// As many words before a message are looked at.
+const MOST_WORDS: usize = 8;
+
+/// What a line begins with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Head<'a> {
+    /// When it was written, where it tells in a time with a zone.
+    pub(super) at: Option<Millis>,
+    /// The words that name the writer; empty where none do.
+    pub(super) writer: Writer<'a>,
+}
+
+/// Who wrote a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Writer<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) pod: &'a str,
+    pub(super) container: &'a str,
+    /// The machine, where syslog or the journal wrote the line.
+    pub(super) host: &'a str,
+}
+
+/// A form of a line's beginning: the words before the message, or before its time.
+type Shape = for<'a> fn(&[&'a str]) -> Option<Writer<'a>>;
+
+/// The forms that tell who wrote a line, by whose they are.
+const SHAPES: [(&str, Shape); 7] = [
+    ("kubectl logs --prefix", kubectl),
+    ("kail", kail),
+    ("docker compose", compose),
+    ("kubetail", kubetail),
+    ("stern", stern),
+    ("the journal", journal),
+    ("kubectl with three columns", columns),
+];
+
+/// Reads the beginning of a line.
+pub(super) fn head(line: &str) -> Head<'_> {
+    let mut at = None;
+    let mut before: Vec<&str> = Vec::with_capacity(MOST_WORDS);
+    let mut message_follows = false;
+    let mut after_time = 0;
+    for word in line.split_ascii_whitespace().take(MOST_WORDS) {
+        if at.is_none() && word.starts_with("20") && word.len() > 18 {
+            at = parse_time(word);
+            if at.is_some() {
+                message_follows = true;
+                after_time = before.len();
+                continue;
+            }
+        }
+        if word.starts_with('{') || word.starts_with("[20") || word.starts_with("20") && word.len() > 7 {
+            message_follows = true;
+            break;
+        }
+        if at.is_some() && before.len() >= after_time + 2 {
+            break;
+        }
+        before.push(word);
+    }
+    message_follows |= line.split_ascii_whitespace().nth(before.len()).is_some();
+    let named = before.get(..after_time).filter(|_| at.is_some()).unwrap_or(&before);
+    let mut writer = message_follows.then(|| SHAPES.iter().find_map(|(_, shape)| shape(named))).flatten();
+    if writer.is_none() && at.is_some() {
+        writer = before.get(after_time..).and_then(after_the_time);
+    }
+    Head { at, writer: writer.unwrap_or_default() }
+}
+
+/// The line without what the kubelet writes before it: its time, the stream, and whether the line goes on.
+pub(super) fn without_cri(line: &str) -> (&str, Option<bool>) {
+    let mut words = line.splitn(4, ' ');
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some(time), Some("stdout" | "stderr"), Some(tag @ ("F" | "P")), Some(rest)) if time.starts_with("20") => {
+            (rest, Some(tag == "P"))
+        }
+        _ => (line, None),
+    }
+}
+
+fn of<'a>(namespace: &'a str, pod: &'a str, container: &'a str) -> Option<Writer<'a>> {
+    let good = is_name(pod) && [namespace, container].iter().all(|name| name.is_empty() || is_name(name));
+    good.then_some(Writer { namespace, pod, container, host: "" })
+}
+
+/// `pod/x` or `ns/x`.
+fn pod_of(text: &str) -> (&str, &str) {
+    match text.rsplit_once('/') {
+        Some(("pod" | "pods", pod)) => ("", pod),
+        Some((namespace, pod)) => (namespace, pod),
+        None => ("", text),
+    }
+}
+
+/// `[pod/POD/CONTAINER]`
+fn kubectl<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    let [one] = words else { return None };
+    let (pod, container) = one.strip_prefix("[pod/")?.strip_suffix(']')?.split_once('/')?;
+    of("", pod, container)
+}
+
+/// `NAMESPACE/POD[CONTAINER]:`
+fn kail<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    let [one] = words else { return None };
+    let (pod, container) = one.strip_suffix("]:")?.split_once('[')?;
+    let (namespace, pod) = pod_of(pod);
+    of(namespace, pod, container)
+}
+
+/// `SERVICE |`, or `SERVICE|`
+fn compose<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    match words {
+        [service, "|"] => of("", service, ""),
+        [service] => of("", service.strip_suffix('|')?, ""),
+        _ => None,
+    }
+}
+
+/// `[POD CONTAINER]`, `[POD]`, `[NAMESPACE/POD/CONTAINER]`, with or without a colon
+fn kubetail<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    let close = |word: &'a str| word.strip_suffix(':').unwrap_or(word).strip_suffix(']');
+    match words {
+        [pod, container] => of("", pod.strip_prefix('[')?, close(container)?),
+        [one] => match close(one.strip_prefix('[')?)?.split('/').collect::<Vec<_>>()[..] {
+            [namespace, pod, container] => of(namespace, pod, container),
+            [namespace, pod] => of(namespace, pod, ""),
+            [pod] if pod.contains('-') => of("", pod, ""),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `POD CONTAINER`, or with `›` between
+fn stern<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    let ([pod, container] | [pod, "›", container]) = words else { return None };
+    of(pod_of(pod).0, pod_of(pod).1, container)
+}
+
+/// `NAMESPACE POD CONTAINER`
+fn columns<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    let ([namespace, pod, container] | [namespace, pod, "›", container]) = words else { return None };
+    of(namespace, pod, container)
+}
+
+/// `Nov 20 15:43:09 HOST PROGRAM[1]:`
+fn journal<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    let at = words.iter().position(|word| is_time_of_day(word))?;
+    let ([_, _] | [_]) = words.get(..at)? else { return None };
+    after_the_time(words.get(at + 1..)?)
+}
+
+fn after_the_time<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    let [host, program, ..] = words else { return None };
+    let program = program.strip_suffix(':')?;
+    let program = program.split_once('[').map_or(program, |(name, _)| name);
+    (is_name(host) && is_name(program)).then_some(Writer { host, container: program, ..Writer::default() })
+}
+
+fn is_time_of_day(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    bytes.len() >= 8
+        && bytes.get(2) == Some(&b':')
+        && bytes.get(5) == Some(&b':')
+        && bytes.iter().all(|b| b.is_ascii_digit() || b":.,".contains(b))
+}
+
+impl Writer<'_> {
+    pub(super) fn labels(&self) -> Labels {
+        let mut labels = Labels {
+            namespace: self.namespace.to_owned(),
+            pod: self.pod.to_owned(),
+            container: self.container.to_owned(),
+            ..Labels::default()
+        };
+        if !self.host.is_empty() {
+            labels.offer_host(self.host);
+        }
+        labels
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        !self.pod.is_empty() || !self.host.is_empty()
+    }
+}
+
+/// A name as Kubernetes and Docker allow it.
+fn is_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
+    !text.is_empty() && text.len() <= 253 && text.as_bytes()[0].is_ascii_alphanumeric() && text.bytes().all(plain)
+}
+
+/// The line without the terminal's colours, which stern writes when asked to.
+pub(super) fn without_colours(line: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'\x1b', line.as_bytes()).is_none() {
+        return Cow::Borrowed(line);
+    }
+    let mut plain = String::with_capacity(line.len());
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
+        if c == '\u{1b}' {
+            // A sequence ends with its first letter.
+            let _ = characters.by_ref().find(char::is_ascii_alphabetic);
+        } else {
+            plain.push(c);
+        }
+    }
+    Cow::Owned(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_is_known_from_what_the_usual_tools_write() {
+        for (line, wanted) in [
+            ("[pod/mocka-7d9-x2/istio-proxy] 2026-11-20T15:43:30.4Z x", "/mocka-7d9-x2/istio-proxy/"),
+            ("[pod/mocka-7d9-x2/istio-proxy] [2026-11-20 15:43:30.405][7] x", "/mocka-7d9-x2/istio-proxy/"),
+            ("mocka-7d9-x2 istio-proxy 2026-11-20T15:43:30.405813Z x", "/mocka-7d9-x2/istio-proxy/"),
+            ("mocka-7d9-x2 › istio-proxy 2026-11-20T15:43:30.405813Z x", "/mocka-7d9-x2/istio-proxy/"),
+            ("shop mocka-7d9-x2 istio-proxy {", "shop/mocka-7d9-x2/istio-proxy/"),
+            ("shop/mocka-7d9-x2[istio-proxy]: 2026-11-20T15:43:30Z x", "shop/mocka-7d9-x2/istio-proxy/"),
+            ("[mocka-7d9-x2 istio-proxy] 2026-11-20T15:43:30Z x", "/mocka-7d9-x2/istio-proxy/"),
+            ("envoy-1  | [2026-11-20 15:43:30.405][7][warning] x", "/envoy-1//"),
+            ("Nov 20 15:43:30 node-1 envoy[12]: [2026-11-20 15:43:30.405][7] x", "//envoy/node-1"),
+            ("2026-11-20T15:43:30+0000 node-1 envoy[12]: [2026-11-20 15:43:30.405][7] x", "//envoy/node-1"),
+            ("2026-11-20T15:43:30.405813Z\twarning\tenvoy wasm external/envoy/x.cc:1198\twasm log: x", "///"),
+            ("2026-11-20T15:43:30.405813001Z stderr F [2026-11-20 15:43:30.405] x", "///"),
+            ("starting now", "///"),
+        ] {
+            let Writer { namespace, pod, container, host } = head(line).writer;
+            assert_eq!(format!("{namespace}/{pod}/{container}/{host}"), wanted, "{line}");
+        }
+    }
+}
