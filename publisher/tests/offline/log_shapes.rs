@@ -95,10 +95,6 @@ fn of_text() -> Vec<(&'static str, Vec<u8>)> {
 
 /// Shapes of JSON, one record a line.
 fn of_json_lines() -> Vec<(&'static str, Vec<u8>)> {
-    let key_values = |l: &Line| {
-        json!([{"key": "k8s.pod.name", "value": {"stringValue": l.pod}},
-            {"key": "k8s.container.name", "value": {"stringValue": l.container}}])
-    };
     vec![
         (
             "logcli -o jsonl",
@@ -135,6 +131,16 @@ fn of_json_lines() -> Vec<(&'static str, Vec<u8>)> {
                 |l| json!({"log": l.text, "kubernetes.pod_name": l.pod, "kubernetes.container_name": l.container}),
             )),
         ),
+    ]
+}
+
+/// More shapes of JSON, one record a line.
+fn of_more_json_lines() -> Vec<(&'static str, Vec<u8>)> {
+    let key_values = |l: &Line| {
+        json!([{"key": "k8s.pod.name", "value": {"stringValue": l.pod}},
+            {"key": "k8s.container.name", "value": {"stringValue": l.container}}])
+    };
+    vec![
         (
             "VictoriaLogs",
             jsonl(each(|l| json!({"_msg": l.text, "k8s_pod_name": l.pod, "k8s_container_name": l.container}))),
@@ -246,7 +252,9 @@ fn of_rows() -> Vec<(&'static str, Vec<u8>)> {
 
 #[test]
 fn a_log_tells_the_same_in_every_shape() {
-    for (shape, input) in of_text().into_iter().chain(of_json_lines()).chain(of_documents()).chain(of_rows()) {
+    for (shape, input) in
+        of_text().into_iter().chain(of_json_lines()).chain(of_more_json_lines()).chain(of_documents()).chain(of_rows())
+    {
         tells_the_same(shape, &input);
     }
 }

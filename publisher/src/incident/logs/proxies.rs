@@ -236,14 +236,14 @@ mod tests {
 
     #[test]
     fn a_pod_that_is_named_in_part_is_the_one_that_fits() {
-        let keys = |keys: &[Key]| {
-            let mut logs: Logs = keys.iter().map(|key| (key.clone(), Log::default())).collect();
+        let keys = |keys: &[&Key]| {
+            let mut logs: Logs = keys.iter().map(|key| ((*key).clone(), Log::default())).collect();
             merge_pods(&mut logs);
             logs.into_keys().collect::<Vec<_>>()
         };
         let (full, other) = (pod("k", "n", "a", "c"), pod("l", "n", "a", "c"));
-        assert_eq!(keys(&[pod("", "", "a", "c"), full.clone()]), [full.clone()]);
-        assert_eq!(keys(&[pod("", "", "a", ""), full.clone(), other.clone()]).len(), 3);
-        assert_eq!(keys(&[full, other]).len(), 2);
+        assert_eq!(keys(&[&pod("", "", "a", "c"), &full])[..], *std::slice::from_ref(&full));
+        assert_eq!(keys(&[&pod("", "", "a", ""), &full, &other]).len(), 3);
+        assert_eq!(keys(&[&full, &other]).len(), 2);
     }
 }

@@ -183,10 +183,8 @@ impl Splitter<'_> {
         let from = self.after_blanks(self.begin, b" \t\r\n,")?;
         match self.bytes.get(from) {
             None => {
-                return Ok(Some(self.unfinished())).map(|next| {
-                    self.mode = Mode::LinesOnly;
-                    next
-                });
+                self.mode = Mode::LinesOnly;
+                return Ok(Some(self.unfinished()));
             }
             Some(b']') => {
                 self.mode = Mode::Outside;

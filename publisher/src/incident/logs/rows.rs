@@ -30,15 +30,14 @@ pub(super) fn delimiter(begin: &[u8]) -> Option<u8> {
     })
 }
 
+/// What takes a row in, with the lines that it was; false when it wants no more.
+pub(super) type Sink<'s> = dyn FnMut(&[(String, String)], u64) -> bool + 's;
+
 /// Gives the sink every row, with the lines that it was; false from it ends the reading.
 ///
 /// # Errors
 /// Those of reading.
-pub(super) fn each(
-    text: impl BufRead,
-    delimiter: u8,
-    sink: &mut dyn FnMut(&[(String, String)], u64) -> bool,
-) -> io::Result<()> {
+pub(super) fn each(text: impl BufRead, delimiter: u8, sink: &mut Sink<'_>) -> io::Result<()> {
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text);
     let names: Vec<String> =
         reader.byte_headers().map_err(of_csv)?.iter().map(|name| text_of(name).trim().to_owned()).collect();
