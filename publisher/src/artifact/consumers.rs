@@ -16,6 +16,18 @@ use crate::reference::digest::Digest;
 
 const TITLE: &str = "org.opencontainers.image.title";
 
+/// What crane takes for the layers of a container image (`IsLayer` in its `pkg/v1/types`).
+const CRANE_LAYERS: [&str; 8] = [
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.oci.image.layer.v1.tar+zstd",
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+];
+
 /// The verdict of one consumer on an image.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Verdict {
@@ -65,8 +77,7 @@ impl Image<'_> {
     pub(crate) fn verdicts(&self) -> Vec<Verdict> {
         let mesh = ["istio", "envoy-gateway", "higress"].map(|consumer| Verdict { consumer, ..self.mesh() });
         let others = [self.envoy(), self.image_volume(), self.wkg(), self.runwasi(), self.oras()];
-        let tools = ["skopeo", "crane"].map(|consumer| Verdict { consumer, ..self.image_tool() });
-        mesh.into_iter().chain(others).chain(tools).collect()
+        mesh.into_iter().chain(others).chain([self.skopeo(), self.crane()]).collect()
     }
 
     /// Istio's agent; Envoy Gateway and Higress reuse its code.
@@ -151,19 +162,36 @@ impl Image<'_> {
         )
     }
 
-    /// Any image can be copied, but `skopeo inspect` and `crane validate` need a container image.
-    fn image_tool(&self) -> Verdict {
+    /// Any image can be copied, but `skopeo inspect` needs a container image.
+    fn skopeo(&self) -> Verdict {
         match self.without_image_config() {
-            None => yes(""),
-            Some(problem) => no("", &format!("copied it can be, but not inspected or validated: {problem}"), None),
+            None => yes("skopeo"),
+            Some(problem) => no("skopeo", &format!("copied it can be, but not inspected: {problem}"), None),
         }
+    }
+
+    /// Any image can be copied, but `crane validate` (0.22.1; older ones are stricter) compares the layers of container
+    /// images with what the config lists. Layers of other types it takes as they are.
+    fn crane(&self) -> Verdict {
+        let layers = &self.manifest.layers;
+        let archives = layers.iter().filter(|layer| CRANE_LAYERS.contains(&layer.media_type.as_str())).count();
+        let problem = match self.without_image_config() {
+            Some(_) if archives == 0 && !self.has_image_config() => return yes("crane"),
+            None if archives == layers.len() => return yes("crane"),
+            Some(problem) => problem,
+            None => "its image config lists layers that are none of a container image".to_owned(),
+        };
+        no("crane", &format!("copied it can be, but not validated (crane 0.22): {problem}"), None)
+    }
+
+    fn has_image_config(&self) -> bool {
+        [IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE].contains(&self.manifest.config.media_type.as_str())
     }
 
     /// Why this is not a container image; `None` if it is one.
     fn without_image_config(&self) -> Option<String> {
-        let media_type = self.manifest.config.media_type.as_str();
-        if ![IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE].contains(&media_type) {
-            return Some(format!("its config is `{media_type}`, no image config"));
+        if !self.has_image_config() {
+            return Some(format!("its config is `{}`, no image config", self.manifest.config.media_type));
         }
         let layers = self.manifest.layers.len();
         let listed = self.config.and_then(|config| config["rootfs"]["diff_ids"].as_array()).map(Vec::len);

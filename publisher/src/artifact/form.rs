@@ -5,7 +5,7 @@
 //! ([`ImageError::istio_says`]), because that is what people search for. What other consumers look at is in
 //! [`crate::artifact::consumers`].
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use clap::ValueEnum;
 use oci_distribution::manifest::{
@@ -14,8 +14,9 @@ use oci_distribution::manifest::{
 };
 use serde::Serialize;
 
-use crate::artifact::archive::MODULE_FILE;
+use crate::artifact::archive::{MODULE_FILE, Unzipped};
 use crate::module::MAX_SIZE;
+use crate::terminal::escape;
 
 /// Media type of the description in the two-layer form.
 pub(crate) const SOLO_CONFIG: &str = "application/vnd.module.wasm.config.v1+json";
@@ -74,6 +75,19 @@ pub(crate) enum ImageError {
     /// The archive cannot be read.
     #[error("its layer cannot be unpacked ({0}); publish it again")]
     Archive(String),
+    /// The archive ends before the module does.
+    #[error(
+        "its layer is cut: {MODULE_FILE} has {got} of the {announced} bytes that the archive announces; publish it again"
+    )]
+    Cut {
+        /// Bytes that are there.
+        got: u64,
+        /// Bytes that the entry's header announces.
+        announced: u64,
+    },
+    /// The archive's entry is not a file.
+    #[error("{MODULE_FILE} is {0} in its layer, not a file; publish it again with `faultline push`")]
+    NoFile(&'static str),
     /// The archive holds only other files.
     #[error("there is no {MODULE_FILE} in its layer; publish it again with `faultline push`")]
     NoModule,
@@ -97,6 +111,9 @@ impl ImageError {
             Self::Shape { last, .. } => expect(last, IMAGE_LAYER_GZIP_MEDIA_TYPE),
             Self::NoModule => format!("could not extract wasm binary: {MODULE_FILE} not found in the archive"),
             Self::Archive(why) => format!("could not extract wasm binary: failed to parse layer as tar.gz: {why}"),
+            Self::Cut { .. } => format!("could not extract wasm binary: failed to read {MODULE_FILE}: unexpected EOF"),
+            // The agent reads the entry as a file of no bytes, and refuses these.
+            Self::NoFile(_) => return "fetched Wasm binary is invalid".to_owned(),
             Self::TooLarge => "could not extract wasm binary: it exceeds the maximum size".to_owned(),
         };
         let solo = match layers {
@@ -133,7 +150,7 @@ pub(crate) fn classify(manifest: &OciImageManifest) -> Result<(Form, &OciDescrip
     if manifest.media_type.as_deref() == Some(IMAGE_MANIFEST_MEDIA_TYPE) {
         return match last {
             Some(layer) if layer.media_type == IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE => Ok((Form::Docker, layer)),
-            _ => Err(ImageError::DockerLayer(last_type.to_owned())),
+            _ => Err(ImageError::DockerLayer(escape::one_line(last_type))),
         };
     }
     if let Some(layer) = last.filter(|layer| layer.media_type == IMAGE_LAYER_GZIP_MEDIA_TYPE) {
@@ -141,34 +158,101 @@ pub(crate) fn classify(manifest: &OciImageManifest) -> Result<(Form, &OciDescrip
     }
     match manifest.layers.iter().find(|layer| layer.media_type == CONTENT_LAYER) {
         Some(layer) if manifest.layers.len() == 2 => Ok((Form::Solo, layer)),
-        _ => Err(ImageError::Shape { layers: manifest.layers.len(), last: last_type.to_owned() }),
+        _ => Err(ImageError::Shape { layers: manifest.layers.len(), last: escape::one_line(last_type) }),
     }
 }
 
-/// Extracts the module from the layer that [`locate`] or [`classify`] returned.
+/// A module out of a layer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Extracted {
+    /// The module's bytes.
+    pub(crate) module: Vec<u8>,
+    /// How what follows the module in the layer reads.
+    pub(crate) rest: Rest,
+}
+
+/// How what follows the module in its layer reads. A mesh does not look at it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// To the end.
+    Whole,
+    /// This many bytes follow that are no gzip; they were not read.
+    Trailing(usize),
+    /// It is damaged, so the archive's checksum does not vouch for the module either.
+    Damaged(String),
+}
+
+impl Rest {
+    /// What to tell people about it, if anything.
+    pub(crate) fn remark(&self) -> Option<String> {
+        match self {
+            Self::Whole => None,
+            Self::Trailing(1) => Some("1 byte behind the archive in its layer is no gzip and was not read".to_owned()),
+            Self::Trailing(n) => {
+                Some(format!("{n} bytes behind the archive in its layer are no gzip and were not read"))
+            }
+            Self::Damaged(why) => Some(format!("its layer is damaged behind the module ({why}); publish it again")),
+        }
+    }
+}
+
+/// Extracts the module from the layer that [`locate`] or [`classify`] returned: as Istio's agent does, the first entry
+/// of that name.
 ///
 /// # Errors
 /// When the layer is damaged, too large, or holds no module.
-pub(crate) fn extract(form: Form, layer: Vec<u8>) -> Result<Vec<u8>, ImageError> {
+pub(crate) fn extract(form: Form, layer: Vec<u8>) -> Result<Extracted, ImageError> {
     if matches!(form, Form::Solo | Form::Cncf) {
-        return Ok(layer);
+        return Ok(Extracted { module: layer, rest: Rest::Whole });
     }
-    let unpacked = flate2::read::GzDecoder::new(layer.as_slice()).take(MAX_SIZE + 1);
-    let damaged = |error: std::io::Error| ImageError::Archive(error.to_string());
-    let mut archive = tar::Archive::new(unpacked);
+    let mut unzipped = Unzipped::new(&layer, MAX_SIZE);
+    let found = find_module(&mut unzipped);
+    match found {
+        Err(_) if unzipped.exceeded() => Err(ImageError::TooLarge),
+        Err(error) => Err(error),
+        Ok(module) => {
+            let rest = match io::copy(&mut unzipped, &mut io::sink()) {
+                Err(error) => Rest::Damaged(error.to_string()),
+                Ok(_) if unzipped.trailing() > 0 => Rest::Trailing(unzipped.trailing()),
+                Ok(_) => Rest::Whole,
+            };
+            Ok(Extracted { module, rest })
+        }
+    }
+}
+
+fn find_module(unzipped: &mut Unzipped<'_>) -> Result<Vec<u8>, ImageError> {
+    let damaged = |error: io::Error| ImageError::Archive(error.to_string());
+    let mut archive = tar::Archive::new(unzipped);
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
         if entry.path().map_err(damaged)?.file_name() != Some(MODULE_FILE.as_ref()) {
             continue;
         }
-        if entry.size() > MAX_SIZE {
+        if let Some(kind) = other_than_a_file(entry.header().entry_type()) {
+            return Err(ImageError::NoFile(kind));
+        }
+        let announced = entry.size();
+        if announced > MAX_SIZE {
             return Err(ImageError::TooLarge);
         }
         let mut module = Vec::new();
         entry.read_to_end(&mut module).map_err(damaged)?;
-        return Ok(module);
+        let got = module.len() as u64;
+        return if got < announced { Err(ImageError::Cut { got, announced }) } else { Ok(module) };
     }
     Err(ImageError::NoModule)
+}
+
+/// What an entry of an archive is, in words; `None` for a file.
+fn other_than_a_file(kind: tar::EntryType) -> Option<&'static str> {
+    match kind {
+        tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => None,
+        tar::EntryType::Symlink => Some("a symbolic link"),
+        tar::EntryType::Link => Some("a link to another file"),
+        tar::EntryType::Directory => Some("a directory"),
+        _ => Some("a device or the like"),
+    }
 }
 
 #[cfg(test)]
@@ -207,13 +291,85 @@ mod tests {
         }
     }
 
+    fn module_of(layer: Vec<u8>) -> Vec<u8> {
+        let extracted = extract(Form::Oci, layer).expect("it is well");
+        assert_eq!(extracted.rest, Rest::Whole);
+        extracted.module
+    }
+
     #[test]
     fn what_was_packed_comes_out_again() {
         let layer = archive::gzip(&archive::tar(b"\0asm the module", None).unwrap()).unwrap();
-        assert_eq!(extract(Form::Oci, layer.clone()).unwrap(), b"\0asm the module");
-        assert_eq!(extract(Form::Solo, b"bare".to_vec()).unwrap(), b"bare");
+        assert_eq!(module_of(layer.clone()), b"\0asm the module");
+        assert_eq!(extract(Form::Solo, b"bare".to_vec()).unwrap().module, b"bare");
         let half = layer[..layer.len() / 2].to_vec();
         assert!(matches!(extract(Form::Docker, half), Err(ImageError::Archive(_))));
         assert!(matches!(extract(Form::Oci, b"no gzip".to_vec()), Err(ImageError::Archive(_))));
+    }
+
+    #[test]
+    fn a_layer_may_have_several_members_of_gzip() {
+        let module = b"\0asm a module".repeat(1000);
+        let tar = archive::tar(&module, None).unwrap();
+        for cuts in [vec![512], vec![700, 900], vec![1], vec![tar.len() - 1024]] {
+            let mut layer = Vec::new();
+            let ends = cuts.iter().copied().chain([tar.len()]);
+            let starts = [0].into_iter().chain(cuts.iter().copied());
+            for (start, end) in starts.zip(ends) {
+                layer.extend(archive::gzip(&tar[start..end]).unwrap());
+                layer.extend(archive::gzip(b"").unwrap());
+            }
+            assert!(module_of(layer) == module, "{cuts:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_module_and_cannot_be_read_is_told() {
+        let layer = archive::gzip(&archive::tar(b"\0asm the module", None).unwrap()).unwrap();
+        let rest = |layer: Vec<u8>| extract(Form::Oci, layer).expect("the module is whole").rest;
+        assert_eq!(rest([&layer[..], b"garbage"].concat()), Rest::Trailing(7));
+        assert_eq!(rest([&layer[..], &[0; 100]].concat()), Rest::Trailing(100));
+        // The last eight bytes are the checksum and the length.
+        let mut damaged = layer.clone();
+        let at = damaged.len() - 6;
+        damaged[at] ^= 1;
+        assert!(matches!(rest(damaged), Rest::Damaged(_)));
+        assert!(matches!(rest(layer[..layer.len() - 4].to_vec()), Rest::Damaged(_)));
+    }
+
+    #[test]
+    fn a_module_that_is_cut_or_no_file_is_none() {
+        let tar = archive::tar(&[7; 5000], None).unwrap();
+        let cut = extract(Form::Oci, archive::gzip(&tar[..1512]).unwrap());
+        assert_eq!(cut, Err(ImageError::Cut { got: 1000, announced: 5000 }));
+        for (kind, words) in [
+            (tar::EntryType::Symlink, "a symbolic link"),
+            (tar::EntryType::Link, "a link to another file"),
+            (tar::EntryType::Directory, "a directory"),
+            (tar::EntryType::Fifo, "a device or the like"),
+        ] {
+            let mut header = tar::Header::new_ustar();
+            header.set_path("plugin.wasm").unwrap();
+            header.set_entry_type(kind);
+            header.set_size(0);
+            header.set_cksum();
+            let mut archive = tar::Builder::new(Vec::new());
+            archive.append(&header, &[][..]).unwrap();
+            let layer = archive::gzip(&archive.into_inner().unwrap()).unwrap();
+            assert_eq!(extract(Form::Oci, layer), Err(ImageError::NoFile(words)));
+        }
+    }
+
+    #[test]
+    fn a_layer_that_unpacks_to_too_much_is_given_up() {
+        let mut header = tar::Header::new_ustar();
+        header.set_path("filler").unwrap();
+        header.set_size(MAX_SIZE + 1);
+        header.set_cksum();
+        // Compressed in parts, so that the test needs little memory.
+        let zeros = archive::gzip(&vec![0; 1 << 20]).unwrap();
+        let mut layer = archive::gzip(header.as_bytes()).unwrap();
+        (0..=256).for_each(|_| layer.extend(&zeros));
+        assert_eq!(extract(Form::Oci, layer), Err(ImageError::TooLarge));
     }
 }

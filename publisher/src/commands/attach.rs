@@ -71,8 +71,9 @@ pub(crate) async fn run(args: Attach, format: Format) -> anyhow::Result<Outcome>
         _ => ("faultline.cdx.json".to_owned(), CYCLONEDX, sbom(&store, &reference).await?),
     };
     let manifest = attachments::document_manifest(&subject, &title, kind, &document)?;
-    let there = store.referrers(&subject.digest).await?;
-    let unchanged = there.iter().any(|descriptor| descriptor.digest == manifest.digest.to_string());
+    // If the registry does not say what is attached, it is attached again, which changes nothing.
+    let there = store.referrers(&subject.digest).await.unwrap_or_default();
+    let unchanged = there.found.iter().any(|descriptor| descriptor.digest == manifest.digest.to_string());
     if !unchanged {
         for bytes in [document.as_slice(), attachments::EMPTY_CONFIG] {
             store.put_blob(&Digest::of(bytes), bytes, &ProgressBar::hidden()).await?;
@@ -110,8 +111,7 @@ async fn sbom(store: &Store, reference: &Reference) -> anyhow::Result<Vec<u8>> {
     let found = store.resolve(reference).await?;
     let (form, layer) = form::locate(&found.manifest).with_context(|| format!("`{reference}`"))?;
     let bar = progress::bytes("downloading", layer.size.unsigned_abs());
-    let module = Digest::of(&form::extract(form, store.blob(layer, &bar).await?)?);
-    bar.finish_and_clear();
+    let module = Digest::of(&store.module(form, layer, &bar).await??.module);
     let content: Value = serde_json::from_slice(document).context("the list of components cannot be read")?;
     let described = content["metadata"]["component"]["hashes"][0]["content"].as_str().unwrap_or_default();
     if described != module.hex() {

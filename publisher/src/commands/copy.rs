@@ -140,6 +140,7 @@ fn shared_repository(from: &Reference, to: &Reference) -> Option<String> {
 fn report(to: &Reference, copied: &Copied, format: Format) -> anyhow::Result<Outcome> {
     let Copied { root, sent, tagged } = copied;
     let pinned = to.with_digest(&root.digest).to_string();
+    output::warn(&sent.remarks);
     match format {
         Format::Text => output::result(&pinned)?,
         Format::Json => output::json(&json!({
@@ -149,6 +150,7 @@ fn report(to: &Reference, copied: &Copied, format: Format) -> anyhow::Result<Out
             "blobs": sent.blobs,
             "bytes": sent.bytes,
             "attached": sent.attached,
+            "warnings": sent.remarks,
             "unchanged": *tagged && sent.attached == 0,
         }))?,
     }

@@ -24,7 +24,7 @@ use crate::signature;
 use crate::store::attachments::{self, Attached};
 use crate::store::{Resolved, Store};
 use crate::terminal::output::{self, Format};
-use crate::terminal::progress;
+use crate::terminal::{escape, progress};
 
 /// The end of the help.
 pub(crate) const HELP: &str = "\
@@ -67,6 +67,9 @@ struct Report {
     consumers: Vec<Verdict>,
     signatures: usize,
     attached: Vec<Attached>,
+    /// Why more may be attached, if it may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attached_problem: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,7 +106,8 @@ pub(crate) async fn run(args: Inspect, format: Format) -> anyhow::Result<Outcome
 async fn examine(reference: &Reference, store: &Store, image: Resolved) -> anyhow::Result<Report> {
     let manifest = &image.manifest;
     let named = image.index.as_ref().unwrap_or(&image.digest);
-    let (found, fault) = contents(store, &image).await?;
+    let Contents { module: found, fault, remark } = contents(store, &image).await?;
+    let warnings = store.istio_warnings().into_iter().chain(remark).collect();
     // A missing or damaged config breaks only some consumers; the others still get a verdict.
     let config = store.blob(&manifest.config, &ProgressBar::hidden()).await.ok();
     let config: Option<Value> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -119,6 +123,10 @@ async fn examine(reference: &Reference, store: &Store, image: Resolved) -> anyho
     let istio = consumers.first().map(|verdict| Summary { loads: verdict.loads, problem: verdict.problem.clone() });
 
     let blobs: u64 = manifest.layers.iter().chain([&manifest.config]).map(|d| d.size.unsigned_abs()).sum();
+    // What is attached is beside the verdicts: they are told even if it cannot be asked for.
+    let (attached, attached_problem) = attachments::list(store, named)
+        .await
+        .unwrap_or_else(|error| (Vec::new(), Some(format!("it could not be asked for: {error:#}"))));
     let annotations = manifest.annotations.clone().unwrap_or_default();
     let built = found.as_ref().and_then(|found| found.module.build.as_ref());
     Ok(Report {
@@ -131,41 +139,51 @@ async fn examine(reference: &Reference, store: &Store, image: Resolved) -> anyho
         istio: istio.unwrap_or(Summary { loads: false, problem: None }),
         consumers,
         signatures: signature::count(store, named).await?,
-        attached: attachments::list(store, named).await?,
-        warnings: store.istio_warnings(),
+        attached,
+        attached_problem,
+        warnings,
         module: found,
         digest: image.digest.clone(),
         index: image.index.clone(),
     })
 }
 
-/// The module in an image, if there is one, and the reason why a mesh could not load it.
-async fn contents(store: &Store, image: &Resolved) -> anyhow::Result<(Option<ModuleReport>, Option<LoadError>)> {
+/// What the layer of an image holds.
+struct Contents {
+    /// The module, if there is one.
+    module: Option<ModuleReport>,
+    /// Why a mesh could not load it.
+    fault: Option<LoadError>,
+    /// What else is wrong with the layer.
+    remark: Option<String>,
+}
+
+async fn contents(store: &Store, image: &Resolved) -> anyhow::Result<Contents> {
     let refused = form::classify(&image.manifest).err().map(LoadError::Image);
     let (form, layer) = match form::locate(&image.manifest) {
         Ok(found) => found,
-        Err(_) => return Ok((None, refused)),
+        Err(_) => return Ok(Contents { module: None, fault: refused, remark: None }),
     };
     let bar = progress::bytes("downloading", layer.size.unsigned_abs());
-    let blob = store.blob(layer, &bar).await?;
-    bar.finish_and_clear();
-    let bytes = match form::extract(form, blob) {
-        Ok(bytes) => bytes,
-        Err(error) => return Ok((None, Some(LoadError::Image(error)))),
+    let extracted = match store.module(form, layer, &bar).await? {
+        Ok(extracted) => extracted,
+        Err(error) => return Ok(Contents { module: None, fault: Some(LoadError::Image(error)), remark: None }),
     };
-    Ok(match Module::read(&bytes) {
+    let (bytes, remark) = (&extracted.module, extracted.rest.remark());
+    Ok(match Module::read(bytes) {
         Ok(module) => {
             let fault = refused.or(module.startable().err().map(LoadError::Module));
-            (Some(ModuleReport { size: bytes.len(), digest: Digest::of(&bytes), module }), fault)
+            let module = ModuleReport { size: bytes.len(), digest: Digest::of(bytes), module };
+            Contents { module: Some(module), fault, remark }
         }
-        Err(error) => (None, refused.or(Some(LoadError::Module(error)))),
+        Err(error) => Contents { module: None, fault: refused.or(Some(LoadError::Module(error))), remark },
     })
 }
 
 fn text(report: &Report) -> String {
     let mut lines = String::new();
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(lines, "{name:<12}{value}");
+        let _ = writeln!(lines, "{name:<12}{}", escape::one_line(value));
     };
     line("reference", &report.reference);
     line("digest", &report.digest.to_string());
@@ -190,8 +208,11 @@ fn text(report: &Report) -> String {
         0 => line("signatures", "none"),
         n => line("signatures", &format!("{n} (`faultline verify REF --key cosign.pub` checks them)")),
     }
-    if report.attached.is_empty() {
-        line("attached", "nothing");
+    match &report.attached_problem {
+        Some(problem) if report.attached.is_empty() => line("attached", problem),
+        Some(problem) => line("attached", &format!("perhaps more: {problem}")),
+        None if report.attached.is_empty() => line("attached", "nothing"),
+        None => {}
     }
     for document in &report.attached {
         line("attached", &format!("{} {}", document.artifact_type, document.digest));
@@ -206,13 +227,13 @@ fn text(report: &Report) -> String {
             None => verdict.problem.clone().unwrap_or_default(),
         };
         let row = format!("{:<25}{answer:<4}{problem}", consumers::title(verdict.consumer));
-        let _ = writeln!(lines, "{}", row.trim_end());
+        let _ = writeln!(lines, "{}", escape::one_line(row.trim_end()));
         if same.is_some() {
             continue;
         }
         for (name, words) in [("says", &verdict.says), ("do", &verdict.remedy)] {
             if let Some(words) = words {
-                let _ = writeln!(lines, "{:<29}{name}: {words}", "");
+                let _ = writeln!(lines, "{:<29}{name}: {}", "", escape::one_line(words));
             }
         }
         shown = Some(verdict);

@@ -12,6 +12,7 @@ use crate::commands::outcome::Outcome;
 use crate::reference::Reference;
 use crate::reference::version_order::order;
 use crate::store::Store;
+use crate::terminal::escape;
 use crate::terminal::output::{self, Format};
 
 /// The end of the help.
@@ -49,7 +50,7 @@ pub(crate) async fn run(args: List, format: Format) -> anyhow::Result<Outcome> {
     tags.dedup();
     match format {
         Format::Text if tags.is_empty() => output::note(&format!("`{}` has no tags", args.repository)),
-        Format::Text => output::result(&tags.join("\n"))?,
+        Format::Text => output::result(&tags.iter().map(|tag| escape::one_line(tag)).collect::<Vec<_>>().join("\n"))?,
         Format::Json => output::json(&json!({"repository": args.repository, "tags": tags}))?,
     }
     Ok(Outcome::Done)

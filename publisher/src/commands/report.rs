@@ -94,7 +94,7 @@ pub(crate) fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
         Format::Json => output::json(&json::report(&view))?,
         Format::Text if input.records.is_empty() => output::result(&nothing(&input, &incident.gaps, all))?,
         Format::Text => {
-            output::result(&text::report(&view, output::width(), Paint::new(output::takes_colours()), details))?
+            output::styled(&text::report(&view, output::width(), Paint::new(output::takes_colours()), details))?
         }
     }
     if input.repeated > 0 {

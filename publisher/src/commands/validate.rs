@@ -86,13 +86,15 @@ pub(crate) async fn run(args: Validate, format: Written) -> anyhow::Result<Outco
     }
     say_what_was_not_read(&mesh);
     let reports = report::by_file(&mesh.files, findings);
-    let text = match format {
-        Written::Json => serde_json::to_string_pretty(&reports)?,
-        Written::Sarif => serde_json::to_string_pretty(&report::sarif(&reports))?,
-        Written::Text => report::text(&reports),
-    };
-    if !text.is_empty() {
-        output::result(&text)?;
+    match format {
+        Written::Json => output::json(&reports)?,
+        Written::Sarif => output::json(&report::sarif(&reports))?,
+        Written::Text => {
+            let text = report::text(&reports);
+            if !text.is_empty() {
+                output::result(&text)?;
+            }
+        }
     }
     if let Some(error) = unreadable {
         return Err(error);

@@ -78,7 +78,7 @@ pub(crate) async fn run(args: Verify, format: Format) -> anyhow::Result<Outcome>
         output::note(&format!("  signature {}: {}", number + 1, signature.problem.as_deref().unwrap_or_default()));
     }
     if found.is_empty() {
-        let attached = attachments::list(&store, &digest).await?;
+        let (attached, _) = attachments::list(&store, &digest).await?;
         let bundled = attached.iter().any(|document| document.artifact_type.starts_with(BUNDLE));
         output::note(if bundled {
             "  it has a signature in cosign 3's bundle form, which `cosign verify` reads and this command does not"

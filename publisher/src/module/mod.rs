@@ -18,7 +18,7 @@ use build_info::BuildInfo;
 use envoy_imports::{Abi, Offer};
 
 /// The first eight bytes of a core module, version 1.
-const HEADER: [u8; 8] = *b"\0asm\x01\0\0\0";
+pub(crate) const HEADER: [u8; 8] = *b"\0asm\x01\0\0\0";
 
 /// The most bytes that a mesh unpacks (default of `ISTIO_WASM_MAX_BINARY_SIZE_BYTES`).
 pub(crate) const MAX_SIZE: u64 = 256 * 1024 * 1024;

@@ -53,13 +53,14 @@ pub(crate) struct Attached {
     pub(crate) size: i64,
 }
 
-/// Lists the documents attached to a manifest.
+/// Lists the documents attached to a manifest. The second value says why there may be more, if there may.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(crate) async fn list(store: &Store, subject: &Digest) -> anyhow::Result<Vec<Attached>> {
+pub(crate) async fn list(store: &Store, subject: &Digest) -> anyhow::Result<(Vec<Attached>, Option<String>)> {
     let mut found = Vec::new();
-    for descriptor in store.referrers(subject).await? {
+    let referrers = store.referrers(subject).await?;
+    for descriptor in referrers.found {
         let kind = match descriptor.artifact_type {
             Some(kind) if kind != EMPTY => kind,
             // cosign 3 lists the media type of its empty config; the document's type is in its own manifest.
@@ -67,7 +68,7 @@ pub(crate) async fn list(store: &Store, subject: &Digest) -> anyhow::Result<Vec<
         };
         found.push(Attached { artifact_type: kind, digest: descriptor.digest, size: descriptor.size });
     }
-    Ok(found)
+    Ok((found, referrers.remark))
 }
 
 async fn document_type(store: &Store, digest: &Digest) -> anyhow::Result<Option<String>> {

@@ -7,13 +7,13 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use indicatif::ProgressBar;
 use oci_distribution::manifest::OciDescriptor;
 use serde::Deserialize;
 
-use super::Store;
 use super::manifest::{Name, RawManifest, entries};
+use super::{Store, ensure_size};
 use crate::reference::Reference;
 use crate::reference::digest::Digest;
 
@@ -32,6 +32,8 @@ pub(crate) struct Sent {
     pub(crate) bytes: u64,
     /// Number of signatures and documents.
     pub(crate) attached: usize,
+    /// What may be left behind, and why.
+    pub(crate) remarks: Vec<String>,
 }
 
 /// Copies between two stores.
@@ -117,12 +119,14 @@ impl Copier {
         let mut subjects = vec![manifest.digest.clone()];
         for child in children(manifest)? {
             let digest = child.digest.parse::<Digest>().context("the index is malformed")?;
+            let announced = child.size;
             let Some(child) = self.source.fetch(Name::Digest(&digest)).await? else {
                 bail!(
                     "the index {} names {digest}, which is not there; copy one of its images by its own digest",
                     manifest.digest
                 )
             };
+            ensure_size(announced, child.bytes.len(), &digest)?;
             ensure!(children(&child)?.is_empty(), "{} is an index of indexes, which no mesh follows", manifest.digest);
             if self.destination.head(Name::Digest(&digest)).await?.is_none() {
                 self.blobs(&child).await?;
@@ -194,14 +198,22 @@ impl Copier {
                 self.sent.attached += 1;
             }
         }
-        let referrers = self.source.referrers(subject).await?;
-        let known = if referrers.is_empty() { Vec::new() } else { self.destination_referrers(subject).await? };
+        let hint = "--no-attached copies the artifact without what is attached to it";
+        let referrers = self.source.referrers(subject).await.map_err(|error| anyhow!("{error:#}; {hint}"))?;
+        if let Some(remark) = referrers.remark {
+            self.sent.remarks.push(format!("what is attached to {subject} may not all be copied: {remark}; {hint}"));
+        }
+        let referrers = referrers.found;
+        let known = if referrers.is_empty() { Vec::new() } else { self.destination_referrers(subject).await };
         for referrer in referrers {
             let digest = referrer.digest.parse::<Digest>().context("the list of what is attached is malformed")?;
             if !known.contains(&referrer.digest) {
                 let manifest = self.source.fetch(Name::Digest(&digest)).await?;
                 // A list may name a manifest that has been deleted since.
-                let Some(manifest) = manifest else { continue };
+                let Some(manifest) = manifest else {
+                    self.sent.remarks.push(format!("{digest} is listed as attached to {subject}, but is not there"));
+                    continue;
+                };
                 if !*stored {
                     self.destination.put(root, None).await?;
                     *stored = true;
@@ -215,8 +227,10 @@ impl Copier {
         Ok(())
     }
 
-    async fn destination_referrers(&self, subject: &Digest) -> anyhow::Result<Vec<String>> {
-        Ok(self.destination.referrers(subject).await?.into_iter().map(|descriptor| descriptor.digest).collect())
+    /// What the destination lists already. If it does not say, everything is attached again, which changes nothing.
+    async fn destination_referrers(&self, subject: &Digest) -> Vec<String> {
+        let listed = self.destination.referrers(subject).await.unwrap_or_default();
+        listed.found.into_iter().map(|descriptor| descriptor.digest).collect()
     }
 }
 

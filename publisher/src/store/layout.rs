@@ -7,10 +7,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OciDescriptor};
+use oci_distribution::manifest::OCI_IMAGE_INDEX_MEDIA_TYPE;
 use serde_json::{Value, json};
 
-use super::manifest::{Name, RawManifest, entries, fallback_tag, referrer_entry};
+use super::manifest::{Name, RawManifest, Referrers, entries, fallback_tag, referrer_entry};
 use crate::artifact::pack::Artifact;
 use crate::files;
 use crate::reference::LayoutRef;
@@ -161,25 +161,30 @@ impl Layout {
     ///
     /// # Errors
     /// When the directory is not a layout, or is damaged.
-    pub(crate) fn referrers(&self, subject: &Digest) -> anyhow::Result<Vec<OciDescriptor>> {
+    pub(crate) fn referrers(&self, subject: &Digest) -> anyhow::Result<Referrers> {
         let index = self.index()?;
-        let mut found: Vec<Value> = Vec::new();
+        let mut referrers = Referrers::default();
+        let mut absent = 0;
         for entry in entries(&index) {
             let Ok(digest) = entry["digest"].as_str().unwrap_or_default().parse::<Digest>() else { continue };
-            if entry["annotations"][TAG] == fallback_tag(subject).as_str() {
-                found.extend(entries(&self.read_manifest(&digest)?.json()).iter().cloned());
+            // A layout may name what it does not hold.
+            if !self.blob_path(&digest).exists() {
+                absent += 1;
                 continue;
             }
             let manifest = self.read_manifest(&digest)?;
-            if manifest.json()["subject"]["digest"] == subject.to_string() {
-                found.push(referrer_entry(&manifest));
+            if entry["annotations"][TAG] == fallback_tag(subject).as_str() {
+                referrers.add(entries(&manifest.json()));
+            } else if manifest.json()["subject"]["digest"] == subject.to_string() {
+                referrers.add(&[referrer_entry(&manifest)]);
             }
         }
-        let mut descriptors: Vec<OciDescriptor> =
-            found.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect();
-        descriptors.sort_by(|a, b| a.digest.cmp(&b.digest));
-        descriptors.dedup_by(|a, b| a.digest == b.digest);
-        Ok(descriptors)
+        if absent > 0 {
+            referrers.doubt(format!("{absent} of the manifests that the layout names are not in it"));
+        }
+        referrers.found.sort_by(|a, b| a.digest.cmp(&b.digest));
+        referrers.found.dedup_by(|a, b| a.digest == b.digest);
+        Ok(referrers)
     }
 
     /// Writes a manifest that has a subject, and adds an index entry without a tag for it.

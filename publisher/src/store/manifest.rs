@@ -88,9 +88,33 @@ pub(super) fn entries(index: &Value) -> &[Value] {
     index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The entries of an index, without those that are malformed.
-pub(super) fn descriptors(index: &Value) -> Vec<OciDescriptor> {
-    entries(index).iter().filter_map(|entry| OciDescriptor::deserialize(entry).ok()).collect()
+/// What is attached to a manifest, as far as its store tells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Referrers {
+    /// Their descriptors, with artifact types and annotations.
+    pub(crate) found: Vec<OciDescriptor>,
+    /// Why there may be more, if there may.
+    pub(crate) remark: Option<String>,
+}
+
+impl Referrers {
+    /// Adds the entries of a list. Those that are malformed are counted in the remark.
+    pub(super) fn add(&mut self, entries: &[Value]) {
+        let read: Vec<_> = entries.iter().filter_map(|entry| OciDescriptor::deserialize(entry).ok()).collect();
+        let malformed = entries.len() - read.len();
+        self.found.extend(read);
+        if malformed > 0 {
+            self.doubt(format!("{malformed} of the entries in the list of what is attached cannot be read"));
+        }
+    }
+
+    /// Notes why there may be more.
+    pub(super) fn doubt(&mut self, why: String) {
+        self.remark = Some(match self.remark.take() {
+            Some(before) => format!("{before}; {why}"),
+            None => why,
+        });
+    }
 }
 
 /// The descriptor of these bytes.

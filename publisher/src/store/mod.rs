@@ -9,15 +9,17 @@ mod layout;
 pub(crate) mod manifest;
 pub(crate) mod registry;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use indicatif::ProgressBar;
 use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor, OciImageManifest, OciManifest};
 
+use crate::artifact::form::{self, Extracted, Form, ImageError};
 use crate::artifact::pack::Artifact;
+use crate::module::MAX_SIZE;
 use crate::reference::Reference;
 use crate::reference::digest::Digest;
 use layout::Layout;
-use manifest::{Name, RawManifest};
+use manifest::{Name, RawManifest, Referrers};
 use registry::Registry;
 use registry::access::Access;
 
@@ -76,8 +78,10 @@ impl Store {
         let Some(child) = index.manifests.iter().find(|entry| is_linux_amd64(entry)) else {
             bail!("`{reference}` is an index without an image for linux/amd64, the only one that a mesh asks for");
         };
+        let announced = child.size;
         let child = child.digest.parse::<Digest>().with_context(|| format!("the index `{reference}` is malformed"))?;
         let RawManifest { bytes, .. } = self.manifest(Some(&child)).await?;
+        ensure_size(announced, bytes.len(), &child)?;
         match parse(&bytes, reference)? {
             OciManifest::Image(manifest) => {
                 Ok(Resolved { digest: child, index: Some(digest), size: bytes.len(), manifest })
@@ -188,11 +192,11 @@ impl Store {
         }
     }
 
-    /// The descriptors, with artifact types and annotations, of what is attached to a manifest.
+    /// What is attached to a manifest.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) async fn referrers(&self, subject: &Digest) -> anyhow::Result<Vec<OciDescriptor>> {
+    pub(crate) async fn referrers(&self, subject: &Digest) -> anyhow::Result<Referrers> {
         match self {
             Self::Registry(registry) => Ok(registry.referrers(subject).await?),
             Self::Layout(layout) => layout.referrers(subject),
@@ -226,9 +230,30 @@ impl Store {
             Self::Registry(registry) => Ok(registry.blob(descriptor, &digest, bar).await?),
             Self::Layout(layout) => {
                 interruptible().await;
-                layout.blob(&digest)
+                let bytes = layout.blob(&digest)?;
+                ensure_size(descriptor.size, bytes.len(), &digest)?;
+                Ok(bytes)
             }
         }
+    }
+
+    /// Fetches a layer and extracts the module in it.
+    ///
+    /// # Errors
+    /// When the layer cannot be fetched. That it holds no module is the inner error.
+    pub(crate) async fn module(
+        &self,
+        form: Form,
+        layer: &OciDescriptor,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Result<Extracted, ImageError>> {
+        // No module is smaller than its archive, so what is larger than a mesh unpacks need not be fetched.
+        if layer.size.unsigned_abs() > MAX_SIZE {
+            return Ok(Err(ImageError::TooLarge));
+        }
+        let blob = self.blob(layer, bar).await?;
+        bar.finish_and_clear();
+        Ok(form::extract(form, blob))
     }
 
     /// Publishes an artifact. Returns whether anything was sent or written.
@@ -255,6 +280,19 @@ async fn interruptible() {
 fn parse(bytes: &[u8], reference: &Reference) -> anyhow::Result<OciManifest> {
     serde_json::from_slice(bytes)
         .with_context(|| format!("`{reference}` is no OCI or Docker image: its manifest cannot be read; push it again"))
+}
+
+/// Checks the size that a descriptor announces (image specification: content of another size should not be trusted).
+///
+/// # Errors
+/// When the content has another size.
+fn ensure_size(announced: i64, actual: usize, digest: &Digest) -> anyhow::Result<()> {
+    ensure!(
+        usize::try_from(announced) == Ok(actual),
+        "wrong size: the descriptor of {digest} announces {announced} bytes, it has {actual}; do not use it, and push it \
+         again"
+    );
+    Ok(())
 }
 
 /// A child without a platform counts as linux/amd64, as it does in a mesh.

@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::escape;
+
 /// How a result is written to stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -38,11 +40,19 @@ impl Written {
     }
 }
 
-/// Writes a result to stdout and ends it with a line end.
+/// Writes a result to stdout and ends it with a line end. Control characters in it are shown, not sent.
 ///
 /// # Errors
 /// When writing to stdout fails for any reason but a closed pipe.
 pub(crate) fn result(text: &str) -> anyhow::Result<()> {
+    styled(&escape::lines(text))
+}
+
+/// Writes a result that sets colours itself, and in which everything of strangers is escaped already.
+///
+/// # Errors
+/// As [`result`].
+pub(crate) fn styled(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = stdout
         .write_all(text.trim_end().as_bytes())
@@ -59,12 +69,12 @@ pub(crate) fn result(text: &str) -> anyhow::Result<()> {
 /// # Errors
 /// As [`result`].
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    result(&serde_json::to_string_pretty(value)?)
+    styled(&escape::json(&serde_json::to_string_pretty(value)?))
 }
 
-/// Writes a remark for people to stderr. A failure to write it is ignored.
+/// Writes a remark for people to stderr. Control characters in it are shown, not sent. A failure to write it is ignored.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", escape::lines(text));
 }
 
 /// Prints warnings to stderr, each on a line of its own. They change no exit code.

@@ -55,14 +55,14 @@ fn each_form_has_its_shape_and_its_consumers_and_the_same_module_inside() {
             "application/vnd.oci.image.manifest.v1+json",
             "application/vnd.module.wasm.config.v1+json",
             &["application/vnd.module.wasm.config.v1+json", "application/vnd.module.wasm.content.layer.v1+wasm"],
-            [&meshes[..], &["oras"]].concat(),
+            [&meshes[..], &["oras", "crane"]].concat(),
         ),
         (
             "cncf",
             "application/vnd.oci.image.manifest.v1+json",
             "application/vnd.wasm.config.v0+json",
             &["application/wasm"],
-            vec!["wkg", "oras"],
+            vec!["wkg", "oras", "crane"],
         ),
     ] {
         let pushed = push(dir.path(), form).exits(0).json();
@@ -217,7 +217,7 @@ fn an_index_that_is_pinned_is_refused_in_istios_words() {
     run(dir.path(), &["push", &registry.reference("own"), "--wasm", "plugin.wasm"]).exits(0);
     let own = registry.tag("own").expect("it was pushed");
     let media_type = "application/vnd.oci.image.index.v1+json";
-    let child = json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": own, "size": 1});
+    let child = json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": own, "size": registry.size_of(&own)});
     let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [child]});
     let index = registry.put_manifest("index", media_type, &index);
 

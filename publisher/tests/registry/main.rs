@@ -4,7 +4,9 @@
 mod support;
 
 mod copy;
+mod doubtful;
 mod forms;
+mod hostile;
 mod istio_agent;
 mod login;
 mod manifest;
@@ -13,3 +15,4 @@ mod quirks;
 mod signature;
 mod validate;
 mod validate_plugins;
+mod words;

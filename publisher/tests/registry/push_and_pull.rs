@@ -179,7 +179,7 @@ fn a_pull_that_fails_says_why_and_leaves_no_file() {
     registry.answer_with(|r, _| r.target.contains("manifests").then(|| Reply::new(429, "slow down")));
     fails(&[&reference, "429"]);
     registry.answer_with(|_, _| Some(Reply::new(200, "<html>hello</html>")));
-    fails(&[&reference, "manifest cannot be read"]);
+    fails(&[&reference, "its manifest is no JSON"]);
     // The manifest does not match its digest.
     registry.answer_with(|r, contents| {
         let (_, bytes) = contents.manifests.get("1.0")?;
@@ -289,8 +289,9 @@ fn every_image_that_istio_accepts_can_be_pulled_and_others_are_refused_with_the_
     registry.put_manifest("docker", docker, &image(docker, &[docker_layer]));
     registry.put_manifest("two", oci, &image(oci, &[other.clone(), content.clone()]));
     let own = registry.tag("own").expect("it was pushed");
+    let sizes = |digest: &str| if digest == own { registry.size_of(&own) } else { 1 };
     let child = |architecture: &str, digest: &str| {
-        serde_json::json!({"mediaType": oci, "digest": digest, "size": 1,
+        serde_json::json!({"mediaType": oci, "digest": digest, "size": sizes(digest),
             "platform": {"os": "linux", "architecture": architecture}})
     };
     let index = "application/vnd.oci.image.index.v1+json";

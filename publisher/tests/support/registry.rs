@@ -134,6 +134,11 @@ impl FakeRegistry {
         state.contents.manifests.get(tag).map(|(_, bytes)| digest(bytes))
     }
 
+    /// The size in bytes of the manifest with this digest.
+    pub(crate) fn size_of(&self, digest: &str) -> usize {
+        self.with(|contents| contents.manifests[digest].1.len())
+    }
+
     /// Gives access to the contents and features, to read or to change them.
     pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> T {
         change(&mut self.state.lock().expect("no thread panicked").contents)

@@ -11,8 +11,8 @@ use reqwest::{Method, Response, StatusCode, Url};
 
 use super::cause::{ErrorCause, RequestError};
 use super::error::RegistryError;
-use super::http::Call;
-use super::{Registry, header, present};
+use super::http::{Call, Success};
+use super::{Registry, header, present, stored_as};
 use crate::reference::digest::Digest;
 
 /// The size of a piece in bytes, unless the registry asks for larger ones.
@@ -33,7 +33,7 @@ impl Registry {
     /// # Errors
     /// When the registry does not say.
     pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
-        let call = Call::new(Method::HEAD, self.url(&format!("blobs/{digest}")));
+        let call = Call::new(Method::HEAD, self.url(&format!("blobs/{digest}")), Success::Read);
         let asked = self.http.with_retries(&self.pushing(), async || self.http.send(&call).await).await;
         Ok(present(asked)?.is_some())
     }
@@ -48,7 +48,7 @@ impl Registry {
         digest: &Digest,
         bar: &ProgressBar,
     ) -> Result<Vec<u8>, RegistryError> {
-        let call = Call::new(Method::GET, self.url(&format!("blobs/{digest}")));
+        let call = Call::new(Method::GET, self.url(&format!("blobs/{digest}")), Success::Blob);
         let most = usize::try_from(descriptor.size).unwrap_or(0);
         let start = bar.position();
         self.http
@@ -66,11 +66,13 @@ impl Registry {
                     bar.inc(piece.len() as u64);
                 }
                 let actual = Digest::of(&bytes);
-                if actual == *digest {
-                    Ok(bytes)
-                } else {
-                    Err(ErrorCause::Digest { expected: digest.to_string(), actual: actual.to_string() }.into())
+                if actual != *digest {
+                    return Err(ErrorCause::Digest { expected: digest.to_string(), actual: actual.to_string() }.into());
                 }
+                if bytes.len() != most {
+                    return Err(ErrorCause::Size { announced: descriptor.size, actual: bytes.len() }.into());
+                }
+                Ok(bytes)
             })
             .await
     }
@@ -112,7 +114,7 @@ impl Registry {
     pub(crate) async fn mount(&self, digest: &Digest, from: &str) -> Result<bool, RegistryError> {
         let mut url = self.url("blobs/uploads/");
         url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", from);
-        let call = Call::new(Method::POST, url);
+        let call = Call::new(Method::POST, url, Success::Mounted);
         let attempt = async || {
             let response = match self.http.send(&call).await {
                 Err(failure) if !failure.cause.is_passing() => return Ok(false),
@@ -124,7 +126,7 @@ impl Registry {
             // The registry started an upload instead, which is not needed. If cancelling fails, the registry expires
             // it.
             if let Ok(session) = self.session(&response) {
-                let _ = self.http.send(&Call::new(Method::DELETE, session.url)).await;
+                let _ = self.http.send(&Call::new(Method::DELETE, session.url, Success::Removed)).await;
             }
             Ok(false)
         };
@@ -132,7 +134,7 @@ impl Registry {
     }
 
     async fn start_upload(&self) -> Result<Session, RequestError> {
-        let response = self.http.send(&Call::new(Method::POST, self.url("blobs/uploads/"))).await?;
+        let response = self.http.send(&Call::new(Method::POST, self.url("blobs/uploads/"), Success::Begun)).await?;
         self.session(&response)
     }
 
@@ -156,7 +158,8 @@ impl Registry {
         let headers = vec![(CONTENT_TYPE, "application/octet-stream".to_owned())];
         let body = Some((bytes, bar));
         let url = with_digest(to.url, digest);
-        self.http.send(&Call { headers, body, ..Call::new(Method::PUT, url) }).await.map(drop)
+        let call = Call { headers, body, ..Call::new(Method::PUT, url, Success::Stored) };
+        stored_as(&self.http.send(&call).await?, digest)
     }
 
     async fn send_in_pieces(
@@ -172,7 +175,8 @@ impl Registry {
                 (CONTENT_TYPE, "application/octet-stream".to_owned()),
                 (CONTENT_RANGE, format!("{sent}-{}", sent + piece.len() - 1)),
             ];
-            let call = Call { headers, body: Some((piece, bar)), ..Call::new(Method::PATCH, to.url.clone()) };
+            let call = Call::new(Method::PATCH, to.url.clone(), Success::Taken);
+            let call = Call { headers, body: Some((piece, bar)), ..call };
             let response = self.http.send(&call).await?;
             sent += piece.len();
             // Without a `Location`, the next piece goes to the same URL.
@@ -180,7 +184,8 @@ impl Registry {
                 to.url = self.http.follow(response.url(), &location)?;
             }
         }
-        self.http.send(&Call::new(Method::PUT, with_digest(to.url, digest))).await.map(drop)
+        let call = Call::new(Method::PUT, with_digest(to.url, digest), Success::Stored);
+        stored_as(&self.http.send(&call).await?, digest)
     }
 }
 
@@ -191,5 +196,5 @@ fn with_digest(mut url: Url, digest: &Digest) -> Url {
 
 /// Whether the registry may accept the blob in smaller pieces.
 fn refuses_size(cause: &ErrorCause) -> bool {
-    matches!(cause, ErrorCause::Missing | ErrorCause::Status(400 | 405 | 411 | 413 | 416, _))
+    matches!(cause, ErrorCause::Missing(_) | ErrorCause::Status(400 | 405 | 411 | 413 | 416, _))
 }

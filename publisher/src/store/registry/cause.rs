@@ -7,10 +7,8 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use oci_distribution::errors::{OciEnvelope, OciErrorCode};
-
-/// The most characters of a server's message that an error repeats.
-const MOST_WORDS: usize = 200;
+use super::words::{Words, is_generic};
+use crate::terminal::escape;
 
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +42,14 @@ pub(crate) enum ErrorCause {
     OnlyTls,
     /// The server's certificate is not trusted.
     Certificate(String),
-    /// 401.
-    Unauthorized,
-    /// 403, or the registry error code `DENIED`.
-    Forbidden,
-    /// 404: the registry does not have the requested object.
-    Missing,
-    /// 429.
-    TooManyRequests,
+    /// 401, with the registry's message.
+    Unauthorized(String),
+    /// 403, or the registry error code `DENIED`, with the registry's message.
+    Forbidden(String),
+    /// 404: the registry does not have the requested object; with its message.
+    Missing(String),
+    /// 429, with the registry's message.
+    TooManyRequests(String),
     /// Any other status, with the registry's message.
     Status(u16, String),
     /// The connection broke, or went silent, in the middle of the exchange.
@@ -63,16 +61,31 @@ pub(crate) enum ErrorCause {
         /// The digest of the received content.
         actual: String,
     },
+    /// The content has another size than its descriptor announces.
+    Size {
+        /// The announced size in bytes.
+        announced: i64,
+        /// The size of the received content in bytes.
+        actual: usize,
+    },
     /// A response that no registry would give.
     Answer(String),
+    /// The registry wants a secret, or a request, sent where it must not go.
+    Refused(String),
 }
 
 impl ErrorCause {
     /// Classifies an unsuccessful response.
     pub(crate) fn of_answer(code: u16, body: &str) -> Self {
-        match serde_json::from_str::<OciEnvelope>(body) {
-            Ok(envelope) if !envelope.errors.is_empty() => Self::of_envelope(&envelope, code),
-            _ => Self::of_status(code, body.trim().chars().take(MOST_WORDS).collect()),
+        let Words { code: named, text } = Words::of(body);
+        match (named.as_deref(), code) {
+            (Some("UNAUTHORIZED"), _) | (_, 401) => Self::Unauthorized(text),
+            (Some("DENIED"), _) | (_, 403) => Self::Forbidden(text),
+            (Some("TOOMANYREQUESTS"), _) | (_, 429) => Self::TooManyRequests(text),
+            (_, 404) => Self::Missing(text),
+            // The message of Go's HTTP server, in which most registries are written.
+            (_, 400) if text.contains("HTTP request to an HTTPS server") => Self::OnlyTls,
+            _ => Self::Status(code, text),
         }
     }
 
@@ -82,31 +95,6 @@ impl ErrorCause {
             return Self::Answer(deepest(error));
         }
         Self::of_chain(error, error.is_connect())
-    }
-
-    fn of_status(code: u16, message: String) -> Self {
-        match code {
-            401 => Self::Unauthorized,
-            403 => Self::Forbidden,
-            404 => Self::Missing,
-            429 => Self::TooManyRequests,
-            // The message of Go's HTTP server, in which most registries are written.
-            400 if message.contains("HTTP request to an HTTPS server") => Self::OnlyTls,
-            _ => Self::Status(code, message),
-        }
-    }
-
-    fn of_envelope(envelope: &OciEnvelope, status: u16) -> Self {
-        let Some(first) = envelope.errors.first() else { return Self::of_status(status, String::new()) };
-        match (&first.code, status) {
-            (OciErrorCode::Unauthorized, _) => Self::Unauthorized,
-            (OciErrorCode::Denied, _) => Self::Forbidden,
-            (OciErrorCode::Toomanyrequests, _) => Self::TooManyRequests,
-            (code, _) => {
-                let words = if first.message.is_empty() { format!("{code:?}") } else { first.message.clone() };
-                Self::of_status(status, words.chars().take(MOST_WORDS).collect())
-            }
-        }
     }
 
     /// Searches the chain of sources for the part that an operator can act on.
@@ -131,7 +119,7 @@ impl ErrorCause {
     /// the registry is down.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::TooManyRequests | Self::Broken(_) => true,
+            Self::TooManyRequests(_) | Self::Broken(_) => true,
             // 501 is "not implemented".
             Self::Status(code, _) => matches!(code, 408 | 500 | 502..=599),
             _ => false,
@@ -145,17 +133,39 @@ impl ErrorCause {
             Self::NotTls => "the server does not speak https".into(),
             Self::OnlyTls => "the server speaks https only".into(),
             Self::Certificate(why) => format!("its certificate is not trusted ({why})"),
-            Self::Unauthorized => "the registry answered 401, not authorized".into(),
-            Self::Forbidden => "the registry answered 403, permission denied".into(),
-            Self::Missing => "the registry answered 404, it has no such artifact".into(),
-            Self::TooManyRequests => "the registry answered 429, too many requests".into(),
-            Self::Status(code, message) if message.is_empty() => format!("the registry answered {code}"),
-            Self::Status(code, message) => format!("the registry answered {code} ({message})"),
+            Self::Unauthorized(words) => format!("the registry answered 401, not authorized{}", in_brackets(words)),
+            Self::Forbidden(words) => format!("the registry answered 403, permission denied{}", in_brackets(words)),
+            Self::Missing(words) if is_generic(words) => "the registry answered 404, it has no such artifact".into(),
+            Self::Missing(words) => format!("the registry answered 404{}", in_brackets(words)),
+            Self::TooManyRequests(words) => {
+                format!("the registry answered 429, too many requests{}", in_brackets(words))
+            }
+            Self::Status(code, words) => format!("the registry answered {code}{}", in_brackets(words)),
             Self::Broken(why) => format!("the connection broke ({why})"),
             Self::Digest { expected, actual } => format!("wrong digest: expected {expected}, got {actual}"),
+            Self::Size { announced, actual } => {
+                format!("wrong size: its descriptor announces {announced} bytes, it has {actual}")
+            }
             Self::Answer(what) => format!("the answer is not that of a registry ({what})"),
+            Self::Refused(what) => what.clone(),
         }
     }
+
+    /// Whether the registry gave a reason of its own.
+    pub(crate) fn gives_a_reason(&self) -> bool {
+        match self {
+            Self::Unauthorized(words)
+            | Self::Forbidden(words)
+            | Self::Missing(words)
+            | Self::TooManyRequests(words)
+            | Self::Status(_, words) => !is_generic(words),
+            _ => true,
+        }
+    }
+}
+
+fn in_brackets(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(" ({words})") }
 }
 
 /// The innermost error's message. The outer ones repeat the URL, which may contain a signature.
@@ -164,7 +174,7 @@ fn deepest(error: &(dyn Error + 'static)) -> String {
     while let Some(next) = beneath(error) {
         error = next;
     }
-    error.to_string()
+    escape::one_line(&error.to_string())
 }
 
 /// The error that this one wraps. An I/O error does not return it from `source`.
@@ -185,15 +195,16 @@ mod tests {
 
     #[test]
     fn statuses_become_causes_whatever_the_body() {
-        assert_eq!(server(401, "no"), ErrorCause::Unauthorized);
-        assert_eq!(server(403, ""), ErrorCause::Forbidden);
-        assert_eq!(server(404, "<html>"), ErrorCause::Missing);
+        assert_eq!(server(401, "no"), ErrorCause::Unauthorized("no".into()));
+        assert_eq!(server(403, ""), ErrorCause::Forbidden(String::new()));
+        assert_eq!(server(404, "<html>"), ErrorCause::Missing("an HTML page".into()));
         assert_eq!(server(400, "Client sent an HTTP request to an HTTPS server."), ErrorCause::OnlyTls);
         assert_eq!(server(503, "busy"), ErrorCause::Status(503, "busy".into()));
         let body = r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#;
         assert_eq!(server(400, body), ErrorCause::Status(400, "blob unknown".into()));
-        let body = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
-        assert_eq!(server(401, body), ErrorCause::Unauthorized);
+        let body = r#"{"errors":[{"code":"DENIED","message":"over the quota"}]}"#;
+        assert_eq!(server(401, body), ErrorCause::Unauthorized("over the quota".into()));
+        assert_eq!(server(400, body), ErrorCause::Forbidden("over the quota".into()));
     }
 
     #[test]

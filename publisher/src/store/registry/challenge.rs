@@ -72,11 +72,23 @@ fn split(header: &str) -> Vec<String> {
     parts
 }
 
-/// Joins scopes (`repository:NAME:pull,push`): one for each resource, with all the actions requested for it.
+/// Whether a scope is not of the kind `repository:NAME:pull,push` or `registry:catalog:*`.
+pub(crate) fn is_opaque(scope: &str) -> bool {
+    match scope.split_once(':') {
+        Some((kind, rest)) => !matches!(kind, "repository" | "registry") || !rest.contains(':'),
+        None => true,
+    }
+}
+
+/// Joins scopes (`repository:NAME:pull,push`): one for each resource, with all the actions requested for it. A scope of
+/// another kind stays as it is.
 pub(crate) fn join_scopes<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut joined: Vec<(&str, Vec<&str>)> = Vec::new();
     for scope in scopes.into_iter().flat_map(str::split_whitespace) {
-        let (resource, actions) = scope.rsplit_once(':').unwrap_or((scope, ""));
+        let (resource, actions) = match scope.rsplit_once(':') {
+            Some(parts) if !is_opaque(scope) => parts,
+            _ => (scope, ""),
+        };
         let index = joined.iter().position(|(known, _)| *known == resource).unwrap_or_else(|| {
             joined.push((resource, Vec::new()));
             joined.len() - 1
@@ -87,7 +99,11 @@ pub(crate) fn join_scopes<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Vec<
             known.dedup();
         }
     }
-    joined.into_iter().map(|(resource, actions)| format!("{resource}:{}", actions.join(","))).collect()
+    let written = |(resource, actions): (&str, Vec<&str>)| match actions.is_empty() {
+        true => resource.to_owned(),
+        false => format!("{resource}:{}", actions.join(",")),
+    };
+    joined.into_iter().map(written).collect()
 }
 
 #[cfg(test)]

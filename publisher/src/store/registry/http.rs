@@ -13,7 +13,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use futures_util::stream;
 use indicatif::ProgressBar;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url, Version};
 use tokio::sync::mpsc;
 
@@ -37,12 +40,53 @@ const PIECE: usize = 64 * 1024;
 /// The most bytes of an error's body that are read.
 const MOST_OF_AN_ERROR: usize = 16 * 1024;
 
+/// The most bytes of a token service's answer that are read. Tokens have a few thousand.
+const MOST_OF_A_TOKEN: usize = 256 * 1024;
+
+/// The statuses with which a request succeeds, from the distribution specification and what registries really answer.
+/// Anything else in 200..300 comes from something that is no registry: a sign-in page, a proxy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Success {
+    /// Something is read or is there: 200.
+    Read,
+    /// Content is read, of whatever type it is stored as: 200.
+    Blob,
+    /// An upload begins: 202.
+    Begun,
+    /// Content is mounted, or an upload begins instead: 201, 202.
+    Mounted,
+    /// A piece is taken: 202; `crane registry serve` says 204, others 201.
+    Taken,
+    /// Content is stored: 201.
+    Stored,
+    /// A manifest is stored: 201; 202 is seen in the wild.
+    Published,
+    /// Something is removed: 202, or 200 and 204.
+    Removed,
+}
+
+impl Success {
+    fn includes(self, status: StatusCode) -> bool {
+        let statuses: &[u16] = match self {
+            Self::Read | Self::Blob => &[200],
+            Self::Begun => &[202],
+            Self::Mounted | Self::Published => &[201, 202],
+            Self::Taken => &[201, 202, 204],
+            Self::Stored => &[201],
+            Self::Removed => &[200, 202, 204],
+        };
+        statuses.contains(&status.as_u16())
+    }
+}
+
 /// A request.
 pub(crate) struct Call<'a> {
     /// The method: GET, HEAD and so on.
     pub(crate) method: Method,
     /// The URL.
     pub(crate) url: Url,
+    /// How it succeeds.
+    pub(crate) success: Success,
     /// Headers in addition to those that every request has.
     pub(crate) headers: Vec<(HeaderName, String)>,
     /// The body, and the progress bar for sending it.
@@ -51,8 +95,8 @@ pub(crate) struct Call<'a> {
 
 impl Call<'_> {
     /// A request without a body.
-    pub(crate) fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: Vec::new(), body: None }
+    pub(crate) fn new(method: Method, url: Url, success: Success) -> Self {
+        Self { method, url, success, headers: Vec::new(), body: None }
     }
 }
 
@@ -76,6 +120,7 @@ pub(crate) struct Http {
     /// Whether the first token is requested with write access.
     pub(crate) writing: Cell<bool>,
     client: Client,
+    access: Access,
     base: Url,
     authentication: RefCell<Authentication>,
     /// A realm in the answer to a reading request that Istio's agent refuses.
@@ -96,13 +141,14 @@ impl Http {
         let authority = if docker_hub { "registry-1.docker.io" } else { &reference.authority };
         let base = Url::parse(&format!("{scheme}://{authority}/v2/"))
             .with_context(|| format!("`{}` is not a valid host", reference.authority))?;
-        let client = client(&reference, access)?;
+        let client = client(&reference, access, Redirects::Followed)?;
         let authentication = RefCell::new(Authentication::None);
         Ok(Self {
             reference,
             credentials,
             writing: Cell::new(false),
             client,
+            access: access.clone(),
             base,
             authentication,
             refused_realm: RefCell::new(None),
@@ -139,7 +185,7 @@ impl Http {
         let sent = self.send_once(call).await?;
         // Another server's challenge is not answered, because our credentials are not for it.
         if sent.status() != StatusCode::UNAUTHORIZED || !self.is_own(sent.url()) {
-            return self.error_for_status(sent).await;
+            return self.error_for_status(sent, call.success).await;
         }
         // Who may pull anonymously is asked for nothing when reading.
         if matches!(call.method, Method::GET | Method::HEAD)
@@ -149,7 +195,7 @@ impl Http {
         }
         let again = self.authenticate(sent.headers()).await?;
         self.authentication.replace(again);
-        self.error_for_status(self.send_once(call).await?).await
+        self.error_for_status(self.send_once(call).await?, call.success).await
     }
 
     /// Tries the credentials on `/v2/`. Returns whether the registry asked for any.
@@ -157,7 +203,7 @@ impl Http {
     /// # Errors
     /// When the registry refuses them, or cannot be reached.
     pub(crate) async fn probe_auth(&self) -> Result<bool, RegistryError> {
-        let call = Call::new(Method::GET, self.base.clone());
+        let call = Call::new(Method::GET, self.base.clone(), Success::Read);
         self.with_retries(&format!("log in to `{}`", self.reference.authority), async || self.send(&call).await)
             .await?;
         Ok(!matches!(*self.authentication.borrow(), Authentication::None))
@@ -196,16 +242,25 @@ impl Http {
             (Some(Challenge::Basic), Authentication::None | Authentication::Bearer(_), Credentials::Basic { .. }) => {
                 Ok(Authentication::Basic)
             }
-            _ => Err(ErrorCause::Unauthorized.into()),
+            _ => Err(ErrorCause::Unauthorized(String::new()).into()),
         }
     }
 
     /// Fetches a token that covers the refused request and everything else that this command will do.
     async fn token(&self, realm: &Realm<'_>) -> Result<String, RequestError> {
         let scopes = token::scopes(realm.scope, &self.reference.repository, self.writing.get());
-        let url = token::url(realm, &self.credentials, self.is_https())?;
-        let answer = token::request(&self.client, url, realm, &scopes, &self.credentials).send().await?;
-        Ok(token::read(&self.error_for_status(answer).await?.bytes().await?)?)
+        let url = token::url(realm, &self.credentials, &self.base)?;
+        let request = match &self.credentials {
+            // Its secret is in the body, which a redirect would carry to wherever it leads.
+            Credentials::IdentityToken { .. } => {
+                let client = client(&self.reference, &self.access, Redirects::WithinOrigin);
+                let client = client.map_err(|error| ErrorCause::Refused(format!("{error:#}")))?;
+                token::request(&client, url, realm, &scopes, &self.credentials)
+            }
+            _ => token::request(&self.client, url, realm, &scopes, &self.credentials),
+        };
+        let answer = self.error_for_status(request.send().await?, Success::Read).await?;
+        Ok(token::read(&body(answer, MOST_OF_A_TOKEN).await?)?)
     }
 
     /// Whether a URL belongs to the registry itself.
@@ -213,18 +268,24 @@ impl Http {
         url.origin() == self.base.origin()
     }
 
-    /// Whether requests to the registry use https.
-    fn is_https(&self) -> bool {
-        self.base.scheme() == "https"
-    }
-
     /// Turns an unsuccessful response into its cause.
     ///
     /// # Errors
     /// When the response is unsuccessful.
-    async fn error_for_status(&self, mut response: Response) -> Result<Response, RequestError> {
-        if response.status().is_success() {
-            return Ok(response);
+    async fn error_for_status(&self, mut response: Response, success: Success) -> Result<Response, RequestError> {
+        let status = response.status();
+        if status.is_success() {
+            let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+            let is_page = kind.trim_start().to_ascii_lowercase().starts_with("text/html");
+            return match (success.includes(status), is_page) {
+                (true, false) => Ok(response),
+                (true, true) if matches!(success, Success::Blob) => Ok(response),
+                (_, true) => Err(ErrorCause::Answer(format!("{} with an HTML page", status.as_u16())).into()),
+                (false, false) => Err(ErrorCause::Answer(format!("an unexpected {}", status.as_u16())).into()),
+            };
+        }
+        if status.is_redirection() {
+            return Err(ErrorCause::Answer(format!("a {} that is not followed", status.as_u16())).into());
         }
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|value| retry::retry_after(value, SystemTime::now()));
@@ -289,6 +350,21 @@ impl Http {
     }
 }
 
+/// The body of a response, up to a limit in bytes.
+///
+/// # Errors
+/// When the connection breaks, or there is more.
+pub(super) async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, RequestError> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        if bytes.len() + piece.len() > most {
+            return Err(ErrorCause::Answer(format!("more than {most} bytes")).into());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
 /// Sends the body as a stream of copied pieces, so that it is never in memory twice.
 async fn send_streamed(request: RequestBuilder, bytes: &[u8], bar: &ProgressBar) -> Result<Response, RequestError> {
     let (sender, receiver) = mpsc::channel::<Vec<u8>>(1);
@@ -310,8 +386,35 @@ async fn send_streamed(request: RequestBuilder, bytes: &[u8], bar: &ProgressBar)
     Ok(answer?)
 }
 
-fn client(reference: &RegistryRef, access: &Access) -> anyhow::Result<Client> {
+/// Which redirects are followed.
+#[derive(Clone, Copy)]
+enum Redirects {
+    /// All, without credentials at another origin.
+    Followed,
+    /// Those within the same origin.
+    WithinOrigin,
+}
+
+impl From<Redirects> for Policy {
+    fn from(redirects: Redirects) -> Self {
+        match redirects {
+            Redirects::Followed => Self::default(),
+            Redirects::WithinOrigin => Self::custom(|attempt| {
+                let from = attempt.previous().first().map(Url::origin);
+                if from.is_some_and(|from| from == attempt.url().origin()) && attempt.previous().len() < 10 {
+                    attempt.follow()
+                } else {
+                    attempt.stop()
+                }
+            }),
+        }
+    }
+}
+
+fn client(reference: &RegistryRef, access: &Access, redirects: Redirects) -> anyhow::Result<Client> {
     let mut builder = Client::builder()
+        .redirect(redirects.into())
+        .referer(false)
         .user_agent(concat!("faultline/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)

@@ -14,6 +14,7 @@ mod push;
 mod referrers;
 mod retry;
 mod token;
+mod words;
 
 use indicatif::ProgressBar;
 use oci_distribution::manifest::{
@@ -28,7 +29,7 @@ use crate::reference::digest::Digest;
 use access::Access;
 use cause::{ErrorCause, RequestError};
 use error::RegistryError;
-use http::{Call, Http};
+use http::{Call, Http, Success, body};
 use istio_agent::Trust;
 
 /// The header that holds a manifest's digest.
@@ -36,6 +37,9 @@ const DIGEST: &str = "docker-content-digest";
 
 /// The largest manifest in bytes that is read, which is also what registries agree to accept.
 const MOST_MANIFEST: usize = 4 * 1024 * 1024;
+
+/// The most pages of a list that are read.
+const MOST_PAGES: usize = 1000;
 
 /// How many tags to request per page: the most that every registry allows.
 const TAGS_PER_PAGE: usize = 1000;
@@ -78,26 +82,27 @@ impl Registry {
     /// # Errors
     /// When the registry does not serve it, or serves something else.
     pub(crate) async fn fetch(&self, name: Name<'_>) -> Result<Option<RawManifest>, RegistryError> {
-        let url = self.manifest_url(name);
-        let attempt = async || {
-            let call = Call { headers: vec![(ACCEPT, manifests())], ..Call::new(Method::GET, url.clone()) };
-            let response = self.http.send(&call).await?;
-            let announced = header(&response, DIGEST);
-            let media_type = header(&response, CONTENT_TYPE.as_str());
-            let bytes = body(response, MOST_MANIFEST).await?;
-            let manifest = RawManifest::received(media_type.as_deref(), bytes);
-            let expected = match name {
-                Name::Digest(digest) => Some(digest.to_string()),
-                Name::Tag(_) => announced.filter(|digest| digest.starts_with("sha256:")),
-            };
-            match expected {
-                Some(expected) if expected != manifest.digest.to_string() => {
-                    Err(ErrorCause::Digest { expected, actual: manifest.digest.to_string() }.into())
-                }
-                _ => Ok(manifest),
-            }
-        };
+        let attempt = async || self.fetch_once(name).await;
         present(self.http.with_retries(&self.reading(name), attempt).await)
+    }
+
+    async fn fetch_once(&self, name: Name<'_>) -> Result<RawManifest, RequestError> {
+        let call = Call::new(Method::GET, self.manifest_url(name), Success::Read);
+        let response = self.http.send(&Call { headers: vec![(ACCEPT, manifests())], ..call }).await?;
+        let announced = header(&response, DIGEST).filter(|digest| digest.starts_with("sha256:"));
+        let media_type = header(&response, CONTENT_TYPE.as_str());
+        let manifest = RawManifest::received(media_type.as_deref(), body(response, MOST_MANIFEST).await?);
+        let expected = match name {
+            Name::Digest(digest) => Some(digest.to_string()),
+            Name::Tag(_) => announced,
+        };
+        match expected {
+            Some(expected) if !expected.eq_ignore_ascii_case(&manifest.digest.to_string()) => {
+                Err(ErrorCause::Digest { expected, actual: manifest.digest.to_string() }.into())
+            }
+            _ if !manifest.json().is_object() => Err(ErrorCause::Answer("its manifest is no JSON".into()).into()),
+            _ => Ok(manifest),
+        }
     }
 
     /// Fetches the manifest with this digest, or otherwise the one that the reference's tag names.
@@ -110,7 +115,8 @@ impl Registry {
             return Ok(manifest);
         }
         let (doing, http) = (self.reading(name), &self.http);
-        let error = RegistryError::new(&doing, ErrorCause::Missing, 1, &http.reference, &http.credentials);
+        let error =
+            RegistryError::new(&doing, ErrorCause::Missing(String::new()), 1, &http.reference, &http.credentials);
         Err(match digest {
             // With a digest, the tag is not looked up, so it may well exist.
             Some(digest) if http.reference.digest.as_ref() == Some(digest) => {
@@ -132,14 +138,30 @@ impl Registry {
         let url = self.manifest_url(name);
         let doing = if self.http.writing.get() { self.pushing() } else { self.reading(name) };
         let attempt = async || {
-            let call = Call { headers: vec![(ACCEPT, manifests())], ..Call::new(Method::HEAD, url.clone()) };
-            let response = self.http.send(&call).await?;
-            Ok(header(&response, DIGEST).and_then(|digest| digest.parse::<Digest>().ok()))
+            let call = Call::new(Method::HEAD, url.clone(), Success::Read);
+            let response = self.http.send(&Call { headers: vec![(ACCEPT, manifests())], ..call }).await?;
+            let told = header(&response, DIGEST).and_then(|digest| digest.parse::<Digest>().ok());
+            match (name, &told) {
+                (Name::Digest(digest), Some(told)) if told != digest => {
+                    Err(ErrorCause::Digest { expected: digest.to_string(), actual: told.to_string() }.into())
+                }
+                _ => Ok(told),
+            }
         };
-        match present(self.http.with_retries(&doing, attempt).await)? {
+        match present(self.http.with_retries(&doing, attempt).await) {
             // The manifest exists, but the answer has no digest.
-            Some(None) => Ok(self.fetch(name).await?.map(|manifest| manifest.digest)),
-            told => Ok(told.flatten()),
+            Ok(Some(None)) => Ok(self.fetch(name).await?.map(|manifest| manifest.digest)),
+            Ok(told) => Ok(told.flatten()),
+            // The answer to HEAD has no body that could say why; and a gateway may know GET only.
+            Err(error) if error.lacks_a_reason() => match self.fetch_once(name).await {
+                Ok(manifest) => Ok(Some(manifest.digest)),
+                Err(RequestError { cause: ErrorCause::Missing(_), .. }) => Ok(None),
+                Err(RequestError { cause, .. }) if cause.gives_a_reason() => {
+                    Err(RegistryError::new(&doing, cause, 1, &self.http.reference, &self.http.credentials))
+                }
+                Err(_) => Err(error),
+            },
+            Err(error) => Err(error),
         }
     }
 
@@ -154,7 +176,10 @@ impl Registry {
                 let hidden = ProgressBar::hidden();
                 let headers = vec![(CONTENT_TYPE, manifest.media_type.clone())];
                 let body = Some((manifest.bytes.as_slice(), &hidden));
-                let response = self.http.send(&Call { headers, body, ..Call::new(Method::PUT, url.clone()) }).await?;
+                let call = Call::new(Method::PUT, url.clone(), Success::Published);
+                let response = self.http.send(&Call { headers, body, ..call }).await?;
+                // A registry or proxy that rewrites manifests tells so: what was sent is not what is there.
+                stored_as(&response, &manifest.digest)?;
                 Ok(response.headers().contains_key("oci-subject"))
             })
             .await
@@ -168,16 +193,21 @@ impl Registry {
         let doing = format!("list the tags of `{}/{}`", self.reference().authority, self.reference().repository);
         let mut url = self.url(&format!("tags/list?n={TAGS_PER_PAGE}"));
         let mut tags = Vec::new();
+        let mut pages = Pages::default();
         loop {
+            pages.begin(&doing, &url, &self.http)?;
             let (page, next) = self.page(&doing, &url, None).await.map_err(|error| {
                 let remedy = format!("; check the repository `{}`", self.reference().repository);
                 if error.is_missing() { error.with_remedy(remedy) } else { error }
             })?;
             // Some registries send `null` here for a repository without tags.
-            tags.extend(
-                page["tags"].as_array().into_iter().flatten().filter_map(|tag| tag.as_str().map(str::to_owned)),
-            );
-            match next.filter(|next| *next != url) {
+            let listed = page.get("tags").map(|tags| serde_json::from_value::<Option<Vec<String>>>(tags.clone()));
+            let Some(Ok(listed)) = listed else {
+                let cause = ErrorCause::Answer("its list is not one of tags".into());
+                return Err(RegistryError::new(&doing, cause, 1, &self.http.reference, &self.http.credentials));
+            };
+            tags.extend(listed.into_iter().flatten());
+            match next {
                 Some(next) => url = next,
                 None => return Ok(tags),
             }
@@ -194,7 +224,8 @@ impl Registry {
         self.http
             .with_retries(doing, async || {
                 let headers = accept.map(|accept| (ACCEPT, accept.to_owned())).into_iter().collect();
-                let response = self.http.send(&Call { headers, ..Call::new(Method::GET, url.clone()) }).await?;
+                let response =
+                    self.http.send(&Call { headers, ..Call::new(Method::GET, url.clone(), Success::Read) }).await?;
                 let links = response.headers().get_all(LINK).iter().filter_map(|link| link.to_str().ok());
                 let next =
                     links.filter(|link| link.contains("rel=\"next\"") || link.contains("rel=next")).find_map(|link| {
@@ -256,14 +287,42 @@ fn header(response: &Response, name: &str) -> Option<String> {
     response.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// The body of a response, up to a limit in bytes.
-async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, RequestError> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = response.chunk().await? {
-        if bytes.len() + piece.len() > most {
-            return Err(ErrorCause::Answer(format!("more than {most} bytes")).into());
+/// Checks the digest under which a registry says that it has stored something.
+///
+/// # Errors
+/// When it is another one than that of what was sent.
+fn stored_as(response: &Response, digest: &Digest) -> Result<(), RequestError> {
+    match header(response, DIGEST).filter(|told| told.starts_with("sha256:")) {
+        Some(told) if !told.eq_ignore_ascii_case(&digest.to_string()) => {
+            Err(ErrorCause::Digest { expected: digest.to_string(), actual: told }.into())
         }
-        bytes.extend_from_slice(&piece);
+        _ => Ok(()),
     }
-    Ok(bytes)
+}
+
+/// The pages of a list that were read.
+#[derive(Default)]
+struct Pages(Vec<Url>);
+
+impl Pages {
+    /// Notes a page before it is read.
+    ///
+    /// # Errors
+    /// When it was read before, or there is no end to the pages.
+    fn begin(&mut self, doing: &str, url: &Url, http: &Http) -> Result<(), RegistryError> {
+        let why = match self.0.len() {
+            MOST_PAGES => format!("its list has more than {MOST_PAGES} pages"),
+            _ if self.0.contains(url) => "the pages of its list lead in a circle".to_owned(),
+            _ => {
+                self.0.push(url.clone());
+                return Ok(());
+            }
+        };
+        Err(RegistryError::new(doing, ErrorCause::Answer(why), 1, &http.reference, &http.credentials))
+    }
+
+    /// Whether only the first page was begun.
+    fn is_first(&self) -> bool {
+        self.0.len() == 1
+    }
 }

@@ -4,43 +4,58 @@
 //! clients keep the list as an index under the subject's tag `sha256-<hex>`. GitLab reads such a tag as the digest and
 //! answers with the subject itself, so no list can be kept there.
 
-use oci_distribution::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OciDescriptor};
+use oci_distribution::manifest::OCI_IMAGE_INDEX_MEDIA_TYPE;
 use serde_json::{Value, json};
 
-use super::Registry;
 use super::cause::ErrorCause;
 use super::error::RegistryError;
+use super::{Pages, Registry};
 use crate::reference::digest::Digest;
-use crate::store::manifest::{Name, RawManifest, descriptors, fallback_tag, referrer_entry};
+use crate::store::manifest::{Name, RawManifest, Referrers, entries, fallback_tag, referrer_entry};
 
 impl Registry {
-    /// The descriptors of what is attached to `subject`.
+    /// What is attached to `subject`. Where the registry, or a gateway before it, does not let its list be asked for, the
+    /// one that clients keep is read, and the remark says so.
     ///
     /// # Errors
     /// When the registry does not say.
-    pub(crate) async fn referrers(&self, subject: &Digest) -> Result<Vec<OciDescriptor>, RegistryError> {
+    pub(crate) async fn referrers(&self, subject: &Digest) -> Result<Referrers, RegistryError> {
         let doing = format!("list what is attached to `{}@{subject}`", self.reference().tagged());
         let mut url = self.url(&format!("referrers/{subject}"));
-        let mut found = Vec::new();
+        let mut referrers = Referrers::default();
+        let mut pages = Pages::default();
         loop {
+            pages.begin(&doing, &url, &self.http)?;
+            let is_first = pages.is_first();
             match self.page(&doing, &url, Some(OCI_IMAGE_INDEX_MEDIA_TYPE)).await {
                 Ok((page, next)) if page["manifests"].is_array() => {
-                    found.extend(descriptors(&page));
-                    match next.filter(|next| *next != url) {
+                    referrers.add(entries(&page));
+                    match next {
                         Some(next) => url = next,
-                        None => return Ok(found),
+                        None => return Ok(referrers),
                     }
                 }
                 // A registry without the referrers API answers with an error or with other content.
-                Ok(_) => break,
-                Err(error) if error.is_no_such_service() => break,
+                Ok(_) if is_first => break,
+                Err(error) if is_first && error.is_no_such_service() => break,
+                Err(error) if is_first && error.is_not_allowed() => {
+                    referrers.doubt(format!("it could not be asked for: {}", error.what()));
+                    break;
+                }
+                Ok(_) => {
+                    let cause = ErrorCause::Answer("a page of its list is none".into());
+                    return Err(RegistryError::new(&doing, cause, 1, &self.http.reference, &self.http.credentials));
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(match self.kept_list(subject).await? {
-            Kept::List(list) => descriptors(&list),
-            Kept::Nothing | Kept::Impossible => Vec::new(),
-        })
+        match self.kept_list(subject).await {
+            Ok(Kept::List(list)) => referrers.add(entries(&list)),
+            Ok(Kept::Nothing | Kept::Impossible) => {}
+            Err(error) if referrers.remark.is_some() && error.is_not_allowed() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(referrers)
     }
 
     /// Stores a manifest that has a subject, so that it is listed among the subject's referrers.
