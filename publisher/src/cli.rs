@@ -1,18 +1,19 @@
 //! The command line: what can be typed, as plain data, with help and examples.
 
 use anyhow::anyhow;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::options::WrongUsage;
 use crate::commands::outcome::Outcome;
 use crate::commands::{
-    attach, completions, config, config_schema, copy, events, generate_key_pair, inspect, list, login, logout, man,
-    manifest, pull, push, report, sign, tag, validate, verify, watch,
+    attach, completions, config, config_schema, copy, delete, digest, events, generate_key_pair, inspect, list, login,
+    logout, man, manifest, pull, push, report, sign, tag, validate, verify, watch,
 };
 use crate::terminal::output::{self, Written};
 
 const AFTER: &str = "\
-REF is registry/repo:tag[@digest], or oci:DIR:TAG for an OCI image layout directory.
+REF is registry/repo:tag, registry/repo@digest or both; a short name is Docker Hub's. An OCI image layout is oci:DIR:TAG, \
+its tar archive oci-archive:FILE:TAG.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something was found wrong with what was checked.
 
@@ -28,6 +29,9 @@ pub(crate) struct Cli {
     /// How results are written to stdout.
     #[arg(long, global = true, value_enum, default_value_t = Written::Text)]
     pub(crate) output: Written,
+    /// Show every request to a registry and its answer on stderr, without secrets.
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -58,14 +62,20 @@ pub(crate) enum Command {
     #[command(after_help = attach::HELP)]
     Attach(attach::Attach),
     /// Copy an artifact between registries and layouts, with signatures and attached documents.
-    #[command(after_help = copy::HELP)]
+    #[command(after_help = copy::HELP, visible_alias = "cp")]
     Copy(Box<copy::Copy>),
     /// Give an artifact further tags.
     #[command(after_help = tag::HELP)]
     Tag(tag::Tag),
     /// List the tags of a repository.
-    #[command(after_help = list::HELP)]
+    #[command(after_help = list::HELP, visible_alias = "ls")]
     List(list::List),
+    /// Print the digest that a tag stands for.
+    #[command(after_help = digest::HELP)]
+    Digest(digest::Digest),
+    /// Remove a tag or a manifest.
+    #[command(after_help = delete::HELP, visible_alias = "rm")]
+    Delete(delete::Delete),
     /// Keep credentials for a registry, once it has accepted them.
     #[command(after_help = login::HELP)]
     Login(login::Login),
@@ -119,6 +129,8 @@ impl Command {
             Self::Inspect(_)
             | Self::Verify(_)
             | Self::List(_)
+            | Self::Digest(_)
+            | Self::Delete(_)
             | Self::Manifest(_)
             | Self::Config(_)
             | Self::Validate(_)
@@ -130,12 +142,36 @@ impl Command {
     }
 }
 
+/// The command line. Where `--config` means nothing else, it is another name of `--registry-config`, as in docker.
+pub(crate) fn command() -> clap::Command {
+    let has = |command: &clap::Command, name: &str| command.get_arguments().any(|it| it.get_long() == Some(name));
+    let mut cli = Cli::command();
+    let names: Vec<_> = cli
+        .get_subcommands()
+        .filter(|command| has(command, "registry-config") && !has(command, "config"))
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    for name in names {
+        cli = cli.mut_subcommand(name, |it| it.mut_arg("registry_config", |config| config.visible_alias("config")));
+    }
+    cli
+}
+
+/// Parses the command line; ends the program if it asks for help or is wrong.
+pub(crate) fn parse() -> Cli {
+    let matches = command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command()).exit())
+}
+
 /// Runs the command that was typed.
 ///
 /// # Errors
 /// When the command fails, or cannot do what was typed.
 pub(crate) async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     let written = cli.output;
+    if cli.verbose {
+        output::be_verbose();
+    }
     let format = match &cli.command {
         Command::Validate(_) => output::Format::Text, // it reads `written`
         _ => written.format().ok_or_else(|| WrongUsage(anyhow!("--output sarif is for `faultline validate` only")))?,
@@ -148,10 +184,12 @@ pub(crate) async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Verify(args) => verify::run(args, format).await,
         Command::GenerateKeyPair(args) => generate_key_pair::run(&args, format),
         Command::Attach(args) => attach::run(args, format).await,
-        Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, command()),
         Command::Copy(args) => copy::run(*args, format).await,
         Command::Tag(args) => tag::run(args, format).await,
         Command::List(args) => list::run(args, format).await,
+        Command::Digest(args) => digest::run(args, format).await,
+        Command::Delete(args) => delete::run(args, format).await,
         Command::Login(args) => login::run(args, format).await,
         Command::Logout(args) => logout::run(&args, format),
         Command::Manifest(args) => manifest::run(*args, format).await,
@@ -161,7 +199,7 @@ pub(crate) async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Events(args) => events::run(args),
         Command::Watch(args) => watch::run(args, format).await,
         Command::ConfigSchema => config_schema::run(),
-        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Completions(args) => completions::run(&args, command()),
     }
 }
 
@@ -171,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent_and_every_command_has_examples() {
-        let cli = Cli::command();
+        let cli = command();
         cli.clone().debug_assert();
         for command in cli.get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();

@@ -27,7 +27,6 @@ mod yaml;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 
 use crate::commands::options::WrongUsage;
 use crate::commands::outcome::Outcome;
@@ -35,7 +34,7 @@ use crate::terminal::output;
 use crate::terminal::prompt::Interrupted;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::parse();
     let when_interrupted = cli.command.when_interrupted();
     match run(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -40,8 +40,8 @@ pub(crate) struct Attach {
     /// To what: registry/repo:tag[@digest] or oci:DIR:TAG.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// The document, with --type; or give --sbom.
-    #[arg(value_name = "FILE", required_unless_present = "sbom", conflicts_with = "sbom", requires = "kind")]
+    /// The document, with --type; `-` is standard input; or give --sbom.
+    #[arg(value_name = "FILE|-", required_unless_present = "sbom", conflicts_with = "sbom", requires = "kind")]
     pub(crate) file: Option<PathBuf>,
     /// Its media type, such as application/spdx+json.
     #[arg(long = "type", value_name = "TYPE", value_parser = media_type, requires = "file")]
@@ -62,6 +62,9 @@ pub(crate) async fn run(args: Attach, format: Format) -> anyhow::Result<Outcome>
     let store = Store::open(&reference, &args.transport.access())?.for_writing();
     let subject = store.named(&reference).await?;
     let (title, kind, document) = match (&args.file, &args.kind) {
+        (Some(path), Some(kind)) if path.as_os_str() == "-" => {
+            ("document".to_owned(), kind.as_str(), options::stdin(args.transport.password_stdin)?)
+        }
         (Some(path), Some(kind)) => {
             let bytes =
                 std::fs::read(path).with_context(|| format!("cannot read the document `{}`", path.display()))?;
@@ -80,7 +83,8 @@ pub(crate) async fn run(args: Attach, format: Format) -> anyhow::Result<Outcome>
         }
         store.attach(&manifest).await?;
     }
-    let pinned = reference.with_digest(&manifest.digest).to_string();
+    // The tag is the subject's, not the document's.
+    let pinned = reference.untagged(&manifest.digest).to_string();
     match format {
         Format::Text => output::result(&pinned)?,
         Format::Json => output::json(&json!({

@@ -1,6 +1,8 @@
 //! `faultline copy`: copies an artifact from one registry or layout to another, byte for byte, with what is attached to
 //! it.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use serde_json::json;
 
@@ -9,6 +11,7 @@ use crate::commands::outcome::Outcome;
 use crate::reference::Reference;
 use crate::store::Store;
 use crate::store::copy::{Attachments, Copied, Copier};
+use crate::store::platform::Platform;
 use crate::store::registry::access::Access;
 use crate::terminal::output::{self, Format};
 use crate::terminal::progress;
@@ -36,9 +39,15 @@ pub(crate) struct Copy {
     /// Leave signatures and attached documents behind.
     #[arg(long)]
     pub(crate) no_attached: bool,
+    /// Of an index, only the image for this platform.
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<Platform>,
     /// How often to try again when a registry is busy or the connection breaks.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
     pub(crate) retries: u32,
+    /// Take credentials from this config.json of docker's, or the one in this directory, and from nowhere else.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(crate) registry_config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) source: From,
     #[command(flatten)]
@@ -49,7 +58,7 @@ pub(crate) struct Copy {
 macro_rules! side {
     (
         $name:ident, $doc:literal, $heading:literal,
-        $plain:ident, $insecure:ident, $ca:ident, $user:ident, $password:ident
+        $plain:ident, $insecure:ident, $ca:ident, $cert:ident, $key:ident, $user:ident, $password:ident
     ) => {
         #[doc = $doc]
         #[derive(Debug, Args)]
@@ -64,6 +73,12 @@ macro_rules! side {
             /// Trust these authorities too, PEM.
             #[arg(long, value_name = "FILE")]
             $ca: Option<std::path::PathBuf>,
+            /// Show this certificate to the registry, PEM.
+            #[arg(long, value_name = "FILE", requires = stringify!($key))]
+            $cert: Option<std::path::PathBuf>,
+            /// Its private key, PEM.
+            #[arg(long, value_name = "FILE", requires = stringify!($cert))]
+            $key: Option<std::path::PathBuf>,
             /// User name; the default is what docker or podman have for the registry.
             #[arg(long, value_name = "USERNAME", requires = stringify!($password))]
             $user: Option<String>,
@@ -73,13 +88,16 @@ macro_rules! side {
         }
 
         impl $name {
-            fn access(&self, retries: u32) -> Access {
+            fn access(&self, retries: u32, registry_config: Option<&Path>) -> Access {
                 Access {
                     plain_http: self.$plain,
                     insecure: self.$insecure,
                     ca_file: self.$ca.clone(),
                     retries,
-                    credentials: options::source_of(self.$user.as_deref()),
+                    cert_file: self.$cert.clone(),
+                    key_file: self.$key.clone(),
+                    on_exchange: output::on_exchange(),
+                    credentials: options::source_of(self.$user.as_deref(), registry_config),
                     on_retry: output::note,
                 }
             }
@@ -94,6 +112,8 @@ side!(
     from_plain_http,
     from_insecure,
     from_ca_file,
+    from_cert_file,
+    from_key_file,
     from_username,
     from_password_stdin
 );
@@ -104,6 +124,8 @@ side!(
     to_plain_http,
     to_insecure,
     to_ca_file,
+    to_cert_file,
+    to_key_file,
     to_username,
     to_password_stdin
 );
@@ -113,7 +135,7 @@ side!(
 /// # Errors
 /// When there is no such artifact, or the destination does not accept it; the destination's tag is then unchanged.
 pub(crate) async fn run(args: Copy, format: Format) -> anyhow::Result<Outcome> {
-    let (from, to) = (options::reference(&args.from)?, options::reference(&args.to)?);
+    let (from, to) = (options::reference(&args.from)?, options::tagged_reference(&args.to)?);
     if args.source.from_password_stdin && args.destination.to_password_stdin {
         return Err(options::WrongUsage(anyhow::anyhow!(
             "one password can come on standard input: give it for one side, and log in to the other with `faultline \
@@ -121,8 +143,13 @@ pub(crate) async fn run(args: Copy, format: Format) -> anyhow::Result<Outcome> {
         ))
         .into());
     }
-    let source = Store::open(&from, &args.source.access(args.retries))?;
-    let destination = Store::open(&to, &args.destination.access(args.retries))?.for_writing();
+    let config = args.registry_config.as_deref();
+    let source = Store::open(&from, &args.source.access(args.retries, config))?;
+    let destination = Store::open(&to, &args.destination.access(args.retries, config))?.for_writing();
+    let from = match &args.platform {
+        Some(platform) => from.with_digest(&source.resolve_for(&from, platform).await?.digest),
+        None => from,
+    };
     let copier = Copier::new(source, destination, shared_repository(&from, &to), progress::bytes);
     let attachments = if args.no_attached { Attachments::LeftBehind } else { Attachments::Along };
     let copied = copier.copy(&from, &to, attachments).await?;

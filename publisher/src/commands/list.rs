@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
-use crate::commands::options::{self, Transport, WrongUsage};
+use crate::commands::options::{Transport, WrongUsage};
 use crate::commands::outcome::Outcome;
 use crate::reference::Reference;
 use crate::reference::version_order::order;
@@ -48,6 +48,9 @@ pub(crate) async fn run(args: List, format: Format) -> anyhow::Result<Outcome> {
     tags.retain(|tag| args.all || !names_digest(tag));
     tags.sort_by(|a, b| order(a, b));
     tags.dedup();
+    if let Some(untagged) = store.without_tag()? {
+        output::note(&untagged);
+    }
     match format {
         Format::Text if tags.is_empty() => output::note(&format!("`{}` has no tags", args.repository)),
         Format::Text => output::result(&tags.iter().map(|tag| escape::one_line(tag)).collect::<Vec<_>>().join("\n"))?,
@@ -58,11 +61,19 @@ pub(crate) async fn run(args: List, format: Format) -> anyhow::Result<Outcome> {
 
 /// Parses REPO. It is a REF without its tag, so any tag serves to complete it.
 fn repository(text: &str) -> Result<Reference, WrongUsage> {
-    if let Ok(whole) = options::reference(text) {
-        return Err(WrongUsage(anyhow!("`{whole}` has a tag; write registry/repo or oci:DIR")));
+    match text.parse::<Reference>() {
+        Ok(layout @ Reference::Layout(_)) if layout.tag().is_none() && layout.digest().is_none() => return Ok(layout),
+        Ok(whole) => return Err(WrongUsage(anyhow!("`{whole}` has a tag or digest; write registry/repo or oci:DIR"))),
+        Err(_) => {}
     }
     // The error shows the text as typed, without the tag added here.
-    format!("{text}:any").parse::<Reference>().map_err(|error| WrongUsage(error.about(text).into()))
+    let reference = format!("{text}:any").parse::<Reference>().map_err(|error| WrongUsage(error.about(text).into()))?;
+    if let Reference::Registry(registry) = &reference
+        && reference.completes(text)
+    {
+        output::note(&format!("note: `{text}` is read as `{}/{}`", registry.authority, registry.repository));
+    }
+    Ok(reference)
 }
 
 fn names_digest(tag: &str) -> bool {
@@ -86,7 +97,7 @@ mod tests {
         for good in ["ghcr.io/a/b", "localhost:5000/a", "oci:out", "oci:/srv/out"] {
             assert!(repository(good).is_ok(), "{good}");
         }
-        for bad in ["ghcr.io/a/b:1", "oci:out:1", "a", "", "https://ghcr.io/a"] {
+        for bad in ["ghcr.io/a/b:1", "oci:out:1", "ghcr.io", "", "https://ghcr.io/a"] {
             assert!(repository(bad).is_err(), "{bad}");
         }
     }

@@ -48,6 +48,15 @@ pub(crate) struct Login {
     /// Trust these authorities too, PEM.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Show this certificate to the registry, PEM.
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// The private key of --cert-file, PEM.
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Keep them in this config.json, or the one in this directory, instead of docker's.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(crate) registry_config: Option<PathBuf>,
 }
 
 /// Tries the credentials at the registry and stores them if it accepts them.
@@ -62,13 +71,16 @@ pub(crate) async fn run(args: Login, format: Format) -> anyhow::Result<Outcome> 
     };
     let Credentials::Basic { username, password, .. } = &credentials else { bail!("there are no credentials to keep") };
     // Read first, so that no password is sent if the file cannot be used.
-    let file = CredentialFile::read()?;
+    let file = CredentialFile::read(args.registry_config.as_deref())?;
     let access = Access {
         plain_http: args.plain_http,
         insecure: args.insecure,
         ca_file: args.ca_file,
+        cert_file: args.cert_file,
+        key_file: args.key_file,
+        on_exchange: output::on_exchange(),
         retries: 1,
-        credentials: CredentialSource::Files,
+        credentials: CredentialSource::Files(None),
         on_retry: output::note,
     };
     let http = Http::new(registry.clone(), credentials.clone(), &access)?;

@@ -1,5 +1,7 @@
 //! `faultline logout`: erases the credentials for a registry where docker stores its own.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::json;
 
@@ -18,6 +20,9 @@ pub(crate) struct Logout {
     /// Host, and port where it has one.
     #[arg(value_name = "REGISTRY")]
     pub(crate) registry: String,
+    /// Forget them in this config.json, or the one in this directory, instead of docker's.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(crate) registry_config: Option<PathBuf>,
 }
 
 /// Erases the credentials for a registry.
@@ -26,7 +31,7 @@ pub(crate) struct Logout {
 /// When the credentials cannot be erased.
 pub(crate) fn run(args: &Logout, format: Format) -> anyhow::Result<Outcome> {
     let registry = options::registry(&args.registry)?;
-    let removed = CredentialFile::read()?.erase(&registry.authority)?;
+    let removed = CredentialFile::read(args.registry_config.as_deref())?.erase(&registry.authority)?;
     if format == Format::Json {
         output::json(&json!({"registry": registry.authority, "removed": removed}))?;
     }
@@ -37,7 +42,7 @@ pub(crate) fn run(args: &Logout, format: Format) -> anyhow::Result<Outcome> {
     });
     // Credentials that another tool keeps are for that tool to remove.
     if let Ok(Credentials::Basic { origin, .. } | Credentials::IdentityToken { origin, .. }) =
-        Credentials::from_files(&registry.authority, "")
+        Credentials::from_files(&registry.authority, "", args.registry_config.as_deref())
     {
         output::note(&format!("{origin} still has credentials for it"));
     }

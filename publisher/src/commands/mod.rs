@@ -6,6 +6,8 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod config_schema;
 pub(crate) mod copy;
+pub(crate) mod delete;
+pub(crate) mod digest;
 pub(crate) mod events;
 pub(crate) mod generate_key_pair;
 pub(crate) mod inspect;

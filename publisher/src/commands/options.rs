@@ -3,9 +3,10 @@
 //! For clap, REFs are plain strings. They are parsed here, so that a malformed one is reported with the messages of
 //! [`crate::reference`], and never with a password that was written into it.
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::Args;
 
 use crate::from_mesh::{MeshRules, Witness};
@@ -19,12 +20,28 @@ use crate::terminal::output;
 #[error(transparent)]
 pub(crate) struct WrongUsage(pub(crate) anyhow::Error);
 
-/// Parses a REF.
+/// Parses a REF, and says how a short one was read.
 ///
 /// # Errors
 /// When it is malformed.
 pub(crate) fn reference(text: &str) -> Result<Reference, WrongUsage> {
-    text.parse::<Reference>().map_err(|error| WrongUsage(error.into()))
+    let reference = text.parse::<Reference>().map_err(|error| WrongUsage(error.into()))?;
+    if reference.completes(text) {
+        output::note(&format!("note: `{text}` is read as `{reference}`"));
+    }
+    Ok(reference)
+}
+
+/// Parses a REF that something is written to, or whose tag is needed for another reason.
+///
+/// # Errors
+/// When it is malformed, or has no tag.
+pub(crate) fn tagged_reference(text: &str) -> Result<Reference, WrongUsage> {
+    let reference = reference(text)?;
+    if reference.tag().is_none() {
+        return Err(WrongUsage(anyhow!("reference `{text}`: the tag is missing; add one, such as :1.0")));
+    }
+    Ok(reference)
 }
 
 /// Parses REGISTRY: the authority of a reference, host and port.
@@ -33,7 +50,7 @@ pub(crate) fn reference(text: &str) -> Result<Reference, WrongUsage> {
 /// For anything else.
 pub(crate) fn registry(text: &str) -> Result<RegistryRef, WrongUsage> {
     match format!("{text}/any:any").parse() {
-        Ok(Reference::Registry(reference)) if !text.contains(['/', '@']) => {
+        Ok(Reference::Registry(reference)) if reference.authority == text => {
             Ok(RegistryRef { repository: String::new(), ..reference })
         }
         _ => Err(WrongUsage(anyhow!("`{text}` is not a registry; write its host, such as ghcr.io or localhost:5000"))),
@@ -53,6 +70,15 @@ pub(crate) struct Transport {
     /// Trust these authorities too, PEM.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Show this certificate to the registry, PEM.
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// The private key of --cert-file, PEM.
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Take credentials from this config.json of docker's, or the one in this directory, and from nowhere else.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(crate) registry_config: Option<PathBuf>,
     /// User name; the default is what docker or podman have for the registry.
     #[arg(long, requires = "password_stdin")]
     pub(crate) username: Option<String>,
@@ -72,17 +98,20 @@ impl Transport {
             insecure: self.insecure,
             ca_file: self.ca_file.clone(),
             retries: self.retries,
-            credentials: source_of(self.username.as_deref()),
+            cert_file: self.cert_file.clone(),
+            key_file: self.key_file.clone(),
+            on_exchange: output::on_exchange(),
+            credentials: source_of(self.username.as_deref(), self.registry_config.as_deref()),
             on_retry: output::note,
         }
     }
 }
 
-/// Where the credentials come from, with or without this user name.
-pub(crate) fn source_of(username: Option<&str>) -> CredentialSource {
+/// Where the credentials come from: with a user name from standard input, else from files.
+pub(crate) fn source_of(username: Option<&str>, registry_config: Option<&Path>) -> CredentialSource {
     match username {
         Some(username) => CredentialSource::Stdin { username: username.to_owned() },
-        None => CredentialSource::Files,
+        None => CredentialSource::Files(registry_config.map(Path::to_owned)),
     }
 }
 
@@ -110,6 +139,20 @@ impl Rules {
         let witness = if self.no_witness { Witness::Off } else { Witness::Asked };
         MeshRules { files: &self.from, witness, cluster_domain: &self.cluster_domain, client, of_plugin }
     }
+}
+
+/// Standard input, whole.
+///
+/// # Errors
+/// When the password is to come from there too, or it cannot be read.
+pub(crate) fn stdin(password_is_there: bool) -> anyhow::Result<Vec<u8>> {
+    if password_is_there {
+        let why = anyhow!("standard input can hold the file or the password, not both: log in with `faultline login`");
+        return Err(WrongUsage(why).into());
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+    Ok(bytes)
 }
 
 /// Parses `KEY=VALUE`.

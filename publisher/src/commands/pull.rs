@@ -1,20 +1,23 @@
-//! `faultline pull`: extracts an artifact's module into a file, for programs that load plugins from files.
+//! `faultline pull`: extracts an artifact's module into a file, for programs that load plugins from files; or fetches a
+//! document that is attached to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use serde_json::json;
 
 use crate::artifact::form::{self, Extracted, Rest};
-use crate::commands::options::{self, Transport};
+use crate::commands::options::{self, Transport, WrongUsage};
 use crate::commands::outcome::Outcome;
 use crate::files;
 use crate::module::{HEADER, Module, ModuleError};
+use crate::reference::Reference;
 use crate::reference::digest::Digest;
-use crate::store::Store;
+use crate::store::platform::Platform;
+use crate::store::{Store, attachments};
 use crate::terminal::output::{self, Format};
-use crate::terminal::progress;
+use crate::terminal::{escape, progress};
 
 /// The end of the help.
 pub(crate) const HELP: &str = "\
@@ -23,7 +26,9 @@ cut or damaged, and what is no WebAssembly, is refused.
 
 Examples:
   faultline pull ghcr.io/acme/faultline:0.1.0 -o faultline.wasm
-  faultline pull oci:out:0.1.0 -o faultline.wasm";
+  faultline pull oci:out:0.1.0 -o faultline.wasm
+  faultline pull ghcr.io/acme/faultline:0.1.0 -o - | wasm-tools validate
+  faultline pull ghcr.io/acme/faultline:0.1.0 --attached application/vnd.cyclonedx+json -o sbom.json";
 
 /// `faultline pull`
 #[derive(Debug, Args)]
@@ -31,9 +36,15 @@ pub(crate) struct Pull {
     /// From where: registry/repo:tag[@digest] or oci:DIR:TAG.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// The file to write the module to.
-    #[arg(short = 'o', long = "file", value_name = "FILE")]
+    /// The file to write the module to; `-` is standard output.
+    #[arg(short = 'o', long = "file", value_name = "FILE|-")]
     pub(crate) file: PathBuf,
+    /// Fetch the document of this type that is attached to it, or the one with this digest, and not the module.
+    #[arg(long, value_name = "TYPE|DIGEST")]
+    pub(crate) attached: Option<String>,
+    /// Of an index, the image for this platform [default: linux/amd64, which a mesh asks for].
+    #[arg(long, value_name = "OS/ARCH", conflicts_with = "attached")]
+    pub(crate) platform: Option<Platform>,
     #[command(flatten)]
     pub(crate) transport: Transport,
 }
@@ -44,21 +55,38 @@ pub(crate) struct Pull {
 /// When there is no such artifact, no module in it, or the file cannot be written.
 pub(crate) async fn run(args: Pull, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
-    let file = &args.file;
-    ensure!(!file.is_dir(), "`{}` is a directory; give the file to write", file.display());
-
+    let to_stdout = args.file.as_os_str() == "-";
+    if to_stdout && format == Format::Json {
+        return Err(WrongUsage(anyhow!("`-o -` and `--output json` both want stdout; leave one of them off")).into());
+    }
+    ensure!(!(to_stdout && output::is_terminal()), "stdout is a terminal; name a file, or pipe it into a program");
+    ensure!(!args.file.is_dir(), "`{}` is a directory; give the file to write", args.file.display());
     let store = Store::open(&reference, &args.transport.access())?;
-    let image = store.resolve(&reference).await?;
+    match &args.attached {
+        Some(which) => document(&args, &store, &reference, which, format).await,
+        None => module(&args, &store, &reference, format).await,
+    }
+}
+
+/// Writes the content to where the user wants it.
+fn write(file: &Path, content: &[u8]) -> anyhow::Result<()> {
+    if file.as_os_str() == "-" { output::bytes(content) } else { files::write(file, content) }
+}
+
+async fn module(args: &Pull, store: &Store, reference: &Reference, format: Format) -> anyhow::Result<Outcome> {
+    let file = &args.file;
+    let image = store.resolve_for(reference, &args.platform.clone().unwrap_or_default()).await?;
     let (form, layer) = form::locate(&image.manifest).with_context(|| format!("`{reference}`"))?;
     let bar = progress::bytes("downloading", layer.size.unsigned_abs());
     let extracted = store.module(form, layer, &bar).await?.with_context(|| format!("`{reference}`"))?;
     let warnings = checked(&extracted).with_context(|| format!("`{reference}`"))?;
     let module = extracted.module;
     output::warn(&warnings);
-    files::write(file, &module)?;
+    write(file, &module)?;
 
     let pinned = reference.with_digest(&image.digest).to_string();
     match format {
+        Format::Text if file.as_os_str() == "-" => {}
         Format::Text => output::result(&format!("{} {}", file.display(), image.digest))?,
         Format::Json => output::json(&json!({
             "file": file,
@@ -70,6 +98,48 @@ pub(crate) async fn run(args: Pull, format: Format) -> anyhow::Result<Outcome> {
         }))?,
     }
     output::note(&format!("pulled {} from {pinned}", output::size(module.len() as u64)));
+    Ok(Outcome::Done)
+}
+
+/// Fetches an attached document.
+async fn document(
+    args: &Pull,
+    store: &Store,
+    reference: &Reference,
+    which: &str,
+    format: Format,
+) -> anyhow::Result<Outcome> {
+    let subject = store.named(reference).await?;
+    let (all, remark) = attachments::list(store, &subject.digest).await?;
+    let found: Vec<_> = all.iter().filter(|it| it.artifact_type == which || it.digest == which).collect();
+    let kinds = || escape::one_line(&all.iter().map(|it| it.artifact_type.as_str()).collect::<Vec<_>>().join(", "));
+    let attached = match found.as_slice() {
+        [one] => *one,
+        [] if all.is_empty() => {
+            bail!("nothing is attached to `{reference}`{}", remark.map(|it| format!(" ({it})")).unwrap_or_default())
+        }
+        [] => bail!("no `{which}` is attached to `{reference}`; there is {}", kinds()),
+        [first, ..] => bail!(
+            "{} documents of type `{which}` are attached to `{reference}`; give the digest of one, such as {}",
+            found.len(),
+            first.digest
+        ),
+    };
+    let (content, kind) = attachments::content(store, attached).await?;
+    write(&args.file, &content)?;
+    match format {
+        Format::Text if args.file.as_os_str() == "-" => {}
+        Format::Text => output::result(&format!("{} {}", args.file.display(), attached.digest))?,
+        Format::Json => output::json(&json!({
+            "file": args.file,
+            "subject": subject.digest,
+            "digest": attached.digest,
+            "artifactType": attached.artifact_type,
+            "mediaType": kind,
+            "size": content.len(),
+        }))?,
+    }
+    output::note(&format!("pulled {} ({})", output::size(content.len() as u64), escape::one_line(&kind)));
     Ok(Outcome::Done)
 }
 

@@ -41,8 +41,8 @@ pub(crate) struct Push {
     /// Where to: registry/repo:tag or oci:DIR:TAG.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// The module to publish, instead of the one this program was built with.
-    #[arg(long, value_name = "FILE")]
+    /// The module to publish, instead of the one this program was built with; `-` is standard input.
+    #[arg(long, value_name = "FILE|-")]
     pub(crate) wasm: Option<PathBuf>,
     /// The form to publish it in.
     #[arg(long, value_enum, default_value_t = Form::Oci)]
@@ -62,7 +62,7 @@ pub(crate) struct Push {
 /// # Errors
 /// When the module is not a plugin or is doubtful, or the store does not accept it.
 pub(crate) async fn run(args: Push, format: Format) -> anyhow::Result<Outcome> {
-    let reference = options::reference(&args.reference)?;
+    let reference = options::tagged_reference(&args.reference)?;
     let (bytes, origin) = module(&args)?;
     let module = Module::read(&bytes).and_then(|m| m.startable().map(|()| m)).with_context(|| origin.clone())?;
     for doubt in checks::doubts(&module, bytes.len()) {
@@ -97,6 +97,9 @@ pub(crate) async fn run(args: Push, format: Format) -> anyhow::Result<Outcome> {
 /// The bytes to publish, and the name for them in an error.
 fn module(args: &Push) -> anyhow::Result<(Vec<u8>, String)> {
     match (&args.wasm, embedded::MODULE) {
+        (Some(path), _) if path.as_os_str() == "-" => {
+            Ok((options::stdin(args.transport.password_stdin)?, "the module from standard input".to_owned()))
+        }
         (Some(path), _) => {
             let bytes = std::fs::read(path).with_context(|| format!("cannot read the module `{}`", path.display()))?;
             Ok((bytes, format!("module `{}`", path.display())))

@@ -10,8 +10,10 @@ use crate::commands::generate_key_pair::password;
 use crate::commands::options::{self, Transport, WrongUsage};
 use crate::commands::outcome::Outcome;
 use crate::reference::Reference;
+use crate::reference::digest::Digest;
 use crate::signature::{self, key};
 use crate::store::Store;
+use crate::store::manifest::RawManifest;
 use crate::terminal::output::{self, Format};
 
 /// The end of the help.
@@ -19,7 +21,7 @@ pub(crate) const HELP: &str = "\
 Puts a signature beside the artifact, under the tag sha256-….sig, that cosign 2 and 3 verify:
   cosign verify --key cosign.pub --insecure-ignore-tlog REF
 The key is cosign's (its password in COSIGN_PASSWORD, else it is asked for) or an unencrypted one of openssl (ECDSA on \
-P-256). What is signed by the same key already is left as it is. No transparency log is written to.
+P-256). Of an index, the image that a mesh runs is signed too. What is signed by the same key already is left as it is. No transparency log is written to.
 
 Examples:
   faultline sign ghcr.io/acme/faultline:0.1.0 --key cosign.key
@@ -32,8 +34,8 @@ pub(crate) struct Sign {
     /// What to sign: registry/repo:tag[@digest] or oci:DIR:TAG.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// The private key.
-    #[arg(long, value_name = "FILE")]
+    /// The private key; env://NAME takes it from an environment variable.
+    #[arg(long, value_name = "FILE|env://NAME")]
     pub(crate) key: PathBuf,
     /// The name under which what is in a layout directory will be pulled; it becomes part of the signature.
     #[arg(long, value_name = "registry/repo:tag")]
@@ -52,7 +54,12 @@ pub(crate) async fn run(args: Sign, format: Format) -> anyhow::Result<Outcome> {
     let key = key::private(&args.key, password)?;
     let store = Store::open(&reference, &args.transport.access())?.for_writing();
     let image = store.named(&reference).await?;
-    let added = signature::add(&store, &image.digest, &identity, &key).await?;
+    let mut added = signature::add(&store, &image.digest, &identity, &key).await?;
+    // What is deployed is the image in an index: a mesh compares with its digest.
+    let child = child(&store, &reference, &image).await?;
+    if let Some(child) = &child {
+        added |= signature::add(&store, child, &identity, &key).await?;
+    }
     let pinned = reference.with_digest(&image.digest).to_string();
     let tag = signature::tag(&image.digest);
     match format {
@@ -62,8 +69,15 @@ pub(crate) async fn run(args: Sign, format: Format) -> anyhow::Result<Outcome> {
             "digest": image.digest,
             "signatureTag": tag,
             "identity": identity,
+            "image": child,
             "unchanged": !added,
         }))?,
+    }
+    if let Some(child) = &child {
+        output::note(&format!(
+            "it is an index; its image for linux/amd64, which a mesh runs, is signed too: {}",
+            reference.untagged(child)
+        ));
     }
     output::note(&if added {
         format!("signed; the signature is under the tag {tag}")
@@ -71,6 +85,20 @@ pub(crate) async fn run(args: Sign, format: Format) -> anyhow::Result<Outcome> {
         "it is signed with this key already; nothing was changed".to_owned()
     });
     Ok(Outcome::Done)
+}
+
+/// The image in an index that a mesh would run; `None` if it is no index, or has none, which is said.
+async fn child(store: &Store, reference: &Reference, named: &RawManifest) -> anyhow::Result<Option<Digest>> {
+    if !named.is_index() {
+        return Ok(None);
+    }
+    match store.resolve(&reference.with_digest(&named.digest)).await {
+        Ok(image) => Ok(Some(image.digest)),
+        Err(error) => {
+            output::note(&format!("warning: only the index is signed: {error:#}"));
+            Ok(None)
+        }
+    }
 }
 
 /// The repository that a signature names.

@@ -65,6 +65,8 @@ fn retagged(reference: &Reference, tag: &str) -> Result<Reference, WrongUsage> {
     }
     options::reference(&match reference {
         Reference::Registry(r) => format!("{}/{}:{tag}", r.authority, r.repository),
-        Reference::Layout(l) => format!("oci:{}:{tag}", l.dir.display()),
+        Reference::Layout(l) => {
+            format!("{}:{}:{tag}", if l.is_archive { "oci-archive" } else { "oci" }, l.dir.display())
+        }
     })
 }

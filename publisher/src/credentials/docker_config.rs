@@ -4,7 +4,7 @@
 //! itself, encoded but not encrypted, readable only by its owner. The rest of the file is preserved.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::credentials;
+use crate::credentials::files::{docker, key};
 use crate::files;
 
 /// The parsed file.
@@ -30,15 +30,12 @@ pub(crate) enum Kept {
 }
 
 impl CredentialFile {
-    /// Reads the file that docker reads: in `DOCKER_CONFIG`, or in `.docker` in the home directory. It need not exist.
+    /// Reads docker's file, or the one at `named`. It need not exist.
     ///
     /// # Errors
     /// When there is no home directory, or the file is malformed.
-    pub(crate) fn read() -> anyhow::Result<Self> {
-        let directory = std::env::var_os("DOCKER_CONFIG").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
-        let path =
-            directory.or_else(home).context("there is no home directory; set DOCKER_CONFIG")?.join("config.json");
+    pub(crate) fn read(named: Option<&Path>) -> anyhow::Result<Self> {
+        let path = docker(named).context("there is no home directory; set DOCKER_CONFIG")?;
         // If the path is a symlink, its target is replaced, not the link.
         let path = path.canonicalize().unwrap_or(path);
         let content = match std::fs::read(&path) {
@@ -57,7 +54,7 @@ impl CredentialFile {
     /// # Errors
     /// When the helper fails, or the file cannot be written.
     pub(crate) fn store(mut self, authority: &str, username: &str, password: &str) -> anyhow::Result<Kept> {
-        let key = credentials::key(authority);
+        let key = key(authority);
         match self.helper(key) {
             Some(helper) => {
                 let message = json!({"ServerURL": key, "Username": username, "Secret": password}).to_string();
@@ -82,7 +79,7 @@ impl CredentialFile {
     /// # Errors
     /// When the helper fails, or the file cannot be written.
     pub(crate) fn erase(mut self, authority: &str) -> anyhow::Result<bool> {
-        let key = credentials::key(authority);
+        let key = key(authority);
         let listed = self.entries()?.remove(key).is_some();
         if listed {
             self.write()?;

@@ -4,16 +4,16 @@
 //! A password is never printed, and never taken from the command line, where every user of the machine could read it.
 
 pub(crate) mod docker_config;
+pub(crate) mod files;
 
 use std::fmt;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use docker_credential::{CredentialRetrievalError as Retrieval, DockerCredential};
-use serde_json::Value;
 
 /// The credentials for a registry, and where they were found.
 #[derive(Clone)]
@@ -63,18 +63,20 @@ impl Credentials {
         Ok(Self::Basic { username: username.to_owned(), password, origin: "--username and --password-stdin" })
     }
 
-    /// Looks in the files and helpers of docker, then of podman, whose entries may cover a part of a registry.
+    /// Looks in the files and helpers of docker, then of podman, whose entries may cover a part of a registry. With `named`,
+    /// looks only in that docker configuration.
     ///
     /// # Errors
-    /// When the entry for this registry cannot be used. Having no entry is not an error.
-    pub(crate) fn from_files(authority: &str, repository: &str) -> anyhow::Result<Self> {
-        let origin = "docker's configuration";
-        if let Some(found) = usable(authority, origin, docker_credential::get_credential(key(authority)))? {
-            return Ok(found);
+    /// When a file, or the entry for this registry, cannot be used. Having no entry is not an error.
+    pub(crate) fn from_files(authority: &str, repository: &str, named: Option<&Path>) -> anyhow::Result<Self> {
+        for file in files::all(named) {
+            if let Some(found) = file.find(authority, repository)?
+                && let Some(credentials) = usable(authority, file.origin, found)?
+            {
+                return Ok(credentials);
+            }
         }
-        let found =
-            podman_entries().map_or(Err(Retrieval::ConfigNotFound), |entries| nearest(entries, authority, repository));
-        Ok(usable(authority, "podman's auth.json", found)?.unwrap_or(Self::Anonymous))
+        Ok(Self::Anonymous)
     }
 
     /// Every form in which a secret of these credentials could appear. No output may contain one.
@@ -87,40 +89,6 @@ impl Credentials {
             Self::IdentityToken { token, .. } => vec![token.clone()],
         }
     }
-}
-
-/// The key of a registry in docker's files. Docker Hub's predates its authority name.
-pub(crate) fn key(authority: &str) -> &str {
-    if matches!(authority, "docker.io" | "index.docker.io") { "https://index.docker.io/v1/" } else { authority }
-}
-
-/// Podman's file: the one that `REGISTRY_AUTH_FILE` names, else the session's, else the user's.
-fn podman_entries() -> Option<Value> {
-    let under = |variable: &str, path: &str| std::env::var_os(variable).map(|dir| PathBuf::from(dir).join(path));
-    let files = match std::env::var_os("REGISTRY_AUTH_FILE") {
-        Some(file) => vec![Some(PathBuf::from(file))],
-        None => vec![
-            under("XDG_RUNTIME_DIR", "containers/auth.json"),
-            under("XDG_CONFIG_HOME", "containers/auth.json"),
-            under("HOME", ".config/containers/auth.json"),
-        ],
-    };
-    files.into_iter().flatten().find_map(|file| serde_json::from_slice(&std::fs::read(file).ok()?).ok())
-}
-
-/// The entry for the longest prefix of `authority/team/repo` that has one. The library would use an entry for any part
-/// of an authority for any other part, so it is given only the matching ones.
-fn nearest(mut entries: Value, authority: &str, repository: &str) -> Result<DockerCredential, Retrieval> {
-    let full = format!("{authority}/{repository}");
-    let names = std::iter::successors(Some(full.as_str()), |name| name.rsplit_once('/').map(|(shorter, _)| shorter));
-    let names: Vec<&str> = names.take_while(|name| name.len() >= authority.len()).collect();
-    let mut asked = authority;
-    if let Some(auths) = entries.get_mut("auths").and_then(Value::as_object_mut) {
-        let part_of_host = format!("{authority}/");
-        auths.retain(|key, _| !key.starts_with(&part_of_host) || names.contains(&key.as_str()));
-        asked = names.into_iter().find(|name| auths.contains_key(*name)).unwrap_or(key(authority));
-    }
-    docker_credential::get_credential_from_reader(entries.to_string().as_bytes(), asked)
 }
 
 fn usable(
@@ -159,27 +127,5 @@ fn is_absent(error: &Retrieval) -> bool {
             stdout.contains("credentials not found") || stderr.contains("credentials not found")
         }
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_entry_for_the_longest_part_of_the_name_is_taken_and_never_one_for_another_part() {
-        let auth = |user: &str| serde_json::json!({"auth": STANDARD.encode(format!("{user}:x"))});
-        let entries = serde_json::json!({"auths": {
-            "quay.io": auth("host"), "quay.io/team": auth("team"),
-            "quay.io/team/other": auth("other"), "ghcr.io/a": auth("a"),
-        }});
-        let user = |authority: &str, repository: &str| match nearest(entries.clone(), authority, repository) {
-            Ok(DockerCredential::UsernamePassword(user, _)) => user,
-            other => format!("{other:?}"),
-        };
-        assert_eq!(user("quay.io", "team/faultline"), "team");
-        assert_eq!(user("quay.io", "team/other"), "other");
-        assert_eq!(user("quay.io", "teams/faultline"), "host");
-        assert_eq!(user("ghcr.io", "b/faultline"), "Err(NoCredentialConfigured)");
     }
 }

@@ -1,48 +1,54 @@
-//! Parses a REF, the name of an artifact: `registry/repo:tag[@digest]` or `oci:DIR:TAG[@digest]`.
+//! Parses a REF, the name of an artifact: `registry/repo:tag[@digest]`, `registry/repo@digest`, `oci:DIR:TAG[@digest]`
+//! or `oci-archive:FILE:TAG`.
 //!
-//! This is stricter than Docker on purpose: the registry and the tag must be written out, because a name that is
-//! completed by guessing (`docker.io`, `latest`) ends up in a mesh's manifest. Each malformed shape has a specific
-//! error. The client library's parser is not used: it compiles a large regular expression in every process, and its
+//! Short names are Docker Hub's, as everywhere (`team/faultline:1.0`). But a tag or a digest must be written out, because
+//! one that is completed by guessing (`latest`) ends up in a mesh's manifest. Each malformed shape has a specific error. The client library's parser is not used: it compiles a large regular expression in every process, and its
 //! errors do not say what to do.
 
 pub(crate) mod digest;
 pub(crate) mod version_order;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use digest::{Digest, DigestError};
+
+/// The registry of names that name none.
+const DOCKER_HUB: &str = "docker.io";
 
 /// The location of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reference {
     /// In a registry.
     Registry(RegistryRef),
-    /// In an OCI image layout directory.
+    /// In an OCI image layout: a directory, or a tar archive of one.
     Layout(LayoutRef),
 }
 
-/// `registry/repo:tag[@digest]`.
+/// `registry/repo:tag[@digest]` or `registry/repo@digest`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RegistryRef {
     /// Host, and port if given: `ghcr.io`, `localhost:5000`, `[::1]:5000`.
     pub(crate) authority: String,
     /// Path within the registry: `team/faultline`.
     pub(crate) repository: String,
-    /// Tag.
-    pub(crate) tag: String,
+    /// Tag; there is one if there is no digest.
+    pub(crate) tag: Option<String>,
     /// The expected manifest digest, if given.
     pub(crate) digest: Option<Digest>,
 }
 
-/// `oci:DIR:TAG[@digest]`.
+/// `oci:DIR[:TAG][@digest]`, or `oci-archive:FILE[:TAG][@digest]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LayoutRef {
-    /// The layout's directory.
+    /// The layout's directory, or its archive.
     pub(crate) dir: PathBuf,
-    /// Tag, stored in the layout's index as `org.opencontainers.image.ref.name`.
-    pub(crate) tag: String,
+    /// Whether it was named as an archive, which is then made if it is not there.
+    pub(crate) is_archive: bool,
+    /// Tag, stored in the layout's index as `org.opencontainers.image.ref.name`. Other tools store whole references.
+    /// Without one, and without a digest, the only manifest is meant.
+    pub(crate) tag: Option<String>,
     /// The expected manifest digest, if given.
     pub(crate) digest: Option<Digest>,
 }
@@ -70,9 +76,6 @@ pub(crate) enum Problem {
     /// It contains credentials: `user:password@…`.
     #[error("leave the user name and password off; give --username, and the password with --password-stdin")]
     Credentials,
-    /// The registry is missing: `team/filter:1.0`.
-    #[error("`{0}` is not a registry's host; write the registry first, such as docker.io/{1}")]
-    NoRegistry(String, String),
     /// The host is malformed.
     #[error("`{0}` is not a valid host name; use letters, digits, `-` and `.`, or an address")]
     Host(String),
@@ -93,11 +96,8 @@ pub(crate) enum Problem {
     )]
     Repository(String),
     /// The tag is missing.
-    #[error("the tag is missing; add one, such as `{0}:1.0`")]
+    #[error("the tag is missing; add one, such as `{0}:1.0`, or a digest, `{0}@sha256:…`")]
     NoTag(String),
-    /// The tag is missing but there is a digest: `registry/repo@digest`, which other tools accept.
-    #[error("the tag is missing; add one before the digest, such as `{0}:1.0@sha256:…`: a mesh's manifest names both")]
-    NoTagBeforeDigest(String),
     /// The tag is malformed.
     #[error("`{0}` is not a valid tag; use 1 to 128 letters, digits, `_`, `.` and `-`, not starting with `.` or `-`")]
     Tag(String),
@@ -142,7 +142,10 @@ fn parse(input: &str) -> Result<Reference, Problem> {
         return Err(Problem::Scheme(format!("{scheme}://")));
     }
     if let Some(rest) = input.strip_prefix("oci:") {
-        return layout(rest).map(Reference::Layout);
+        return layout(rest, false).map(Reference::Layout);
+    }
+    if let Some(rest) = input.strip_prefix("oci-archive:") {
+        return layout(rest, true).map(Reference::Layout);
     }
     if input.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(Problem::Whitespace);
@@ -150,36 +153,53 @@ fn parse(input: &str) -> Result<Reference, Problem> {
     registry(input).map(Reference::Registry)
 }
 
-/// Parses `DIR:TAG[@digest]`. The directory may hold any character, so the tag is what follows the last colon.
-fn layout(rest: &str) -> Result<LayoutRef, Problem> {
-    let (rest, digest) = match rest.rsplit_once("@sha256:") {
+/// Parses `DIR[:TAG][@digest]`. The directory may hold any character, and other tools store whole references for tags:
+/// if a layout is at what precedes one of the colons, the rest is the tag; else the tag is what follows the last colon.
+fn layout(rest: &str, is_archive: bool) -> Result<LayoutRef, Problem> {
+    let (name, digest) = match rest.rsplit_once("@sha256:") {
         Some((name, hex)) => (name, Some(format!("sha256:{hex}").parse::<Digest>()?)),
         None => (rest, None),
     };
-    let (dir, tag) = rest.rsplit_once(':').map_or((rest, None), |(dir, tag)| (dir, Some(tag)));
+    let is_layout = |path: &str| Path::new(path).is_file() || Path::new(path).join("oci-layout").exists();
+    let known = name.match_indices(':').map(|(at, _)| name.split_at(at)).find(|(dir, _)| is_layout(dir));
+    let (dir, tag) = match known {
+        _ if is_layout(name) => (name, None),
+        Some((dir, tag)) => (dir, Some(&tag[1..])),
+        None => name.rsplit_once(':').map_or((name, None), |(dir, tag)| (dir, Some(tag))),
+    };
     if dir.is_empty() {
         return Err(Problem::NoDirectory);
     }
-    let tag = tag.ok_or_else(|| Problem::NoTag(format!("oci:{rest}")))?;
-    Ok(LayoutRef { dir: dir.into(), tag: checked_tag(tag)?, digest })
+    let tag = match tag {
+        Some(tag) if known.is_some() && is_reference_name(tag) => Some(tag.to_owned()),
+        Some(tag) => Some(checked_tag(tag)?),
+        None => None,
+    };
+    Ok(LayoutRef { dir: dir.into(), is_archive, tag, digest })
+}
+
+/// The image specification's rule for `org.opencontainers.image.ref.name`, loosely.
+fn is_reference_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._:@/+".contains(&b);
+    name.contains(['/', ':']) && name.bytes().all(allowed)
 }
 
 fn registry(input: &str) -> Result<RegistryRef, Problem> {
     let (name, digest) = match input.split_once('@') {
-        Some((user, _)) if !user.contains('/') => return Err(Problem::Credentials),
+        Some((user, rest)) if !user.contains('/') && !rest.starts_with("sha256:") => return Err(Problem::Credentials),
         Some((name, digest)) => (name, Some(digest.parse::<Digest>()?)),
         None => (input, None),
     };
-    let Some((authority, path)) = name.split_once('/') else {
-        return Err(match name.split_once(':') {
-            Some((authority, _)) if looks_like_authority(authority) => Problem::NoRepository(authority.to_owned()),
-            None if looks_like_authority(name) => Problem::NoRepository(name.to_owned()),
-            _ => Problem::NoRegistry(name.to_owned(), name.to_owned()),
-        });
+    let (authority, path) = match name.split_once('/') {
+        Some((authority, path)) if looks_like_authority(authority) => (authority, path),
+        Some(_) => (DOCKER_HUB, name),
+        None => match name.split_once(':') {
+            // `localhost:5000` is a registry, `faultline:1.0` an image of Docker Hub's.
+            Some((host, _)) if looks_like_authority(host) => return Err(Problem::NoRepository(host.to_owned())),
+            None if looks_like_authority(name) => return Err(Problem::NoRepository(name.to_owned())),
+            _ => (DOCKER_HUB, name),
+        },
     };
-    if !looks_like_authority(authority) {
-        return Err(Problem::NoRegistry(authority.to_owned(), name.to_owned()));
-    }
     check_authority(authority)?;
     let (repository, tag) = match path.rsplit_once(':') {
         Some((repository, tag)) => (repository, Some(tag)),
@@ -189,14 +209,13 @@ fn registry(input: &str) -> Result<RegistryRef, Problem> {
         return Err(Problem::NoRepository(authority.to_owned()));
     }
     check_repository(repository)?;
-    let missing = if digest.is_some() { Problem::NoTagBeforeDigest } else { Problem::NoTag };
-    let tag = tag.ok_or_else(|| missing(name.to_owned()))?;
-    Ok(RegistryRef {
-        authority: authority.to_owned(),
-        repository: repository.to_owned(),
-        tag: checked_tag(tag)?,
-        digest,
-    })
+    if tag.is_none() && digest.is_none() {
+        return Err(Problem::NoTag(name.to_owned()));
+    }
+    // Images of one name alone are in a repository of Docker's own.
+    let is_official = authority == DOCKER_HUB && !repository.contains('/');
+    let repository = if is_official { format!("library/{repository}") } else { repository.to_owned() };
+    Ok(RegistryRef { authority: authority.to_owned(), repository, tag: tag.map(checked_tag).transpose()?, digest })
 }
 
 /// The rule by which every OCI tool tells an authority from the first part of a path.
@@ -274,9 +293,10 @@ impl RegistryRef {
         name == "localhost" || name.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// `registry/repo:tag` without a digest.
+    /// `registry/repo:tag` without a digest, or `registry/repo` if there is no tag.
     pub(crate) fn tagged(&self) -> String {
-        format!("{}/{}:{}", self.authority, self.repository, self.tag)
+        let tag = self.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+        format!("{}/{}{tag}", self.authority, self.repository)
     }
 }
 
@@ -289,12 +309,28 @@ impl Reference {
         }
     }
 
-    /// The tag.
-    pub(crate) fn tag(&self) -> &str {
+    /// The tag, if given.
+    pub(crate) fn tag(&self) -> Option<&str> {
         match self {
-            Self::Registry(r) => &r.tag,
-            Self::Layout(l) => &l.tag,
+            Self::Registry(r) => r.tag.as_deref(),
+            Self::Layout(l) => l.tag.as_deref(),
         }
+    }
+
+    /// What has this digest in the same place, whatever its tag.
+    pub(crate) fn untagged(&self, digest: &Digest) -> Self {
+        let mut named = self.with_digest(digest);
+        match &mut named {
+            Self::Registry(r) => r.tag = None,
+            Self::Layout(l) => l.tag = None,
+        }
+        named
+    }
+
+    /// Whether `text` does not say what this says: a short name, which was completed.
+    pub(crate) fn completes(&self, text: &str) -> bool {
+        matches!(self, Self::Registry(r) if r.authority == DOCKER_HUB && !text.starts_with("docker.io/"))
+            || matches!(self, Self::Registry(r) if !text.contains(&r.repository))
     }
 
     /// The same reference with this digest.
@@ -312,7 +348,10 @@ impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Registry(r) => f.write_str(&r.tagged())?,
-            Self::Layout(l) => write!(f, "oci:{}:{}", l.dir.display(), l.tag)?,
+            Self::Layout(l) => {
+                write!(f, "{}:{}", if l.is_archive { "oci-archive" } else { "oci" }, l.dir.display())?;
+                l.tag.as_ref().map_or(Ok(()), |tag| write!(f, ":{tag}"))?;
+            }
         }
         self.digest().map_or(Ok(()), |digest| write!(f, "@{digest}"))
     }
@@ -336,6 +375,10 @@ mod tests {
             "[::1]:5000/a/b/c:v1".to_owned(),
             "registry.example.com:443/a.b/c__d/e-f--g:V1_2.3-x".to_owned(),
             format!("ghcr.io/team/faultline:1.0@sha256:{digest}"),
+            format!("ghcr.io/team/faultline@sha256:{digest}"),
+            "oci:out".to_owned(),
+            format!("oci:out@sha256:{digest}"),
+            "oci-archive:/srv/out.tar:1.0".to_owned(),
             "oci:/var/lib/layout:1.0".to_owned(),
             "oci:C:/my layouts/x:1.0".to_owned(),
             format!("oci:out:1.0@sha256:{digest}"),
@@ -352,8 +395,6 @@ mod tests {
         assert_eq!(problem("ghcr.io/a:1\n"), Problem::Whitespace);
         assert_eq!(problem("https://ghcr.io/a:1"), Problem::Scheme("https://".into()));
         assert_eq!(problem("oci://ghcr.io/a:1"), Problem::Scheme("oci://".into()));
-        assert_eq!(problem("faultline:1.0"), Problem::NoRegistry("faultline:1.0".into(), "faultline:1.0".into()));
-        assert_eq!(problem("team/faultline:1.0"), Problem::NoRegistry("team".into(), "team/faultline:1.0".into()));
         assert_eq!(problem("-bad.io/a:1"), Problem::Host("-bad.io".into()));
         assert_eq!(problem("a..b/a:1"), Problem::Host("a..b".into()));
         assert_eq!(problem("[::zz]/a:1"), Problem::Host("[::zz]".into()));
@@ -369,8 +410,7 @@ mod tests {
             assert_eq!(problem(&format!("ghcr.io/{bad}:1")), Problem::Repository(bad.into()));
         }
         assert_eq!(problem("ghcr.io/a"), Problem::NoTag("ghcr.io/a".into()));
-        let digest = Digest::of(b"");
-        assert_eq!(problem(&format!("ghcr.io/a@{digest}")), Problem::NoTagBeforeDigest("ghcr.io/a".into()));
+        assert_eq!(problem("faultline"), Problem::NoTag("faultline".into()));
         assert_eq!(problem("ghcr.io/a:"), Problem::Tag(String::new()));
         assert_eq!(problem("ghcr.io/a:-x"), Problem::Tag("-x".into()));
         let long = "t".repeat(129);
@@ -378,12 +418,30 @@ mod tests {
         assert!(matches!(problem("ghcr.io/a:1@"), Problem::Digest(DigestError::Algorithm(_))));
         assert!(matches!(problem("ghcr.io/a:1@md5:00"), Problem::Digest(DigestError::Algorithm(_))));
         assert!(matches!(problem("ghcr.io/a:1@sha256:00"), Problem::Digest(DigestError::Hex(_))));
-        assert_eq!(problem("oci:out"), Problem::NoTag("oci:out".into()));
         assert_eq!(problem("oci::1.0"), Problem::NoDirectory);
         assert_eq!(problem("oci:"), Problem::NoDirectory);
         assert_eq!(problem("oci:out:"), Problem::Tag(String::new()));
         assert_eq!(problem("oci:out:a/b"), Problem::Tag("a/b".into()));
         assert!(matches!(problem("oci:out:1@sha256:00"), Problem::Digest(_)));
+    }
+
+    #[test]
+    fn short_names_are_docker_hubs() {
+        let digest = Digest::of(b"");
+        for (text, whole) in [
+            ("faultline:1.0".to_owned(), "docker.io/library/faultline:1.0".to_owned()),
+            ("team/faultline:1.0".to_owned(), "docker.io/team/faultline:1.0".to_owned()),
+            ("docker.io/faultline:1.0".to_owned(), "docker.io/library/faultline:1.0".to_owned()),
+            (format!("faultline@{digest}"), format!("docker.io/library/faultline@{digest}")),
+            ("a/b/c:1".to_owned(), "docker.io/a/b/c:1".to_owned()),
+        ] {
+            let reference: Reference = text.parse().unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(reference.to_string(), whole);
+            assert!(reference.completes(&text));
+        }
+        for whole in ["docker.io/team/faultline:1.0", "ghcr.io/a:1", "oci:out:1", "localhost:5000/a:1"] {
+            assert!(!whole.parse::<Reference>().expect("a reference").completes(whole), "{whole}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Reads and writes signing keys: cosign's key files, and the PEM files that openssl writes.
 //!
 //! cosign encrypts a private key with a password (scrypt, then NaCl's secretbox, in JSON, in PEM). Plain PEM is read
-//! too, so that a key can come from anywhere, but it is never written. All keys are ECDSA on P-256, the kind that
-//! cosign makes.
+//! too, so that a key can come from anywhere, but it is never written. Private keys are ECDSA on P-256, the kind that cosign
+//! makes; public ones may be of other kinds ([`PublicKey`]). `env://NAME` stands for a key in an environment variable.
 
 use std::path::Path;
 
@@ -11,11 +11,13 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use crypto_secretbox::aead::{Aead, KeyInit};
 use crypto_secretbox::{Key, Nonce, XSalsa20Poly1305};
 use p256::SecretKey;
-use p256::ecdsa::{SigningKey, VerifyingKey};
+use p256::ecdsa::SigningKey;
 use p256::elliptic_curve::Generate;
 use p256::pkcs8::der::pem;
-use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
+use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde::{Deserialize, Serialize};
+
+use super::public_key::PublicKey;
 
 /// The PEM label that cosign writes.
 const ENCRYPTED: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
@@ -65,7 +67,7 @@ struct Cipher {
 /// # Errors
 /// When the key cannot be read or is of another kind, or the password is wrong.
 pub(crate) fn private(path: &Path, password: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<SigningKey> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the key `{}`", path.display()))?;
+    let text = text(path)?;
     open(&text, password).with_context(|| format!("key `{}`", path.display()))
 }
 
@@ -162,15 +164,23 @@ pub(crate) fn generate(password: &str) -> anyhow::Result<(String, String)> {
 ///
 /// # Errors
 /// When the key cannot be read or is of another kind.
-pub(crate) fn public(path: &Path) -> anyhow::Result<VerifyingKey> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the key `{}`", path.display()))?;
+pub(crate) fn public(path: &Path) -> anyhow::Result<PublicKey> {
+    let text = text(path)?;
     ensure!(
         !text.contains("PRIVATE KEY-----"),
         "`{}` is a private key; give the public one, cosign.pub",
         path.display()
     );
-    VerifyingKey::from_public_key_pem(text.trim())
-        .map_err(|_| anyhow!("`{}` is no public ECDSA key on P-256 in PEM", path.display()))
+    PublicKey::from_pem(&text).with_context(|| format!("key `{}`", path.display()))
+}
+
+/// The text of a key: of a file, or with `env://NAME` of an environment variable.
+fn text(path: &Path) -> anyhow::Result<String> {
+    match path.to_str().and_then(|path| path.split_once("://")) {
+        Some(("env", name)) => std::env::var(name).with_context(|| format!("the key `env://{name}`: no such variable")),
+        Some((scheme, _)) => bail!("keys of `{scheme}://` are not supported; give a file or env://NAME"),
+        None => std::fs::read_to_string(path).with_context(|| format!("cannot read the key `{}`", path.display())),
+    }
 }
 
 #[cfg(test)]

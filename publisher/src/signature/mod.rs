@@ -3,33 +3,36 @@
 //!
 //! The signatures of an image are stored beside it as another image, under the tag `sha256-<hex>.sig`. Each of its
 //! layers is a small JSON text ("simple signing") that names the digest of the signed image. An annotation of the layer
-//! holds the signature over exactly these bytes. Certificates, transparency logs and the bundles that cosign 3 writes
-//! by default are not supported.
+//! holds the signature over exactly these bytes. The bundles that cosign 3 writes by default are read too
+//! ([`attestation`]), but not written. Certificates and transparency logs are not supported.
 
+pub(crate) mod attestation;
 pub(crate) mod key;
+pub(crate) mod public_key;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use indicatif::ProgressBar;
 use oci_distribution::manifest::{IMAGE_CONFIG_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest};
-use p256::ecdsa::signature::{Signer, Verifier};
-use p256::ecdsa::{DerSignature, SigningKey, VerifyingKey};
+use p256::ecdsa::signature::Signer;
+use p256::ecdsa::{DerSignature, SigningKey};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::reference::digest::Digest;
 use crate::store::Store;
 use crate::store::manifest::{Name, RawManifest, describe};
+use public_key::PublicKey;
 
 /// Media type of a layer that holds a signed text.
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation that holds the signature.
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const TYPE: &str = "cosign container image signature";
-/// Artifact type of the bundles that cosign 3 writes by default.
-pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+/// How often a signature is added again that others overtook.
+const ATTEMPTS: usize = 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Payload {
@@ -114,12 +117,11 @@ impl Signature {
     ///
     /// # Errors
     /// The reason why the signature is invalid.
-    pub(crate) fn check(&self, key: &VerifyingKey, digest: &Digest) -> anyhow::Result<Claim> {
+    pub(crate) fn check(&self, key: &PublicKey, digest: &Digest) -> anyhow::Result<Claim> {
         let annotations = self.layer.annotations.as_ref();
         let encoded = annotations.and_then(|all| all.get(SIGNATURE)).context("it carries no signature")?;
         let der = BASE64_STANDARD.decode(encoded).context("its signature is not base64")?;
-        let signature = DerSignature::from_bytes(der.as_slice()).map_err(|_| anyhow!("its signature is malformed"))?;
-        key.verify(&self.payload, &signature).map_err(|_| anyhow!("it was not made with this key"))?;
+        ensure!(key.verifies(&self.payload, &der), "it was not made with this key");
         // The payload can be trusted only after the signature is verified.
         let payload: Payload = serde_json::from_slice(&self.payload).context("what it signs is not simple signing")?;
         ensure!(payload.critical.r#type == TYPE, "it is a `{}`, not a `{TYPE}`", payload.critical.r#type);
@@ -135,10 +137,32 @@ impl Signature {
 /// # Errors
 /// When the store cannot be read from or written to.
 pub(crate) async fn add(store: &Store, digest: &Digest, identity: &str, key: &SigningKey) -> anyhow::Result<bool> {
+    // Another program may add a signature at the same time; then it is done again, so that none is lost.
+    for _ in 0..ATTEMPTS {
+        match add_once(store, digest, identity, key).await? {
+            Added::Yes => return Ok(true),
+            Added::WasThere => return Ok(false),
+            Added::Overtaken => {}
+        }
+    }
+    bail!("others change the signatures of {digest} all the time; try again later")
+}
+
+/// How adding a signature ended.
+enum Added {
+    Yes,
+    WasThere,
+    /// The signatures had been changed meanwhile.
+    Overtaken,
+}
+
+async fn add_once(store: &Store, digest: &Digest, identity: &str, key: &SigningKey) -> anyhow::Result<Added> {
     let claim = Claim { identity: identity.to_owned() };
+    let before = store.head(Name::Tag(&tag(digest))).await?;
     let there = all(store, digest).await?;
-    if there.iter().any(|signature| signature.check(key.verifying_key(), digest).is_ok_and(|said| said == claim)) {
-        return Ok(false);
+    let public = PublicKey::from(key.verifying_key());
+    if there.iter().any(|signature| signature.check(&public, digest).is_ok_and(|said| said == claim)) {
+        return Ok(Added::WasThere);
     }
     let payload = serde_json::to_vec(&Payload {
         critical: Critical {
@@ -168,6 +192,7 @@ pub(crate) async fn add(store: &Store, digest: &Digest, identity: &str, key: &Si
         layers,
         ..OciImageManifest::default()
     })?;
-    store.put(&RawManifest::new(OCI_IMAGE_MEDIA_TYPE, manifest), Some(&tag(digest))).await?;
-    Ok(true)
+    let manifest = RawManifest::new(OCI_IMAGE_MEDIA_TYPE, manifest);
+    let holds = store.replace(&manifest, &tag(digest), before.as_ref()).await?;
+    Ok(if holds { Added::Yes } else { Added::Overtaken })
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context, bail, ensure};
+use indicatif::ProgressBar;
 use oci_distribution::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest};
 use serde::Serialize;
 
@@ -75,4 +77,25 @@ async fn document_type(store: &Store, digest: &Digest) -> anyhow::Result<Option<
     let Some(raw) = store.fetch(Name::Digest(digest)).await? else { return Ok(None) };
     let Ok(manifest) = serde_json::from_slice::<OciImageManifest>(&raw.bytes) else { return Ok(None) };
     Ok(manifest.artifact_type.or_else(|| manifest.layers.first().map(|layer| layer.media_type.clone())))
+}
+
+/// The most bytes of an attached document that are fetched.
+const MOST_OF_A_DOCUMENT: i64 = 256 * 1024 * 1024;
+
+/// The content of an attached document, and its media type.
+///
+/// # Errors
+/// When it cannot be read, is too large, or is not one document.
+pub(crate) async fn content(store: &Store, attached: &Attached) -> anyhow::Result<(Vec<u8>, String)> {
+    let digest: Digest = attached.digest.parse().context("the list of what is attached is malformed")?;
+    let raw = store.fetch(Name::Digest(&digest)).await?;
+    let raw = raw.with_context(|| format!("{digest} is listed as attached, but is not there"))?;
+    let manifest: OciImageManifest =
+        serde_json::from_slice(&raw.bytes).with_context(|| format!("the manifest of {digest} cannot be read"))?;
+    let [layer] = manifest.layers.as_slice() else {
+        bail!("{digest} holds {} documents, not one; oras pull fetches them", manifest.layers.len());
+    };
+    ensure!(layer.size <= MOST_OF_A_DOCUMENT, "the document has {} bytes, which is too many", layer.size);
+    let bytes = store.blob(layer, &ProgressBar::hidden()).await?;
+    Ok((bytes, layer.media_type.clone()))
 }

@@ -97,7 +97,7 @@ impl Copier {
                 root.digest
             );
         }
-        let tag = to.tag();
+        let tag = to.tag().context("a copy needs a tag")?;
         let tagged = self.destination.head(Name::Tag(tag)).await?.as_ref() == Some(&root.digest);
         let subjects = if tagged { self.subjects(&root)? } else { self.content(&root).await? };
         if attachments == Attachments::Along {

@@ -4,45 +4,123 @@
 //! lists the tagged manifests and, without a tag, those that are attached to others, as oras does. Other artifacts in
 //! the same directory are left alone. Nothing is ever removed; garbage collection is left to other tools.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use oci_distribution::manifest::OCI_IMAGE_INDEX_MEDIA_TYPE;
 use serde_json::{Value, json};
 
+use super::layout_archive::Unpacked;
 use super::manifest::{Name, RawManifest, Referrers, entries, fallback_tag, referrer_entry};
 use crate::artifact::pack::Artifact;
 use crate::files;
 use crate::reference::LayoutRef;
 use crate::reference::digest::Digest;
+use crate::terminal::escape;
 
 /// Annotation in `index.json` that holds a tag.
 const TAG: &str = "org.opencontainers.image.ref.name";
 
 /// A tag in a layout directory.
 pub(crate) struct Layout {
-    /// The directory and tag that the user named.
-    pub(crate) reference: LayoutRef,
+    /// The directory, or archive, and tag that the user named.
+    reference: LayoutRef,
+    /// The archive, unpacked, if it is one.
+    archive: Option<Unpacked>,
 }
 
 impl Layout {
+    /// Opens a layout. An archive is unpacked; a directory is not looked at yet.
+    ///
+    /// # Errors
+    /// When the archive cannot be unpacked.
+    pub(crate) fn open(reference: LayoutRef) -> anyhow::Result<Self> {
+        let archive = (reference.is_archive || reference.dir.is_file()).then(|| Unpacked::open(&reference.dir));
+        Ok(Self { archive: archive.transpose()?, reference })
+    }
+
+    /// Where the layout's files are.
+    fn root(&self) -> &Path {
+        self.archive.as_ref().map_or(&self.reference.dir, Unpacked::root)
+    }
+
     /// Reads the manifest with this digest, otherwise the one with the tag, and verifies its digest.
     ///
     /// # Errors
     /// When the directory is not a layout, or does not hold the manifest.
     pub(crate) fn manifest(&self, digest: Option<&Digest>) -> anyhow::Result<RawManifest> {
-        let (dir, tag) = (self.reference.dir.display(), &self.reference.tag);
-        match digest {
-            Some(digest) => self.read_manifest(digest),
-            None => match self.fetch(Name::Tag(tag))? {
-                Some(manifest) => Ok(manifest),
-                None => {
-                    let tags = self.tags()?;
-                    let known = if tags.is_empty() { "none".to_owned() } else { tags.join(", ") };
-                    bail!("`{dir}` has no tag `{tag}`; its tags: {known}")
-                }
-            },
+        let dir = self.reference.dir.display();
+        if let Some(digest) = digest.or(self.reference.digest.as_ref()) {
+            return self.read_manifest(digest);
         }
+        let Some(tag) = &self.reference.tag else { return self.only_manifest() };
+        if let Some(manifest) = self.fetch(Name::Tag(tag))? {
+            return Ok(manifest);
+        }
+        let tags = self.tags()?;
+        let known = if tags.is_empty() { "none".to_owned() } else { escape::one_line(&tags.join(", ")) };
+        bail!("`{dir}` has no tag `{tag}`; its tags: {known}{}", self.without_tag()?)
+    }
+
+    /// The manifest of a layout that holds only one.
+    fn only_manifest(&self) -> anyhow::Result<RawManifest> {
+        let dir = self.reference.dir.display();
+        let mut digests: Vec<Digest> = Vec::new();
+        for entry in self.own_entries()? {
+            let digest = digest_of(&entry).with_context(|| malformed(&self.reference.dir))?;
+            if !digests.contains(&digest) {
+                digests.push(digest);
+            }
+        }
+        match digests.as_slice() {
+            [digest] => self.read_manifest(digest),
+            [] => bail!("`{dir}` holds no manifest; push to it first"),
+            several => bail!("`{dir}` holds {} manifests; name one by its tag: oci:{dir}:TAG", several.len()),
+        }
+    }
+
+    /// The entries of the index, without those that are attached to others.
+    fn own_entries(&self) -> anyhow::Result<Vec<Value>> {
+        let index = self.index()?;
+        let is_attached = |entry: &&Value| {
+            entry["annotations"][TAG].is_null()
+                && digest_of(entry)
+                    .and_then(|digest| self.blob(&digest))
+                    .is_ok_and(|bytes| RawManifest::received(None, bytes).json()["subject"].is_object())
+        };
+        Ok(entries(&index).iter().filter(|entry| !is_attached(entry)).cloned().collect())
+    }
+
+    /// What to say of manifests without a tag, as the end of a sentence; nothing if there are none.
+    ///
+    /// # Errors
+    /// When the directory is not a layout.
+    pub(crate) fn without_tag(&self) -> anyhow::Result<String> {
+        let own = self.own_entries()?;
+        let untagged: Vec<_> = own.iter().filter(|entry| entry["annotations"][TAG].is_null()).collect();
+        let Some(first) = untagged.first().and_then(|entry| entry["digest"].as_str()) else {
+            return Ok(String::new());
+        };
+        let (n, dir, first) = (untagged.len(), self.reference.dir.display(), escape::one_line(first));
+        Ok(format!("; without a tag there {} {n}: `oci:{dir}@{first}`", if n == 1 { "is" } else { "are" }))
+    }
+
+    /// The entry that a name stands for.
+    ///
+    /// # Errors
+    /// When there are several.
+    fn find<'a>(&self, index: &'a Value, tag: &str) -> anyhow::Result<Option<&'a Value>> {
+        let found = named(entries(index), tag);
+        if let Some(other) = found.iter().find(|other| other["digest"] != found[0]["digest"]) {
+            bail!(
+                "`{}` has several names with the tag `{tag}`, such as `{}`; give the whole name",
+                self.reference.dir.display(),
+                escape::one_line(other["annotations"][TAG].as_str().unwrap_or_default())
+            );
+        }
+        Ok(found.first().copied())
     }
 
     /// Reads a manifest; `None` if there is none.
@@ -54,13 +132,9 @@ impl Layout {
             Name::Digest(digest) => digest.clone(),
             // A layout that is about to be written may not exist yet.
             Name::Tag(_) if self.is_new()? => return Ok(None),
-            Name::Tag(tag) => match entries(&self.index()?).iter().find(|entry| entry["annotations"][TAG] == tag) {
+            Name::Tag(tag) => match self.find(&self.index()?, tag)? {
                 None => return Ok(None),
-                Some(entry) => entry["digest"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .parse()
-                    .with_context(|| malformed(&self.reference.dir))?,
+                Some(entry) => digest_of(entry).with_context(|| malformed(&self.reference.dir))?,
             },
         };
         if matches!(name, Name::Digest(_)) && !self.has_blob(&digest) {
@@ -105,7 +179,8 @@ impl Layout {
             }
         }
         let manifest = RawManifest::new(artifact.media_type, artifact.manifest.clone());
-        Ok(self.put(&manifest, Some(&self.reference.tag))? || written)
+        let tag = self.reference.tag.as_deref().context("a push needs a tag")?;
+        Ok(self.put(&manifest, Some(tag))? || written)
     }
 
     /// Writes a blob.
@@ -129,22 +204,42 @@ impl Layout {
             written = true;
         }
         let Some(tag) = tag else { return Ok(written) };
-        let entry = json!({
-            "mediaType": manifest.media_type,
-            "digest": manifest.digest,
-            "size": manifest.bytes.len(),
-            "annotations": {TAG: tag},
-        });
-        let is_tagged = |old: &Value| old["annotations"][TAG] == tag;
-        let changed = self.change_index(|entries| {
-            if entries.iter().any(|old| is_tagged(old) && old["digest"] == entry["digest"]) {
-                return false;
-            }
-            entries.retain(|old| !is_tagged(old));
-            entries.push(entry);
-            true
-        })?;
+        let changed = self.change_index(|entries| retag(entries, manifest, tag))?;
         Ok(changed || written)
+    }
+
+    /// Writes a manifest under a tag, if the tag still names `before`. Returns whether it did.
+    ///
+    /// # Errors
+    /// As [`Layout::put`].
+    pub(crate) fn replace(&self, manifest: &RawManifest, tag: &str, before: Option<&Digest>) -> anyhow::Result<bool> {
+        self.put(manifest, None)?;
+        let mut holds = false;
+        self.change_index(|entries| {
+            holds = named(entries, tag).first().and_then(|entry| entry["digest"].as_str())
+                == before.map(ToString::to_string).as_deref();
+            holds && retag(entries, manifest, tag)
+        })?;
+        Ok(holds)
+    }
+
+    /// Removes a tag, or all entries of a digest. Blobs stay. Returns how many entries there were.
+    ///
+    /// # Errors
+    /// When the directory is not a layout, or cannot be written to.
+    pub(crate) fn delete(&self, name: Name<'_>) -> anyhow::Result<usize> {
+        let mut removed = 0;
+        let is_meant = |entry: &Value| match name {
+            Name::Tag(tag) => entry["annotations"][TAG] == tag,
+            Name::Digest(digest) => entry["digest"] == digest.to_string(),
+        };
+        self.change_index(|entries| {
+            let before = entries.len();
+            entries.retain(|entry| !is_meant(entry));
+            removed = before - entries.len();
+            removed > 0
+        })?;
+        Ok(removed)
     }
 
     /// All tags, in the order in which they were added.
@@ -206,41 +301,72 @@ impl Layout {
 
     /// Whether the directory is a layout.
     fn is_there(&self) -> bool {
-        self.reference.dir.join("oci-layout").exists()
+        self.root().join("oci-layout").exists()
     }
 
     /// Whether the directory does not exist yet or is empty.
     fn is_new(&self) -> anyhow::Result<bool> {
-        let dir = &self.reference.dir;
-        Ok(!dir.exists() || dir.read_dir().with_context(|| unreadable(dir))?.next().is_none())
+        let dir = self.root();
+        Ok(!dir.exists() || dir.read_dir().with_context(|| unreadable(&self.reference.dir))?.next().is_none())
+    }
+
+    /// Keeps other programs of this kind from changing the layout until what is returned is dropped.
+    fn lock(&self) -> anyhow::Result<Option<File>> {
+        // Of the files in it, each may be replaced; the directory stays.
+        let Ok(dir) = File::open(self.root()) else { return Ok(None) };
+        match dir.lock() {
+            Ok(()) => Ok(Some(dir)),
+            // Some network file systems know no locks.
+            Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => Ok(None),
+            Err(_) if cfg!(not(unix)) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot lock `{}`", self.reference.dir.display())),
+        }
     }
 
     /// Makes the directory a layout, if it is new or empty.
     fn prepare(&self) -> anyhow::Result<()> {
-        let dir = &self.reference.dir;
-        let blobs = dir.join("blobs/sha256");
-        if self.is_there() && blobs.is_dir() {
+        if self.is_complete() {
+            return Ok(());
+        }
+        let dir = self.root();
+        let named = self.reference.dir.display();
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("cannot create the directory `{named}`; choose another"))?;
+        // Another program may be at it, or have been faster.
+        let _lock = self.lock()?;
+        if self.is_complete() {
             return Ok(());
         }
         ensure!(
             self.is_there() || self.is_new()?,
-            "`{}` is no OCI image layout and is not empty; give a new or empty directory",
-            dir.display()
+            "`{named}` is no OCI image layout and is not empty; give a new or empty directory"
         );
-        std::fs::create_dir_all(&blobs)
-            .with_context(|| format!("cannot create the directory `{}`; choose another", dir.display()))?;
+        if !self.is_there() {
+            files::write(&dir.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        }
+        std::fs::create_dir_all(dir.join("blobs/sha256"))
+            .with_context(|| format!("cannot create the directory `{named}`; choose another"))?;
         if !dir.join("index.json").exists() {
             let empty = json!({"schemaVersion": 2, "mediaType": OCI_IMAGE_INDEX_MEDIA_TYPE, "manifests": []});
             files::write(&dir.join("index.json"), empty.to_string().as_bytes())?;
         }
-        files::write(&dir.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        let dir = self.root();
+        self.is_there() && dir.join("blobs/sha256").is_dir() && dir.join("index.json").exists()
     }
 
     fn index(&self) -> anyhow::Result<Value> {
         let dir = &self.reference.dir;
-        ensure!(dir.is_dir(), "there is no directory `{}`; push to it first, or check the path", dir.display());
+        ensure!(self.root().is_dir(), "there is no directory `{}`; push to it first, or check the path", dir.display());
+        if !self.is_complete() {
+            // Another program may be making it.
+            drop(self.lock()?);
+        }
         ensure!(self.is_there(), "`{}` is no OCI image layout: it has no file `oci-layout`", dir.display());
-        let bytes = std::fs::read(dir.join("index.json")).with_context(|| unreadable(dir))?;
+        let bytes = std::fs::read(self.root().join("index.json")).with_context(|| unreadable(dir))?;
         let index: Value = serde_json::from_slice(&bytes).with_context(|| malformed(dir))?;
         ensure!(index["manifests"].is_array(), malformed(dir));
         Ok(index)
@@ -250,12 +376,15 @@ impl Layout {
     fn change_index(&self, change: impl FnOnce(&mut Vec<Value>) -> bool) -> anyhow::Result<bool> {
         self.prepare()?;
         let dir = &self.reference.dir;
+        let _lock = self.lock()?;
         let mut index = self.index()?;
         let entries = index.get_mut("manifests").and_then(Value::as_array_mut).with_context(|| malformed(dir))?;
         if !change(entries) {
             return Ok(false);
         }
-        files::write(&dir.join("index.json"), &serde_json::to_vec(&index)?)?;
+        files::write(&self.root().join("index.json"), &serde_json::to_vec(&index)?)?;
+        // What makes an artifact visible is written last, so the archive is now whole.
+        self.archive.as_ref().map_or(Ok(()), Unpacked::pack)?;
         Ok(true)
     }
 
@@ -264,8 +393,44 @@ impl Layout {
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.reference.dir.join("blobs/sha256").join(digest.hex())
+        self.root().join("blobs/sha256").join(digest.hex())
     }
+}
+
+/// Points a tag to a manifest. Returns whether that changed anything.
+fn retag(entries: &mut Vec<Value>, manifest: &RawManifest, tag: &str) -> bool {
+    let is_tagged = |old: &Value| old["annotations"][TAG] == tag;
+    if entries.iter().any(|old| is_tagged(old) && old["digest"] == manifest.digest.to_string()) {
+        return false;
+    }
+    entries.retain(|old| !is_tagged(old));
+    entries.push(json!({
+        "mediaType": manifest.media_type,
+        "digest": manifest.digest,
+        "size": manifest.bytes.len(),
+        "annotations": {TAG: tag},
+    }));
+    true
+}
+
+/// The entries that a name stands for: the one of that name, else those whose name is a whole reference with that tag, as
+/// skopeo and crane write it.
+fn named<'a>(all: &'a [Value], tag: &str) -> Vec<&'a Value> {
+    let name = |entry: &'a Value| entry["annotations"][TAG].as_str();
+    match all.iter().find(|entry| name(entry) == Some(tag)) {
+        Some(entry) => vec![entry],
+        None => all.iter().filter(|entry| name(entry).and_then(tag_of) == Some(tag)).collect(),
+    }
+}
+
+/// The tag in a whole reference: what follows its last colon, if that is not the registry's port.
+fn tag_of(name: &str) -> Option<&str> {
+    let name = name.split_once('@').map_or(name, |(name, _)| name);
+    name.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'))
+}
+
+fn digest_of(entry: &Value) -> anyhow::Result<Digest> {
+    Ok(entry["digest"].as_str().unwrap_or_default().parse()?)
 }
 
 fn unreadable(dir: &Path) -> String {

@@ -15,6 +15,13 @@ pub(crate) enum Name<'a> {
     Digest(&'a Digest),
 }
 
+impl<'a> Name<'a> {
+    /// By the digest if there is one, else by the tag; `None` if there is neither.
+    pub(crate) fn of(tag: Option<&'a str>, digest: Option<&'a Digest>) -> Option<Self> {
+        digest.map(Name::Digest).or(tag.map(Name::Tag))
+    }
+}
+
 /// A manifest or an index, byte for byte as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawManifest {
@@ -52,6 +59,11 @@ impl RawManifest {
             size: i64::try_from(self.bytes.len()).unwrap_or(i64::MAX),
             ..OciDescriptor::default()
         }
+    }
+
+    /// Whether it is an index of manifests.
+    pub(crate) fn is_index(&self) -> bool {
+        self.json()["manifests"].is_array()
     }
 
     /// Its content as JSON, `null` if it is malformed.

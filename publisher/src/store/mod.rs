@@ -6,12 +6,14 @@
 pub(crate) mod attachments;
 pub(crate) mod copy;
 mod layout;
+mod layout_archive;
 pub(crate) mod manifest;
+pub(crate) mod platform;
 pub(crate) mod registry;
 
 use anyhow::{Context, bail, ensure};
 use indicatif::ProgressBar;
-use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor, OciImageManifest, OciManifest};
+use oci_distribution::manifest::{OciDescriptor, OciImageManifest, OciManifest};
 
 use crate::artifact::form::{self, Extracted, Form, ImageError};
 use crate::artifact::pack::Artifact;
@@ -20,6 +22,7 @@ use crate::reference::Reference;
 use crate::reference::digest::Digest;
 use layout::Layout;
 use manifest::{Name, RawManifest, Referrers};
+use platform::{Platform, platforms};
 use registry::Registry;
 use registry::access::Access;
 
@@ -52,7 +55,7 @@ impl Store {
     pub(crate) fn open(reference: &Reference, access: &Access) -> anyhow::Result<Self> {
         Ok(match reference {
             Reference::Registry(r) => Self::Registry(Box::new(Registry::open(r.clone(), access)?)),
-            Reference::Layout(l) => Self::Layout(Layout { reference: l.clone() }),
+            Reference::Layout(l) => Self::Layout(Layout::open(l.clone())?),
         })
     }
 
@@ -70,13 +73,22 @@ impl Store {
     /// # Errors
     /// When it does not exist, or is not an image.
     pub(crate) async fn resolve(&self, reference: &Reference) -> anyhow::Result<Resolved> {
+        self.resolve_for(reference, &Platform::default()).await
+    }
+
+    /// Finds the image for a platform. An index is followed to its child for it.
+    ///
+    /// # Errors
+    /// When it does not exist, or is not an image.
+    pub(crate) async fn resolve_for(&self, reference: &Reference, platform: &Platform) -> anyhow::Result<Resolved> {
         let RawManifest { bytes, digest, .. } = self.manifest(reference.digest()).await?;
         let index = match parse(&bytes, reference)? {
             OciManifest::Image(manifest) => return Ok(Resolved { digest, index: None, size: bytes.len(), manifest }),
             OciManifest::ImageIndex(index) => index,
         };
-        let Some(child) = index.manifests.iter().find(|entry| is_linux_amd64(entry)) else {
-            bail!("`{reference}` is an index without an image for linux/amd64, the only one that a mesh asks for");
+        let Some(child) = index.manifests.iter().find(|entry| platform.is_of(entry)) else {
+            let why = if *platform == Platform::default() { ", the only one that a mesh asks for" } else { "" };
+            bail!("`{reference}` is an index without an image for {platform}{why}; it has {}", platforms(&index));
         };
         let announced = child.size;
         let child = child.digest.parse::<Digest>().with_context(|| format!("the index `{reference}` is malformed"))?;
@@ -106,7 +118,7 @@ impl Store {
     /// # Errors
     /// When it does not exist.
     pub(crate) async fn named(&self, reference: &Reference) -> anyhow::Result<RawManifest> {
-        let name = reference.digest().map_or(Name::Tag(reference.tag()), Name::Digest);
+        let Some(name) = Name::of(reference.tag(), reference.digest()) else { return self.manifest(None).await };
         self.fetch(name)
             .await?
             .with_context(|| format!("`{reference}` is not there; check tag and digest, or push it first"))
@@ -139,6 +151,26 @@ impl Store {
         match self {
             Self::Registry(registry) => Ok(registry.head(name).await?),
             Self::Layout(layout) => Ok(layout.fetch(name)?.map(|manifest| manifest.digest)),
+        }
+    }
+
+    /// Stores a manifest under a tag if the tag still names `before`. Returns whether it did; a registry cannot tell, so
+    /// there it always does.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub(crate) async fn replace(
+        &self,
+        manifest: &RawManifest,
+        tag: &str,
+        before: Option<&Digest>,
+    ) -> anyhow::Result<bool> {
+        match self {
+            Self::Registry(_) => self.put(manifest, Some(tag)).await.map(|()| true),
+            Self::Layout(layout) => {
+                interruptible().await;
+                layout.replace(manifest, tag, before)
+            }
         }
     }
 
@@ -189,6 +221,20 @@ impl Store {
         match self {
             Self::Registry(registry) => Ok(registry.tags().await?),
             Self::Layout(layout) => layout.tags(),
+        }
+    }
+
+    /// What to tell of manifests without a tag, which a layout can hold.
+    ///
+    /// # Errors
+    /// When the layout cannot be read.
+    pub(crate) fn without_tag(&self) -> anyhow::Result<Option<String>> {
+        match self {
+            Self::Registry(_) => Ok(None),
+            Self::Layout(layout) => {
+                let untagged = layout.without_tag()?;
+                Ok(untagged.strip_prefix("; ").map(|text| format!("note: {text}")))
+            }
         }
     }
 
@@ -256,6 +302,20 @@ impl Store {
         Ok(form::extract(form, blob))
     }
 
+    /// Removes a tag, or a manifest by its digest with all its tags.
+    ///
+    /// # Errors
+    /// When it is not there, or the store does not allow it.
+    pub(crate) async fn delete(&self, name: Name<'_>) -> anyhow::Result<()> {
+        match self {
+            Self::Registry(registry) => Ok(registry.delete(name).await?),
+            Self::Layout(layout) => {
+                ensure!(layout.delete(name)? > 0, "the layout names no such manifest; `faultline list` shows its tags");
+                Ok(())
+            }
+        }
+    }
+
     /// Publishes an artifact. Returns whether anything was sent or written.
     ///
     /// # Errors
@@ -293,9 +353,4 @@ fn ensure_size(announced: i64, actual: usize, digest: &Digest) -> anyhow::Result
          again"
     );
     Ok(())
-}
-
-/// A child without a platform counts as linux/amd64, as it does in a mesh.
-fn is_linux_amd64(entry: &ImageIndexEntry) -> bool {
-    entry.platform.as_ref().is_none_or(|p| p.os.to_string() == "linux" && p.architecture.to_string() == "amd64")
 }

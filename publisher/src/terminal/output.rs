@@ -3,6 +3,7 @@
 //! A reader that closes the pipe early (`faultline … | head -1`) has what it wanted, so that is not an error.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -53,11 +54,16 @@ pub(crate) fn result(text: &str) -> anyhow::Result<()> {
 /// # Errors
 /// As [`result`].
 pub(crate) fn styled(text: &str) -> anyhow::Result<()> {
+    bytes(format!("{}\n", text.trim_end()).as_bytes())
+}
+
+/// Writes content to stdout as it is, for a file or another program.
+///
+/// # Errors
+/// As [`result`].
+pub(crate) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(text.trim_end().as_bytes())
-        .and_then(|()| stdout.write_all(b"\n"))
-        .and_then(|()| stdout.flush());
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::anyhow!("cannot write the result: {error}")),
         _ => Ok(()),
@@ -77,9 +83,27 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{}", escape::lines(text));
 }
 
+/// Whether requests to registries are shown.
+static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// Shows requests to registries from now on.
+pub(crate) fn be_verbose() {
+    VERBOSE.store(true, Ordering::Relaxed);
+}
+
+/// What shows a request to a registry; `None` unless [`be_verbose`] was called.
+pub(crate) fn on_exchange() -> Option<fn(&str)> {
+    VERBOSE.load(Ordering::Relaxed).then_some(note as fn(&str))
+}
+
 /// Prints warnings to stderr, each on a line of its own. They change no exit code.
 pub(crate) fn warn(warnings: &[String]) {
     warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+}
+
+/// Whether stdout is a terminal, which must not be sent content as it is.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
 }
 
 /// A size for people: `213.4 kB`.

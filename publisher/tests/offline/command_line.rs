@@ -27,9 +27,7 @@ fn a_module_that_no_proxy_could_start_is_not_published() {
 #[test]
 fn a_malformed_reference_is_named_by_every_command() {
     let dir = workplace();
-    for reference in
-        ["faultline:1.0", "https://ghcr.io/a:1", "ghcr.io/a", "oci:out", "ghcr.io/A:1", "ghcr.io/a:1@sha256:0"]
-    {
+    for reference in ["faultline", "https://ghcr.io/a:1", "ghcr.io/a", "oci:", "ghcr.io/A:1", "ghcr.io/a:1@sha256:0"] {
         let words = ["reference `", reference, "`: "];
         run(dir.path(), &["push", reference, "--wasm", "plugin.wasm"]).refuses_usage_with(&words);
         run(dir.path(), &["pull", reference, "-o", "x"]).refuses_usage_with(&words);
@@ -81,9 +79,6 @@ fn a_file_takes_the_place_of_files_alone() {
     let _listener = UnixListener::bind(&socket).unwrap();
     run(dir.path(), &["pull", "oci:out:1.0", "-o", "socket"]).fails_with(&["`socket` is a device, a pipe or the like"]);
     assert!(std::fs::metadata(&socket).unwrap().file_type().is_socket());
-
-    run(dir.path(), &["pull", "oci:out:1.0", "-o", "-"]).fails_with(&["`-`", "name the file"]);
-    assert!(!listing(dir.path()).contains(&"-".to_owned()));
 
     let link = dir.path().join("link");
     std::fs::write(dir.path().join("file"), "before").unwrap();

@@ -84,3 +84,114 @@ fn a_damaged_layout_is_noticed() {
     run(dir.path(), &PUSH).exits(0);
     run(dir.path(), &["pull", "oci:out:1.0", "-o", "x"]).exits(0);
 }
+
+/// Changes `index.json` of a layout as other tools would have written it.
+fn edit(dir: &std::path::Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = dir.join("index.json");
+    let mut index = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut index);
+    std::fs::write(path, index.to_string()).unwrap();
+}
+
+#[test]
+fn layouts_of_other_tools_are_opened_by_the_names_that_they_list() {
+    const NAME: &str = "org.opencontainers.image.ref.name";
+    let dir = workplace();
+    run(dir.path(), &PUSH).exits(0);
+    let whole = "registry.example.com:5000/mesh/faultline:1.0";
+    edit(&dir.path().join("out"), |index| index["manifests"][0]["annotations"][NAME] = whole.into());
+    assert_eq!(run(dir.path(), &["list", "oci:out"]).exits(0).stdout.trim_end(), whole);
+    for name in ["oci:out:1.0", &format!("oci:out:{whole}"), "oci:out"] {
+        run(dir.path(), &["pull", name, "-o", "a.wasm"]).exits(0);
+        assert_eq!(std::fs::read(dir.path().join("a.wasm")).unwrap(), plugin(), "{name}");
+    }
+    run(dir.path(), &["pull", "oci:out:2.0", "-o", "a.wasm"]).fails_with(&["no tag `2.0`", whole]);
+    // Two names with the same tag.
+    run(dir.path(), &["push", "oci:out:2.0", "--wasm", "plugin.wasm", "--annotation", "a=b"]).exits(0);
+    edit(&dir.path().join("out"), |index| index["manifests"][1]["annotations"][NAME] = "other.example/x:1.0".into());
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "a.wasm"]).fails_with(&["several names", "other.example/x:1.0"]);
+    run(dir.path(), &["pull", "oci:out:other.example/x:1.0", "-o", "a.wasm"]).exits(0);
+    run(dir.path(), &["pull", "oci:out", "-o", "a.wasm"]).fails_with(&["2 manifests"]);
+}
+
+#[test]
+fn a_manifest_without_a_name_can_be_named() {
+    let dir = workplace();
+    let pushed = run(dir.path(), &[&PUSH[..], &["--output", "json"]].concat()).exits(0).json();
+    edit(&dir.path().join("out"), |index| {
+        index["manifests"][0].as_object_mut().unwrap().remove("annotations");
+    });
+    let by_digest = format!("oci:out@{}", pushed["digest"].as_str().unwrap());
+    let listed = run(dir.path(), &["list", "oci:out"]).exits(0);
+    assert!(listed.stderr.contains(&by_digest), "{}", listed.stderr);
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "a.wasm"]).fails_with(&["its tags: none", &by_digest]);
+    for name in [&by_digest, "oci:out"] {
+        run(dir.path(), &["pull", name, "-o", "a.wasm"]).exits(0);
+    }
+}
+
+#[test]
+fn of_several_that_push_into_one_directory_none_is_lost() {
+    for round in 0..3 {
+        let dir = workplace();
+        let children: Vec<_> = (0..8)
+            .map(|n| {
+                let args =
+                    ["push", &format!("oci:out:t{n}"), "--wasm", "plugin.wasm", "--annotation", &format!("n={n}")];
+                let mut command = support::faultline(dir.path(), &args);
+                command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        for child in children {
+            support::Ran::from(child.wait_with_output().unwrap()).exits(0);
+        }
+        let listed = run(dir.path(), &["list", "oci:out"]).exits(0).stdout;
+        assert_eq!(listed.lines().count(), 8, "round {round}: {listed}");
+    }
+}
+
+#[test]
+fn of_several_that_sign_at_once_no_signature_is_lost() {
+    let dir = workplace();
+    run(dir.path(), &PUSH).exits(0);
+    let with_password = |args: &[&str]| {
+        let mut command = support::faultline(dir.path(), args);
+        command.env("COSIGN_PASSWORD", "x").stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let ends = |child: std::process::Child| support::Ran::from(child.wait_with_output().unwrap()).exits(0);
+    let keys = ["a", "b", "c"];
+    for key in keys {
+        ends(with_password(&["generate-key-pair", "--output-key-prefix", key]));
+    }
+    let sign = |key: &&str| {
+        with_password(&["sign", "oci:out:1.0", "--key", &format!("{key}.key"), "--image", "r.example.com/a:1"])
+    };
+    let children: Vec<_> = keys.iter().map(sign).collect();
+    children.into_iter().for_each(|child| drop(ends(child)));
+    for key in keys {
+        run(dir.path(), &["verify", "oci:out:1.0", "--key", &format!("{key}.pub")]).exits(0);
+    }
+}
+
+#[test]
+fn an_archive_is_a_layout_too() {
+    let dir = workplace();
+    run(dir.path(), &["push", "oci-archive:out.tar:1.0", "--wasm", "plugin.wasm"]).exits(0);
+    let first = std::fs::read(dir.path().join("out.tar")).unwrap();
+    run(dir.path(), &["tag", "oci-archive:out.tar:1.0", "2.0"]).exits(0);
+    assert_eq!(run(dir.path(), &["list", "oci-archive:out.tar"]).exits(0).stdout, "1.0\n2.0\n");
+    // Other tools name the file as they name a directory.
+    for name in ["oci:out.tar:2.0", "oci-archive:out.tar:1.0"] {
+        run(dir.path(), &["pull", name, "-o", "a.wasm"]).exits(0);
+        assert_eq!(std::fs::read(dir.path().join("a.wasm")).unwrap(), plugin());
+    }
+    run(dir.path(), &["copy", "oci-archive:out.tar:1.0", "oci:dir:1.0"]).exits(0);
+    run(dir.path(), &["push", "oci-archive:again.tar:1.0", "--wasm", "plugin.wasm"]).exits(0);
+    assert!(std::fs::read(dir.path().join("again.tar")).unwrap() == first, "the same input gives the same bytes");
+
+    run(dir.path(), &["inspect", "oci:plugin.wasm:1.0"]).fails_with(&["plugin.wasm"]);
+    std::fs::write(dir.path().join("cut.tar"), &first[..first.len() / 2]).unwrap();
+    run(dir.path(), &["inspect", "oci-archive:cut.tar:1.0"]).exits(1);
+    assert!(!listing(dir.path()).iter().any(|name| name.starts_with(".faultline")));
+}

@@ -4,12 +4,14 @@
 mod support;
 
 mod copy;
+mod credentials;
 mod doubtful;
 mod forms;
 mod hostile;
 mod istio_agent;
 mod login;
 mod manifest;
+mod manners;
 mod push_and_pull;
 mod quirks;
 mod signature;

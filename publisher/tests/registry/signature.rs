@@ -226,3 +226,99 @@ fn documents_are_attached_once_and_listed() {
     // The SBOM that is built into the program does not describe this module.
     run(dir.path(), &["attach", "oci:out:1.0", "--sbom"]).fails_with(&["list of components"]);
 }
+
+#[test]
+fn keys_of_other_kinds_verify_and_a_key_can_be_in_a_variable() {
+    let dir = with_keys();
+    let registry = FakeRegistry::start();
+    let reference = registry.reference("1.0");
+    run(dir.path(), &["push", &reference, "--wasm", "plugin.wasm"]).exits(0);
+    let digest = registry.tag("1.0").unwrap();
+    let tag = format!("{}.sig", digest.replace(':', "-"));
+    let payload = json!({"critical": {"identity": {"docker-reference": "r.example.com/a"},
+        "image": {"docker-manifest-digest": digest}, "type": "cosign container image signature"}, "optional": null});
+    std::fs::write(dir.path().join("payload"), payload.to_string()).unwrap();
+    for (options, hash) in [
+        (&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"][..], "-sha256"),
+        (&["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"], "-sha384"),
+        (&["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"], "-sha256"),
+    ] {
+        let make = [&["genpkey"][..], options, &["-out", "key.pem"]].concat();
+        assert!(openssl(dir.path(), &make).status.success());
+        assert!(openssl(dir.path(), &["pkey", "-in", "key.pem", "-pubout", "-out", "pub.pem"]).status.success());
+        let signed = openssl(dir.path(), &["dgst", hash, "-sign", "key.pem", "payload"]).stdout;
+        let mut layer =
+            registry.put_blob("application/vnd.dev.cosign.simplesigning.v1+json", payload.to_string().as_bytes());
+        layer["annotations"] = json!({"dev.cosignproject.cosign/signature":
+            base64::Engine::encode(&base64::prelude::BASE64_STANDARD, signed)});
+        let config = registry.put_blob("application/vnd.oci.image.config.v1+json", b"{}");
+        let oci = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({"schemaVersion": 2, "mediaType": oci, "config": config, "layers": [layer]});
+        registry.put_manifest(&tag, oci, &manifest);
+        run(dir.path(), &["verify", &reference, "--key", "pub.pem"]).exits(0);
+        run(dir.path(), &["verify", &reference, "--key", "cosign.pub"]).exits(3);
+        let key = std::fs::read_to_string(dir.path().join("pub.pem")).unwrap();
+        let verify = ["verify", &reference, "--key", "env://KEY"];
+        let ran: Ran = faultline(dir.path(), &verify).env("KEY", key).output().unwrap().into();
+        ran.exits(0);
+        run(dir.path(), &verify).fails_with(&["env://KEY", "no such variable"]);
+    }
+}
+
+#[test]
+fn bundles_and_attestations_are_read_and_only_believed_when_their_key_signed_them() {
+    let dir = with_keys();
+    let registry = FakeRegistry::start();
+    let reference = registry.reference("1.0");
+    run(dir.path(), &["push", &reference, "--wasm", "plugin.wasm"]).exits(0);
+    let digest = registry.tag("1.0").unwrap();
+    assert!(
+        openssl(dir.path(), &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "key.pem"])
+            .status
+            .success()
+    );
+    assert!(openssl(dir.path(), &["pkey", "-in", "key.pem", "-pubout", "-out", "pub.pem"]).status.success());
+    let encode = |bytes: &[u8]| base64::Engine::encode(&base64::prelude::BASE64_STANDARD, bytes);
+    let envelope = |kind: &str, about: &str| {
+        let statement = json!({"_type": "https://in-toto.io/Statement/v1", "predicateType": kind, "predicate": {},
+            "subject": [{"name": "", "digest": {"sha256": about}}]})
+        .to_string();
+        let payload_type = "application/vnd.in-toto+json";
+        let signed = format!("DSSEv1 {} {payload_type} {} {statement}", payload_type.len(), statement.len());
+        std::fs::write(dir.path().join("signed"), signed).unwrap();
+        let signature = openssl(dir.path(), &["dgst", "-sha256", "-sign", "key.pem", "signed"]).stdout;
+        json!({"payload": encode(statement.as_bytes()), "payloadType": payload_type,
+            "signatures": [{"sig": encode(&signature)}]})
+    };
+    let oci = "application/vnd.oci.image.manifest.v1+json";
+    let bundle_type = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let attach = |envelope: &Value| {
+        let bundle = json!({"mediaType": bundle_type, "dsseEnvelope": envelope,
+            "verificationMaterial": {"publicKey": {"hint": ""}}});
+        std::fs::write(dir.path().join("bundle.json"), bundle.to_string()).unwrap();
+        run(dir.path(), &["attach", &reference, "bundle.json", "--type", bundle_type]).exits(0);
+    };
+    let verify = |key: &str, more: &[&str]| run(dir.path(), &[&["verify", &reference, "--key", key], more].concat());
+    let (signed, provenance) = ("https://sigstore.dev/cosign/sign/v1", "https://slsa.dev/provenance/v1");
+
+    verify("pub.pem", &[]).exits(3);
+    attach(&envelope(signed, &"0".repeat(64)));
+    assert!(verify("pub.pem", &[]).exits(3).stderr.contains("about another image"));
+    attach(&envelope(provenance, &digest[7..]));
+    assert!(verify("pub.pem", &[]).exits(3).stderr.contains("it is a statement"), "no signature");
+    verify("pub.pem", &["--attestation", "slsaprovenance1"]).exits(0);
+    verify("pub.pem", &["--attestation", provenance]).exits(0);
+    verify("pub.pem", &["--attestation", "spdx"]).exits(3);
+    verify("cosign.pub", &["--attestation", provenance]).exits(3);
+    attach(&envelope(signed, &digest[7..]));
+    verify("pub.pem", &[]).exits(0);
+    verify("cosign.pub", &[]).exits(3);
+
+    // cosign 2 keeps attestations under a tag.
+    let envelope = envelope("https://spdx.dev/Document", &digest[7..]);
+    let layer = registry.put_blob("application/vnd.dsse.envelope.v1+json", envelope.to_string().as_bytes());
+    let config = registry.put_blob("application/vnd.oci.image.config.v1+json", b"{}");
+    let manifest = json!({"schemaVersion": 2, "mediaType": oci, "config": config, "layers": [layer]});
+    registry.put_manifest(&format!("{}.att", digest.replace(':', "-")), oci, &manifest);
+    verify("pub.pem", &["--attestation", "spdx"]).exits(0);
+}

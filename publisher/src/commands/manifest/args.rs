@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
+use super::get;
 use crate::commands::options::{Rules, Transport, pair};
 use crate::manifest::kind::{FilterPosition, Kind, Phase, PullPolicy};
 
@@ -42,12 +43,24 @@ Examples:
   faultline manifest ghcr.io/acme/faultline:0.1.0 --kind Envoy > bootstrap.yaml
   faultline manifest oci:out:0.1.0 --image registry.example.com/mesh/faultline:0.1.0";
 
+/// What else can be done with manifests.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Other {
+    /// Print the artifact's own OCI manifest, as it is stored.
+    #[command(after_help = get::HELP)]
+    Get(Box<get::Get>),
+}
+
 /// `faultline manifest`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Manifest {
+    /// Another manifest than the mesh's.
+    #[command(subcommand)]
+    pub(crate) other: Option<Other>,
     /// Of what: registry/repo:tag[@digest] or oci:DIR:TAG.
-    #[arg(value_name = "REF")]
-    pub(crate) reference: String,
+    #[arg(value_name = "REF", required = true)]
+    pub(crate) reference: Option<String>,
     /// The kind of resource; what each is for is said below.
     #[arg(long, value_enum, default_value_t = Kind::WasmPlugin, ignore_case = true)]
     pub(crate) kind: Kind,

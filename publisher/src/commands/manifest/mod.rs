@@ -3,6 +3,7 @@
 
 mod applies;
 mod args;
+mod get;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ use crate::reference::{Reference, RegistryRef};
 use crate::store::Store;
 use crate::terminal::output::{self, Format};
 use crate::yaml;
-pub(crate) use args::{HELP, Manifest};
+pub(crate) use args::{HELP, Manifest, Other};
 
 /// Writes the manifest, pinned to the digest that the registry has now.
 ///
@@ -29,7 +30,13 @@ pub(crate) use args::{HELP, Manifest};
 /// When the artifact cannot be resolved, a mesh is to pull it but would not accept it, a name is not valid, or an
 /// option does not fit the kind.
 pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcome> {
-    let reference = options::reference(&args.reference)?;
+    let named = match (args.other, &args.reference) {
+        (Some(Other::Get(get)), _) => return get::run(*get).await,
+        (None, Some(reference)) => reference.clone(),
+        (None, None) => return Err(WrongUsage(anyhow::anyhow!("REF is missing")).into()),
+    };
+    let args = Manifest { other: None, ..args };
+    let reference = options::reference(&named)?;
     let mut plan = plan(&args, &reference).map_err(WrongUsage)?;
     if args.with_stats && args.kind != Kind::Envoy && format == Format::Json {
         let why = anyhow::anyhow!("--with-stats writes comments, and JSON has none: leave one of the two off");
@@ -120,7 +127,11 @@ fn plan(args: &Manifest, reference: &Reference) -> anyhow::Result<Plan> {
 
 /// The image name under which the mesh pulls.
 fn image_name(reference: &Reference, image: Option<&str>) -> anyhow::Result<RegistryRef> {
-    match (reference, image.map(str::parse).transpose()?) {
+    let named = image.map(str::parse).transpose()?;
+    if let Reference::Registry(image) = named.as_ref().unwrap_or(reference) {
+        ensure!(image.tag.is_some(), "`{}` has no tag; a mesh's manifest names tag and digest", image.tagged());
+    }
+    match (reference, named) {
         (Reference::Registry(named), None) => Ok(named.clone()),
         (Reference::Layout(_), Some(Reference::Registry(image))) => Ok(image),
         (Reference::Layout(_), None) => bail!(

@@ -8,8 +8,8 @@ use crate::reference::RegistryRef;
 /// The source of a registry's credentials.
 #[derive(Clone, Debug)]
 pub(crate) enum CredentialSource {
-    /// The files and helpers of docker and podman.
-    Files,
+    /// The files and helpers of docker and podman, or only this configuration of docker's (a file or its directory).
+    Files(Option<PathBuf>),
     /// This user name, with the password read from standard input when the registry is opened.
     Stdin {
         /// User name.
@@ -26,6 +26,12 @@ pub(crate) struct Access {
     pub(crate) insecure: bool,
     /// PEM file with additional certificate authorities to trust.
     pub(crate) ca_file: Option<PathBuf>,
+    /// PEM file with the certificate to show to the registry.
+    pub(crate) cert_file: Option<PathBuf>,
+    /// PEM file with its private key.
+    pub(crate) key_file: Option<PathBuf>,
+    /// Called with a line for each request and each answer, without secrets.
+    pub(crate) on_exchange: Option<fn(&str)>,
     /// How many times a request is retried.
     pub(crate) retries: u32,
     /// The source of the credentials.
@@ -48,7 +54,9 @@ impl Access {
     pub(super) fn credentials(&self, registry: &RegistryRef) -> anyhow::Result<Credentials> {
         match &self.credentials {
             CredentialSource::Stdin { username } => Credentials::from_stdin(username),
-            CredentialSource::Files => Credentials::from_files(&registry.authority, &registry.repository),
+            CredentialSource::Files(named) => {
+                Credentials::from_files(&registry.authority, &registry.repository, named.as_deref())
+            }
         }
     }
 }

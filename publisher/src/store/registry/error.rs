@@ -49,6 +49,11 @@ impl RegistryError {
         )
     }
 
+    /// Whether the registry said that it does not do this.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        matches!(self.cause, ErrorCause::Status(400 | 405 | 501, _))
+    }
+
     /// Whether the registry, or a gateway before it, keeps the user from this part of the specification.
     pub(crate) fn is_not_allowed(&self) -> bool {
         matches!(self.cause, ErrorCause::Unauthorized(_) | ErrorCause::Forbidden(_))
@@ -66,7 +71,7 @@ impl RegistryError {
 }
 
 fn remedy(doing: &str, cause: &ErrorCause, reference: &RegistryRef, credentials: &Credentials) -> String {
-    let RegistryRef { authority, repository, tag, .. } = reference;
+    let RegistryRef { authority, repository, .. } = reference;
     match cause {
         ErrorCause::Unreachable(_) => format!("; check that `{authority}` is right and that the registry is up"),
         ErrorCause::NotTls => "; if it is a registry without TLS, add --plain-http".into(),
@@ -98,7 +103,10 @@ fn remedy(doing: &str, cause: &ErrorCause, reference: &RegistryRef, credentials:
         ErrorCause::Missing(_) if doing.starts_with("push") => {
             format!("; check the repository `{repository}`: some registries want it made before the first push")
         }
-        ErrorCause::Missing(_) => format!("; check repository `{repository}` and tag `{tag}`"),
+        ErrorCause::Missing(_) => match &reference.tag {
+            Some(tag) => format!("; check repository `{repository}` and tag `{tag}`"),
+            None => format!("; check repository `{repository}` and digest"),
+        },
         ErrorCause::TooManyRequests(_) => "; wait a while, or log in for a higher limit".into(),
         ErrorCause::Status(500..=599, _) => "; try again later, or ask those who run the registry".into(),
         ErrorCause::Status(..) => "; ask those who run the registry".into(),

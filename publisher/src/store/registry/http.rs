@@ -8,16 +8,16 @@
 //! `Location`, a `Link` or a redirect leads to. Errors repeat a server's message with our secrets removed.
 
 use std::cell::{Cell, RefCell};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use futures_util::stream;
 use indicatif::ProgressBar;
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url, Version};
+use reqwest::{Certificate, Client, Identity, Method, RequestBuilder, Response, StatusCode, Url, Version};
 use tokio::sync::mpsc;
 
 use super::access::Access;
@@ -29,6 +29,7 @@ use super::retry;
 use super::token::{self, Realm};
 use crate::credentials::Credentials;
 use crate::reference::RegistryRef;
+use crate::terminal::escape;
 
 /// How long connecting may take, and how long a connection may be idle.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -224,10 +225,41 @@ impl Http {
                 _ => request,
             };
         }
-        match call.body {
+        let begun = Instant::now();
+        let answered = match call.body {
             Some((bytes, bar)) => send_streamed(request, bytes, bar).await,
-            None if matches!(call.method, Method::GET | Method::HEAD) => Ok(request.send().await?),
-            None => Ok(request.header(CONTENT_LENGTH, "0").send().await?),
+            None if matches!(call.method, Method::GET | Method::HEAD) => request.send().await.map_err(Into::into),
+            None => request.header(CONTENT_LENGTH, "0").send().await.map_err(Into::into),
+        };
+        self.show(&call.method, &call.url, begun, &answered);
+        answered
+    }
+
+    /// Tells of an exchange, if the user wants to see it. Headers and queries may hold secrets, so of them only the names
+    /// are shown, and of answers those headers that hold none.
+    fn show(&self, method: &Method, url: &Url, begun: Instant, answered: &Result<Response, RequestError>) {
+        let Some(tell) = self.access.on_exchange else { return };
+        let ms = begun.elapsed().as_millis();
+        let asked = format!("{method} {}", without_query_values(url));
+        match answered {
+            Err(error) => tell(&format!("{asked} -> {} ({ms} ms)", error.cause.what())),
+            Ok(response) => {
+                let mut line = format!("{asked} -> {} ({ms} ms)", response.status().as_u16());
+                for name in ["content-type", "content-length", "docker-content-digest", "oci-subject", "retry-after"] {
+                    if let Some(value) = response.headers().get(name).and_then(|value| value.to_str().ok()) {
+                        line.push_str(&format!("; {name}: {value}"));
+                    }
+                }
+                if response.url() != url {
+                    line.push_str(&format!("; redirected to {}", without_query_values(response.url())));
+                }
+                if let Some(value) = response.headers().get(LOCATION).and_then(|value| value.to_str().ok())
+                    && let Ok(to) = response.url().join(value)
+                {
+                    line.push_str(&format!("; location: {}", without_query_values(&to)));
+                }
+                tell(&self.without_secrets(&escape::one_line(&line)));
+            }
         }
     }
 
@@ -259,7 +291,13 @@ impl Http {
             }
             _ => token::request(&self.client, url, realm, &scopes, &self.credentials),
         };
-        let answer = self.error_for_status(request.send().await?, Success::Read).await?;
+        let begun = Instant::now();
+        let (client, request) = request.build_split();
+        let request = request.map_err(RequestError::from)?;
+        let (method, url) = (request.method().clone(), request.url().clone());
+        let answered = client.execute(request).await.map_err(RequestError::from);
+        self.show(&method, &url, begun, &answered);
+        let answer = self.error_for_status(answered?, Success::Read).await?;
         Ok(token::read(&body(answer, MOST_OF_A_TOKEN).await?)?)
     }
 
@@ -350,6 +388,20 @@ impl Http {
     }
 }
 
+/// A URL as it may be shown: a query can hold a signature or a token, so only the names in it are shown, and the values
+/// that are known to be harmless.
+fn without_query_values(url: &Url) -> String {
+    let mut shown = url.clone();
+    let _ = (shown.set_username(""), shown.set_password(None));
+    shown.set_query(None);
+    let parts = url.query_pairs().map(|(name, value)| match &*name {
+        "n" | "last" | "digest" | "mount" | "from" | "service" | "scope" | "artifactType" => format!("{name}={value}"),
+        _ => format!("{name}=…"),
+    });
+    let query = parts.collect::<Vec<_>>().join("&");
+    if query.is_empty() { shown.to_string() } else { format!("{shown}?{query}") }
+}
+
 /// The body of a response, up to a limit in bytes.
 ///
 /// # Errors
@@ -431,6 +483,9 @@ fn client(reference: &RegistryRef, access: &Access, redirects: Redirects) -> any
         anyhow::ensure!(!found.is_empty(), "there is no PEM certificate in `{}`", path.display());
         (builder, own) = (builder.tls_certs_merge(found), true);
     }
+    if let Some(identity) = identity(access)? {
+        builder = builder.identity(identity);
+    }
     builder.build().context(if own {
         "cannot use the certificates given with --ca-file"
     } else {
@@ -438,6 +493,23 @@ fn client(reference: &RegistryRef, access: &Access, redirects: Redirects) -> any
             let \
          SSL_CERT_FILE name a file of them"
     })
+}
+
+/// The certificate to show to the registry, if one is given.
+fn identity(access: &Access) -> anyhow::Result<Option<Identity>> {
+    let (Some(cert), Some(key)) = (&access.cert_file, &access.key_file) else { return Ok(None) };
+    let mut pem = Vec::new();
+    for path in [cert, key] {
+        let read = std::fs::read(path);
+        pem.extend(read.with_context(|| format!("cannot read the client certificate in `{}`", path.display()))?);
+        pem.push(b'\n');
+    }
+    match Identity::from_pem(&pem) {
+        Ok(identity) => Ok(Some(identity)),
+        Err(_) => {
+            anyhow::bail!("`{}` and `{}` are no certificate and its private key in PEM", cert.display(), key.display())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -448,13 +520,16 @@ mod tests {
     fn http(authority: &str, plain_http: bool) -> Http {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let reference =
-            RegistryRef { authority: authority.into(), repository: "a/b".into(), tag: "1".into(), digest: None };
+            RegistryRef { authority: authority.into(), repository: "a/b".into(), tag: Some("1".into()), digest: None };
         let access = Access {
             plain_http,
             insecure: !plain_http,
             ca_file: None,
             retries: 0,
-            credentials: CredentialSource::Files,
+            cert_file: None,
+            key_file: None,
+            on_exchange: None,
+            credentials: CredentialSource::Files(None),
             on_retry: |_| {},
         };
         Http::new(reference, Credentials::Anonymous, &access).expect("it can be set up")

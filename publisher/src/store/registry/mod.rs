@@ -110,7 +110,11 @@ impl Registry {
     /// # Errors
     /// As [`Registry::fetch`], and when it does not exist.
     pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> Result<RawManifest, RegistryError> {
-        let name = digest.map_or(Name::Tag(&self.reference().tag), Name::Digest);
+        let RegistryRef { tag, digest: own, .. } = self.reference();
+        let Some(name) = Name::of(tag.as_deref(), digest.or(own.as_ref())) else {
+            let cause = ErrorCause::Missing(String::new());
+            return Err(RegistryError::new("read it", cause, 1, &self.http.reference, &self.http.credentials));
+        };
         if let Some(manifest) = self.fetch(name).await? {
             return Ok(manifest);
         }
@@ -185,6 +189,27 @@ impl Registry {
             .await
     }
 
+    /// Removes a tag, or a manifest by its digest with all its tags.
+    ///
+    /// # Errors
+    /// When it is not there, or the registry does not allow it.
+    pub(crate) async fn delete(&self, name: Name<'_>) -> Result<(), RegistryError> {
+        let call = Call::new(Method::DELETE, self.manifest_url(name), Success::Removed);
+        let doing = self.reading(name).replacen("read", "delete", 1);
+        let deleted = self.http.with_retries(&doing, async || self.http.send(&call).await).await;
+        deleted.map(drop).map_err(|error| match name {
+            // The CNCF's distribution before 3.0, and others, remove manifests only.
+            Name::Tag(_) if error.is_unsupported() => error.with_remedy(
+                "; it removes no tags: give the digest to remove the manifest with all its tags, if that is meant"
+                    .into(),
+            ),
+            _ if error.is_unsupported() => {
+                error.with_remedy("; it may be configured to allow no deletion: ask those who run it".into())
+            }
+            _ => error,
+        })
+    }
+
     /// All tags, in the registry's order.
     ///
     /// # Errors
@@ -256,10 +281,10 @@ impl Registry {
     }
 
     fn reading(&self, name: Name<'_>) -> String {
-        let RegistryRef { authority, repository, tag, .. } = self.reference();
+        let RegistryRef { authority, repository, .. } = self.reference();
         match name {
             Name::Tag(tag) => format!("read `{authority}/{repository}:{tag}`"),
-            Name::Digest(digest) => format!("read `{authority}/{repository}:{tag}@{digest}`"),
+            Name::Digest(digest) => format!("read `{}@{digest}`", self.reference().tagged()),
         }
     }
 

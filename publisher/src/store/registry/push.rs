@@ -1,6 +1,7 @@
 //! Publishes an artifact. Only what is missing is sent, and the manifest last, so that a failed push leaves the tag
 //! unchanged.
 
+use anyhow::Context;
 use indicatif::ProgressBar;
 
 use super::Registry;
@@ -14,7 +15,8 @@ impl Registry {
     /// When the registry does not accept it; the tag is then unchanged.
     pub(crate) async fn push(&self, artifact: &Artifact, bar: &ProgressBar) -> anyhow::Result<bool> {
         self.for_writing();
-        if self.head(Name::Tag(&self.reference().tag)).await?.as_ref() == Some(&artifact.digest) {
+        let tag = self.reference().tag.as_deref().context("a push needs a tag")?;
+        if self.head(Name::Tag(tag)).await?.as_ref() == Some(&artifact.digest) {
             return Ok(false);
         }
         // If one blob is missing, the module is new. The remaining blobs are small and derive from it, so they are sent
@@ -28,7 +30,7 @@ impl Registry {
             }
         }
         let manifest = RawManifest::new(artifact.media_type, artifact.manifest.clone());
-        self.put(&manifest, Some(&self.reference().tag)).await?;
+        self.put(&manifest, Some(tag)).await?;
         Ok(true)
     }
 }

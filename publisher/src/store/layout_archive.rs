@@ -1,0 +1,100 @@
+//! An OCI image layout in a tar archive, as `skopeo copy … oci-archive:FILE`, `docker save` and BuildKit write it. It is
+//! unpacked into a temporary directory, and packed again after each change.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+
+/// The most bytes that are unpacked.
+const MOST: u64 = 16 << 30;
+
+/// An archive, unpacked.
+pub(super) struct Unpacked {
+    archive: PathBuf,
+    directory: tempfile::TempDir,
+}
+
+impl Unpacked {
+    /// Unpacks an archive, compressed by gzip or not. If it is not there, the layout is empty.
+    ///
+    /// # Errors
+    /// When it is no archive, or is damaged.
+    pub(super) fn open(archive: &Path) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let named = archive.display();
+        match File::open(archive) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot read the archive `{named}`")),
+            Ok(file) => {
+                unpack(file, directory.path())
+                    .with_context(|| format!("`{named}` is no tar archive of an OCI image layout, or is damaged"))?;
+                let found = directory.path().join("oci-layout").exists();
+                ensure!(found, "`{named}` is no OCI image layout: it has no file `oci-layout`");
+            }
+        }
+        Ok(Self { archive: archive.to_owned(), directory })
+    }
+
+    /// Where the layout's files are.
+    pub(super) fn root(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes the archive anew, whole or not at all. Times and owners are left out, so the same layout gives the same bytes.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn pack(&self) -> anyhow::Result<()> {
+        let directory = self.archive.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let write = || {
+            let mut file = tempfile::Builder::new().prefix(".faultline-").tempfile_in(directory)?;
+            let mut builder = tar::Builder::new(&mut file);
+            builder.mode(tar::HeaderMode::Deterministic);
+            let mut blobs: Vec<_> = self
+                .root()
+                .join("blobs/sha256")
+                .read_dir()?
+                .map(|it| it.map(|it| it.path()))
+                .collect::<Result<_, _>>()?;
+            blobs.sort();
+            for path in [self.root().join("oci-layout"), self.root().join("index.json")].iter().chain(&blobs) {
+                builder.append_path_with_name(path, path.strip_prefix(self.root()).unwrap_or(path))?;
+            }
+            builder.finish()?;
+            drop(builder);
+            file.as_file().sync_all()?;
+            #[cfg(unix)]
+            std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+            file.persist(&self.archive).map_err(|error| error.error)?;
+            Ok::<_, io::Error>(())
+        };
+        write().with_context(|| format!("cannot write the archive `{}`", self.archive.display()))
+    }
+}
+
+/// Unpacks what belongs to a layout, and nothing else: regular files of these names.
+fn unpack(mut file: File, into: &Path) -> anyhow::Result<()> {
+    let mut start = [0; 2];
+    let is_gzip = file.read(&mut start)? == 2 && start == [0x1f, 0x8b];
+    io::Seek::rewind(&mut file)?;
+    let reader: Box<dyn Read> = match is_gzip {
+        true => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))),
+        false => Box::new(BufReader::new(file)),
+    };
+    std::fs::create_dir_all(into.join("blobs/sha256"))?;
+    for entry in tar::Archive::new(reader.take(MOST)).entries()? {
+        let mut entry = entry?;
+        let name = entry.path()?.components().filter(|part| *part != std::path::Component::CurDir).collect::<PathBuf>();
+        let is_hex = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_blob = name.strip_prefix("blobs/sha256").is_ok_and(|blob| blob.to_str().is_some_and(is_hex));
+        let belongs = is_blob || name == Path::new("oci-layout") || name == Path::new("index.json");
+        if belongs && entry.header().entry_type().is_file() {
+            let announced = entry.size();
+            let written = io::copy(&mut entry, &mut File::create(into.join(&name))?)?;
+            ensure!(written == announced, "it ends within `{}`", name.display());
+        }
+    }
+    Ok(())
+}
