@@ -12,8 +12,8 @@ use crate::commands::{
 use crate::terminal::output::{self, Written};
 
 const AFTER: &str = "\
-REF is registry/repo:tag, registry/repo@digest or both; a short name is Docker Hub's. An OCI image layout is oci:DIR:TAG, \
-its tar archive oci-archive:FILE:TAG.
+REF is registry/repo:tag, registry/repo@digest or both; a short name is Docker Hub's. An OCI image layout is \
+oci:DIR:TAG, its tar archive oci-archive:FILE:TAG.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something was found wrong with what was checked.
 

@@ -77,7 +77,8 @@ pub(crate) enum ImageError {
     Archive(String),
     /// The archive ends before the module does.
     #[error(
-        "its layer is cut: {MODULE_FILE} has {got} of the {announced} bytes that the archive announces; publish it again"
+        "its layer is cut: {MODULE_FILE} has {got} of the {announced} bytes that the archive announces; publish it \
+            again"
     )]
     Cut {
         /// Bytes that are there.
@@ -175,7 +176,7 @@ pub(crate) struct Extracted {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// To the end.
-    Whole,
+    Complete,
     /// This many bytes follow that are no gzip; they were not read.
     Trailing(usize),
     /// It is damaged, so the archive's checksum does not vouch for the module either.
@@ -186,7 +187,7 @@ impl Rest {
     /// What to tell people about it, if anything.
     pub(crate) fn remark(&self) -> Option<String> {
         match self {
-            Self::Whole => None,
+            Self::Complete => None,
             Self::Trailing(1) => Some("1 byte behind the archive in its layer is no gzip and was not read".to_owned()),
             Self::Trailing(n) => {
                 Some(format!("{n} bytes behind the archive in its layer are no gzip and were not read"))
@@ -203,7 +204,7 @@ impl Rest {
 /// When the layer is damaged, too large, or holds no module.
 pub(crate) fn extract(form: Form, layer: Vec<u8>) -> Result<Extracted, ImageError> {
     if matches!(form, Form::Solo | Form::Cncf) {
-        return Ok(Extracted { module: layer, rest: Rest::Whole });
+        return Ok(Extracted { module: layer, rest: Rest::Complete });
     }
     let mut unzipped = Unzipped::new(&layer, MAX_SIZE);
     let found = find_module(&mut unzipped);
@@ -214,7 +215,7 @@ pub(crate) fn extract(form: Form, layer: Vec<u8>) -> Result<Extracted, ImageErro
             let rest = match io::copy(&mut unzipped, &mut io::sink()) {
                 Err(error) => Rest::Damaged(error.to_string()),
                 Ok(_) if unzipped.trailing() > 0 => Rest::Trailing(unzipped.trailing()),
-                Ok(_) => Rest::Whole,
+                Ok(_) => Rest::Complete,
             };
             Ok(Extracted { module, rest })
         }
@@ -293,7 +294,7 @@ mod tests {
 
     fn module_of(layer: Vec<u8>) -> Vec<u8> {
         let extracted = extract(Form::Oci, layer).expect("it is well");
-        assert_eq!(extracted.rest, Rest::Whole);
+        assert_eq!(extracted.rest, Rest::Complete);
         extracted.module
     }
 

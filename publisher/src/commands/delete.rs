@@ -12,9 +12,9 @@ use crate::terminal::output::{self, Format};
 
 /// The end of the help.
 pub(crate) const HELP: &str = "\
-With a tag, the tag is removed and its manifest stays; some registries do not do that. With a digest, the manifest is \
-removed, and with it all of its tags: proxies that start later cannot fetch it. What is attached stays. It is not asked \
-whether you are sure.
+With a tag, the tag is removed and its manifest stays; some registries do not do that. With a digest, the manifest \
+is removed, and with it all of its tags: proxies that start later cannot fetch it. What is attached stays. It is not \
+asked whether you are sure.
 
 Examples:
   faultline delete ghcr.io/acme/faultline:0.1.0-rc1

@@ -157,7 +157,7 @@ fn checked(extracted: &Extracted) -> anyhow::Result<Vec<String>> {
         Err(error) => return Err(error.into()),
     }
     match &extracted.rest {
-        Rest::Whole => {}
+        Rest::Complete => {}
         Rest::Trailing(_) => warnings.extend(extracted.rest.remark()),
         Rest::Damaged(why) => bail!("its layer is damaged behind the module ({why}); publish it again"),
     }

@@ -21,7 +21,8 @@ pub(crate) const HELP: &str = "\
 Puts a signature beside the artifact, under the tag sha256-….sig, that cosign 2 and 3 verify:
   cosign verify --key cosign.pub --insecure-ignore-tlog REF
 The key is cosign's (its password in COSIGN_PASSWORD, else it is asked for) or an unencrypted one of openssl (ECDSA on \
-P-256). Of an index, the image that a mesh runs is signed too. What is signed by the same key already is left as it is. No transparency log is written to.
+P-256). Of an index, the image that a mesh runs is signed too. What is signed by the same key already is left as it \
+is. No transparency log is written to.
 
 Examples:
   faultline sign ghcr.io/acme/faultline:0.1.0 --key cosign.key

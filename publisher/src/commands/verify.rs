@@ -20,9 +20,9 @@ use crate::terminal::output::{self, Format};
 /// The end of the help.
 pub(crate) const HELP: &str = "\
 Looks for signatures under the tag sha256-….sig, where `faultline sign` and `cosign sign` (2) put them, and for the \
-bundles that cosign 3 attaches. One that was made with this key and is for this very digest is enough. With --attestation \
-a statement of that type is wanted, as `cosign attest` makes it. Exits with 3 if there is none. No transparency log is \
-asked.
+bundles that cosign 3 attaches. One that was made with this key and is for this very digest is enough. With \
+--attestation a statement of that type is wanted, as `cosign attest` makes it. Exits with 3 if there is none. No \
+transparency log is asked.
 
 Prints the reference by digest: deploy that one, because tags move. Of an index it is the image for linux/amd64 in it, \
 which a mesh runs and compares with; it counts as signed if it or the index is.

@@ -1,7 +1,7 @@
 //! Where docker, podman and skopeo keep credentials, and which entry of a file is for a registry.
 //!
-//! The places are those of docker and of containers-auth.json(5). An environment variable that is set and empty counts as
-//! unset, as it does for these tools.
+//! The places are those of docker and of containers-auth.json(5). An environment variable that is set and empty counts
+//! as unset, as it does for these tools.
 
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ pub(crate) struct File {
     pub(crate) origin: &'static str,
 }
 
-/// Where docker's `config.json` is: at `named`, which may be its directory; else in `DOCKER_CONFIG`; else in `.docker` in
-/// the home directory. `None` if there is no home directory.
+/// Where docker's `config.json` is: at `named`, which may be its directory; else in `DOCKER_CONFIG`; else in `.docker`
+/// in the home directory. `None` if there is no home directory.
 pub(crate) fn docker(named: Option<&Path>) -> Option<PathBuf> {
     match named {
         Some(path) if path.extension().is_some_and(|extension| extension == "json") && !path.is_dir() => {
@@ -99,8 +99,8 @@ fn is_docker_hub(authority: &str) -> bool {
 
 /// The credentials for the longest part of `authority/team/repo` that has an entry.
 ///
-/// The library decodes the entry or calls the helper, but it would use an entry for any part of a registry for any other
-/// part; so it is given only the matching one.
+/// The library decodes the entry or calls the helper, but it would use an entry for any part of a registry for any
+/// other part; so it is given only the matching one.
 fn lookup(content: &Value, authority: &str, repository: &str) -> Option<Result<DockerCredential, Retrieval>> {
     let full = if repository.is_empty() { authority.to_owned() } else { format!("{authority}/{repository}") };
     let names = std::iter::successors(Some(full.as_str()), |name| name.rsplit_once('/').map(|(shorter, _)| shorter));

@@ -63,8 +63,8 @@ impl Credentials {
         Ok(Self::Basic { username: username.to_owned(), password, origin: "--username and --password-stdin" })
     }
 
-    /// Looks in the files and helpers of docker, then of podman, whose entries may cover a part of a registry. With `named`,
-    /// looks only in that docker configuration.
+    /// Looks in the files and helpers of docker, then of podman, whose entries may cover a part of a registry. With
+    /// `named`, looks only in that docker configuration.
     ///
     /// # Errors
     /// When a file, or the entry for this registry, cannot be used. Having no entry is not an error.

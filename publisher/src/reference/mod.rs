@@ -1,8 +1,9 @@
 //! Parses a REF, the name of an artifact: `registry/repo:tag[@digest]`, `registry/repo@digest`, `oci:DIR:TAG[@digest]`
 //! or `oci-archive:FILE:TAG`.
 //!
-//! Short names are Docker Hub's, as everywhere (`team/faultline:1.0`). But a tag or a digest must be written out, because
-//! one that is completed by guessing (`latest`) ends up in a mesh's manifest. Each malformed shape has a specific error. The client library's parser is not used: it compiles a large regular expression in every process, and its
+//! Short names are Docker Hub's, as everywhere (`team/faultline:1.0`). But a tag or a digest must be written out,
+//! because one that is completed by guessing (`latest`) ends up in a mesh's manifest. Each malformed shape has its own
+//! error. The client library's parser is not used: it compiles a large regular expression in every process, and its
 //! errors do not say what to do.
 
 pub(crate) mod digest;

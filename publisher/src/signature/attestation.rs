@@ -1,8 +1,8 @@
 //! Reads sigstore bundles and attestations: statements about an image, signed in a DSSE envelope.
 //!
-//! cosign 2 keeps attestations as layers of an image under the tag `sha256-<hex>.att`. cosign 3 attaches bundles, each with
-//! one envelope; its signatures are bundles too, with a statement of a type of their own. Only what a key signed can be
-//! verified: certificates mean nothing without the transparency log, which is not asked.
+//! cosign 2 keeps attestations as layers of an image under the tag `sha256-<hex>.att`. cosign 3 attaches bundles, each
+//! with one envelope; its signatures are bundles too, with a statement of a type of their own. Only what a key signed
+//! can be verified: certificates mean nothing without the transparency log, which is not asked.
 
 use anyhow::{Context, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};

@@ -1,8 +1,9 @@
 //! Reads and writes signing keys: cosign's key files, and the PEM files that openssl writes.
 //!
 //! cosign encrypts a private key with a password (scrypt, then NaCl's secretbox, in JSON, in PEM). Plain PEM is read
-//! too, so that a key can come from anywhere, but it is never written. Private keys are ECDSA on P-256, the kind that cosign
-//! makes; public ones may be of other kinds ([`PublicKey`]). `env://NAME` stands for a key in an environment variable.
+//! too, so that a key can come from anywhere, but it is never written. Private keys are ECDSA on P-256, the kind that
+//! cosign makes; public ones may be of other kinds ([`PublicKey`]). `env://NAME` stands for a key in an environment
+//! variable.
 
 use std::path::Path;
 

@@ -13,8 +13,8 @@ const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// The algorithms with which cosign signs with each kind of key: it hashes by SHA-256, newer versions by what is usual for
-/// the key.
+/// The algorithms with which cosign signs with each kind of key: it hashes by SHA-256, newer versions by what is usual
+/// for the key.
 static OF_P256: [&dyn VerificationAlgorithm; 1] = [&signature::ECDSA_P256_SHA256_ASN1];
 static OF_P384: [&dyn VerificationAlgorithm; 2] =
     [&signature::ECDSA_P384_SHA384_ASN1, &signature::ECDSA_P384_SHA256_ASN1];

@@ -413,8 +413,8 @@ fn retag(entries: &mut Vec<Value>, manifest: &RawManifest, tag: &str) -> bool {
     true
 }
 
-/// The entries that a name stands for: the one of that name, else those whose name is a whole reference with that tag, as
-/// skopeo and crane write it.
+/// The entries that a name stands for: the one of that name, else those whose name is a whole reference with that tag,
+/// as skopeo and crane write it.
 fn named<'a>(all: &'a [Value], tag: &str) -> Vec<&'a Value> {
     let name = |entry: &'a Value| entry["annotations"][TAG].as_str();
     match all.iter().find(|entry| name(entry) == Some(tag)) {

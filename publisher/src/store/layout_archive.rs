@@ -1,5 +1,5 @@
-//! An OCI image layout in a tar archive, as `skopeo copy … oci-archive:FILE`, `docker save` and BuildKit write it. It is
-//! unpacked into a temporary directory, and packed again after each change.
+//! An OCI image layout in a tar archive, as `skopeo copy … oci-archive:FILE`, `docker save` and BuildKit write it. It
+//! is unpacked into a temporary directory, and packed again after each change.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -42,7 +42,8 @@ impl Unpacked {
         self.directory.path()
     }
 
-    /// Writes the archive anew, whole or not at all. Times and owners are left out, so the same layout gives the same bytes.
+    /// Writes the archive anew, whole or not at all. Times and owners are left out, so the same layout gives the same
+    /// bytes.
     ///
     /// # Errors
     /// When it cannot be written.

@@ -154,8 +154,8 @@ impl Store {
         }
     }
 
-    /// Stores a manifest under a tag if the tag still names `before`. Returns whether it did; a registry cannot tell, so
-    /// there it always does.
+    /// Stores a manifest under a tag if the tag still names `before`. Returns whether it did; a registry cannot tell,
+    /// so there it always does.
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -349,8 +349,8 @@ fn parse(bytes: &[u8], reference: &Reference) -> anyhow::Result<OciManifest> {
 fn ensure_size(announced: i64, actual: usize, digest: &Digest) -> anyhow::Result<()> {
     ensure!(
         usize::try_from(announced) == Ok(actual),
-        "wrong size: the descriptor of {digest} announces {announced} bytes, it has {actual}; do not use it, and push it \
-         again"
+        "wrong size: the descriptor of {digest} announces {announced} bytes, it has {actual}; do not use it, and push \
+         it again"
     );
     Ok(())
 }

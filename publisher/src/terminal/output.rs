@@ -78,7 +78,8 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     styled(&escape::json(&serde_json::to_string_pretty(value)?))
 }
 
-/// Writes a remark for people to stderr. Control characters in it are shown, not sent. A failure to write it is ignored.
+/// Writes a remark for people to stderr. Control characters in it are shown, not sent. A failure to write it is
+/// ignored.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{}", escape::lines(text));
 }

@@ -7,7 +7,7 @@ use super::known::{Known, is_in};
 use super::rules::{self, Rule};
 use crate::mesh::lookup::Client;
 use crate::mesh::services::Service;
-use crate::yaml::node::Node;
+use crate::yaml::node::{Node, Value};
 
 /// Labels with which `failoverPriority` means the same as `failover`.
 const TOPOLOGY: [&str; 3] =

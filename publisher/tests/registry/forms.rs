@@ -217,7 +217,8 @@ fn an_index_that_is_pinned_is_refused_in_istios_words() {
     run(dir.path(), &["push", &registry.reference("own"), "--wasm", "plugin.wasm"]).exits(0);
     let own = registry.tag("own").expect("it was pushed");
     let media_type = "application/vnd.oci.image.index.v1+json";
-    let child = json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": own, "size": registry.size_of(&own)});
+    let child = json!({"mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": own, "size": registry.size_of(&own)});
     let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [child]});
     let index = registry.put_manifest("index", media_type, &index);
 

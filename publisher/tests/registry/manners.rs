@@ -1,5 +1,5 @@
-//! Tests of what people know from other tools: names, requests shown, digests, raw manifests, deletion, attached documents,
-//! standard input and output, platforms.
+//! Tests of what people know from other tools: names, requests shown, digests, raw manifests, deletion, attached
+//! documents, standard input and output, platforms.
 
 use std::process::Stdio;
 

@@ -358,7 +358,8 @@ fn a_pinned_index_is_found_at_the_registry() {
     };
     check(dir.path(), &image).exits(0);
     let kind = "application/vnd.oci.image.index.v1+json";
-    let child = json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": image, "size": registry.size_of(&image),
+    let child = json!({"mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": image, "size": registry.size_of(&image),
         "platform": {"os": "linux", "architecture": "amd64"}});
     let index = json!({"schemaVersion": 2, "mediaType": kind, "manifests": [child]});
     let index = registry.put_manifest("index", kind, &index);

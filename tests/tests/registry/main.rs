@@ -1,5 +1,6 @@
-//! Tests that need a real registry and other tools that read from it: skopeo, cosign, Envoy.
+//! Tests that need a real registry and other tools that read from it: skopeo, crane, oras, cosign, Envoy.
 
+mod clients;
 mod publish;
 mod registry;
 mod signatures;

@@ -8,32 +8,29 @@
 //! `Location`, a `Link` or a redirect leads to. Errors repeat a server's message with our secrets removed.
 
 use std::cell::{Cell, RefCell};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use futures_util::stream;
 use indicatif::ProgressBar;
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Identity, Method, RequestBuilder, Response, StatusCode, Url, Version};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, Version};
 use tokio::sync::mpsc;
 
 use super::access::Access;
 use super::cause::{ErrorCause, RequestError};
 use super::challenge::Challenge;
+use super::client::{Redirects, client};
 use super::error::RegistryError;
+use super::exchange;
 use super::istio_agent::RefusedRealm;
 use super::retry;
 use super::token::{self, Realm};
 use crate::credentials::Credentials;
 use crate::reference::RegistryRef;
 use crate::terminal::escape;
-
-/// How long connecting may take, and how long a connection may be idle.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many bytes are handed to the connection at once, which is also the step of the progress bar.
 const PIECE: usize = 64 * 1024;
@@ -235,31 +232,11 @@ impl Http {
         answered
     }
 
-    /// Tells of an exchange, if the user wants to see it. Headers and queries may hold secrets, so of them only the names
-    /// are shown, and of answers those headers that hold none.
+    /// Tells of an exchange, if the user wants to see it.
     fn show(&self, method: &Method, url: &Url, begun: Instant, answered: &Result<Response, RequestError>) {
-        let Some(tell) = self.access.on_exchange else { return };
-        let ms = begun.elapsed().as_millis();
-        let asked = format!("{method} {}", without_query_values(url));
-        match answered {
-            Err(error) => tell(&format!("{asked} -> {} ({ms} ms)", error.cause.what())),
-            Ok(response) => {
-                let mut line = format!("{asked} -> {} ({ms} ms)", response.status().as_u16());
-                for name in ["content-type", "content-length", "docker-content-digest", "oci-subject", "retry-after"] {
-                    if let Some(value) = response.headers().get(name).and_then(|value| value.to_str().ok()) {
-                        line.push_str(&format!("; {name}: {value}"));
-                    }
-                }
-                if response.url() != url {
-                    line.push_str(&format!("; redirected to {}", without_query_values(response.url())));
-                }
-                if let Some(value) = response.headers().get(LOCATION).and_then(|value| value.to_str().ok())
-                    && let Ok(to) = response.url().join(value)
-                {
-                    line.push_str(&format!("; location: {}", without_query_values(&to)));
-                }
-                tell(&self.without_secrets(&escape::one_line(&line)));
-            }
+        if let Some(tell) = self.access.on_exchange {
+            let line = exchange::line(method, url, begun.elapsed(), answered);
+            tell(&self.without_secrets(&escape::one_line(&line)));
         }
     }
 
@@ -388,20 +365,6 @@ impl Http {
     }
 }
 
-/// A URL as it may be shown: a query can hold a signature or a token, so only the names in it are shown, and the values
-/// that are known to be harmless.
-fn without_query_values(url: &Url) -> String {
-    let mut shown = url.clone();
-    let _ = (shown.set_username(""), shown.set_password(None));
-    shown.set_query(None);
-    let parts = url.query_pairs().map(|(name, value)| match &*name {
-        "n" | "last" | "digest" | "mount" | "from" | "service" | "scope" | "artifactType" => format!("{name}={value}"),
-        _ => format!("{name}=…"),
-    });
-    let query = parts.collect::<Vec<_>>().join("&");
-    if query.is_empty() { shown.to_string() } else { format!("{shown}?{query}") }
-}
-
 /// The body of a response, up to a limit in bytes.
 ///
 /// # Errors
@@ -436,80 +399,6 @@ async fn send_streamed(request: RequestBuilder, bytes: &[u8], bar: &ProgressBar)
     };
     let (answer, ()) = tokio::join!(request.send(), feed);
     Ok(answer?)
-}
-
-/// Which redirects are followed.
-#[derive(Clone, Copy)]
-enum Redirects {
-    /// All, without credentials at another origin.
-    Followed,
-    /// Those within the same origin.
-    WithinOrigin,
-}
-
-impl From<Redirects> for Policy {
-    fn from(redirects: Redirects) -> Self {
-        match redirects {
-            Redirects::Followed => Self::default(),
-            Redirects::WithinOrigin => Self::custom(|attempt| {
-                let from = attempt.previous().first().map(Url::origin);
-                if from.is_some_and(|from| from == attempt.url().origin()) && attempt.previous().len() < 10 {
-                    attempt.follow()
-                } else {
-                    attempt.stop()
-                }
-            }),
-        }
-    }
-}
-
-fn client(reference: &RegistryRef, access: &Access, redirects: Redirects) -> anyhow::Result<Client> {
-    let mut builder = Client::builder()
-        .redirect(redirects.into())
-        .referer(false)
-        .user_agent(concat!("faultline/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .tls_danger_accept_invalid_certs(access.insecure);
-    if reference.is_loopback() {
-        // A proxy would look for the registry on its own machine.
-        builder = builder.no_proxy();
-    }
-    let mut own = false;
-    if let Some(path) = &access.ca_file {
-        let bytes =
-            std::fs::read(path).with_context(|| format!("cannot read the CA certificates in `{}`", path.display()))?;
-        let found = Certificate::from_pem_bundle(&bytes).unwrap_or_default();
-        anyhow::ensure!(!found.is_empty(), "there is no PEM certificate in `{}`", path.display());
-        (builder, own) = (builder.tls_certs_merge(found), true);
-    }
-    if let Some(identity) = identity(access)? {
-        builder = builder.identity(identity);
-    }
-    builder.build().context(if own {
-        "cannot use the certificates given with --ca-file"
-    } else {
-        "cannot set up https; if there are no CA certificates on this system, install its package ca-certificates or \
-            let \
-         SSL_CERT_FILE name a file of them"
-    })
-}
-
-/// The certificate to show to the registry, if one is given.
-fn identity(access: &Access) -> anyhow::Result<Option<Identity>> {
-    let (Some(cert), Some(key)) = (&access.cert_file, &access.key_file) else { return Ok(None) };
-    let mut pem = Vec::new();
-    for path in [cert, key] {
-        let read = std::fs::read(path);
-        pem.extend(read.with_context(|| format!("cannot read the client certificate in `{}`", path.display()))?);
-        pem.push(b'\n');
-    }
-    match Identity::from_pem(&pem) {
-        Ok(identity) => Ok(Some(identity)),
-        Err(_) => {
-            anyhow::bail!("`{}` and `{}` are no certificate and its private key in PEM", cert.display(), key.display())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use crate::reference::digest::Digest;
 use crate::store::manifest::{Name, RawManifest, Referrers, entries, fallback_tag, referrer_entry};
 
 impl Registry {
-    /// What is attached to `subject`. Where the registry, or a gateway before it, does not let its list be asked for, the
-    /// one that clients keep is read, and the remark says so.
+    /// What is attached to `subject`. Where the registry, or a gateway before it, does not let its list be asked for,
+    /// the one that clients keep is read, and the remark says so.
     ///
     /// # Errors
     /// When the registry does not say.

@@ -40,8 +40,8 @@ impl RuleSet {
         let count = rng.usize(2..=NAMES.len());
         let mut pen = Pen { rng, ingredients: &ingredients, namespaces };
         let names = NAMES[..count].iter().map(|name| format!("{name}-{seed}")).enumerate();
-        let services: Vec<Service> = names.map(|(number, name)| pen.service(name, number)).collect();
-        let rules = pen.rules(&services);
+        let services: Vec<Service> = names.map(|(number, name)| service::service(&mut pen, name, number)).collect();
+        let rules = rule::rules(&mut pen, &services);
         Self { seed, services, rules, ingredients }
     }
 

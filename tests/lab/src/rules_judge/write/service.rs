@@ -56,123 +56,121 @@ impl Service {
     }
 }
 
-impl Pen<'_> {
-    /// A service of this name, the `number`-th of its set.
-    pub(super) fn service(&mut self, name: String, number: usize) -> Service {
-        let namespace = self.one(self.namespaces);
-        let mut kinds = vec![Kind::ClusterIp, Kind::Entry("STATIC")];
-        // With `distribute`, istiod may leave no endpoint in such a cluster, and Envoy rejects it: what it has then is
-        // what it had before.
-        let has_round_robin = !self.ingredients.contains(&Ingredient::Distribute);
-        for (ingredient, kind) in [
-            (Ingredient::Headless, Kind::Headless),
-            (Ingredient::ResolutionNone, Kind::Entry("NONE")),
-            (Ingredient::ResolutionDns, Kind::Entry("DNS")),
-            (Ingredient::DnsRoundRobin, Kind::Entry("DNS_ROUND_ROBIN")),
-            (Ingredient::WorkloadEntries, Kind::Selecting),
-        ] {
-            let is_possible = has_round_robin || ingredient != Ingredient::DnsRoundRobin;
-            if is_possible && self.ingredients.contains(&ingredient) {
-                kinds.extend([kind, kind]);
-            }
+/// A service of this name, the `number`-th of its set.
+pub(super) fn service(pen: &mut Pen<'_>, name: String, number: usize) -> Service {
+    let namespace = pen.one(pen.namespaces);
+    let mut kinds = vec![Kind::ClusterIp, Kind::Entry("STATIC")];
+    // With `distribute`, istiod may leave no endpoint in such a cluster, and Envoy rejects it: what it has then is
+    // what it had before.
+    let has_round_robin = !pen.ingredients.contains(&Ingredient::Distribute);
+    for (ingredient, kind) in [
+        (Ingredient::Headless, Kind::Headless),
+        (Ingredient::ResolutionNone, Kind::Entry("NONE")),
+        (Ingredient::ResolutionDns, Kind::Entry("DNS")),
+        (Ingredient::DnsRoundRobin, Kind::Entry("DNS_ROUND_ROBIN")),
+        (Ingredient::WorkloadEntries, Kind::Selecting),
+    ] {
+        let is_possible = has_round_robin || ingredient != Ingredient::DnsRoundRobin;
+        if is_possible && pen.ingredients.contains(&ingredient) {
+            kinds.extend([kind, kind]);
         }
-        let kind = self.one(&kinds);
-        let ports = if self.chance(40) { vec![80, 8080] } else { vec![80] };
-        let host = match kind {
-            Kind::ClusterIp | Kind::Headless => format!("{name}.{namespace}.svc.cluster.local"),
-            Kind::Entry(_) | Kind::Selecting => format!("{name}.example.com"),
-        };
-        let mut service = Service { host, name, namespace, kind, ports, endpoints: Vec::new(), objects: Vec::new() };
-        match kind {
-            Kind::ClusterIp | Kind::Headless => self.of_kubernetes(&mut service),
-            Kind::Entry(resolution) => self.entry(&mut service, resolution, number),
-            Kind::Selecting => self.selecting(&mut service, number),
-        }
-        service
     }
+    let kind = pen.one(&kinds);
+    let ports = if pen.chance(40) { vec![80, 8080] } else { vec![80] };
+    let host = match kind {
+        Kind::ClusterIp | Kind::Headless => format!("{name}.{namespace}.svc.cluster.local"),
+        Kind::Entry(_) | Kind::Selecting => format!("{name}.example.com"),
+    };
+    let mut service = Service { host, name, namespace, kind, ports, endpoints: Vec::new(), objects: Vec::new() };
+    match kind {
+        Kind::ClusterIp | Kind::Headless => of_kubernetes(pen, &mut service),
+        Kind::Entry(resolution) => entry_of(pen, &mut service, resolution, number),
+        Kind::Selecting => selecting(pen, &mut service, number),
+    }
+    service
+}
 
-    fn of_kubernetes(&mut self, service: &mut Service) {
-        let (name, namespace) = (service.name.clone(), service.namespace);
-        let unknown = self.uses(Ingredient::NoLocality, 50);
-        let known = |pod: &Pod| pod.namespace == namespace && (pod.locality.is_empty() == unknown);
-        let pods: Vec<Pod> = pods().into_iter().filter(known).collect();
-        let count = self.rng.usize(1..=6);
-        let chosen = self.rng.choose_multiple(pods.iter(), count);
-        service.endpoints = chosen
-            .iter()
-            .map(|pod| Endpoint { address: pod.address.clone(), version: pod.version, locality: pod.locality })
-            .collect();
-        let ports = service.ports.iter().map(|port| json!({ "name": format!("http-{port}"), "port": port }));
-        let mut object = json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": { "name": name, "namespace": namespace },
-            "spec": { "selector": { "app": name }, "ports": ports.clone().collect::<Vec<_>>() },
-        });
-        if service.kind == Kind::Headless {
-            object["spec"]["clusterIP"] = "None".into();
-        }
-        let slice = json!({
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {
-                "name": format!("{name}-1"),
-                "namespace": namespace,
-                "labels": { "kubernetes.io/service-name": name },
-            },
-            "addressType": "IPv4",
-            "endpoints": chosen.iter().map(|pod| pod.endpoint()).collect::<Vec<_>>(),
-            "ports": ports.collect::<Vec<_>>(),
-        });
-        service.objects = vec![object, slice];
+fn of_kubernetes(pen: &mut Pen<'_>, service: &mut Service) {
+    let (name, namespace) = (service.name.clone(), service.namespace);
+    let unknown = pen.uses(Ingredient::NoLocality, 50);
+    let known = |pod: &Pod| pod.namespace == namespace && (pod.locality.is_empty() == unknown);
+    let pods: Vec<Pod> = pods().into_iter().filter(known).collect();
+    let count = pen.rng.usize(1..=6);
+    let chosen = pen.rng.choose_multiple(pods.iter(), count);
+    service.endpoints = chosen
+        .iter()
+        .map(|pod| Endpoint { address: pod.address.clone(), version: pod.version, locality: pod.locality })
+        .collect();
+    let ports = service.ports.iter().map(|port| json!({ "name": format!("http-{port}"), "port": port }));
+    let mut object = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": { "name": name, "namespace": namespace },
+        "spec": { "selector": { "app": name }, "ports": ports.clone().collect::<Vec<_>>() },
+    });
+    if service.kind == Kind::Headless {
+        object["spec"]["clusterIP"] = "None".into();
     }
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": format!("{name}-1"),
+            "namespace": namespace,
+            "labels": { "kubernetes.io/service-name": name },
+        },
+        "addressType": "IPv4",
+        "endpoints": chosen.iter().map(|pod| pod.endpoint()).collect::<Vec<_>>(),
+        "ports": ports.collect::<Vec<_>>(),
+    });
+    service.objects = vec![object, slice];
+}
 
-    fn entry(&mut self, service: &mut Service, resolution: &'static str, number: usize) {
-        let count = match resolution {
-            "NONE" => 0,
-            "DNS_ROUND_ROBIN" => 1,
-            _ => self.rng.usize(1..=5),
-        };
-        service.endpoints = self.endpoints(count, number);
-        if resolution == "DNS" && self.ingredients.contains(&Ingredient::FailoverPriority) {
-            // istiod 1.31 ends with a panic where such endpoints are in several localities.
-            let first = service.endpoints[0].locality;
-            service.endpoints.iter_mut().for_each(|endpoint| endpoint.locality = first);
-        }
-        let mut object = entry(service, resolution);
-        if !service.endpoints.is_empty() {
-            object["spec"]["endpoints"] = service.endpoints.iter().map(written).collect();
-        }
-        service.objects = vec![object];
+fn entry_of(pen: &mut Pen<'_>, service: &mut Service, resolution: &'static str, number: usize) {
+    let count = match resolution {
+        "NONE" => 0,
+        "DNS_ROUND_ROBIN" => 1,
+        _ => pen.rng.usize(1..=5),
+    };
+    service.endpoints = endpoints(pen, count, number);
+    if resolution == "DNS" && pen.ingredients.contains(&Ingredient::FailoverPriority) {
+        // istiod 1.31 ends with a panic where such endpoints are in several localities.
+        let first = service.endpoints[0].locality;
+        service.endpoints.iter_mut().for_each(|endpoint| endpoint.locality = first);
     }
+    let mut object = entry(service, resolution);
+    if !service.endpoints.is_empty() {
+        object["spec"]["endpoints"] = service.endpoints.iter().map(written).collect();
+    }
+    service.objects = vec![object];
+}
 
-    fn selecting(&mut self, service: &mut Service, number: usize) {
-        let count = self.rng.usize(1..=5);
-        service.endpoints = self.endpoints(count, number);
-        let mut object = entry(service, "STATIC");
-        object["spec"]["workloadSelector"] = json!({ "labels": { "app": service.name } });
-        service.objects = vec![object];
-        for (index, endpoint) in service.endpoints.iter().enumerate() {
-            let mut spec = written(endpoint);
-            spec["labels"]["app"] = service.name.clone().into();
-            service.objects.push(json!({
-                "apiVersion": "networking.istio.io/v1",
-                "kind": "WorkloadEntry",
-                "metadata": { "name": format!("{}-{index}", service.name), "namespace": service.namespace },
-                "spec": spec,
-            }));
-        }
+fn selecting(pen: &mut Pen<'_>, service: &mut Service, number: usize) {
+    let count = pen.rng.usize(1..=5);
+    service.endpoints = endpoints(pen, count, number);
+    let mut object = entry(service, "STATIC");
+    object["spec"]["workloadSelector"] = json!({ "labels": { "app": service.name } });
+    service.objects = vec![object];
+    for (index, endpoint) in service.endpoints.iter().enumerate() {
+        let mut spec = written(endpoint);
+        spec["labels"]["app"] = service.name.clone().into();
+        service.objects.push(json!({
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "WorkloadEntry",
+            "metadata": { "name": format!("{}-{index}", service.name), "namespace": service.namespace },
+            "spec": spec,
+        }));
     }
+}
 
-    fn endpoints(&mut self, count: usize, number: usize) -> Vec<Endpoint> {
-        let unknown = self.uses(Ingredient::NoLocality, 60);
-        let endpoint = |index: usize| Endpoint {
-            address: format!("10.77.{number}.{}", index + 1),
-            version: self.one(&["v1", "v2"]),
-            locality: if unknown { "" } else { self.one(&LOCALITIES) },
-        };
-        (0..count).map(endpoint).collect()
-    }
+fn endpoints(pen: &mut Pen<'_>, count: usize, number: usize) -> Vec<Endpoint> {
+    let unknown = pen.uses(Ingredient::NoLocality, 60);
+    let endpoint = |index: usize| Endpoint {
+        address: format!("10.77.{number}.{}", index + 1),
+        version: pen.one(&["v1", "v2"]),
+        locality: if unknown { "" } else { pen.one(&LOCALITIES) },
+    };
+    (0..count).map(endpoint).collect()
 }
 
 fn entry(service: &Service, resolution: &str) -> Value {
