@@ -274,7 +274,14 @@ impl Http {
         let (method, url) = (request.method().clone(), request.url().clone());
         let answered = client.execute(request).await.map_err(RequestError::from);
         self.show(&method, &url, begun, &answered);
-        let answer = self.error_for_status(answered?, Success::Read).await?;
+        let answered = answered?;
+        if answered.status().is_redirection() && matches!(self.credentials, Credentials::IdentityToken { .. }) {
+            let status = answered.status().as_u16();
+            let why =
+                format!("its token service answers {status}, a redirect that is not followed with the identity token");
+            return Err(ErrorCause::Refused(why).into());
+        }
+        let answer = self.error_for_status(answered, Success::Read).await?;
         Ok(token::read(&body(answer, MOST_OF_A_TOKEN).await?)?)
     }
 
