@@ -9,8 +9,9 @@ use anyhow::Context;
 use crate::commands::losses;
 use crate::commands::outcome::Outcome;
 use crate::incident::logs::input;
-use crate::incident::logs::reader::{self, Counts, Source, Told};
+use crate::incident::logs::reader::{self, Counts, Told};
 use crate::incident::logs::search::{Found, What};
+use crate::incident::logs::source::Source;
 use crate::incident::model::Gap;
 use crate::incident::render::json;
 use crate::incident::units::count;
@@ -25,7 +26,7 @@ stands around the event (\"pod\" from the file's name where nothing does), and \
 proxy tells twice is printed once. What could not be read is said on stderr, with a count, and the exit code is 3.
 
 Examples:
-  kubectl logs -l app=mocka -c istio-proxy --prefix --tail=-1 | faultline events | jq -r '[.ts, .pod, .faultline] | @tsv'
+  kubectl logs -l app=mocka -c istio-proxy --prefix --tail=-1 | faultline events | jq -r '[.ts, .pod] | @tsv'
   logcli query -o jsonl '{container=\"istio-proxy\"} |= \"faultline\"' | faultline events > events.jsonl
   faultline events bug-report.tar.gz proxy-a.log.zst | jq -c 'select(.faultline == \"endpoint_ejected\")'";
 

@@ -27,8 +27,8 @@ const DAY_MS: Millis = 86_400_000;
 
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
-Reads logs as they come: Envoy's and Istio's text and JSON, what Docker, the kubelet, `kubectl logs --prefix`, stern and \
-the journal write, what shippers and stores make of them (Loki, logcli, CloudWatch, Cloud Logging, Elasticsearch, \
+Reads logs as they come: Envoy's and Istio's text and JSON, what Docker, the kubelet, `kubectl logs --prefix`, stern \
+and the journal write, what shippers and stores make of them (Loki, logcli, CloudWatch, Cloud Logging, Elasticsearch, \
 OpenTelemetry, Fluent Bit, Vector: JSON on one line or many, arrays, CSV), in UTF-8 or UTF-16, as gzip, zstd or tar; \
 several pods mixed, other lines in between. Where records do not name their pod, a file is one proxy's. \
 Lines that come twice count once. \

@@ -49,7 +49,7 @@ impl<'a> Reach<'a> {
                     }
                     Some(found) => hosts.iter().for_each(|host| entries.extend(self.of(host, Some(found), remarks))),
                     // Not exported to these proxies: the search goes on in the root namespace, past a wildcard here.
-                    None if !host.starts_with('*') => hosts.iter().for_each(|host| {
+                    None if self.lookup.exports(namespace, host) => hosts.iter().for_each(|host| {
                         let found = self.lookup.exported(self.lookup.root, self.client, host);
                         entries.extend(self.of(host, found, remarks));
                     }),

@@ -85,6 +85,11 @@ impl<'a> Merged<'a> {
         }
     }
 
+    /// Whether every namespace sees it, for all of its proxies.
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.selector.is_none() && (self.export_to.is_empty() || self.export_to.contains("*"))
+    }
+
     fn is_exported_to(&self, client: Option<&str>) -> bool {
         self.export_to.is_empty()
             || self.export_to.contains("*")
@@ -229,6 +234,12 @@ impl<'a> Lookup<'a> {
         let hosts = self.namespaces.get(from)?;
         let found = hosts.most_special(host, |rule| !self.is_private(rule));
         found.into_iter().rev().find(|rule| rule.is_exported_to(client.namespace))
+    }
+
+    /// Whether a namespace exports rules for exactly this host, to whomever: then its wildcards do not stand for it.
+    pub(crate) fn exports(&self, from: &str, host: &str) -> bool {
+        let rules = self.namespaces.get(from).and_then(|hosts| hosts.exact.get(host));
+        rules.is_some_and(|rules| rules.iter().any(|rule| !self.is_private(rule)))
     }
 
     /// The rules that would hold if this one were not there, the nearest first: of its namespace those with a less

@@ -41,8 +41,8 @@ fn switched_off(settings: &Node) -> Option<Draft> {
         .collect();
     let words = [
         &*format!("is false, so {} is never used", unused.join(" and ")),
-        "Istio gives endpoints neither priorities nor weights: traffic is spread over all localities, and nothing fails \
-            over",
+        "Istio gives endpoints neither priorities nor weights: traffic is spread over all localities, and nothing \
+            fails over",
         "remove `enabled: false`, or the settings beside it",
     ];
     (!unused.is_empty()).then(|| Draft::new(rules::FL207, Severity::Warning, "enabled".into(), words))

@@ -93,7 +93,7 @@ fn unmoved(rule: &Resource, host: &str, known: &Known<'_>) -> Option<Draft> {
     if !asks("spec.trafficPolicy") && !of_port && !of_subset {
         return None;
     }
-    let (host, discovery) = reached(host, known)?;
+    let (host, discovery) = reached(rule, host, known)?;
     let (problem, at_run_time, fix) = match discovery {
         Discovery::Endpoints => return None,
         Discovery::Headless => (
@@ -119,13 +119,17 @@ fn unmoved(rule: &Resource, host: &str, known: &Known<'_>) -> Option<Draft> {
     Some(Draft::new(rules::FL118, Severity::Warning, "spec.host".into(), [&problem, at_run_time, fix]))
 }
 
-/// The service that a rule's host stands for, and how its endpoints are found. Of the services that a wildcard covers
-/// and no other rule names, the first whose requests do not move.
-fn reached<'a>(host: &'a str, known: &'a Known<'_>) -> Option<(&'a str, Discovery)> {
+/// The service that a rule's host stands for, and how its endpoints are found. Of the services that a wildcard covers,
+/// the first whose requests do not move and which no rule names that its proxies find first.
+fn reached<'a>(rule: &Resource, host: &'a str, known: &'a Known<'_>) -> Option<(&'a str, Discovery)> {
     if !host.starts_with('*') {
         return Some((host, known.services.get(host)?.discovery));
     }
-    let is_named = |name: &str| known.lookup.rules().any(|rule| rule.host == name);
+    let is_first = |other: &Merged<'_>| match other.namespace == rule.namespace() {
+        true => other.selector.is_none(),
+        false => rule.namespace() == known.lookup.root && other.is_for_all(),
+    };
+    let is_named = |name: &str| known.lookup.rules().any(|other| other.host == name && is_first(other));
     let covered = known.services.all().filter(|(name, _)| dns_name::covers(host, name));
     let mut unmoved = covered.filter(|(_, service)| service.discovery != Discovery::Endpoints);
     unmoved.find(|(name, _)| !is_named(name)).map(|(name, service)| (name, service.discovery))

@@ -116,14 +116,15 @@ fn of_json_lines() -> Vec<(&'static str, Vec<u8>)> {
         (
             "Vector",
             jsonl(each(
-                |l| json!({"message": l.text, "file": "x", "kubernetes": {"pod_name": l.pod, "container_name": l.container}}),
+                |l| json!({"message": l.text, "kubernetes": {"pod_name": l.pod, "container_name": l.container}}),
             )),
         ),
         (
             "Filebeat",
-            jsonl(each(
-                |l| json!({"message": l.text, "kubernetes": {"pod": {"name": l.pod}, "container": {"name": l.container}}}),
-            )),
+            jsonl(each(|l| {
+                let kubernetes = json!({"pod": {"name": l.pod}, "container": {"name": l.container}});
+                json!({"message": l.text, "kubernetes": kubernetes})
+            })),
         ),
         (
             "flat keys",
@@ -195,13 +196,15 @@ fn of_documents() -> Vec<(&'static str, Vec<u8>)> {
     let streams = || each(|l| json!({"stream": {"pod": l.pod, "container": l.container}, "values": [["1", l.text]]}));
     let loki = json!({"status": "success", "data": {"resultType": "streams", "result": streams()}});
     let google = || {
-        Value::from(each(
-            |l| json!({"textPayload": l.text, "resource": {"labels": {"pod_name": l.pod, "container_name": l.container}}}),
-        ))
+        Value::from(each(|l| {
+            let labels = json!({"pod_name": l.pod, "container_name": l.container});
+            json!({"textPayload": l.text, "resource": {"labels": labels}})
+        }))
     };
-    let hits = each(
-        |l| json!({"_source": {"message": l.text, "kubernetes": {"pod": {"name": l.pod}, "container": {"name": l.container}}}}),
-    );
+    let hits = each(|l| {
+        let kubernetes = json!({"pod": {"name": l.pod}, "container": {"name": l.container}});
+        json!({"_source": {"message": l.text, "kubernetes": kubernetes}})
+    });
     let insights = each(|l| {
         json!([{"field": "@message", "value": l.text}, {"field": "kubernetes.pod_name", "value": l.pod},
             {"field": "kubernetes.container_name", "value": l.container}])

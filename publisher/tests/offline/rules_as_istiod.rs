@@ -144,6 +144,32 @@ fn rules_with_different_reach_are_not_merged() {
     assert_eq!(found(&same), ["FL108 warning spec.host"]);
 }
 
+/// What a real istiod 1.30 and 1.31 did; see docs/rules-judge.md.
+#[test]
+fn the_last_of_rules_with_different_reach_wins_and_a_selector_can_swallow_one() {
+    let cluster = "outbound|80||pay.example.com";
+    let with = |name: &str, more: &str, n| rule(name, &format!("host: pay.example.com, {more}{}", policy(n)));
+    let base = entry("STATIC", &[""]);
+
+    let to_all_twice = base.clone() + &with("shop/a", "exportTo: ['*'], ", 1) + &with("shop/b", "", 2);
+    for client in ["shop", "back"] {
+        assert_eq!(threshold(&to_all_twice, &["--namespace", client], cluster), 2, "{client}");
+    }
+
+    let selects = "workloadSelector: {matchLabels: {app: other}}, ";
+    let swallowed = base.clone() + &with("shop/z", selects, 1) + &with("shop/a", "exportTo: ['.'], ", 2);
+    assert_eq!(threshold(&swallowed, &["--namespace", "shop", "--selector", "app=client"], cluster), 0);
+    assert_eq!(threshold(&swallowed, &["--namespace", "shop", "--selector", "app=other"], cluster), 1);
+
+    // What others do not see does not stand in front of a wildcard that they do see; what some see does.
+    let wildcard = rule("shop/any", &format!("host: '*', {}", policy(3)));
+    let private = base.clone() + &with("shop/a", "exportTo: ['.'], ", 1) + &wildcard;
+    assert_eq!(threshold(&private, &["--namespace", "shop"], cluster), 1);
+    assert_eq!(threshold(&private, &["--namespace", "back"], cluster), 3);
+    let for_some = base + &with("shop/a", "exportTo: [front], ", 1) + &wildcard;
+    assert_eq!(threshold(&for_some, &["--namespace", "back"], cluster), 0);
+}
+
 #[test]
 fn one_object_in_two_folders_is_not_two_rules() {
     let dir = tempfile::tempdir().unwrap();
@@ -246,6 +272,13 @@ fn what_a_sidecar_does_not_balance_is_found() {
     for resolution in ["NONE", "DNS_ROUND_ROBIN"] {
         assert_eq!(found(&(entry(resolution, &[]) + &rule_of("pay.example.com"))), ["FL118 warning spec.host"]);
     }
+    let headless = service("shop/db", "clusterIP: None, ");
+    let wildcard = rule("istio-system/x", &format!("host: '*.local', {}", policy(3)));
+    assert!(found(&(headless.clone() + &wildcard)).contains(&"FL118 warning spec.host".to_owned()));
+    let own = rule("shop/db", "host: db, trafficPolicy: {connectionPool: {http: {maxRetries: 1}}}");
+    assert!(!found(&(headless + &own + &wildcard)).contains(&"FL118 warning spec.host".to_owned()));
+    let passed = rule_of("db").replace("{loadBalancer: {", "{loadBalancer: {simple: PASSTHROUGH, ");
+    assert_eq!(found(&(service("shop/db", "") + &passed)), ["FL118 warning spec.trafficPolicy.loadBalancer.simple"]);
 }
 
 #[test]

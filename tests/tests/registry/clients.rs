@@ -87,7 +87,8 @@ fn crane_reads_what_we_write_and_we_what_it_writes() -> Result<()> {
         let reference = bench.reference(form);
         let digest = bench.publisher.ok(&["digest", &reference])?;
         assert_eq!(run(&["digest", &reference])?.trim_end(), digest.trim_end());
-        // The report says what crane really does. Istio would not load the CNCF's form, so the exit code is not looked at.
+        // The report says what crane really does. Istio would not load the CNCF's form, so the exit code is not looked
+        // at.
         let report = bench.publisher.run(&["inspect", &reference, "--output", "json"], "")?;
         let report: Value = serde_json::from_slice(&report.stdout)?;
         let verdict = report["consumers"].as_array().context("a list")?.iter().find(|one| one["consumer"] == "crane");

@@ -106,7 +106,8 @@ impl ClusterState {
         self.host_counts_at > 0 && now.saturating_sub(self.host_counts_at) < HOST_COUNTS_FRESH_MS
     }
 
-    /// The proxy's own locality `home` as far as it tells home from away in this cluster: unknown if only priorities do.
+    /// The proxy's own locality `home` as far as it tells home from away in this cluster: unknown if only priorities
+    /// do.
     pub fn home_in(&self, home: &Locality) -> Locality {
         match &self.failover_home {
             Some(home) => home.clone(),

@@ -55,7 +55,7 @@ pub(super) fn texts(bytes: Box<dyn Read + '_>, sink: &mut Sink<'_>) -> io::Resul
 }
 
 /// What was looked at, and the rest.
-type Whole<'a> = Chain<Cursor<Vec<u8>>, Box<dyn Read + 'a>>;
+type Peeked<'a> = Chain<Cursor<Vec<u8>>, Box<dyn Read + 'a>>;
 
 fn layer(mut bytes: Box<dyn Read + '_>, entry: String, layers: u32, sink: &mut Sink<'_>) -> io::Result<()> {
     let head = head(&mut bytes)?;
@@ -65,7 +65,7 @@ fn layer(mut bytes: Box<dyn Read + '_>, entry: String, layers: u32, sink: &mut S
     let gzip = head.starts_with(b"\x1f\x8b");
     let zstd = is_zstd(&head);
     let tar = head.get(257..262) == Some(b"ustar");
-    let whole: Whole<'_> = Cursor::new(head).chain(bytes);
+    let whole: Peeked<'_> = Cursor::new(head).chain(bytes);
     match (deeper, encoding) {
         (Some(deeper), _) if gzip => layer(Box::new(MultiGzDecoder::new(buffered(whole))), entry, deeper, sink),
         (Some(deeper), _) if zstd => layer(Box::new(Zstd::new(buffered(whole))), entry, deeper, sink),
@@ -88,7 +88,7 @@ fn layer(mut bytes: Box<dyn Read + '_>, entry: String, layers: u32, sink: &mut S
     }
 }
 
-fn archive(whole: Whole<'_>, outer: &str, layers: u32, sink: &mut Sink<'_>) -> io::Result<()> {
+fn archive(whole: Peeked<'_>, outer: &str, layers: u32, sink: &mut Sink<'_>) -> io::Result<()> {
     let mut archive = tar::Archive::new(whole);
     for file in archive.entries()? {
         let file = file?;

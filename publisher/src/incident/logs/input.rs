@@ -9,8 +9,9 @@ use filter_core::time::Millis;
 
 use super::event::{Event, Kind};
 use super::proxies::{self, Key, Log, Logs};
-use super::reader::{self, Counts, Source, Told};
+use super::reader::{self, Counts, Told};
 use super::search::What;
+use super::source::Source;
 
 /// Which of [`Input::proxies`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,8 +1,8 @@
 //! Whose a record is: where shippers and stores put a pod's name, and the names beside it.
 //!
 //! There is no end of shippers, but they name the same few things with the same few words: `k8s.pod.name`,
-//! `kubernetes.pod_name`, `podName`, `__meta_kubernetes_pod_name`. So a key is compared without case and separators, and
-//! with the keys of the objects that it lies in put before it.
+//! `kubernetes.pod_name`, `podName`, `__meta_kubernetes_pod_name`. So a key is compared without case and separators,
+//! and with the keys of the objects that it lies in put before it.
 
 use filter_core::time::Millis;
 

@@ -1,10 +1,11 @@
 //! Logs, in every form that people have them in: whole, as a list of events by proxy, or followed as they grow.
 //!
 //! Bytes become text (`decode`), text becomes records (`records`: a line, a JSON value, a row), each record is searched
-//! for events (`search`), and each event gets the names that stand nearest to it (`labels`, and `shapes` for what stands
-//! before a message). A form that is not known by name is read all the same if it is text, JSON or CSV.
+//! for events (`search`), and each event gets the names that stand nearest to it (`labels`, and `shapes` for what
+//! stands before a message). A form that is not known by name is read all the same if it is text, JSON or CSV.
 
 mod decode;
+mod escapes;
 pub(crate) mod event;
 mod extent;
 pub(crate) mod follow;
@@ -18,6 +19,7 @@ mod records;
 mod rows;
 pub(crate) mod search;
 mod shapes;
+pub(crate) mod source;
 mod table;
 
 /// The event in a line, for tests.

@@ -1,5 +1,5 @@
-//! Reads an event from its JSON, leniently: a missing key is a default, an unknown key is ignored and an unknown name is
-//! kept as such, so that a log of another version is still worth reading; and a number may have become a text on its
+//! Reads an event from its JSON, leniently: a missing key is a default, an unknown key is ignored and an unknown name
+//! is kept as such, so that a log of another version is still worth reading; and a number may have become a text on its
 //! way.
 //!
 //! The filter's own type (`filter_core::event`) only writes.
@@ -104,8 +104,8 @@ struct ReceivedKeys<'a> {
     errors: Number,
 }
 
-/// Reads an object that has the key `faultline`. `otherwise` is when it was logged: its time, if it has none of its own;
-/// whether it was needed is told.
+/// Reads an object that has the key `faultline`. `otherwise` is when it was logged: its time, if it has none of its
+/// own; whether it was needed is told.
 pub(super) fn event(json: &str, otherwise: Option<Millis>) -> Result<(Event, TimeOf), NoEvent> {
     let keys: Keys<'_> = serde_json::from_str(json)
         .map_err(|_| if looks_like_one(json) { NoEvent::Malformed } else { NoEvent::Foreign })?;
@@ -329,7 +329,10 @@ from_scalar!(Number, "number",
     Scalar::Number(number) => (number >= 0.0).then_some(Self(number)),
     Scalar::Text(text) => text.parse().ok().filter(|number: &f64| *number >= 0.0).map(Self),
 );
-from_scalar!(Flag, "truth", Scalar::Flag(flag) => Some(Self(Some(flag))), Scalar::Text(text) => text.parse().ok().map(|flag| Self(Some(flag))));
+from_scalar!(Flag, "truth",
+    Scalar::Flag(flag) => Some(Self(Some(flag))),
+    Scalar::Text(text) => text.parse().ok().map(|flag| Self(Some(flag))),
+);
 from_scalar!(Moment, "time",
     Scalar::Text(text) => parse_time(&text).map(|at| Self(Some(at))),
     Scalar::Number(number) => epoch(number).map(|at| Self(Some(at))),

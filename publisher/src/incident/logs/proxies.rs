@@ -1,8 +1,8 @@
 //! Which events are one proxy's.
 //!
 //! A record names its proxy, or else its file does. The same lines may come twice, from a file given twice, from
-//! `kubectl logs --previous` beside the log that goes on from it, or from a store beside `kubectl logs`: one proxy never
-//! writes the same event twice, so equal events of one proxy are one, and files whose events are equal where they
+//! `kubectl logs --previous` beside the log that goes on from it, or from a store beside `kubectl logs`: one proxy
+//! never writes the same event twice, so equal events of one proxy are one, and files whose events are equal where they
 //! overlap are one proxy's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -12,7 +12,7 @@ use filter_core::time::Millis;
 
 use super::event::Event;
 use super::labels::of_path;
-use super::reader::Source;
+use super::source::Source;
 
 /// Whose log a part of the input is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -11,6 +11,7 @@ use memchr::memmem;
 use super::labels::Labels;
 use super::records::{self, Record};
 use super::search::{self, Findings, Found};
+use super::source::Source;
 use super::{decode, shapes};
 
 /// Writers whose lines tell of no event, that are remembered.
@@ -48,46 +49,6 @@ impl Counts {
         self.too_long += more.too_long;
         self.no_text += more.no_text;
         self.damaged.extend(more.damaged);
-    }
-}
-
-/// Who wrote a record: a pod, or what stands in for one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Source {
-    /// The pod, or what stands in for its name.
-    pub(crate) pod: String,
-    /// Empty where the record does not have it, as all of the following.
-    pub(crate) namespace: String,
-    pub(crate) cluster: String,
-    pub(crate) container: String,
-}
-
-impl Source {
-    pub(super) fn of(labels: &Labels) -> Option<Self> {
-        let (pod, container) = (labels.name(), labels.container.as_str());
-        // A container that runs on no named machine is named by itself.
-        let pod = if pod.is_empty() { container } else { pod };
-        (!pod.is_empty()).then(|| Self {
-            pod: pod.to_owned(),
-            namespace: labels.namespace.clone(),
-            cluster: labels.cluster.clone(),
-            container: container.to_owned(),
-        })
-    }
-}
-
-impl Source {
-    /// `CLUSTER/NAMESPACE/POD`, without what the record does not have.
-    pub(crate) fn path(&self) -> String {
-        let parts = [&self.cluster, &self.namespace, &self.pod];
-        parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("/")
-    }
-}
-
-impl Found {
-    /// Whose it is, where the record tells.
-    pub(crate) fn source(&self) -> Option<Source> {
-        Source::of(&self.labels)
     }
 }
 

@@ -4,12 +4,8 @@
 //! What begins as an event and cannot be read is found, too: cut off, or malformed.
 
 use std::collections::HashMap;
-use std::io::Read as _;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
-use filter_core::event::EventKind;
 use filter_core::time::Millis;
-use flate2::read::MultiGzDecoder;
 use memchr::memmem;
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
@@ -18,7 +14,8 @@ use super::event::{Event, KEY};
 use super::json::{self, Node, Pairs};
 use super::labels::Labels;
 use super::parse::{self, NoEvent, TimeOf};
-use super::{shapes, table};
+use super::source::Source;
+use super::{escapes, shapes, table};
 
 /// Objects, arrays and texts in one another: deeper than any chain of shippers.
 const MAX_DEPTH: u32 = 40;
@@ -55,6 +52,13 @@ pub(crate) struct Found {
     pub(super) time_assumed: bool,
 }
 
+impl Found {
+    /// Whose it is, where the record tells.
+    pub(crate) fn source(&self) -> Option<Source> {
+        Source::of(&self.labels)
+    }
+}
+
 /// Everything in one record.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -75,7 +79,7 @@ pub(super) fn line(line: &str) -> Findings {
 /// Looks through a JSON value; through its text, if it is none.
 pub(super) fn value(text: &str) -> Findings {
     let mut findings = Findings::default();
-    let read = if holds(text) || is_packed(text) {
+    let read = if holds(text) || escapes::is_packed(text) {
         findings.json(text, MAX_DEPTH)
     } else {
         findings.quiet(text, MAX_QUIET_DEPTH)
@@ -107,34 +111,6 @@ pub(super) fn row(row: &[(String, String)], delimiter: u8) -> Findings {
         }
     }
     findings
-}
-
-/// Whether it may hold text that is no text as it stands: gzip in base64, as CloudWatch hands records on, or an array of
-/// bytes, as the journal writes what is not printable.
-fn is_packed(text: &str) -> bool {
-    memmem::find(text.as_bytes(), b"\"H4sI").is_some()
-        || ["\"MESSAGE\":[", "\"MESSAGE\" : [", "\"MESSAGE\": ["].iter().any(|key| text.contains(key))
-        || is_bytes(text)
-}
-
-/// Whether it is an array of small numbers.
-fn is_bytes(text: &str) -> bool {
-    text.starts_with('[') && text.bytes().all(|byte| byte.is_ascii_digit() || b"[], \n".contains(&byte))
-}
-
-/// The text in gzip in base64, or in an array of bytes; none if it is neither.
-fn unpacked(json: &str) -> Option<String> {
-    /// A record that is greater is not unpacked.
-    const MOST_BYTES: u64 = 1 << 26;
-    if is_bytes(json) {
-        let bytes: Vec<u8> = serde_json::from_str(json).ok()?;
-        return Some(String::from_utf8_lossy(&bytes).into_owned());
-    }
-    let text = json::string(json)?;
-    let bytes = BASE64_STANDARD.decode(text.trim()).ok().filter(|bytes| bytes.starts_with(b"\x1f\x8b"))?;
-    let mut plain = Vec::new();
-    MultiGzDecoder::new(&bytes[..]).take(MOST_BYTES).read_to_end(&mut plain).ok()?;
-    Some(String::from_utf8_lossy(&plain).into_owned())
 }
 
 /// Whether it may hold an event.
@@ -204,7 +180,7 @@ impl Findings {
                 Node::Json(text) if holds(text) => {
                     self.json(text, depth);
                 }
-                Node::Json(text) if is_packed(text) => match unpacked(text) {
+                Node::Json(text) if escapes::is_packed(text) => match escapes::unpacked(text) {
                     Some(inner) if self.json(&inner, depth.saturating_sub(1)) => {}
                     Some(inner) => self.text(&inner, depth.saturating_sub(1)),
                     None => {
@@ -360,11 +336,11 @@ impl Findings {
             return;
         }
         let before = self.found.len();
-        match unescaped(rest).filter(|_| depth > 0) {
+        match escapes::unescaped(rest).filter(|_| depth > 0) {
             Some(plain) => self.text(&plain, depth.saturating_sub(1)),
             None => {
                 let cut = || Found { what: What::Cut, labels: Labels::default(), time_assumed: false };
-                self.found.extend((0..beginnings(rest)).map(|_| cut()));
+                self.found.extend((0..escapes::beginnings(rest)).map(|_| cut()));
             }
         }
         self.name(before, text, part);
@@ -392,50 +368,6 @@ impl Findings {
     fn fill(&mut self, before: usize, labels: &Labels) {
         self.found.iter_mut().skip(before).for_each(|one| one.labels.fill(labels));
     }
-}
-
-/// The text without one layer of escapes; none if it has none.
-fn unescaped(text: &str) -> Option<String> {
-    if text.contains("\\\"") {
-        let mut plain = String::with_capacity(text.len());
-        let mut characters = text.chars();
-        while let Some(c) = characters.next() {
-            match (c, c == '\\') {
-                (_, true) => match characters.next() {
-                    Some('n') => plain.push('\n'),
-                    Some('t') => plain.push('\t'),
-                    Some('r') => plain.push('\r'),
-                    Some('u') => plain.push_str("\\u"),
-                    Some(other) => plain.push(other),
-                    None => {}
-                },
-                _ => plain.push(c),
-            }
-        }
-        return Some(plain);
-    }
-    const FORMS: [(&str, &str); 4] = [("\"\"", "\""), ("&quot;", "\""), ("&#34;", "\""), ("\\x22", "\"")];
-    let holds_key = |quote: &str| text.contains(&format!("{quote}{KEY}{quote}"));
-    FORMS.iter().find(|(quote, _)| holds_key(quote)).map(|(quote, plain)| {
-        text.replace(quote, plain).replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
-    })
-}
-
-/// How many events begin in a text.
-fn beginnings(text: &str) -> usize {
-    let begins = |at: usize| {
-        let before = text.get(..at).unwrap_or_default();
-        let after = text.get(at + KEY.len()..).unwrap_or_default().trim_start_matches(['\\', '"']);
-        let Some(value) = after.trim_start().strip_prefix(':') else { return false };
-        let value = value.trim_start().trim_start_matches(['\\', '"']);
-        let name: &str = value.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).next().unwrap_or_default();
-        let ends = name.len() == value.len();
-        let known = EventKind::TABLE.iter().any(|(known, _)| *known == name || ends && known.starts_with(name));
-        let versioned =
-            value.get(name.len()..).unwrap_or_default().trim_start_matches(['\\', '"', ' ', ',']).starts_with('v');
-        before.ends_with(['"']) && (known || versioned && !name.is_empty())
-    };
-    memmem::find_iter(text.as_bytes(), KEY.as_bytes()).filter(|at| begins(*at)).count()
 }
 
 #[cfg(test)]
@@ -510,7 +442,8 @@ mod tests {
             format!(r#"{{"columns":[{{"name":"PodName"}},{{"name":"Log"}}],"rows":[["a",{quoted}],["b",{quoted}]]}}"#);
         assert_eq!(names(&table), ["/a", "/b"]);
         let frame = format!(
-            r#"{{"schema":{{"fields":[{{"name":"labels"}},{{"name":"Line"}}]}},"data":{{"values":[[{{"pod":"a"}}],[{quoted}]]}}}}"#
+            r#"{{"schema":{{"fields":[{{"name":"labels"}},{{"name":"Line"}}]}},
+                "data":{{"values":[[{{"pod":"a"}}],[{quoted}]]}}}}"#
         );
         assert_eq!(names(&frame), ["/a"]);
     }

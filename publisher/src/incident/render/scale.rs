@@ -53,8 +53,8 @@ struct Part {
 }
 
 impl Scale {
-    /// A scale on which all of these times can be shown; between cuts there is room for a label of this width, as a part
-    /// of the whole, where that is possible.
+    /// A scale on which all of these times can be shown; between cuts there is room for a label of this width, as a
+    /// part of the whole, where that is possible.
     pub(crate) fn over(spans: Vec<Span>, label: f64) -> Self {
         let busy: Vec<Span> = grouped(spans, |span| *span).into_iter().map(|(span, _)| span).collect();
         let active: Millis = busy.iter().map(|span| span.length()).sum();

@@ -123,12 +123,8 @@ impl Stage {
     fn look(&self, subscriber: &Subscriber) -> Result<Option<BTreeMap<String, Seen>>> {
         let seen = clusters(&subscriber.json("/config_dump")?, &subscriber.json("/clusters?format=json")?);
         let is_marked = |seen: &BTreeMap<String, Seen>| {
-            marked(self.number).iter().all(|name| {
-                let cluster = seen.get(name);
-                let is_ruled =
-                    |it: &Seen| it.detection.is_some() || !name.ends_with(&format!("-{}.judge.example", self.number));
-                cluster.is_some_and(|it| !it.hosts.is_empty() && is_ruled(it))
-            })
+            let mut clusters = marked(self.number).into_iter().map(|name| seen.get(&name));
+            clusters.all(|cluster| cluster.is_some_and(|it| !it.hosts.is_empty() && it.detection.is_some()))
         };
         Ok(seen.filter(is_marked))
     }
@@ -181,19 +177,20 @@ fn marks(number: u32) -> Vec<Value> {
     let mut selecting = entry(format!("{name}.select.judge.example"));
     selecting["workloadSelector"] = json!({ "labels": { "app": name } });
     let port = json!([{ "name": "http", "port": 80 }]);
-    // A proxy's own namespace comes first, so that no rule of the set stands in front of this one.
-    let rule = |namespace: &str| {
-        let policy = json!({ "outlierDetection": {} });
-        let spec = json!({ "host": format!("{name}.judge.example"), "exportTo": ["."], "trafficPolicy": policy });
-        let mut rule = object(istio, "DestinationRule", &name, ("spec", spec));
+    // A proxy's own namespace comes first, so that no rule of the set stands in front of these.
+    let rule = |namespace: &str, (index, cluster): (usize, &String)| {
+        let host = cluster.rsplit('|').next().unwrap_or_default();
+        let spec = json!({ "host": host, "exportTo": ["."], "trafficPolicy": { "outlierDetection": {} } });
+        let mut rule = object(istio, "DestinationRule", &format!("{name}-{index}"), ("spec", spec));
         rule["metadata"]["namespace"] = namespace.into();
         rule
     };
+    let rules = |namespace: &str| marked(number).iter().enumerate().map(|each| rule(namespace, each)).collect();
     let mut slice = object("discovery.k8s.io/v1", "EndpointSlice", &name, ("addressType", "IPv4".into()));
     slice["metadata"]["labels"] = json!({ "kubernetes.io/service-name": name });
     slice["endpoints"] = json!([{ "addresses": [address], "conditions": { "ready": true } }]);
     slice["ports"] = port.clone();
-    let mut marks: Vec<Value> = clients().iter().map(|client| rule(client.namespace)).collect();
+    let mut marks: Vec<Value> = clients().iter().flat_map(|client| -> Vec<Value> { rules(client.namespace) }).collect();
     marks.extend([
         object(istio, "ServiceEntry", &name, ("spec", listed)),
         object(istio, "ServiceEntry", &format!("{name}-s"), ("spec", selecting)),

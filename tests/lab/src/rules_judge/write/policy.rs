@@ -7,16 +7,16 @@ use crate::rules_judge::ingredient::Ingredient;
 
 /// The policy of a host or a subset.
 pub(super) fn host_policy(pen: &mut Pen<'_>) -> Value {
-    let mut policy = policy(pen);
+    let mut policy = plain_policy(pen);
     if pen.uses(Ingredient::PortSettings, 60) {
-        let mut settings = policy(pen);
+        let mut settings = plain_policy(pen);
         settings["port"] = json!({ "number": pen.one(&[80, 8080]) });
         policy["portLevelSettings"] = json!([settings]);
     }
     policy
 }
 
-fn policy(pen: &mut Pen<'_>) -> Value {
+fn plain_policy(pen: &mut Pen<'_>) -> Value {
     let mut policy = json!({});
     if pen.chance(85) {
         policy["outlierDetection"] = detection(pen);
