@@ -4,6 +4,7 @@
 #![no_main]
 
 use filter_core::admin::{endpoint_configs, host_lists, rules, stats};
+use filter_core::cluster::host_totals::HostTotals;
 use filter_core::cluster::{
     ClusterState, EvaluationContext, Origin, on_ejection_counts, on_endpoint_configs, on_host_list, on_rule, on_tick,
     settings,
@@ -16,6 +17,7 @@ fuzz_target!(|answer: &[u8]| {
     let config = Config::default();
     let home = Locality::parse("r/z");
     let mut state = ClusterState::default();
+    let mut totals = HostTotals::default();
     let mut now = 1_000;
     let counts = stats::read(answer).unwrap_or_default();
     let _ = rules::read(answer, |rule| {
@@ -40,7 +42,7 @@ fuzz_target!(|answer: &[u8]| {
                 now,
                 has_witness: true,
             };
-            on_host_list(&mut state, hosts, now, &context);
+            on_host_list(&mut state, hosts, &totals.grow(hosts, now), now, &context);
             on_ejection_counts(&mut state, next.next(), now, &context);
             on_tick(&mut state, &context);
         },
