@@ -28,9 +28,9 @@ pub(crate) fn upstream_connection() -> Option<u64> {
 }
 
 /// What tells the last attempt of the current request, or the attempt that is logged, from those of other requests: its
-/// connection, which several may share, and its request's id; `None` if it had no connection.
+/// connection, which several may share, and its request's id; `None` if it had no connection or the request no id.
 pub(crate) fn attempt_id() -> Option<u64> {
-    let request = calls::property(b"request\0id").unwrap_or_default();
+    let request = calls::property(b"request\0id").ok().filter(|id| !id.is_empty())?;
     Some(FxBuildHasher.hash_one((upstream_connection()?, request)))
 }
 

@@ -77,11 +77,12 @@ pub(crate) fn change_members<R>(name: &str, mut change: impl FnMut(&mut Members)
     })
 }
 
-/// Takes in the counts of a cluster's hosts that Envoy lists at `now`; returns what they got since the last list.
-pub(crate) fn grow_totals(name: &str, hosts: &[HostStatus], now: Millis) -> Growth {
+/// Takes in the counts of a cluster's hosts that Envoy lists at `now`, asked for at `asked`; returns what they got
+/// since the last list.
+pub(crate) fn grow_totals(name: &str, hosts: &[HostStatus], asked: Millis, now: Millis) -> Growth {
     let grown = compare_and_swap::update(&compare_and_swap::key(&format!("t.{name}")), |bytes| {
         let mut totals = postcard::from_bytes::<HostTotals>(bytes).unwrap_or_default();
-        let growth = totals.grow(hosts, now);
+        let growth = totals.grow(hosts, asked, now);
         (Some(compare_and_swap::encode(&totals)), growth)
     });
     grown.unwrap_or_default()

@@ -1,7 +1,7 @@
 //! Reads and changes values in Envoy's shared data without losing what another worker changes at the same time.
 //!
 //! Shared data is process-wide and never freed, and plugins with the same bytes share it. So keys have a prefix, and
-//! there are at most two for each cluster and a few more.
+//! there are at most four for each cluster and a few more.
 
 use crate::host::{self, Status};
 use filter_core::cluster::ENCODING;

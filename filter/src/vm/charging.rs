@@ -56,6 +56,7 @@ pub(crate) fn locality_of(
     if let Some(locality) = locality
         && vm.known.note_use(cluster, locality)
         && vm.config.witness.is_some()
+        && is_news(vm, cluster, locality)
         && let Ok(now) = host::now()
     {
         asking::suspect(vm, cluster, now);
@@ -67,6 +68,13 @@ pub(crate) fn locality_of(
         known.endpoint_count = count;
     }
     locality
+}
+
+/// Whether by all that is known of the cluster no attempt goes to a locality.
+fn is_news(vm: &Vm, cluster: ClusterIndex, locality: LocalityIndex) -> bool {
+    let Some(known) = vm.known.get(cluster) else { return false };
+    let state = cluster_states::read(&known.name);
+    state.zip(known.locality(locality)).is_some_and(|(state, at)| state.is_news(at, &state.home_in(&vm.home.locality)))
 }
 
 /// Applies an attempt that succeeded or at least was connected. Returns its locality, which was read again if it

@@ -18,8 +18,11 @@ use std::rc::Rc;
 /// After this many heartbeats, a locality is read again: an endpoint may have moved.
 const REREAD_LOCALITY_BEATS: u64 = 10;
 
-/// A locality that has had no attempt for this many heartbeats is news when it gets one: traffic may have moved.
-const UNUSED_LOCALITY_BEATS: u64 = 10;
+/// A locality that has had no attempt for so long, in milliseconds, may be news when it gets one: traffic may have moved.
+const UNUSED_LOCALITY_MS: Millis = 10_000;
+
+/// How often it may become doubtful where endpoints lie, in milliseconds.
+const DOUBT_INTERVAL_MS: Millis = 1_000;
 
 /// After this many heartbeats, Envoy's count of a cluster's endpoints is read again.
 const REREAD_ENDPOINT_COUNT_BEATS: u64 = 5;
@@ -54,8 +57,8 @@ impl LocalityRead {
 struct LocalityCounts {
     locality: Locality,
     counts: [u32; Outcome::ALL.len()],
-    /// Heartbeat at which it last had an attempt; `None` if never.
-    used_at: Option<u64>,
+    /// The time of the heartbeat after which it last had an attempt; `None` if never.
+    used_at: Option<Millis>,
 }
 
 /// A cluster that this VM has seen.
@@ -110,8 +113,9 @@ pub(crate) struct Known {
     /// A buffer in which a key of `endpoints` is built.
     key: Vec<u8>,
     beat: u64,
-    /// How often everything that was read of endpoints became doubtful.
+    /// How often everything that was read of endpoints became doubtful, and when it last did.
     generation: u64,
+    doubted_at: Millis,
     /// Since when attempts have been counted that were not shared yet; 0 before the first heartbeat.
     counted_since: Millis,
     limit: usize,
@@ -169,6 +173,11 @@ impl Known {
             self.new.push(index);
         }
         is_watched.then_some(index)
+    }
+
+    /// The index of a cluster that is known, by whichever configuration its requests are evaluated.
+    pub(crate) fn index(&self, name: &str) -> Option<ClusterIndex> {
+        self.by_name.get(name.as_bytes()).copied()
     }
 
     /// A cluster by its index.
@@ -293,20 +302,23 @@ impl Known {
         Some(locality)
     }
 
-    /// Has the localities of all endpoints read again when they are next used.
+    /// Has the localities of all endpoints read again when they are next used, unless they were just read again.
     pub(crate) fn doubt_localities(&mut self) {
-        self.generation = self.generation.saturating_add(1);
+        if self.counted_since.abs_diff(self.doubted_at) >= DOUBT_INTERVAL_MS {
+            self.doubted_at = self.counted_since;
+            self.generation = self.generation.saturating_add(1);
+        }
     }
 
-    /// Notes that an attempt went to a locality. Returns whether that is news: the cluster has others, and this one has
-    /// had none yet or for a while.
+    /// Notes that an attempt went to a locality. Returns whether that may be news: the cluster has others, and this one
+    /// has had none yet or for a while.
     pub(crate) fn note_use(&mut self, cluster: ClusterIndex, locality: LocalityIndex) -> bool {
-        let beat = self.beat;
+        let now = self.counted_since;
         let Some(localities) = self.get_mut(cluster).map(|cluster| &mut cluster.localities) else { return false };
         let has_others = localities.len() > 1;
         let Some(used_at) = localities.get_mut(locality.0).map(|known| &mut known.used_at) else { return false };
-        let before = used_at.replace(beat);
-        has_others && before.is_none_or(|before| beat.saturating_sub(before) >= UNUSED_LOCALITY_BEATS)
+        let before = used_at.replace(now);
+        has_others && before.is_none_or(|before| now.abs_diff(before) >= UNUSED_LOCALITY_MS)
     }
 
     /// Counts an attempt.

@@ -161,6 +161,17 @@ impl Vm {
         is_open
     }
 
+    /// The cluster that an answer of Envoy is about, if it is watched. Its requests go on to be evaluated by the
+    /// configuration that they have; one that is new follows the newest configuration that watches it.
+    pub(crate) fn cluster_of_answer(&mut self, name: &str, now: Millis) -> Option<ClusterIndex> {
+        if let Some(index) = self.known.index(name) {
+            return self.known.is_watched(index).then_some(index);
+        }
+        let watches = |configuration: &Rc<Configuration>| configuration.config.rules_for(name).is_some();
+        let configuration = self.roots.living(now).into_iter().find(watches)?;
+        self.known.cluster(name.as_bytes(), &configuration)
+    }
+
     /// Has the rules of clusters that were just met read within milliseconds.
     pub(crate) fn tick_for_new_clusters(&mut self) {
         if self.known.has_new() && self.config.witness.is_some() {

@@ -27,7 +27,7 @@ pub(super) struct EjectionCounts {
     pub(super) answer_asked: Millis,
     /// When a count was last asked for, with or without an answer; 0 if never.
     pub(super) last_asked: Millis,
-    /// When the count was asked for in which the number of unseen ejections last grew.
+    /// When the count was asked for in which any number last grew.
     pub(super) unseen_asked: Millis,
     /// How many rechecks in a row found no unseen ejection.
     vain_rechecks: u32,

@@ -21,6 +21,7 @@ pub(super) fn step(
 ) {
     let home = home(state, context);
     if home.is_none() && state.failover.is_none() {
+        state.is_home_lost = false;
         // Nothing is known of the cluster, or not which of its localities is home.
         return;
     }
@@ -69,8 +70,14 @@ fn seen_before(
 ) -> Vec<(Locality, Tier, Count)> {
     let early = state.localities.early(home_tier, context.home);
     if context.has_witness && state.has_host_counts(context.now) {
-        // The windows hold Envoy's counts, of attempts that are also in sums yet to come.
-        return early;
+        // The windows hold Envoy's counts, of attempts that are also in sums yet to come. What is older than the windows
+        // went away before the failover.
+        let in_window = |(locality, tier, count): (Locality, Tier, Count)| {
+            let (_, _, window) = traffic.away.iter().find(|(known, _, _)| *known == locality)?;
+            let (attempts, errors) = (count.attempts.min(window.attempts), count.errors.min(window.errors));
+            Some((locality, tier, Count { attempts, errors }))
+        };
+        return early.into_iter().filter_map(in_window).collect();
     }
     // The early sums hold calm traffic too, of which nothing goes away where nothing usually does.
     let early = if usual.share() == 0.0 { early } else { Vec::new() };

@@ -13,7 +13,7 @@ use super::host_totals::Growth;
 use super::input::EvaluationContext;
 use super::members::endpoint_hash;
 use super::on_ejection_counts::find_unseen;
-use super::on_traffic::{add_to_failover, add_to_shares, count_listed};
+use super::on_traffic::{add_listed_to_shares, count_listed};
 use super::state::ClusterState;
 use super::streaks;
 use crate::admin::endpoint_configs::EndpointConfig;
@@ -34,6 +34,9 @@ const CHANGE_INTERVAL_MS: Millis = 150;
 /// milliseconds.
 const CALM_INTERVAL_MS: Millis = 1_000;
 
+/// The longest interval between two questions where rates may eject, in milliseconds.
+const RATES_INTERVAL_MS: Millis = 5_000;
+
 /// For how long after its return an endpoint is watched closely, in milliseconds.
 const JUST_RETURNED_MS: Millis = 2_000;
 
@@ -53,7 +56,7 @@ pub fn on_host_list(
 ) -> Vec<Event> {
     let unhealthy = hosts.iter().filter(|host| !host.ejected && !host.healthy);
     state.unhealthy = unhealthy.take(MAX_UNHEALTHY).map(|host| endpoint_hash(&host.address)).collect();
-    if growth.have_left {
+    if growth.were_replaced {
         state.known_rule.ask_anew();
     }
     // Counts of several hosts under one address say little about one of them.
@@ -65,19 +68,13 @@ pub fn on_host_list(
     let is_unseen = !state.is_counted(context.now);
     // Where the counts were not fresh, the filter's own sums of the time since then are in already.
     if state.has_host_counts(context.now) || is_unseen {
-        add_to_shares(state, &growth.sums, growth.since, context);
+        add_listed_to_shares(state, growth, is_unseen, context);
     }
-    if is_unseen {
-        add_to_failover(state, &growth.sums, growth.since, context);
-    } else {
-        count_listed(state, &growth.sums, context);
-    }
+    count_listed(state, growth, is_unseen, context);
     if growth.sums.iter().any(|(_, count)| count.errors > 0) {
         state.counted.1 = context.now;
     }
-    if growth.since > 0 {
-        state.host_counts_at = context.now;
-    }
+    state.note_host_counts(growth.since, context.now);
     find_unseen(state, asked, context, &mut events);
     failovers::step(state, None, context, &mut events);
     events
@@ -222,7 +219,7 @@ pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Op
     let interval = if state.is_counted(now) { OPEN_INTERVAL_MS } else { OPEN_INTERVAL_MS.saturating_mul(5) };
     let of_failover = state.is_away().then_some(interval);
     // Envoy ejects by rates at each of its intervals, whatever the last attempt was.
-    let each = (context.rule.interval_millis / 3).clamp(CHANGE_INTERVAL_MS, OPEN_INTERVAL_MS);
+    let each = (context.rule.interval_millis / 3).clamp(CHANGE_INTERVAL_MS, RATES_INTERVAL_MS);
     let of_rates = may_eject_by_rate(state, context).then_some(each);
     of_endpoints.into_iter().chain(of_failover).chain(of_rates).min()
 }
@@ -230,7 +227,7 @@ pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Op
 /// Whether rates eject, and there were errors lately.
 fn may_eject_by_rate(state: &ClusterState, context: &EvaluationContext<'_>) -> bool {
     let (_, errors) = state.counted;
-    context.rule.by_rate && context.now.saturating_sub(errors) < context.rule.interval_millis.saturating_mul(3)
+    context.rule.by_rate && context.now.abs_diff(errors) < context.rule.interval_millis.saturating_mul(3)
 }
 
 fn wait_for(endpoint: &Endpoint, now: Millis) -> Option<Millis> {
@@ -250,7 +247,7 @@ fn wait_for(endpoint: &Endpoint, now: Millis) -> Option<Millis> {
 }
 
 fn is_recent(at: Millis, now: Millis) -> bool {
-    now.saturating_sub(at) < RECENT_TRAFFIC_MS
+    now.abs_diff(at) < RECENT_TRAFFIC_MS
 }
 
 /// Whether Envoy should be asked for the cluster's list although nothing is open. With several localities, an endpoint

@@ -2,6 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::failovers;
+use super::host_totals::Growth;
 use super::input::{AttemptObservation, EvaluationContext};
 use super::members::endpoint_hash;
 use super::state::ClusterState;
@@ -127,14 +128,8 @@ pub fn add_traffic(
 }
 
 /// Adds sums of attempts, by locality, to the shares; they were counted since `since`.
-pub(super) fn add_to_shares(
-    state: &mut ClusterState,
-    sums: &[(Locality, Count)],
-    since: Millis,
-    context: &EvaluationContext<'_>,
-) {
-    // Sums that were begun before the present trouble hold calm traffic too: they would make its share too small.
-    let is_early = state.failover.is_none() && since < state.phase.since();
+fn add_to_shares(state: &mut ClusterState, sums: &[(Locality, Count)], since: Millis, context: &EvaluationContext<'_>) {
+    let is_early = is_early(state, since);
     for (locality, count) in sums {
         if is_early {
             state.localities.count_early(locality, *count, context.now);
@@ -145,8 +140,27 @@ pub(super) fn add_to_shares(
     }
 }
 
-/// Adds sums of attempts, by locality, to what the failover, if there is one, took away from home.
-pub(super) fn add_to_failover(
+/// Whether sums that were begun at `since` hold traffic from before the present trouble, which would make its share too
+/// small.
+fn is_early(state: &ClusterState, since: Millis) -> bool {
+    state.failover.is_none() && since < state.phase.since()
+}
+
+/// Adds what Envoy's counts of hosts have grown by to the shares; `is_unseen` if nothing else shows those attempts.
+pub(super) fn add_listed_to_shares(
+    state: &mut ClusterState,
+    growth: &Growth,
+    is_unseen: bool,
+    context: &EvaluationContext<'_>,
+) {
+    // What is early is told by the workers' sums of the same attempts.
+    if is_unseen || !is_early(state, growth.since) {
+        add_to_shares(state, &growth.sums, growth.since, context);
+    }
+}
+
+/// Adds a worker's sums of attempts, by locality, to what the failover, if there is one, took away from home.
+fn add_to_failover(
     state: &mut ClusterState,
     sums: &[(Locality, Count)],
     since: Millis,
@@ -155,9 +169,20 @@ pub(super) fn add_to_failover(
     each_away(state, sums, context, |failover, to, count| failover.count_away(to, count, since, context.now));
 }
 
-/// Adds what Envoy's counts of hosts have grown by, by locality, to what the failover took away from home.
-pub(super) fn count_listed(state: &mut ClusterState, sums: &[(Locality, Count)], context: &EvaluationContext<'_>) {
-    each_away(state, sums, context, Active::count_listed);
+/// Adds what Envoy's counts of hosts have grown by to what the failover took away from home. If `is_unseen`, nothing
+/// else shows when that was.
+pub(super) fn count_listed(
+    state: &mut ClusterState,
+    growth: &Growth,
+    is_unseen: bool,
+    context: &EvaluationContext<'_>,
+) {
+    each_away(state, &growth.sums, context, |failover, to, count| {
+        failover.count_listed(to, count);
+        if is_unseen {
+            failover.note_stay(to, count, growth.since, context.now);
+        }
+    });
 }
 
 fn each_away(

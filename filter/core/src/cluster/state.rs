@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 13;
+pub const ENCODING: u8 = 14;
 
 /// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are
 /// read each second.
@@ -98,12 +98,19 @@ impl ClusterState {
     /// Whether attempts were counted within the last minute.
     pub fn is_counted(&self, now: Millis) -> bool {
         let (attempts, _) = self.counted;
-        attempts > 0 && now.saturating_sub(attempts) < 60_000
+        attempts > 0 && now.abs_diff(attempts) < 60_000
     }
 
     /// Whether Envoy's counts of its hosts say where its traffic goes.
     pub(super) fn has_host_counts(&self, now: Millis) -> bool {
-        self.host_counts_at > 0 && now.saturating_sub(self.host_counts_at) < HOST_COUNTS_FRESH_MS
+        self.host_counts_at > 0 && now.abs_diff(self.host_counts_at) < HOST_COUNTS_FRESH_MS
+    }
+
+    /// Notes that Envoy's counts of its hosts since `since` were taken in at `now`. Where they come too seldom, the
+    /// filter's own sums decide.
+    pub(super) fn note_host_counts(&mut self, since: Millis, now: Millis) {
+        let is_regular = since > 0 && now.abs_diff(since) < HOST_COUNTS_FRESH_MS;
+        self.host_counts_at = if is_regular { now } else { 0 };
     }
 
     /// The proxy's own locality `home` as far as it tells home from away in this cluster: unknown if only priorities
@@ -140,6 +147,13 @@ impl ClusterState {
     /// Whether it matters where every single attempt goes.
     pub fn is_away(&self) -> bool {
         self.failover.is_some() || self.is_home_lost
+    }
+
+    /// Whether an attempt at a locality is news to the proxy in `home`: by Envoy's priorities nothing goes there, and
+    /// nothing is known that could have changed that.
+    pub fn is_news(&self, at: &Locality, home: &Locality) -> bool {
+        let Usual::Nothing(tier) = self.usual else { return false };
+        !self.is_away() && self.localities.tier_of(at, home).is_none_or(|at| at > tier)
     }
 
     /// The values of the cluster's gauges that are not 0.

@@ -180,12 +180,18 @@ impl Rotation {
     ) {
         if self.ejection().is_none() {
             self.ejections = self.ejections.saturating_add(1);
-            let since = self.in_rotation_at.max(self.backoff.returned_at());
-            let since = if since > 0 { since.min(at) } else { at };
+            let since = if basis == Basis::Witnessed { self.in_rotation_until(at) } else { at };
             let ejection = self.backoff.eject(since, at, context.rules, context.rule);
             self.state = State::Ejected { ejection, recheck: None };
             changes.push(Transition::Ejected { reason, basis, ejection: self.ejections });
         }
+    }
+
+    /// Until when it was certainly in rotation, if Envoy lists it as ejected at `at` for the first time.
+    fn in_rotation_until(&self, at: Millis) -> Millis {
+        let threshold = self.suspicion().map_or(0, |suspicion| suspicion.since.saturating_sub(IN_FLIGHT_MS));
+        let since = self.in_rotation_at.max(self.backoff.returned_at()).max(threshold);
+        if since > 0 { since.min(at) } else { at }
     }
 
     fn uneject(&mut self, basis: Basis, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {

@@ -54,7 +54,8 @@ impl Active {
     ) -> (Self, EventKind) {
         let mut destinations = Destinations::default();
         for (locality, _, count) in before.seen {
-            destinations.count(locality, *count, now, now);
+            destinations.count(locality, *count);
+            destinations.note_stay(locality, now, now);
         }
         for (locality, _, count) in before.listed {
             destinations.count_listed(locality, *count);
@@ -84,8 +85,17 @@ impl Active {
         if count.attempts == 0 {
             return;
         }
+        self.destinations.count(to, count);
+        self.note_stay(to, count, since, now);
+    }
+
+    /// Notes that attempts went to a locality away from home between `since` and `now`.
+    pub fn note_stay(&mut self, to: &Locality, count: Count, since: Millis, now: Millis) {
+        if count.attempts == 0 {
+            return;
+        }
         let since = since.clamp(self.since.min(now), now);
-        self.destinations.count(to, count, since, now);
+        self.destinations.note_stay(to, since, now);
         if !(since..=now).contains(&self.seen_away) {
             // The last of them came at any time in between.
             let middle = since.saturating_add(now.saturating_sub(since) / 2);

@@ -58,14 +58,16 @@ impl Destinations {
         }
     }
 
-    /// Adds a worker's sums of the time from `since` to `now`.
-    pub(super) fn count(&mut self, to: &Locality, count: Count, since: Millis, now: Millis) {
-        if count.attempts == 0 {
-            return;
+    /// Adds a worker's sums.
+    pub(super) fn count(&mut self, to: &Locality, count: Count) {
+        if let Some(stays) = self.entry(to).filter(|_| count.attempts > 0) {
+            stays.seen_sum.add(count);
         }
-        let Some(stays) = self.entry(to) else { return };
-        stays.seen_sum.add(count);
-        if !(since..=now).contains(&stays.seen) {
+    }
+
+    /// Notes that attempts went there at some time from `since` to `now`.
+    pub(super) fn note_stay(&mut self, to: &Locality, since: Millis, now: Millis) {
+        if let Some(stays) = self.entry(to).filter(|stays| !(since..=now).contains(&stays.seen)) {
             stays.extend(since, now);
         }
     }
@@ -148,6 +150,11 @@ mod tests {
         Count { attempts, errors: 0 }
     }
 
+    fn count(destinations: &mut Destinations, to: &Locality, count: Count, (since, now): (Millis, Millis)) {
+        destinations.count(to, count);
+        destinations.note_stay(to, since, now);
+    }
+
     #[test]
     fn stays_add_up_whether_attempts_are_seen_by_themselves_or_in_sums() {
         let (b, c) = (Locality::parse("r/b"), Locality::parse("r/c"));
@@ -155,10 +162,10 @@ mod tests {
         for now in [1_000, 1_900, 4_100] {
             destinations.note_served(&b, now);
         }
-        destinations.count(&b, one(3), 3_500, 4_500);
+        count(&mut destinations, &b, one(3), (3_500, 4_500));
         // Two workers' sums of overlapping times are no longer than the time.
         for (since, now) in [(10_000, 11_000), (10_300, 11_300), (11_000, 12_000), (20_000, 21_000)] {
-            destinations.count(&c, one(10), since, now);
+            count(&mut destinations, &c, one(10), (since, now));
         }
         assert_eq!(seconds(&destinations), [("r/c".to_owned(), 3.0), ("r/b".to_owned(), 0.9)]);
         assert_eq!(destinations.totals(), (43, 0));
@@ -168,9 +175,9 @@ mod tests {
     fn attempts_that_only_envoy_saw_and_those_that_only_the_filter_saw_count() {
         let mut destinations = Destinations::default();
         let (b, c) = (Locality::parse("r/b"), Locality::parse("r/c"));
-        destinations.count(&b, one(30), 1_000, 2_000);
+        count(&mut destinations, &b, one(30), (1_000, 2_000));
         destinations.count_listed(&b, Count { attempts: 50, errors: 20 });
-        destinations.count(&c, one(9), 1_000, 2_000);
+        count(&mut destinations, &c, one(9), (1_000, 2_000));
         destinations.count_listed(&c, one(4));
         assert_eq!(destinations.totals(), (59, 20));
     }
@@ -179,7 +186,7 @@ mod tests {
     fn is_bounded_and_loses_no_request() {
         let mut destinations = Destinations::default();
         for i in 0..40 {
-            destinations.count(&Locality::parse(&format!("r/{i}")), one(1), 1_000, 2_000);
+            count(&mut destinations, &Locality::parse(&format!("r/{i}")), one(1), (1_000, 2_000));
         }
         assert_eq!((destinations.told().len(), destinations.totals()), (MAX_DESTINATIONS, (40, 0)));
         assert_eq!(destinations.told()[0].requests, 25);

@@ -24,7 +24,7 @@ pub(super) fn on_ejection_counts(vm: &mut Vm, asked_at: Millis, mut follow_up: F
     for name in std::mem::take(&mut follow_up.uncounted) {
         let in_stats = stats::name_in_stats(&name);
         let count = counts.iter().flatten().find(|(name, _)| *name == in_stats).map(|(_, count)| *count);
-        let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.current) else { continue };
+        let Some(cluster) = vm.cluster_of_answer(&name, now) else { continue };
         let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
             let events = match counts {
                 Some(_) => cluster::on_ejection_counts(state, count, asked_at, context),

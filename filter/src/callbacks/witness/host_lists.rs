@@ -75,7 +75,7 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
         |_| true,
         |name, hosts| {
             clusters = clusters.saturating_add(1);
-            let has_requests = hosts.iter().any(|host| host.total > 0);
+            let has_requests = hosts.iter().any(|host| host.requests > 0);
             let is_unwatched = has_requests && is_unwatched(vm, name, now);
             if is_unwatched {
                 requests = hosts.iter().fold(requests, |sum, host| sum.saturating_add(host.requests));
@@ -115,7 +115,7 @@ pub(super) fn on_endpoint_configs(vm: &mut Vm, asked: &PendingQuestion, answer: 
     let mut undecided = Vec::new();
     for config in configs.iter().filter(|config| asked.about.contains(&config.cluster)) {
         let name = &config.cluster;
-        let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.current) else { continue };
+        let Some(cluster) = vm.cluster_of_answer(name, now) else { continue };
         let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
             let (events, decided) = cluster::on_endpoint_configs(state, &config.endpoints, asked.asked_at, context);
             (events, decided, cluster::ask_again_in(state, context))
@@ -155,7 +155,8 @@ fn is_unwatched(vm: &Vm, name: &str, now: Millis) -> bool {
     let is_own = vm.config.witness.as_ref().is_some_and(|witness| witness.cluster == name)
         || vm.config.notify.as_ref().is_some_and(|notify| notify.cluster == name);
     let is_counted = || cluster_states::read(name).is_some_and(|state| state.is_counted(now));
-    !is_own && vm.current.config.rules_for(name).is_some() && !is_counted()
+    let is_watched = || vm.roots.living(now).iter().any(|known| known.config.rules_for(name).is_some());
+    !is_own && is_watched() && !is_counted()
 }
 
 fn end(vm: &mut Vm, asked: &PendingQuestion, is_whole: bool, follow_up: FollowUp, now: Millis) {
@@ -189,12 +190,12 @@ fn apply_host_list(
     follow_up: &mut FollowUp,
 ) {
     // A cluster without traffic is not kept: its endpoints would only use memory.
-    if hosts.iter().all(|host| !host.ejected && host.total == 0) && cluster_states::read(name).is_none() {
+    if hosts.iter().all(|host| !host.ejected && host.requests == 0) && cluster_states::read(name).is_none() {
         return;
     }
-    let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.current) else { return };
+    let Some(cluster) = vm.cluster_of_answer(name, now) else { return };
     let oldest_rule = vm.oldest_rule();
-    let growth = cluster_states::grow_totals(name, hosts, now);
+    let growth = cluster_states::grow_totals(name, hosts, asked_at, now);
     let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
         (
             cluster::on_host_list(state, hosts, &growth, asked_at, context),

@@ -59,7 +59,7 @@ pub(super) fn on_rules(vm: &mut Vm, asked: &PendingQuestion, origin: Origin, is_
         question::change(|question| question.is_static_first = origin == Origin::Bootstrap);
     }
     for name in missing {
-        let Some(cluster) = vm.known.cluster(name.as_bytes(), &vm.current) else { continue };
+        let Some(cluster) = vm.cluster_of_answer(&name, now) else { continue };
         let asked_at = asked.asked_at;
         vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, _| match read {
             Ok(()) => _ = cluster::on_rule(state, None, asked_at),
@@ -75,7 +75,7 @@ fn refuse_long(question: &mut question::Question) -> bool {
 }
 
 fn apply(vm: &mut Vm, rule: &EnvoyRule, origin: Origin, asked_at: u64, now: u64) {
-    let Some(cluster) = vm.known.cluster(rule.name.as_bytes(), &vm.current) else { return };
+    let Some(cluster) = vm.cluster_of_answer(&rule.name, now) else { return };
     let news = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, _| {
         cluster::on_rule(state, Some((origin, &rule.rule, &rule.members)), asked_at)
     });
