@@ -75,6 +75,7 @@ pub extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, end_o
         match vm.current.config.attempts {
             Attempts::Final => requests::on_response_headers(vm, context, response),
             Attempts::UpstreamLog => upstream_log::on_response_headers(vm, response),
+            Attempts::Failed => {}
         }
     });
     0
@@ -90,6 +91,8 @@ pub extern "C" fn proxy_on_log(context: u32) {
             (Attempts::Final, false) => requests::on_log(vm, context),
             (Attempts::UpstreamLog, true) => upstream_log::on_attempt_log(vm),
             (Attempts::UpstreamLog, false) => upstream_log::on_request_log(vm),
+            (Attempts::Failed, true) => upstream_log::on_failure_log(vm),
+            (Attempts::Failed, false) => {}
         }
     });
 }

@@ -183,16 +183,8 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
         return;
     }
     let limit = vm.config.limits.endpoints;
-    let merged = cluster_states::change_members(&name, |members| {
-        let before = members.len();
-        let left = members.merge(&seen, total, limit, beat.moment.now);
-        let grown = i64::try_from(members.len()).unwrap_or(0).saturating_sub(i64::try_from(before).unwrap_or(0));
-        (left, grown, members.counts())
-    });
-    let Some((left, grown, counts)) = merged else { return };
-    if grown != 0 {
-        cluster_states::add_tracked_endpoints(grown);
-    }
+    let merged = cluster_states::merge_members(&name, &seen, total, limit, beat.moment.now);
+    let Some((left, counts)) = merged else { return };
     let events = vm.change_cluster(cluster, beat.moment, |state, context| {
         core_cluster::set_members(state, total, &counts, &left, context)
     });

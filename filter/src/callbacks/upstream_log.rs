@@ -66,7 +66,10 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     // The log does not show whether a body came; a gRPC status in the headers is the answer.
     let response = Response::HeadersOnly;
     let (input, attributes) = match healthy_answer(vm, response) {
-        Some(input) => (input, None),
+        Some(input) => {
+            vm.note_logged_success();
+            (input, None)
+        }
         None => {
             let attributes = RequestAttributes::read(response);
             (attributes.input_in_upstream_log(), Some(attributes))
@@ -97,6 +100,16 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
     };
     if !has_unknown_end {
         vm.known.count_attempt(cluster, locality, outcome);
+    }
+}
+
+/// A log behind Envoy's own filter shows an attempt that failed, or a request in the connection manager's log that
+/// failed or reached no endpoint (`attempts: failed`).
+pub(crate) fn on_failure_log(vm: &mut Vm) {
+    // Only the connection manager's log counts attempts.
+    match exchange::endpoint().is_empty() || exchange::attempt_count() > 0 {
+        true => on_request_log(vm),
+        false => on_attempt_log(vm),
     }
 }
 

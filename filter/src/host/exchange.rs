@@ -34,6 +34,11 @@ pub(crate) fn attempt_id() -> Option<u64> {
     Some(FxBuildHasher.hash_one((upstream_connection()?, request)))
 }
 
+/// How many attempts the request took; 0 in the router's upstream log.
+pub(crate) fn attempt_count() -> u64 {
+    number(b"upstream\0request_attempt_count").unwrap_or(0)
+}
+
 /// The endpoint's locality; unknown before Envoy 1.34.
 pub(crate) fn endpoint_locality() -> Locality {
     calls::property(b"upstream\0locality").map_or_else(|_| Locality::default(), |bytes| Locality::from_proto(&bytes))

@@ -4,7 +4,7 @@
 //! upstream log, which shows an attempt by its flags.
 
 use super::calls;
-use super::exchange::{flags, number, text, trailers_only_grpc_status};
+use super::exchange::{attempt_count, flags, number, text, trailers_only_grpc_status};
 use filter_core::endpoint::outcome::{Attempt, DetectorInput, http_status_of_grpc};
 use filter_core::endpoint::response_flags::ResponseFlags;
 use filter_core::event::LastAttempt;
@@ -44,7 +44,7 @@ impl RequestAttributes {
             flags: flags(),
             details: text(b"response\0code_details"),
             transport_failure: text(b"upstream\0transport_failure_reason"),
-            attempts: number(b"upstream\0request_attempt_count").unwrap_or(0),
+            attempts: attempt_count(),
         }
     }
 

@@ -8,6 +8,7 @@ use filter_core::admin::host_lists::HostStatus;
 use filter_core::cluster::ClusterState;
 use filter_core::cluster::host_totals::{Growth, HostTotals};
 use filter_core::cluster::members::Members;
+use filter_core::locality::Locality;
 use filter_core::metric::Level;
 use filter_core::time::Millis;
 
@@ -68,13 +69,30 @@ pub(crate) fn change<R>(
     Changed { result, before, after }
 }
 
-/// Changes the list of a cluster's endpoints, as [`change`] does its state.
-pub(crate) fn change_members<R>(name: &str, mut change: impl FnMut(&mut Members) -> R) -> Option<R> {
-    compare_and_swap::update(&compare_and_swap::key(&format!("m.{name}")), |bytes| {
+/// The hashes of endpoints that have left, and how many there are in each locality.
+type Merged = (Vec<u32>, Vec<(Locality, u32)>);
+
+/// Merges endpoints that were seen, as hashes with their localities, into the list of a cluster's endpoints, of which
+/// Envoy counts `total`, if known. Returns the hashes of those that have left, and how many there are in each locality.
+pub(crate) fn merge_members(
+    name: &str,
+    seen: &[(u32, Locality)],
+    total: Option<u32>,
+    limit: u32,
+    now: Millis,
+) -> Option<Merged> {
+    let (left, grown, counts) = compare_and_swap::update(&compare_and_swap::key(&format!("m.{name}")), |bytes| {
         let mut members = postcard::from_bytes::<Members>(bytes).unwrap_or_default();
-        let result = change(&mut members);
+        let before = members.len();
+        let left = members.merge(seen, total, limit, now);
+        let grown = i64::try_from(members.len()).unwrap_or(0).saturating_sub(i64::try_from(before).unwrap_or(0));
+        let result = (left, grown, members.counts());
         (Some(compare_and_swap::encode(&members)), result)
-    })
+    })?;
+    if grown != 0 {
+        add_tracked_endpoints(grown);
+    }
+    Some((left, counts))
 }
 
 /// Takes in the counts of a cluster's hosts that Envoy lists at `now`, asked for at `asked`; returns what they got
@@ -94,7 +112,7 @@ pub(crate) fn tracked_endpoints() -> u64 {
 }
 
 /// Adds to the number of known endpoints; `by` may be negative.
-pub(crate) fn add_tracked_endpoints(by: i64) {
+fn add_tracked_endpoints(by: i64) {
     compare_and_swap::add(&tracked_key(), by);
 }
 

@@ -12,3 +12,4 @@ pub(crate) mod open_findings;
 pub(crate) mod outbox;
 pub(crate) mod owners;
 pub(crate) mod question;
+pub(crate) mod successes;

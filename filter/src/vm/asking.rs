@@ -56,7 +56,7 @@ pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
         now,
         until: under_way_until(witness, now, ALL_TAKES),
         longest: witness.max_interval.millis(),
-        watches_any: vm.known.watches_any(),
+        watches_any: vm.needs_sweeps() || vm.known.watches_any(),
     };
     // Read without changing first: mostly, a worker finds that nothing is due.
     let question = question::read()?;

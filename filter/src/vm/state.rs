@@ -12,9 +12,9 @@ use super::twins::Twins;
 use crate::host;
 use crate::host::expression::Expression;
 use crate::output::reporter::Reporter;
-use crate::shared::question;
+use crate::shared::{question, successes};
 use filter_core::cluster::{ClusterState, EvaluationContext, settings};
-use filter_core::config::{Config, OutlierDetection};
+use filter_core::config::{Attempts, Config, OutlierDetection};
 use filter_core::endpoint::rule::Rule;
 use filter_core::event::Event;
 use filter_core::locality::Locality;
@@ -71,6 +71,8 @@ pub(crate) struct Vm {
     pub(crate) question: Option<PendingQuestion>,
     /// Whether lists of endpoints may be long, so that an answer takes its time.
     pub(crate) lists_are_long: bool,
+    /// Whether the router's upstream log shows attempts that succeeded, as far as is known.
+    log_shows_successes: bool,
     /// Whether anything was open in the proxy when last looked at.
     pub(crate) was_open: bool,
     /// Whether Envoy did not answer when last asked, so that nothing waits for it.
@@ -136,12 +138,14 @@ impl Vm {
         moment: Moment,
         mut change: impl FnMut(&mut ClusterState, &EvaluationContext<'_>) -> R,
     ) -> Option<R> {
+        let sees_successes = !self.sees_failures_only_of(cluster);
         let known = self.known.get(cluster)?;
         let configured = known.rule()?;
         self.reporter.change_cluster(&known.name, |state| {
             let (outlier, rule) = settings(state, configured);
             let home = state.home_in(&self.home.locality);
-            change(state, &evaluation_context(known, (&outlier, &rule), (&home, &self.home.locality), moment))
+            let context = evaluation_context(known, (&outlier, &rule), (&home, &self.home.locality), moment);
+            change(state, &EvaluationContext { sees_successes, ..context })
         })
     }
 
@@ -170,6 +174,35 @@ impl Vm {
         let watches = |configuration: &Rc<Configuration>| configuration.config.rules_for(name).is_some();
         let configuration = self.roots.living(now).into_iter().find(watches)?;
         self.known.cluster(name.as_bytes(), &configuration)
+    }
+
+    /// Notes that the router's upstream log shows an attempt that succeeded.
+    pub(crate) fn note_logged_success(&mut self) {
+        if !self.log_shows_successes {
+            self.log_shows_successes = true;
+            successes::note();
+        }
+    }
+
+    /// Whether by this configuration only attempts that failed are seen. An upstream log that has not shown any other
+    /// may be behind Envoy's own filter for failures.
+    fn sees_failures_only(&self, config: &Config) -> bool {
+        match config.attempts {
+            Attempts::Final => false,
+            Attempts::UpstreamLog => self.config.witness.is_some() && !self.log_shows_successes,
+            Attempts::Failed => true,
+        }
+    }
+
+    /// Whether of a cluster's attempts only those that failed are seen.
+    pub(crate) fn sees_failures_only_of(&mut self, cluster: ClusterIndex) -> bool {
+        self.log_shows_successes = self.log_shows_successes || successes::are_seen();
+        self.known.get(cluster).is_some_and(|known| self.sees_failures_only(&known.configuration.config))
+    }
+
+    /// Whether only Envoy's lists show which clusters have traffic.
+    pub(crate) fn needs_sweeps(&self) -> bool {
+        self.sees_failures_only(&self.current.config) || self.sees_failures_only(&self.config)
     }
 
     /// Has the rules of clusters that were just met read within milliseconds.
@@ -203,5 +236,6 @@ fn evaluation_context<'a>(
         proxy_home,
         now: moment.now,
         has_witness: moment.has_witness,
+        sees_successes: true,
     }
 }

@@ -40,3 +40,8 @@ fn the_witness_agrees_with_envoy_under_retries() -> Result<()> {
 fn all_positions_together_agree_with_envoy_under_retries() -> Result<()> {
     agree(Mode::Both)
 }
+
+#[test]
+fn logs_of_failures_agree_with_envoy_under_retries() -> Result<()> {
+    agree(Mode::Lean)
+}

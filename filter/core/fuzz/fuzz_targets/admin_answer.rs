@@ -41,6 +41,7 @@ fuzz_target!(|answer: &[u8]| {
                 proxy_home: &home,
                 now,
                 has_witness: true,
+                sees_successes: true,
             };
             on_host_list(&mut state, hosts, &totals.grow(hosts, now), now, &context);
             on_ejection_counts(&mut state, next.next(), now, &context);
@@ -59,6 +60,7 @@ fuzz_target!(|answer: &[u8]| {
             proxy_home: &home,
             now,
             has_witness: true,
+            sees_successes: true,
         };
         on_endpoint_configs(&mut state, &configs.endpoints, now, &context);
     });

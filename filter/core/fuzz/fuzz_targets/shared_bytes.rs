@@ -48,6 +48,7 @@ fuzz_target!(|bytes: &[u8]| {
             proxy_home: &locality,
             now,
             has_witness: false,
+            sees_successes: true,
         };
         let seen = AttemptObservation {
             endpoint: "10.0.0.1:80",

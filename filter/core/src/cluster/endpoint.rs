@@ -1,5 +1,6 @@
 //! The endpoints of a cluster that are failing or ejected, or were recently.
 
+use super::unseen_successes::Successes;
 use crate::endpoint::detector::Detector;
 use crate::endpoint::reason::BlockedReason;
 use crate::endpoint::rotation::Rotation;
@@ -22,6 +23,7 @@ pub(super) struct Endpoint {
     pub(super) detector: Detector,
     pub(super) rotation: Rotation,
     pub(super) reported: Reported,
+    pub(super) successes: Successes,
     /// When an attempt last went to the endpoint or its rotation last changed.
     pub(super) seen: Millis,
 }
@@ -65,7 +67,7 @@ impl Endpoint {
     /// Forgets the past: another host has the address.
     pub(super) fn start_over(&mut self, locality: &Locality) {
         self.locality = locality.clone();
-        (self.detector, self.rotation, self.reported) = Default::default();
+        (self.detector, self.rotation, self.reported, self.successes) = Default::default();
     }
 
     /// Whether the endpoint is ejected, failing, or waiting for a decision.
@@ -130,6 +132,7 @@ impl Endpoints {
             detector: Detector::default(),
             rotation: Rotation::default(),
             reported: Reported::default(),
+            successes: Successes::default(),
             seen: now,
         });
         self.0.len().checked_sub(1)

@@ -46,6 +46,8 @@ pub struct Growth {
     pub sums: Vec<(Locality, Count)>,
     /// Whether a host was replaced at its address, or all of them were: the cluster may have been replaced as a whole.
     pub were_replaced: bool,
+    /// Whether hosts came, left or were replaced since the last list, or this is the first.
+    pub have_changed: bool,
 }
 
 impl HostTotals {
@@ -73,10 +75,11 @@ impl HostTotals {
             growth.add(locality, total.attempts.saturating_sub(attempts), total.errors.saturating_sub(errors));
         }
         growth.were_replaced |= met == 0 && !self.hosts.is_empty();
+        growth.have_changed = growth.were_replaced || met < self.hosts.len() || met < totals.len();
         let is_first = self.at == 0;
         self.hosts = totals.into_iter().map(|(total, _)| total).collect();
         (self.at, self.asked) = (now, asked);
-        if is_first { Growth::default() } else { growth }
+        if is_first { Growth { have_changed: true, ..Growth::default() } } else { growth }
     }
 
     fn of(&self, hash: u32) -> Option<HostTotal> {
@@ -142,7 +145,8 @@ mod tests {
     #[test]
     fn only_what_was_counted_since_the_last_list_is_news() {
         let mut totals = HostTotals::default();
-        assert_eq!(totals.grow(&[host("a", "r/a", 100, 3)], 990, 1_000), Growth::default(), "the first list");
+        let first = totals.grow(&[host("a", "r/a", 100, 3)], 990, 1_000);
+        assert_eq!((first.since, first.sums.len(), first.have_changed), (0, 0, true));
         let hosts = [host("a", "r/a", 107, 4), host("b", "r/b", 5, 5)];
         let growth = totals.grow(&hosts, 1_990, 2_000);
         assert_eq!((growth.since, growth.were_replaced), (1_000, false));

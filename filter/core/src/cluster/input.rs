@@ -27,6 +27,8 @@ pub struct EvaluationContext<'a> {
     pub now: Millis,
     /// Whether Envoy itself is asked about its endpoints; if so, its answer decides.
     pub has_witness: bool,
+    /// Whether successes are seen; if not, Envoy's counts of hosts show them.
+    pub sees_successes: bool,
 }
 
 /// A finished attempt.

@@ -26,6 +26,7 @@ mod on_tick;
 mod on_traffic;
 mod state;
 mod streaks;
+mod unseen_successes;
 
 pub use input::{AttemptObservation, EvaluationContext};
 pub use known_rule::Origin;

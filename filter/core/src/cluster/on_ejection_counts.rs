@@ -12,11 +12,10 @@ use super::endpoint::{Endpoint, count};
 use super::failovers;
 use super::input::EvaluationContext;
 use super::state::ClusterState;
+use super::unseen_successes;
 use crate::admin::stats::Ejections;
-use crate::config::OutlierDetection;
 use crate::endpoint::evidence::{ANSWER_WAIT_MS, Evidence};
 use crate::endpoint::reason::{Basis, EjectReason};
-use crate::endpoint::streak::StreakKind;
 use crate::event::Event;
 use crate::time::Millis;
 
@@ -25,7 +24,7 @@ use crate::time::Millis;
 const CALM_INTERVAL_MS: Millis = 60_000;
 
 /// A count asked for this long after a threshold was reached includes its detection, in milliseconds.
-const DETECTS_WITHIN_MS: Millis = 100;
+pub(super) const DETECTS_WITHIN_MS: Millis = 100;
 
 /// Whether Envoy should be asked for its count of the cluster's ejections now, right after its list.
 pub fn wants_counts(state: &ClusterState, now: Millis) -> bool {
@@ -64,19 +63,31 @@ pub fn on_ejection_counts(
 fn decide_held(state: &mut ClusterState, asked: Millis, context: &EvaluationContext<'_>, events: &mut Vec<Event>) {
     let detected = state.counts.detected();
     for index in 0..state.endpoints.len() {
+        let is_about_it = context.sees_successes || unseen_successes::is_detected(state, index, context.now);
         let Some(endpoint) = state.endpoints.get_mut(index) else { continue };
         let Some(held) = &endpoint.reported.held else { continue };
         match detected {
             _ if held.detected.is_none() => {}
             Some(_) if detected == held.detected => {
                 if asked >= held.since.saturating_add(DETECTS_WITHIN_MS) {
-                    endpoint.reported.held = None;
-                    endpoint.reported.is_undetected = true;
+                    drop_undetected(endpoint, context);
                 }
             }
+            Some(_) if !is_about_it => drop_undetected(endpoint, context),
             Some(_) => state.release_streak(index, Basis::Witnessed, context, events),
+            // The list decides where successes are not seen.
+            None if !context.sees_successes => {}
             None => state.release_streak(index, Basis::Inferred, context, events),
         }
+    }
+}
+
+fn drop_undetected(endpoint: &mut Endpoint, context: &EvaluationContext<'_>) {
+    if context.sees_successes {
+        endpoint.reported.held = None;
+        endpoint.reported.is_undetected = true;
+    } else {
+        unseen_successes::drop_held(endpoint);
     }
 }
 
@@ -87,20 +98,16 @@ pub(super) fn release_overdue(state: &mut ClusterState, context: &EvaluationCont
         let Some(held) = &endpoint.reported.held else { continue };
         let waits = context.has_witness && context.now.abs_diff(held.since) < ANSWER_WAIT_MS;
         let has_rule = held.detected.is_none() && !state.known_rule.is_unasked();
-        if has_rule && threshold(held.kind, context.outlier) != held.threshold {
+        let is_told = has_rule || !waits;
+        if has_rule && held.kind.threshold(context.outlier) != held.threshold {
             // To Envoy it is no streak.
             endpoint.reported.held = None;
-        } else if has_rule || !waits {
+        } else if is_told && context.sees_successes {
             state.release_streak(index, Basis::Inferred, context, events);
+        } else if !waits {
+            // Nobody knows whether successes broke it.
+            unseen_successes::drop_held(endpoint);
         }
-    }
-}
-
-fn threshold(kind: StreakKind, rules: &OutlierDetection) -> u32 {
-    match kind {
-        StreakKind::Http5xx => rules.consecutive5xx_errors,
-        StreakKind::GatewayError => rules.consecutive_gateway_errors,
-        StreakKind::LocalOrigin => rules.consecutive_local_origin_failures,
     }
 }
 

@@ -16,6 +16,7 @@ use super::on_ejection_counts::find_unseen;
 use super::on_traffic::{add_listed_to_shares, count_listed};
 use super::state::ClusterState;
 use super::streaks;
+use super::unseen_successes;
 use crate::admin::endpoint_configs::EndpointConfig;
 use crate::admin::host_lists::HostStatus;
 use crate::endpoint::evidence::{Evidence, HostCounts, Listed};
@@ -65,7 +66,7 @@ pub fn on_host_list(
     let mut events = Vec::new();
     apply_hosts(state, &hosts, asked, context, &mut events);
     // Mirrored requests and other protocols are in Envoy's counts only.
-    let is_unseen = !state.is_counted(context.now);
+    let is_unseen = !context.sees_successes || !state.is_counted(context.now);
     // Where the counts were not fresh, the filter's own sums of the time since then are in already.
     if state.has_host_counts(context.now) || is_unseen {
         add_listed_to_shares(state, growth, is_unseen, context);
@@ -75,9 +76,28 @@ pub fn on_host_list(
         state.counted.1 = context.now;
     }
     state.note_host_counts(growth.since, context.now);
+    if !context.sees_successes {
+        on_listed_traffic(state, growth, context, &mut events);
+    }
     find_unseen(state, asked, context, &mut events);
     failovers::step(state, None, context, &mut events);
     events
+}
+
+/// Takes in that Envoy's counts show attempts where the filter does not see those that succeeded.
+fn on_listed_traffic(
+    state: &mut ClusterState,
+    growth: &Growth,
+    context: &EvaluationContext<'_>,
+    events: &mut Vec<Event>,
+) {
+    if !growth.sums.is_empty() {
+        state.counted.0 = context.now;
+    }
+    let is_served = growth.sums.iter().any(|(_, count)| count.served() > 0);
+    if state.empty_since.is_some_and(|since| is_served && growth.since > since) {
+        state.recover(context, events);
+    }
 }
 
 /// Applies the cluster's endpoints as the balancer uses them, asked for at `asked`. Also returns whether that decides
@@ -199,11 +219,18 @@ fn reconcile_host(
     {
         streaks::confirm(state, index, crossing, context, events);
     }
+    let is_counted = !context.sees_successes && listed.counts.is_some();
+    if let Some(endpoint) = state.endpoints.get_mut(index).filter(|_| is_counted) {
+        unseen_successes::take_in(endpoint, host, listed.asked);
+    }
     if !host.ejected {
         // Its cause can no longer be found: what waits for it is reported before the return.
         state.apply(index, &Evidence::Cause(None), context, events);
     }
     state.apply(index, &Evidence::Listed(listed), context, events);
+    if is_counted {
+        unseen_successes::decide_by_list(state, index, listed.asked, context, events);
+    }
 }
 
 /// In how many milliseconds Envoy should be asked again. At once if a threshold was reached, an ejection is just due to
@@ -216,7 +243,11 @@ pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Op
     }
     let of_endpoints = state.endpoints.iter().filter_map(|endpoint| wait_for(endpoint, now)).min();
     // A failover is over when home is whole, whether or not requests come.
-    let interval = if state.is_counted(now) { OPEN_INTERVAL_MS } else { OPEN_INTERVAL_MS.saturating_mul(5) };
+    let interval = match state.is_counted(now) {
+        true if !context.sees_successes => OPEN_INTERVAL_MS / 2,
+        true => OPEN_INTERVAL_MS,
+        false => OPEN_INTERVAL_MS.saturating_mul(5),
+    };
     let of_failover = state.is_away().then_some(interval);
     // Envoy ejects by rates at each of its intervals, whatever the last attempt was.
     let each = (context.rule.interval_millis / 3).clamp(CHANGE_INTERVAL_MS, RATES_INTERVAL_MS);

@@ -13,7 +13,7 @@ use crate::endpoint::reason::Basis;
 use crate::event::{Event, EventKind};
 use crate::failover::{Active, Count, Phase};
 use crate::locality::Locality;
-use crate::time::{Millis, seconds_between};
+use crate::time::Millis;
 
 /// After a worker acts on a change of an endpoint's health, all other workers know of it within this time, in
 /// milliseconds.
@@ -46,9 +46,7 @@ pub fn on_attempt(
         // An attempt that was in progress on another worker when this one found no healthy endpoint shows no recovery.
         && started > since.saturating_add(SPREAD_MS)
     {
-        state.empty_since = None;
-        let seconds = seconds_between(since, context.now);
-        events.push(Event::of_cluster(context.now, context.cluster, EventKind::UpstreamRecovered { seconds }));
+        state.recover(context, &mut events);
     }
     if let Some(index) = endpoint_of(state, seen, outcome, context, &mut events) {
         state.note_panic(context);
@@ -114,6 +112,10 @@ pub fn add_traffic(
     }
     if sums.iter().any(|(_, count)| count.errors > 0) {
         state.counted.1 = context.now;
+    }
+    if !context.sees_successes {
+        // These are failures only.
+        return;
     }
     // Where Envoy's counts are fresh, they say which share goes where: they contain attempts that the filter does not
     // see.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 14;
+pub const ENCODING: u8 = 15;
 
 /// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are
 /// read each second.
@@ -202,6 +202,7 @@ impl ClusterState {
             has_unconfirmed: endpoint.detector.has_unconfirmed(),
             keeps_counts: self.counts.is_kept(),
             counts_asked: self.counts.last_asked,
+            sees_successes: context.sees_successes,
         }
     }
 
@@ -321,6 +322,13 @@ impl ClusterState {
         if let Some(reason) = held.blocked {
             self.report_blocked(index, reason, basis, context, events);
         }
+    }
+
+    /// Reports that the cluster, which had no healthy endpoint left, answers again.
+    pub(super) fn recover(&mut self, context: &EvaluationContext<'_>, events: &mut Vec<Event>) {
+        let Some(since) = self.empty_since.take() else { return };
+        let seconds = seconds_between(since, context.now);
+        events.push(Event::of_cluster(context.now, context.cluster, EventKind::UpstreamRecovered { seconds }));
     }
 
     /// Reports an event of an endpoint.

@@ -25,6 +25,16 @@ pub(super) fn put_result(
     if endpoint.is_ejected() {
         return endpoint.detector.put_result_while_ejected(&seen.input, &seen.times, context.outlier);
     }
+    if !context.sees_successes {
+        for crossing in endpoint.detector.put_failure(&seen.input, &seen.times, context.outlier) {
+            // Only Envoy knows what came between.
+            if context.has_witness {
+                report(state, index, crossing, seen.last.clone(), context, events);
+                on_threshold(state, index, crossing, context, events);
+            }
+        }
+        return;
+    }
     let was_unconfirmed = endpoint.detector.has_unconfirmed();
     let crossings = endpoint.detector.put_result(&seen.input, &seen.times, context.outlier);
     let confirmed = crossings.iter().any(|crossing| matches!(crossing.certainty, Certainty::Confirmed(_)));
@@ -109,7 +119,8 @@ fn report(
     }
     endpoint.reported.streak = Some((kind, context.now));
     let detected = state.counts.detected().filter(|_| context.rule.ejects);
-    if context.has_witness && (detected.is_some() || state.known_rule.is_unasked()) {
+    let is_open = detected.is_some() || state.known_rule.is_unasked() || !context.sees_successes;
+    if context.has_witness && is_open {
         let held = HeldStreak { kind, threshold, last, since: context.now, detected, blocked: None };
         // One that still waits was detected as well if this one is.
         endpoint.reported.held.get_or_insert(held);

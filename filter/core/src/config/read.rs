@@ -21,20 +21,26 @@ pub(super) fn config(text: &[u8]) -> Result<Parsed, ConfigError> {
     let mut unknown_fields = Vec::new();
     let mut object = Object { path: String::new(), fields, known: Vec::new(), unknown: &mut unknown_fields };
     let default = Config::default();
-    let config = Config {
+    let mut config = Config {
         outlier_detection: object.object("outlierDetection", outlier_detection)?.unwrap_or_default(),
         clusters: object.list("clusters", cluster_rule)?,
         localities: object.list("localities", locality_rule)?,
         failover: object.object("failover", failover)?.unwrap_or_default(),
         witness: object.object("witness", witness)?,
         notify: object.object("notify", notify)?,
-        attempts: object.choice("attempts", &[("final", Attempts::Final), ("upstreamLog", Attempts::UpstreamLog)])?,
+        attempts: object.choice("attempts", &ATTEMPTS)?,
         limits: object.object("limits", limits)?.unwrap_or(default.limits),
         log_level: object.choice("logLevel", &LEVELS)?,
     };
     object.finish();
+    if config.attempts == Attempts::Failed {
+        config.witness.get_or_insert_default();
+    }
     Ok(Parsed { config, unknown_fields })
 }
+
+const ATTEMPTS: [(&str, Attempts); 3] =
+    [("final", Attempts::Final), ("upstreamLog", Attempts::UpstreamLog), ("failed", Attempts::Failed)];
 
 const LEVELS: [(&str, LogLevel); 5] = [
     ("trace", LogLevel::Trace),

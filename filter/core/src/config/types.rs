@@ -188,6 +188,9 @@ pub enum Attempts {
     Final,
     /// Every attempt, seen by the router's upstream log.
     UpstreamLog,
+    /// Every attempt that failed, seen by the router's upstream log behind Envoy's own filter; Envoy's counts show the
+    /// others, so there is always a witness.
+    Failed,
 }
 
 /// Bounds. What is beyond them is counted, not kept.

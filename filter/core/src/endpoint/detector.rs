@@ -79,6 +79,60 @@ impl Detector {
         self.count(input, times, rules, &mut Vec::new());
     }
 
+    /// Applies an attempt where successes are not seen: the streaks are at most as long as counted. Returns those that
+    /// may have reached their thresholds with it, the one that did so first before others.
+    pub fn put_failure(
+        &mut self,
+        input: &DetectorInput,
+        times: &AttemptTimes,
+        rules: &OutlierDetection,
+    ) -> Vec<Crossing> {
+        let before = StreakKind::ALL.map(|kind| self.streak(kind).length);
+        self.count(input, times, rules, &mut Vec::new());
+        let mut crossings = Vec::new();
+        for (kind, before) in StreakKind::ALL.into_iter().zip(before) {
+            let threshold = kind.threshold(rules);
+            let streak = self.streak_mut(kind);
+            if streak.length > before && threshold > 0 && streak.length >= threshold {
+                let first = !std::mem::replace(&mut streak.crossed, true);
+                crossings.push(Crossing { kind, threshold, first, certainty: Certainty::Certain });
+            }
+        }
+        crossings.sort_by_key(|crossing| crossing.threshold);
+        crossings
+    }
+
+    /// A success came at an unknown time after `since`.
+    pub fn on_success_after(&mut self, since: Micros) {
+        StreakKind::ALL.into_iter().for_each(|kind| self.streak_mut(kind).reset(since));
+    }
+
+    /// How many failures of this kind there were in a row after `since`, as far as is known.
+    pub fn failed_since(&self, kind: StreakKind, since: Micros) -> u32 {
+        self.streak(kind).failed_since(since)
+    }
+
+    /// The streak's next failure counts as the first that reaches the threshold.
+    pub fn forget_crossing(&mut self, kind: StreakKind) {
+        self.streak_mut(kind).crossed = false;
+    }
+
+    fn streak(&self, kind: StreakKind) -> &Streak {
+        match kind {
+            StreakKind::GatewayError => &self.gateway,
+            StreakKind::Http5xx => &self.http_5xx,
+            StreakKind::LocalOrigin => &self.local_origin,
+        }
+    }
+
+    fn streak_mut(&mut self, kind: StreakKind) -> &mut Streak {
+        match kind {
+            StreakKind::GatewayError => &mut self.gateway,
+            StreakKind::Http5xx => &mut self.http_5xx,
+            StreakKind::LocalOrigin => &mut self.local_origin,
+        }
+    }
+
     fn count(
         &mut self,
         input: &DetectorInput,

@@ -109,6 +109,8 @@ pub struct RotationContext<'a> {
     pub keeps_counts: bool,
     /// When the counts were last asked for, with or without an answer.
     pub counts_asked: Millis,
+    /// Whether successes are seen, so that the rules alone may decide.
+    pub sees_successes: bool,
 }
 
 impl RotationContext<'_> {

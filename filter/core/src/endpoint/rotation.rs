@@ -344,7 +344,8 @@ impl Rotation {
             return;
         }
         self.drop_suspicion(|_| true);
-        if context.rule.surely_ejects(suspicion.kind) && !context.is_capped(context.cluster.ejected()) {
+        let surely_ejects = context.sees_successes && context.rule.surely_ejects(suspicion.kind);
+        if surely_ejects && !context.is_capped(context.cluster.ejected()) {
             self.eject(suspicion.kind.eject_reason(), Basis::Inferred, context.now, context, changes);
         }
     }

@@ -4,6 +4,7 @@
 //! it. [`super::detector`] decides which error counts for which streak.
 
 use super::reason::EjectReason;
+use crate::config::OutlierDetection;
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,18 @@ pub enum StreakKind {
 }
 
 impl StreakKind {
+    /// All kinds, in the order in which Envoy looks at them.
+    pub const ALL: [Self; 3] = [Self::GatewayError, Self::Http5xx, Self::LocalOrigin];
+
+    /// The number of errors that eject; 0 is never.
+    pub fn threshold(self, rules: &OutlierDetection) -> u32 {
+        match self {
+            Self::Http5xx => rules.consecutive5xx_errors,
+            Self::GatewayError => rules.consecutive_gateway_errors,
+            Self::LocalOrigin => rules.consecutive_local_origin_failures,
+        }
+    }
+
     /// The kind as events and metrics write it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -107,6 +120,12 @@ impl Streak {
         if self.length == 0 {
             self.doubt = 0;
         }
+    }
+
+    /// How many of its errors happened after `since`, as far as their times are known.
+    pub(super) fn failed_since(&self, since: Micros) -> u32 {
+        let later = self.failures.iter().filter(|failure| **failure > since).count();
+        if later == self.failures.len() { self.length } else { u32::try_from(later).unwrap_or(u32::MAX) }
     }
 
     /// Starts over after a crossing; the streak stays unbroken.

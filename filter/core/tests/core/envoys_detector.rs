@@ -144,6 +144,7 @@ fn context<'a>(now: u64, rules: &'a OutlierDetection, rule: &'a Rule) -> Rotatio
         has_unconfirmed,
         keeps_counts,
         counts_asked: 0,
+        sees_successes: true,
     }
 }
 

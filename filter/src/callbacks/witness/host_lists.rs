@@ -1,6 +1,7 @@
 //! The endpoints of clusters: their health and counts, or as the balancer uses them.
 
 use super::answer::{Answer, fail, rest_after};
+use super::unseen;
 use crate::shared::owners::{self, Owners};
 use crate::shared::question::{self, PollResult, Sweep};
 use crate::shared::{cluster_states, home};
@@ -156,7 +157,7 @@ fn is_unwatched(vm: &Vm, name: &str, now: Millis) -> bool {
         || vm.config.notify.as_ref().is_some_and(|notify| notify.cluster == name);
     let is_counted = || cluster_states::read(name).is_some_and(|state| state.is_counted(now));
     let is_watched = || vm.roots.living(now).iter().any(|known| known.config.rules_for(name).is_some());
-    !is_own && is_watched() && !is_counted()
+    !is_own && is_watched() && (vm.needs_sweeps() || !is_counted())
 }
 
 fn end(vm: &mut Vm, asked: &PendingQuestion, is_whole: bool, follow_up: FollowUp, now: Millis) {
@@ -207,6 +208,12 @@ fn apply_host_list(
     });
     let (events, wait, wants_count, wants_rule) = changed.unwrap_or_default();
     vm.report(&events);
+    if vm.sees_failures_only_of(cluster) {
+        unseen::count_successes(vm, name, &growth);
+        if growth.have_changed {
+            unseen::share_members(vm, cluster, hosts, now);
+        }
+    }
     follow_up.ask_again(name, wait);
     if wants_count {
         follow_up.uncounted.push(name.to_owned());

@@ -5,6 +5,7 @@ mod answer;
 mod counts;
 mod host_lists;
 mod rules;
+mod unseen;
 
 use crate::host;
 use crate::vm::pending::Topic;

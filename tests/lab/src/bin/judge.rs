@@ -51,6 +51,8 @@ enum Position {
     Witness,
     /// HTTP filter, upstream log and witness, retries on
     Both,
+    /// The logs, behind Envoy's own filter for failures, and witness, retries on
+    Lean,
     /// All of them
     All,
 }
@@ -62,6 +64,7 @@ impl Position {
             Self::UpstreamLog => vec![Mode::UpstreamLog],
             Self::Witness => vec![Mode::Witness],
             Self::Both => vec![Mode::Both],
+            Self::Lean => vec![Mode::Lean],
             Self::All => Mode::ALL.to_vec(),
         }
     }

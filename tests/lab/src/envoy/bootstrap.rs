@@ -147,6 +147,13 @@ impl Filter {
         config
     }
 
+    /// An access logger for what passes this filter of Envoy.
+    fn failure_logger(&self, filter: &Value) -> Value {
+        let mut logger = self.access_logger();
+        logger["filter"] = filter.clone();
+        logger
+    }
+
     fn access_logger(&self) -> Value {
         let logger = "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog";
         json!({
@@ -154,6 +161,17 @@ impl Filter {
             "typed_config": { "@type": logger, "config": self.plugin() },
         })
     }
+}
+
+/// Envoy's filter for attempts that failed, or ended without an answer.
+fn failed_attempts() -> Value {
+    let status = |op: &str, value: u32| {
+        json!({ "status_code_filter": { "comparison": { "op": op, "value": {
+            "default_value": value,
+            "runtime_key": "faultline.unset",
+        } } } })
+    };
+    json!({ "or_filter": { "filters": [status("GE", 500), status("EQ", 0), { "response_flag_filter": {} }] } })
 }
 
 /// A route's retries.
@@ -224,6 +242,8 @@ pub struct Bootstrap {
     pub log_level: String,
     /// Whether the filter is the router's upstream log as well, where it sees every attempt.
     pub filter_in_upstream_log: bool,
+    /// Whether the filter is nowhere but in the logs, behind Envoy's own filter for failures.
+    pub is_lean: bool,
     /// Whether Envoy writes a line for each attempt and each request to a separate file; see
     /// [`crate::envoy::attempts`].
     pub record_attempts: bool,
@@ -251,6 +271,7 @@ impl Bootstrap {
             route_timeout: None,
             log_level: "warning".to_owned(),
             filter_in_upstream_log: false,
+            is_lean: false,
             record_attempts: false,
             edits: Edits::default(),
             program: None,
@@ -329,7 +350,7 @@ impl Bootstrap {
 
     fn connection_manager(&self, dir: &Path) -> Value {
         let mut filters = Vec::new();
-        if self.filter.is_some() {
+        if self.filter.is_some() && !self.is_lean {
             let source = self.sources.config_source(&filter_file(dir));
             filters.push(json!({
                 "name": FILTER_NAME,
@@ -341,6 +362,10 @@ impl Bootstrap {
             upstream_logs.push(filter.access_logger());
         }
         let mut access_logs = Vec::new();
+        if let Some(filter) = self.filter.as_ref().filter(|_| self.is_lean) {
+            upstream_logs.push(filter.failure_logger(&failed_attempts()));
+            access_logs.push(filter.failure_logger(&json!({ "response_flag_filter": {} })));
+        }
         if self.record_attempts {
             upstream_logs.push(attempts::attempt_logger(dir));
             access_logs.push(attempts::request_logger(dir));

@@ -11,11 +11,13 @@ pub enum Mode {
     Witness,
     /// All three, with retries.
     Both,
+    /// Only the logs, behind Envoy's own filter for failures, and witness, with retries.
+    Lean,
 }
 
 impl Mode {
     /// Every mode; by default, all of them are run.
-    pub const ALL: [Self; 4] = [Self::Http, Self::UpstreamLog, Self::Witness, Self::Both];
+    pub const ALL: [Self; 5] = [Self::Http, Self::UpstreamLog, Self::Witness, Self::Both, Self::Lean];
 
     /// The mode as the command line writes it.
     pub const fn as_str(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Mode {
             Self::UpstreamLog => "upstream-log",
             Self::Witness => "witness",
             Self::Both => "both",
+            Self::Lean => "lean",
         }
     }
 
@@ -34,6 +37,6 @@ impl Mode {
 
     /// Whether the filter asks Envoy's admin interface.
     pub const fn has_witness(self) -> bool {
-        matches!(self, Self::Witness | Self::Both)
+        matches!(self, Self::Witness | Self::Both | Self::Lean)
     }
 }

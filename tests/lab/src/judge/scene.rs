@@ -140,6 +140,9 @@ impl Scene {
         if self.mode.sees_attempts() {
             config["attempts"] = json!("upstreamLog");
         }
+        if self.mode == Mode::Lean {
+            config["attempts"] = json!("failed");
+        }
         if self.mode.has_witness() {
             config["witness"] = json!({});
             if self.has(Ingredient::Mirror) {

@@ -9,6 +9,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::ingredient::Ingredient;
+use super::mode::Mode;
 use super::observe::now;
 use super::scene::Scene;
 use super::script::Doing;
@@ -144,6 +145,7 @@ fn bootstrap(scene: &Scene, upstreams: &[Upstream], delivered: &[Delivered]) -> 
     bootstrap.retries = scene.retries.clone();
     bootstrap.route_timeout = Some(scene.route_timeout);
     bootstrap.filter_in_upstream_log = scene.mode.sees_attempts();
+    bootstrap.is_lean = scene.mode == Mode::Lean;
     bootstrap.record_attempts = true;
     bootstrap.program = scene.envoy.clone();
     bootstrap.hides_home = scene.has(Ingredient::NoLocality);

@@ -81,6 +81,7 @@ impl Scene {
                 has_unconfirmed: self.has_unconfirmed,
                 keeps_counts: self.keeps_counts,
                 counts_asked: self.counts_asked,
+                sees_successes: true,
             },
         )
     }

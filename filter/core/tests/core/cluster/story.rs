@@ -51,6 +51,7 @@ impl Story {
             proxy_home: &self.home,
             now: self.now,
             has_witness: false,
+            sees_successes: true,
         };
         let result = act(&mut state, &context);
         self.bytes = state.encode();

@@ -80,6 +80,7 @@ impl World {
             proxy_home: &self.home,
             now: self.now,
             has_witness: self.list_interval.is_some(),
+            sees_successes: true,
         };
         let result = act(&mut state, &context);
         self.bytes = state.encode();
