@@ -64,6 +64,11 @@ impl Endpoint {
         self.rotation.ejection().is_some()
     }
 
+    /// Whether its last attempts failed, as far as is known.
+    fn is_failing(&self) -> bool {
+        self.detector.is_failing() && self.successes.came_before_failures(&self.detector)
+    }
+
     /// Forgets the past: another host has the address.
     pub(super) fn start_over(&mut self, locality: &Locality) {
         self.locality = locality.clone();
@@ -72,7 +77,7 @@ impl Endpoint {
 
     /// Whether the endpoint is ejected, failing, or waiting for a decision.
     pub(super) fn is_troubled(&self) -> bool {
-        self.detector.is_failing() || self.is_ejected() || self.rotation.is_undecided()
+        self.is_failing() || self.is_ejected() || self.rotation.is_undecided()
     }
 }
 

@@ -222,6 +222,7 @@ fn reconcile_host(
     let is_counted = !context.sees_successes && listed.counts.is_some();
     if let Some(endpoint) = state.endpoints.get_mut(index).filter(|_| is_counted) {
         unseen_successes::take_in(endpoint, host, listed.asked);
+        unseen_successes::doubt(state, index, context, events);
     }
     if !host.ejected {
         // Its cause can no longer be found: what waits for it is reported before the return.
@@ -244,7 +245,8 @@ pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Op
     let of_endpoints = state.endpoints.iter().filter_map(|endpoint| wait_for(endpoint, now)).min();
     // A failover is over when home is whole, whether or not requests come.
     let interval = match state.is_counted(now) {
-        true if !context.sees_successes => OPEN_INTERVAL_MS / 2,
+        // Nothing else shows when traffic goes away, and when no more does.
+        true if !context.sees_successes => CHANGE_INTERVAL_MS,
         true => OPEN_INTERVAL_MS,
         false => OPEN_INTERVAL_MS.saturating_mul(5),
     };

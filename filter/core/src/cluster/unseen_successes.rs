@@ -9,7 +9,10 @@ use super::input::EvaluationContext;
 use super::on_ejection_counts::DETECTS_WITHIN_MS;
 use super::state::ClusterState;
 use crate::admin::host_lists::HostStatus;
+use crate::endpoint::detector::Detector;
+use crate::endpoint::evidence::Evidence;
 use crate::endpoint::reason::Basis;
+use crate::endpoint::streak::StreakKind;
 use crate::event::Event;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
@@ -24,17 +27,43 @@ pub(super) struct Successes {
     last: Option<(u64, Millis)>,
     /// When the last list was asked for that showed more of them than the one before, or was the first.
     grown_at: Millis,
+    /// Whether attempts had failed up to the last list.
+    was_failing: bool,
+    /// Whether successes came after some of the failures in a row, and further failures after them.
+    is_intermittent: bool,
+}
+
+impl Successes {
+    /// Whether all of them came before the endpoint's last failure. Where every attempt is seen, no list needs to show
+    /// that.
+    pub(super) fn came_before_failures(&self, detector: &Detector) -> bool {
+        let since = self.grown_at.saturating_mul(1_000);
+        self.last.is_none() || StreakKind::ALL.iter().any(|kind| detector.failed_since(*kind, since) > 0)
+    }
 }
 
 /// Takes in Envoy's count of a host's successes, in a list that was asked for at `asked`.
 pub(super) fn take_in(endpoint: &mut Endpoint, host: &HostStatus, asked: Millis) {
     let before = endpoint.successes.last.replace((host.successes, asked));
     let (has_grown, since) = before.map_or((true, 0), |(count, at)| (host.successes > count, at));
+    endpoint.successes.is_intermittent = has_grown && endpoint.successes.was_failing;
     if has_grown {
         endpoint.successes.grown_at = asked;
         // One of them came later than that.
         endpoint.detector.on_success_after(since.saturating_mul(1_000));
     }
+    endpoint.successes.was_failing = endpoint.detector.is_failing();
+}
+
+/// Drops what the failures suggest of an endpoint that answers in between, where rates eject as well and no count tells
+/// why.
+pub(super) fn doubt(state: &mut ClusterState, index: usize, context: &EvaluationContext<'_>, events: &mut Vec<Event>) {
+    let is_doubtful = context.rule.by_rate && !state.counts.is_kept();
+    let Some(endpoint) = state.endpoints.get_mut(index).filter(|it| is_doubtful && it.successes.is_intermittent) else {
+        return;
+    };
+    drop_held(endpoint);
+    state.apply(index, &Evidence::StreakDoubtful, context, events);
 }
 
 /// Whether the endpoint's streak that is held back is certain.

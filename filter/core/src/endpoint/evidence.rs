@@ -32,6 +32,8 @@ pub enum Evidence {
     },
     /// Traffic: the unconfirmed streak was broken.
     StreakBroken,
+    /// Envoy's counts of the host: successes came between its failures, so the threshold was probably not reached.
+    StreakDoubtful,
     /// Traffic: an attempt went to the endpoint.
     Attempt {
         /// When the attempt started.

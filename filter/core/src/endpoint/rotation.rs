@@ -6,6 +6,7 @@
 //! | in | a threshold, certain or not; Envoy can be asked | suspected | |
 //! | suspected, awaiting cause | another threshold; Envoy can be asked | the same, of mixed kinds | |
 //! | suspected, awaiting cause | its unconfirmed streak is broken | without that suspicion | |
+//! | suspected, awaiting cause | its streak is doubtful | without that suspicion | |
 //! | suspected | the list shows it in rotation, late enough | in | refuted; blocked if that is certain |
 //! | in, suspected of mixed kinds | the list shows it ejected; Envoy keeps counts | awaiting cause | |
 //! | in, suspected | the list shows it ejected, and no count can tell more | ejected | ejected (witnessed) |
@@ -119,6 +120,7 @@ impl Rotation {
             }
             Evidence::Threshold { .. } | Evidence::UnconfirmedThreshold { .. } => {}
             Evidence::StreakBroken => self.drop_suspicion(|suspicion| suspicion.kind == StreakKind::LocalOrigin),
+            Evidence::StreakDoubtful => self.drop_suspicion(|_| true),
             Evidence::Attempt { started } if self.shows_return(started, context) => {
                 changes.push(Transition::ViewStale);
                 if !context.has_witness {
