@@ -9,7 +9,8 @@ use filter_core::config::Duration;
 use filter_core::config::{self, Config, OutlierDetection};
 use serde_json::{Value, json};
 
-use super::envoy_plugin::{self, CONNECTION_MANAGER_NAME};
+use super::envoy_plugin::{self, CONNECTION_MANAGER, CONNECTION_MANAGER_NAME};
+use super::kind::FilterPosition;
 use super::plan::Plan;
 use super::stats;
 
@@ -18,9 +19,6 @@ pub(crate) const WITNESS: &str = "envoy_admin";
 /// The port of the admin interface.
 pub(crate) const ADMIN_PORT: u16 = 9901;
 
-const CONNECTION_MANAGER: &str =
-    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-
 /// The name of the example service.
 const BACKEND: &str = "backend";
 
@@ -28,16 +26,24 @@ const BACKEND: &str = "backend";
 ///
 /// # Errors
 /// When the plan's configuration is invalid.
-pub(crate) fn bootstrap(plan: &Plan, path: &str, upstream_log: bool) -> anyhow::Result<Value> {
+pub(crate) fn bootstrap(plan: &Plan, path: &str, position: FilterPosition) -> anyhow::Result<Value> {
     let text = plan.config.as_ref().map(Value::to_string).unwrap_or_default();
     let understood = config::parse(text.as_bytes())?.config;
     let config = envoy_plugin::plugin(plan, &envoy_plugin::file(path));
-    let manager = json!({
+    let filter = envoy_plugin::http_filter(plan, &config);
+    let (filters, access_log) = match position {
+        FilterPosition::Http => (vec![filter, envoy_plugin::router(None)], None),
+        FilterPosition::UpstreamLog => {
+            (vec![filter, envoy_plugin::router(Some(envoy_plugin::access_log(&config)))], None)
+        }
+        FilterPosition::Lean => {
+            let failed = envoy_plugin::log_of_failed_attempts(&config);
+            (vec![envoy_plugin::router(Some(failed))], Some(json!([envoy_plugin::log_of_failed_requests(&config)])))
+        }
+    };
+    let mut manager = json!({
         "@type": CONNECTION_MANAGER,
-        "http_filters": [
-            envoy_plugin::http_filter(plan, &config),
-            envoy_plugin::router(upstream_log.then_some(&config)),
-        ],
+        "http_filters": filters,
         "route_config": {"virtual_hosts": [{
             "domains": ["*"],
             "name": BACKEND,
@@ -45,6 +51,9 @@ pub(crate) fn bootstrap(plan: &Plan, path: &str, upstream_log: bool) -> anyhow::
         }]},
         "stat_prefix": "outbound",
     });
+    if let Some(access_log) = access_log {
+        manager["access_log"] = access_log;
+    }
     let listener = json!({
         "address": address("127.0.0.1", 10_000),
         "filter_chains": [{"filters": [{"name": CONNECTION_MANAGER_NAME, "typed_config": manager}]}],

@@ -1,4 +1,5 @@
-//! Istio's EnvoyFilter: the HTTP filter by extension discovery, or the router's upstream log.
+//! Istio's EnvoyFilter: the HTTP filter by extension discovery, or the router's upstream log, whole or behind Envoy's
+//! own filter for failures.
 //!
 //! There are two ways because different parties fetch the module. What extension discovery (ECDS) delivers passes
 //! through Istio's agent, which pulls `oci://` and puts a file in its place. An access logger is part of the listener,
@@ -11,7 +12,7 @@
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::envoy_plugin::{self, CONNECTION_MANAGER_NAME, ROUTER_NAME, WASM};
+use super::envoy_plugin::{self, CONNECTION_MANAGER, CONNECTION_MANAGER_NAME, ROUTER_NAME, WASM};
 use super::plan::{Plan, Target, fields};
 use crate::reference::RegistryRef;
 
@@ -58,25 +59,46 @@ pub(crate) fn upstream_log(plan: &Plan, path: &str) -> Value {
     let config = envoy_plugin::plugin(plan, &envoy_plugin::file(path));
     let mut patches = at_router(plan, "INSERT_BEFORE", &envoy_plugin::http_filter(plan, &config));
     // Merged into the router's own configuration, so an existing log stays.
-    patches.extend(at_router(plan, "MERGE", &envoy_plugin::router(Some(&config))));
+    patches.extend(at_router(plan, "MERGE", &envoy_plugin::router(Some(envoy_plugin::access_log(&config)))));
+    resource_of(plan, patches)
+}
+
+/// The logs of failed attempts and requests, loaded from a file.
+pub(crate) fn lean(plan: &Plan, path: &str) -> Value {
+    let config = envoy_plugin::plugin(plan, &envoy_plugin::file(path));
+    let attempts = envoy_plugin::router(Some(envoy_plugin::log_of_failed_attempts(&config)));
+    let requests = json!({
+        "name": CONNECTION_MANAGER_NAME,
+        "typed_config": {
+            "@type": CONNECTION_MANAGER,
+            "access_log": [envoy_plugin::log_of_failed_requests(&config)],
+        },
+    });
+    let mut patches = at_router(plan, "MERGE", &attempts);
+    let manager = json!({"name": CONNECTION_MANAGER_NAME});
+    patches.extend(contexts(plan).iter().map(|context| patch("NETWORK_FILTER", context, &manager, "MERGE", &requests)));
     resource_of(plan, patches)
 }
 
 /// One patch for each direction in which requests leave: sidecars' outbound listeners and gateways.
 fn at_router(plan: &Plan, operation: &str, value: &Value) -> Vec<Value> {
-    let contexts: &[&str] = match plan.target {
+    let filter = json!({"name": CONNECTION_MANAGER_NAME, "subFilter": {"name": ROUTER_NAME}});
+    contexts(plan).iter().map(|context| patch("HTTP_FILTER", context, &filter, operation, value)).collect()
+}
+
+fn contexts(plan: &Plan) -> &'static [&'static str] {
+    match plan.target {
         Target::Workloads(_) => &["SIDECAR_OUTBOUND", "GATEWAY"],
         Target::Resources(_) => &["GATEWAY"],
-    };
-    let filter = json!({"name": CONNECTION_MANAGER_NAME, "subFilter": {"name": ROUTER_NAME}});
-    let patch = |context: &&str| {
-        json!({
-            "applyTo": "HTTP_FILTER",
-            "match": {"context": context, "listener": {"filterChain": {"filter": filter}}},
-            "patch": {"operation": operation, "value": value},
-        })
-    };
-    contexts.iter().map(patch).collect()
+    }
+}
+
+fn patch(kind: &str, context: &str, filter: &Value, operation: &str, value: &Value) -> Value {
+    json!({
+        "applyTo": kind,
+        "match": {"context": context, "listener": {"filterChain": {"filter": filter}}},
+        "patch": {"operation": operation, "value": value},
+    })
 }
 
 fn resource_of(plan: &Plan, patches: Vec<Value>) -> Value {

@@ -10,6 +10,9 @@ pub(crate) const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http
 pub(crate) const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
 /// The router's name, by which patches find it.
 pub(crate) const ROUTER_NAME: &str = "envoy.filters.http.router";
+/// Envoy's HTTP connection manager.
+pub(crate) const CONNECTION_MANAGER: &str =
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 /// The connection manager's name, by which patches find it.
 pub(crate) const CONNECTION_MANAGER_NAME: &str = "envoy.filters.network.http_connection_manager";
 /// Envoy's wasm access logger.
@@ -42,12 +45,37 @@ pub(crate) fn http_filter(plan: &Plan, plugin: &Value) -> Value {
     json!({"name": plan.name, "typed_config": {"@type": WASM, "config": plugin}})
 }
 
-/// The router, with the plugin as its upstream log if one is given.
-pub(crate) fn router(upstream_log: Option<&Value>) -> Value {
+/// The router, with this upstream log if one is given.
+pub(crate) fn router(upstream_log: Option<Value>) -> Value {
     let mut router = json!({"@type": ROUTER});
-    if let Some(plugin) = upstream_log {
-        router["upstream_log"] =
-            json!([{"name": "envoy.access_loggers.wasm", "typed_config": {"@type": ACCESS_LOG, "config": plugin}}]);
+    if let Some(log) = upstream_log {
+        router["upstream_log"] = json!([log]);
     }
     json!({"name": ROUTER_NAME, "typed_config": router})
+}
+
+/// The plugin as an access logger.
+pub(crate) fn access_log(plugin: &Value) -> Value {
+    json!({"name": "envoy.access_loggers.wasm", "typed_config": {"@type": ACCESS_LOG, "config": plugin}})
+}
+
+/// The plugin as a logger of the router's attempts that failed, or ended without an answer.
+pub(crate) fn log_of_failed_attempts(plugin: &Value) -> Value {
+    let status = |op: &str, value: u32| {
+        // Envoy demands the key; nothing sets it.
+        let value = json!({"default_value": value, "runtime_key": "faultline.unset"});
+        json!({"status_code_filter": {"comparison": {"op": op, "value": value}}})
+    };
+    let mut log = access_log(plugin);
+    let any = [status("GE", 500), status("EQ", 0), json!({"response_flag_filter": {}})];
+    log["filter"] = json!({"or_filter": {"filters": any}});
+    log
+}
+
+/// The plugin as a logger of the connection manager's requests with any response flag: those that reached no endpoint
+/// among them.
+pub(crate) fn log_of_failed_requests(plugin: &Value) -> Value {
+    let mut log = access_log(plugin);
+    log["filter"] = json!({"response_flag_filter": {}});
+    log
 }

@@ -51,6 +51,28 @@ pub(crate) enum FilterPosition {
     Http,
     /// The router's upstream log, and the HTTP filter beside it in the same VM.
     UpstreamLog,
+    /// The router's upstream log and the connection manager's access log, behind Envoy's own filter for failures.
+    Lean,
+}
+
+impl FilterPosition {
+    /// What `attempts` is in the configuration; `None` if it may be left out.
+    pub(crate) fn attempts(self) -> Option<&'static str> {
+        match self {
+            Self::Http => None,
+            Self::UpstreamLog => Some("upstreamLog"),
+            Self::Lean => Some("failed"),
+        }
+    }
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::UpstreamLog => "upstream-log",
+            Self::Lean => "lean",
+        }
+    }
 }
 
 /// When a proxy pulls an image that it already has, in Kubernetes' terms.

@@ -20,7 +20,7 @@ pub(crate) mod stats;
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use kind::Kind;
+use kind::{FilterPosition, Kind};
 use plan::{Plan, Source};
 
 /// Makes the configuration match the plugin's position: which attempts it counts and, in a bootstrap, which cluster the
@@ -29,27 +29,32 @@ use plan::{Plan, Source};
 ///
 /// # Errors
 /// When the configuration contradicts the plugin's position.
-pub(crate) fn complete(plan: &mut Plan, upstream_log: bool) -> anyhow::Result<Option<&'static str>> {
+pub(crate) fn complete(plan: &mut Plan, position: FilterPosition) -> anyhow::Result<Option<&'static str>> {
     let mut warning = None;
     let attempts = plan.config.as_ref().and_then(|config| config["attempts"].as_str());
-    match (attempts, upstream_log) {
-        (Some("final"), true) => bail!(
-            "the configuration says `attempts: final`, with which the upstream log is not read: leave it off, or use \
-                --position http"
-        ),
-        (Some("upstreamLog"), false) if matches!(plan.kind, Kind::EnvoyFilter | Kind::Envoy) => {
-            bail!("the configuration says `attempts: upstreamLog`, which needs --position upstream-log")
-        }
-        (Some("upstreamLog"), false) => {
+    match (attempts, position) {
+        (Some(told), _) if Some(told) == position.attempts() => {}
+        (None, _) | (Some("final"), FilterPosition::Http) => {}
+        (Some("upstreamLog"), FilterPosition::Http) if !matches!(plan.kind, Kind::EnvoyFilter | Kind::Envoy) => {
             warning = Some(
                 "warning: the configuration says `attempts: upstreamLog`; without an EnvoyFilter for the upstream log \
                     too (--kind EnvoyFilter --position upstream-log) nothing is seen",
+            );
+        }
+        (Some(told), position) => {
+            let needed = [FilterPosition::Http, FilterPosition::UpstreamLog, FilterPosition::Lean]
+                .into_iter()
+                .find(|position| position.attempts().unwrap_or("final") == told)
+                .map(|position| format!(", or use --position {}", position.name()));
+            bail!(
+                "the configuration says `attempts: {told}`, which is not for --position {}: leave it off{}",
+                position.name(),
+                needed.unwrap_or_default()
             )
         }
-        _ => {}
     }
-    if upstream_log {
-        plan.config.get_or_insert_with(|| json!({}))["attempts"] = json!("upstreamLog");
+    if let Some(attempts) = position.attempts() {
+        plan.config.get_or_insert_with(|| json!({}))["attempts"] = json!(attempts);
     }
     if plan.kind == Kind::Envoy {
         let config = plan.config.get_or_insert_with(|| json!({}));
@@ -69,7 +74,8 @@ pub(crate) fn complete(plan: &mut Plan, upstream_log: bool) -> anyhow::Result<Op
 /// When the kind needs a digest and the plan has none, or when the configuration is invalid.
 pub(crate) fn document(plan: &Plan) -> anyhow::Result<Value> {
     Ok(match (&plan.source, plan.kind) {
-        (Source::File { path, upstream_log }, Kind::Envoy) => bootstrap::bootstrap(plan, path, *upstream_log)?,
+        (Source::File { path, position }, Kind::Envoy) => bootstrap::bootstrap(plan, path, *position)?,
+        (Source::File { path, position: FilterPosition::Lean }, _) => envoy_filter::lean(plan, path),
         (Source::File { path, .. }, _) => envoy_filter::upstream_log(plan, path),
         (Source::Image(image), Kind::WasmPlugin) => istio::wasm_plugin(plan, image),
         (Source::Image(image), Kind::TrafficExtension) => istio::traffic_extension(plan, image),
@@ -125,8 +131,8 @@ spec:
     fn a_configuration_that_contradicts_the_position_is_refused() {
         let mut contradictory = plan(Kind::EnvoyFilter);
         contradictory.config = Some(json!({"attempts": "final"}));
-        assert!(complete(&mut contradictory, true).is_err());
+        assert!(complete(&mut contradictory, FilterPosition::UpstreamLog).is_err());
         contradictory.config = Some(json!({"attempts": "upstreamLog"}));
-        assert!(complete(&mut contradictory, false).is_err());
+        assert!(complete(&mut contradictory, FilterPosition::Http).is_err());
     }
 }

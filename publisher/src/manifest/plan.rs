@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{bail, ensure};
 use serde_json::{Map, Value, json};
 
-use super::kind::{Kind, Phase, PullPolicy};
+use super::kind::{FilterPosition, Kind, Phase, PullPolicy};
 use crate::reference::RegistryRef;
 use crate::reference::digest::Digest;
 
@@ -51,8 +51,8 @@ pub(crate) enum Source {
     File {
         /// Its path in the proxy's file system.
         path: String,
-        /// Whether the plugin is also in the router's upstream log.
-        upstream_log: bool,
+        /// Where the plugin stands.
+        position: FilterPosition,
     },
 }
 
@@ -256,7 +256,9 @@ pub(crate) mod tests {
         assert!(refused(|p| p.namespace = Some("a.b".into())));
         assert!(refused(|p| p.pull_secret = Some("a_b".into())));
         assert!(refused(|p| p.target = Target::Workloads(BTreeMap::from([("app".into(), "x*".into())]))));
-        assert!(refused(|p| p.source = Source::File { path: "faultline.wasm".into(), upstream_log: true }));
+        assert!(refused(
+            |p| p.source = Source::File { path: "faultline.wasm".into(), position: FilterPosition::UpstreamLog }
+        ));
     }
 
     #[test]

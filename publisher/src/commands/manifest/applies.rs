@@ -11,17 +11,15 @@ use crate::manifest::stats;
 pub(crate) fn loads_a_file(args: &Manifest) -> bool {
     match args.kind {
         Kind::Envoy => true,
-        Kind::EnvoyFilter => args.position == Some(FilterPosition::UpstreamLog),
+        Kind::EnvoyFilter => position(args) != FilterPosition::Http,
         _ => false,
     }
 }
 
-/// Whether the plugin is in the router's upstream log.
-pub(crate) fn in_upstream_log(args: &Manifest) -> bool {
-    match args.kind {
-        Kind::Envoy => args.position != Some(FilterPosition::Http),
-        _ => args.position == Some(FilterPosition::UpstreamLog),
-    }
+/// Where the plugin stands.
+pub(crate) fn position(args: &Manifest) -> FilterPosition {
+    let usual = if args.kind == Kind::Envoy { FilterPosition::Lean } else { FilterPosition::Http };
+    args.position.unwrap_or(usual)
 }
 
 /// Checks that the options fit the kind.
@@ -35,11 +33,11 @@ pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
     let instead = |option: &str, why: &str| anyhow::anyhow!("{option} does not go with --kind {name}: {why}");
 
     if args.position.is_some() && !matches!(kind, Kind::EnvoyFilter | Kind::Envoy) {
-        bail!(instead("--position", "it is an HTTP filter always; the upstream log takes --kind EnvoyFilter or Envoy"));
+        bail!(instead("--position", "it is an HTTP filter always; the logs take --kind EnvoyFilter or Envoy"));
     }
     if args.module.is_some() && !file {
         let why = "the module is pulled, and its file is nobody's business; it is for Envoy, and EnvoyFilter with \
-            --position upstream-log";
+            --position upstream-log or lean";
         bail!(instead("--module", why));
     }
     if args.phase.is_some() && !istio_plugin && kind != Kind::HigressWasmPlugin {
@@ -60,8 +58,10 @@ pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
         bail!(instead("--image-pull-policy", "it has none; what runs is what the digest says"));
     }
     if args.image.is_some() && file {
-        let with = if kind == Kind::Envoy { "" } else { " with --position upstream-log" };
-        bail!("--image does not go with --kind {name}{with}: the proxy loads a file and pulls nothing");
+        let position = position(args).name();
+        bail!(
+            "--image does not go with --kind {name} at --position {position}: the proxy loads a file and pulls nothing"
+        );
     }
     if !args.rules.from.is_empty() && matches!(kind, Kind::EnvoyExtensionPolicy | Kind::Envoy) {
         bail!(instead("--from", "it reads Istio's rules; write a configuration and give it with --config"));
@@ -107,11 +107,10 @@ fn targets(args: &Manifest) -> anyhow::Result<()> {
             ensure!(args.waypoint.is_none(), refused("--waypoint", why));
             // Envoy rejects a listener whose log has no module, so this must not reach proxies by accident.
             ensure!(
-                args.position != Some(FilterPosition::UpstreamLog)
-                    || !args.selector.is_empty()
-                    || !args.target_refs.is_empty(),
-                "--kind EnvoyFilter with --position upstream-log needs --selector or --target-ref: a proxy without the \
-                    module's file would refuse all its listeners, so it must not go to others"
+                position(args) == FilterPosition::Http || !args.selector.is_empty() || !args.target_refs.is_empty(),
+                "--kind EnvoyFilter with --position {} needs --selector or --target-ref: a proxy without the module's \
+                    file would refuse all its listeners, so it must not go to others",
+                position(args).name()
             );
         }
         Kind::HigressWasmPlugin => {

@@ -21,9 +21,9 @@ Kinds, and what they need:
   WasmPlugin            any Istio: sidecars, gateways, waypoints
   TrafficExtension      the same, for Istio 1.30 and later
   EnvoyFilter           Istio's patches, for what the two above cannot do.
-                        With --position upstream-log the module must be a
-                        file in the proxy's container: Istio's agent pulls
-                        modules for HTTP filters only
+                        With --position upstream-log or lean the module must
+                        be a file in the proxy's container: Istio's agent
+                        pulls modules for HTTP filters only
   EnvoyExtensionPolicy  Envoy Gateway; needs --target-ref
   HigressWasmPlugin     Higress: all of its gateway
   Envoy                 a whole bootstrap for an Envoy without a mesh; put
@@ -37,7 +37,7 @@ Examples:
   faultline manifest ghcr.io/acme/faultline:0.1.0 --namespace shop --waypoint
   faultline manifest ghcr.io/acme/faultline:0.1.0 --kind TrafficExtension --pull-secret ghcr
   faultline manifest ghcr.io/acme/faultline:0.1.0 --kind EnvoyFilter --namespace shop
-  faultline manifest ghcr.io/acme/faultline:0.1.0 --kind EnvoyFilter --position upstream-log --selector app=checkout
+  faultline manifest ghcr.io/acme/faultline:0.1.0 --kind EnvoyFilter --position lean --selector app=checkout
   faultline manifest ghcr.io/acme/faultline:0.1.0 --kind EnvoyExtensionPolicy --target-ref Gateway/edge
   faultline manifest ghcr.io/acme/faultline:0.1.0 --kind HigressWasmPlugin
   faultline manifest ghcr.io/acme/faultline:0.1.0 --kind Envoy > bootstrap.yaml
@@ -65,12 +65,13 @@ pub(crate) struct Manifest {
     #[arg(long, value_enum, default_value_t = Kind::WasmPlugin, ignore_case = true)]
     pub(crate) kind: Kind,
     /// Where in the proxy: `http` is an HTTP filter, which sees each request's last attempt; `upstream-log` is the
-    /// router's log of attempts with the HTTP filter beside it, which see every attempt. EnvoyFilter (default http) and
-    /// Envoy (default upstream-log) only.
+    /// router's log of attempts with the HTTP filter beside it, which see every attempt; `lean` is the logs behind
+    /// Envoy's own filter for failures, where a healthy attempt costs nothing and Envoy's counts show it. EnvoyFilter
+    /// (default http) and Envoy (default lean) only.
     #[arg(long, value_enum)]
     pub(crate) position: Option<FilterPosition>,
     /// The module's file in the proxy's file system, where Envoy itself loads it: for Envoy [default:
-    /// /etc/envoy/faultline.wasm], and for EnvoyFilter with --position upstream-log [default:
+    /// /etc/envoy/faultline.wasm], and for EnvoyFilter with --position upstream-log or lean [default:
     /// /etc/faultline/faultline.wasm].
     #[arg(long, value_name = "PATH")]
     pub(crate) module: Option<String>,

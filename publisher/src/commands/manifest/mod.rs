@@ -66,7 +66,7 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
             "note: without `\"witness\": {}` in the configuration, Envoy is not asked: its thresholds must be Envoy's",
         );
     }
-    if let Some(warning) = manifest::complete(&mut plan, applies::in_upstream_log(&args)).map_err(WrongUsage)? {
+    if let Some(warning) = manifest::complete(&mut plan, applies::position(&args)).map_err(WrongUsage)? {
         output::note(warning);
     }
     plan.digest = digest(&args, &reference).await?;
@@ -102,7 +102,7 @@ fn plan(args: &Manifest, reference: &Reference) -> anyhow::Result<Plan> {
         let usual =
             if args.kind == Kind::Envoy { "/etc/envoy/faultline.wasm" } else { "/etc/faultline/faultline.wasm" };
         let path = args.module.clone().unwrap_or_else(|| usual.to_owned());
-        Source::File { path, upstream_log: applies::in_upstream_log(args) }
+        Source::File { path, position: applies::position(args) }
     } else {
         Source::Image(image_name(reference, args.image.as_deref())?)
     };
