@@ -63,7 +63,7 @@ pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     vm.is_witness_silent = question.is_silent();
     match agenda.next(&question) {
         None => return None,
-        Some((wait, due)) if wait > 0 => return (due != Due::Sweep).then_some(wait),
+        Some((wait, due)) if wait > 0 => return (due != Due::Sweep || vm.needs_sweeps()).then_some(wait),
         Some(_) => {}
     }
     let (due, names, question) = question::change(|question| agenda.take(question))??;

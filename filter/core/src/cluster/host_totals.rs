@@ -111,6 +111,11 @@ fn totals(hosts: &[HostStatus]) -> Vec<(HostTotal, &Locality)> {
 }
 
 impl Growth {
+    /// Whether any attempt was answered well.
+    pub fn is_served(&self) -> bool {
+        self.sums.iter().any(|(_, count)| count.served() > 0)
+    }
+
     fn add(&mut self, locality: &Locality, attempts: u64, errors: u64) {
         // The answer to an attempt that was counted before may have come since.
         let attempts = attempts.max(errors);

@@ -256,6 +256,7 @@ impl Localities {
             traffic.attempts = traffic.attempts.saturating_add(count.attempts);
             if let Some(tier) = stats.tier(home).filter(|tier| *tier > home_tier) {
                 traffic.away.push((stats.locality.clone(), tier, count));
+                traffic.last_away = traffic.last_away.max(stats.window.last(now, length));
             }
         }
         traffic

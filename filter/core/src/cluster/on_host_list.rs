@@ -94,10 +94,16 @@ fn on_listed_traffic(
     if !growth.sums.is_empty() {
         state.counted.0 = context.now;
     }
-    let is_served = growth.sums.iter().any(|(_, count)| count.served() > 0);
-    if state.empty_since.is_some_and(|since| is_served && growth.since > since) {
-        state.recover(context, events);
+    events.extend(on_served(state, growth, context));
+}
+
+/// Takes in that Envoy's counts show answers of the cluster, or of a member of an aggregate cluster.
+pub fn on_served(state: &mut ClusterState, growth: &Growth, context: &EvaluationContext<'_>) -> Vec<Event> {
+    let mut events = Vec::new();
+    if state.empty_since.is_some_and(|since| growth.is_served() && growth.since > since) {
+        state.recover(context, &mut events);
     }
+    events
 }
 
 /// Applies the cluster's endpoints as the balancer uses them, asked for at `asked`. Also returns whether that decides

@@ -9,6 +9,7 @@ use super::input::EvaluationContext;
 use super::on_ejection_counts::DETECTS_WITHIN_MS;
 use super::state::ClusterState;
 use crate::admin::host_lists::HostStatus;
+use crate::config::OutlierDetection;
 use crate::endpoint::detector::Detector;
 use crate::endpoint::evidence::Evidence;
 use crate::endpoint::reason::Basis;
@@ -68,10 +69,17 @@ pub(super) fn doubt(state: &mut ClusterState, index: usize, context: &Evaluation
 
 /// Whether the endpoint's streak that is held back is certain.
 fn is_certain(endpoint: &Endpoint) -> bool {
+    endpoint.reported.held.as_ref().is_some_and(|held| is_streak(endpoint, held.kind, held.threshold))
+}
+
+/// Whether a streak of any kind has certainly reached its threshold.
+pub(super) fn has_streak(endpoint: &Endpoint, rules: &OutlierDetection) -> bool {
+    StreakKind::ALL.iter().any(|kind| is_streak(endpoint, *kind, kind.threshold(rules)))
+}
+
+fn is_streak(endpoint: &Endpoint, kind: StreakKind, threshold: u32) -> bool {
     let since = endpoint.successes.grown_at.saturating_mul(1_000);
-    endpoint.reported.held.as_ref().is_some_and(|held| {
-        endpoint.successes.last.is_some() && endpoint.detector.failed_since(held.kind, since) >= held.threshold
-    })
+    threshold > 0 && endpoint.successes.last.is_some() && endpoint.detector.failed_since(kind, since) >= threshold
 }
 
 /// Reports the streak that is held back if it is certain, or drops it, by a list that was asked for at `asked`. Where

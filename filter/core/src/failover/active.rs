@@ -44,13 +44,13 @@ pub struct Active {
 
 impl Active {
     /// A failover from `home` to the locality `to`, and how it is reported. `before` is what went away already, by the
-    /// filter's sums and by Envoy's counts.
+    /// filter's sums and by Envoy's counts, and `last_away` when the last of it did.
     pub(super) fn start(
         home: &Home,
         (to, tier): (&Locality, Tier),
         share: f64,
         before: Before<'_>,
-        now: Millis,
+        (now, last_away): (Millis, Millis),
     ) -> (Self, EventKind) {
         let mut destinations = Destinations::default();
         for (locality, _, count) in before.seen {
@@ -66,7 +66,7 @@ impl Active {
             home_tier: home.tier,
             since: now,
             moved_at: now,
-            last_away: now,
+            last_away,
             seen_away: 0,
             destinations,
             whole_since: None,

@@ -3,6 +3,7 @@
 use super::window::Count;
 use crate::event::FailoverCause;
 use crate::locality::{Locality, Tier};
+use crate::time::Millis;
 
 /// A cluster's home tier as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Traffic {
     pub attempts: u32,
     /// The localities away from home, their tiers, and what they served.
     pub away: Vec<(Locality, Tier, Count)>,
+    /// When an attempt last went away from home, about; `None` if none did.
+    pub last_away: Option<Millis>,
 }
 
 impl Traffic {

@@ -95,5 +95,7 @@ fn start(
         let is_more = enough && traffic.share() >= context.usual.share() + beyond;
         (busiest.filter(|_| is_more)?, traffic.share())
     };
-    Some(Active::start(home, to, share, context.before, context.now))
+    // Nothing may have gone away since the sums were begun that show the failover.
+    let last_away = traffic.last_away.filter(|_| served_away.is_none()).unwrap_or(context.now);
+    Some(Active::start(home, to, share, context.before, (context.now, last_away)))
 }

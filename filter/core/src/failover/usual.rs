@@ -91,7 +91,7 @@ mod tests {
 
     fn traffic(attempts: u32, away: u32) -> Traffic {
         let count = Count { attempts: away, errors: 0 };
-        Traffic { attempts, away: vec![(Locality::parse("r/b"), Tier::SameRegion, count)] }
+        Traffic { attempts, away: vec![(Locality::parse("r/b"), Tier::SameRegion, count)], last_away: None }
     }
 
     #[test]

@@ -78,6 +78,14 @@ impl Window {
         sum
     }
 
+    /// When an attempt was last counted in the `length` milliseconds up to `now`, to the end of its bucket.
+    pub fn last(&self, now: Millis, length: u64) -> Option<Millis> {
+        let newest = number(now, length);
+        let ages = self.buckets.iter().filter_map(|(age, _)| self.aged(*age, newest));
+        let end = newest.saturating_sub(u64::from(ages.min()?)).saturating_add(1).saturating_mul(length / BUCKETS);
+        Some(end.min(now))
+    }
+
     /// Makes `newest` the newest bucket and drops what is then too old.
     fn move_to(&mut self, newest: u64) {
         let kept = self.buckets.iter().filter_map(|(age, count)| Some((self.aged(*age, newest)?, *count)));
@@ -122,6 +130,8 @@ mod tests {
         assert_eq!(window.sum(12_000, 10_000), Count { attempts: 100, errors: 4 });
         let later = [19_400, 20_000, 21_000, 22_000].map(|now| window.sum(now, 10_000).attempts);
         assert_eq!(later, [100, 67, 34, 0]);
+        assert_eq!((window.last(12_100, 10_000), window.last(15_000, 10_000)), (Some(12_100), Some(12_500)));
+        assert_eq!(window.last(30_000, 10_000), None);
         window.add(ONE, (0, 23_000), 10_000);
         assert_eq!(window.sum(23_000, 10_000).attempts, 1, "begun before the window");
     }

@@ -18,7 +18,7 @@ fn home(healthy: u32, endpoints: u32) -> Home {
 
 fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
     let away = (away > 0).then(|| (at(to), Tier::SameRegion, Count { attempts: away, errors: 0 }));
-    Traffic { attempts, away: away.into_iter().collect() }
+    Traffic { attempts, away: away.into_iter().collect(), last_away: None }
 }
 
 /// A step of a cluster that has been in trouble for long, and whose traffic all stays at home in calm times.
@@ -227,6 +227,7 @@ fn zones_that_share_evenly_do_not_take_turns_but_a_farther_tier_is_told() {
             (at("q/c"), Tier::Elsewhere, Count { attempts: c, errors: 0 }),
             (at("q/d"), Tier::Elsewhere, Count { attempts: d, errors: 0 }),
         ],
+        last_away: None,
     };
     let mut next = |traffic: Traffic, now| {
         let kind = step(&mut active, Some(&home(0, 1)), &traffic, None, &rules(), at_time(now));

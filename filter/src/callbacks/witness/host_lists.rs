@@ -17,6 +17,9 @@ use filter_core::time::Millis;
 /// The shortest time between two questions about all clusters, in milliseconds.
 const SHORTEST_SWEEP_MS: Millis = 1_000;
 
+/// The same where nothing else shows attempts that succeed.
+const SHORTEST_NEEDED_SWEEP_MS: Millis = 400;
+
 /// The length of the lists of all clusters, in bytes, from which on they are read on suspicion only: reading blocks the
 /// worker.
 const TOO_LARGE_TO_SWEEP_BYTES: u64 = 512 * 1024;
@@ -86,7 +89,8 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
             }
         },
     );
-    note_sweep(size, clusters, requests, rest.calm.max(SHORTEST_SWEEP_MS));
+    let shortest = if vm.needs_sweeps() { SHORTEST_NEEDED_SWEEP_MS } else { SHORTEST_SWEEP_MS };
+    note_sweep(size, clusters, requests, rest.calm.max(shortest));
     let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
     end(vm, asked, read.is_ok(), follow_up, now);
 }
@@ -210,6 +214,7 @@ fn apply_host_list(
     vm.report(&events);
     if vm.sees_failures_only_of(cluster) {
         unseen::count_successes(vm, name, &growth);
+        unseen::recover_aggregates(vm, name, &growth, now);
         if growth.have_changed {
             unseen::share_members(vm, cluster, hosts, now);
         }

@@ -18,6 +18,21 @@ pub(super) fn count_successes(vm: &mut Vm, name: &str, growth: &Growth) {
     }
 }
 
+/// A cluster that answers is a member of these aggregate clusters, which have then healthy endpoints again.
+pub(super) fn recover_aggregates(vm: &mut Vm, member: &str, growth: &Growth, now: Millis) {
+    if !growth.is_served() {
+        return;
+    }
+    let has_member = |(_, members): &(&str, &[String])| members.iter().any(|known| known == member);
+    let aggregates: Vec<String> = vm.known.aggregates().filter(has_member).map(|(name, _)| name.to_owned()).collect();
+    for aggregate in aggregates {
+        let Some(cluster) = vm.known.index(&aggregate) else { continue };
+        let moment = Moment { now, has_witness: true };
+        let events = vm.change_cluster(cluster, moment, |state, context| cluster::on_served(state, growth, context));
+        vm.report(&events.unwrap_or_default());
+    }
+}
+
 /// Shares which endpoints a cluster has.
 pub(super) fn share_members(vm: &mut Vm, cluster: ClusterIndex, hosts: &[HostStatus], now: Millis) {
     let Some(name) = vm.known.get(cluster).map(|known| known.name.clone()) else { return };
