@@ -66,6 +66,7 @@ fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
         vm.home = Home::read();
     }
     vm.twins.on_heartbeat();
+    vm.sampling.on_heartbeat();
     watch_configurations(vm, now);
     vm.reporter.show_version();
     log_notices(vm, now);

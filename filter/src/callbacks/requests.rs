@@ -4,6 +4,8 @@
 //! open in the proxy (a streak, an ejection, a failover), and always if the response consists of headers only. While
 //! nothing is open, a success changes nothing, and evaluation waits until the request is logged: the one crossing into
 //! the VM then costs one read of a number. Counting always waits for the log, because an answer can still break off.
+//! There a healthy request costs the one call that tells it is healthy, unless it belongs to the sample that is read
+//! whole.
 
 use crate::host::exchange;
 use crate::host::request_attributes::{RequestAttributes, Response};
@@ -33,7 +35,11 @@ pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response)
         true => Successes::Matter,
         false => Successes::ChangeNothing,
     };
-    let is_evaluated_now = successes == Successes::Matter || response == Response::HeadersOnly;
+    let is_evaluated_now = match (successes, response) {
+        (Successes::Matter, _) => true,
+        (Successes::ChangeNothing, Response::HeadersOnly) => exchange::has_grpc_error(),
+        (Successes::ChangeNothing, Response::Streamed) => false,
+    };
     if is_evaluated_now && vm.requests.len() < MAX_PENDING {
         let pending = match vm.twins.is_repeated(Passing::Headers, &vm.reporter) {
             true => PendingRequest::REPEATED,
@@ -57,6 +63,7 @@ pub(crate) fn on_log(vm: &mut Vm, context: u32) {
     }
     let request = match pending {
         Some(request) => evaluate_end(vm, request),
+        None if vm.healthy_request.holds() => return count_healthy(vm),
         None => evaluate(vm, SeenAt::Log, Response::Streamed, Successes::ChangeNothing),
     };
     let Some((cluster, locality)) = request.went_to else { return };
@@ -66,22 +73,36 @@ pub(crate) fn on_log(vm: &mut Vm, context: u32) {
     vm.known.count_attempt(cluster, locality, request.outcome);
 }
 
-/// Evaluates the current request's last attempt.
-fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Successes) -> PendingRequest {
-    let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.current) else {
-        return PendingRequest::NOWHERE;
-    };
+/// Counts the current request, which is healthy, if it belongs to the sample.
+fn count_healthy(vm: &mut Vm) {
+    let Some(weight) = vm.sampling.weight(vm.current.config.traffic.sample) else { return };
+    let Some((cluster, endpoint)) = destination(vm) else { return };
+    if endpoint.is_empty() {
+        return;
+    }
+    let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::Cached) else { return };
+    vm.known.count_attempts(cluster, locality, Outcome::Success, weight);
+}
+
+/// The cluster and the endpoint to which the current request's last attempt went; `None` if it is not watched. The
+/// endpoint is empty if there was none.
+fn destination(vm: &mut Vm) -> Option<(ClusterIndex, Vec<u8>)> {
+    let cluster = vm.known.cluster(&exchange::cluster_name(), &vm.current)?;
     vm.tick_for_new_clusters();
     let endpoint = exchange::endpoint();
+    Some((if endpoint.is_empty() { cluster } else { vm.known.owner(cluster, &endpoint) }, endpoint))
+}
+
+/// Evaluates the current request's last attempt.
+fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Successes) -> PendingRequest {
+    let Some((cluster, endpoint)) = destination(vm) else { return PendingRequest::NOWHERE };
     if endpoint.is_empty() {
         if RequestAttributes::read(Response::Streamed).found_no_healthy_upstream() {
             charging::no_healthy_upstream(vm, cluster);
         }
         return PendingRequest::NOWHERE;
     }
-    let cluster = vm.known.owner(cluster, &endpoint);
-    let is_grpc_error =
-        response == Response::HeadersOnly && exchange::trailers_only_grpc_status().is_some_and(|status| status != 0);
+    let is_grpc_error = response == Response::HeadersOnly && exchange::has_grpc_error();
     let is_complete = response == Response::HeadersOnly;
     if !is_grpc_error && vm.healthy_request.holds() {
         let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::Cached) else {

@@ -150,7 +150,6 @@ pub(crate) fn on_request_log(vm: &mut Vm) {
 
 /// What is charged for an answer if it is certainly a success.
 fn healthy_answer(vm: &Vm, response: Response) -> Option<DetectorInput> {
-    let is_grpc_error =
-        response == Response::HeadersOnly && exchange::trailers_only_grpc_status().is_some_and(|status| status != 0);
+    let is_grpc_error = response == Response::HeadersOnly && exchange::has_grpc_error();
     (!is_grpc_error && vm.healthy_attempt.holds()).then(|| DetectorInput::answered(200))
 }

@@ -125,6 +125,11 @@ pub(crate) fn trailers_only_grpc_status() -> Option<u32> {
     Some(std::str::from_utf8(&status).ok().and_then(|status| status.parse().ok()).unwrap_or(2))
 }
 
+/// Whether a response that consists of headers only is a gRPC error.
+pub(crate) fn has_grpc_error() -> bool {
+    trailers_only_grpc_status().is_some_and(|status| status != 0)
+}
+
 /// A numeric attribute; `None` if it is absent.
 pub(super) fn number(path: &[u8]) -> Option<u64> {
     let bytes = calls::property(path).ok()?;

@@ -323,10 +323,21 @@ impl Known {
 
     /// Counts an attempt.
     pub(crate) fn count_attempt(&mut self, cluster: ClusterIndex, locality: LocalityIndex, outcome: Outcome) {
+        self.count_attempts(cluster, locality, outcome, 1);
+    }
+
+    /// Counts attempts.
+    pub(crate) fn count_attempts(
+        &mut self,
+        cluster: ClusterIndex,
+        locality: LocalityIndex,
+        outcome: Outcome,
+        attempts: u32,
+    ) {
         let Some(cluster) = self.get_mut(cluster) else { return };
         let locality = cluster.localities.get_mut(locality.0);
         if let Some(count) = locality.and_then(|locality| locality.counts.get_mut(outcome as usize)) {
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(attempts);
         }
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod notice;
 pub(crate) mod notifying;
 pub(crate) mod pending;
 pub(crate) mod roots;
+pub(crate) mod sampling;
 pub(crate) mod state;
 pub(crate) mod tick;
 pub(crate) mod twins;

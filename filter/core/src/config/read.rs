@@ -7,7 +7,7 @@ use super::duration::Duration;
 use super::notify::{Format, MAX_ADDRESS_BYTES, MAX_LABEL_BYTES, MAX_LABELS, MAX_TIMEOUT, Notify, OWN_LABELS};
 use super::types::{
     Attempts, ClusterRule, Config, ConfigError, Failover, Limits, LocalityRule, LogLevel, OutlierDetection, Parsed,
-    Witness,
+    Traffic, Witness,
 };
 use serde_json::{Map, Value};
 
@@ -29,6 +29,7 @@ pub(super) fn config(text: &[u8]) -> Result<Parsed, ConfigError> {
         witness: object.object("witness", witness)?,
         notify: object.object("notify", notify)?,
         attempts: object.choice("attempts", &ATTEMPTS)?,
+        traffic: object.object("traffic", traffic)?.unwrap_or_default(),
         limits: object.object("limits", limits)?.unwrap_or(default.limits),
         log_level: object.choice("logLevel", &LEVELS)?,
     };
@@ -161,6 +162,10 @@ fn labels(object: &mut Object<'_, '_>) -> Result<Map<String, Value>, ConfigError
         return Err(object.error("labels", &format!("{} labels", labels.len()), "at most 16"));
     }
     Ok(labels.clone())
+}
+
+fn traffic(object: &mut Object<'_, '_>) -> Result<Traffic, ConfigError> {
+    Ok(Traffic { sample: object.whole("sample", 1, 1_000, Traffic::default().sample)? })
 }
 
 fn limits(object: &mut Object<'_, '_>) -> Result<Limits, ConfigError> {

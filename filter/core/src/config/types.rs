@@ -46,6 +46,8 @@ pub struct Config {
     pub notify: Option<Notify>,
     /// Which attempts are counted: each request's last one, or all of them through the router's upstream log.
     pub attempts: Attempts,
+    /// How healthy requests are counted.
+    pub traffic: Traffic,
     /// Bounds on memory, metric series and log lines.
     pub limits: Limits,
     /// The least severe of the filter's own remarks that are logged; events are not concerned.
@@ -191,6 +193,24 @@ pub enum Attempts {
     /// Every attempt that failed, seen by the router's upstream log behind Envoy's own filter; Envoy's counts show the
     /// others, so there is always a witness.
     Failed,
+}
+
+/// How healthy requests are counted while nothing is open. Requests that are not healthy, and all of them while
+/// anything is open, are read whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase", default))]
+pub struct Traffic {
+    /// Of the healthy requests beyond the first 20 a second on each worker, one in so many is read whole and counted
+    /// for all, 1 to 1,000; 1 is every one. It is the HTTP filter's (`attempts: final`); the logs show every attempt.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000)))]
+    pub sample: u32,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self { sample: 16 }
+    }
 }
 
 /// Bounds. What is beyond them is counted, not kept.
