@@ -54,6 +54,7 @@ fn on_core(config: &str, steps: &[Step]) -> Vec<String> {
             proxy_home: &home,
             now,
             has_witness: false,
+            sees_successes: true,
         };
         let (endpoint, locality, input) = match *step {
             Ok(e, l) => (e, l, DetectorInput::answered(200)),

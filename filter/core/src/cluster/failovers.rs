@@ -42,8 +42,8 @@ pub(super) fn step(
     let served = served.and_then(|to| Some((to, state.localities.tier_of(to, context.home)?)));
     let usual = state.usual.of(home_tier);
     let seen = seen_before(state, (home_tier, usual), &traffic, context);
-    let listed = if state.has_host_counts(context.now) { traffic.away.as_slice() } else { &[] };
-    let before = Before { seen: &seen, listed };
+    let listed = listed_before(state, home_tier, &traffic, context);
+    let before = Before { seen: &seen, listed: &listed };
     let step_context = failover::StepContext { now: context.now, troubled_since: state.phase.since(), usual, before };
     let away = served.filter(|(_, tier)| *tier > home_tier);
     let step = failover::step(&mut state.failover, home.as_ref(), &traffic, away, context.failover, step_context);
@@ -61,6 +61,20 @@ pub(super) fn step(
     events.push(Event { basis, ..Event::of_cluster(context.now, context.cluster, by_names(kind, context.home)) });
 }
 
+/// What went away from home since the trouble began, by Envoy's counts.
+fn listed_before(
+    state: &ClusterState,
+    home_tier: Tier,
+    traffic: &Traffic,
+    context: &EvaluationContext<'_>,
+) -> Vec<(Locality, Tier, Count)> {
+    if !context.sees_successes {
+        // The early ones are Envoy's counts too.
+        return [traffic.away.clone(), state.localities.early(home_tier, context.home)].concat();
+    }
+    if state.has_host_counts(context.now) { traffic.away.clone() } else { Vec::new() }
+}
+
 /// What went away from home since the trouble began, in workers' sums that have been reported.
 fn seen_before(
     state: &ClusterState,
@@ -70,8 +84,11 @@ fn seen_before(
 ) -> Vec<(Locality, Tier, Count)> {
     let early = state.localities.early(home_tier, context.home);
     if context.has_witness && state.has_host_counts(context.now) {
-        // The windows hold Envoy's counts, of attempts that are also in sums yet to come. What is older than the windows
-        // went away before the failover.
+        // The windows hold Envoy's counts, of attempts that are also in sums yet to come.
+        if context.now.saturating_sub(state.phase.since()) <= context.failover.window.millis() {
+            return early;
+        }
+        // What is older than the windows went away before the failover.
         let in_window = |(locality, tier, count): (Locality, Tier, Count)| {
             let (_, _, window) = traffic.away.iter().find(|(known, _, _)| *known == locality)?;
             let (attempts, errors) = (count.attempts.min(window.attempts), count.errors.min(window.errors));

@@ -67,6 +67,10 @@ pub fn on_host_list(
     apply_hosts(state, &hosts, asked, context, &mut events);
     // Mirrored requests and other protocols are in Envoy's counts only.
     let is_unseen = !context.sees_successes || !state.is_counted(context.now);
+    if is_unseen {
+        // If the list shows trouble, what it counts is part of it.
+        failovers::step(state, None, context, &mut events);
+    }
     // Where the counts were not fresh, the filter's own sums of the time since then are in already.
     if state.has_host_counts(context.now) || is_unseen {
         add_listed_to_shares(state, growth, is_unseen, context);

@@ -5,4 +5,5 @@ mod ejection_counts;
 mod failovers;
 mod host_list;
 mod story;
+mod unseen_successes;
 mod world;
