@@ -129,8 +129,8 @@ impl Live {
 
     fn follow(&mut self, proxy: &str, event: &Event) {
         self.events += 1;
-        let cluster = ProxyCluster { proxy: proxy.to_owned(), cluster: event.cluster.clone() };
-        let endpoint = || ProxyEndpoint { of: cluster.clone(), endpoint: event.endpoint.clone() };
+        let cluster = ProxyCluster { proxy: proxy.to_owned(), cluster: event.cluster.to_string() };
+        let endpoint = || ProxyEndpoint { of: cluster.clone(), endpoint: event.endpoint.to_string() };
         match &event.kind {
             Kind::ErrorStreak { ejects: false, .. } | Kind::EjectionBlocked { .. } => {
                 self.kept.insert(endpoint(), event.at);
@@ -146,10 +146,10 @@ impl Live {
             }
             Kind::FailoverStarted(route) => {
                 self.failovers += 1;
-                self.away.insert(cluster, route.to.clone());
+                self.away.insert(cluster, route.to.to_string());
             }
             Kind::FailoverChanged(route) => {
-                self.away.insert(cluster, route.to.clone());
+                self.away.insert(cluster, route.to.to_string());
             }
             Kind::FailoverEnded { .. } => {
                 self.away.remove(&cluster);

@@ -5,7 +5,7 @@ pub(crate) mod node;
 use std::fmt;
 
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 use serde_saphyr::Spanned;
 
@@ -185,9 +185,14 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Raw, A::Error> {
-        let mut map = Vec::new();
-        while let Some(field) = fields.next_entry()? {
-            map.push(field);
+        let mut map: Vec<(Spanned<String>, Spanned<Raw>)> = Vec::new();
+        while let Some(key) = fields.next_key::<Spanned<String>>()? {
+            // Who wrote which field: longer than the resource itself, and no rule asks for it.
+            if key.value == "managedFields" {
+                fields.next_value::<IgnoredAny>()?;
+            } else {
+                map.push((key, fields.next_value()?));
+            }
         }
         Ok(Raw::Map(map))
     }
