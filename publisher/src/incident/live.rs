@@ -52,8 +52,8 @@ pub(crate) struct Live {
     /// Where to.
     away: BTreeMap<ProxyCluster, String>,
     without_healthy: BTreeSet<ProxyCluster>,
-    /// Endpoints that failed as often as it takes, without being ejected for it; with the last such time. No event tells
-    /// that one serves again.
+    /// Endpoints that failed as often as it takes, without being ejected for it; with the last such time. No event
+    /// tells that one serves again.
     kept: BTreeMap<ProxyEndpoint, Millis>,
     /// The proxies that rejected a configuration. No event tells that a later one was accepted.
     rejecting: BTreeSet<String>,

@@ -11,9 +11,9 @@ pub(crate) mod lookup;
 pub(crate) mod outlier;
 pub(crate) mod policy;
 pub(crate) mod services;
+mod texts;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -21,9 +21,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::yaml;
 use crate::yaml::node::{Node, Position};
-
-/// Larger than the rules of any mesh; anything beyond it is the wrong file.
-const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+use texts::{is_empty, is_yaml_only, list, read_file, read_text};
 
 /// A resource.
 #[derive(Clone, Debug)]
@@ -323,7 +321,7 @@ impl Mesh {
             });
         } else if let Some((what, remedy)) = foreign::of_document(&node) {
             self.not_read(file, &node, what, remedy, true);
-        } else if named && text.is_some_and(|text| is_yaml_only(text)) && !has(&CONFIGURATION_FIELDS) {
+        } else if named && text.is_some_and(is_yaml_only) && !has(&CONFIGURATION_FIELDS) {
             let (what, remedy) = foreign::of_anything(&node);
             self.not_read(file, &node, what, remedy, true);
         } else if named || has(&CONFIGURATION_FIELDS) {
@@ -481,50 +479,4 @@ fn mesh_config_of(resource: &Resource) -> Option<Node> {
 /// Whether a resource was written as JSON: its first field then follows a bracket on the same line, or is indented.
 fn is_json(node: &Node) -> bool {
     node.at("kind").is_some_and(|kind| kind.position.column != Some(node.position.column.unwrap_or(1)))
-}
-
-/// Whether a text is YAML without being JSON, which a plugin configuration is.
-fn is_yaml_only(text: &str) -> bool {
-    !text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
-}
-
-fn list(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let read = || format!("cannot read the directory `{}`", directory.display());
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(directory)
-        .with_context(read)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()
-        .with_context(read)?;
-    entries.sort();
-    for path in entries {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let wanted = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
-        if name.starts_with('.') {
-            continue;
-        } else if path.is_dir() {
-            list(&path, files)?;
-        } else if wanted {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// Whether a text holds no value: what a failed command leaves behind, or a template that rendered to nothing.
-fn is_empty(text: &str) -> bool {
-    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
-}
-
-fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let file = std::fs::File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    read_text(file).with_context(|| format!("cannot read `{}`", path.display()))
-}
-
-fn read_text(from: impl Read) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        bail!("it has more than {} MiB", MAX_FILE_BYTES / 1024 / 1024);
-    }
-    Ok(bytes)
 }

@@ -50,13 +50,14 @@ struct Difference<'a> {
 
 fn differs(text: &str, client: Client<'_>, known: &Known<'_>) -> Option<Draft> {
     let config = config::parse(text.as_bytes()).ok()?.config;
-    let differences: Vec<Difference<'_>> =
-        known.lookup.rules().flat_map(|merged| of_rule(merged, &config, client, known)).collect();
+    // With a witness, what is not written out is asked for.
+    let has_default = config.witness.is_none() || writes_default(text);
+    let writes = |cluster: &str| has_default || entry_for(cluster, &config).is_some();
+    let all = known.lookup.rules().flat_map(|merged| of_rule(merged, &config, client, known));
+    let differences: Vec<Difference<'_>> = all.filter(|difference| writes(&difference.cluster)).collect();
     let first = differences.iter().min_by(|a, b| a.cluster.cmp(&b.cluster))?;
-    let mut entries = config.clusters.iter().enumerate();
-    let entry = entries.find(|(_, entry)| WildMatch::new(&entry.pattern).matches(&first.cluster));
-    let path = match entry.filter(|(_, entry)| entry.outlier_detection.is_some()) {
-        Some((index, _)) => format!("clusters[{index}].outlierDetection"),
+    let path = match entry_for(&first.cluster, &config) {
+        Some(index) => format!("clusters[{index}].outlierDetection"),
         None => "outlierDetection".to_owned(),
     };
     let rules: BTreeSet<String> = differences.iter().map(|difference| difference.rule.titles()).collect();
@@ -81,6 +82,19 @@ fn differs(text: &str, client: Client<'_>, known: &Known<'_>) -> Option<Draft> {
     let fix = "derive them anew: `faultline config --from DIR`, or `manifest --from DIR`; or let Envoy be asked: \
         `\"witness\": {}`";
     Some(Draft::new(rules::FL311, severity, path, [&problem, at_run_time, fix]))
+}
+
+/// Whether a configuration says how clusters eject that no entry is for.
+fn writes_default(text: &str) -> bool {
+    let value: Option<Value> = serde_json::from_str(text).ok();
+    value.is_some_and(|value| value.get("outlierDetection").is_some_and(|block| !block.is_null()))
+}
+
+/// The entry by which a cluster goes, if it says how the cluster ejects.
+fn entry_for(cluster: &str, config: &Config) -> Option<usize> {
+    let mut entries = config.clusters.iter().enumerate();
+    let (index, entry) = entries.find(|(_, entry)| WildMatch::new(&entry.pattern).matches(cluster))?;
+    entry.outlier_detection.as_ref().map(|_| index)
 }
 
 /// The differences of one rule's clusters, if the proxies get the rule.

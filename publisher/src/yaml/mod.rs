@@ -53,8 +53,8 @@ fn read_below(text: &str, above: u64) -> Result<Vec<Node>, (Option<Position>, St
 /// A document of a text: where it begins, as the number of lines above, and what it is.
 pub(crate) type Part = (u64, Result<Vec<Node>, (Option<Position>, String)>);
 
-/// Parses a text's documents one by one, so that one that is broken does not hide the others. Positions are those in the
-/// whole text.
+/// Parses a text's documents one by one, so that one that is broken does not hide the others. Positions are those in
+/// the whole text.
 pub(crate) fn read_parts(text: &str) -> Vec<Part> {
     let mut parts = vec![(0, String::new())];
     for (index, line) in text.split_inclusive('\n').enumerate() {

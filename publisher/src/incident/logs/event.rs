@@ -14,6 +14,9 @@ pub(crate) const KEY: &str = "faultline";
 /// A text that many events share: names, reasons, what Envoy says of a failure. Equal ones are held once.
 pub(crate) type Name = Arc<str>;
 
+/// An event that is kept among many: to sort and to move them, only where they are is moved.
+pub(crate) type Kept = Box<Event>;
+
 /// An event of one proxy.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Event {

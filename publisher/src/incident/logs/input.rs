@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use filter_core::time::Millis;
 
-use super::event::{Event, Kind};
+use super::event::{Kept, Kind};
 use super::proxies::{self, Key, Log, Logs};
 use super::reader::{self, Counts, Told};
 use super::search::What;
@@ -22,8 +22,8 @@ pub(crate) struct ProxyIndex(usize);
 pub(crate) struct Record {
     /// The proxy.
     pub(crate) proxy: ProxyIndex,
-    /// The event; in a box, as there are many and they are sorted.
-    pub(crate) event: Box<Event>,
+    /// The event.
+    pub(crate) event: Kept,
 }
 
 /// Everything that was read.
