@@ -230,6 +230,12 @@ mod tests {
     }
 
     #[test]
+    fn who_wrote_which_field_is_not_kept() {
+        let nodes = read("a: 1\nmanagedFields:\n- {manager: kubectl, f: {g: {}}}\nb: 2\n").unwrap();
+        assert_eq!(nodes[0].json(), serde_json::json!({"a": 1, "b": 2}));
+    }
+
+    #[test]
     fn what_is_no_yaml_is_told_with_its_line() {
         let (position, _) = read("a: 1\nb: [1\nc: 2\n").unwrap_err();
         assert!(position.is_some_and(|position| position.line >= 2), "{position:?}");
