@@ -60,7 +60,7 @@ pub(crate) fn configuration(
     remark: impl Fn(&str),
 ) -> anyhow::Result<Configuration> {
     let mut mesh = Mesh::read(rules.files)?;
-    if let Some(broken) = mesh.broken.first() {
+    if let Some(broken) = mesh.broken.iter().find(|broken| !broken.is_json) {
         let line = broken.position.map_or(String::new(), |position| format!(":{}", position.line));
         bail!("`{}{line}` is not YAML: {}", broken.file, broken.problem);
     }

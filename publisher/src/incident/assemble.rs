@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::logs::event::Received;
+use super::logs::event::{Name, Received};
 use super::logs::input::Input;
 use super::model::{Destination, Ejection, Endpoint, Failover, Gap, Incident, Outage, Period, Service};
 use super::span::{Span, grouped, total};
@@ -13,9 +13,10 @@ use super::{names, timeline};
 /// The incident that the logs tell.
 pub(crate) fn incident(input: &Input) -> Incident {
     let trace = Trace::of(input);
-    let names = names::of_clusters(trace.clusters.keys().map(String::as_str));
+    let names = names::of_clusters(trace.clusters.keys().map(|cluster| &**cluster));
     let name = |cluster: &str| names.get(cluster).map_or(cluster, String::as_str).to_owned();
-    let services = trace.clusters.into_iter().map(|(cluster, seen)| service(name(&cluster), cluster, seen, input));
+    let services =
+        trace.clusters.into_iter().map(|(cluster, seen)| service(name(&cluster), cluster.to_string(), seen, input));
     let mut services: Vec<Service> = services.collect();
     services.sort_by(|a, b| (a.first, &a.cluster).cmp(&(b.first, &b.cluster)));
     let mut gaps = trace.gaps;
@@ -34,7 +35,7 @@ pub(crate) fn incident(input: &Input) -> Incident {
 }
 
 fn service(name: String, cluster: String, seen: ClusterTrace, input: &Input) -> Service {
-    let mut failovers: Vec<Failover> = by_key(seen.failovers, |failover| failover.from.clone())
+    let mut failovers: Vec<Failover> = by_key(seen.failovers, |failover| failover.from.to_string())
         .into_iter()
         .flat_map(|(from, all)| {
             let groups = grouped(all, |failover| failover.seen.span);
@@ -106,7 +107,7 @@ fn failover(from: String, all: &[ProxyFailover]) -> Failover {
     all.iter().for_each(|failover| Received::add(&mut received, &failover.received));
     Failover {
         from,
-        causes: all.iter().flat_map(|failover| failover.causes.iter().cloned()).collect(),
+        causes: all.iter().flat_map(|failover| failover.causes.iter().map(ToString::to_string)).collect(),
         received,
         period: period(all.iter().map(|failover| &failover.seen)),
         destinations,
@@ -131,8 +132,9 @@ fn period<'a>(seen: impl Iterator<Item = &'a Observation> + Clone) -> Period {
 }
 
 /// Each text once, without those that are empty.
-fn told<'a>(texts: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
-    texts.filter(|text| !text.is_empty()).cloned().collect()
+fn told<'a>(texts: impl Iterator<Item = &'a Name>) -> BTreeSet<String> {
+    let texts: BTreeSet<&Name> = texts.filter(|text| !text.is_empty()).collect();
+    texts.into_iter().map(|text| text.to_string()).collect()
 }
 
 /// What the input itself lacks.

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
+use filter_core::time::Millis;
+
 use super::logs::event::{Event, Kind};
 use super::logs::reader::{Counts, Told};
 use super::logs::search::What;
 use super::model::Gap;
 use super::names;
-use super::units::{count, day};
+use super::units::{clock_seconds, count, day};
 use super::view::Phrase;
 use super::wording::{gaps, phrase};
 
@@ -50,6 +52,9 @@ pub(crate) struct Live {
     /// Where to.
     away: BTreeMap<ProxyCluster, String>,
     without_healthy: BTreeSet<ProxyCluster>,
+    /// Endpoints that failed as often as it takes, without being ejected for it; with the last such time. No event
+    /// tells that one serves again.
+    kept: BTreeMap<ProxyEndpoint, Millis>,
     /// The proxies that rejected a configuration. No event tells that a later one was accepted.
     rejecting: BTreeSet<String>,
 }
@@ -124,22 +129,27 @@ impl Live {
 
     fn follow(&mut self, proxy: &str, event: &Event) {
         self.events += 1;
-        let cluster = ProxyCluster { proxy: proxy.to_owned(), cluster: event.cluster.clone() };
-        let endpoint = || ProxyEndpoint { of: cluster.clone(), endpoint: event.endpoint.clone() };
+        let cluster = ProxyCluster { proxy: proxy.to_owned(), cluster: event.cluster.to_string() };
+        let endpoint = || ProxyEndpoint { of: cluster.clone(), endpoint: event.endpoint.to_string() };
         match &event.kind {
+            Kind::ErrorStreak { ejects: false, .. } | Kind::EjectionBlocked { .. } => {
+                self.kept.insert(endpoint(), event.at);
+            }
             Kind::EndpointEjected { .. } => {
                 self.ejections += 1;
+                self.kept.remove(&endpoint());
                 self.ejected.insert(endpoint());
             }
             Kind::EndpointReturned { .. } | Kind::EndpointRemoved { .. } => {
+                self.kept.remove(&endpoint());
                 self.ejected.remove(&endpoint());
             }
             Kind::FailoverStarted(route) => {
                 self.failovers += 1;
-                self.away.insert(cluster, route.to.clone());
+                self.away.insert(cluster, route.to.to_string());
             }
             Kind::FailoverChanged(route) => {
-                self.away.insert(cluster, route.to.clone());
+                self.away.insert(cluster, route.to.to_string());
             }
             Kind::FailoverEnded { .. } => {
                 self.away.remove(&cluster);
@@ -170,6 +180,11 @@ impl Live {
         }
         if !ejected.is_empty() {
             open.push(format!("{} ejected", count(ejected.len() as u64, "endpoint")));
+        }
+        let kept: BTreeSet<&str> = self.kept.keys().map(|kept| kept.endpoint.as_str()).collect();
+        if let Some(last) = self.kept.values().max() {
+            let failing = some_of(kept.iter().copied());
+            open.push(format!("failing without ejection: {failing} (last told at {})", clock_seconds(*last)));
         }
         if !without.is_empty() {
             open.push(format!("nothing healthy: {}", some_of(without.iter().copied())));

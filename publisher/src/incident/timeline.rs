@@ -18,7 +18,8 @@ pub(super) fn of(input: &Input, names: &BTreeMap<String, String>) -> Vec<Moment>
     let mut latest: HashMap<String, usize> = HashMap::new();
     for record in &input.records {
         let event = &record.event;
-        let same = latest.get(&event.subject()).and_then(|index| moments.get_mut(*index));
+        let subject = event.subject();
+        let same = latest.get(&subject).and_then(|index| moments.get_mut(*index));
         if let Some((moment, proxies)) = same
             && event.at.saturating_sub(moment.event.at) <= SAME_MOMENT_MS
             && proxies.insert(record.proxy)
@@ -27,11 +28,11 @@ pub(super) fn of(input: &Input, names: &BTreeMap<String, String>) -> Vec<Moment>
             add(&mut moment.event, event);
             continue;
         }
-        latest.insert(event.subject(), moments.len());
+        latest.insert(subject, moments.len());
         let moment = Moment {
             until: event.at,
-            service: names.get(&event.cluster).cloned().unwrap_or_else(|| event.cluster.clone()),
-            event: event.clone(),
+            service: names.get(&*event.cluster).cloned().unwrap_or_else(|| event.cluster.to_string()),
+            event: Event::clone(event),
             proxies: Vec::new(),
         };
         moments.push((moment, BTreeSet::from([record.proxy])));

@@ -4,12 +4,12 @@
 //! calculated back from its own duration; what begins again without having ended is ended there. Both are counted in
 //! [`Trace::gaps`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use filter_core::time::Millis;
 
 use super::failure::Failure;
-use super::logs::event::{Event, Kind, Received, Route, millis};
+use super::logs::event::{Event, Kind, Name, Received, Route, millis};
 use super::logs::input::{Input, ProxyIndex};
 use super::model::{Blocked, Destination, EjectionEnd, Gap, Streak};
 use super::span::Span;
@@ -18,7 +18,7 @@ use super::span::Span;
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     /// By the cluster's name.
-    pub(super) clusters: BTreeMap<String, ClusterTrace>,
+    pub(super) clusters: BTreeMap<Name, ClusterTrace>,
     /// What is missing.
     pub(super) gaps: Vec<Gap>,
 }
@@ -33,11 +33,14 @@ pub(super) struct ClusterTrace {
     /// The proxies with an event about it.
     pub(super) proxies: BTreeSet<ProxyIndex>,
     /// By address.
-    pub(super) endpoints: BTreeMap<String, EndpointTrace>,
+    pub(super) endpoints: BTreeMap<Name, EndpointTrace>,
     /// Each proxy's failovers.
     pub(super) failovers: Vec<ProxyFailover>,
+    /// Which of them is each proxy's latest: no other of its can be open.
+    latest_failover: HashMap<ProxyIndex, usize>,
     /// Each proxy's times without a healthy endpoint.
     pub(super) outages: Vec<Observation>,
+    latest_outage: HashMap<ProxyIndex, usize>,
 }
 
 /// An endpoint as the proxies saw it.
@@ -51,6 +54,7 @@ pub(super) struct EndpointTrace {
     pub(super) workload: String,
     /// Each proxy's ejections.
     pub(super) ejections: Vec<ProxyEjection>,
+    latest_ejection: HashMap<ProxyIndex, usize>,
     /// Each proxy's streaks, in order of time.
     pub(super) streaks: Vec<Streak>,
     /// Each proxy's blocked ejections, in order of time.
@@ -80,9 +84,9 @@ pub(super) struct ProxyEjection {
     /// When.
     pub(super) seen: Observation,
     /// `consecutive_5xx` and the like; empty if the log does not have its beginning.
-    pub(super) reason: String,
+    pub(super) reason: Name,
     /// `inferred`, `witnessed` or empty.
-    pub(super) basis: String,
+    pub(super) basis: Name,
     /// How it ended; none while it has not, or if the log does not tell.
     pub(super) ended: Option<EjectionEnd>,
 }
@@ -93,9 +97,9 @@ pub(super) struct ProxyFailover {
     /// From the start to the last request that was served away.
     pub(super) seen: Observation,
     /// The locality that lost.
-    pub(super) from: String,
+    pub(super) from: Name,
     /// What kept traffic from home, by its beginning and its changes.
-    pub(super) causes: BTreeSet<String>,
+    pub(super) causes: BTreeSet<Name>,
     /// Where to, in order of time.
     pub(super) destinations: Vec<Destination>,
     /// What each locality received; empty while it has not ended.
@@ -105,7 +109,7 @@ pub(super) struct ProxyFailover {
     /// Errors among them.
     pub(super) errors: u64,
     /// How it ended; empty while it has not.
-    pub(super) because: String,
+    pub(super) because: Name,
 }
 
 /// How often each kind of gap was met.
@@ -131,11 +135,11 @@ impl Trace {
                     missing.suppressing.insert(proxy);
                 }
                 Kind::ConfigRejected { error } => {
-                    missing.rejected.entry(error.clone()).or_default().insert(proxy);
+                    missing.rejected.entry(error.to_string()).or_default().insert(proxy);
                 }
                 _ => {
                     let new = || ClusterTrace { first: event.at, ..ClusterTrace::default() };
-                    let cluster = trace.clusters.entry(event.cluster.clone()).or_insert_with(new);
+                    let cluster = trace.clusters.entry(Name::clone(&event.cluster)).or_insert_with(new);
                     cluster.last = event.at;
                     cluster.proxies.insert(proxy);
                     cluster.follow(proxy, event, &mut missing);
@@ -155,11 +159,11 @@ impl ClusterTrace {
         match &event.kind {
             Kind::ErrorStreak { kind, streak, last, .. } => {
                 let failure = Failure::of(kind, last);
-                let streak = Streak { at: event.at, kind: kind.clone(), errors: *streak, failure };
+                let streak = Streak { at: event.at, kind: kind.to_string(), errors: *streak, failure };
                 self.endpoint(proxy, event).streaks.push(streak);
             }
             Kind::EjectionBlocked { reason, .. } => {
-                self.endpoint(proxy, event).blocked.push(Blocked { at: event.at, reason: reason.clone() });
+                self.endpoint(proxy, event).blocked.push(Blocked { at: event.at, reason: reason.to_string() });
             }
             Kind::EndpointEjected { reason, .. } => self.endpoint(proxy, event).eject(proxy, event, reason, missing),
             Kind::EndpointReturned { ejected_seconds } => {
@@ -175,14 +179,14 @@ impl ClusterTrace {
             Kind::FailoverEnded { .. } => self.end_failover(proxy, event, missing),
             Kind::NoHealthyUpstream { .. } => {
                 if self.open_outage(proxy).is_none() {
-                    self.outages.push(Observation::beginning(proxy, event.at));
+                    self.add_outage(Observation::beginning(proxy, event.at));
                 }
             }
             Kind::UpstreamRecovered { seconds } => match self.open_outage(proxy) {
                 Some(open) => open.end(event.at),
                 None => {
                     missing.beginnings += 1;
-                    self.outages.push(Observation::ending(proxy, event.at, millis(*seconds)));
+                    self.add_outage(Observation::ending(proxy, event.at, millis(*seconds)));
                 }
             },
             Kind::ConfigRejected { .. } | Kind::EventsSuppressed { .. } | Kind::Unknown => {}
@@ -194,7 +198,7 @@ impl ClusterTrace {
             open.end(at);
             missing.ends += 1;
         }
-        self.failovers.push(ProxyFailover::along(Observation::beginning(proxy, at), route, at));
+        self.add_failover(ProxyFailover::along(Observation::beginning(proxy, at), route, at));
     }
 
     fn change_failover(&mut self, proxy: ProxyIndex, at: Millis, route: &Route, missing: &mut Missing) {
@@ -203,7 +207,7 @@ impl ClusterTrace {
             None => {
                 missing.beginnings += 1;
                 let seen = Observation { began_earlier: true, ..Observation::beginning(proxy, at) };
-                self.failovers.push(ProxyFailover::along(seen, route, at));
+                self.add_failover(ProxyFailover::along(seen, route, at));
             }
         }
     }
@@ -219,7 +223,7 @@ impl ClusterTrace {
             let seen = Observation::ending(proxy, at, lasted);
             let route = Route { from: from.clone(), to: to.clone(), ..Route::default() };
             let began = ProxyFailover::along(Observation { open: true, ..seen }, &route, seen.span.from);
-            self.failovers.push(began);
+            self.add_failover(began);
         }
         let Some(failover) = self.open_failover(proxy) else { return };
         // It is over when it is seen to be; traffic went away until then or earlier.
@@ -230,21 +234,33 @@ impl ClusterTrace {
         failover.because = if because.is_empty() { "ended".into() } else { because.clone() };
     }
 
+    fn add_failover(&mut self, failover: ProxyFailover) {
+        self.latest_failover.insert(failover.seen.proxy, self.failovers.len());
+        self.failovers.push(failover);
+    }
+
+    fn add_outage(&mut self, seen: Observation) {
+        self.latest_outage.insert(seen.proxy, self.outages.len());
+        self.outages.push(seen);
+    }
+
     fn open_failover(&mut self, proxy: ProxyIndex) -> Option<&mut ProxyFailover> {
-        self.failovers.iter_mut().find(|failover| failover.seen.is_open_at(proxy))
+        let latest = self.latest_failover.get(&proxy)?;
+        self.failovers.get_mut(*latest).filter(|failover| failover.seen.open)
     }
 
     fn open_outage(&mut self, proxy: ProxyIndex) -> Option<&mut Observation> {
-        self.outages.iter_mut().find(|seen| seen.is_open_at(proxy))
+        let latest = self.latest_outage.get(&proxy)?;
+        self.outages.get_mut(*latest).filter(|seen| seen.open)
     }
 
     fn endpoint(&mut self, proxy: ProxyIndex, event: &Event) -> &mut EndpointTrace {
-        let new = || EndpointTrace { address: event.endpoint.clone(), first: event.at, ..EndpointTrace::default() };
-        let endpoint = self.endpoints.entry(event.endpoint.clone()).or_insert_with(new);
+        let new = || EndpointTrace { address: event.endpoint.to_string(), first: event.at, ..EndpointTrace::default() };
+        let endpoint = self.endpoints.entry(Name::clone(&event.endpoint)).or_insert_with(new);
         endpoint.proxies.insert(proxy);
         for (known, told) in [(&mut endpoint.locality, &event.locality), (&mut endpoint.workload, &event.workload)] {
-            if !told.is_empty() {
-                known.clone_from(told);
+            if !told.is_empty() && **known != **told {
+                *known = told.to_string();
             }
         }
         endpoint
@@ -265,14 +281,14 @@ impl ClusterTrace {
 }
 
 impl EndpointTrace {
-    fn eject(&mut self, proxy: ProxyIndex, event: &Event, reason: &str, missing: &mut Missing) {
+    fn eject(&mut self, proxy: ProxyIndex, event: &Event, reason: &Name, missing: &mut Missing) {
         if let Some(open) = self.open_ejection(proxy) {
             open.seen.end(event.at);
             missing.ends += 1;
         }
         let seen = Observation::beginning(proxy, event.at);
-        let (reason, basis) = (reason.to_owned(), event.basis.clone());
-        self.ejections.push(ProxyEjection { seen, reason, basis, ended: None });
+        let (reason, basis) = (Name::clone(reason), Name::clone(&event.basis));
+        self.add_ejection(ProxyEjection { seen, reason, basis, ended: None });
     }
 
     /// Ends an ejection; `end` is how, and after which time by the event.
@@ -287,14 +303,20 @@ impl EndpointTrace {
                 missing.beginnings += 1;
                 let seen = Observation::ending(proxy, event.at, ejected_for);
                 self.first = self.first.min(seen.span.from);
-                let (reason, basis) = (String::new(), event.basis.clone());
-                self.ejections.push(ProxyEjection { seen, reason, basis, ended: Some(how) });
+                let (reason, basis) = (Name::default(), Name::clone(&event.basis));
+                self.add_ejection(ProxyEjection { seen, reason, basis, ended: Some(how) });
             }
         }
     }
 
+    fn add_ejection(&mut self, ejection: ProxyEjection) {
+        self.latest_ejection.insert(ejection.seen.proxy, self.ejections.len());
+        self.ejections.push(ejection);
+    }
+
     fn open_ejection(&mut self, proxy: ProxyIndex) -> Option<&mut ProxyEjection> {
-        self.ejections.iter_mut().find(|ejection| ejection.seen.is_open_at(proxy))
+        let latest = self.latest_ejection.get(&proxy)?;
+        self.ejections.get_mut(*latest).filter(|ejection| ejection.seen.open)
     }
 }
 
@@ -307,10 +329,6 @@ impl Observation {
     /// Ends now, and lasted for so many milliseconds; the log does not have its beginning.
     fn ending(proxy: ProxyIndex, at: Millis, lasted: Millis) -> Self {
         Self { proxy, span: Span::new(at.saturating_sub(lasted), at), open: false, began_earlier: true }
-    }
-
-    fn is_open_at(&self, proxy: ProxyIndex) -> bool {
-        self.proxy == proxy && self.open
     }
 
     fn end(&mut self, at: Millis) {
@@ -329,7 +347,7 @@ impl ProxyFailover {
             received: Vec::new(),
             requests: 0,
             errors: 0,
-            because: String::new(),
+            because: Name::default(),
         };
         failover.turn(route, at);
         failover
@@ -341,7 +359,7 @@ impl ProxyFailover {
         if !route.cause.is_empty() {
             self.causes.insert(route.cause.clone());
         }
-        let Route { to, tier, share, .. } = route.clone();
+        let (to, tier, share) = (route.to.to_string(), route.tier.to_string(), route.share);
         self.destinations.push(Destination { to, tier, share, open: true, span: Span::at(at) });
     }
 

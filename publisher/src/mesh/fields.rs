@@ -3,7 +3,7 @@
 //! The API server drops a field that the schema does not have, so what was meant by it is not in force. The table is
 //! that of istio/api (DestinationRule and ServiceEntry, v1).
 
-use super::Resource;
+use super::{MESH_CONFIG, Resource};
 use crate::yaml::node::{Node, Value};
 
 /// A field that Istio does not read.
@@ -196,6 +196,10 @@ const OBJECTS: [(&str, &[(&str, Type)]); 22] = [
 /// The kinds that are looked into.
 const KINDS: [&str; 3] = ["DestinationRule", "ServiceEntry", "WorkloadEntry"];
 
+/// The blocks of a MeshConfig that faultline reads.
+const OF_MESH: [(&str, &str); 2] =
+    [("localityLbSetting", "Locality"), ("defaultTrafficPolicy.outlierDetection", "OutlierDetection")];
+
 /// Fields that the schema has and istiod ignores.
 const REMOVED: [&str; 1] = ["outlierDetection.consecutiveErrors"];
 
@@ -206,6 +210,10 @@ fn fields_of(object: &str) -> &'static [(&'static str, Type)] {
 /// Every field of a resource that Istio does not read; none for kinds without a table.
 pub(crate) fn strays(resource: &Resource) -> Vec<Stray> {
     let mut found = Vec::new();
+    if resource.kind == MESH_CONFIG {
+        of_mesh(&resource.node, &mut found);
+        return found;
+    }
     let Some(kind) = KINDS.into_iter().find(|kind| resource.is_istio(kind)) else { return found };
     let mut look = Look { kind, found: &mut found };
     look.object(&resource.node, "Top", "");
@@ -213,6 +221,29 @@ pub(crate) fn strays(resource: &Resource) -> Vec<Stray> {
         look.object(spec, kind, "spec");
     }
     found
+}
+
+/// The blocks of a MeshConfig that faultline reads, and names that are all but theirs.
+fn of_mesh(config: &Node, found: &mut Vec<Stray>) {
+    let mut look = Look { kind: "MeshTrafficPolicy", found };
+    for (path, object) in OF_MESH {
+        if let Some(block) = config.at(path) {
+            look.object(block, object, path);
+        }
+    }
+    let tops = ["localityLbSetting", "defaultTrafficPolicy"];
+    for (name, _) in config.map("") {
+        // The names of the schema's own language, with underscores, are known too.
+        let is_other = tops.iter().all(|top| plain(top) != plain(name) || !(name == top || name.contains('_')));
+        if let Some(top) = tops.into_iter().find(|top| is_other && distance(&plain(top), &plain(name)) < 3) {
+            look.found.push(Stray::Unknown { path: name.clone(), remedy: format!("write `{top}`") });
+        }
+    }
+}
+
+/// A name without what people get wrong in one.
+fn plain(text: &str) -> String {
+    text.to_ascii_lowercase().replace(['_', '-'], "")
 }
 
 struct Look<'a> {
@@ -241,6 +272,8 @@ impl Look<'_> {
                             }
                         }
                         Some(_) => {}
+                        // The MeshConfig may have the names of the schema's own language.
+                        None if self.kind == "MeshTrafficPolicy" && name.contains('_') => {}
                         None => {
                             let remedy = self.remedy(name, value, object, path);
                             self.found.push(Stray::Unknown { path: inner, remedy });
@@ -261,8 +294,10 @@ impl Look<'_> {
         {
             return format!("write its fields into `{path}` itself");
         }
-        let plain = |text: &str| text.to_ascii_lowercase().replace(['_', '-'], "");
-        let near = |known: &&str| distance(&plain(known), &plain(name)) < 3;
+        let near = |known: &&str| {
+            let (known, name) = (plain(known), plain(name));
+            distance(&known, &name) < 3 || (name.len() > 5 && (known.starts_with(&name) || name.starts_with(&known)))
+        };
         let mut beside = known.iter().map(|(known, _)| *known);
         let same = beside.clone().find(|known| plain(known) == plain(name));
         if let Some(known) = same.or_else(|| beside.find(near)) {

@@ -36,8 +36,10 @@ pub(super) fn of_document(node: &Node) -> Option<(&'static str, &'static str)> {
         return Some(("what istioctl tells of a proxy", DUMP));
     }
     let of_envoy =
-        ["configs", "cluster_statuses", "listener_statuses", "dynamic_active_clusters", "command_line_options"];
+        ["configs", "cluster_statuses", "listener_statuses", "version_info", "bootstrap", "command_line_options"];
+    let of_dump = |name: &str| name.starts_with("static_") || name.starts_with("dynamic_");
     let is_dump = of_envoy.iter().any(|name| node.field(name).is_some())
+        || node.map("").iter().any(|(name, _)| of_dump(name))
         || node.text("@type").is_some_and(|kind| kind.contains("envoy."));
     if is_dump {
         return Some(("a dump of Envoy", DUMP));
@@ -48,6 +50,21 @@ pub(super) fn of_document(node: &Node) -> Option<(&'static str, &'static str)> {
     match &node.value {
         Value::Scalar(serde_json::Value::String(text)) if is_table(text) => Some(TABLE),
         _ => None,
+    }
+}
+
+/// What a document in YAML is that nothing is known of.
+pub(super) fn of_anything(node: &Node) -> (&'static str, &'static str) {
+    match &node.value {
+        Value::Scalar(serde_json::Value::String(text)) if text.starts_with("No resources found") => {
+            ("kubectl's word that there is nothing", "ask for another namespace, or for all of them with `-A`")
+        }
+        Value::Scalar(_) => ("text", "name a file with resources, or a plugin configuration in JSON"),
+        _ => (
+            "neither a resource nor a plugin configuration",
+            "resources have `apiVersion` and `kind`, a plugin configuration is JSON; of a chart's values, render the \
+                chart: `helm template … | faultline validate -`",
+        ),
     }
 }
 

@@ -11,9 +11,9 @@ pub(crate) mod lookup;
 pub(crate) mod outlier;
 pub(crate) mod policy;
 pub(crate) mod services;
+mod texts;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -21,9 +21,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::yaml;
 use crate::yaml::node::{Node, Position};
-
-/// Larger than the rules of any mesh; anything beyond it is the wrong file.
-const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+use texts::{is_empty, is_yaml_only, list, read_file, read_text};
 
 /// A resource.
 #[derive(Clone, Debug)]
@@ -94,13 +92,16 @@ pub(crate) struct Configuration {
     pub(crate) node: Option<Node>,
 }
 
+/// What is said of a file without a single sign.
+pub(crate) const NOTHING: &str = "is empty";
+
 /// A file without any value that the user named.
 #[derive(Debug)]
 pub(crate) struct Empty {
     /// The file.
     pub(crate) file: Rc<str>,
-    /// Whether it has comments at least, as a template that rendered to nothing.
-    pub(crate) has_comments: bool,
+    /// What it has instead: nothing at all, comments, an empty list.
+    pub(crate) what: &'static str,
 }
 
 /// A file or document that is neither a resource nor a plugin configuration.
@@ -118,7 +119,7 @@ pub(crate) struct Unread {
     pub(crate) is_meant: bool,
 }
 
-/// A file that is not YAML.
+/// A file or document that is not YAML.
 #[derive(Debug)]
 pub(crate) struct Broken {
     /// The file.
@@ -127,6 +128,8 @@ pub(crate) struct Broken {
     pub(crate) position: Option<Position>,
     /// What is wrong.
     pub(crate) problem: String,
+    /// Whether it is JSON all the same, in which a key is there twice: readers of JSON take the last.
+    pub(crate) is_json: bool,
 }
 
 /// Everything that was read.
@@ -217,13 +220,19 @@ impl Mesh {
             Err(error) => {
                 let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
                 let problem = "it is no text in UTF-8; save it as UTF-8, or name another file".to_owned();
-                self.broken.push(Broken { file, position: Some(Position { line, column: None }), problem });
+                self.broken.push(Broken {
+                    file,
+                    position: Some(Position { line, column: None }),
+                    problem,
+                    is_json: false,
+                });
                 return;
             }
         };
         if is_empty(text) {
             if named {
-                self.empty.push(Empty { file, has_comments: !text.trim().is_empty() });
+                let what = if text.trim().is_empty() { NOTHING } else { "has nothing but comments" };
+                self.empty.push(Empty { file, what });
             }
             return;
         }
@@ -235,10 +244,13 @@ impl Mesh {
                 }
             }
             // What starts like JSON is a configuration: the filter's own parser reports best what is wrong with it.
-            Err(_) if text.trim_start().starts_with('{') && !text.trim_start().starts_with("{{") => {
+            Err((position, problem)) if text.trim_start().starts_with('{') && !text.trim_start().starts_with("{{") => {
+                if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+                    self.broken.push(Broken { file: Rc::clone(&file), position, problem, is_json: true });
+                }
                 self.configurations.push(Configuration { file, text: text.to_owned(), node: None });
             }
-            Err((position, problem)) => match foreign::of_text(text) {
+            Err(_) => match foreign::of_text(text) {
                 Some((what, remedy)) => self.unread.push(Unread {
                     file,
                     position: Some(Position { line: 1, column: None }),
@@ -246,14 +258,29 @@ impl Mesh {
                     remedy: remedy.to_owned(),
                     is_meant: true,
                 }),
-                None => self.broken.push(Broken { file, position, problem }),
+                None => self.add_parts(&file, text, named),
             },
+        }
+    }
+
+    /// Reads a text of which some document is broken: the others are judged all the same.
+    fn add_parts(&mut self, file: &Rc<str>, text: &str, named: bool) {
+        for (_, part) in yaml::read_parts(text) {
+            match part {
+                Ok(nodes) => nodes.into_iter().for_each(|node| self.add_document(file, node, None, named)),
+                Err((position, problem)) => {
+                    self.broken.push(Broken { file: Rc::clone(file), position, problem, is_json: false });
+                }
+            }
         }
     }
 
     fn add_document(&mut self, file: &Rc<str>, node: Node, text: Option<&str>, named: bool) {
         if let (Some(kind), Some(version)) = (node.text("kind"), node.text("apiVersion")) {
             if kind.ends_with("List") && node.field("items").is_some() {
+                if node.list("items").is_empty() && named {
+                    self.empty.push(Empty { file: Rc::clone(file), what: "has a list without items" });
+                }
                 node.list("items").iter().for_each(|item| self.add_document(file, item.clone(), None, false));
                 return;
             }
@@ -293,6 +320,9 @@ impl Mesh {
                 node,
             });
         } else if let Some((what, remedy)) = foreign::of_document(&node) {
+            self.not_read(file, &node, what, remedy, true);
+        } else if named && text.is_some_and(is_yaml_only) && !has(&CONFIGURATION_FIELDS) {
+            let (what, remedy) = foreign::of_anything(&node);
             self.not_read(file, &node, what, remedy, true);
         } else if named || has(&CONFIGURATION_FIELDS) {
             let text = text.map_or_else(|| node.json().to_string(), str::to_owned);
@@ -449,45 +479,4 @@ fn mesh_config_of(resource: &Resource) -> Option<Node> {
 /// Whether a resource was written as JSON: its first field then follows a bracket on the same line, or is indented.
 fn is_json(node: &Node) -> bool {
     node.at("kind").is_some_and(|kind| kind.position.column != Some(node.position.column.unwrap_or(1)))
-}
-
-fn list(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let read = || format!("cannot read the directory `{}`", directory.display());
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(directory)
-        .with_context(read)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()
-        .with_context(read)?;
-    entries.sort();
-    for path in entries {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let wanted = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
-        if name.starts_with('.') {
-            continue;
-        } else if path.is_dir() {
-            list(&path, files)?;
-        } else if wanted {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// Whether a text holds no value: what a failed command leaves behind, or a template that rendered to nothing.
-fn is_empty(text: &str) -> bool {
-    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
-}
-
-fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let file = std::fs::File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    read_text(file).with_context(|| format!("cannot read `{}`", path.display()))
-}
-
-fn read_text(from: impl Read) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        bail!("it has more than {} MiB", MAX_FILE_BYTES / 1024 / 1024);
-    }
-    Ok(bytes)
 }

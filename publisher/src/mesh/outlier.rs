@@ -60,6 +60,9 @@ pub(crate) fn translate(block: &Node) -> Result<OutlierDetection, Vec<Problem>> 
 fn count(block: &Node, name: &'static str, problems: &mut Vec<Problem>) -> Option<u32> {
     let field = block.field(name)?;
     match block.number(name) {
+        Some(n) if n > u64::from(u32::MAX) => {
+            problems.push((name, format!("got {n}, wanted {} at most", u32::MAX)));
+        }
         Some(n) => return Some(u32::try_from(n.min(MAX_COUNT)).unwrap_or(u32::MAX)),
         None => problems.push((name, format!("got {}, wanted a whole number", field.json()))),
     }

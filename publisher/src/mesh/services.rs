@@ -22,6 +22,8 @@ pub(crate) enum Discovery {
     Passthrough,
     /// `DNS_ROUND_ROBIN`: to whichever address DNS tells first, as one endpoint.
     OneOfDns,
+    /// A Service of type ExternalName: another name for what it names, and no cluster of its own.
+    Alias,
 }
 
 /// An endpoint, as far as the files tell.
@@ -58,6 +60,8 @@ pub(crate) struct Service {
     pub(crate) ports: BTreeSet<u64>,
     /// How a sidecar finds its endpoints.
     pub(crate) discovery: Discovery,
+    /// Whether Envoy looks up each endpoint in DNS: a ServiceEntry with `resolution: DNS`.
+    pub(crate) is_dns: bool,
 }
 
 impl Service {
@@ -73,6 +77,12 @@ impl Service {
         endpoints.iter().map(|endpoint| endpoint.locality.as_deref()).collect()
     }
 
+    /// The localities of the endpoints that may have these labels; `None`: endpoints without one.
+    pub(crate) fn places_with(&self, labels: &[(&str, &str)]) -> BTreeSet<Option<&str>> {
+        let endpoints = self.endpoints.iter().flatten().filter(|endpoint| endpoint.has(labels) != Some(false));
+        endpoints.map(|endpoint| endpoint.locality.as_deref()).collect()
+    }
+
     /// How many endpoints a subset with these labels has; where the files do not tell labels, at most that many.
     pub(crate) fn count_with(&self, labels: &[(&str, &str)]) -> Option<usize> {
         let all = self.count()?;
@@ -84,6 +94,7 @@ impl Service {
         self.namespaces.extend(other.namespaces);
         self.ports.extend(other.ports);
         self.is_complete &= other.is_complete;
+        self.is_dns |= other.is_dns;
         self.endpoints = match (self.endpoints.take(), other.endpoints) {
             (Some(mut own), Some(more)) => {
                 own.extend(more);
@@ -259,6 +270,7 @@ fn of_entry(beside: &Beside<'_>, entry: &Resource) -> Service {
         is_complete: wanted.is_empty(),
         ports: node.list("spec.ports").iter().filter_map(|port| port.number("number")).collect(),
         discovery,
+        is_dns: node.text("spec.resolution") == Some("DNS"),
     }
 }
 
@@ -284,7 +296,12 @@ fn of_service(beside: &Beside<'_>, service: &Resource) -> Service {
         endpoints,
         is_complete: false,
         ports: service.node.list("spec.ports").iter().filter_map(|port| port.number("port")).collect(),
-        discovery: if is_headless { Discovery::Headless } else { Discovery::Endpoints },
+        discovery: match service.node.text("spec.type") {
+            Some("ExternalName") => Discovery::Alias,
+            _ if is_headless => Discovery::Headless,
+            _ => Discovery::Endpoints,
+        },
+        is_dns: false,
     }
 }
 

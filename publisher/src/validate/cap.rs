@@ -1,12 +1,12 @@
 //! Rules for `maxEjectionPercent` (FL102, FL119): does the cap ever allow an ejection, and all those that a failover
 //! needs. Envoy compares with the hosts of one cluster, and a subset is a cluster of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use filter_core::config::OutlierDetection;
 
 use super::finding::{Draft, Severity};
-use super::known::Known;
+use super::known::{Known, is_in};
 use super::rules;
 use crate::mesh::policy::Subset;
 use crate::mesh::services::Service;
@@ -39,7 +39,7 @@ pub(super) fn check(block: &Node, rules: &OutlierDetection, of: Of<'_>, known: &
         Some(percent) => format!("is {percent}"),
     };
     let needed = 100_u64.div_ceil(percent.max(1));
-    let severity = severity(service, of, known);
+    let severity = severity(service, of);
     match (count, service) {
         (Some(0), _) => None,
         (Some(count), _) if (count as u64) < needed => {
@@ -62,17 +62,20 @@ pub(super) fn check(block: &Node, rules: &OutlierDetection, of: Of<'_>, known: &
     }
 }
 
-/// An error where the files list all endpoints; a note where the rule itself speaks of a region that these files do not
-/// have, so that another cluster has endpoints too.
-fn severity(service: Option<&Service>, of: Of<'_>, known: &Known<'_>) -> Severity {
+/// An error where the files list all endpoints; a note where the rule itself speaks of endpoints elsewhere, so that
+/// another cluster has some too.
+fn severity(service: Option<&Service>, of: Of<'_>) -> Severity {
     if service.is_some_and(|service| service.is_complete) {
         return Severity::Error;
     }
-    let settings = of.settings;
-    let failover = settings.into_iter().flat_map(|settings| settings.list("failover")).filter_map(|it| it.text("to"));
-    let shares = settings.into_iter().flat_map(|settings| settings.list("distribute")).flat_map(|it| it.map("to"));
-    let mut places = failover.chain(shares.map(|(place, _)| place.as_str()));
-    if places.any(|place| known.is_elsewhere(place)) { Severity::Note } else { Severity::Warning }
+    let list = |name: &'static str| of.settings.into_iter().flat_map(move |settings| settings.list(name));
+    let endpoints = service.into_iter().flat_map(|service| service.endpoints.iter().flatten());
+    let here: BTreeSet<&str> = endpoints.filter_map(|endpoint| endpoint.locality.as_deref()).collect();
+    let shares = list("distribute").flat_map(|entry| entry.map("to")).map(|(place, _)| place.as_str());
+    let mut places = list("failover").filter_map(|entry| entry.text("to")).chain(shares);
+    let speaks_of_others = places.any(|place| !here.iter().any(|locality| is_in(locality, place)))
+        || (list("failoverPriority").next().is_some() && here.len() < 2);
+    if speaks_of_others { Severity::Note } else { Severity::Warning }
 }
 
 /// FL102: a percent cap that never ejects.
@@ -100,10 +103,13 @@ fn share(written: &str, percent: u64, count: u64, service: &Service, of: Of<'_>,
     }
     let severity = if service.is_complete { Severity::Warning } else { Severity::Note };
     let problem = format!("{written}: at most {allowed} of {count} endpoints, and `{place}` has {most}");
+    let stay = match most - allowed {
+        1 => "1 of its endpoints stays in rotation and goes".to_owned(),
+        n => format!("{n} of its endpoints stay in rotation and go"),
+    };
     let at_run_time = format!(
-        "when all of `{place}` fails, {} of its endpoints stay in rotation and go on failing requests of the proxies \
-         there, as traffic moves only as far as endpoints are ejected",
-        most - allowed
+        "when all of `{place}` fails, {stay} on failing requests of the proxies there, as traffic moves only as far \
+         as endpoints are ejected"
     );
     let fix = "set `maxEjectionPercent: 100`, or at least the largest share that one locality has";
     Some(Draft::new(rules::FL119, severity, "maxEjectionPercent".into(), [&problem, &at_run_time, fix]))

@@ -74,6 +74,30 @@ pub(super) fn has_plugin(node: &Node) -> bool {
     }
 }
 
+/// The configurations of the plugin that an Istio resource carries, each with its path.
+pub(super) fn configurations(resource: &Resource) -> Vec<(String, String)> {
+    let path = match (resource.kind.as_str(), resource.group.as_str()) {
+        ("WasmPlugin", "extensions.istio.io") => "spec",
+        ("TrafficExtension", "extensions.istio.io") => "spec.wasm",
+        ("EnvoyFilter", "networking.istio.io") => {
+            let mut found = Vec::new();
+            of_envoy(&resource.node, "", &mut |_, path, text| found.extend(text.map(|text| (path, text))));
+            return found;
+        }
+        _ => return Vec::new(),
+    };
+    let code = resource.node.at(path).filter(|code| is_ours(resource, code));
+    let text = |code: &Node| code.field("pluginConfig").map(|node| node.json().to_string()).unwrap_or_default();
+    code.map(|code| (format!("{path}.pluginConfig"), text(code))).into_iter().collect()
+}
+
+/// The labels of the proxies that an Istio resource selects.
+pub(super) fn selected(resource: &Resource) -> Vec<(String, String)> {
+    let path = if resource.kind == "EnvoyFilter" { "workloadSelector.labels" } else { "selector.matchLabels" };
+    let labels = resource.node.map(&format!("spec.{path}")).iter();
+    labels.filter_map(|(key, value)| Some((key.clone(), value.text("")?.to_owned()))).collect()
+}
+
 /// Checks targets and matches: a match that a waypoint never meets (FL305), a selector with target references (FL306).
 fn place(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
     let mut found = Vec::new();
@@ -161,31 +185,36 @@ fn config(code: &Node, path: &str, field: &str) -> Vec<Draft> {
     plugin::check(text.as_bytes()).into_iter().map(|draft| draft.inside(&format!("{path}.{field}"))).collect()
 }
 
-/// Finds Envoy's own configuration of the plugin, wherever it is: the map that has the root id.
+/// Checks Envoy's own configuration of the plugin, wherever it is.
 fn envoy(node: &Node, path: &str, found: &mut Vec<Draft>) {
+    of_envoy(node, path, &mut |plugin, field, text| {
+        let either = |snake: &str, camel: &str| plugin.text(snake).or(plugin.text(camel));
+        let opens = either("failure_policy", "failurePolicy") == Some("FAIL_OPEN")
+            || plugin.flag("fail_open").or(plugin.flag("failOpen")) == Some(true);
+        if !opens {
+            let path = field.replace("configuration.value", "failure_policy");
+            found.push(closed(&path, "is not FAIL_OPEN", "failure_policy: FAIL_OPEN"));
+        }
+        if let Some(text) = text {
+            found.extend(plugin::check(text.as_bytes()).into_iter().map(|draft| draft.inside(&field)));
+        }
+    });
+}
+
+/// Finds Envoy's own configuration of the plugin: the map that has the root id, with the path and the text of what the
+/// plugin gets.
+fn of_envoy(node: &Node, path: &str, tell: &mut impl FnMut(&Node, String, Option<String>)) {
     let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match &node.value {
         Value::Scalar(_) => {}
         Value::List(items) => {
-            items.iter().enumerate().for_each(|(index, item)| envoy(item, &format!("{path}[{index}]"), found));
+            items.iter().enumerate().for_each(|(index, item)| of_envoy(item, &format!("{path}[{index}]"), tell));
         }
-        Value::Map(fields) => {
-            let either = |snake: &str, camel: &str| node.text(snake).or(node.text(camel));
-            if either("root_id", "rootId") == Some(PLUGIN) {
-                let opens = either("failure_policy", "failurePolicy") == Some("FAIL_OPEN")
-                    || node.flag("fail_open").or(node.flag("failOpen")) == Some(true);
-                if !opens {
-                    found.push(closed(&join("failure_policy"), "is not FAIL_OPEN", "failure_policy: FAIL_OPEN"));
-                }
-                let (field, text) = match (node.text("configuration.value"), node.at("configuration.value")) {
-                    (Some(text), _) => (join("configuration.value"), text.to_owned()),
-                    (None, Some(value)) => (join("configuration.value"), value.json().to_string()),
-                    (None, None) => return,
-                };
-                found.extend(plugin::check(text.as_bytes()).into_iter().map(|draft| draft.inside(&field)));
-                return;
-            }
-            fields.iter().for_each(|(name, field)| envoy(field, &join(name), found));
+        Value::Map(_) if node.text("root_id").or(node.text("rootId")) == Some(PLUGIN) => {
+            let own = node.text("configuration.value").map(str::to_owned);
+            let text = own.or_else(|| Some(node.at("configuration.value")?.json().to_string()));
+            tell(node, join("configuration.value"), text);
         }
+        Value::Map(fields) => fields.iter().for_each(|(name, field)| of_envoy(field, &join(name), tell)),
     }
 }

@@ -2,22 +2,23 @@
 
 use super::finding::{Draft, Severity};
 use super::rules;
-use crate::mesh::Resource;
 use crate::mesh::fields::{self, Stray};
+use crate::mesh::{MESH_CONFIG, Resource};
 
 /// Every such field of one resource.
 pub(super) fn check(resource: &Resource) -> Vec<Draft> {
-    fields::strays(resource).into_iter().map(draft).collect()
+    // A MeshConfig is text to the API server.
+    let lost = match resource.kind == MESH_CONFIG {
+        true => "istiod goes on without it and says so in its log only: what is meant by it is not in force",
+        false => "the API server drops it, or kubectl refuses the file: what is meant by it is not in force",
+    };
+    fields::strays(resource).into_iter().map(|stray| draft(stray, lost)).collect()
 }
 
-fn draft(stray: Stray) -> Draft {
+fn draft(stray: Stray, lost: &str) -> Draft {
     match stray {
         Stray::Unknown { path, remedy } => {
-            let words = [
-                "Istio has no such field here",
-                "the API server drops it, or kubectl refuses the file: what is meant by it is not in force",
-                &remedy,
-            ];
+            let words = ["Istio has no such field here", lost, &remedy];
             Draft::new(rules::FL112, Severity::Error, path, words)
         }
         Stray::Removed { path } => {

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use filter_core::config::OutlierDetection;
+
 use crate::mesh::Mesh;
 use crate::mesh::lookup::Lookup;
+use crate::mesh::outlier;
 use crate::mesh::services::Services;
+use crate::yaml::node::Node;
 
 /// Facts from all files that a rule about one of them needs.
 pub(crate) struct Known<'a> {
@@ -16,6 +20,10 @@ pub(crate) struct Known<'a> {
     pub(crate) all_localities: bool,
     /// Whether the mesh applies outlier detection to every service.
     pub(crate) mesh_detects: bool,
+    /// That outlier detection, if Istio takes it.
+    pub(crate) mesh_detection: Option<OutlierDetection>,
+    /// The mesh's own locality settings.
+    pub(crate) mesh_locality: Option<&'a Node>,
     /// Whether the mesh turns locality load balancing off.
     pub(crate) locality_off: bool,
 }
@@ -32,18 +40,15 @@ impl<'a> Known<'a> {
             mesh_detects: mesh
                 .mesh_configs()
                 .any(|config| config.node.at("defaultTrafficPolicy.outlierDetection").is_some()),
+            mesh_detection: mesh
+                .mesh_configs()
+                .find_map(|config| config.node.at("defaultTrafficPolicy.outlierDetection"))
+                .and_then(|block| outlier::translate(block).ok()),
+            mesh_locality: mesh.mesh_configs().find_map(|config| config.node.field("localityLbSetting")),
             locality_off: mesh
                 .mesh_configs()
                 .any(|config| config.node.flag("localityLbSetting.enabled") == Some(false)),
         }
-    }
-}
-
-impl Known<'_> {
-    /// Whether a name stands for no locality in these files, while they have others: it may be another cluster's.
-    pub(super) fn is_elsewhere(&self, place: &str) -> bool {
-        let localities = &self.services.localities;
-        !localities.is_empty() && !localities.iter().any(|locality| is_in(locality, place))
     }
 }
 

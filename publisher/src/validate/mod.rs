@@ -11,6 +11,7 @@
 mod cap;
 mod carrier;
 mod destinations;
+mod dns_priorities;
 mod fields;
 pub(crate) mod finding;
 mod image;
@@ -23,12 +24,14 @@ mod plugin;
 mod replaced;
 pub(crate) mod report;
 pub(crate) mod rules;
+mod thresholds;
 mod twice;
 mod unread;
 mod visibility;
+mod webhook;
 
 use crate::mesh::policy::HostRules;
-use crate::mesh::{Empty, Mesh, Resource, dns_name};
+use crate::mesh::{Empty, Mesh, NOTHING, Resource, dns_name};
 use crate::yaml::node::Position;
 use finding::{Draft, Finding, Severity};
 use known::Known;
@@ -42,7 +45,10 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Vec<Finding> {
             severity: Severity::Error,
             path: ".".into(),
             problem: broken.problem.clone(),
-            at_run_time: "kubectl refuses the file; nothing in it was checked".into(),
+            at_run_time: match broken.is_json {
+                true => "kubectl refuses it; as a plugin configuration, the last of the two holds".into(),
+                false => "kubectl refuses it; nothing in this document was checked".into(),
+            },
             fix: "correct the syntax at this place".into(),
         };
         findings.push(draft.at(&broken.file, None, broken.position));
@@ -67,17 +73,15 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Vec<Finding> {
     findings.extend(visibility::of_rules(&known));
     findings.extend(unread::check(mesh));
     findings.extend(twice::check(mesh));
+    findings.extend(thresholds::check(mesh, &known));
     findings
 }
 
 /// FL006: a file with nothing in it.
 fn nothing_in(empty: &Empty) -> Finding {
-    let (severity, problem) = match empty.has_comments {
-        true => (Severity::Note, "has nothing but comments"),
-        false => (Severity::Warning, "is empty"),
-    };
+    let severity = if empty.what == NOTHING { Severity::Warning } else { Severity::Note };
     let words = [
-        problem,
+        empty.what,
         "kubectl has nothing to apply; as a plugin configuration it is the defaults, with which Envoy is not asked",
         "see why what wrote the file wrote nothing; if the defaults are meant, write `{}`",
     ];
@@ -88,6 +92,7 @@ fn nothing_in(empty: &Empty) -> Finding {
 fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft> {
     let mut found = carrier::check(resource, mesh);
     found.extend(fields::check(resource));
+    found.extend(webhook::check(resource));
     if resource.is_istio("EnvoyFilter") {
         found.extend(local_file::check(resource, mesh));
     }
@@ -96,6 +101,7 @@ fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft
         found.extend(replaced::check(resource, known));
         found.extend(visibility::of_rule(resource, mesh, known));
         found.extend(destinations::check(resource, known));
+        found.extend(dns_priorities::check(resource, known));
         let name =
             dns_name::full(resource.node.text("spec.host").unwrap_or_default(), resource.namespace(), known.domain);
         let service = known.services.get(&name);

@@ -9,6 +9,7 @@ use super::known::Known;
 use super::rules::{self, Rule};
 use crate::mesh::Resource;
 use crate::mesh::dns_name;
+use crate::mesh::fields::{self, Stray};
 use crate::mesh::outlier::translate;
 use crate::mesh::policy::{HostRules, Policy};
 use crate::mesh::services::Service;
@@ -27,8 +28,9 @@ pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
                 let of = Of { host: &name, subset, settings: settings.as_ref().map(|settings| settings.node) };
                 found.extend(of_block(block.node, of, known).into_iter().map(|draft| draft.inside(&block.path)));
                 // Settings that the host has and a subset drops are FL114, those in a wrong place FL112.
-                let is_misplaced = rule.node.at("spec.trafficPolicy.localityLbSetting").is_some();
-                if settings.is_none() && rules.locality(None, None).is_none() && !is_misplaced {
+                let is_it = |stray: &Stray| stray.path().to_ascii_lowercase().contains("localitylbsetting");
+                let is_misplaced = || fields::strays(rule).iter().any(is_it);
+                if settings.is_none() && rules.locality(None, None).is_none() && !is_misplaced() {
                     found.extend(pins_to_zone(&name, known).map(|draft| draft.inside(&block.path)));
                 }
             }
@@ -69,7 +71,7 @@ fn refused(field: &str, problem: &str, block: &Node) -> Draft {
         Severity::Error,
         field,
         problem,
-        "the API server or Istio refuses the DestinationRule; what was applied before it stays in force",
+        "the API server or Istio refuses the resource; what was applied before it stays in force",
         "write durations such as `30s`, counts without quotes, and percentages from 0 to 100",
     )
 }

@@ -13,30 +13,66 @@ use super::{outlier, rules};
 const REJECTED: &str = "the filter rejects the whole configuration, says so in the event `config_rejected`, and keeps \
     its last good one, or the defaults";
 
+/// How many errors of one configuration are told at most.
+const MOST_ERRORS: usize = 20;
+
 /// The errors that forbid publishing a configuration.
 pub(crate) fn errors(text: &[u8]) -> Vec<Draft> {
-    match config::parse(text) {
-        Ok(parsed) => parsed.unknown_fields.into_iter().map(unknown).collect(),
-        Err(_) if is_other_than_json(text) => vec![Draft::new(
-            rules::FL001,
-            Severity::Error,
-            ".".into(),
-            [
-                "a plugin configuration is JSON, and this is not",
-                REJECTED,
-                "write JSON, such as `{\"witness\": {}}`; only resources are read as YAML, and they have `apiVersion` \
-                    and `kind`",
-            ],
-        )],
-        Err(error) => vec![Draft {
-            rule: rules::FL001,
-            severity: Severity::Error,
-            path: error.path,
-            problem: error.problem,
-            at_run_time: REJECTED.into(),
-            fix: "write what is wanted; `faultline config-schema` prints every field with its range".into(),
-        }],
+    if is_other_than_json(text) {
+        let words = [
+            "a plugin configuration is JSON, and this is not",
+            REJECTED,
+            "write JSON, such as `{\"witness\": {}}`; only resources are read as YAML, and they have `apiVersion` and \
+                `kind`",
+        ];
+        return vec![Draft::new(rules::FL001, Severity::Error, ".".into(), words)];
     }
+    let mut found = Vec::new();
+    let mut left = text.to_vec();
+    // The parser ends at the first value that it rejects, so each is taken out in turn, to see what is behind it.
+    for _ in 0..MOST_ERRORS {
+        match config::parse(&left) {
+            Ok(parsed) => {
+                found.extend(parsed.unknown_fields.into_iter().map(unknown));
+                break;
+            }
+            Err(error) => {
+                let rest = without(&left, &error.path);
+                found.push(Draft {
+                    rule: rules::FL001,
+                    severity: Severity::Error,
+                    path: error.path,
+                    problem: error.problem,
+                    at_run_time: REJECTED.into(),
+                    fix: "write what is wanted; `faultline config-schema` prints every field with its range".into(),
+                });
+                match rest {
+                    Some(rest) => left = rest,
+                    None => break,
+                }
+            }
+        }
+    }
+    found
+}
+
+/// A configuration without the value at a path; `None` where nothing can be taken out.
+fn without(text: &[u8], path: &str) -> Option<Vec<u8>> {
+    let mut value: serde_json::Value = serde_json::from_slice(text).ok()?;
+    // Items of a list stay, so that those behind them keep their places.
+    let field = path.rfind('.').filter(|at| path.rfind(']').is_none_or(|bracket| *at > bracket));
+    let (parent, name) = match field {
+        Some(at) => (path.get(..at)?, path.get(at + 1..)?),
+        None if !path.contains('[') => ("", path),
+        None => return None,
+    };
+    let pointer: String = parent
+        .split(['.', '['])
+        .filter(|it| !it.is_empty())
+        .map(|it| format!("/{}", it.trim_end_matches(']')))
+        .collect();
+    value.pointer_mut(&pointer)?.as_object_mut()?.remove(name)?;
+    serde_json::to_vec(&value).ok()
 }
 
 /// Whether a text was written in another language. Of what begins as JSON, the filter's own parser says best what is

@@ -63,6 +63,7 @@ rules! {
     FL205 "a distribution for which nothing stands in",
     FL206 "endpoints that a distribution leaves out",
     FL207 "locality settings that are switched off",
+    FL208 "priorities by label with which istiod ends",
     FL301 "an image URL without a scheme",
     FL302 "a tag that moves, pulled once",
     FL303 "two digests that differ",
@@ -73,6 +74,7 @@ rules! {
     FL308 "a digest beside a tag",
     FL309 "two plugins in the same proxies",
     FL310 "a module from a file that a proxy may not have",
+    FL311 "thresholds that differ from the rules beside them",
 }
 
 /// The rule with this code, ignoring case.

@@ -114,6 +114,12 @@ fn unmoved(rule: &Resource, host: &str, known: &Known<'_>) -> Option<Draft> {
                 none",
             "set `resolution: DNS`, with which each address is an endpoint of its own",
         ),
+        Discovery::Alias => (
+            "is a Service of type ExternalName, and no rule holds for one",
+            "Istio takes it for another name of what `externalName` names, and makes no cluster of its own: requests \
+                go by the rules of that host",
+            "write the rule for the host that `externalName` names; if it is outside the mesh, add a ServiceEntry",
+        ),
     };
     let problem = format!("`{host}` {problem}");
     Some(Draft::new(rules::FL118, Severity::Warning, "spec.host".into(), [&problem, at_run_time, fix]))

@@ -5,7 +5,7 @@ pub(crate) mod node;
 use std::fmt;
 
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 use serde_saphyr::Spanned;
 
@@ -26,6 +26,11 @@ pub(crate) fn write(value: &impl Serialize) -> anyhow::Result<String> {
 /// # Errors
 /// When it is neither; with the position, if the parser reports one.
 pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> {
+    read_below(text, 0)
+}
+
+/// As [`read`]; `above`: the number of lines above the text, for what its errors say.
+fn read_below(text: &str, above: u64) -> Result<Vec<Node>, (Option<Position>, String)> {
     // The output of `kubectl get` for a large mesh exceeds the parser's default limits.
     let options = serde_saphyr::options! { budget: None, with_snippet: false };
     let read: Result<Vec<Spanned<Raw>>, _> = serde_saphyr::from_multiple_with_options(text, options);
@@ -36,13 +41,43 @@ pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> 
         }
         Err(error) => {
             let at = error.location().map(|at| Position { line: at.line(), column: Some(at.column()) });
-            Err((at, duplicate(&error, text).unwrap_or_else(|| error.to_string())))
+            // The position is told by itself.
+            let place = at.map(|at| format!(" at line {}, column {}", at.line, at.column.unwrap_or(1)));
+            let words = error.to_string();
+            let bare = place.and_then(|place| words.strip_suffix(&place).map(str::to_owned));
+            Err((at, duplicate(&error, text, above).unwrap_or_else(|| bare.unwrap_or(words))))
         }
     }
 }
 
+/// A document of a text: where it begins, as the number of lines above, and what it is.
+pub(crate) type Part = (u64, Result<Vec<Node>, (Option<Position>, String)>);
+
+/// Parses a text's documents one by one, so that one that is broken does not hide the others. Positions are those in
+/// the whole text.
+pub(crate) fn read_parts(text: &str) -> Vec<Part> {
+    let mut parts = vec![(0, String::new())];
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        // At the margin, these three signs begin a document even inside a block of text.
+        let rest = line.strip_prefix("---");
+        if rest.is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with([' ', '\t'])) {
+            parts.push((index as u64, String::new()));
+        }
+        if let Some((_, part)) = parts.last_mut() {
+            part.push_str(line);
+        }
+    }
+    let lower = |above: u64, read: Result<Vec<Node>, (Option<Position>, String)>| match read {
+        Ok(nodes) => Ok(nodes.into_iter().map(|node| node.lowered(above)).collect()),
+        Err((position, problem)) => {
+            Err((position.map(|position| Position { line: position.line + above, ..position }), problem))
+        }
+    };
+    parts.into_iter().map(|(above, part)| (above, lower(above, read_below(&part, above)))).collect()
+}
+
 /// What is said of a key that is there twice; `None` for any other error.
-fn duplicate(error: &serde_saphyr::Error, text: &str) -> Option<String> {
+fn duplicate(error: &serde_saphyr::Error, text: &str, above: u64) -> Option<String> {
     let serde_saphyr::Error::DuplicateMappingKey { key, location } = error.without_snippet() else { return None };
     let key = key.as_deref()?;
     let index = usize::try_from(location.line()).ok()?.checked_sub(1)?;
@@ -55,7 +90,8 @@ fn duplicate(error: &serde_saphyr::Error, text: &str) -> Option<String> {
         indent(line) == here
             && start.strip_prefix(key).is_some_and(|rest| rest.trim_start_matches(['"', '\'']).starts_with(':'))
     };
-    let first = lines.get(..index)?.iter().rposition(is_it).map(|line| format!(" (first in line {})", line + 1));
+    let first =
+        lines.get(..index)?.iter().rposition(is_it).map(|line| format!(" (first in line {})", line as u64 + above + 1));
     let more = match here == 0 && ["apiVersion", "kind", "metadata", "spec"].contains(&key) {
         true => "; is `---` missing above, between two resources?",
         false => "; one of them is lost",
@@ -149,9 +185,14 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Raw, A::Error> {
-        let mut map = Vec::new();
-        while let Some(field) = fields.next_entry()? {
-            map.push(field);
+        let mut map: Vec<(Spanned<String>, Spanned<Raw>)> = Vec::new();
+        while let Some(key) = fields.next_key::<Spanned<String>>()? {
+            // Who wrote which field: longer than the resource itself, and no rule asks for it.
+            if key.value == "managedFields" {
+                fields.next_value::<IgnoredAny>()?;
+            } else {
+                map.push((key, fields.next_value()?));
+            }
         }
         Ok(Raw::Map(map))
     }
@@ -186,6 +227,12 @@ mod tests {
         let two = "apiVersion: v1\nkind: A\n\napiVersion: v1\nkind: B\n";
         let told = "`apiVersion` is there twice (first in line 1); is `---` missing above, between two resources?";
         assert_eq!(problem(two), told);
+    }
+
+    #[test]
+    fn who_wrote_which_field_is_not_kept() {
+        let nodes = read("a: 1\nmanagedFields:\n- {manager: kubectl, f: {g: {}}}\nb: 2\n").unwrap();
+        assert_eq!(nodes[0].json(), serde_json::json!({"a": 1, "b": 2}));
     }
 
     #[test]

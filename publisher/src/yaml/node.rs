@@ -122,6 +122,21 @@ impl Node {
         self
     }
 
+    /// Moves all positions down by some lines.
+    pub(crate) fn lowered(mut self, lines: u64) -> Self {
+        self.lower(lines);
+        self
+    }
+
+    fn lower(&mut self, lines: u64) {
+        self.position.line += lines;
+        match &mut self.value {
+            Value::Scalar(_) => {}
+            Value::List(items) => items.iter_mut().for_each(|item| item.lower(lines)),
+            Value::Map(fields) => fields.iter_mut().for_each(|(_, node)| node.lower(lines)),
+        }
+    }
+
     fn move_all(&mut self, line: u64, is_block: bool) {
         self.position = Position { line: if is_block { line + self.position.line } else { line }, column: None };
         match &mut self.value {

@@ -21,3 +21,4 @@ mod rules_as_istiod;
 mod schemas;
 #[cfg(unix)]
 mod watch;
+mod what_is_refused;

@@ -4,20 +4,20 @@
 use crate::support::{Ran, run, run_with_input};
 use filter_core::config::parse;
 
-fn config(text: &str, more: &[&str]) -> Ran {
+pub(crate) fn config(text: &str, more: &[&str]) -> Ran {
     let dir = tempfile::tempdir().unwrap();
     run_with_input(dir.path(), &[&["config", "--from", "-"][..], more].concat(), text.as_bytes())
 }
 
 /// The threshold of a cluster for the proxies that the arguments name.
-fn threshold(text: &str, more: &[&str], cluster: &str) -> u32 {
+pub(crate) fn threshold(text: &str, more: &[&str], cluster: &str) -> u32 {
     let ran = config(text, more).exits(0);
     let parsed = parse(ran.stdout.as_bytes()).unwrap();
     parsed.config.rules_for(cluster).unwrap().consecutive5xx_errors
 }
 
 /// Code, severity and path of what `validate` finds.
-fn found(text: &str) -> Vec<String> {
+pub(crate) fn found(text: &str) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let json = run_with_input(dir.path(), &["validate", "-", "--output", "json"], text.as_bytes()).json();
     let text = |finding: &serde_json::Value, name: &str| finding[name].as_str().unwrap().to_owned();
@@ -30,7 +30,7 @@ fn found(text: &str) -> Vec<String> {
 }
 
 /// A DestinationRule; `name` is `namespace/name`, or a name alone.
-fn rule(name: &str, spec: &str) -> String {
+pub(crate) fn rule(name: &str, spec: &str) -> String {
     let meta = match name.split_once('/') {
         Some((namespace, name)) => format!("{{name: {name}, namespace: {namespace}}}"),
         None => format!("{{name: {name}}}"),
@@ -39,14 +39,14 @@ fn rule(name: &str, spec: &str) -> String {
 }
 
 /// A policy that ejects after `n` errors and says all that there is to say.
-fn policy(n: u32) -> String {
+pub(crate) fn policy(n: u32) -> String {
     format!(
         "trafficPolicy: {{loadBalancer: {{localityLbSetting: {{enabled: true}}}}, outlierDetection: \
          {{consecutive5xxErrors: {n}, maxEjectionPercent: 100}}}}"
     )
 }
 
-fn service(name: &str, more: &str) -> String {
+pub(crate) fn service(name: &str, more: &str) -> String {
     let (namespace, name) = name.split_once('/').unwrap();
     format!(
         "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{more}ports: \
@@ -54,7 +54,7 @@ fn service(name: &str, more: &str) -> String {
     )
 }
 
-fn entry(resolution: &str, endpoints: &[&str]) -> String {
+pub(crate) fn entry(resolution: &str, endpoints: &[&str]) -> String {
     let endpoints: Vec<String> =
         endpoints.iter().enumerate().map(|(index, more)| format!("{{address: 192.0.2.{}{more}}}", index + 1)).collect();
     format!(
@@ -65,7 +65,7 @@ fn entry(resolution: &str, endpoints: &[&str]) -> String {
     )
 }
 
-const WEB: &str = "outbound|80||web.shop.svc.cluster.local";
+pub(crate) const WEB: &str = "outbound|80||web.shop.svc.cluster.local";
 const HOST: &str = "host: web.shop.svc.cluster.local";
 
 #[test]

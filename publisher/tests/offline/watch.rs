@@ -53,6 +53,29 @@ fn all_is_well_is_said_only_where_events_tell_it() {
 }
 
 #[test]
+fn an_endpoint_that_fails_and_is_not_ejected_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let summary = |log: &str| run_with_input(dir.path(), &["watch"], log.as_bytes()).exits(0).stderr;
+    let event = |name: &str, at: u32, more: &str| {
+        format!(
+            r#"{{"faultline":"{name}","v":1,"ts":"2026-11-20T15:43:{at:02}.000Z","cluster":"outbound|80||web.shop.svc.cluster.local","endpoint":"10.0.0.1:80","locality":"r/a"{more}}}"#
+        ) + "\n"
+    };
+    let streak = |more: &str| r#","kind":"5xx","streak":5,"threshold":5,"last":{"code":503}"#.to_owned() + more;
+    let kept = event("error_streak", 9, &streak(r#","ejects":false"#));
+    let open = "now: failing without ejection: 10.0.0.1:80 (last told at 15:43:09)";
+    assert!(summary(&kept).trim().ends_with(open), "{}", summary(&kept));
+    let blocked =
+        event("ejection_blocked", 9, r#","reason":"consecutive_5xx","max_ejection_percent":10,"endpoints":3"#);
+    assert!(summary(&blocked).trim().ends_with(open), "{}", summary(&blocked));
+    // An endpoint that is gone fails no more.
+    let gone = kept + &event("endpoint_removed", 20, r#","ejected_seconds":1.0"#);
+    assert!(summary(&gone).trim().ends_with("now: all is well"), "{}", summary(&gone));
+    // A streak for which Envoy ejects is followed by its ejection.
+    assert!(summary(&event("error_streak", 9, &streak(""))).trim().ends_with("now: all is well"));
+}
+
+#[test]
 fn events_as_json_name_their_proxy_and_can_be_reported() {
     let dir = tempfile::tempdir().unwrap();
     let ran = run_with_input(dir.path(), &["watch", "--output", "json"], THREE.as_bytes()).exits(0);

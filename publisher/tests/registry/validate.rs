@@ -322,11 +322,18 @@ fn configurations_are_checked_and_findings_exit_with_3() {
     assert!(firsts[2].starts_with("broken.json: error[FL001]: "), "{firsts:?}");
     assert!(firsts[3].starts_with("huge.json:1:1: error[FL001]: "), "{firsts:?}");
     // A configuration as YAML, or a resource without its kind.
-    for (name, text) in [("witness.yaml", "witness: {}\n"), ("rule.yaml", "metadata: {name: cart}\nspec: {}\n")] {
+    for (name, text, first) in [
+        ("witness.yaml", "witness: {}\n", "error[FL001]: a plugin configuration is JSON, and this is not"),
+        (
+            "rule.yaml",
+            "metadata: {name: cart}\nspec: {}\n",
+            "error[FL007]: is neither a resource nor a plugin configuration",
+        ),
+    ] {
         write(name, text);
         let found = run(dir.path(), &["validate", name]).exits(3).stdout;
-        let first = format!("{name}:1:1: error[FL001]: a plugin configuration is JSON, and this is not\n");
-        assert!(found.starts_with(&first) && found.contains("they have `apiVersion` and `kind`"), "{found}");
+        assert!(found.starts_with(&format!("{name}:1:1: {first}\n")), "{found}");
+        assert!(found.contains("have `apiVersion` and `kind`"), "{found}");
     }
     let found = run_with_input(dir.path(), &["validate", "-", "--output", "json"], b"not json").exits(3).json();
     assert_eq!((&found[0]["file"], &found[0]["valid"]), (&"-".into(), &false.into()));

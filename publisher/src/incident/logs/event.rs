@@ -1,6 +1,7 @@
 //! An event as it stands in a log; `parse` reads it.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use filter_core::time::Millis;
 use serde::Serialize;
@@ -10,25 +11,31 @@ use time::format_description::well_known::Rfc3339;
 /// The key that makes a JSON object an event.
 pub(crate) const KEY: &str = "faultline";
 
+/// A text that many events share: names, reasons, what Envoy says of a failure. Equal ones are held once.
+pub(crate) type Name = Arc<str>;
+
+/// An event that is kept among many: to sort and to move them, only where they are is moved.
+pub(crate) type Kept = Box<Event>;
+
 /// An event of one proxy.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Event {
     /// When it happened.
     pub(crate) at: Millis,
     /// The cluster; empty for an event of the filter itself.
-    pub(crate) cluster: String,
+    pub(crate) cluster: Name,
     /// `ip:port`; empty where it is about no endpoint.
-    pub(crate) endpoint: String,
+    pub(crate) endpoint: Name,
     /// `region/zone/subzone`; empty where unknown.
-    pub(crate) locality: String,
+    pub(crate) locality: Name,
     /// `name.namespace`; empty where unknown.
-    pub(crate) workload: String,
+    pub(crate) workload: Name,
     /// `witnessed`, `inferred` or empty.
-    pub(crate) basis: String,
+    pub(crate) basis: Name,
     /// What happened.
     pub(crate) kind: Kind,
     /// The event's name.
-    pub(crate) name: String,
+    pub(crate) name: Name,
     /// Equal for events that say the same, whatever stands beside it.
     pub(crate) mark: u64,
 }
@@ -37,7 +44,7 @@ pub(crate) struct Event {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind {
     ErrorStreak {
-        kind: String,
+        kind: Name,
         streak: u64,
         threshold: u64,
         /// Whether Envoy ejects for it; left out if it does.
@@ -45,7 +52,7 @@ pub(crate) enum Kind {
         last: Last,
     },
     EndpointEjected {
-        reason: String,
+        reason: Name,
         ejection: u64,
         ejected_endpoints: u64,
         endpoints: u64,
@@ -57,21 +64,21 @@ pub(crate) enum Kind {
         ejected_seconds: f64,
     },
     EjectionBlocked {
-        reason: String,
+        reason: Name,
         max_ejection_percent: u64,
         endpoints: u64,
     },
     FailoverStarted(Route),
     FailoverChanged(Route),
     FailoverEnded {
-        from: String,
-        to: String,
+        from: Name,
+        to: Name,
         seconds: f64,
         requests_away: u64,
         errors_away: u64,
         /// Empty in logs of older versions.
         destinations: Vec<Received>,
-        because: String,
+        because: Name,
     },
     NoHealthyUpstream {
         endpoints: u64,
@@ -80,7 +87,7 @@ pub(crate) enum Kind {
         seconds: f64,
     },
     ConfigRejected {
-        error: String,
+        error: Name,
     },
     EventsSuppressed {
         count: u64,
@@ -96,26 +103,26 @@ pub(crate) struct Last {
     /// The status that the client got; 0 where there was none.
     pub(crate) code: u16,
     /// Response flags, `UF,URX`.
-    pub(crate) flags: String,
+    pub(crate) flags: Name,
     /// Envoy's `response.code_details`.
-    pub(crate) details: String,
+    pub(crate) details: Name,
     /// Envoy's `upstream.transport_failure_reason`.
-    pub(crate) transport_failure: String,
+    pub(crate) transport_failure: Name,
 }
 
 /// Where a failover goes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Route {
     /// The home locality that lost.
-    pub(crate) from: String,
+    pub(crate) from: Name,
     /// The locality that receives most.
-    pub(crate) to: String,
+    pub(crate) to: Name,
     /// How far `to` is.
-    pub(crate) tier: String,
+    pub(crate) tier: Name,
     /// 0 to 1.
     pub(crate) share: f64,
     /// What keeps traffic from home: `ejected`, `unhealthy`, `endpoints_left`; empty in logs of older versions.
-    pub(crate) cause: String,
+    pub(crate) cause: Name,
     /// Healthy endpoints in the home tier.
     pub(crate) healthy_at_home: u64,
     /// Endpoints in the home tier.
@@ -155,15 +162,15 @@ impl Received {
 impl Event {
     /// What it is about: equal for the events of two proxies about the same thing.
     pub(crate) fn subject(&self) -> String {
-        let more = match &self.kind {
-            Kind::FailoverStarted(route) | Kind::FailoverChanged(route) => format!("{} {}", route.from, route.to),
-            Kind::FailoverEnded { from, .. } => from.clone(),
-            Kind::ErrorStreak { kind, .. } => kind.clone(),
-            Kind::EndpointEjected { reason, .. } | Kind::EjectionBlocked { reason, .. } => reason.clone(),
-            Kind::ConfigRejected { error } => error.clone(),
-            _ => String::new(),
+        let (more, also): (&str, &str) = match &self.kind {
+            Kind::FailoverStarted(route) | Kind::FailoverChanged(route) => (&route.from, &route.to),
+            Kind::FailoverEnded { from, .. } => (from, ""),
+            Kind::ErrorStreak { kind, .. } => (kind, ""),
+            Kind::EndpointEjected { reason, .. } | Kind::EjectionBlocked { reason, .. } => (reason, ""),
+            Kind::ConfigRejected { error } => (error, ""),
+            _ => ("", ""),
         };
-        [self.name.as_str(), &self.cluster, &self.endpoint, &more].join("\u{1f}")
+        [&*self.name, &*self.cluster, &*self.endpoint, more, also].join("\u{1f}")
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use filter_core::time::Millis;
 
-use super::event::{Event, Kind};
+use super::event::{Kept, Kind};
 use super::proxies::{self, Key, Log, Logs};
 use super::reader::{self, Counts, Told};
 use super::search::What;
@@ -23,7 +23,7 @@ pub(crate) struct Record {
     /// The proxy.
     pub(crate) proxy: ProxyIndex,
     /// The event.
-    pub(crate) event: Event,
+    pub(crate) event: Kept,
 }
 
 /// Everything that was read.
@@ -101,6 +101,7 @@ pub(crate) fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Input> {
     let names = proxies::merge(&mut logs);
     input.proxies = names.values().cloned().collect();
     let mut seen = HashSet::new();
+    input.records.reserve_exact(logs.values().map(|log| log.events.len()).sum());
     for (index, key) in names.keys().enumerate() {
         let proxy = ProxyIndex(index);
         seen.clear();
@@ -142,9 +143,9 @@ fn take(input: &mut Input, logs: &mut Logs, of_file: &Key, entry: &str, told: To
         What::Event(event, _) => {
             input.ends = input.ends.max(Some(event.at));
             if event.kind == Kind::Unknown {
-                *input.unknown.entry(event.name).or_default() += 1;
+                *input.unknown.entry(event.name.to_string()).or_default() += 1;
             } else {
-                log.events.push(*event);
+                log.events.push(event);
             }
         }
         What::Malformed | What::Timeless(_) | What::Cut => log.unread += 1,

@@ -198,7 +198,9 @@ fn fill(known: &mut String, told: &str) {
 
 /// A key without case and separators.
 pub(super) fn normal(key: &str) -> String {
-    key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    let mut plain = String::with_capacity(key.len());
+    plain.extend(key.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| char::from(byte.to_ascii_lowercase())));
+    plain
 }
 
 /// Whether it is the name of a column that logs have.
@@ -260,6 +262,8 @@ fn words(text: &str) -> Vec<(&str, &str)> {
 /// Namespace, pod and container in the path of a kubelet's file, or in what is made of its name:
 /// `/var/log/pods/NAMESPACE_POD_UID/CONTAINER/0.log`, `kube.var.log.containers.POD_NAMESPACE_CONTAINER-ID.log`.
 pub(super) fn of_path(path: &str) -> Option<(&str, &str, &str)> {
+    // Each of these has underscores between its parts.
+    memchr::memchr(b'_', path.as_bytes())?;
     if let Some((_, rest)) = path.split_once("/pods/").filter(|_| path.contains('_')) {
         let mut parts = rest.split('/');
         let (folder, container) = (parts.next()?, parts.next()?);

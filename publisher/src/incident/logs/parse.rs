@@ -5,15 +5,18 @@
 //! The filter's own type (`filter_core::event`) only writes.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use filter_core::event::EventKind;
 use filter_core::time::Millis;
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 
-use super::event::{Event, Kind, Last, Received, Route, parse_time};
+use super::event::{Event, KEY, Kind, Last, Name, Received, Route, parse_time};
 use super::labels::epoch;
 
 /// Why an object with the key `faultline` is no event.
@@ -82,6 +85,48 @@ struct Keys<'a> {
     count: Number,
 }
 
+/// Those keys: in an event, they tell of nothing but the event.
+const KEYS: [&str; 33] = [
+    KEY,
+    "v",
+    "ts",
+    "cluster",
+    "endpoint",
+    "locality",
+    "workload",
+    "basis",
+    "kind",
+    "streak",
+    "threshold",
+    "ejects",
+    "last",
+    "reason",
+    "ejection",
+    "ejected_endpoints",
+    "endpoints",
+    "ejected_seconds",
+    "max_ejection_percent",
+    "from",
+    "to",
+    "tier",
+    "share",
+    "cause",
+    "healthy_at_home",
+    "endpoints_at_home",
+    "seconds",
+    "requests_away",
+    "errors_away",
+    "destinations",
+    "because",
+    "error",
+    "count",
+];
+
+/// Whether it is one of an event's own keys.
+pub(super) fn is_key(key: &str) -> bool {
+    KEYS.contains(&key)
+}
+
 #[derive(Default, Deserialize, Hash)]
 #[serde(default)]
 struct LastKeys<'a> {
@@ -129,7 +174,7 @@ pub(super) fn event(json: &str, otherwise: Option<Millis>) -> Result<(Event, Tim
         locality: keys.locality.owned(),
         workload: keys.workload.owned(),
         basis: keys.basis.owned(),
-        name: name.to_owned(),
+        name: shared(name),
         mark: hasher.finish(),
         kind: kind(&keys),
     };
@@ -214,7 +259,7 @@ impl LastKeys<'_> {
 impl ReceivedKeys<'_> {
     fn owned(&self) -> Received {
         Received {
-            to: self.to.owned(),
+            to: self.to.0.as_ref().to_owned(),
             seconds: self.seconds.0,
             requests: self.requests.whole(),
             errors: self.errors.whole(),
@@ -227,9 +272,31 @@ impl ReceivedKeys<'_> {
 struct Text<'a>(Cow<'a, str>);
 
 impl Text<'_> {
-    fn owned(&self) -> String {
-        self.0.as_ref().to_owned()
+    fn owned(&self) -> Name {
+        shared(&self.0)
     }
+}
+
+/// As many texts are remembered; what follows logs without an end must not hold every one for ever.
+const MOST_SHARED: usize = 50_000;
+
+thread_local! {
+    static SHARED: RefCell<HashSet<Name>> = RefCell::new(HashSet::new());
+}
+
+/// The text, held once however often it comes.
+fn shared(text: &str) -> Name {
+    SHARED.with_borrow_mut(|known| {
+        if let Some(name) = known.get(text) {
+            return Arc::clone(name);
+        }
+        if known.len() >= MOST_SHARED {
+            known.clear();
+        }
+        let name: Name = text.into();
+        known.insert(Arc::clone(&name));
+        name
+    })
 }
 
 /// A number, also one that has become a text.
@@ -340,7 +407,6 @@ from_scalar!(Moment, "time",
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::KEY;
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use filter_core::time::Millis;
 
-use super::event::Event;
+use super::event::Kept;
 use super::labels::of_path;
 use super::source::Source;
 
@@ -26,7 +26,7 @@ pub(super) enum Key {
 /// What one proxy wrote.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<Kept>,
     /// Events that could not be read.
     pub(super) unread: u64,
 }
@@ -156,14 +156,14 @@ fn names<'k>(keys: impl Iterator<Item = &'k Key> + Clone) -> BTreeMap<Key, Strin
 }
 
 /// Whether two logs say the same where they overlap in time, and say something there.
-fn same_proxy(a: &[Event], b: &[Event]) -> bool {
-    let range = |log: &[Event]| -> Option<(Millis, Millis)> {
+fn same_proxy(a: &[Kept], b: &[Kept]) -> bool {
+    let range = |log: &[Kept]| -> Option<(Millis, Millis)> {
         let times = || log.iter().map(|event| event.at);
         Some((times().min()?, times().max()?))
     };
     let (Some((a_from, a_to)), Some((b_from, b_to))) = (range(a), range(b)) else { return false };
     let overlap = a_from.max(b_from)..=a_to.min(b_to);
-    let within = |log: &[Event]| -> HashSet<u64> {
+    let within = |log: &[Kept]| -> HashSet<u64> {
         log.iter().filter(|event| overlap.contains(&event.at)).map(|event| event.mark).collect()
     };
     let (a, b) = (within(a), within(b));

@@ -4,6 +4,7 @@
 //! What begins as an event and cannot be read is found, too: cut off, or malformed.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use filter_core::time::Millis;
 use memchr::memmem;
@@ -25,9 +26,6 @@ const MAX_BRACES: usize = 64;
 
 /// As deep are names of proxies looked for that tell of no event.
 const MAX_QUIET_DEPTH: u32 = 6;
-
-/// Keys of an event that tell nothing of its proxy.
-const OF_EVENT: [&str; 5] = ["cluster", "last", "destinations", "ts", "endpoint"];
 
 /// What was found.
 #[derive(Debug)]
@@ -115,7 +113,8 @@ pub(super) fn row(row: &[(String, String)], delimiter: u8) -> Findings {
 
 /// Whether it may hold an event.
 pub(super) fn holds(text: &str) -> bool {
-    memmem::find(text.as_bytes(), KEY.as_bytes()).is_some()
+    static FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(KEY));
+    FINDER.find(text.as_bytes()).is_some()
 }
 
 impl Findings {
@@ -194,8 +193,7 @@ impl Findings {
                 with_events.push(key);
             }
         }
-        let skipped =
-            |key: &str| with_events.contains(&key) || is_event.is_some() && (key == KEY || OF_EVENT.contains(&key));
+        let skipped = |key: &str| with_events.contains(&key) || is_event.is_some() && parse::is_key(key);
         let labels = Labels::of(pairs, &skipped);
         if let Some(json) = is_event {
             let at = pairs.get("ts").is_none().then_some(labels.at).flatten();
@@ -332,7 +330,8 @@ impl Findings {
     /// Looks through a part of a text that holds no JSON as it stands: escaped, or cut off.
     fn rest(&mut self, text: &str, part: std::ops::Range<usize>, depth: u32) {
         let rest = text.get(part.clone()).unwrap_or_default();
-        if !holds(rest) {
+        // The name of an event stands in quotes, however these are written.
+        if !holds(rest) || memchr::memchr3(b'"', b'\\', b'&', rest.as_bytes()).is_none() {
             return;
         }
         let before = self.found.len();

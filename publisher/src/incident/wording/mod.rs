@@ -57,7 +57,8 @@ fn times(incident: &Incident) -> Option<Times> {
 }
 
 fn timeline(incident: &Incident) -> Vec<MomentView<'_>> {
-    let mut today = incident.first.map(day);
+    // On several days, the first is named as well.
+    let mut today = incident.first.map(day).filter(|first| incident.last.map(day).as_ref() == Some(first));
     let view = |moment| {
         let mut view = moment_view(moment, incident.proxies.len());
         let day = Some(day(view.moment.event.at));

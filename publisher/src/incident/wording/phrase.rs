@@ -35,7 +35,7 @@ fn headword(kind: &Kind) -> (Tone, &'static str) {
 
 fn sentence(event: &Event) -> String {
     let endpoint = format!("{} in {}", event.endpoint, names::locality(&event.locality));
-    let basis = if event.basis == "inferred" { " (inferred)" } else { "" };
+    let basis = if &*event.basis == "inferred" { " (inferred)" } else { "" };
     match &event.kind {
         Kind::ErrorStreak { kind, streak, threshold, ejects, last } => {
             let row = if *streak == 1 { "once".to_owned() } else { format!("{streak} times in a row") };
@@ -59,7 +59,7 @@ fn sentence(event: &Event) -> String {
             format!("{endpoint}: left the cluster or was replaced, ejected for {took} until then{basis}")
         }
         Kind::EjectionBlocked { reason, max_ejection_percent, endpoints } => {
-            let why = match reason.as_str() {
+            let why = match &**reason {
                 "max_ejection_percent" => {
                     format!("one more would exceed maxEjectionPercent {max_ejection_percent} of {endpoints} endpoints")
                 }
@@ -94,7 +94,7 @@ fn failover_over(kind: &Kind) -> String {
     let took = duration(millis(*seconds));
     let served = format!("{requests} served away in {took}, {} failed{}", number(*errors_away), shares(destinations));
     let from = names::locality(from);
-    match because.as_str() {
+    match &**because {
         "topology" => format!("{from} is home no more, it has no endpoints or is not the nearest; {served}"),
         _ => format!("traffic is back in {from}; {served}"),
     }

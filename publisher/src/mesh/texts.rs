@@ -1,0 +1,58 @@
+//! Finds and reads the files that were given, and tells what a text is before it is parsed.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+/// Larger than the rules of any mesh; anything beyond it is the wrong file.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Whether a text is YAML without being JSON, which a plugin configuration is.
+pub(super) fn is_yaml_only(text: &str) -> bool {
+    !text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
+}
+
+/// Every .yaml, .yml and .json below a directory, in order.
+pub(super) fn list(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let read = || format!("cannot read the directory `{}`", directory.display());
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(directory)
+        .with_context(read)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .with_context(read)?;
+    entries.sort();
+    for path in entries {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let wanted = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
+        if name.starts_with('.') {
+            continue;
+        } else if path.is_dir() {
+            list(&path, files)?;
+        } else if wanted {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text holds no value: what a failed command leaves behind, or a template that rendered to nothing.
+pub(super) fn is_empty(text: &str) -> bool {
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
+}
+
+/// A file's bytes.
+pub(super) fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = std::fs::File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    read_text(file).with_context(|| format!("cannot read `{}`", path.display()))
+}
+
+/// Bytes that are not too many.
+pub(super) fn read_text(from: impl Read) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        bail!("it has more than {} MiB", MAX_FILE_BYTES / 1024 / 1024);
+    }
+    Ok(bytes)
+}
