@@ -11,6 +11,7 @@ use crate::vm::notice::Notice;
 use crate::vm::state::{Moment, Vm};
 use crate::vm::{asking, notifying, tick};
 use filter_core::cluster as core_cluster;
+use filter_core::endpoint::outcome::Outcome;
 use filter_core::event::{Event, EventKind};
 use filter_core::time::Millis;
 
@@ -66,7 +67,7 @@ fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
         vm.home = Home::read();
     }
     vm.twins.on_heartbeat();
-    vm.sampling.on_heartbeat();
+    count_skipped(vm, now);
     watch_configurations(vm, now);
     vm.reporter.show_version();
     log_notices(vm, now);
@@ -84,6 +85,17 @@ fn on_heartbeat(vm: &mut Vm, open: u64, now: Millis) {
     }
     vm.reporter.show_tracked_endpoints(cluster_states::tracked_endpoints());
     vm.reporter.report_held_back(now, &vm.config);
+}
+
+/// Counts the healthy requests that were not read.
+fn count_skipped(vm: &mut Vm, now: Millis) {
+    for configuration in vm.roots.living(now) {
+        let mut sampling = configuration.sampling.get();
+        if let Some(((cluster, locality), skipped)) = sampling.on_heartbeat() {
+            vm.known.count_attempts(cluster, locality, Outcome::Success, skipped);
+        }
+        configuration.sampling.set(sampling);
+    }
 }
 
 /// Follows the configurations that are in force: old ones end with the last of their root contexts.

@@ -11,12 +11,13 @@ use crate::host::exchange;
 use crate::host::request_attributes::{RequestAttributes, Response};
 use crate::vm::asking;
 use crate::vm::charging::{self, ChargedAttempt, SeenAt};
-use crate::vm::known::{ClusterIndex, LocalityRead};
+use crate::vm::known::{ClusterIndex, LocalityIndex, LocalityRead};
 use crate::vm::pending::PendingRequest;
 use crate::vm::state::Vm;
 use crate::vm::twins::Passing;
 use filter_core::endpoint::outcome::{DetectorInput, Outcome};
 use filter_core::endpoint::response_flags::ResponseFlags;
+use std::rc::Rc;
 
 /// The maximum number of requests that are remembered between their response headers and their log; further ones are
 /// evaluated when logged.
@@ -75,13 +76,22 @@ pub(crate) fn on_log(vm: &mut Vm, context: u32) {
 
 /// Counts the current request, which is healthy, if it belongs to the sample.
 fn count_healthy(vm: &mut Vm) {
-    let Some(weight) = vm.sampling.weight(vm.current.config.traffic.sample) else { return };
-    let Some((cluster, endpoint)) = destination(vm) else { return };
-    if endpoint.is_empty() {
-        return;
+    let configuration = Rc::clone(&vm.current);
+    let mut sampling = configuration.sampling.get();
+    if sampling.takes(configuration.config.traffic.sample) {
+        let went_to = healthy_destination(vm);
+        let weight = sampling.weigh(went_to);
+        if let Some((cluster, locality)) = went_to {
+            vm.known.count_attempts(cluster, locality, Outcome::Success, weight);
+        }
     }
-    let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::Cached) else { return };
-    vm.known.count_attempts(cluster, locality, Outcome::Success, weight);
+    configuration.sampling.set(sampling);
+}
+
+/// The cluster and the locality to which the current request went; `None` if it is not watched.
+fn healthy_destination(vm: &mut Vm) -> Option<(ClusterIndex, LocalityIndex)> {
+    let (cluster, endpoint) = destination(vm).filter(|(_, endpoint)| !endpoint.is_empty())?;
+    Some((cluster, charging::locality_of(vm, cluster, &endpoint, LocalityRead::Cached)?))
 }
 
 /// The cluster and the endpoint to which the current request's last attempt went; `None` if it is not watched. The

@@ -4,6 +4,7 @@
 //! configurations, and a new one with every change; the old one lives on until its listener is drained. Requests are
 //! evaluated by the configuration of their own root.
 
+use super::sampling::Sampling;
 use filter_core::config::Config;
 use filter_core::time::Millis;
 use rustc_hash::FxHashMap;
@@ -32,6 +33,8 @@ pub(crate) struct Configuration {
     /// Its text, as a hash; roots with equal texts share a configuration.
     text: u64,
     pub(crate) config: Config,
+    /// Chooses the healthy requests that are read whole.
+    pub(crate) sampling: Cell<Sampling>,
     /// Whether it has evaluated requests since that was last asked.
     has_requests: Cell<bool>,
 }
@@ -73,7 +76,7 @@ impl Roots {
             Some(root) => Rc::clone(&root.configuration),
             None => {
                 self.last_number = self.last_number.saturating_add(1);
-                Rc::new(Configuration { number: self.last_number, text, config, has_requests: Cell::new(false) })
+                Rc::new(Configuration { number: self.last_number, text, config, ..Configuration::default() })
             }
         };
         if self.roots.len() >= MAX_ROOTS && !self.roots.contains_key(&root) {

@@ -1,33 +1,42 @@
 //! Which healthy requests are read whole while nothing is open: the first after each heartbeat, and of those beyond one
 //! in so many, which is counted for all. To read a request's cluster and endpoint is most of what the filter costs.
 
+use super::known::{ClusterIndex, LocalityIndex};
+
 /// After each heartbeat, this many healthy requests are read whole; where there are no more, counts are exact.
 const WHOLE_PER_BEAT: u32 = 20;
 
-/// The sample of healthy requests.
-#[derive(Debug, Default)]
+/// The sample of the healthy requests of one configuration.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sampling {
     /// Requests that were read whole since the last heartbeat.
     read: u32,
     /// Requests that were not read and are not yet counted.
     skipped: u32,
+    /// Where the last request went that was read whole; `None` if to nothing that is watched.
+    last: Option<(ClusterIndex, LocalityIndex)>,
 }
 
 impl Sampling {
-    /// Notes a heartbeat: the next requests are read whole again.
-    pub(crate) fn on_heartbeat(&mut self) {
-        self.read = 0;
+    /// Whether the current healthy request is read whole. One in `sample` is.
+    pub(crate) fn takes(&mut self, sample: u32) -> bool {
+        self.skipped = self.skipped.saturating_add(1);
+        self.read < WHOLE_PER_BEAT || self.skipped >= sample
     }
 
-    /// For how many healthy requests the current one is counted, which is then read whole; `None` if it is not. One in
-    /// `sample` is.
-    pub(crate) fn weight(&mut self, sample: u32) -> Option<u32> {
-        self.skipped = self.skipped.saturating_add(1);
-        if self.read >= WHOLE_PER_BEAT && self.skipped < sample {
-            return None;
-        }
+    /// Notes where the request that was taken went. Returns for how many it is counted.
+    pub(crate) fn weigh(&mut self, went_to: Option<(ClusterIndex, LocalityIndex)>) -> u32 {
         self.read = self.read.saturating_add(1);
-        Some(std::mem::take(&mut self.skipped))
+        self.last = went_to;
+        std::mem::take(&mut self.skipped)
+    }
+
+    /// A heartbeat: the next requests are read whole again. Returns how many were skipped since the last one that was
+    /// read, and where that went, which they are counted with.
+    pub(crate) fn on_heartbeat(&mut self) -> Option<((ClusterIndex, LocalityIndex), u32)> {
+        self.read = 0;
+        let skipped = std::mem::take(&mut self.skipped);
+        self.last.filter(|_| skipped > 0).map(|last| (last, skipped))
     }
 }
 
@@ -38,11 +47,12 @@ mod tests {
     #[test]
     fn few_are_read_whole_and_of_many_one_in_so_many_counts_for_all() {
         let mut sampling = Sampling::default();
-        let weights: Vec<u32> = (0..20 + 160).filter_map(|_| sampling.weight(16)).collect();
-        assert_eq!(weights, [vec![1; 20], vec![16; 10]].concat());
-        assert_eq!((0..7).find_map(|_| sampling.weight(16)), None);
-        sampling.on_heartbeat();
-        assert_eq!(sampling.weight(16), Some(8), "none is lost");
-        assert!((0..1_000).all(|_| sampling.weight(1) == Some(1)), "all of them");
+        let mut weights = |requests: usize, sample: u32| -> Vec<u32> {
+            (0..requests).filter_map(|_| sampling.takes(sample).then(|| sampling.weigh(None))).collect()
+        };
+        assert_eq!(weights(20 + 160, 16), [vec![1; 20], vec![16; 10]].concat());
+        assert_eq!(weights(7, 16), [0; 0]);
+        assert_eq!(weights(1, 1), [8], "none is lost");
+        assert_eq!(weights(100, 1), [1; 100], "all of them");
     }
 }

@@ -7,7 +7,6 @@ use super::known::{Cluster, ClusterIndex, Known};
 use super::notice::Notices;
 use super::pending::{PendingDelivery, PendingQuestion, PendingRequest};
 use super::roots::{Configuration, Roots};
-use super::sampling::Sampling;
 use super::tick::Heartbeat;
 use super::twins::Twins;
 use crate::host;
@@ -48,8 +47,6 @@ pub(crate) struct Vm {
     pub(crate) roots: Roots,
     /// Recognises requests that pass the filter twice.
     pub(crate) twins: Twins,
-    /// Chooses the healthy requests that are read whole.
-    pub(crate) sampling: Sampling,
     /// The notices that the next heartbeat logs.
     pub(crate) notices: Notices,
     /// The proxy's own locality.

@@ -31,6 +31,7 @@ fn config(series: u32) -> String {
         },
         "failover": { "window": "1s", "minRequests": 1, "endAfter": "1s" },
         "limits": { "series": series },
+        "traffic": { "sample": 1 },
     })
     .to_string()
 }
