@@ -4,6 +4,10 @@ use super::admin_paths;
 use crate::shared::question::Question;
 use filter_core::time::Millis;
 
+/// How much later than this worker's time another's may be without a clock that went back, in milliseconds: the machine
+/// may stand still between a worker's look at the clock and its question.
+const STALL_MS: Millis = 10_000;
+
 /// A kind of question, the most pressing first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
@@ -36,7 +40,8 @@ impl Agenda {
             return None;
         }
         // If the clock goes back, a question must not count as in progress for long.
-        let is_under_way = question.under_way_until > self.now && question.under_way_until <= self.until;
+        let latest = self.until.saturating_add(STALL_MS);
+        let is_under_way = question.under_way_until > self.now && question.under_way_until <= latest;
         let rested = question.done_at.saturating_add(question.rest);
         let open = if question.urgent { rested } else { question.done_at.saturating_add(question.wait) };
         let candidates = [
@@ -144,6 +149,17 @@ mod tests {
         question.suspects.add("b");
         let early = Agenda { now: 5, until: 2_005, ..AGENDA };
         assert_eq!(early.next(&question), Some((0, Due::Suspects)));
+    }
+
+    #[test]
+    fn a_worker_that_was_held_up_does_not_ask_beside_another() {
+        let mut question = question();
+        question.suspects.add("b");
+        question.urgent = true;
+        question.under_way_until = AGENDA.until + 500;
+        assert_eq!(AGENDA.next(&question).map(|(wait, _)| wait > 0), Some(true));
+        question.under_way_until = AGENDA.until + 3_600_000;
+        assert_eq!(AGENDA.next(&question), Some((0, Due::Suspects)), "the clock went back");
     }
 
     #[test]

@@ -54,8 +54,7 @@ impl HostTotals {
     /// Takes in the hosts that Envoy lists at `now`, asked for at `asked`. A host that is new, or has the address of
     /// one that left, was created since the last list: all of its attempts are news.
     pub fn grow(&mut self, hosts: &[HostStatus], asked: Millis, now: Millis) -> Growth {
-        let is_late = asked < self.asked && self.asked.saturating_sub(asked) < LATE_LIST_MS;
-        if is_late {
+        if is_late_list(asked, self.asked) {
             return Growth::default();
         }
         let mut growth = Growth { since: self.at, ..Growth::default() };
@@ -86,6 +85,11 @@ impl HostTotals {
         let index = self.hosts.binary_search_by_key(&hash, |host| host.hash).ok()?;
         self.hosts.get(index).copied()
     }
+}
+
+/// Whether a list that was asked for at `asked` is older than one that was taken in, asked for at `last`.
+pub(super) fn is_late_list(asked: Millis, last: Millis) -> bool {
+    asked < last && last.saturating_sub(asked) < LATE_LIST_MS
 }
 
 /// The counts of hosts with their localities, in the order of their hashes. Addresses with the same hash are counted

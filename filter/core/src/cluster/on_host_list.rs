@@ -9,7 +9,7 @@
 
 use super::endpoint::{Endpoint, count};
 use super::failovers;
-use super::host_totals::Growth;
+use super::host_totals::{Growth, is_late_list};
 use super::input::EvaluationContext;
 use super::members::endpoint_hash;
 use super::on_ejection_counts::find_unseen;
@@ -55,6 +55,9 @@ pub fn on_host_list(
     asked: Millis,
     context: &EvaluationContext<'_>,
 ) -> Vec<Event> {
+    if is_late_list(asked, state.listed_asked) {
+        return Vec::new();
+    }
     let unhealthy = hosts.iter().filter(|host| !host.ejected && !host.healthy);
     state.unhealthy = unhealthy.take(MAX_UNHEALTHY).map(|host| endpoint_hash(&host.address)).collect();
     if growth.were_replaced {
@@ -135,7 +138,7 @@ pub fn on_endpoint_configs(
         });
     }
     let mut events = Vec::new();
-    if is_decided {
+    if is_decided && !is_late_list(asked, state.listed_asked) {
         let hosts: Vec<_> = hosts.iter().map(|host| (host, None)).collect();
         apply_hosts(state, &hosts, asked, context, &mut events);
         failovers::step(state, None, context, &mut events);
@@ -152,7 +155,7 @@ fn apply_hosts(
     events: &mut Vec<Event>,
 ) {
     state.total = u32::try_from(hosts.len()).ok();
-    state.listed_at = context.now;
+    (state.listed_at, state.listed_asked) = (context.now, asked);
     state.admin_view_stale = false;
     state.localities.set_hosts(hosts.iter().map(|(host, _)| *host), context.now);
     if state.failover.is_none() {

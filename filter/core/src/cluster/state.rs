@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 15;
+pub const ENCODING: u8 = 16;
 
 /// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are
 /// read each second.
@@ -38,6 +38,8 @@ pub struct ClusterState {
     pub(super) total: Option<u32>,
     /// When Envoy last listed its hosts; 0 if never.
     pub(super) listed_at: Millis,
+    /// When Envoy was asked for that list.
+    pub(super) listed_asked: Millis,
     /// Whether traffic has shown something newer than Envoy's last list since it was asked for.
     pub(super) admin_view_stale: bool,
     pub(super) counts: EjectionCounts,
