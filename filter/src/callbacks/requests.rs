@@ -80,9 +80,9 @@ fn count_healthy(vm: &mut Vm) {
     let mut sampling = configuration.sampling.get();
     if sampling.takes(configuration.config.traffic.sample) {
         let went_to = healthy_destination(vm);
-        let weight = sampling.weigh(went_to);
+        let stands_for = sampling.count_for(went_to);
         if let Some((cluster, locality)) = went_to {
-            vm.known.count_attempts(cluster, locality, Outcome::Success, weight);
+            vm.known.count_attempts(cluster, locality, Outcome::Success, stands_for);
         }
     }
     configuration.sampling.set(sampling);

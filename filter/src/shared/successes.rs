@@ -1,5 +1,5 @@
-//! Whether the router's upstream log has ever shown an attempt that succeeded. Behind Envoy's own filter for failures it
-//! never does.
+//! Whether the router's upstream log has ever shown an attempt that succeeded. Behind Envoy's own filter for failures
+//! it never does.
 
 use super::compare_and_swap;
 

@@ -4,6 +4,7 @@
 //! number of endpoints is bounded by `limits.endpoints`; further ones are counted with their locality but not
 //! remembered.
 
+pub(crate) use super::index::{ClusterIndex, LocalityIndex};
 use super::roots::Configuration;
 use filter_core::cluster::MAX_LOCALITIES;
 use filter_core::cluster::members::endpoint_hash;
@@ -18,7 +19,8 @@ use std::rc::Rc;
 /// After this many heartbeats, a locality is read again: an endpoint may have moved.
 const REREAD_LOCALITY_BEATS: u64 = 10;
 
-/// A locality that has had no attempt for so long, in milliseconds, may be news when it gets one: traffic may have moved.
+/// A locality that has had no attempt for so long, in milliseconds, may be news when it gets one: traffic may have
+/// moved.
 const UNUSED_LOCALITY_MS: Millis = 10_000;
 
 /// How often it may become doubtful where endpoints lie, in milliseconds.
@@ -29,14 +31,6 @@ const REREAD_ENDPOINT_COUNT_BEATS: u64 = 5;
 
 /// After this many heartbeats without traffic, an endpoint is forgotten; at one a second, ten minutes.
 const FORGET_ENDPOINT_BEATS: u64 = 600;
-
-/// The index of a cluster in this VM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ClusterIndex(usize);
-
-/// The index of a locality in one of this VM's clusters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LocalityIndex(usize);
 
 /// Whether a recently read locality of an endpoint is good enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ pub(crate) mod answered;
 pub(crate) mod asking;
 pub(crate) mod charging;
 pub(crate) mod home;
+mod index;
 pub(crate) mod known;
 pub(crate) mod notice;
 pub(crate) mod notifying;

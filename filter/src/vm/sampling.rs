@@ -1,7 +1,7 @@
 //! Which healthy requests are read whole while nothing is open: the first after each heartbeat, and of those beyond one
 //! in so many, which is counted for all. To read a request's cluster and endpoint is most of what the filter costs.
 
-use super::known::{ClusterIndex, LocalityIndex};
+use super::index::{ClusterIndex, LocalityIndex};
 
 /// After each heartbeat, this many healthy requests are read whole; where there are no more, counts are exact.
 const WHOLE_PER_BEAT: u32 = 20;
@@ -25,7 +25,7 @@ impl Sampling {
     }
 
     /// Notes where the request that was taken went. Returns for how many it is counted.
-    pub(crate) fn weigh(&mut self, went_to: Option<(ClusterIndex, LocalityIndex)>) -> u32 {
+    pub(crate) fn count_for(&mut self, went_to: Option<(ClusterIndex, LocalityIndex)>) -> u32 {
         self.read = self.read.saturating_add(1);
         self.last = went_to;
         std::mem::take(&mut self.skipped)
@@ -47,12 +47,12 @@ mod tests {
     #[test]
     fn few_are_read_whole_and_of_many_one_in_so_many_counts_for_all() {
         let mut sampling = Sampling::default();
-        let mut weights = |requests: usize, sample: u32| -> Vec<u32> {
-            (0..requests).filter_map(|_| sampling.takes(sample).then(|| sampling.weigh(None))).collect()
+        let mut counts = |requests: usize, sample: u32| -> Vec<u32> {
+            (0..requests).filter_map(|_| sampling.takes(sample).then(|| sampling.count_for(None))).collect()
         };
-        assert_eq!(weights(20 + 160, 16), [vec![1; 20], vec![16; 10]].concat());
-        assert_eq!(weights(7, 16), [0; 0]);
-        assert_eq!(weights(1, 1), [8], "none is lost");
-        assert_eq!(weights(100, 1), [1; 100], "all of them");
+        assert_eq!(counts(20 + 160, 16), [vec![1; 20], vec![16; 10]].concat());
+        assert_eq!(counts(7, 16), [0; 0]);
+        assert_eq!(counts(1, 1), [8], "none is lost");
+        assert_eq!(counts(100, 1), [1; 100], "all of them");
     }
 }

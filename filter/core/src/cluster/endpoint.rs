@@ -1,10 +1,11 @@
 //! The endpoints of a cluster that are failing or ejected, or were recently.
 
-use super::unseen_successes::Successes;
+use crate::config::OutlierDetection;
 use crate::endpoint::detector::Detector;
 use crate::endpoint::reason::BlockedReason;
 use crate::endpoint::rotation::Rotation;
 use crate::endpoint::streak::StreakKind;
+use crate::endpoint::successes::Successes;
 use crate::event::LastAttempt;
 use crate::locality::Locality;
 use crate::time::Millis;
@@ -13,6 +14,9 @@ use serde::{Deserialize, Serialize};
 /// Endpoints kept per cluster. Beyond that, the endpoint that has had no traffic for longest is forgotten, unless it is
 /// ejected.
 const MAX_ENDPOINTS: usize = 1_000;
+
+/// A count asked for this long after a threshold was reached includes its detection, in milliseconds.
+pub(super) const DETECTS_WITHIN_MS: Millis = 100;
 
 /// An endpoint that has failed or was ejected: its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +71,25 @@ impl Endpoint {
     /// Whether its last attempts failed, as far as is known.
     fn is_failing(&self) -> bool {
         self.detector.is_failing() && self.successes.came_before_failures(&self.detector)
+    }
+
+    /// Whether a streak has certainly reached its threshold, where successes are seen in Envoy's counts only.
+    pub(super) fn has_streak(&self, rules: &OutlierDetection) -> bool {
+        StreakKind::ALL.iter().any(|kind| self.successes.prove(&self.detector, *kind, kind.threshold(rules)))
+    }
+
+    /// Whether the streak that is held back is certain, by the same counts.
+    pub(super) fn is_held_certain(&self) -> bool {
+        let held = self.reported.held.as_ref();
+        held.is_some_and(|held| self.successes.prove(&self.detector, held.kind, held.threshold))
+    }
+
+    /// Drops the streak that is held back. Further failures may make another.
+    pub(super) fn drop_held(&mut self) {
+        if let Some(held) = self.reported.held.take() {
+            self.detector.forget_crossing(held.kind);
+            self.reported.is_undetected = true;
+        }
     }
 
     /// Forgets the past: another host has the address.

@@ -8,7 +8,7 @@
 //! Envoy has no such count if its statistics are not kept (Istio leaves them out unless `proxyStatsMatcher` names
 //! them). Then the list alone decides, by the number of requests that went to the endpoint and by the clock.
 
-use super::endpoint::{Endpoint, count};
+use super::endpoint::{DETECTS_WITHIN_MS, Endpoint, count};
 use super::failovers;
 use super::input::EvaluationContext;
 use super::state::ClusterState;
@@ -22,9 +22,6 @@ use crate::time::Millis;
 /// The interval between two questions for the count while nothing requires one, in milliseconds. Later counts are
 /// compared with these.
 const CALM_INTERVAL_MS: Millis = 60_000;
-
-/// A count asked for this long after a threshold was reached includes its detection, in milliseconds.
-pub(super) const DETECTS_WITHIN_MS: Millis = 100;
 
 /// Whether Envoy should be asked for its count of the cluster's ejections now, right after its list.
 pub fn wants_counts(state: &ClusterState, now: Millis) -> bool {
@@ -87,7 +84,7 @@ fn drop_undetected(endpoint: &mut Endpoint, context: &EvaluationContext<'_>) {
         endpoint.reported.held = None;
         endpoint.reported.is_undetected = true;
     } else {
-        unseen_successes::drop_held(endpoint);
+        endpoint.drop_held();
     }
 }
 
@@ -106,7 +103,7 @@ pub(super) fn release_overdue(state: &mut ClusterState, context: &EvaluationCont
             state.release_streak(index, Basis::Inferred, context, events);
         } else if !waits {
             // Nobody knows whether successes broke it.
-            unseen_successes::drop_held(endpoint);
+            endpoint.drop_held();
         }
     }
 }

@@ -233,9 +233,8 @@ fn reconcile_host(
         streaks::confirm(state, index, crossing, context, events);
     }
     let is_counted = !context.sees_successes && listed.counts.is_some();
-    if let Some(endpoint) = state.endpoints.get_mut(index).filter(|_| is_counted) {
-        unseen_successes::take_in(endpoint, host, listed.asked);
-        unseen_successes::doubt(state, index, context, events);
+    if is_counted {
+        unseen_successes::take_in(state, index, (host, listed.asked), context, events);
     }
     if !host.ejected {
         // Its cause can no longer be found: what waits for it is reported before the return.

@@ -6,7 +6,6 @@ use super::endpoint::{Endpoint, Endpoints, count};
 use super::input::EvaluationContext;
 use super::known_rule::{KnownRule, Origin};
 use super::localities::Localities;
-use super::unseen_successes;
 use crate::endpoint::evidence::{ClusterView, Evidence, RotationContext, Transition};
 use crate::endpoint::reason::{Basis, BlockedReason, EjectReason};
 use crate::endpoint::streak::StreakKind;
@@ -271,7 +270,7 @@ impl ClusterState {
             Transition::Blocked(reason) => {
                 // Envoy shows that the endpoint is in rotation. That it detected the streak, only its count shows,
                 // which was not known when the streak was reported; at zero it refutes it.
-                let is_certain = context.sees_successes || unseen_successes::has_streak(endpoint, context.outlier);
+                let is_certain = context.sees_successes || endpoint.has_streak(context.outlier);
                 if is_certain && self.counts.detected() != Some(0) {
                     self.report_blocked(index, reason, Basis::Inferred, context, events);
                 }

@@ -13,3 +13,4 @@ pub mod response_flags;
 pub mod rotation;
 pub mod rule;
 pub mod streak;
+pub mod successes;

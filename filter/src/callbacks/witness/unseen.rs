@@ -1,5 +1,5 @@
-//! What only Envoy's lists show where of all attempts those that failed are seen (`attempts: failed`): the successes, and
-//! which endpoints there are.
+//! What only Envoy's lists show where of all attempts those that failed are seen (`attempts: failed`): the successes,
+//! and which endpoints there are.
 
 use crate::shared::cluster_states;
 use crate::vm::known::ClusterIndex;
