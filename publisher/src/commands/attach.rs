@@ -82,6 +82,7 @@ pub(crate) async fn run(args: Attach, format: Format) -> anyhow::Result<Outcome>
             store.put_blob(&Digest::of(bytes), bytes, &ProgressBar::hidden()).await?;
         }
         store.attach(&manifest).await?;
+        store.confirm_attached().await?;
     }
     // The tag is the subject's, not the document's.
     let pinned = reference.untagged(&manifest.digest).to_string();

@@ -106,6 +106,7 @@ impl Copier {
             for subject in subjects {
                 self.attached(&subject, &root, &mut stored, 0).await?;
             }
+            self.destination.confirm_attached().await?;
         }
         if !tagged {
             self.destination.put(&root, Some(tag)).await?;
@@ -157,10 +158,12 @@ impl Copier {
                 continue;
             }
             let digest = descriptor.digest.parse::<Digest>().context("the manifest is malformed")?;
-            if self.destination.has_blob(&digest).await? {
+            // One of another size is fetched, so that it is told which of the two is wrong.
+            if self.destination.has_blob(&digest, descriptor.size).await? {
                 continue;
             }
             if let (Some(repository), Store::Registry(registry)) = (&self.shared, &self.destination)
+                && self.source.has_blob(&digest, descriptor.size).await?
                 && registry.mount(&digest, repository).await?
             {
                 self.sent.blobs += 1;

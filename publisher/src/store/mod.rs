@@ -154,8 +154,9 @@ impl Store {
         }
     }
 
-    /// Stores a manifest under a tag if the tag still names `before`. Returns whether it did; a registry cannot tell,
-    /// so there it always does.
+    /// Stores a manifest under a tag if the tag still names `before`. Returns whether it did. In a registry another
+    /// program can get in between: its API has no conditional writes. Who must not lose anything looks again after
+    /// [`Store::settle`].
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -166,7 +167,13 @@ impl Store {
         before: Option<&Digest>,
     ) -> anyhow::Result<bool> {
         match self {
-            Self::Registry(_) => self.put(manifest, Some(tag)).await.map(|()| true),
+            Self::Registry(registry) => {
+                let holds = registry.head(Name::Tag(tag)).await?.as_ref() == before;
+                if holds {
+                    registry.put(manifest, Some(tag)).await?;
+                }
+                Ok(holds)
+            }
             Self::Layout(layout) => {
                 interruptible().await;
                 layout.replace(manifest, tag, before)
@@ -188,14 +195,14 @@ impl Store {
         }
     }
 
-    /// Whether the store has a blob.
+    /// Whether the store has a blob of this size in bytes.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) async fn has_blob(&self, digest: &Digest) -> anyhow::Result<bool> {
+    pub(crate) async fn has_blob(&self, digest: &Digest, size: i64) -> anyhow::Result<bool> {
         match self {
-            Self::Registry(registry) => Ok(registry.has_blob(digest).await?),
-            Self::Layout(layout) => Ok(layout.has_blob(digest)),
+            Self::Registry(registry) => Ok(registry.has_blob(digest, size).await?),
+            Self::Layout(layout) => Ok(layout.blob(digest).is_ok_and(|bytes| usize::try_from(size) == Ok(bytes.len()))),
         }
     }
 
@@ -262,6 +269,30 @@ impl Store {
                 interruptible().await;
                 layout.attach(manifest)
             }
+        }
+    }
+
+    /// Waits until what others were writing at the same time is there. Returns whether anything can have been
+    /// overwritten: a layout is locked.
+    pub(crate) async fn settle(&self) -> bool {
+        match self {
+            Self::Registry(registry) => {
+                registry.settle().await;
+                true
+            }
+            Self::Layout(_) => false,
+        }
+    }
+
+    /// Looks again whether everything that [`Store::attach`] listed is still listed, and lists it again if another
+    /// program has overwritten the list meanwhile.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written to.
+    pub(crate) async fn confirm_attached(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Registry(registry) => Ok(registry.confirm_attached().await?),
+            Self::Layout(_) => Ok(()),
         }
     }
 

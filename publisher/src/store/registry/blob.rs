@@ -6,7 +6,7 @@
 
 use indicatif::ProgressBar;
 use oci_distribution::manifest::OciDescriptor;
-use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, LOCATION};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::cause::{ErrorCause, RequestError};
@@ -28,14 +28,17 @@ struct Session {
 }
 
 impl Registry {
-    /// Whether a blob is in this repository.
+    /// Whether a blob of this size in bytes is in this repository. A registry that does not tell the size is believed.
     ///
     /// # Errors
     /// When the registry does not say.
-    pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
+    pub(crate) async fn has_blob(&self, digest: &Digest, size: i64) -> Result<bool, RegistryError> {
         let call = Call::new(Method::HEAD, self.url(&format!("blobs/{digest}")), Success::Read);
         let asked = self.http.with_retries(&self.pushing(), async || self.http.send(&call).await).await;
-        Ok(present(asked)?.is_some())
+        let Some(response) = present(asked)? else { return Ok(false) };
+        // Some answer HEAD with a length of 0, which is that of the answer's own body.
+        let told = header(&response, CONTENT_LENGTH.as_str()).and_then(|told| told.parse::<i64>().ok());
+        Ok(told.is_none_or(|told| told == size || told == 0))
     }
 
     /// Fetches a blob into memory and verifies its digest.

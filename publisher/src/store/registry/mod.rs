@@ -18,12 +18,16 @@ mod retry;
 mod token;
 mod words;
 
+use std::cell::RefCell;
+use std::time::Duration;
+
 use indicatif::ProgressBar;
 use oci_distribution::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
 };
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK};
 use reqwest::{Method, Response, Url};
+use serde_json::Value;
 
 use super::manifest::{Name, RawManifest};
 use crate::reference::RegistryRef;
@@ -46,10 +50,15 @@ const MOST_PAGES: usize = 1000;
 /// How many tags to request per page: the most that every registry allows.
 const TAGS_PER_PAGE: usize = 1000;
 
+/// How long to wait at least before looking whether another program has overwritten what was written.
+const SETTLE: Duration = Duration::from_millis(250);
+
 /// One repository of a registry, with the connection to it.
 pub(crate) struct Registry {
     http: Http,
     trust: Trust,
+    /// What was added to the lists of referrers that clients keep: the subject, and the entry.
+    listed: RefCell<Vec<(Digest, Value)>>,
 }
 
 impl Registry {
@@ -60,7 +69,13 @@ impl Registry {
     pub(crate) fn open(reference: RegistryRef, access: &Access) -> anyhow::Result<Self> {
         let credentials = access.credentials(&reference)?;
         let trust = Trust::of(access);
-        Ok(Self { http: Http::new(reference, credentials, access)?, trust })
+        Ok(Self { http: Http::new(reference, credentials, access)?, trust, listed: RefCell::default() })
+    }
+
+    /// Waits longer than another program takes from reading a manifest to writing a changed one, with some chance in
+    /// it, so that two of this kind do not go on overwriting each other.
+    pub(crate) async fn settle(&self) {
+        tokio::time::sleep(SETTLE.mul_f64(1.0 + fastrand::f64())).await;
     }
 
     /// Why Istio's agent cannot pull from here, or not without a setting, as far as the answers to the requests so far
@@ -242,12 +257,7 @@ impl Registry {
     }
 
     /// One page of a list, and the URL of the next page.
-    async fn page(
-        &self,
-        doing: &str,
-        url: &Url,
-        accept: Option<&str>,
-    ) -> Result<(serde_json::Value, Option<Url>), RegistryError> {
+    async fn page(&self, doing: &str, url: &Url, accept: Option<&str>) -> Result<(Value, Option<Url>), RegistryError> {
         self.http
             .with_retries(doing, async || {
                 let headers = accept.map(|accept| (ACCEPT, accept.to_owned())).into_iter().collect();

@@ -24,7 +24,7 @@ impl Registry {
         let mut known = true;
         for blob in artifact.blobs() {
             let digest = blob.descriptor.digest.parse()?;
-            known = known && self.has_blob(&digest).await?;
+            known = known && self.has_blob(&digest, blob.descriptor.size).await?;
             if !known {
                 self.put_blob(&digest, &blob.bytes, bar).await?;
             }
