@@ -189,7 +189,7 @@ async fn add_once(store: &Store, digest: &Digest, identity: &str, key: &SigningK
         "os": "", "rootfs": {"type": "layers", "diff_ids": digests}, "config": {},
     }))?;
     for bytes in [&payload, &config] {
-        store.put_blob(&Digest::of(bytes), bytes, &ProgressBar::hidden()).await?;
+        store.put_blob(&Digest::of(bytes), &bytes.clone().into(), &ProgressBar::hidden()).await?;
     }
     let manifest = serde_json::to_vec(&OciImageManifest {
         media_type: Some(OCI_IMAGE_MEDIA_TYPE.to_owned()),

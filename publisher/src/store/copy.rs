@@ -3,7 +3,7 @@
 //! That includes the children of an index; cosign's signatures, attestations and SBOMs, which are tagged with the
 //! artifact's digest; and all documents attached to the artifact, to its children, and to those documents. The tag is
 //! set last. Blobs that the destination already has are not sent, and blobs in another repository of the same registry
-//! are mounted. Only one blob at a time is in memory.
+//! are mounted. Large blobs are never in memory.
 
 use std::collections::BTreeSet;
 
@@ -127,7 +127,7 @@ impl Copier {
                     manifest.digest
                 )
             };
-            ensure_size(announced, child.bytes.len(), &digest)?;
+            ensure_size(announced, child.bytes.len() as u64, &digest)?;
             ensure!(children(&child)?.is_empty(), "{} is an index of indexes, which no mesh follows", manifest.digest);
             if self.destination.head(Name::Digest(&digest)).await?.is_none() {
                 self.blobs(&child).await?;
@@ -171,10 +171,10 @@ impl Copier {
             }
             let size = descriptor.size.unsigned_abs();
             let bar = (self.progress)("fetching", size);
-            let bytes = self.source.blob(&descriptor, &bar).await?;
+            let content = self.source.content(&descriptor, &bar).await?;
             drop(bar);
             let bar = (self.progress)("uploading", size);
-            self.destination.put_blob(&digest, &bytes, &bar).await?;
+            self.destination.put_blob(&digest, &content, &bar).await?;
             self.sent.blobs += 1;
             self.sent.bytes += size;
         }

@@ -30,12 +30,13 @@ use reqwest::{Method, Response, Url};
 use serde_json::Value;
 
 use super::manifest::{Name, RawManifest};
+use crate::content::Content;
 use crate::reference::RegistryRef;
 use crate::reference::digest::Digest;
 use access::Access;
 use cause::{ErrorCause, RequestError};
 use error::RegistryError;
-use http::{Call, Http, Success, body};
+use http::{Call, Http, Part, Success, body};
 use istio_agent::Trust;
 
 /// The header that holds a manifest's digest.
@@ -192,11 +193,12 @@ impl Registry {
     /// When the registry does not accept it; the tag is then unchanged.
     pub(crate) async fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> Result<bool, RegistryError> {
         let url = self.manifest_url(tag.map_or(Name::Digest(&manifest.digest), Name::Tag));
+        let content = Content::from(manifest.bytes.clone());
         self.http
             .with_retries(&self.pushing(), async || {
                 let hidden = ProgressBar::hidden();
                 let headers = vec![(CONTENT_TYPE, manifest.media_type.clone())];
-                let body = Some((manifest.bytes.as_slice(), &hidden));
+                let body = Some((Part::whole(&content), &hidden));
                 let call = Call::new(Method::PUT, url.clone(), Success::Published);
                 let response = self.http.send(&Call { headers, body, ..call }).await?;
                 // A registry or proxy that rewrites manifests tells so: what was sent is not what is there.

@@ -26,7 +26,7 @@ impl Registry {
             let digest = blob.descriptor.digest.parse()?;
             known = known && self.has_blob(&digest, blob.descriptor.size).await?;
             if !known {
-                self.put_blob(&digest, &blob.bytes, bar).await?;
+                self.put_blob(&digest, &blob.content, bar).await?;
             }
         }
         let manifest = RawManifest::new(artifact.media_type, artifact.manifest.clone());
