@@ -99,26 +99,6 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
-/// Archive and compression alone, for tests of what others pack.
-#[cfg(test)]
-pub(crate) mod parts {
-    use super::*;
-
-    pub(crate) fn tar(module: &[u8]) -> Vec<u8> {
-        let mut layer = Vec::new();
-        pack(module, &Digest::of(module), module.len() as u64, None, &mut layer).unwrap();
-        let mut archive = Vec::new();
-        Unzipped::new(layer.as_slice(), u64::MAX).read_to_end(&mut archive).unwrap();
-        archive
-    }
-
-    pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzBuilder::new().write(Vec::new(), Compression::new(6));
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-}
-
 /// Decompresses gzip, all of its members in turn, up to a limit.
 pub(crate) struct Unzipped<R> {
     /// Of the member that is being read; `None` between two.
@@ -171,5 +151,25 @@ impl<R: BufRead> Read for Unzipped<R> {
             }
         }
         Ok(0)
+    }
+}
+
+/// Archive and compression alone, for tests of what others pack.
+#[cfg(test)]
+pub(crate) mod parts {
+    use super::*;
+
+    pub(crate) fn tar(module: &[u8]) -> Vec<u8> {
+        let mut layer = Vec::new();
+        pack(module, &Digest::of(module), module.len() as u64, None, &mut layer).unwrap();
+        let mut archive = Vec::new();
+        Unzipped::new(layer.as_slice(), u64::MAX).read_to_end(&mut archive).unwrap();
+        archive
+    }
+
+    pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzBuilder::new().write(Vec::new(), Compression::new(6));
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
     }
 }

@@ -342,10 +342,12 @@ impl DataSection {
 /// Reads a segment up to its content. Returns where the size of that is, and the size.
 fn segment(reader: &mut BinaryReader<'_>) -> Result<(usize, u32), BinaryReaderError> {
     match reader.read_var_u32()? {
-        0 => drop(reader.read::<ConstExpr<'_>>()?),
+        0 => {
+            reader.read::<ConstExpr<'_>>()?;
+        }
         2 => {
             reader.read_var_u32()?;
-            drop(reader.read::<ConstExpr<'_>>()?);
+            reader.read::<ConstExpr<'_>>()?;
         }
         // Passive; others are refused by the parser.
         _ => {}

@@ -17,14 +17,20 @@ use anyhow::{Context, Result, ensure};
 use lab::programs::client::{CRANE, ORAS};
 use lab::programs::publisher::Publisher;
 use lab::registry::Registry;
+use serde_json::Value;
 use wait4::Wait4;
 
 /// Modules: a name, the size in bytes, and the number of rounds.
 const MODULES: [(&str, usize, usize); 2] = [("0.5 MB", 500_000, 21), ("64 MB", 64_000_000, 7)];
 
-/// How many times as long as oras a push or pull may take, and how many times as much memory it may use.
+/// How many times as long as oras a push or pull may take, and how many times as much memory it may use. A pull of ours
+/// also unpacks and checks the module.
 const TIME: f64 = 1.0;
 const MEMORY: f64 = 1.0;
+
+/// What oras pushes: file and media type.
+const CONFIG: &str = "config.json:application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "plugin.tar.gz:application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// How many MiB the memory may grow from the small module to the large one.
 const GROWTH: f64 = 4.0;
@@ -103,7 +109,23 @@ impl Artifact {
         let layout = artifact.layout()?;
         // With a home of its own, so that nothing is in the publisher's cache.
         Publisher::new()?.ok(&["push", &format!("oci:{layout}:1"), "--wasm", artifact.module()?, "--force"])?;
+        artifact.unpack_layout(Path::new(&layout))?;
         Ok(artifact)
+    }
+
+    /// Puts config and layer where oras finds them.
+    fn unpack_layout(&self, layout: &Path) -> Result<()> {
+        let blob = |entry: &Value| -> Result<PathBuf> {
+            let digest = entry["digest"].as_str().and_then(|digest| digest.strip_prefix("sha256:"));
+            Ok(layout.join("blobs/sha256").join(digest.context("a digest")?))
+        };
+        let read = |file: &Path| -> Result<Value> { Ok(serde_json::from_slice(&std::fs::read(file)?)?) };
+        let manifest = read(&blob(&read(&layout.join("index.json"))?["manifests"][0])?)?;
+        for (name, entry) in [(CONFIG, &manifest["config"]), (LAYER, &manifest["layers"][0])] {
+            let file = name.split(':').next().unwrap_or(name);
+            std::fs::hard_link(blob(entry)?, self.dir.path().join(file))?;
+        }
+        Ok(())
     }
 
     fn module(&self) -> Result<&str> {
@@ -136,13 +158,12 @@ impl Artifact {
         let target = self.dir.path().join("pulled");
         let target = target.to_str().context("a path")?;
         let (layout, module) = (self.layout()?, self.module()?);
-        let tagged = format!("{layout}:1");
         let (push, pull): (Vec<&str>, Vec<&str>) = match program {
             Program::Ours => {
                 (vec!["push", &reference, "--wasm", module, "--force"], vec!["pull", &reference, "-o", target])
             }
             Program::Oras => (
-                vec!["cp", "--from-oci-layout", "--to-plain-http", &tagged, &reference],
+                vec!["push", "--plain-http", "--config", CONFIG, &reference, LAYER],
                 vec!["pull", "--plain-http", &reference, "-o", target],
             ),
             Program::Crane => (
@@ -154,7 +175,7 @@ impl Artifact {
             Program::Ours => self.publisher.command(args),
             _ => {
                 let mut command = Command::new(path);
-                command.args(args);
+                command.args(args).current_dir(self.dir.path());
                 command
             }
         };
