@@ -1,8 +1,9 @@
 //! Layers that were packed before, so that the next push of the same module need not pack it again.
 //!
 //! They are in `faultline/packed` in the user's cache directory, which may be emptied at any time. An entry is found by
-//! the digest of the module and its time. Its layer is not compared with its digest, because every store does that. Only
-//! the newest are kept. Without a cache directory, or where it cannot be written to, everything works, and takes longer.
+//! the digest of the module and its time. Its layer is not compared with its digest, because every store does that.
+//! Only the newest are kept. Without a cache directory, or where it cannot be written to, everything works, and takes
+//! longer.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,8 +1,8 @@
 //! Reads a module as it comes, in pieces, in little memory whatever its size.
 //!
-//! Only what is being looked at is kept: a section, or a function of the code. Whether a module is valid depends neither
-//! on custom sections nor on the bytes of data segments, so these are passed over; the parser gets the data section
-//! without them. What is wrong with a module is found as if it had been read whole.
+//! Only what is being looked at is kept: a section, or a function of the code. Whether a module is valid depends
+//! neither on custom sections nor on the bytes of data segments, so these are passed over; the parser gets the data
+//! section without them. What is wrong with a module is found as if it had been read whole.
 
 use wasmparser::{
     BinaryReader, BinaryReaderError, Chunk, ConstExpr, ExternalKind, FuncValidatorAllocations, Parser, Payload,

@@ -119,7 +119,7 @@ impl Call<'_> {
 }
 
 /// How requests are authenticated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Authentication {
     /// Not at all: the registry has not asked for anything yet.
     None,
@@ -200,6 +200,7 @@ impl Http {
     /// # Errors
     /// When no response comes, or an unsuccessful one.
     pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Response, RequestError> {
+        let before = self.authentication.borrow().clone();
         let sent = self.send_once(call).await?;
         // Another server's challenge is not answered, because our credentials are not for it.
         if sent.status() != StatusCode::UNAUTHORIZED || !self.is_own(sent.url()) {
@@ -211,8 +212,11 @@ impl Http {
         {
             self.refused_realm.replace(Some(refused));
         }
-        let again = self.authenticate(sent.headers()).await?;
-        self.authentication.replace(again);
+        // If another request has been asked at the same time, its answer counts for this one too.
+        if *self.authentication.borrow() == before {
+            let again = self.authenticate(sent.headers()).await?;
+            self.authentication.replace(again);
+        }
         self.error_for_status(self.send_once(call).await?, call.success).await
     }
 
