@@ -10,6 +10,7 @@
 mod artifact;
 mod cli;
 mod commands;
+mod content;
 mod credentials;
 mod files;
 mod from_mesh;

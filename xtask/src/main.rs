@@ -116,7 +116,11 @@ enum Task {
         seconds: u64,
     },
     /// Set up, build, and print the measured figures next to their budgets
-    Bench,
+    Bench {
+        /// Of what
+        #[arg(value_enum, default_value = "filter")]
+        of: Measured,
+    },
     /// Check what no compiler checks: documents against code, circles and layers of modules, sizes, words
     Tidy,
 }
@@ -184,12 +188,35 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test => return test::run(&workspace),
         Task::Fuzz { seconds } => fuzz::run(&workspace, seconds)?,
         // The figures do not depend on how the bench itself is compiled, so it reuses the tests' build.
-        Task::Bench => {
+        Task::Bench { of: Measured::Filter } => {
             with_everything_built(&workspace, &["bench", "--profile", "dev", "--package", "lab", "--bench", "budgets"])?
         }
+        Task::Bench { of: Measured::Publish } => bench_publish(&workspace)?,
         Task::Tidy => tidy::run(&workspace)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a bench measures.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Measured {
+    /// The filter
+    Filter,
+    /// The publisher, beside oras and crane where they are or Go can build them
+    Publish,
+}
+
+/// Measures the publisher as it is shipped: its release build.
+fn bench_publish(workspace: &Workspace) -> Result<()> {
+    let tools = setup::run(workspace, Scope::Tests)?;
+    wasm::build(workspace, tools.toolchain)?;
+    let bench = ["bench", "--profile", "dev", "--package", "lab", "--bench", "publish"];
+    for words in [&["build", "--release", "--package", "publisher"][..], &bench] {
+        let mut cargo = workspace.cargo();
+        tools.tell(&mut cargo);
+        process::run(cargo.args(words).env("FAULTLINE_BIN", workspace.released_publisher()))?;
+    }
+    Ok(())
 }
 
 /// Sets up, builds the module and the publisher that embeds it, then runs cargo with the arguments `words`.

@@ -66,6 +66,11 @@ impl Workspace {
         self.target.join("debug").join("faultline")
     }
 
+    /// The publisher's release build.
+    pub(crate) fn released_publisher(&self) -> PathBuf {
+        self.target.join("release").join("faultline")
+    }
+
     /// The folder in which set-up installs tools only for this workspace.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")

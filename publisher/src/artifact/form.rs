@@ -5,7 +5,7 @@
 //! ([`ImageError::istio_says`]), because that is what people search for. What other consumers look at is in
 //! [`crate::artifact::consumers`].
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use clap::ValueEnum;
 use oci_distribution::manifest::{
@@ -15,6 +15,7 @@ use oci_distribution::manifest::{
 use serde::Serialize;
 
 use crate::artifact::archive::{MODULE_FILE, Unzipped};
+use crate::content;
 use crate::module::MAX_SIZE;
 use crate::terminal::escape;
 
@@ -26,6 +27,9 @@ pub(crate) const CONTENT_LAYER: &str = "application/vnd.module.wasm.content.laye
 pub(crate) const CNCF_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 /// Layer type of the CNCF's form.
 pub(crate) const CNCF_LAYER: &str = "application/wasm";
+
+/// How many bytes of a module are given at once.
+const PIECE: usize = 64 * 1024;
 
 /// A form in which modules are published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -163,22 +167,13 @@ pub(crate) fn classify(manifest: &OciImageManifest) -> Result<(Form, &OciDescrip
     }
 }
 
-/// A module out of a layer.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Extracted {
-    /// The module's bytes.
-    pub(crate) module: Vec<u8>,
-    /// How what follows the module in the layer reads.
-    pub(crate) rest: Rest,
-}
-
 /// How what follows the module in its layer reads. A mesh does not look at it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// To the end.
     Complete,
     /// This many bytes follow that are no gzip; they were not read.
-    Trailing(usize),
+    Trailing(u64),
     /// It is damaged, so the archive's checksum does not vouch for the module either.
     Damaged(String),
 }
@@ -197,50 +192,72 @@ impl Rest {
     }
 }
 
-/// Extracts the module from the layer that [`locate`] or [`classify`] returned: as Istio's agent does, the first entry
-/// of that name.
+/// Gives the module in the layer that [`locate`] or [`classify`] returned, in pieces: as Istio's agent does, the first
+/// entry of that name. What was given counts only if this succeeds.
 ///
 /// # Errors
-/// When the layer is damaged, too large, or holds no module.
-pub(crate) fn extract(form: Form, layer: Vec<u8>) -> Result<Extracted, ImageError> {
+/// Those of the closure. That the layer is damaged, too large, or holds no module is the inner error.
+pub(crate) fn extract(
+    form: Form,
+    layer: impl BufRead,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<Result<Rest, ImageError>> {
     if matches!(form, Form::Solo | Form::Cncf) {
-        return Ok(Extracted { module: layer, rest: Rest::Complete });
+        return content::each(layer, take).map(|()| Ok(Rest::Complete));
     }
-    let mut unzipped = Unzipped::new(&layer, MAX_SIZE);
-    let found = find_module(&mut unzipped);
-    match found {
+    let mut unzipped = Unzipped::new(layer, MAX_SIZE);
+    let found = find_module(&mut unzipped, &mut take)?;
+    Ok(match found {
         Err(_) if unzipped.exceeded() => Err(ImageError::TooLarge),
         Err(error) => Err(error),
-        Ok(module) => {
-            let rest = match io::copy(&mut unzipped, &mut io::sink()) {
-                Err(error) => Rest::Damaged(error.to_string()),
-                Ok(_) if unzipped.trailing() > 0 => Rest::Trailing(unzipped.trailing()),
-                Ok(_) => Rest::Complete,
-            };
-            Ok(Extracted { module, rest })
-        }
-    }
+        Ok(()) => Ok(match io::copy(&mut unzipped, &mut io::sink()) {
+            Err(error) => Rest::Damaged(error.to_string()),
+            Ok(_) if unzipped.trailing() > 0 => Rest::Trailing(unzipped.trailing()),
+            Ok(_) => Rest::Complete,
+        }),
+    })
 }
 
-fn find_module(unzipped: &mut Unzipped<'_>) -> Result<Vec<u8>, ImageError> {
-    let damaged = |error: io::Error| ImageError::Archive(error.to_string());
+fn find_module(
+    unzipped: &mut Unzipped<impl BufRead>,
+    take: &mut impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<Result<(), ImageError>> {
     let mut archive = tar::Archive::new(unzipped);
+    let mut entry = match module_entry(&mut archive) {
+        Ok(entry) => entry,
+        Err(error) => return Ok(Err(error)),
+    };
+    let announced = entry.size();
+    if announced > MAX_SIZE {
+        return Ok(Err(ImageError::TooLarge));
+    }
+    let mut piece = vec![0; PIECE];
+    let mut got = 0;
+    loop {
+        match entry.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => {
+                take(&piece[..read])?;
+                got += read as u64;
+            }
+            Err(error) => return Ok(Err(ImageError::Archive(error.to_string()))),
+        }
+    }
+    Ok(if got < announced { Err(ImageError::Cut { got, announced }) } else { Ok(()) })
+}
+
+/// The entry of the archive that is the module.
+fn module_entry<R: Read>(archive: &mut tar::Archive<R>) -> Result<tar::Entry<'_, R>, ImageError> {
+    let damaged = |error: io::Error| ImageError::Archive(error.to_string());
     for entry in archive.entries().map_err(damaged)? {
-        let mut entry = entry.map_err(damaged)?;
+        let entry = entry.map_err(damaged)?;
         if entry.path().map_err(damaged)?.file_name() != Some(MODULE_FILE.as_ref()) {
             continue;
         }
-        if let Some(kind) = other_than_a_file(entry.header().entry_type()) {
-            return Err(ImageError::NoFile(kind));
-        }
-        let announced = entry.size();
-        if announced > MAX_SIZE {
-            return Err(ImageError::TooLarge);
-        }
-        let mut module = Vec::new();
-        entry.read_to_end(&mut module).map_err(damaged)?;
-        let got = module.len() as u64;
-        return if got < announced { Err(ImageError::Cut { got, announced }) } else { Ok(module) };
+        return match other_than_a_file(entry.header().entry_type()) {
+            Some(kind) => Err(ImageError::NoFile(kind)),
+            None => Ok(entry),
+        };
     }
     Err(ImageError::NoModule)
 }
@@ -259,7 +276,7 @@ fn other_than_a_file(kind: tar::EntryType) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::archive;
+    use crate::artifact::archive::parts::{gzip, tar};
 
     fn manifest(media_type: Option<&str>, layers: &[&str]) -> OciImageManifest {
         let layer =
@@ -292,17 +309,27 @@ mod tests {
         }
     }
 
+    /// A module, and how what follows it reads.
+    fn extract(form: Form, layer: Vec<u8>) -> Result<(Vec<u8>, Rest), ImageError> {
+        let mut module = Vec::new();
+        let rest = super::extract(form, layer.as_slice(), |piece| {
+            module.extend_from_slice(piece);
+            Ok(())
+        });
+        rest.expect("memory can be written to").map(|rest| (module, rest))
+    }
+
     fn module_of(layer: Vec<u8>) -> Vec<u8> {
-        let extracted = extract(Form::Oci, layer).expect("it is well");
-        assert_eq!(extracted.rest, Rest::Complete);
-        extracted.module
+        let (module, rest) = extract(Form::Oci, layer).expect("it is well");
+        assert_eq!(rest, Rest::Complete);
+        module
     }
 
     #[test]
     fn what_was_packed_comes_out_again() {
-        let layer = archive::gzip(&archive::tar(b"\0asm the module", None).unwrap()).unwrap();
+        let layer = gzip(&tar(b"\0asm the module"));
         assert_eq!(module_of(layer.clone()), b"\0asm the module");
-        assert_eq!(extract(Form::Solo, b"bare".to_vec()).unwrap().module, b"bare");
+        assert_eq!(extract(Form::Solo, b"bare".to_vec()).unwrap().0, b"bare");
         let half = layer[..layer.len() / 2].to_vec();
         assert!(matches!(extract(Form::Docker, half), Err(ImageError::Archive(_))));
         assert!(matches!(extract(Form::Oci, b"no gzip".to_vec()), Err(ImageError::Archive(_))));
@@ -311,14 +338,14 @@ mod tests {
     #[test]
     fn a_layer_may_have_several_members_of_gzip() {
         let module = b"\0asm a module".repeat(1000);
-        let tar = archive::tar(&module, None).unwrap();
+        let tar = tar(&module);
         for cuts in [vec![512], vec![700, 900], vec![1], vec![tar.len() - 1024]] {
             let mut layer = Vec::new();
             let ends = cuts.iter().copied().chain([tar.len()]);
             let starts = [0].into_iter().chain(cuts.iter().copied());
             for (start, end) in starts.zip(ends) {
-                layer.extend(archive::gzip(&tar[start..end]).unwrap());
-                layer.extend(archive::gzip(b"").unwrap());
+                layer.extend(gzip(&tar[start..end]));
+                layer.extend(gzip(b""));
             }
             assert!(module_of(layer) == module, "{cuts:?}");
         }
@@ -326,8 +353,8 @@ mod tests {
 
     #[test]
     fn what_follows_the_module_and_cannot_be_read_is_told() {
-        let layer = archive::gzip(&archive::tar(b"\0asm the module", None).unwrap()).unwrap();
-        let rest = |layer: Vec<u8>| extract(Form::Oci, layer).expect("the module is whole").rest;
+        let layer = gzip(&tar(b"\0asm the module"));
+        let rest = |layer: Vec<u8>| extract(Form::Oci, layer).expect("the module is whole").1;
         assert_eq!(rest([&layer[..], b"garbage"].concat()), Rest::Trailing(7));
         assert_eq!(rest([&layer[..], &[0; 100]].concat()), Rest::Trailing(100));
         // The last eight bytes are the checksum and the length.
@@ -340,8 +367,8 @@ mod tests {
 
     #[test]
     fn a_module_that_is_cut_or_no_file_is_none() {
-        let tar = archive::tar(&[7; 5000], None).unwrap();
-        let cut = extract(Form::Oci, archive::gzip(&tar[..1512]).unwrap());
+        let tar = tar(&[7; 5000]);
+        let cut = extract(Form::Oci, gzip(&tar[..1512]));
         assert_eq!(cut, Err(ImageError::Cut { got: 1000, announced: 5000 }));
         for (kind, words) in [
             (tar::EntryType::Symlink, "a symbolic link"),
@@ -356,7 +383,7 @@ mod tests {
             header.set_cksum();
             let mut archive = tar::Builder::new(Vec::new());
             archive.append(&header, &[][..]).unwrap();
-            let layer = archive::gzip(&archive.into_inner().unwrap()).unwrap();
+            let layer = gzip(&archive.into_inner().unwrap());
             assert_eq!(extract(Form::Oci, layer), Err(ImageError::NoFile(words)));
         }
     }
@@ -368,8 +395,8 @@ mod tests {
         header.set_size(MAX_SIZE + 1);
         header.set_cksum();
         // Compressed in parts, so that the test needs little memory.
-        let zeros = archive::gzip(&vec![0; 1 << 20]).unwrap();
-        let mut layer = archive::gzip(header.as_bytes()).unwrap();
+        let zeros = gzip(&vec![0; 1 << 20]);
+        let mut layer = gzip(header.as_bytes());
         (0..=256).for_each(|_| layer.extend(&zeros));
         assert_eq!(extract(Form::Oci, layer), Err(ImageError::TooLarge));
     }

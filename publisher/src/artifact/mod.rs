@@ -2,6 +2,7 @@
 //! consumers would load them.
 
 pub(crate) mod archive;
+pub(crate) mod cache;
 pub(crate) mod consumers;
 pub(crate) mod form;
 pub(crate) mod pack;

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::bail;
 use oci_distribution::manifest::{
     IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE,
     IMAGE_LAYER_GZIP_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest,
@@ -20,9 +21,10 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::artifact::archive::{self, MODULE_FILE};
+use crate::artifact::archive::{MODULE_FILE, Packed};
 use crate::artifact::form::{CNCF_CONFIG, CNCF_LAYER, CONTENT_LAYER, Form, SOLO_CONFIG};
-use crate::module::Module;
+use crate::content::Content;
+use crate::module::checks::Facts;
 use crate::reference::digest::Digest;
 
 /// Manifest annotation that holds the version of the content.
@@ -36,10 +38,19 @@ pub(crate) struct Blob {
     /// Media type, digest, size and annotations.
     pub(crate) descriptor: OciDescriptor,
     /// The content.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) content: Content,
 }
 
-/// A complete artifact in memory, ready to be published.
+/// What an artifact is made of.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// The module's layer, for the forms of images.
+    Layer(Packed, Content),
+    /// The bare module, for the other forms.
+    Module(Digest, Content),
+}
+
+/// A complete artifact, ready to be published.
 #[derive(Debug)]
 pub(crate) struct Artifact {
     /// The manifest, byte for byte as published.
@@ -66,8 +77,8 @@ impl Artifact {
     }
 
     /// Total size in bytes.
-    pub(crate) fn size(&self) -> usize {
-        self.manifest.len() + self.blobs().map(|blob| blob.bytes.len()).sum::<usize>()
+    pub(crate) fn size(&self) -> u64 {
+        self.manifest.len() as u64 + self.blobs().map(|blob| blob.content.size()).sum::<u64>()
     }
 }
 
@@ -89,19 +100,20 @@ pub(crate) fn source_date_epoch(value: &str) -> Result<OffsetDateTime, EpochErro
         .ok_or_else(|| EpochError(value.to_owned()))
 }
 
-/// Packs a module. `annotations` go on the manifest and override those from the module's build information.
+/// Makes an artifact of a module. `annotations` go on the manifest and override those from the module's build
+/// information.
 ///
 /// # Errors
-/// Only if a header cannot be written, which no input causes.
+/// Only if the payload is not that of the form.
 pub(crate) fn build(
     form: Form,
-    bytes: &[u8],
-    module: &Module,
+    payload: Payload,
+    facts: &Facts,
     annotations: &BTreeMap<String, String>,
     created: Option<OffsetDateTime>,
 ) -> anyhow::Result<Artifact> {
     let stamp = created.map(|time| time.format(&Rfc3339)).transpose()?;
-    let mut all = module.annotations();
+    let mut all = facts.annotations.clone();
     if let Some(stamp) = &stamp {
         all.insert("org.opencontainers.image.created".to_owned(), stamp.clone());
     }
@@ -110,10 +122,13 @@ pub(crate) fn build(
     }
     all.extend(annotations.clone());
 
-    let (config, layers) = match form {
-        Form::Oci | Form::Docker => image(form, bytes, &all, created, stamp.as_deref())?,
-        Form::Solo => solo(bytes, module)?,
-        Form::Cncf => cncf(bytes, stamp.as_deref())?,
+    let (config, layers) = match (form, payload) {
+        (Form::Oci | Form::Docker, Payload::Layer(packed, layer)) => {
+            image(form, packed, layer, &all, stamp.as_deref())?
+        }
+        (Form::Solo, Payload::Module(digest, module)) => solo(&digest, module, facts)?,
+        (Form::Cncf, Payload::Module(digest, module)) => cncf(&digest, module, stamp.as_deref())?,
+        _ => bail!("a layer is for the forms oci and docker, a bare module for the others"),
     };
     let media_type = if form == Form::Docker { IMAGE_MANIFEST_MEDIA_TYPE } else { OCI_IMAGE_MEDIA_TYPE };
     let manifest = serde_json::to_vec(&OciImageManifest {
@@ -152,39 +167,38 @@ struct RootFs<'a> {
 /// A container image with a single file.
 fn image(
     form: Form,
-    module: &[u8],
+    packed: Packed,
+    layer: Content,
     annotations: &BTreeMap<String, String>,
-    created: Option<OffsetDateTime>,
     stamp: Option<&str>,
 ) -> anyhow::Result<(Blob, Vec<Blob>)> {
     let docker = form == Form::Docker;
-    let tar = archive::tar(module, created)?;
     // A mesh always asks for this platform, whatever its nodes are; the module itself runs anywhere.
     let config = serde_json::to_vec(&ImageConfig {
         created: stamp,
         architecture: "amd64",
         os: "linux",
         config: RunConfig { labels: Some(annotations).filter(|_| docker) },
-        rootfs: RootFs { r#type: "layers", diff_ids: [Digest::of(&tar).to_string()] },
+        rootfs: RootFs { r#type: "layers", diff_ids: [packed.diff_id.to_string()] },
     })?;
-    let packed = archive::gzip(&tar)?;
+    let layer = |media_type| of_content(media_type, &packed.digest, layer);
     Ok(if docker {
-        (blob(IMAGE_DOCKER_CONFIG_MEDIA_TYPE, config), vec![blob(IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE, packed)])
+        (blob(IMAGE_DOCKER_CONFIG_MEDIA_TYPE, config), vec![layer(IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE)])
     } else {
-        let layer = titled("plugin.tar.gz", blob(IMAGE_LAYER_GZIP_MEDIA_TYPE, packed));
+        let layer = titled("plugin.tar.gz", layer(IMAGE_LAYER_GZIP_MEDIA_TYPE));
         (blob(IMAGE_CONFIG_MEDIA_TYPE, config), vec![layer])
     })
 }
 
 /// Two layers: a description and the bare module. The description is also the config, as solo.io's tools expect.
-fn solo(bytes: &[u8], module: &Module) -> anyhow::Result<(Blob, Vec<Blob>)> {
-    let versions: Vec<String> = module.abi.iter().map(|abi| format!("v{}", abi.as_str())).collect();
+fn solo(digest: &Digest, module: Content, facts: &Facts) -> anyhow::Result<(Blob, Vec<Blob>)> {
+    let versions: Vec<String> = facts.abi.iter().map(|abi| format!("v{abi}")).collect();
     let description = serde_json::to_vec(
         &json!({"type": "envoy_proxy", "abiVersions": versions, "config": {"rootIds": ["faultline"]}}),
     )?;
     let layers = vec![
         titled("runtime-config.json", blob(SOLO_CONFIG, description.clone())),
-        titled("filter.wasm", blob(CONTENT_LAYER, bytes.to_vec())),
+        titled("filter.wasm", of_content(CONTENT_LAYER, digest, module)),
     ];
     Ok((blob(SOLO_CONFIG, description), layers))
 }
@@ -199,8 +213,8 @@ struct WasmConfig<'a> {
 }
 
 /// The bare module as the only layer, with the config of the CNCF's TAG Runtime.
-fn cncf(bytes: &[u8], stamp: Option<&str>) -> anyhow::Result<(Blob, Vec<Blob>)> {
-    let layer = titled(MODULE_FILE, blob(CNCF_LAYER, bytes.to_vec()));
+fn cncf(digest: &Digest, module: Content, stamp: Option<&str>) -> anyhow::Result<(Blob, Vec<Blob>)> {
+    let layer = titled(MODULE_FILE, of_content(CNCF_LAYER, digest, module));
     let config = serde_json::to_vec(&WasmConfig {
         // The field is mandatory there. A time of day would give every push another digest.
         created: stamp.unwrap_or("1970-01-01T00:00:00Z"),
@@ -212,13 +226,17 @@ fn cncf(bytes: &[u8], stamp: Option<&str>) -> anyhow::Result<(Blob, Vec<Blob>)> 
 }
 
 fn blob(media_type: &str, bytes: Vec<u8>) -> Blob {
+    of_content(media_type, &Digest::of(&bytes), bytes.into())
+}
+
+fn of_content(media_type: &str, digest: &Digest, content: Content) -> Blob {
     let descriptor = OciDescriptor {
         media_type: media_type.to_owned(),
-        digest: Digest::of(&bytes).to_string(),
-        size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+        digest: digest.to_string(),
+        size: i64::try_from(content.size()).unwrap_or(i64::MAX),
         ..OciDescriptor::default()
     };
-    Blob { descriptor, bytes }
+    Blob { descriptor, content }
 }
 
 /// Sets the file name of a layer. Without a title, `oras pull` reports success but writes no file.

@@ -15,7 +15,7 @@ use crate::commands::options::{self, Transport};
 use crate::commands::outcome::Outcome;
 use crate::module::embedded;
 use crate::reference::Reference;
-use crate::reference::digest::Digest;
+use crate::reference::digest::{Digest, Hasher};
 use crate::store::{Store, attachments};
 use crate::terminal::output::{self, Format};
 use crate::terminal::progress;
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Attach, format: Format) -> anyhow::Result<Outcome>
     let subject = store.named(&reference).await?;
     let (title, kind, document) = match (&args.file, &args.kind) {
         (Some(path), Some(kind)) if path.as_os_str() == "-" => {
-            ("document".to_owned(), kind.as_str(), options::stdin(args.transport.password_stdin)?)
+            ("document".to_owned(), kind.as_str(), options::stdin(args.transport.password_stdin)?.into_bytes()?)
         }
         (Some(path), Some(kind)) => {
             let bytes =
@@ -79,9 +79,10 @@ pub(crate) async fn run(args: Attach, format: Format) -> anyhow::Result<Outcome>
     let unchanged = there.found.iter().any(|descriptor| descriptor.digest == manifest.digest.to_string());
     if !unchanged {
         for bytes in [document.as_slice(), attachments::EMPTY_CONFIG] {
-            store.put_blob(&Digest::of(bytes), bytes, &ProgressBar::hidden()).await?;
+            store.put_blob(&Digest::of(bytes), &bytes.to_vec().into(), &ProgressBar::hidden()).await?;
         }
         store.attach(&manifest).await?;
+        store.confirm_attached().await?;
     }
     // The tag is the subject's, not the document's.
     let pinned = reference.untagged(&manifest.digest).to_string();
@@ -115,7 +116,7 @@ async fn sbom(store: &Store, reference: &Reference) -> anyhow::Result<Vec<u8>> {
     let found = store.resolve(reference).await?;
     let (form, layer) = form::locate(&found.manifest).with_context(|| format!("`{reference}`"))?;
     let bar = progress::bytes("downloading", layer.size.unsigned_abs());
-    let module = Digest::of(&store.module(form, layer, &bar).await??.module);
+    let module = store.module(form, layer, &bar, || Ok(Hasher::default())).await??.to.finish();
     let content: Value = serde_json::from_slice(document).context("the list of components cannot be read")?;
     let described = content["metadata"]["component"]["hashes"][0]["content"].as_str().unwrap_or_default();
     if described != module.hex() {

@@ -18,11 +18,12 @@ use crate::artifact::pack::VERSION_ANNOTATION;
 use crate::commands::options::{self, Transport};
 use crate::commands::outcome::Outcome;
 use crate::module::Module;
+use crate::module::scan::Scanned;
 use crate::reference::Reference;
-use crate::reference::digest::Digest;
+use crate::reference::digest::{Digest, Hasher};
 use crate::signature;
 use crate::store::attachments::{self, Attached};
-use crate::store::{Resolved, Store};
+use crate::store::{Extracted, Resolved, Store};
 use crate::terminal::output::{self, Format};
 use crate::terminal::{escape, progress};
 
@@ -74,7 +75,7 @@ struct Report {
 
 #[derive(Debug, Serialize)]
 struct ModuleReport {
-    size: usize,
+    size: u64,
     digest: Digest,
     #[serde(flatten)]
     module: Module,
@@ -165,16 +166,16 @@ async fn contents(store: &Store, image: &Resolved) -> anyhow::Result<Contents> {
         Err(_) => return Ok(Contents { module: None, fault: refused, remark: None }),
     };
     let bar = progress::bytes("downloading", layer.size.unsigned_abs());
-    let extracted = match store.module(form, layer, &bar).await? {
+    let extracted = match store.module(form, layer, &bar, || Ok(Hasher::default())).await? {
         Ok(extracted) => extracted,
         Err(error) => return Ok(Contents { module: None, fault: Some(LoadError::Image(error)), remark: None }),
     };
-    let (bytes, remark) = (&extracted.module, extracted.rest.remark());
-    Ok(match Module::read(bytes) {
+    let Extracted { scanned: Scanned { module, size }, rest, to: hasher } = extracted;
+    let (remark, digest) = (rest.remark(), hasher.finish());
+    Ok(match module {
         Ok(module) => {
             let fault = refused.or(module.startable().err().map(LoadError::Module));
-            let module = ModuleReport { size: bytes.len(), digest: Digest::of(bytes), module };
-            Contents { module: Some(module), fault, remark }
+            Contents { module: Some(ModuleReport { size, digest, module }), fault, remark }
         }
         Err(error) => Contents { module: None, fault: refused.or(Some(LoadError::Module(error))), remark },
     })
@@ -198,7 +199,7 @@ fn text(report: &Report) -> String {
         if let Some(revision) = build.and_then(|build| build.revision.as_ref()) {
             line("revision", revision);
         }
-        line("module", &format!("{}, {}", output::size(found.size as u64), found.digest));
+        line("module", &format!("{}, {}", output::size(found.size), found.digest));
         line("abi", found.module.abi.map_or("none", |abi| abi.as_str()));
         let or_none = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(" ") };
         line("imports", &or_none(&found.module.imports));

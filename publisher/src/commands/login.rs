@@ -25,6 +25,7 @@ find them there too.
 Examples:
   faultline login ghcr.io
   printenv TOKEN | faultline login ghcr.io --username acme --password-stdin
+  printenv TOKEN | faultline login acme.example.com --identity-token-stdin
   faultline login registry.example.com:5000 --ca-file ca.pem";
 
 /// `faultline login`
@@ -39,6 +40,9 @@ pub(crate) struct Login {
     /// Read the password from standard input.
     #[arg(long, requires = "username")]
     pub(crate) password_stdin: bool,
+    /// Read an identity token from standard input, as `docker login` to some registries keeps one, and no password.
+    #[arg(long, conflicts_with_all = ["username", "password_stdin"])]
+    pub(crate) identity_token_stdin: bool,
     /// Speak http, not https. The default for localhost, unless --ca-file or --insecure is given.
     #[arg(long, conflicts_with_all = ["ca_file", "insecure"])]
     pub(crate) plain_http: bool,
@@ -66,10 +70,10 @@ pub(crate) struct Login {
 pub(crate) async fn run(args: Login, format: Format) -> anyhow::Result<Outcome> {
     let registry = options::registry(&args.registry)?;
     let credentials = match &args.username {
+        None if args.identity_token_stdin => Credentials::identity_token_from_stdin()?,
         Some(username) if args.password_stdin => Credentials::from_stdin(username)?,
         username => ask(&registry.authority, username.as_deref())?,
     };
-    let Credentials::Basic { username, password, .. } = &credentials else { bail!("there are no credentials to keep") };
     // Read first, so that no password is sent if the file cannot be used.
     let file = CredentialFile::read(args.registry_config.as_deref())?;
     let access = Access {
@@ -85,28 +89,37 @@ pub(crate) async fn run(args: Login, format: Format) -> anyhow::Result<Outcome> 
     };
     let http = Http::new(registry.clone(), credentials.clone(), &access)?;
     let asked = http.probe_auth().await?;
-    let kept = file.store(&registry.authority, username, password)?;
-    let place = match &kept {
+    let kept = file.store(&registry.authority, &credentials)?;
+    report(&registry.authority, &credentials, asked, &kept, format)
+}
+
+/// Says what was kept, and where.
+fn report(
+    authority: &str,
+    credentials: &Credentials,
+    asked: bool,
+    kept: &Kept,
+    format: Format,
+) -> anyhow::Result<Outcome> {
+    let (who, secret, username) = match credentials {
+        Credentials::Basic { username, .. } => (format!(" as `{username}`"), "password", Some(username)),
+        _ => (String::new(), "identity token", None),
+    };
+    let place = match kept {
         Kept::Helper(helper) => helper.clone(),
         Kept::File(path) => path.display().to_string(),
     };
     if format == Format::Json {
-        output::json(&json!({"registry": registry.authority, "username": username, "verified": asked, "kept": place}))?;
+        output::json(&json!({"registry": authority, "username": username, "verified": asked, "kept": place}))?;
     }
     if !asked {
-        output::note(&format!(
-            "`{}` asks nobody for a password: whether this one is right is not known",
-            registry.authority
-        ));
+        output::note(&format!("`{authority}` asks nobody for a password: whether this {secret} is right is not known"));
     }
     output::note(&match kept {
-        Kept::Helper(helper) => {
-            format!("logged in to `{}` as `{username}`; the password is with {helper}", registry.authority)
-        }
+        Kept::Helper(helper) => format!("logged in to `{authority}`{who}; the {secret} is with {helper}"),
         Kept::File(path) => format!(
-            "logged in to `{}` as `{username}`; the password is in `{}`, not encrypted: docker's credsStore names a \
+            "logged in to `{authority}`{who}; the {secret} is in `{}`, not encrypted: docker's credsStore names a \
                 safer place",
-            registry.authority,
             path.display()
         ),
     });

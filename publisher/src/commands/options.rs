@@ -3,12 +3,12 @@
 //! For clap, REFs are plain strings. They are parsed here, so that a malformed one is reported with the messages of
 //! [`crate::reference`], and never with a password that was written into it.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
 
+use crate::content::Content;
 use crate::from_mesh::{MeshRules, Witness};
 use crate::mesh::lookup::Client;
 use crate::reference::{Reference, RegistryRef};
@@ -145,14 +145,12 @@ impl Rules {
 ///
 /// # Errors
 /// When the password is to come from there too, or it cannot be read.
-pub(crate) fn stdin(password_is_there: bool) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn stdin(password_is_there: bool) -> anyhow::Result<Content> {
     if password_is_there {
         let why = anyhow!("standard input can hold the file or the password, not both: log in with `faultline login`");
         return Err(WrongUsage(why).into());
     }
-    let mut bytes = Vec::new();
-    std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
-    Ok(bytes)
+    Content::of_reader(std::io::stdin().lock()).context("cannot read standard input")
 }
 
 /// Parses `KEY=VALUE`.

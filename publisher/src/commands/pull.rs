@@ -1,21 +1,23 @@
 //! `faultline pull`: extracts an artifact's module into a file, for programs that load plugins from files; or fetches a
 //! document that is attached to it.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use serde_json::json;
 
-use crate::artifact::form::{self, Extracted, Rest};
+use crate::artifact::form::{self, Rest};
 use crate::commands::options::{self, Transport, WrongUsage};
 use crate::commands::outcome::Outcome;
-use crate::files;
-use crate::module::{HEADER, Module, ModuleError};
+use crate::content::Spool;
+use crate::files::{self, NewFile};
+use crate::module::{HEADER, ModuleError};
 use crate::reference::Reference;
-use crate::reference::digest::Digest;
+use crate::reference::digest::{Digest, Hasher};
 use crate::store::platform::Platform;
-use crate::store::{Store, attachments};
+use crate::store::{Extracted, Store, attachments};
 use crate::terminal::output::{self, Format};
 use crate::terminal::{escape, progress};
 
@@ -78,13 +80,13 @@ async fn module(args: &Pull, store: &Store, reference: &Reference, format: Forma
     let image = store.resolve_for(reference, &args.platform.clone().unwrap_or_default()).await?;
     let (form, layer) = form::locate(&image.manifest).with_context(|| format!("`{reference}`"))?;
     let bar = progress::bytes("downloading", layer.size.unsigned_abs());
-    let extracted = store.module(form, layer, &bar).await?.with_context(|| format!("`{reference}`"))?;
+    let extracted = store.module(form, layer, &bar, || Target::of(file, format)).await?;
+    let extracted = extracted.with_context(|| format!("`{reference}`"))?;
     let warnings = checked(&extracted).with_context(|| format!("`{reference}`"))?;
-    let module = extracted.module;
     output::warn(&warnings);
-    write(file, &module)?;
+    let (pinned, size) = (reference.with_digest(&image.digest).to_string(), extracted.scanned.size);
+    let digest = extracted.to.keep()?;
 
-    let pinned = reference.with_digest(&image.digest).to_string();
     match format {
         Format::Text if file.as_os_str() == "-" => {}
         Format::Text => output::result(&format!("{} {}", file.display(), image.digest))?,
@@ -93,12 +95,60 @@ async fn module(args: &Pull, store: &Store, reference: &Reference, format: Forma
             "reference": pinned,
             "digest": image.digest,
             "form": form,
-            "module": {"size": module.len(), "digest": Digest::of(&module)},
+            "module": {"size": size, "digest": digest},
             "warnings": warnings,
         }))?,
     }
-    output::note(&format!("pulled {} from {pinned}", output::size(module.len() as u64)));
+    output::note(&format!("pulled {} from {pinned}", output::size(size)));
     Ok(Outcome::Done)
+}
+
+/// Where a module goes, once it is known to be one.
+struct Target {
+    place: Place,
+    /// For its digest, if that is printed.
+    hasher: Option<Hasher>,
+}
+
+enum Place {
+    File(NewFile),
+    Stdout(Spool),
+}
+
+impl Target {
+    fn of(file: &Path, format: Format) -> anyhow::Result<Self> {
+        let is_stdout = file.as_os_str() == "-";
+        let place = if is_stdout { Place::Stdout(Spool::new()) } else { Place::File(NewFile::new(file)?) };
+        Ok(Self { place, hasher: (format == Format::Json).then(Hasher::default) })
+    }
+
+    /// Puts it in its place. Returns its digest, if that is wanted.
+    fn keep(self) -> anyhow::Result<Option<Digest>> {
+        match self.place {
+            Place::File(file) => file.keep_unsynced()?,
+            Place::Stdout(spool) => {
+                spool.finish()?.each(|piece| output::bytes(piece).map_err(io::Error::other))?;
+            }
+        }
+        Ok(self.hasher.map(Hasher::finish))
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match &mut self.place {
+            Place::File(file) => file.write(bytes)?,
+            Place::Stdout(spool) => spool.write(bytes)?,
+        };
+        if let Some(hasher) = &mut self.hasher {
+            hasher.push(&bytes[..written]);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Fetches an attached document.
@@ -147,14 +197,18 @@ async fn document(
 ///
 /// # Errors
 /// When it is no module, or damage in its layer leaves open whether it is the one that was packed.
-fn checked(extracted: &Extracted) -> anyhow::Result<Vec<String>> {
+fn checked(extracted: &Extracted<Target>) -> anyhow::Result<Vec<String>> {
     let mut warnings = Vec::new();
-    match Module::read(&extracted.module) {
+    match &extracted.scanned.module {
         Ok(_) => {}
-        Err(error @ (ModuleError::Empty | ModuleError::NotWasm(_))) => return Err(error.into()),
         // As Istio's agent, which looks at the header only; whoever loads the module decides.
-        Err(error) if extracted.module.len() >= HEADER.len() => warnings.push(format!("the module: {error}")),
-        Err(error) => return Err(error.into()),
+        Err(error)
+            if extracted.scanned.size >= HEADER.len() as u64
+                && !matches!(error, ModuleError::Empty | ModuleError::NotWasm(_)) =>
+        {
+            warnings.push(format!("the module: {error}"));
+        }
+        Err(error) => return Err(error.clone().into()),
     }
     match &extracted.rest {
         Rest::Complete => {}

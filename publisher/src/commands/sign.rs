@@ -24,6 +24,10 @@ The key is cosign's (its password in COSIGN_PASSWORD, else it is asked for) or a
 P-256). Of an index, the image that a mesh runs is signed too. What is signed by the same key already is left as it \
 is. No transparency log is written to.
 
+Signatures are read, added to and written as one, and registries offer no way to do that safely while others do it \
+too. It is looked again a moment later, and the signature is added again if another program has overwritten it. A \
+signature of theirs that comes between reading and writing is lost only if they do not look again.
+
 Examples:
   faultline sign ghcr.io/acme/faultline:0.1.0 --key cosign.key
   faultline sign ghcr.io/acme/faultline:0.1.0@sha256:… --key cosign.key

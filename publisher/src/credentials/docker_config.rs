@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::credentials::Credentials;
 use crate::credentials::files::{docker, key};
 use crate::files;
 
@@ -53,11 +54,19 @@ impl CredentialFile {
     ///
     /// # Errors
     /// When the helper fails, or the file cannot be written.
-    pub(crate) fn store(mut self, authority: &str, username: &str, password: &str) -> anyhow::Result<Kept> {
+    pub(crate) fn store(mut self, authority: &str, credentials: &Credentials) -> anyhow::Result<Kept> {
         let key = key(authority);
+        // Docker's form for each: helpers tell a token by this user name.
+        let (username, secret, entry) = match credentials {
+            Credentials::Anonymous => bail!("there are no credentials to keep"),
+            Credentials::Basic { username, password, .. } => {
+                (username.as_str(), password, json!({"auth": STANDARD.encode(format!("{username}:{password}"))}))
+            }
+            Credentials::IdentityToken { token, .. } => ("<token>", token, json!({"auth": "", "identitytoken": token})),
+        };
         match self.helper(key) {
             Some(helper) => {
-                let message = json!({"ServerURL": key, "Username": username, "Secret": password}).to_string();
+                let message = json!({"ServerURL": key, "Username": username, "Secret": secret}).to_string();
                 call(&helper, "store", &message)
                     .with_context(|| format!("cannot keep the credentials for `{authority}`"))?;
                 // Docker lists in `auths` the registries that the helper knows.
@@ -66,8 +75,7 @@ impl CredentialFile {
                 Ok(Kept::Helper(helper))
             }
             None => {
-                let encoded = STANDARD.encode(format!("{username}:{password}"));
-                self.entries()?.insert(key.to_owned(), json!({"auth": encoded}));
+                self.entries()?.insert(key.to_owned(), entry);
                 self.write()?;
                 Ok(Kept::File(self.path))
             }

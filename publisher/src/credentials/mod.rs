@@ -63,6 +63,20 @@ impl Credentials {
         Ok(Self::Basic { username: username.to_owned(), password, origin: "--username and --password-stdin" })
     }
 
+    /// The identity token on standard input, without white space around it.
+    ///
+    /// # Errors
+    /// When standard input is empty.
+    pub(crate) fn identity_token_from_stdin() -> anyhow::Result<Self> {
+        let mut token = String::new();
+        std::io::stdin().read_to_string(&mut token).context("cannot read the identity token from standard input")?;
+        let token = token.trim().to_owned();
+        if token.is_empty() {
+            bail!("no identity token came on standard input; pipe it in, such as `printenv TOKEN | faultline login …`");
+        }
+        Ok(Self::IdentityToken { token, origin: "--identity-token-stdin" })
+    }
+
     /// Looks in the files and helpers of docker, then of podman, whose entries may cover a part of a registry. With
     /// `named`, looks only in that docker configuration.
     ///

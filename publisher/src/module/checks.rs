@@ -3,7 +3,10 @@
 //! A module that no proxy could load is always refused ([`crate::module`]). The rest are doubts: the module may be
 //! intended, but more often it is the wrong file or the wrong build, so the user has to confirm it with `--force`.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use crate::module::Module;
 use crate::module::build_info::NAME;
@@ -45,8 +48,31 @@ impl fmt::Display for Doubt {
     }
 }
 
+/// What is to be known of a module that is published, in a form that can be kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    /// The newest proxy-wasm ABI it declares.
+    pub(crate) abi: Option<String>,
+    /// The manifest annotations that follow from its content.
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// Why it should perhaps not be published.
+    pub(crate) doubts: Vec<String>,
+}
+
+impl Facts {
+    /// The facts about a module of this size in bytes.
+    pub(crate) fn of(module: &Module, size: u64) -> Self {
+        let doubts = doubts(module, usize::try_from(size).unwrap_or(usize::MAX));
+        Self {
+            abi: module.abi.map(|abi| abi.as_str().to_owned()),
+            annotations: module.annotations(),
+            doubts: doubts.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
 /// The doubts about a module of this size in bytes, if any.
-pub(crate) fn doubts(module: &Module, size: usize) -> Vec<Doubt> {
+fn doubts(module: &Module, size: usize) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     match &module.build {
         None => doubts.push(Doubt::NoBuildInfo),

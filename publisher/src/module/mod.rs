@@ -8,11 +8,12 @@ pub(crate) mod build_info;
 pub(crate) mod checks;
 pub(crate) mod embedded;
 pub(crate) mod envoy_imports;
+pub(crate) mod scan;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
+use wasmparser::TypeRef;
 
 use build_info::BuildInfo;
 use envoy_imports::{Abi, Offer};
@@ -52,7 +53,7 @@ pub(crate) struct Module {
 }
 
 /// Why bytes are not a module, or not one that a proxy can start.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ModuleError {
     /// No bytes at all.
     #[error("it is empty; build the filter again (`cargo xtask build`)")]
@@ -113,92 +114,16 @@ impl ModuleError {
 }
 
 impl Module {
-    /// Parses and validates a module, whatever its purpose.
+    /// Parses and validates a module, whatever its purpose, in small pieces.
     ///
     /// # Errors
     /// When the bytes are not one complete, valid core module.
+    #[cfg(test)]
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, ModuleError> {
-        if bytes.is_empty() {
-            return Err(ModuleError::Empty);
-        }
-        if bytes.len() as u64 > MAX_SIZE {
-            return Err(ModuleError::TooLarge(bytes.len()));
-        }
-        if !bytes.starts_with(&HEADER[..4]) {
-            return Err(ModuleError::NotWasm(looks_like(bytes)));
-        }
-        if bytes.len() < HEADER.len() {
-            return Err(ModuleError::Truncated(bytes.len()));
-        }
-        if Parser::is_component(bytes) {
-            return Err(ModuleError::Component);
-        }
-        Self::parse(bytes).map_err(|error| {
-            if error.message().contains("unexpected end") {
-                ModuleError::Truncated(bytes.len())
-            } else {
-                ModuleError::Invalid { offset: error.offset(), message: error.message().to_owned() }
-            }
-        })
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
-        // The structure is parsed first, so that a module cut off anywhere is called truncated and not invalid.
-        let mut module = Self {
-            abi: None,
-            imports: Vec::new(),
-            exports: Vec::new(),
-            build: None,
-            functions: Vec::new(),
-            has_memory: false,
-            unprovided: None,
-            recent: None,
-        };
-        let mut imports = Vec::new();
-        for payload in Parser::new(0).parse_all(bytes) {
-            match payload? {
-                Payload::ImportSection(section) => {
-                    for import in section.into_imports() {
-                        imports.push(import?);
-                    }
-                }
-                Payload::ExportSection(section) => {
-                    for export in section {
-                        let export = export?;
-                        match export.kind {
-                            ExternalKind::Func => module.functions.push(export.name.to_owned()),
-                            ExternalKind::Memory => module.has_memory = true,
-                            _ => {}
-                        }
-                        module.exports.push(export.name.to_owned());
-                    }
-                }
-                Payload::CustomSection(section) if section.name() == build_info::SECTION => {
-                    module.build = serde_json::from_slice(section.data()).ok();
-                }
-                _ => {}
-            }
-        }
-        Validator::new_with_features(WasmFeatures::default()).validate_all(bytes)?;
-        module.abi = module.functions.iter().filter_map(|name| Abi::exported_as(name)).max();
-        for import in imports {
-            let name = format!("{}.{}", import.module, import.name);
-            let offer = match (import.ty, module.abi) {
-                (TypeRef::Func(_) | TypeRef::FuncExact(_), Some(abi)) => {
-                    envoy_imports::offers(abi, import.module, import.name)
-                }
-                // Proxies provide imported memories and tables; without an ABI, nothing can be said about functions.
-                (TypeRef::Memory(_) | TypeRef::Table(_), _) | (_, None) => Offer::Always,
-                _ => Offer::Never,
-            };
-            match offer {
-                Offer::Always => {}
-                Offer::Since1_39 => module.recent = module.recent.or_else(|| Some(name.clone())),
-                Offer::Never => module.unprovided = module.unprovided.or_else(|| Some(name.clone())),
-            }
-            module.imports.push(name);
-        }
-        Ok(module)
+        let mut scan = scan::Scan::new();
+        // Pieces of other sizes give the same.
+        bytes.chunks(bytes.len().clamp(1, 7)).for_each(|piece| scan.push(piece));
+        scan.finish().module
     }
 
     /// Checks that a proxy can start this module.
@@ -226,6 +151,49 @@ impl Module {
         let mut all = self.build.as_ref().map(BuildInfo::annotations).unwrap_or_default();
         all.extend(self.abi.map(|abi| ("io.faultline.abi".to_owned(), abi.as_str().to_owned())));
         all
+    }
+}
+
+/// What was found in a module.
+#[derive(Default)]
+struct Found {
+    imports: Vec<(String, String, TypeRef)>,
+    exports: Vec<String>,
+    functions: Vec<String>,
+    has_memory: bool,
+    build: Option<BuildInfo>,
+}
+
+impl Found {
+    /// The module, with what follows from its ABI.
+    fn into_module(self) -> Module {
+        let abi = self.functions.iter().filter_map(|name| Abi::exported_as(name)).max();
+        let mut module = Module {
+            abi,
+            imports: Vec::new(),
+            exports: self.exports,
+            build: self.build,
+            functions: self.functions,
+            has_memory: self.has_memory,
+            unprovided: None,
+            recent: None,
+        };
+        for (of, name, kind) in self.imports {
+            let offer = match (kind, abi) {
+                (TypeRef::Func(_) | TypeRef::FuncExact(_), Some(abi)) => envoy_imports::offers(abi, &of, &name),
+                // Proxies provide imported memories and tables; without an ABI, nothing can be said about functions.
+                (TypeRef::Memory(_) | TypeRef::Table(_), _) | (_, None) => Offer::Always,
+                _ => Offer::Never,
+            };
+            let name = format!("{of}.{name}");
+            match offer {
+                Offer::Always => {}
+                Offer::Since1_39 => module.recent = module.recent.or_else(|| Some(name.clone())),
+                Offer::Never => module.unprovided = module.unprovided.or_else(|| Some(name.clone())),
+            }
+            module.imports.push(name);
+        }
+        module
     }
 }
 
@@ -284,7 +252,7 @@ mod tests {
     fn a_module_cut_within_a_section_is_called_truncated() {
         let whole = plugin("proxy_abi_version_0_2_1");
         // A cut between two sections may leave a valid, smaller module; nothing in the format reveals it.
-        let ends: Vec<usize> = Parser::new(0)
+        let ends: Vec<usize> = wasmparser::Parser::new(0)
             .parse_all(&whole)
             .filter_map(|p| p.unwrap().as_section().map(|(_, range)| range.end))
             .collect();

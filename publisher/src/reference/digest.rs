@@ -9,19 +9,48 @@ use std::str::FromStr;
 use sha2::Digest as _;
 
 /// A valid sha256 digest.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(into = "String", try_from = "String")]
 pub(crate) struct Digest(String);
 
 impl Digest {
     /// The digest of these bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self(sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut hasher = Hasher::default();
+        hasher.push(bytes);
+        hasher.finish()
     }
 
     /// The 64 hexadecimal digits without `sha256:`, the form of a WasmPlugin's `sha256` field.
     pub(crate) fn hex(&self) -> &str {
         &self.0
+    }
+}
+
+/// The digest of bytes that come in pieces.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    /// Takes a piece.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all pieces.
+    pub(crate) fn finish(self) -> Digest {
+        Digest(self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl std::io::Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.push(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -47,6 +76,14 @@ pub(crate) enum DigestError {
     #[error("`sha256:` is followed by 64 lower-case hexadecimal digits, got `{0}` ({n} \
         characters)", n = .0.chars().count())]
     Hex(String),
+}
+
+impl TryFrom<String> for Digest {
+    type Error = DigestError;
+
+    fn try_from(text: String) -> Result<Self, DigestError> {
+        text.parse()
+    }
 }
 
 impl FromStr for Digest {

@@ -138,11 +138,16 @@ impl Signature {
 /// When the store cannot be read from or written to.
 pub(crate) async fn add(store: &Store, digest: &Digest, identity: &str, key: &SigningKey) -> anyhow::Result<bool> {
     // Another program may add a signature at the same time; then it is done again, so that none is lost.
+    let mut added = false;
     for _ in 0..ATTEMPTS {
         match add_once(store, digest, identity, key).await? {
-            Added::Yes => return Ok(true),
-            Added::WasThere => return Ok(false),
+            Added::WasThere => return Ok(added),
+            Added::Yes => added = true,
             Added::Overtaken => {}
+        }
+        // In a registry a program that had read the signatures before can still overwrite this one.
+        if !store.settle().await && added {
+            return Ok(true);
         }
     }
     bail!("others change the signatures of {digest} all the time; try again later")
@@ -184,7 +189,7 @@ async fn add_once(store: &Store, digest: &Digest, identity: &str, key: &SigningK
         "os": "", "rootfs": {"type": "layers", "diff_ids": digests}, "config": {},
     }))?;
     for bytes in [&payload, &config] {
-        store.put_blob(&Digest::of(bytes), bytes, &ProgressBar::hidden()).await?;
+        store.put_blob(&Digest::of(bytes), &bytes.clone().into(), &ProgressBar::hidden()).await?;
     }
     let manifest = serde_json::to_vec(&OciImageManifest {
         media_type: Some(OCI_IMAGE_MEDIA_TYPE.to_owned()),

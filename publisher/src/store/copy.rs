@@ -3,7 +3,7 @@
 //! That includes the children of an index; cosign's signatures, attestations and SBOMs, which are tagged with the
 //! artifact's digest; and all documents attached to the artifact, to its children, and to those documents. The tag is
 //! set last. Blobs that the destination already has are not sent, and blobs in another repository of the same registry
-//! are mounted. Only one blob at a time is in memory.
+//! are mounted. Large blobs are never in memory.
 
 use std::collections::BTreeSet;
 
@@ -106,6 +106,7 @@ impl Copier {
             for subject in subjects {
                 self.attached(&subject, &root, &mut stored, 0).await?;
             }
+            self.destination.confirm_attached().await?;
         }
         if !tagged {
             self.destination.put(&root, Some(tag)).await?;
@@ -126,7 +127,7 @@ impl Copier {
                     manifest.digest
                 )
             };
-            ensure_size(announced, child.bytes.len(), &digest)?;
+            ensure_size(announced, child.bytes.len() as u64, &digest)?;
             ensure!(children(&child)?.is_empty(), "{} is an index of indexes, which no mesh follows", manifest.digest);
             if self.destination.head(Name::Digest(&digest)).await?.is_none() {
                 self.blobs(&child).await?;
@@ -157,10 +158,12 @@ impl Copier {
                 continue;
             }
             let digest = descriptor.digest.parse::<Digest>().context("the manifest is malformed")?;
-            if self.destination.has_blob(&digest).await? {
+            // One of another size is fetched, so that it is told which of the two is wrong.
+            if self.destination.has_blob(&digest, descriptor.size).await? {
                 continue;
             }
             if let (Some(repository), Store::Registry(registry)) = (&self.shared, &self.destination)
+                && self.source.has_blob(&digest, descriptor.size).await?
                 && registry.mount(&digest, repository).await?
             {
                 self.sent.blobs += 1;
@@ -168,10 +171,10 @@ impl Copier {
             }
             let size = descriptor.size.unsigned_abs();
             let bar = (self.progress)("fetching", size);
-            let bytes = self.source.blob(&descriptor, &bar).await?;
+            let content = self.source.content(&descriptor, &bar).await?;
             drop(bar);
             let bar = (self.progress)("uploading", size);
-            self.destination.put_blob(&digest, &bytes, &bar).await?;
+            self.destination.put_blob(&digest, &content, &bar).await?;
             self.sent.blobs += 1;
             self.sent.bytes += size;
         }

@@ -5,7 +5,7 @@
 //! the same directory are left alone. Nothing is ever removed; garbage collection is left to other tools.
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -15,10 +15,14 @@ use serde_json::{Value, json};
 use super::layout_archive::Unpacked;
 use super::manifest::{Name, RawManifest, Referrers, entries, fallback_tag, referrer_entry};
 use crate::artifact::pack::Artifact;
-use crate::files;
+use crate::content::Content;
+use crate::files::{self, NewFile};
 use crate::reference::LayoutRef;
-use crate::reference::digest::Digest;
+use crate::reference::digest::{Digest, Hasher};
 use crate::terminal::escape;
+
+/// The largest manifest in bytes that is read.
+const MOST_MANIFEST: u64 = 4 * 1024 * 1024;
 
 /// Annotation in `index.json` that holds a tag.
 const TAG: &str = "org.opencontainers.image.ref.name";
@@ -87,8 +91,8 @@ impl Layout {
         let is_attached = |entry: &&Value| {
             entry["annotations"][TAG].is_null()
                 && digest_of(entry)
-                    .and_then(|digest| self.blob(&digest))
-                    .is_ok_and(|bytes| RawManifest::received(None, bytes).json()["subject"].is_object())
+                    .and_then(|digest| self.read_manifest(&digest))
+                    .is_ok_and(|manifest| manifest.json()["subject"].is_object())
         };
         Ok(entries(&index).iter().filter(|entry| !is_attached(entry)).cloned().collect())
     }
@@ -143,21 +147,21 @@ impl Layout {
         self.read_manifest(&digest).map(Some)
     }
 
-    /// Reads a blob; its digest is verified.
+    /// Opens a blob; its digest is verified.
     ///
     /// # Errors
     /// When the layout does not hold it.
-    pub(crate) fn blob(&self, digest: &Digest) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn blob(&self, digest: &Digest) -> anyhow::Result<Content> {
         let path = self.blob_path(digest);
-        let bytes = std::fs::read(&path).with_context(|| {
+        let content = File::open(&path).and_then(Content::of_file).with_context(|| {
             format!(
                 "`{}` does not hold {digest}; check the digest, or push or copy to it again",
                 self.reference.dir.display()
             )
         })?;
-        let actual = Digest::of(&bytes);
+        let actual = content.digest().with_context(|| unreadable(&self.reference.dir))?;
         ensure!(actual == *digest, "`{}` is damaged: wrong digest {actual}; push or copy to it again", path.display());
-        Ok(bytes)
+        Ok(content)
     }
 
     /// Whether the layout holds a blob, undamaged.
@@ -174,7 +178,7 @@ impl Layout {
         for blob in artifact.blobs() {
             let digest = blob.descriptor.digest.parse()?;
             if !self.has_blob(&digest) {
-                self.put_blob(&digest, &blob.bytes)?;
+                self.put_blob(&digest, &blob.content)?;
                 written = true;
             }
         }
@@ -187,9 +191,16 @@ impl Layout {
     ///
     /// # Errors
     /// When the directory holds something else, or cannot be written to.
-    pub(crate) fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn put_blob(&self, digest: &Digest, content: &Content) -> anyhow::Result<()> {
         self.prepare()?;
-        files::write(&self.blob_path(digest), bytes)
+        let mut file = NewFile::new(&self.blob_path(digest))?;
+        let mut hasher = Hasher::default();
+        content.each(|piece| {
+            hasher.push(piece);
+            file.write_all(piece)
+        })?;
+        ensure!(hasher.finish() == *digest, "what is to be {digest} was changed while it was read; try again");
+        file.keep()
     }
 
     /// Writes a manifest, either under a tag or only as a blob for others to refer to. Returns whether anything was
@@ -200,7 +211,7 @@ impl Layout {
     pub(crate) fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> anyhow::Result<bool> {
         let mut written = false;
         if !self.has_blob(&manifest.digest) {
-            self.put_blob(&manifest.digest, &manifest.bytes)?;
+            self.put_blob(&manifest.digest, &manifest.bytes.clone().into())?;
             written = true;
         }
         let Some(tag) = tag else { return Ok(written) };
@@ -389,7 +400,9 @@ impl Layout {
     }
 
     fn read_manifest(&self, digest: &Digest) -> anyhow::Result<RawManifest> {
-        Ok(RawManifest::received(None, self.blob(digest)?))
+        let content = self.blob(digest)?;
+        ensure!(content.size() <= MOST_MANIFEST, "{digest} is no manifest: it has {} bytes", content.size());
+        Ok(RawManifest::received(None, content.into_bytes()?))
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {

@@ -8,20 +8,26 @@ pub(crate) mod copy;
 mod layout;
 mod layout_archive;
 pub(crate) mod manifest;
+mod pipe;
 pub(crate) mod platform;
 pub(crate) mod registry;
+
+use std::io::{BufRead, Write};
 
 use anyhow::{Context, bail, ensure};
 use indicatif::ProgressBar;
 use oci_distribution::manifest::{OciDescriptor, OciImageManifest, OciManifest};
 
-use crate::artifact::form::{self, Extracted, Form, ImageError};
+use crate::artifact::form::{self, Form, ImageError, Rest};
 use crate::artifact::pack::Artifact;
+use crate::content::Content;
 use crate::module::MAX_SIZE;
+use crate::module::scan::{Scan, Scanned};
 use crate::reference::Reference;
 use crate::reference::digest::Digest;
 use layout::Layout;
 use manifest::{Name, RawManifest, Referrers};
+use pipe::Pipe;
 use platform::{Platform, platforms};
 use registry::Registry;
 use registry::access::Access;
@@ -45,6 +51,16 @@ pub(crate) struct Resolved {
     pub(crate) size: usize,
     /// The manifest.
     pub(crate) manifest: OciImageManifest,
+}
+
+/// A module out of a layer.
+pub(crate) struct Extracted<W> {
+    /// The module.
+    pub(crate) scanned: Scanned,
+    /// How what follows it in the layer reads.
+    pub(crate) rest: Rest,
+    /// Where it was written to.
+    pub(crate) to: W,
 }
 
 impl Store {
@@ -93,7 +109,7 @@ impl Store {
         let announced = child.size;
         let child = child.digest.parse::<Digest>().with_context(|| format!("the index `{reference}` is malformed"))?;
         let RawManifest { bytes, .. } = self.manifest(Some(&child)).await?;
-        ensure_size(announced, bytes.len(), &child)?;
+        ensure_size(announced, bytes.len() as u64, &child)?;
         match parse(&bytes, reference)? {
             OciManifest::Image(manifest) => {
                 Ok(Resolved { digest: child, index: Some(digest), size: bytes.len(), manifest })
@@ -154,8 +170,9 @@ impl Store {
         }
     }
 
-    /// Stores a manifest under a tag if the tag still names `before`. Returns whether it did; a registry cannot tell,
-    /// so there it always does.
+    /// Stores a manifest under a tag if the tag still names `before`. Returns whether it did. In a registry another
+    /// program can get in between: its API has no conditional writes. Who must not lose anything looks again after
+    /// [`Store::settle`].
     ///
     /// # Errors
     /// As [`Store::put`].
@@ -166,7 +183,13 @@ impl Store {
         before: Option<&Digest>,
     ) -> anyhow::Result<bool> {
         match self {
-            Self::Registry(_) => self.put(manifest, Some(tag)).await.map(|()| true),
+            Self::Registry(registry) => {
+                let holds = registry.head(Name::Tag(tag)).await?.as_ref() == before;
+                if holds {
+                    registry.put(manifest, Some(tag)).await?;
+                }
+                Ok(holds)
+            }
             Self::Layout(layout) => {
                 interruptible().await;
                 layout.replace(manifest, tag, before)
@@ -188,14 +211,14 @@ impl Store {
         }
     }
 
-    /// Whether the store has a blob.
+    /// Whether the store has a blob of this size in bytes.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) async fn has_blob(&self, digest: &Digest) -> anyhow::Result<bool> {
+    pub(crate) async fn has_blob(&self, digest: &Digest, size: i64) -> anyhow::Result<bool> {
         match self {
-            Self::Registry(registry) => Ok(registry.has_blob(digest).await?),
-            Self::Layout(layout) => Ok(layout.has_blob(digest)),
+            Self::Registry(registry) => Ok(registry.has_blob(digest, size).await?),
+            Self::Layout(layout) => Ok(layout.blob(digest).is_ok_and(|blob| u64::try_from(size) == Ok(blob.size()))),
         }
     }
 
@@ -203,12 +226,12 @@ impl Store {
     ///
     /// # Errors
     /// When the store does not accept it.
-    pub(crate) async fn put_blob(&self, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> anyhow::Result<()> {
+    pub(crate) async fn put_blob(&self, digest: &Digest, content: &Content, bar: &ProgressBar) -> anyhow::Result<()> {
         match self {
-            Self::Registry(registry) => Ok(registry.put_blob(digest, bytes, bar).await?),
+            Self::Registry(registry) => Ok(registry.put_blob(digest, content, bar).await?),
             Self::Layout(layout) => {
                 interruptible().await;
-                layout.put_blob(digest, bytes)
+                layout.put_blob(digest, content)
             }
         }
     }
@@ -265,41 +288,86 @@ impl Store {
         }
     }
 
-    /// Fetches a blob and verifies its digest.
+    /// Waits until what others were writing at the same time is there. Returns whether anything can have been
+    /// overwritten: a layout is locked.
+    pub(crate) async fn settle(&self) -> bool {
+        match self {
+            Self::Registry(registry) => {
+                registry.settle().await;
+                true
+            }
+            Self::Layout(_) => false,
+        }
+    }
+
+    /// Looks again whether everything that [`Store::attach`] listed is still listed, and lists it again if another
+    /// program has overwritten the list meanwhile.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written to.
+    pub(crate) async fn confirm_attached(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Registry(registry) => Ok(registry.confirm_attached().await?),
+            Self::Layout(_) => Ok(()),
+        }
+    }
+
+    /// Fetches a small blob into memory, and verifies its size and digest.
+    ///
+    /// # Errors
+    /// As [`Store::content`].
+    pub(crate) async fn blob(&self, descriptor: &OciDescriptor, bar: &ProgressBar) -> anyhow::Result<Vec<u8>> {
+        Ok(self.content(descriptor, bar).await?.into_bytes()?)
+    }
+
+    /// Fetches a blob, and verifies its size and digest.
     ///
     /// # Errors
     /// When the blob does not exist or does not match its descriptor.
-    pub(crate) async fn blob(&self, descriptor: &OciDescriptor, bar: &ProgressBar) -> anyhow::Result<Vec<u8>> {
+    pub(crate) async fn content(&self, descriptor: &OciDescriptor, bar: &ProgressBar) -> anyhow::Result<Content> {
         // Parsed here, so that no store is ever asked for something that is not a digest.
         let digest = descriptor.digest.parse::<Digest>().context("the manifest is malformed")?;
         match self {
-            Self::Registry(registry) => Ok(registry.blob(descriptor, &digest, bar).await?),
+            Self::Registry(registry) => registry.blob(descriptor, &digest, bar).await,
             Self::Layout(layout) => {
                 interruptible().await;
-                let bytes = layout.blob(&digest)?;
-                ensure_size(descriptor.size, bytes.len(), &digest)?;
-                Ok(bytes)
+                let blob = layout.blob(&digest)?;
+                ensure_size(descriptor.size, blob.size(), &digest)?;
+                Ok(blob)
             }
         }
     }
 
-    /// Fetches a layer and extracts the module in it.
+    /// Fetches a layer and reads the module in it while it comes, into what `begin` makes for each attempt. What was
+    /// written counts only if this succeeds.
     ///
     /// # Errors
-    /// When the layer cannot be fetched. That it holds no module is the inner error.
-    pub(crate) async fn module(
+    /// When the layer cannot be fetched, or the module not be written. That the layer holds no module is the inner
+    /// error.
+    pub(crate) async fn module<W: Write + Send + 'static>(
         &self,
         form: Form,
         layer: &OciDescriptor,
         bar: &ProgressBar,
-    ) -> anyhow::Result<Result<Extracted, ImageError>> {
+        mut begin: impl FnMut() -> anyhow::Result<W>,
+    ) -> anyhow::Result<Result<Extracted<W>, ImageError>> {
         // No module is smaller than its archive, so what is larger than a mesh unpacks need not be fetched.
         if layer.size.unsigned_abs() > MAX_SIZE {
             return Ok(Err(ImageError::TooLarge));
         }
-        let blob = self.blob(layer, bar).await?;
+        let read = match self {
+            Self::Registry(registry) => {
+                let digest = layer.digest.parse::<Digest>().context("the manifest is malformed")?;
+                let begin = || {
+                    let to = begin()?;
+                    Ok(Pipe::new(move |from| read_module(form, from, to)))
+                };
+                registry.blob_into(layer, &digest, bar, begin).await?.finish()?
+            }
+            Self::Layout(_) => read_module(form, self.content(layer, bar).await?.reader()?, begin()?),
+        };
         bar.finish_and_clear();
-        Ok(form::extract(form, blob))
+        Ok(read?)
     }
 
     /// Removes a tag, or a manifest by its digest with all its tags.
@@ -337,6 +405,19 @@ async fn interruptible() {
     tokio::task::yield_now().await;
 }
 
+fn read_module<W: Write>(
+    form: Form,
+    layer: impl BufRead,
+    mut to: W,
+) -> std::io::Result<Result<Extracted<W>, ImageError>> {
+    let mut scan = Scan::new();
+    let rest = form::extract(form, layer, |piece| {
+        scan.push(piece);
+        to.write_all(piece)
+    })?;
+    Ok(rest.map(|rest| Extracted { scanned: scan.finish(), rest, to }))
+}
+
 fn parse(bytes: &[u8], reference: &Reference) -> anyhow::Result<OciManifest> {
     serde_json::from_slice(bytes)
         .with_context(|| format!("`{reference}` is no OCI or Docker image: its manifest cannot be read; push it again"))
@@ -346,9 +427,9 @@ fn parse(bytes: &[u8], reference: &Reference) -> anyhow::Result<OciManifest> {
 ///
 /// # Errors
 /// When the content has another size.
-fn ensure_size(announced: i64, actual: usize, digest: &Digest) -> anyhow::Result<()> {
+fn ensure_size(announced: i64, actual: u64, digest: &Digest) -> anyhow::Result<()> {
     ensure!(
-        usize::try_from(announced) == Ok(actual),
+        u64::try_from(announced) == Ok(actual),
         "wrong size: the descriptor of {digest} announces {announced} bytes, it has {actual}; do not use it, and push \
          it again"
     );

@@ -177,3 +177,52 @@ fn tags_are_given_without_sending_content_and_listed_in_their_order() {
     run(dir.path(), &["tag", "oci:out:1.0", "stable"]).exits(0);
     assert_eq!(run(dir.path(), &["list", "oci:out"]).exits(0).stdout, "1.0\nstable\n");
 }
+
+/// The image in a registry, with a layer whose descriptor announces one byte more than there is.
+fn with_a_wrong_size(dir: &std::path::Path, registry: &FakeRegistry) {
+    run(dir, &["push", &registry.reference("1.0"), "--wasm", "plugin.wasm"]).exits(0);
+    let mut manifest: Value = registry.with(|contents| serde_json::from_slice(&contents.manifests["1.0"].1).unwrap());
+    let size = manifest["layers"][0]["size"].as_u64().unwrap();
+    manifest["layers"][0]["size"] = json!(size + 1);
+    registry.put_manifest("wrong", MANIFEST, &manifest);
+}
+
+#[test]
+fn a_wrong_size_is_found_even_if_the_destination_has_the_content() {
+    let (dir, source, destination) = (workplace(), FakeRegistry::start(), FakeRegistry::start());
+    with_a_wrong_size(dir.path(), &source);
+    // Here the content is in another registry, in a layout, and in another repository of the same registry.
+    run(dir.path(), &["push", &destination.reference("1.0"), "--wasm", "plugin.wasm"]).exits(0);
+    run(dir.path(), &["push", "oci:out:1.0", "--wasm", "plugin.wasm"]).exits(0);
+    source.with(|contents| contents.mounts = true);
+    let other = format!("{}/mesh/other:2.0", source.host());
+    for to in [destination.reference("2.0"), "oci:out:2.0".to_owned(), other] {
+        run(dir.path(), &["copy", &source.reference("wrong"), &to]).fails_with(&["wrong size"]);
+    }
+}
+
+#[test]
+fn what_another_program_overwrites_in_a_list_of_attachments_is_listed_again() {
+    let (dir, registry) = (workplace(), FakeRegistry::start());
+    let reference = registry.reference("1.0");
+    run(dir.path(), &["push", &reference, "--wasm", "plugin.wasm"]).exits(0);
+    let subject = registry.tag("1.0").unwrap();
+    let list = format!("sha256-{}", subject.trim_start_matches("sha256:"));
+    let theirs = json!({"mediaType": MANIFEST, "digest": subject, "size": 1, "artifactType": "text/x-theirs"});
+    // The other program has read the list before ours is written, and writes its own twice.
+    let (mut writes, written) = (0, list.clone());
+    registry.answer_with(move |request, contents| {
+        let is_list = request.target.ends_with(&written);
+        if is_list && request.method == "PUT" {
+            writes += 1;
+        } else if is_list && (1..=2).contains(&writes) {
+            let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [theirs]});
+            contents.manifests.insert(written.clone(), (INDEX.to_owned(), serde_json::to_vec(&index).unwrap()));
+        }
+        None
+    });
+    std::fs::write(dir.path().join("note.txt"), "seen").unwrap();
+    run(dir.path(), &["attach", &reference, "note.txt", "--type", "text/x-ours"]).exits(0);
+    let kinds: Vec<Value> = kept_list(&registry, &subject).iter().map(|entry| entry["artifactType"].clone()).collect();
+    assert_eq!(kinds, ["text/x-theirs", "text/x-ours"]);
+}

@@ -111,3 +111,27 @@ fn what_is_no_registry_is_wrong_usage_and_one_without_passwords_is_said_to_be() 
     let said = login(&dir, &open, b"s3cret").exits(0);
     assert!(said.stderr.contains("asks nobody for a password"), "{}", said.stderr);
 }
+
+#[test]
+fn an_identity_token_is_kept_and_exchanged() {
+    let (dir, registry) = (workplace(), FakeRegistry::start());
+    let realm = format!(r#"Bearer realm="http://{}/token",service="s""#, registry.host());
+    registry.answer_with(move |request, _| {
+        if request.target.starts_with("/token") {
+            let form = String::from_utf8_lossy(&request.body).into_owned();
+            let known = request.method == "POST" && form.contains("refresh_token=t0ken&");
+            return Some(if known { Reply::new(200, r#"{"access_token":"short"}"#) } else { Reply::new(401, "") });
+        }
+        let admitted = request.authorization.as_deref() == Some("Bearer short");
+        (!admitted).then(|| Reply::new(401, "").header("WWW-Authenticate", realm.clone()))
+    });
+    let login = |token: &[u8]| run_with_input(dir.path(), &["login", registry.host(), "--identity-token-stdin"], token);
+    login(b"wrong\n").fails_with(&["401", "identity token"]);
+    login(b"\n").fails_with(&["no identity token"]);
+    assert!(!dir.path().join("docker").exists());
+    let said = login(b"t0ken\n").exits(0);
+    assert!(said.stderr.contains("the identity token is in") && !said.stderr.contains("t0ken"), "{}", said.stderr);
+    assert_eq!(config(&dir)["auths"][registry.host()]["identitytoken"], "t0ken");
+    run(dir.path(), &["push", &registry.reference("1.0"), "--wasm", "plugin.wasm"]).exits(0);
+    run(dir.path(), &["login", registry.host(), "--identity-token-stdin", "--username", "a"]).exits(2);
+}

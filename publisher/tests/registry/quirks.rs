@@ -1,6 +1,7 @@
 //! Tests registry behaviour that the specification does not mention, or mentions but few registries have. The fake
 //! imitates a real registry in each case.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -69,18 +70,19 @@ fn where_a_large_request_breaks_the_connection_pieces_are_tried() {
 fn pieces_go_where_the_last_one_went_when_nothing_else_is_said() {
     let (dir, registry) = (workplace(), FakeRegistry::start());
     // As `crane registry serve` does: 204 for a piece, and a Location only in the response that begins an upload.
-    let mut pieces = Vec::new();
+    let mut pieces: HashMap<String, Vec<u8>> = HashMap::new();
+    let session = |target: &str| target.split('?').next().unwrap_or_default().to_owned();
     registry.answer_with(move |request, contents| match request.method.as_str() {
         "PUT" if request.target.contains("/blobs/") => {
             if !request.body.is_empty() {
                 return Some(Reply::new(413, ""));
             }
-            let bytes = std::mem::take(&mut pieces);
+            let bytes = pieces.remove(&session(&request.target)).unwrap_or_default();
             contents.blobs.insert(digest(&bytes), bytes);
             Some(Reply::new(201, ""))
         }
         "PATCH" => {
-            pieces.extend_from_slice(&request.body);
+            pieces.entry(session(&request.target)).or_default().extend_from_slice(&request.body);
             Some(Reply::new(204, ""))
         }
         _ => None,

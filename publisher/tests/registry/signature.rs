@@ -322,3 +322,35 @@ fn bundles_and_attestations_are_read_and_only_believed_when_their_key_signed_the
     registry.put_manifest(&format!("{}.att", digest.replace(':', "-")), oci, &manifest);
     verify("pub.pem", &["--attestation", "spdx"]).exits(0);
 }
+
+#[test]
+fn a_signature_that_another_program_overwrites_is_added_again() {
+    let (dir, registry) = (with_keys(), FakeRegistry::start());
+    with_password(dir.path(), PASSWORD, &["generate-key-pair", "--output-key-prefix", "other"]).exits(0);
+    let sign = |tag: &str, key: &str| {
+        with_password(dir.path(), PASSWORD, &["sign", &registry.reference(tag), "--key", key]).exits(0)
+    };
+    run(dir.path(), &["push", &registry.reference("1.0"), "--wasm", "plugin.wasm"]).exits(0);
+    sign("1.0", "other.key");
+    let tag = format!("{}.sig", registry.tag("1.0").unwrap().replace(':', "-"));
+    let theirs = registry.with(|contents| contents.manifests.remove(&tag)).unwrap();
+    // Theirs was read before ours was written, and is written after it.
+    let (mut written, name) = (false, tag);
+    registry.answer_with(move |request, contents| {
+        let is_it = request.target.ends_with(&name);
+        if is_it && request.method == "PUT" {
+            written = true;
+        } else if is_it && std::mem::take(&mut written) {
+            // Only once: ours is in what is written next.
+            let has_both = contents.manifests[&name].1.windows(12).filter(|it| it == b"simplesignin").count() > 1;
+            if !has_both {
+                contents.manifests.insert(name.clone(), theirs.clone());
+            }
+        }
+        None
+    });
+    sign("1.0", "cosign.key");
+    for key in ["cosign.pub", "other.pub"] {
+        run(dir.path(), &["verify", &registry.reference("1.0"), "--key", key]).exits(0);
+    }
+}

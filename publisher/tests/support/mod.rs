@@ -16,6 +16,7 @@ pub(crate) fn faultline(dir: &Path, args: &[&str]) -> Command {
     for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(proxy);
     }
+    command.env("XDG_CACHE_HOME", dir.join("cache"));
     command.env_remove("SOURCE_DATE_EPOCH");
     command
 }

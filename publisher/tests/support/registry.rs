@@ -70,8 +70,10 @@ pub(crate) struct Contents {
     pub(crate) mounts: bool,
     /// It reads `sha256-<hex>` as the digest, as GitLab does.
     pub(crate) tags_are_digests: bool,
-    /// The upload in progress.
-    upload: Vec<u8>,
+    /// The uploads in progress, by their number.
+    uploads: HashMap<String, Vec<u8>>,
+    /// How many were begun.
+    begun: usize,
 }
 
 #[derive(Default)]
@@ -191,19 +193,21 @@ impl Contents {
                     self.blobs.insert(named(&digest), bytes);
                     return Reply::new(201, "");
                 }
-                self.upload.clear();
-                Reply::new(202, "").header("Location", format!("/v2/{repository}/blobs/uploads/1?state=x"))
+                self.begun += 1;
+                let n = self.begun;
+                Reply::new(202, "").header("Location", format!("/v2/{repository}/blobs/uploads/{n}?state=x"))
             }
-            ("PATCH", "blobs", _) => {
+            ("PATCH", "blobs", session) => {
+                let upload = self.uploads.entry(session.to_owned()).or_default();
                 let start = request.range.as_deref().and_then(|range| range.split('-').next()?.parse().ok());
-                if start != Some(self.upload.len()) {
+                if start != Some(upload.len()) {
                     return Reply::new(416, "");
                 }
-                self.upload.extend_from_slice(&request.body);
-                Reply::new(202, "").header("Location", format!("/v2/{repository}/blobs/uploads/1?state={start:?}"))
+                upload.extend_from_slice(&request.body);
+                Reply::new(202, "").header("Location", format!("/v2/{repository}/blobs/{session}?state={start:?}"))
             }
-            ("PUT", "blobs", _) => {
-                let bytes = [std::mem::take(&mut self.upload), request.body.clone()].concat();
+            ("PUT", "blobs", session) => {
+                let bytes = [self.uploads.remove(session).unwrap_or_default(), request.body.clone()].concat();
                 let wanted = parameter(query, "digest").unwrap_or_default();
                 if wanted != digest(&bytes) {
                     return Reply::new(400, r#"{"errors":[{"code":"DIGEST_INVALID","message":"digest invalid"}]}"#);

@@ -1,12 +1,12 @@
 //! The publisher against crane and oras, both ways round, in a real registry: what one writes, the other reads.
 //!
-//! Each is taken from `FAULTLINE_CRANE` or `FAULTLINE_ORAS`, else from `PATH`, else built by Go into the user's cache,
-//! which takes a minute once. Without Go the tests are skipped. cosign is in `signatures.rs`.
+//! Without Go to build them the tests are skipped. cosign is in `signatures.rs`.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use lab::programs::client::{CRANE, Client, ORAS};
 use lab::programs::publisher::Publisher;
 use lab::programs::run::stdout_of;
 use lab::programs::tools::Tool;
@@ -14,33 +14,9 @@ use lab::registry::Registry;
 use lab::skip::{Tool as Installed, skip};
 use serde_json::Value;
 
-const CRANE: (&str, &str) = ("crane", "github.com/google/go-containerregistry/cmd/crane@v0.22.1");
-const ORAS: (&str, &str) = ("oras", "oras.land/oras/cmd/oras@v1.3.6");
-
 /// A client, found or built; `None`, with the skipped test reported, if it cannot be had.
-fn client(test: &str, (name, module): (&str, &str)) -> Option<PathBuf> {
-    let variable = format!("FAULTLINE_{}", name.to_uppercase());
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = |name: &str| std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
-    if let Some(found) = std::env::var_os(variable).map(PathBuf::from).or_else(|| on_path(name)) {
-        return Some(found);
-    }
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?.join("faultline/clients");
-    // The version is part of the path, so that another one is built when it changes.
-    let dir = cache.join(module.rsplit_once('@')?.1);
-    if !dir.join(name).is_file() {
-        let Some(go) = on_path("go") else {
-            skip(test, Installed::Optional, &format!("there is no {name}, and no Go to build it"));
-            return None;
-        };
-        let built = Command::new(go).args(["install", module]).env("GOBIN", &dir).env("GOFLAGS", "").output();
-        if !built.is_ok_and(|output| output.status.success()) {
-            skip(test, Installed::Optional, &format!("Go cannot build {module}"));
-            return None;
-        }
-    }
-    Some(dir.join(name))
+fn client(test: &str, client: Client) -> Option<PathBuf> {
+    client.path().map_err(|error| skip(test, Installed::Optional, &format!("{error:#}"))).ok()
 }
 
 /// A registry with an artifact in each form, under the form's name.

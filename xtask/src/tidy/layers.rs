@@ -25,6 +25,7 @@ const LAYERS: [Layers; 2] = [
             "terminal",
             "yaml",
             "reference",
+            "content",
             "mesh",
             "incident",
             "credentials",

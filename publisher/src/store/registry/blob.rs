@@ -4,84 +4,101 @@
 //! refused or the connection breaks, the blob is sent in pieces, because some registries, or proxies in front of them,
 //! limit the size of a request.
 
+use std::io::{self, Write};
+
+use bytes::Bytes;
 use indicatif::ProgressBar;
 use oci_distribution::manifest::OciDescriptor;
-use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, LOCATION};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::cause::{ErrorCause, RequestError};
 use super::error::RegistryError;
-use super::http::{Call, Success};
+use super::http::{Call, Part, Success};
 use super::{Registry, header, present, stored_as};
-use crate::reference::digest::Digest;
+use crate::content::{Content, Spool};
+use crate::reference::digest::{Digest, Hasher};
+use crate::store::pipe::Pipe;
 
 /// The size of a piece in bytes, unless the registry asks for larger ones.
-const CHUNK: usize = 4 * 1024 * 1024;
+const CHUNK: u64 = 4 * 1024 * 1024;
 
 /// The largest size of a piece in bytes that a registry may ask for.
-const MOST_CHUNK: usize = 1024 * 1024 * 1024;
+const MOST_CHUNK: u64 = 1024 * 1024 * 1024;
 
 /// An upload in progress: the URL to send to, and the size of a piece in bytes.
 struct Session {
     url: Url,
-    chunk: usize,
+    chunk: u64,
 }
 
 impl Registry {
-    /// Whether a blob is in this repository.
+    /// Whether a blob of this size in bytes is in this repository. A registry that does not tell the size is believed.
     ///
     /// # Errors
     /// When the registry does not say.
-    pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
+    pub(crate) async fn has_blob(&self, digest: &Digest, size: i64) -> Result<bool, RegistryError> {
         let call = Call::new(Method::HEAD, self.url(&format!("blobs/{digest}")), Success::Read);
         let asked = self.http.with_retries(&self.pushing(), async || self.http.send(&call).await).await;
-        Ok(present(asked)?.is_some())
+        let Some(response) = present(asked)? else { return Ok(false) };
+        // Some answer HEAD with a length of 0, which is that of the answer's own body.
+        let told = header(&response, CONTENT_LENGTH.as_str()).and_then(|told| told.parse::<i64>().ok());
+        Ok(told.is_none_or(|told| told == size || told == 0))
     }
 
-    /// Fetches a blob into memory and verifies its digest.
+    /// Fetches a blob and verifies its size and digest.
     ///
     /// # Errors
-    /// When the registry does not serve it, or serves something else.
+    /// When the registry does not serve it, or serves something else; or it cannot be kept.
     pub(crate) async fn blob(
         &self,
         descriptor: &OciDescriptor,
         digest: &Digest,
         bar: &ProgressBar,
-    ) -> Result<Vec<u8>, RegistryError> {
+    ) -> anyhow::Result<Content> {
+        let kept = self.blob_into(descriptor, digest, bar, || Ok(Spool::new())).await.and_then(|it| Ok(it.finish()?));
+        kept.map_err(|error| match error.is::<io::Error>() {
+            true => error.context("cannot keep what is downloaded; TMPDIR names the directory for temporary files"),
+            false => error,
+        })
+    }
+
+    /// Fetches a blob into what `begin` makes for each attempt, and verifies its size and digest. What was taken counts
+    /// only if this succeeds.
+    ///
+    /// # Errors
+    /// When the registry does not serve it, or serves something else; and those of `begin` and what it makes.
+    pub(crate) async fn blob_into<S: Sink>(
+        &self,
+        descriptor: &OciDescriptor,
+        digest: &Digest,
+        bar: &ProgressBar,
+        mut begin: impl FnMut() -> anyhow::Result<S>,
+    ) -> anyhow::Result<S> {
+        let doing = format!("download `{}`", self.reference().tagged());
         let call = Call::new(Method::GET, self.url(&format!("blobs/{digest}")), Success::Blob);
-        let most = usize::try_from(descriptor.size).unwrap_or(0);
         let start = bar.position();
-        self.http
-            .with_retries(&format!("download `{}`", self.reference().tagged()), async || {
-                bar.set_position(start);
-                let mut response = self.http.send(&call).await?;
-                let mut bytes = Vec::new();
-                while let Some(piece) = response.chunk().await? {
-                    if bytes.len() + piece.len() > most {
-                        return Err(
-                            ErrorCause::Answer(format!("more than the {most} bytes that were announced")).into()
-                        );
-                    }
-                    bytes.extend_from_slice(&piece);
-                    bar.inc(piece.len() as u64);
-                }
-                let actual = Digest::of(&bytes);
-                if actual != *digest {
-                    return Err(ErrorCause::Digest { expected: digest.to_string(), actual: actual.to_string() }.into());
-                }
-                if bytes.len() != most {
-                    return Err(ErrorCause::Size { announced: descriptor.size, actual: bytes.len() }.into());
-                }
-                Ok(bytes)
-            })
-            .await
+        let fetched = self.http.with_retries(&doing, async || {
+            bar.set_position(start);
+            let response = self.http.send(&call).await?;
+            match begin() {
+                Ok(sink) => receive(response, descriptor, digest, bar, sink).await,
+                Err(error) => Ok(Err(error)),
+            }
+        });
+        fetched.await?
     }
 
     /// Sends a blob without checking first whether the registry has it.
     ///
     /// # Errors
     /// When the registry does not accept it.
-    pub(crate) async fn put_blob(&self, digest: &Digest, bytes: &[u8], bar: &ProgressBar) -> Result<(), RegistryError> {
+    pub(crate) async fn put_blob(
+        &self,
+        digest: &Digest,
+        content: &Content,
+        bar: &ProgressBar,
+    ) -> Result<(), RegistryError> {
         let start = bar.position();
         let mut in_pieces = false;
         self.http
@@ -89,13 +106,13 @@ impl Registry {
                 bar.set_position(start);
                 let session = self.start_upload().await?;
                 if in_pieces {
-                    return self.send_in_pieces(session, digest, bytes, bar).await;
+                    return self.send_in_pieces(session, digest, content, bar).await;
                 }
-                match self.send_whole(session, digest, bytes, bar).await {
+                match self.send_whole(session, digest, content, bar).await {
                     Err(failure) if refuses_size(&failure.cause) => {
                         bar.set_position(start);
                         let session = self.start_upload().await?;
-                        self.send_in_pieces(session, digest, bytes, bar).await
+                        self.send_in_pieces(session, digest, content, bar).await
                     }
                     other => {
                         in_pieces = matches!(&other, Err(RequestError { cause: ErrorCause::Broken(_), .. }));
@@ -152,11 +169,11 @@ impl Registry {
         &self,
         to: Session,
         digest: &Digest,
-        bytes: &[u8],
+        content: &Content,
         bar: &ProgressBar,
     ) -> Result<(), RequestError> {
         let headers = vec![(CONTENT_TYPE, "application/octet-stream".to_owned())];
-        let body = Some((bytes, bar));
+        let body = Some((Part::whole(content), bar));
         let url = with_digest(to.url, digest);
         let call = Call { headers, body, ..Call::new(Method::PUT, url, Success::Stored) };
         stored_as(&self.http.send(&call).await?, digest)
@@ -166,19 +183,20 @@ impl Registry {
         &self,
         mut to: Session,
         digest: &Digest,
-        bytes: &[u8],
+        content: &Content,
         bar: &ProgressBar,
     ) -> Result<(), RequestError> {
         let mut sent = 0;
-        for piece in bytes.chunks(to.chunk) {
+        while sent < content.size() {
+            let size = to.chunk.min(content.size() - sent);
             let headers = vec![
                 (CONTENT_TYPE, "application/octet-stream".to_owned()),
-                (CONTENT_RANGE, format!("{sent}-{}", sent + piece.len() - 1)),
+                (CONTENT_RANGE, format!("{sent}-{}", sent + size - 1)),
             ];
             let call = Call::new(Method::PATCH, to.url.clone(), Success::Taken);
-            let call = Call { headers, body: Some((piece, bar)), ..call };
-            let response = self.http.send(&call).await?;
-            sent += piece.len();
+            let body = Some((Part { of: content, start: sent, size }, bar));
+            let response = self.http.send(&Call { headers, body, ..call }).await?;
+            sent += size;
             // Without a `Location`, the next piece goes to the same URL.
             if let Some(location) = header(&response, LOCATION.as_str()) {
                 to.url = self.http.follow(response.url(), &location)?;
@@ -187,6 +205,60 @@ impl Registry {
         let call = Call::new(Method::PUT, with_digest(to.url, digest), Success::Stored);
         stored_as(&self.http.send(&call).await?, digest)
     }
+}
+
+/// Takes a blob in pieces.
+pub(crate) trait Sink {
+    /// Takes the next piece.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    async fn take(&mut self, piece: Bytes) -> io::Result<()>;
+}
+
+impl Sink for Spool {
+    async fn take(&mut self, piece: Bytes) -> io::Result<()> {
+        self.write_all(&piece)
+    }
+}
+
+impl<T: Send + 'static> Sink for Pipe<T> {
+    async fn take(&mut self, piece: Bytes) -> io::Result<()> {
+        self.push(piece).await;
+        Ok(())
+    }
+}
+
+/// Reads a blob. That it cannot be kept is the inner error: trying again would not help.
+async fn receive<S: Sink>(
+    mut response: Response,
+    descriptor: &OciDescriptor,
+    digest: &Digest,
+    bar: &ProgressBar,
+    mut sink: S,
+) -> Result<anyhow::Result<S>, RequestError> {
+    let most = u64::try_from(descriptor.size).unwrap_or(0);
+    let (mut hasher, mut size) = (Hasher::default(), 0);
+    while let Some(piece) = response.chunk().await? {
+        size += piece.len() as u64;
+        if size > most {
+            return Err(ErrorCause::Answer(format!("more than the {most} bytes that were announced")).into());
+        }
+        hasher.push(&piece);
+        bar.inc(piece.len() as u64);
+        if let Err(error) = sink.take(piece).await {
+            return Ok(Err(error.into()));
+        }
+    }
+    let actual = hasher.finish();
+    if actual != *digest {
+        return Err(ErrorCause::Digest { expected: digest.to_string(), actual: actual.to_string() }.into());
+    }
+    if size != most {
+        let actual = usize::try_from(size).unwrap_or(usize::MAX);
+        return Err(ErrorCause::Size { announced: descriptor.size, actual }.into());
+    }
+    Ok(Ok(sink))
 }
 
 fn with_digest(mut url: Url, digest: &Digest) -> Url {

@@ -8,6 +8,7 @@
 //! `Location`, a `Link` or a redirect leads to. Errors repeat a server's message with our secrets removed.
 
 use std::cell::{Cell, RefCell};
+use std::io::{self, Read};
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
@@ -28,6 +29,7 @@ use super::exchange;
 use super::istio_agent::RefusedRealm;
 use super::retry;
 use super::token::{self, Realm};
+use crate::content::Content;
 use crate::credentials::Credentials;
 use crate::reference::RegistryRef;
 use crate::terminal::escape;
@@ -88,7 +90,25 @@ pub(crate) struct Call<'a> {
     /// Headers in addition to those that every request has.
     pub(crate) headers: Vec<(HeaderName, String)>,
     /// The body, and the progress bar for sending it.
-    pub(crate) body: Option<(&'a [u8], &'a ProgressBar)>,
+    pub(crate) body: Option<(Part<'a>, &'a ProgressBar)>,
+}
+
+/// A part of some content.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    /// The content.
+    pub(crate) of: &'a Content,
+    /// Where it begins, in bytes.
+    pub(crate) start: u64,
+    /// Its size in bytes.
+    pub(crate) size: u64,
+}
+
+impl<'a> Part<'a> {
+    /// All of it.
+    pub(crate) fn whole(of: &'a Content) -> Self {
+        Self { of, start: 0, size: of.size() }
+    }
 }
 
 impl Call<'_> {
@@ -99,7 +119,7 @@ impl Call<'_> {
 }
 
 /// How requests are authenticated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Authentication {
     /// Not at all: the registry has not asked for anything yet.
     None,
@@ -180,6 +200,7 @@ impl Http {
     /// # Errors
     /// When no response comes, or an unsuccessful one.
     pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Response, RequestError> {
+        let before = self.authentication.borrow().clone();
         let sent = self.send_once(call).await?;
         // Another server's challenge is not answered, because our credentials are not for it.
         if sent.status() != StatusCode::UNAUTHORIZED || !self.is_own(sent.url()) {
@@ -191,8 +212,11 @@ impl Http {
         {
             self.refused_realm.replace(Some(refused));
         }
-        let again = self.authenticate(sent.headers()).await?;
-        self.authentication.replace(again);
+        // If another request has been asked at the same time, its answer counts for this one too.
+        if *self.authentication.borrow() == before {
+            let again = self.authenticate(sent.headers()).await?;
+            self.authentication.replace(again);
+        }
         self.error_for_status(self.send_once(call).await?, call.success).await
     }
 
@@ -224,7 +248,7 @@ impl Http {
         }
         let begun = Instant::now();
         let answered = match call.body {
-            Some((bytes, bar)) => send_streamed(request, bytes, bar).await,
+            Some((part, bar)) => send_streamed(request, part, bar).await,
             None if matches!(call.method, Method::GET | Method::HEAD) => request.send().await.map_err(Into::into),
             None => request.header(CONTENT_LENGTH, "0").send().await.map_err(Into::into),
         };
@@ -387,25 +411,36 @@ pub(super) async fn body(mut response: Response, most: usize) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-/// Sends the body as a stream of copied pieces, so that it is never in memory twice.
-async fn send_streamed(request: RequestBuilder, bytes: &[u8], bar: &ProgressBar) -> Result<Response, RequestError> {
-    let (sender, receiver) = mpsc::channel::<Vec<u8>>(1);
-    let pieces = stream::unfold(receiver, async |mut receiver| {
-        receiver.recv().await.map(|piece| (Ok::<_, std::io::Error>(piece), receiver))
-    });
-    let request = request.header(CONTENT_LENGTH, bytes.len()).body(reqwest::Body::wrap_stream(pieces));
+/// Sends the body as a stream of pieces, so that it need not be in memory.
+async fn send_streamed(request: RequestBuilder, part: Part<'_>, bar: &ProgressBar) -> Result<Response, RequestError> {
+    let (sender, receiver) = mpsc::channel::<io::Result<Vec<u8>>>(1);
+    let pieces = stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|piece| (piece, receiver)));
+    let request = request.header(CONTENT_LENGTH, part.size).body(reqwest::Body::wrap_stream(pieces));
     let feed = async {
-        for piece in bytes.chunks(PIECE) {
-            // The server may answer before it has read everything; the receiver is then gone.
-            if sender.send(piece.to_vec()).await.is_err() {
+        let mut left = part.size;
+        let mut reader = part.of.reader_from(part.start);
+        while left > 0 {
+            let piece = reader.as_mut().map_err(|error| error.kind().into()).and_then(|reader| piece(reader, left));
+            let read = piece.as_ref().map_or(0, Vec::len) as u64;
+            // The server may answer before it has read everything; the receiver is then gone. If reading fails, the
+            // connection is closed and the content stays incomplete.
+            if sender.send(piece).await.is_err() || read == 0 {
                 break;
             }
-            bar.inc(piece.len() as u64);
+            left -= read;
+            bar.inc(read);
         }
         drop(sender);
     };
     let (answer, ()) = tokio::join!(request.send(), feed);
     Ok(answer?)
+}
+
+/// The next piece of a body. Reading a file blocks, for as long as it takes to copy this little from the page cache.
+fn piece(reader: &mut impl Read, left: u64) -> io::Result<Vec<u8>> {
+    let mut piece = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
+    reader.read_exact(&mut piece)?;
+    Ok(piece)
 }
 
 #[cfg(test)]

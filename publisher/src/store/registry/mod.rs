@@ -18,20 +18,25 @@ mod retry;
 mod token;
 mod words;
 
+use std::cell::RefCell;
+use std::time::Duration;
+
 use indicatif::ProgressBar;
 use oci_distribution::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
 };
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK};
 use reqwest::{Method, Response, Url};
+use serde_json::Value;
 
 use super::manifest::{Name, RawManifest};
+use crate::content::Content;
 use crate::reference::RegistryRef;
 use crate::reference::digest::Digest;
 use access::Access;
 use cause::{ErrorCause, RequestError};
 use error::RegistryError;
-use http::{Call, Http, Success, body};
+use http::{Call, Http, Part, Success, body};
 use istio_agent::Trust;
 
 /// The header that holds a manifest's digest.
@@ -46,10 +51,15 @@ const MOST_PAGES: usize = 1000;
 /// How many tags to request per page: the most that every registry allows.
 const TAGS_PER_PAGE: usize = 1000;
 
+/// How long to wait at least before looking whether another program has overwritten what was written.
+const SETTLE: Duration = Duration::from_millis(250);
+
 /// One repository of a registry, with the connection to it.
 pub(crate) struct Registry {
     http: Http,
     trust: Trust,
+    /// What was added to the lists of referrers that clients keep: the subject, and the entry.
+    listed: RefCell<Vec<(Digest, Value)>>,
 }
 
 impl Registry {
@@ -60,7 +70,13 @@ impl Registry {
     pub(crate) fn open(reference: RegistryRef, access: &Access) -> anyhow::Result<Self> {
         let credentials = access.credentials(&reference)?;
         let trust = Trust::of(access);
-        Ok(Self { http: Http::new(reference, credentials, access)?, trust })
+        Ok(Self { http: Http::new(reference, credentials, access)?, trust, listed: RefCell::default() })
+    }
+
+    /// Waits longer than another program takes from reading a manifest to writing a changed one, with some chance in
+    /// it, so that two of this kind do not go on overwriting each other.
+    pub(crate) async fn settle(&self) {
+        tokio::time::sleep(SETTLE.mul_f64(1.0 + fastrand::f64())).await;
     }
 
     /// Why Istio's agent cannot pull from here, or not without a setting, as far as the answers to the requests so far
@@ -177,11 +193,12 @@ impl Registry {
     /// When the registry does not accept it; the tag is then unchanged.
     pub(crate) async fn put(&self, manifest: &RawManifest, tag: Option<&str>) -> Result<bool, RegistryError> {
         let url = self.manifest_url(tag.map_or(Name::Digest(&manifest.digest), Name::Tag));
+        let content = Content::from(manifest.bytes.clone());
         self.http
             .with_retries(&self.pushing(), async || {
                 let hidden = ProgressBar::hidden();
                 let headers = vec![(CONTENT_TYPE, manifest.media_type.clone())];
-                let body = Some((manifest.bytes.as_slice(), &hidden));
+                let body = Some((Part::whole(&content), &hidden));
                 let call = Call::new(Method::PUT, url.clone(), Success::Published);
                 let response = self.http.send(&Call { headers, body, ..call }).await?;
                 // A registry or proxy that rewrites manifests tells so: what was sent is not what is there.
@@ -242,12 +259,7 @@ impl Registry {
     }
 
     /// One page of a list, and the URL of the next page.
-    async fn page(
-        &self,
-        doing: &str,
-        url: &Url,
-        accept: Option<&str>,
-    ) -> Result<(serde_json::Value, Option<Url>), RegistryError> {
+    async fn page(&self, doing: &str, url: &Url, accept: Option<&str>) -> Result<(Value, Option<Url>), RegistryError> {
         self.http
             .with_retries(doing, async || {
                 let headers = accept.map(|accept| (ACCEPT, accept.to_owned())).into_iter().collect();

@@ -56,6 +56,7 @@ impl Publisher {
             .env("HOME", self.home.path())
             .env("DOCKER_CONFIG", self.home.path().join(".docker"))
             .env_remove("REGISTRY_AUTH_FILE")
+            .env_remove("XDG_CACHE_HOME")
             .env_remove("XDG_RUNTIME_DIR");
         command
     }
