@@ -64,7 +64,7 @@ fn decide_held(state: &mut ClusterState, asked: Millis, context: &EvaluationCont
         let Some(endpoint) = state.endpoints.get_mut(index) else { continue };
         let Some(held) = &endpoint.reported.held else { continue };
         match detected {
-            _ if held.detected.is_none() => {}
+            _ if held.detected.is_none() || (!context.sees_successes && asked < held.since) => {}
             Some(_) if detected == held.detected => {
                 if asked >= held.since.saturating_add(DETECTS_WITHIN_MS) {
                     drop_undetected(endpoint, context);

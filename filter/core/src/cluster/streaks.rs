@@ -30,6 +30,7 @@ pub(super) fn put_result(
             // Only Envoy knows what came between.
             if context.has_witness {
                 report(state, index, crossing, seen.last.clone(), context, events);
+                await_connections(state, index, crossing.kind);
                 on_threshold(state, index, crossing, context, events);
             }
         }
@@ -51,6 +52,15 @@ pub(super) fn put_result(
             Certainty::Unconfirmed => keep_back(state, index, crossing, seen.last.clone(), context, events),
             Certainty::Confirmed(_) => confirm(state, index, crossing, context, events),
         }
+    }
+}
+
+/// A streak that is held back waits for attempts in progress, which may show that a connection broke it.
+fn await_connections(state: &mut ClusterState, index: usize, kind: StreakKind) {
+    let Some(endpoint) = state.endpoints.get_mut(index) else { return };
+    let doubt = endpoint.detector.doubt_millis(kind);
+    if let Some(held) = endpoint.reported.held.as_mut().filter(|held| held.kind == kind) {
+        held.since = held.since.saturating_add(doubt);
     }
 }
 

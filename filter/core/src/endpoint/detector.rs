@@ -15,7 +15,7 @@
 use super::outcome::DetectorInput;
 use super::streak::{Certainty, Crossing, Streak, StreakKind};
 use crate::config::OutlierDetection;
-use crate::time::Micros;
+use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 
 /// Failures within this time of each other, in microseconds, count as simultaneous: nothing happened between them.
@@ -110,6 +110,12 @@ impl Detector {
     /// How many failures of this kind there were in a row after `since`, as far as is known.
     pub fn failed_since(&self, kind: StreakKind, since: Micros) -> u32 {
         self.streak(kind).failed_since(since)
+    }
+
+    /// For how long after its last failure an attempt in progress may still show that a connection broke a streak of
+    /// this kind, in milliseconds.
+    pub fn doubt_millis(&self, kind: StreakKind) -> Millis {
+        self.streak(kind).doubt.div_ceil(1_000)
     }
 
     /// The streak's next failure counts as the first that reaches the threshold.
