@@ -34,6 +34,7 @@ const DISCOVERY: &[&[&str]] = &[
     &["--target-ref", "Gateway/edge"],
 ];
 const UPSTREAM_LOG: &[&[&str]] = &[
+    &["--position", "lean", "--selector", "app=cart"],
     &["--position", "upstream-log", "--selector", "app=cart"],
     &["--position", "upstream-log", "--target-ref", "Gateway/edge", "--config", "c.json", "--module", "/m/f.wasm"],
 ];

@@ -232,6 +232,24 @@ fn an_envoy_filter_for_every_attempt_has_the_filter_and_the_log_from_one_file() 
 }
 
 #[test]
+fn an_envoy_filter_for_failures_has_only_logs_behind_envoys_own_filters() {
+    let resource = offline(PINNED, &["--kind", "EnvoyFilter", "--position", "lean", "--selector", "app=cart"]);
+    let patches = resource["spec"]["configPatches"].as_array().unwrap();
+    assert!(patches.iter().all(|patch| patch["patch"]["operation"] == "MERGE"), "no HTTP filter");
+    for (kind, log, filter) in
+        [("HTTP_FILTER", "upstream_log", "or_filter"), ("NETWORK_FILTER", "access_log", "response_flag_filter")]
+    {
+        let of_kind: Vec<&Value> = patches.iter().filter(|patch| patch["applyTo"] == kind).collect();
+        assert_eq!(of_kind.len(), 2, "{kind}: sidecars' outbound listeners and gateways");
+        let logger = &of_kind[0]["patch"]["value"]["typed_config"][log][0];
+        assert!(logger["filter"][filter].is_object(), "{logger}");
+        let text = logger["typed_config"]["config"]["configuration"]["value"].as_str().unwrap();
+        let config: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(config, json!({"attempts": "failed", "witness": {}}));
+    }
+}
+
+#[test]
 fn options_that_a_kind_has_not_are_refused_with_what_to_do() {
     let dir = workplace();
     let cases: [(&str, &[&str], &[&str]); 24] = [

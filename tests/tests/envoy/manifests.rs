@@ -124,7 +124,7 @@ fn router() -> Value {
 fn every_envoy_loads_the_bootstrap() -> Result<()> {
     let module = Tool::Module.path()?;
     let module = module.to_str().context("the module's path")?;
-    for position in ["http", "upstream-log"] {
+    for position in ["http", "upstream-log", "lean"] {
         let args = ["--kind", "Envoy", "--position", position, "--module", module];
         accepted(&manifest(&args)?, "yaml")?;
     }
@@ -174,5 +174,24 @@ fn what_an_envoy_filter_puts_into_the_router_is_loaded() -> Result<()> {
     let filters = in_context("SIDECAR_OUTBOUND")?;
     assert_eq!(filters, in_context("GATEWAY")?);
     accepted(&proxy(&filters).to_string(), "json")?;
+    Ok(())
+}
+
+#[test]
+fn what_an_envoy_filter_puts_into_the_logs_is_loaded() -> Result<()> {
+    let module = Tool::Module.path()?;
+    let module = module.to_str().context("the module's path")?;
+    let patches = patches(&["--position", "lean", "--selector", "app=cart", "--module", module])?;
+    let merged = |kind: &str, context: &str| {
+        let found = patches.iter().find(|(to, op, at, _)| to == kind && op == "MERGE" && at == context);
+        found.map(|patch| patch.3.clone()).with_context(|| format!("{kind} in {context}"))
+    };
+    assert_eq!(merged("HTTP_FILTER", "SIDECAR_OUTBOUND")?, merged("HTTP_FILTER", "GATEWAY")?);
+    let manager = merged("NETWORK_FILTER", "SIDECAR_OUTBOUND")?;
+    let mut proxy = proxy(&[merged("HTTP_FILTER", "SIDECAR_OUTBOUND")?]);
+    let own = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+    proxy.pointer_mut(own).context("the connection manager")?["access_log"] =
+        manager["typed_config"]["access_log"].clone();
+    accepted(&proxy.to_string(), "json")?;
     Ok(())
 }

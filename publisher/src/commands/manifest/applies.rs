@@ -58,10 +58,9 @@ pub(crate) fn check(args: &Manifest) -> anyhow::Result<()> {
         bail!(instead("--image-pull-policy", "it has none; what runs is what the digest says"));
     }
     if args.image.is_some() && file {
-        let position = position(args).name();
-        bail!(
-            "--image does not go with --kind {name} at --position {position}: the proxy loads a file and pulls nothing"
-        );
+        let usual = kind == Kind::Envoy;
+        let with = if usual { String::new() } else { format!(" with --position {}", position(args).name()) };
+        bail!("--image does not go with --kind {name}{with}: the proxy loads a file and pulls nothing");
     }
     if !args.rules.from.is_empty() && matches!(kind, Kind::EnvoyExtensionPolicy | Kind::Envoy) {
         bail!(instead("--from", "it reads Istio's rules; write a configuration and give it with --config"));
