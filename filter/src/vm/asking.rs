@@ -51,7 +51,7 @@ pub(crate) fn suspect(vm: &mut Vm, cluster: ClusterIndex, now: Millis) {
 
 /// Asks Envoy if that is due. Returns in how many milliseconds to check again, if anything is to be asked soon.
 pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
-    let witness = vm.config.witness.as_ref()?;
+    let witness = vm.config.witness.as_ref().filter(|_| vm.may_ask())?;
     let agenda = Agenda {
         now,
         until: under_way_until(witness, now, ALL_TAKES),

@@ -71,6 +71,8 @@ pub(crate) struct Vm {
     pub(crate) question: Option<PendingQuestion>,
     /// Whether lists of endpoints may be long, so that an answer takes its time.
     pub(crate) lists_are_long: bool,
+    /// Whether this VM has seen a request; Envoy's main thread has a VM too, which never does.
+    has_traffic: bool,
     /// Whether the router's upstream log shows attempts that succeeded, as far as is known.
     log_shows_successes: bool,
     /// Whether anything was open in the proxy when last looked at.
@@ -85,6 +87,7 @@ impl Vm {
     /// Makes the configuration of the callback's context the current one: that of the context if it is a root, else
     /// that of the request's root.
     pub(crate) fn enter(&mut self, context: u32) {
+        self.has_traffic = true;
         if !self.roots.has_several() {
             if self.current.number != self.roots.newest().number {
                 self.current = Rc::clone(self.roots.newest());
@@ -198,6 +201,12 @@ impl Vm {
     pub(crate) fn sees_failures_only_of(&mut self, cluster: ClusterIndex) -> bool {
         self.log_shows_successes = self.log_shows_successes || successes::are_seen();
         self.known.get(cluster).is_some_and(|known| self.sees_failures_only(&known.configuration.config))
+    }
+
+    /// Whether this VM asks Envoy. That of Envoy's main thread leaves it to the workers, because to read an answer takes
+    /// longer than to write it; only where requests that succeed are not seen, it cannot be told from a worker's.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.has_traffic || self.needs_sweeps()
     }
 
     /// Whether only Envoy's lists show which clusters have traffic.

@@ -28,7 +28,11 @@ const BACKEND: &str = "backend";
 /// When the plan's configuration is invalid.
 pub(crate) fn bootstrap(plan: &Plan, path: &str, position: FilterPosition) -> anyhow::Result<Value> {
     let text = plan.config.as_ref().map(Value::to_string).unwrap_or_default();
-    let understood = config::parse(text.as_bytes())?.config;
+    let mut understood = config::parse(text.as_bytes())?.config;
+    if plan.config.as_ref().is_none_or(|config| config["outlierDetection"].is_null()) {
+        // Envoy's default cap of 10 percent would never eject one of two endpoints.
+        understood.outlier_detection.max_ejection_percent = 100;
+    }
     let config = envoy_plugin::plugin(plan, &envoy_plugin::file(path));
     let filter = envoy_plugin::http_filter(plan, &config);
     let (filters, access_log) = match position {
@@ -71,7 +75,7 @@ pub(crate) fn bootstrap(plan: &Plan, path: &str, position: FilterPosition) -> an
     }))
 }
 
-/// A service in two zones whose outlier detection has the thresholds that the filter assumes.
+/// A service in two zones whose outlier detection has the thresholds that the configuration has, if it has any.
 fn backend(config: &Config) -> Value {
     let zone = |priority: u8, letter: char| {
         json!({

@@ -53,7 +53,7 @@ fn envoy(path: &str, reference: &str) -> Vec<String> {
         "Replace backend and its two addresses by your own services; `node` says where this proxy is. Then:".to_owned(),
         format!("  faultline pull {reference} -o {path}"),
         "  envoy --mode validate -c THIS_FILE && envoy -c THIS_FILE".to_owned(),
-        "Each cluster needs its outlier_detection; backend's is what the configuration says, under Istio's names."
+        "Each cluster needs its outlier_detection, which the filter reads from Envoy; backend has one to start from."
             .to_owned(),
     ]
 }

@@ -24,8 +24,7 @@ use kind::{FilterPosition, Kind};
 use plan::{Plan, Source};
 
 /// Makes the configuration match the plugin's position: which attempts it counts and, in a bootstrap, which cluster the
-/// witness asks. Unless the configuration sets `outlierDetection`, a bootstrap also gets a `maxEjectionPercent` of 100,
-/// because Envoy's default cap of 10 percent would never eject one of its two endpoints. Returns a warning, if any.
+/// witness asks. Returns a warning, if any.
 ///
 /// # Errors
 /// When the configuration contradicts the plugin's position.
@@ -60,9 +59,6 @@ pub(crate) fn complete(plan: &mut Plan, position: FilterPosition) -> anyhow::Res
         let config = plan.config.get_or_insert_with(|| json!({}));
         if config["witness"].is_null() {
             config["witness"] = json!({"cluster": bootstrap::WITNESS});
-        }
-        if config["outlierDetection"].is_null() {
-            config["outlierDetection"] = json!({"maxEjectionPercent": 100});
         }
     }
     Ok(warning)

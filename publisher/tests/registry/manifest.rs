@@ -336,13 +336,20 @@ fn a_bootstrap_is_complete_and_asks_the_witness_that_it_has() {
     };
     let config =
         |plugin: &Value| -> Value { serde_json::from_str(plugin["configuration"]["value"].as_str().unwrap()).unwrap() };
+    // Unless told otherwise, only what failed reaches it, in either log.
     let usual = bootstrap(&[]);
+    let manager = &usual["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    assert_eq!(manager["http_filters"].as_array().map(Vec::len), Some(1), "the router alone");
+    let log_of_attempts = &manager["http_filters"][0]["typed_config"]["upstream_log"][0];
+    assert!(log_of_attempts["filter"]["or_filter"].is_object() && manager["access_log"][0]["filter"].is_object());
+    assert_eq!(config(&log_of_attempts["typed_config"]["config"])["attempts"], "failed");
+
+    let usual = bootstrap(&["--position", "upstream-log"]);
     let (filter, log) = plugin(&usual);
     assert_eq!(filter, log);
-    assert_eq!(config(&filter)["attempts"], "upstreamLog");
-    assert_eq!(config(&filter)["witness"], json!({"cluster": "envoy_admin"}));
+    // The witness reads how the cluster ejects; nothing is told twice.
+    assert_eq!(config(&filter), json!({"attempts": "upstreamLog", "witness": {"cluster": "envoy_admin"}}));
     // One of two endpoints is more than the default cap of 10 percent.
-    assert_eq!(config(&filter)["outlierDetection"]["maxEjectionPercent"], 100);
     assert_eq!(usual["static_resources"]["clusters"][0]["outlier_detection"]["max_ejection_percent"], 100);
     assert_eq!(usual["static_resources"]["clusters"][1]["name"], "envoy_admin");
     assert_eq!(filter["vm_config"]["code"]["local"]["filename"], "/etc/envoy/faultline.wasm");

@@ -12,7 +12,7 @@ use filter_core::time::Millis;
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// The number of bytes that Envoy's main thread writes in a millisecond, as measured on Envoy 1.36 to 1.40.
-const BYTES_PER_MS: u64 = 50_000;
+const BYTES_PER_MS: u64 = 25_000;
 
 /// The number of clusters that it passes over in a millisecond, at least, to find those that are asked for.
 const CLUSTERS_PER_MS: u64 = 100;

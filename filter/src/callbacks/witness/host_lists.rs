@@ -157,11 +157,15 @@ pub(super) fn on_endpoint_configs(vm: &mut Vm, asked: &PendingQuestion, answer: 
 /// Whether requests go to the cluster, if any, that the filter does not see: it is none that is ignored, nor one that
 /// the filter itself calls, and no attempt was counted lately.
 fn is_unwatched(vm: &Vm, name: &str, now: Millis) -> bool {
-    let is_own = vm.config.witness.as_ref().is_some_and(|witness| witness.cluster == name)
-        || vm.config.notify.as_ref().is_some_and(|notify| notify.cluster == name);
     let is_counted = || cluster_states::read(name).is_some_and(|state| state.is_counted(now));
     let is_watched = || vm.roots.living(now).iter().any(|known| known.config.rules_for(name).is_some());
-    !is_own && is_watched() && (vm.needs_sweeps() || !is_counted())
+    !is_own(vm, name) && is_watched() && (vm.needs_sweeps() || !is_counted())
+}
+
+/// Whether the filter itself calls the cluster.
+fn is_own(vm: &Vm, name: &str) -> bool {
+    vm.config.witness.as_ref().is_some_and(|witness| witness.cluster == name)
+        || vm.config.notify.as_ref().is_some_and(|notify| notify.cluster == name)
 }
 
 fn end(vm: &mut Vm, asked: &PendingQuestion, is_whole: bool, follow_up: FollowUp, now: Millis) {
@@ -196,6 +200,10 @@ fn apply_host_list(
 ) {
     // A cluster without traffic is not kept: its endpoints would only use memory.
     if hosts.iter().all(|host| !host.ejected && host.requests == 0) && cluster_states::read(name).is_none() {
+        return;
+    }
+    // The filter's own calls are no requests of the proxy's, unless a request names their cluster as well.
+    if is_own(vm, name) && vm.known.index(name).is_none() {
         return;
     }
     let Some(cluster) = vm.cluster_of_answer(name, now) else { return };

@@ -53,6 +53,7 @@ pub(crate) fn measure(module: &Path) -> Result<bool> {
             over |= print(&format!("main thread in {what}, {name}"), more, budget, "%");
             let (p99, before) = (ours[phase].ready, plain[phase].ready);
             println!("{:<44} {:>10.1} x", "  /ready, 99th percentile, against no filter", p99 / before);
+            println!("{:<44} {:>10.1} a second", "  questions", ours[phase].questions);
         }
     }
     Ok(over)
@@ -92,6 +93,8 @@ fn bootstrap(port: u16, program: Option<PathBuf>, module: Option<&Path>) -> Boot
 struct Phase {
     /// The main thread's share of the time.
     share: f64,
+    /// Questions of the witness in a second.
+    questions: f64,
     /// The 99th percentile of the time in which `/ready` answers, in seconds.
     ready: f64,
 }
@@ -114,6 +117,12 @@ fn main_thread(process: u32) -> Result<f64> {
     Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
 
+/// How many questions the witness has asked.
+fn questions(envoy: &Envoy) -> Result<f64> {
+    let text = envoy.admin("/stats?filter=witness_polls")?;
+    Ok(text.lines().filter_map(|line| line.rsplit(": ").next()?.trim().parse::<f64>().ok()).sum())
+}
+
 /// Requests to all clusters in turn.
 struct Requests {
     target: SocketAddr,
@@ -128,6 +137,7 @@ impl Requests {
 
     fn send_for(&mut self, length: Duration, mood: &str, envoy: &Envoy) -> Result<Phase> {
         let (before, begun) = (main_thread(envoy.pid())?, Instant::now());
+        let asked_before = questions(envoy)?;
         let mut ready = Vec::new();
         let mut asked = Instant::now();
         while begun.elapsed() < length {
@@ -141,7 +151,12 @@ impl Requests {
         }
         ready.sort_by(f64::total_cmp);
         let share = (main_thread(envoy.pid())? - before) / begun.elapsed().as_secs_f64();
-        Ok(Phase { share, ready: ready.get(ready.len() * 99 / 100).copied().context("/ready was not asked")? })
+        let questions = (questions(envoy)? - asked_before) / begun.elapsed().as_secs_f64();
+        Ok(Phase {
+            share,
+            questions,
+            ready: ready.get(ready.len() * 99 / 100).copied().context("/ready was not asked")?,
+        })
     }
 
     fn send(&mut self, mood: &str) -> Result<()> {
