@@ -59,11 +59,20 @@ pub(super) fn ejection_counts(clusters: &[String]) -> String {
 
 /// Tells how some clusters eject.
 pub(super) fn rules(origin: Origin, clusters: &[String], expressions: Expressions) -> String {
-    let resource = match origin {
+    let names = any_of_at_most(clusters, expressions);
+    format!("{}&name_regex={names}", all_rules(origin))
+}
+
+/// Tells how all clusters of an origin eject.
+pub(super) fn all_rules(origin: Origin) -> String {
+    format!("/config_dump?resource={}&mask={RULE_MASK}", resource(origin))
+}
+
+fn resource(origin: Origin) -> &'static str {
+    match origin {
         Origin::Bootstrap => "static_clusters",
         Origin::ControlPlane => "dynamic_active_clusters",
-    };
-    format!("/config_dump?resource={resource}&mask={RULE_MASK}&name_regex={}", any_of_at_most(clusters, expressions))
+    }
 }
 
 /// Lists the endpoints of some clusters as the load balancer uses them.

@@ -4,6 +4,9 @@ use super::admin_paths;
 use crate::shared::question::Question;
 use filter_core::time::Millis;
 
+/// The number of clusters whose rules are taken from one answer about all.
+const MOST_RULES: usize = 10_000;
+
 /// How much later than this worker's time another's may be without a clock that went back, in milliseconds: the machine
 /// may stand still between a worker's look at the clock and its question.
 const STALL_MS: Millis = 10_000;
@@ -80,6 +83,7 @@ impl Agenda {
         question.is_calm = matches!(due, Due::Calm | Due::Sweep);
         let most = admin_paths::MAX_NAMED;
         let names = match due {
+            Due::Rules if question.refuses_long_expressions => question.without_rule.take(MOST_RULES),
             Due::Rules => question.without_rule.take(most),
             Due::Suspects => {
                 let mut names = question.suspects.take(most);

@@ -31,6 +31,9 @@ const ANSWER_GRACE_MS: Millis = 1_000;
 /// few.
 const ALL_TAKES: Millis = 5;
 
+/// Where Envoy takes about one name at a time, the rules of all clusters are asked for if those of more are wanted.
+const MANY_RULES: usize = 4;
+
 /// The length, in bytes, of the lists of all clusters from which on an Envoy that cannot list only some is asked for
 /// endpoints by its configuration dump, which can.
 pub(crate) const LARGE_BYTES: u64 = 256 * 1024;
@@ -99,6 +102,11 @@ pub(crate) fn ask_for_rules(
     is_last: bool,
 ) {
     let expressions = expressions(question);
+    if expressions == Expressions::Short && names.len() > MANY_RULES {
+        // One answer about all costs less than many about one each.
+        let path = admin_paths::all_rules(origin);
+        return send_or_fail(vm, &path, Topic::Rules { origin, is_last }, names, now);
+    }
     let (now_asked, later) = admin_paths::named_at_once(&names, expressions);
     let path = admin_paths::rules(origin, now_asked, expressions);
     if !later.is_empty() {

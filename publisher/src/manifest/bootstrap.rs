@@ -65,6 +65,10 @@ pub(crate) fn bootstrap(plan: &Plan, path: &str, position: FilterPosition) -> an
     });
     Ok(json!({
         "admin": {"address": address("127.0.0.1", ADMIN_PORT)},
+        // The witness names many clusters at once; Envoy's own limit is one or two names.
+        "layered_runtime": {"layers": [
+            {"name": "static", "static_layer": {"re2.max_program_size.error_level": 32_768}},
+        ]},
         "node": {
             "cluster": "caller",
             "id": "caller-1",

@@ -18,6 +18,9 @@ pub(crate) const CONNECTION_MANAGER_NAME: &str = "envoy.filters.network.http_con
 /// Envoy's wasm access logger.
 const ACCESS_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog";
 
+/// The gRPC statuses that count as server errors.
+const GRPC_FAILURES: [&str; 5] = ["DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
+
 /// `PluginConfig`, with the module from `code`. It is the same in every position, so that all of them share one VM on
 /// each worker.
 pub(crate) fn plugin(plan: &Plan, code: &Value) -> Value {
@@ -67,7 +70,9 @@ pub(crate) fn log_of_failed_attempts(plugin: &Value) -> Value {
         json!({"status_code_filter": {"comparison": {"op": op, "value": value}}})
     };
     let mut log = access_log(plugin);
-    let any = [status("GE", 500), status("EQ", 0), json!({"response_flag_filter": {}})];
+    // A gRPC error that comes at once has status 200. UNKNOWN is left out: Envoy takes any other answer for it.
+    let grpc = json!({"grpc_status_filter": {"statuses": GRPC_FAILURES}});
+    let any = [status("GE", 500), status("EQ", 0), json!({"response_flag_filter": {}}), grpc];
     log["filter"] = json!({"or_filter": {"filters": any}});
     log
 }

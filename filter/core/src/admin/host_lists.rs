@@ -23,7 +23,8 @@ pub struct HostStatus {
     pub priority: u32,
     /// Whether the outlier detector currently ejects it, in any of its places.
     pub ejected: bool,
-    /// Whether the outlier detector currently takes it for degraded (Envoy 1.38 and later).
+    /// Whether the control plane, active health checks or the outlier detector (Envoy 1.38 and later) take it for
+    /// degraded: it gets traffic only if no other host can take it.
     pub degraded: bool,
     /// Whether active health checks and the control plane consider it healthy, in any of its places.
     pub healthy: bool,
@@ -119,7 +120,9 @@ fn host_status(status: &Value) -> Option<HostStatus> {
         locality: locality(status),
         priority: whole(status, "priority").unwrap_or(0),
         ejected: is_set(health, "failed_outlier_check"),
-        degraded: is_set(health, "failed_degraded_outlier_detection"),
+        degraded: is_set(health, "failed_degraded_outlier_detection")
+            || is_set(health, "failed_active_degraded_check")
+            || text(health, "eds_health_status") == "DEGRADED",
         healthy: !(by_control_plane || by_check),
         ..HostStatus::default()
     })
@@ -186,7 +189,7 @@ mod tests {
             [
                 "127.0.0.1:21290 0 r1/z1 degraded",
                 "127.0.0.1:21293 0 r1/z1 unhealthy",
-                "127.0.0.1:21294 1 r1/z2",
+                "127.0.0.1:21294 1 r1/z2 degraded",
                 "127.0.0.1:21295 1 r1/z2 unhealthy"
             ]
         );

@@ -24,7 +24,7 @@ pub(super) struct LocalityStats {
     priority: Option<u32>,
     /// Endpoints in this locality, as Envoy lists them or as traffic shows them.
     members: u32,
-    /// Members that are not ejected but that Envoy reports as unhealthy; 0 without a witness.
+    /// Members that are not ejected but that Envoy reports as unhealthy or degraded; 0 without a witness.
     unhealthy: u32,
     /// When it last served an attempt; 0 if never.
     served_at: Millis,
@@ -71,7 +71,8 @@ impl Localities {
         for host in hosts {
             if let Some(stats) = self.entry(&host.locality) {
                 stats.members = stats.members.saturating_add(1);
-                stats.unhealthy = stats.unhealthy.saturating_add(u32::from(!host.ejected && !host.healthy));
+                let is_unhealthy = !host.ejected && (!host.healthy || host.degraded);
+                stats.unhealthy = stats.unhealthy.saturating_add(u32::from(is_unhealthy));
                 stats.priority = Some(stats.priority.map_or(host.priority, |lowest| lowest.min(host.priority)));
             }
         }

@@ -44,7 +44,7 @@ const JUST_RETURNED_MS: Millis = 2_000;
 /// Without an attempt for this long, in milliseconds, nothing changes that an answer could show.
 const RECENT_TRAFFIC_MS: Millis = 3_000;
 
-/// The maximum number of unhealthy hosts that are remembered one by one.
+/// The maximum number of unhealthy hosts, and of those listed twice, that are remembered one by one.
 const MAX_UNHEALTHY: usize = 1_000;
 
 /// Applies Envoy's list of the cluster's hosts, asked for at `asked`; `growth` is what they got since the last one.
@@ -60,6 +60,8 @@ pub fn on_host_list(
     }
     let unhealthy = hosts.iter().filter(|host| !host.ejected && !host.healthy);
     state.unhealthy = unhealthy.take(MAX_UNHEALTHY).map(|host| endpoint_hash(&host.address)).collect();
+    let repeated = hosts.iter().filter(|host| host.again > 0);
+    state.repeated = repeated.take(MAX_UNHEALTHY).map(|host| endpoint_hash(&host.address)).collect();
     if growth.were_replaced {
         state.known_rule.ask_anew();
     }
@@ -188,7 +190,8 @@ fn remove_gone(
         let host = hosts.iter().find(|(host, _)| host.address == endpoint.address);
         let is_another = |host: &HostStatus, counts: Option<HostCounts>| {
             endpoint.rotation.is_of_another_host(counts)
-                || (endpoint.locality != host.locality
+                || (host.again == 0
+                    && endpoint.locality != host.locality
                     && !endpoint.locality.is_unknown()
                     && !host.locality.is_unknown())
         };

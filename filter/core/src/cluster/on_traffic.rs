@@ -67,7 +67,10 @@ fn endpoint_of(
     events: &mut Vec<Event>,
 ) -> Option<usize> {
     if let Some(index) = state.endpoints.position(seen.endpoint) {
-        let moved = |endpoint: &Endpoint| endpoint.locality != *seen.locality && !seen.locality.is_unknown();
+        // One that is listed in several places may have several localities.
+        let is_repeated = state.repeated.contains(&endpoint_hash(seen.endpoint));
+        let differs = |endpoint: &Endpoint| endpoint.locality != *seen.locality && !seen.locality.is_unknown();
+        let moved = |endpoint: &Endpoint| !is_repeated && differs(endpoint);
         if !state.endpoints.get(index).is_some_and(moved) {
             return Some(index);
         }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 16;
+pub const ENCODING: u8 = 17;
 
 /// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are
 /// read each second.
@@ -52,6 +52,8 @@ pub struct ClusterState {
     pub(super) host_counts_at: Millis,
     /// Hosts that Envoy last listed as unhealthy though not ejected, by the hashes of their addresses.
     pub(super) unhealthy: Vec<u32>,
+    /// Hosts that Envoy lists in several places, maybe in several localities, by the hashes of their addresses.
+    pub(super) repeated: Vec<u32>,
     /// When so few endpoints were last in rotation that Envoy may have chosen ejected ones; 0 if never.
     panicked_at: Millis,
     /// The largest number of endpoints that were recently ejected at the same time, and when.

@@ -205,8 +205,10 @@ impl Active {
         self.tier = *tier;
         let left = (std::mem::replace(&mut self.to, to.clone()), seconds_between(self.moved_at, now));
         self.moved_at = now;
-        (self.reported_permille, self.grown_since) = (permille(traffic.share()), None);
-        Some(EventKind::FailoverChanged { route: self.route_told(home, traffic.share()), left: Some(left) })
+        // With nothing in rotation at home, all traffic goes away, whatever the window still holds.
+        let share = if home.healthy == 0 { 1.0 } else { traffic.share() };
+        (self.reported_permille, self.grown_since) = (permille(share), None);
+        Some(EventKind::FailoverChanged { route: self.route_told(home, share), left: Some(left) })
     }
 
     /// Reports that at least twice the reported share has gone away for a whole window: another endpoint at home was

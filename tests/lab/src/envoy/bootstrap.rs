@@ -171,7 +171,10 @@ fn failed_attempts() -> Value {
             "runtime_key": "faultline.unset",
         } } } })
     };
-    json!({ "or_filter": { "filters": [status("GE", 500), status("EQ", 0), { "response_flag_filter": {} }] } })
+    let grpc = ["DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
+    let flags = json!({ "response_flag_filter": {} });
+    let grpc = json!({ "grpc_status_filter": { "statuses": grpc } });
+    json!({ "or_filter": { "filters": [status("GE", 500), status("EQ", 0), flags, grpc] } })
 }
 
 /// A route's retries.

@@ -220,3 +220,18 @@ fn a_witness_that_falls_silent_does_not_keep_a_failover_open() {
     }
     assert_eq!(names(&told), ["failover_ended"]);
 }
+
+#[test]
+fn one_address_in_two_localities_is_no_host_that_moves() {
+    let mut story = Story::new(r#"{"consecutive5xxErrors": 2, "maxEjectionPercent": 100}"#);
+    let twice = |ejected| [HostStatus { again: 1, ..host("a:1", HOME, ejected) }, host("b:1", NEAR, false)];
+    assert!(story.answer(1, &twice(false)).is_empty());
+    let mut told = Vec::new();
+    for locality in [HOME, NEAR, HOME, NEAR] {
+        story.now += 10;
+        told.extend(story.attempt_with_witness("a:1", locality, DetectorInput::answered(503)));
+        story.now += 150;
+        told.extend(story.answer(1, &twice(told.len() > 1)));
+    }
+    assert_eq!(names(&told).iter().filter(|name| **name != "error_streak").count(), 1, "{:?}", names(&told));
+}

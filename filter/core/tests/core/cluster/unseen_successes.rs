@@ -136,12 +136,18 @@ fn no_ejection_is_inferred_when_envoy_does_not_answer() {
 
 #[test]
 fn a_failover_is_told_by_envoys_counts_alone() {
+    for is_degraded in [false, true] {
+        failover_by_counts(is_degraded);
+    }
+}
+
+fn failover_by_counts(is_degraded: bool) {
     let mut lean = Lean::new(r#"{"consecutive5xxErrors": 3, "maxEjectionPercent": 100}"#);
     let mut told = Vec::new();
     for step in 0..400_u64 {
         lean.pass(100);
         let is_out = (100..200).contains(&step);
-        lean.hosts[0].healthy = !is_out;
+        (lean.hosts[0].healthy, lean.hosts[0].degraded) = (!is_out || is_degraded, is_out && is_degraded);
         lean.succeed(usize::from(is_out), 5);
         told.extend(lean.list());
         told.extend(lean.with_context(cluster::on_tick));
