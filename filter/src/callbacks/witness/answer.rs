@@ -14,6 +14,9 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// The number of bytes that Envoy's main thread writes in a millisecond, as measured on Envoy 1.36 to 1.40.
 const BYTES_PER_MS: u64 = 25_000;
 
+/// The same for rules: it masks what is not asked for field by field.
+const BYTES_OF_RULES_PER_MS: u64 = 2_500;
+
 /// The number of clusters that it passes over in a millisecond, at least, to find those that are asked for.
 const CLUSTERS_PER_MS: u64 = 100;
 
@@ -25,6 +28,9 @@ const BYTES_PER_REST_MS: u64 = 8_000;
 /// answers while anything is open, and a hundredth while all is well.
 const OPEN_REST: u64 = 9;
 const CALM_REST: u64 = 99;
+
+/// Rules are asked for seldom; nothing that is open waits longer for them than this, in milliseconds.
+const LONGEST_AFTER_RULES_MS: Millis = 1_500;
 
 /// After an answer that cannot be used, the next question waits this many times as long as after a good one.
 const REST_AFTER_FAILURE: Millis = 10;
@@ -55,14 +61,27 @@ impl Answer {
     }
 }
 
-/// How long to rest after an answer of `size` bytes.
+/// How long to rest after an answer of `size` bytes about endpoints.
 pub(super) fn rest_after(vm: &Vm, size: u64) -> Rest {
+    rest_by(vm, size, BYTES_PER_MS)
+}
+
+/// How long to rest after an answer of `size` bytes about rules.
+pub(super) fn rest_after_rules(vm: &Vm, size: u64) -> Rest {
+    let rest = rest_by(vm, size, BYTES_OF_RULES_PER_MS);
+    Rest { open: rest.open.min(LONGEST_AFTER_RULES_MS), ..rest }
+}
+
+fn rest_by(vm: &Vm, size: u64, bytes_per_ms: u64) -> Rest {
     let Some(witness) = vm.config.witness.as_ref() else { return Rest::default() };
     let (longest, shortest) = (witness.max_interval.millis(), witness.min_interval.millis());
     let clusters = question::read().map_or(0, |question| question.sweep.clusters);
     // In thousandths of a millisecond, so that small answers cost something too.
-    let cost =
-        (size.saturating_mul(1_000) / BYTES_PER_MS).saturating_add(clusters.saturating_mul(1_000) / CLUSTERS_PER_MS);
+    let cost = size
+        .saturating_mul(1_000)
+        .checked_div(bytes_per_ms)
+        .unwrap_or(0)
+        .saturating_add(clusters.saturating_mul(1_000) / CLUSTERS_PER_MS);
     let rest =
         |times: u64| (cost.saturating_mul(times) / 1_000).max(size / BYTES_PER_REST_MS).max(shortest).min(longest);
     Rest { open: rest(OPEN_REST), calm: rest(CALM_REST) }

@@ -1,9 +1,9 @@
 //! How clusters eject, by Envoy's own word.
 
-use super::answer::{Answer, rest_after};
+use super::answer::{Answer, rest_after_rules};
 use crate::output::remark::Remark;
-use crate::shared::claims;
 use crate::shared::question;
+use crate::shared::{claims, cluster_states};
 use crate::vm::asking;
 use crate::vm::pending::{FollowUp, PendingQuestion};
 use crate::vm::state::{Moment, Vm};
@@ -21,7 +21,7 @@ const REMARK_AGAIN_MS: u64 = 3_600_000;
 /// unless this was the last.
 pub(super) fn on_rules(vm: &mut Vm, asked: &PendingQuestion, origin: Origin, is_last: bool, answer: Answer) {
     let (now, size) = (answer.now, answer.size);
-    let rest = rest_after(vm, size);
+    let rest = rest_after_rules(vm, size);
     let mut known: Vec<EnvoyRule> = Vec::new();
     let is_refused = answer.status == b"400";
     let read = match answer.body {
@@ -40,6 +40,7 @@ pub(super) fn on_rules(vm: &mut Vm, asked: &PendingQuestion, origin: Origin, is_
             None => missing.push(name.clone()),
         }
     }
+    refresh_others(vm, &known, asked, origin, now);
     let failures = question::change(|question| question.record_rules(read.is_ok())).unwrap_or(0);
     if let Err(problem) = &read
         && failures >= REMARK_AFTER_FAILURES
@@ -67,6 +68,20 @@ pub(super) fn on_rules(vm: &mut Vm, asked: &PendingQuestion, origin: Origin, is_
         });
     }
     asking::finish(vm, now, follow_up);
+}
+
+/// Where an answer is about all clusters, takes in the rules that would be asked for soon, so that one answer does for
+/// all of them.
+fn refresh_others(vm: &mut Vm, known: &[EnvoyRule], asked: &PendingQuestion, origin: Origin, now: u64) {
+    if known.len() <= asked.about.len() {
+        return;
+    }
+    let oldest = vm.oldest_rule() / 2;
+    for rule in known.iter().filter(|rule| !asked.about.contains(&rule.name)) {
+        if cluster_states::read(&rule.name).is_some_and(|state| state.wants_rule(oldest, now)) {
+            apply(vm, rule, origin, asked.asked_at, now);
+        }
+    }
 }
 
 /// Notes that long expressions are refused; false if that was known.
