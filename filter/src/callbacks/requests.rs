@@ -36,18 +36,21 @@ pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response)
         true => Successes::Matter,
         false => Successes::ChangeNothing,
     };
-    let is_evaluated_now = match (successes, response) {
-        (Successes::Matter, _) => true,
-        (Successes::ChangeNothing, Response::HeadersOnly) => exchange::has_grpc_error(),
-        (Successes::ChangeNothing, Response::Streamed) => false,
-    };
+    let is_evaluated_now = successes == Successes::Matter || response == Response::HeadersOnly;
     if is_evaluated_now && vm.requests.len() < MAX_PENDING {
         let pending = match vm.twins.is_repeated(Passing::Headers, &vm.reporter) {
             true => PendingRequest::REPEATED,
+            false if successes == Successes::ChangeNothing && is_healthy(vm, response) => PendingRequest::HEALTHY,
             false => evaluate(vm, SeenAt::Headers, response, successes),
         };
         vm.requests.insert(context, pending);
     }
+}
+
+/// Whether the current request is certainly healthy.
+fn is_healthy(vm: &Vm, response: Response) -> bool {
+    let is_grpc_error = response == Response::HeadersOnly && exchange::has_grpc_error();
+    !is_grpc_error && vm.healthy_request.holds()
 }
 
 /// A request is over.
@@ -63,8 +66,9 @@ pub(crate) fn on_log(vm: &mut Vm, context: u32) {
         return;
     }
     let request = match pending {
+        Some(request) if request.is_healthy => return count_healthy(vm),
         Some(request) => evaluate_end(vm, request),
-        None if vm.healthy_request.holds() => return count_healthy(vm),
+        None if is_healthy(vm, Response::Streamed) => return count_healthy(vm),
         None => evaluate(vm, SeenAt::Log, Response::Streamed, Successes::ChangeNothing),
     };
     let Some((cluster, locality)) = request.went_to else { return };
@@ -112,9 +116,8 @@ fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Success
         }
         return PendingRequest::NOWHERE;
     }
-    let is_grpc_error = response == Response::HeadersOnly && exchange::has_grpc_error();
     let is_complete = response == Response::HeadersOnly;
-    if !is_grpc_error && vm.healthy_request.holds() {
+    if is_healthy(vm, response) {
         let Some(locality) = charging::locality_of(vm, cluster, &endpoint, LocalityRead::Cached) else {
             return PendingRequest::NOWHERE;
         };
@@ -127,6 +130,7 @@ fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Success
             outcome: Outcome::Success,
             is_retried: false,
             is_complete,
+            is_healthy: false,
             is_repeated: false,
         };
     }
@@ -151,7 +155,14 @@ fn evaluate(vm: &mut Vm, seen_at: SeenAt, response: Response, successes: Success
     if is_retried {
         suspect_hidden_attempts(vm, cluster);
     }
-    PendingRequest { went_to: Some((cluster, locality)), outcome, is_retried, is_complete, is_repeated: false }
+    PendingRequest {
+        went_to: Some((cluster, locality)),
+        outcome,
+        is_retried,
+        is_complete,
+        is_healthy: false,
+        is_repeated: false,
+    }
 }
 
 /// Earlier attempts of the request failed that the filter does not see; Envoy may have ejected endpoints for them.

@@ -15,14 +15,25 @@ pub(crate) struct PendingRequest {
     pub(crate) is_retried: bool,
     /// Whether the response consisted of headers only, so that it cannot break off.
     pub(crate) is_complete: bool,
+    /// Whether it is healthy and not read yet.
+    pub(crate) is_healthy: bool,
     /// Whether another context of the same request was evaluated, so that this one does not count.
     pub(crate) is_repeated: bool,
 }
 
 impl PendingRequest {
     /// A request that went to nothing that is watched.
-    pub(crate) const NOWHERE: Self =
-        Self { went_to: None, outcome: Outcome::NotCharged, is_retried: false, is_complete: true, is_repeated: false };
+    pub(crate) const NOWHERE: Self = Self {
+        went_to: None,
+        outcome: Outcome::NotCharged,
+        is_retried: false,
+        is_complete: true,
+        is_healthy: false,
+        is_repeated: false,
+    };
+
+    /// A healthy request that changes nothing.
+    pub(crate) const HEALTHY: Self = Self { outcome: Outcome::Success, is_healthy: true, ..Self::NOWHERE };
 
     /// A request that passes the filter for the second time.
     pub(crate) const REPEATED: Self = Self { is_repeated: true, ..Self::NOWHERE };
