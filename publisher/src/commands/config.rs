@@ -28,8 +28,8 @@ With the witness, the filter reads the thresholds from Envoy, and what is printe
 not answer. Without it (--no-witness) they are what ejections are inferred by.
 
 Examples:
-  kubectl get destinationrules,serviceentries -A -o yaml | faultline config --from -
-  faultline config --from mesh/ --from istio-configmap.yaml > faultline.json
+  kubectl get destinationrules,serviceentries -A -o yaml | faultline config -
+  faultline config mesh/ istio-configmap.yaml > faultline.json
   helm template web chart/ | faultline config --from - --namespace shop
   faultline config --from mesh/ --namespace shop --selector app=checkout
   faultline config --from mesh/ --config own.json --no-witness";
@@ -37,6 +37,9 @@ Examples:
 /// `faultline config`
 #[derive(Debug, Args)]
 pub(crate) struct Config {
+    /// The same as --from.
+    #[arg(value_name = "FILE|DIR|-")]
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) rules: Rules,
     /// A configuration to start from, JSON: its entries come first, its other settings stay.
@@ -56,8 +59,10 @@ pub(crate) struct Config {
 /// # Errors
 /// When a file cannot be read or nothing can be derived.
 pub(crate) fn run(args: &Config) -> anyhow::Result<Outcome> {
-    if args.rules.from.is_empty() {
-        return Err(WrongUsage(anyhow!("say with --from which files hold the mesh's rules")).into());
+    let mut rules = args.rules.clone();
+    rules.from.extend(args.files.iter().cloned());
+    if rules.from.is_empty() {
+        return Err(WrongUsage(anyhow!("say with --from which files hold the mesh's rules, or name them")).into());
     }
     let mut base = None;
     if let Some(path) = &args.config {
@@ -68,7 +73,7 @@ pub(crate) fn run(args: &Config) -> anyhow::Result<Outcome> {
         }
     }
     let client = Client { namespace: args.namespace.as_deref(), labels: &args.selector };
-    let derived = from_mesh::configuration(args.rules.of_mesh(client, false), base, plugin_config::remark)?;
+    let derived = from_mesh::configuration(rules.of_mesh(client, false), base, plugin_config::remark)?;
     output::json(&derived.value)?;
     Ok(if derived.is_whole { Outcome::Done } else { Outcome::Findings })
 }

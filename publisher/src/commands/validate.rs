@@ -8,17 +8,18 @@ use clap::Args;
 use crate::commands::options::{Transport, WrongUsage};
 use crate::commands::outcome::Outcome;
 use crate::commands::plugin_config;
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, kinds};
 use crate::terminal::output::{self, Written};
 use crate::validate::finding::Severity;
+use crate::validate::report::Report;
 use crate::validate::{self, pinned, report, rules};
 
 /// The end of the help.
 pub(crate) const HELP: &str = "\
 Reads plugin configurations (JSON), the resources that carry one (WasmPlugin, TrafficExtension, EnvoyFilter, \
 EnvoyExtensionPolicy, an Envoy bootstrap), and the mesh's rules: DestinationRule, ServiceEntry, MeshConfig. Services, \
-EndpointSlices, WorkloadEntries, Nodes and Gateways among the files are not judged, but make it know more. `-` is \
-standard input; of a directory, every .yaml, .yml and .json.
+EndpointSlices, WorkloadEntries, Nodes and Gateways among the files are not judged, but make it know more; files in \
+which nothing is judged are named. `-` is standard input; of a directory, every .yaml, .yml and .json.
 
 Exits with 3 if there are errors or warnings; notes alone leave it at 0. --output sarif is for code scanning.
 
@@ -85,7 +86,7 @@ pub(crate) async fn run(args: Validate, format: Written) -> anyhow::Result<Outco
         output::note("note: the registry was not asked about pinned digests; --registry does");
     }
     say_what_was_not_read(&mesh);
-    let reports = report::by_file(&mesh.files, findings);
+    let reports = report::by_file(&mesh, findings);
     match format {
         Written::Json => output::json(&reports)?,
         Written::Sarif => output::json(&report::sarif(&reports))?,
@@ -103,8 +104,9 @@ pub(crate) async fn run(args: Validate, format: Written) -> anyhow::Result<Outco
         |severity| reports.iter().flat_map(|report| &report.findings).filter(|f| f.severity == severity).count();
     let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
     output::note(&format!(
-        "{} checked: {}, {}, {}",
+        "{} checked{}: {}, {}, {}",
         plural(reports.len(), "file"),
+        say_what_was_not_judged(&mesh, &reports),
         plural(errors, "error"),
         plural(warnings, "warning"),
         plural(notes, "note")
@@ -122,6 +124,24 @@ fn say_what_was_not_read(mesh: &Mesh) {
             plural(beside.len(), "document")
         ));
     }
+}
+
+/// The files of which no rule looks into anything: a note that names them, and what the last line says of them.
+fn say_what_was_not_judged(mesh: &Mesh, reports: &[Report]) -> String {
+    const NAMED: usize = 3;
+    let of_kinds = |report: &Report| match kinds::kinds_in(mesh, &report.file).as_slice() {
+        [] => None,
+        kinds => Some(format!("{} ({})", report.file, kinds.join(", "))),
+    };
+    let not_judged: Vec<String> = reports.iter().filter(|it| !it.judged).filter_map(of_kinds).collect();
+    if not_judged.is_empty() {
+        return String::new();
+    }
+    let more = not_judged.len().saturating_sub(NAMED);
+    let named: Vec<&str> = not_judged.iter().take(NAMED).map(String::as_str).collect();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    output::note(&format!("note: no rule is for what is in {}{more}", named.join(", ")));
+    format!(", {} of them with nothing to judge", not_judged.len())
 }
 
 fn plural(count: usize, what: &str) -> String {

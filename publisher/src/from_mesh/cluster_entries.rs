@@ -73,13 +73,12 @@ impl Entry {
 pub(crate) fn of_host(
     host: &str,
     rules: &HostRules<'_>,
-    title: &str,
     default: Option<&OutlierDetection>,
     refused: &mut Vec<String>,
 ) -> Vec<Entry> {
     let mut translate = |port: Option<u64>, subset: Option<&Subset<'_>>| {
         let Some(block) = rules.block("outlierDetection", port, subset) else { return default.cloned() };
-        let told = |(field, problem)| format!("{title}: {}.{field}: {problem}", block.path);
+        let told = |(field, problem)| format!("{}.{field}: {problem}", block.path);
         let translated = outlier::translate(block.node);
         translated.map_err(|problems| refused.extend(problems.into_iter().map(told))).ok()
     };

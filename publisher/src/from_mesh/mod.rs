@@ -7,6 +7,7 @@
 //! remark.
 
 pub(crate) mod cluster_entries;
+mod fates;
 mod reach;
 mod remarks;
 mod share;
@@ -22,6 +23,7 @@ use crate::mesh::lookup::{Client, Lookup};
 use crate::mesh::services::{self, Services};
 use crate::mesh::{Mesh, outlier};
 use cluster_entries::Entry;
+use fates::Fates;
 use reach::Reach;
 use remarks::Remarks;
 
@@ -163,11 +165,10 @@ fn derive(mesh: &Mesh, services: &Services, from: MeshRules<'_>) -> anyhow::Resu
         notes.push(format!("{count} of the files or documents are no resources, and not read"));
     }
     let guarded = entries.iter().filter(|entry| entry.rules.is_some()).count();
-    notes.push(format!(
-        "DestinationRules read: {}; entries with outlier detection: {guarded}; left out: {count}; nothing else is \
-         ejected",
-        rules.len()
-    ));
+    let fates = Fates::of(&rules, &remarks);
+    notes.extend(fates::mistyped(mesh));
+    notes.extend(fates.named());
+    notes.push(format!("{}; entries with outlier detection: {guarded}; nothing else is ejected", fates.counted()));
     let localities = localities(mesh, &mut notes);
     let is_whole = count == 0 && !remarks.assumed(mesh);
     Ok((Derived { clusters: entries, localities, is_whole }, notes))

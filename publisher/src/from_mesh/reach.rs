@@ -97,8 +97,8 @@ impl<'a> Reach<'a> {
         let Some(rule) = rule else { return vec![cluster_entries::of_host_without_rule(host, self.default)] };
         remarks.used(rule);
         let mut refused = Vec::new();
-        let entries = cluster_entries::of_host(host, &rule.policy(), &rule.titles(), self.default, &mut refused);
-        refused.into_iter().for_each(|problem| remarks.refused(problem));
+        let entries = cluster_entries::of_host(host, &rule.policy(), self.default, &mut refused);
+        refused.into_iter().for_each(|problem| remarks.refused(&rule.titles(), problem));
         entries
     }
 }

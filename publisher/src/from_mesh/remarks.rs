@@ -14,7 +14,8 @@ const NAMED: usize = 5;
 #[derive(Debug, Default)]
 pub(crate) struct Remarks<'a> {
     used: BTreeMap<(&'a str, &'a str), &'a Merged<'a>>,
-    refused: BTreeSet<String>,
+    /// The values that Istio refuses, by the titles of the rules for one host.
+    refused: BTreeMap<String, BTreeSet<String>>,
     outside: BTreeMap<String, (String, usize)>,
 }
 
@@ -26,9 +27,14 @@ impl<'a> Remarks<'a> {
         }
     }
 
-    /// A block that Istio refuses.
-    pub(crate) fn refused(&mut self, problem: String) {
-        self.refused.insert(problem);
+    /// Whether a rule holds somewhere.
+    pub(crate) fn is_used(&self, rule: &Resource) -> bool {
+        self.used.contains_key(&(rule.namespace(), rule.name.as_str()))
+    }
+
+    /// A value that Istio refuses, in the rules of these titles.
+    pub(crate) fn refused(&mut self, titles: &str, problem: String) {
+        self.refused.entry(titles.to_owned()).or_default().insert(problem);
     }
 
     /// A host of which the files do not say where it is; `rules`: the number of namespaces that have rules for it.
@@ -68,7 +74,10 @@ impl<'a> Remarks<'a> {
             .filter(|merged| merged.rules.len() > 1)
             .map(|merged| {
                 let (host, titles) = (&merged.host, merged.titles());
-                format!("{host}: {titles} are merged as istiod does: the oldest one's policy, everyone's subsets")
+                format!(
+                    "{host}: {titles} are merged as istiod does: the policy of the oldest that has one, \
+                     everyone's subsets"
+                )
             })
             .collect();
         notes.extend(merged);
@@ -111,9 +120,8 @@ impl<'a> Remarks<'a> {
         let mut reasons: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         let mut count = BTreeSet::new();
         for merged in lookup.rules() {
-            let is_used = |rule: &&Resource| self.used.contains_key(&(rule.namespace(), rule.name.as_str()));
             let of_others = client.namespace.is_some_and(|namespace| namespace != merged.namespace);
-            if merged.rules.iter().any(is_used) || of_others {
+            if merged.rules.iter().any(|rule| self.is_used(rule)) || of_others {
                 continue;
             }
             let namespace = merged.namespace;
@@ -144,8 +152,11 @@ impl<'a> Remarks<'a> {
         for (reason, titles) in reasons {
             notes.extend(list(titles.into_iter(), |count, titles| format!("left out, {count}: {reason}: {titles}")));
         }
-        notes.extend(list(self.refused.iter().cloned(), |count, problems| {
-            format!("left out, {}: Istio refuses it too: {problems}", count.replacen("rule", "value", 1))
+        let refused = self.refused.iter().map(|(titles, problems)| {
+            format!("{titles} ({})", problems.iter().map(String::as_str).collect::<Vec<_>>().join("; "))
+        });
+        notes.extend(list(refused, |count, problems| {
+            format!("left out, outlier detection that Istio refuses too, of {count}: {problems}")
         }));
         let total = count.len() + self.refused.len();
         (notes, total)
@@ -153,7 +164,7 @@ impl<'a> Remarks<'a> {
 }
 
 /// `3 rules`, and the first few by name; `None` if there are none.
-fn list(items: impl Iterator<Item = String>, say: impl Fn(&str, &str) -> String) -> Option<String> {
+pub(crate) fn list(items: impl Iterator<Item = String>, say: impl Fn(&str, &str) -> String) -> Option<String> {
     let mut items: Vec<String> = items.collect();
     items.dedup();
     let more = items.len().saturating_sub(NAMED);

@@ -242,7 +242,7 @@ fn of_mesh(config: &Node, found: &mut Vec<Stray>) {
 }
 
 /// A name without what people get wrong in one.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.to_ascii_lowercase().replace(['_', '-'], "")
 }
 
@@ -333,7 +333,7 @@ impl Look<'_> {
 }
 
 /// How many letters must be changed, added or removed to make one word of the other.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

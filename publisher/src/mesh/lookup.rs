@@ -58,7 +58,7 @@ impl<'a> Merged<'a> {
         same || self.selector == younger.selector
     }
 
-    /// What the rules say together: the oldest policy, and everyone's subsets.
+    /// What the rules say together: the policy of the oldest that has one, and everyone's subsets.
     pub(crate) fn policy(&self) -> HostRules<'a> {
         let mut merged = HostRules::default();
         for rule in &self.rules {

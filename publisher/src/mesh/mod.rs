@@ -7,6 +7,7 @@
 pub(crate) mod dns_name;
 pub(crate) mod fields;
 mod foreign;
+pub(crate) mod kinds;
 pub(crate) mod lookup;
 pub(crate) mod outlier;
 pub(crate) mod policy;

@@ -203,7 +203,7 @@ fn envoy(node: &Node, path: &str, found: &mut Vec<Draft>) {
 
 /// Finds Envoy's own configuration of the plugin: the map that has the root id, with the path and the text of what the
 /// plugin gets.
-fn of_envoy(node: &Node, path: &str, tell: &mut impl FnMut(&Node, String, Option<String>)) {
+pub(super) fn of_envoy(node: &Node, path: &str, tell: &mut impl FnMut(&Node, String, Option<String>)) {
     let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match &node.value {
         Value::Scalar(_) => {}

@@ -2,12 +2,13 @@
 //!
 //! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and
 //! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin) with [`image`],
-//! [`local_file`] and [`twice`], [`outlier`] with [`cap`], [`locality`], [`replaced`], [`destinations`] and
-//! [`visibility`] (DestinationRules and the MeshConfig), [`fields`] (fields that Istio does not read), [`unread`] (what
-//! is none of these), [`pinned`] (what only a registry can tell).
+//! [`local_file`] and [`twice`], [`bootstrap`] (an Envoy without a mesh), [`outlier`] with [`cap`], [`locality`],
+//! [`replaced`], [`destinations`] and [`visibility`] (DestinationRules and the MeshConfig), [`fields`] (fields that
+//! Istio does not read), [`kind`] and [`unread`] (what is none of these), [`pinned`] (what only a registry can tell).
 //!
 //! A finding is an error only if it is certain from what was read; else it says on what it rests.
 
+mod bootstrap;
 mod cap;
 mod carrier;
 mod destinations;
@@ -15,6 +16,7 @@ mod dns_priorities;
 mod fields;
 pub(crate) mod finding;
 mod image;
+mod kind;
 mod known;
 mod local_file;
 mod locality;
@@ -91,6 +93,8 @@ fn nothing_in(empty: &Empty) -> Finding {
 
 fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft> {
     let mut found = carrier::check(resource, mesh);
+    found.extend(bootstrap::check(resource));
+    found.extend(kind::check(resource));
     found.extend(fields::check(resource));
     found.extend(webhook::check(resource));
     if resource.is_istio("EnvoyFilter") {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::finding::{Finding, Severity};
 use super::rules;
+use crate::mesh::{Mesh, kinds};
 
 /// One file and its findings.
 #[derive(Debug, Serialize)]
@@ -15,19 +16,22 @@ pub(crate) struct Report {
     pub(crate) file: String,
     /// Whether there are no errors and no warnings.
     pub(crate) valid: bool,
+    /// Whether any rule looks into what is in it.
+    pub(crate) judged: bool,
     /// What was found.
     pub(crate) findings: Vec<Finding>,
 }
 
 /// Groups findings by file, in the order of the files and then of the lines.
-pub(crate) fn by_file(files: &[Rc<str>], mut findings: Vec<Finding>) -> Vec<Report> {
+pub(crate) fn by_file(mesh: &Mesh, mut findings: Vec<Finding>) -> Vec<Report> {
     findings.sort_by_key(|finding| (finding.line, finding.column, finding.code));
     let report = |file: &Rc<str>| {
         let findings: Vec<Finding> = findings.iter().filter(|finding| finding.file == *file).cloned().collect();
         let valid = findings.iter().all(|finding| finding.severity == Severity::Note);
-        Report { file: file.to_string(), valid, findings }
+        let judged = !findings.is_empty() || kinds::is_judged(mesh, file);
+        Report { file: file.to_string(), valid, judged, findings }
     };
-    files.iter().map(report).collect()
+    mesh.files.iter().map(report).collect()
 }
 
 /// For people: `file.yaml:12:5: error[FL101]: …`, followed by what will happen and what to do.

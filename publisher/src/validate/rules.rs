@@ -36,6 +36,7 @@ rules! {
     FL005 "thresholds that retries hide",
     FL006 "a file with nothing in it",
     FL007 "a file that is neither a resource nor a configuration",
+    FL008 "a kind that its API group does not have",
     FL101 "failover without outlier detection",
     FL102 "a percent cap that never ejects",
     FL103 "a local-origin threshold without the split",
@@ -75,6 +76,9 @@ rules! {
     FL309 "two plugins in the same proxies",
     FL310 "a module from a file that a proxy may not have",
     FL311 "thresholds that differ from the rules beside them",
+    FL312 "a witness that is no cluster",
+    FL313 "a proxy without a locality",
+    FL314 "a cluster in several localities that never ejects",
 }
 
 /// The rule with this code, ignoring case.

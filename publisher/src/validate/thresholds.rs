@@ -68,30 +68,35 @@ fn differs(text: &str, client: Client<'_>, known: &Known<'_>) -> Option<Draft> {
     };
     let Difference { cluster, rule, field, configured, envoys } = first;
     let problem = format!("for `{cluster}`, {field} is {configured} here and {envoys} by {}{more}", rule.titles());
-    let (severity, at_run_time) = match config.witness {
-        Some(_) => (
+    let fix = "derive them anew: `faultline config --from DIR`, or `manifest --from DIR`; or let Envoy be asked: \
+        `\"witness\": {}`";
+    Some(draft(config.witness.is_some(), path, &problem, fix))
+}
+
+/// The finding that thresholds differ, which Envoy's own rule makes good where Envoy is asked.
+pub(super) fn draft(is_asked: bool, path: String, problem: &str, fix: &str) -> Draft {
+    let (severity, at_run_time) = match is_asked {
+        true => (
             Severity::Note,
             "Envoy's own rule holds as soon as the witness has read it; until then the filter goes by this one, and it \
                 counts the difference in `faultline_rule_mismatches_total`",
         ),
-        None => (
+        false => (
             Severity::Warning,
             "the filter tells ejections and failovers that Envoy does not make, or misses those that it makes",
         ),
     };
-    let fix = "derive them anew: `faultline config --from DIR`, or `manifest --from DIR`; or let Envoy be asked: \
-        `\"witness\": {}`";
-    Some(Draft::new(rules::FL311, severity, path, [&problem, at_run_time, fix]))
+    Draft::new(rules::FL311, severity, path, [problem, at_run_time, fix])
 }
 
 /// Whether a configuration says how clusters eject that no entry is for.
-fn writes_default(text: &str) -> bool {
+pub(super) fn writes_default(text: &str) -> bool {
     let value: Option<Value> = serde_json::from_str(text).ok();
     value.is_some_and(|value| value.get("outlierDetection").is_some_and(|block| !block.is_null()))
 }
 
 /// The entry by which a cluster goes, if it says how the cluster ejects.
-fn entry_for(cluster: &str, config: &Config) -> Option<usize> {
+pub(super) fn entry_for(cluster: &str, config: &Config) -> Option<usize> {
     let mut entries = config.clusters.iter().enumerate();
     let (index, entry) = entries.find(|(_, entry)| WildMatch::new(&entry.pattern).matches(cluster))?;
     entry.outlier_detection.as_ref().map(|_| index)

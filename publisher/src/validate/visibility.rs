@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::finding::{Draft, Finding, Severity};
 use super::known::Known;
-use super::rules::{self, FL118};
+use super::rules::{self, FL108, FL118};
 use crate::mesh::lookup::Merged;
 use crate::mesh::policy::HostRules;
 use crate::mesh::services::Discovery;
@@ -170,18 +170,49 @@ pub(super) fn of_rules(known: &Known<'_>) -> Vec<Finding> {
     found
 }
 
-/// FL108: several rules for one host that Istio merges; reported at every rule but the one that wins.
+/// FL108: several rules for one host that Istio merges; reported at every rule but the first. What an older one has
+/// already is ignored; where each says something else, nothing is lost.
 fn several(merged: &Merged<'_>) -> Vec<Finding> {
-    let Some((first, others)) = merged.rules.split_first() else { return Vec::new() };
-    let problem = format!("{} speaks of `{}` too", first.title(), merged.host);
-    let words = [
-        problem.as_str(),
-        "Istio adds the subsets of both and takes the policy of the older one alone: the other's is ignored, and after \
-            both are deleted and applied again, it may be the other way round",
-        "put both into one DestinationRule",
-    ];
-    let draft = Draft::new(rules::FL108, Severity::Warning, "spec.host".into(), words);
-    others.iter().map(|other| draft.clone().in_resource(other)).collect()
+    let mut found = Vec::new();
+    for (index, rule) in merged.rules.iter().enumerate().skip(1) {
+        let older: Vec<&Resource> = merged.rules.iter().take(index).copied().collect();
+        found.push(beside(rule, &older, &merged.host).in_resource(rule));
+    }
+    found
+}
+
+/// One rule beside the older ones for its host.
+fn beside(rule: &Resource, older: &[&Resource], host: &str) -> Draft {
+    let titles: Vec<String> = older.iter().map(|rule| rule.title()).collect();
+    let problem = format!("{} speaks of `{host}` too", titles.join(", "));
+    let policy = |rule: &&&Resource| rule.node.at("spec.trafficPolicy").is_some();
+    let names = |rule: &Resource| -> BTreeSet<String> {
+        rule.node.list("spec.subsets").iter().filter_map(|subset| subset.text("name").map(str::to_owned)).collect()
+    };
+    let own = names(rule);
+    let mut ignored = Vec::new();
+    if let Some(first) = older.iter().find(policy).filter(|_| policy(&&rule)) {
+        ignored.push(format!("its trafficPolicy, as {} has one", first.title()));
+    }
+    for older in older {
+        let twice = names(older).into_iter().filter(|name| own.contains(name));
+        ignored.extend(twice.map(|name| format!("its subset `{name}`, as {} has it", older.title())));
+    }
+    if ignored.is_empty() {
+        let words = [
+            problem.as_str(),
+            "Istio adds them together: one has the trafficPolicy, if any, each its own subsets, and nothing is ignored",
+            "put both into one DestinationRule, or leave it: a trafficPolicy in both would hold for one of them only",
+        ];
+        return Draft::new(FL108, Severity::Note, "spec.host".into(), words);
+    }
+    let at_run_time = format!(
+        "Istio takes each from the oldest rule that has it. Of this one it ignores {}; after all are deleted and \
+         applied again, it may be the other way round",
+        ignored.join("; ")
+    );
+    let words = [problem.as_str(), &at_run_time, "put both into one DestinationRule"];
+    Draft::new(FL108, Severity::Warning, "spec.host".into(), words)
 }
 
 /// FL117: a rule without outlier detection that takes the place of one that has it.

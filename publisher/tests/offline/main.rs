@@ -7,6 +7,7 @@ mod skip;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bootstrap;
 mod command_line;
 mod deploy_istio;
 mod from;
@@ -14,6 +15,7 @@ mod golden;
 mod help;
 mod layout;
 mod log_shapes;
+mod nothing_in_silence;
 mod output;
 mod pipelines;
 mod report;

@@ -28,6 +28,9 @@ Kinds, and what they need:
   HigressWasmPlugin     Higress: all of its gateway
   Envoy                 a whole bootstrap for an Envoy without a mesh; put
                         the module there with `faultline pull`
+Exits with 3, the manifest written, if without a witness no thresholds are \
+given and Envoy's defaults are assumed, or --from left rules out.
+
 What else is to be done, and how to see that it works, stands in comments at the head of each.
 
 Examples:

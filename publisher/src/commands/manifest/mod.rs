@@ -58,6 +58,7 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
     };
     if let Some(lines) = comments::assumed(&plan) {
         output::note(&format!("warning: {}", lines.join(" ")));
+        outcome = Outcome::Findings;
     } else if args.kind.is_istio()
         && !args.rules.no_witness
         && plan.config.as_ref().is_some_and(|it| it["witness"].is_null())
