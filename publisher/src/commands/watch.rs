@@ -39,6 +39,9 @@ pub(crate) struct Args {
     pub(crate) files: Vec<PathBuf>,
 }
 
+/// Whose the events of standard input are, where nothing names a proxy; `report` calls it the same.
+const STDIN: &str = "stdin";
+
 /// Whether anyone still reads stdout.
 #[derive(PartialEq, Eq)]
 enum Reader {
@@ -84,7 +87,7 @@ async fn print_all(
         };
         let Some(news) = live.take(&file, told) else { continue };
         let line = match format {
-            Format::Json => json::event(&news.json, &[("proxy", &news.proxy)]),
+            Format::Json => json::event(&news.json, &[("proxy", news.proxy_or(STDIN))]),
             Format::Text => screen.line(&news),
         };
         let written = write(&screen.add(&line, live, output::width())).context("cannot write the result")?;

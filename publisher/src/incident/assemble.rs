@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::away::ProxyFailover;
 use super::logs::event::{Name, Received};
 use super::logs::input::Input;
 use super::model::{Destination, Ejection, Endpoint, Failover, Gap, Incident, Outage, Period, Service};
 use super::span::{Span, grouped, total};
-use super::trace::{ClusterTrace, EndpointTrace, Observation, ProxyFailover, Trace};
+use super::trace::{ClusterTrace, EndpointTrace, Observation, Trace};
 use super::{names, timeline};
 
 /// The incident that the logs tell.
@@ -89,17 +90,16 @@ fn endpoint(seen: EndpointTrace) -> Endpoint {
 
 /// One failover from what all proxies saw of it.
 fn failover(from: String, all: &[ProxyFailover]) -> Failover {
-    let by_locality = by_key(all.iter().flat_map(|failover| failover.destinations.iter().cloned()), |destination| {
-        destination.to.clone()
-    });
+    let by_locality = by_key(all.iter().flat_map(ProxyFailover::destinations), |destination| destination.to.clone());
     let mut destinations: Vec<Destination> = by_locality
         .into_values()
         .flat_map(|destinations| grouped(destinations, |destination| destination.span))
         .filter_map(|(span, group)| {
             let share = group.iter().map(|destination| destination.share).fold(0.0, f64::max);
+            let is_peak = group.iter().any(|destination| destination.is_peak || destination.share < share);
             let open = group.iter().any(|destination| destination.open);
             let first = group.into_iter().next()?;
-            Some(Destination { share, open, span, ..first })
+            Some(Destination { share, is_peak, open, span, ..first })
         })
         .collect();
     destinations.sort_by_key(|destination| destination.span.from);

@@ -9,7 +9,7 @@ use super::logs::reader::{Counts, Told};
 use super::logs::search::What;
 use super::model::Gap;
 use super::names;
-use super::units::{clock_seconds, count, day};
+use super::units::{clock_seconds, count, day, share};
 use super::view::Phrase;
 use super::wording::{gaps, phrase};
 
@@ -34,6 +34,13 @@ pub(crate) struct News {
     pub(crate) phrase: Phrase,
 }
 
+impl News {
+    /// The proxy's name, or this one if none is known.
+    pub(crate) fn proxy_or<'a>(&'a self, other: &'a str) -> &'a str {
+        if self.proxy.is_empty() { other } else { &self.proxy }
+    }
+}
+
 /// What has been seen and what is open.
 #[derive(Default)]
 pub(crate) struct Live {
@@ -49,8 +56,8 @@ pub(crate) struct Live {
     ejections: u64,
     failovers: u64,
     ejected: BTreeSet<ProxyEndpoint>,
-    /// Where to.
-    away: BTreeMap<ProxyCluster, String>,
+    /// Where to, and the share that was told last: no event tells that less goes away.
+    away: BTreeMap<ProxyCluster, (String, f64)>,
     without_healthy: BTreeSet<ProxyCluster>,
     /// Endpoints that failed as often as it takes, without being ejected for it; with the last such time. No event
     /// tells that one serves again.
@@ -146,10 +153,10 @@ impl Live {
             }
             Kind::FailoverStarted(route) => {
                 self.failovers += 1;
-                self.away.insert(cluster, route.to.to_string());
+                self.away.insert(cluster, (route.to.to_string(), route.share));
             }
             Kind::FailoverChanged(route) => {
-                self.away.insert(cluster, route.to.to_string());
+                self.away.insert(cluster, (route.to.to_string(), route.share));
             }
             Kind::FailoverEnded { .. } => {
                 self.away.remove(&cluster);
@@ -170,9 +177,7 @@ impl Live {
     /// What is open, each endpoint and service once, however many proxies see it so.
     pub(crate) fn status(&self) -> String {
         let ejected: BTreeSet<&str> = self.ejected.iter().map(|ejected| ejected.endpoint.as_str()).collect();
-        let away =
-            |(of, to): (&ProxyCluster, &String)| format!("{} → {}", names::service(&of.cluster), names::locality(to));
-        let away: BTreeSet<String> = self.away.iter().map(away).collect();
+        let away = self.away();
         let without: BTreeSet<&str> = self.without_healthy.iter().map(|of| names::service(&of.cluster)).collect();
         let mut open = Vec::new();
         if !away.is_empty() {
@@ -197,6 +202,20 @@ impl Live {
             true => "all is well".to_owned(),
             false => open.join("; "),
         }
+    }
+
+    /// `mockb.default → ap-northeast-1b (up to 100 %)`, each once, with the greatest share of all proxies.
+    fn away(&self) -> Vec<String> {
+        let mut shares: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+        for (of, (to, share)) in &self.away {
+            let known = shares.entry((names::service(&of.cluster), names::locality(to))).or_default();
+            *known = known.max(*share);
+        }
+        let told = |((service, to), of): ((&str, &str), f64)| match of {
+            of if of > 0.0 => format!("{service} → {to} ({})", share(of, true)),
+            _ => format!("{service} → {to}"),
+        };
+        shares.into_iter().map(told).collect()
     }
 
     /// Where to look for the reason, if there was no event at all.

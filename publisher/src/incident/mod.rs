@@ -4,6 +4,7 @@
 //! or a metric, prints, or reads the environment: a report can be written long after, from what was kept.
 
 pub(crate) mod assemble;
+mod away;
 mod failure;
 pub(crate) mod live;
 pub(crate) mod logs;

@@ -109,6 +109,8 @@ pub(crate) struct Destination {
     pub(crate) tier: String,
     /// The greatest share that any proxy reported as it began, 0 to 1.
     pub(crate) share: f64,
+    /// Whether less may have gone there for a part of the time: no event tells that a share shrinks.
+    pub(crate) is_peak: bool,
     /// Not over at the end of the log.
     pub(crate) open: bool,
     /// When.

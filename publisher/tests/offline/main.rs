@@ -17,6 +17,7 @@ mod log_shapes;
 mod output;
 mod pipelines;
 mod report;
+mod report_claims;
 mod rules_as_istiod;
 mod schemas;
 #[cfg(unix)]

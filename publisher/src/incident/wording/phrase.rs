@@ -75,7 +75,8 @@ fn sentence(event: &Event) -> String {
             format!("none of {} is healthy: callers get 503 at once", count(*endpoints, "endpoint"))
         }
         Kind::UpstreamRecovered { seconds } => {
-            format!("requests are answered again after {}", duration(millis(*seconds)))
+            let took = duration(millis(*seconds));
+            format!("requests are answered again after {took}; those until then failed and count in no failover")
         }
         Kind::ConfigRejected { error } => format!("the filter's configuration is not in force: {error}"),
         Kind::EventsSuppressed { count: events, seconds } => {
