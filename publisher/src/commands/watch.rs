@@ -22,7 +22,9 @@ use crate::terminal::output::{self, Format};
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
 Reads the same logs as `faultline report`. On a terminal the last line shows what is open at the moment. \
-With --output json each event is one JSON object with the key \"proxy\" added, which `faultline report` reads too.
+With --output json each event is one JSON object with the key \"proxy\" added, which `faultline report` reads too. \
+What the filter warns of, and that a proxy stops or starts again, comes in between; in JSON its text is under \
+\"faultline_remark\".
 
 Examples:
   kubectl logs -f -l app=mocka -c istio-proxy --prefix --max-log-requests 50 | faultline watch

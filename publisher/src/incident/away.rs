@@ -1,5 +1,5 @@
-//! One proxy's failover, leg by leg. Events tell where a leg begins and when more goes away, never that less does: the
-//! share that began a leg is that of all of it only where every endpoint at home was out for as long.
+//! One proxy's failover, one destination after the other. Events tell when more goes away, never that less does: the
+//! share at the beginning is that of the whole time only where every endpoint at home was out for as long.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,14 @@ use filter_core::time::Millis;
 
 use super::logs::event::{Name, Received, Route};
 use super::model::Destination;
+use super::observation::Observation;
 use super::span::Span;
-use super::trace::Observation;
 
 /// Envoy tells its workers of a return up to a second late; until then all goes away.
 const TOLD_LATE_MS: Millis = 1_000;
+
+/// How a failover ended that the proxy did not see the end of.
+pub(super) const PROXY_RESTARTED: &str = "proxy_restarted";
 
 /// One proxy's failover.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ pub(super) struct ProxyFailover {
     /// What kept traffic from home, by its beginning and its changes.
     pub(super) causes: BTreeSet<Name>,
     /// Where to, in order of time.
-    legs: Vec<Leg>,
+    destinations: Vec<DestinationTrace>,
     /// What each locality received; empty while it has not ended.
     pub(super) received: Vec<Received>,
     /// Requests served away.
@@ -36,7 +39,7 @@ pub(super) struct ProxyFailover {
 
 /// A locality that received the traffic for a time.
 #[derive(Debug)]
-struct Leg {
+struct DestinationTrace {
     to: String,
     tier: String,
     share: f64,
@@ -47,7 +50,7 @@ struct Leg {
     until: Option<Millis>,
 }
 
-/// What is left at home as a leg begins.
+/// What is left at home as it begins to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Home {
     /// Every endpoint is out, by its own event, so that its return will be told.
@@ -62,7 +65,7 @@ impl ProxyFailover {
             seen,
             from: route.from.clone(),
             causes: BTreeSet::new(),
-            legs: Vec::new(),
+            destinations: Vec::new(),
             received: Vec::new(),
             requests: 0,
             errors: 0,
@@ -74,7 +77,12 @@ impl ProxyFailover {
 
     /// Where to, in order of time.
     pub(super) fn destinations(&self) -> impl Iterator<Item = Destination> {
-        self.legs.iter().map(Leg::destination)
+        self.destinations.iter().map(DestinationTrace::destination)
+    }
+
+    /// Whether its end told what it was.
+    pub(super) fn is_told_in_full(&self) -> bool {
+        !self.because.is_empty() && *self.because != *PROXY_RESTARTED
     }
 
     /// Goes on to another destination.
@@ -83,7 +91,7 @@ impl ProxyFailover {
         if !route.cause.is_empty() {
             self.causes.insert(route.cause.clone());
         }
-        self.legs.push(Leg {
+        self.destinations.push(DestinationTrace {
             to: route.to.to_string(),
             tier: route.tier.to_string(),
             share: route.share,
@@ -96,7 +104,7 @@ impl ProxyFailover {
 
     /// From now on, not all goes where it went.
     pub(super) fn may_shrink(&mut self, at: Millis) {
-        if let Some(last) = self.legs.last_mut() {
+        if let Some(last) = self.destinations.last_mut() {
             last.until.get_or_insert(at);
         }
     }
@@ -105,8 +113,8 @@ impl ProxyFailover {
     /// later than that; it is then no part of the failover.
     pub(super) fn end(&mut self, at: Millis) {
         self.seen.end(at);
-        while self.legs.len() > 1 && self.legs.last().is_some_and(|last| last.span.from >= at) {
-            self.legs.pop();
+        while self.destinations.len() > 1 && self.destinations.last().is_some_and(|last| last.span.from >= at) {
+            self.destinations.pop();
         }
         self.leave(at);
     }
@@ -120,19 +128,19 @@ impl ProxyFailover {
     /// Ends at the last destination.
     fn leave(&mut self, at: Millis) {
         self.extend_last(at);
-        if let Some(last) = self.legs.last_mut() {
+        if let Some(last) = self.destinations.last_mut() {
             last.open = false;
         }
     }
 
     fn extend_last(&mut self, at: Millis) {
-        if let Some(last) = self.legs.last_mut() {
+        if let Some(last) = self.destinations.last_mut() {
             last.span = Span::new(last.span.from, at);
         }
     }
 }
 
-impl Leg {
+impl DestinationTrace {
     fn destination(&self) -> Destination {
         let to_the_end = self.until.is_none_or(|until| until.saturating_add(TOLD_LATE_MS) >= self.span.to);
         Destination {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use filter_core::time::Millis;
 
-use super::logs::event::{Event, Kind};
+use super::logs::event::{Event, Kind, Name};
 use super::logs::reader::{Counts, Told};
+use super::logs::remark::{Remark, Said};
 use super::logs::search::What;
 use super::model::Gap;
 use super::names;
@@ -52,6 +53,10 @@ pub(crate) struct Live {
     /// What was read of the logs that have ended.
     counts: Counts,
     events: u64,
+    /// The time of the latest event.
+    latest: Millis,
+    /// What the filter warned of, and where.
+    warnings: BTreeMap<Name, BTreeSet<String>>,
     day: Option<String>,
     ejections: u64,
     failovers: u64,
@@ -85,8 +90,14 @@ impl Live {
     pub(crate) fn take(&mut self, file: &str, told: Told) -> Option<News> {
         let Told::Found(found) = told else { return None };
         let source = found.source();
+        let logged_at = found.logged_at();
         let (event, json) = match found.what {
             What::Event(event, json) => (*event, json),
+            What::Remark(remark) => {
+                let proxy = source.map_or_else(|| file.to_owned(), |source| source.path());
+                let at = remark.at.or(logged_at).unwrap_or(self.latest);
+                return self.remark(proxy, &remark, at);
+            }
             What::Malformed | What::Timeless(_) => {
                 self.unread.malformed += 1;
                 return None;
@@ -101,12 +112,47 @@ impl Live {
             return None;
         }
         self.proxies.insert(proxy.clone());
+        self.latest = self.latest.max(event.at);
         self.follow(&proxy, &event);
+        Some(self.news(proxy, event, json))
+    }
+
+    /// Takes in what is no event. The first start of a proxy is none that one waits for.
+    fn remark(&mut self, proxy: String, remark: &Remark, at: Millis) -> Option<News> {
+        let event = remark.event(at);
+        if !self.remember((proxy.clone(), event.mark)) {
+            return None;
+        }
+        if remark.said == Said::Warning {
+            if !remark.is_harmless() {
+                self.warnings.entry(remark.text.clone()).or_default().insert(proxy.clone());
+            }
+        } else {
+            let was_seen = self.proxies.contains(&proxy);
+            self.forget(&proxy);
+            if !was_seen {
+                return None;
+            }
+        }
+        let json = remark.json(at);
+        Some(self.news(proxy, event, json))
+    }
+
+    /// A process has ended or begun: what it saw before, no event will end.
+    fn forget(&mut self, proxy: &str) {
+        self.ejected.retain(|ejected| ejected.of.proxy != proxy);
+        self.kept.retain(|kept, _| kept.of.proxy != proxy);
+        self.away.retain(|of, _| of.proxy != proxy);
+        self.without_healthy.retain(|of| of.proxy != proxy);
+        self.rejecting.remove(proxy);
+    }
+
+    fn news(&mut self, proxy: String, event: Event, json: String) -> News {
         let phrase = phrase::of(&event);
         let today = day(event.at);
         let before = self.day.replace(today.clone());
         let new_day = before.filter(|before| *before != today).map(|_| today);
-        Some(News { proxy, new_day, event, json, phrase })
+        News { proxy, new_day, event, json, phrase }
     }
 
     /// Takes in how much of a log was read that has ended.
@@ -220,7 +266,9 @@ impl Live {
 
     /// Where to look for the reason, if there was no event at all.
     pub(crate) fn no_events(&self) -> Option<String> {
-        (self.events == 0).then(|| gaps::no_events(self.counts.lines, &self.unread()))
+        let warnings = self.warnings.iter().map(|(text, proxies)| (text.clone(), proxies.len())).collect();
+        let all = || [self.unread(), Gap::of_warnings(&warnings)].concat();
+        (self.events == 0).then(|| gaps::no_events(self.counts.lines, &all()))
     }
 
     /// What has been seen in all, and what is open now.

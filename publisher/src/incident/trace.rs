@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use filter_core::time::Millis;
 
-use super::away::{Home, ProxyFailover};
+use super::away::{Home, PROXY_RESTARTED, ProxyFailover};
 use super::failure::Failure;
 use super::logs::event::{Event, Kind, Name, Route, millis};
 use super::logs::input::{Input, ProxyIndex};
 use super::model::{Blocked, EjectionEnd, Gap, Streak};
+use super::observation::Observation;
+use super::restarts::{self, Restart};
 use super::span::Span;
 
 /// Everything that the proxies saw.
@@ -20,6 +22,8 @@ use super::span::Span;
 pub(super) struct Trace {
     /// By the cluster's name.
     pub(super) clusters: BTreeMap<Name, ClusterTrace>,
+    /// The proxies that began anew, in order of time.
+    pub(super) restarts: Vec<Restart>,
     /// What is missing.
     pub(super) gaps: Vec<Gap>,
 }
@@ -66,19 +70,6 @@ pub(super) struct EndpointTrace {
     pub(super) first: Millis,
 }
 
-/// A stretch of time in which one proxy saw something.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Observation {
-    /// Which proxy.
-    pub(super) proxy: ProxyIndex,
-    /// From when to when.
-    pub(super) span: Span,
-    /// Not over at the end of the log.
-    pub(super) open: bool,
-    /// Began before the log does.
-    pub(super) began_earlier: bool,
-}
-
 /// One proxy's ejection of an endpoint.
 #[derive(Debug)]
 pub(super) struct ProxyEjection {
@@ -107,8 +98,13 @@ impl Trace {
     pub(super) fn of(input: &Input) -> Self {
         let mut trace = Self::default();
         let mut missing = Missing::default();
+        let restarts = restarts::of(input);
+        let mut next = restarts.iter().peekable();
         for record in &input.records {
             let (proxy, event) = (record.proxy, &record.event);
+            while let Some(restart) = next.next_if(|restart| restart.at <= event.at) {
+                trace.clusters.values_mut().for_each(|cluster| cluster.end_of_process(restart));
+            }
             match &event.kind {
                 Kind::EventsSuppressed { count, .. } => {
                     missing.suppressed = missing.suppressed.saturating_add(*count);
@@ -127,9 +123,11 @@ impl Trace {
             }
         }
         for cluster in trace.clusters.values_mut() {
+            next.clone().for_each(|restart| cluster.end_of_process(restart));
             cluster.extend_open(input.ends.unwrap_or_default());
         }
         trace.gaps = missing.gaps();
+        trace.restarts = restarts;
         trace
     }
 }
@@ -174,7 +172,24 @@ impl ClusterTrace {
                     self.add_outage(Observation::ending(proxy, event.at, millis(*seconds)));
                 }
             },
-            Kind::ConfigRejected { .. } | Kind::EventsSuppressed { .. } | Kind::Unknown => {}
+            _ => {}
+        }
+    }
+
+    /// Nobody sees what goes on after a process has ended, and the next one begins with nothing.
+    fn end_of_process(&mut self, restart: &Restart) {
+        let (proxy, at) = (restart.proxy, restart.lived_until);
+        for endpoint in self.endpoints.values_mut() {
+            if let Some(open) = endpoint.open_ejection(proxy) {
+                open.seen.end(at);
+            }
+        }
+        if let Some(open) = self.open_failover(proxy) {
+            open.end(at);
+            open.because = PROXY_RESTARTED.into();
+        }
+        if let Some(open) = self.open_outage(proxy) {
+            open.end(at);
         }
     }
 
@@ -327,24 +342,6 @@ impl EndpointTrace {
     fn open_ejection(&mut self, proxy: ProxyIndex) -> Option<&mut ProxyEjection> {
         let latest = self.latest_ejection.get(&proxy)?;
         self.ejections.get_mut(*latest).filter(|ejection| ejection.seen.open)
-    }
-}
-
-impl Observation {
-    /// Begins now and is open.
-    fn beginning(proxy: ProxyIndex, at: Millis) -> Self {
-        Self { proxy, span: Span::at(at), open: true, began_earlier: false }
-    }
-
-    /// Ends now, and lasted for so many milliseconds; the log does not have its beginning.
-    fn ending(proxy: ProxyIndex, at: Millis, lasted: Millis) -> Self {
-        Self { proxy, span: Span::new(at.saturating_sub(lasted), at), open: false, began_earlier: true }
-    }
-
-    /// Ends now.
-    pub(super) fn end(&mut self, at: Millis) {
-        self.span = Span::new(self.span.from, at);
-        self.open = false;
     }
 }
 

@@ -16,6 +16,7 @@ mod layout;
 mod log_shapes;
 mod output;
 mod pipelines;
+mod remarks;
 mod report;
 mod report_claims;
 mod rules_as_istiod;

@@ -56,8 +56,8 @@ fn an_outage_is_told_with_its_times_places_and_sums() {
     assert_eq!(
         told["headline"],
         "mockb.default in ap-northeast-1a failed at 15:43:09 (connection refused); up to 100 % of its traffic went \
-         to ap-northeast-1b, then cn-hangzhou-k in 2 failovers for 26.0 s; 359 errors away from home; for 6.8 s of that \
-         time no endpoint was healthy: requests then failed and are not counted."
+         to ap-northeast-1b, then cn-hangzhou-k in 2 failovers for 26.0 s; 359 errors away from home; for 6.8 s of \
+         that time no endpoint was healthy: requests then failed and are not counted."
     );
     let service = &told["services"][0];
     assert_eq!((&service["name"], &service["cluster"]), (&"mockb.default".into(), &B.into()));

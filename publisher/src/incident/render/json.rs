@@ -130,8 +130,8 @@ mod tests {
 
     #[test]
     fn an_event_is_printed_as_it_was_logged_on_one_line() {
-        let logged = "{\n  \"z\": {\"flags\": \"UF\", \"code\": 503, \"a\": \"say \\\"x  y\\\" \"},\n  \"share\": 1.0,\n  \
-            \"pod\": \"p\"\n}";
+        let logged = "{\n  \"z\": {\"flags\": \"UF\", \"code\": 503, \"a\": \"say \\\"x  y\\\" \"},\n  \
+            \"share\": 1.0,\n  \"pod\": \"p\"\n}";
         assert_eq!(
             event(logged, &[("pod", "q"), ("source", "f"), ("namespace", "")]),
             r#"{"z":{"flags":"UF","code":503,"a":"say \"x  y\" "},"share":1.0,"pod":"p","source":"f"}"#

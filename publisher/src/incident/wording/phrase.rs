@@ -29,6 +29,9 @@ fn headword(kind: &Kind) -> (Tone, &'static str) {
         Kind::UpstreamRecovered { .. } => (Tone::Good, "answers again"),
         Kind::ConfigRejected { .. } => (Tone::Bad, "config rejected"),
         Kind::EventsSuppressed { .. } => (Tone::Note, "held back"),
+        Kind::ProxyStarted => (Tone::Note, "proxy started"),
+        Kind::ProxyStopped => (Tone::Note, "proxy stopped"),
+        Kind::FilterWarning { .. } => (Tone::Warning, "filter warns"),
         Kind::Unknown => (Tone::Note, "unknown"),
     }
 }
@@ -83,6 +86,9 @@ fn sentence(event: &Event) -> String {
             let lasted = duration(millis(*seconds));
             format!("{} held back in {lasted}; the metrics have them", count(*events, "event"))
         }
+        Kind::ProxyStarted => "the proxy started again: what it saw before is not known to it".to_owned(),
+        Kind::ProxyStopped => "the proxy ends".to_owned(),
+        Kind::FilterWarning { text } => text.to_string(),
         Kind::Unknown => format!("`{}`, which this version does not know", event.name),
     }
 }

@@ -63,8 +63,12 @@ fn failover_view(failover: &Failover, all_proxies: usize, clock: Clock) -> Failo
         None => names::locality(&destination.to).to_owned(),
     };
     let to: Vec<String> = failover.destinations.iter().map(to).collect();
-    let told = |n: u64| if failover.ended > 0 { number(n) } else { "not told yet".to_owned() };
-    let because: Vec<&str> = failover.because.iter().map(String::as_str).collect();
+    let told = |n: u64| match failover.ended {
+        0 if failover.period.open => "not told yet".to_owned(),
+        0 => "not told".to_owned(),
+        _ => number(n),
+    };
+    let because: Vec<String> = failover.because.iter().map(|one| one.replace('_', " ")).collect();
     FailoverView {
         failover,
         sentence: failover_sentence(failover, all_proxies, clock),
