@@ -22,7 +22,9 @@ use crate::terminal::output::{self, Format};
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
 Reads the same logs as `faultline report`. On a terminal the last line shows what is open at the moment. \
-With --output json each event is one JSON object with the key \"proxy\" added, which `faultline report` reads too.
+With --output json each event is one JSON object with the key \"proxy\" added, which `faultline report` reads too. \
+What the filter warns of, and that a proxy stops or starts again, comes in between; in JSON its text is under \
+\"faultline_remark\".
 
 Examples:
   kubectl logs -f -l app=mocka -c istio-proxy --prefix --max-log-requests 50 | faultline watch
@@ -38,6 +40,9 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 }
+
+/// Whose the events of standard input are, where nothing names a proxy; `report` calls it the same.
+const STDIN: &str = "stdin";
 
 /// Whether anyone still reads stdout.
 #[derive(PartialEq, Eq)]
@@ -84,7 +89,7 @@ async fn print_all(
         };
         let Some(news) = live.take(&file, told) else { continue };
         let line = match format {
-            Format::Json => json::event(&news.json, &[("proxy", &news.proxy)]),
+            Format::Json => json::event(&news.json, &[("proxy", news.proxy_or(STDIN))]),
             Format::Text => screen.line(&news),
         };
         let written = write(&screen.add(&line, live, output::width())).context("cannot write the result")?;

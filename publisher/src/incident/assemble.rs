@@ -3,11 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::away::ProxyFailover;
 use super::logs::event::{Name, Received};
 use super::logs::input::Input;
 use super::model::{Destination, Ejection, Endpoint, Failover, Gap, Incident, Outage, Period, Service};
+use super::observation::Observation;
+use super::restarts::Restart;
 use super::span::{Span, grouped, total};
-use super::trace::{ClusterTrace, EndpointTrace, Observation, ProxyFailover, Trace};
+use super::trace::{ClusterTrace, EndpointTrace, Trace};
 use super::{names, timeline};
 
 /// The incident that the logs tell.
@@ -19,7 +22,9 @@ pub(crate) fn incident(input: &Input) -> Incident {
         trace.clusters.into_iter().map(|(cluster, seen)| service(name(&cluster), cluster.to_string(), seen, input));
     let mut services: Vec<Service> = services.collect();
     services.sort_by(|a, b| (a.first, &a.cluster).cmp(&(b.first, &b.cluster)));
-    let mut gaps = trace.gaps;
+    let name_of = |restart: &Restart| input.name(restart.proxy).cloned().unwrap_or_default();
+    let mut gaps = gaps_of_restarts(&trace.restarts, &name_of);
+    gaps.extend(trace.gaps);
     gaps.extend(gaps_of(input));
     Incident {
         first: input.records.first().map(|record| record.event.at),
@@ -29,7 +34,7 @@ pub(crate) fn incident(input: &Input) -> Incident {
         events: input.records.len(),
         proxies: input.proxies.clone(),
         services,
-        timeline: timeline::of(input, &names),
+        timeline: timeline::of(input, &names, &trace.restarts),
         gaps,
     }
 }
@@ -89,17 +94,16 @@ fn endpoint(seen: EndpointTrace) -> Endpoint {
 
 /// One failover from what all proxies saw of it.
 fn failover(from: String, all: &[ProxyFailover]) -> Failover {
-    let by_locality = by_key(all.iter().flat_map(|failover| failover.destinations.iter().cloned()), |destination| {
-        destination.to.clone()
-    });
+    let by_locality = by_key(all.iter().flat_map(ProxyFailover::destinations), |destination| destination.to.clone());
     let mut destinations: Vec<Destination> = by_locality
         .into_values()
         .flat_map(|destinations| grouped(destinations, |destination| destination.span))
         .filter_map(|(span, group)| {
             let share = group.iter().map(|destination| destination.share).fold(0.0, f64::max);
+            let is_peak = group.iter().any(|destination| destination.is_peak || destination.share < share);
             let open = group.iter().any(|destination| destination.open);
             let first = group.into_iter().next()?;
-            Some(Destination { share, open, span, ..first })
+            Some(Destination { share, is_peak, open, span, ..first })
         })
         .collect();
     destinations.sort_by_key(|destination| destination.span.from);
@@ -113,7 +117,7 @@ fn failover(from: String, all: &[ProxyFailover]) -> Failover {
         destinations,
         requests_away: all.iter().fold(0, |sum, failover| sum.saturating_add(failover.requests)),
         errors_away: all.iter().fold(0, |sum, failover| sum.saturating_add(failover.errors)),
-        ended: all.iter().filter(|failover| !failover.because.is_empty()).count(),
+        ended: all.iter().filter(|failover| failover.is_told_in_full()).count(),
         because: told(all.iter().map(|failover| &failover.because)),
     }
 }
@@ -137,10 +141,24 @@ fn told<'a>(texts: impl Iterator<Item = &'a Name>) -> BTreeSet<String> {
     texts.into_iter().map(|text| text.to_string()).collect()
 }
 
+/// As many restarts are told one by one.
+const MOST_RESTARTS: usize = 5;
+
+fn gaps_of_restarts(restarts: &[Restart], name: &dyn Fn(&Restart) -> String) -> Vec<Gap> {
+    let gap = |restart: &Restart| Gap::Restarted {
+        proxy: name(restart),
+        at: restart.at,
+        lived_until: restart.lived_until,
+        was_told_to_stop: restart.was_told_to_stop,
+    };
+    let more = restarts.len().saturating_sub(MOST_RESTARTS);
+    restarts.iter().take(MOST_RESTARTS).map(gap).chain((more > 0).then_some(Gap::MoreRestarts(more as u64))).collect()
+}
+
 /// What the input itself lacks.
 fn gaps_of(input: &Input) -> Vec<Gap> {
     let unknown = input.unknown.iter().map(|(name, events)| Gap::Unknown { name: name.clone(), events: *events });
-    Gap::of_counts(&input.counts).into_iter().chain(unknown).collect()
+    Gap::of_counts(&input.counts).into_iter().chain(unknown).chain(Gap::of_warnings(&input.warnings)).collect()
 }
 
 fn by_key<T>(things: impl IntoIterator<Item = T>, key: impl Fn(&T) -> String) -> BTreeMap<String, Vec<T>> {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use filter_core::time::Millis;
 
-use super::logs::event::{Event, Kind};
+use super::logs::event::{Event, Kind, Name};
 use super::logs::reader::{Counts, Told};
+use super::logs::remark::{Remark, Said};
 use super::logs::search::What;
 use super::model::Gap;
 use super::names;
-use super::units::{clock_seconds, count, day};
+use super::units::{clock_seconds, count, day, share};
 use super::view::Phrase;
 use super::wording::{gaps, phrase};
 
@@ -34,6 +35,13 @@ pub(crate) struct News {
     pub(crate) phrase: Phrase,
 }
 
+impl News {
+    /// The proxy's name, or this one if none is known.
+    pub(crate) fn proxy_or<'a>(&'a self, other: &'a str) -> &'a str {
+        if self.proxy.is_empty() { other } else { &self.proxy }
+    }
+}
+
 /// What has been seen and what is open.
 #[derive(Default)]
 pub(crate) struct Live {
@@ -45,12 +53,16 @@ pub(crate) struct Live {
     /// What was read of the logs that have ended.
     counts: Counts,
     events: u64,
+    /// The time of the latest event.
+    latest: Millis,
+    /// What the filter warned of, and where.
+    warnings: BTreeMap<Name, BTreeSet<String>>,
     day: Option<String>,
     ejections: u64,
     failovers: u64,
     ejected: BTreeSet<ProxyEndpoint>,
-    /// Where to.
-    away: BTreeMap<ProxyCluster, String>,
+    /// Where to, and the share that was told last: no event tells that less goes away.
+    away: BTreeMap<ProxyCluster, (String, f64)>,
     without_healthy: BTreeSet<ProxyCluster>,
     /// Endpoints that failed as often as it takes, without being ejected for it; with the last such time. No event
     /// tells that one serves again.
@@ -78,8 +90,14 @@ impl Live {
     pub(crate) fn take(&mut self, file: &str, told: Told) -> Option<News> {
         let Told::Found(found) = told else { return None };
         let source = found.source();
+        let logged_at = found.logged_at();
         let (event, json) = match found.what {
             What::Event(event, json) => (*event, json),
+            What::Remark(remark) => {
+                let proxy = source.map_or_else(|| file.to_owned(), |source| source.path());
+                let at = remark.at.or(logged_at).unwrap_or(self.latest);
+                return self.remark(proxy, &remark, at);
+            }
             What::Malformed | What::Timeless(_) => {
                 self.unread.malformed += 1;
                 return None;
@@ -94,12 +112,47 @@ impl Live {
             return None;
         }
         self.proxies.insert(proxy.clone());
+        self.latest = self.latest.max(event.at);
         self.follow(&proxy, &event);
+        Some(self.news(proxy, event, json))
+    }
+
+    /// Takes in what is no event. The first start of a proxy is none that one waits for.
+    fn remark(&mut self, proxy: String, remark: &Remark, at: Millis) -> Option<News> {
+        let event = remark.event(at);
+        if !self.remember((proxy.clone(), event.mark)) {
+            return None;
+        }
+        if remark.said == Said::Warning {
+            if !remark.is_harmless() {
+                self.warnings.entry(remark.text.clone()).or_default().insert(proxy.clone());
+            }
+        } else {
+            let was_seen = self.proxies.contains(&proxy);
+            self.forget(&proxy);
+            if !was_seen {
+                return None;
+            }
+        }
+        let json = remark.json(at);
+        Some(self.news(proxy, event, json))
+    }
+
+    /// A process has ended or begun: what it saw before, no event will end.
+    fn forget(&mut self, proxy: &str) {
+        self.ejected.retain(|ejected| ejected.of.proxy != proxy);
+        self.kept.retain(|kept, _| kept.of.proxy != proxy);
+        self.away.retain(|of, _| of.proxy != proxy);
+        self.without_healthy.retain(|of| of.proxy != proxy);
+        self.rejecting.remove(proxy);
+    }
+
+    fn news(&mut self, proxy: String, event: Event, json: String) -> News {
         let phrase = phrase::of(&event);
         let today = day(event.at);
         let before = self.day.replace(today.clone());
         let new_day = before.filter(|before| *before != today).map(|_| today);
-        Some(News { proxy, new_day, event, json, phrase })
+        News { proxy, new_day, event, json, phrase }
     }
 
     /// Takes in how much of a log was read that has ended.
@@ -146,10 +199,10 @@ impl Live {
             }
             Kind::FailoverStarted(route) => {
                 self.failovers += 1;
-                self.away.insert(cluster, route.to.to_string());
+                self.away.insert(cluster, (route.to.to_string(), route.share));
             }
             Kind::FailoverChanged(route) => {
-                self.away.insert(cluster, route.to.to_string());
+                self.away.insert(cluster, (route.to.to_string(), route.share));
             }
             Kind::FailoverEnded { .. } => {
                 self.away.remove(&cluster);
@@ -170,9 +223,7 @@ impl Live {
     /// What is open, each endpoint and service once, however many proxies see it so.
     pub(crate) fn status(&self) -> String {
         let ejected: BTreeSet<&str> = self.ejected.iter().map(|ejected| ejected.endpoint.as_str()).collect();
-        let away =
-            |(of, to): (&ProxyCluster, &String)| format!("{} → {}", names::service(&of.cluster), names::locality(to));
-        let away: BTreeSet<String> = self.away.iter().map(away).collect();
+        let away = self.away();
         let without: BTreeSet<&str> = self.without_healthy.iter().map(|of| names::service(&of.cluster)).collect();
         let mut open = Vec::new();
         if !away.is_empty() {
@@ -199,9 +250,25 @@ impl Live {
         }
     }
 
+    /// `mockb.default → ap-northeast-1b (up to 100 %)`, each once, with the greatest share of all proxies.
+    fn away(&self) -> Vec<String> {
+        let mut shares: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+        for (of, (to, share)) in &self.away {
+            let known = shares.entry((names::service(&of.cluster), names::locality(to))).or_default();
+            *known = known.max(*share);
+        }
+        let told = |((service, to), of): ((&str, &str), f64)| match of {
+            of if of > 0.0 => format!("{service} → {to} ({})", share(of, true)),
+            _ => format!("{service} → {to}"),
+        };
+        shares.into_iter().map(told).collect()
+    }
+
     /// Where to look for the reason, if there was no event at all.
     pub(crate) fn no_events(&self) -> Option<String> {
-        (self.events == 0).then(|| gaps::no_events(self.counts.lines, &self.unread()))
+        let warnings = self.warnings.iter().map(|(text, proxies)| (text.clone(), proxies.len())).collect();
+        let all = || [self.unread(), Gap::of_warnings(&warnings)].concat();
+        (self.events == 0).then(|| gaps::no_events(self.counts.lines, &all()))
     }
 
     /// What has been seen in all, and what is open now.

@@ -4,12 +4,15 @@
 //! or a metric, prints, or reads the environment: a report can be written long after, from what was kept.
 
 pub(crate) mod assemble;
+mod away;
 mod failure;
 pub(crate) mod live;
 pub(crate) mod logs;
 pub(crate) mod model;
 pub(crate) mod names;
+mod observation;
 pub(crate) mod render;
+mod restarts;
 mod span;
 mod timeline;
 mod trace;

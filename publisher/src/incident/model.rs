@@ -2,14 +2,15 @@
 //!
 //! JSON writes these types as they are, so the keys in their `serde` attributes are public.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Add;
 
 use filter_core::time::Millis;
 use serde::{Serialize, Serializer};
 
 use super::failure::Failure;
-use super::logs::event::{Event, Received};
+use super::logs::event::{Event, Name, Received};
 use super::logs::reader::Counts;
 use super::span::Span;
 use super::units::Clock;
@@ -95,7 +96,7 @@ pub(crate) struct Failover {
     pub(crate) errors_away: u64,
     /// How many proxies' failovers were over when the log ended; only these count their requests.
     pub(crate) ended: usize,
-    /// How they ended: `recovered`, `topology`.
+    /// How they ended: `recovered`, `topology`; `proxy_restarted` where nobody saw the end.
     pub(crate) because: BTreeSet<String>,
 }
 
@@ -109,6 +110,8 @@ pub(crate) struct Destination {
     pub(crate) tier: String,
     /// The greatest share that any proxy reported as it began, 0 to 1.
     pub(crate) share: f64,
+    /// Whether less may have gone there for a part of the time: no event tells that a share shrinks.
+    pub(crate) is_peak: bool,
     /// Not over at the end of the log.
     pub(crate) open: bool,
     /// When.
@@ -243,6 +246,14 @@ pub(crate) enum Gap {
     MissingBeginnings(u64),
     /// Things that began again without having ended.
     MissingEnds(u64),
+    /// A proxy that began anew, and until when it lived before.
+    Restarted { proxy: String, at: Millis, lived_until: Millis, was_told_to_stop: bool },
+    /// More of the same.
+    MoreRestarts(u64),
+    /// What the filter itself warned of, at so many proxies.
+    Warned { text: String, proxies: usize },
+    /// More of the same.
+    MoreWarnings(u64),
     /// A configuration that so many proxies rejected.
     ConfigRejected { error: String, proxies: usize },
     /// Events of which only the beginning is there.
@@ -263,7 +274,20 @@ pub(crate) enum Gap {
     Unknown { name: String, events: u64 },
 }
 
+/// As many of the filter's warnings are told; the same text from many proxies is one.
+const MOST_WARNINGS: usize = 12;
+
 impl Gap {
+    /// What the filter itself warned of, most proxies first.
+    pub(crate) fn of_warnings(warnings: &BTreeMap<Name, usize>) -> Vec<Self> {
+        let mut warnings: Vec<(&Name, usize)> = warnings.iter().map(|(text, proxies)| (text, *proxies)).collect();
+        warnings.sort_by_key(|(_, proxies)| Reverse(*proxies));
+        let more = warnings.len().saturating_sub(MOST_WARNINGS);
+        let told = warnings.into_iter().take(MOST_WARNINGS);
+        let told = told.map(|(text, proxies)| Self::Warned { text: text.to_string(), proxies });
+        told.chain((more > 0).then_some(Self::MoreWarnings(more as u64))).collect()
+    }
+
     /// What could not be read, or was assumed.
     pub(crate) fn of_counts(counts: &Counts) -> Vec<Self> {
         let of = |n: u64, gap: fn(u64) -> Self| (n > 0).then(|| gap(n));
@@ -278,6 +302,11 @@ impl Gap {
         let damaged = counts.damaged.iter();
         let damaged = damaged.map(|(file, reason)| Self::Damaged { file: file.clone(), reason: reason.clone() });
         counted.into_iter().flatten().chain(damaged).collect()
+    }
+
+    /// Whether the filter itself says it.
+    pub(crate) fn is_said_by_the_filter(&self) -> bool {
+        matches!(self, Self::Warned { .. } | Self::MoreWarnings(_))
     }
 
     /// Whether something was in the logs that the result lacks.

@@ -7,13 +7,14 @@ use filter_core::time::Millis;
 use super::logs::event::{Event, Kind, Received};
 use super::logs::input::{Input, ProxyIndex};
 use super::model::Moment;
+use super::restarts::Restart;
 
 /// What several proxies report within this many milliseconds is one thing. Each needs traffic of its own to meet a
 /// fault, and returns are seen on ticks of Envoy's interval, which is 10 s by default.
 const SAME_MOMENT_MS: Millis = 10_000;
 
 /// The moments of an input; `names` are the clusters' short names.
-pub(super) fn of(input: &Input, names: &BTreeMap<String, String>) -> Vec<Moment> {
+pub(super) fn of(input: &Input, names: &BTreeMap<String, String>, restarts: &[Restart]) -> Vec<Moment> {
     let mut moments: Vec<(Moment, BTreeSet<ProxyIndex>)> = Vec::new();
     let mut latest: HashMap<String, usize> = HashMap::new();
     for record in &input.records {
@@ -37,11 +38,19 @@ pub(super) fn of(input: &Input, names: &BTreeMap<String, String>) -> Vec<Moment>
         };
         moments.push((moment, BTreeSet::from([record.proxy])));
     }
+    let again = |restart: &Restart| Moment {
+        until: restart.at,
+        service: String::new(),
+        event: restart.event(),
+        proxies: input.name(restart.proxy).cloned().into_iter().collect(),
+    };
     let named = |(moment, proxies): (Moment, BTreeSet<ProxyIndex>)| Moment {
         proxies: proxies.iter().filter_map(|proxy| input.name(*proxy).cloned()).collect(),
         ..moment
     };
-    moments.into_iter().map(named).collect()
+    let mut moments: Vec<Moment> = moments.into_iter().map(named).chain(restarts.iter().map(again)).collect();
+    moments.sort_by_key(|moment| moment.event.at);
+    moments
 }
 
 /// Adds another proxy's requests to what the first ones reported; the rest is the same, or the first one's.

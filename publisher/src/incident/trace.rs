@@ -8,10 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use filter_core::time::Millis;
 
+use super::away::{Home, PROXY_RESTARTED, ProxyFailover};
 use super::failure::Failure;
-use super::logs::event::{Event, Kind, Name, Received, Route, millis};
+use super::logs::event::{Event, Kind, Name, Route, millis};
 use super::logs::input::{Input, ProxyIndex};
-use super::model::{Blocked, Destination, EjectionEnd, Gap, Streak};
+use super::model::{Blocked, EjectionEnd, Gap, Streak};
+use super::observation::Observation;
+use super::restarts::{self, Restart};
 use super::span::Span;
 
 /// Everything that the proxies saw.
@@ -19,6 +22,8 @@ use super::span::Span;
 pub(super) struct Trace {
     /// By the cluster's name.
     pub(super) clusters: BTreeMap<Name, ClusterTrace>,
+    /// The proxies that began anew, in order of time.
+    pub(super) restarts: Vec<Restart>,
     /// What is missing.
     pub(super) gaps: Vec<Gap>,
 }
@@ -65,19 +70,6 @@ pub(super) struct EndpointTrace {
     pub(super) first: Millis,
 }
 
-/// A stretch of time in which one proxy saw something.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Observation {
-    /// Which proxy.
-    pub(super) proxy: ProxyIndex,
-    /// From when to when.
-    pub(super) span: Span,
-    /// Not over at the end of the log.
-    pub(super) open: bool,
-    /// Began before the log does.
-    pub(super) began_earlier: bool,
-}
-
 /// One proxy's ejection of an endpoint.
 #[derive(Debug)]
 pub(super) struct ProxyEjection {
@@ -89,27 +81,6 @@ pub(super) struct ProxyEjection {
     pub(super) basis: Name,
     /// How it ended; none while it has not, or if the log does not tell.
     pub(super) ended: Option<EjectionEnd>,
-}
-
-/// One proxy's failover.
-#[derive(Debug)]
-pub(super) struct ProxyFailover {
-    /// From the start to the last request that was served away.
-    pub(super) seen: Observation,
-    /// The locality that lost.
-    pub(super) from: Name,
-    /// What kept traffic from home, by its beginning and its changes.
-    pub(super) causes: BTreeSet<Name>,
-    /// Where to, in order of time.
-    pub(super) destinations: Vec<Destination>,
-    /// What each locality received; empty while it has not ended.
-    pub(super) received: Vec<Received>,
-    /// Requests served away.
-    pub(super) requests: u64,
-    /// Errors among them.
-    pub(super) errors: u64,
-    /// How it ended; empty while it has not.
-    pub(super) because: Name,
 }
 
 /// How often each kind of gap was met.
@@ -127,8 +98,13 @@ impl Trace {
     pub(super) fn of(input: &Input) -> Self {
         let mut trace = Self::default();
         let mut missing = Missing::default();
+        let restarts = restarts::of(input);
+        let mut next = restarts.iter().peekable();
         for record in &input.records {
             let (proxy, event) = (record.proxy, &record.event);
+            while let Some(restart) = next.next_if(|restart| restart.at <= event.at) {
+                trace.clusters.values_mut().for_each(|cluster| cluster.end_of_process(restart));
+            }
             match &event.kind {
                 Kind::EventsSuppressed { count, .. } => {
                     missing.suppressed = missing.suppressed.saturating_add(*count);
@@ -147,9 +123,11 @@ impl Trace {
             }
         }
         for cluster in trace.clusters.values_mut() {
+            next.clone().for_each(|restart| cluster.end_of_process(restart));
             cluster.extend_open(input.ends.unwrap_or_default());
         }
         trace.gaps = missing.gaps();
+        trace.restarts = restarts;
         trace
     }
 }
@@ -167,10 +145,12 @@ impl ClusterTrace {
             }
             Kind::EndpointEjected { reason, .. } => self.endpoint(proxy, event).eject(proxy, event, reason, missing),
             Kind::EndpointReturned { ejected_seconds } => {
+                self.comes_home(proxy, event);
                 let end = (EjectionEnd::Returned, millis(*ejected_seconds));
                 self.endpoint(proxy, event).uneject(proxy, event, end, missing);
             }
             Kind::EndpointRemoved { ejected_seconds } => {
+                self.comes_home(proxy, event);
                 let end = (EjectionEnd::Removed, millis(*ejected_seconds));
                 self.endpoint(proxy, event).uneject(proxy, event, end, missing);
             }
@@ -178,6 +158,9 @@ impl ClusterTrace {
             Kind::FailoverChanged(route) => self.change_failover(proxy, event.at, route, missing),
             Kind::FailoverEnded { .. } => self.end_failover(proxy, event, missing),
             Kind::NoHealthyUpstream { .. } => {
+                if let Some(failover) = self.open_failover(proxy) {
+                    failover.may_shrink(event.at);
+                }
                 if self.open_outage(proxy).is_none() {
                     self.add_outage(Observation::beginning(proxy, event.at));
                 }
@@ -189,7 +172,24 @@ impl ClusterTrace {
                     self.add_outage(Observation::ending(proxy, event.at, millis(*seconds)));
                 }
             },
-            Kind::ConfigRejected { .. } | Kind::EventsSuppressed { .. } | Kind::Unknown => {}
+            _ => {}
+        }
+    }
+
+    /// Nobody sees what goes on after a process has ended, and the next one begins with nothing.
+    fn end_of_process(&mut self, restart: &Restart) {
+        let (proxy, at) = (restart.proxy, restart.lived_until);
+        for endpoint in self.endpoints.values_mut() {
+            if let Some(open) = endpoint.open_ejection(proxy) {
+                open.seen.end(at);
+            }
+        }
+        if let Some(open) = self.open_failover(proxy) {
+            open.end(at);
+            open.because = PROXY_RESTARTED.into();
+        }
+        if let Some(open) = self.open_outage(proxy) {
+            open.end(at);
         }
     }
 
@@ -198,16 +198,18 @@ impl ClusterTrace {
             open.end(at);
             missing.ends += 1;
         }
-        self.add_failover(ProxyFailover::along(Observation::beginning(proxy, at), route, at));
+        let home = self.home(proxy, route);
+        self.add_failover(ProxyFailover::along(Observation::beginning(proxy, at), route, at, home));
     }
 
     fn change_failover(&mut self, proxy: ProxyIndex, at: Millis, route: &Route, missing: &mut Missing) {
+        let home = self.home(proxy, route);
         match self.open_failover(proxy) {
-            Some(open) => open.turn(route, at),
+            Some(open) => open.turn(route, at, home),
             None => {
                 missing.beginnings += 1;
                 let seen = Observation { began_earlier: true, ..Observation::beginning(proxy, at) };
-                self.add_failover(ProxyFailover::along(seen, route, at));
+                self.add_failover(ProxyFailover::along(seen, route, at, home));
             }
         }
     }
@@ -222,7 +224,8 @@ impl ClusterTrace {
             missing.beginnings += 1;
             let seen = Observation::ending(proxy, at, lasted);
             let route = Route { from: from.clone(), to: to.clone(), ..Route::default() };
-            let began = ProxyFailover::along(Observation { open: true, ..seen }, &route, seen.span.from);
+            let began = Observation { open: true, ..seen };
+            let began = ProxyFailover::along(began, &route, seen.span.from, Home::Other);
             self.add_failover(began);
         }
         let Some(failover) = self.open_failover(proxy) else { return };
@@ -232,6 +235,24 @@ impl ClusterTrace {
         (failover.requests, failover.errors) = (*requests_away, *errors_away);
         failover.received.clone_from(destinations);
         failover.because = if because.is_empty() { "ended".into() } else { because.clone() };
+    }
+
+    /// What is left at home, as this proxy's events tell.
+    fn home(&mut self, proxy: ProxyIndex, route: &Route) -> Home {
+        let nothing_else = route.share > 0.999 && route.healthy_at_home == 0 && route.endpoints_at_home > 0;
+        if !nothing_else || self.open_outage(proxy).is_some() {
+            return Home::Other;
+        }
+        let at_home = self.endpoints.values().filter(|endpoint| *endpoint.locality == *route.from);
+        let out = at_home.filter(|endpoint| endpoint.is_out(proxy)).count() as u64;
+        if out == route.endpoints_at_home { Home::AllOut } else { Home::Other }
+    }
+
+    /// An endpoint is ejected no more; where it is at home, traffic may come home.
+    fn comes_home(&mut self, proxy: ProxyIndex, event: &Event) {
+        if let Some(failover) = self.open_failover(proxy).filter(|failover| failover.from == event.locality) {
+            failover.may_shrink(event.at);
+        }
     }
 
     fn add_failover(&mut self, failover: ProxyFailover) {
@@ -274,8 +295,7 @@ impl ClusterTrace {
             seen.span = Span::new(seen.span.from, end);
         }
         for failover in self.failovers.iter_mut().filter(|failover| failover.seen.open) {
-            failover.seen.span = Span::new(failover.seen.span.from, end);
-            failover.extend_last(end);
+            failover.extend(end);
         }
     }
 }
@@ -314,77 +334,14 @@ impl EndpointTrace {
         self.ejections.push(ejection);
     }
 
+    fn is_out(&self, proxy: ProxyIndex) -> bool {
+        let latest = self.latest_ejection.get(&proxy).and_then(|latest| self.ejections.get(*latest));
+        latest.is_some_and(|ejection| ejection.seen.open)
+    }
+
     fn open_ejection(&mut self, proxy: ProxyIndex) -> Option<&mut ProxyEjection> {
         let latest = self.latest_ejection.get(&proxy)?;
         self.ejections.get_mut(*latest).filter(|ejection| ejection.seen.open)
-    }
-}
-
-impl Observation {
-    /// Begins now and is open.
-    fn beginning(proxy: ProxyIndex, at: Millis) -> Self {
-        Self { proxy, span: Span::at(at), open: true, began_earlier: false }
-    }
-
-    /// Ends now, and lasted for so many milliseconds; the log does not have its beginning.
-    fn ending(proxy: ProxyIndex, at: Millis, lasted: Millis) -> Self {
-        Self { proxy, span: Span::new(at.saturating_sub(lasted), at), open: false, began_earlier: true }
-    }
-
-    fn end(&mut self, at: Millis) {
-        self.span = Span::new(self.span.from, at);
-        self.open = false;
-    }
-}
-
-impl ProxyFailover {
-    fn along(seen: Observation, route: &Route, at: Millis) -> Self {
-        let mut failover = Self {
-            seen,
-            from: route.from.clone(),
-            causes: BTreeSet::new(),
-            destinations: Vec::new(),
-            received: Vec::new(),
-            requests: 0,
-            errors: 0,
-            because: Name::default(),
-        };
-        failover.turn(route, at);
-        failover
-    }
-
-    /// Goes on to another destination.
-    fn turn(&mut self, route: &Route, at: Millis) {
-        self.leave(at);
-        if !route.cause.is_empty() {
-            self.causes.insert(route.cause.clone());
-        }
-        let (to, tier, share) = (route.to.to_string(), route.tier.to_string(), route.share);
-        self.destinations.push(Destination { to, tier, share, open: true, span: Span::at(at) });
-    }
-
-    /// Ends with the last request that was served away. A move is reported when it has lasted for a while, which can be
-    /// later than that; it is then no part of the failover.
-    fn end(&mut self, at: Millis) {
-        self.seen.end(at);
-        while self.destinations.len() > 1 && self.destinations.last().is_some_and(|last| last.span.from >= at) {
-            self.destinations.pop();
-        }
-        self.leave(at);
-    }
-
-    /// Ends at the last destination.
-    fn leave(&mut self, at: Millis) {
-        self.extend_last(at);
-        if let Some(last) = self.destinations.last_mut() {
-            last.open = false;
-        }
-    }
-
-    fn extend_last(&mut self, at: Millis) {
-        if let Some(last) = self.destinations.last_mut() {
-            last.span = Span::new(last.span.from, at);
-        }
     }
 }
 

@@ -120,6 +120,11 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
+/// `100 %`, or `up to 100 %` where it is the most that is known of.
+pub(crate) fn share(share: f64, is_peak: bool) -> String {
+    if is_peak { format!("up to {}", percent(share)) } else { percent(share) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,7 +65,7 @@ pub(crate) struct ServiceView<'a> {
     pub(crate) days: String,
     /// `2 of 3 proxies`
     pub(crate) seen_by: String,
-    /// What happened in a row of a table: failovers, the longest, requests away, failed, endpoints, seen by.
+    /// What happened in a row of a table: failovers, the longest, requests away, errors away, endpoints, seen by.
     pub(crate) row: [String; 6],
     /// `over`, or what is still open.
     pub(crate) state: String,

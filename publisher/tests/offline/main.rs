@@ -18,7 +18,9 @@ mod log_shapes;
 mod nothing_in_silence;
 mod output;
 mod pipelines;
+mod remarks;
 mod report;
+mod report_claims;
 mod rules_as_istiod;
 mod schemas;
 #[cfg(unix)]

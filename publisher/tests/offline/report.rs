@@ -55,9 +55,9 @@ fn an_outage_is_told_with_its_times_places_and_sums() {
     let told = json_of(OUTAGE);
     assert_eq!(
         told["headline"],
-        "mockb.default in ap-northeast-1a failed at 15:43:09 (connection refused); 100 % of its traffic went to \
-         ap-northeast-1b, then cn-hangzhou-k in 2 failovers for 26.0 s; 359 errors away; for 6.8 s no endpoint was \
-         healthy."
+        "mockb.default in ap-northeast-1a failed at 15:43:09 (connection refused); up to 100 % of its traffic went \
+         to ap-northeast-1b, then cn-hangzhou-k in 2 failovers for 26.0 s; 359 errors away from home; for 6.8 s of \
+         that time no endpoint was healthy: requests then failed and are not counted."
     );
     let service = &told["services"][0];
     assert_eq!((&service["name"], &service["cluster"]), (&"mockb.default".into(), &B.into()));
@@ -118,8 +118,8 @@ fn a_failover_is_told_with_its_cause_and_with_every_destination() {
     let told = json_of(&emptied());
     assert_eq!(
         told["headline"],
-        "Traffic of mockb.default left ap-northeast-1a at 15:00:00 (endpoints there were gone from the cluster); 100 % \
-         of its traffic went to ap-northeast-1b for 20.0 s; 2 errors away."
+        "Traffic of mockb.default left ap-northeast-1a at 15:00:00 (endpoints there were gone from the cluster); up to \
+         100 % of its traffic went to ap-northeast-1b for 20.0 s; 2 errors away from home."
     );
     let failover = &told["services"][0]["failovers"][0];
     assert_eq!(failover["causes"], json!(["endpoints_left"]));

@@ -30,7 +30,8 @@ fn a_stream_is_told_line_by_line_and_summed_up_at_its_end() {
     assert_eq!(ran.stdout.lines().count(), 3);
     assert_eq!(
         ran.stderr.trim(),
-        "3 events of 1 proxy: 1 ejection, 1 failover; now: away: mockb.default → ap-northeast-1b; 1 endpoint ejected"
+        "3 events of 1 proxy: 1 ejection, 1 failover; now: away: mockb.default → ap-northeast-1b (up to 100 %); 1 \
+         endpoint ejected"
     );
     run(dir.path(), &["watch", "absent.log"]).fails_with(&["cannot read the log `absent.log`"]);
 }
@@ -85,6 +86,22 @@ fn events_as_json_name_their_proxy_and_can_be_reported() {
     let again = run_with_input(dir.path(), &["report", "--output", "json"], ran.stdout.as_bytes()).exits(0).json();
     let direct = run_with_input(dir.path(), &["report", "--output", "json"], THREE.as_bytes()).exits(0).json();
     assert_eq!((&again["headline"], &again["timeline"]), (&direct["headline"], &direct["timeline"]));
+}
+
+#[test]
+fn an_event_that_names_no_proxy_is_standard_inputs() {
+    let dir = tempfile::tempdir().unwrap();
+    let ran = run_with_input(dir.path(), &["watch", "--output", "json"], OUTAGE.as_bytes()).exits(0);
+    assert_eq!(ran.stdout.lines().count(), 23);
+    for line in ran.stdout.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["proxy"], "stdin", "{line}");
+        // All else stands there as it was logged.
+        let logged = line.replace(r#","proxy":"stdin""#, "");
+        assert!(OUTAGE.contains(&logged), "{line}");
+    }
+    let told = |log: &str| run_with_input(dir.path(), &["report", "--output", "json"], log.as_bytes()).exits(0).json();
+    assert_eq!(told(&ran.stdout)["proxies"], told(OUTAGE)["proxies"]);
 }
 
 #[test]

@@ -93,6 +93,14 @@ pub(crate) enum Kind {
         count: u64,
         seconds: f64,
     },
+    /// No event, but a line beside them: the filter has begun to watch.
+    ProxyStarted,
+    /// The proxy ends.
+    ProxyStopped,
+    /// The filter says that something is wrong around it.
+    FilterWarning {
+        text: Name,
+    },
     /// Of a version that this one does not know.
     Unknown,
 }
@@ -160,6 +168,13 @@ impl Received {
 }
 
 impl Event {
+    /// What stands beside the events of a log, as one of them.
+    pub(crate) fn beside(at: Millis, name: &str, kind: Kind) -> Self {
+        let nothing = Name::default;
+        let [cluster, endpoint, locality, workload, basis] = [nothing(), nothing(), nothing(), nothing(), nothing()];
+        Self { at, cluster, endpoint, locality, workload, basis, kind, name: name.into(), mark: 0 }
+    }
+
     /// What it is about: equal for the events of two proxies about the same thing.
     pub(crate) fn subject(&self) -> String {
         let (more, also): (&str, &str) = match &self.kind {

@@ -7,11 +7,13 @@ use std::path::Path;
 use anyhow::Context;
 use filter_core::time::Millis;
 
-use super::event::{Kept, Kind};
+use super::event::{Kept, Kind, Name};
 use super::proxies::{self, Key, Log, Logs};
 use super::reader::{self, Counts, Told};
+use super::remark::{Remark, Said};
 use super::search::What;
 use super::source::Source;
+use super::turns::{self, Turn};
 
 /// Which of [`Input::proxies`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +35,10 @@ pub(crate) struct Input {
     pub(crate) records: Vec<Record>,
     /// Names of the proxies whose logs these are, whether or not they tell of an event.
     pub(crate) proxies: Vec<String>,
+    /// When each proxy ended and began, in order of time.
+    pub(crate) turns: Vec<(ProxyIndex, Turn)>,
+    /// What the filter warned of, and at how many proxies.
+    pub(crate) warnings: BTreeMap<Name, usize>,
     /// What was read, and what could not be.
     pub(crate) counts: Counts,
     /// Events that came again and were left out.
@@ -105,7 +111,10 @@ pub(crate) fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Input> {
     for (index, key) in names.keys().enumerate() {
         let proxy = ProxyIndex(index);
         seen.clear();
-        for event in logs.remove(key).unwrap_or_default().events {
+        let log = logs.remove(key).unwrap_or_default();
+        input.turns.extend(turns::placed(&log.events, &log.turns).into_iter().map(|turn| (proxy, turn)));
+        log.warnings.into_iter().for_each(|text| *input.warnings.entry(text).or_default() += 1);
+        for event in log.events {
             if seen.insert(event.mark) {
                 input.records.push(Record { proxy, event });
             } else {
@@ -114,6 +123,7 @@ pub(crate) fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Input> {
         }
     }
     input.records.sort_by_key(|record| record.event.at);
+    input.turns.sort_by_key(|(_, turn)| *turn);
     Ok(input)
 }
 
@@ -138,6 +148,7 @@ fn take(input: &mut Input, logs: &mut Logs, of_file: &Key, entry: &str, told: To
         None if entry.is_empty() => of_file.clone(),
         None => proxies::key_of(Path::new(entry)),
     };
+    let logged_at = found.logged_at();
     let log: &mut Log = logs.entry(key).or_default();
     match found.what {
         What::Event(event, _) => {
@@ -149,5 +160,14 @@ fn take(input: &mut Input, logs: &mut Logs, of_file: &Key, entry: &str, told: To
             }
         }
         What::Malformed | What::Timeless(_) | What::Cut => log.unread += 1,
+        What::Remark(remark) if remark.said == Said::Warning => {
+            if !remark.is_harmless() {
+                log.warnings.insert(remark.text);
+            }
+        }
+        What::Remark(remark) => {
+            let at = remark.at.or(logged_at);
+            log.turns.push((log.events.len(), Remark { at, ..remark }));
+        }
     }
 }

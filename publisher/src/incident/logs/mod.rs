@@ -16,11 +16,13 @@ mod parse;
 mod proxies;
 pub(crate) mod reader;
 mod records;
+pub(crate) mod remark;
 mod rows;
 pub(crate) mod search;
 mod shapes;
 pub(crate) mod source;
 mod table;
+pub(crate) mod turns;
 
 /// The event in a line, for tests.
 #[cfg(test)]

@@ -10,8 +10,9 @@ use std::path::Path;
 
 use filter_core::time::Millis;
 
-use super::event::Kept;
+use super::event::{Kept, Name};
 use super::labels::of_path;
+use super::remark::Remark;
 use super::source::Source;
 
 /// Whose log a part of the input is.
@@ -29,6 +30,26 @@ pub(super) struct Log {
     pub(super) events: Vec<Kept>,
     /// Events that could not be read.
     pub(super) unread: u64,
+    /// Its beginnings and ends, each after so many of the events.
+    pub(super) turns: Vec<(usize, Remark)>,
+    /// What the filter warned of.
+    pub(super) warnings: BTreeSet<Name>,
+}
+
+impl Log {
+    /// Takes in what else the same proxy wrote.
+    fn add(&mut self, more: Self) {
+        let before = self.events.len();
+        self.turns.extend(more.turns.into_iter().map(|(after, turn)| (before + after, turn)));
+        self.events.extend(more.events);
+        self.unread += more.unread;
+        self.warnings.extend(more.warnings);
+    }
+
+    /// Whether a proxy wrote it.
+    fn is_a_proxys(&self) -> bool {
+        !self.events.is_empty() || self.unread > 0 || !self.turns.is_empty() || !self.warnings.is_empty()
+    }
 }
 
 /// The logs by proxy.
@@ -39,15 +60,14 @@ pub(super) fn merge(logs: &mut Logs) -> BTreeMap<Key, String> {
     merge_files(logs);
     merge_pods(logs);
     // What runs in the same container as a proxy that wrote an event is a proxy too, in another pod.
-    let wrote = |log: &Log| !log.events.is_empty() || log.unread > 0;
     let container = |key: &Key| match key {
         Key::Pod(source) if !source.container.is_empty() => Some(source.container.clone()),
         _ => None,
     };
     let of_proxies: BTreeSet<String> =
-        logs.iter().filter(|(_, log)| wrote(log)).filter_map(|(key, _)| container(key)).collect();
+        logs.iter().filter(|(_, log)| log.is_a_proxys()).filter_map(|(key, _)| container(key)).collect();
     logs.retain(|key, log| {
-        wrote(log)
+        log.is_a_proxys()
             || matches!(key, Key::File(_))
             || container(key).is_some_and(|container| of_proxies.contains(&container))
     });
@@ -86,8 +106,7 @@ fn merge_files(logs: &mut Logs) {
             _ => false,
         };
         if same && let (Some(more), Some(log)) = (logs.remove(&second), logs.get_mut(&first)) {
-            log.events.extend(more.events);
-            log.unread += more.unread;
+            log.add(more);
             into.insert(second, first);
         }
     }
@@ -106,9 +125,7 @@ fn merge_pods(logs: &mut Logs) {
             let mut fuller = sources.iter().filter(|other| *other != source && is_part(source, other));
             let (Some(whole), None) = (fuller.next(), fuller.next()) else { continue };
             if let Some(more) = logs.remove(&Key::Pod(source.clone())) {
-                let log = logs.entry(Key::Pod(whole.clone())).or_default();
-                log.events.extend(more.events);
-                log.unread += more.unread;
+                logs.entry(Key::Pod(whole.clone())).or_default().add(more);
             }
         }
     }

@@ -162,9 +162,11 @@ impl Text {
                 search::What::Cut => self.counts.cut += 1,
                 search::What::Malformed | search::What::Timeless(_) => self.counts.malformed += 1,
                 search::What::Event(..) => self.counts.times_assumed += u64::from(one.time_assumed),
+                search::What::Remark(_) => {}
             }
             match one.source() {
                 Some(_) => self.names = true,
+                None if matches!(one.what, search::What::Remark(_)) => {}
                 None => self.unnamed += 1,
             }
             if !sink(Told::Found(one)) {

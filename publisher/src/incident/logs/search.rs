@@ -4,6 +4,7 @@
 //! What begins as an event and cannot be read is found, too: cut off, or malformed.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use filter_core::time::Millis;
@@ -15,6 +16,7 @@ use super::event::{Event, KEY};
 use super::json::{self, Node, Pairs};
 use super::labels::Labels;
 use super::parse::{self, NoEvent, TimeOf};
+use super::remark::{self, Remark};
 use super::source::Source;
 use super::{escapes, shapes, table};
 
@@ -38,6 +40,8 @@ pub(crate) enum What {
     Malformed,
     /// The beginning of an event, and not the whole of one.
     Cut,
+    /// A line that is no event and bears on what events mean.
+    Remark(Remark),
 }
 
 /// What was found, and whose it is.
@@ -51,6 +55,15 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    fn of(what: What) -> Self {
+        Self { what, labels: Labels::default(), time_assumed: false }
+    }
+
+    /// When the record around it was written.
+    pub(crate) fn logged_at(&self) -> Option<Millis> {
+        self.labels.at
+    }
+
     /// Whose it is, where the record tells.
     pub(crate) fn source(&self) -> Option<Source> {
         Source::of(&self.labels)
@@ -111,10 +124,11 @@ pub(super) fn row(row: &[(String, String)], delimiter: u8) -> Findings {
     findings
 }
 
-/// Whether it may hold an event.
+/// Whether it may hold an event, or a remark.
 pub(super) fn holds(text: &str) -> bool {
-    static FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(KEY));
-    FINDER.find(text.as_bytes()).is_some()
+    static EVENT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(KEY));
+    static STOPPED: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(remark::STOPPED));
+    EVENT.find(text.as_bytes()).is_some() || STOPPED.find(text.as_bytes()).is_some()
 }
 
 impl Findings {
@@ -199,6 +213,9 @@ impl Findings {
             let at = pairs.get("ts").is_none().then_some(labels.at).flatten();
             self.event(json, at);
         }
+        if let Some(remark) = pairs.get(remark::KEY).and_then(json::scalar).and_then(|text| remark::of_text(&text)) {
+            self.found.push(Found::of(What::Remark(remark)));
+        }
         if with_events.len() + usize::from(is_event.is_some()) > 1 {
             self.leave_one(before);
         }
@@ -225,7 +242,7 @@ impl Findings {
             Err(NoEvent::Timeless) => (What::Timeless(json.to_owned()), false),
             Err(NoEvent::Foreign) => return,
         };
-        self.found.push(Found { what, labels: Labels::default(), time_assumed });
+        self.found.push(Found { time_assumed, ..Found::of(what) });
     }
 
     /// Leaves one of each event that a record tells twice, as text and taken apart: the one that says more.
@@ -328,25 +345,43 @@ impl Findings {
     }
 
     /// Looks through a part of a text that holds no JSON as it stands: escaped, or cut off.
-    fn rest(&mut self, text: &str, part: std::ops::Range<usize>, depth: u32) {
+    fn rest(&mut self, text: &str, part: Range<usize>, depth: u32) {
         let rest = text.get(part.clone()).unwrap_or_default();
+        if !holds(rest) {
+            return;
+        }
+        if !rest.contains("\\\"") {
+            self.remarks(text, &part);
+        }
         // The name of an event stands in quotes, however these are written.
-        if !holds(rest) || memchr::memchr3(b'"', b'\\', b'&', rest.as_bytes()).is_none() {
+        if memchr::memchr3(b'"', b'\\', b'&', rest.as_bytes()).is_none() {
             return;
         }
         let before = self.found.len();
         match escapes::unescaped(rest).filter(|_| depth > 0) {
             Some(plain) => self.text(&plain, depth.saturating_sub(1)),
-            None => {
-                let cut = || Found { what: What::Cut, labels: Labels::default(), time_assumed: false };
-                self.found.extend((0..escapes::beginnings(rest)).map(|_| cut()));
-            }
+            None => self.found.extend((0..escapes::beginnings(rest)).map(|_| Found::of(What::Cut))),
         }
         self.name(before, text, part);
     }
 
+    /// Looks for remarks in a part of a text that is as it was written.
+    fn remarks(&mut self, text: &str, part: &Range<usize>) {
+        let mut at = part.start;
+        for line in text.get(part.clone()).unwrap_or_default().split_inclusive('\n') {
+            if holds(line)
+                && let Some((remark, place)) = remark::of(line)
+            {
+                let before = self.found.len();
+                self.found.push(Found::of(What::Remark(remark)));
+                self.name(before, text, at + place.start..at + place.end);
+            }
+            at += line.len();
+        }
+    }
+
     /// Gives what was found in a part of a text the names on its line.
-    fn name(&mut self, before: usize, text: &str, part: std::ops::Range<usize>) {
+    fn name(&mut self, before: usize, text: &str, part: Range<usize>) {
         if self.found.len() == before {
             return;
         }

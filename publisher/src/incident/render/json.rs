@@ -6,6 +6,7 @@ use filter_core::time::Millis;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::incident::model::Service;
 use crate::incident::view::{MomentView, Suspect, View};
@@ -76,30 +77,42 @@ fn moment<'a>(view: &'a MomentView<'a>) -> Moment<'a> {
 
 /// The event on one line as it was logged, with further keys at its end. A key that it has already is left as it is.
 pub(crate) fn event(json: &str, added: &[(&str, &str)]) -> String {
-    let Ok(Keys(mut keys)) = serde_json::from_str::<Keys>(json) else { return json.replace(['\n', '\r'], " ") };
-    for (key, value) in added.iter().filter(|(_, value)| !value.is_empty()) {
-        if !keys.iter().any(|(known, _)| known == key) {
-            keys.push(((*key).to_owned(), (*value).into()));
-        }
-    }
-    let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{}:{value}", Value::from(key.as_str()))).collect();
-    format!("{{{}}}", keys.join(","))
+    let Ok(Keys(keys)) = serde_json::from_str::<Keys<'_>>(json) else { return json.replace(['\n', '\r'], " ") };
+    let missing = |key: &str| !keys.iter().any(|(known, _)| known == key);
+    let added = added.iter().filter(|(key, value)| !value.is_empty() && missing(key));
+    let logged = keys.iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), compact(value.get())));
+    let added = added.map(|(key, value)| format!("{}:{}", Value::from(*key), Value::from(*value)));
+    format!("{{{}}}", logged.chain(added).collect::<Vec<_>>().join(","))
 }
 
-/// An object's keys in their order.
-struct Keys(Vec<(String, Value)>);
+/// JSON without what stands between its tokens.
+fn compact(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut quoted, mut escaped) = (false, false);
+    for c in json.chars() {
+        if quoted || !c.is_ascii_whitespace() {
+            out.push(c);
+        }
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+    }
+    out
+}
 
-impl<'de> Deserialize<'de> for Keys {
+/// An object's keys in their order, with their values as they are written.
+struct Keys<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Keys<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct All;
         impl<'de> Visitor<'de> for All {
-            type Value = Keys;
+            type Value = Keys<'de>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys<'de>, A::Error> {
                 let mut all = Vec::new();
                 while let Some(next) = map.next_entry()? {
                     all.push(next);
@@ -108,5 +121,20 @@ impl<'de> Deserialize<'de> for Keys {
             }
         }
         from.deserialize_map(All)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_printed_as_it_was_logged_on_one_line() {
+        let logged = "{\n  \"z\": {\"flags\": \"UF\", \"code\": 503, \"a\": \"say \\\"x  y\\\" \"},\n  \
+            \"share\": 1.0,\n  \"pod\": \"p\"\n}";
+        assert_eq!(
+            event(logged, &[("pod", "q"), ("source", "f"), ("namespace", "")]),
+            r#"{"z":{"flags":"UF","code":503,"a":"say \"x  y\" "},"share":1.0,"pod":"p","source":"f"}"#
+        );
     }
 }

@@ -93,7 +93,7 @@ struct Text {
 impl Text {
     /// A row for each service, the one that was hit worst first.
     fn summary(&mut self, view: &View<'_>) {
-        const HEAD: [&str; 6] = ["failovers", "longest", "requests away", "failed", "endpoints", "seen by"];
+        const HEAD: [&str; 6] = ["failovers", "longest", "requests away", "errors away", "endpoints", "seen by"];
         self.heading("Services, hit worst first");
         let mut services: Vec<&ServiceView<'_>> = view.services.iter().collect();
         services.sort_by_key(|one| Reverse(one.service.severity()));

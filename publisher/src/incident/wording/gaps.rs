@@ -1,7 +1,7 @@
 //! What the logs do not hold, and what to do about it.
 
 use crate::incident::model::Gap;
-use crate::incident::units::count;
+use crate::incident::units::{Clock, count, times};
 
 /// What is to be said of a log without a single event: where to look for the reason. `gaps` is what could not be read.
 pub(crate) fn no_events(lines: u64, gaps: &[Gap]) -> String {
@@ -11,6 +11,13 @@ pub(crate) fn no_events(lines: u64, gaps: &[Gap]) -> String {
         return format!(
             "no faultline event could be read in {lines}, although there are some\n- {}",
             lost.join("\n- ")
+        );
+    }
+    let said: Vec<String> = gaps.iter().filter(|gap| gap.is_said_by_the_filter()).map(sentence).collect();
+    if !said.is_empty() {
+        return format!(
+            "no faultline events in {lines}; either nothing happened, or not all of it can be told\n- {}",
+            said.join("\n- ")
         );
     }
     format!(
@@ -42,6 +49,22 @@ fn short(gap: &Gap) -> String {
     }
 }
 
+fn restarted(gap: &Gap) -> String {
+    let Gap::Restarted { proxy, at, lived_until, was_told_to_stop } = gap else { return String::new() };
+    let clock = Clock::over(*lived_until, *at);
+    let until = if *was_told_to_stop { "when it stopped" } else { "the last that it told before" };
+    format!(
+        "The proxy {proxy} started again at {}. What was open at it before counts until {}, {until}.",
+        clock.time(*at),
+        clock.time(*lived_until)
+    )
+}
+
+/// A sentence with its end.
+fn ended(text: &str) -> String {
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}
+
 /// A gap in a sentence or two.
 pub(crate) fn sentence(gap: &Gap) -> String {
     match gap {
@@ -57,10 +80,18 @@ pub(crate) fn sentence(gap: &Gap) -> String {
             count(*things, "thing"),
         ),
         Gap::MissingEnds(things) => format!(
-            "{} began again without having ended: lines are missing, or the lines of several proxies came \
-             without their pods' names (use `kubectl logs --prefix`).",
+            "{} began again without having ended: lines are missing, a proxy started again, or the lines of several \
+             proxies came without their pods' names (use `kubectl logs --prefix`).",
             count(*things, "thing"),
         ),
+        Gap::Restarted { .. } => restarted(gap),
+        Gap::MoreRestarts(more) => {
+            format!("Proxies started again {} more, with the same effect.", times(*more as usize))
+        }
+        Gap::Warned { text, proxies } => {
+            format!("The filter at {} says: {}", count(*proxies as u64, "proxy"), ended(text))
+        }
+        Gap::MoreWarnings(more) => format!("The filter says {} more.", count(*more, "thing")),
         Gap::ConfigRejected { error, proxies } => format!(
             "The filter's configuration was rejected at {} and is not in force there: {error}",
             count(*proxies as u64, "proxy"),

@@ -29,6 +29,9 @@ fn headword(kind: &Kind) -> (Tone, &'static str) {
         Kind::UpstreamRecovered { .. } => (Tone::Good, "answers again"),
         Kind::ConfigRejected { .. } => (Tone::Bad, "config rejected"),
         Kind::EventsSuppressed { .. } => (Tone::Note, "held back"),
+        Kind::ProxyStarted => (Tone::Note, "proxy started"),
+        Kind::ProxyStopped => (Tone::Note, "proxy stopped"),
+        Kind::FilterWarning { .. } => (Tone::Warning, "filter warns"),
         Kind::Unknown => (Tone::Note, "unknown"),
     }
 }
@@ -75,13 +78,17 @@ fn sentence(event: &Event) -> String {
             format!("none of {} is healthy: callers get 503 at once", count(*endpoints, "endpoint"))
         }
         Kind::UpstreamRecovered { seconds } => {
-            format!("requests are answered again after {}", duration(millis(*seconds)))
+            let took = duration(millis(*seconds));
+            format!("requests are answered again after {took}; those until then failed and count in no failover")
         }
         Kind::ConfigRejected { error } => format!("the filter's configuration is not in force: {error}"),
         Kind::EventsSuppressed { count: events, seconds } => {
             let lasted = duration(millis(*seconds));
             format!("{} held back in {lasted}; the metrics have them", count(*events, "event"))
         }
+        Kind::ProxyStarted => "the proxy started again: what it saw before is not known to it".to_owned(),
+        Kind::ProxyStopped => "the proxy ends".to_owned(),
+        Kind::FilterWarning { text } => text.to_string(),
         Kind::Unknown => format!("`{}`, which this version does not know", event.name),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::incident::model::{Destination, Failover, Open, Outage, Service};
 use crate::incident::names;
-use crate::incident::units::{Clock, SeenBy, count, day, duration, number, percent};
+use crate::incident::units::{self, Clock, SeenBy, count, day, duration, number};
 use crate::incident::view::{Caption, DestinationView, FailoverView, LocalityView, OutageView, ServiceView};
 
 use super::period::{lasted, still_open};
@@ -29,7 +29,7 @@ pub(super) fn view(service: &Service, all_proxies: usize, clock: Clock) -> Servi
     }
 }
 
-/// What happened to it in one row of a table: failovers, the longest, requests away, failed, endpoints, seen by.
+/// What happened to it in one row of a table: failovers, the longest, requests away, errors away, endpoints, seen by.
 fn row(service: &Service, all_proxies: usize) -> [String; 6] {
     let longest = service.failovers.iter().map(|failover| failover.period.total).max();
     let sum = |n: fn(&Failover) -> u64| number(service.failovers.iter().map(n).fold(0, u64::saturating_add));
@@ -58,13 +58,17 @@ fn label(locality: &str) -> &str {
 }
 
 fn failover_view(failover: &Failover, all_proxies: usize, clock: Clock) -> FailoverView<'_> {
-    let to = |destination: &Destination| match destination.share {
-        share if share > 0.0 => format!("{} ({})", names::locality(&destination.to), percent(share)),
-        _ => names::locality(&destination.to).to_owned(),
+    let to = |destination: &Destination| match share(destination) {
+        Some(share) => format!("{} ({share})", names::locality(&destination.to)),
+        None => names::locality(&destination.to).to_owned(),
     };
     let to: Vec<String> = failover.destinations.iter().map(to).collect();
-    let told = |n: u64| if failover.ended > 0 { number(n) } else { "not told yet".to_owned() };
-    let because: Vec<&str> = failover.because.iter().map(String::as_str).collect();
+    let told = |n: u64| match failover.ended {
+        0 if failover.period.open => "not told yet".to_owned(),
+        0 => "not told".to_owned(),
+        _ => number(n),
+    };
+    let because: Vec<String> = failover.because.iter().map(|one| one.replace('_', " ")).collect();
     FailoverView {
         failover,
         sentence: failover_sentence(failover, all_proxies, clock),
@@ -82,11 +86,16 @@ fn failover_view(failover: &Failover, all_proxies: usize, clock: Clock) -> Failo
     }
 }
 
+/// How much went there, where that is told.
+fn share(destination: &Destination) -> Option<String> {
+    (destination.share > 0.0).then(|| units::share(destination.share, destination.is_peak))
+}
+
 /// `at 15:43:09.575 left zone-a to zone-b (100 %, same region) for 12.7 s; 2313 requests away, 0 failed`
 fn failover_sentence(failover: &Failover, all_proxies: usize, clock: Clock) -> String {
     let when = &failover.period;
     let to = |destination: &Destination| {
-        let share = if destination.share > 0.0 { format!("{}, ", percent(destination.share)) } else { String::new() };
+        let share = share(destination).map_or_else(String::new, |share| format!("{share}, "));
         let tier = match destination.tier.as_str() {
             "" => "distance not told".to_owned(),
             tier => tier.replace('_', " "),
@@ -122,7 +131,7 @@ fn failover_sentence(failover: &Failover, all_proxies: usize, clock: Clock) -> S
 
 fn destination_view<'a>(failover: &Failover, destination: &'a Destination, clock: Clock) -> DestinationView<'a> {
     let span = destination.span;
-    let share = if destination.share > 0.0 { percent(destination.share) } else { "traffic".to_owned() };
+    let share = share(destination).unwrap_or_else(|| "traffic".to_owned());
     let took = duration(span.length());
     let (from, to) = (names::locality(&failover.from), names::locality(&destination.to));
     let caption = |labels: [String; 3]| Caption {

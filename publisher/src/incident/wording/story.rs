@@ -2,9 +2,9 @@
 
 use filter_core::time::Millis;
 
-use crate::incident::model::{Ejection, Endpoint, Failover, Incident, Service};
+use crate::incident::model::{Ejection, Endpoint, Failover, Incident, Outage, Service};
 use crate::incident::names;
-use crate::incident::units::{Clock, count, duration, percent};
+use crate::incident::units::{self, Clock, count, duration};
 
 use super::endpoint::first_error;
 use super::{gaps, phrase};
@@ -55,13 +55,23 @@ pub(super) fn summary(service: &Service, clock: Clock) -> String {
         None => parts.extend(out_of_rotation(service)),
     }
     if !service.outages.is_empty() {
-        let nothing: Millis = service.outages.iter().map(|outage| outage.period.total).sum();
-        parts.push(format!("for {} no endpoint was healthy", duration(nothing)));
+        parts.push(nothing_healthy(service));
     }
     if !service.is_over() {
         parts.push("it was not over when the log ended".to_owned());
     }
     format!("{}.", parts.join("; "))
+}
+
+/// How long no endpoint was healthy. What failed then went nowhere, so that no failover counts it.
+fn nothing_healthy(service: &Service) -> String {
+    let nothing: Millis = service.outages.iter().map(|outage| outage.period.total).sum();
+    let within = |outage: &Outage| {
+        let span = outage.period.span;
+        service.failovers.iter().any(|f| f.period.span.from <= span.from && span.to <= f.period.span.to)
+    };
+    let of_it = if service.outages.iter().all(within) { " of that time" } else { "" };
+    format!("for {}{of_it} no endpoint was healthy: requests then failed and are not counted", duration(nothing))
 }
 
 /// What failed first, and when.
@@ -115,6 +125,7 @@ fn traffic(service: &Service, longest: &Failover) -> String {
     let same = || service.failovers.iter().filter(|failover| failover.from == longest.from);
     let destinations = || same().flat_map(|failover| &failover.destinations);
     let share = destinations().map(|destination| destination.share).fold(0.0, f64::max);
+    let is_peak = destinations().any(|destination| destination.is_peak || destination.share < share);
     let mut localities: Vec<&str> = Vec::new();
     for destination in destinations() {
         let locality = names::locality(&destination.to);
@@ -122,7 +133,7 @@ fn traffic(service: &Service, longest: &Failover) -> String {
             localities.push(locality);
         }
     }
-    let share = if share > 0.0 { percent(share) } else { "some".to_owned() };
+    let share = if share > 0.0 { units::share(share, is_peak) } else { "some".to_owned() };
     let times = match same().count() {
         1 => String::new(),
         n => format!(" in {n} failovers"),
@@ -130,7 +141,7 @@ fn traffic(service: &Service, longest: &Failover) -> String {
     let total: Millis = same().map(|failover| failover.period.total).sum();
     let errors = same().fold(0_u64, |sum, failover| sum.saturating_add(failover.errors_away));
     let told = match same().any(|failover| failover.ended > 0) {
-        true => format!("; {} away", count(errors, "error")),
+        true => format!("; {} away from home", count(errors, "error")),
         false => String::new(),
     };
     format!("{share} of its traffic went to {}{times} for {}{told}", localities.join(", then "), duration(total))

@@ -1,0 +1,155 @@
+//! One proxy's failover, one destination after the other. Events tell when more goes away, never that less does: the
+//! share at the beginning is that of the whole time only where every endpoint at home was out for as long.
+
+use std::collections::BTreeSet;
+
+use filter_core::time::Millis;
+
+use super::logs::event::{Name, Received, Route};
+use super::model::Destination;
+use super::observation::Observation;
+use super::span::Span;
+
+/// Envoy tells its workers of a return up to a second late; until then all goes away.
+const TOLD_LATE_MS: Millis = 1_000;
+
+/// How a failover ended that the proxy did not see the end of.
+pub(super) const PROXY_RESTARTED: &str = "proxy_restarted";
+
+/// One proxy's failover.
+#[derive(Debug)]
+pub(super) struct ProxyFailover {
+    /// From the start to the last request that was served away.
+    pub(super) seen: Observation,
+    /// The locality that lost.
+    pub(super) from: Name,
+    /// What kept traffic from home, by its beginning and its changes.
+    pub(super) causes: BTreeSet<Name>,
+    /// Where to, in order of time.
+    destinations: Vec<DestinationTrace>,
+    /// What each locality received; empty while it has not ended.
+    pub(super) received: Vec<Received>,
+    /// Requests served away.
+    pub(super) requests: u64,
+    /// Errors among them.
+    pub(super) errors: u64,
+    /// How it ended; empty while it has not.
+    pub(super) because: Name,
+}
+
+/// A locality that received the traffic for a time.
+#[derive(Debug)]
+struct DestinationTrace {
+    to: String,
+    tier: String,
+    share: f64,
+    open: bool,
+    span: Span,
+    home: Home,
+    /// When the first endpoint at home came back, or requests went nowhere.
+    until: Option<Millis>,
+}
+
+/// What is left at home as it begins to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Home {
+    /// Every endpoint is out, by its own event, so that its return will be told.
+    AllOut,
+    /// Something, or it is not known.
+    Other,
+}
+
+impl ProxyFailover {
+    pub(super) fn along(seen: Observation, route: &Route, at: Millis, home: Home) -> Self {
+        let mut failover = Self {
+            seen,
+            from: route.from.clone(),
+            causes: BTreeSet::new(),
+            destinations: Vec::new(),
+            received: Vec::new(),
+            requests: 0,
+            errors: 0,
+            because: Name::default(),
+        };
+        failover.turn(route, at, home);
+        failover
+    }
+
+    /// Where to, in order of time.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = Destination> {
+        self.destinations.iter().map(DestinationTrace::destination)
+    }
+
+    /// Whether its end told what it was.
+    pub(super) fn is_told_in_full(&self) -> bool {
+        !self.because.is_empty() && *self.because != *PROXY_RESTARTED
+    }
+
+    /// Goes on to another destination.
+    pub(super) fn turn(&mut self, route: &Route, at: Millis, home: Home) {
+        self.leave(at);
+        if !route.cause.is_empty() {
+            self.causes.insert(route.cause.clone());
+        }
+        self.destinations.push(DestinationTrace {
+            to: route.to.to_string(),
+            tier: route.tier.to_string(),
+            share: route.share,
+            open: true,
+            span: Span::at(at),
+            home,
+            until: None,
+        });
+    }
+
+    /// From now on, not all goes where it went.
+    pub(super) fn may_shrink(&mut self, at: Millis) {
+        if let Some(last) = self.destinations.last_mut() {
+            last.until.get_or_insert(at);
+        }
+    }
+
+    /// Ends with the last request that was served away. A move is reported when it has lasted for a while, which can be
+    /// later than that; it is then no part of the failover.
+    pub(super) fn end(&mut self, at: Millis) {
+        self.seen.end(at);
+        while self.destinations.len() > 1 && self.destinations.last().is_some_and(|last| last.span.from >= at) {
+            self.destinations.pop();
+        }
+        self.leave(at);
+    }
+
+    /// Is open until then.
+    pub(super) fn extend(&mut self, at: Millis) {
+        self.seen.span = Span::new(self.seen.span.from, at);
+        self.extend_last(at);
+    }
+
+    /// Ends at the last destination.
+    fn leave(&mut self, at: Millis) {
+        self.extend_last(at);
+        if let Some(last) = self.destinations.last_mut() {
+            last.open = false;
+        }
+    }
+
+    fn extend_last(&mut self, at: Millis) {
+        if let Some(last) = self.destinations.last_mut() {
+            last.span = Span::new(last.span.from, at);
+        }
+    }
+}
+
+impl DestinationTrace {
+    fn destination(&self) -> Destination {
+        let to_the_end = self.until.is_none_or(|until| until.saturating_add(TOLD_LATE_MS) >= self.span.to);
+        Destination {
+            to: self.to.clone(),
+            tier: self.tier.clone(),
+            share: self.share,
+            is_peak: self.share > 0.0 && !(self.home == Home::AllOut && to_the_end),
+            open: self.open,
+            span: self.span,
+        }
+    }
+}

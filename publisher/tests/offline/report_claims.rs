@@ -1,0 +1,119 @@
+//! Tests that `faultline report` and `watch` claim no more than the logs tell.
+
+use serde_json::{Value, json};
+
+use crate::support::run_with_input;
+
+const B: &str = "outbound|8000||mockb.default.svc.cluster.local";
+const HOME: &str = "r/a";
+const NEXT: &str = "r/b";
+
+/// An event at a time of day.
+fn event(at: &str, name: &str, more: Value) -> Value {
+    let mut event =
+        json!({"faultline": name, "v": 1, "ts": format!("2026-11-20T{at}Z"), "cluster": B, "basis": "witnessed"});
+    let more = more.as_object().unwrap().clone();
+    event.as_object_mut().unwrap().extend(more);
+    event
+}
+
+fn ejected(at: &str, endpoint: &str, ejection: u32) -> Value {
+    event(
+        at,
+        "endpoint_ejected",
+        json!({"endpoint": endpoint, "locality": HOME, "reason": "consecutive_5xx", "ejection": ejection,
+            "ejected_endpoints": 1, "endpoints": 4}),
+    )
+}
+
+fn returned(at: &str, endpoint: &str, seconds: f64) -> Value {
+    event(
+        at,
+        "endpoint_returned",
+        json!({"endpoint": endpoint, "locality": HOME, "ejected_seconds": seconds, "ejection": 1}),
+    )
+}
+
+fn started(at: &str, share: f64, healthy: u32) -> Value {
+    event(
+        at,
+        "failover_started",
+        json!({"from": HOME, "to": NEXT, "tier": "same_region", "share": share, "cause": "ejected",
+            "healthy_at_home": healthy, "endpoints_at_home": 2}),
+    )
+}
+
+fn ended(at: &str, seconds: f64) -> Value {
+    event(
+        at,
+        "failover_ended",
+        json!({"from": HOME, "to": NEXT, "seconds": seconds, "requests_away": 90, "errors_away": 0,
+            "because": "recovered"}),
+    )
+}
+
+fn log(events: &[Value]) -> String {
+    events.iter().map(|event| format!("{event}\n")).collect()
+}
+
+/// What a report on this log says: as JSON, as text, and on its page.
+fn told(log: &str) -> (Value, String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| run_with_input(dir.path(), &[&["report"], args].concat(), log.as_bytes()).exits(0);
+    let told = run(&["--html", "page.html", "--output", "json"]).json();
+    let text = run(&["--details"]).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    (told, text, std::fs::read_to_string(dir.path().join("page.html")).unwrap())
+}
+
+#[test]
+fn a_share_that_may_have_shrunk_is_the_most_that_is_known_of() {
+    let all_out = [ejected("15:00:00.000", "10.0.0.1:80", 1), ejected("15:00:01.000", "10.0.0.2:80", 1)];
+    let with = |more: &[Value]| told(&log(&[&all_out[..], more].concat()));
+    let leg = |told: &Value| told["services"][0]["failovers"][0]["legs"][0].clone();
+
+    // Both are out until half a second before the last request away: it was all of the traffic, all the time.
+    let back = |at: &str| [returned(at, "10.0.0.1:80", 29.5), returned(at, "10.0.0.2:80", 28.5)];
+    let [one, other] = back("15:00:30.500");
+    let (told, text, page) = with(&[started("15:00:01.000", 1.0, 0), one, other, ended("15:00:40.000", 30.0)]);
+    assert_eq!((&leg(&told)["share"], &leg(&told)["isPeak"]), (&1.0.into(), &false.into()));
+    let headline = "; 100 % of its traffic went to b for 30.0 s; 0 errors away from home.";
+    assert!(told["headline"].as_str().unwrap().ends_with(headline), "{told}");
+    assert!(!text.contains("up to") && !page.contains("up to"), "{text}");
+
+    // One comes back in the middle; and the same where the log does not tell who was out.
+    let [one, other] = back("15:00:15.000");
+    let middle = with(&[started("15:00:01.000", 1.0, 0), one, other, ended("15:00:40.000", 30.0)]);
+    let unknown = self::told(&log(&[started("15:00:01.000", 1.0, 0), ended("15:00:40.000", 30.0)]));
+    let part = with(&[started("15:00:01.000", 0.5, 1), ended("15:00:40.000", 30.0)]);
+    for ((told, text, page), share) in [(middle, 100), (unknown, 100), (part, 50)] {
+        assert_eq!(leg(&told)["isPeak"], true);
+        let words = format!("up to {share} %");
+        let headline = told["headline"].as_str().unwrap();
+        assert!(headline.contains(&format!("{words} of its traffic went to b for 30.0 s")), "{headline}");
+        assert!(text.contains(&format!("left a to b ({words}, same region) for 30.0 s")), "{text}");
+        assert!(page.contains(&format!("b ({words})")) && page.contains(&format!("{words} → b")), "{page}");
+    }
+}
+
+#[test]
+fn traffic_that_went_nowhere_did_not_go_away() {
+    let nothing = event("15:00:11.000", "no_healthy_upstream", json!({"endpoints": 4}));
+    let again = event("15:00:21.000", "upstream_recovered", json!({"seconds": 10.0}));
+    let (told, text, _) = told(&log(&[
+        ejected("15:00:00.000", "10.0.0.1:80", 1),
+        ejected("15:00:01.000", "10.0.0.2:80", 1),
+        started("15:00:01.000", 1.0, 0),
+        nothing,
+        again,
+        ended("15:00:40.000", 30.0),
+    ]));
+    let headline = told["headline"].as_str().unwrap();
+    assert!(
+        headline.contains(
+            "up to 100 % of its traffic went to b for 30.0 s; 0 errors away from home; for 10.0 s of that time no \
+             endpoint was healthy: requests then failed and are not counted"
+        ),
+        "{headline}"
+    );
+    assert!(text.contains("answered again after 10.0 s; those until then failed and count in no failover"), "{text}");
+}
