@@ -203,8 +203,9 @@ impl Vm {
         self.known.get(cluster).is_some_and(|known| self.sees_failures_only(&known.configuration.config))
     }
 
-    /// Whether this VM asks Envoy. That of Envoy's main thread leaves it to the workers, because to read an answer takes
-    /// longer than to write it; only where requests that succeed are not seen, it cannot be told from a worker's.
+    /// Whether this VM asks Envoy. That of Envoy's main thread leaves it to the workers, because to read an answer
+    /// takes longer than to write it; only where requests that succeed are not seen, it cannot be told from a
+    /// worker's.
     pub(crate) fn may_ask(&self) -> bool {
         self.has_traffic || self.needs_sweeps()
     }
