@@ -240,8 +240,8 @@ fn what_is_refused_is_not_sent_again_and_traffic_never_notices() {
     for _ in 0..100 {
         proxy.exchange(0, &Exchange::ok(&endpoint(A, HOME)));
     }
-    // Two for each request, two more for the 24 that are read whole, and two after a heartbeat, to find out whether they
-    // pass the filter twice.
+    // Two for each request, two more for the 24 that are read whole, and two after a heartbeat, to find out whether
+    // they pass the filter twice.
     assert_eq!(proxy.costs().host_calls(), 200 + 48 + 2, "{:?}", proxy.costs().host_calls);
 }
 
