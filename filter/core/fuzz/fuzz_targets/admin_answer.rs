@@ -41,9 +41,9 @@ fuzz_target!(|answer: &[u8]| {
                 proxy_home: &home,
                 now,
                 has_witness: true,
-                sees_successes: true,
+                sees_successes: answer.len().is_multiple_of(2),
             };
-            on_host_list(&mut state, hosts, &totals.grow(hosts, now), now, &context);
+            on_host_list(&mut state, hosts, &totals.grow(hosts, now, now), now, &context);
             on_ejection_counts(&mut state, next.next(), now, &context);
             on_tick(&mut state, &context);
         },
