@@ -8,8 +8,8 @@
 //!
 //! On re-entry (a host call of ours makes Envoy call us) the VM is busy, and the callback does nothing.
 //!
-//! The module's position (HTTP filter, or both upstream log and HTTP filter in one VM) is decided only here; what each
-//! callback then does is in [`crate::callbacks`].
+//! The module's position (HTTP filter, both upstream log and HTTP filter in one VM, or logs of what failed alone) is
+//! decided only here; what each callback then does is in [`crate::callbacks`].
 
 #![expect(unsafe_code, reason = "exported names must be as the ABI has them, and the allocator is the host's")]
 

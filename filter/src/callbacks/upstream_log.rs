@@ -9,6 +9,9 @@
 //! An attempt is logged when it is over, but Envoy charges an answer when its headers arrive. So while anything is open
 //! in the proxy, the filter evaluates the answer that goes on to the client when its headers pass, and remembers by
 //! connection that it did. An attempt whose answer is not passed on is logged at once.
+//!
+//! Behind Envoy's own filter for failures (`attempts: failed`) the module stands in two logs and is no HTTP filter:
+//! that of the router shows attempts that failed, that of the connection manager requests with any response flag.
 
 use crate::host::exchange;
 use crate::host::request_attributes::{RequestAttributes, Response};
