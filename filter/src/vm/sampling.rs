@@ -48,7 +48,13 @@ mod tests {
     fn few_are_read_whole_and_of_many_one_in_so_many_counts_for_all() {
         let mut sampling = Sampling::default();
         let mut counts = |requests: usize, sample: u32| -> Vec<u32> {
-            (0..requests).filter_map(|_| sampling.takes(sample).then(|| sampling.count_for(None))).collect()
+            let mut counts = Vec::new();
+            for _ in 0..requests {
+                if sampling.takes(sample) {
+                    counts.push(sampling.count_for(None));
+                }
+            }
+            counts
         };
         assert_eq!(counts(20 + 160, 16), [vec![1; 20], vec![16; 10]].concat());
         assert_eq!(counts(7, 16), [0; 0]);
