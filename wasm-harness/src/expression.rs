@@ -1,8 +1,8 @@
-//! CEL expressions over attributes, in three forms.
+//! CEL expressions over attributes, in four forms.
 //!
 //! Envoy parses any CEL. Here an expression is a list of attribute paths, `[xds.cluster_name, response.code]`,
-//! comparisons of attributes with whole numbers that must all hold, `response.code < 500 && response.flags == 0`, or a
-//! whole number, whose value it is. Everything else, including other valid CEL, gets Envoy's answer to a parse error:
+//! comparisons of attributes with whole numbers that must all hold, `response.code < 500 && response.flags == 0`, such
+//! comparisons that choose one of two texts, `response.code < 500 ? "" : "-"`, or a whole number, whose value it is. Everything else, including other valid CEL, gets Envoy's answer to a parse error:
 //! BadArgument. A missing attribute makes the evaluation an InternalFailure (unless another comparison is false,
 //! because CEL's `&&` is then false), and a null in a list makes it a SerializationFailure. Signed and unsigned numbers
 //! do not compare in CEL: `1` is signed, `1u` is not. (Envoy's source/extensions/common/wasm/foreign.cc)
@@ -18,6 +18,8 @@ pub(crate) enum Expression {
     List(Vec<Path>),
     /// Whether all of these hold.
     All(Vec<Comparison>),
+    /// One of two texts: the first if all of these hold.
+    Either(Vec<Comparison>, [String; 2]),
     /// A signed number.
     Number(i64),
 }
@@ -47,7 +49,13 @@ impl Expression {
                 let items: Vec<&str> = if inner.is_empty() { Vec::new() } else { inner.split(',').collect() };
                 items.into_iter().map(attribute).collect::<Option<_>>().map(Self::List)
             }
-            None => text.split("&&").map(Comparison::parse).collect::<Option<_>>().map(Self::All),
+            None => match text.split_once('?') {
+                Some((condition, texts)) => {
+                    let (first, second) = texts.split_once(':')?;
+                    Some(Self::Either(comparisons(condition)?, [quoted(first)?, quoted(second)?]))
+                }
+                None => comparisons(text).map(Self::All),
+            },
         }
     }
 
@@ -63,19 +71,37 @@ impl Expression {
                 });
                 Ok(Value::List(values.collect::<Result<_, _>>()?))
             }
-            Self::All(comparisons) => {
-                let mut unknown = false;
-                for comparison in comparisons {
-                    match comparison.holds(property(&comparison.path)) {
-                        Some(true) => {}
-                        Some(false) => return Ok(Value::Bool(false)),
-                        None => unknown = true,
-                    }
-                }
-                if unknown { Err(Status::InternalFailure) } else { Ok(Value::Bool(true)) }
+            Self::All(comparisons) => all_hold(comparisons, property).map(Value::Bool),
+            Self::Either(comparisons, [first, second]) => {
+                let holds = all_hold(comparisons, property)?;
+                Ok(Value::Str(if holds { first } else { second }.clone()))
             }
         }
     }
+}
+
+/// Comparisons, joined by `&&`.
+fn comparisons(text: &str) -> Option<Vec<Comparison>> {
+    text.split("&&").map(Comparison::parse).collect()
+}
+
+/// Whether all comparisons hold, by CEL's `&&`.
+fn all_hold(comparisons: &[Comparison], mut property: impl FnMut(&Path) -> Found) -> Result<bool, Status> {
+    let mut unknown = false;
+    for comparison in comparisons {
+        match comparison.holds(property(&comparison.path)) {
+            Some(true) => {}
+            Some(false) => return Ok(false),
+            None => unknown = true,
+        }
+    }
+    if unknown { Err(Status::InternalFailure) } else { Ok(true) }
+}
+
+/// The content of a text in double quotes.
+fn quoted(text: &str) -> Option<String> {
+    let content = text.trim().strip_prefix('"')?.strip_suffix('"')?;
+    (!content.contains(['"', '\\'])).then(|| content.to_owned())
 }
 
 impl Comparison {
@@ -120,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_shapes_are_understood() {
+    fn four_shapes_are_understood() {
         let Some(Expression::List(paths)) = Expression::parse(b" [xds.cluster_name, upstream.address,response.code] ")
         else {
             panic!("a list")
@@ -131,8 +157,22 @@ mod tests {
         let number = Expression::parse(b"-7").map(|number| number.evaluate(|_| Found::Missing));
         assert_eq!(number, Some(Ok(Value::Int(-7))));
         assert!(matches!(Expression::parse(b"a.b < 5 && c.d == 1u"), Some(Expression::All(all)) if all.len() == 2));
-        for other in ["", "response.code", "[a.b,]", "[a..b]", "[1]", "[a+b]", "[a[0]]", "[a.b", "a.b < c.d", "a.b & 1"]
-        {
+        for other in [
+            "",
+            "response.code",
+            "[a.b,]",
+            "[a..b]",
+            "[1]",
+            "[a+b]",
+            "[a[0]]",
+            "[a.b",
+            "a.b < c.d",
+            "a.b & 1",
+            "a.b < 1 ? 1 : 2",
+            "a.b ? \"\" : \"\"",
+            "a.b < 1 ? \"x\"",
+            "a.b < 1 ? \"x : \"y\"",
+        ] {
             assert_eq!(Expression::parse(other.as_bytes()), None, "{other}");
         }
     }
@@ -150,6 +190,10 @@ mod tests {
         assert_eq!(evaluate("a.int < 5 && a.uint == 1u"), Ok(Value::Bool(false)));
         assert_eq!(evaluate("a.uint == 1"), Err(Status::InternalFailure), "signed and unsigned do not compare");
         assert_eq!(evaluate("a.none == 1"), Err(Status::InternalFailure));
+        let text = |text: &str| Ok(Value::Str(text.to_owned()));
+        assert_eq!(evaluate(r#"a.int == 5 && a.uint == 1u ? "" : "-""#), text(""));
+        assert_eq!(evaluate(r#"a.int == 6 && a.none == 1u ? "" : "-""#), text("-"));
+        assert_eq!(evaluate(r#"a.int == 5 && a.none == 1u ? "" : "-""#), Err(Status::InternalFailure));
         assert_eq!(evaluate("a.none == 1 && a.int == 0"), Ok(Value::Bool(false)));
     }
 }

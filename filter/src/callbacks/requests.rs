@@ -50,7 +50,7 @@ pub(crate) fn on_response_headers(vm: &mut Vm, context: u32, response: Response)
 /// Whether the current request is certainly healthy.
 fn is_healthy(vm: &Vm, response: Response) -> bool {
     let is_grpc_error = response == Response::HeadersOnly && exchange::has_grpc_error();
-    !is_grpc_error && vm.healthy_request.holds()
+    !is_grpc_error && vm.healthy_request.is_empty()
 }
 
 /// A request is over.

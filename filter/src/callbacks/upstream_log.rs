@@ -118,7 +118,7 @@ pub(crate) fn on_failure_log(vm: &mut Vm) {
 
 /// The request that the attempts belonged to is over.
 pub(crate) fn on_request_log(vm: &mut Vm) {
-    if vm.healthy_request.holds() || vm.twins.is_repeated(Passing::Log, &vm.reporter) {
+    if vm.healthy_request.is_empty() || vm.twins.is_repeated(Passing::Log, &vm.reporter) {
         return;
     }
     let Some(cluster) = vm.known.cluster(&exchange::cluster_name(), &vm.current) else { return };
@@ -154,5 +154,5 @@ pub(crate) fn on_request_log(vm: &mut Vm) {
 /// What is charged for an answer if it is certainly a success.
 fn healthy_answer(vm: &Vm, response: Response) -> Option<DetectorInput> {
     let is_grpc_error = response == Response::HeadersOnly && exchange::has_grpc_error();
-    (!is_grpc_error && vm.healthy_attempt.holds()).then(|| DetectorInput::answered(200))
+    (!is_grpc_error && vm.healthy_attempt.is_empty()).then(|| DetectorInput::answered(200))
 }

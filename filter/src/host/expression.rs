@@ -2,12 +2,12 @@
 
 use super::calls;
 
-/// True for a request whose only attempt succeeded. `request_attempt_count` exists since Envoy 1.33.
+/// Empty for a request whose only attempt succeeded. `request_attempt_count` exists since Envoy 1.33.
 pub(crate) const HEALTHY_REQUEST: &str =
-    "response.code < 500 && response.flags == 0 && upstream.request_attempt_count == 1u";
+    r#"response.code < 500 && response.flags == 0 && upstream.request_attempt_count == 1u ? "" : "-""#;
 
-/// True for an attempt that succeeded, in the upstream log, which does not count attempts.
-pub(crate) const HEALTHY_ATTEMPT: &str = "response.code < 500 && response.flags == 0";
+/// Empty for an attempt that succeeded, in the upstream log, which does not count attempts.
+pub(crate) const HEALTHY_ATTEMPT: &str = r#"response.code < 500 && response.flags == 0 ? "" : "-""#;
 
 /// An expression that Envoy has compiled.
 ///
@@ -35,9 +35,10 @@ impl Expression {
         u32::try_from(i64::from_le_bytes(bytes.try_into().ok()?)).ok()
     }
 
-    /// Whether the expression certainly holds for the current request or attempt.
-    pub(crate) fn holds(&self) -> bool {
+    /// Whether the expression is certainly empty for the current request or attempt. Only the length of its value is
+    /// asked for, because Envoy would call back into the VM for memory to return a value in.
+    pub(crate) fn is_empty(&self) -> bool {
         let Some(token) = self.token.filter(|_| !self.differs) else { return false };
-        calls::foreign("expr_evaluate", &token).is_ok_and(|answer| answer == [1])
+        calls::foreign_length("expr_evaluate", &token) == Ok(0)
     }
 }

@@ -1,5 +1,8 @@
 //! Which healthy requests are read whole while nothing is open: the first after each heartbeat, and of those beyond one
 //! in so many, which is counted for all. To read a request's cluster and endpoint is most of what the filter costs.
+//!
+//! The gap between two of them is random: a balancer that goes round its endpoints would else meet the same one each
+//! time.
 
 use super::index::{ClusterIndex, LocalityIndex};
 
@@ -13,21 +16,32 @@ pub(crate) struct Sampling {
     read: u32,
     /// Requests that were not read and are not yet counted.
     skipped: u32,
+    /// After how many requests, with it, the next one is read; 0 if that is not yet chosen.
+    gap: u32,
+    /// The state of the generator of gaps.
+    state: u32,
     /// Where the last request went that was read whole; `None` if to nothing that is watched.
     last: Option<(ClusterIndex, LocalityIndex)>,
 }
 
 impl Sampling {
-    /// Whether the current healthy request is read whole. One in `sample` is.
+    /// Whether the current healthy request is read whole. On average one in `sample` is.
     pub(crate) fn takes(&mut self, sample: u32) -> bool {
         self.skipped = self.skipped.saturating_add(1);
-        self.read < WHOLE_PER_BEAT || self.skipped >= sample
+        if self.read < WHOLE_PER_BEAT {
+            return true;
+        }
+        if self.gap == 0 {
+            self.gap = self.next_gap(sample);
+        }
+        self.skipped >= self.gap
     }
 
     /// Notes where the request that was taken went. Returns for how many it is counted.
     pub(crate) fn count_for(&mut self, went_to: Option<(ClusterIndex, LocalityIndex)>) -> u32 {
         self.read = self.read.saturating_add(1);
         self.last = went_to;
+        self.gap = 0;
         std::mem::take(&mut self.skipped)
     }
 
@@ -38,27 +52,53 @@ impl Sampling {
         let skipped = std::mem::take(&mut self.skipped);
         self.last.filter(|_| skipped > 0).map(|last| (last, skipped))
     }
+
+    /// A number from 1 to twice `sample` less 1, each as likely as the other: Knuth's linear congruence, of which the
+    /// upper bits are used.
+    fn next_gap(&mut self, sample: u32) -> u32 {
+        self.state = self.state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let choices = sample.saturating_mul(2).saturating_sub(1).max(1);
+        (self.state >> 8).checked_rem(choices).unwrap_or(0).saturating_add(1)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn counts(sampling: &mut Sampling, requests: u32, sample: u32) -> Vec<u32> {
+        let mut counts = Vec::new();
+        for _ in 0..requests {
+            if sampling.takes(sample) {
+                counts.push(sampling.count_for(None));
+            }
+        }
+        counts
+    }
+
     #[test]
     fn few_are_read_whole_and_of_many_one_in_so_many_counts_for_all() {
         let mut sampling = Sampling::default();
-        let mut counts = |requests: usize, sample: u32| -> Vec<u32> {
-            let mut counts = Vec::new();
-            for _ in 0..requests {
-                if sampling.takes(sample) {
-                    counts.push(sampling.count_for(None));
-                }
+        let counted = counts(&mut sampling, 16_020, 16);
+        assert_eq!(counted[..20], [1; 20]);
+        assert!((950..1050).contains(&counted.len()), "one in 16: {}", counted.len());
+        assert!(counted.iter().all(|count| *count < 32));
+        assert_eq!(counted.iter().sum::<u32>() + sampling.skipped, 16_020, "none is lost");
+        let mut exact = Sampling::default();
+        assert_eq!(counts(&mut exact, 100, 1), [1; 100], "all of them");
+    }
+
+    #[test]
+    fn a_balancer_that_goes_round_is_not_met_at_the_same_endpoint_each_time() {
+        let mut sampling = Sampling::default();
+        let mut counted = [0_u32; 4];
+        for request in 0..40_000_usize {
+            if sampling.takes(16) {
+                counted[request % 4] += sampling.count_for(None);
             }
-            counts
-        };
-        assert_eq!(counts(20 + 160, 16), [vec![1; 20], vec![16; 10]].concat());
-        assert_eq!(counts(7, 16), [0; 0]);
-        assert_eq!(counts(1, 1), [8], "none is lost");
-        assert_eq!(counts(100, 1), [1; 100], "all of them");
+        }
+        for count in counted {
+            assert!((9_000..11_000).contains(&count), "{counted:?}");
+        }
     }
 }

@@ -245,8 +245,9 @@ fn a_healthy_request_takes_two_host_calls_and_two_more_if_it_is_read_whole() {
         proxy.exchange(0, &exchange(Ok(A, HOME)));
     }
     let costs = proxy.costs();
-    // Ten more of the first twenty are read whole, and five of the other ninety.
-    assert_eq!(costs.host_calls(), 200 + 2 * 15, "{:?}", costs.host_calls);
+    // Ten more of the first twenty are read whole, and of the other ninety about one in 16.
+    let whole = (costs.host_calls() - 200) / 2;
+    assert!((12..=20).contains(&whole), "{:?}", costs.host_calls);
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub struct EnvoyRule {
 }
 
 /// Reads an answer and calls `each` with every cluster in it. Returns how many clusters could not be read and were left
-/// out, because they have no name or are not JSON.
+/// out, because they have no name, are not JSON, or have an outlier detection that is no object.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the answer; what was read before still counts.
@@ -52,6 +52,8 @@ fn envoy_rule(cluster: &Value) -> Option<EnvoyRule> {
     let panic_percent = panic_percent.map_or(DEFAULT_PANIC_PERCENT, whole_percent);
     let rule = match cluster.get("outlier_detection") {
         Some(detection) if detection.is_object() => rule(detection, panic_percent),
+        // What is not understood must not pass for a cluster that never ejects.
+        Some(detection) if !detection.is_null() => return None,
         _ => Rule::none(panic_percent),
     };
     let kind = cluster.get("cluster_type").unwrap_or(&Value::Null);
@@ -234,9 +236,10 @@ mod tests {
     #[test]
     fn a_cluster_that_cannot_be_read_is_left_out_and_counted() {
         let answer = r#"{"configs": [{"cluster": {"name": "a"}}, {"cluster": {"name": 5}}, {"cluster"}, 7, {"cluster":
-            {"name": "b", "outlier_detection": 5, "common_lb_config": [], "cluster_type": "x"}}]}"#;
+            {"name": "b", "outlier_detection": null, "common_lb_config": [], "cluster_type": "x"}}, {"cluster":
+            {"name": "c", "outlier_detection": 5}}]}"#;
         let mut seen = Vec::new();
-        assert_eq!(read(answer.as_bytes(), |rule| seen.push((rule.name, rule.rule))), Ok(3));
+        assert_eq!(read(answer.as_bytes(), |rule| seen.push((rule.name, rule.rule))), Ok(4));
         assert_eq!(seen, [("a".into(), Rule::none(50)), ("b".into(), Rule::none(50))]);
         assert_eq!(read(&b"{}"[..], |_| {}), Ok(0), "what Envoy answers about no cluster");
         let cut = read(&answer.as_bytes()[..60], |rule| seen.push((rule.name, rule.rule)));

@@ -30,6 +30,8 @@ pub(super) struct Endpoint {
     pub(super) successes: Successes,
     /// When an attempt last went to the endpoint or its rotation last changed.
     pub(super) seen: Millis,
+    /// When the list was asked for that first did not have it, if its departure is held back.
+    pub(super) left: Option<Millis>,
 }
 
 /// A streak that reached its threshold by the rules, and may be none to Envoy: a cluster can have an idea of its own of
@@ -95,6 +97,7 @@ impl Endpoint {
     /// Forgets the past: another host has the address.
     pub(super) fn start_over(&mut self, locality: &Locality) {
         self.locality = locality.clone();
+        self.left = None;
         (self.detector, self.rotation, self.reported, self.successes) = Default::default();
     }
 
@@ -162,6 +165,7 @@ impl Endpoints {
             reported: Reported::default(),
             successes: Successes::default(),
             seen: now,
+            left: None,
         });
         self.0.len().checked_sub(1)
     }

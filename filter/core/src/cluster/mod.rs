@@ -11,6 +11,7 @@
 //! Deliberately not here: how the value is shared; successful attempts one by one, which arrive in sums by
 //! [`add_traffic`].
 
+mod departures;
 mod ejection_counts;
 mod endpoint;
 mod failovers;

@@ -8,6 +8,7 @@
 //! Envoy has no such count if its statistics are not kept (Istio leaves them out unless `proxyStatsMatcher` names
 //! them). Then the list alone decides, by the number of requests that went to the endpoint and by the clock.
 
+use super::departures;
 use super::endpoint::{DETECTS_WITHIN_MS, Endpoint, count};
 use super::failovers;
 use super::input::EvaluationContext;
@@ -31,6 +32,7 @@ pub fn wants_counts(state: &ClusterState, now: Millis) -> bool {
         |endpoint: &Endpoint| endpoint.rotation.recheck_asked().is_some_and(|(_, last)| last >= counts.answer_asked);
     since >= CALM_INTERVAL_MS
         || state.endpoints.iter().any(|endpoint| endpoint.rotation.awaits_cause() || endpoint.reported.held.is_some())
+        || state.endpoints.iter().any(|endpoint| departures::awaits_count(endpoint, counts.answer_asked))
         || (since >= counts.recheck_interval() && counts.is_kept() && state.endpoints.iter().any(is_new))
 }
 

@@ -7,6 +7,7 @@
 //!
 //! An answer describes the state at some time after the question was sent. It does not contain what happened later.
 
+use super::departures;
 use super::endpoint::{Endpoint, count};
 use super::failovers;
 use super::host_totals::{Growth, is_late_list};
@@ -20,7 +21,6 @@ use super::unseen_successes;
 use crate::admin::endpoint_configs::EndpointConfig;
 use crate::admin::host_lists::HostStatus;
 use crate::endpoint::evidence::{Evidence, HostCounts, Listed};
-use crate::endpoint::reason::Basis;
 use crate::event::Event;
 use crate::time::Millis;
 
@@ -89,6 +89,7 @@ pub fn on_host_list(
         on_listed_traffic(state, growth, context, &mut events);
     }
     find_unseen(state, asked, context, &mut events);
+    departures::settle(state, context, &mut events);
     failovers::step(state, None, context, &mut events);
     events
 }
@@ -143,6 +144,7 @@ pub fn on_endpoint_configs(
     if is_decided && !is_late_list(asked, state.listed_asked) {
         let hosts: Vec<_> = hosts.iter().map(|host| (host, None)).collect();
         apply_hosts(state, &hosts, asked, context, &mut events);
+        departures::settle(state, context, &mut events);
         failovers::step(state, None, context, &mut events);
     }
     (events, is_decided)
@@ -157,60 +159,23 @@ fn apply_hosts(
     events: &mut Vec<Event>,
 ) {
     state.total = u32::try_from(hosts.len()).ok();
-    (state.listed_at, state.listed_asked) = (context.now, asked);
+    let previous = std::mem::replace(&mut state.listed_asked, asked);
+    state.listed_at = context.now;
     state.admin_view_stale = false;
     state.localities.set_hosts(hosts.iter().map(|(host, _)| *host), context.now);
     if state.failover.is_none() {
         let differ = state.localities.nearest_differ_by_priority(context.proxy_home);
         state.ranks_by_priority = differ.unwrap_or(state.ranks_by_priority);
     }
-    remove_gone(state, hosts, asked, context, events);
+    departures::take_in(state, hosts, asked, context, events);
     state.note_panic(context);
     // Ejected hosts first, so that the percent cap is known when the others are evaluated.
     let (ejected, others): (Vec<_>, Vec<_>) = hosts.iter().partition(|(host, _)| host.ejected);
     let cluster_ejected = state.endpoints.ejected().max(count(ejected.iter()));
     for (host, counts) in ejected.into_iter().chain(others) {
-        let listed = Listed { ejected: host.ejected, asked, counts, cluster_ejected };
+        let listed = Listed { ejected: host.ejected, asked, previous, counts, cluster_ejected };
         reconcile_host(state, host, listed, context, events);
     }
-}
-
-/// Ends the past of endpoints that left the cluster, and of those whose address has another host: one whose counts
-/// are smaller, or that lies in another locality. An endpoint that was seen since the list was asked for may be
-/// new.
-fn remove_gone(
-    state: &mut ClusterState,
-    hosts: &[(&HostStatus, Option<HostCounts>)],
-    asked: Millis,
-    context: &EvaluationContext<'_>,
-    events: &mut Vec<Event>,
-) {
-    for index in 0..state.endpoints.len() {
-        let Some(endpoint) = state.endpoints.get(index) else { continue };
-        let host = hosts.iter().find(|(host, _)| host.address == endpoint.address);
-        let is_another = |host: &HostStatus, counts: Option<HostCounts>| {
-            endpoint.rotation.is_of_another_host(counts)
-                || (host.again == 0
-                    && endpoint.locality != host.locality
-                    && !endpoint.locality.is_unknown()
-                    && !host.locality.is_unknown())
-        };
-        match host {
-            Some((host, counts)) if is_another(host, *counts) => {
-                state.apply(index, &Evidence::Gone(Basis::Witnessed), context, events);
-                if let Some(endpoint) = state.endpoints.get_mut(index) {
-                    endpoint.start_over(&host.locality);
-                }
-            }
-            None if endpoint.seen < asked => {
-                state.apply(index, &Evidence::Gone(Basis::Witnessed), context, events);
-            }
-            _ => {}
-        }
-    }
-    state
-        .endpoints
-        .retain(|endpoint| endpoint.seen >= asked || hosts.iter().any(|(host, _)| host.address == endpoint.address));
 }
 
 fn reconcile_host(

@@ -1,6 +1,7 @@
 //! What happens with time alone: ejections that must be over, conclusions that get no answer from Envoy, a failover
 //! that changes or ends, endpoints to forget.
 
+use super::departures;
 use super::failovers;
 use super::input::EvaluationContext;
 use super::on_ejection_counts::release_overdue;
@@ -21,6 +22,7 @@ const LIST_TOO_OLD_MS: Millis = 15_000;
 /// Applies the passing of time to the cluster.
 pub fn on_tick(state: &mut ClusterState, context: &EvaluationContext<'_>) -> Vec<Event> {
     let mut events = Vec::new();
+    departures::settle(state, context, &mut events);
     state.note_panic(context);
     // With a witness, Envoy's answers show when an ejection is over; if they are missing for long, the clock decides.
     let answered = context.has_witness && context.now.abs_diff(state.listed_at) < LIST_TOO_OLD_MS;

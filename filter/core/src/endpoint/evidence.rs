@@ -74,6 +74,9 @@ pub struct Listed {
     pub ejected: bool,
     /// When the list was asked for.
     pub asked: Millis,
+    /// When the list before was asked for; 0 if there was none. It showed as ejected what is known as ejected, and
+    /// nothing else.
+    pub previous: Millis,
     /// Its counts; `None` if the answer does not tell, or tells those of several hosts together.
     pub counts: Option<HostCounts>,
     /// Endpoints of the cluster that were already ejected or are ejected in this list.

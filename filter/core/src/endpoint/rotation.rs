@@ -240,6 +240,9 @@ impl Rotation {
         self.last_counts = listed.counts.unwrap_or(self.last_counts);
         if !listed.ejected {
             self.in_rotation_at = listed.asked;
+        } else if matches!(self.state, State::In | State::Suspected(_)) {
+            // One that has just become known was in the list before all the same.
+            self.in_rotation_at = self.in_rotation_at.max(listed.previous);
         }
         if self.is_baseline(listed.asked) {
             self.note_requests(listed);
@@ -286,7 +289,11 @@ impl Rotation {
         if is_open && context.keeps_counts && may_come && context.now.abs_diff(since) < CAUSE_WAIT_MS {
             self.state = State::AwaitingCause { since, suspicion };
         } else {
-            self.eject(reason_of(suspicion), Basis::Witnessed, context.now, context, changes);
+            // Where neither successes nor counts are seen, a streak may be one of failures among successes, for which
+            // rates eject.
+            let is_known = !by_rate || context.keeps_counts || context.sees_successes;
+            let reason = if is_known { reason_of(suspicion) } else { EjectReason::Other };
+            self.eject(reason, Basis::Witnessed, context.now, context, changes);
         }
     }
 

@@ -213,7 +213,7 @@ fn the_detector_ejects_when_envoys_would_and_for_the_same_reason() {
             // Envoy ticks at any time after the ejection.
             if host.ejected_at.is_some() && numbers.below(8) == 0 {
                 host.unejected();
-                let listed = Listed { ejected: false, asked: now + 1, counts: None, cluster_ejected: 0 };
+                let listed = Listed { ejected: false, asked: now + 1, previous: 0, counts: None, cluster_ejected: 0 };
                 rotation = rotation.apply(&Evidence::Listed(listed), &context).0;
                 detector.on_returned();
             }

@@ -22,6 +22,9 @@ use crate::envoy::topology::{EdsHealth, Endpoint, Locality, prioritised, socket_
 /// The name under which Istio would deliver the filter.
 pub const FILTER_NAME: &str = "extensions.istio.io/wasmplugin/istio-system.faultline";
 
+/// `re2.max_program_size.error_level` in the bootstrap that Istio's agent writes.
+const ISTIO_EXPRESSION_LIMIT: u32 = 32_768;
+
 /// A cluster of endpoints.
 #[derive(Clone, Debug)]
 pub struct Cluster {
@@ -247,6 +250,8 @@ pub struct Bootstrap {
     pub filter_in_upstream_log: bool,
     /// Whether the filter is nowhere but in the logs, behind Envoy's own filter for failures.
     pub is_lean: bool,
+    /// Whether Envoy takes regular expressions as long as Istio's proxies do, instead of about one name.
+    pub takes_long_expressions: bool,
     /// Whether Envoy writes a line for each attempt and each request to a separate file; see
     /// [`crate::envoy::attempts`].
     pub record_attempts: bool,
@@ -275,6 +280,7 @@ impl Bootstrap {
             log_level: "warning".to_owned(),
             filter_in_upstream_log: false,
             is_lean: false,
+            takes_long_expressions: false,
             record_attempts: false,
             edits: Edits::default(),
             program: None,
@@ -319,6 +325,10 @@ impl Bootstrap {
             }] },
         }));
         let locality = if self.hides_home { json!({}) } else { self.home.to_envoy() };
+        let mut runtime = json!({});
+        if self.takes_long_expressions {
+            runtime["re2.max_program_size.error_level"] = json!(ISTIO_EXPRESSION_LIMIT);
+        }
         let listeners = listeners.iter().enumerate().map(|(index, address)| self.listener(index, *address, dir));
         self.edits.apply(json!({
             "node": {
@@ -328,6 +338,7 @@ impl Bootstrap {
             },
             "admin": { "address": socket_address(admin) },
             "stats_config": self.stats_config,
+            "layered_runtime": { "layers": [{ "name": "static", "static_layer": runtime }] },
             "cluster_manager": { "outlier_detection": { "event_log_path": outlier_log(dir) } },
             "dynamic_resources": dynamic,
             "static_resources": {

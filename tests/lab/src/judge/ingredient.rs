@@ -43,11 +43,13 @@ pub enum Ingredient {
     NoStatistics,
     /// The proxy does not know its locality.
     NoLocality,
+    /// Envoy takes regular expressions as long as Istio's proxies do.
+    LongExpressions,
 }
 
 impl Ingredient {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::EdsChurn,
         Self::HealthChecks,
         Self::SuccessRate,
@@ -64,6 +66,7 @@ impl Ingredient {
         Self::NoDetection,
         Self::NoStatistics,
         Self::NoLocality,
+        Self::LongExpressions,
     ];
 
     /// Its name in the table.
@@ -85,6 +88,7 @@ impl Ingredient {
             Self::NoDetection => "no outlier detection",
             Self::NoStatistics => "no outlier statistics",
             Self::NoLocality => "no node.locality",
+            Self::LongExpressions => "long expressions",
         }
     }
 
@@ -109,7 +113,12 @@ impl Ingredient {
         // All are drawn in every mode, so that a seed gives similar scenes.
         // Most of what can happen to an endpoint is churn.
         let fifths = |ingredient: &Self| if *ingredient == Self::EdsChurn { 2 } else { 1 };
-        let drawn: Vec<bool> = Self::ALL.iter().map(|ingredient| rng.u32(0..5) < fifths(ingredient)).collect();
+        let mut draw = |ingredient: &Self| match ingredient {
+            // Every other scene, and without a draw of its own: it came when seeds were known.
+            Self::LongExpressions => rng.clone().bool(),
+            _ => rng.u32(0..5) < fifths(ingredient),
+        };
+        let drawn: Vec<bool> = Self::ALL.iter().map(&mut draw).collect();
         let possible = |i: &Self| mode.has_witness() || !i.needs_witness();
         let mut set: BTreeSet<Self> = Self::ALL.into_iter().zip(drawn).filter(|(_, d)| *d).map(|(i, _)| i).collect();
         set.retain(|_| !plain);

@@ -149,6 +149,7 @@ fn bootstrap(scene: &Scene, upstreams: &[Upstream], delivered: &[Delivered]) -> 
     bootstrap.record_attempts = true;
     bootstrap.program = scene.envoy.clone();
     bootstrap.hides_home = scene.has(Ingredient::NoLocality);
+    bootstrap.takes_long_expressions = scene.has(Ingredient::LongExpressions);
     bootstrap.listeners = if scene.has(Ingredient::TwoListeners) { 2 } else { 1 };
     if scene.has(Ingredient::NoStatistics) {
         let mut config = tags::istio();

@@ -47,6 +47,9 @@ struct Scene {
     has_unconfirmed: bool,
     panic_until: Millis,
     counts_asked: Millis,
+    sees_successes: bool,
+    /// Whether Envoy has said that rates eject too.
+    ejects_by_rate: bool,
 }
 
 const ALONE: Scene = Scene {
@@ -57,6 +60,8 @@ const ALONE: Scene = Scene {
     has_unconfirmed: false,
     panic_until: 0,
     counts_asked: 0,
+    sees_successes: true,
+    ejects_by_rate: false,
 };
 const WITNESS: Scene = Scene { has_witness: true, ..ALONE };
 const COUNTS: Scene = Scene { keeps_counts: true, ..WITNESS };
@@ -68,7 +73,8 @@ impl Scene {
 
     fn apply(self, rotation: Rotation, evidence: Evidence) -> (Rotation, Vec<Transition>) {
         let (rules, cluster) = (rules(), Ten { ejected: self.ejected });
-        let rule = Rule::configured(&rules);
+        let by_envoy = self.ejects_by_rate;
+        let rule = Rule { by_rate: by_envoy, by_envoy, ..Rule::configured(&rules) };
         rotation.apply(
             &evidence,
             &RotationContext {
@@ -81,7 +87,7 @@ impl Scene {
                 has_unconfirmed: self.has_unconfirmed,
                 keeps_counts: self.keeps_counts,
                 counts_asked: self.counts_asked,
-                sees_successes: true,
+                sees_successes: self.sees_successes,
             },
         )
     }
@@ -97,7 +103,8 @@ const fn threshold(kind: StreakKind) -> Evidence {
 
 /// Envoy's list of hosts, asked for at `asked`, with this many requests to the endpoint.
 const fn listed(ejected: bool, asked: Millis, requests: u64) -> Evidence {
-    Evidence::Listed(Listed { ejected, asked, counts: Some(HostCounts { requests, errors: 0 }), cluster_ejected: 0 })
+    let counts = Some(HostCounts { requests, errors: 0 });
+    Evidence::Listed(Listed { ejected, asked, previous: 0, counts, cluster_ejected: 0 })
 }
 
 const fn ejected(reason: EjectReason, basis: Basis, ejection: u32) -> Transition {
@@ -128,6 +135,20 @@ fn a_threshold_ejects_where_nobody_can_be_asked() {
         assert_eq!(transitions, [ejected(EjectReason::Consecutive5xx, Basis::Inferred, 1)]);
         assert_eq!(rotation.ejection().map(|it| (it.at, it.due)), Some((NOW, NOW + 2_000)));
     }
+}
+
+#[test]
+fn a_streak_explains_an_ejection_unless_rates_may_and_neither_counts_nor_successes_are_seen() {
+    let reason = |scene: Scene| match scene.apply(suspected(Http5xx), listed(true, NOW, 7)).1[..] {
+        [Transition::Ejected { reason, .. }] => reason,
+        _ => panic!("not ejected"),
+    };
+    let by_rate = Scene { ejects_by_rate: true, ..WITNESS };
+    let lean = Scene { sees_successes: false, ..WITNESS };
+    for scene in [WITNESS, by_rate, lean] {
+        assert_eq!(reason(scene), EjectReason::Consecutive5xx);
+    }
+    assert_eq!(reason(Scene { sees_successes: false, ..by_rate }), EjectReason::Other);
 }
 
 #[test]
@@ -383,7 +404,8 @@ fn the_cap_counts_what_was_ejected_when_the_threshold_was_reached_and_what_the_l
     let then = Scene { ejected: 1, ..WITNESS }.after(Rotation::default(), &[threshold(Http5xx)]);
     let blocked = [Transition::Refuted, Transition::Blocked(BlockedReason::MaxEjectionPercent)];
     assert_eq!(WITNESS.at(NOW + 200).apply(then, listed(false, NOW + 100, 0)).1, blocked);
-    let shown = Listed { ejected: false, asked: NOW + 100, counts: Some(HostCounts::default()), cluster_ejected: 1 };
+    let counts = Some(HostCounts::default());
+    let shown = Listed { ejected: false, asked: NOW + 100, previous: 0, counts, cluster_ejected: 1 };
     assert_eq!(WITNESS.at(NOW + 200).apply(suspected(Http5xx), Evidence::Listed(shown)).1, blocked);
 }
 

@@ -145,6 +145,60 @@ fn an_endpoint_that_was_back_between_two_lists_is_found_by_the_count() {
 }
 
 #[test]
+fn one_that_the_list_before_had_in_rotation_cannot_have_been_back_meanwhile() {
+    let mut story = short();
+    story.list(0, &[("a:1", false, 1), ("c:1", false, 0)]);
+    story.count(&[]);
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    assert_eq!(told(&story.list(5, &[("a:1", true, 2), ("c:1", false, 0)])), [ejected(BY_5XX)]);
+    story.list(400, &[("a:1", true, 2), ("c:1", false, 0)]);
+    // It has not failed before, so nothing was known of it.
+    story.attempt_with_witness("c:1", NEAR, REFUSED);
+    assert_eq!(told(&story.list(300, &[("a:1", true, 4), ("c:1", true, 1)])), [ejected(BY_5XX)]);
+    // Workers that do not know yet go on sending requests to it.
+    assert!(story.list(5, &[("a:1", true, 4), ("c:1", true, 3)]).is_empty());
+    story.count(&[BY_5XX; 3]);
+    let events = story.list(5, &[("a:1", true, 4), ("c:1", true, 5)]);
+    assert_eq!(told(&events), [BACK_MEANWHILE, ejected(BY_5XX)]);
+    assert!(events.iter().all(|event| event.endpoint.as_deref() == Some("a:1")), "{events:?}");
+}
+
+#[test]
+fn an_endpoint_that_was_back_just_before_it_left_is_removed_when_that_has_been_told() {
+    const REMOVED: Told = ("endpoint_removed", Some(Basis::Witnessed), None);
+    let both = |requests| [("a:1", true, requests), ("b:1", false, 0)];
+    let alone = [("b:1", false, 0)];
+    let left = || {
+        let mut story = short();
+        story.list(0, &[("a:1", false, 1), ("b:1", false, 0)]);
+        story.count(&[]);
+        story.attempt_with_witness("a:1", HOME, REFUSED);
+        assert_eq!(told(&story.list(5, &both(2))), [ejected(BY_5XX)]);
+        story.list(400, &both(2));
+        story.list(300, &both(4));
+        assert!(story.list(20, &alone).is_empty() && story.wants_count());
+        story
+    };
+    let mut story = left();
+    story.count(&[BY_5XX, BY_5XX]);
+    assert_eq!(told(&story.list(5, &alone)), [BACK_MEANWHILE, ejected(BY_5XX), REMOVED]);
+    let mut story = left();
+    story.count(&[BY_5XX]);
+    assert_eq!(told(&story.list(5, &alone)), [REMOVED], "it was not");
+    let mut story = left();
+    story.now += 600;
+    let events =
+        story.with(|state, context| cluster::on_tick(state, &EvaluationContext { has_witness: true, ..*context }));
+    assert_eq!(told(&events), [REMOVED], "no count comes");
+    let mut story = left();
+    assert_eq!(
+        told(&story.list(5, &[("a:1", false, 0), ("b:1", false, 0)])),
+        [REMOVED],
+        "another host has its address"
+    );
+}
+
+#[test]
 fn one_that_the_count_does_not_know_of_did_not_happen_however_late_it_is() {
     let mut story = short();
     story.list(0, &[("a:1", false, 1)]);
