@@ -64,13 +64,13 @@ pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     // Read without changing first: mostly, a worker finds that nothing is due.
     let question = question::read()?;
     vm.is_witness_silent = question.is_silent();
+    vm.lists_are_long = question.sweep.size == 0 || question.sweep.size > LARGE_BYTES;
     match agenda.next(&question) {
         None => return None,
         Some((wait, due)) if wait > 0 => return (due != Due::Sweep || vm.needs_sweeps()).then_some(wait),
         Some(_) => {}
     }
     let (due, names, question) = question::change(|question| agenda.take(question))??;
-    vm.lists_are_long = question.sweep.size == 0 || question.sweep.size > LARGE_BYTES;
     ask(vm, due, names, &question, now);
     None
 }
