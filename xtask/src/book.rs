@@ -88,6 +88,7 @@ fn from_root(summary: &str) -> String {
 
 /// Each link of a page that leads to no file or to no place in it.
 fn broken_links(folder: &Path) -> Result<BTreeSet<String>> {
+    let folder = &fs::canonicalize(folder).with_context(|| format!("there is no {}", folder.display()))?;
     let mut pages = BTreeMap::new();
     for file in files_under(folder, Path::new(""))? {
         if file.extension().is_some_and(|ending| ending == "html") {

@@ -64,24 +64,42 @@ impl Helm {
 }
 
 /// Options of `faultline manifest`, and the chart's values that mean the same.
-fn variants() -> Vec<(Vec<&'static str>, Value)> {
-    let notify = json!({"cluster": "outbound|9093||alertmanager.monitoring.svc.cluster.local", "retries": 0});
-    let odd = json!({
+type Variant = (Vec<&'static str>, Value);
+
+/// Every variant of every kind.
+fn variants() -> Vec<Variant> {
+    let istio = of_istio();
+    let newer = istio.iter().map(|variant| of_kind("TrafficExtension", variant));
+    let patches = of_envoy_filter();
+    let patches = patches.iter().map(|variant| of_kind("EnvoyFilter", variant));
+    let all: Vec<Variant> = newer.chain(patches).chain(of_others()).collect();
+    [istio, all].concat()
+}
+
+/// A configuration with what a template could spoil: a large number, quotes, and signs of HTML.
+fn odd() -> Value {
+    json!({
         "limits": {"endpoints": 1_000_000},
         "clusters": [{"match": "outbound|*||a<b>&c\"d", "ignore": true}],
-    });
-    let config = json!({"logLevel": "debug", "witness": {"cluster": "prometheus_stats"}});
-    let gateway = json!([{"kind": "Gateway", "name": "edge"}]);
-    let selector = json!({"app": "cart", "yes": "true"});
-    let mesh = vec!["--namespace", "istio-system"];
-    let selected = vec!["--selector", "app=cart", "--selector", "yes=true"];
-    let mut all = vec![
-        (mesh, json!({"meshWide": true})),
-        (vec!["--config", "config.json"], json!({"notify": notify})),
-        (vec!["--config", "config.json"], json!({"config": odd})),
-        (vec!["--config", "config.json", "--name", "1e5"], json!({"config": config, "name": "1e5"})),
+    })
+}
+
+fn notify() -> Value {
+    json!({"cluster": "outbound|9093||alertmanager.monitoring.svc.cluster.local", "retries": 0})
+}
+
+const SELECTED: [&str; 4] = ["--selector", "app=cart", "--selector", "yes=true"];
+
+/// Of Istio's two kinds.
+fn of_istio() -> Vec<Variant> {
+    let named = json!({"logLevel": "debug", "witness": {"cluster": "prometheus_stats"}});
+    vec![
+        (vec!["--namespace", "istio-system"], json!({"meshWide": true})),
+        (vec!["--config", "config.json"], json!({"notify": notify()})),
+        (vec!["--config", "config.json"], json!({"config": odd()})),
+        (vec!["--config", "config.json", "--name", "1e5"], json!({"config": named, "name": "1e5"})),
         (vec!["--no-witness"], json!({"witness": false})),
-        (selected.clone(), json!({"selector": selector})),
+        (SELECTED.to_vec(), json!({"selector": {"app": "cart", "yes": "true"}})),
         (
             vec!["--pull-secret", "s", "--image-pull-policy", "Always", "--phase", "stats", "--priority", "-5"],
             json!({"image": {"pullSecret": "s", "pullPolicy": "Always"}, "phase": "STATS", "priority": -5}),
@@ -93,12 +111,15 @@ fn variants() -> Vec<(Vec<&'static str>, Value)> {
                 {"kind": "Gateway", "name": "waypoint"},
             ]}),
         ),
-    ];
-    let newer = all.iter().map(|(args, values)| (with(args, "TrafficExtension"), of_kind(values, "TrafficExtension")));
-    all.extend(newer.collect::<Vec<_>>());
-    for (args, values) in [
+    ]
+}
+
+fn of_envoy_filter() -> Vec<Variant> {
+    let gateway = json!([{"kind": "Gateway", "name": "edge"}]);
+    let selector = json!({"app": "cart", "yes": "true"});
+    vec![
         (vec![], json!({})),
-        (vec!["--config", "config.json"], json!({"config": odd})),
+        (vec!["--config", "config.json"], json!({"config": odd()})),
         (vec!["--no-witness"], json!({"witness": false})),
         (vec!["--target-ref", "Gateway/edge"], json!({"targetRefs": gateway})),
         (
@@ -106,43 +127,42 @@ fn variants() -> Vec<(Vec<&'static str>, Value)> {
             json!({"position": "upstream-log", "targetRefs": gateway}),
         ),
         (
-            [&["--position", "lean", "--module", "/m/f.wasm"][..], &selected[..]].concat(),
+            [&["--position", "lean", "--module", "/m/f.wasm"][..], &SELECTED].concat(),
             json!({"position": "lean", "module": "/m/f.wasm", "selector": selector}),
         ),
         (
-            [&["--position", "upstream-log", "--config", "config.json"][..], &selected[..]].concat(),
-            json!({"position": "upstream-log", "selector": selector, "notify": notify}),
+            [&["--position", "upstream-log", "--config", "config.json"][..], &SELECTED].concat(),
+            json!({"position": "upstream-log", "selector": selector, "notify": notify()}),
         ),
-    ] {
-        all.push((with(&args, "EnvoyFilter"), of_kind(&values, "EnvoyFilter")));
-    }
-    for (kind, args, values) in [
-        ("EnvoyExtensionPolicy", vec!["--target-ref", "Gateway/edge"], json!({"targetRefs": gateway})),
-        (
+    ]
+}
+
+/// Of Envoy Gateway's kind and Higress's.
+fn of_others() -> Vec<Variant> {
+    let gateway = json!([{"kind": "Gateway", "name": "edge"}]);
+    let route = json!([{"kind": "HTTPRoute", "name": "a"}]);
+    vec![
+        of_kind("EnvoyExtensionPolicy", &(vec!["--target-ref", "Gateway/edge"], json!({"targetRefs": gateway}))),
+        of_kind(
             "EnvoyExtensionPolicy",
-            vec!["--target-ref", "HTTPRoute/a", "--pull-secret", "s", "--config", "config.json"],
-            json!({"targetRefs": [{"kind": "HTTPRoute", "name": "a"}], "image": {"pullSecret": "s"}, "config": odd}),
+            &(
+                vec!["--target-ref", "HTTPRoute/a", "--pull-secret", "s", "--config", "config.json"],
+                json!({"targetRefs": route, "image": {"pullSecret": "s"}, "config": odd()}),
+            ),
         ),
-        ("HigressWasmPlugin", vec![], json!({})),
-        (
+        of_kind("HigressWasmPlugin", &(vec![], json!({}))),
+        of_kind(
             "HigressWasmPlugin",
-            vec!["--config", "config.json", "--phase", "authn"],
-            json!({"config": odd, "phase": "AUTHN"}),
+            &(vec!["--config", "config.json", "--phase", "authn"], json!({"config": odd(), "phase": "AUTHN"})),
         ),
-    ] {
-        all.push((with(&args, kind), of_kind(&values, kind)));
-    }
-    all
+    ]
 }
 
-fn with(args: &[&'static str], kind: &'static str) -> Vec<&'static str> {
-    [&["--kind", kind][..], args].concat()
-}
-
-fn of_kind(values: &Value, kind: &str) -> Value {
+/// A variant for a kind that is not the default.
+fn of_kind(kind: &'static str, (args, values): &Variant) -> Variant {
     let mut values = values.clone();
     values["kind"] = json!(kind);
-    values
+    ([&["--kind", kind][..], args].concat(), values)
 }
 
 /// The values with the image that all tests use.

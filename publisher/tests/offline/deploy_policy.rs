@@ -46,9 +46,10 @@ fn modules_of_the_registry_by_digest_are_admitted_in_every_kind() {
         assert_eq!(refusals(&written(&pinned, kind)), [""; 0], "{kind:?}");
     }
     // Others' resources that load no module.
+    let removal = json!({"configPatches": [{"applyTo": "CLUSTER", "patch": {"operation": "REMOVE"}}]});
     for resource in [
         json!({"kind": "TrafficExtension", "spec": {"lua": {}}}),
-        json!({"kind": "EnvoyFilter", "spec": {"configPatches": [{"applyTo": "CLUSTER", "patch": {"operation": "REMOVE"}}]}}),
+        json!({"kind": "EnvoyFilter", "spec": removal}),
         json!({"kind": "EnvoyFilter", "spec": {}}),
         json!({"kind": "EnvoyExtensionPolicy", "spec": {"extProc": []}}),
     ] {

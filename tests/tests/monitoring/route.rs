@@ -66,7 +66,7 @@ impl Shipped {
 
     /// Posts alerts, all in one request, so that Alertmanager groups and inhibits them together.
     fn post(&self, alerts: &[Value]) -> Result<()> {
-        post(self.port.address(), &Value::from(alerts.to_vec()).to_string())
+        post(self.port.address(), &json!(alerts).to_string())
     }
 
     /// The alerts so far with these labels.
@@ -112,8 +112,10 @@ fn a_hundred_proxies_make_one_notification_of_fifty_alerts() -> Result<()> {
     let alertmanager = Shipped::start()?;
     let proxies: Vec<String> = (0..100).map(|number| format!("front-{number}.shop")).collect();
     let route = [("failover_from", "eu/eu-a"), ("failover_to", "eu/eu-b")];
-    let alerts: Vec<Value> =
-        proxies.iter().map(|proxy| alert(TO_ZONE, "cart.shop", &[&route[..], &[("proxy", proxy)]].concat())).collect();
+    let alerts: Vec<Value> = proxies
+        .iter()
+        .map(|proxy| alert(TO_ZONE, "cart.shop", &[&route[..], &[("proxy", proxy.as_str())]].concat()))
+        .collect();
     alertmanager.post(&alerts)?;
     // Another service's, which comes later: then the first one's notification has come.
     eventually("the notification", || Ok((!alertmanager.told(TO_ZONE, "cart.shop").is_empty()).then_some(())))?;

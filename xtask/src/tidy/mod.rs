@@ -15,6 +15,7 @@ mod lints;
 mod monitoring;
 mod options;
 mod packages;
+mod pipelines;
 mod rust;
 mod tables;
 mod text;
@@ -41,7 +42,7 @@ enum Check {
     Crates(fn(&[Crate]) -> Vec<Finding>),
 }
 
-const CHECKS: [(&str, Check); 30] = [
+const CHECKS: [(&str, Check); 31] = [
     ("docs/events.md lists the code's events", Check::Workspace(tables::events)),
     ("docs/metrics.md lists the code's metrics", Check::Workspace(tables::metrics)),
     ("docs/configuration.md lists the configuration's options", Check::Workspace(options::check)),
@@ -50,6 +51,7 @@ const CHECKS: [(&str, Check); 30] = [
     ("alerts and dashboard name what the code counts", Check::Workspace(monitoring::names)),
     ("the operator's rules are the plain ones", Check::Workspace(monitoring::operators_rules)),
     ("the chart's files are the shipped ones", Check::Workspace(chart::copies)),
+    ("alerts from logs name events of the code", Check::Workspace(pipelines::check)),
     ("every alert has its page", Check::Workspace(monitoring::runbooks)),
     ("every link leads somewhere", Check::Workspace(links::links)),
     ("the book has every page", Check::Workspace(links::summary)),
