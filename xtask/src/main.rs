@@ -1,8 +1,9 @@
 //! `cargo xtask`: sets up, builds, tests, measures and shows this workspace. Only Rust has to be installed beforehand.
 //!
-//! The command line is here; each command is in the module of its name. stdout is for scripts (`build` and `setup
-//! --envoy` print a path as their last line); everything else goes to stderr.
+//! The command line is here; each command is in the module of its name. stdout is for scripts (`build`, `book`
+//! and `setup --envoy` print a path as their last line); everything else goes to stderr.
 
+mod book;
 mod build_info;
 mod drill;
 mod fuzz;
@@ -41,7 +42,8 @@ enum Task {
     /// Tools of your own come first: FAULTLINE_ENVOY or `envoy` on PATH, FAULTLINE_DOCKER_REGISTRY or
     /// `docker-registry`, FAULTLINE_SKOPEO or `skopeo`, FAULTLINE_HTPASSWD or `htpasswd`, FAULTLINE_PROMETHEUS or
     /// `prometheus`, FAULTLINE_PROMTOOL or `promtool`, FAULTLINE_ALERTMANAGER or `prometheus-alertmanager`,
-    /// FAULTLINE_CRDS (a folder of CustomResourceDefinitions), FAULTLINE_KUSTOMIZE, `kustomize` or `kubectl`.
+    /// FAULTLINE_CRDS (a folder of CustomResourceDefinitions), FAULTLINE_KUSTOMIZE, `kustomize` or `kubectl`,
+    /// FAULTLINE_HELM or `helm`.
     /// FAULTLINE_WASM_TOOLCHAIN=rustup|debian chooses what builds the module.
     Setup {
         /// Also what the tests need: a registry, skopeo, htpasswd, Prometheus, Alertmanager
@@ -121,6 +123,8 @@ enum Task {
         #[arg(value_enum, default_value = "filter")]
         of: Measured,
     },
+    /// Build the documents as a book with mdBook, check its links, and print the page to begin with
+    Book,
     /// Check what no compiler checks: documents against code, circles and layers of modules, sizes, words
     Tidy,
 }
@@ -136,7 +140,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a path is what a script reads from `build` and `setup --envoy`")]
+#[expect(clippy::print_stdout, reason = "a path is what a script reads from `build`, `book` and `setup --envoy`")]
 fn run(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match task {
@@ -192,6 +196,7 @@ fn run(task: Task) -> Result<ExitCode> {
             with_everything_built(&workspace, &["bench", "--profile", "dev", "--package", "lab", "--bench", "budgets"])?
         }
         Task::Bench { of: Measured::Publish } => bench_publish(&workspace)?,
+        Task::Book => println!("{}", book::run(&workspace)?.display()),
         Task::Tidy => tidy::run(&workspace)?,
     }
     Ok(ExitCode::SUCCESS)

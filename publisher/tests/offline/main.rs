@@ -9,7 +9,9 @@ mod support;
 
 mod bootstrap;
 mod command_line;
+mod deploy_helm;
 mod deploy_istio;
+mod deploy_policy;
 mod from;
 mod golden;
 mod help;

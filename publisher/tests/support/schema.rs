@@ -179,10 +179,26 @@ impl Rules {
 }
 
 fn evaluate(rule: &str, value: &Value) -> Result<bool, String> {
+    match execute(rule, [("self", value)].into_iter())? {
+        cel::Value::Bool(held) => Ok(held),
+        other => Err(format!("{other:?} is no answer")),
+    }
+}
+
+/// The value of a CEL expression, given an object with the value of each of its variables.
+pub(crate) fn evaluate_to_json(expression: &str, variables: &Value) -> Result<Value, String> {
+    let variables = variables.as_object().into_iter().flatten();
+    let value = execute(expression, variables.map(|(name, value)| (name.as_str(), value)))?;
+    value.json().map_err(|e| e.to_string())
+}
+
+fn execute<'a>(text: &str, variables: impl Iterator<Item = (&'a str, &'a Value)>) -> Result<cel::Value, String> {
     let env = Arc::new(Env::stdlib());
-    let program: Program = env.compile(rule).map_err(|e| e.to_string())?;
+    let program: Program = env.compile(text).map_err(|e| e.to_string())?;
     let mut context = Context::with_env(env);
-    context.add_variable("self", value).map_err(|e| e.to_string())?;
+    for (name, value) in variables {
+        context.add_variable(name, value).map_err(|e| e.to_string())?;
+    }
     // The functions of CEL and Kubernetes that these rules use, no more: a URL is valid if it has a scheme.
     let scheme = |This(url): This<Arc<String>>| url.split("://").next().unwrap_or_default().to_owned();
     context.add_function("isURL", |text: Arc<String>| text.contains("://")).map_err(|e| format!("{e:?}"))?;
@@ -192,12 +208,10 @@ fn evaluate(rule: &str, value: &Value) -> Result<bool, String> {
         regex::Regex::new(&pattern).is_ok_and(|pattern| pattern.is_match(&text))
     };
     context.add_function("matches", matches).map_err(|e| format!("{e:?}"))?;
+    let replace = |This(text): This<Arc<String>>, from: Arc<String>, to: Arc<String>| text.replace(&*from, &to);
+    context.add_function("replace", replace).map_err(|e| format!("{e:?}"))?;
     context.add_function("duration", |text: Arc<String>| seconds(&text)).map_err(|e| format!("{e:?}"))?;
-    match program.execute(&context) {
-        Ok(cel::Value::Bool(held)) => Ok(held),
-        Ok(other) => Err(format!("{other:?} is no answer")),
-        Err(why) => Err(why.to_string()),
-    }
+    program.execute(&context).map_err(|why| why.to_string())
 }
 
 /// A duration with one unit, as resources have them, in seconds. Anything else gives -1, which is less than any

@@ -4,15 +4,18 @@
 //! A check is a function that returns findings; a finding says where the problem is, what is wrong and what to do.
 //! Checks read text and never build anything, so that they take only a second.
 
+mod chart;
 mod circles;
 mod deploy;
-mod files;
+pub(crate) mod files;
 mod finding;
 mod layers;
+mod links;
 mod lints;
 mod monitoring;
 mod options;
 mod packages;
+mod pipelines;
 mod rust;
 mod tables;
 mod text;
@@ -39,7 +42,7 @@ enum Check {
     Crates(fn(&[Crate]) -> Vec<Finding>),
 }
 
-const CHECKS: [(&str, Check); 26] = [
+const CHECKS: [(&str, Check); 31] = [
     ("docs/events.md lists the code's events", Check::Workspace(tables::events)),
     ("docs/metrics.md lists the code's metrics", Check::Workspace(tables::metrics)),
     ("docs/configuration.md lists the configuration's options", Check::Workspace(options::check)),
@@ -47,7 +50,12 @@ const CHECKS: [(&str, Check); 26] = [
     ("deploy/istio extracts every label", Check::Workspace(deploy::extra_stat_tags)),
     ("alerts and dashboard name what the code counts", Check::Workspace(monitoring::names)),
     ("the operator's rules are the plain ones", Check::Workspace(monitoring::operators_rules)),
+    ("the chart's files are the shipped ones", Check::Workspace(chart::copies)),
+    ("alerts from logs name events of the code", Check::Workspace(pipelines::check)),
     ("every alert has its page", Check::Workspace(monitoring::runbooks)),
+    ("every link leads somewhere", Check::Workspace(links::links)),
+    ("the book has every page", Check::Workspace(links::summary)),
+    ("the README can be read at once", Check::Sources(text::readme)),
     ("every Rust file has a header", Check::Sources(text::headers)),
     ("every folder says what it is about", Check::Roots(text::folders)),
     ("no Rust file is too long", Check::Sources(text::lengths)),

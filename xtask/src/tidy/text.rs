@@ -10,6 +10,8 @@ use super::finding::Finding;
 
 /// The maximum number of lines of a file.
 const MOST_LINES: usize = 500;
+/// The maximum number of lines of the README.
+const MOST_README_LINES: usize = 120;
 /// The maximum length of a line, in code and in prose, in characters.
 const MOST_COLUMNS: usize = 120;
 /// A folder with more Rust files than this needs a file that says what the folder is about.
@@ -70,6 +72,14 @@ pub(crate) fn lengths(sources: &[Source]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The README is short; what else there is to say is in `docs`.
+pub(crate) fn readme(sources: &[Source]) -> Vec<Finding> {
+    let readme = sources.iter().find(|source| source.path == Path::new("README.md"));
+    let lines = readme.map_or(0, |readme| readme.text.lines().count());
+    let what = format!("{lines} lines, at most {MOST_README_LINES}: move details to docs");
+    if lines > MOST_README_LINES { vec![Finding::in_file(Path::new("README.md"), what)] } else { Vec::new() }
 }
 
 /// No line of code or prose is too wide.

@@ -1,4 +1,4 @@
-//! Programs that cargo installs: cargo-fuzz with the C++ compiler that its engine needs, and cargo-deny.
+//! Programs that cargo installs: cargo-fuzz with the C++ compiler that its engine needs, cargo-deny, and mdBook.
 //!
 //! Each is taken from `PATH` or else installed under the target directory.
 
@@ -16,6 +16,9 @@ const INSTALL: Duration = Duration::from_secs(900);
 
 /// The version of cargo-deny that set-up installs.
 const DENY_VERSION: &str = "0.20.2";
+
+/// The version of mdBook that set-up installs.
+const MDBOOK_VERSION: &str = "0.5.4";
 
 /// cargo-fuzz, which runs the fuzz targets.
 pub(crate) fn fuzz(workspace: &Workspace) -> Result<PathBuf> {
@@ -37,6 +40,16 @@ pub(crate) fn deny(workspace: &Workspace) -> Result<PathBuf> {
     match find_on_path("cargo-deny") {
         Some(found) => Ok(found),
         None => install(workspace, "cargo-deny", &options, "it checks the dependencies' licences and advisories"),
+    }
+}
+
+/// mdBook, which makes a book of the documents.
+pub(crate) fn mdbook(workspace: &Workspace) -> Result<PathBuf> {
+    // Without its server and its watcher, and not optimised: it builds the book in a second either way.
+    let options = ["--version", MDBOOK_VERSION, "--profile", "dev", "--no-default-features", "--features", "search"];
+    match find_on_path("mdbook") {
+        Some(found) => Ok(found),
+        None => install(workspace, "mdbook", &options, "it makes a book of the documents"),
     }
 }
 

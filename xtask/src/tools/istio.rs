@@ -1,6 +1,6 @@
-//! The tools with which the tests check Istio's resources: the schemas of Istio's API, and kustomize.
+//! The tools with which the tests check Istio's resources: the schemas of Istio's API, kustomize and Helm.
 //!
-//! If Go is installed, it downloads both; otherwise the tests that need them are skipped.
+//! If Go is installed, it downloads them; otherwise the tests that need them are skipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,16 @@ pub(crate) const SCHEMAS: &str = "FAULTLINE_CRDS";
 /// The variable with the path of the user's own kustomize.
 pub(crate) const KUSTOMIZE: &str = "FAULTLINE_KUSTOMIZE";
 
+/// The variable with the path of the user's own Helm.
+pub(crate) const HELM: &str = "FAULTLINE_HELM";
+
 /// Istio's API as a Go module, and the file of it that is needed.
 const API: &str = "istio.io/api";
 const API_VERSION: &str = "v1.30.3";
 const DEFINITIONS: &str = "kubernetes/customresourcedefinitions.gen.yaml";
 
 const KUSTOMIZE_MODULE: &str = "sigs.k8s.io/kustomize/kustomize/v5@v5.6.0";
+const HELM_MODULE: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 
 /// The result of looking for a tool.
 pub(crate) enum Found {
@@ -42,6 +46,7 @@ pub(crate) fn find(workspace: &Workspace) -> Vec<(&'static str, Result<Found>)> 
     vec![
         (SCHEMAS, find_one(workspace, SCHEMAS, has_schemas, schemas)),
         (KUSTOMIZE, find_one(workspace, KUSTOMIZE, has_kustomize, kustomize)),
+        (HELM, find_one(workspace, HELM, find_on_path("helm").is_some(), helm)),
     ]
 }
 
@@ -89,12 +94,21 @@ fn schemas(workspace: &Workspace, go: &Path) -> Result<PathBuf> {
 }
 
 fn kustomize(workspace: &Workspace, go: &Path) -> Result<PathBuf> {
-    let program = workspace.tools().join("go/bin/kustomize");
-    if !program.is_file() {
-        eprintln!("set-up: installing kustomize with Go: the tests build deploy/istio with it");
-        run_go(workspace, go, &["install", KUSTOMIZE_MODULE])?;
+    program(workspace, go, "kustomize", KUSTOMIZE_MODULE, "the tests build deploy/istio with it")
+}
+
+fn helm(workspace: &Workspace, go: &Path) -> Result<PathBuf> {
+    program(workspace, go, "helm", HELM_MODULE, "the tests render deploy/helm with it; it takes some minutes, once")
+}
+
+/// A program that Go builds from `module`, if it is not there yet.
+fn program(workspace: &Workspace, go: &Path, name: &str, module: &str, why: &str) -> Result<PathBuf> {
+    let file = workspace.tools().join("go/bin").join(name);
+    if !file.is_file() {
+        eprintln!("set-up: installing {name} with Go: {why}");
+        run_go(workspace, go, &["install", module])?;
     }
-    Ok(program)
+    Ok(file)
 }
 
 /// Runs Go with a separate folder for downloads, which it returns.

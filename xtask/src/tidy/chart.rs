@@ -1,0 +1,59 @@
+//! Checks that what the Helm chart carries is what the workspace has elsewhere.
+//!
+//! Helm packages only what lies in the chart's own folder, so alerts and dashboard are copied there. A link would be
+//! lost where the folder is taken out of the repository, as Argo CD and Flux do.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::finding::Finding;
+use crate::workspace::Workspace;
+
+const CHART: &str = "deploy/helm/faultline/Chart.yaml";
+
+/// Each copy in the chart, and what it is a copy of.
+const COPIES: [(&str, &str); 2] = [
+    ("deploy/helm/faultline/files/faultline.rules.yaml", "deploy/prometheus/faultline.rules.yaml"),
+    ("deploy/helm/faultline/files/faultline.json", "deploy/grafana/faultline.json"),
+];
+
+/// The chart's copies equal their originals, and its `appVersion` is the workspace's version, which names the image.
+pub(crate) fn copies(workspace: &Workspace) -> Result<Vec<Finding>> {
+    let read =
+        |file: &str| fs::read_to_string(workspace.root.join(file)).with_context(|| format!("{file} cannot be read"));
+    let mut findings = Vec::new();
+    for (copy, original) in COPIES {
+        if read(copy)? != read(original)? {
+            let what = format!("differs from {original}: write it anew with `cp {original} {copy}`");
+            findings.push(Finding::in_file(Path::new(copy), what));
+        }
+    }
+    let chart = read(CHART)?;
+    let version = env!("CARGO_PKG_VERSION");
+    for (key, expected) in [("version", version.to_owned()), ("appVersion", format!("\"{version}\""))] {
+        if value(&chart, key) != Some(expected.as_str()) {
+            findings.push(Finding::in_file(Path::new(CHART), format!("`{key}` is not {expected}: correct it")));
+        }
+    }
+    Ok(findings)
+}
+
+/// The value of a key at the margin of a text in YAML.
+fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(':')?.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_at_the_margin_only() {
+        let text = "apiVersion: v2\nx:\n  version: 1\nversion: 0.1.0\nappVersion: \"0.1.0\"\n";
+        assert_eq!(value(text, "version"), Some("0.1.0"));
+        assert_eq!(value(text, "appVersion"), Some("\"0.1.0\""));
+        assert_eq!(value(text, "nothing"), None);
+    }
+}
