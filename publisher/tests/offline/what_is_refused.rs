@@ -90,6 +90,18 @@ fn priorities_by_label_end_istiod_where_endpoints_are_looked_up() {
     let plain = rule("shop/pay", "host: pay.example.com, trafficPolicy: {outlierDetection: {maxEjectionPercent: 100}}");
     let all = found(&format!("{mesh}{labelled}{plain}"));
     assert!(all.contains(&"FL208 error spec.trafficPolicy.outlierDetection".to_owned()), "{all:?}");
+    // Where no rule is, both come from the mesh.
+    let of_mesh = "FL208 error localityLbSetting.failoverPriority".to_owned();
+    let whole = format!("{mesh}defaultTrafficPolicy: {{outlierDetection: {{maxEjectionPercent: 100}}}}\n");
+    let has = |text: &str| found(text).contains(&of_mesh);
+    assert!(has(&format!("{whole}{labelled}")));
+    assert!(!has(&format!("{mesh}{labelled}")), "nothing ejects");
+    assert!(!has(&format!("{whole}{}", labelled.replace("resolution: DNS", "resolution: STATIC"))));
+    assert!(!has(&format!("{whole}{labelled}{plain}")), "said at the rule");
+    let elsewhere = plain.replace("host:", "exportTo: [.], host:").replace("namespace: shop", "namespace: other");
+    assert!(has(&format!("{whole}{labelled}{elsewhere}")), "a rule that others do not see");
+    let off = whole.replace("failoverPriority", "enabled: false, failoverPriority");
+    assert!(!has(&format!("{off}{labelled}")));
 }
 
 #[test]
