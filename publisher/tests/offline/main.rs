@@ -25,6 +25,7 @@ mod report;
 mod report_claims;
 mod rules_as_istiod;
 mod schemas;
+mod taken_apart;
 #[cfg(unix)]
 mod watch;
 mod what_is_refused;
