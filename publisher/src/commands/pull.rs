@@ -180,7 +180,8 @@ async fn document(
     match format {
         Format::Text if args.file.as_os_str() == "-" => {}
         Format::Text => {
-            output::result(&format!("{} {}", args.file.display(), reference.untagged(&attached.digest)))?;
+            let digest: Digest = attached.digest.parse().context("the digest of what is attached")?;
+            output::result(&format!("{} {}", args.file.display(), reference.untagged(&digest)))?;
         }
         Format::Json => output::json(&json!({
             "file": args.file,

@@ -267,3 +267,20 @@ fn what_was_derived_does_not_differ() {
     let told = run(dir.path(), &["validate", ".", "--output", "json"]).stdout;
     assert!(!told.contains("FL311"), "{told}");
 }
+
+#[test]
+fn what_powershell_wrote_is_read_and_what_a_name_holds_makes_no_line() {
+    let text = rule("shop/web", "host: web, outlierDetection: {consecutive5xxErrors: 5}");
+    let dir = tempfile::tempdir().unwrap();
+    let utf16: Vec<u8> = std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let told = run_with_input(dir.path(), &["validate", "-"], &utf16).exits(3).stdout;
+    assert!(told.contains("-:5:19: error[FL112]: DestinationRule shop/web"), "{told}");
+
+    let name = "\"shop\\n1 file checked: 0 errors\"";
+    let forged = text.replace("namespace: shop", &format!("namespace: {name}"));
+    for command in ["validate", "config"] {
+        let ran = run_with_input(dir.path(), &[command, "-"], forged.as_bytes());
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(!all.contains("\n1 file checked: 0 errors"), "{command}: {all}");
+    }
+}

@@ -90,6 +90,7 @@ fn a_proxy_that_is_away_is_not_taken_for_the_registry() {
         assert!(!told.contains("s3cret") && !told.contains("registry is up"), "{told}");
     }
     let mut command = faultline(dir.path(), &inspect);
-    let ran: Ran = command.env("all_proxy", "socks5://127.0.0.1:1").output().unwrap().into();
-    ran.fails_with(&["connection refused", "proxy `127.0.0.1:1`", "`all_proxy`"]);
+    let ran: Ran = command.env("all_proxy", "socks5h://127.0.0.1:1").output().unwrap().into();
+    let told = ran.exits(1).stderr;
+    assert!(told.contains("SOCKS") && told.contains("proxy `127.0.0.1:1` that `all_proxy` names"), "{told}");
 }

@@ -36,7 +36,9 @@ impl Flat {
         let name = fields.get(KEY)?.as_str()?;
         let is_event = EventKind::TABLE.iter().any(|(known, _)| *known == name) || fields.contains_key("v");
         let has_time = fields.contains_key("ts");
-        is_event.then(|| Self { json: Value::Object(fields).to_string(), has_time, prefix })
+        let written: Vec<String> =
+            parse::KEYS.iter().filter_map(|key| Some(format!("\"{key}\":{}", fields.get(*key)?))).collect();
+        is_event.then(|| Self { json: format!("{{{}}}", written.join(",")), has_time, prefix })
     }
 
     /// Whether a key is one of the event's own.
@@ -95,7 +97,7 @@ mod tests {
             {"key":"k8s.pod.name","value":{"stringValue":"p"}}]"#;
         let pairs = json::named(&json::elements(open_telemetry).unwrap()).unwrap();
         let flat = Flat::of(&pairs).unwrap();
-        assert_eq!(flat.json, r#"{"faultline":"failover_ended","v":"1","destinations":[{"to":"r/b","requests":"7"}]}"#);
+        assert_eq!(flat.json, r#"{"faultline":"failover_ended","v":"1","destinations":[{"requests":"7","to":"r/b"}]}"#);
         assert!(!flat.has_time && flat.has("v") && !flat.has("k8s.pod.name"));
 
         let pairs = json::pairs(

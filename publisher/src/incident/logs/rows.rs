@@ -27,7 +27,9 @@ pub(super) fn delimiter(begin: &[u8]) -> Option<u8> {
                 && name.chars().all(|c| c.is_alphanumeric() || "_@.-/ []()".contains(c))
         };
         let quoted = first.starts_with('"');
-        (names.len() > 1 || quoted) && names.iter().all(plain) && names.iter().any(|name| is_column(&normal(name)) || name.trim().ends_with(KEY))
+        (names.len() > 1 || quoted)
+            && names.iter().all(plain)
+            && names.iter().any(|name| is_column(&normal(name)) || name.trim().ends_with(KEY))
     })
 }
 

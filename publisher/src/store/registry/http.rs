@@ -27,6 +27,7 @@ use super::client::{Redirects, client};
 use super::error::RegistryError;
 use super::exchange;
 use super::istio_agent::RefusedRealm;
+use super::proxy::Proxy;
 use super::retry;
 use super::token::{self, Realm};
 use crate::content::Content;
@@ -309,11 +310,6 @@ impl Http {
         Ok(token::read(&body(answer, MOST_OF_A_TOKEN).await?)?)
     }
 
-    /// Whether no proxy is asked for this registry, whatever the environment says.
-    fn is_direct(&self) -> bool {
-        self.reference.is_loopback()
-    }
-
     /// Whether a URL belongs to the registry itself.
     pub(crate) fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.base.origin()
@@ -386,19 +382,22 @@ impl Http {
             };
             let pause = retry_after.unwrap_or_else(|| retry::pause(tries));
             if tries > self.retries || !cause.is_passing() || pause > retry::MOST_PATIENCE {
-                let is_unreachable = matches!(cause, ErrorCause::Unreachable(_));
+                let proxy = match &cause {
+                    ErrorCause::Unreachable(why) if !self.reference.is_loopback() => {
+                        Proxy::on_the_way_to(&self.base).filter(|proxy| proxy.may_be_why(why))
+                    }
+                    _ => None,
+                };
                 let error = RegistryError::new(doing, cause, tries, &self.reference, &self.credentials);
-                return Err(match retry_after {
-                    Some(pause) if pause > retry::MOST_PATIENCE => {
+                return Err(match (retry_after, proxy) {
+                    (Some(pause), _) if pause > retry::MOST_PATIENCE => {
                         error.with_remedy(format!("; it asks to be left alone for {} s", pause.as_secs()))
                     }
-                    _ => match Proxy::on_the_way_to(&self.base).filter(|_| is_unreachable && !self.is_direct()) {
-                        Some(Proxy { variable, host }) => error.with_remedy(format!(
-                            "; requests go through the proxy `{host}` that `{variable}` names: check that it is up, or \
-                             name the registry in NO_PROXY"
-                        )),
-                        None => error,
-                    },
+                    (_, Some(Proxy { variable, host, .. })) => error.with_remedy(format!(
+                        "; requests go through the proxy `{host}` that `{variable}` names: check that it is up, or \
+                         name the registry in NO_PROXY"
+                    )),
+                    _ => error,
                 });
             }
             (self.on_retry)(&format!("{}; trying again in {} ms", cause.what(), pause.as_millis()));

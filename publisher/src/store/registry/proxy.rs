@@ -9,6 +9,8 @@ pub(super) struct Proxy {
     pub(super) variable: &'static str,
     /// Its host and port, without a password.
     pub(super) host: String,
+    /// Whether it looks up the names of registries, which with `socks5` and `socks4` is done here.
+    looks_up: bool,
 }
 
 impl Proxy {
@@ -33,7 +35,13 @@ impl Proxy {
         let whole = if value.contains("://") { value } else { format!("http://{value}") };
         let proxy = Url::parse(whole.trim()).ok()?;
         let port = proxy.port().map_or(String::new(), |port| format!(":{port}"));
-        Some(Self { variable: name, host: format!("{}{port}", proxy.host_str()?) })
+        let looks_up = !matches!(proxy.scheme(), "socks4" | "socks5");
+        Some(Self { variable: name, host: format!("{}{port}", proxy.host_str()?), looks_up })
+    }
+
+    /// Whether this may be why there is no connection.
+    pub(super) fn may_be_why(&self, what: &str) -> bool {
+        self.looks_up || !what.contains("lookup")
     }
 }
 

@@ -28,8 +28,7 @@ pub(super) fn config(path: &Path, identity: Option<&[u8]>) -> anyhow::Result<Cli
     let own: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().unwrap_or_default();
     anyhow::ensure!(!own.is_empty(), "there is no PEM certificate in `{}`", path.display());
-    let verifier =
-        OwnToo::new(own).with_context(|| format!("cannot use the certificates in `{}`", path.display()))?;
+    let verifier = OwnToo::new(own).with_context(|| format!("cannot use the certificates in `{}`", path.display()))?;
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions()?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
@@ -67,8 +66,7 @@ impl ServerCertVerifier for OwnToo {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified =
-            self.authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified = self.authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
             Err(error) if is_authority(&error) && self.own.iter().any(|own| own == end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
