@@ -1,8 +1,9 @@
 //! `faultline generate-key-pair`: creates the keys for `sign` and `verify`, in cosign's form.
 
+use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
-use anyhow::{anyhow, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use serde_json::json;
 
@@ -14,8 +15,8 @@ use crate::terminal::prompt::{self, Interrupted};
 
 /// The end of the help.
 pub(crate) const HELP: &str = "\
-Writes cosign.key, encrypted with the password in COSIGN_PASSWORD or one that is asked for, and cosign.pub. cosign can \
-use both. Files that are there already are not overwritten.
+Writes cosign.key, encrypted with a password, and cosign.pub. cosign can use both. The password is that in \
+COSIGN_PASSWORD, else what comes by a pipe, else it is asked for. Files that are there already are not overwritten.
 
 Examples:
   faultline generate-key-pair
@@ -58,25 +59,42 @@ pub(crate) fn run(args: &GenerateKeyPair, format: Format) -> anyhow::Result<Outc
 }
 
 fn new_password() -> anyhow::Result<String> {
-    if std::env::var_os(key::PASSWORD_VARIABLE).is_some() {
-        return password();
+    if std::env::var_os(key::PASSWORD_VARIABLE).is_some() || !std::io::stdin().is_terminal() {
+        return password(false);
     }
-    let first = password()?;
+    let first = password(false)?;
     let second = prompt::password("the same again: ")?;
     ensure!(first == second, "the passwords differ; run it again");
     Ok(first)
 }
 
-/// The password for a private key: from the environment, otherwise asked for at the terminal.
+/// As much of a password is read from a pipe.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// The password for a private key: from the environment, else from standard input if that is a pipe or a file, else
+/// asked for at the terminal. `stdin_is_taken`: something else is read from there.
 ///
 /// # Errors
-/// When there is neither a variable nor a terminal, or Ctrl-C is pressed.
-pub(crate) fn password() -> anyhow::Result<String> {
-    match std::env::var(key::PASSWORD_VARIABLE) {
-        Ok(password) => Ok(password),
-        Err(_) => prompt::password("password for the private key: ").map_err(|error| match error.is::<Interrupted>() {
-            true => error,
-            false => anyhow!("the key needs a password, and none came from a terminal; set {}", key::PASSWORD_VARIABLE),
-        }),
+/// When none of them has one, or Ctrl-C is pressed.
+pub(crate) fn password(stdin_is_taken: bool) -> anyhow::Result<String> {
+    if let Ok(password) = std::env::var(key::PASSWORD_VARIABLE) {
+        return Ok(password);
     }
+    let without = || {
+        anyhow!(
+            "the key needs a password, and none came from standard input or a terminal; set {}",
+            key::PASSWORD_VARIABLE
+        )
+    };
+    if !std::io::stdin().is_terminal() && !stdin_is_taken {
+        let mut piped = String::new();
+        std::io::stdin().take(MOST_BYTES).read_to_string(&mut piped).context("the password on standard input")?;
+        // Nothing at all is no password; an empty line is an empty one.
+        let line = piped.strip_suffix('\n').map_or(piped.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+        return if piped.is_empty() { Err(without()) } else { Ok(line.to_owned()) };
+    }
+    prompt::password("password for the private key: ").map_err(|error| match error.is::<Interrupted>() {
+        true => error,
+        false => without(),
+    })
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use filter_core::config::MAX_TEXT_BYTES;
 use serde_json::Value;
 
-use crate::terminal::output;
+use crate::terminal::{escape, output};
 use crate::validate;
 
 /// Reads a configuration's text from a file, or from standard input for `-`; at most as much as the filter would read.
@@ -56,5 +56,5 @@ pub(crate) fn configuration(path: Option<&Path>) -> anyhow::Result<Configuration
 
 /// Prints a remark about a decision to stderr.
 pub(crate) fn remark(text: &str) {
-    output::note(&format!("note: {text}"));
+    output::note(&format!("note: {}", escape::one_line(text)));
 }

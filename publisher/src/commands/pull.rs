@@ -89,7 +89,7 @@ async fn module(args: &Pull, store: &Store, reference: &Reference, format: Forma
 
     match format {
         Format::Text if file.as_os_str() == "-" => {}
-        Format::Text => output::result(&format!("{} {}", file.display(), image.digest))?,
+        Format::Text => output::result(&format!("{} {pinned}", file.display()))?,
         Format::Json => output::json(&json!({
             "file": file,
             "reference": pinned,
@@ -179,7 +179,10 @@ async fn document(
     write(&args.file, &content)?;
     match format {
         Format::Text if args.file.as_os_str() == "-" => {}
-        Format::Text => output::result(&format!("{} {}", args.file.display(), attached.digest))?,
+        Format::Text => {
+            let digest: Digest = attached.digest.parse().context("the digest of what is attached")?;
+            output::result(&format!("{} {}", args.file.display(), reference.untagged(&digest)))?;
+        }
         Format::Json => output::json(&json!({
             "file": args.file,
             "subject": subject.digest,

@@ -20,8 +20,8 @@ use crate::terminal::output::{self, Format};
 pub(crate) const HELP: &str = "\
 Puts a signature beside the artifact, under the tag sha256-….sig, that cosign 2 and 3 verify:
   cosign verify --key cosign.pub --insecure-ignore-tlog REF
-The key is cosign's (its password in COSIGN_PASSWORD, else it is asked for) or an unencrypted one of openssl (ECDSA on \
-P-256). Of an index, the image that a mesh runs is signed too. What is signed by the same key already is left as it \
+The key is cosign's (its password in COSIGN_PASSWORD, else by a pipe, else it is asked for) or an unencrypted one of \
+openssl (ECDSA on P-256). Of an index, the image that a mesh runs is signed too. What is signed by the same key already is left as it \
 is. No transparency log is written to.
 
 Signatures are read, added to and written as one, and registries offer no way to do that safely while others do it \
@@ -30,7 +30,7 @@ signature of theirs that comes between reading and writing is lost only if they 
 
 Examples:
   faultline sign ghcr.io/acme/faultline:0.1.0 --key cosign.key
-  faultline sign ghcr.io/acme/faultline:0.1.0@sha256:… --key cosign.key
+  faultline sign ghcr.io/acme/faultline:0.1.0@sha256:… --key cosign.key < password.txt
   faultline sign oci:out:0.1.0 --key cosign.key --image ghcr.io/acme/faultline:0.1.0";
 
 /// `faultline sign`
@@ -56,7 +56,7 @@ pub(crate) struct Sign {
 pub(crate) async fn run(args: Sign, format: Format) -> anyhow::Result<Outcome> {
     let reference = options::reference(&args.reference)?;
     let identity = identity(&reference, args.image.as_deref())?;
-    let key = key::private(&args.key, password)?;
+    let key = key::private(&args.key, || password(args.transport.password_stdin))?;
     let store = Store::open(&reference, &args.transport.access())?.for_writing();
     let image = store.named(&reference).await?;
     let mut added = signature::add(&store, &image.digest, &identity, &key).await?;

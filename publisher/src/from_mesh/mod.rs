@@ -160,6 +160,14 @@ fn derive(mesh: &Mesh, services: &Services, from: MeshRules<'_>) -> anyhow::Resu
                 .into(),
         );
     }
+    let others = mesh.other_mesh_configs();
+    if let Some(other) = others.first() {
+        notes.push(format!(
+            "MeshConfigs of several control planes say different things ({} and another); they are read as one, and of \
+             what both say the first counts: give those of one",
+            other.title()
+        ));
+    }
     if !mesh.unread.is_empty() || !mesh.configurations.is_empty() {
         let count = mesh.unread.len() + mesh.configurations.len();
         notes.push(format!("{count} of the files or documents are no resources, and not read"));
@@ -170,7 +178,7 @@ fn derive(mesh: &Mesh, services: &Services, from: MeshRules<'_>) -> anyhow::Resu
     notes.extend(fates.named());
     notes.push(format!("{}; entries with outlier detection: {guarded}; nothing else is ejected", fates.counted()));
     let localities = localities(mesh, &mut notes);
-    let is_whole = count == 0 && !remarks.assumed(mesh);
+    let is_whole = count == 0 && !remarks.assumed(mesh) && others.is_empty();
     Ok((Derived { clusters: entries, localities, is_whole }, notes))
 }
 

@@ -139,6 +139,11 @@ impl Plan {
                     let wildcard = key.contains('*') || value.contains('*');
                     ensure!(!wildcard, "--selector `{key}={value}`: wildcards are not allowed");
                     ensure!(value.len() <= 63, "--selector `{key}={value}`: a label's value has at most 63 characters");
+                    ensure!(
+                        is_key_of_label(key) && (value.is_empty() || is_part_of_label(value)),
+                        "--selector `{key}={value}`: no pod can have such a label; use letters, digits, `-`, `_` and \
+                         `.`, starting and ending with a letter or digit"
+                    );
                 }
             }
             Target::Resources(refs) => {
@@ -208,6 +213,22 @@ fn is_label(text: &str) -> bool {
     text.bytes().next().is_some_and(end)
         && text.bytes().last().is_some_and(end)
         && text.bytes().all(|b| end(b) || b == b'-')
+}
+
+/// Whether a label of Kubernetes can have this key: a name, perhaps with a domain and a slash before it.
+fn is_key_of_label(key: &str) -> bool {
+    match key.split_once('/') {
+        Some((domain, name)) => domain.split('.').all(is_label) && is_part_of_label(name),
+        None => is_part_of_label(key),
+    }
+}
+
+fn is_part_of_label(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric();
+    text.len() <= 63
+        && text.starts_with(is_plain)
+        && text.ends_with(is_plain)
+        && text.chars().all(|c| is_plain(c) || "-_.".contains(c))
 }
 
 /// Checks for a DNS name, which Kubernetes requires for the names of most objects.

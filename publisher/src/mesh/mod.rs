@@ -22,7 +22,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::yaml;
 use crate::yaml::node::{Node, Position};
-use texts::{is_empty, is_yaml_only, list, read_file, read_text};
+use texts::{is_empty, is_yaml_only, list, read_file, read_text, utf16};
 
 /// A resource.
 #[derive(Clone, Debug)]
@@ -60,6 +60,10 @@ const CLUSTER_WIDE: [&str; 8] = [
 pub(crate) const MESH_CONFIG: &str = "MeshConfig";
 /// The kind given to an Envoy bootstrap.
 pub(crate) const ENVOY: &str = "Envoy";
+
+/// Fields of a MeshConfig by which DestinationRules are read.
+const OF_RULES: [&str; 4] =
+    ["rootNamespace", "defaultDestinationRuleExportTo", "localityLbSetting", "defaultTrafficPolicy"];
 
 impl Resource {
     /// Its namespace. Resources that name none are applied to the current one, which is called `default` here.
@@ -216,6 +220,8 @@ impl Mesh {
             return; // named twice, or alone and in its directory
         }
         self.files.push(Rc::clone(&file));
+        let decoded = utf16(bytes);
+        let bytes = decoded.as_deref().map_or(bytes, str::as_bytes);
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -391,6 +397,15 @@ impl Mesh {
     /// The root namespace.
     pub(crate) fn root(&self) -> &str {
         self.mesh_configs().find_map(|config| config.node.text("rootNamespace")).unwrap_or(ROOT)
+    }
+
+    /// The mesh configurations of other control planes than the first's, where they say otherwise how rules are read.
+    pub(crate) fn other_mesh_configs(&self) -> Vec<&Resource> {
+        let said = |config: &Resource| OF_RULES.map(|field| config.node.field(field).map(Node::json));
+        let id = |config: &Resource| (config.namespace.clone(), config.name.clone());
+        let mut all = self.mesh_configs();
+        let Some(first) = all.next() else { return Vec::new() };
+        all.filter(|config| id(config) != id(first) && said(config) != said(first)).collect()
     }
 
     /// The mesh configurations.

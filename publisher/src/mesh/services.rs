@@ -42,8 +42,39 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Whether it has all of these labels; `None` if that is not known.
     pub(crate) fn has(&self, labels: &[(&str, &str)]) -> Option<bool> {
-        let own = self.labels.as_ref()?;
-        Some(labels.iter().all(|(key, value)| own.get(*key).is_some_and(|label| label == value)))
+        has_all(self.labels.as_ref()?, labels)
+    }
+}
+
+/// Labels that istiod, Kubernetes or Argo Rollouts add to an endpoint, beyond those that files show: a key, or with `/`
+/// at its end the beginning of one.
+const ADDED: [&str; 8] = [
+    "topology.istio.io/",
+    "topology.kubernetes.io/",
+    "kubernetes.io/",
+    "apps.kubernetes.io/",
+    "statefulset.kubernetes.io/",
+    "pod-template-hash",
+    "rollouts-pod-template-hash",
+    "controller-revision-hash",
+];
+
+fn is_added(label: &str) -> bool {
+    ADDED.iter().any(|added| label == *added || (added.ends_with('/') && label.starts_with(added)))
+}
+
+/// Whether something with the labels `own` has all of `wanted`; `None` if that depends on one that is added at run time.
+fn has_all(own: &BTreeMap<String, String>, wanted: &[(&str, &str)]) -> Option<bool> {
+    let of_one = |(key, value): &(&str, &str)| match own.get(*key) {
+        Some(label) => Some(label == value),
+        None if is_added(key) => None,
+        None => Some(false),
+    };
+    let of_each: Vec<Option<bool>> = wanted.iter().map(of_one).collect();
+    if of_each.contains(&Some(false)) {
+        Some(false)
+    } else {
+        of_each.into_iter().collect::<Option<Vec<_>>>().map(|_| true)
     }
 }
 
@@ -62,6 +93,8 @@ pub(crate) struct Service {
     pub(crate) discovery: Discovery,
     /// Whether Envoy looks up each endpoint in DNS: a ServiceEntry with `resolution: DNS`.
     pub(crate) is_dns: bool,
+    /// The labels of the pods that its workloads (Deployments and the like) in the files will have.
+    templates: Vec<BTreeMap<String, String>>,
 }
 
 impl Service {
@@ -90,8 +123,20 @@ impl Service {
         Some(of_each.map_or(all, |has| has.into_iter().filter(|has| *has).count()))
     }
 
+    /// Whether an endpoint has all of these labels, or a pod of its workloads where the files have no endpoints; `None`:
+    /// the files do not tell.
+    pub(crate) fn has_any_with(&self, labels: &[(&str, &str)]) -> Option<bool> {
+        let known: Vec<Option<bool>> = match self.endpoints.iter().flatten().next() {
+            Some(_) => self.endpoints.iter().flatten().map(|endpoint| endpoint.has(labels)).collect(),
+            None => self.templates.iter().map(|own| has_all(own, labels)).collect(),
+        };
+        let is_told = !known.is_empty() && !known.contains(&None);
+        is_told.then(|| known.contains(&Some(true)))
+    }
+
     fn add(&mut self, other: Self) {
         self.namespaces.extend(other.namespaces);
+        self.templates.extend(other.templates);
         self.ports.extend(other.ports);
         self.is_complete &= other.is_complete;
         self.is_dns |= other.is_dns;
@@ -191,7 +236,18 @@ struct Beside<'a> {
     endpoints: HashMap<(&'a str, &'a str), &'a Resource>,
     pods: HashMap<(&'a str, &'a str), &'a Resource>,
     workloads: HashMap<&'a str, Vec<&'a Resource>>,
+    /// Labels of pods that workloads will have, by namespace.
+    templates: HashMap<&'a str, Vec<BTreeMap<String, String>>>,
 }
+
+/// Kinds that make pods, with the path of the pods' labels.
+const WORKLOADS: [(&str, &str); 5] = [
+    ("Deployment", "spec.template.metadata.labels"),
+    ("StatefulSet", "spec.template.metadata.labels"),
+    ("DaemonSet", "spec.template.metadata.labels"),
+    ("ReplicaSet", "spec.template.metadata.labels"),
+    ("Pod", "metadata.labels"),
+];
 
 impl<'a> Beside<'a> {
     fn of(mesh: &'a Mesh) -> Self {
@@ -211,7 +267,24 @@ impl<'a> Beside<'a> {
         for workload in mesh.distinct("WorkloadEntry") {
             workloads.entry(workload.namespace()).or_default().push(workload);
         }
-        Self { zones: zones_of_nodes(mesh), slices, endpoints: by_name("Endpoints"), pods: by_name("Pod"), workloads }
+        let mut templates: HashMap<_, Vec<_>> = HashMap::new();
+        for resource in &mesh.resources {
+            let path = WORKLOADS.iter().find(|(kind, _)| *kind == resource.kind).map(|(_, path)| *path);
+            if let Some(path) = path.filter(|_| matches!(resource.group.as_str(), "" | "apps")) {
+                templates.entry(resource.namespace()).or_default().push(labels(&resource.node, path));
+            }
+        }
+        let (endpoints, pods) = (by_name("Endpoints"), by_name("Pod"));
+        Self { zones: zones_of_nodes(mesh), slices, endpoints, pods, workloads, templates }
+    }
+
+    /// The labels of the pods that a Service selects, as the workloads in the files will make them.
+    fn templates_of(&self, service: &Resource) -> Vec<BTreeMap<String, String>> {
+        let selector = labels(&service.node, "spec.selector");
+        let is_selected =
+            |own: &&BTreeMap<String, String>| selector.iter().all(|(key, value)| own.get(key) == Some(value));
+        let all = self.templates.get(service.namespace()).into_iter().flatten();
+        all.filter(|own| !selector.is_empty() && is_selected(own)).cloned().collect()
     }
 
     /// An endpoint of a slice or of Endpoints.
@@ -256,9 +329,9 @@ fn of_entry(beside: &Beside<'_>, entry: &Resource) -> Service {
     };
     let endpoints = match (endpoints.is_empty(), node.text("spec.resolution")) {
         (false, _) => Some(endpoints),
-        // Its hosts are looked up in DNS, and are nowhere.
+        // Its hosts are looked up in DNS, are nowhere and have no labels.
         (true, Some("DNS" | "DNS_ROUND_ROBIN")) if wanted.is_empty() => {
-            Some(vec![Endpoint { is_nowhere: true, ..Endpoint::default() }])
+            Some(vec![Endpoint { is_nowhere: true, labels: Some(BTreeMap::new()), ..Endpoint::default() }])
         }
         // Pods are selected, or the client's address is taken: the files do not say how many.
         (true, _) => None,
@@ -271,6 +344,7 @@ fn of_entry(beside: &Beside<'_>, entry: &Resource) -> Service {
         ports: node.list("spec.ports").iter().filter_map(|port| port.number("number")).collect(),
         discovery,
         is_dns: node.text("spec.resolution") == Some("DNS"),
+        templates: Vec::new(),
     }
 }
 
@@ -302,6 +376,7 @@ fn of_service(beside: &Beside<'_>, service: &Resource) -> Service {
             _ => Discovery::Endpoints,
         },
         is_dns: false,
+        templates: beside.templates_of(service),
     }
 }
 

@@ -41,6 +41,18 @@ pub(super) fn is_empty(text: &str) -> bool {
     text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
 }
 
+/// Resources in UTF-16, as PowerShell writes what is redirected, by the mark at their beginning. A plugin configuration
+/// is left as it is: the filter reads UTF-8 only.
+pub(super) fn utf16(bytes: &[u8]) -> Option<String> {
+    let encoding = match bytes {
+        [0xff, 0xfe, ..] => encoding_rs::UTF_16LE,
+        [0xfe, 0xff, ..] => encoding_rs::UTF_16BE,
+        _ => return None,
+    };
+    let (text, had_errors) = encoding.decode_with_bom_removal(bytes);
+    (!had_errors && text.contains("apiVersion")).then(|| text.into_owned())
+}
+
 /// A file's bytes.
 pub(super) fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     let file = std::fs::File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;

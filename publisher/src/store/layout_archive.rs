@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 
 /// The most bytes that are unpacked.
 const MOST: u64 = 16 << 30;
@@ -28,8 +28,14 @@ impl Unpacked {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot read the archive `{named}`")),
             Ok(file) => {
-                unpack(file, directory.path())
-                    .with_context(|| format!("`{named}` is no tar archive of an OCI image layout, or is damaged"))?;
+                unpack(file, directory.path()).map_err(|error| match error.downcast::<io::Error>() {
+                    // tar's words repeat what is in the file, whatever it is.
+                    Ok(error) if matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::InvalidData) => {
+                        anyhow!("`{named}` is no tar archive of an OCI image layout, or is damaged")
+                    }
+                    Ok(error) => anyhow::Error::from(error).context(format!("cannot unpack the archive `{named}`")),
+                    Err(error) => error.context(format!("`{named}` is damaged")),
+                })?;
                 let found = directory.path().join("oci-layout").exists();
                 ensure!(found, "`{named}` is no OCI image layout: it has no file `oci-layout`");
             }

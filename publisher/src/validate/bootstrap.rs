@@ -67,12 +67,11 @@ fn cluster_path(resource: &Resource, index: usize) -> String {
     format!("{}.clusters[{index}]", resources.unwrap_or_default())
 }
 
-/// FL312: the cluster through which Envoy is to be asked is not there.
+/// FL312: the cluster through which Envoy is to be asked is not there, or does not lead to Envoy.
 fn witness(bootstrap: &Value, config: &Config) -> Option<Draft> {
     let witness = config.witness.as_ref()?;
-    let names: Vec<&str> = clusters(bootstrap).map(name).collect();
-    if names.contains(&witness.cluster.as_str()) {
-        return None;
+    if let Some(cluster) = clusters(bootstrap).find(|cluster| name(cluster) == witness.cluster) {
+        return unanswered(bootstrap, cluster);
     }
     let dynamic = bootstrap["dynamic_resources"].as_object();
     let is_asked_for = dynamic.is_some_and(|fields| fields.keys().any(|name| name.starts_with("cds_")));
@@ -87,6 +86,35 @@ fn witness(bootstrap: &Value, config: &Config) -> Option<Draft> {
     );
     let fix = "add a cluster of this name that leads to the address in `admin`, or name the one that does";
     Some(Draft::new(rules::FL312, severity, "witness.cluster".into(), [&problem, &at_run_time, fix]))
+}
+
+/// FL312: the cluster is there, and no admin interface answers behind it.
+fn unanswered(bootstrap: &Value, cluster: &Value) -> Option<Draft> {
+    let name = name(cluster);
+    let path = || "witness.cluster".to_owned();
+    let admin = &bootstrap["admin"]["address"];
+    if !admin.is_object() {
+        let problem = format!("`{name}` leads to Envoy's admin interface, and the file has no `admin` with an address");
+        let at_run_time = "Envoy opens no admin interface, so nobody answers (`faultline_witness_polls_total`, result \
+            `failed`): ejections are inferred, by the thresholds written here or Envoy's defaults, and those that \
+            retries hide are not seen";
+        let fix = "add `admin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}`, and let the \
+            cluster lead there";
+        return Some(Draft::new(rules::FL312, Severity::Error, path(), [&problem, at_run_time, fix]));
+    }
+    let port = |address: &Value| address["socket_address"]["port_value"].as_u64();
+    let groups = cluster["load_assignment"]["endpoints"].as_array().into_iter().flatten();
+    let endpoints = groups.flat_map(|group| group["lb_endpoints"].as_array().into_iter().flatten());
+    let ports: Vec<u64> = endpoints.filter_map(|endpoint| port(&endpoint["endpoint"]["address"])).collect();
+    let (open, first) = (port(admin)?, ports.first()?);
+    if ports.contains(&open) {
+        return None;
+    }
+    let problem = format!("`{name}` leads to port {first}, and the admin interface is at port {open}");
+    let at_run_time = "unless something else hands questions on to the admin interface, Envoy cannot be asked: \
+        ejections are inferred, and those that retries hide are not seen";
+    let fix = "let the cluster lead to the address in `admin`";
+    Some(Draft::new(rules::FL312, Severity::Note, path(), [&problem, at_run_time, fix]))
 }
 
 /// FL313: the proxy does not know where it is.

@@ -30,7 +30,7 @@ pub(crate) fn check(resource: &Resource, mesh: &Mesh) -> Vec<Draft> {
         }
         ("EnvoyExtensionPolicy", _) => {
             for (index, code) in resource.node.list("spec.wasm").iter().enumerate() {
-                if code.text("rootID") == Some(PLUGIN) || code.text("name").is_some_and(|name| name.contains(PLUGIN)) {
+                if is_ours_at_gateway(code) {
                     let path = format!("spec.wasm[{index}]");
                     if code.flag("failOpen") != Some(true) {
                         found.push(closed(&format!("{path}.failOpen"), "is not true", "failOpen: true"));
@@ -74,11 +74,12 @@ pub(super) fn has_plugin(node: &Node) -> bool {
     }
 }
 
-/// The configurations of the plugin that an Istio resource carries, each with its path.
+/// The configurations of the plugin that a resource of Istio or Higress carries, each with its path.
 pub(super) fn configurations(resource: &Resource) -> Vec<(String, String)> {
-    let path = match (resource.kind.as_str(), resource.group.as_str()) {
-        ("WasmPlugin", "extensions.istio.io") => "spec",
-        ("TrafficExtension", "extensions.istio.io") => "spec.wasm",
+    let (path, field) = match (resource.kind.as_str(), resource.group.as_str()) {
+        ("WasmPlugin", "extensions.istio.io") => ("spec", "pluginConfig"),
+        ("TrafficExtension", "extensions.istio.io") => ("spec.wasm", "pluginConfig"),
+        ("WasmPlugin", "extensions.higress.io") => ("spec", "defaultConfig"),
         ("EnvoyFilter", "networking.istio.io") => {
             let mut found = Vec::new();
             of_envoy(&resource.node, "", &mut |_, path, text| found.extend(text.map(|text| (path, text))));
@@ -87,15 +88,39 @@ pub(super) fn configurations(resource: &Resource) -> Vec<(String, String)> {
         _ => return Vec::new(),
     };
     let code = resource.node.at(path).filter(|code| is_ours(resource, code));
-    let text = |code: &Node| code.field("pluginConfig").map(|node| node.json().to_string()).unwrap_or_default();
-    code.map(|code| (format!("{path}.pluginConfig"), text(code))).into_iter().collect()
+    let text = |code: &Node| code.field(field).map(|node| node.json().to_string()).unwrap_or_default();
+    code.map(|code| (format!("{path}.{field}"), text(code))).into_iter().collect()
 }
+
+/// The configurations for Envoy Gateway, each with its path.
+pub(super) fn configurations_of_gateway(policy: &Resource) -> Vec<(String, String)> {
+    let ours = policy.node.list("spec.wasm").iter().enumerate().filter(|(_, code)| is_ours_at_gateway(code));
+    let text = |code: &Node| code.field("config").map(|node| node.json().to_string()).unwrap_or_default();
+    ours.map(|(index, code)| (format!("spec.wasm[{index}].config"), text(code))).collect()
+}
+
+/// Whether a plugin of an EnvoyExtensionPolicy is faultline.
+fn is_ours_at_gateway(code: &Node) -> bool {
+    code.text("rootID") == Some(PLUGIN) || code.text("name").is_some_and(|name| name.contains(PLUGIN))
+}
+
+/// The label by which Istio's pods of a Gateway can be told.
+const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// The labels of the proxies that an Istio resource selects.
 pub(super) fn selected(resource: &Resource) -> Vec<(String, String)> {
     let path = if resource.kind == "EnvoyFilter" { "workloadSelector.labels" } else { "selector.matchLabels" };
     let labels = resource.node.map(&format!("spec.{path}")).iter();
-    labels.filter_map(|(key, value)| Some((key.clone(), value.text("")?.to_owned()))).collect()
+    let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.text("")?.to_owned())));
+    labels.chain(gateway(&resource.node).map(|name| (GATEWAY_NAME.to_owned(), name.to_owned()))).collect()
+}
+
+/// The Gateway that a resource is attached to, if it is one alone.
+fn gateway(node: &Node) -> Option<&str> {
+    let single = node.at("spec.targetRef").into_iter();
+    let mut gateways = single.chain(node.list("spec.targetRefs")).filter(|it| it.text("kind") == Some("Gateway"));
+    let first = gateways.next()?.text("name");
+    first.filter(|_| gateways.next().is_none())
 }
 
 /// Checks targets and matches: a match that a waypoint never meets (FL305), a selector with target references (FL306).

@@ -10,7 +10,8 @@ use crate::mesh::{Resource, dns_name};
 pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     let written = rule.node.text("spec.host").unwrap_or_default();
     let name = dns_name::full(written, rule.namespace(), known.domain);
-    let mut found: Vec<Draft> = not_completed(written, known).into_iter().collect();
+    let mut found: Vec<Draft> =
+        not_completed(written, known).or_else(|| otherwise_written(written, known)).into_iter().collect();
     let Some(service) = known.services.get(&name).filter(|service| !service.ports.is_empty()) else { return found };
     let rules = HostRules::of(&rule.node);
     let policies = rules.policy.iter().chain(rules.subsets.iter().filter_map(|subset| subset.policy.as_ref()));
@@ -31,6 +32,20 @@ pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
         }
     }
     found
+}
+
+/// FL110: a name of a Kubernetes service with capitals or a dot at its end, which Istio compares letter by letter.
+fn otherwise_written(written: &str, known: &Known<'_>) -> Option<Draft> {
+    let plain = written.trim_end_matches('.').to_ascii_lowercase();
+    let of_kubernetes = !plain.contains('.') || plain.ends_with(&format!(".svc.{}", known.domain));
+    if plain == written || plain.is_empty() || !of_kubernetes || known.services.get(written).is_some() {
+        return None;
+    }
+    let why = if written.ends_with('.') { "ends with a dot" } else { "has capitals" };
+    let problem = format!("`{written}` {why}, and Istio compares names letter by letter");
+    let at_run_time = "no service has that name, so the rule holds for none, and nothing says so";
+    let fix = format!("write `{plain}`");
+    Some(Draft::new(rules::FL110, Severity::Warning, "spec.host".into(), [&problem, at_run_time, &fix]))
 }
 
 /// FL110: a host name that Istio does not complete.

@@ -37,6 +37,21 @@ pub(super) fn check(rule: &Resource, known: &Known<'_>) -> Option<Draft> {
     })
 }
 
+/// The finding about a MeshConfig whose own outlier detection and priorities meet in a service for which there is no
+/// rule, if there is one.
+pub(super) fn of_mesh(config: &Resource, known: &Known<'_>) -> Option<Draft> {
+    if !known.mesh_detects || !config.node.field("localityLbSetting").is_some_and(orders_by_labels) {
+        return None;
+    }
+    let has_rule = |name: &str| {
+        let namespaces = known.services.namespaces_of(name, known.domain);
+        known.lookup.rule_for(Client::default(), name, namespaces.into_iter()).is_some()
+    };
+    let mut looked_up = known.services.all().filter(|(_, service)| service.is_dns);
+    let (name, _) = looked_up.find(|(name, service)| is_in_several_places(service, None) && !has_rule(name))?;
+    Some(draft("localityLbSetting.failoverPriority".to_owned(), name))
+}
+
 fn draft(path: String, name: &str) -> Draft {
     let problem = format!(
         "`failoverPriority` holds with outlier detection for `{name}`, a ServiceEntry with `resolution: DNS` and \

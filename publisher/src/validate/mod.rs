@@ -3,11 +3,12 @@
 //! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and
 //! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin) with [`image`],
 //! [`local_file`] and [`twice`], [`bootstrap`] (an Envoy without a mesh), [`outlier`] with [`cap`], [`locality`],
-//! [`replaced`], [`destinations`] and [`visibility`] (DestinationRules and the MeshConfig), [`fields`] (fields that
-//! Istio does not read), [`kind`] and [`unread`] (what is none of these), [`pinned`] (what only a registry can tell).
+//! [`replaced`], [`destinations`], [`subsets`] and [`visibility`] (DestinationRules and the MeshConfig), [`fields`]
+//! (fields that Istio does not read), [`kind`] and [`unread`] (what is none of these), [`pinned`] (what only a registry can tell).
 //!
 //! A finding is an error only if it is certain from what was read; else it says on what it rests.
 
+mod backend_policies;
 mod bootstrap;
 mod cap;
 mod carrier;
@@ -26,6 +27,7 @@ mod plugin;
 mod replaced;
 pub(crate) mod report;
 pub(crate) mod rules;
+mod subsets;
 mod thresholds;
 mod twice;
 mod unread;
@@ -76,6 +78,7 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Vec<Finding> {
     findings.extend(unread::check(mesh));
     findings.extend(twice::check(mesh));
     findings.extend(thresholds::check(mesh, &known));
+    findings.extend(backend_policies::check(mesh));
     findings
 }
 
@@ -105,6 +108,7 @@ fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft
         found.extend(replaced::check(resource, known));
         found.extend(visibility::of_rule(resource, mesh, known));
         found.extend(destinations::check(resource, known));
+        found.extend(subsets::check(resource, known));
         found.extend(dns_priorities::check(resource, known));
         let name =
             dns_name::full(resource.node.text("spec.host").unwrap_or_default(), resource.namespace(), known.domain);
@@ -120,6 +124,7 @@ fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft
         if let Some(settings) = resource.node.field("localityLbSetting") {
             let mut drafts = locality::check(settings, None, known);
             drafts.extend(locality::left_out_of_mesh(settings, known));
+            found.extend(dns_priorities::of_mesh(resource, known));
             let drafts = drafts.into_iter();
             found.extend(drafts.map(|draft| draft.inside("localityLbSetting")));
         }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::finding::{Finding, Severity};
 use super::rules;
 use crate::mesh::{Mesh, kinds};
+use crate::terminal::escape;
 
 /// One file and its findings.
 #[derive(Debug, Serialize)]
@@ -43,9 +44,16 @@ pub(crate) fn text(reports: &[Report]) -> String {
         let resource = finding.resource.as_ref().map_or(String::new(), |resource| format!("{resource}: "));
         let path = if finding.path == "." { String::new() } else { format!("{}: ", finding.path) };
         let (file, severity, code) = (&finding.file, finding.severity.name(), finding.code);
-        text += &format!("{file}{position}: {severity}[{code}]: {resource}{path}{}\n", finding.problem);
-        text += &format!("    at run time: {}\n    fix: {}\n", finding.at_run_time, finding.fix);
-        text += &format!("    see `faultline validate --explain {code}`\n");
+        // Names and values of strangers are in all of it, and a line end in one must not make a line of its own.
+        for line in [
+            format!("{file}{position}: {severity}[{code}]: {resource}{path}{}", finding.problem),
+            format!("    at run time: {}", finding.at_run_time),
+            format!("    fix: {}", finding.fix),
+            format!("    see `faultline validate --explain {code}`"),
+        ] {
+            text += &escape::one_line(&line);
+            text.push('\n');
+        }
     }
     text
 }

@@ -57,6 +57,7 @@ rules! {
     FL118 "a service whose requests do not move",
     FL119 "a cap below the share at home",
     FL120 "a resource that is there twice",
+    FL121 "a subset that no endpoint is in",
     FL201 "locality settings that exclude each other",
     FL202 "a failover that is not from one region to another",
     FL203 "a locality that names nothing",

@@ -147,7 +147,7 @@ fn name(port: u64, subset: Option<&Subset<'_>>, host: &str) -> String {
 }
 
 /// The first field in which two rules differ: its name, as configured, as Envoy has it.
-fn first_difference(
+pub(super) fn first_difference(
     configured: &OutlierDetection,
     envoys: Option<&OutlierDetection>,
 ) -> Option<(String, String, String)> {

@@ -2,7 +2,7 @@
 
 use super::finding::{Draft, Finding, Severity};
 use super::rules;
-use crate::mesh::{Mesh, Unread};
+use crate::mesh::{Mesh, Resource, Unread};
 
 /// Every finding about what was given.
 pub(super) fn check(mesh: &Mesh) -> Vec<Finding> {
@@ -24,7 +24,19 @@ pub(super) fn check(mesh: &Mesh) -> Vec<Finding> {
             found.push(Draft::new(rules::FL120, Severity::Note, "metadata.name".into(), words).in_resource(older));
         }
     }
+    found.extend(mesh.other_mesh_configs().into_iter().map(|config| other_mesh(config).in_resource(config)));
     found
+}
+
+/// FL120: the MeshConfig of another control plane.
+fn other_mesh(config: &Resource) -> Draft {
+    let problem = format!("{} says otherwise than another MeshConfig here how rules are read", config.title());
+    let words = [
+        problem.as_str(),
+        "each is of a control plane of its own; here they are read as one, and of what both say the first counts",
+        "check the rules with the MeshConfig of one control plane at a time",
+    ];
+    Draft::new(rules::FL120, Severity::Note, ".".into(), words)
 }
 
 fn not_read(unread: &Unread) -> Finding {

@@ -16,6 +16,10 @@ fn found(bootstrap: &Value) -> Vec<String> {
     json[0]["findings"].as_array().unwrap().iter().map(told).collect()
 }
 
+fn at(port: u16) -> Value {
+    json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
+}
+
 /// A bootstrap of two clusters; `config` is the plugin's configuration.
 fn bootstrap(config: &Value) -> Value {
     let zone = |zone: &str, priority: u8| {
@@ -26,6 +30,7 @@ fn bootstrap(config: &Value) -> Value {
         "configuration": {"value": config.to_string()}});
     json!({
         "node": {"id": "a", "locality": {"region": "r", "zone": "a"}},
+        "admin": {"address": at(9901)},
         "static_resources": {
             "listeners": [{"filter": {"config": plugin.clone()}, "log": {"config": plugin}}],
             "clusters": [
@@ -35,7 +40,10 @@ fn bootstrap(config: &Value) -> Value {
                     "outlier_detection": {"consecutive_5xx": 3, "max_ejection_percent": 100},
                     "load_assignment": {"endpoints": [zone("a", 0), zone("b", 1)]},
                 },
-                {"name": "envoy_admin"},
+                {
+                    "name": "envoy_admin",
+                    "load_assignment": {"endpoints": [{"lb_endpoints": [{"endpoint": {"address": at(9901)}}]}]},
+                },
             ],
         },
     })
@@ -58,6 +66,27 @@ fn the_witness_must_be_a_cluster() {
     assert_eq!(found(&absent), ["FL312 note witness.cluster"]);
     let usual = bootstrap(&json!({"witness": {}}));
     assert!(found(&usual).contains(&"FL312 error witness.cluster".to_owned()), "without a name it is Istio's: {usual}");
+}
+
+#[test]
+fn behind_the_witness_must_be_the_admin_interface() {
+    let with = |admin: Value| {
+        let mut file = bootstrap(&json!({"witness": {"cluster": "envoy_admin"}}));
+        file["admin"] = admin;
+        file
+    };
+    for none in [Value::Null, json!({}), json!({"access_log": []})] {
+        let mut told = found(&with(none));
+        told.sort();
+        // Nobody corrects the thresholds either.
+        assert_eq!(told, [DIFFERS, "FL312 error witness.cluster"]);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let text = with(Value::Null).to_string();
+    let told = run_with_input(dir.path(), &["validate", "-"], text.as_bytes()).exits(3).stdout;
+    assert!(told.contains("the file has no `admin` with an address"), "{told}");
+    assert_eq!(found(&with(json!({"address": at(15000)}))), ["FL312 note witness.cluster"]);
+    assert_eq!(found(&with(json!({"address": {"pipe": {"path": "/a"}}}))), [""; 0], "what cannot be compared");
 }
 
 #[test]

@@ -191,6 +191,11 @@ fn an_archive_is_a_layout_too() {
     assert!(std::fs::read(dir.path().join("again.tar")).unwrap() == first, "the same input gives the same bytes");
 
     run(dir.path(), &["inspect", "oci:plugin.wasm:1.0"]).fails_with(&["plugin.wasm"]);
+    // What a file that is no archive holds is nobody's business.
+    std::fs::write(dir.path().join("secrets.txt"), "password = hunter2\n".repeat(100)).unwrap();
+    let told = run(dir.path(), &["push", "oci:secrets.txt:1.0", "--wasm", "plugin.wasm"])
+        .fails_with(&["`secrets.txt` is no tar archive of an OCI image layout"]);
+    assert!(!told.stderr.contains("hunter2") && told.stderr.lines().count() == 1, "{}", told.stderr);
     std::fs::write(dir.path().join("cut.tar"), &first[..first.len() / 2]).unwrap();
     run(dir.path(), &["inspect", "oci-archive:cut.tar:1.0"]).exits(1);
     assert!(!listing(dir.path()).iter().any(|name| name.starts_with(".faultline")));

@@ -346,6 +346,10 @@ fn what_could_not_be_read_is_said_and_changes_the_exit_code() {
     // What is no text at all.
     std::fs::write(dir.path().join("a.xz"), b"\xfd7zXZ\0rest").unwrap();
     run(dir.path(), &["report", "a.xz"]).fails_with(&["cannot read the log `a.xz`", "xz -dc"]);
+    // A program has zeros too, and is no UTF-16.
+    let elf = [&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0"[..], &[0, 0, 7, 0].repeat(100)].concat();
+    std::fs::write(dir.path().join("program"), elf).unwrap();
+    run(dir.path(), &["report", "program"]).fails_with(&["cannot read the log `program`", "no text"]);
 }
 
 #[test]

@@ -12,7 +12,9 @@ mod command_line;
 mod deploy_helm;
 mod deploy_istio;
 mod deploy_policy;
+mod empty_subsets;
 mod from;
+mod gateway_thresholds;
 mod golden;
 mod help;
 mod layout;
@@ -25,6 +27,7 @@ mod report;
 mod report_claims;
 mod rules_as_istiod;
 mod schemas;
+mod taken_apart;
 #[cfg(unix)]
 mod watch;
 mod what_is_refused;

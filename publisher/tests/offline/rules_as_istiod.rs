@@ -354,3 +354,33 @@ fn a_large_mesh_has_a_configuration_that_fits() {
         text.split("---\n").filter(|it| it.contains("DestinationRule")).map(|it| format!("---\n{it}")).collect();
     config(&rules, &[]).fails_with(&["at most 262144 are read", "Give the Services too"]);
 }
+
+#[test]
+fn names_are_compared_letter_by_letter() {
+    let host = |host: &str| found(&rule("shop/web", &format!("host: {host}, {}", policy(3))));
+    for written in ["Web", "web.shop.svc.cluster.local.", "web.Shop.svc.cluster.local"] {
+        assert!(host(written).contains(&"FL110 warning spec.host".to_owned()), "{written}");
+    }
+    for written in ["web", "web.shop.svc.cluster.local", "API.example.com", "'*.shop.svc.cluster.local'"] {
+        assert!(!host(written).iter().any(|found| found.starts_with("FL110")), "{written}");
+    }
+}
+
+#[test]
+fn the_mesh_configs_of_two_control_planes_are_not_one() {
+    let of = |name: &str, text: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: istio-system}}\ndata:\n  mesh: \
+             '{text}'\n"
+        )
+    };
+    let web = rule("shop/web", &format!("{HOST}, {}", policy(3)));
+    let canary = of("istio-canary", "{rootNamespace: istio-config}");
+    let two = format!("{}{canary}{web}", of("istio", "{accessLogFile: /dev/stdout}"));
+    assert_eq!(found(&two), ["FL120 note ."]);
+    let ran = config(&two, &["--no-witness"]).exits(3);
+    assert!(ran.stderr.contains("MeshConfigs of several control planes"), "{ran:?}");
+    let same = format!("{}{canary}{web}", of("istio", "{rootNamespace: istio-config, accessLogFile: /dev/stdout}"));
+    assert_eq!(found(&same), [""; 0]);
+    config(&same, &["--no-witness"]).exits(0);
+}

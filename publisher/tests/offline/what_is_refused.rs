@@ -90,6 +90,18 @@ fn priorities_by_label_end_istiod_where_endpoints_are_looked_up() {
     let plain = rule("shop/pay", "host: pay.example.com, trafficPolicy: {outlierDetection: {maxEjectionPercent: 100}}");
     let all = found(&format!("{mesh}{labelled}{plain}"));
     assert!(all.contains(&"FL208 error spec.trafficPolicy.outlierDetection".to_owned()), "{all:?}");
+    // Where no rule is, both come from the mesh.
+    let of_mesh = "FL208 error localityLbSetting.failoverPriority".to_owned();
+    let whole = format!("{mesh}defaultTrafficPolicy: {{outlierDetection: {{maxEjectionPercent: 100}}}}\n");
+    let has = |text: &str| found(text).contains(&of_mesh);
+    assert!(has(&format!("{whole}{labelled}")));
+    assert!(!has(&format!("{mesh}{labelled}")), "nothing ejects");
+    assert!(!has(&format!("{whole}{}", labelled.replace("resolution: DNS", "resolution: STATIC"))));
+    assert!(!has(&format!("{whole}{labelled}{plain}")), "said at the rule");
+    let elsewhere = plain.replace("host:", "exportTo: [.], host:").replace("namespace: shop", "namespace: other");
+    assert!(has(&format!("{whole}{labelled}{elsewhere}")), "a rule that others do not see");
+    let off = whole.replace("failoverPriority", "enabled: false, failoverPriority");
+    assert!(!has(&format!("{off}{labelled}")));
 }
 
 #[test]
@@ -254,4 +266,21 @@ fn what_was_derived_does_not_differ() {
     std::fs::write(dir.path().join("faultline.json"), &derived.stdout).unwrap();
     let told = run(dir.path(), &["validate", ".", "--output", "json"]).stdout;
     assert!(!told.contains("FL311"), "{told}");
+}
+
+#[test]
+fn what_powershell_wrote_is_read_and_what_a_name_holds_makes_no_line() {
+    let text = rule("shop/web", "host: web, outlierDetection: {consecutive5xxErrors: 5}");
+    let dir = tempfile::tempdir().unwrap();
+    let utf16: Vec<u8> = std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let told = run_with_input(dir.path(), &["validate", "-"], &utf16).exits(3).stdout;
+    assert!(told.contains("-:5:19: error[FL112]: DestinationRule shop/web"), "{told}");
+
+    let name = "\"shop\\n1 file checked: 0 errors\"";
+    let forged = text.replace("namespace: shop", &format!("namespace: {name}"));
+    for command in ["validate", "config"] {
+        let ran = run_with_input(dir.path(), &[command, "-"], forged.as_bytes());
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(!all.contains("\n1 file checked: 0 errors"), "{command}: {all}");
+    }
 }

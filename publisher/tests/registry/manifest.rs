@@ -255,7 +255,10 @@ fn an_envoy_filter_for_failures_has_only_logs_behind_envoys_own_filters() {
 #[test]
 fn options_that_a_kind_has_not_are_refused_with_what_to_do() {
     let dir = workplace();
-    let cases: [(&str, &[&str], &[&str]); 24] = [
+    let cases: [(&str, &[&str], &[&str]); 27] = [
+        ("WasmPlugin", &["--selector", "app=a b"], &["--selector `app=a b`", "no pod"]),
+        ("WasmPlugin", &["--selector", "a b=x"], &["--selector `a b=x`", "no pod"]),
+        ("WasmPlugin", &["--selector", "app=a", "--selector", "app=b"], &["`app=b`", "`app=a`"]),
         ("WasmPlugin", &["--position", "upstream-log"], &["--position", "EnvoyFilter"]),
         ("WasmPlugin", &["--module", "/x.wasm"], &["--module"]),
         ("EnvoyFilter", &["--phase", "stats"], &["--phase"]),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::registry::FakeRegistry;
-use crate::support::{Ran, faultline, run, workplace};
+use crate::support::{Ran, faultline, run, run_with_input, workplace};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse battery";
@@ -74,6 +74,22 @@ fn what_is_signed_is_verified_by_this_program_and_by_openssl() {
     let judged =
         openssl(dir.path(), &["dgst", "-sha256", "-verify", "cosign.pub", "-signature", "signature", "payload"]);
     assert_eq!(String::from_utf8_lossy(&judged.stdout).trim_end(), "Verified OK");
+}
+
+#[test]
+fn a_password_may_come_by_a_pipe() {
+    let dir = workplace();
+    let reference = push(dir.path(), "1.0");
+    run(dir.path(), &["generate-key-pair"]).fails_with(&["none came from standard input", "COSIGN_PASSWORD"]);
+    run_with_input(dir.path(), &["generate-key-pair"], b"correct horse\n").exits(0);
+    let sign = ["sign", &reference, "--key", "cosign.key", "--image", "registry.example.com/mesh/faultline:1.0"];
+    run_with_input(dir.path(), &sign, b"battery\n").fails_with(&["password is wrong"]);
+    run_with_input(dir.path(), &sign, b"correct horse").exits(0);
+    run(dir.path(), &["verify", &reference, "--key", "cosign.pub"]).exits(0);
+    with_password(dir.path(), "correct horse", &sign).exits(0);
+    // What is on standard input is the registry's password then.
+    let both = [&sign[..], &["--username", "u", "--password-stdin"]].concat();
+    run_with_input(dir.path(), &both, b"correct horse").fails_with(&["COSIGN_PASSWORD"]);
 }
 
 #[test]

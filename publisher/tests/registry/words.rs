@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::support::registry::{FakeRegistry, Reply};
-use crate::support::{run, workplace};
+use crate::support::{Ran, faultline, run, workplace};
 
 /// An error as registries write it.
 fn says(status: u16, code: &str, message: &str) -> Reply {
@@ -77,4 +77,20 @@ fn a_registry_that_guards_or_breaks_its_list_of_referrers_can_be_used() {
         assert_eq!(copy.code, i32::from(is_passing), "{}", copy.stderr);
         assert_eq!(copy.stderr.contains("--no-attached"), is_told, "{}", copy.stderr);
     }
+}
+
+#[test]
+fn a_proxy_that_is_away_is_not_taken_for_the_registry() {
+    let dir = workplace();
+    let inspect = ["inspect", "registry.example.com/mesh/faultline:1.0", "--retries", "0"];
+    for (variable, more) in [("https_proxy", &[][..]), ("HTTPS_PROXY", &[]), ("http_proxy", &["--plain-http"])] {
+        let mut command = faultline(dir.path(), &[&inspect[..], more].concat());
+        let ran: Ran = command.env(variable, "http://me:s3cret@127.0.0.1:1").output().unwrap().into();
+        let told = ran.fails_with(&["proxy `127.0.0.1:1`", &format!("`{variable}`"), "NO_PROXY"]).stderr;
+        assert!(!told.contains("s3cret") && !told.contains("registry is up"), "{told}");
+    }
+    let mut command = faultline(dir.path(), &inspect);
+    let ran: Ran = command.env("all_proxy", "socks5h://127.0.0.1:1").output().unwrap().into();
+    let told = ran.exits(1).stderr;
+    assert!(told.contains("SOCKS") && told.contains("proxy `127.0.0.1:1` that `all_proxy` names"), "{told}");
 }

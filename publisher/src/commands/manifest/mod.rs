@@ -5,6 +5,8 @@ mod applies;
 mod args;
 mod get;
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 
@@ -152,11 +154,21 @@ fn target(args: &Manifest) -> anyhow::Result<Target> {
     if let Some(name) = &args.waypoint {
         refs.push(TargetRef::parse(args.kind, &format!("Gateway/{name}"))?);
     }
-    Ok(if refs.is_empty() {
-        Target::Workloads(args.selector.iter().cloned().collect())
-    } else {
-        Target::Resources(refs)
-    })
+    Ok(if refs.is_empty() { Target::Workloads(labels(&args.selector)?) } else { Target::Resources(refs) })
+}
+
+/// The labels that a proxy must have, all of them.
+fn labels(selector: &[(String, String)]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    for (key, value) in selector {
+        let other = labels.insert(key.clone(), value.clone());
+        ensure!(
+            other.as_ref().is_none_or(|other| other == value),
+            "--selector `{key}={value}`: no proxy has this and `{key}={}`; write a manifest for each",
+            other.unwrap_or_default()
+        );
+    }
+    Ok(labels)
 }
 
 /// The digest to pin: resolved in the artifact's store, or with `--offline` as given.

@@ -132,15 +132,16 @@ fn unreadable(head: &[u8]) -> Option<&'static str> {
     known.or_else(|| (nuls * 20 > head.len()).then_some("is no text: name a log, or a file that holds logs"))
 }
 
-/// UTF-16 by its mark, or by the zero in every other byte of what is plain English.
+/// UTF-16 by its mark, or by the zero in every other byte, and in no further ones, of what is plain English. A program
+/// or a dump has zeros in all places.
 fn utf16(head: &[u8]) -> Option<&'static Encoding> {
-    let zeros =
-        |from: usize| head.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count() * 10 > head.len() * 4;
+    let zeros = |from: usize| head.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
+    let alternate = |many: usize, few: usize| zeros(many) * 10 > head.len() * 4 && zeros(few) * 50 <= head.len();
     match head {
         [0xff, 0xfe, ..] => Some(UTF_16LE),
         [0xfe, 0xff, ..] => Some(UTF_16BE),
-        _ if head.len() >= 8 && zeros(1) && !head.starts_with(b"\0") => Some(UTF_16LE),
-        _ if head.len() >= 8 && zeros(0) && head.starts_with(b"\0") => Some(UTF_16BE),
+        _ if head.len() >= 8 && alternate(1, 0) => Some(UTF_16LE),
+        _ if head.len() >= 8 && alternate(0, 1) => Some(UTF_16BE),
         _ => None,
     }
 }

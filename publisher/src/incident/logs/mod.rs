@@ -8,6 +8,7 @@ mod decode;
 mod escapes;
 pub(crate) mod event;
 mod extent;
+mod flat;
 pub(crate) mod follow;
 pub(crate) mod input;
 mod json;

@@ -85,8 +85,8 @@ struct Keys<'a> {
     count: Number,
 }
 
-/// Those keys: in an event, they tell of nothing but the event.
-const KEYS: [&str; 33] = [
+/// Those keys, in the order in which the filter writes them: in an event, they tell of nothing but the event.
+pub(super) const KEYS: [&str; 33] = [
     KEY,
     "v",
     "ts",

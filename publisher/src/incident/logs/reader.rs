@@ -121,8 +121,8 @@ struct Text {
     names: bool,
     /// Who has been told, by hash: a writer is told once.
     quiet: HashSet<u64>,
-    /// A line of the kubelet's that goes on in the next.
-    partial: String,
+    /// Lines of the kubelet's that go on in the next of their stream: of stdout, and of stderr.
+    partial: [String; 2],
 }
 
 impl Text {
@@ -179,16 +179,19 @@ impl Text {
     /// Looks at a line of text; none if it holds no event.
     fn line(&mut self, line: &str, sink: &mut dyn FnMut(Told) -> bool) -> Option<Findings> {
         let line = shapes::without_colours(line);
-        let (message, goes_on) = shapes::without_cri(&line);
-        if goes_on == Some(true) || !self.partial.is_empty() {
-            if self.partial.len() < records::MAX_LINE_BYTES {
-                self.partial.push_str(if self.partial.is_empty() { &line } else { message });
+        if let Some(shapes::Cri { message, is_stderr, goes_on }) = shapes::cri(&line) {
+            let [stdout, stderr] = &mut self.partial;
+            let partial = if is_stderr { stderr } else { stdout };
+            if goes_on || !partial.is_empty() {
+                if partial.len() < records::MAX_LINE_BYTES {
+                    partial.push_str(if partial.is_empty() { &line } else { message });
+                }
+                if goes_on {
+                    return None;
+                }
+                let whole = std::mem::take(partial);
+                return Some(search::line(&whole)).filter(|findings| !findings.found.is_empty());
             }
-            if goes_on == Some(true) {
-                return None;
-            }
-            let whole = std::mem::take(&mut self.partial);
-            return Some(search::line(&whole)).filter(|findings| !findings.found.is_empty());
         }
         let head = shapes::head(&line);
         if let Some(at) = head.at {

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead};
 
+use super::event::KEY;
 use super::labels::{is_column, normal};
 
 /// As much of a text is looked at to tell its form.
@@ -26,7 +27,9 @@ pub(super) fn delimiter(begin: &[u8]) -> Option<u8> {
                 && name.chars().all(|c| c.is_alphanumeric() || "_@.-/ []()".contains(c))
         };
         let quoted = first.starts_with('"');
-        (names.len() > 1 || quoted) && names.iter().all(plain) && names.iter().any(|name| is_column(&normal(name)))
+        (names.len() > 1 || quoted)
+            && names.iter().all(plain)
+            && names.iter().any(|name| is_column(&normal(name)) || name.trim().ends_with(KEY))
     })
 }
 

@@ -13,6 +13,7 @@ use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
 use super::event::{Event, KEY};
+use super::flat::Flat;
 use super::json::{self, Node, Pairs};
 use super::labels::Labels;
 use super::parse::{self, NoEvent, TimeOf};
@@ -185,7 +186,9 @@ impl Findings {
             rows.iter().for_each(|row| self.object(row, None, depth));
             return;
         }
-        let is_event = json.filter(|_| pairs.get(KEY).is_some());
+        let whole = json.filter(|_| pairs.get(KEY).is_some());
+        let flat = if whole.is_none() { Flat::of(pairs) } else { None };
+        let is_event = whole.or(flat.as_ref().map(|flat| flat.json.as_str()));
         let mut with_events: Vec<&str> = Vec::new();
         for (key, node) in pairs.iter() {
             let known = self.found.len();
@@ -207,11 +210,14 @@ impl Findings {
                 with_events.push(key);
             }
         }
-        let skipped = |key: &str| with_events.contains(&key) || is_event.is_some() && parse::is_key(key);
+        let skipped = |key: &str| {
+            let is_own = || flat.as_ref().map_or_else(|| whole.is_some() && parse::is_key(key), |flat| flat.has(key));
+            with_events.contains(&key) || is_own()
+        };
         let labels = Labels::of(pairs, &skipped);
         if let Some(json) = is_event {
-            let at = pairs.get("ts").is_none().then_some(labels.at).flatten();
-            self.event(json, at);
+            let has_time = flat.as_ref().map_or_else(|| pairs.get("ts").is_some(), |flat| flat.has_time);
+            self.event(json, labels.at.filter(|_| !has_time));
         }
         if let Some(remark) = pairs.get(remark::KEY).and_then(json::scalar).and_then(|text| remark::of_text(&text)) {
             self.found.push(Found::of(What::Remark(remark)));

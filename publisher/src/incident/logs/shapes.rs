@@ -76,14 +76,27 @@ pub(super) fn head(line: &str) -> Head<'_> {
     Head { at, writer: writer.unwrap_or_default() }
 }
 
-/// The line without what the kubelet writes before it: its time, the stream, and whether the line goes on.
-pub(super) fn without_cri(line: &str) -> (&str, Option<bool>) {
+/// A line as the kubelet writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cri<'a> {
+    /// Without what stands before it.
+    pub(super) message: &'a str,
+    /// Whether it is of stderr: the lines of the two streams come between each other's parts.
+    pub(super) is_stderr: bool,
+    /// Whether the line goes on in the next of its stream.
+    pub(super) goes_on: bool,
+}
+
+/// A line of the kubelet's: its time, the stream, whether the line goes on, the message.
+pub(super) fn cri(line: &str) -> Option<Cri<'_>> {
     let mut words = line.splitn(4, ' ');
     match (words.next(), words.next(), words.next(), words.next()) {
-        (Some(time), Some("stdout" | "stderr"), Some(tag @ ("F" | "P")), Some(rest)) if time.starts_with("20") => {
-            (rest, Some(tag == "P"))
+        (Some(time), Some(stream @ ("stdout" | "stderr")), Some(tag @ ("F" | "P")), Some(message))
+            if time.starts_with("20") =>
+        {
+            Some(Cri { message, is_stderr: stream == "stderr", goes_on: tag == "P" })
         }
-        _ => (line, None),
+        _ => None,
     }
 }
 

@@ -105,13 +105,17 @@ pub(crate) fn sentence(gap: &Gap) -> String {
         Gap::TooLong { .. } => format!("{}.", short(gap)),
         Gap::Damaged { .. } => format!("{}; what came before is told.", short(gap)),
         Gap::NoText { files } => format!("{} in archives were left out: no text.", count(*files, "file")),
-        Gap::Unnamed { events } => format!(
-            "{} names no proxy, while others in the same log do, and was taken as the proxy's that the file is named \
-             after.",
-            count(*events, "event")
-        ),
+        Gap::Unnamed { events } => {
+            let (name, was) = if *events == 1 { ("names", "was") } else { ("name", "were") };
+            format!(
+                "{} {name} no proxy, while others in the same log do, and {was} taken as the proxy's that the file is \
+                 named after.",
+                count(*events, "event")
+            )
+        }
         Gap::AssumedTimes { events } => {
-            format!("{} lost the time on the way, and has that of the record around it.", count(*events, "event"))
+            let has = if *events == 1 { "has" } else { "have" };
+            format!("{} lost the time on the way, and {has} that of the record around it.", count(*events, "event"))
         }
         Gap::Unknown { name, events } => format!(
             "{} `{name}` left out: this version does not know it; use the version that the filter has.",

@@ -7,6 +7,8 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use rustls::AlertDescription;
+
 use super::words::{Words, is_generic};
 use crate::terminal::escape;
 
@@ -42,6 +44,8 @@ pub(crate) enum ErrorCause {
     OnlyTls,
     /// The server's certificate is not trusted.
     Certificate(String),
+    /// The server wants a client certificate, or another one.
+    ClientCertificate(String),
     /// 401, with the registry's message.
     Unauthorized(String),
     /// 403, or the registry error code `DENIED`, with the registry's message.
@@ -104,6 +108,9 @@ impl ErrorCause {
             match error.downcast_ref::<rustls::Error>() {
                 Some(rustls::Error::InvalidCertificate(why)) => return Self::Certificate(why.to_string()),
                 Some(rustls::Error::InvalidMessage(_)) => return Self::NotTls,
+                Some(rustls::Error::AlertReceived(alert)) if is_about_a_certificate(*alert) => {
+                    return Self::ClientCertificate(format!("{alert:?}"));
+                }
                 _ => {}
             }
             if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == ErrorKind::ConnectionRefused) {
@@ -133,6 +140,7 @@ impl ErrorCause {
             Self::NotTls => "the server does not speak https".into(),
             Self::OnlyTls => "the server speaks https only".into(),
             Self::Certificate(why) => format!("its certificate is not trusted ({why})"),
+            Self::ClientCertificate(why) => format!("it does not accept the client certificate, or wants one ({why})"),
             Self::Unauthorized(words) => format!("the registry answered 401, not authorized{}", in_brackets(words)),
             Self::Forbidden(words) => format!("the registry answered 403, permission denied{}", in_brackets(words)),
             Self::Missing(words) if is_generic(words) => "the registry answered 404, it has no such artifact".into(),
@@ -162,6 +170,22 @@ impl ErrorCause {
             _ => true,
         }
     }
+}
+
+/// Whether a server says so of what the client has shown, or has not.
+fn is_about_a_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::BadCertificate
+            | Alert::CertificateRequired
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::UnsupportedCertificate
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    )
 }
 
 fn in_brackets(words: &str) -> String {
@@ -205,6 +229,18 @@ mod tests {
         let body = r#"{"errors":[{"code":"DENIED","message":"over the quota"}]}"#;
         assert_eq!(server(401, body), ErrorCause::Unauthorized("over the quota".into()));
         assert_eq!(server(400, body), ErrorCause::Forbidden("over the quota".into()));
+    }
+
+    #[test]
+    fn a_server_that_wants_a_certificate_of_the_client_is_understood() {
+        for (alert, wanted) in [
+            (AlertDescription::CertificateRequired, ErrorCause::ClientCertificate("CertificateRequired".into())),
+            (AlertDescription::BadCertificate, ErrorCause::ClientCertificate("BadCertificate".into())),
+            (AlertDescription::InternalError, ErrorCause::Broken("received fatal alert: InternalError".into())),
+        ] {
+            let error = std::io::Error::new(ErrorKind::InvalidData, rustls::Error::AlertReceived(alert));
+            assert_eq!(ErrorCause::of_chain(&error, false), wanted);
+        }
     }
 
     #[test]

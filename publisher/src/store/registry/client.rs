@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Identity, Url};
+use reqwest::{Client, Identity, Url};
 
 use super::access::Access;
+use super::trust;
 use crate::reference::RegistryRef;
 
 /// How long connecting may take, and how long a connection may be idle.
@@ -54,28 +55,44 @@ pub(super) fn client(reference: &RegistryRef, access: &Access, redirects: Redire
         // A proxy would look for the registry on its own machine.
         builder = builder.no_proxy();
     }
-    let mut own = false;
-    if let Some(path) = &access.ca_file {
-        let bytes =
-            std::fs::read(path).with_context(|| format!("cannot read the CA certificates in `{}`", path.display()))?;
-        let found = Certificate::from_pem_bundle(&bytes).unwrap_or_default();
-        anyhow::ensure!(!found.is_empty(), "there is no PEM certificate in `{}`", path.display());
-        (builder, own) = (builder.tls_certs_merge(found), true);
-    }
-    if let Some(identity) = identity(access)? {
-        builder = builder.identity(identity);
-    }
-    builder.build().context(if own {
-        "cannot use the certificates given with --ca-file"
-    } else {
+    let identity = identity(access)?;
+    let built = match &access.ca_file {
+        // Who trusts anyone has no use for the file, which must be one all the same.
+        Some(path) if !access.insecure => {
+            let pem = identity.as_ref().map(|(_, pem)| pem.as_slice());
+            let config = trust::config(path, pem).map_err(|error| explained(error, access))?;
+            builder.tls_backend_preconfigured(config).build()
+        }
+        file => {
+            if let Some(path) = file {
+                trust::config(path, None)?;
+            }
+            if let Some((identity, _)) = identity {
+                builder = builder.identity(identity);
+            }
+            builder.build()
+        }
+    };
+    built.map_err(|error| explained(error.into(), access)).context(
         "cannot set up https; if there are no CA certificates on this system, install its package ca-certificates or \
-            let \
-         SSL_CERT_FILE name a file of them"
-    })
+            let SSL_CERT_FILE name a file of them",
+    )
 }
 
-/// The certificate to show to the registry, if one is given.
-fn identity(access: &Access) -> anyhow::Result<Option<Identity>> {
+/// The error of setting up TLS; of a client certificate that is too old, in words.
+fn explained(error: anyhow::Error, access: &Access) -> anyhow::Error {
+    match &access.cert_file {
+        Some(path) if format!("{error:?}").contains("UnsupportedCertVersion") => anyhow::anyhow!(
+            "the client certificate in `{}` is of X.509 version 1: make one of version 3, as `openssl x509 -req \
+             -extfile FILE` does with any extension in FILE",
+            path.display()
+        ),
+        _ => error,
+    }
+}
+
+/// The certificate to show to the registry, if one is given, and its PEM.
+fn identity(access: &Access) -> anyhow::Result<Option<(Identity, Vec<u8>)>> {
     let (Some(cert), Some(key)) = (&access.cert_file, &access.key_file) else { return Ok(None) };
     let mut pem = Vec::new();
     for path in [cert, key] {
@@ -84,7 +101,7 @@ fn identity(access: &Access) -> anyhow::Result<Option<Identity>> {
         pem.push(b'\n');
     }
     match Identity::from_pem(&pem) {
-        Ok(identity) => Ok(Some(identity)),
+        Ok(identity) => Ok(Some((identity, pem))),
         Err(_) => {
             anyhow::bail!("`{}` and `{}` are no certificate and its private key in PEM", cert.display(), key.display())
         }

@@ -78,11 +78,12 @@ fn remedy(doing: &str, cause: &ErrorCause, reference: &RegistryRef, credentials:
         ErrorCause::OnlyTls => "; leave --plain-http off, and for localhost add --ca-file or --insecure".into(),
         // `openssl req -x509` makes such certificates by default, and other clients accept them.
         ErrorCause::Certificate(why) if why.contains("CaUsedAsEndEntity") => {
-            "; it is an authority's own certificate: use one that the authority has signed, or --insecure to trust \
+            "; it is an authority's own certificate: give this very certificate with --ca-file, or --insecure to trust \
                 anyone"
                 .into()
         }
         ErrorCause::Certificate(_) => "; give its authority with --ca-file, or --insecure to trust anyone".into(),
+        ErrorCause::ClientCertificate(_) => "; give the one it wants with --cert-file and --key-file".into(),
         ErrorCause::Unauthorized(_) => match credentials {
             Credentials::Anonymous => format!(
                 "; no credentials for `{authority}` were found: run `faultline login {authority}`, or give --username \

@@ -27,6 +27,7 @@ use super::client::{Redirects, client};
 use super::error::RegistryError;
 use super::exchange;
 use super::istio_agent::RefusedRealm;
+use super::proxy::Proxy;
 use super::retry;
 use super::token::{self, Realm};
 use crate::content::Content;
@@ -381,11 +382,21 @@ impl Http {
             };
             let pause = retry_after.unwrap_or_else(|| retry::pause(tries));
             if tries > self.retries || !cause.is_passing() || pause > retry::MOST_PATIENCE {
+                let proxy = match &cause {
+                    ErrorCause::Unreachable(why) if !self.reference.is_loopback() => {
+                        Proxy::on_the_way_to(&self.base).filter(|proxy| proxy.may_be_why(why))
+                    }
+                    _ => None,
+                };
                 let error = RegistryError::new(doing, cause, tries, &self.reference, &self.credentials);
-                return Err(match retry_after {
-                    Some(pause) if pause > retry::MOST_PATIENCE => {
+                return Err(match (retry_after, proxy) {
+                    (Some(pause), _) if pause > retry::MOST_PATIENCE => {
                         error.with_remedy(format!("; it asks to be left alone for {} s", pause.as_secs()))
                     }
+                    (_, Some(Proxy { variable, host, .. })) => error.with_remedy(format!(
+                        "; requests go through the proxy `{host}` that `{variable}` names: check that it is up, or \
+                         name the registry in NO_PROXY"
+                    )),
                     _ => error,
                 });
             }

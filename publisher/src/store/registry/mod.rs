@@ -12,10 +12,12 @@ mod error;
 mod exchange;
 pub(crate) mod http;
 mod istio_agent;
+mod proxy;
 mod push;
 mod referrers;
 mod retry;
 mod token;
+mod trust;
 mod words;
 
 use std::cell::RefCell;
