@@ -32,7 +32,7 @@ impl<'a> Reach<'a> {
     pub(crate) fn entries(&self, remarks: &mut Remarks<'a>) -> Vec<Entry> {
         let mut entries = Vec::new();
         if let Some(namespace) = self.client.namespace {
-            for (host, _) in self.lookup.rules_in(namespace) {
+            for host in self.lookup.hosts_in(namespace) {
                 if let Some(found) = self.lookup.own(self.client, host) {
                     entries.extend(self.of(host, found, remarks));
                 }
@@ -40,7 +40,7 @@ impl<'a> Reach<'a> {
         }
         let mut outside: BTreeMap<String, Vec<&'a Merged<'a>>> = BTreeMap::new();
         for namespace in self.lookup.namespaces().filter(|namespace| *namespace != self.lookup.root) {
-            for (host, _) in self.lookup.rules_in(namespace) {
+            for host in self.lookup.hosts_in(namespace) {
                 let hosts = self.hosts_of(namespace, host);
                 let found = self.lookup.exported(namespace, self.client, host).filter(|found| found.host == host);
                 match found {
@@ -63,7 +63,7 @@ impl<'a> Reach<'a> {
             }
             entries.extend(self.of(&host, rules.first().copied(), remarks));
         }
-        for (host, _) in self.lookup.rules_in(self.lookup.root) {
+        for host in self.lookup.hosts_in(self.lookup.root) {
             if let Some(found) = self.lookup.exported(self.lookup.root, self.client, host)
                 && found.host == host
             {

@@ -67,6 +67,12 @@ impl<'a> Merged<'a> {
         merged
     }
 
+    /// Whether the other is made of the same resources.
+    pub(crate) fn is_of_the_same(&self, other: &Self) -> bool {
+        let pairs = || self.rules.iter().zip(&other.rules);
+        self.rules.len() == other.rules.len() && pairs().all(|(one, other)| std::ptr::eq(*one, *other))
+    }
+
     /// The titles of the rules, joined by commas.
     pub(crate) fn titles(&self) -> String {
         self.rules.iter().map(|rule| rule.title()).collect::<Vec<_>>().join(", ")
@@ -140,13 +146,47 @@ impl<'a> Hosts<'a> {
         covering.map_or_else(Vec::new, |(_, list)| list.iter().filter(|rule| pool(rule)).collect())
     }
 
-    /// Every host in order: exact names by name, then wildcards, the longest first.
-    fn in_order(&self) -> Vec<(&str, &[Merged<'a>])> {
-        let mut exact: Vec<(&str, &[Merged<'a>])> =
-            self.exact.iter().map(|(host, list)| (host.as_str(), list.as_slice())).collect();
-        exact.sort_by_key(|(host, _)| *host);
-        exact.extend(self.wildcards.iter().map(|(host, list)| (host.as_str(), list.as_slice())));
-        exact
+    fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.exact.keys().chain(self.wildcards.iter().map(|(host, _)| host)).map(String::as_str)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Merged<'a>> {
+        self.exact.values().flatten().chain(self.wildcards.iter().flat_map(|(_, list)| list))
+    }
+
+    fn sort(&mut self) {
+        self.wildcards.sort_by_key(|(host, _)| std::cmp::Reverse(host.len()));
+    }
+}
+
+/// The rules of one namespace. What its own proxies see and what others see is merged apart: a rule of its own takes in
+/// a younger one that others see too, and for those it stands as it is.
+#[derive(Debug, Default)]
+struct OfNamespace<'a> {
+    local: Hosts<'a>,
+    exported: Hosts<'a>,
+}
+
+impl<'a> OfNamespace<'a> {
+    /// Every host once: exact names by name, then wildcards, the longest first.
+    fn hosts(&self) -> Vec<&str> {
+        let all: BTreeSet<&str> = self.local.hosts().chain(self.exported.hosts()).collect();
+        let mut all: Vec<&str> = all.into_iter().collect();
+        let is_wildcard = |host: &str| host.starts_with('*');
+        all.sort_by_key(|host| (is_wildcard(host), std::cmp::Reverse(if is_wildcard(host) { host.len() } else { 0 })));
+        all
+    }
+
+    /// Every rule, merged as its own proxies see it, and then what others see otherwise.
+    fn rules(&self) -> impl Iterator<Item = &Merged<'a>> {
+        let is_twin = |rule: &&Merged<'a>| {
+            let of_host = self.local.exact.get(&rule.host).or_else(|| {
+                let found = self.local.wildcards.iter().find(|(host, _)| *host == rule.host);
+                found.map(|(_, list)| list)
+            });
+            of_host.is_some_and(|list| list.iter().any(|local| local.is_of_the_same(rule)))
+        };
+        self.local.all().chain(self.exported.all().filter(move |rule| !is_twin(rule)))
     }
 }
 
@@ -156,7 +196,7 @@ pub(crate) struct Lookup<'a> {
     /// The root namespace.
     pub(crate) root: &'a str,
     private_by_default: bool,
-    namespaces: BTreeMap<&'a str, Hosts<'a>>,
+    namespaces: BTreeMap<&'a str, OfNamespace<'a>>,
 }
 
 impl<'a> Lookup<'a> {
@@ -180,11 +220,19 @@ impl<'a> Lookup<'a> {
         for rule in rules {
             if let Some(host) = rule.node.text("spec.host") {
                 let host = dns_name::full(host, rule.namespace(), domain);
-                all.namespaces.entry(rule.namespace()).or_default().add(Merged::alone(rule, host));
+                let alone = Merged::alone(rule, host);
+                let of_namespace = all.namespaces.entry(rule.namespace()).or_default();
+                if !alone.is_private(all.private_by_default) {
+                    of_namespace.exported.add(alone.clone());
+                }
+                if alone.is_local() {
+                    of_namespace.local.add(alone);
+                }
             }
         }
-        for hosts in all.namespaces.values_mut() {
-            hosts.wildcards.sort_by_key(|(host, _)| std::cmp::Reverse(host.len()));
+        for of_namespace in all.namespaces.values_mut() {
+            of_namespace.local.sort();
+            of_namespace.exported.sort();
         }
         all
     }
@@ -194,16 +242,14 @@ impl<'a> Lookup<'a> {
         self.namespaces.keys().copied()
     }
 
-    /// Every rule of a namespace, by host in the order of [`Lookup::rule_for`].
-    pub(crate) fn rules_in(&self, namespace: &str) -> Vec<(&str, &[Merged<'a>])> {
-        self.namespaces.get(namespace).map(Hosts::in_order).unwrap_or_default()
+    /// The hosts for which a namespace has rules, in the order of [`Lookup::rule_for`].
+    pub(crate) fn hosts_in(&self, namespace: &str) -> Vec<&str> {
+        self.namespaces.get(namespace).map(OfNamespace::hosts).unwrap_or_default()
     }
 
-    /// Every rule, in no order.
+    /// Every rule: of each namespace first as its own proxies see them, else in no order.
     pub(crate) fn rules(&self) -> impl Iterator<Item = &Merged<'a>> {
-        self.namespaces
-            .values()
-            .flat_map(|hosts| hosts.exact.values().flatten().chain(hosts.wildcards.iter().flat_map(|(_, list)| list)))
+        self.namespaces.values().flat_map(OfNamespace::rules)
     }
 
     /// Whether other namespaces do not see a rule.
@@ -215,10 +261,10 @@ impl<'a> Lookup<'a> {
     /// none for these proxies, and the search is over.
     pub(crate) fn own(&self, client: Client<'_>, host: &str) -> Option<Option<&Merged<'a>>> {
         let namespace = client.namespace?;
-        let hosts = self.namespaces.get(namespace)?;
+        let hosts = &self.namespaces.get(namespace)?.local;
         let found = match namespace == self.root {
             true => hosts.most_special(host, |rule| self.is_private(rule)),
-            false => hosts.most_special(host, Merged::is_local),
+            false => hosts.most_special(host, |_| true),
         };
         let is_chosen = |rule: &&&Merged<'a>| {
             rule.selector.as_ref().is_some_and(|labels| {
@@ -231,15 +277,13 @@ impl<'a> Lookup<'a> {
 
     /// What a namespace exports to the client for a host.
     pub(crate) fn exported(&self, from: &str, client: Client<'_>, host: &str) -> Option<&Merged<'a>> {
-        let hosts = self.namespaces.get(from)?;
-        let found = hosts.most_special(host, |rule| !self.is_private(rule));
+        let found = self.namespaces.get(from)?.exported.most_special(host, |_| true);
         found.into_iter().rev().find(|rule| rule.is_exported_to(client.namespace))
     }
 
     /// Whether a namespace exports rules for exactly this host, to whomever: then its wildcards do not stand for it.
     pub(crate) fn exports(&self, from: &str, host: &str) -> bool {
-        let rules = self.namespaces.get(from).and_then(|hosts| hosts.exact.get(host));
-        rules.is_some_and(|rules| rules.iter().any(|rule| !self.is_private(rule)))
+        self.namespaces.get(from).is_some_and(|rules| rules.exported.exact.contains_key(host))
     }
 
     /// The rules that would hold if this one were not there, the nearest first: of its namespace those with a less
@@ -250,7 +294,7 @@ impl<'a> Lookup<'a> {
             let host = rule.host.as_str();
             hosts.wildcards.iter().position(|(pattern, _)| pattern != host && dns_name::covers(pattern, host))
         };
-        let own = self.namespaces.get(rule.namespace);
+        let own = self.namespaces.get(rule.namespace).map(|rules| &rules.local);
         let less_special =
             own.and_then(|hosts| hosts.wildcards.get(below(hosts)?)).into_iter().flat_map(|(_, list)| list);
         let mut found: Vec<&Merged<'a>> = less_special.filter(|other| other.selector == rule.selector).collect();
@@ -323,6 +367,24 @@ mod tests {
         assert_eq!(found(&named, Some("back"), &[]).as_deref(), Some("shop/web"));
         assert_eq!(found(&named, Some("shop"), &[]), None);
         assert_eq!(found(&named, None, &[]), None);
+    }
+
+    #[test]
+    fn what_others_see_is_merged_apart_from_what_the_namespace_sees() {
+        let host = "host: web.shop.svc.cluster.local";
+        // The older one is for its own namespace; the younger is for another too.
+        let rules =
+            [rule("shop/a", &format!("{host}, exportTo: [.]")), rule("shop/b", &format!("{host}, exportTo: [., one]"))];
+        assert_eq!(found(&rules, Some("shop"), &[]).as_deref(), Some("shop/a, shop/b"));
+        assert_eq!(found(&rules, Some("one"), &[]).as_deref(), Some("shop/b"));
+        assert_eq!(found(&rules, Some("two"), &[]), None);
+        // The older one is for another namespace alone.
+        let rules = [
+            rule("shop/a", &format!("{host}, exportTo: [one]")),
+            rule("shop/b", &format!("{host}, exportTo: [., one]")),
+        ];
+        assert_eq!(found(&rules, Some("shop"), &[]).as_deref(), Some("shop/b"));
+        assert_eq!(found(&rules, Some("one"), &[]).as_deref(), Some("shop/a, shop/b"));
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(crate) fn check(settings: &Node, service: Option<&Service>, known: &Known<'_
     names(settings, service, known, &mut found);
     if let Some(service) = service {
         found.extend(left_out(settings, service));
+        found.extend(somewhere(settings, service, known));
     }
     found
 }
@@ -92,6 +93,28 @@ fn nothing_stands_in(settings: &Node, service: Option<&Service>, found: &mut Vec
 fn is_by_name(entry: &Node) -> bool {
     let to = entry.map("to");
     !to.is_empty() && to.iter().all(|(name, _)| name.split('/').next() != Some("*"))
+}
+
+/// FL206, as a note: a distribution to several regions for endpoints of which the files do not tell where they are.
+/// Within one region it is FL205.
+fn somewhere(settings: &Node, service: &Service, known: &Known<'_>) -> Option<Draft> {
+    let is_unknown = |endpoint: &Endpoint| endpoint.locality.is_none() && !endpoint.is_nowhere;
+    if known.all_localities || !service.endpoints.iter().flatten().any(is_unknown) {
+        return None;
+    }
+    let regions = |entry: &Node| -> usize {
+        let names = entry.map("to").iter().map(|(name, _)| name.split('/').next().unwrap_or_default());
+        names.collect::<BTreeSet<_>>().len()
+    };
+    let mut entries = settings.list("distribute").iter();
+    let index = entries.position(|entry| is_by_name(entry) && regions(entry) > 1)?;
+    let words = [
+        "it names localities, and the files do not tell where the service's endpoints are",
+        "Istio takes every endpoint that is in none of them out of the cluster for the proxies that `from` covers; if \
+            all are elsewhere, requests are answered with 503 (`UH`)",
+        "to have it checked, give the Nodes too (`kubectl get nodes -o yaml`)",
+    ];
+    Some(Draft::new(rules::FL206, Severity::Note, format!("distribute[{index}].to"), words))
 }
 
 /// Whether an entry of `distribute` leaves the service without any endpoint, as far as can be told for certain.

@@ -115,7 +115,7 @@ fn of_rule<'a>(
         namespaces.push(merged.namespace);
     }
     let gets = known.lookup.rule_for(client, &host, namespaces.into_iter());
-    if !gets.is_some_and(|gets| std::ptr::eq(gets, merged)) {
+    if !gets.is_some_and(|gets| gets.is_of_the_same(merged)) {
         return Vec::new();
     }
     let policy = merged.policy();

@@ -163,8 +163,14 @@ fn passed_through(rule: &Resource) -> Vec<Draft> {
 /// Every finding that comes of several rules together.
 pub(super) fn of_rules(known: &Known<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
+    let mut told: Vec<*const Resource> = Vec::new();
     for merged in known.lookup.rules() {
-        found.extend(several(merged));
+        // What others see may be another mixture of the same rules.
+        let is_new = |rule: &&Resource| !told.contains(&std::ptr::from_ref(*rule));
+        if merged.rules.iter().skip(1).any(is_new) {
+            found.extend(several(merged));
+            told.extend(merged.rules.iter().skip(1).map(|rule| std::ptr::from_ref(*rule)));
+        }
         found.extend(hides(merged, known));
     }
     found

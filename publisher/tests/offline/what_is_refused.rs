@@ -129,6 +129,19 @@ fn a_distribution_that_leaves_no_endpoint_is_said_as_it_is() {
     assert_eq!(found(&zones), [format!("FL205 note {path}")]);
     let both = entry("STATIC", &[", locality: r1/a", ", locality: r1/b"]);
     assert_eq!(found(&(both + &zones)), [""; 0]);
+    // Where pods are, their nodes tell, if they are among the files.
+    let slice = "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web-x, namespace: shop, \
+                 labels: {kubernetes.io/service-name: web}}\naddressType: IPv4\nendpoints: [{addresses: [192.0.2.1], \
+                 nodeName: n1, targetRef: {kind: Pod, name: web-1}}]\n";
+    let node = "---\napiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: {topology.kubernetes.io/region: r1, \
+                topology.kubernetes.io/zone: a}}\n";
+    let web = format!("{}{slice}{}", service("shop/web", ""), to("r1/b: 50, r2: 50").replace("pay.example.com", "web"));
+    assert_eq!(
+        found(&web).iter().filter(|it| it.starts_with("FL2")).collect::<Vec<_>>(),
+        [&format!("FL206 note {path}")]
+    );
+    let told = found(&format!("{web}{node}"));
+    assert!(told.contains(&format!("FL203 note {path}")) && !told.iter().any(|it| it.starts_with("FL206")), "{told:?}");
 }
 
 #[test]

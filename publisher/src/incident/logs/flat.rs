@@ -8,6 +8,23 @@ use super::event::KEY;
 use super::json::{Node, Pairs};
 use super::parse;
 
+/// Keys whose values are texts, whatever they look like.
+const TEXTS: [&str; 14] = [
+    KEY, "ts", "cluster", "endpoint", "locality", "workload", "basis", "kind", "reason", "from", "to", "tier",
+    "because", "error",
+];
+
+/// The number, or truth, that became a text on its way.
+fn bare(value: Value) -> Value {
+    match &value {
+        Value::String(text) => match serde_json::from_str(text) {
+            Ok(number @ (Value::Number(_) | Value::Bool(_))) => number,
+            _ => value,
+        },
+        _ => value,
+    }
+}
+
 /// An event, put together.
 #[derive(Debug)]
 pub(super) struct Flat {
@@ -30,7 +47,7 @@ impl Flat {
             if let Some(own) = key.strip_prefix(&prefix).filter(|own| parse::is_key(own))
                 && let Some(value) = value(node)
             {
-                fields.entry(own).or_insert(value);
+                fields.entry(own).or_insert(if TEXTS.contains(&own) { value } else { bare(value) });
             }
         }
         let name = fields.get(KEY)?.as_str()?;
@@ -65,6 +82,7 @@ fn plain(value: Value) -> Value {
             let Some((name, inner)) = fields.into_iter().next() else { return Value::Null };
             match (name.as_str(), inner) {
                 ("values", Value::Array(items)) => of_values(items),
+                ("intValue", inner) => bare(inner),
                 (typed, inner) if typed.ends_with("Value") => plain(inner),
                 (_, inner) => Value::Object(Map::from_iter([(name, plain(inner))])),
             }
@@ -97,7 +115,7 @@ mod tests {
             {"key":"k8s.pod.name","value":{"stringValue":"p"}}]"#;
         let pairs = json::named(&json::elements(open_telemetry).unwrap()).unwrap();
         let flat = Flat::of(&pairs).unwrap();
-        assert_eq!(flat.json, r#"{"faultline":"failover_ended","v":"1","destinations":[{"requests":"7","to":"r/b"}]}"#);
+        assert_eq!(flat.json, r#"{"faultline":"failover_ended","v":1,"destinations":[{"requests":7,"to":"r/b"}]}"#);
         assert!(!flat.has_time && flat.has("v") && !flat.has("k8s.pod.name"));
 
         let pairs = json::pairs(

@@ -393,10 +393,7 @@ impl Http {
                     (Some(pause), _) if pause > retry::MOST_PATIENCE => {
                         error.with_remedy(format!("; it asks to be left alone for {} s", pause.as_secs()))
                     }
-                    (_, Some(Proxy { variable, host, .. })) => error.with_remedy(format!(
-                        "; requests go through the proxy `{host}` that `{variable}` names: check that it is up, or \
-                         name the registry in NO_PROXY"
-                    )),
+                    (_, Some(proxy)) => error.with_remedy(proxy.remedy()),
                     _ => error,
                 });
             }

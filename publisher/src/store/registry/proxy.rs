@@ -6,9 +6,9 @@ use reqwest::Url;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Proxy {
     /// The variable.
-    pub(super) variable: &'static str,
+    variable: &'static str,
     /// Its host and port, without a password.
-    pub(super) host: String,
+    host: String,
     /// Whether it looks up the names of registries, which with `socks5` and `socks4` is done here.
     looks_up: bool,
 }
@@ -37,6 +37,15 @@ impl Proxy {
         let port = proxy.port().map_or(String::new(), |port| format!(":{port}"));
         let looks_up = !matches!(proxy.scheme(), "socks4" | "socks5");
         Some(Self { variable: name, host: format!("{}{port}", proxy.host_str()?), looks_up })
+    }
+
+    /// What to do if this is why, the rest of the error's sentence.
+    pub(super) fn remedy(&self) -> String {
+        let Self { variable, host, .. } = self;
+        format!(
+            "; requests go through the proxy `{host}` that `{variable}` names: check that it is up, or name the registry \
+             in NO_PROXY"
+        )
     }
 
     /// Whether this may be why there is no connection.
