@@ -240,9 +240,9 @@ fn what_is_refused_is_not_sent_again_and_traffic_never_notices() {
     for _ in 0..100 {
         proxy.exchange(0, &Exchange::ok(&endpoint(A, HOME)));
     }
-    // Two for each request, two more for the 24 that are read whole, and two after a heartbeat, to find out whether
-    // they pass the filter twice.
-    assert_eq!(proxy.costs().host_calls(), 200 + 48 + 2, "{:?}", proxy.costs().host_calls);
+    // Two for each request, two more for those that are read whole (the first twenty, and about one in 16), and up to
+    // two after a heartbeat, to find out whether they pass the filter twice.
+    assert!((240..=260).contains(&proxy.costs().host_calls()), "{:?}", proxy.costs().host_calls);
 }
 
 #[test]
