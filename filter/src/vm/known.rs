@@ -36,10 +36,22 @@ const FORGET_ENDPOINT_BEATS: u64 = 600;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LocalityRead {
     Cached,
+    /// For a request that stands for so many. Its endpoint is met that much more seldom, so its locality may be that
+    /// much older: of many endpoints' localities, each would otherwise be read again with each request.
+    Sampled(u32),
     Fresh,
 }
 
 impl LocalityRead {
+    /// How many heartbeats ago the locality may have been read.
+    fn max_beats(self) -> u64 {
+        match self {
+            Self::Cached => REREAD_LOCALITY_BEATS,
+            Self::Sampled(stands_for) => REREAD_LOCALITY_BEATS.saturating_mul(u64::from(stands_for)),
+            Self::Fresh => 0,
+        }
+    }
+
     /// An error counts against its endpoint's locality, so the locality is read again.
     pub(crate) fn for_outcome(outcome: Outcome) -> Self {
         if outcome.is_error() { Self::Fresh } else { Self::Cached }
@@ -270,9 +282,7 @@ impl Known {
         if let Some(known) = self.endpoints.get_mut(self.key.as_slice()) {
             known.is_seen = true;
             known.seen_at = beat;
-            let is_recent =
-                beat.saturating_sub(known.read_at) < REREAD_LOCALITY_BEATS && known.generation == generation;
-            if which == LocalityRead::Cached && is_recent {
+            if beat.saturating_sub(known.read_at) < which.max_beats() && known.generation == generation {
                 return Some(known.locality);
             }
         }

@@ -37,6 +37,11 @@ impl Sampling {
         self.skipped >= self.gap
     }
 
+    /// For how many requests the one that was taken stands, itself included.
+    pub(crate) fn stands_for(&self) -> u32 {
+        self.skipped
+    }
+
     /// Notes where the request that was taken went. Returns for how many it is counted.
     pub(crate) fn count_for(&mut self, went_to: Option<(ClusterIndex, LocalityIndex)>) -> u32 {
         self.read = self.read.saturating_add(1);
