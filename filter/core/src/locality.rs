@@ -5,13 +5,15 @@
 
 mod home;
 
+use crate::encoded;
 pub use home::{conclude_home, home_from_labels};
-use serde::{Deserialize, Serialize};
 
 /// The locality of an endpoint or of the proxy, written `region/zone/subzone` with trailing empty parts left off; empty
 /// if unknown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Locality(String);
+
+encoded!(struct Locality(_));
 
 /// The maximum length of a part, in bytes; longer ones are cut, because localities become metric labels.
 const MAX_PART_BYTES: usize = 128;
@@ -91,7 +93,7 @@ impl Locality {
 }
 
 /// How far an endpoint's locality is from home; a nearer tier compares as less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
     /// Region, zone and subzone are the proxy's own.
     SameSubzone,
@@ -102,6 +104,8 @@ pub enum Tier {
     /// Another region, or unknown.
     Elsewhere,
 }
+
+encoded!(enum Tier { 0 => SameSubzone, 1 => SameZone, 2 => SameRegion, 3 => Elsewhere });
 
 impl Tier {
     /// All tiers, from the nearest to the farthest.

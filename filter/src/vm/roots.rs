@@ -6,6 +6,7 @@
 
 use super::sampling::Sampling;
 use filter_core::config::Config;
+use filter_core::order;
 use filter_core::time::Millis;
 use rustc_hash::FxHashMap;
 use std::cell::Cell;
@@ -138,7 +139,7 @@ impl Roots {
         let is_living = |root: &&Root| now.saturating_sub(root.ticked_at) < DELETED_AFTER_MS;
         let mut living: Vec<_> =
             self.roots.values().filter(is_living).map(|root| Rc::clone(&root.configuration)).collect();
-        living.sort_by_key(|configuration| std::cmp::Reverse(configuration.number));
+        order::sort(&mut living, |a, b| a.number > b.number);
         living.dedup_by_key(|configuration| configuration.number);
         living
     }

@@ -2,10 +2,10 @@
 //! `/stats?format=json`.
 
 use super::elements::each_element;
-use super::values::{json, text};
+use super::values::text;
+use crate::encoded;
 use crate::endpoint::reason::EjectReason;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use crate::json::{Value, parse};
 use std::io::Read;
 
 /// The parts of a counter's name between the cluster and the reason: of ejections, and of streaks that reached their
@@ -14,13 +14,15 @@ const COUNTS: &str = ".outlier_detection.ejections_enforced_";
 const DETECTED: &str = ".outlier_detection.ejections_detected_consecutive_";
 
 /// Numbers of ejections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ejections {
     /// By reason, in the order of [`EjectReason::ALL`].
     by_reason: [u64; EjectReason::ALL.len()],
     /// How many streaks reached their threshold; `None` if Envoy does not keep that count.
     detected: Option<u64>,
 }
+
+encoded!(struct Ejections { by_reason, detected });
 
 impl Ejections {
     /// Counts `more` ejections for `reason`.
@@ -60,7 +62,7 @@ pub fn name_in_stats(cluster: &str) -> String {
 pub fn read(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
     let mut counts: Vec<(String, Ejections, Option<u64>)> = Vec::new();
     let has_stats = each_element(answer, "stats", &mut |stat| {
-        let stat = json(stat).map_err(|error| format!("a statistic: {error}"))?;
+        let stat = parse(stat).map_err(|error| format!("a statistic: {error}"))?;
         count(&stat, &mut counts);
         Ok(())
     })?;

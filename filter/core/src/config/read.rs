@@ -9,12 +9,13 @@ use super::types::{
     Attempts, ClusterRule, Config, ConfigError, Failover, Limits, LocalityRule, LogLevel, OutlierDetection, Parsed,
     Traffic, Witness,
 };
-use serde_json::{Map, Value};
+use crate::json::{self, Value};
+use crate::order;
 
 /// Reads a whole configuration.
 pub(super) fn config(text: &[u8]) -> Result<Parsed, ConfigError> {
     let whole = |problem: String| ConfigError { path: ".".into(), problem };
-    let json: Value = serde_json::from_slice(text).map_err(|error| whole(error.to_string()))?;
+    let json = json::parse(text).map_err(whole)?;
     let Value::Object(fields) = &json else {
         return Err(whole(format!("got {}, wanted an object", described(&json))));
     };
@@ -138,8 +139,8 @@ fn notify(object: &mut Object<'_, '_>) -> Result<Notify, ConfigError> {
     })
 }
 
-fn labels(object: &mut Object<'_, '_>) -> Result<Map<String, Value>, ConfigError> {
-    let Some(labels) = object.value("labels", "an object", Value::as_object)? else { return Ok(Map::new()) };
+fn labels(object: &mut Object<'_, '_>) -> Result<Vec<(String, String)>, ConfigError> {
+    let Some(labels) = object.value("labels", "an object", Value::as_object)? else { return Ok(Vec::new()) };
     let is_name = |name: &str| {
         name.len() <= MAX_LABEL_BYTES
             && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
@@ -161,7 +162,18 @@ fn labels(object: &mut Object<'_, '_>) -> Result<Map<String, Value>, ConfigError
     if labels.len() > MAX_LABELS {
         return Err(object.error("labels", &format!("{} labels", labels.len()), "at most 16"));
     }
-    Ok(labels.clone())
+    let mut labels: Vec<(String, String)> =
+        labels.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect();
+    order::sort(&mut labels, |(a, _), (b, _)| a < b);
+    // Of a label that is there twice the last value counts, as everywhere.
+    labels.dedup_by(|again, label| {
+        let is_same = again.0 == label.0;
+        if is_same {
+            std::mem::swap(again, label);
+        }
+        is_same
+    });
+    Ok(labels)
 }
 
 fn traffic(object: &mut Object<'_, '_>) -> Result<Traffic, ConfigError> {
@@ -180,7 +192,7 @@ fn limits(object: &mut Object<'_, '_>) -> Result<Limits, ConfigError> {
 /// A JSON object that is being read; fields that nothing asks for are unknown.
 struct Object<'v, 'u> {
     path: String,
-    fields: &'v Map<String, Value>,
+    fields: &'v [(String, Value)],
     known: Vec<&'static str>,
     unknown: &'u mut Vec<String>,
 }
@@ -191,7 +203,7 @@ impl<'v> Object<'v, '_> {
     /// Takes a field out of the object; `null` counts as absent.
     fn take(&mut self, name: &'static str) -> Option<&'v Value> {
         self.known.push(name);
-        self.fields.get(name).filter(|value| !value.is_null())
+        json::member(self.fields, name).filter(|value| **value != Value::Null)
     }
 
     fn path_of(&self, name: &str) -> String {
@@ -273,7 +285,7 @@ impl<'v> Object<'v, '_> {
     }
 
     fn list<T>(&mut self, name: &'static str, part: Part<T>) -> Result<Vec<T>, ConfigError> {
-        let items = self.value(name, "a list", Value::as_array)?.map_or(&[][..], Vec::as_slice);
+        let items = self.value(name, "a list", Value::as_list)?.unwrap_or_default();
         let mut list = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let path = format!("{}[{index}]", self.path_of(name));
@@ -287,15 +299,18 @@ impl<'v> Object<'v, '_> {
 
     /// Records the fields that nothing asked for as unknown.
     fn finish(self) {
-        let unknown = self.fields.keys().filter(|name| !self.known.contains(&name.as_str()));
-        let unknown: Vec<String> = unknown.map(|name| self.path_of(name)).collect();
+        let names = self.fields.iter().map(|(name, _)| name);
+        let mut unknown: Vec<&String> = names.filter(|name| !self.known.contains(&name.as_str())).collect();
+        order::sort(&mut unknown, |a, b| a < b);
+        unknown.dedup();
+        let unknown: Vec<String> = unknown.into_iter().map(|name| self.path_of(name)).collect();
         self.unknown.extend(unknown);
     }
 }
 
 fn read_part<T>(
     path: String,
-    fields: &Map<String, Value>,
+    fields: &[(String, Value)],
     unknown: &mut Vec<String>,
     part: Part<T>,
 ) -> Result<T, ConfigError> {
@@ -308,9 +323,12 @@ fn read_part<T>(
 /// A value in the short form in which an error shows it.
 fn described(value: &Value) -> String {
     match value {
-        Value::Array(_) => "a list".into(),
+        Value::Null => "null".into(),
+        Value::Bool(is) => is.to_string(),
+        Value::Number(number) => number.clone(),
+        Value::Text(text) if text.chars().count() > 60 => "a long text".into(),
+        Value::Text(text) => json::quoted(text),
+        Value::List(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
-        Value::String(text) if text.chars().count() > 60 => "a long text".into(),
-        other => other.to_string(),
     }
 }
