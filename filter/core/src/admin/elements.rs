@@ -405,8 +405,8 @@ mod tests {
 
     #[test]
     fn a_member_is_left_out() {
-        let read = |object: &str| object_without(object.as_bytes(), "x").map(|value| value.to_string());
-        assert_eq!(read(r#"{"a": [1], "x": [{"y" 5}], "b": "c"}"#), Ok(r#"{"a":[1],"b":"c"}"#.into()));
+        let read = |object: &str| object_without(object.as_bytes(), "x");
+        assert_eq!(read(r#"{"a": [1], "x": [{"y" 5}], "b": "c"}"#), parse(br#"{"a": [1], "b": "c"}"#));
         assert_eq!(read(r#"{"a": [1"#), Err("the answer is cut".into()));
         assert_eq!(read(r#"{"a": [1}}"#), Err("a: expected `,` or `]` at line 1 column 3".into()));
     }

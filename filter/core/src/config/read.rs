@@ -320,13 +320,17 @@ fn read_part<T>(
     Ok(read)
 }
 
+/// The length from which a value is not shown in an error.
+const LONG: usize = 60;
+
 /// A value in the short form in which an error shows it.
 fn described(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
         Value::Bool(is) => is.to_string(),
+        Value::Number(number) if number.len() > LONG => "a long number".into(),
         Value::Number(number) => number.clone(),
-        Value::Text(text) if text.chars().count() > 60 => "a long text".into(),
+        Value::Text(text) if text.chars().count() > LONG => "a long text".into(),
         Value::Text(text) => json::quoted(text),
         Value::List(_) => "a list".into(),
         Value::Object(_) => "an object".into(),

@@ -249,7 +249,7 @@ mod tests {
         "\n\t-17",
         "\"x\"",
         "[[[[]]], {\"a\": {\"b\": [{}]}}]",
-        "{\"outlierDetection\": {\"interval\": \"10s\", \"consecutive5xxErrors\": 5}}",
+        "{\"outlierDetection\": {\"consecutive5xxErrors\": 5, \"interval\": \"10s\"}}",
     ];
 
     #[test]
@@ -273,7 +273,11 @@ mod tests {
                     for end in boundaries.iter().filter(|end| *end >= at && end.saturating_sub(*at) <= 2) {
                         let damaged = format!("{}{shred}{}", &text[..*at], &text[*end..]);
                         let wanted = serde_json::from_str::<serde_json::Value>(&damaged);
-                        assert_eq!(parse(damaged.as_bytes()).is_ok(), wanted.is_ok(), "{damaged:?}: {wanted:?}");
+                        // A number keeps its text, so none is too large.
+                        let is_large =
+                            wanted.as_ref().is_err_and(|error| error.to_string().starts_with("number out of range"));
+                        let is_read = parse(damaged.as_bytes()).is_ok();
+                        assert_eq!(is_read, wanted.is_ok() || is_large, "{damaged:?}: {wanted:?}");
                     }
                 }
             }

@@ -80,12 +80,26 @@ pub(crate) fn member<'v>(members: &'v [(String, Value)], name: &str) -> Option<&
 
 /// The number that a text of digits with at most one point is; `None` for any other text. Exact to 15 digits.
 pub fn decimal(text: &str) -> Option<f64> {
+    scaled(text, 0)
+}
+
+/// A JSON number.
+fn number(text: &str) -> Option<f64> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or((1.0, mantissa), |mantissa| (-1.0, mantissa));
+    // An exponent that does not fit is beyond any number.
+    let beyond = if exponent.starts_with('-') { i32::MIN } else { i32::MAX };
+    let exponent = exponent.strip_prefix('+').unwrap_or(exponent).parse().unwrap_or(beyond);
+    Some(sign * scaled(mantissa, exponent)?)
+}
+
+/// A text of digits with at most one point, times ten to the `exponent`; never less than zero and never not a number.
+fn scaled(text: &str, mut exponent: i32) -> Option<f64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
     let mut digits = 0_u64;
-    let mut exponent = 0_i32;
     for (index, digit) in whole.bytes().chain(fraction.bytes()).enumerate() {
         let digit = digit.checked_sub(b'0').filter(|digit| *digit <= 9)?;
         let more = digits.checked_mul(10).and_then(|digits| digits.checked_add(u64::from(digit)));
@@ -99,28 +113,14 @@ pub fn decimal(text: &str) -> Option<f64> {
             None => exponent = exponent.saturating_add(i32::from(!is_fraction)),
         }
     }
-    Some(scaled(digits as f64, exponent))
-}
-
-/// A JSON number.
-fn number(text: &str) -> Option<f64> {
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (sign, mantissa) = mantissa.strip_prefix('-').map_or((1.0, mantissa), |mantissa| (-1.0, mantissa));
-    // An exponent that does not fit is beyond any number.
-    let beyond = if exponent.starts_with('-') { i32::MIN } else { i32::MAX };
-    let exponent = exponent.strip_prefix('+').unwrap_or(exponent).parse().unwrap_or(beyond);
-    Some(sign * scaled(decimal(mantissa)?, exponent))
-}
-
-/// `number` times ten to the `exponent`. One division of two exact numbers is exact.
-fn scaled(number: f64, exponent: i32) -> f64 {
     // Beyond that every number is zero or infinite.
     let power = (0..exponent.unsigned_abs().min(400)).fold(1.0_f64, |power, _| power * 10.0);
-    match number {
-        0.0 => 0.0,
-        number if exponent < 0 => number / power,
-        number => number * power,
-    }
+    // One division of two exact numbers is exact.
+    Some(match digits {
+        0 => 0.0,
+        digits if exponent < 0 => digits as f64 / power,
+        digits => digits as f64 * power,
+    })
 }
 
 #[cfg(test)]
@@ -140,6 +140,10 @@ mod tests {
         assert_eq!(Value::Number("1e99999999999".into()).as_f64(), Some(f64::INFINITY));
         assert_eq!(Value::Number("1e-99999999999".into()).as_f64(), Some(0.0));
         assert_eq!(Value::Number("0e999".into()).as_f64(), Some(0.0));
+        let long = format!("1{}", "0".repeat(400));
+        assert_eq!(Value::Number(format!("{long}e-400")).as_f64(), Some(1.0));
+        assert_eq!(Value::Number(format!("{long}e-4000")).as_f64(), Some(0.0));
+        assert_eq!(Value::Number(format!("-{long}")).as_f64(), Some(f64::NEG_INFINITY));
         assert_eq!(decimal("2."), Some(2.0));
         assert_eq!(decimal(".5"), Some(0.5));
         assert_eq!([".", "", "1.2.3", "x", "-1", "١"].map(decimal), [None; 6]);
