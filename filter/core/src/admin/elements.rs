@@ -98,7 +98,7 @@ impl<R: Read> Input for Pieces<R> {
     fn piece(&mut self) -> Result<&[u8], String> {
         if self.used >= self.buffer.len() {
             self.buffer.resize(PIECE_BYTES, 0);
-            let read = self.answer.read(&mut self.buffer).map_err(|error| error.to_string())?;
+            let read = self.answer.read(&mut self.buffer).map_err(|_| "the answer cannot be read")?;
             self.buffer.truncate(read);
             self.used = 0;
         }

@@ -21,24 +21,29 @@ pub(super) fn config(text: &[u8]) -> Result<Parsed, ConfigError> {
     };
     let mut unknown_fields = Vec::new();
     let mut object = Object { path: String::new(), fields, known: Vec::new(), unknown: &mut unknown_fields };
-    let default = Config::default();
-    let mut config = Config {
-        outlier_detection: object.object("outlierDetection", outlier_detection)?.unwrap_or_default(),
-        clusters: object.list("clusters", cluster_rule)?,
-        localities: object.list("localities", locality_rule)?,
-        failover: object.object("failover", failover)?.unwrap_or_default(),
-        witness: object.object("witness", witness)?,
-        notify: object.object("notify", notify)?,
-        attempts: object.choice("attempts", &ATTEMPTS)?,
-        traffic: object.object("traffic", traffic)?.unwrap_or_default(),
-        limits: object.object("limits", limits)?.unwrap_or(default.limits),
-        log_level: object.choice("logLevel", &LEVELS)?,
-    };
+    let mut config = Config::default();
+    fields_of(&mut config, &mut object)?;
     object.finish();
     if config.attempts == Attempts::Failed {
         config.witness.get_or_insert_default();
     }
     Ok(Parsed { config, unknown_fields })
+}
+
+/// One by one into the defaults: an error in the middle of a whole value has each field before it freed by code of its
+/// own.
+fn fields_of(config: &mut Config, object: &mut Object<'_, '_>) -> Result<(), ConfigError> {
+    config.outlier_detection = object.object("outlierDetection", outlier_detection)?.unwrap_or_default();
+    config.clusters = object.list("clusters", cluster_rule)?;
+    config.localities = object.list("localities", locality_rule)?;
+    config.failover = object.object("failover", failover)?.unwrap_or_default();
+    config.witness = object.object("witness", witness)?;
+    config.notify = object.object("notify", notify)?;
+    config.attempts = object.choice("attempts", &ATTEMPTS)?;
+    config.traffic = object.object("traffic", traffic)?.unwrap_or_default();
+    config.limits = object.object("limits", limits)?.unwrap_or_default();
+    config.log_level = object.choice("logLevel", &LEVELS)?;
+    Ok(())
 }
 
 const ATTEMPTS: [(&str, Attempts); 3] =

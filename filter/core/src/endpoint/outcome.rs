@@ -113,7 +113,7 @@ impl Attempt<'_> {
             return DetectorInput { connected: true, status: self.answer(), failure: None };
         }
         // The UO flag is not enough: it is also set when a circuit breaker refuses the retry of a failed attempt.
-        if self.details.contains("{overflow") {
+        if self.details.split('{').skip(1).any(|part| part.starts_with("overflow")) {
             return none;
         }
         if TIMEOUTS.iter().any(|timeout| self.details.starts_with(timeout)) {
