@@ -34,4 +34,5 @@ pub mod metric;
 pub mod names;
 pub mod notify;
 pub mod order;
+pub mod text;
 pub mod time;

@@ -6,6 +6,7 @@
 mod home;
 
 use crate::encoded;
+use crate::text::joined;
 pub use home::{conclude_home, home_from_labels};
 
 /// The locality of an endpoint or of the proxy, written `region/zone/subzone` with trailing empty parts left off; empty
@@ -22,8 +23,7 @@ impl Locality {
     /// Creates a locality from its three parts, any of which may be empty.
     pub fn from_parts(region: &str, zone: &str, subzone: &str) -> Self {
         let parts = [region, zone, subzone].map(cut);
-        let joined = parts.join("/");
-        Self(joined.trim_end_matches('/').to_owned())
+        Self(joined(&parts, "/").trim_end_matches('/').to_owned())
     }
 
     /// Parses `region/zone/subzone`.
@@ -70,7 +70,7 @@ impl Locality {
     fn common(&self, other: &Self) -> Self {
         let parts = self.0.split('/').zip(other.0.split('/')).take_while(|(one, two)| one == two);
         let common: Vec<&str> = parts.map(|(part, _)| part).collect();
-        Self(common.join("/").trim_end_matches('/').to_owned())
+        Self(joined(&common, "/").trim_end_matches('/').to_owned())
     }
 
     fn part(&self, index: usize) -> &str {

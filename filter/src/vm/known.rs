@@ -12,6 +12,7 @@ use filter_core::config::{Config, OutlierDetection};
 use filter_core::endpoint::outcome::Outcome;
 use filter_core::failover::Count;
 use filter_core::locality::Locality;
+use filter_core::order;
 use filter_core::time::Millis;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
@@ -86,8 +87,8 @@ pub(crate) struct Cluster {
     pub(crate) retried: u32,
     /// The clusters that it consists of, if it is an aggregate one.
     members: Vec<String>,
-    /// The members to which hosts belong, by the hashes of their addresses.
-    owners: FxHashMap<u32, ClusterIndex>,
+    /// The members to which hosts belong, by the hashes of their addresses, in the order of these.
+    owners: Vec<(u32, ClusterIndex)>,
     localities: Vec<LocalityCounts>,
     /// Its outlier detection settings by each configuration, by the configuration's number; `None` if the configuration
     /// ignores it.
@@ -167,7 +168,7 @@ impl Known {
             is_troubled: false,
             retried: 0,
             members: Vec::new(),
-            owners: FxHashMap::default(),
+            owners: Vec::new(),
             localities: Vec::new(),
             rules: Vec::new(),
         };
@@ -248,12 +249,15 @@ impl Known {
     /// Sets which members the hosts of an aggregate cluster belong to.
     pub(crate) fn set_owners(&mut self, aggregate: ClusterIndex, members: &[(String, Vec<u32>)]) {
         let Some(configuration) = self.get(aggregate).map(|cluster| Rc::clone(&cluster.configuration)) else { return };
-        let mut owners = FxHashMap::default();
-        for (member, hosts) in members {
+        let mut owners = Vec::new();
+        // Of several members that have a host, the last one owns it.
+        for (member, hosts) in members.iter().rev() {
             if let Some(index) = self.cluster(member.as_bytes(), &configuration) {
                 owners.extend(hosts.iter().map(|hash| (*hash, index)));
             }
         }
+        order::sort(&mut owners, |(a, _), (b, _)| a < b);
+        owners.dedup_by_key(|(hash, _)| *hash);
         if let Some(cluster) = self.get_mut(aggregate) {
             cluster.owners = owners;
         }
@@ -263,7 +267,9 @@ impl Known {
     /// aggregate one and its hosts are known, else `cluster` itself.
     pub(crate) fn owner(&self, cluster: ClusterIndex, endpoint: &[u8]) -> ClusterIndex {
         let Some(known) = self.get(cluster).filter(|known| !known.owners.is_empty()) else { return cluster };
-        known.owners.get(&endpoint_hash(&String::from_utf8_lossy(endpoint))).copied().unwrap_or(cluster)
+        let hash = endpoint_hash(&String::from_utf8_lossy(endpoint));
+        let place = known.owners.binary_search_by_key(&hash, |(known, _)| *known).ok();
+        place.and_then(|place| known.owners.get(place)).map_or(cluster, |(_, owner)| *owner)
     }
 
     /// The locality of an endpoint. Calls `read` if the endpoint is new, if its locality was read too long ago, or if

@@ -4,6 +4,7 @@
 //! up a third of the module's size. A test reads a configuration that has every field of the types.
 
 use super::duration::Duration;
+use super::matching::Range;
 use super::notify::{Format, MAX_ADDRESS_BYTES, MAX_LABEL_BYTES, MAX_LABELS, MAX_TIMEOUT, Notify, OWN_LABELS};
 use super::types::{
     Attempts, ClusterRule, Config, ConfigError, Failover, Limits, LocalityRule, LogLevel, OutlierDetection, Parsed,
@@ -11,6 +12,7 @@ use super::types::{
 };
 use crate::json::{self, Value};
 use crate::order;
+use crate::text::joined;
 
 /// Reads a whole configuration.
 pub(super) fn config(text: &[u8]) -> Result<Parsed, ConfigError> {
@@ -87,7 +89,7 @@ fn cluster_rule(object: &mut Object<'_, '_>) -> Result<ClusterRule, ConfigError>
 }
 
 fn locality_rule(object: &mut Object<'_, '_>) -> Result<LocalityRule, ConfigError> {
-    let is_range = |text: &str| text.parse::<ipnet::IpNet>().is_ok();
+    let is_range = |text: &str| Range::parse(text).is_some();
     Ok(LocalityRule {
         cidr: object.text("cidr", "a range of addresses such as 10.1.0.0/16", is_range)?,
         locality: object.text("locality", "region/zone/subzone", |text| !text.is_empty())?,
@@ -275,7 +277,7 @@ impl<'v> Object<'v, '_> {
 
     /// Reads one of a set of words; the type's default if the field is absent.
     fn choice<T: Copy + Default>(&mut self, name: &'static str, words: &[(&str, T)]) -> Result<T, ConfigError> {
-        let wanted = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+        let wanted = joined(&words.iter().map(|(word, _)| *word).collect::<Vec<_>>(), ", ");
         let read = |value: &Value| {
             let text = value.as_str()?;
             words.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice)
