@@ -1,4 +1,4 @@
-//! Binaryen's wasm-opt, which makes the module a sixth smaller. Without it the build works all the same.
+//! Binaryen's wasm-opt, which makes the module a seventh smaller. Without it the build works all the same.
 //!
 //! It is taken from its variable, or else from `PATH`, or else from a Debian package.
 
@@ -18,6 +18,10 @@ const VARIABLE: &str = "FAULTLINE_WASM_OPT";
 /// What Rust's target uses beyond WebAssembly's first version; every Envoy has it.
 const FEATURES: [&str; 4] =
     ["--enable-bulk-memory", "--enable-mutable-globals", "--enable-nontrapping-float-to-int", "--enable-sign-ext"];
+
+/// Larger functions are not moved into their only caller: that saves 1 % of the module and costs 4 % of what is left of
+/// it behind gzip, in which form it travels.
+const INLINING: &str = "--one-caller-inline-max-function-size=50";
 
 /// A wasm-opt.
 pub(crate) struct WasmOpt {
@@ -40,7 +44,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<Option<WasmOpt>> {
     if let Some(program) = find_on_path("wasm-opt") {
         return found(program).map(Some);
     }
-    eprintln!("set-up: installing Debian's binaryen: its wasm-opt makes the module a sixth smaller");
+    eprintln!("set-up: installing Debian's binaryen: its wasm-opt makes the module a seventh smaller");
     match apt::install(&["binaryen"], Lists::Any, &workspace.log()) {
         Ok(()) => find_on_path("wasm-opt").map(found).transpose(),
         Err(error) => {
@@ -60,7 +64,7 @@ impl WasmOpt {
     /// Makes a module smaller: from the file `input` to the file `output`.
     pub(crate) fn run(&self, input: &OsStr, output: &OsStr) -> Result<()> {
         let mut command = Command::new(&self.program);
-        command.arg("-Oz").args(FEATURES).arg(input).arg("-o").arg(output);
+        command.args(["-Oz", INLINING]).args(FEATURES).arg(input).arg("-o").arg(output);
         process::run(&mut command)
     }
 }
