@@ -227,11 +227,6 @@ impl Event {
         Self { at, cluster: cluster.to_owned(), endpoint: None, locality: None, workload: None, basis: None, kind }
     }
 
-    /// The log line.
-    pub fn to_json(&self) -> String {
-        crate::json::object(|object| json::write(self, object))
-    }
-
     /// The changes that the event makes to the metrics.
     pub fn changes(&self) -> Vec<Change> {
         let cluster = self.cluster.as_str();

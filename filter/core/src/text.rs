@@ -1,6 +1,7 @@
 //! Texts from parts.
 
-/// The parts with a separator between them. The standard library's `join` takes 1 kB of the module for each type of part.
+/// The parts with a separator between them. The standard library's `join` takes 1 kB of the module for each type of
+/// part.
 #[inline(never)]
 pub fn joined(parts: &[&str], separator: &str) -> String {
     let mut text = String::new();

@@ -69,6 +69,12 @@ impl Configuration {
     }
 }
 
+impl Root {
+    fn is_living(&self, now: Millis) -> bool {
+        now.saturating_sub(self.ticked_at) < DELETED_AFTER_MS
+    }
+}
+
 impl Roots {
     /// Gives `root` a configuration, whose text has the hash `text`; at `now`, if the time is known. True if the root
     /// is new.
@@ -146,9 +152,8 @@ impl Roots {
 
     /// The configurations of living roots, newest first.
     pub(crate) fn living(&self, now: Millis) -> Vec<Rc<Configuration>> {
-        let is_living = |root: &&Root| now.saturating_sub(root.ticked_at) < DELETED_AFTER_MS;
-        let mut living: Vec<_> =
-            self.roots.iter().filter(is_living).map(|root| Rc::clone(&root.configuration)).collect();
+        let living = self.roots.iter().filter(|root| root.is_living(now));
+        let mut living: Vec<_> = living.map(|root| Rc::clone(&root.configuration)).collect();
         order::sort(&mut living, |a, b| a.number > b.number);
         living.dedup_by_key(|configuration| configuration.number);
         living
@@ -187,7 +192,9 @@ impl Roots {
     }
 
     fn differ(&self, now: Millis) -> bool {
-        self.living(now).len() > 1
+        let mut numbers = self.roots.iter().filter(|root| root.is_living(now)).map(|root| root.configuration.number);
+        let first = numbers.next();
+        numbers.any(|number| Some(number) != first)
     }
 }
 

@@ -202,7 +202,7 @@ fn configurations_of_every_kind_are_survived_and_the_last_good_one_stays() {
     let root = proxy.root();
     let megabyte = format!(r#"{{"logLevel": "{}"}}"#, "x".repeat(1024 * 1024));
     let nested = "[".repeat(100_000);
-    let nested_objects = "{\"a\":".repeat(100_000);
+    let nested_objects = "{\"a\":".repeat(50_000);
     let number = format!(r#"{{"limits": {{"endpoints": {}}}}}"#, "9".repeat(10_000));
     for (config, says) in [
         (r#"{"outlierDetection": {"interval": 5}}"#, "outlierDetection.interval"),

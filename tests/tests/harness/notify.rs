@@ -240,9 +240,10 @@ fn what_is_refused_is_not_sent_again_and_traffic_never_notices() {
     for _ in 0..100 {
         proxy.exchange(0, &Exchange::ok(&endpoint(A, HOME)));
     }
-    // Two for each request, two more for the 24 that are read whole, and two after a heartbeat, to find out whether
-    // they pass the filter twice.
-    assert_eq!(proxy.costs().host_calls(), 200 + 48 + 2, "{:?}", proxy.costs().host_calls);
+    // Two for each request, two more for the 19 and the one in sixteen that are read whole, and two after a heartbeat,
+    // to find out whether they pass the filter twice.
+    let calls = proxy.costs().host_calls();
+    assert!((200 + 2 * 19..=200 + 2 * 30 + 2).contains(&calls), "{:?}", proxy.costs().host_calls);
 }
 
 #[test]

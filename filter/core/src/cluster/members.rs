@@ -42,8 +42,8 @@ encoded!(struct Members { localities, seen });
 
 impl Members {
     /// Applies the endpoints that a worker saw (`hash`, locality), drops those that left, and keeps at most `limit`.
-    /// `total` is Envoy's count of the cluster's endpoints, where known. Returns the hashes of those that were dropped, in
-    /// order.
+    /// `total` is Envoy's count of the cluster's endpoints, where known. Returns the hashes of those that were
+    /// dropped, in order.
     pub fn merge(&mut self, seen: &[(u32, Locality)], total: Option<u32>, limit: u32, now: Millis) -> Vec<u32> {
         let seconds = u32::try_from(now / 1000).unwrap_or(u32::MAX);
         let known = self.seen.len();

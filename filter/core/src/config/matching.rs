@@ -1,7 +1,7 @@
 //! What a configuration's patterns and ranges hold.
 //!
-//! They are not crates because of their size: a pattern that could also ignore case brings Unicode's table of lower-case
-//! letters, and networks bring a second parser of addresses, together a twentieth of the module.
+//! They are not crates because of their size: a pattern that could also ignore case brings Unicode's table of
+//! lower-case letters, and networks bring a second parser of addresses, together a twentieth of the module.
 
 use std::net::IpAddr;
 

