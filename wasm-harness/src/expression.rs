@@ -3,9 +3,10 @@
 //! Envoy parses any CEL. Here an expression is a list of attribute paths, `[xds.cluster_name, response.code]`,
 //! comparisons of attributes with whole numbers that must all hold, `response.code < 500 && response.flags == 0`, such
 //! comparisons that choose one of two texts, `response.code < 500 ? "" : "-"`, or a whole number, whose value it is.
-//! Everything else, including other valid CEL, gets Envoy's answer to a parse error: BadArgument. A missing attribute makes the evaluation an InternalFailure (unless another comparison is false,
-//! because CEL's `&&` is then false), and a null in a list makes it a SerializationFailure. Signed and unsigned numbers
-//! do not compare in CEL: `1` is signed, `1u` is not. (Envoy's source/extensions/common/wasm/foreign.cc)
+//! Everything else, including other valid CEL, gets Envoy's answer to a parse error: BadArgument. A missing attribute
+//! makes the evaluation an InternalFailure (unless another comparison is false, because CEL's `&&` is then false), and
+//! a null in a list makes it a SerializationFailure. Signed and unsigned numbers do not compare in CEL: `1` is signed,
+//! `1u` is not. (Envoy's source/extensions/common/wasm/foreign.cc)
 
 use crate::abi::Status;
 use crate::properties::{Found, Path};
