@@ -17,8 +17,8 @@ const SECTION: &str = "io.faultline";
 /// The module's inputs; its revision is the last commit that changed one of them.
 const INPUTS: [&str; 5] = ["filter", "Cargo.toml", "Cargo.lock", ".cargo", "xtask/src/build_info.rs"];
 
-/// The module with its build information appended.
-pub(crate) fn stamped(workspace: &Workspace, module: &[u8]) -> Result<Vec<u8>> {
+/// The module with its build information appended: also which `optimizer` it went through, if any.
+pub(crate) fn stamped(workspace: &Workspace, module: &[u8], optimizer: Option<&str>) -> Result<Vec<u8>> {
     let mut info = BTreeMap::from([
         ("name", json!("faultline")),
         ("version", json!(env!("CARGO_PKG_VERSION"))),
@@ -27,6 +27,9 @@ pub(crate) fn stamped(workspace: &Workspace, module: &[u8]) -> Result<Vec<u8>> {
     ]);
     if !env!("CARGO_PKG_REPOSITORY").is_empty() {
         info.insert("source", json!(env!("CARGO_PKG_REPOSITORY")));
+    }
+    if let Some(optimizer) = optimizer {
+        info.insert("optimizer", json!(optimizer));
     }
     if let Some(revision) = revision(workspace) {
         info.insert("revision", json!(revision));

@@ -44,7 +44,8 @@ enum Task {
     /// `prometheus`, FAULTLINE_PROMTOOL or `promtool`, FAULTLINE_ALERTMANAGER or `prometheus-alertmanager`,
     /// FAULTLINE_CRDS (a folder of CustomResourceDefinitions), FAULTLINE_KUSTOMIZE, `kustomize` or `kubectl`,
     /// FAULTLINE_HELM or `helm`.
-    /// FAULTLINE_WASM_TOOLCHAIN=rustup|debian chooses what builds the module.
+    /// FAULTLINE_WASM_TOOLCHAIN=rustup|debian chooses what builds the module, FAULTLINE_WASM_OPT or `wasm-opt` makes it
+    /// smaller; an empty one does not.
     Setup {
         /// Also what the tests need: a registry, skopeo, htpasswd, Prometheus, Alertmanager
         #[arg(long)]

@@ -5,12 +5,12 @@
 
 mod json;
 
+use crate::encoded;
 use crate::endpoint::reason::{Basis, BlockedReason, EjectReason};
 use crate::endpoint::streak::StreakKind;
 use crate::locality::{Locality, Tier};
 use crate::metric::{Change, Metric};
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// Why a failover ended: key `because` of `failover_ended`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct Destination {
 }
 
 /// The last attempt of a streak.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LastAttempt {
     /// The status that the client got; absent when there was none.
     pub code: Option<u16>,
@@ -78,6 +78,8 @@ pub struct LastAttempt {
     /// Envoy's `upstream.transport_failure_reason`.
     pub transport_failure: String,
 }
+
+encoded!(struct LastAttempt { code, flags, details, transport_failure });
 
 /// Where a failover goes.
 #[derive(Clone, Debug, PartialEq)]
@@ -223,12 +225,6 @@ impl Event {
     /// An event of a cluster as a whole.
     pub fn of_cluster(at: Millis, cluster: &str, kind: EventKind) -> Self {
         Self { at, cluster: cluster.to_owned(), endpoint: None, locality: None, workload: None, basis: None, kind }
-    }
-
-    /// The log line.
-    pub fn to_json(&self) -> String {
-        // Serialising to a string fails only for a map with keys that are not strings.
-        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// The changes that the event makes to the metrics.

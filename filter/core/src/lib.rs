@@ -24,11 +24,15 @@
 pub mod admin;
 pub mod cluster;
 pub mod config;
+pub mod encoding;
 pub mod endpoint;
 pub mod event;
 pub mod failover;
+pub mod json;
 pub mod locality;
 pub mod metric;
 pub mod names;
 pub mod notify;
+pub mod order;
+pub mod text;
 pub mod time;

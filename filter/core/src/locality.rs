@@ -5,13 +5,16 @@
 
 mod home;
 
+use crate::encoded;
+use crate::text::joined;
 pub use home::{conclude_home, home_from_labels};
-use serde::{Deserialize, Serialize};
 
 /// The locality of an endpoint or of the proxy, written `region/zone/subzone` with trailing empty parts left off; empty
 /// if unknown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Locality(String);
+
+encoded!(struct Locality(_));
 
 /// The maximum length of a part, in bytes; longer ones are cut, because localities become metric labels.
 const MAX_PART_BYTES: usize = 128;
@@ -20,8 +23,7 @@ impl Locality {
     /// Creates a locality from its three parts, any of which may be empty.
     pub fn from_parts(region: &str, zone: &str, subzone: &str) -> Self {
         let parts = [region, zone, subzone].map(cut);
-        let joined = parts.join("/");
-        Self(joined.trim_end_matches('/').to_owned())
+        Self(joined(&parts, "/").trim_end_matches('/').to_owned())
     }
 
     /// Parses `region/zone/subzone`.
@@ -68,7 +70,7 @@ impl Locality {
     fn common(&self, other: &Self) -> Self {
         let parts = self.0.split('/').zip(other.0.split('/')).take_while(|(one, two)| one == two);
         let common: Vec<&str> = parts.map(|(part, _)| part).collect();
-        Self(common.join("/").trim_end_matches('/').to_owned())
+        Self(joined(&common, "/").trim_end_matches('/').to_owned())
     }
 
     fn part(&self, index: usize) -> &str {
@@ -91,7 +93,7 @@ impl Locality {
 }
 
 /// How far an endpoint's locality is from home; a nearer tier compares as less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
     /// Region, zone and subzone are the proxy's own.
     SameSubzone,
@@ -102,6 +104,8 @@ pub enum Tier {
     /// Another region, or unknown.
     Elsewhere,
 }
+
+encoded!(enum Tier { 0 => SameSubzone, 1 => SameZone, 2 => SameRegion, 3 => Elsewhere });
 
 impl Tier {
     /// All tiers, from the nearest to the farthest.

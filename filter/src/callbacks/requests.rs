@@ -83,7 +83,7 @@ fn count_healthy(vm: &mut Vm) {
     let configuration = Rc::clone(&vm.current);
     let mut sampling = configuration.sampling.get();
     if sampling.takes(configuration.config.traffic.sample) {
-        let went_to = healthy_destination(vm);
+        let went_to = healthy_destination(vm, LocalityRead::Sampled(sampling.stands_for()));
         let stands_for = sampling.count_for(went_to);
         if let Some((cluster, locality)) = went_to {
             vm.known.count_attempts(cluster, locality, Outcome::Success, stands_for);
@@ -93,9 +93,9 @@ fn count_healthy(vm: &mut Vm) {
 }
 
 /// The cluster and the locality to which the current request went; `None` if it is not watched.
-fn healthy_destination(vm: &mut Vm) -> Option<(ClusterIndex, LocalityIndex)> {
+fn healthy_destination(vm: &mut Vm, which: LocalityRead) -> Option<(ClusterIndex, LocalityIndex)> {
     let (cluster, endpoint) = destination(vm).filter(|(_, endpoint)| !endpoint.is_empty())?;
-    Some((cluster, charging::locality_of(vm, cluster, &endpoint, LocalityRead::Cached)?))
+    Some((cluster, charging::locality_of(vm, cluster, &endpoint, which)?))
 }
 
 /// The cluster and the endpoint to which the current request's last attempt went; `None` if it is not watched. The

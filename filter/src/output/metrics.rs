@@ -13,10 +13,11 @@ use rustc_hash::FxHashMap;
 /// The metrics that this VM has defined.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
-    ids: FxHashMap<String, u32>,
+    /// Their numbers, by their names, which are bytes so that the map's code is that of other maps.
+    ids: FxHashMap<Box<[u8]>, u32>,
     max_series: u32,
-    /// Gauges that this VM has raised above 0, by cluster.
-    raised: FxHashMap<String, Vec<Level>>,
+    /// Gauges that this VM has raised above 0, by cluster, in the order of the clusters' names.
+    raised: Vec<(String, Vec<Level>)>,
 }
 
 impl Metrics {
@@ -50,13 +51,22 @@ impl Metrics {
     pub(super) fn show(&mut self, cluster: &str, level: &Level) {
         let values: Vec<&str> = level.values.iter().map(String::as_str).collect();
         let is_set = self.set(level.metric, &values, level.value);
-        let raised = self.raised.entry(cluster.to_owned()).or_default();
+        let place = self.raised_by(cluster);
+        let known = place.ok().and_then(|place| self.raised.get_mut(place));
+        let mut none = Vec::new();
+        let raised = known.map_or(&mut none, |(_, raised)| raised);
         let was_raised = raised.iter().any(|known| known.is_of(level));
         raised.retain(|known| !known.is_of(level));
         if level.value > 0 || (was_raised && !is_set) {
             raised.push(level.clone());
-        } else if raised.is_empty() {
-            self.raised.remove(cluster);
+        }
+        let is_empty = raised.is_empty();
+        match place {
+            Ok(place) if is_empty => {
+                self.raised.remove(place);
+            }
+            Err(place) if !is_empty => self.raised.insert(place, (cluster.to_owned(), none)),
+            _ => {}
         }
     }
 
@@ -64,7 +74,8 @@ impl Metrics {
     /// in the wrong order, and a gauge may be new.
     pub(super) fn show_all(&mut self, cluster: &str, levels: &[Level]) {
         let over = |raised: &&Level| !levels.iter().any(|level| level.is_of(raised));
-        let over: Vec<Level> = self.raised.get(cluster).into_iter().flatten().filter(over).cloned().collect();
+        let raised = self.raised_by(cluster).ok().and_then(|place| self.raised.get(place));
+        let over: Vec<Level> = raised.iter().flat_map(|(_, raised)| raised).filter(over).cloned().collect();
         for level in over.iter().map(|level| Level { value: 0, ..level.clone() }).chain(levels.iter().cloned()) {
             self.show(cluster, &level);
         }
@@ -72,12 +83,17 @@ impl Metrics {
 
     /// Whether this VM has raised any of a cluster's gauges above 0.
     pub(super) fn has_raised(&self, cluster: &str) -> bool {
-        self.raised.contains_key(cluster)
+        self.raised_by(cluster).is_ok()
+    }
+
+    /// Where the gauges are that a cluster has raised, or else would be.
+    fn raised_by(&self, cluster: &str) -> Result<usize, usize> {
+        self.raised.binary_search_by(|(known, _)| known.as_str().cmp(cluster))
     }
 
     fn id(&mut self, metric: Metric, values: &[&str]) -> Option<u32> {
         let name = metric.stat_name(values);
-        if let Some(id) = self.ids.get(&name) {
+        if let Some(id) = self.ids.get(name.as_bytes()) {
             return Some(*id);
         }
         let full = self.ids.len() >= usize::try_from(self.max_series).unwrap_or(usize::MAX);
@@ -91,7 +107,7 @@ impl Metrics {
             Kind::Gauge => MetricKind::Gauge,
         };
         let id = host::define_metric(kind, &name).ok()?;
-        self.ids.insert(name, id);
+        self.ids.insert(name.into_bytes().into(), id);
         Some(id)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::shared::question::PollResult;
 use filter_core::locality::Locality;
+use filter_core::text::joined;
 
 /// A log line that is not an event.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +57,8 @@ impl Remark<'_> {
                         format!("{field} is configured as {configured} and is {envoys} in Envoy")
                     })
                     .collect();
-                log::warn!("cluster {cluster}: {}. Envoy's rule counts", differences.join("; "));
+                let differences: Vec<&str> = differences.iter().map(String::as_str).collect();
+                log::warn!("cluster {cluster}: {}. Envoy's rule counts", joined(&differences, "; "));
             }
             Self::TwiceInChain => log::warn!(
                 "requests pass this plugin twice, each is counted once. Two plugins of this module are in force; \

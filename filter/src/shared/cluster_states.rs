@@ -8,6 +8,7 @@ use filter_core::admin::host_lists::HostStatus;
 use filter_core::cluster::ClusterState;
 use filter_core::cluster::host_totals::{Growth, HostTotals};
 use filter_core::cluster::members::Members;
+use filter_core::encoding;
 use filter_core::locality::Locality;
 use filter_core::metric::Level;
 use filter_core::time::Millis;
@@ -82,12 +83,12 @@ pub(crate) fn merge_members(
     now: Millis,
 ) -> Option<Merged> {
     let (left, grown, counts) = compare_and_swap::update(&compare_and_swap::key(&format!("m.{name}")), |bytes| {
-        let mut members = postcard::from_bytes::<Members>(bytes).unwrap_or_default();
+        let mut members = encoding::decode::<Members>(bytes).unwrap_or_default();
         let before = members.len();
         let left = members.merge(seen, total, limit, now);
         let grown = i64::try_from(members.len()).unwrap_or(0).saturating_sub(i64::try_from(before).unwrap_or(0));
         let result = (left, grown, members.counts());
-        (Some(compare_and_swap::encode(&members)), result)
+        (Some(encoding::encode(&members)), result)
     })?;
     if grown != 0 {
         add_tracked_endpoints(grown);
@@ -99,9 +100,9 @@ pub(crate) fn merge_members(
 /// since the last list.
 pub(crate) fn grow_totals(name: &str, hosts: &[HostStatus], asked: Millis, now: Millis) -> Growth {
     let grown = compare_and_swap::update(&compare_and_swap::key(&format!("t.{name}")), |bytes| {
-        let mut totals = postcard::from_bytes::<HostTotals>(bytes).unwrap_or_default();
+        let mut totals = encoding::decode::<HostTotals>(bytes).unwrap_or_default();
         let growth = totals.grow(hosts, asked, now);
-        (Some(compare_and_swap::encode(&totals)), growth)
+        (Some(encoding::encode(&totals)), growth)
     });
     grown.unwrap_or_default()
 }

@@ -5,6 +5,7 @@
 
 use crate::host::{self, Status};
 use filter_core::cluster::ENCODING;
+use filter_core::encoding::{decode, encode};
 
 /// How often a change is tried when other workers are faster.
 pub(super) const MAX_TRIES: u32 = 32;
@@ -66,14 +67,14 @@ pub(super) fn update<R>(key: &str, mut change: impl FnMut(&[u8]) -> (Option<Vec<
 
 /// Reads a total; 0 if there is none.
 pub(super) fn total(key: &str) -> u64 {
-    read(key).and_then(|bytes| postcard::from_bytes(&bytes).ok()).unwrap_or_default()
+    read(key).and_then(|bytes| decode(&bytes)).unwrap_or_default()
 }
 
 /// Adds to a total and returns it; `None` if nothing can be shared.
 pub(super) fn add(key: &str, by: i64) -> Option<u64> {
     for _ in 0..MAX_TRIES {
         let (before, cas) = take(key)?;
-        let total = postcard::from_bytes::<u64>(&before).unwrap_or_default().saturating_add_signed(by);
+        let total = decode::<u64>(&before).unwrap_or_default().saturating_add_signed(by);
         match put(key, &encode(&total), cas) {
             Put::Done => return Some(total),
             Put::Overtaken => {}
@@ -81,9 +82,4 @@ pub(super) fn add(key: &str, by: i64) -> Option<u64> {
         }
     }
     None
-}
-
-/// Encodes a value as bytes.
-pub(super) fn encode(value: &impl serde::Serialize) -> Vec<u8> {
-    postcard::to_extend(value, Vec::new()).unwrap_or_default()
 }

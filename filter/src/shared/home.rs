@@ -3,6 +3,7 @@
 use super::compare_and_swap;
 use filter_core::admin::host_lists::HostStatus;
 use filter_core::cluster::members::endpoint_hash;
+use filter_core::encoding;
 use filter_core::locality::{Locality, conclude_home};
 
 /// The maximum number of clusters whose conclusions are kept.
@@ -19,7 +20,7 @@ pub(crate) fn note_lists(lists: &[(String, Vec<HostStatus>)]) {
         return;
     }
     compare_and_swap::update(&key(), |bytes| {
-        let mut known: Conclusions = postcard::from_bytes(bytes).unwrap_or_default();
+        let mut known: Conclusions = encoding::decode(bytes).unwrap_or_default();
         for (name, hosts) in lists.iter().filter(|(_, hosts)| of_several(hosts)) {
             let hash = endpoint_hash(name);
             let before = known.iter().find(|(cluster, _)| *cluster == hash).map(|(_, home)| Locality::parse(home));
@@ -32,7 +33,7 @@ pub(crate) fn note_lists(lists: &[(String, Vec<HostStatus>)]) {
                 known.push((hash, home.as_str().to_owned()));
             }
         }
-        (Some(compare_and_swap::encode(&known)), ())
+        (Some(encoding::encode(&known)), ())
     });
 }
 
@@ -45,7 +46,7 @@ fn is_contradicted(home: &Locality, hosts: &[HostStatus]) -> bool {
 
 /// The concluded locality, the innermost of those of all clusters; `None` if there is none, or if they lie apart.
 pub(crate) fn read() -> Option<Locality> {
-    let known: Conclusions = postcard::from_bytes(&compare_and_swap::read(&key())?).unwrap_or_default();
+    let known: Conclusions = encoding::decode(&compare_and_swap::read(&key())?).unwrap_or_default();
     let mut homes = known.iter().map(|(_, home)| Locality::parse(home));
     let first = homes.next()?;
     homes.try_fold(

@@ -1,13 +1,15 @@
 //! A set of names in one text, which is cheap to copy between workers.
 
-use serde::{Deserialize, Serialize};
+use filter_core::encoded;
 
 /// The maximum length of the text, in bytes. In an outage of more clusters than fit, the rest is added later.
 const MAX_BYTES: usize = 128 * 1024;
 
 /// Names, oldest first, each ended by a line break.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names(String);
+
+encoded!(struct Names(_));
 
 impl Names {
     /// Whether there are none.

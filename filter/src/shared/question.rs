@@ -2,8 +2,9 @@
 
 use super::compare_and_swap;
 use super::names::Names;
+use filter_core::encoded;
+use filter_core::encoding;
 use filter_core::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// The number of consecutive failures after which Envoy counts as silent.
 const SILENT_AFTER_FAILURES: u32 = 3;
@@ -37,7 +38,7 @@ impl PollResult {
 }
 
 /// The lists of all clusters, which show also those that no request names (of mirrored requests, of other protocols).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sweep {
     /// When they were last asked for; 0 if never.
     pub(crate) asked: Millis,
@@ -51,8 +52,10 @@ pub(crate) struct Sweep {
     pub(crate) clusters: u64,
 }
 
+encoded!(struct Sweep { asked, interval, requests, size, clusters });
+
 /// What Envoy should be asked, which the workers share.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Question {
     /// Clusters in which something is open or suspected.
     pub(crate) suspects: Names,
@@ -90,6 +93,11 @@ pub(crate) struct Question {
     /// The lists of all clusters.
     pub(crate) sweep: Sweep,
 }
+
+encoded!(struct Question {
+    suspects, calm, without_rule, under_way_until, done_at, rest, calm_at, is_calm, wait, urgent, failures,
+    rule_failures, counted, is_static_first, refuses_long_expressions, all_allowed_at, ignores_names, sweep,
+});
 
 impl Question {
     /// Whether Envoy does not answer, so that nothing should wait for it.
@@ -130,12 +138,12 @@ pub(crate) fn change<R>(mut change: impl FnMut(&mut Question) -> R) -> Option<R>
     compare_and_swap::update(&key(), |bytes| {
         let mut question = decode(bytes);
         let result = change(&mut question);
-        (Some(compare_and_swap::encode(&question)), result)
+        (Some(encoding::encode(&question)), result)
     })
 }
 
 fn decode(bytes: &[u8]) -> Question {
-    postcard::from_bytes(bytes).unwrap_or_default()
+    encoding::decode(bytes).unwrap_or_default()
 }
 
 fn key() -> String {

@@ -1,7 +1,6 @@
 //! Answers that were evaluated when their headers passed, until the upstream log shows that they are over.
 
 use rustc_hash::FxHashMap;
-use std::collections::VecDeque;
 
 /// The maximum number of answers that are remembered; further ones are evaluated when logged.
 const MAX_ANSWERED: u32 = 65_536;
@@ -16,7 +15,7 @@ pub(crate) struct Answered {
     by_connection: FxHashMap<u64, u32>,
     total: u32,
     /// The latest attempts that their own timeouts ended, oldest first.
-    timed_out: VecDeque<u64>,
+    timed_out: Vec<u64>,
 }
 
 impl Answered {
@@ -52,9 +51,9 @@ impl Answered {
     pub(crate) fn note_timed_out(&mut self, attempt: Option<u64>) {
         let Some(attempt) = attempt else { return };
         if self.timed_out.len() >= MAX_TIMED_OUT {
-            self.timed_out.pop_front();
+            self.timed_out.remove(0);
         }
-        self.timed_out.push_back(attempt);
+        self.timed_out.push(attempt);
     }
 
     /// Forgets an attempt that its own timeout ended; true if it was remembered. Calls `attempt` only if any is.
@@ -64,7 +63,7 @@ impl Answered {
         }
         let Some(attempt) = attempt() else { return false };
         let position = self.timed_out.iter().position(|known| *known == attempt);
-        position.is_some_and(|position| self.timed_out.remove(position).is_some())
+        position.map(|position| self.timed_out.remove(position)).is_some()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::shared::cluster_states;
 use crate::shared::question::{self, PollResult, Question};
 use filter_core::cluster::Origin;
 use filter_core::config::Witness;
+use filter_core::order;
 use filter_core::time::Millis;
 
 /// How much longer than its timeout a question counts as in progress, in milliseconds.
@@ -143,7 +144,7 @@ fn with_members(vm: &Vm, names: Vec<String>) -> Vec<String> {
         members => members.to_vec(),
     };
     let mut all: Vec<String> = names.into_iter().flat_map(members).collect();
-    all.sort_unstable();
+    order::sort(&mut all, |a, b| a < b);
     all.dedup();
     all
 }

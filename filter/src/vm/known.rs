@@ -12,6 +12,7 @@ use filter_core::config::{Config, OutlierDetection};
 use filter_core::endpoint::outcome::Outcome;
 use filter_core::failover::Count;
 use filter_core::locality::Locality;
+use filter_core::order;
 use filter_core::time::Millis;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
@@ -36,10 +37,22 @@ const FORGET_ENDPOINT_BEATS: u64 = 600;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LocalityRead {
     Cached,
+    /// For a request that stands for so many. Its endpoint is met that much more seldom, so its locality may be that
+    /// much older: of many endpoints' localities, each would otherwise be read again with each request.
+    Sampled(u32),
     Fresh,
 }
 
 impl LocalityRead {
+    /// How many heartbeats ago the locality may have been read.
+    fn max_beats(self) -> u64 {
+        match self {
+            Self::Cached => REREAD_LOCALITY_BEATS,
+            Self::Sampled(stands_for) => REREAD_LOCALITY_BEATS.saturating_mul(u64::from(stands_for)),
+            Self::Fresh => 0,
+        }
+    }
+
     /// An error counts against its endpoint's locality, so the locality is read again.
     pub(crate) fn for_outcome(outcome: Outcome) -> Self {
         if outcome.is_error() { Self::Fresh } else { Self::Cached }
@@ -74,8 +87,8 @@ pub(crate) struct Cluster {
     pub(crate) retried: u32,
     /// The clusters that it consists of, if it is an aggregate one.
     members: Vec<String>,
-    /// The members to which hosts belong, by the hashes of their addresses.
-    owners: FxHashMap<u32, ClusterIndex>,
+    /// The members to which hosts belong, by the hashes of their addresses, in the order of these.
+    owners: Vec<(u32, ClusterIndex)>,
     localities: Vec<LocalityCounts>,
     /// Its outlier detection settings by each configuration, by the configuration's number; `None` if the configuration
     /// ignores it.
@@ -155,7 +168,7 @@ impl Known {
             is_troubled: false,
             retried: 0,
             members: Vec::new(),
-            owners: FxHashMap::default(),
+            owners: Vec::new(),
             localities: Vec::new(),
             rules: Vec::new(),
         };
@@ -236,12 +249,15 @@ impl Known {
     /// Sets which members the hosts of an aggregate cluster belong to.
     pub(crate) fn set_owners(&mut self, aggregate: ClusterIndex, members: &[(String, Vec<u32>)]) {
         let Some(configuration) = self.get(aggregate).map(|cluster| Rc::clone(&cluster.configuration)) else { return };
-        let mut owners = FxHashMap::default();
-        for (member, hosts) in members {
+        let mut owners = Vec::new();
+        // Of several members that have a host, the last one owns it.
+        for (member, hosts) in members.iter().rev() {
             if let Some(index) = self.cluster(member.as_bytes(), &configuration) {
                 owners.extend(hosts.iter().map(|hash| (*hash, index)));
             }
         }
+        order::sort(&mut owners, |(a, _), (b, _)| a < b);
+        owners.dedup_by_key(|(hash, _)| *hash);
         if let Some(cluster) = self.get_mut(aggregate) {
             cluster.owners = owners;
         }
@@ -251,7 +267,9 @@ impl Known {
     /// aggregate one and its hosts are known, else `cluster` itself.
     pub(crate) fn owner(&self, cluster: ClusterIndex, endpoint: &[u8]) -> ClusterIndex {
         let Some(known) = self.get(cluster).filter(|known| !known.owners.is_empty()) else { return cluster };
-        known.owners.get(&endpoint_hash(&String::from_utf8_lossy(endpoint))).copied().unwrap_or(cluster)
+        let hash = endpoint_hash(&String::from_utf8_lossy(endpoint));
+        let place = known.owners.binary_search_by_key(&hash, |(known, _)| *known).ok();
+        place.and_then(|place| known.owners.get(place)).map_or(cluster, |(_, owner)| *owner)
     }
 
     /// The locality of an endpoint. Calls `read` if the endpoint is new, if its locality was read too long ago, or if
@@ -270,9 +288,7 @@ impl Known {
         if let Some(known) = self.endpoints.get_mut(self.key.as_slice()) {
             known.is_seen = true;
             known.seen_at = beat;
-            let is_recent =
-                beat.saturating_sub(known.read_at) < REREAD_LOCALITY_BEATS && known.generation == generation;
-            if which == LocalityRead::Cached && is_recent {
+            if beat.saturating_sub(known.read_at) < which.max_beats() && known.generation == generation {
                 return Some(known.locality);
             }
         }

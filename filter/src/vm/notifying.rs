@@ -18,6 +18,7 @@ use filter_core::metric::Metric;
 use filter_core::names::proxy_name;
 use filter_core::notify::outbox::{Delivery, Ended};
 use filter_core::notify::{Alert, Message};
+use filter_core::text::joined;
 use filter_core::time::Millis;
 
 /// How long the alert that no endpoint is healthy is repeated if its end is not seen, in milliseconds: as long as the
@@ -108,5 +109,6 @@ fn body(messages: &[Message], notify: &Notify) -> Vec<u8> {
             Message::Alert(alert) => alerts.push(alert.to_json(notify, proxy_name(&node))),
         }
     }
-    format!("[{}]", alerts.join(",")).into_bytes()
+    let alerts: Vec<&str> = alerts.iter().map(String::as_str).collect();
+    format!("[{}]", joined(&alerts, ",")).into_bytes()
 }

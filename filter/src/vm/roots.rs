@@ -6,8 +6,8 @@
 
 use super::sampling::Sampling;
 use filter_core::config::Config;
+use filter_core::order;
 use filter_core::time::Millis;
-use rustc_hash::FxHashMap;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -41,6 +41,7 @@ pub(crate) struct Configuration {
 
 #[derive(Debug)]
 struct Root {
+    id: u32,
     configuration: Rc<Configuration>,
     ticked_at: Millis,
     /// Whether its tick period was raised because another root drives the VM.
@@ -50,7 +51,8 @@ struct Root {
 /// The root contexts of a VM.
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
-    roots: FxHashMap<u32, Root>,
+    /// In the order of their numbers.
+    roots: Vec<Root>,
     /// The configuration that was read last.
     newest: Rc<Configuration>,
     last_number: u32,
@@ -67,11 +69,17 @@ impl Configuration {
     }
 }
 
+impl Root {
+    fn is_living(&self, now: Millis) -> bool {
+        now.saturating_sub(self.ticked_at) < DELETED_AFTER_MS
+    }
+}
+
 impl Roots {
     /// Gives `root` a configuration, whose text has the hash `text`; at `now`, if the time is known. True if the root
     /// is new.
     pub(crate) fn configure(&mut self, root: u32, text: u64, config: Config, now: Millis) -> bool {
-        let known = self.roots.values().find(|root| root.configuration.text == text && root.configuration.number > 0);
+        let known = self.roots.iter().find(|root| root.configuration.text == text && root.configuration.number > 0);
         self.newest = match known {
             Some(root) => Rc::clone(&root.configuration),
             None => {
@@ -79,19 +87,28 @@ impl Roots {
                 Rc::new(Configuration { number: self.last_number, text, config, ..Configuration::default() })
             }
         };
-        if self.roots.len() >= MAX_ROOTS && !self.roots.contains_key(&root) {
-            let oldest = self.roots.iter().min_by_key(|(_, root)| root.ticked_at).map(|(id, _)| *id);
-            oldest.and_then(|id| self.roots.remove(&id));
-        }
-        let new = Root { configuration: Rc::clone(&self.newest), ticked_at: now, is_slowed: false };
-        let is_new = self.roots.insert(root, new).is_none();
+        let new = Root { id: root, configuration: Rc::clone(&self.newest), ticked_at: now, is_slowed: false };
+        let is_new = match self.position(root) {
+            Ok(known) => {
+                if let Some(known) = self.roots.get_mut(known) {
+                    *known = new;
+                }
+                false
+            }
+            Err(_) => {
+                self.make_room();
+                let place = self.position(root).unwrap_or_else(|place| place);
+                self.roots.insert(place, new);
+                true
+            }
+        };
         self.has_several = self.differ(now);
         is_new
     }
 
     /// Whether a context is a root context and not that of a request.
     pub(crate) fn contains(&self, context: u32) -> bool {
-        self.roots.contains_key(&context)
+        self.position(context).is_ok()
     }
 
     /// The configuration that was read last.
@@ -101,7 +118,7 @@ impl Roots {
 
     /// The configuration of a root context.
     pub(crate) fn configuration(&self, root: u32) -> Option<&Rc<Configuration>> {
-        self.roots.get(&root).map(|root| &root.configuration)
+        Some(&self.roots.get(self.position(root).ok()?)?.configuration)
     }
 
     /// Whether living roots have different configurations, so that it matters whose request it is.
@@ -111,19 +128,19 @@ impl Roots {
 
     /// Notes that a root ticks.
     pub(crate) fn note_tick(&mut self, root: u32, now: Millis) {
-        if let Some(root) = self.roots.get_mut(&root) {
+        if let Some(root) = self.get_mut(root) {
             root.ticked_at = now;
         }
     }
 
     /// Whether the tick period of a root that does not drive the VM should be raised now.
     pub(crate) fn slow_down(&mut self, root: u32) -> bool {
-        self.roots.get_mut(&root).is_some_and(|root| !std::mem::replace(&mut root.is_slowed, true))
+        self.get_mut(root).is_some_and(|root| !std::mem::replace(&mut root.is_slowed, true))
     }
 
     /// Notes that a root drives the VM.
     pub(crate) fn drive(&mut self, root: u32) {
-        if let Some(root) = self.roots.get_mut(&root) {
+        if let Some(root) = self.get_mut(root) {
             root.is_slowed = false;
         }
     }
@@ -135,10 +152,9 @@ impl Roots {
 
     /// The configurations of living roots, newest first.
     pub(crate) fn living(&self, now: Millis) -> Vec<Rc<Configuration>> {
-        let is_living = |root: &&Root| now.saturating_sub(root.ticked_at) < DELETED_AFTER_MS;
-        let mut living: Vec<_> =
-            self.roots.values().filter(is_living).map(|root| Rc::clone(&root.configuration)).collect();
-        living.sort_by_key(|configuration| std::cmp::Reverse(configuration.number));
+        let living = self.roots.iter().filter(|root| root.is_living(now));
+        let mut living: Vec<_> = living.map(|root| Rc::clone(&root.configuration)).collect();
+        order::sort(&mut living, |a, b| a.number > b.number);
         living.dedup_by_key(|configuration| configuration.number);
         living
     }
@@ -157,8 +173,28 @@ impl Roots {
         (self.overlap.1 == OVERLAP_INTERVALS).then_some(count)
     }
 
+    fn position(&self, root: u32) -> Result<usize, usize> {
+        self.roots.binary_search_by_key(&root, |root| root.id)
+    }
+
+    fn get_mut(&mut self, root: u32) -> Option<&mut Root> {
+        self.position(root).ok().and_then(|place| self.roots.get_mut(place))
+    }
+
+    /// If there are as many roots as can be remembered, forgets the one that has not ticked for longest.
+    fn make_room(&mut self) {
+        if self.roots.len() >= MAX_ROOTS {
+            let oldest = (0..self.roots.len()).min_by_key(|place| self.roots.get(*place).map(|root| root.ticked_at));
+            if let Some(place) = oldest {
+                self.roots.remove(place);
+            }
+        }
+    }
+
     fn differ(&self, now: Millis) -> bool {
-        self.living(now).len() > 1
+        let mut numbers = self.roots.iter().filter(|root| root.is_living(now)).map(|root| root.configuration.number);
+        let first = numbers.next();
+        numbers.any(|number| Some(number) != first)
     }
 }
 

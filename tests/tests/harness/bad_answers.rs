@@ -90,6 +90,24 @@ fn a_bad_answer_to_one_question_leaves_the_others_and_the_rules() {
     }
 }
 
+/// An answer to any question whose values lie deep in each other.
+fn deep(levels: usize) -> Bad {
+    let value = format!("{}0{}", "{\"a\":[".repeat(levels), "]}".repeat(levels));
+    let cluster = format!(r#"{{"name": "{CLUSTER}", "a": {value}, "host_statuses": [{value}]}}"#);
+    let body = format!(r#"{{"configs": [{value}], "cluster_statuses": [{cluster}], "stats": [{value}]}}"#);
+    Bad::Body(body.into_bytes())
+}
+
+#[test]
+fn answers_of_any_depth_are_survived() {
+    for levels in [10, 60, 63, 64, 50_000] {
+        let mut stage = stage();
+        stage.admin.bad = QUESTIONS.iter().map(|question| (*question, deep(levels))).collect();
+        outage(&mut stage);
+        stage.assert_alive(&format!("{levels} levels"));
+    }
+}
+
 #[test]
 fn bad_answers_to_all_questions_leave_the_rules() {
     for (how, bad) in bad() {

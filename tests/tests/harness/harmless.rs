@@ -202,6 +202,8 @@ fn configurations_of_every_kind_are_survived_and_the_last_good_one_stays() {
     let root = proxy.root();
     let megabyte = format!(r#"{{"logLevel": "{}"}}"#, "x".repeat(1024 * 1024));
     let nested = "[".repeat(100_000);
+    let nested_objects = "{\"a\":".repeat(50_000);
+    let number = format!(r#"{{"limits": {{"endpoints": {}}}}}"#, "9".repeat(10_000));
     for (config, says) in [
         (r#"{"outlierDetection": {"interval": 5}}"#, "outlierDetection.interval"),
         (r#"{"outlierDetection": {"maxEjectionPercent": 1000}}"#, "maxEjectionPercent"),
@@ -209,6 +211,8 @@ fn configurations_of_every_kind_are_survived_and_the_last_good_one_stays() {
         ("\u{0}\u{1}", "expected value"),
         (megabyte.as_str(), "bytes"),
         (nested.as_str(), "recursion limit"),
+        (nested_objects.as_str(), "recursion limit"),
+        (number.as_str(), "a long number"),
     ] {
         proxy.take_logs();
         proxy.reconfigure(root, config).expect("never refused");
@@ -221,7 +225,7 @@ fn configurations_of_every_kind_are_survived_and_the_last_good_one_stays() {
         assert!(rejected[0]["error"].as_str().unwrap().contains(says), "{rejected:?}");
         assert_alive(&proxy, says);
     }
-    assert_eq!(proxy.counter("faultline_config_rejected_total"), Some(6));
+    assert_eq!(proxy.counter("faultline_config_rejected_total"), Some(8));
     proxy.take_logs();
     assert_eq!(proxy.exchange(0, &Exchange::status(&endpoint(A, HOME), 500)), Outcome::Continue);
     // Envoy is asked for its own rule first, and does not answer.

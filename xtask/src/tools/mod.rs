@@ -8,3 +8,4 @@ pub(crate) mod mesh;
 pub(crate) mod programs;
 pub(crate) mod toolchain;
 mod version;
+pub(crate) mod wasm_opt;

@@ -2,9 +2,12 @@
 
 #![no_main]
 
+use filter_core::cluster::host_totals::HostTotals;
+use filter_core::cluster::members::Members;
 use filter_core::cluster::{AttemptObservation, ClusterState, EvaluationContext, on_attempt, on_tick, settings};
 use filter_core::config::Config;
 use filter_core::config::notify::{Format, Notify};
+use filter_core::encoding::{decode, encode};
 use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::event::LastAttempt;
@@ -34,7 +37,15 @@ fuzz_target!(|bytes: &[u8]| {
             outbox.encode();
         }
     }
+    let mut members: Members = decode(bytes).unwrap_or_default();
+    members.merge(&[(1, locality.clone()), (7, locality.clone()), (1, locality.clone())], Some(5), 10, 1_000_000);
+    members.counts();
+    assert_eq!(decode(&encode(&members)), Some(members));
+    let mut totals: HostTotals = decode(bytes).unwrap_or_default();
+    totals.grow(&[], 1_000_000, 1_000_000);
+    assert_eq!(decode(&encode(&totals)), Some(totals));
     let mut state = ClusterState::decode(bytes);
+    assert_eq!(ClusterState::decode(&state.encode()), state);
     let config = Config::default();
     let (outlier, rule) = settings(&state, &config.outlier_detection);
     let (outlier, rule, failover) = (&outlier, &rule, &config.failover);

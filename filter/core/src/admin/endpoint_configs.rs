@@ -7,9 +7,10 @@
 
 use super::address;
 use super::elements::each_element;
-use super::values::{json, list, locality, text, whole};
+use super::values::{list, locality, text, whole};
+use crate::json::{Value, parse};
 use crate::locality::Locality;
-use serde_json::Value;
+use crate::order;
 use std::io::Read;
 
 /// A cluster's endpoints.
@@ -43,7 +44,7 @@ pub struct EndpointConfig {
 /// A sentence that says what is wrong with the answer; what was read before still counts.
 pub fn read(answer: impl Read, mut each: impl FnMut(&EndpointConfigs)) -> Result<(), String> {
     each_element(answer, "configs", &mut |element| {
-        let element = json(element).map_err(|error| format!("a cluster: {error}"))?;
+        let element = parse(element).map_err(|error| format!("a cluster: {error}"))?;
         if let Some(config) = element.get("endpoint_config") {
             each(&endpoint_configs(config));
         }
@@ -58,7 +59,7 @@ fn endpoint_configs(config: &Value) -> EndpointConfigs {
         list(localities, "lb_endpoints").filter_map(move |endpoint| endpoint_config(endpoint, &locality, priority))
     };
     let mut endpoints: Vec<EndpointConfig> = list(config, "endpoints").flat_map(of_locality).collect();
-    endpoints.sort_by(|a, b| (&a.address, a.priority).cmp(&(&b.address, b.priority)));
+    order::sort(&mut endpoints, |a, b| (&a.address, a.priority) < (&b.address, b.priority));
     endpoints.dedup_by(|again, endpoint| {
         let is_same = again.address == endpoint.address;
         endpoint.in_rotation &= again.in_rotation || !is_same;

@@ -6,8 +6,9 @@
 use super::address;
 use super::elements::{each_element, each_element_of, object_without, text_member};
 use super::values::{is_set, locality, text, whole};
+use crate::json::Value;
 use crate::locality::Locality;
-use serde_json::Value;
+use crate::order;
 use std::io::Read;
 
 /// A host as Envoy lists it. A host that is listed several times (with two priorities, or once for each worker in an
@@ -99,7 +100,7 @@ fn hosts_of(cluster: &[u8]) -> Result<Vec<HostStatus>, String> {
         }
         Ok(())
     })?;
-    hosts.sort_by(|a, b| (&a.address, a.priority).cmp(&(&b.address, b.priority)));
+    order::sort(&mut hosts, |a, b| (&a.address, a.priority) < (&b.address, b.priority));
     hosts.dedup_by(|again, host| {
         let is_same = again.address == host.address;
         if is_same {

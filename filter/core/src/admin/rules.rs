@@ -6,9 +6,9 @@
 //! had only together with headers and credentials, so it is not asked.
 
 use super::elements::each_element;
-use super::values::{is_set, json, list, text, whole};
+use super::values::{is_set, list, text, whole};
 use crate::endpoint::rule::{Enforcing, Rule};
-use serde_json::Value;
+use crate::json::{Value, parse};
 use std::io::Read;
 
 /// The type name of a cluster whose hosts are those of other clusters.
@@ -36,7 +36,7 @@ pub struct EnvoyRule {
 pub fn read(answer: impl Read, mut each: impl FnMut(EnvoyRule)) -> Result<u32, String> {
     let mut unreadable = 0_u32;
     each_element(answer, "configs", &mut |element| {
-        let element = json(element).unwrap_or_default();
+        let element = parse(element).unwrap_or_default();
         match element.get("cluster").and_then(envoy_rule) {
             Some(rule) => each(rule),
             None => unreadable = unreadable.saturating_add(1),
@@ -51,9 +51,9 @@ fn envoy_rule(cluster: &Value) -> Option<EnvoyRule> {
     let panic_percent = cluster.get("common_lb_config").and_then(|config| config.get("healthy_panic_threshold"));
     let panic_percent = panic_percent.map_or(DEFAULT_PANIC_PERCENT, whole_percent);
     let rule = match cluster.get("outlier_detection") {
-        Some(detection) if detection.is_object() => rule(detection, panic_percent),
+        Some(detection) if detection.as_object().is_some() => rule(detection, panic_percent),
         // What is not understood must not pass for a cluster that never ejects.
-        Some(detection) if !detection.is_null() => return None,
+        Some(detection) if *detection != Value::Null => return None,
         _ => Rule::none(panic_percent),
     };
     let kind = cluster.get("cluster_type").unwrap_or(&Value::Null);
@@ -128,8 +128,12 @@ mod tests {
         seen.into_iter().find(|rule| rule.name == cluster).unwrap()
     }
 
-    fn rule_of(detection: Value) -> Rule {
-        envoy_rule(&json!({"name": "a", "outlier_detection": detection})).unwrap().rule
+    fn parsed(json: &serde_json::Value) -> Value {
+        parse(json.to_string().as_bytes()).unwrap()
+    }
+
+    fn rule_of(detection: serde_json::Value) -> Rule {
+        envoy_rule(&parsed(&json!({"name": "a", "outlier_detection": detection}))).unwrap().rule
     }
 
     #[test]
@@ -192,7 +196,7 @@ mod tests {
         assert_eq!(aggregate.members, ["outbound|80||reviews.ns.svc.cluster.local", "static-two"]);
         assert!(!aggregate.rule.ejects && rule_in(STATIC_RULES, "orig").members.is_empty());
         let other = json!({"name": "a", "cluster_type": {"name": "x", "typed_config": {"clusters": ["b"]}}});
-        assert!(envoy_rule(&other).unwrap().members.is_empty());
+        assert!(envoy_rule(&parsed(&other)).unwrap().members.is_empty());
     }
 
     #[test]
@@ -219,7 +223,7 @@ mod tests {
         for (percent, whole) in
             [(json!({}), 0), (json!({"value": 250.5}), 100), (json!({"value": -3}), 0), (json!(7), 0)]
         {
-            assert_eq!(whole_percent(&percent), whole, "{percent}");
+            assert_eq!(whole_percent(&parsed(&percent)), whole, "{percent}");
         }
     }
 

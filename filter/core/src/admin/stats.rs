@@ -2,25 +2,27 @@
 //! `/stats?format=json`.
 
 use super::elements::each_element;
-use super::values::{json, text};
+use super::values::text;
+use crate::encoded;
 use crate::endpoint::reason::EjectReason;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use crate::json::{Value, parse};
 use std::io::Read;
 
-/// The parts of a counter's name between the cluster and the reason: of ejections, and of streaks that reached their
-/// threshold, whether or not Envoy ejected for them.
-const COUNTS: &str = ".outlier_detection.ejections_enforced_";
-const DETECTED: &str = ".outlier_detection.ejections_detected_consecutive_";
+/// The parts of a counter's name before the reason: of ejections, and of streaks that reached their threshold, whether
+/// or not Envoy ejected for them.
+const COUNTS: &str = "ejections_enforced_";
+const DETECTED: &str = "ejections_detected_consecutive_";
 
 /// Numbers of ejections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ejections {
     /// By reason, in the order of [`EjectReason::ALL`].
     by_reason: [u64; EjectReason::ALL.len()],
     /// How many streaks reached their threshold; `None` if Envoy does not keep that count.
     detected: Option<u64>,
 }
+
+encoded!(struct Ejections { by_reason, detected });
 
 impl Ejections {
     /// Counts `more` ejections for `reason`.
@@ -60,7 +62,7 @@ pub fn name_in_stats(cluster: &str) -> String {
 pub fn read(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
     let mut counts: Vec<(String, Ejections, Option<u64>)> = Vec::new();
     let has_stats = each_element(answer, "stats", &mut |stat| {
-        let stat = json(stat).map_err(|error| format!("a statistic: {error}"))?;
+        let stat = parse(stat).map_err(|error| format!("a statistic: {error}"))?;
         count(&stat, &mut counts);
         Ok(())
     })?;
@@ -79,13 +81,16 @@ pub fn read(answer: impl Read) -> Result<Vec<(String, Ejections)>, String> {
 fn count(stat: &Value, counts: &mut Vec<(String, Ejections, Option<u64>)>) {
     let name = text(stat, "name").strip_prefix("cluster.").unwrap_or_default();
     let Some(value) = stat.get("value").and_then(Value::as_u64) else { return };
-    let Some((cluster, reason)) = name.rsplit_once(COUNTS).or(name.rsplit_once(DETECTED)) else { return };
+    let Some((scope, count)) = name.rsplit_once('.') else { return };
+    let Some(cluster) = scope.strip_suffix(".outlier_detection") else { return };
+    let (ejections, detections) = (count.strip_prefix(COUNTS), count.strip_prefix(DETECTED));
+    let Some(reason) = ejections.or(detections) else { return };
     let cluster = cluster.strip_suffix(';').unwrap_or(cluster);
     if !counts.iter().any(|(known, ..)| known == cluster) {
         counts.push((cluster.to_owned(), Ejections::default(), None));
     }
     let Some((_, count, total)) = counts.iter_mut().find(|(known, ..)| known == cluster) else { return };
-    if name.contains(DETECTED) {
+    if detections.is_some() {
         count.detected = Some(count.detected.unwrap_or(0).saturating_add(value));
         return;
     }

@@ -1,16 +1,7 @@
 //! Values in Envoy's JSON; one that is absent or of another type has its default.
 
+use crate::json::Value;
 use crate::locality::Locality;
-use serde_json::Value;
-
-/// Parses a value. All readers share this function, because each copy of the parser makes the module larger.
-///
-/// # Errors
-/// A sentence that says what is wrong.
-#[inline(never)]
-pub(super) fn json(bytes: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(bytes).map_err(|error| error.to_string())
-}
 
 /// The text of a member; empty if it has none.
 pub(super) fn text<'v>(object: &'v Value, name: &str) -> &'v str {
@@ -30,7 +21,7 @@ pub(super) fn is_set(object: &Value, name: &str) -> bool {
 
 /// The elements of a member that is a list.
 pub(super) fn list<'v>(object: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
-    object.get(name).and_then(Value::as_array).into_iter().flatten()
+    object.get(name).and_then(Value::as_list).unwrap_or_default().iter()
 }
 
 /// The member `locality` (`envoy.config.core.v3.Locality`).

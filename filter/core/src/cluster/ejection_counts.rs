@@ -8,9 +8,9 @@
 //! Not here: which endpoint was ejected unseen, [`super::on_ejection_counts`].
 
 use crate::admin::stats::Ejections;
+use crate::encoded;
 use crate::endpoint::reason::EjectReason;
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// The interval between two questions because of a recheck, in milliseconds, and how many are asked before the interval
 /// grows.
@@ -18,7 +18,7 @@ const RECHECK_INTERVAL_MS: Millis = 100;
 const FREQUENT_RECHECKS: u32 = 4;
 
 /// Envoy's count, the ejections that were reported, and by how much the two may differ.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct EjectionCounts {
     reported: Ejections,
     reported_at: Millis,
@@ -34,6 +34,10 @@ pub(super) struct EjectionCounts {
     /// By how much Envoy's count exceeds the reported ejections when none is unseen; `None` without a count.
     baseline: Option<[i64; EjectReason::ALL.len()]>,
 }
+
+encoded!(struct EjectionCounts {
+    reported, reported_at, counted, answer_asked, last_asked, unseen_asked, vain_rechecks, baseline,
+});
 
 impl EjectionCounts {
     /// How many streaks Envoy last counted that reached their threshold; `None` if it does not keep that count.

@@ -1,6 +1,7 @@
 //! The endpoints of a cluster that are failing or ejected, or were recently.
 
 use crate::config::OutlierDetection;
+use crate::encoded;
 use crate::endpoint::detector::Detector;
 use crate::endpoint::reason::BlockedReason;
 use crate::endpoint::rotation::Rotation;
@@ -9,7 +10,6 @@ use crate::endpoint::successes::Successes;
 use crate::event::LastAttempt;
 use crate::locality::Locality;
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// Endpoints kept per cluster. Beyond that, the endpoint that has had no traffic for longest is forgotten, unless it is
 /// ejected.
@@ -19,7 +19,7 @@ const MAX_ENDPOINTS: usize = 1_000;
 pub(super) const DETECTS_WITHIN_MS: Millis = 100;
 
 /// An endpoint that has failed or was ejected: its state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
     pub(super) address: String,
     pub(super) locality: Locality,
@@ -34,9 +34,11 @@ pub(super) struct Endpoint {
     pub(super) left: Option<Millis>,
 }
 
+encoded!(struct Endpoint { address, locality, workload, detector, rotation, reported, successes, seen, left });
+
 /// A streak that reached its threshold by the rules, and may be none to Envoy: a cluster can have an idea of its own of
 /// what an error is (`HttpProtocolOptions.outlier_detection.error_matcher`), which the filter cannot see.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HeldStreak {
     pub(super) kind: StreakKind,
     pub(super) threshold: u32,
@@ -48,8 +50,10 @@ pub(super) struct HeldStreak {
     pub(super) blocked: Option<BlockedReason>,
 }
 
+encoded!(struct HeldStreak { kind, threshold, last, since, detected, blocked });
+
 /// What was already reported about an endpoint, or is kept back until it is certain.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reported {
     /// The last attempt of the detector's unconfirmed crossing.
     pub(super) unconfirmed: Option<LastAttempt>,
@@ -63,6 +67,8 @@ pub(super) struct Reported {
     /// threshold while there is a witness.
     pub(super) blocked: bool,
 }
+
+encoded!(struct Reported { unconfirmed, streak, held, is_undetected, blocked });
 
 impl Endpoint {
     /// Whether the endpoint is ejected.
@@ -108,8 +114,10 @@ impl Endpoint {
 }
 
 /// The endpoints that have failed or were ejected, at most [`MAX_ENDPOINTS`], in no particular order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Endpoints(Vec<Endpoint>);
+
+encoded!(struct Endpoints(_));
 
 impl Endpoints {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Endpoint> {

@@ -6,10 +6,11 @@
 use super::localities::MAX_LOCALITIES;
 use super::members::endpoint_hash;
 use crate::admin::host_lists::HostStatus;
+use crate::encoded;
 use crate::failover::Count;
 use crate::locality::Locality;
+use crate::order;
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// The maximum number of hosts whose counts are remembered; attempts at further ones are not counted.
 const MAX_HOSTS: usize = 10_000;
@@ -19,7 +20,7 @@ const MAX_HOSTS: usize = 10_000;
 const LATE_LIST_MS: Millis = 60_000;
 
 /// The counts of a cluster's hosts when they were last listed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostTotals {
     /// When that was; 0 if never.
     at: Millis,
@@ -29,13 +30,17 @@ pub struct HostTotals {
     hosts: Vec<HostTotal>,
 }
 
+encoded!(struct HostTotals { at, asked, hosts });
+
 /// Attempts and errors of a host since Envoy created it, or of the hosts whose addresses have this hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct HostTotal {
     hash: u32,
     attempts: u64,
     errors: u64,
 }
+
+encoded!(struct HostTotal { hash, attempts, errors });
 
 /// What a cluster's hosts got from one list to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,7 +107,7 @@ fn totals(hosts: &[HostStatus]) -> Vec<(HostTotal, &Locality)> {
         errors: host.errors,
     };
     let mut totals: Vec<_> = hosts.iter().take(MAX_HOSTS).map(|host| (of_host(host), &host.locality)).collect();
-    totals.sort_by_key(|(total, _)| total.hash);
+    order::sort(&mut totals, |(a, _), (b, _)| a.hash < b.hash);
     totals.dedup_by(|(again, _), (total, _)| {
         let is_same = again.hash == total.hash;
         if is_same {

@@ -1,8 +1,8 @@
 //! How a cluster ejects, as Envoy itself has told, and when it should be asked again.
 
+use crate::encoded;
 use crate::endpoint::rule::Rule;
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// How long Envoy is not asked again for a rule that it did not have, in milliseconds.
 const ASK_WHERE_NONE_MS: Millis = 60_000;
@@ -11,7 +11,7 @@ const ASK_WHERE_NONE_MS: Millis = 60_000;
 const REREAD_IN_DOUBT_MS: Millis = 5_000;
 
 /// Where Envoy has a cluster from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The bootstrap.
     Bootstrap,
@@ -19,8 +19,10 @@ pub enum Origin {
     ControlPlane,
 }
 
+encoded!(enum Origin { 0 => Bootstrap, 1 => ControlPlane });
+
 /// What Envoy has told about a cluster's rule.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct KnownRule {
     rule: Option<Rule>,
     /// Where Envoy has the cluster from.
@@ -32,6 +34,8 @@ pub(super) struct KnownRule {
     /// Whether what Envoy does does not fit it.
     pub(super) doubt: bool,
 }
+
+encoded!(struct KnownRule { rule, origin, members, asked, doubt });
 
 impl KnownRule {
     /// The rule; `None` if Envoy has not told.

@@ -3,11 +3,11 @@
 
 use super::endpoint::{Endpoints, count};
 use crate::admin::host_lists::HostStatus;
+use crate::encoded;
 use crate::event::FailoverCause;
 use crate::failover::{Count, Home, Traffic, Window};
 use crate::locality::{Locality, Tier};
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// Localities per cluster; the endpoints of further ones are not counted.
 pub const MAX_LOCALITIES: usize = 64;
@@ -16,7 +16,7 @@ pub const MAX_LOCALITIES: usize = 64;
 const HOME_STAYS_MS: Millis = 3_600_000;
 
 /// What is known about one locality.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LocalityStats {
     pub(super) locality: Locality,
     /// The lowest of its hosts' priorities in Envoy's last list that had any, see [`Localities::shift`]; `None` if not
@@ -33,9 +33,13 @@ pub(super) struct LocalityStats {
     early: Count,
 }
 
+encoded!(struct LocalityStats { locality, priority, members, unhealthy, served_at, window, early });
+
 /// The localities of a cluster, at most [`MAX_LOCALITIES`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Localities(Vec<LocalityStats>);
+
+encoded!(struct Localities(_));
 
 impl Localities {
     pub(super) fn iter(&self) -> impl Iterator<Item = &LocalityStats> {

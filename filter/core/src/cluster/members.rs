@@ -7,10 +7,10 @@
 //!
 //! Endpoints are kept as 32-bit hashes: 8 bytes each with the time they were last seen.
 
+use crate::encoded;
 use crate::locality::Locality;
+use crate::order;
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// How long an endpoint without traffic counts as present while Envoy's count is not known: 10 minutes, in seconds.
 const FORGET_UNSEEN_SECONDS: u32 = 600;
@@ -20,44 +20,64 @@ pub fn endpoint_hash(address: &str) -> u32 {
     address.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// An endpoint that was seen: the index of its locality, and when, in seconds since the epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An endpoint that was seen: its hash, the index of its locality, and when, in seconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
+    hash: u32,
     locality: u16,
     seconds: u32,
 }
 
+encoded!(struct Seen { hash, locality, seconds });
+
 /// The endpoints seen in each locality.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
     localities: Vec<Locality>,
-    seen: BTreeMap<u32, Seen>,
+    /// In the order of their hashes; each hash once.
+    seen: Vec<Seen>,
 }
+
+encoded!(struct Members { localities, seen });
 
 impl Members {
     /// Applies the endpoints that a worker saw (`hash`, locality), drops those that left, and keeps at most `limit`.
-    /// `total` is Envoy's count of the cluster's endpoints, where known. Returns the hashes of those that were dropped.
+    /// `total` is Envoy's count of the cluster's endpoints, where known. Returns the hashes of those that were
+    /// dropped, in order.
     pub fn merge(&mut self, seen: &[(u32, Locality)], total: Option<u32>, limit: u32, now: Millis) -> Vec<u32> {
         let seconds = u32::try_from(now / 1000).unwrap_or(u32::MAX);
+        let known = self.seen.len();
         for (hash, locality) in seen {
+            // Those of before are in order, those that are new follow.
+            let before = self.seen.get(..known).unwrap_or_default();
+            let index = before.binary_search_by_key(hash, |seen| seen.hash).ok();
             let full = self.seen.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-            if full && !self.seen.contains_key(hash) {
+            if full && index.is_none() {
                 continue;
             }
-            if let Some(locality) = self.index(locality) {
-                self.seen.insert(*hash, Seen { locality, seconds });
+            let Some(locality) = self.index(locality) else { continue };
+            let now = Seen { hash: *hash, locality, seconds };
+            match index.and_then(|index| self.seen.get_mut(index)) {
+                Some(seen) => *seen = now,
+                None => self.seen.push(now),
             }
         }
+        order::sort(&mut self.seen, |a, b| a.hash < b.hash);
+        self.seen.dedup_by(|again, seen| {
+            let is_same = again.hash == seen.hash;
+            if is_same {
+                *seen = *again;
+            }
+            is_same
+        });
         let dropped = match total {
             Some(total) => self.beyond(usize::try_from(total).unwrap_or(usize::MAX), seconds),
             None => {
                 let unseen = |s: &Seen| s.seconds.saturating_add(FORGET_UNSEEN_SECONDS) < seconds;
-                self.seen.iter().filter(|(_, s)| unseen(s)).map(|(hash, _)| *hash).collect()
+                self.seen.iter().filter(|seen| unseen(seen)).map(|seen| seen.hash).collect()
             }
         };
-        for hash in &dropped {
-            self.seen.remove(hash);
-        }
+        self.seen.retain(|seen| dropped.binary_search(&seen.hash).is_err());
         dropped
     }
 
@@ -68,9 +88,11 @@ impl Members {
         if excess == 0 {
             return Vec::new();
         }
-        let mut all: Vec<(u32, u32)> = self.seen.iter().map(|(hash, s)| (s.seconds, *hash)).collect();
-        all.sort_unstable();
-        all.iter().filter(|(seen, _)| *seen < seconds).take(excess).map(|(_, hash)| *hash).collect()
+        let mut all: Vec<Seen> = self.seen.iter().filter(|seen| seen.seconds < seconds).copied().collect();
+        order::sort(&mut all, |a, b| a.seconds < b.seconds);
+        all.truncate(excess);
+        order::sort(&mut all, |a, b| a.hash < b.hash);
+        all.iter().map(|seen| seen.hash).collect()
     }
 
     /// The index of `locality`; `None` if there are more localities than a `u16` can count.
@@ -96,7 +118,7 @@ impl Members {
     /// How many endpoints are known in each locality, including localities without any.
     pub fn counts(&self) -> Vec<(Locality, u32)> {
         let mut counts: Vec<(Locality, u32)> = self.localities.iter().map(|locality| (locality.clone(), 0)).collect();
-        for seen in self.seen.values() {
+        for seen in &self.seen {
             if let Some((_, count)) = counts.get_mut(usize::from(seen.locality)) {
                 *count = count.saturating_add(1);
             }

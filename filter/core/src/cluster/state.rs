@@ -6,6 +6,8 @@ use super::endpoint::{Endpoint, Endpoints, count};
 use super::input::EvaluationContext;
 use super::known_rule::{KnownRule, Origin};
 use super::localities::Localities;
+use crate::encoded;
+use crate::encoding::{Encoded, decode};
 use crate::endpoint::evidence::{ClusterView, Evidence, RotationContext, Transition};
 use crate::endpoint::reason::{Basis, BlockedReason, EjectReason};
 use crate::endpoint::streak::StreakKind;
@@ -14,7 +16,6 @@ use crate::failover::{Active, Phase, Usual};
 use crate::locality::Locality;
 use crate::metric::{Level, Metric};
 use crate::time::{Millis, seconds_between};
-use serde::{Deserialize, Serialize};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
@@ -29,7 +30,7 @@ const HOST_COUNTS_FRESH_MS: Millis = 5_000;
 const RECENT_MS: Millis = 2_000;
 
 /// What the workers of a proxy know about one cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterState {
     pub(super) endpoints: Endpoints,
     pub(super) localities: Localities,
@@ -71,18 +72,26 @@ pub struct ClusterState {
     pub(super) is_home_lost: bool,
 }
 
+encoded!(struct ClusterState {
+    endpoints, localities, total, listed_at, listed_asked, admin_view_stale, counts, known_rule, ranks_by_priority,
+    counted, host_counts_at, unhealthy, repeated, panicked_at, recent_max_ejected, failover, failover_home,
+    empty_since, phase, usual, is_home_lost,
+});
+
 impl ClusterState {
     /// Decodes what [`ClusterState::encode`] wrote; anything else gives the default, in which nothing is known.
     pub fn decode(bytes: &[u8]) -> Self {
         match bytes.split_first() {
-            Some((&ENCODING, rest)) => postcard::from_bytes(rest).unwrap_or_default(),
+            Some((&ENCODING, rest)) => decode(rest).unwrap_or_default(),
             _ => Self::default(),
         }
     }
 
     /// Encodes the value as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(self, vec![ENCODING]).unwrap_or_default()
+        let mut bytes = vec![ENCODING];
+        self.write(&mut bytes);
+        bytes
     }
 
     /// Findings that are still open: endpoints failing or ejected, nothing in rotation at home, a failover, no healthy

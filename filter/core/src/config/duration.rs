@@ -2,6 +2,7 @@
 //!
 //! Not here: which durations a field accepts; see [`crate::config`].
 
+use crate::json::decimal;
 use std::fmt;
 
 /// A duration of whole milliseconds, from 1 ms to 365 days; written and read as text with a unit.
@@ -41,7 +42,7 @@ impl Duration {
         while !rest.is_empty() {
             let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(wanted)?;
             let (number, tail) = rest.split_at_checked(digits).ok_or_else(wanted)?;
-            let number: f64 = number.parse().map_err(|_| wanted())?;
+            let number = decimal(number).ok_or_else(wanted)?;
             let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
             let (unit, tail) = tail.split_at_checked(letters).ok_or_else(wanted)?;
             let unit_millis = match unit {

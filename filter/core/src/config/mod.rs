@@ -6,6 +6,7 @@
 //! fails with an error.
 
 mod duration;
+mod matching;
 pub mod notify;
 mod read;
 mod types;

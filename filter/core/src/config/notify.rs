@@ -3,7 +3,6 @@
 //! Not here: how the block is parsed ([`super::read`]) and what is sent ([`crate::notify`]).
 
 use super::duration::Duration;
-use serde_json::{Map, Value};
 
 /// Labels of an alert that the filter sets itself and the configuration cannot set.
 pub const OWN_LABELS: [&str; 7] =
@@ -42,7 +41,13 @@ pub struct Notify {
     pub retries: u32,
     /// Labels that every alert gets, 16 at most: texts.
     #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>"))]
-    pub labels: Map<String, Value>,
+    #[cfg_attr(feature = "schema", serde(serialize_with = "as_object"))]
+    pub labels: Vec<(String, String)>,
+}
+
+#[cfg(feature = "schema")]
+fn as_object<S: serde::Serializer>(labels: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(labels.iter().map(|(name, value)| (name, value)))
 }
 
 impl Default for Notify {
@@ -54,7 +59,7 @@ impl Default for Notify {
             host: None,
             timeout: Duration::from_millis(2_000),
             retries: 5,
-            labels: Map::new(),
+            labels: Vec::new(),
         }
     }
 }
@@ -103,7 +108,8 @@ mod tests {
         assert_eq!((read.path(), read.host()), ("/api/v2/alerts", "alertmanager.monitoring.svc.cluster.local"));
         let read =
             notify(r#"{"cluster": "hook", "format": "webhook", "host": "a:80", "labels": {"team": "x"}}"#).unwrap();
-        assert_eq!((read.path(), read.host(), read.labels["team"].as_str().unwrap()), ("/", "a:80", "x"));
+        assert_eq!((read.path(), read.host()), ("/", "a:80"));
+        assert_eq!(read.labels, [("team".to_owned(), "x".to_owned())]);
     }
 
     #[test]

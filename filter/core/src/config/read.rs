@@ -4,40 +4,48 @@
 //! up a third of the module's size. A test reads a configuration that has every field of the types.
 
 use super::duration::Duration;
+use super::matching::Range;
 use super::notify::{Format, MAX_ADDRESS_BYTES, MAX_LABEL_BYTES, MAX_LABELS, MAX_TIMEOUT, Notify, OWN_LABELS};
 use super::types::{
     Attempts, ClusterRule, Config, ConfigError, Failover, Limits, LocalityRule, LogLevel, OutlierDetection, Parsed,
     Traffic, Witness,
 };
-use serde_json::{Map, Value};
+use crate::json::{self, Value};
+use crate::order;
+use crate::text::joined;
 
 /// Reads a whole configuration.
 pub(super) fn config(text: &[u8]) -> Result<Parsed, ConfigError> {
     let whole = |problem: String| ConfigError { path: ".".into(), problem };
-    let json: Value = serde_json::from_slice(text).map_err(|error| whole(error.to_string()))?;
+    let json = json::parse(text).map_err(whole)?;
     let Value::Object(fields) = &json else {
         return Err(whole(format!("got {}, wanted an object", described(&json))));
     };
     let mut unknown_fields = Vec::new();
     let mut object = Object { path: String::new(), fields, known: Vec::new(), unknown: &mut unknown_fields };
-    let default = Config::default();
-    let mut config = Config {
-        outlier_detection: object.object("outlierDetection", outlier_detection)?.unwrap_or_default(),
-        clusters: object.list("clusters", cluster_rule)?,
-        localities: object.list("localities", locality_rule)?,
-        failover: object.object("failover", failover)?.unwrap_or_default(),
-        witness: object.object("witness", witness)?,
-        notify: object.object("notify", notify)?,
-        attempts: object.choice("attempts", &ATTEMPTS)?,
-        traffic: object.object("traffic", traffic)?.unwrap_or_default(),
-        limits: object.object("limits", limits)?.unwrap_or(default.limits),
-        log_level: object.choice("logLevel", &LEVELS)?,
-    };
+    let mut config = Config::default();
+    fields_of(&mut config, &mut object)?;
     object.finish();
     if config.attempts == Attempts::Failed {
         config.witness.get_or_insert_default();
     }
     Ok(Parsed { config, unknown_fields })
+}
+
+/// One by one into the defaults: an error in the middle of a whole value has each field before it freed by code of its
+/// own.
+fn fields_of(config: &mut Config, object: &mut Object<'_, '_>) -> Result<(), ConfigError> {
+    config.outlier_detection = object.object("outlierDetection", outlier_detection)?.unwrap_or_default();
+    config.clusters = object.list("clusters", cluster_rule)?;
+    config.localities = object.list("localities", locality_rule)?;
+    config.failover = object.object("failover", failover)?.unwrap_or_default();
+    config.witness = object.object("witness", witness)?;
+    config.notify = object.object("notify", notify)?;
+    config.attempts = object.choice("attempts", &ATTEMPTS)?;
+    config.traffic = object.object("traffic", traffic)?.unwrap_or_default();
+    config.limits = object.object("limits", limits)?.unwrap_or_default();
+    config.log_level = object.choice("logLevel", &LEVELS)?;
+    Ok(())
 }
 
 const ATTEMPTS: [(&str, Attempts); 3] =
@@ -81,7 +89,7 @@ fn cluster_rule(object: &mut Object<'_, '_>) -> Result<ClusterRule, ConfigError>
 }
 
 fn locality_rule(object: &mut Object<'_, '_>) -> Result<LocalityRule, ConfigError> {
-    let is_range = |text: &str| text.parse::<ipnet::IpNet>().is_ok();
+    let is_range = |text: &str| Range::parse(text).is_some();
     Ok(LocalityRule {
         cidr: object.text("cidr", "a range of addresses such as 10.1.0.0/16", is_range)?,
         locality: object.text("locality", "region/zone/subzone", |text| !text.is_empty())?,
@@ -138,8 +146,8 @@ fn notify(object: &mut Object<'_, '_>) -> Result<Notify, ConfigError> {
     })
 }
 
-fn labels(object: &mut Object<'_, '_>) -> Result<Map<String, Value>, ConfigError> {
-    let Some(labels) = object.value("labels", "an object", Value::as_object)? else { return Ok(Map::new()) };
+fn labels(object: &mut Object<'_, '_>) -> Result<Vec<(String, String)>, ConfigError> {
+    let Some(labels) = object.value("labels", "an object", Value::as_object)? else { return Ok(Vec::new()) };
     let is_name = |name: &str| {
         name.len() <= MAX_LABEL_BYTES
             && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
@@ -161,7 +169,18 @@ fn labels(object: &mut Object<'_, '_>) -> Result<Map<String, Value>, ConfigError
     if labels.len() > MAX_LABELS {
         return Err(object.error("labels", &format!("{} labels", labels.len()), "at most 16"));
     }
-    Ok(labels.clone())
+    let mut labels: Vec<(String, String)> =
+        labels.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect();
+    order::sort(&mut labels, |(a, _), (b, _)| a < b);
+    // Of a label that is there twice the last value counts, as everywhere.
+    labels.dedup_by(|again, label| {
+        let is_same = again.0 == label.0;
+        if is_same {
+            std::mem::swap(again, label);
+        }
+        is_same
+    });
+    Ok(labels)
 }
 
 fn traffic(object: &mut Object<'_, '_>) -> Result<Traffic, ConfigError> {
@@ -180,7 +199,7 @@ fn limits(object: &mut Object<'_, '_>) -> Result<Limits, ConfigError> {
 /// A JSON object that is being read; fields that nothing asks for are unknown.
 struct Object<'v, 'u> {
     path: String,
-    fields: &'v Map<String, Value>,
+    fields: &'v [(String, Value)],
     known: Vec<&'static str>,
     unknown: &'u mut Vec<String>,
 }
@@ -191,7 +210,7 @@ impl<'v> Object<'v, '_> {
     /// Takes a field out of the object; `null` counts as absent.
     fn take(&mut self, name: &'static str) -> Option<&'v Value> {
         self.known.push(name);
-        self.fields.get(name).filter(|value| !value.is_null())
+        json::member(self.fields, name).filter(|value| **value != Value::Null)
     }
 
     fn path_of(&self, name: &str) -> String {
@@ -258,7 +277,7 @@ impl<'v> Object<'v, '_> {
 
     /// Reads one of a set of words; the type's default if the field is absent.
     fn choice<T: Copy + Default>(&mut self, name: &'static str, words: &[(&str, T)]) -> Result<T, ConfigError> {
-        let wanted = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+        let wanted = joined(&words.iter().map(|(word, _)| *word).collect::<Vec<_>>(), ", ");
         let read = |value: &Value| {
             let text = value.as_str()?;
             words.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice)
@@ -273,7 +292,7 @@ impl<'v> Object<'v, '_> {
     }
 
     fn list<T>(&mut self, name: &'static str, part: Part<T>) -> Result<Vec<T>, ConfigError> {
-        let items = self.value(name, "a list", Value::as_array)?.map_or(&[][..], Vec::as_slice);
+        let items = self.value(name, "a list", Value::as_list)?.unwrap_or_default();
         let mut list = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let path = format!("{}[{index}]", self.path_of(name));
@@ -287,15 +306,18 @@ impl<'v> Object<'v, '_> {
 
     /// Records the fields that nothing asked for as unknown.
     fn finish(self) {
-        let unknown = self.fields.keys().filter(|name| !self.known.contains(&name.as_str()));
-        let unknown: Vec<String> = unknown.map(|name| self.path_of(name)).collect();
+        let names = self.fields.iter().map(|(name, _)| name);
+        let mut unknown: Vec<&String> = names.filter(|name| !self.known.contains(&name.as_str())).collect();
+        order::sort(&mut unknown, |a, b| a < b);
+        unknown.dedup();
+        let unknown: Vec<String> = unknown.into_iter().map(|name| self.path_of(name)).collect();
         self.unknown.extend(unknown);
     }
 }
 
 fn read_part<T>(
     path: String,
-    fields: &Map<String, Value>,
+    fields: &[(String, Value)],
     unknown: &mut Vec<String>,
     part: Part<T>,
 ) -> Result<T, ConfigError> {
@@ -305,12 +327,19 @@ fn read_part<T>(
     Ok(read)
 }
 
+/// The length from which a value is not shown in an error.
+const LONG: usize = 60;
+
 /// A value in the short form in which an error shows it.
 fn described(value: &Value) -> String {
     match value {
-        Value::Array(_) => "a list".into(),
+        Value::Null => "null".into(),
+        Value::Bool(is) => is.to_string(),
+        Value::Number(number) if number.len() > LONG => "a long number".into(),
+        Value::Number(number) => number.clone(),
+        Value::Text(text) if text.chars().count() > LONG => "a long text".into(),
+        Value::Text(text) => json::quoted(text),
+        Value::List(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
-        Value::String(text) if text.chars().count() > 60 => "a long text".into(),
-        other => other.to_string(),
     }
 }

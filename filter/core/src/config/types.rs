@@ -1,9 +1,9 @@
 //! The plugin configuration's types, defaults and ranges.
 
 use super::duration::Duration;
+use super::matching::{Range, matches};
 use super::notify::Notify;
 use std::fmt;
-use wildmatch::WildMatch;
 
 /// The maximum length of a configuration text, in bytes; a longer one is rejected unread.
 pub const MAX_TEXT_BYTES: usize = 256 * 1024;
@@ -278,11 +278,11 @@ pub struct Parsed {
 impl Config {
     /// The rules of a cluster; `None` if the cluster is ignored.
     pub fn rules_for(&self, cluster: &str) -> Option<&OutlierDetection> {
-        let matching = self.clusters.iter().find(|rule| WildMatch::new(&rule.pattern).matches(cluster));
+        let matching = self.clusters.iter().find(|rule| matches(&rule.pattern, cluster));
         match matching {
             Some(rule) if rule.ignore => None,
             Some(rule) => Some(rule.outlier_detection.as_ref().unwrap_or(&self.outlier_detection)),
-            None if SERVICE_CLUSTERS.iter().any(|name| WildMatch::new(name).matches(cluster)) => None,
+            None if SERVICE_CLUSTERS.iter().any(|name| matches(name, cluster)) => None,
             None => Some(&self.outlier_detection),
         }
     }
@@ -290,7 +290,7 @@ impl Config {
     /// The configured locality of an endpoint `ip:port`; `None` if no range contains it.
     pub fn locality_of(&self, endpoint: &str) -> Option<&str> {
         let ip = endpoint.parse::<std::net::SocketAddr>().ok()?.ip();
-        let holds = |rule: &&LocalityRule| rule.cidr.parse::<ipnet::IpNet>().is_ok_and(|range| range.contains(&ip));
+        let holds = |rule: &&LocalityRule| Range::parse(&rule.cidr).is_some_and(|range| range.contains(ip));
         self.localities.iter().find(holds).map(|rule| rule.locality.as_str())
     }
 }

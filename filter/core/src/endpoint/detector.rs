@@ -15,8 +15,9 @@
 use super::outcome::DetectorInput;
 use super::streak::{Certainty, Crossing, Streak, StreakKind};
 use crate::config::OutlierDetection;
+use crate::encoded;
+use crate::order;
 use crate::time::{Micros, Millis};
-use serde::{Deserialize, Serialize};
 
 /// Failures within this time of each other, in microseconds, count as simultaneous: nothing happened between them.
 const SIMULTANEOUS_US: Micros = 1_000;
@@ -41,7 +42,7 @@ impl AttemptTimes {
 }
 
 /// A crossing that an attempt in progress may still refute.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Unconfirmed {
     crossing: Crossing,
     failures: Vec<Micros>,
@@ -49,14 +50,18 @@ struct Unconfirmed {
     confirmed_at: Micros,
 }
 
+encoded!(struct Unconfirmed { crossing, failures, doubt, confirmed_at });
+
 /// The streaks of one endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Detector {
     http_5xx: Streak,
     gateway: Streak,
     local_origin: Streak,
     unconfirmed: Option<Unconfirmed>,
 }
+
+encoded!(struct Detector { http_5xx, gateway, local_origin, unconfirmed });
 
 impl Detector {
     /// Applies an attempt (Envoy's `putResult`). Returns the thresholds that it reached, in Envoy's order: gateway
@@ -98,7 +103,7 @@ impl Detector {
                 crossings.push(Crossing { kind, threshold, first, certainty: Certainty::Certain });
             }
         }
-        crossings.sort_by_key(|crossing| crossing.threshold);
+        order::sort(&mut crossings, |a, b| a.threshold < b.threshold);
         crossings
     }
 

@@ -8,11 +8,11 @@
 
 use super::rule::Rule;
 use crate::config::OutlierDetection;
+use crate::encoded;
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// An ejection that is not over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ejection {
     /// When the endpoint was ejected, as far as is known: at the latest.
     pub at: Millis,
@@ -23,6 +23,8 @@ pub struct Ejection {
     /// When its ejection time is over at the latest.
     pub overdue: Millis,
 }
+
+encoded!(struct Ejection { at, earliest, due, overdue });
 
 /// The longest delay of Envoy's interval ticks on a main thread that is not overloaded, in milliseconds.
 const LATE_TICK_MS: Millis = 100;
@@ -40,7 +42,7 @@ impl Ejection {
 const UNCERTAIN_TICKS: u32 = 2;
 
 /// The factor that stretches an endpoint's ejections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     least: u32,
     most: u32,
@@ -49,6 +51,8 @@ pub struct Backoff {
     /// Whether it ever returned before its time was over: a passed health check ends ejections too.
     returns_early: bool,
 }
+
+encoded!(struct Backoff { least, most, returned, returns_early });
 
 impl Backoff {
     /// Ejects the endpoint at `now`, or before but not before `since`. By `rule`, it may last longer at random.

@@ -5,8 +5,8 @@ use super::reason::{Basis, BlockedReason, EjectReason};
 use super::rule::Rule;
 use super::streak::StreakKind;
 use crate::config::OutlierDetection;
+use crate::encoded;
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// How long to wait for Envoy's answer before the rules decide, in milliseconds.
 pub(crate) const ANSWER_WAIT_MS: Millis = 3_000;
@@ -59,13 +59,15 @@ pub enum Evidence {
 }
 
 /// What Envoy counted of a host since it created it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostCounts {
     /// Requests that were sent to it or failed before they were.
     pub requests: u64,
     /// Requests that failed.
     pub errors: u64,
 }
+
+encoded!(struct HostCounts { requests, errors });
 
 /// An endpoint in Envoy's list of hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@
 //! Source of the rules: Envoy's router (`router.cc`, `upstream_request.cc`) and outlier detector, 1.28 to 1.40.
 
 use super::response_flags::ResponseFlags;
-use serde::{Deserialize, Serialize};
+use crate::encoded;
 
 /// How an attempt counts: the label `outcome` of `faultline_attempts_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
     /// The endpoint answered with anything but a 5xx.
     Success,
@@ -24,6 +24,8 @@ pub enum Outcome {
     /// Envoy charges the attempt to no endpoint.
     NotCharged,
 }
+
+encoded!(enum Outcome { 0 => Success, 1 => Http5xx, 2 => GatewayError, 3 => LocalOrigin, 4 => NotCharged });
 
 impl Outcome {
     /// All outcomes, in the order of their encoding.
@@ -111,7 +113,7 @@ impl Attempt<'_> {
             return DetectorInput { connected: true, status: self.answer(), failure: None };
         }
         // The UO flag is not enough: it is also set when a circuit breaker refuses the retry of a failed attempt.
-        if self.details.contains("{overflow") {
+        if self.details.split('{').skip(1).any(|part| part.starts_with("overflow")) {
             return none;
         }
         if TIMEOUTS.iter().any(|timeout| self.details.starts_with(timeout)) {

@@ -1,7 +1,7 @@
 //! Why an endpoint was ejected or kept in rotation, and how that is known. Log text, metric label and tests all come
 //! from these enums.
 
-use serde::{Deserialize, Serialize};
+use crate::encoded;
 
 /// How an event is known: key and label `basis`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Basis {
 /// Why an endpoint was ejected: key `reason` of `endpoint_ejected` and label `eject_reason`.
 ///
 /// The names are those of Envoy's `outlier_detection.ejections_enforced_*` counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EjectReason {
     /// Consecutive 5xx answers (without split mode, local-origin failures too).
     Consecutive5xx,
@@ -36,6 +36,10 @@ pub enum EjectReason {
     /// Any other of Envoy's reasons (success rate, failure percentage), or a reason that nothing shows.
     Other,
 }
+
+encoded!(enum EjectReason {
+    0 => Consecutive5xx, 1 => ConsecutiveGatewayFailure, 2 => ConsecutiveLocalOriginFailure, 3 => Other,
+});
 
 impl EjectReason {
     /// All reasons, in the order of their numbers.
@@ -59,13 +63,15 @@ impl EjectReason {
 }
 
 /// Why Envoy kept an endpoint in rotation although a streak reached its threshold: key `reason` of `ejection_blocked`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockedReason {
     /// One more ejection would exceed `maxEjectionPercent`.
     MaxEjectionPercent,
     /// Envoy does not enforce the threshold, or not always.
     NotEnforced,
 }
+
+encoded!(enum BlockedReason { 0 => MaxEjectionPercent, 1 => NotEnforced });
 
 impl BlockedReason {
     /// The reason as events write it.

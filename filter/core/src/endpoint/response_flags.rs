@@ -1,5 +1,7 @@
 //! Envoy's response flags: the bits of the attribute `response.flags` and their names in access logs.
 
+use crate::text::joined;
+
 /// A set of response flags, as the bits of the attribute. Envoy only appends flags and never renumbers them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResponseFlags(pub u64);
@@ -39,7 +41,7 @@ impl ResponseFlags {
     /// The names joined by commas (`UF,URX`); empty when no flag is set.
     pub fn names(self) -> String {
         let set = FLAG_NAMES.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1);
-        set.map(|(_, name)| *name).collect::<Vec<_>>().join(",")
+        joined(&set.map(|(_, name)| *name).collect::<Vec<_>>(), ",")
     }
 }
 

@@ -35,8 +35,8 @@ use super::reason::{Basis, BlockedReason, EjectReason};
 use super::rule::Rule;
 use super::streak::StreakKind;
 use crate::config::OutlierDetection;
+use crate::encoded;
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// An attempt that starts this long after an ejection was not in progress when it happened, in milliseconds. Envoy
 /// spreads a change of health to its workers at once or, when changes follow each other, within its
@@ -54,7 +54,7 @@ const CAUSE_WAIT_MS: Millis = 100;
 const OVERLOADED_MS: Millis = 1_000;
 
 /// A threshold that was reached, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspicion {
     kind: StreakKind,
     since: Millis,
@@ -66,8 +66,10 @@ pub struct Suspicion {
     mixed: bool,
 }
 
+encoded!(struct Suspicion { kind, since, ejected, repeated, mixed });
+
 /// Whether an endpoint is in rotation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
     In,
@@ -80,15 +82,21 @@ enum State {
     Ejected { ejection: Ejection, recheck: Option<(Millis, Millis)> },
 }
 
+encoded!(enum State {
+    0 => In, 1 => Suspected(suspicion), 2 => AwaitingCause { since, suspicion }, 3 => Ejected { ejection, recheck },
+});
+
 /// How many requests Envoy had sent to the endpoint, and when that was asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Requests {
     count: u64,
     asked: Millis,
 }
 
+encoded!(struct Requests { count, asked });
+
 /// The rotation of one endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
     state: State,
     backoff: Backoff,
@@ -101,6 +109,8 @@ pub struct Rotation {
     /// When the last list was asked for that showed it in rotation; 0 if none did.
     in_rotation_at: Millis,
 }
+
+encoded!(struct Rotation { state, backoff, ejections, requests, last_counts, in_rotation_at });
 
 impl Rotation {
     /// Applies evidence about the endpoint; returns the new state and what changed.

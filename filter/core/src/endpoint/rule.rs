@@ -5,13 +5,13 @@
 
 use super::streak::StreakKind;
 use crate::config::{Duration, OutlierDetection};
-use serde::{Deserialize, Serialize};
+use crate::encoded;
 
 /// The threshold of a streak that never ejects, but is news.
 const STREAK_WITHOUT_RULE: u32 = 5;
 
 /// How many of the detections of each kind Envoy enforces, in percent, 0 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Enforcing {
     /// Of consecutive 5xx outcomes.
     pub http_5xx: u8,
@@ -21,8 +21,10 @@ pub struct Enforcing {
     pub local_origin: u8,
 }
 
+encoded!(struct Enforcing { http_5xx, gateway, local_origin });
+
 /// How a cluster ejects. Times are in milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Consecutive 5xx outcomes that are detected; 0 is never.
     pub consecutive_5xx: u32,
@@ -57,6 +59,12 @@ pub struct Rule {
     /// Whether Envoy itself told the rule.
     pub by_envoy: bool,
 }
+
+encoded!(struct Rule {
+    consecutive_5xx, consecutive_gateway, consecutive_local_origin, enforcing, splits_local_origin, interval_millis,
+    base_ejection_millis, max_ejection_millis, jitter_millis, max_ejection_percent, panic_percent, by_rate,
+    always_ejects_one, detects_degraded, ejects, by_envoy,
+});
 
 impl Rule {
     /// A rule as a configuration has it, which enforces every detection. Whether rates eject is not known, so they may.
@@ -179,6 +187,7 @@ fn fields(rule: &OutlierDetection) -> [(&'static str, String); 9] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoding::{decode, encode};
 
     /// Envoy's defaults, with both shares of streaks set.
     fn rule(http_5xx: u8, gateway: u8) -> Rule {
@@ -229,7 +238,6 @@ mod tests {
     #[test]
     fn a_rule_outlives_its_bytes() {
         let rule = Rule { jitter_millis: u64::MAX, by_rate: true, ..rule(80, 60) };
-        let bytes = postcard::to_allocvec(&rule).unwrap();
-        assert_eq!(postcard::from_bytes::<Rule>(&bytes), Ok(rule));
+        assert_eq!(decode(&encode(&rule)), Some(rule));
     }
 }

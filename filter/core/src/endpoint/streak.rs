@@ -5,8 +5,8 @@
 
 use super::reason::EjectReason;
 use crate::config::OutlierDetection;
+use crate::encoded;
 use crate::time::{Micros, Millis};
-use serde::{Deserialize, Serialize};
 
 /// The delay between a failure in Envoy and its report to the filter, in microseconds, as measured on Envoy (26 to 50,
 /// rarely 200). A failure dated less than this after a connection happened before it.
@@ -16,7 +16,7 @@ const REPORT_DELAY_US: Micros = 50;
 const MAX_FAILURES: usize = 16;
 
 /// The kind of a streak: key `kind` of `error_streak` and label `streak_kind`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreakKind {
     /// Answers of 502, 503 or 504 (outside split mode, local-origin failures too).
     GatewayError,
@@ -25,6 +25,8 @@ pub enum StreakKind {
     /// Failures to reach the endpoint, in split mode.
     LocalOrigin,
 }
+
+encoded!(enum StreakKind { 0 => GatewayError, 1 => Http5xx, 2 => LocalOrigin });
 
 impl StreakKind {
     /// All kinds, in the order in which Envoy looks at them.
@@ -59,7 +61,7 @@ impl StreakKind {
 }
 
 /// How certain it is that a streak reached its threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certainty {
     /// The streak has just reached it.
     Certain,
@@ -69,8 +71,10 @@ pub enum Certainty {
     Confirmed(Millis),
 }
 
+encoded!(enum Certainty { 0 => Certain, 1 => Unconfirmed, 2 => Confirmed(millis) });
+
 /// A streak that reached its threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crossing {
     /// The streak's kind.
     pub kind: StreakKind,
@@ -82,8 +86,10 @@ pub struct Crossing {
     pub certainty: Certainty,
 }
 
+encoded!(struct Crossing { kind, threshold, first, certainty });
+
 /// A streak of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Streak {
     /// Errors since the last crossing.
     pub(super) length: u32,
@@ -95,6 +101,8 @@ pub(crate) struct Streak {
     /// happen.
     pub(super) doubt: Micros,
 }
+
+encoded!(struct Streak { length, crossed, failures, doubt });
 
 impl Streak {
     /// Counts one more error; returns the crossing when the count equals `threshold` (0 never fires).

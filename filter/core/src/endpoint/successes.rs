@@ -5,11 +5,11 @@
 
 use super::detector::Detector;
 use super::streak::StreakKind;
+use crate::encoded;
 use crate::time::{Micros, Millis};
-use serde::{Deserialize, Serialize};
 
 /// An endpoint's successes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Successes {
     /// Envoy's count, and when it was asked for it; `None` before the first list.
     last: Option<(u64, Millis)>,
@@ -20,6 +20,8 @@ pub struct Successes {
     /// Whether successes came after some of the failures in a row, and further failures after them.
     pub is_intermittent: bool,
 }
+
+encoded!(struct Successes { last, grown_at, was_failing, is_intermittent });
 
 impl Successes {
     /// Takes in Envoy's `count` in a list that was asked for at `asked`.

@@ -5,10 +5,10 @@ use super::home::{Home, Traffic};
 use super::usual::Usual;
 use super::window::Count;
 use crate::config;
+use crate::encoded;
 use crate::event::{EventKind, FailoverCause, FailoverEnd, Route};
 use crate::locality::{Locality, Tier};
 use crate::time::{Millis, seconds_between};
-use serde::{Deserialize, Serialize};
 
 /// A share this small is none, where something goes away all the time.
 const NEGLIGIBLE_SHARE: f64 = 0.01;
@@ -17,7 +17,7 @@ const NEGLIGIBLE_SHARE: f64 = 0.01;
 const STRAGGLER_WINDOWS: u64 = 6;
 
 /// A failover that is not over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Active {
     from: Locality,
     to: Locality,
@@ -41,6 +41,11 @@ pub struct Active {
     /// Since when the share has been clearly larger.
     grown_since: Option<Millis>,
 }
+
+encoded!(struct Active {
+    from, to, home_tier, since, moved_at, last_away, seen_away, destinations, whole_since, calm_since, tier,
+    outpaced_since, reported_permille, grown_since,
+});
 
 impl Active {
     /// A failover from `home` to the locality `to`, and how it is reported. `before` is what went away already, by the

@@ -3,10 +3,11 @@
 //! A locality may serve for a while, then another, then the first again: its seconds are the sum of its stays.
 
 use super::window::Count;
+use crate::encoded;
 use crate::event::Destination;
 use crate::locality::{Locality, Tier};
+use crate::order;
 use crate::time::{Millis, seconds_between};
-use serde::{Deserialize, Serialize};
 
 /// Destinations that are told apart; what goes to further ones is added to the last.
 const MAX_DESTINATIONS: usize = 16;
@@ -23,7 +24,7 @@ pub struct Before<'a> {
 }
 
 /// A locality away from home and what it received.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Stays {
     to: Locality,
     /// The length of its stays, in milliseconds.
@@ -38,16 +39,22 @@ struct Stays {
     listed_sum: Sum,
 }
 
+encoded!(struct Stays { to, millis, until, seen, seen_sum, listed_sum });
+
 /// Attempts and how many of them failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum {
     requests: u64,
     errors: u64,
 }
 
+encoded!(struct Sum { requests, errors });
+
 /// The localities that received traffic during a failover, in the order of their first attempts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Destinations(Vec<Stays>);
+
+encoded!(struct Destinations(_));
 
 impl Destinations {
     /// An attempt was just served by `to`. It is counted later, in a worker's sums.
@@ -92,7 +99,7 @@ impl Destinations {
     /// As the event tells them: most requests first.
     pub(super) fn told(&self) -> Vec<Destination> {
         let mut stays: Vec<&Stays> = self.0.iter().filter(|stays| stays.sum().requests > 0).collect();
-        stays.sort_by_key(|stays| std::cmp::Reverse(stays.sum().requests));
+        order::sort(&mut stays, |a, b| a.sum().requests > b.sum().requests);
         let told = stays.into_iter().map(|stays| Destination {
             to: stays.to.clone(),
             seconds: seconds_between(0, stays.millis),

@@ -1,11 +1,11 @@
 //! Whether a cluster's home is calm or in trouble, and since when. It says from when on shares are measured.
 
 use super::home::Home;
+use crate::encoded;
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// The state of a cluster's home while no failover is going on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// Not known yet, or a failover is going on.
     #[default]
@@ -21,6 +21,8 @@ pub enum Phase {
         since: Millis,
     },
 }
+
+encoded!(enum Phase { 0 => Unknown, 1 => Calm { since }, 2 => Troubled { since } });
 
 impl Phase {
     /// The phase that follows, with home as it is at `now`.

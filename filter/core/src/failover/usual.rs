@@ -4,15 +4,15 @@
 //! calm times. Two shares of few attempts each differ by chance; [`Usual::margin`] says by how much.
 
 use super::home::Traffic;
+use crate::encoded;
 use crate::locality::Tier;
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// How many standard deviations two shares must lie apart to differ by more than chance.
 const DEVIATIONS: f64 = 3.0;
 
 /// What usually goes away from home.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Usual {
     /// Not known; taken as nothing.
     #[default]
@@ -23,8 +23,10 @@ pub enum Usual {
     Measured(Measured),
 }
 
+encoded!(enum Usual { 0 => Unknown, 1 => Nothing(tier), 2 => Measured(measured) });
+
 /// A share that was measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measured {
     /// The home tier from which `away` is farther.
     pub tier: Tier,
@@ -35,6 +37,8 @@ pub struct Measured {
     /// When it was measured, if over a whole window; a measurement of less is replaced soon.
     pub whole_at: Option<Millis>,
 }
+
+encoded!(struct Measured { tier, away, attempts, whole_at });
 
 impl Usual {
     /// What is known of this home tier.

@@ -3,20 +3,22 @@
 //! It is small and of fixed size because it is part of the value that the workers share. Not here: whose attempts it
 //! counts.
 
+use crate::encoded;
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// Buckets in a window: the resolution is a twentieth of its length.
 const BUCKETS: u64 = 20;
 
 /// Attempts and how many of them were errors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Attempts that were charged to an endpoint.
     pub attempts: u32,
     /// Attempts that failed.
     pub errors: u32,
 }
+
+encoded!(struct Count { attempts, errors });
 
 impl Count {
     /// Attempts that were answered without an error.
@@ -32,13 +34,15 @@ impl Count {
 }
 
 /// Counts of the recent past.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// The number of the newest bucket: time divided by a bucket's length.
     newest: u64,
     /// The buckets, oldest first, at most [`BUCKETS`]: by how many a bucket is older than the newest, and its counts.
     buckets: Vec<(u8, Count)>,
 }
+
+encoded!(struct Window { newest, buckets });
 
 impl Window {
     /// Adds what was counted from `since` to `now`, evenly, to a window of `length` milliseconds.

@@ -1,18 +1,18 @@
 //! Messages: alerts in Alertmanager's format, events for any other receiver.
 
 use crate::config::notify::{Format, Notify};
+use crate::encoded;
 use crate::event::{Event, EventKind, FailoverCause, Route};
+use crate::json;
 use crate::locality::Locality;
 use crate::names::service;
 use crate::time::{Millis, rfc3339};
-use serde::ser::{SerializeMap, Serializer};
-use serde::{Deserialize, Serialize};
 
 /// The longest value of a label, in bytes.
 const MAX_VALUE_BYTES: usize = 256;
 
 /// An alert for Alertmanager, without what is the same for all alerts of a proxy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     cluster: String,
     /// Source and destination of a failover; `None` if nothing healthy is left.
@@ -22,14 +22,18 @@ pub struct Alert {
     detail: String,
 }
 
+encoded!(struct Alert { cluster, route, starts_at, ends_at, detail });
+
 /// A message to be sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// To Alertmanager.
     Alert(Alert),
     /// To any other receiver: an event's JSON.
     Event(String),
 }
+
+encoded!(enum Message { 0 => Alert(alert), 1 => Event(string) });
 
 impl Message {
     /// The messages for an event, oldest first; most events have none.
@@ -122,20 +126,24 @@ impl Alert {
             labels.push(("region", from.split('/').next().unwrap_or_default()));
             summary.push_str(&format!(", from {} to {}", known(from), known(to)));
         }
-        if !notify.labels.contains_key("severity") {
+        if !notify.labels.iter().any(|(name, _)| name == "severity") {
             labels.push(("severity", severity));
         }
-        labels.extend(notify.labels.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
+        labels.extend(notify.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         labels.retain(|(_, value)| !value.is_empty());
         labels.iter_mut().for_each(|(_, value)| *value = bounded(value));
         let description = format!("As proxy {proxy} sees it: {}", self.detail);
-        let annotations = [("summary", summary.as_str()), ("description", &description)];
-        let (starts_at, ends_at) = (rfc3339(self.starts_at), self.ends_at.map(rfc3339));
-        let mut times = vec![("startsAt", starts_at.as_str())];
-        times.extend(ends_at.as_deref().map(|at| ("endsAt", at)));
-        let alert = AlertJson { labels: Texts(&labels), annotations: Texts(&annotations), times: Texts(&times) };
-        // Serialising to a string fails only for a map with keys that are not strings.
-        serde_json::to_string(&alert).unwrap_or_default()
+        json::object(|alert| {
+            alert.object("labels", |object| labels.iter().for_each(|(name, value)| object.text(name, value)));
+            alert.object("annotations", |object| {
+                object.text("summary", &summary);
+                object.text("description", &description);
+            });
+            alert.text("startsAt", &rfc3339(self.starts_at));
+            if let Some(at) = self.ends_at {
+                alert.text("endsAt", &rfc3339(at));
+            }
+        })
     }
 
     /// The alert's name, severity and summary, as in `deploy/prometheus`, which has no alert for a failover within a
@@ -152,34 +160,6 @@ impl Alert {
         } else {
             ("FaultlineFailover", "info", "failover within the zone")
         }
-    }
-}
-
-/// An alert's JSON. It is written by hand because maps of values need several times as much code.
-struct AlertJson<'a> {
-    labels: Texts<'a>,
-    annotations: Texts<'a>,
-    times: Texts<'a>,
-}
-
-/// A JSON object whose values are texts.
-struct Texts<'a>(&'a [(&'a str, &'a str)]);
-
-impl Serialize for AlertJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("labels", &self.labels)?;
-        map.serialize_entry("annotations", &self.annotations)?;
-        self.times.0.iter().try_for_each(|(name, at)| map.serialize_entry(name, at))?;
-        map.end()
-    }
-}
-
-impl Serialize for Texts<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.0.iter().try_for_each(|(name, text)| map.serialize_entry(name, text))?;
-        map.end()
     }
 }
 

@@ -9,8 +9,9 @@
 
 use super::message::{Alert, Message};
 use crate::config::notify::{Format, Notify};
+use crate::encoded;
+use crate::encoding::{decode, encode};
 use crate::time::Millis;
-use serde::{Deserialize, Serialize};
 
 /// The maximum number of waiting messages; further ones are dropped.
 pub const MAX_WAITING: usize = 256;
@@ -33,7 +34,7 @@ const FIRST_WAIT_MS: Millis = 500;
 const LONGEST_WAIT_MS: Millis = 30_000;
 
 /// The messages to be sent, and the alerts to be repeated.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outbox {
     waiting: Vec<Message>,
     open: Vec<Alert>,
@@ -50,6 +51,10 @@ pub struct Outbox {
     /// Whether the filter gave up on the receiver; then no request is retried.
     silent: bool,
 }
+
+encoded!(struct Outbox {
+    waiting, open, repeated_at, in_progress, in_progress_until, round, failures, last_ended_at, wait_ms, silent,
+});
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +81,12 @@ pub struct Delivery {
 impl Outbox {
     /// Decodes what [`Outbox::encode`] wrote; anything else gives an empty outbox.
     pub fn decode(bytes: &[u8]) -> Self {
-        postcard::from_bytes(bytes).unwrap_or_default()
+        decode(bytes).unwrap_or_default()
     }
 
     /// Encodes the value as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(self, Vec::new()).unwrap_or_default()
+        encode(self)
     }
 
     /// Adds a message; false if there is no room for it.
