@@ -1,0 +1,1 @@
+//! What hot-switch decides, pure: facts in, intents out, time an argument.

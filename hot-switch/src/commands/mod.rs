@@ -1,0 +1,3 @@
+//! A file for each subcommand: its options, and its run.
+
+pub mod outcome;
