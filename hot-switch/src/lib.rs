@@ -3,5 +3,5 @@
 //! What it decides is in the package `hot-switch-core`; here is what it does. A module uses only those above it in this
 //! list.
 
-pub mod commands;
 pub mod cli;
+pub mod commands;
