@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::commands::outcome::Outcome;
+use crate::commands::{agent, by_hand, stand_in, status};
 
 /// Takes a pod's traffic past its dead sidecar, and back when the sidecar is well.
 #[derive(Debug, Parser)]
@@ -16,7 +17,18 @@ pub struct Cli {
 
 /// The commands. One is listed when it does something.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Look after the pods of this node: probe, confirm, bypass, restore.
+    Agent(Box<agent::Agent>),
+    /// Answer a pod's probes in the place of a dead proxy: the entrypoint of the stand-in image.
+    StandIn(stand_in::Serve),
+    /// Show which of this node's pods are bypassed, from their kernels.
+    Status(status::Status),
+    /// Take a pod's traffic past its proxy, by hand.
+    Bypass(by_hand::Bypass),
+    /// Give a pod's traffic back to its proxy, by hand.
+    Restore(by_hand::Restore),
+}
 
 /// Reads the command line; ends the program with help or a complaint where it is not a command.
 #[must_use]
@@ -29,5 +41,11 @@ pub fn parse() -> Cli {
 /// # Errors
 /// What the command says.
 pub fn run(cli: Cli) -> Result<Outcome> {
-    match cli.command {}
+    match cli.command {
+        Command::Agent(command) => command.run(),
+        Command::StandIn(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Bypass(command) => command.run(),
+        Command::Restore(command) => command.run(),
+    }
 }

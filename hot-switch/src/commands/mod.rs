@@ -1,3 +1,7 @@
 //! A file for each subcommand: its options, and its run.
 
+pub mod agent;
+pub mod by_hand;
 pub mod outcome;
+pub mod stand_in;
+pub mod status;

@@ -16,7 +16,7 @@ impl Pod {
         self.was_well = true;
         self.failure = None;
         self.switches.record(since);
-        self.stay = Some(Stay { is_on: true, ..Stay::new(since, condition, since) });
+        self.stay = Some(Stay::found(since, condition));
         self.state = State::Bypassed;
         intents.push(Intent::Tell(News::Adopted));
     }

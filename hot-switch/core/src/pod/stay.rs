@@ -57,6 +57,11 @@ impl Stay {
         }
     }
 
+    /// A bypass that was found in the kernel.
+    pub(super) fn found(since: Moment, why: Condition) -> Self {
+        Self { is_on: true, ..Self::new(since, why, since) }
+    }
+
     /// Which image is wanted now.
     pub(super) fn image(&self) -> Image {
         self.image

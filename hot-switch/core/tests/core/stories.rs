@@ -35,10 +35,7 @@ fn a_dead_proxy_is_bypassed_within_three_seconds_of_its_first_sighting() {
     assert_eq!(rounds, 3, "seen at 0, 1 and 2 s");
     assert_eq!(world.pod.state(), State::Bypassed);
     assert_eq!(world.proxy_sockets_cut, 0, "a dead proxy has no sockets");
-    assert_eq!(
-        world.told(),
-        [News::Suspected(Condition::Dead), News::Bypassed(Condition::Dead, secs(2))]
-    );
+    assert_eq!(world.told(), [News::Suspected(Condition::Dead), News::Bypassed(Condition::Dead, secs(2))]);
 }
 
 #[test]
@@ -162,10 +159,7 @@ fn report_says_what_it_would_do_and_does_nothing() {
     world.standing = Standing { mode: Mode::Report, ..ACT };
     world.proxy = Proxy::Dead;
     world.rounds(60);
-    assert_eq!(
-        world.told(),
-        [News::Suspected(Condition::Dead), News::Refused(Refusal::ReportOnly, Condition::Dead)]
-    );
+    assert_eq!(world.told(), [News::Suspected(Condition::Dead), News::Refused(Refusal::ReportOnly, Condition::Dead)]);
     assert_eq!((world.kernel.gate, world.kernel.probes, world.pod.wish()), (None, false, None));
 }
 
