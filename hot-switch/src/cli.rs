@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::commands::outcome::Outcome;
-use crate::commands::{agent, by_hand, stand_in, status};
+use crate::commands::{agent, by_hand, controller, stand_in, status};
 
 /// Takes a pod's traffic past its dead sidecar, and back when the sidecar is well.
 #[derive(Debug, Parser)]
@@ -20,6 +20,8 @@ pub struct Cli {
 pub enum Command {
     /// Look after the pods of this node: probe, confirm, bypass, restore.
     Agent(Box<agent::Agent>),
+    /// Say which pods may be bypassed, over all nodes, and tell their callers.
+    Controller(controller::Controller),
     /// Answer a pod's probes in the place of a dead proxy: the entrypoint of the stand-in image.
     StandIn(stand_in::Serve),
     /// Show which of this node's pods are bypassed, from their kernels.
@@ -43,6 +45,7 @@ pub fn parse() -> Cli {
 pub fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Agent(command) => command.run(),
+        Command::Controller(command) => command.run(),
         Command::StandIn(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Bypass(command) => command.run(),

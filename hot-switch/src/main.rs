@@ -8,6 +8,8 @@ use hot_switch::cli;
 use hot_switch::commands::outcome::Outcome;
 
 fn main() -> ExitCode {
+    // TLS to the API server uses the process-wide provider of cryptography. An already installed provider is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match cli::run(cli::parse()) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(3),

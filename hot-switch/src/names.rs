@@ -27,3 +27,21 @@ pub const MODE: &str = "hot-switch.faultline.dev/mode";
 pub const DIRECTIONS: &str = "hot-switch.faultline.dev/directions";
 /// The annotation that allows to lose policy: `true`.
 pub const ALLOW_UNPROTECTED: &str = "hot-switch.faultline.dev/allow-unprotected";
+/// The annotation of a pod's ambient redirection.
+pub const AMBIENT: &str = "ambient.istio.io/redirection";
+/// The label by which callers decide whether to speak mTLS to a pod.
+pub const TLS_MODE: &str = "security.istio.io/tlsMode";
+/// The controller's record of what it granted: the moment that names the wish, in milliseconds since 1970.
+pub const GRANTED_AT: &str = "hot-switch.faultline.dev/granted-at";
+/// The controller's record of why.
+pub const WHY: &str = "hot-switch.faultline.dev/why";
+/// The controller's record of the image that the stand-in replaced.
+pub const ORIGINAL_IMAGE: &str = "hot-switch.faultline.dev/original-image";
+/// The controller's record of the label as it was.
+pub const ORIGINAL_TLS_MODE: &str = "hot-switch.faultline.dev/original-tls-mode";
+/// What a node's agent wants, on the Lease of its node.
+pub const ASKS: &str = "hot-switch.faultline.dev/asks";
+/// What the controller says to that, on the same Lease.
+pub const ANSWERS: &str = "hot-switch.faultline.dev/answers";
+/// The label of all agents' Leases.
+pub const COMPONENT: (&str, &str) = ("hot-switch.faultline.dev/component", "agent");

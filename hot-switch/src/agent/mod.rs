@@ -4,6 +4,7 @@
 mod clock;
 mod consent;
 mod hands;
+mod heartbeat;
 mod node;
 mod shared;
 mod worker;
@@ -20,10 +21,12 @@ use anyhow::{Context, Result};
 use hot_switch_core::fleet::Limits;
 use hot_switch_core::settings::Settings;
 
+use crate::cluster::lease::Leases;
 use crate::pods::{Pod, Source};
 use crate::probe::round::Patience;
 use crate::told::server;
 
+use consent::{Authority, Board, LocalConsent};
 use shared::Shared;
 
 /// What an agent needs to know.
@@ -50,13 +53,21 @@ pub struct Options {
 /// How often the list of pods is compared with the threads.
 const LIST_EVERY: Duration = Duration::from_millis(500);
 
-/// Looks after the pods of `source` until `stop` says so. What is in the pods' kernels then stays: whoever comes next
+/// Looks after the pods of `source` until `stop` says so. With `leases` the controller consents, without them the
+/// limits do. What is in the pods' kernels then stays: whoever comes next
 /// finds it there.
 ///
 /// # Errors
 /// If it cannot begin.
-pub fn run(options: Options, mut source: Box<dyn Source>, stop: &AtomicBool) -> Result<()> {
-    let shared = Arc::new(Shared::new(options));
+pub fn run(options: Options, mut source: Box<dyn Source>, leases: Option<Leases>, stop: &AtomicBool) -> Result<()> {
+    let authority = match &leases {
+        Some(_) => Authority::Controller(Board::default()),
+        None => Authority::Limits(LocalConsent::new(options.limits.clone())),
+    };
+    let shared = Arc::new(Shared::new(options, authority));
+    if let Some(leases) = leases {
+        heartbeat::start(leases, Arc::clone(&shared)).context("the node's Lease cannot be kept")?;
+    }
     if let Some(address) = shared.options.metrics {
         server::serve(address, Arc::clone(&shared.metrics))?;
     }

@@ -9,7 +9,7 @@ use hot_switch_core::pod::State;
 
 use super::Options;
 use super::clock::Clock;
-use super::consent::LocalConsent;
+use super::consent::Authority;
 use crate::pods::Pod;
 use crate::told::metrics::Metrics;
 
@@ -19,7 +19,7 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Mutex<Metrics>>,
-    consent: Mutex<LocalConsent>,
+    consent: Mutex<Authority>,
     /// Whether each pod's proxy fails, and is not bypassed.
     failing: Mutex<BTreeMap<String, bool>>,
     delay: Mutex<Moment>,
@@ -30,8 +30,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(options: Options) -> Self {
-        let consent = Mutex::new(LocalConsent::new(options.limits.clone()));
+    pub(super) fn new(options: Options, authority: Authority) -> Self {
+        let consent = Mutex::new(authority);
         Self {
             options,
             clock: Clock::new(),
@@ -42,7 +42,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn consent(&self) -> MutexGuard<'_, LocalConsent> {
+    pub(super) fn consent(&self) -> MutexGuard<'_, Authority> {
         locked(&self.consent)
     }
 
@@ -57,7 +57,7 @@ impl Shared {
     /// Where a pod stands after a round.
     pub(super) fn stands(&self, pod: &str, state: State, failing: bool, bypassed: bool) {
         locked(&self.failing).insert(pod.to_owned(), failing);
-        self.consent().stands(self.clock.now(), pod, failing || bypassed);
+        self.consent().stands(self.clock.now(), pod, failing, bypassed);
         self.metrics().stands(pod, state);
     }
 

@@ -19,14 +19,15 @@ use crate::told::event::{self, Subject};
 const LOOK_AT_RULES: u32 = 30;
 /// What cannot be done is said again after so many rounds.
 const SAY_AGAIN: u32 = 60;
-/// After so many rounds without a way into the namespace the pod counts as set up anew.
+/// How long a thread that waits sleeps at a time.
 const NAP: Duration = Duration::from_millis(20);
 
 /// Looks after one pod until it is told to stop, or until the pod's network namespace is another one.
 pub(super) fn run(pod: &Mutex<Pod>, stop: &AtomicBool, shared: &Shared) {
     let current = || pod.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let own = current();
-    let mut round = Round { shared, hands: Hands::default(), decisions: Decisions::new(shared.options.settings.clone()), number: 0, complained: None };
+    let mut round = Round { shared, hands: Hands::default(), decisions: Decisions::new(shared.options.settings.clone()), number: 0,
+        last: None, complained: None };
     let netns = match own.place.open(&shared.options.proc).and_then(|netns| netns.enter().map(|()| netns)) {
         Ok(netns) => netns,
         Err(error) => {
@@ -55,7 +56,15 @@ pub(super) fn run(pod: &Mutex<Pod>, stop: &AtomicBool, shared: &Shared) {
             // Rounds that were missed are not made up for.
             planned = Instant::now();
         }
-        wait(stop, planned);
+        while Instant::now() < planned && !stop.load(Ordering::Relaxed) {
+            // A controller's word may come between two rounds.
+            if round.decisions.state() == State::Confirmed
+                && let Err(error) = round.hear_late(&pod)
+            {
+                round.complain(&pod, &error);
+            }
+            wait(stop, planned.min(Instant::now() + NAP * 2));
+        }
     }
 }
 
@@ -74,6 +83,8 @@ struct Round<'a> {
     hands: Hands,
     decisions: Decisions,
     number: u32,
+    /// The facts of the last round.
+    last: Option<Facts>,
     /// What could not be done, and in which round that was said.
     complained: Option<(String, u32)>,
 }
@@ -97,6 +108,7 @@ impl Round<'_> {
             patience: self.shared.options.own_delay,
             consent: self.consent(pod),
         };
+        self.last = Some(facts);
         let intents = self.decisions.step(&facts);
         let done = self.apply(pod, intents).and_then(|()| self.hear(pod, facts));
         self.account(pod, was_bypassed);
@@ -109,13 +121,7 @@ impl Round<'_> {
         if self.decisions.bypassed_since().is_some() {
             consent.adopt(&pod.name, &pod.workload);
         }
-        match self.decisions.wish() {
-            Some(_) => consent.ask(self.shared.clock.now(), &pod.name, &pod.workload),
-            None => {
-                consent.release(&pod.name);
-                Consent::Waiting
-            }
-        }
+        consent.word(self.shared.clock.now(), &pod.name, &pod.workload, self.decisions.wish())
     }
 
     /// What was asked for in this round is answered in this round.
@@ -129,6 +135,14 @@ impl Round<'_> {
         let kernel = self.hands.kernel(pod.standing.directions, false)?;
         let intents = self.decisions.hear(&Facts { now, kernel, consent, ..facts });
         self.apply(pod, intents)
+    }
+
+    /// The word on what was asked for in an earlier round.
+    fn hear_late(&mut self, pod: &Pod) -> Result<()> {
+        match self.last {
+            Some(facts) => self.hear(pod, facts),
+            None => Ok(()),
+        }
     }
 
     /// Does what is wanted, in its order; what failed ends it, and is wanted again in the next round.

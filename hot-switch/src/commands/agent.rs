@@ -10,18 +10,25 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use hot_switch_core::fleet::Limits;
 use hot_switch_core::settings::{OnFlap, OnOverdue, Settings};
+use kube::Client;
 
 use super::outcome::Outcome;
 use crate::agent::{self, Options};
+use crate::cluster::lease::Leases;
 use crate::pods::file::PodsFile;
+use crate::pods::watch::Watched;
 use crate::probe::round::Patience;
 
 /// Options of `agent`.
 #[derive(Debug, Args)]
 pub struct Agent {
-    /// The pods to look after, as YAML or JSON. Read again when it changes.
+    /// The pods to look after, as YAML or JSON, instead of Kubernetes. Read again when it changes. Without a controller
+    /// to ask, the limits hold for the pods of the file.
     #[arg(long, value_name = "FILE")]
-    pods_file: PathBuf,
+    pods_file: Option<PathBuf>,
+    /// hot-switch's own namespace.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", default_value = "faultline-hot-switch")]
+    namespace: String,
     /// The node's name, for events.
     #[arg(long, env = "NODE_NAME", default_value = "node")]
     node: String,
@@ -96,8 +103,21 @@ impl Agent {
     pub fn run(self) -> Result<Outcome> {
         let stop = Arc::new(AtomicBool::new(false));
         stop_on_signal(Arc::clone(&stop))?;
-        let source = Box::new(PodsFile::new(self.pods_file.clone()));
-        agent::run(self.options(), source, &stop)?;
+        if let Some(file) = self.pods_file.clone() {
+            agent::run(self.options(), Box::new(PodsFile::new(file)), None, &stop)?;
+            return Ok(Outcome::Done);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let client = runtime.block_on(Client::try_default());
+        let client =
+            client.context("no API server is known: run it in a pod, with a kubeconfig, or with --pods-file")?;
+        let leases = Leases::new(client.clone(), &self.namespace);
+        let source = {
+            let _inside = runtime.enter();
+            Watched::start(client, &self.node)
+        };
+        agent::run(self.options(), Box::new(source), Some(leases), &stop)?;
+        runtime.shutdown_background();
         Ok(Outcome::Done)
     }
 

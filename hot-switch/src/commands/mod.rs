@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod by_hand;
+pub mod controller;
 pub mod outcome;
 pub mod stand_in;
 pub mod status;

@@ -2,6 +2,8 @@
 
 pub mod file;
 pub mod find;
+pub mod kubernetes;
+pub mod watch;
 
 use std::path::PathBuf;
 

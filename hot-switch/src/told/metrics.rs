@@ -17,6 +17,8 @@ pub struct Metrics {
     switches: BTreeMap<(&'static str, &'static str), u64>,
     refused: BTreeMap<&'static str, u64>,
     failed: u64,
+    /// Only the controller knows.
+    breaker: Option<bool>,
     bypassed: f64,
     detect: Histogram,
     switch: Histogram,
@@ -74,6 +76,11 @@ impl Metrics {
         self.failed += 1;
     }
 
+    /// Whether the circuit breaker is open.
+    pub fn breaker(&mut self, open: bool) {
+        self.breaker = Some(open);
+    }
+
     /// Something happened.
     pub fn tell(&mut self, news: &News) {
         match news {
@@ -110,6 +117,10 @@ impl Metrics {
         let _ = writeln!(out, "faultline_hotswitch_failed_total {}", self.failed);
         out.push_str("# TYPE faultline_hotswitch_bypassed_seconds_total counter\n");
         let _ = writeln!(out, "faultline_hotswitch_bypassed_seconds_total {:.3}", self.bypassed);
+        if let Some(open) = self.breaker {
+            out.push_str("# TYPE faultline_hotswitch_breaker_open gauge\n");
+            let _ = writeln!(out, "faultline_hotswitch_breaker_open {}", u8::from(open));
+        }
         self.detect.write(&mut out, "faultline_hotswitch_detect_seconds");
         self.switch.write(&mut out, "faultline_hotswitch_switch_seconds");
         out
