@@ -26,8 +26,14 @@ const NAP: Duration = Duration::from_millis(20);
 pub(super) fn run(pod: &Mutex<Pod>, stop: &AtomicBool, shared: &Shared) {
     let current = || pod.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let own = current();
-    let mut round = Round { shared, hands: Hands::default(), decisions: Decisions::new(shared.options.settings.clone()), number: 0,
-        last: None, complained: None };
+    let mut round = Round {
+        shared,
+        hands: Hands::default(),
+        decisions: Decisions::new(shared.options.settings.clone()),
+        number: 0,
+        last: None,
+        complained: None,
+    };
     let netns = match own.place.open(&shared.options.proc).and_then(|netns| netns.enter().map(|()| netns)) {
         Ok(netns) => netns,
         Err(error) => {
@@ -188,9 +194,10 @@ impl Round<'_> {
 
     fn complain(&mut self, pod: &Pod, error: &anyhow::Error) {
         let text = format!("{error:#}");
-        let said = self.complained.as_ref().is_some_and(|(said, at)| {
-            *said == text && self.number.wrapping_sub(*at) < SAY_AGAIN
-        });
+        let said = self
+            .complained
+            .as_ref()
+            .is_some_and(|(said, at)| *said == text && self.number.wrapping_sub(*at) < SAY_AGAIN);
         if !said {
             event::write(&event::failure(self.shared.clock.date(), self.subject(pod), error));
             self.complained = Some((text, self.number));

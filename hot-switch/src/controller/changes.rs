@@ -26,7 +26,7 @@ pub fn grant(pod: &Object, since: u64, why: &str, stand_in: Option<&str>) -> Opt
     let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get(TLS_MODE)).map(String::as_str);
     let mut notes = Map::new();
     let mut labels = Map::new();
-    let mut set = |notes: &mut Map<String, Value>, key: &str, value: &str| {
+    let set = |notes: &mut Map<String, Value>, key: &str, value: &str| {
         if note(pod, key) != Some(value) {
             notes.insert(key.to_owned(), json!(value));
         }

@@ -53,8 +53,10 @@ pub fn decide(fleet: &mut Fleet, known: Known<'_>) -> Done {
     release(fleet, known, &wished, &mut done);
     let alive = || known.nodes.iter().filter(|node| node.alive);
     let failing: BTreeSet<&str> = alive().flat_map(|node| &node.asks.failing).map(String::as_str).collect();
-    for pod in failing.iter().filter(|pod| !fleet.is_granted(pod)) {
-        fleet.fails(known.now, pod);
+    for pod in &failing {
+        if !fleet.is_granted(pod) {
+            fleet.fails(known.now, pod);
+        }
     }
     let down = |workload: &str| {
         let is_of = |name: &&&str| known.pods.get(**name).is_some_and(|pod| self::workload(name, pod) == workload);
@@ -134,4 +136,103 @@ fn node_of(pod: &Object) -> Option<&str> {
 fn workload(name: &str, pod: &Object) -> String {
     let (namespace, own) = name.split_once('/').unwrap_or(("", name));
     format!("{namespace}/{}", kubernetes::workload(pod, own))
+}
+
+#[cfg(test)]
+mod tests {
+    use hot_switch_core::fleet::Limits;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::words::{Answers, Asks};
+    use crate::names;
+
+    fn pods(count: usize) -> BTreeMap<String, Object> {
+        let pod = |number: usize| {
+            let name = format!("cart-{number}");
+            let object = json!({
+                "metadata": {"namespace": "shop", "name": name, "uid": format!("00000000-{number}"),
+                    "labels": {names::TLS_MODE: "istio"},
+                    "annotations": {names::MODE: "act", names::ALLOW_UNPROTECTED: "true"},
+                    "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "cart", "uid": "u",
+                        "controller": true}]},
+                "spec": {"nodeName": "n1", "containers": [{"name": "cart"}, {"name": "istio-proxy", "image": "proxyv2"}]},
+                "status": {"podIP": "10.0.0.7", "phase": "Running"},
+            });
+            (format!("shop/{name}"), serde_json::from_value(object).unwrap())
+        };
+        (0..count).map(pod).collect()
+    }
+
+    fn node(name: &str, wishes: &[&str]) -> NodeLease {
+        let wish = |pod: &&str| Wish { pod: (*pod).to_owned(), since: 7, why: "proxy_dead".into(), stand_in: false };
+        let asks = Asks {
+            wishes: wishes.iter().map(wish).collect(),
+            failing: wishes.iter().map(|pod| (*pod).to_owned()).collect(),
+        };
+        NodeLease { node: name.to_owned(), alive: true, asks, answers: Answers::default() }
+    }
+
+    fn round(fleet: &mut Fleet, pods: &BTreeMap<String, Object>, nodes: &[NodeLease]) -> Done {
+        let namespaces = BTreeMap::new();
+        let stand_in = Some("stand-in");
+        decide(fleet, Known { now: Moment::from_secs(100), nodes, pods, namespaces: &namespaces, stand_in })
+    }
+
+    fn refused<'a>(done: &'a Done, node: &str) -> Vec<Option<&'a str>> {
+        done.answers.get(node).into_iter().flatten().map(|answer| answer.refused.as_deref()).collect()
+    }
+
+    #[test]
+    fn one_of_three_is_granted_with_its_label_and_the_next_is_over_budget() {
+        let (mut fleet, pods) = (Fleet::new(Limits::default()), pods(3));
+        let done = round(&mut fleet, &pods, &[node("n1", &["shop/cart-0", "shop/cart-1"])]);
+        assert_eq!(refused(&done, "n1"), [None, Some("budget")]);
+        let (name, change) = done.grants.first().unwrap();
+        assert_eq!((&**name, &change["metadata"]["labels"][names::TLS_MODE]), ("shop/cart-0", &json!("disabled")));
+        assert_eq!(done.grants.len(), 1);
+    }
+
+    #[test]
+    fn an_agent_speaks_for_its_own_nodes_pods_only() {
+        let (mut fleet, pods) = (Fleet::new(Limits::default()), pods(3));
+        let done = round(&mut fleet, &pods, &[node("n2", &["shop/cart-0", "shop/nobody", "x"])]);
+        assert_eq!(refused(&done, "n2"), [Some("not_captured"); 3]);
+        assert_eq!(done.grants, []);
+    }
+
+    #[test]
+    fn what_is_wanted_no_longer_is_released_and_a_silent_agents_pod_keeps_its_label() {
+        let (mut fleet, mut pods) = (Fleet::new(Limits::default()), pods(3));
+        let granted = json!({names::GRANTED_AT: "7", names::WHY: "proxy_dead", names::ORIGINAL_TLS_MODE: "istio"});
+        let granted: BTreeMap<String, String> = serde_json::from_value(granted).unwrap();
+        let object = pods.get_mut("shop/cart-0").unwrap();
+        object.metadata.annotations.as_mut().unwrap().extend(granted);
+        adopt(&mut fleet, &pods);
+        assert!(fleet.is_granted("shop/cart-0"));
+        let silent = NodeLease { alive: false, ..node("n1", &[]) };
+        assert_eq!(round(&mut fleet, &pods, &[silent]), Done::default());
+        let done = round(&mut fleet, &pods, &[node("n1", &[])]);
+        let (name, change) = done.releases.first().unwrap();
+        assert_eq!((&**name, &change["metadata"]["labels"][names::TLS_MODE]), ("shop/cart-0", &json!("istio")));
+        assert!(!fleet.is_granted("shop/cart-0"));
+    }
+
+    #[test]
+    fn a_pod_that_did_not_opt_in_is_refused_whatever_its_agent_says() {
+        let (mut fleet, mut pods) = (Fleet::new(Limits::default()), pods(3));
+        pods.get_mut("shop/cart-0").unwrap().metadata.annotations = None;
+        let done = round(&mut fleet, &pods, &[node("n1", &["shop/cart-0"])]);
+        assert_eq!(refused(&done, "n1"), [Some("unprotected")]);
+    }
+
+    #[test]
+    fn the_same_round_twice_changes_nothing_twice() {
+        let (mut fleet, pods) = (Fleet::new(Limits::default()), pods(3));
+        let wishes = &["shop/cart-0", "shop/cart-1"];
+        let done = round(&mut fleet, &pods, &[node("n1", wishes)]);
+        let mut told = node("n1", wishes);
+        told.answers.answers = done.answers["n1"].clone();
+        assert!(round(&mut fleet, &pods, &[told]).answers.is_empty());
+    }
 }

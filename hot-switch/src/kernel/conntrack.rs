@@ -30,9 +30,8 @@ pub fn list() -> Result<Connections> {
             super::netlink::dump(NETLINK_NETFILTER, NetfilterMessage::new(header, ConntrackMessage::Get(Vec::new())))
                 .context("the pod's tracked connections cannot be listed")?;
         for answer in answers {
-            let NetfilterMessageInner::Conntrack(
-                ConntrackMessage::New(attributes) | ConntrackMessage::Get(attributes),
-            ) = answer.inner
+            let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes) | ConntrackMessage::Get(attributes)) =
+                answer.inner
             else {
                 continue;
             };
@@ -89,11 +88,7 @@ fn endpoints(tuples: &[Tuple]) -> Option<(SocketAddr, SocketAddr)> {
 /// The application's connections that go past the proxy though Istio's rules would redirect them. `passed` are the
 /// ports that the rules let pass anyhow.
 #[must_use]
-pub fn direct<'a>(
-    sockets: &'a [TcpSocket],
-    connections: &Connections,
-    passed: &BTreeSet<u16>,
-) -> Vec<&'a TcpSocket> {
+pub fn direct<'a>(sockets: &'a [TcpSocket], connections: &Connections, passed: &BTreeSet<u16>) -> Vec<&'a TcpSocket> {
     let is_direct = |socket: &&TcpSocket| {
         let inbound = connections.get(&(socket.peer, socket.local));
         let outbound = connections.get(&(socket.local, socket.peer));

@@ -30,9 +30,5 @@ fn rule(words: &str) -> Rule {
     let comment = after("--comment").map(|comment| comment.trim_matches('"'));
     let port = after("--dport").and_then(|port| port.parse().ok());
     let passes = after("-j") == Some("RETURN") && after("-p") == Some("tcp");
-    Rule {
-        name: words.to_owned(),
-        mark: comment.and_then(Mark::of_comment),
-        passes_port: port.filter(|_| passes),
-    }
+    Rule { name: words.to_owned(), mark: comment.and_then(Mark::of_comment), passes_port: port.filter(|_| passes) }
 }

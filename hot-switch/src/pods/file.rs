@@ -129,7 +129,13 @@ fn pod(entry: Entry) -> Result<Pod> {
     };
     let target =
         Target { address: entry.address, probes: entry.probes, port: entry.port, container: Container::Unknown };
-    Ok(Pod { workload: entry.workload.unwrap_or_else(|| entry.name.clone()), name: entry.name, place, target, standing })
+    Ok(Pod {
+        workload: entry.workload.unwrap_or_else(|| entry.name.clone()),
+        name: entry.name,
+        place,
+        target,
+        standing,
+    })
 }
 
 #[cfg(test)]
@@ -141,7 +147,12 @@ mod tests {
         let pods = parse("pods:\n- {name: shop/cart-1, netns: /run/netns/a, address: 10.0.0.2, port: 8080}\n").unwrap();
         let pod = pods.first().unwrap();
         assert_eq!((pod.standing.mode, &*pod.workload), (Mode::Report, "shop/cart-1"));
-        for wrong in ["pods: [{name: a, address: 10.0.0.2}]", "pods: [{name: a, netns: /x, address: b}]", "pod: []", "pods: [{name: a, netns: /x, address: 10.0.0.2, mode: yes}]"] {
+        for wrong in [
+            "pods: [{name: a, address: 10.0.0.2}]",
+            "pods: [{name: a, netns: /x, address: b}]",
+            "pod: []",
+            "pods: [{name: a, netns: /x, address: 10.0.0.2, mode: yes}]",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -64,7 +64,8 @@ fn container_state(object: &Object) -> Container {
     let statuses = |of: fn(&k8s_openapi::api::core::v1::PodStatus) -> &Option<Vec<ContainerStatus>>| {
         status.and_then(|status| of(status).as_ref()).into_iter().flatten()
     };
-    let mut all = statuses(|status| &status.container_statuses).chain(statuses(|status| &status.init_container_statuses));
+    let mut all =
+        statuses(|status| &status.container_statuses).chain(statuses(|status| &status.init_container_statuses));
     let state = all.find(|status| status.name == names::PROXY_CONTAINER).and_then(|status| status.state.as_ref());
     match state {
         Some(state) if state.running.is_some() => Container::Running,
@@ -173,7 +174,10 @@ mod tests {
             Some(Refusal::Ambient)
         );
         assert_eq!(refusal(|o| o["metadata"]["labels"]["istio"] = json!("ingressgateway")), Some(Refusal::Gateway));
-        assert_eq!(refusal(|o| drop(o["spec"]["containers"].as_array_mut().unwrap().remove(0))), Some(Refusal::Gateway));
+        assert_eq!(
+            refusal(|o| drop(o["spec"]["containers"].as_array_mut().unwrap().remove(0))),
+            Some(Refusal::Gateway)
+        );
         assert_eq!(
             refusal(|o| o["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")),
             Some(Refusal::Terminating)
@@ -186,7 +190,10 @@ mod tests {
             refusal(|o| o["metadata"]["annotations"][names::MODE] = json!("ACT; rm -rf /")),
             Some(Refusal::ReportOnly)
         );
-        assert_eq!(refusal(|o| drop(o["metadata"].as_object_mut().unwrap().remove("annotations"))), Some(Refusal::Unprotected));
+        assert_eq!(
+            refusal(|o| drop(o["metadata"].as_object_mut().unwrap().remove("annotations"))),
+            Some(Refusal::Unprotected)
+        );
     }
 
     #[test]

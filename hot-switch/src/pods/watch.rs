@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use hot_switch_core::standing::Life;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod as Object};
 use kube::api::{Api, ListParams};
@@ -72,7 +72,10 @@ async fn read_around(client: &Client, node: &str, shared: &Mutex<Around>) -> Res
 impl Source for Watched {
     fn pods(&mut self) -> Result<Vec<Pod>> {
         let around = self.around.lock().unwrap_or_else(PoisonError::into_inner);
-        ensure!(around.known && self.store.is_ready(), "the API server has not said yet which pods there are");
+        ensure!(
+            around.known && self.store.wait_until_ready().now_or_never().is_some(),
+            "the API server has not said yet which pods there are"
+        );
         let nothing = BTreeMap::new();
         let read = |object: &Arc<Object>| {
             let namespace = object.namespace().unwrap_or_default();

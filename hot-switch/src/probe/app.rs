@@ -122,7 +122,8 @@ mod tests {
         assert_eq!(AppProbes::default().ready(host, None), None);
         let listener = std::net::TcpListener::bind((host, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let probes = AppProbes::read(&format!(r#"{{"/app-health/a/readyz":{{"tcpSocket":{{"port":{port}}}}}}}"#)).unwrap();
+        let probes =
+            AppProbes::read(&format!(r#"{{"/app-health/a/readyz":{{"tcpSocket":{{"port":{port}}}}}}}"#)).unwrap();
         assert_eq!(probes.ready(host, None), Some(true));
         drop(listener);
         assert_eq!(probes.ready(host, None), Some(false));

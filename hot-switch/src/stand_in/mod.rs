@@ -181,8 +181,7 @@ mod tests {
         let text = format!(
             r#"{{"/app-health/a/readyz":{{"tcpSocket":{{"port":{port}}}}},"/app-health/a/livez":{{"tcpSocket":{{"port":{port}}}}}}}"#
         );
-        let answers =
-            Answers { address: host, from: None, probes: AppProbes::read(&text).unwrap(), port: None };
+        let answers = Answers { address: host, from: None, probes: AppProbes::read(&text).unwrap(), port: None };
         let stand_in = StandIn::serve(0, answers).unwrap();
         let to = SocketAddr::new(host, stand_in.address.port());
         let code = |path| match ask(&Request { to, from: None, path, headers: &[], timeout: PATIENCE }) {
@@ -195,6 +194,10 @@ mod tests {
         assert_eq!([code("/healthz/ready"), code("/app-health/a/livez"), code("/stats/prometheus")], [200, 200, 503]);
         assert_eq!(code("/app-health/b/livez"), 503, "an unknown container");
         drop(app);
-        assert_eq!([code("/healthz/ready"), code("/app-health/a/livez")], [503, 503], "a dead application is not hidden");
+        assert_eq!(
+            [code("/healthz/ready"), code("/app-health/a/livez")],
+            [503, 503],
+            "a dead application is not hidden"
+        );
     }
 }
