@@ -11,9 +11,10 @@ mod callers;
 mod sidecar;
 mod stage;
 
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 
 use super::Screen;
 use crate::wait::eventually;
@@ -23,12 +24,24 @@ use stage::{Broken, Stage};
 const INTERVAL: Duration = Duration::from_secs(1);
 const WITHIN: u32 = 5;
 
+/// Why it cannot be played on this machine, if it cannot.
+pub fn obstacle() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("the drill hot-switch makes network namespaces and rules in them: run it as root".to_owned());
+    }
+    let programs = ["ip", "setpriv", "iptables-nft-restore", "iptables-nft-save"];
+    let missing = programs.iter().find(|program| Command::new(program).arg("--version").output().is_err())?;
+    Some(format!("{missing} is not installed: install iptables, iproute2 and util-linux"))
+}
+
 /// Plays it.
 ///
 /// # Errors
 /// If it cannot be played to its end: there is no root, no Envoy or no iptables, or something expected did not come.
 pub fn play(screen: &Screen) -> Result<Vec<String>> {
-    ensure!(rustix::process::geteuid().is_root(), "the drill hot-switch makes network namespaces: run it as root");
+    if let Some(why) = obstacle() {
+        bail!("{why}");
+    }
     let mut wrong = Vec::new();
     screen.heading("A pod with a sidecar, its callers, a kubelet, and hot-switch's agent");
     let mut stage = Stage::set(screen)?;
