@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::finding::{Finding, Severity};
 use super::rules;
-use crate::mesh::{Mesh, kinds};
+use mesh::{Mesh, kinds};
 
 /// One file and its findings.
 #[derive(Debug, Serialize)]

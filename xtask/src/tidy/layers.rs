@@ -30,6 +30,7 @@ const LAYERS: [Layers; 3] = [
             "cluster",
             "agent",
             "controller",
+            "check",
             "commands",
             "cli",
             "lib",
@@ -41,10 +42,8 @@ const LAYERS: [Layers; 3] = [
         order: &[
             "files",
             "terminal",
-            "yaml",
             "reference",
             "content",
-            "mesh",
             "incident",
             "credentials",
             "module",
@@ -69,9 +68,10 @@ struct Printing {
     allowed: &'static [&'static str],
 }
 
-const PRINTING: [Printing; 6] = [
+const PRINTING: [Printing; 7] = [
     Printing { folder: "filter/src", allowed: &[] },
     Printing { folder: "filter/core/src", allowed: &[] },
+    Printing { folder: "mesh/src", allowed: &[] },
     Printing { folder: "wasm-harness/src", allowed: &[] },
     Printing { folder: "hot-switch/core/src", allowed: &[] },
     Printing {

@@ -8,7 +8,7 @@ use crate::yaml::node::{Node, Value};
 
 /// A field that Istio does not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stray {
+pub enum Stray {
     /// There is no such field.
     Unknown {
         /// Where it is written.
@@ -25,7 +25,7 @@ pub(crate) enum Stray {
 
 impl Stray {
     /// Where it is written.
-    pub(crate) fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         match self {
             Self::Unknown { path, .. } | Self::Removed { path } => path,
         }
@@ -208,7 +208,7 @@ fn fields_of(object: &str) -> &'static [(&'static str, Type)] {
 }
 
 /// Every field of a resource that Istio does not read; none for kinds without a table.
-pub(crate) fn strays(resource: &Resource) -> Vec<Stray> {
+pub fn strays(resource: &Resource) -> Vec<Stray> {
     let mut found = Vec::new();
     if resource.kind == MESH_CONFIG {
         of_mesh(&resource.node, &mut found);

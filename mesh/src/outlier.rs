@@ -13,13 +13,13 @@ use crate::yaml::node::Node;
 const MAX_COUNT: u64 = 1_000_000;
 
 /// A field and what is wrong with its value.
-pub(crate) type Problem = (&'static str, String);
+pub type Problem = (&'static str, String);
 
 /// Translates a block.
 ///
 /// # Errors
 /// Every field that Istio or the API server refuses, with its problem.
-pub(crate) fn translate(block: &Node) -> Result<OutlierDetection, Vec<Problem>> {
+pub fn translate(block: &Node) -> Result<OutlierDetection, Vec<Problem>> {
     let mut problems = Vec::new();
     let default = OutlierDetection::default();
     let consecutive5xx_errors = count(block, "consecutive5xxErrors", &mut problems);
@@ -98,7 +98,7 @@ fn flag(block: &Node, name: &'static str, problems: &mut Vec<Problem>) -> Option
 }
 
 /// A rule in the form of the plugin's configuration; `None` is a cluster whose endpoints Envoy never ejects.
-pub(crate) fn written(rules: Option<&OutlierDetection>) -> Value {
+pub fn written(rules: Option<&OutlierDetection>) -> Value {
     let Some(rules) = rules else {
         return json!({"consecutive5xxErrors": 0, "consecutiveGatewayErrors": 0});
     };

@@ -2,17 +2,21 @@
 //!
 //! The input is what `kubectl get -o yaml` and `-o json` print: several documents, `kind: List`, directories, standard
 //! input. This file turns it into resources. [`policy`] and [`services`] interpret them as Istio does, [`dns_name`]
-//! handles its host names. Nothing here judges the content; [`crate::validate`] does.
+//! handles its host names. Nothing here judges the content: `faultline validate` and `hot-switch check` do, each for a
+//! question of its own.
 
-pub(crate) mod dns_name;
-pub(crate) mod fields;
+#![forbid(unsafe_code)]
+
+pub mod dns_name;
+pub mod fields;
 mod foreign;
-pub(crate) mod kinds;
-pub(crate) mod lookup;
-pub(crate) mod outlier;
-pub(crate) mod policy;
-pub(crate) mod services;
+pub mod kinds;
+pub mod lookup;
+pub mod outlier;
+pub mod policy;
+pub mod services;
 mod texts;
+pub mod yaml;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -20,25 +24,24 @@ use std::rc::Rc;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::yaml;
-use crate::yaml::node::{Node, Position};
 use texts::{is_empty, is_yaml_only, list, read_file, read_text};
+use yaml::node::{Node, Position};
 
 /// A resource.
 #[derive(Clone, Debug)]
-pub(crate) struct Resource {
+pub struct Resource {
     /// The file it is in, as the user named it.
-    pub(crate) file: Rc<str>,
+    pub file: Rc<str>,
     /// Its kind; [`MESH_CONFIG`] and [`ENVOY`] stand for two that are not Kubernetes resources.
-    pub(crate) kind: String,
+    pub kind: String,
     /// Its group, such as `networking.istio.io`; empty for Kubernetes' own.
-    pub(crate) group: String,
+    pub group: String,
     /// Its namespace, if it names one.
-    pub(crate) namespace: Option<String>,
+    pub namespace: Option<String>,
     /// Its name.
-    pub(crate) name: String,
+    pub name: String,
     /// The whole resource.
-    pub(crate) node: Node,
+    pub node: Node,
 }
 
 /// Istio's root namespace, where the mesh configuration names no other.
@@ -57,18 +60,18 @@ const CLUSTER_WIDE: [&str; 8] = [
 ];
 
 /// The kind given to a MeshConfig, wherever it was found; its node is the MeshConfig itself.
-pub(crate) const MESH_CONFIG: &str = "MeshConfig";
+pub const MESH_CONFIG: &str = "MeshConfig";
 /// The kind given to an Envoy bootstrap.
-pub(crate) const ENVOY: &str = "Envoy";
+pub const ENVOY: &str = "Envoy";
 
 impl Resource {
     /// Its namespace. Resources that name none are applied to the current one, which is called `default` here.
-    pub(crate) fn namespace(&self) -> &str {
+    pub fn namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or("default")
     }
 
     /// Kind, namespace and name, as people write them: `DestinationRule shop/reviews`.
-    pub(crate) fn title(&self) -> String {
+    pub fn title(&self) -> String {
         match (&self.namespace, self.name.as_str()) {
             (_, "") => self.kind.clone(),
             (Some(namespace), name) => format!("{} {namespace}/{name}", self.kind),
@@ -77,77 +80,77 @@ impl Resource {
     }
 
     /// Whether it is of this kind in Istio's networking group.
-    pub(crate) fn is_istio(&self, kind: &str) -> bool {
+    pub fn is_istio(&self, kind: &str) -> bool {
         self.kind == kind && self.group == "networking.istio.io"
     }
 }
 
 /// A plugin configuration in a file of its own, outside any resource.
 #[derive(Debug)]
-pub(crate) struct Configuration {
+pub struct Configuration {
     /// The file it is in.
-    pub(crate) file: Rc<str>,
+    pub file: Rc<str>,
     /// Its text, exactly as it would reach the filter.
-    pub(crate) text: String,
+    pub text: String,
     /// The same with positions, if it could be parsed.
-    pub(crate) node: Option<Node>,
+    pub node: Option<Node>,
 }
 
 /// What is said of a file without a single sign.
-pub(crate) const NOTHING: &str = "is empty";
+pub const NOTHING: &str = "is empty";
 
 /// A file without any value that the user named.
 #[derive(Debug)]
-pub(crate) struct Empty {
+pub struct Empty {
     /// The file.
-    pub(crate) file: Rc<str>,
+    pub file: Rc<str>,
     /// What it has instead: nothing at all, comments, an empty list.
-    pub(crate) what: &'static str,
+    pub what: &'static str,
 }
 
 /// A file or document that is neither a resource nor a plugin configuration.
 #[derive(Clone, Debug)]
-pub(crate) struct Unread {
+pub struct Unread {
     /// The file it is in.
-    pub(crate) file: Rc<str>,
+    pub file: Rc<str>,
     /// Where it begins.
-    pub(crate) position: Option<Position>,
+    pub position: Option<Position>,
     /// What it is, such as `a template`.
-    pub(crate) what: String,
+    pub what: String,
     /// What to give instead.
-    pub(crate) remedy: String,
+    pub remedy: String,
     /// Whether somebody meant it to be read; else it only lies in a directory.
-    pub(crate) is_meant: bool,
+    pub is_meant: bool,
 }
 
 /// A file or document that is not YAML.
 #[derive(Debug)]
-pub(crate) struct Broken {
+pub struct Broken {
     /// The file.
-    pub(crate) file: Rc<str>,
+    pub file: Rc<str>,
     /// Where the error is.
-    pub(crate) position: Option<Position>,
+    pub position: Option<Position>,
     /// What is wrong.
-    pub(crate) problem: String,
+    pub problem: String,
     /// Whether it is JSON all the same, in which a key is there twice: readers of JSON take the last.
-    pub(crate) is_json: bool,
+    pub is_json: bool,
 }
 
 /// Everything that was read.
 #[derive(Debug, Default)]
-pub(crate) struct Mesh {
+pub struct Mesh {
     /// The files, in the order in which the user named them.
-    pub(crate) files: Vec<Rc<str>>,
+    pub files: Vec<Rc<str>>,
     /// The resources, in order.
-    pub(crate) resources: Vec<Resource>,
+    pub resources: Vec<Resource>,
     /// The plugin configurations outside any resource.
-    pub(crate) configurations: Vec<Configuration>,
+    pub configurations: Vec<Configuration>,
     /// The files that could not be read as YAML.
-    pub(crate) broken: Vec<Broken>,
+    pub broken: Vec<Broken>,
     /// The files that have nothing in them.
-    pub(crate) empty: Vec<Empty>,
+    pub empty: Vec<Empty>,
     /// What is neither a resource nor a plugin configuration.
-    pub(crate) unread: Vec<Unread>,
+    pub unread: Vec<Unread>,
 }
 
 impl Mesh {
@@ -155,7 +158,7 @@ impl Mesh {
     ///
     /// # Errors
     /// When one cannot be read at all.
-    pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
+    pub fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let mut mesh = Self::default();
         for path in paths {
             mesh.add(path)?;
@@ -163,16 +166,15 @@ impl Mesh {
         Ok(mesh)
     }
 
-    /// Reads a text, for tests.
-    #[cfg(test)]
-    pub(crate) fn of_text(text: &str) -> Self {
+    /// Reads a text, as if it had come on standard input.
+    pub fn of_text(text: &str) -> Self {
         let mut mesh = Self::default();
         mesh.add_text("-", text.as_bytes(), true);
         mesh
     }
 
     /// Puts the resources that name no namespace into this one, as `kubectl apply --namespace` does.
-    pub(crate) fn put_in(&mut self, namespace: &str) {
+    pub fn put_in(&mut self, namespace: &str) {
         for resource in &mut self.resources {
             let is_namespaced = !CLUSTER_WIDE.contains(&resource.kind.as_str()) && !resource.name.is_empty();
             if resource.namespace.is_none() && is_namespaced {
@@ -185,7 +187,7 @@ impl Mesh {
     ///
     /// # Errors
     /// When it cannot be read at all.
-    pub(crate) fn add(&mut self, path: &Path) -> anyhow::Result<()> {
+    pub fn add(&mut self, path: &Path) -> anyhow::Result<()> {
         if path == Path::new("-") {
             let text = read_text(std::io::stdin().lock()).context("cannot read standard input")?;
             ensure!(
@@ -363,23 +365,23 @@ impl Mesh {
     }
 
     /// The resources of a kind of Istio's networking group.
-    pub(crate) fn istio<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Resource> {
+    pub fn istio<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Resource> {
         self.resources.iter().filter(move |resource| resource.is_istio(kind))
     }
 
     /// The resources of a kind of Istio's networking group, each once: of several versions of one the last.
-    pub(crate) fn distinct<'a>(&'a self, kind: &'a str) -> Vec<&'a Resource> {
+    pub fn distinct<'a>(&'a self, kind: &'a str) -> Vec<&'a Resource> {
         last_versions(self.istio(kind))
     }
 
     /// As [`Mesh::distinct`], for a kind of Kubernetes itself, whatever its group.
-    pub(crate) fn distinct_kubernetes<'a>(&'a self, kind: &'a str) -> Vec<&'a Resource> {
+    pub fn distinct_kubernetes<'a>(&'a self, kind: &'a str) -> Vec<&'a Resource> {
         let own = |group: &str| group.is_empty() || group.ends_with(".k8s.io");
         last_versions(self.resources.iter().filter(move |resource| resource.kind == kind && own(&resource.group)))
     }
 
     /// The resources that are there several times, with all of their versions in the order of the files.
-    pub(crate) fn versions(&self) -> Vec<Vec<&Resource>> {
+    pub fn versions(&self) -> Vec<Vec<&Resource>> {
         let mut seen: BTreeMap<[&str; 4], Vec<&Resource>> = BTreeMap::new();
         for resource in self.resources.iter().filter(|resource| !resource.name.is_empty()) {
             let id = [resource.kind.as_str(), &resource.group, resource.namespace(), &resource.name];
@@ -389,12 +391,12 @@ impl Mesh {
     }
 
     /// The root namespace.
-    pub(crate) fn root(&self) -> &str {
+    pub fn root(&self) -> &str {
         self.mesh_configs().find_map(|config| config.node.text("rootNamespace")).unwrap_or(ROOT)
     }
 
     /// The mesh configurations.
-    pub(crate) fn mesh_configs(&self) -> impl Iterator<Item = &Resource> {
+    pub fn mesh_configs(&self) -> impl Iterator<Item = &Resource> {
         self.resources.iter().filter(|resource| resource.kind == MESH_CONFIG)
     }
 }

@@ -12,7 +12,7 @@ use crate::yaml::node::Node;
 
 /// How a sidecar finds a service's endpoints: istiod's `convertResolution`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Discovery {
+pub enum Discovery {
     /// istiod tells the endpoints, or DNS all of them.
     #[default]
     Endpoints,
@@ -28,20 +28,20 @@ pub(crate) enum Discovery {
 
 /// An endpoint, as far as the files tell.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     /// `region/zone/subzone`, trailing parts optional.
-    pub(crate) locality: Option<String>,
+    pub locality: Option<String>,
     /// Its labels; `None`: the files do not tell them.
     labels: Option<BTreeMap<String, String>>,
     /// Whether it has no locality for certain, neither of its own nor of a node.
-    pub(crate) is_nowhere: bool,
+    pub is_nowhere: bool,
     /// Whether it is one address; a host name may resolve to any number.
     is_address: bool,
 }
 
 impl Endpoint {
     /// Whether it has all of these labels; `None` if that is not known.
-    pub(crate) fn has(&self, labels: &[(&str, &str)]) -> Option<bool> {
+    pub fn has(&self, labels: &[(&str, &str)]) -> Option<bool> {
         let own = self.labels.as_ref()?;
         Some(labels.iter().all(|(key, value)| own.get(*key).is_some_and(|label| label == value)))
     }
@@ -49,42 +49,42 @@ impl Endpoint {
 
 /// A service.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Service {
+pub struct Service {
     /// The namespaces in which it is defined.
-    pub(crate) namespaces: BTreeSet<String>,
+    pub namespaces: BTreeSet<String>,
     /// Its endpoints, if the files tell them.
-    pub(crate) endpoints: Option<Vec<Endpoint>>,
+    pub endpoints: Option<Vec<Endpoint>>,
     /// Whether these are all for certain.
-    pub(crate) is_complete: bool,
+    pub is_complete: bool,
     /// Its ports.
-    pub(crate) ports: BTreeSet<u64>,
+    pub ports: BTreeSet<u64>,
     /// How a sidecar finds its endpoints.
-    pub(crate) discovery: Discovery,
+    pub discovery: Discovery,
     /// Whether Envoy looks up each endpoint in DNS: a ServiceEntry with `resolution: DNS`.
-    pub(crate) is_dns: bool,
+    pub is_dns: bool,
 }
 
 impl Service {
     /// How many endpoints the files tell, if each is one address.
-    pub(crate) fn count(&self) -> Option<usize> {
+    pub fn count(&self) -> Option<usize> {
         let endpoints = self.endpoints.as_ref()?;
         endpoints.iter().all(|endpoint| endpoint.is_address).then_some(endpoints.len())
     }
 
     /// The localities of its endpoints, if the locality of every one is known.
-    pub(crate) fn localities(&self) -> Option<BTreeSet<&str>> {
+    pub fn localities(&self) -> Option<BTreeSet<&str>> {
         let endpoints = self.endpoints.as_ref().filter(|endpoints| !endpoints.is_empty())?;
         endpoints.iter().map(|endpoint| endpoint.locality.as_deref()).collect()
     }
 
     /// The localities of the endpoints that may have these labels; `None`: endpoints without one.
-    pub(crate) fn places_with(&self, labels: &[(&str, &str)]) -> BTreeSet<Option<&str>> {
+    pub fn places_with(&self, labels: &[(&str, &str)]) -> BTreeSet<Option<&str>> {
         let endpoints = self.endpoints.iter().flatten().filter(|endpoint| endpoint.has(labels) != Some(false));
         endpoints.map(|endpoint| endpoint.locality.as_deref()).collect()
     }
 
     /// How many endpoints a subset with these labels has; where the files do not tell labels, at most that many.
-    pub(crate) fn count_with(&self, labels: &[(&str, &str)]) -> Option<usize> {
+    pub fn count_with(&self, labels: &[(&str, &str)]) -> Option<usize> {
         let all = self.count()?;
         let of_each: Option<Vec<bool>> = self.endpoints.iter().flatten().map(|endpoint| endpoint.has(labels)).collect();
         Some(of_each.map_or(all, |has| has.into_iter().filter(|has| *has).count()))
@@ -107,24 +107,24 @@ impl Service {
 
 /// What the files say about all services.
 #[derive(Debug, Default)]
-pub(crate) struct Services {
+pub struct Services {
     services: BTreeMap<String, Service>,
     /// Every locality of an endpoint or a node in the files.
-    pub(crate) localities: BTreeSet<String>,
+    pub localities: BTreeSet<String>,
 }
 
 /// An endpoint with an address and a locality.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Located {
+pub struct Located {
     /// An IP address or a host name.
-    pub(crate) address: String,
+    pub address: String,
     /// `region/zone/subzone`, trailing parts optional.
-    pub(crate) locality: String,
+    pub locality: String,
 }
 
 impl Services {
     /// Collects the services of a mesh's files.
-    pub(crate) fn of(mesh: &Mesh, domain: &str) -> Self {
+    pub fn of(mesh: &Mesh, domain: &str) -> Self {
         let mut all = Self::default();
         all.localities.extend(located(mesh).into_iter().map(|endpoint| endpoint.locality));
         let beside = Beside::of(mesh);
@@ -150,12 +150,12 @@ impl Services {
     }
 
     /// A service by its full name.
-    pub(crate) fn get(&self, host: &str) -> Option<&Service> {
+    pub fn get(&self, host: &str) -> Option<&Service> {
         self.services.get(host)
     }
 
     /// The namespaces in which the service with this full name is defined: as its name has it, or as the files tell.
-    pub(crate) fn namespaces_of<'a>(&'a self, host: &'a str, domain: &str) -> Vec<&'a str> {
+    pub fn namespaces_of<'a>(&'a self, host: &'a str, domain: &str) -> Vec<&'a str> {
         match dns_name::namespace_of(host, domain) {
             Some(namespace) => vec![namespace],
             None => self.get(host).into_iter().flat_map(|service| &service.namespaces).map(String::as_str).collect(),
@@ -163,13 +163,13 @@ impl Services {
     }
 
     /// All services by full name.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Service)> {
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Service)> {
         self.services.iter().map(|(name, service)| (name.as_str(), service))
     }
 }
 
 /// The endpoints of ServiceEntries and WorkloadEntries that have a locality.
-pub(crate) fn located(mesh: &Mesh) -> Vec<Located> {
+pub fn located(mesh: &Mesh) -> Vec<Located> {
     let mut found = Vec::new();
     let mut add = |node: &Node| {
         if let (Some(address), Some(locality)) = (node.text("address"), node.text("locality")) {

@@ -7,25 +7,25 @@ use serde_json::Value as Json;
 
 /// A line and, if known, a column; both count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
+pub struct Position {
     /// Line in the file.
-    pub(crate) line: u64,
+    pub line: u64,
     /// Column in the line; `None` if the value was a text embedded in the file.
-    pub(crate) column: Option<u64>,
+    pub column: Option<u64>,
 }
 
 /// A value and its position.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub struct Node {
     /// Where it starts; for the value of a field, the start of the field's name.
-    pub(crate) position: Position,
+    pub position: Position,
     /// The value itself.
-    pub(crate) value: Value,
+    pub value: Value,
 }
 
 /// What a node holds.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+pub enum Value {
     /// Null, a boolean, a number or a string.
     Scalar(Json),
     /// A list.
@@ -36,19 +36,19 @@ pub(crate) enum Value {
 
 impl Node {
     /// A field of a map; `null` counts as absent.
-    pub(crate) fn field(&self, name: &str) -> Option<&Node> {
+    pub fn field(&self, name: &str) -> Option<&Node> {
         let Value::Map(fields) = &self.value else { return None };
         let found = fields.iter().find(|(key, _)| key == name).map(|(_, node)| node);
         found.filter(|node| !matches!(node.value, Value::Scalar(Json::Null)))
     }
 
     /// The node at a path such as `spec.subsets[1].name`. Names with dots or brackets in them cannot be reached.
-    pub(crate) fn at(&self, path: &str) -> Option<&Node> {
+    pub fn at(&self, path: &str) -> Option<&Node> {
         steps(path).try_fold(self, Node::step)
     }
 
     /// The position of the deepest existing node on a path.
-    pub(crate) fn position_of(&self, path: &str) -> Position {
+    pub fn position_of(&self, path: &str) -> Position {
         let mut here = self;
         for step in steps(path) {
             match here.step(step) {
@@ -67,7 +67,7 @@ impl Node {
     }
 
     /// The string at a path.
-    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+    pub fn text(&self, path: &str) -> Option<&str> {
         match &self.at(path)?.value {
             Value::Scalar(Json::String(text)) => Some(text),
             _ => None,
@@ -75,7 +75,7 @@ impl Node {
     }
 
     /// The integer at a path. As in Kubernetes, a number in quotes is not accepted.
-    pub(crate) fn number(&self, path: &str) -> Option<u64> {
+    pub fn number(&self, path: &str) -> Option<u64> {
         match &self.at(path)?.value {
             Value::Scalar(Json::Number(number)) => number.as_u64(),
             _ => None,
@@ -83,7 +83,7 @@ impl Node {
     }
 
     /// The boolean at a path.
-    pub(crate) fn flag(&self, path: &str) -> Option<bool> {
+    pub fn flag(&self, path: &str) -> Option<bool> {
         match &self.at(path)?.value {
             Value::Scalar(Json::Bool(flag)) => Some(*flag),
             _ => None,
@@ -91,7 +91,7 @@ impl Node {
     }
 
     /// The items of the list at a path; empty if there is no list.
-    pub(crate) fn list(&self, path: &str) -> &[Node] {
+    pub fn list(&self, path: &str) -> &[Node] {
         match self.at(path).map(|node| &node.value) {
             Some(Value::List(items)) => items,
             _ => &[],
@@ -99,7 +99,7 @@ impl Node {
     }
 
     /// The fields of the map at a path; empty if there is no map.
-    pub(crate) fn map(&self, path: &str) -> &[(String, Node)] {
+    pub fn map(&self, path: &str) -> &[(String, Node)] {
         match self.at(path).map(|node| &node.value) {
             Some(Value::Map(fields)) => fields,
             _ => &[],
@@ -107,7 +107,7 @@ impl Node {
     }
 
     /// Converts to JSON, without the positions.
-    pub(crate) fn json(&self) -> Json {
+    pub fn json(&self) -> Json {
         match &self.value {
             Value::Scalar(scalar) => scalar.clone(),
             Value::List(items) => Json::Array(items.iter().map(Node::json).collect()),
@@ -117,13 +117,13 @@ impl Node {
 
     /// Moves the positions of a text that is embedded in a file. In a block scalar (`key: |`) the text starts on the
     /// line after `at`; otherwise all of it is at `at`.
-    pub(crate) fn inside(mut self, at: Position, is_block: bool) -> Self {
+    pub fn inside(mut self, at: Position, is_block: bool) -> Self {
         self.move_all(at.line, is_block);
         self
     }
 
     /// Moves all positions down by some lines.
-    pub(crate) fn lowered(mut self, lines: u64) -> Self {
+    pub fn lowered(mut self, lines: u64) -> Self {
         self.lower(lines);
         self
     }

@@ -8,21 +8,21 @@ use crate::yaml::node::Node;
 
 /// A traffic policy: the node that holds its fields, and that node's path in its resource.
 #[derive(Clone, Debug)]
-pub(crate) struct Policy<'a> {
+pub struct Policy<'a> {
     /// The node.
-    pub(crate) node: &'a Node,
+    pub node: &'a Node,
     /// Its path, such as `spec.trafficPolicy`.
-    pub(crate) path: String,
+    pub path: String,
 }
 
 impl<'a> Policy<'a> {
     /// The policy at a path of a resource.
-    pub(crate) fn at(resource: &'a Node, path: &str) -> Option<Self> {
+    pub fn at(resource: &'a Node, path: &str) -> Option<Self> {
         resource.at(path).map(|node| Self { node, path: path.to_owned() })
     }
 
     /// A block in it.
-    pub(crate) fn block(&self, name: &str) -> Option<Policy<'a>> {
+    pub fn block(&self, name: &str) -> Option<Policy<'a>> {
         self.node.at(name).map(|node| Policy { node, path: format!("{}.{name}", self.path) })
     }
 
@@ -33,7 +33,7 @@ impl<'a> Policy<'a> {
     }
 
     /// The settings of each port that has its own.
-    pub(crate) fn port_settings(&self) -> Vec<(u64, Policy<'a>)> {
+    pub fn port_settings(&self) -> Vec<(u64, Policy<'a>)> {
         self.ports().filter_map(|port| Some((port, self.of_port(port)?))).collect()
     }
 
@@ -44,27 +44,27 @@ impl<'a> Policy<'a> {
 
 /// A subset and its own policy.
 #[derive(Clone, Debug)]
-pub(crate) struct Subset<'a> {
+pub struct Subset<'a> {
     /// Its name.
-    pub(crate) name: String,
+    pub name: String,
     /// Its policy, if it has one.
-    pub(crate) policy: Option<Policy<'a>>,
+    pub policy: Option<Policy<'a>>,
     /// The labels of its endpoints.
-    pub(crate) labels: Vec<(&'a str, &'a str)>,
+    pub labels: Vec<(&'a str, &'a str)>,
 }
 
 /// What the rules for a host say: one DestinationRule, or several that istiod merges.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HostRules<'a> {
+pub struct HostRules<'a> {
     /// The policy of the host.
-    pub(crate) policy: Option<Policy<'a>>,
+    pub policy: Option<Policy<'a>>,
     /// Its subsets.
-    pub(crate) subsets: Vec<Subset<'a>>,
+    pub subsets: Vec<Subset<'a>>,
 }
 
 impl<'a> HostRules<'a> {
     /// Reads one DestinationRule.
-    pub(crate) fn of(rule: &'a Node) -> Self {
+    pub fn of(rule: &'a Node) -> Self {
         let subset = |(index, subset): (usize, &'a Node)| {
             let labels = subset.map("labels").iter().filter_map(|(key, value)| Some((key.as_str(), value.text("")?)));
             Some(Subset {
@@ -80,7 +80,7 @@ impl<'a> HostRules<'a> {
     }
 
     /// Adds a younger rule for the same host: it counts where nothing is yet.
-    pub(crate) fn add(&mut self, younger: Self) {
+    pub fn add(&mut self, younger: Self) {
         self.policy = self.policy.take().or(younger.policy);
         for subset in younger.subsets {
             if !self.subsets.iter().any(|known| known.name == subset.name) {
@@ -90,7 +90,7 @@ impl<'a> HostRules<'a> {
     }
 
     /// The ports that have their own settings anywhere, in order.
-    pub(crate) fn ports(&self) -> Vec<u64> {
+    pub fn ports(&self) -> Vec<u64> {
         let policies = self.policy.iter().chain(self.subsets.iter().filter_map(|subset| subset.policy.as_ref()));
         let mut ports: Vec<u64> = policies.flat_map(Policy::ports).collect();
         ports.sort_unstable();
@@ -100,7 +100,7 @@ impl<'a> HostRules<'a> {
 
     /// A block of the policy (`outlierDetection`, `loadBalancer`) as it applies to a port (`None`: any port without its
     /// own settings) and a subset (`None`: the host itself).
-    pub(crate) fn block(&self, name: &str, port: Option<u64>, subset: Option<&Subset<'a>>) -> Option<Policy<'a>> {
+    pub fn block(&self, name: &str, port: Option<u64>, subset: Option<&Subset<'a>>) -> Option<Policy<'a>> {
         let (base, _) = scoped(self.policy.as_ref(), port);
         let of_host = base.and_then(|policy| policy.block(name));
         let Some(of_subset) = subset.and_then(|subset| subset.policy.as_ref()) else { return of_host };
@@ -111,12 +111,12 @@ impl<'a> HostRules<'a> {
     }
 
     /// The `localityLbSetting` as it applies to a port and a subset.
-    pub(crate) fn locality(&self, port: Option<u64>, subset: Option<&Subset<'a>>) -> Option<Policy<'a>> {
+    pub fn locality(&self, port: Option<u64>, subset: Option<&Subset<'a>>) -> Option<Policy<'a>> {
         self.block("loadBalancer", port, subset)?.block("localityLbSetting")
     }
 
     /// Every combination of port and subset whose settings may differ, the host itself first.
-    pub(crate) fn scopes(&self) -> Vec<(Option<u64>, Option<&Subset<'a>>)> {
+    pub fn scopes(&self) -> Vec<(Option<u64>, Option<&Subset<'a>>)> {
         let ports = || std::iter::once(None).chain(self.ports().into_iter().map(Some));
         let subsets = || std::iter::once(None).chain(self.subsets.iter().map(Some));
         ports().flat_map(|port| subsets().map(move |subset| (port, subset))).collect()

@@ -2,13 +2,13 @@
 
 /// Expands a resource's `host` to a full name in this namespace. Only a name without a dot is completed. `reviews.shop`
 /// stays unchanged, and so names no Kubernetes service.
-pub(crate) fn full(host: &str, namespace: &str, domain: &str) -> String {
+pub fn full(host: &str, namespace: &str, domain: &str) -> String {
     if host.contains('.') || host.contains('*') { host.to_owned() } else { format!("{host}.{namespace}.svc.{domain}") }
 }
 
 /// Whether a rule for `pattern` (a full name, or `*` followed by a suffix) applies to `host`, which may itself be a
 /// pattern.
-pub(crate) fn covers(pattern: &str, host: &str) -> bool {
+pub fn covers(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some(end) => host.strip_prefix('*').unwrap_or(host).ends_with(end),
         None => pattern == host,
@@ -16,7 +16,7 @@ pub(crate) fn covers(pattern: &str, host: &str) -> bool {
 }
 
 /// The namespace in the full name of a Kubernetes service, or in the pattern for all of a namespace.
-pub(crate) fn namespace_of<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
+pub fn namespace_of<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
     let name = host.strip_suffix(domain)?.strip_suffix(".svc.")?;
     name.rsplit_once('.').map(|(_, namespace)| namespace).filter(|namespace| !namespace.contains('*'))
 }

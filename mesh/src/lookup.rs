@@ -11,26 +11,26 @@ use super::{Mesh, Resource, dns_name};
 
 /// The proxies for which rules are looked up.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Client<'a> {
+pub struct Client<'a> {
     /// Their namespace; `None`: any that has no rules of its own.
-    pub(crate) namespace: Option<&'a str>,
+    pub namespace: Option<&'a str>,
     /// Their labels, as far as they are known.
-    pub(crate) labels: &'a [(String, String)],
+    pub labels: &'a [(String, String)],
 }
 
 /// DestinationRules for one host that istiod has merged, or one that stands alone.
 #[derive(Clone, Debug)]
-pub(crate) struct Merged<'a> {
+pub struct Merged<'a> {
     /// The full name, or `*` and a suffix.
-    pub(crate) host: String,
+    pub host: String,
     /// Where the rules are.
-    pub(crate) namespace: &'a str,
+    pub namespace: &'a str,
     /// The rules, the oldest first.
-    pub(crate) rules: Vec<&'a Resource>,
+    pub rules: Vec<&'a Resource>,
     /// The labels of the proxies that it is for; `None`: all.
-    pub(crate) selector: Option<BTreeMap<&'a str, &'a str>>,
+    pub selector: Option<BTreeMap<&'a str, &'a str>>,
     /// Where it is exported to; empty is the mesh's default.
-    pub(crate) export_to: BTreeSet<&'a str>,
+    pub export_to: BTreeSet<&'a str>,
 }
 
 impl<'a> Merged<'a> {
@@ -59,7 +59,7 @@ impl<'a> Merged<'a> {
     }
 
     /// What the rules say together: the policy of the oldest that has one, and everyone's subsets.
-    pub(crate) fn policy(&self) -> HostRules<'a> {
+    pub fn policy(&self) -> HostRules<'a> {
         let mut merged = HostRules::default();
         for rule in &self.rules {
             merged.add(HostRules::of(&rule.node));
@@ -68,7 +68,7 @@ impl<'a> Merged<'a> {
     }
 
     /// The titles of the rules, joined by commas.
-    pub(crate) fn titles(&self) -> String {
+    pub fn titles(&self) -> String {
         self.rules.iter().map(|rule| rule.title()).collect::<Vec<_>>().join(", ")
     }
 
@@ -86,7 +86,7 @@ impl<'a> Merged<'a> {
     }
 
     /// Whether every namespace sees it, for all of its proxies.
-    pub(crate) fn is_for_all(&self) -> bool {
+    pub fn is_for_all(&self) -> bool {
         self.selector.is_none() && (self.export_to.is_empty() || self.export_to.contains("*"))
     }
 
@@ -152,9 +152,9 @@ impl<'a> Hosts<'a> {
 
 /// All DestinationRules of a mesh, ready to be looked up.
 #[derive(Debug)]
-pub(crate) struct Lookup<'a> {
+pub struct Lookup<'a> {
     /// The root namespace.
-    pub(crate) root: &'a str,
+    pub root: &'a str,
     private_by_default: bool,
     namespaces: BTreeMap<&'a str, Hosts<'a>>,
 }
@@ -162,7 +162,7 @@ pub(crate) struct Lookup<'a> {
 impl<'a> Lookup<'a> {
     /// Reads the DestinationRules; `domain` is the DNS domain of the cluster's services. Of one resource that is there
     /// in several versions the last counts.
-    pub(crate) fn of(mesh: &'a Mesh, domain: &str) -> Self {
+    pub fn of(mesh: &'a Mesh, domain: &str) -> Self {
         let mut rules: Vec<&Resource> = mesh.distinct("DestinationRule");
         rules.sort_by_key(|rule| {
             // Those with a selector come first.
@@ -190,30 +190,30 @@ impl<'a> Lookup<'a> {
     }
 
     /// The namespaces that have rules.
-    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &'a str> + '_ {
+    pub fn namespaces(&self) -> impl Iterator<Item = &'a str> + '_ {
         self.namespaces.keys().copied()
     }
 
     /// Every rule of a namespace, by host in the order of [`Lookup::rule_for`].
-    pub(crate) fn rules_in(&self, namespace: &str) -> Vec<(&str, &[Merged<'a>])> {
+    pub fn rules_in(&self, namespace: &str) -> Vec<(&str, &[Merged<'a>])> {
         self.namespaces.get(namespace).map(Hosts::in_order).unwrap_or_default()
     }
 
     /// Every rule, in no order.
-    pub(crate) fn rules(&self) -> impl Iterator<Item = &Merged<'a>> {
+    pub fn rules(&self) -> impl Iterator<Item = &Merged<'a>> {
         self.namespaces
             .values()
             .flat_map(|hosts| hosts.exact.values().flatten().chain(hosts.wildcards.iter().flat_map(|(_, list)| list)))
     }
 
     /// Whether other namespaces do not see a rule.
-    pub(crate) fn is_private(&self, rule: &Merged<'_>) -> bool {
+    pub fn is_private(&self, rule: &Merged<'_>) -> bool {
         rule.is_private(self.private_by_default)
     }
 
     /// What the client's own namespace has for a host: `None`: nothing, so the search goes on; `Some(None)`: rules, but
     /// none for these proxies, and the search is over.
-    pub(crate) fn own(&self, client: Client<'_>, host: &str) -> Option<Option<&Merged<'a>>> {
+    pub fn own(&self, client: Client<'_>, host: &str) -> Option<Option<&Merged<'a>>> {
         let namespace = client.namespace?;
         let hosts = self.namespaces.get(namespace)?;
         let found = match namespace == self.root {
@@ -230,21 +230,21 @@ impl<'a> Lookup<'a> {
     }
 
     /// What a namespace exports to the client for a host.
-    pub(crate) fn exported(&self, from: &str, client: Client<'_>, host: &str) -> Option<&Merged<'a>> {
+    pub fn exported(&self, from: &str, client: Client<'_>, host: &str) -> Option<&Merged<'a>> {
         let hosts = self.namespaces.get(from)?;
         let found = hosts.most_special(host, |rule| !self.is_private(rule));
         found.into_iter().rev().find(|rule| rule.is_exported_to(client.namespace))
     }
 
     /// Whether a namespace exports rules for exactly this host, to whomever: then its wildcards do not stand for it.
-    pub(crate) fn exports(&self, from: &str, host: &str) -> bool {
+    pub fn exports(&self, from: &str, host: &str) -> bool {
         let rules = self.namespaces.get(from).and_then(|hosts| hosts.exact.get(host));
         rules.is_some_and(|rules| rules.iter().any(|rule| !self.is_private(rule)))
     }
 
     /// The rules that would hold if this one were not there, the nearest first: of its namespace those with a less
     /// special host, then of the service's (`services`), then of the root namespace.
-    pub(crate) fn hidden_by(&self, rule: &Merged<'a>, services: &[&str]) -> Vec<&Merged<'a>> {
+    pub fn hidden_by(&self, rule: &Merged<'a>, services: &[&str]) -> Vec<&Merged<'a>> {
         let client = Client { namespace: Some(rule.namespace), labels: &[] };
         let below = |hosts: &'_ Hosts<'a>| {
             let host = rule.host.as_str();
@@ -263,7 +263,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// The rule that the client gets for a host; `services`: where the service is, as far as it is known.
-    pub(crate) fn rule_for<'s>(
+    pub fn rule_for<'s>(
         &self,
         client: Client<'_>,
         host: &str,

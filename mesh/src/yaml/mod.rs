@@ -1,6 +1,6 @@
 //! Reads YAML with the position of each value, and writes YAML. This is the only file that uses the YAML library.
 
-pub(crate) mod node;
+pub mod node;
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use node::{Node, Position, Value};
 ///
 /// # Errors
 /// When it cannot be written as YAML.
-pub(crate) fn write(value: &impl Serialize) -> anyhow::Result<String> {
+pub fn write(value: &impl Serialize) -> anyhow::Result<String> {
     // A pinned image is longer than a folded line would be; on one line it can be searched for and copied.
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     Ok(serde_saphyr::to_string_with_options(value, options)?)
@@ -25,7 +25,7 @@ pub(crate) fn write(value: &impl Serialize) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When it is neither; with the position, if the parser reports one.
-pub(crate) fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> {
+pub fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> {
     read_below(text, 0)
 }
 
@@ -51,11 +51,11 @@ fn read_below(text: &str, above: u64) -> Result<Vec<Node>, (Option<Position>, St
 }
 
 /// A document of a text: where it begins, as the number of lines above, and what it is.
-pub(crate) type Part = (u64, Result<Vec<Node>, (Option<Position>, String)>);
+pub type Part = (u64, Result<Vec<Node>, (Option<Position>, String)>);
 
 /// Parses a text's documents one by one, so that one that is broken does not hide the others. Positions are those in
 /// the whole text.
-pub(crate) fn read_parts(text: &str) -> Vec<Part> {
+pub fn read_parts(text: &str) -> Vec<Part> {
     let mut parts = vec![(0, String::new())];
     for (index, line) in text.split_inclusive('\n').enumerate() {
         // At the margin, these three signs begin a document even inside a block of text.

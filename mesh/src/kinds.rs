@@ -41,7 +41,7 @@ const JUDGED: [&str; 7] = [
 
 /// What is wrong with a resource's `kind` and `apiVersion`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mistaken {
+pub enum Mistaken {
     /// The kind is not one of its group; this one is meant.
     Kind(&'static str),
     /// The kind is of another group.
@@ -51,7 +51,7 @@ pub(crate) enum Mistaken {
 }
 
 /// What is wrong with a resource's `kind` and `apiVersion`, if anything.
-pub(crate) fn mistaken(resource: &Resource) -> Option<Mistaken> {
+pub fn mistaken(resource: &Resource) -> Option<Mistaken> {
     let kind = resource.kind.as_str();
     if [ENVOY, MESH_CONFIG].contains(&kind) {
         return None;
@@ -80,13 +80,13 @@ pub(crate) fn mistaken(resource: &Resource) -> Option<Mistaken> {
 }
 
 /// Whether any rule looks into what is in a file.
-pub(crate) fn is_judged(mesh: &Mesh, file: &str) -> bool {
+pub fn is_judged(mesh: &Mesh, file: &str) -> bool {
     let is_here = |resource: &Resource| *resource.file == *file && has_rules(resource);
     mesh.configurations.iter().any(|config| *config.file == *file) || mesh.resources.iter().any(is_here)
 }
 
 /// The kinds of the resources in a file, each once, in the order of the file.
-pub(crate) fn kinds_in<'a>(mesh: &'a Mesh, file: &str) -> Vec<&'a str> {
+pub fn kinds_in<'a>(mesh: &'a Mesh, file: &str) -> Vec<&'a str> {
     let mut kinds: Vec<&str> = Vec::new();
     for resource in mesh.resources.iter().filter(|resource| *resource.file == *file) {
         if !kinds.contains(&resource.kind.as_str()) {
