@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::commands::outcome::Outcome;
-use crate::commands::{agent, by_hand, controller, stand_in, status};
+use crate::commands::{agent, by_hand, check, controller, stand_in, status};
 
 /// Takes a pod's traffic past its dead sidecar, and back when the sidecar is well.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ pub enum Command {
     Bypass(by_hand::Bypass),
     /// Give a pod's traffic back to its proxy, by hand.
     Restore(by_hand::Restore),
+    /// Tell for each workload what a bypass would bring back, inbound and outbound, and why not.
+    Check(check::Check),
 }
 
 /// Reads the command line; ends the program with help or a complaint where it is not a command.
@@ -50,5 +52,6 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Status(command) => command.run(),
         Command::Bypass(command) => command.run(),
         Command::Restore(command) => command.run(),
+        Command::Check(command) => command.run(),
     }
 }

@@ -374,6 +374,11 @@ impl Mesh {
         last_versions(self.istio(kind))
     }
 
+    /// As [`Mesh::distinct`], for a kind of any group.
+    pub fn distinct_in<'a>(&'a self, group: &str, kind: &str) -> Vec<&'a Resource> {
+        last_versions(self.resources.iter().filter(|resource| resource.kind == kind && resource.group == group))
+    }
+
     /// As [`Mesh::distinct`], for a kind of Kubernetes itself, whatever its group.
     pub fn distinct_kubernetes<'a>(&'a self, kind: &'a str) -> Vec<&'a Resource> {
         let own = |group: &str| group.is_empty() || group.ends_with(".k8s.io");

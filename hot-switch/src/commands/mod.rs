@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod by_hand;
 pub mod controller;
+pub mod check;
 pub mod outcome;
 pub mod stand_in;
 pub mod status;
