@@ -16,6 +16,7 @@ pub(super) fn protection<'a>(case: &Case<'_, 'a>) -> Vec<&'a Resource> {
     let (namespace, labels) = (case.workload.namespace(), &case.workload.labels);
     let mut all = case.known.peers.for_pods(namespace, labels).strict();
     all.extend(case.known.policies.authorization(namespace, labels));
+    all.extend(case.known.policies.requests(namespace, labels));
     all
 }
 
