@@ -36,12 +36,11 @@ struct Change {
 
 impl Change {
     /// What an expression of the policy sees.
-    fn context(&self, variables: &Map<String, Value>) -> Context<'static> {
+    fn context(&self, variables: &Map<String, Value>) -> Context<'static, 'static> {
         let mut context = Context::with_env(Arc::new(Env::stdlib()));
         let space = json!({"metadata": {"name": "shop", "annotations": self.space}});
         let all = [
             ("request", json!({"userInfo": {"username": self.user}})),
-            ("params", json!({"data": {"stand-in-image": STAND_IN}})),
             ("object", self.new.clone()),
             ("oldObject", self.old.clone()),
             ("namespaceObject", space),
@@ -75,7 +74,9 @@ impl Change {
             return Vec::new();
         }
         for variable in list("variables") {
-            let value = self.evaluate(&text(&variable, "expression"), &variables);
+            // As kustomize does, from the ConfigMap.
+            let expression = text(&variable, "expression").replace("set-by-kustomization", STAND_IN);
+            let value = self.evaluate(&expression, &variables);
             variables.insert(text(&variable, "name"), value.json().expect("values of JSON stay JSON"));
         }
         let denies = |it: &Value| !self.holds(&text(it, "expression"), &variables);

@@ -170,11 +170,14 @@ fn the_policy_fences_the_account_that_the_controller_runs_as() {
     assert_eq!(policy["spec"]["failurePolicy"], "Fail");
     let binding = resource("ValidatingAdmissionPolicyBinding", "faultline-hot-switch");
     assert_eq!(binding["spec"]["policyName"], policy["metadata"]["name"]);
-    assert_eq!(binding["spec"]["paramRef"]["parameterNotFoundAction"], "Deny");
+    // A parameter that is missing would deny every change of every pod to everybody.
+    assert!(binding["spec"]["paramRef"].is_null() && policy["spec"]["paramKind"].is_null());
     let kustomization = documents("kustomization.yaml").swap_remove(0);
-    let config = &kustomization["configMapGenerator"][0];
-    assert_eq!(binding["spec"]["paramRef"]["name"], config["name"]);
-    let image = config["literals"][0].as_str().expect("text");
+    let image = kustomization["configMapGenerator"][0]["literals"][0].as_str().expect("text");
+    let replacement = &kustomization["replacements"][0];
+    assert_eq!(replacement["source"]["fieldPath"], "data.stand-in-image");
+    assert_eq!(replacement["targets"][0]["fieldPaths"], json!(["spec.variables.[name=standIn].expression"]));
+    assert_eq!(policy["spec"]["variables"][0], json!({"name": "standIn", "expression": "'set-by-kustomization'"}));
     let pinned = kustomization["images"][0].clone();
     let (name, digest) = (pinned["newName"].as_str().expect("text"), pinned["digest"].as_str().expect("text"));
     assert_eq!(image, format!("stand-in-image={name}@{digest}"), "agent, controller and stand-in are one image");

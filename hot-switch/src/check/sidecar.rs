@@ -33,10 +33,10 @@ impl Sidecar {
     }
 }
 
-/// The labels of a namespace, if it is among the files.
+/// A namespace, if it is among the files; of several versions the last.
 pub(crate) fn namespace<'a>(mesh: &'a Mesh, name: &str) -> Option<&'a Node> {
-    let namespaces = mesh.resources.iter().filter(|it| it.kind == "Namespace" && it.group.is_empty());
-    namespaces.filter(|it| it.name == name).last().map(|it| &it.node)
+    let mut namespaces = mesh.resources.iter().rev().filter(|it| it.kind == "Namespace" && it.group.is_empty());
+    namespaces.find(|it| it.name == name).map(|it| &it.node)
 }
 
 /// Whether the pods of a workload have a sidecar.

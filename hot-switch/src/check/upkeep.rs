@@ -23,38 +23,36 @@ pub(super) fn check(case: &Case<'_, '_>) -> Vec<Draft> {
 
 /// HS501: how hot-switch knows that the application itself is well.
 fn health(case: &Case<'_, '_>) -> Option<Draft> {
-    let ready: Vec<&Node> = case.workload.applications().filter_map(|it| it.field("readinessProbe")).collect();
-    let can_be_asked = |probe: &&Node| ["httpGet", "tcpSocket", "grpc"].iter().any(|how| probe.field(how).is_some());
-    if ready.iter().any(|probe| can_be_asked(&probe)) {
-        return None;
-    }
-    let ports =
+    let asked = |probe: &Node| ["httpGet", "tcpSocket", "grpc"].iter().any(|how| probe.field(how).is_some());
+    let has = |name: &str| case.workload.applications().any(|it| it.field(name).is_some_and(asked));
+    let has_port =
         case.workload.applications().any(|it| it.list("ports").iter().any(|it| it.field("containerPort").is_some()));
-    let (severity, problem, meaning) = match (ready.is_empty(), ports) {
-        (true, true) => (
+    let is_command = case.workload.applications().any(|it| it.at("readinessProbe.exec").is_some());
+    let lacks = match is_command {
+        true => "its readiness probe is a command, which only kubelet can run",
+        false => "no container has a readiness probe",
+    };
+    let (severity, problem, meaning) = match (has("livenessProbe") || has("startupProbe"), has_port) {
+        _ if has("readinessProbe") => return None,
+        (true, _) => (
+            Severity::Note,
+            lacks.to_owned(),
+            "its other probes tell whether the application is well, which may be before it can serve",
+        ),
+        (false, true) => (
             Severity::Warning,
-            "no container has a readiness probe",
+            lacks.to_owned(),
             "only whether a port accepts connections tells that the application is well: one that hangs is taken for \
              well, and is exposed",
         ),
-        (true, false) => (
-            Severity::Error,
-            "no container has a readiness probe or names a port",
-            "nothing tells whether the application is well, so its proxy is never bypassed",
-        ),
-        (false, true) => (
-            Severity::Note,
-            "its readiness probe is a command, which only kubelet can run",
-            "what kubelet says of the container is believed, and whether a port accepts connections",
-        ),
         (false, false) => (
-            Severity::Warning,
-            "its readiness probe is a command, and no container names a port",
-            "what kubelet says of the container is believed, and nothing else tells whether the application is well",
+            Severity::Error,
+            format!("{lacks}, and none names a port"),
+            "nothing tells whether the application is well, so its proxy is never bypassed",
         ),
     };
     let fix = "give the application a readiness probe by HTTP, TCP or gRPC on the port that it serves";
-    Some(Draft::new(HS501, severity, [problem, meaning, fix]).at(&case.at("spec.containers")))
+    Some(Draft::new(HS501, severity, [&problem, meaning, fix]).at(&case.at("spec.containers")))
 }
 
 /// HS502: liveness probes with which kubelet kills the application before anything was done.
