@@ -67,7 +67,7 @@ metadata: {name: web, namespace: shop}
 spec:
   replicas: 3
   template:
-    metadata: {labels: {app: web}, annotations: {hot-switch.faultline.dev/mode: act}}
+    metadata: {labels: {app: web}, annotations: {hot-switch.faultline.dev/mode: act, hot-switch.faultline.dev/allow-unprotected: 'true'}}
     spec:
       containers:
       - {name: web, ports: [{name: http, containerPort: 8080}], readinessProbe: {httpGet: {port: http}}}
@@ -160,13 +160,12 @@ spec: {mtls: {mode: STRICT}}
     let report = judged(&format!("{SHOP}{rule}"), None);
     let web = &report.workloads[0];
     assert_eq!((web.inbound.verdict, web.outbound.verdict), (Verdict::None, Verdict::Part));
-    assert_eq!(web.refused, ["HS107"]);
-    assert_eq!(codes(&report, Severity::Error), ["HS107", "HS201"]);
+    assert_eq!(codes(&report, Severity::Error), ["HS201"]);
 }
 
 #[test]
 fn a_direction_that_is_not_asked_for_is_not_judged() {
-    let text = SHOP.replace("mode: act}", "mode: act, hot-switch.faultline.dev/directions: outbound}");
+    let text = SHOP.replace("mode: act", "mode: act, hot-switch.faultline.dev/directions: outbound");
     let strict = "
 ---
 apiVersion: security.istio.io/v1
@@ -177,7 +176,7 @@ spec: {mtls: {mode: STRICT}}
     let report = judged(&format!("{text}{strict}"), None);
     let web = &report.workloads[0];
     assert_eq!((web.inbound.verdict, web.outbound.verdict), (Verdict::Off, Verdict::Part));
-    assert!(web.refused.is_empty(), "outbound alone takes no protection away: {:?}", web.refused);
+    assert!(!web.findings.iter().any(|it| ["HS201", "HS401"].contains(&it.code)), "{:?}", web.findings);
 }
 
 #[test]
@@ -194,6 +193,25 @@ spec: {workloadSelector: {labels: {app: web}}, egress: [{hosts: ['other/*']}]}
 }
 
 #[test]
+fn the_second_word_is_asked_for_always_and_names_what_would_be_lost() {
+    let text = SHOP.replace(", hot-switch.faultline.dev/allow-unprotected: 'true'", "");
+    let of = |text: &str| {
+        let web = judged(text, None).workloads.swap_remove(0);
+        assert_eq!(web.refused, ["HS107"]);
+        web.findings.into_iter().find(|it| it.code == "HS107").expect("it is refused").because.len()
+    };
+    assert_eq!(of(&text), 0);
+    let tokens = "
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: shop}
+spec: {}
+";
+    assert_eq!(of(&format!("{text}{tokens}")), 1);
+}
+
+#[test]
 fn what_is_missing_is_assumed_and_counted() {
     let report = judged(SHOP.split("---\n").nth(1).expect("the Deployment"), None);
     let assumed: Vec<String> = report.assumed.iter().map(|it| format!("{} {}", it.count, it.what)).collect();
@@ -207,9 +225,9 @@ fn what_is_missing_is_assumed_and_counted() {
 
 #[test]
 fn mode_act_judges_all_as_if_they_were_switched_on() {
-    let text = SHOP.replace("hot-switch.faultline.dev/mode: act", "");
+    let text = SHOP.replace("hot-switch.faultline.dev/mode: act, ", "");
     assert_eq!(judged(&text, None).count(Severity::Error), 0);
-    assert_eq!(codes(&judged(&text, Some(Mode::Act)), Severity::Error), ["HS501"]);
+    assert_eq!(codes(&judged(&text, Some(Mode::Act)), Severity::Error), ["HS107", "HS501"]);
 }
 
 #[test]

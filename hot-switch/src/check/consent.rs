@@ -8,19 +8,20 @@ use super::finding::{Draft, Severity};
 use super::rules::HS108;
 use super::sidecar;
 use super::workload::{Pairs, Workload, pairs};
+use crate::names::{ALLOW_UNPROTECTED, DIRECTIONS, GRANTED_AT, MODE, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE, WHY};
 
 /// What every annotation of hot-switch begins with.
 const PREFIX: &str = "hot-switch.faultline.dev/";
 
 /// The annotations that people write: each with the values that it takes.
 const ASKED: [(&str, &[&str]); 3] = [
-    ("mode", &["off", "report", "act"]),
-    ("directions", &["both", "inbound", "outbound"]),
-    ("allow-unprotected", &["true", "false"]),
+    (MODE, &["off", "report", "act"]),
+    (DIRECTIONS, &["both", "inbound", "outbound"]),
+    (ALLOW_UNPROTECTED, &["true", "false"]),
 ];
 
 /// The annotations that hot-switch writes itself.
-const WRITTEN: [&str; 4] = ["granted-at", "why", "original-image", "original-tls-mode"];
+const WRITTEN: [&str; 4] = [GRANTED_AT, WHY, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE];
 
 /// What hot-switch may do with a workload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -93,25 +94,23 @@ impl Consent {
         let own = &workload.annotations;
         let of_namespace = sidecar::namespace(mesh, workload.namespace());
         let of_namespace = of_namespace.map(|node| pairs(node, "metadata.annotations")).unwrap_or_default();
-        let said = |name: &str| {
-            let key = format!("{PREFIX}{name}");
-            own.get(key.as_str()).or_else(|| of_namespace.get(key.as_str())).copied()
-        };
-        let mode = match said("mode") {
+        let said = |key: &str| own.get(key).or_else(|| of_namespace.get(key)).copied();
+        let mode = match said(MODE) {
             Some("act") => Some(Mode::Act),
-            Some("report") => Some(Mode::Report),
-            Some(_) => Some(Mode::Off),
+            Some("off") => Some(Mode::Off),
+            // A word that is none of these is no consent.
+            Some(_) => Some(Mode::Report),
             None => None,
         };
         Self {
             mode: mode.unwrap_or_default(),
             is_written: mode.is_some(),
-            directions: match said("directions") {
+            directions: match said(DIRECTIONS) {
                 Some("inbound") => Directions::Inbound,
                 Some("outbound") => Directions::Outbound,
                 _ => Directions::Both,
             },
-            allow_unprotected: said("allow-unprotected") == Some("true"),
+            allow_unprotected: said(ALLOW_UNPROTECTED) == Some("true"),
         }
     }
 }
@@ -122,18 +121,20 @@ pub(crate) fn unknown(node: &Node, path: &str) -> Vec<Draft> {
     let annotations: Pairs<'_> = pairs(node, path);
     let mut found = Vec::new();
     for (key, value) in annotations {
-        let Some(name) = key.strip_prefix(PREFIX).filter(|name| !WRITTEN.contains(name)) else { continue };
-        let known = ASKED.iter().find(|(known, _)| *known == name);
+        if !key.starts_with(PREFIX) || WRITTEN.contains(&key) {
+            continue;
+        }
+        let known = ASKED.iter().find(|(known, _)| *known == key);
         let (problem, fix) = match known {
             Some((_, values)) if values.contains(&value) => continue,
             Some((_, values)) => (format!("`{key}` is `{value}`"), format!("write one of {}", values.join(", "))),
             None => {
                 let names: Vec<&str> = ASKED.iter().map(|(name, _)| *name).collect();
-                (format!("there is no annotation `{key}`"), format!("behind `{PREFIX}` write {}", names.join(", ")))
+                (format!("there is no annotation `{key}`"), format!("write one of {}", names.join(", ")))
             }
         };
-        let meaning = match name {
-            "mode" => "hot-switch does nothing with these pods, and says so",
+        let meaning = match key {
+            MODE => "it is as if it were `report`: nothing is done",
             _ => "it is as if it were not there",
         };
         found.push(Draft::new(HS108, Severity::Error, [&problem, meaning, &fix]).at("metadata.annotations"));

@@ -202,9 +202,9 @@ fn tunnel(case: &Case<'_, '_>) -> Option<Draft> {
     let problem = format!("its pods have the label `{label}: http`");
     let words = [
         problem.as_str(),
-        "peers use the proxy's tunnel (HBONE, port 15008) whatever tlsMode says, so hot-switch takes this label away \
-         as well, and puts it back",
-        "nothing is to be done; an admission policy of your own must let hot-switch change it",
+        "callers in the mesh use the proxy's tunnel (HBONE, port 15008) whatever tlsMode says, and hot-switch does not \
+         change this label: their requests fail until the proxy is back",
+        "remove the label where callers do without the tunnel",
     ];
-    Some(Draft::new(HS205, Severity::Note, words).at(&case.at("metadata.labels")))
+    Some(Draft::new(HS205, Severity::Warning, words).at(&case.at("metadata.labels")))
 }

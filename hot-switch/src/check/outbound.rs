@@ -64,7 +64,7 @@ pub(super) fn check(case: &Case<'_, '_>, assumed: &mut Assumed) -> Outbound {
         }
     }
     let names = of_entries(case, scope, &mut tls);
-    if ports > 0 {
+    if ports > lost {
         let which = if scope.is_some() { "that its Sidecar resource imports" } else { "of these files" };
         outbound.restored.push(format!("{} of {ports} ports of Services {which}", ports - lost));
     }

@@ -37,7 +37,7 @@ rules! {
     HS103 "a pod in the node's network",
     HS104 "a pod in ambient mode",
     HS105 "a gateway",
-    HS106 "a workload beside the control plane",
+    HS106 "a workload of the mesh or the system",
     HS107 "protection lost without consent",
     HS108 "an annotation that hot-switch does not know",
     HS109 "traffic that the sidecar does not take",

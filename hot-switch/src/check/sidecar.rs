@@ -101,8 +101,15 @@ pub(crate) fn gateway(workload: &Workload<'_>) -> Option<&'static str> {
     if workload.annotations.get("inject.istio.io/templates").is_some_and(|it| it.split(',').any(|it| it == "gateway")) {
         return Some("it is made from the injector's template `gateway`");
     }
+    if labels.get("istio").is_some_and(|istio| istio.ends_with("gateway")) {
+        return Some("its label `istio` says so");
+    }
+    let containers = workload.pod().list("spec.containers");
+    if !containers.is_empty() && containers.iter().all(|container| container.text("name") == Some(PROXY)) {
+        return Some("it has no container but the proxy");
+    }
     let is_proxy = |container: &&Node| container.text("name") == Some(PROXY);
-    let proxy = workload.pod().list("spec.containers").iter().find(is_proxy);
+    let proxy = containers.iter().find(is_proxy);
     let is_router = proxy.is_some_and(|it| it.list("args").iter().any(|arg| arg.text("") == Some("router")));
     is_router.then_some("its proxy runs as a router")
 }

@@ -36,6 +36,9 @@ pub fn summary(report: &Report) -> String {
         let kinds: Vec<String> = report.not_looked_into.iter().map(|it| format!("{} {}", it.count, it.what)).collect();
         let _ = writeln!(text, "not looked into: {}", kinds.join(", "));
     }
+    if report.findings().next().is_some() {
+        text += "`hot-switch check --explain CODE` says more, such as `--explain HS107`\n";
+    }
     let count = |severity| report.count(severity);
     let _ = writeln!(
         text,
@@ -111,6 +114,10 @@ fn of_finding(finding: &Finding, indent: &str) -> String {
     let position: String = [finding.line, finding.column].iter().map_while(|n| *n).map(|n| format!(":{n}")).collect();
     let (file, severity, code, problem) = (&finding.file, finding.severity.name(), finding.code, &finding.problem);
     let mut text = format!("{indent}{file}{position}: {severity}[{code}]: {problem}\n");
+    // A note is only good to know: its page says the rest.
+    if finding.severity == Severity::Note {
+        return text;
+    }
     let _ = writeln!(text, "{indent}    in a bypass: {}", finding.in_a_bypass);
     let _ = writeln!(text, "{indent}    fix: {}", finding.fix);
     if !finding.because.is_empty() {

@@ -33,7 +33,7 @@ fn health(case: &Case<'_, '_>) -> Option<Draft> {
         false => "no container has a readiness probe",
     };
     let (severity, problem, meaning) = match (has("livenessProbe") || has("startupProbe"), has_port) {
-        _ if has("readinessProbe") => return None,
+        _ if has("readinessProbe") => return by_port(case),
         (true, _) => (
             Severity::Note,
             lacks.to_owned(),
@@ -53,6 +53,20 @@ fn health(case: &Case<'_, '_>) -> Option<Draft> {
     };
     let fix = "give the application a readiness probe by HTTP, TCP or gRPC on the port that it serves";
     Some(Draft::new(HS501, severity, [&problem, meaning, fix]).at(&case.at("spec.containers")))
+}
+
+/// HS501, where there is a readiness probe: some kinds are asked in part only.
+fn by_port(case: &Case<'_, '_>) -> Option<Draft> {
+    let in_part =
+        |probe: &Node| probe.field("grpc").is_some() || probe.text("httpGet.scheme").is_some_and(|it| it == "HTTPS");
+    let mut probes = case.workload.applications().filter_map(|it| it.field("readinessProbe"));
+    probes.any(in_part).then_some(())?;
+    let words = [
+        "its readiness probe is by gRPC or HTTPS",
+        "hot-switch asks it by whether its port accepts connections: one that hangs is taken for well",
+        "nothing is to be done; a probe by plain HTTP is asked as kubelet does",
+    ];
+    Some(Draft::new(HS501, Severity::Note, words).at(&case.at("spec.containers")))
 }
 
 /// HS502: liveness probes with which kubelet kills the application before anything was done.

@@ -7,14 +7,24 @@ use super::rules::{HS101, HS102, HS103, HS104, HS105, HS106, HS107, HS109};
 use super::sidecar::{self, Sidecar};
 use mesh::Resource;
 
+/// Namespaces whose pods are never touched, beside the root namespace.
+const SYSTEM: [&str; 3] = ["istio-system", "kube-system", "faultline-hot-switch"];
+
 /// Why nothing would be bypassed, whatever is switched on; and what has no sidecar is not looked into further.
 pub(super) fn never(case: &Case<'_, '_>) -> Option<Draft> {
     let (workload, mesh) = (case.workload, case.known.mesh);
     let refused = |rule, problem: &str, meaning: &str, fix: &str| {
         Some(Draft::new(rule, Severity::Error, [problem, meaning, fix]))
     };
-    if workload.namespace() == mesh.root() {
-        let problem = format!("it is in `{}`, beside the control plane", mesh.root());
+    if let (Sidecar::None(why), false, false) =
+        (case.sidecar, case.consent.is_written, sidecar::is_ambient(workload, mesh))
+    {
+        let problem = format!("it has no sidecar: {why}");
+        let words = [problem.as_str(), "there is nothing to take traffic past", "nothing is to be done"];
+        return Some(Draft::new(HS102, Severity::Note, words));
+    }
+    if workload.namespace() == mesh.root() || SYSTEM.contains(&workload.namespace()) {
+        let problem = format!("it is in `{}`, a namespace of the mesh or the system", workload.namespace());
         let meaning = "hot-switch never touches these pods";
         return refused(HS106, &problem, meaning, "leave it out; an application belongs into a namespace of its own");
     }
@@ -38,7 +48,7 @@ pub(super) fn never(case: &Case<'_, '_>) -> Option<Draft> {
     match case.sidecar {
         Sidecar::None(why) => {
             let problem = format!("it has no sidecar: {why}");
-            let words = [problem.as_str(), "there is nothing to take traffic past", "nothing is to be done"];
+            let words = [problem.as_str(), "there is nothing to take traffic past", "remove the annotation"];
             Some(Draft::new(HS102, Severity::Note, words))
         }
         _ => None,
@@ -55,21 +65,32 @@ pub(super) fn check(case: &Case<'_, '_>, protection: &[&Resource]) -> Vec<Draft>
             draft.path = case.at(&draft.path);
         }
     }
-    if !protection.is_empty() && !case.consent.allow_unprotected {
-        let titles: Vec<String> = protection.iter().map(|it| it.title()).collect();
-        let problem = format!("{} would not hold meanwhile, and nobody allowed that", titles.join(", "));
-        let words = [
-            problem.as_str(),
-            "a bypass is refused: it would take away what somebody asked for",
-            "decide whether being reached unprotected is better than not being reached; if so, annotate the pod \
-             template with `hot-switch.faultline.dev/allow-unprotected: \"true\"`, or restrict it to `directions: \
-             outbound`",
-        ];
-        let draft = Draft::new(HS107, Severity::Error, words).at(&case.at("metadata.annotations"));
-        found.push(draft.because(protection.iter().copied()));
+    if !case.consent.allow_unprotected {
+        found.push(without_consent(case, protection));
     }
     found.extend(not_taken(case));
     found
+}
+
+/// HS107: nobody allowed to be without protection. hot-switch itself does not read policies, so it asks for this word
+/// always.
+fn without_consent(case: &Case<'_, '_>, protection: &[&Resource]) -> Draft {
+    let titles: Vec<String> = protection.iter().map(|it| it.title()).collect();
+    let (problem, fix) = match titles.as_slice() {
+        [] => (
+            "nobody allowed that it is without protection meanwhile".to_owned(),
+            "none of the policies in these files protects it, so annotate the pod template with \
+             `hot-switch.faultline.dev/allow-unprotected: \"true\"`",
+        ),
+        titles => (
+            format!("{} would not hold meanwhile, and nobody allowed that", titles.join(", ")),
+            "decide whether being reached unprotected is better than not being reached; if so, annotate the pod \
+             template with `hot-switch.faultline.dev/allow-unprotected: \"true\"`",
+        ),
+    };
+    let meaning = "a bypass is refused (`unprotected`): it would take away what somebody may have asked for";
+    let draft = Draft::new(HS107, Severity::Error, [&problem, meaning, fix]).at(&case.at("metadata.annotations"));
+    draft.because(protection.iter().copied())
 }
 
 /// HS101: nothing happens to these pods.

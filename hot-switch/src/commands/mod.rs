@@ -2,8 +2,8 @@
 
 pub mod agent;
 pub mod by_hand;
-pub mod controller;
 pub mod check;
+pub mod controller;
 pub mod outcome;
 pub mod stand_in;
 pub mod status;
