@@ -16,14 +16,12 @@ mod files;
 mod from_mesh;
 mod incident;
 mod manifest;
-mod mesh;
 mod module;
 mod reference;
 mod signature;
 mod store;
 mod terminal;
 mod validate;
-mod yaml;
 
 use std::process::ExitCode;
 

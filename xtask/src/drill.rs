@@ -22,6 +22,10 @@ pub(crate) enum Situation {
     /// The configuration source and the admin interface go away during an outage, and come back
     #[value(alias = "s4")]
     ControlPlaneLoss,
+    /// A sidecar dies, hangs and crash-loops, and its service goes on: `hot-switch` with a real Envoy and Istio's rules.
+    /// Needs root and iptables
+    #[value(alias = "s3")]
+    HotSwitch,
     /// A real Istio: its API server, istiod, injector, agents and registry, and the steps of deploy/istio as they are
     /// typed. Needs root and Go; builds Istio and Kubernetes once
     Istio,
@@ -47,6 +51,7 @@ pub(crate) fn words(workspace: &Workspace, situation: Situation, options: Option
         Situation::Zones => "zones",
         Situation::External => "external",
         Situation::ControlPlaneLoss => "control-plane-loss",
+        Situation::HotSwitch => "hot-switch",
         Situation::Istio => "istio",
     };
     let mut words = ["run", "--package", "lab", "--bin", "drill", "--", name].map(str::to_owned).to_vec();

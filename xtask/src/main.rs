@@ -188,6 +188,9 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Drill { situation, options } => {
             let words = drill::words(&workspace, situation, options)?;
+            if situation == drill::Situation::HotSwitch {
+                process::run(workspace.cargo().args(["build", "--package", "hot-switch"]))?;
+            }
             with_everything_built(&workspace, &words.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         Task::Test => return test::run(&workspace),

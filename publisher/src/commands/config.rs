@@ -10,8 +10,8 @@ use crate::commands::options::{Rules, WrongUsage, pair};
 use crate::commands::outcome::Outcome;
 use crate::commands::plugin_config;
 use crate::from_mesh;
-use crate::mesh::lookup::Client;
 use crate::terminal::output;
+use mesh::lookup::Client;
 
 /// The end of the help.
 pub(crate) const HELP: &str = "\

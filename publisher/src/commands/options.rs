@@ -10,10 +10,10 @@ use clap::Args;
 
 use crate::content::Content;
 use crate::from_mesh::{MeshRules, Witness};
-use crate::mesh::lookup::Client;
 use crate::reference::{Reference, RegistryRef};
 use crate::store::registry::access::{Access, CredentialSource};
 use crate::terminal::output;
+use mesh::lookup::Client;
 
 /// A value on the command line that is invalid, whatever files and registries contain.
 #[derive(Debug, thiserror::Error)]

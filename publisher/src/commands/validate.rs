@@ -8,11 +8,11 @@ use clap::Args;
 use crate::commands::options::{Transport, WrongUsage};
 use crate::commands::outcome::Outcome;
 use crate::commands::plugin_config;
-use crate::mesh::{Mesh, kinds};
 use crate::terminal::output::{self, Written};
 use crate::validate::finding::Severity;
 use crate::validate::report::Report;
 use crate::validate::{self, pinned, report, rules};
+use mesh::{Mesh, kinds};
 
 /// The end of the help.
 pub(crate) const HELP: &str = "\

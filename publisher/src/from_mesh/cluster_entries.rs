@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use filter_core::config::OutlierDetection;
 use serde_json::{Value, json};
 
-use crate::mesh::policy::{HostRules, Subset};
-use crate::mesh::{dns_name, outlier};
+use mesh::policy::{HostRules, Subset};
+use mesh::{dns_name, outlier};
 
 /// A rule for some of a host's clusters.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! What became of each DestinationRule: whether entries came of it, and if not, why.
 
 use super::remarks::{self, Remarks};
-use crate::mesh::policy::HostRules;
-use crate::mesh::{Mesh, Resource, kinds, outlier};
+use mesh::policy::HostRules;
+use mesh::{Mesh, Resource, kinds, outlier};
 
 /// The titles of the rules, by what became of them.
 #[derive(Debug, Default)]

@@ -19,11 +19,11 @@ use anyhow::{Context, anyhow, bail};
 use filter_core::config::{self, MAX_TEXT_BYTES, OutlierDetection};
 use serde_json::{Value, json};
 
-use crate::mesh::lookup::{Client, Lookup};
-use crate::mesh::services::{self, Services};
-use crate::mesh::{Mesh, outlier};
 use cluster_entries::Entry;
 use fates::Fates;
+use mesh::lookup::{Client, Lookup};
+use mesh::services::{self, Services};
+use mesh::{Mesh, outlier};
 use reach::Reach;
 use remarks::Remarks;
 

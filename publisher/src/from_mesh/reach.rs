@@ -1,6 +1,6 @@
 //! Finds which DestinationRule holds for which hosts, as seen by the proxies that the configuration is for.
 //!
-//! The order is that of istiod's search ([`crate::mesh::lookup`]): the proxies' own namespace, then the service's, then
+//! The order is that of istiod's search ([`mesh::lookup`]): the proxies' own namespace, then the service's, then
 //! the root namespace. So the first entry that matches a cluster's name is the right one.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,9 +9,9 @@ use filter_core::config::OutlierDetection;
 
 use super::cluster_entries::{self, Entry};
 use super::remarks::Remarks;
-use crate::mesh::dns_name;
-use crate::mesh::lookup::{Client, Lookup, Merged};
-use crate::mesh::services::Services;
+use mesh::dns_name;
+use mesh::lookup::{Client, Lookup, Merged};
+use mesh::services::Services;
 
 /// What entries are derived from.
 pub(crate) struct Reach<'a> {

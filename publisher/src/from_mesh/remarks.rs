@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::mesh::fields::{self, Stray};
-use crate::mesh::lookup::{Client, Lookup, Merged};
-use crate::mesh::services::{Discovery, Services};
-use crate::mesh::{Mesh, Resource};
+use mesh::fields::{self, Stray};
+use mesh::lookup::{Client, Lookup, Merged};
+use mesh::services::{Discovery, Services};
+use mesh::{Mesh, Resource};
 
 /// How many of a kind are named one by one.
 const NAMED: usize = 5;

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::cluster_entries::{self, Entry};
-use crate::mesh::dns_name;
-use crate::mesh::services::Services;
+use mesh::dns_name;
+use mesh::services::Services;
 
 /// Replaces the entries of namespaces whose services are known by one for all and those that differ from it. Returns
 /// also how many services that one entry stands for.

@@ -84,7 +84,7 @@ pub(crate) fn document(plan: &Plan) -> anyhow::Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::yaml;
+    use mesh::yaml;
     use plan::Target;
     use plan::tests::plan;
     use std::collections::BTreeMap;

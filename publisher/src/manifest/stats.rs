@@ -10,7 +10,7 @@ use filter_core::metric::Metric;
 use serde_json::{Value, json};
 
 use super::plan::{Plan, Target};
-use crate::yaml;
+use mesh::yaml;
 
 /// Envoy's own counters of the outlier detector, which Istio's proxies drop by default.
 const EJECTIONS: &str = ".*outlier_detection.*";

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::carrier;
 use super::finding::{Draft, Finding};
 use super::thresholds::{draft, entry_for, first_difference, writes_default};
-use crate::mesh::{Mesh, Resource, outlier};
-use crate::yaml;
+use mesh::yaml;
+use mesh::{Mesh, Resource, outlier};
 
 /// The group of Envoy Gateway's policies.
 const GROUP: &str = "gateway.envoyproxy.io";

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::finding::{Draft, Severity};
 use super::thresholds::{entry_for, writes_default};
 use super::{carrier, rules};
-use crate::mesh::{ENVOY, Resource};
-use crate::yaml::node::{Node, Value as Written};
+use mesh::yaml::node::{Node, Value as Written};
+use mesh::{ENVOY, Resource};
 
 /// Every finding about one bootstrap.
 pub(super) fn check(resource: &Resource) -> Vec<Draft> {

@@ -8,9 +8,9 @@ use filter_core::config::OutlierDetection;
 use super::finding::{Draft, Severity};
 use super::known::{Known, is_in};
 use super::rules;
-use crate::mesh::policy::Subset;
-use crate::mesh::services::Service;
-use crate::yaml::node::Node;
+use mesh::policy::Subset;
+use mesh::services::Service;
+use mesh::yaml::node::Node;
 
 /// If the number of endpoints is unknown, a cap is reported only if it needs more than this: many services have three.
 const USUAL_ENDPOINTS: u64 = 3;

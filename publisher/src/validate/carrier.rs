@@ -4,8 +4,8 @@
 
 use super::finding::{Draft, Severity};
 use super::{image, plugin, rules};
-use crate::mesh::{ENVOY, Mesh, Resource};
-use crate::yaml::node::{Node, Value};
+use mesh::yaml::node::{Node, Value};
+use mesh::{ENVOY, Mesh, Resource};
 
 /// The plugin's root id. It is also part of the image's name unless somebody renamed the image.
 pub(super) const PLUGIN: &str = "faultline";

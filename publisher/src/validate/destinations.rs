@@ -3,8 +3,8 @@
 use super::finding::{Draft, Severity};
 use super::known::Known;
 use super::rules;
-use crate::mesh::policy::HostRules;
-use crate::mesh::{Resource, dns_name};
+use mesh::policy::HostRules;
+use mesh::{Resource, dns_name};
 
 /// Every finding about the host and the ports of one DestinationRule.
 pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {

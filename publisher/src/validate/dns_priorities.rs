@@ -7,11 +7,11 @@
 use super::finding::{Draft, Severity};
 use super::known::Known;
 use super::rules;
-use crate::mesh::lookup::Client;
-use crate::mesh::policy::{HostRules, Subset};
-use crate::mesh::services::Service;
-use crate::mesh::{Resource, dns_name};
-use crate::yaml::node::Node;
+use mesh::lookup::Client;
+use mesh::policy::{HostRules, Subset};
+use mesh::services::Service;
+use mesh::yaml::node::Node;
+use mesh::{Resource, dns_name};
 
 /// The finding about one DestinationRule, if there is one.
 pub(super) fn check(rule: &Resource, known: &Known<'_>) -> Option<Draft> {

@@ -2,8 +2,8 @@
 
 use super::finding::{Draft, Severity};
 use super::rules;
-use crate::mesh::fields::{self, Stray};
-use crate::mesh::{MESH_CONFIG, Resource};
+use mesh::fields::{self, Stray};
+use mesh::{MESH_CONFIG, Resource};
 
 /// Every such field of one resource.
 pub(super) fn check(resource: &Resource) -> Vec<Draft> {

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::rules::Rule;
-use crate::mesh::Resource;
-use crate::yaml::node::{Node, Position};
+use mesh::Resource;
+use mesh::yaml::node::{Node, Position};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

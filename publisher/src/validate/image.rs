@@ -5,7 +5,7 @@
 
 use super::finding::{Draft, Severity};
 use super::rules;
-use crate::yaml::node::Node;
+use mesh::yaml::node::Node;
 
 /// Every finding about the image that `code` names.
 pub(super) fn check(code: &Node, path: &str) -> Vec<Draft> {

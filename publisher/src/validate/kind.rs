@@ -2,8 +2,8 @@
 
 use super::finding::{Draft, Severity};
 use super::rules;
-use crate::mesh::Resource;
-use crate::mesh::kinds::{self, Mistaken};
+use mesh::Resource;
+use mesh::kinds::{self, Mistaken};
 
 /// What is wrong with the kind of a resource.
 pub(super) fn check(resource: &Resource) -> Option<Draft> {

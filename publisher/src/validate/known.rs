@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use filter_core::config::OutlierDetection;
 
-use crate::mesh::Mesh;
-use crate::mesh::lookup::Lookup;
-use crate::mesh::outlier;
-use crate::mesh::services::Services;
-use crate::yaml::node::Node;
+use mesh::Mesh;
+use mesh::lookup::Lookup;
+use mesh::outlier;
+use mesh::services::Services;
+use mesh::yaml::node::Node;
 
 /// Facts from all files that a rule about one of them needs.
 pub(crate) struct Known<'a> {

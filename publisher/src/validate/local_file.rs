@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::carrier::PLUGIN;
 use super::finding::{Draft, Severity};
 use super::rules;
-use crate::mesh::{Mesh, Resource};
-use crate::yaml::node::{self, Node};
+use mesh::yaml::node::{self, Node};
+use mesh::{Mesh, Resource};
 
 /// Kinds whose pods may have a sidecar.
 const WORKLOADS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::finding::{Draft, Severity};
 use super::known::{Known, is_in};
 use super::rules::{self, Rule};
-use crate::mesh::lookup::Client;
-use crate::mesh::services::{Discovery, Endpoint, Service};
-use crate::yaml::node::{Node, Value};
+use mesh::lookup::Client;
+use mesh::services::{Discovery, Endpoint, Service};
+use mesh::yaml::node::{Node, Value};
 
 /// Labels with which `failoverPriority` means the same as `failover`.
 const TOPOLOGY: [&str; 3] =

@@ -34,11 +34,11 @@ mod unread;
 mod visibility;
 mod webhook;
 
-use crate::mesh::policy::HostRules;
-use crate::mesh::{Empty, Mesh, NOTHING, Resource, dns_name};
-use crate::yaml::node::Position;
 use finding::{Draft, Finding, Severity};
 use known::Known;
+use mesh::policy::HostRules;
+use mesh::yaml::node::Position;
+use mesh::{Empty, Mesh, NOTHING, Resource, dns_name};
 
 /// Applies every rule that needs only the files, and no registry.
 pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Vec<Finding> {
@@ -120,7 +120,7 @@ fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft
                 found.extend(drafts.map(|draft| draft.inside(&settings.path)));
             }
         }
-    } else if resource.kind == crate::mesh::MESH_CONFIG {
+    } else if resource.kind == mesh::MESH_CONFIG {
         if let Some(settings) = resource.node.field("localityLbSetting") {
             let mut drafts = locality::check(settings, None, known);
             drafts.extend(locality::left_out_of_mesh(settings, known));

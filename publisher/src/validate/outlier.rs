@@ -7,13 +7,13 @@ use super::cap::{self, Of};
 use super::finding::{Draft, Severity};
 use super::known::Known;
 use super::rules::{self, Rule};
-use crate::mesh::Resource;
-use crate::mesh::dns_name;
-use crate::mesh::fields::{self, Stray};
-use crate::mesh::outlier::translate;
-use crate::mesh::policy::{HostRules, Policy};
-use crate::mesh::services::Service;
-use crate::yaml::node::Node;
+use mesh::Resource;
+use mesh::dns_name;
+use mesh::fields::{self, Stray};
+use mesh::outlier::translate;
+use mesh::policy::{HostRules, Policy};
+use mesh::services::Service;
+use mesh::yaml::node::Node;
 
 /// Every finding about the outlier detection of a DestinationRule.
 pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {

@@ -2,11 +2,11 @@
 
 use super::finding::{Draft, Finding, Severity};
 use super::rules;
-use crate::mesh::{Mesh, Resource};
 use crate::reference::Reference;
 use crate::store::Store;
 use crate::store::registry::access::Access;
-use crate::yaml::node::{Node, Value};
+use mesh::yaml::node::{Node, Value};
+use mesh::{Mesh, Resource};
 
 /// What becomes of it, in every mesh.
 const REFUSED: &str = "what pulls the module (the proxy, in Envoy Gateway the controller) looks into the index, \

@@ -6,8 +6,8 @@
 use super::finding::{Draft, Severity};
 use super::known::Known;
 use super::{outlier, rules};
-use crate::mesh::policy::{HostRules, Policy};
-use crate::mesh::{Resource, dns_name};
+use mesh::policy::{HostRules, Policy};
+use mesh::{Resource, dns_name};
 
 /// Every finding of one DestinationRule.
 pub(super) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::finding::{Finding, Severity};
 use super::rules;
-use crate::mesh::{Mesh, kinds};
 use crate::terminal::escape;
+use mesh::{Mesh, kinds};
 
 /// One file and its findings.
 #[derive(Debug, Serialize)]

@@ -5,9 +5,9 @@
 use super::finding::{Draft, Severity};
 use super::known::Known;
 use super::rules;
-use crate::mesh::policy::HostRules;
-use crate::mesh::services::Discovery;
-use crate::mesh::{Resource, dns_name};
+use mesh::policy::HostRules;
+use mesh::services::Discovery;
+use mesh::{Resource, dns_name};
 
 /// Every subset of one DestinationRule that is empty, as far as the files tell.
 pub(super) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
@@ -21,7 +21,7 @@ pub(super) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
         .iter()
         .enumerate()
         .filter(|(_, subset)| !subset.labels.is_empty() && service.has_any_with(&subset.labels) == Some(false));
-    let draft = |(index, subset): (usize, &crate::mesh::policy::Subset<'_>)| {
+    let draft = |(index, subset): (usize, &mesh::policy::Subset<'_>)| {
         let labels: Vec<String> = subset.labels.iter().map(|(key, value)| format!("{key}: {value}")).collect();
         let (severity, unsure) = match service.is_complete {
             true => (Severity::Warning, ""),

@@ -13,9 +13,9 @@ use super::carrier;
 use super::finding::{Draft, Finding, Severity};
 use super::known::Known;
 use super::rules;
-use crate::mesh::lookup::{Client, Merged};
-use crate::mesh::policy::Subset;
-use crate::mesh::{Mesh, outlier};
+use mesh::lookup::{Client, Merged};
+use mesh::policy::Subset;
+use mesh::{Mesh, outlier};
 
 /// A name that no service has, in place of a wildcard's star.
 const ANY: &str = "any-other-service";

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::carrier::{has_plugin, is_ours};
 use super::finding::{Draft, Finding, Severity};
 use super::rules;
-use crate::mesh::{Mesh, Resource};
-use crate::yaml::node::Node;
+use mesh::yaml::node::Node;
+use mesh::{Mesh, Resource};
 
 /// Whether two plugins stand in the same filter chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

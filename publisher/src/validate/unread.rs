@@ -2,7 +2,7 @@
 
 use super::finding::{Draft, Finding, Severity};
 use super::rules;
-use crate::mesh::{Mesh, Resource, Unread};
+use mesh::{Mesh, Resource, Unread};
 
 /// Every finding about what was given.
 pub(super) fn check(mesh: &Mesh) -> Vec<Finding> {

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::finding::{Draft, Finding, Severity};
 use super::known::Known;
 use super::rules::{self, FL108, FL118};
-use crate::mesh::lookup::Merged;
-use crate::mesh::policy::HostRules;
-use crate::mesh::services::Discovery;
-use crate::mesh::{Mesh, Resource, dns_name};
+use mesh::lookup::Merged;
+use mesh::policy::HostRules;
+use mesh::services::Discovery;
+use mesh::{Mesh, Resource, dns_name};
 
 /// Every finding that one DestinationRule has by itself.
 pub(super) fn of_rule(rule: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft> {
@@ -232,7 +232,7 @@ fn hides(merged: &Merged<'_>, known: &Known<'_>) -> Option<Finding> {
     }
     let has = |hidden: &&Merged<'_>| {
         let hidden = hidden.policy();
-        let lists = |settings: &crate::yaml::node::Node| {
+        let lists = |settings: &mesh::yaml::node::Node| {
             ["failover", "failoverPriority", "distribute"].iter().any(|name| !settings.list(name).is_empty())
         };
         let localities = hidden.locality(None, None).is_some_and(|settings| lists(settings.node));

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{Draft, Severity};
 use super::rules;
-use crate::mesh::Resource;
-use crate::yaml::node::{Node, Value};
+use mesh::Resource;
+use mesh::yaml::node::{Node, Value};
 
 /// The fields of which a policy must have one; the webhook counts no others.
 const OF_POLICY: [&str; 8] = [

@@ -1,6 +1,7 @@
 //! The drills and rounds of the judge are the tests that load the machine most, so they run one at a time.
 
 mod drills;
+mod hot_switch;
 mod istio;
 mod judge;
 

@@ -10,8 +10,13 @@ use crate::process;
 use crate::workspace::{Workspace, cargo_home};
 
 /// Packages that must not depend on certain others, and why.
-const STRANGERS: [(&str, &[&str], &str); 3] = [
+const STRANGERS: [(&str, &[&str], &str); 4] = [
     ("filter-core", &["proxy-wasm", "filter"], "the core is pure: move what needs the host into `filter`"),
+    (
+        "hot-switch-core",
+        &["hot-switch", "rustix", "tokio", "kube"],
+        "the core is pure: move what needs a kernel or an API server into `hot-switch`",
+    ),
     ("filter", &["publisher", "wasm-harness"], "the module knows nothing of how it is shipped or tested"),
     (
         "wasm-harness",

@@ -18,13 +18,13 @@ use crate::from_mesh;
 use crate::manifest::kind::Kind;
 use crate::manifest::plan::{Plan, Source, Target, TargetRef};
 use crate::manifest::{self, comments};
-use crate::mesh::lookup::Client;
 use crate::reference::digest::Digest;
 use crate::reference::{Reference, RegistryRef};
 use crate::store::Store;
 use crate::terminal::output::{self, Format};
-use crate::yaml;
 pub(crate) use args::{HELP, Manifest, Other};
+use mesh::lookup::Client;
+use mesh::yaml;
 
 /// Writes the manifest, pinned to the digest that the registry has now.
 ///

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use lab::drill::hot_switch;
 use lab::drill::istio::{self, Step};
 use lab::drill::{Drill, Screen};
 use lab::istio::{Branch, obstacle};
@@ -25,6 +26,8 @@ enum Chosen {
     External(Own),
     /// The configuration source and the admin interface go away during an outage
     ControlPlaneLoss(Own),
+    /// A sidecar dies, hangs and crash-loops, and its service goes on. Needs root
+    HotSwitch,
     /// A real Istio: what deploy/istio says to type, and what happens in meshes besides
     Istio(InMesh),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Chosen::Zones(own) => Drill::Zones.play(own.envoy, screen).map(|outcome| outcome.wrong),
         Chosen::External(own) => Drill::External.play(own.envoy, screen).map(|outcome| outcome.wrong),
         Chosen::ControlPlaneLoss(own) => Drill::ControlPlaneLoss.play(own.envoy, screen).map(|outcome| outcome.wrong),
+        Chosen::HotSwitch => hot_switch::play(&screen),
         Chosen::Istio(options) => in_mesh(&options, screen),
     };
     match played {

@@ -6,7 +6,8 @@
 //! filters' events, as strictly as in [`crate::judge`]: nothing missed, nothing invented, nothing twice. Nothing waits
 //! for a fixed time.
 //!
-//! [`istio`] is another kind: it brings up a real Istio, and types what the documents say.
+//! Of another kind are [`istio`], which brings up a real Istio and types what the documents say, and [`hot_switch`],
+//! which breaks proxies instead of endpoints.
 //!
 //! Not here: random outages (the judge); the rules by which attempts count, and the details of failover (separate
 //! tests).
@@ -15,6 +16,7 @@ mod caller;
 mod control_plane;
 mod control_plane_loss;
 mod external;
+pub mod hot_switch;
 pub mod istio;
 mod reckoning;
 mod screen;

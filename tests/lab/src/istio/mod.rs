@@ -23,6 +23,8 @@ mod teardown;
 pub(crate) use api::{Admission, Api};
 pub(crate) use control_plane::ControlPlane;
 pub(crate) use mesh::{Mesh, State};
+pub(crate) use netns::{Namespace, attempt, folder, mesh_name, sweep};
 pub use parts::{Branch, obstacle};
 pub(crate) use proxy::{Answer, Proxy};
 pub(crate) use subscriber::{Client, Subscriber};
+pub(crate) use teardown::Teardown;

@@ -57,6 +57,11 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// The file by which other programs find it.
+    pub(crate) fn path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.name)
+    }
+
     /// Runs `ip` inside.
     pub(crate) fn ip(&self, words: &[&str]) -> Result<String> {
         let mut all = vec!["-n", &self.name];
@@ -96,7 +101,7 @@ impl Namespace {
     /// that it starts.
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let entered = || {
-            let file = File::open(Path::new("/run/netns").join(&self.name))?;
+            let file = File::open(self.path())?;
             move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
             work()
         };

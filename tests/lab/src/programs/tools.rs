@@ -30,6 +30,8 @@ pub enum Tool {
     Baseline,
     /// The `faultline` program (`FAULTLINE_BIN`).
     Publisher,
+    /// The `hot-switch` program (`FAULTLINE_HOT_SWITCH`).
+    HotSwitch,
 }
 
 impl Tool {
@@ -46,6 +48,7 @@ impl Tool {
             Tool::Module => "FAULTLINE_WASM",
             Tool::Baseline => "BASELINE_WASM",
             Tool::Publisher => "FAULTLINE_BIN",
+            Tool::HotSwitch => "FAULTLINE_HOT_SWITCH",
         }
     }
 
@@ -75,6 +78,7 @@ impl Tool {
             Tool::Module => target.join("faultline.wasm"),
             Tool::Baseline => target.join("baseline.wasm"),
             Tool::Publisher => target.join("debug/faultline"),
+            Tool::HotSwitch => target.join("debug/hot-switch"),
             _ => return None,
         };
         place.is_file().then_some(place)

@@ -1,0 +1,124 @@
+//! What a pod's thread does in the pod: rules, probes, connections. Everything may be done twice.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use hot_switch_core::Moment;
+use hot_switch_core::pod::{Intent, Kernel};
+use hot_switch_core::standing::Directions;
+
+use super::shared::Shared;
+use crate::kernel::reading::Reading;
+use crate::kernel::{conntrack, sockets};
+use crate::names::{PROXY_PORTS, PROXY_UID, STAND_IN_PORT};
+use crate::pods::Pod;
+use crate::stand_in::{Answers, StandIn};
+
+/// The rules as last read, and the stand-in while it serves.
+#[derive(Default)]
+pub(super) struct Hands {
+    reading: Option<Reading>,
+    stand_in: Option<StandIn>,
+}
+
+impl Hands {
+    /// What is in the kernel. It is read anew if `fresh`, or if nothing is known.
+    pub(super) fn kernel(&mut self, directions: Directions, fresh: bool) -> Result<Kernel> {
+        let found = self.reading(fresh)?.found(directions);
+        let gate = found.gate.map(Moment::from_millis);
+        Ok(Kernel { captured: found.captured, probes: found.probes, gate, half: found.half })
+    }
+
+    fn reading(&mut self, fresh: bool) -> Result<&Reading> {
+        if fresh {
+            self.reading = None;
+        }
+        let reading = match self.reading.take() {
+            Some(reading) => reading,
+            None => Reading::take()?,
+        };
+        Ok(self.reading.insert(reading))
+    }
+
+    /// Probes are answered wherever they are taken over, also by an agent before this one.
+    pub(super) fn answer(&mut self, pod: &Pod, kernel: &Kernel) -> Result<()> {
+        if !kernel.probes {
+            self.stand_in = None;
+            return Ok(());
+        }
+        self.serve(pod)
+    }
+
+    fn serve(&mut self, pod: &Pod) -> Result<()> {
+        let answers = Answers {
+            address: pod.target.address,
+            from: None,
+            probes: pod.target.probes.clone(),
+            port: pod.target.port,
+        };
+        match &self.stand_in {
+            Some(stand_in) => stand_in.update(answers),
+            None => self.stand_in = Some(StandIn::serve(STAND_IN_PORT, answers)?),
+        }
+        Ok(())
+    }
+
+    /// Does one thing.
+    pub(super) fn act(&mut self, pod: &Pod, intent: &Intent, shared: &Shared) -> Result<()> {
+        let began = Instant::now();
+        match intent {
+            Intent::TakeProbes => {
+                // The answers first: a probe that is redirected to nobody fails.
+                self.serve(pod)?;
+                self.change(Reading::take_probes)
+            }
+            Intent::ReturnProbes => {
+                self.change(Reading::return_probes)?;
+                self.stand_in = None;
+                Ok(())
+            }
+            Intent::GateOn(directions, since) => {
+                let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+                self.change(|reading| reading.gate_on(*directions, since))?;
+                shared.metrics().switched_in(began.elapsed());
+                Ok(())
+            }
+            Intent::GateOff => {
+                self.change(Reading::gate_off)?;
+                shared.metrics().switched_in(began.elapsed());
+                Ok(())
+            }
+            Intent::CutProxySockets => self.cut_proxy_sockets(),
+            Intent::CutDirectFlows => self.cut_direct_flows(),
+            Intent::Tell(_) => Ok(()),
+        }
+    }
+
+    /// Changes rules as they are now, not as they were.
+    fn change(&mut self, change: impl FnOnce(&Reading) -> Result<()>) -> Result<()> {
+        let changed = change(self.reading(true)?);
+        self.reading = None;
+        changed
+    }
+
+    /// Connections that were redirected to the proxy stay its own after the gate: a client whose connection hangs would
+    /// wait for its own time-out.
+    fn cut_proxy_sockets(&mut self) -> Result<()> {
+        let is_tproxy = self.reading(false)?.is_tproxy();
+        let all = sockets::list()?;
+        let redirected = |socket: &&sockets::TcpSocket| PROXY_PORTS.contains(&socket.local.port());
+        // With TPROXY the proxy's sockets have the application's address.
+        let diverted = |socket: &&sockets::TcpSocket| is_tproxy && socket.uid == PROXY_UID && !socket.is_internal();
+        let (_, complaint) = sockets::destroy_all(all.iter().filter(|socket| redirected(socket) || diverted(socket)));
+        complaint.map_or(Ok(()), Err)
+    }
+
+    /// A connection that was made past the proxy would go on past it for as long as it lives.
+    fn cut_direct_flows(&mut self) -> Result<()> {
+        let passed = self.reading(true)?.passed_ports();
+        let all = sockets::list()?;
+        let direct = conntrack::direct(&all, &conntrack::list()?, &passed);
+        let (_, complaint) = sockets::destroy_all(direct.into_iter());
+        complaint.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,134 @@
+//! The agent of a node: a thread for each pod, which lives in the pod's network namespace and asks, decides and acts
+//! there.
+
+mod clock;
+mod consent;
+mod hands;
+mod heartbeat;
+mod node;
+mod shared;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hot_switch_core::fleet::Limits;
+use hot_switch_core::settings::Settings;
+
+use crate::cluster::lease::Leases;
+use crate::pods::{Pod, Source};
+use crate::probe::round::Patience;
+use crate::told::server;
+
+use consent::{Authority, Board, LocalConsent};
+use shared::Shared;
+
+/// What an agent needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The node's name.
+    pub node: String,
+    /// Where the node's processes are seen.
+    pub proc: PathBuf,
+    /// From the beginning of one round to that of the next.
+    pub interval: Duration,
+    /// How long answers may take.
+    pub patience: Patience,
+    /// By how much the agent may be late before it believes nothing that it sees.
+    pub own_delay: Duration,
+    /// The limits of each pod's decisions.
+    pub settings: Settings,
+    /// The limits of all together.
+    pub limits: Limits,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// How often the list of pods is compared with the threads.
+const LIST_EVERY: Duration = Duration::from_millis(500);
+
+/// Looks after the pods of `source` until `stop` says so. With `leases` the controller consents, without them the
+/// limits do. What is in the pods' kernels then stays: whoever comes next
+/// finds it there.
+///
+/// # Errors
+/// If it cannot begin.
+pub fn run(options: Options, mut source: Box<dyn Source>, leases: Option<Leases>, stop: &AtomicBool) -> Result<()> {
+    let authority = match &leases {
+        Some(_) => Authority::Controller(Board::default()),
+        None => Authority::Limits(LocalConsent::new(options.limits.clone())),
+    };
+    let shared = Arc::new(Shared::new(options, authority));
+    if let Some(leases) = leases {
+        heartbeat::start(leases, Arc::clone(&shared)).context("the node's Lease cannot be kept")?;
+    }
+    if let Some(address) = shared.options.metrics {
+        server::serve(address, Arc::clone(&shared.metrics))?;
+    }
+    node::watch(Arc::clone(&shared)).context("the node cannot be watched")?;
+    let mut workers: BTreeMap<String, Worker> = BTreeMap::new();
+    let mut complained = false;
+    while !stop.load(Ordering::Relaxed) {
+        match source.pods() {
+            Ok(pods) => {
+                complained = false;
+                reconcile(&mut workers, pods, &shared);
+            }
+            Err(error) => {
+                if !complained {
+                    eprintln!("error: the node's pods cannot be listed: {error:#}; those known are looked after");
+                }
+                complained = true;
+            }
+        }
+        thread::sleep(LIST_EVERY);
+    }
+    for worker in workers.values() {
+        worker.stop.store(true, Ordering::Relaxed);
+    }
+    for worker in workers.into_values() {
+        let _ = worker.thread.join();
+    }
+    Ok(())
+}
+
+/// A pod's thread.
+struct Worker {
+    pod: Arc<Mutex<Pod>>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+fn reconcile(workers: &mut BTreeMap<String, Worker>, pods: Vec<Pod>, shared: &Arc<Shared>) {
+    let names: Vec<String> = pods.iter().map(|pod| pod.name.clone()).collect();
+    workers.retain(|name, worker| {
+        let stays = names.contains(name) && !worker.thread.is_finished();
+        if !stays {
+            worker.stop.store(true, Ordering::Relaxed);
+            shared.forget(name);
+        }
+        stays
+    });
+    shared.sizes(&pods);
+    for pod in pods {
+        if let Some(worker) = workers.get(&pod.name) {
+            *worker.pod.lock().unwrap_or_else(PoisonError::into_inner) = pod;
+            continue;
+        }
+        let name = pod.name.clone();
+        let pod = Arc::new(Mutex::new(pod));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (own, stopped, all) = (Arc::clone(&pod), Arc::clone(&stop), Arc::clone(shared));
+        let thread = thread::Builder::new().name("pod".into()).spawn(move || worker::run(&own, &stopped, &all));
+        match thread {
+            Ok(thread) => drop(workers.insert(name, Worker { pod, stop, thread })),
+            Err(error) => eprintln!("error: {name} cannot be looked after: {error}"),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What the annotations of a workload and its namespace allow hot-switch to do.
+
+use mesh::Mesh;
+use mesh::yaml::node::Node;
+use serde::Serialize;
+
+use super::finding::{Draft, Severity};
+use super::rules::HS108;
+use super::sidecar;
+use super::workload::{Pairs, Workload, pairs};
+use crate::names::{ALLOW_UNPROTECTED, DIRECTIONS, GRANTED_AT, MODE, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE, WHY};
+
+/// What every annotation of hot-switch begins with.
+const PREFIX: &str = "hot-switch.faultline.dev/";
+
+/// The annotations that people write: each with the values that it takes.
+const ASKED: [(&str, &[&str]); 3] = [
+    (MODE, &["off", "report", "act"]),
+    (DIRECTIONS, &["both", "inbound", "outbound"]),
+    (ALLOW_UNPROTECTED, &["true", "false"]),
+];
+
+/// The annotations that hot-switch writes itself.
+const WRITTEN: [&str; 4] = [GRANTED_AT, WHY, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE];
+
+/// What hot-switch may do with a workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Nothing.
+    Off,
+    /// Say what it would do.
+    #[default]
+    Report,
+    /// Do it.
+    Act,
+}
+
+impl Mode {
+    /// The word of the annotation.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Report => "report",
+            Self::Act => "act",
+        }
+    }
+}
+
+/// Which traffic is taken past the proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Directions {
+    /// Both.
+    #[default]
+    Both,
+    /// What comes to the pod.
+    Inbound,
+    /// What the pod calls.
+    Outbound,
+}
+
+impl Directions {
+    /// Whether what comes to the pod is among them.
+    #[must_use]
+    pub fn inbound(self) -> bool {
+        self != Self::Outbound
+    }
+
+    /// Whether what the pod calls is among them.
+    #[must_use]
+    pub fn outbound(self) -> bool {
+        self != Self::Inbound
+    }
+}
+
+/// What is allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Consent {
+    /// What may be done.
+    pub(crate) mode: Mode,
+    /// Whether anybody wrote the mode.
+    pub(crate) is_written: bool,
+    /// With which traffic.
+    pub(crate) directions: Directions,
+    /// Whether protection may be lost.
+    pub(crate) allow_unprotected: bool,
+}
+
+impl Consent {
+    /// Reads the annotations of the pods and, for what they do not say, of the namespace.
+    pub(crate) fn of(workload: &Workload<'_>, mesh: &Mesh) -> Self {
+        let own = &workload.annotations;
+        let of_namespace = sidecar::namespace(mesh, workload.namespace());
+        let of_namespace = of_namespace.map(|node| pairs(node, "metadata.annotations")).unwrap_or_default();
+        let said = |key: &str| own.get(key).or_else(|| of_namespace.get(key)).copied();
+        let mode = match said(MODE) {
+            Some("act") => Some(Mode::Act),
+            Some("off") => Some(Mode::Off),
+            // A word that is none of these is no consent.
+            Some(_) => Some(Mode::Report),
+            None => None,
+        };
+        Self {
+            mode: mode.unwrap_or_default(),
+            is_written: mode.is_some(),
+            directions: match said(DIRECTIONS) {
+                Some("inbound") => Directions::Inbound,
+                Some("outbound") => Directions::Outbound,
+                _ => Directions::Both,
+            },
+            allow_unprotected: said(ALLOW_UNPROTECTED) == Some("true"),
+        }
+    }
+}
+
+/// HS108: annotations under hot-switch's prefix that it does not know, or whose value it does not know; `path` is where
+/// the annotations are.
+pub(crate) fn unknown(node: &Node, path: &str) -> Vec<Draft> {
+    let annotations: Pairs<'_> = pairs(node, path);
+    let mut found = Vec::new();
+    for (key, value) in annotations {
+        if !key.starts_with(PREFIX) || WRITTEN.contains(&key) {
+            continue;
+        }
+        let known = ASKED.iter().find(|(known, _)| *known == key);
+        let (problem, fix) = match known {
+            Some((_, values)) if values.contains(&value) => continue,
+            Some((_, values)) => (format!("`{key}` is `{value}`"), format!("write one of {}", values.join(", "))),
+            None => {
+                let names: Vec<&str> = ASKED.iter().map(|(name, _)| *name).collect();
+                (format!("there is no annotation `{key}`"), format!("write one of {}", names.join(", ")))
+            }
+        };
+        let meaning = match key {
+            MODE => "it is as if it were `report`: nothing is done",
+            _ => "it is as if it were not there",
+        };
+        found.push(Draft::new(HS108, Severity::Error, [&problem, meaning, &fix]).at("metadata.annotations"));
+    }
+    found
+}

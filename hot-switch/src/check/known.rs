@@ -1,0 +1,136 @@
+//! What the rules know: the facts of all files, collected once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use mesh::lookup::{Client, Lookup};
+use mesh::yaml::node::Node;
+use mesh::{Mesh, Resource};
+
+use super::consent::{Consent, Mode};
+use super::mtls::PeerAuthentications;
+use super::policies::Policies;
+use super::services::{self, Service};
+use super::sidecar::{self, Sidecar};
+use super::workload::{self, Workload};
+
+/// The facts of all files.
+pub(crate) struct Known<'a> {
+    pub(crate) mesh: &'a Mesh,
+    pub(crate) domain: &'a str,
+    pub(crate) workloads: Vec<Workload<'a>>,
+    /// Pods that end by themselves and are judged by nobody.
+    pub(crate) ended: usize,
+    pub(crate) services: Vec<Service<'a>>,
+    pub(crate) peers: PeerAuthentications<'a>,
+    pub(crate) policies: Policies<'a>,
+    pub(crate) lookup: Lookup<'a>,
+    /// The namespaces in which callers with a proxy may be.
+    pub(crate) callers: BTreeSet<&'a str>,
+    by_namespace: HashMap<&'a str, Vec<usize>>,
+}
+
+impl<'a> Known<'a> {
+    /// Collects them.
+    pub(crate) fn of(mesh: &'a Mesh, domain: &'a str) -> Self {
+        let (workloads, ended) = workload::collect(mesh);
+        let lookup = Lookup::of(mesh, domain);
+        let mut callers: BTreeSet<&str> = lookup.namespaces().collect();
+        let mut by_namespace: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (index, workload) in workloads.iter().enumerate() {
+            callers.insert(workload.namespace());
+            by_namespace.entry(workload.namespace()).or_default().push(index);
+        }
+        Self {
+            mesh,
+            domain,
+            workloads,
+            ended,
+            services: services::all(mesh, domain),
+            peers: PeerAuthentications::of(mesh),
+            policies: Policies::of(mesh),
+            lookup,
+            callers,
+            by_namespace,
+        }
+    }
+
+    /// The workloads that a Service selects.
+    pub(crate) fn behind(&self, service: &Service<'_>) -> Vec<&Workload<'a>> {
+        let near = self.by_namespace.get(service.resource.namespace()).into_iter().flatten();
+        let all = near.filter_map(|index| self.workloads.get(*index));
+        all.filter(|workload| service.selects(workload)).collect()
+    }
+
+    /// How proxies of a namespace speak to a port of a host, if a DestinationRule says it: the rule, and its `tls`.
+    pub(crate) fn tls(
+        &self,
+        client: Client<'_>,
+        host: &str,
+        namespace: &str,
+        port: u64,
+    ) -> Option<(Vec<&'a Resource>, &'a Node)> {
+        let found = self.lookup.rule_for(client, host, std::iter::once(namespace))?;
+        let block = found.policy().block("tls", Some(port), None)?;
+        Some((found.rules.clone(), block.node))
+    }
+
+    /// Whether proxies choose by themselves whether they speak mTLS.
+    pub(crate) fn is_auto_mtls(&self) -> bool {
+        self.mesh.mesh_configs().find_map(|it| it.node.flag("enableAutoMtls")).unwrap_or(true)
+    }
+}
+
+/// A workload, and what every rule asks of it.
+pub(crate) struct Case<'k, 'a> {
+    pub(crate) known: &'k Known<'a>,
+    pub(crate) workload: &'k Workload<'a>,
+    pub(crate) sidecar: Sidecar,
+    pub(crate) consent: Consent,
+    /// The Services that select it.
+    pub(crate) services: Vec<&'k Service<'a>>,
+    /// Its labels, as the lookup of DestinationRules takes them.
+    pub(crate) labels: Vec<(String, String)>,
+}
+
+impl<'k, 'a> Case<'k, 'a> {
+    /// Puts the facts of a workload together; `assumed`: its mode, whatever is written.
+    pub(crate) fn of(known: &'k Known<'a>, workload: &'k Workload<'a>, assumed: Option<Mode>) -> Self {
+        let consent = Consent::of(workload, known.mesh);
+        Self {
+            known,
+            workload,
+            sidecar: sidecar::of(workload, known.mesh),
+            consent: Consent { mode: assumed.unwrap_or(consent.mode), ..consent },
+            services: known.services.iter().filter(|service| service.selects(workload)).collect(),
+            labels: workload.labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        }
+    }
+
+    /// Its proxy, as a client.
+    pub(crate) fn client(&self) -> Client<'_> {
+        Client { namespace: Some(self.workload.namespace()), labels: &self.labels }
+    }
+
+    /// The path of a field of the pods in the resource.
+    pub(crate) fn at(&self, field: &str) -> String {
+        format!("{}{field}", self.workload.prefix)
+    }
+}
+
+/// What had to be assumed, because the files do not have it: how often each.
+#[derive(Debug, Default)]
+pub(crate) struct Assumed {
+    counts: BTreeMap<&'static str, BTreeSet<String>>,
+}
+
+impl Assumed {
+    /// Notes that something was assumed of `whom`.
+    pub(crate) fn of(&mut self, what: &'static str, whom: String) {
+        self.counts.entry(what).or_default().insert(whom);
+    }
+
+    /// What was assumed, and of how many.
+    pub(crate) fn all(self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.counts.into_iter().map(|(what, whom)| (what, whom.len()))
+    }
+}

@@ -1,0 +1,101 @@
+//! `hot-switch bypass` and `hot-switch restore`: one pod of this node, by hand.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+use hot_switch_core::standing::Directions;
+
+use super::outcome::Outcome;
+use crate::kernel::netns::Netns;
+use crate::kernel::reading::Reading;
+use crate::pods::Place;
+
+/// Which pod.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The pod's UID.
+    #[arg(long, value_name = "UID", required_unless_present = "netns", conflicts_with = "netns")]
+    uid: Option<String>,
+    /// Its network namespace, such as /proc/PID/ns/net.
+    #[arg(long, value_name = "FILE")]
+    netns: Option<PathBuf>,
+    /// Where the node's processes are seen.
+    #[arg(long, value_name = "DIR", default_value = "/proc")]
+    proc: PathBuf,
+}
+
+/// Options of `bypass`.
+#[derive(Debug, Args)]
+pub struct Bypass {
+    #[command(flatten)]
+    which: Which,
+    /// Which traffic goes past the proxy.
+    #[arg(long, value_enum, default_value_t = Ways::Both)]
+    directions: Ways,
+}
+
+/// Options of `restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Ways {
+    Both,
+    Inbound,
+    Outbound,
+}
+
+impl Which {
+    fn open(&self) -> Result<Netns> {
+        let place = match (&self.uid, &self.netns) {
+            (Some(uid), _) => Place::Uid(uid.clone()),
+            (None, path) => Place::Path(path.clone().unwrap_or_default()),
+        };
+        place.open(&self.proc)
+    }
+}
+
+impl Bypass {
+    /// Sets the gate in the pod's kernel. An agent that runs looks after it from then on.
+    ///
+    /// # Errors
+    /// If the pod is not found, nothing redirects its traffic, or its kernel refuses.
+    pub fn run(self) -> Result<Outcome> {
+        let directions = match self.directions {
+            Ways::Both => Directions::Both,
+            Ways::Inbound => Directions::Inbound,
+            Ways::Outbound => Directions::Outbound,
+        };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.which.open()?.inside(|| {
+            let reading = Reading::take()?;
+            ensure!(
+                reading.found(directions).captured,
+                "nothing redirects this pod's traffic: there is no proxy to pass"
+            );
+            reading.gate_on(directions, u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        })?;
+        eprintln!("traffic goes past the proxy: no mTLS, no policy, no telemetry; `hot-switch restore` ends it");
+        Ok(Outcome::Done)
+    }
+}
+
+impl Restore {
+    /// Takes gate and probes' redirection out of the pod's kernel.
+    ///
+    /// # Errors
+    /// If the pod is not found, or its kernel refuses.
+    pub fn run(self) -> Result<Outcome> {
+        self.which.open()?.inside(|| {
+            Reading::take()?.gate_off()?;
+            Reading::take()?.return_probes()
+        })?;
+        eprintln!("traffic goes through the proxy");
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,9 @@
+//! A file for each subcommand: its options, and its run.
+
+pub mod agent;
+pub mod by_hand;
+pub mod check;
+pub mod controller;
+pub mod outcome;
+pub mod stand_in;
+pub mod status;

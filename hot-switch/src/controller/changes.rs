@@ -1,0 +1,157 @@
+//! What a grant, a stand-in and their end change in a pod's object: object in, patch out.
+//!
+//! `deploy/hot-switch/admission.yaml` allows these changes and no others.
+
+use k8s_openapi::api::core::v1::Pod as Object;
+use serde_json::{Map, Value, json};
+
+use crate::names::{GRANTED_AT, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE, PROXY_CONTAINER, TLS_MODE, WHY};
+
+/// The value of the label with which callers do not speak mTLS.
+const DISABLED: &str = "disabled";
+
+fn note<'a>(pod: &'a Object, key: &str) -> Option<&'a str> {
+    pod.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+/// The wish to which the pod's bypass was granted.
+#[must_use]
+pub fn granted(pod: &Object) -> Option<u64> {
+    note(pod, GRANTED_AT).map(|since| since.parse().unwrap_or(0))
+}
+
+/// The grant of a wish, as a strategic merge patch: callers are told before the gate goes on. `None`: nothing changes.
+#[must_use]
+pub fn grant(pod: &Object, since: u64, why: &str, stand_in: Option<&str>) -> Option<Value> {
+    let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get(TLS_MODE)).map(String::as_str);
+    let mut notes = Map::new();
+    let mut labels = Map::new();
+    let set = |notes: &mut Map<String, Value>, key: &str, value: &str| {
+        if note(pod, key) != Some(value) {
+            notes.insert(key.to_owned(), json!(value));
+        }
+    };
+    set(&mut notes, GRANTED_AT, &since.to_string());
+    set(&mut notes, WHY, why);
+    if let Some(label) = label.filter(|label| *label != DISABLED) {
+        labels.insert(TLS_MODE.to_owned(), json!(DISABLED));
+        notes.insert(ORIGINAL_TLS_MODE.to_owned(), json!(label));
+    }
+    let mut spec = Value::Null;
+    match (stand_in, image(pod)) {
+        (Some(stand_in), Some((place, now))) if now != stand_in => {
+            notes.insert(ORIGINAL_IMAGE.to_owned(), json!(now));
+            spec = with_image(place, stand_in);
+        }
+        // Its own image is tried again. The record goes with it.
+        (None, Some((place, now))) => {
+            if let Some(original) = note(pod, ORIGINAL_IMAGE) {
+                notes.insert(ORIGINAL_IMAGE.to_owned(), Value::Null);
+                if original != now {
+                    spec = with_image(place, original);
+                }
+            }
+        }
+        _ => {}
+    }
+    patch(labels, notes, spec)
+}
+
+/// The end of a bypass. `None`: nothing changes.
+#[must_use]
+pub fn release(pod: &Object) -> Option<Value> {
+    let mut notes = Map::new();
+    let mut labels = Map::new();
+    for key in [GRANTED_AT, WHY, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE] {
+        if note(pod, key).is_some() {
+            notes.insert(key.to_owned(), Value::Null);
+        }
+    }
+    if let Some(original) = note(pod, ORIGINAL_TLS_MODE) {
+        labels.insert(TLS_MODE.to_owned(), json!(original));
+    }
+    let spec = match (note(pod, ORIGINAL_IMAGE), image(pod)) {
+        (Some(original), Some((place, now))) if original != now => with_image(place, original),
+        _ => Value::Null,
+    };
+    patch(labels, notes, spec)
+}
+
+/// Where the proxy's container is listed, and its image.
+fn image(pod: &Object) -> Option<(&'static str, &str)> {
+    let spec = pod.spec.as_ref()?;
+    let lists = [("containers", Some(&spec.containers)), ("initContainers", spec.init_containers.as_ref())];
+    lists.into_iter().find_map(|(place, list)| {
+        let proxy = list?.iter().find(|container| container.name == PROXY_CONTAINER)?;
+        Some((place, proxy.image.as_deref()?))
+    })
+}
+
+fn with_image(place: &str, image: &str) -> Value {
+    json!({place: [{"name": PROXY_CONTAINER, "image": image}]})
+}
+
+fn patch(labels: Map<String, Value>, notes: Map<String, Value>, spec: Value) -> Option<Value> {
+    let mut metadata = Map::new();
+    if !labels.is_empty() {
+        metadata.insert("labels".to_owned(), Value::Object(labels));
+    }
+    if !notes.is_empty() {
+        metadata.insert("annotations".to_owned(), Value::Object(notes));
+    }
+    let mut patch = Map::new();
+    if !metadata.is_empty() {
+        patch.insert("metadata".to_owned(), Value::Object(metadata));
+    }
+    if !spec.is_null() {
+        patch.insert("spec".to_owned(), spec);
+    }
+    (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(tls: &str, image: &str, notes: Value) -> Object {
+        serde_json::from_value(json!({
+            "metadata": {"labels": {TLS_MODE: tls}, "annotations": notes},
+            "spec": {"containers": [{"name": "app"}, {"name": PROXY_CONTAINER, "image": image}]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_grant_tells_the_callers_and_records_what_was_there() {
+        let change = grant(&pod("istio", "proxyv2", json!({})), 7, "proxy_dead", None).unwrap();
+        assert_eq!(
+            change,
+            json!({"metadata": {"labels": {TLS_MODE: "disabled"},
+                "annotations": {GRANTED_AT: "7", WHY: "proxy_dead", ORIGINAL_TLS_MODE: "istio"}}})
+        );
+        let notes = json!({GRANTED_AT: "7", WHY: "proxy_dead", ORIGINAL_TLS_MODE: "istio"});
+        assert_eq!(grant(&pod("disabled", "proxyv2", notes), 7, "proxy_dead", None), None, "said twice, done once");
+    }
+
+    #[test]
+    fn the_stand_in_comes_and_goes_with_a_record_of_the_image() {
+        let notes = json!({GRANTED_AT: "7", WHY: "proxy_dead", ORIGINAL_TLS_MODE: "istio"});
+        let change = grant(&pod("disabled", "proxyv2", notes), 7, "proxy_dead", Some("stand-in")).unwrap();
+        assert_eq!(change["metadata"]["annotations"], json!({ORIGINAL_IMAGE: "proxyv2"}));
+        assert_eq!(change["spec"]["containers"], json!([{"name": PROXY_CONTAINER, "image": "stand-in"}]));
+        let notes = json!({GRANTED_AT: "7", WHY: "proxy_dead", ORIGINAL_TLS_MODE: "istio", ORIGINAL_IMAGE: "proxyv2"});
+        let swapped = pod("disabled", "stand-in", notes);
+        assert_eq!(grant(&swapped, 7, "proxy_dead", Some("stand-in")), None);
+        let tried = grant(&swapped, 7, "proxy_dead", None).unwrap();
+        assert_eq!(tried["spec"]["containers"][0]["image"], "proxyv2");
+        let released = release(&swapped).unwrap();
+        assert_eq!(released["metadata"]["labels"], json!({TLS_MODE: "istio"}));
+        assert_eq!(released["spec"]["containers"][0]["image"], "proxyv2");
+        assert_eq!(released["metadata"]["annotations"].as_object().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn what_was_never_granted_is_not_released() {
+        assert_eq!(release(&pod("disabled", "proxyv2", json!({"mine": "x"}))), None, "a label of the owner's own");
+    }
+}

@@ -1,0 +1,238 @@
+//! One round of the controller: what nodes want and what pods are, in; what is changed and answered, out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hot_switch_core::Moment;
+use hot_switch_core::fleet::{Ask, Fleet};
+use hot_switch_core::refusal::Refusal;
+use k8s_openapi::api::core::v1::Pod as Object;
+use serde_json::Value;
+
+use super::changes;
+use crate::cluster::lease::NodeLease;
+use crate::cluster::words::{Answer, MOST, Wish};
+use crate::pods::kubernetes;
+
+/// What the controller knows in a round.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Now.
+    pub now: Moment,
+    /// The nodes' Leases.
+    pub nodes: &'a [NodeLease],
+    /// The pods, by `namespace/name`.
+    pub pods: &'a BTreeMap<String, Object>,
+    /// The annotations of namespaces.
+    pub namespaces: &'a BTreeMap<String, BTreeMap<String, String>>,
+    /// The stand-in's image, if there is one.
+    pub stand_in: Option<&'a str>,
+}
+
+/// What is to be done, in this order; a grant is answered only when its change is made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Done {
+    /// Pods' changes that end a bypass.
+    pub releases: Vec<(String, Value)>,
+    /// Pods' changes that a grant needs.
+    pub grants: Vec<(String, Value)>,
+    /// Answers, by node.
+    pub answers: BTreeMap<String, Vec<Answer>>,
+}
+
+/// Pods that were granted before this controller began.
+pub fn adopt(fleet: &mut Fleet, pods: &BTreeMap<String, Object>) {
+    for (name, pod) in pods.iter().filter(|(_, pod)| changes::granted(pod).is_some()) {
+        fleet.adopt(name, &workload(name, pod));
+    }
+}
+
+/// Decides.
+pub fn decide(fleet: &mut Fleet, known: Known<'_>) -> Done {
+    let mut done = Done::default();
+    let wished: BTreeSet<&str> = known.nodes.iter().flat_map(|node| &node.asks.wishes).map(|wish| &*wish.pod).collect();
+    release(fleet, known, &wished, &mut done);
+    let alive = || known.nodes.iter().filter(|node| node.alive);
+    let failing: BTreeSet<&str> = alive().flat_map(|node| &node.asks.failing).map(String::as_str).collect();
+    for pod in &failing {
+        if !fleet.is_granted(pod) {
+            fleet.fails(known.now, pod);
+        }
+    }
+    let down = |workload: &str| {
+        let is_of = |name: &&&str| known.pods.get(**name).is_some_and(|pod| self::workload(name, pod) == workload);
+        failing.union(&wished).filter(is_of).count()
+    };
+    for node in alive() {
+        let answers = node.asks.wishes.iter().take(MOST).map(|wish| {
+            let refused = answer(fleet, known, &node.node, wish, &down, &mut done).err();
+            Answer {
+                pod: wish.pod.clone(),
+                since: wish.since,
+                refused: refused.map(|refusal| refusal.word().to_owned()),
+            }
+        });
+        let answers: Vec<Answer> = answers.collect();
+        if answers != node.answers.answers {
+            done.answers.insert(node.node.clone(), answers);
+        }
+    }
+    done
+}
+
+/// Whatever is granted and wanted no longer by a living agent. Where the agent is silent, its gate may still be on, and
+/// the label has to stay.
+fn release(fleet: &mut Fleet, known: Known<'_>, wished: &BTreeSet<&str>, done: &mut Done) {
+    let gone: Vec<String> = fleet.granted().filter(|name| !known.pods.contains_key(*name)).map(str::to_owned).collect();
+    gone.iter().for_each(|name| fleet.release(name));
+    for (name, pod) in known.pods.iter().filter(|(name, _)| !wished.contains(name.as_str())) {
+        let agent_lives = known.nodes.iter().any(|node| node.alive && Some(&*node.node) == node_of(pod));
+        if agent_lives && (changes::granted(pod).is_some() || fleet.is_granted(name)) {
+            fleet.release(name);
+            done.releases.extend(changes::release(pod).map(|change| (name.clone(), change)));
+        }
+    }
+}
+
+fn answer(
+    fleet: &mut Fleet,
+    known: Known<'_>,
+    node: &str,
+    wish: &Wish,
+    down: &impl Fn(&str) -> usize,
+    done: &mut Done,
+) -> Result<(), Refusal> {
+    // An agent speaks for the pods of its node, and for no others.
+    let object = known.pods.get(&wish.pod).filter(|pod| node_of(pod) == Some(node)).ok_or(Refusal::NotCaptured)?;
+    let nothing = BTreeMap::new();
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let defaults = known.namespaces.get(namespace).unwrap_or(&nothing);
+    let was_granted = fleet.is_granted(&wish.pod);
+    if !was_granted {
+        let pod = kubernetes::read(object, defaults).ok_or(Refusal::NotCaptured)?;
+        if let Some(refusal) = pod.standing.refusal() {
+            return Err(refusal);
+        }
+        let workload = workload(&wish.pod, object);
+        let of_workload = known.pods.iter().filter(|(name, pod)| self::workload(name, pod) == workload);
+        let ask = Ask {
+            pod: &wish.pod,
+            workload: &workload,
+            workload_pods: of_workload.count(),
+            workload_down: down(&workload),
+            proxies: known.pods.len(),
+        };
+        fleet.ask(known.now, &ask)?;
+    }
+    let image = known.stand_in.filter(|_| wish.stand_in);
+    done.grants.extend(changes::grant(object, wish.since, &wish.why, image).map(|change| (wish.pod.clone(), change)));
+    Ok(())
+}
+
+fn node_of(pod: &Object) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref()
+}
+
+/// `namespace/workload` of the pod `namespace/name`.
+fn workload(name: &str, pod: &Object) -> String {
+    let (namespace, own) = name.split_once('/').unwrap_or(("", name));
+    format!("{namespace}/{}", kubernetes::workload(pod, own))
+}
+
+#[cfg(test)]
+mod tests {
+    use hot_switch_core::fleet::Limits;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::words::{Answers, Asks};
+    use crate::names;
+
+    fn pods(count: usize) -> BTreeMap<String, Object> {
+        let pod = |number: usize| {
+            let name = format!("cart-{number}");
+            let object = json!({
+                "metadata": {"namespace": "shop", "name": name, "uid": format!("00000000-{number}"),
+                    "labels": {names::TLS_MODE: "istio"},
+                    "annotations": {names::MODE: "act", names::ALLOW_UNPROTECTED: "true"},
+                    "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "cart", "uid": "u",
+                        "controller": true}]},
+                "spec": {"nodeName": "n1", "containers": [{"name": "cart"}, {"name": "istio-proxy", "image": "proxyv2"}]},
+                "status": {"podIP": "10.0.0.7", "phase": "Running"},
+            });
+            (format!("shop/{name}"), serde_json::from_value(object).unwrap())
+        };
+        (0..count).map(pod).collect()
+    }
+
+    fn node(name: &str, wishes: &[&str]) -> NodeLease {
+        let wish = |pod: &&str| Wish { pod: (*pod).to_owned(), since: 7, why: "proxy_dead".into(), stand_in: false };
+        let asks = Asks {
+            wishes: wishes.iter().map(wish).collect(),
+            failing: wishes.iter().map(|pod| (*pod).to_owned()).collect(),
+        };
+        NodeLease { node: name.to_owned(), alive: true, asks, answers: Answers::default() }
+    }
+
+    fn round(fleet: &mut Fleet, pods: &BTreeMap<String, Object>, nodes: &[NodeLease]) -> Done {
+        let namespaces = BTreeMap::new();
+        let stand_in = Some("stand-in");
+        decide(fleet, Known { now: Moment::from_secs(100), nodes, pods, namespaces: &namespaces, stand_in })
+    }
+
+    fn refused<'a>(done: &'a Done, node: &str) -> Vec<Option<&'a str>> {
+        done.answers.get(node).into_iter().flatten().map(|answer| answer.refused.as_deref()).collect()
+    }
+
+    #[test]
+    fn one_of_three_is_granted_with_its_label_and_the_next_is_over_budget() {
+        let (mut fleet, pods) = (Fleet::new(Limits::default()), pods(3));
+        let done = round(&mut fleet, &pods, &[node("n1", &["shop/cart-0", "shop/cart-1"])]);
+        assert_eq!(refused(&done, "n1"), [None, Some("budget")]);
+        let (name, change) = done.grants.first().unwrap();
+        assert_eq!((&**name, &change["metadata"]["labels"][names::TLS_MODE]), ("shop/cart-0", &json!("disabled")));
+        assert_eq!(done.grants.len(), 1);
+    }
+
+    #[test]
+    fn an_agent_speaks_for_its_own_nodes_pods_only() {
+        let (mut fleet, pods) = (Fleet::new(Limits::default()), pods(3));
+        let done = round(&mut fleet, &pods, &[node("n2", &["shop/cart-0", "shop/nobody", "x"])]);
+        assert_eq!(refused(&done, "n2"), [Some("not_captured"); 3]);
+        assert_eq!(done.grants, []);
+    }
+
+    #[test]
+    fn what_is_wanted_no_longer_is_released_and_a_silent_agents_pod_keeps_its_label() {
+        let (mut fleet, mut pods) = (Fleet::new(Limits::default()), pods(3));
+        let granted = json!({names::GRANTED_AT: "7", names::WHY: "proxy_dead", names::ORIGINAL_TLS_MODE: "istio"});
+        let granted: BTreeMap<String, String> = serde_json::from_value(granted).unwrap();
+        let object = pods.get_mut("shop/cart-0").unwrap();
+        object.metadata.annotations.as_mut().unwrap().extend(granted);
+        adopt(&mut fleet, &pods);
+        assert!(fleet.is_granted("shop/cart-0"));
+        let silent = NodeLease { alive: false, ..node("n1", &[]) };
+        assert_eq!(round(&mut fleet, &pods, &[silent]), Done::default());
+        let done = round(&mut fleet, &pods, &[node("n1", &[])]);
+        let (name, change) = done.releases.first().unwrap();
+        assert_eq!((&**name, &change["metadata"]["labels"][names::TLS_MODE]), ("shop/cart-0", &json!("istio")));
+        assert!(!fleet.is_granted("shop/cart-0"));
+    }
+
+    #[test]
+    fn a_pod_that_did_not_opt_in_is_refused_whatever_its_agent_says() {
+        let (mut fleet, mut pods) = (Fleet::new(Limits::default()), pods(3));
+        pods.get_mut("shop/cart-0").unwrap().metadata.annotations = None;
+        let done = round(&mut fleet, &pods, &[node("n1", &["shop/cart-0"])]);
+        assert_eq!(refused(&done, "n1"), [Some("unprotected")]);
+    }
+
+    #[test]
+    fn the_same_round_twice_changes_nothing_twice() {
+        let (mut fleet, pods) = (Fleet::new(Limits::default()), pods(3));
+        let wishes = &["shop/cart-0", "shop/cart-1"];
+        let done = round(&mut fleet, &pods, &[node("n1", wishes)]);
+        let mut told = node("n1", wishes);
+        told.answers.answers = done.answers["n1"].clone();
+        assert!(round(&mut fleet, &pods, &[told]).answers.is_empty());
+    }
+}

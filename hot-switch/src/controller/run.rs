@@ -1,0 +1,203 @@
+//! The controller's rounds: lead, look, decide, change, answer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use futures_util::StreamExt;
+use hot_switch_core::Moment;
+use hot_switch_core::fleet::{Fleet, Limits};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Namespace, Pod as Object};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::reflector::Store;
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::decide::{Done, Known, adopt, decide};
+use crate::cluster::lease::Leases;
+use crate::cluster::words::Answers;
+use crate::names::TLS_MODE;
+use crate::told::metrics::Metrics;
+
+/// Between two rounds: a wish waits this long at most.
+const EVERY: Duration = Duration::from_millis(250);
+/// The Lease by which one of the controllers leads.
+const LEADER: &str = "hot-switch-controller";
+/// A leader that says nothing for this long leads no longer.
+const LEADS_FOR: i64 = 15;
+/// Namespaces' annotations change seldom.
+const NAMESPACES_EVERY: u32 = 40;
+
+/// What a controller needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its own name, by which it leads.
+    pub name: String,
+    /// hot-switch's own namespace.
+    pub namespace: String,
+    /// The stand-in's image.
+    pub stand_in: Option<String>,
+    /// The limits of all together.
+    pub limits: Limits,
+}
+
+/// Runs for ever.
+///
+/// # Errors
+/// If the API server's address or credentials are not known.
+pub async fn run(options: Options, metrics: Arc<Mutex<Metrics>>) -> Result<()> {
+    let client =
+        Client::try_default().await.context("no API server is known: run it in a pod, or with a kubeconfig")?;
+    let (store, writer) = reflector::store();
+    let labelled = watcher::Config::default().labels(TLS_MODE);
+    let stream = reflector(writer, watcher(Api::<Object>::all(client.clone()), labelled)).default_backoff();
+    tokio::spawn(stream.for_each(|_| std::future::ready(())));
+    store.wait_until_ready().await.context("pods cannot be watched")?;
+    let mut controller = Controller {
+        leases: Leases::new(client.clone(), &options.namespace),
+        client,
+        store,
+        fleet: None,
+        namespaces: BTreeMap::new(),
+        rounds: 0,
+        options,
+    };
+    let mut complained = String::new();
+    loop {
+        let went = controller.round(&metrics).await.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        if went != complained && !went.is_empty() {
+            eprintln!("error: {went}; nothing new is granted meanwhile");
+        }
+        complained = went;
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+struct Controller {
+    client: Client,
+    leases: Leases,
+    store: Store<Object>,
+    /// While it leads.
+    fleet: Option<Fleet>,
+    namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    rounds: u32,
+    options: Options,
+}
+
+impl Controller {
+    async fn round(&mut self, metrics: &Mutex<Metrics>) -> Result<()> {
+        let now = OffsetDateTime::now_utc();
+        // Renewed every two seconds or so.
+        if self.rounds.is_multiple_of(8) && !self.leads(now).await? {
+            self.fleet = None;
+            return Ok(());
+        }
+        if self.rounds.is_multiple_of(NAMESPACES_EVERY) {
+            self.read_namespaces().await?;
+        }
+        let pods: BTreeMap<String, Object> = self
+            .store
+            .state()
+            .into_iter()
+            .map(|pod| (format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any()), (*pod).clone()))
+            .collect();
+        let nodes = self.leases.nodes(now).await?;
+        let limits = self.options.limits.clone();
+        let fleet = self.fleet.get_or_insert_with(|| {
+            let mut fleet = Fleet::new(limits);
+            adopt(&mut fleet, &pods);
+            fleet
+        });
+        let moment: Moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let stand_in = self.options.stand_in.as_deref();
+        let known = Known { now: moment, nodes: &nodes, pods: &pods, namespaces: &self.namespaces, stand_in };
+        let done = decide(fleet, known);
+        let open = fleet.breaker_is_open(moment, pods.len());
+        metrics.lock().unwrap_or_else(PoisonError::into_inner).breaker(open);
+        self.rounds = self.rounds.wrapping_add(1);
+        self.carry_out(done).await
+    }
+
+    async fn carry_out(&self, done: Done) -> Result<()> {
+        let mut complaint = None;
+        for (name, change) in &done.releases {
+            complaint = self.change(name, change).await.err().or(complaint);
+        }
+        let mut failed = Vec::new();
+        for (name, change) in &done.grants {
+            if let Err(error) = self.change(name, change).await {
+                failed.push(name.clone());
+                complaint = Some(error);
+            }
+        }
+        for (node, mut answers) in done.answers {
+            // A grant whose label is not set is none yet: the gate would go on before callers know.
+            answers.retain(|answer| !failed.contains(&answer.pod));
+            self.leases.answer(&node, &Answers { answers }).await?;
+        }
+        complaint.map_or(Ok(()), Err)
+    }
+
+    async fn change(&self, name: &str, change: &Value) -> Result<()> {
+        let (namespace, pod) = name.split_once('/').context("a pod has a namespace")?;
+        let api: Api<Object> = Api::namespaced(self.client.clone(), namespace);
+        let patch = Patch::Strategic(change);
+        api.patch(pod, &PatchParams::default(), &patch)
+            .await
+            .with_context(|| format!("pod {name} cannot be changed"))?;
+        Ok(())
+    }
+
+    async fn read_namespaces(&mut self) -> Result<()> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let list = api.list(&ListParams::default()).await.context("namespaces cannot be listed")?;
+        let notes = |namespace: &Namespace| (namespace.name_any(), namespace.annotations().clone());
+        self.namespaces = list.items.iter().map(notes).collect();
+        Ok(())
+    }
+
+    /// Whether this controller leads: the Lease is its own, or nobody's.
+    async fn leads(&mut self, now: OffsetDateTime) -> Result<bool> {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), &self.options.namespace);
+        let found = api.get_opt(LEADER).await.context("the controllers' Lease")?;
+        let leads = match &found {
+            None => true,
+            Some(lease) => {
+                let spec = lease.spec.clone().unwrap_or_default();
+                let holder = spec.holder_identity.unwrap_or_default();
+                let renewed = serde_json::to_value(&spec.renew_time)?;
+                let renewed = renewed
+                    .as_str()
+                    .and_then(|text| OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok());
+                holder == self.options.name || renewed.is_none_or(|renewed| (now - renewed).whole_seconds() > LEADS_FOR)
+            }
+        };
+        if !leads {
+            return Ok(false);
+        }
+        let version = found.as_ref().and_then(ResourceExt::resource_version);
+        let lease: Lease = serde_json::from_value(json!({
+            "metadata": {"name": LEADER, "namespace": self.options.namespace, "resourceVersion": version},
+            "spec": {
+                "holderIdentity": self.options.name,
+                "leaseDurationSeconds": LEADS_FOR,
+                "renewTime": crate::cluster::lease::micro_time(now)?,
+            },
+        }))?;
+        let params = PostParams::default();
+        let written = match found {
+            Some(_) => api.replace(LEADER, &params, &lease).await,
+            None => api.create(&params, &lease).await,
+        };
+        match written {
+            Ok(_) => Ok(true),
+            // Another one was faster.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(error).context("the controllers' Lease"),
+        }
+    }
+}

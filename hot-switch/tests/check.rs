@@ -1,0 +1,275 @@
+//! What `hot-switch check` says of meshes, and that the examples on the pages of its rules are true.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use hot_switch::check::consent::Mode;
+use hot_switch::check::finding::Severity;
+use hot_switch::check::report::{Report, Verdict};
+use hot_switch::check::{Options, judge, rules, sarif, text};
+use mesh::Mesh;
+
+fn judged(text: &str, mode: Option<Mode>) -> Report {
+    judge(&Mesh::of_text(text), &Options { domain: "cluster.local".into(), mode })
+}
+
+/// The codes of a report's findings that are at least this bad.
+fn codes(report: &Report, severity: Severity) -> Vec<&'static str> {
+    let mut codes: Vec<_> = report.findings().filter(|it| it.severity >= severity).map(|it| it.code).collect();
+    codes.sort_unstable();
+    codes
+}
+
+fn pages() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/hot-switch/rules")
+}
+
+/// The example under a heading of a page.
+fn example(page: &str, heading: &str) -> String {
+    let below = page.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no {heading}:\n{page}"));
+    below.split("```yaml\n").nth(1).and_then(|it| it.split("```").next()).expect("an example").to_owned()
+}
+
+#[test]
+fn the_wrong_example_of_each_page_has_its_finding_and_the_right_one_has_not() {
+    for rule in rules::ALL {
+        let found = |heading| codes(&judged(&example(rule.page, heading), None), Severity::Note);
+        let (wrong, right) = (found("Wrong"), found("Right"));
+        assert!(wrong.contains(&rule.code), "{}: {wrong:?}", rule.code);
+        assert!(!right.contains(&rule.code), "{}: {right:?}", rule.code);
+    }
+}
+
+#[test]
+fn each_page_has_the_title_of_its_rule_and_stands_in_the_list_with_the_severities_that_it_has() {
+    let list = std::fs::read_to_string(pages().join("README.md")).expect("there is a list");
+    for rule in rules::ALL {
+        let (code, title) = (rule.code, rule.title);
+        assert!(rule.page.starts_with(&format!("# {code}: {title}\n")), "{code}");
+        let row = format!("| [{code}]({code}.md) | {title} | ");
+        let row = list.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{code} is not listed"));
+        let report = judged(&example(rule.page, "Wrong"), None);
+        let found = report.findings().find(|it| it.code == code).expect("as above");
+        assert!(row.contains(found.severity.name()), "{row}: {}", found.severity.name());
+    }
+    let files = std::fs::read_dir(pages()).expect("there are pages").count();
+    assert_eq!(files, rules::ALL.len() + 1, "a page without a rule, or a rule without a page");
+}
+
+const SHOP: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio-injection: enabled}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  replicas: 3
+  template:
+    metadata: {labels: {app: web}, annotations: {hot-switch.faultline.dev/mode: act, hot-switch.faultline.dev/allow-unprotected: 'true'}}
+    spec:
+      containers:
+      - {name: web, ports: [{name: http, containerPort: 8080}], readinessProbe: {httpGet: {port: http}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cart, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: cart}}
+    spec: {containers: [{name: cart}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: shop}
+spec: {selector: {app: cart}, ports: [{port: 80, targetPort: 8080}, {port: 81, targetPort: 9000}]}
+";
+
+#[test]
+fn a_permissive_mesh_is_brought_back_whole() {
+    let report = judged(SHOP, None);
+    let web = &report.workloads[0];
+    assert_eq!((web.inbound.verdict, web.outbound.verdict), (Verdict::All, Verdict::All));
+    assert_eq!((web.refused.len(), report.count(Severity::Error), report.count(Severity::Warning)), (0, 0, 0));
+    assert!(web.outbound.restored[0].starts_with("2 of 2 ports"), "{:?}", web.outbound.restored);
+    // The other one is switched on by nobody: it is told of, and asks nothing.
+    let cart = &report.workloads[1];
+    assert!(cart.refused.contains(&"HS501") && cart.findings.iter().all(|it| it.severity == Severity::Note));
+}
+
+#[test]
+fn a_strict_port_of_a_peer_is_lost_and_no_other() {
+    let policy = "
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: cart, namespace: shop}
+spec: {selector: {matchLabels: {app: cart}}, portLevelMtls: {9000: {mode: STRICT}}}
+";
+    let report = judged(&format!("{SHOP}{policy}"), None);
+    let web = &report.workloads[0];
+    let lost = web.findings.iter().find(|it| it.code == "HS301").expect("one peer is strict");
+    assert_eq!(lost.affects, ["cart.shop:81"]);
+    assert_eq!(lost.because[0].resource, "PeerAuthentication shop/cart");
+    assert!(web.outbound.restored[0].starts_with("1 of 2 ports"), "{:?}", web.outbound.restored);
+    assert_eq!(web.inbound.verdict, Verdict::All);
+}
+
+#[test]
+fn a_rule_that_only_some_callers_get_is_told_with_their_namespaces() {
+    let rule = "
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: front}
+spec: {host: web.shop.svc.cluster.local, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: shop}
+spec: {host: web, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
+";
+    let report = judged(&format!("{SHOP}{rule}"), None);
+    let web = &report.workloads[0];
+    let lost = web.findings.iter().find(|it| it.code == "HS201").expect("one namespace insists");
+    assert_eq!(lost.affects, ["web.shop:80 (from front)"]);
+    assert_eq!(web.inbound.verdict, Verdict::Part);
+    assert!(web.inbound.restored.iter().any(|it| it.starts_with("other callers in the mesh")));
+}
+
+#[test]
+fn where_mtls_is_required_and_insisted_on_nothing_comes_back() {
+    let rule = "
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: all, namespace: istio-system}
+spec: {host: '*.local', trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: istio-system}
+spec: {mtls: {mode: STRICT}}
+";
+    let report = judged(&format!("{SHOP}{rule}"), None);
+    let web = &report.workloads[0];
+    assert_eq!((web.inbound.verdict, web.outbound.verdict), (Verdict::None, Verdict::Part));
+    assert_eq!(codes(&report, Severity::Error), ["HS201"]);
+}
+
+#[test]
+fn a_direction_that_is_not_asked_for_is_not_judged() {
+    let text = SHOP.replace("mode: act", "mode: act, hot-switch.faultline.dev/directions: outbound");
+    let strict = "
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+";
+    let report = judged(&format!("{text}{strict}"), None);
+    let web = &report.workloads[0];
+    assert_eq!((web.inbound.verdict, web.outbound.verdict), (Verdict::Off, Verdict::Part));
+    assert!(!web.findings.iter().any(|it| ["HS201", "HS401"].contains(&it.code)), "{:?}", web.findings);
+}
+
+#[test]
+fn a_sidecar_resource_narrows_what_is_called() {
+    let scope = "
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: web, namespace: shop}
+spec: {workloadSelector: {labels: {app: web}}, egress: [{hosts: ['other/*']}]}
+";
+    let report = judged(&format!("{SHOP}{scope}"), None);
+    assert!(!report.workloads[0].outbound.restored[0].contains("ports of Services"), "nothing of it is known");
+}
+
+#[test]
+fn the_second_word_is_asked_for_always_and_names_what_would_be_lost() {
+    let text = SHOP.replace(", hot-switch.faultline.dev/allow-unprotected: 'true'", "");
+    let of = |text: &str| {
+        let web = judged(text, None).workloads.swap_remove(0);
+        assert_eq!(web.refused, ["HS107"]);
+        web.findings.into_iter().find(|it| it.code == "HS107").expect("it is refused").because.len()
+    };
+    assert_eq!(of(&text), 0);
+    let tokens = "
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: shop}
+spec: {}
+";
+    assert_eq!(of(&format!("{text}{tokens}")), 1);
+}
+
+#[test]
+fn what_is_missing_is_assumed_and_counted() {
+    let report = judged(SHOP.split("---\n").nth(1).expect("the Deployment"), None);
+    let assumed: Vec<String> = report.assumed.iter().map(|it| format!("{} {}", it.count, it.what)).collect();
+    for part in ["without any Service", "PeerAuthentication", "whose namespace is not among the files", "MeshConfig"] {
+        assert!(assumed.iter().any(|it| it.starts_with("1 ") && it.contains(part)), "{part}: {assumed:?}");
+    }
+    let other = "\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: shop}\n";
+    let report = judged(&format!("{SHOP}{other}"), None);
+    assert!(text::summary(&report).contains("not looked into: 1 Secret"), "{}", text::summary(&report));
+}
+
+#[test]
+fn mode_act_judges_all_as_if_they_were_switched_on() {
+    let text = SHOP.replace("hot-switch.faultline.dev/mode: act, ", "");
+    assert_eq!(judged(&text, None).count(Severity::Error), 0);
+    assert_eq!(codes(&judged(&text, Some(Mode::Act)), Severity::Error), ["HS107", "HS501"]);
+}
+
+#[test]
+fn every_result_of_sarif_names_a_rule_and_a_line() {
+    let report = judged(&example(rules::find("hs107").expect("any case").page, "Wrong"), None);
+    let sarif = sarif::report(&report);
+    let results = sarif["runs"][0]["results"].as_array().expect("results");
+    assert!(!results.is_empty());
+    for result in results {
+        let index = usize::try_from(result["ruleIndex"].as_u64().expect("an index")).expect("small");
+        assert_eq!(rules::ALL[index].code, result["ruleId"]);
+        assert!(result["locations"][0]["physicalLocation"]["region"]["startLine"].as_u64() >= Some(1));
+    }
+}
+
+/// Runs the program with a text on its standard input.
+fn check(args: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hot-switch"));
+    command.arg("check").args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    std::io::Write::write_all(&mut child.stdin.take().expect("piped"), input.as_bytes()).expect("it reads");
+    child.wait_with_output().expect("it ends")
+}
+
+#[test]
+fn the_exit_code_tells_whether_a_workload_that_is_switched_on_has_findings() {
+    assert_eq!(check(&["-"], SHOP).status.code(), Some(0));
+    assert_eq!(check(&["-", "--mode", "act"], SHOP).status.code(), Some(3));
+    assert_eq!(check(&["-"], "a: [1\n").status.code(), Some(3));
+    assert_eq!(check(&["no-such-file.yaml"], "").status.code(), Some(1));
+    assert_eq!(check(&["--explain", "HS999"], "").status.code(), Some(1));
+    let page = check(&["--explain", "hs101"], "");
+    assert!(String::from_utf8_lossy(&page.stdout).starts_with("# HS101: "));
+    let none = check(&["-"], "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n");
+    assert_eq!(none.status.code(), Some(1), "nothing was judged, which is no good news");
+}
+
+#[test]
+fn a_hostile_name_reaches_no_terminal() {
+    let text = SHOP.replace("name: web, namespace", "name: \"w\\e[2J\\u202e\", namespace");
+    for args in [["-", "--output", "text"], ["-", "--output", "json"], ["-", "--output", "sarif"]] {
+        let out = check(&args, &text);
+        assert!(!out.stdout.contains(&0x1b) && !String::from_utf8_lossy(&out.stdout).contains('\u{202e}'), "{args:?}");
+    }
+}

@@ -1,0 +1,103 @@
+//! The kinds of the API groups that are judged, and what was meant by one that is none of them.
+
+use super::fields::{distance, plain};
+use super::{ENVOY, MESH_CONFIG, Mesh, Resource};
+
+/// A group, whether these are all kinds that it has, and the kinds.
+const GROUPS: [(&str, bool, &[&str]); 7] = [
+    (
+        "networking.istio.io",
+        true,
+        &[
+            "DestinationRule",
+            "EnvoyFilter",
+            "Gateway",
+            "ProxyConfig",
+            "ServiceEntry",
+            "Sidecar",
+            "VirtualService",
+            "WorkloadEntry",
+            "WorkloadGroup",
+        ],
+    ),
+    ("extensions.istio.io", true, &["WasmPlugin", "TrafficExtension"]),
+    ("security.istio.io", true, &["AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"]),
+    ("telemetry.istio.io", true, &["Telemetry"]),
+    ("install.istio.io", true, &["IstioOperator"]),
+    ("extensions.higress.io", false, &["WasmPlugin"]),
+    ("gateway.envoyproxy.io", false, &["EnvoyExtensionPolicy"]),
+];
+
+/// The kinds that rules look into; of others nothing is said.
+const JUDGED: [&str; 7] = [
+    "DestinationRule",
+    "ServiceEntry",
+    "WorkloadEntry",
+    "EnvoyFilter",
+    "WasmPlugin",
+    "TrafficExtension",
+    "EnvoyExtensionPolicy",
+];
+
+/// What is wrong with a resource's `kind` and `apiVersion`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistaken {
+    /// The kind is not one of its group; this one is meant.
+    Kind(&'static str),
+    /// The kind is of another group.
+    Group(&'static str),
+    /// The group has no such kind, as far as is known.
+    Unknown,
+}
+
+/// What is wrong with a resource's `kind` and `apiVersion`, if anything.
+pub fn mistaken(resource: &Resource) -> Option<Mistaken> {
+    let kind = resource.kind.as_str();
+    if [ENVOY, MESH_CONFIG].contains(&kind) {
+        return None;
+    }
+    let other = || GROUPS.into_iter().find(|(_, _, kinds)| kinds.contains(&kind));
+    let Some((_, all, kinds)) = GROUPS.into_iter().find(|(group, ..)| *group == resource.group) else {
+        // Other makers have a VirtualService too; Kubernetes itself has none of these, and a group that is nearly one
+        // of Istio's is nobody's.
+        let (group, ..) = GROUPS.into_iter().find(|(group, _, kinds)| {
+            let is_meant = resource.group.is_empty() || distance(group, &resource.group) < 3;
+            is_meant && kinds.contains(&kind)
+        })?;
+        return Some(Mistaken::Group(group));
+    };
+    // A list is what kubectl makes of the resources of one kind.
+    if kinds.contains(&kind) || kind.strip_suffix("List").is_some_and(|one| kinds.contains(&one)) {
+        return None;
+    }
+    if let Some(meant) = kinds.iter().find(|known| distance(&plain(known), &plain(kind)) < 3) {
+        return Some(Mistaken::Kind(meant));
+    }
+    match other() {
+        Some((group, ..)) if all => Some(Mistaken::Group(group)),
+        _ => all.then_some(Mistaken::Unknown),
+    }
+}
+
+/// Whether any rule looks into what is in a file.
+pub fn is_judged(mesh: &Mesh, file: &str) -> bool {
+    let is_here = |resource: &Resource| *resource.file == *file && has_rules(resource);
+    mesh.configurations.iter().any(|config| *config.file == *file) || mesh.resources.iter().any(is_here)
+}
+
+/// The kinds of the resources in a file, each once, in the order of the file.
+pub fn kinds_in<'a>(mesh: &'a Mesh, file: &str) -> Vec<&'a str> {
+    let mut kinds: Vec<&str> = Vec::new();
+    for resource in mesh.resources.iter().filter(|resource| *resource.file == *file) {
+        if !kinds.contains(&resource.kind.as_str()) {
+            kinds.push(&resource.kind);
+        }
+    }
+    kinds
+}
+
+fn has_rules(resource: &Resource) -> bool {
+    let kind = resource.kind.as_str();
+    let of_group = GROUPS.iter().any(|(group, _, kinds)| *group == resource.group && kinds.contains(&kind));
+    [ENVOY, MESH_CONFIG].contains(&kind) || (of_group && JUDGED.contains(&kind)) || mistaken(resource).is_some()
+}

@@ -1,0 +1,505 @@
+//! Reads a mesh's resources and plugin configurations from files, each with its position.
+//!
+//! The input is what `kubectl get -o yaml` and `-o json` print: several documents, `kind: List`, directories, standard
+//! input. This file turns it into resources. [`policy`] and [`services`] interpret them as Istio does, [`dns_name`]
+//! handles its host names. Nothing here judges the content: `faultline validate` and `hot-switch check` do, each for a
+//! question of its own.
+
+#![forbid(unsafe_code)]
+
+pub mod dns_name;
+pub mod fields;
+mod foreign;
+pub mod kinds;
+pub mod lookup;
+pub mod outlier;
+pub mod policy;
+pub mod services;
+mod texts;
+pub mod yaml;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{Context, bail, ensure};
+
+use texts::{is_empty, is_yaml_only, list, read_file, read_text, utf16};
+use yaml::node::{Node, Position};
+
+/// A resource.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// The file it is in, as the user named it.
+    pub file: Rc<str>,
+    /// Its kind; [`MESH_CONFIG`] and [`ENVOY`] stand for two that are not Kubernetes resources.
+    pub kind: String,
+    /// Its group, such as `networking.istio.io`; empty for Kubernetes' own.
+    pub group: String,
+    /// Its namespace, if it names one.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// The whole resource.
+    pub node: Node,
+}
+
+/// Istio's root namespace, where the mesh configuration names no other.
+const ROOT: &str = "istio-system";
+
+/// Kinds without a namespace that are found beside the mesh's rules.
+const CLUSTER_WIDE: [&str; 8] = [
+    "Node",
+    "Namespace",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "GatewayClass",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+];
+
+/// The kind given to a MeshConfig, wherever it was found; its node is the MeshConfig itself.
+pub const MESH_CONFIG: &str = "MeshConfig";
+/// The kind given to an Envoy bootstrap.
+pub const ENVOY: &str = "Envoy";
+
+/// Fields of a MeshConfig by which DestinationRules are read.
+const OF_RULES: [&str; 4] =
+    ["rootNamespace", "defaultDestinationRuleExportTo", "localityLbSetting", "defaultTrafficPolicy"];
+
+impl Resource {
+    /// Its namespace. Resources that name none are applied to the current one, which is called `default` here.
+    pub fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+
+    /// Kind, namespace and name, as people write them: `DestinationRule shop/reviews`.
+    pub fn title(&self) -> String {
+        match (&self.namespace, self.name.as_str()) {
+            (_, "") => self.kind.clone(),
+            (Some(namespace), name) => format!("{} {namespace}/{name}", self.kind),
+            (None, name) => format!("{} {name}", self.kind),
+        }
+    }
+
+    /// Whether it is of this kind in Istio's networking group.
+    pub fn is_istio(&self, kind: &str) -> bool {
+        self.kind == kind && self.group == "networking.istio.io"
+    }
+}
+
+/// A plugin configuration in a file of its own, outside any resource.
+#[derive(Debug)]
+pub struct Configuration {
+    /// The file it is in.
+    pub file: Rc<str>,
+    /// Its text, exactly as it would reach the filter.
+    pub text: String,
+    /// The same with positions, if it could be parsed.
+    pub node: Option<Node>,
+}
+
+/// What is said of a file without a single sign.
+pub const NOTHING: &str = "is empty";
+
+/// A file without any value that the user named.
+#[derive(Debug)]
+pub struct Empty {
+    /// The file.
+    pub file: Rc<str>,
+    /// What it has instead: nothing at all, comments, an empty list.
+    pub what: &'static str,
+}
+
+/// A file or document that is neither a resource nor a plugin configuration.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// The file it is in.
+    pub file: Rc<str>,
+    /// Where it begins.
+    pub position: Option<Position>,
+    /// What it is, such as `a template`.
+    pub what: String,
+    /// What to give instead.
+    pub remedy: String,
+    /// Whether somebody meant it to be read; else it only lies in a directory.
+    pub is_meant: bool,
+}
+
+/// A file or document that is not YAML.
+#[derive(Debug)]
+pub struct Broken {
+    /// The file.
+    pub file: Rc<str>,
+    /// Where the error is.
+    pub position: Option<Position>,
+    /// What is wrong.
+    pub problem: String,
+    /// Whether it is JSON all the same, in which a key is there twice: readers of JSON take the last.
+    pub is_json: bool,
+}
+
+/// Everything that was read.
+#[derive(Debug, Default)]
+pub struct Mesh {
+    /// The files, in the order in which the user named them.
+    pub files: Vec<Rc<str>>,
+    /// The resources, in order.
+    pub resources: Vec<Resource>,
+    /// The plugin configurations outside any resource.
+    pub configurations: Vec<Configuration>,
+    /// The files that could not be read as YAML.
+    pub broken: Vec<Broken>,
+    /// The files that have nothing in them.
+    pub empty: Vec<Empty>,
+    /// What is neither a resource nor a plugin configuration.
+    pub unread: Vec<Unread>,
+}
+
+impl Mesh {
+    /// Reads files and directories; `-` is standard input.
+    ///
+    /// # Errors
+    /// When one cannot be read at all.
+    pub fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut mesh = Self::default();
+        for path in paths {
+            mesh.add(path)?;
+        }
+        Ok(mesh)
+    }
+
+    /// Reads a text, as if it had come on standard input.
+    pub fn of_text(text: &str) -> Self {
+        let mut mesh = Self::default();
+        mesh.add_text("-", text.as_bytes(), true);
+        mesh
+    }
+
+    /// Puts the resources that name no namespace into this one, as `kubectl apply --namespace` does.
+    pub fn put_in(&mut self, namespace: &str) {
+        for resource in &mut self.resources {
+            let is_namespaced = !CLUSTER_WIDE.contains(&resource.kind.as_str()) && !resource.name.is_empty();
+            if resource.namespace.is_none() && is_namespaced {
+                resource.namespace = Some(namespace.to_owned());
+            }
+        }
+    }
+
+    /// Reads one more file or directory.
+    ///
+    /// # Errors
+    /// When it cannot be read at all.
+    pub fn add(&mut self, path: &Path) -> anyhow::Result<()> {
+        if path == Path::new("-") {
+            let text = read_text(std::io::stdin().lock()).context("cannot read standard input")?;
+            ensure!(
+                !text.is_empty(),
+                "nothing came on standard input; see why the command before the pipe wrote nothing"
+            );
+            self.add_text("-", &text, true);
+        } else if path.is_dir() {
+            let mut files = Vec::new();
+            list(path, &mut files)?;
+            if files.is_empty() {
+                bail!("`{}` has no file that ends in .yaml, .yml or .json", path.display());
+            }
+            for file in files {
+                self.add_text(&file.display().to_string(), &read_file(&file)?, false);
+            }
+        } else {
+            self.add_text(&path.display().to_string(), &read_file(path)?, true);
+        }
+        self.set_aside();
+        Ok(())
+    }
+
+    /// Reads a text. `named`: the user named this very file, so whatever it holds was meant to be read.
+    fn add_text(&mut self, name: &str, bytes: &[u8], named: bool) {
+        let file: Rc<str> = name.into();
+        if self.files.contains(&file) {
+            return; // named twice, or alone and in its directory
+        }
+        self.files.push(Rc::clone(&file));
+        let decoded = utf16(bytes);
+        let bytes = decoded.as_deref().map_or(bytes, str::as_bytes);
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+                let problem = "it is no text in UTF-8; save it as UTF-8, or name another file".to_owned();
+                self.broken.push(Broken {
+                    file,
+                    position: Some(Position { line, column: None }),
+                    problem,
+                    is_json: false,
+                });
+                return;
+            }
+        };
+        if is_empty(text) {
+            if named {
+                let what = if text.trim().is_empty() { NOTHING } else { "has nothing but comments" };
+                self.empty.push(Empty { file, what });
+            }
+            return;
+        }
+        match yaml::read(text) {
+            Ok(documents) => {
+                let alone = documents.len() <= 1;
+                for node in documents {
+                    self.add_document(&file, node, alone.then_some(text), named);
+                }
+            }
+            // What starts like JSON is a configuration: the filter's own parser reports best what is wrong with it.
+            Err((position, problem)) if text.trim_start().starts_with('{') && !text.trim_start().starts_with("{{") => {
+                if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+                    self.broken.push(Broken { file: Rc::clone(&file), position, problem, is_json: true });
+                }
+                self.configurations.push(Configuration { file, text: text.to_owned(), node: None });
+            }
+            Err(_) => match foreign::of_text(text) {
+                Some((what, remedy)) => self.unread.push(Unread {
+                    file,
+                    position: Some(Position { line: 1, column: None }),
+                    what: what.to_owned(),
+                    remedy: remedy.to_owned(),
+                    is_meant: true,
+                }),
+                None => self.add_parts(&file, text, named),
+            },
+        }
+    }
+
+    /// Reads a text of which some document is broken: the others are judged all the same.
+    fn add_parts(&mut self, file: &Rc<str>, text: &str, named: bool) {
+        for (_, part) in yaml::read_parts(text) {
+            match part {
+                Ok(nodes) => nodes.into_iter().for_each(|node| self.add_document(file, node, None, named)),
+                Err((position, problem)) => {
+                    self.broken.push(Broken { file: Rc::clone(file), position, problem, is_json: false });
+                }
+            }
+        }
+    }
+
+    fn add_document(&mut self, file: &Rc<str>, node: Node, text: Option<&str>, named: bool) {
+        if let (Some(kind), Some(version)) = (node.text("kind"), node.text("apiVersion")) {
+            if kind.ends_with("List") && node.field("items").is_some() {
+                if node.list("items").is_empty() && named {
+                    self.empty.push(Empty { file: Rc::clone(file), what: "has a list without items" });
+                }
+                node.list("items").iter().for_each(|item| self.add_document(file, item.clone(), None, false));
+                return;
+            }
+            let own = |path: &str| node.text(path).map(str::to_owned);
+            let resource = Resource {
+                file: Rc::clone(file),
+                kind: kind.to_owned(),
+                group: version.split_once('/').map_or("", |(group, _)| group).to_owned(),
+                namespace: own("metadata.namespace"),
+                name: own("metadata.name").unwrap_or_default(),
+                node,
+            };
+            if let Some(config) = mesh_config_of(&resource) {
+                self.resources.push(Resource { kind: MESH_CONFIG.into(), node: config, ..resource.clone() });
+            }
+            self.resources.push(resource);
+            return;
+        }
+        let has = |names: &[&str]| names.iter().any(|name| node.field(name).is_some());
+        let kind = if has(&["static_resources", "staticResources"]) {
+            Some((ENVOY, node.clone()))
+        } else if let Some(inner) = node.field("meshConfig") {
+            Some((MESH_CONFIG, inner.clone()))
+        } else if has(&MESH_CONFIG_FIELDS) {
+            Some((MESH_CONFIG, node.clone()))
+        } else {
+            None
+        };
+        if let Some((kind, node)) = kind {
+            let (kind, file) = (kind.to_owned(), Rc::clone(file));
+            self.resources.push(Resource {
+                file,
+                kind,
+                group: String::new(),
+                namespace: None,
+                name: String::new(),
+                node,
+            });
+        } else if let Some((what, remedy)) = foreign::of_document(&node) {
+            self.not_read(file, &node, what, remedy, true);
+        } else if named && text.is_some_and(is_yaml_only) && !has(&CONFIGURATION_FIELDS) {
+            let (what, remedy) = foreign::of_anything(&node);
+            self.not_read(file, &node, what, remedy, true);
+        } else if named || has(&CONFIGURATION_FIELDS) {
+            let text = text.map_or_else(|| node.json().to_string(), str::to_owned);
+            self.configurations.push(Configuration { file: Rc::clone(file), text, node: Some(node) });
+        } else {
+            self.not_read(
+                file,
+                &node,
+                "neither a resource nor a plugin configuration",
+                "name what is to be read",
+                false,
+            );
+        }
+    }
+
+    fn not_read(&mut self, file: &Rc<str>, node: &Node, what: &str, remedy: &str, is_meant: bool) {
+        let (what, remedy) = (what.to_owned(), remedy.to_owned());
+        self.unread.push(Unread { file: Rc::clone(file), position: Some(node.position), what, remedy, is_meant });
+    }
+
+    /// Takes what is no whole resource out of what is judged: a kustomization's patches, unrendered templates.
+    fn set_aside(&mut self) {
+        let patches = patches(&self.resources);
+        let mut unread = Vec::new();
+        self.resources.retain(|resource| {
+            let found = what_is_missing(resource, &patches);
+            unread.extend(found.map(|(what, remedy)| Unread {
+                file: Rc::clone(&resource.file),
+                position: Some(resource.node.position),
+                what: what.to_owned(),
+                remedy: remedy.to_owned(),
+                is_meant: true,
+            }));
+            found.is_none()
+        });
+        self.unread.extend(unread);
+    }
+
+    /// The resources of a kind of Istio's networking group.
+    pub fn istio<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Resource> {
+        self.resources.iter().filter(move |resource| resource.is_istio(kind))
+    }
+
+    /// The resources of a kind of Istio's networking group, each once: of several versions of one the last.
+    pub fn distinct<'a>(&'a self, kind: &'a str) -> Vec<&'a Resource> {
+        last_versions(self.istio(kind))
+    }
+
+    /// As [`Mesh::distinct`], for a kind of any group.
+    pub fn distinct_in<'a>(&'a self, group: &str, kind: &str) -> Vec<&'a Resource> {
+        last_versions(self.resources.iter().filter(|resource| resource.kind == kind && resource.group == group))
+    }
+
+    /// As [`Mesh::distinct`], for a kind of Kubernetes itself, whatever its group.
+    pub fn distinct_kubernetes<'a>(&'a self, kind: &'a str) -> Vec<&'a Resource> {
+        let own = |group: &str| group.is_empty() || group.ends_with(".k8s.io");
+        last_versions(self.resources.iter().filter(move |resource| resource.kind == kind && own(&resource.group)))
+    }
+
+    /// The resources that are there several times, with all of their versions in the order of the files.
+    pub fn versions(&self) -> Vec<Vec<&Resource>> {
+        let mut seen: BTreeMap<[&str; 4], Vec<&Resource>> = BTreeMap::new();
+        for resource in self.resources.iter().filter(|resource| !resource.name.is_empty()) {
+            let id = [resource.kind.as_str(), &resource.group, resource.namespace(), &resource.name];
+            seen.entry(id).or_default().push(resource);
+        }
+        seen.into_values().filter(|versions| versions.len() > 1).collect()
+    }
+
+    /// The root namespace.
+    pub fn root(&self) -> &str {
+        self.mesh_configs().find_map(|config| config.node.text("rootNamespace")).unwrap_or(ROOT)
+    }
+
+    /// The mesh configurations of other control planes than the first's, where they say otherwise how rules are read.
+    pub fn other_mesh_configs(&self) -> Vec<&Resource> {
+        let said = |config: &Resource| OF_RULES.map(|field| config.node.field(field).map(Node::json));
+        let id = |config: &Resource| (config.namespace.clone(), config.name.clone());
+        let mut all = self.mesh_configs();
+        let Some(first) = all.next() else { return Vec::new() };
+        all.filter(|config| id(config) != id(first) && said(config) != said(first)).collect()
+    }
+
+    /// The mesh configurations.
+    pub fn mesh_configs(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.iter().filter(|resource| resource.kind == MESH_CONFIG)
+    }
+}
+
+/// The files with which kustomizations patch.
+fn patches(resources: &[Resource]) -> Vec<PathBuf> {
+    let mut patches = Vec::new();
+    for kustomization in resources.iter().filter(|resource| resource.kind == "Kustomization") {
+        let directory = Path::new(&*kustomization.file).parent().unwrap_or(Path::new(""));
+        let node = &kustomization.node;
+        let lists = ["patches", "patchesJson6902"].into_iter().flat_map(|list| node.list(list));
+        let merged = node.list("patchesStrategicMerge").iter().filter_map(|it| it.text(""));
+        let named = lists.filter_map(|it| it.text("path")).chain(merged);
+        patches.extend(named.map(|path| directory.join(path.trim_start_matches("./"))));
+    }
+    patches
+}
+
+/// Why a resource is no whole one, and the remedy.
+fn what_is_missing(resource: &Resource, patches: &[PathBuf]) -> Option<(&'static str, &'static str)> {
+    let lacks = |kind: &str, field: &str| resource.is_istio(kind) && resource.node.at(field).is_none();
+    let is_rule = ["DestinationRule", "ServiceEntry", "WorkloadEntry"].iter().any(|kind| resource.is_istio(kind));
+    if patches.iter().any(|path| path == Path::new(&*resource.file)) {
+        Some(("a patch of kustomize", foreign::BUILD))
+    } else if lacks("DestinationRule", "spec.host") || lacks("ServiceEntry", "spec.hosts") {
+        Some(("no whole resource (it names no host), such as a patch of kustomize", foreign::BUILD))
+    } else if is_rule && resource.node.field("spec").is_some_and(foreign::is_unrendered) {
+        Some(("a template", foreign::RENDER))
+    } else {
+        None
+    }
+}
+
+/// The last of the resources of one kind that have the same namespace and name, in the order of the first.
+fn last_versions<'a>(resources: impl Iterator<Item = &'a Resource>) -> Vec<&'a Resource> {
+    let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut kept: Vec<&Resource> = Vec::new();
+    for resource in resources {
+        let index = *seen.entry((resource.namespace(), resource.name.as_str())).or_insert(kept.len());
+        match kept.get_mut(index) {
+            Some(older) => *older = resource,
+            None => kept.push(resource),
+        }
+    }
+    kept
+}
+
+/// Fields that identify a MeshConfig outside any resource.
+const MESH_CONFIG_FIELDS: [&str; 9] = [
+    "defaultConfig",
+    "defaultTrafficPolicy",
+    "localityLbSetting",
+    "rootNamespace",
+    "trustDomain",
+    "outboundTrafficPolicy",
+    "extensionProviders",
+    "defaultHttpRetryPolicy",
+    "accessLogFile",
+];
+
+/// Fields that identify a plugin configuration among the other files of a directory.
+const CONFIGURATION_FIELDS: [&str; 8] =
+    ["outlierDetection", "clusters", "localities", "failover", "witness", "attempts", "limits", "logLevel"];
+
+/// The MeshConfig inside a resource: in istiod's ConfigMap, an IstioOperator, or the operator's Istio.
+fn mesh_config_of(resource: &Resource) -> Option<Node> {
+    let node = &resource.node;
+    match resource.kind.as_str() {
+        "ConfigMap" => {
+            let field = node.at("data.mesh")?;
+            let text = node.text("data.mesh")?;
+            // A one-line string, as in JSON, cannot start on the line below its name.
+            let is_block = text.contains('\n') && !is_json(node);
+            let inner = yaml::read(text).ok()?.into_iter().next()?;
+            Some(inner.inside(field.position, is_block))
+        }
+        "IstioOperator" => node.at("spec.meshConfig").cloned(),
+        "Istio" | "IstioRevision" => node.at("spec.values.meshConfig").cloned(),
+        _ => None,
+    }
+}
+
+/// Whether a resource was written as JSON: its first field then follows a bracket on the same line, or is indented.
+fn is_json(node: &Node) -> bool {
+    node.at("kind").is_some_and(|kind| kind.position.column != Some(node.position.column.unwrap_or(1)))
+}

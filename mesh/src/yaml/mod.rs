@@ -1,0 +1,243 @@
+//! Reads YAML with the position of each value, and writes YAML. This is the only file that uses the YAML library.
+
+pub mod node;
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value as Json;
+use serde_saphyr::Spanned;
+
+use node::{Node, Position, Value};
+
+/// Writes a value as one YAML document.
+///
+/// # Errors
+/// When it cannot be written as YAML.
+pub fn write(value: &impl Serialize) -> anyhow::Result<String> {
+    // A pinned image is longer than a folded line would be; on one line it can be searched for and copied.
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+    Ok(serde_saphyr::to_string_with_options(value, options)?)
+}
+
+/// Parses every document of a YAML or JSON text; empty documents are skipped.
+///
+/// # Errors
+/// When it is neither; with the position, if the parser reports one.
+pub fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> {
+    read_below(text, 0)
+}
+
+/// As [`read`]; `above`: the number of lines above the text, for what its errors say.
+fn read_below(text: &str, above: u64) -> Result<Vec<Node>, (Option<Position>, String)> {
+    // The output of `kubectl get` for a large mesh exceeds the parser's default limits.
+    let options = serde_saphyr::options! { budget: None, with_snippet: false };
+    let read: Result<Vec<Spanned<Raw>>, _> = serde_saphyr::from_multiple_with_options(text, options);
+    match read {
+        Ok(documents) => {
+            let nodes = documents.into_iter().map(Node::from);
+            Ok(nodes.filter(|node| !matches!(node.value, Value::Scalar(Json::Null))).collect())
+        }
+        Err(error) => {
+            let at = error.location().map(|at| Position { line: at.line(), column: Some(at.column()) });
+            // The position is told by itself.
+            let place = at.map(|at| format!(" at line {}, column {}", at.line, at.column.unwrap_or(1)));
+            let words = error.to_string();
+            let bare = place.and_then(|place| words.strip_suffix(&place).map(str::to_owned));
+            Err((at, duplicate(&error, text, above).unwrap_or_else(|| bare.unwrap_or(words))))
+        }
+    }
+}
+
+/// A document of a text: where it begins, as the number of lines above, and what it is.
+pub type Part = (u64, Result<Vec<Node>, (Option<Position>, String)>);
+
+/// Parses a text's documents one by one, so that one that is broken does not hide the others. Positions are those in
+/// the whole text.
+pub fn read_parts(text: &str) -> Vec<Part> {
+    let mut parts = vec![(0, String::new())];
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        // At the margin, these three signs begin a document even inside a block of text.
+        let rest = line.strip_prefix("---");
+        if rest.is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with([' ', '\t'])) {
+            parts.push((index as u64, String::new()));
+        }
+        if let Some((_, part)) = parts.last_mut() {
+            part.push_str(line);
+        }
+    }
+    let lower = |above: u64, read: Result<Vec<Node>, (Option<Position>, String)>| match read {
+        Ok(nodes) => Ok(nodes.into_iter().map(|node| node.lowered(above)).collect()),
+        Err((position, problem)) => {
+            Err((position.map(|position| Position { line: position.line + above, ..position }), problem))
+        }
+    };
+    parts.into_iter().map(|(above, part)| (above, lower(above, read_below(&part, above)))).collect()
+}
+
+/// What is said of a key that is there twice; `None` for any other error.
+fn duplicate(error: &serde_saphyr::Error, text: &str, above: u64) -> Option<String> {
+    let serde_saphyr::Error::DuplicateMappingKey { key, location } = error.without_snippet() else { return None };
+    let key = key.as_deref()?;
+    let index = usize::try_from(location.line()).ok()?.checked_sub(1)?;
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
+    let lines: Vec<&str> = text.lines().collect();
+    let here = indent(lines.get(index)?);
+    // The first of the two is above, at the same depth, unless both are on one line.
+    let is_it = |line: &&str| {
+        let start = line.trim_start_matches([' ', '-']).trim_start_matches(['"', '\'']);
+        indent(line) == here
+            && start.strip_prefix(key).is_some_and(|rest| rest.trim_start_matches(['"', '\'']).starts_with(':'))
+    };
+    let first =
+        lines.get(..index)?.iter().rposition(is_it).map(|line| format!(" (first in line {})", line as u64 + above + 1));
+    let more = match here == 0 && ["apiVersion", "kind", "metadata", "spec"].contains(&key) {
+        true => "; is `---` missing above, between two resources?",
+        false => "; one of them is lost",
+    };
+    Some(format!("`{key}` is there twice{}{more}", first.unwrap_or_default()))
+}
+
+/// A value as the parser returns it: the position wraps each value.
+enum Raw {
+    Scalar(Json),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+impl From<Spanned<Raw>> for Node {
+    fn from(raw: Spanned<Raw>) -> Self {
+        let position = position_at(&raw.referenced);
+        let value = match raw.value {
+            Raw::Scalar(scalar) => Value::Scalar(scalar),
+            Raw::List(items) => Value::List(items.into_iter().map(Node::from).collect()),
+            Raw::Map(fields) => Value::Map(
+                fields
+                    .into_iter()
+                    .map(|(key, value)| {
+                        (key.value, Node { position: position_at(&key.referenced), ..Node::from(value) })
+                    })
+                    .collect(),
+            ),
+        };
+        Self { position, value }
+    }
+}
+
+fn position_at(at: &serde_saphyr::Location) -> Position {
+    Position { line: at.line(), column: Some(at.column()) }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Json::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Json::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+        Raw::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Scalar(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Scalar(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Raw::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Raw, A::Error> {
+        let mut map: Vec<(Spanned<String>, Spanned<Raw>)> = Vec::new();
+        while let Some(key) = fields.next_key::<Spanned<String>>()? {
+            // Who wrote which field: longer than the resource itself, and no rule asks for it.
+            if key.value == "managedFields" {
+                fields.next_value::<IgnoredAny>()?;
+            } else {
+                map.push((key, fields.next_value()?));
+            }
+        }
+        Ok(Raw::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_know_their_lines_in_yaml_and_json() {
+        let text = "a: 1\nb:\n  c:\n  - d: x\n  - d: {e: [1, two]}\n---\nsecond: true\n";
+        let nodes = read(text).unwrap();
+        assert_eq!(nodes.len(), 2);
+        assert_eq!(nodes[0].position_of("b.c[1].d.e"), Position { line: 5, column: Some(9) });
+        assert_eq!(nodes[0].position_of("b.c[1].nothing.here").line, 5);
+        assert_eq!(nodes[0].text("b.c[0].d"), Some("x"));
+        assert_eq!(nodes[1].position_of("second").line, 7);
+        assert_eq!(nodes[0].json(), serde_json::json!({"a": 1, "b": {"c": [{"d": "x"}, {"d": {"e": [1, "two"]}}]}}));
+        let json = read("{\n \"a\": {\n\t\"b\": -1.5}}").unwrap();
+        assert_eq!(json[0].position_of("a.b").line, 3);
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_told_in_plain_words() {
+        let problem = |text: &str| read(text).unwrap_err().1;
+        let subset = "spec:\n  subsets:\n  - name: v3\n    trafficPolicy: {a: 1}\n    trafficPolicy: {b: 2}\n";
+        assert_eq!(problem(subset), "`trafficPolicy` is there twice (first in line 4); one of them is lost");
+        let first = "spec:\n  subsets:\n  - name: v3\n    labels: {}\n    name: v4\n";
+        assert_eq!(problem(first), "`name` is there twice (first in line 3); one of them is lost");
+        assert_eq!(problem("a: {b: 1, b: 2}\n"), "`b` is there twice; one of them is lost");
+        let two = "apiVersion: v1\nkind: A\n\napiVersion: v1\nkind: B\n";
+        let told = "`apiVersion` is there twice (first in line 1); is `---` missing above, between two resources?";
+        assert_eq!(problem(two), told);
+    }
+
+    #[test]
+    fn who_wrote_which_field_is_not_kept() {
+        let nodes = read("a: 1\nmanagedFields:\n- {manager: kubectl, f: {g: {}}}\nb: 2\n").unwrap();
+        assert_eq!(nodes[0].json(), serde_json::json!({"a": 1, "b": 2}));
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_told_with_its_line() {
+        let (position, _) = read("a: 1\nb: [1\nc: 2\n").unwrap_err();
+        assert!(position.is_some_and(|position| position.line >= 2), "{position:?}");
+    }
+}
