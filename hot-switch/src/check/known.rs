@@ -24,6 +24,9 @@ pub(crate) struct Known<'a> {
     pub(crate) peers: PeerAuthentications<'a>,
     pub(crate) policies: Policies<'a>,
     pub(crate) lookup: Lookup<'a>,
+    /// Whether any DestinationRule has a proxy start TLS of its own, or insist on mTLS.
+    pub(crate) starts_tls: bool,
+    pub(crate) insists: bool,
     /// The namespaces in which callers with a proxy may be.
     pub(crate) callers: BTreeSet<&'a str>,
     by_namespace: HashMap<&'a str, Vec<usize>>,
@@ -40,9 +43,12 @@ impl<'a> Known<'a> {
             callers.insert(workload.namespace());
             by_namespace.entry(workload.namespace()).or_default().push(index);
         }
+        let modes: BTreeSet<String> = mesh.istio("DestinationRule").flat_map(|it| tls_modes(&it.node)).collect();
         Self {
             mesh,
             domain,
+            starts_tls: modes.contains("SIMPLE") || modes.contains("MUTUAL"),
+            insists: modes.contains("ISTIO_MUTUAL"),
             workloads,
             ended,
             services: services::all(mesh, domain),
@@ -78,6 +84,14 @@ impl<'a> Known<'a> {
     pub(crate) fn is_auto_mtls(&self) -> bool {
         self.mesh.mesh_configs().find_map(|it| it.node.flag("enableAutoMtls")).unwrap_or(true)
     }
+}
+
+/// Every TLS mode that a DestinationRule names, for the host, a port or a subset.
+fn tls_modes(rule: &Node) -> Vec<String> {
+    let subsets = rule.list("spec.subsets").iter().filter_map(|it| it.at("trafficPolicy"));
+    let policies = rule.at("spec.trafficPolicy").into_iter().chain(subsets);
+    let of = |it: &Node| it.text("tls.mode").map(str::to_owned);
+    policies.flat_map(|it| it.list("portLevelSettings").iter().chain([it]).filter_map(of).collect::<Vec<_>>()).collect()
 }
 
 /// A workload, and what every rule asks of it.

@@ -2,7 +2,7 @@
 //!
 //! [`judge`] reads nothing and prints nothing. Facts: [`workload`], [`sidecar`] (does it have one), [`consent`] (what the
 //! annotations allow), [`mtls`] and [`policies`] (Istio's security policies, composed as istiod does), [`services`],
-//! [`scope`] (Sidecar resources), together in [`known`]. Rules, a file for each group: [`unread`], [`whether`],
+//! [`scope`] (Sidecar resources), [`peers`] (what each port wants of a caller), together in [`known`]. Rules, a file for each group: [`unread`], [`whether`],
 //! [`inbound`], [`outbound`], [`meanwhile`], [`upkeep`]. Form: [`finding`], [`rules`], [`report`], [`text`], [`sarif`].
 //!
 //! A finding is an error or a warning only of a workload that is set to `act`: to others nothing happens.
@@ -14,6 +14,7 @@ mod known;
 mod meanwhile;
 mod mtls;
 mod outbound;
+mod peers;
 mod policies;
 pub mod report;
 pub mod rules;
@@ -32,9 +33,9 @@ use mesh::Mesh;
 use consent::Mode;
 use finding::{Draft, Finding, Severity};
 use known::{Assumed, Case, Known};
+use peers::Peers;
 use report::{Direction, Judged, Report, Verdict};
 use rules::{HS102, HS108};
-use workload::Workload;
 
 /// How to judge.
 #[derive(Clone, Debug)]
@@ -50,8 +51,12 @@ pub struct Options {
 pub fn judge(mesh: &Mesh, options: &Options) -> Report {
     let known = Known::of(mesh, &options.domain);
     let mut assumed = Assumed::default();
-    let workloads: Vec<Judged> =
-        known.workloads.iter().map(|workload| of_workload(&known, workload, options.mode, &mut assumed)).collect();
+    let peers = Peers::of(&known, &mut assumed);
+    let workloads: Vec<Judged> = known
+        .workloads
+        .iter()
+        .map(|workload| of_workload(&peers, &Case::of(&known, workload, options.mode), &mut assumed))
+        .collect();
     let with_sidecar = workloads.iter().filter(|it| it.has_sidecar).count();
     Report {
         workloads,
@@ -63,34 +68,34 @@ pub fn judge(mesh: &Mesh, options: &Options) -> Report {
 }
 
 /// Judges one workload.
-fn of_workload(known: &Known<'_>, workload: &Workload<'_>, mode: Option<Mode>, assumed: &mut Assumed) -> Judged {
-    let case = Case::of(known, workload, mode);
-    let mut judged = report::Judged::of(&case);
-    let place = |draft: Draft| placed(&case, draft);
+fn of_workload<'a>(peers: &Peers<'a>, case: &Case<'_, 'a>, assumed: &mut Assumed) -> Judged {
+    let mut judged = report::Judged::of(case);
+    let place = |draft: Draft| placed(case, draft);
     if case.sidecar == sidecar::Sidecar::Assumed {
-        assumed.of("workload whose namespace is not among the files, taken for one with a sidecar", workload.title());
+        assumed
+            .of("workload whose namespace is not among the files, taken for one with a sidecar", case.workload.title());
     }
-    if let Some(draft) = whether::never(&case) {
+    if let Some(draft) = whether::never(case) {
         judged.has_sidecar = draft.rule != HS102 && judged.has_sidecar;
         judged.refused = vec![draft.rule.code];
         judged.findings = vec![place(draft)];
         return judged;
     }
-    let mut drafts = whether::check(&case, &meanwhile::protection(&case));
-    drafts.extend(upkeep::check(&case));
+    let mut drafts = whether::check(case, &meanwhile::protection(case));
+    drafts.extend(upkeep::check(case));
     let errors = drafts.iter().filter(|draft| draft.severity == Severity::Error && draft.rule != HS108);
     judged.refused = errors.map(|draft| draft.rule.code).collect();
     if case.consent.directions.inbound() {
-        let inbound = inbound::check(&case);
+        let inbound = inbound::check(case);
         judged.inbound = Direction { verdict: verdict(&inbound.found), restored: inbound.restored };
         drafts.extend(inbound.found);
     }
     if case.consent.directions.outbound() {
-        let outbound = outbound::check(&case, assumed);
+        let outbound = outbound::check(case, peers);
         judged.outbound = Direction { verdict: verdict(&outbound.found), restored: outbound.restored };
         drafts.extend(outbound.found);
     }
-    drafts.extend(meanwhile::check(&case));
+    drafts.extend(meanwhile::check(case));
     judged.findings = drafts.into_iter().map(place).collect();
     judged.findings.sort_by_key(|finding| finding.code);
     judged

@@ -8,14 +8,11 @@ use mesh::yaml::node::Node;
 use mesh::{Resource, dns_name};
 
 use super::finding::{Draft, Severity, some_of};
-use super::known::{Assumed, Case};
-use super::mtls::Mode;
-use super::policies::{self, Asks};
+use super::known::Case;
+use super::peers::{Peers, Wants};
+use super::policies::Asks;
 use super::rules::{HS301, HS302, HS303, HS304, HS305, HS306};
 use super::scope;
-use super::services::{Port, Service, Target};
-use super::sidecar::{self, Sidecar};
-use super::workload::{Pairs, Workload};
 
 /// What is brought back, in words, and what not.
 #[derive(Debug, Default)]
@@ -48,106 +45,92 @@ impl<'a> Lost<'a> {
 }
 
 /// Judges what the pods call.
-pub(super) fn check(case: &Case<'_, '_>, assumed: &mut Assumed) -> Outbound {
+pub(super) fn check<'a>(case: &Case<'_, 'a>, peers: &Peers<'a>) -> Outbound {
     let mut outbound = Outbound::default();
     let scope = scope::of(case.workload, case.known.mesh);
-    let (mut strict, mut asking, mut tls) = (Lost::default(), Lost::default(), Lost::default());
-    let (mut ports, mut lost) = (0, 0);
-    for service in known_services(case, scope) {
-        let behind = case.known.behind(service);
-        for port in &service.ports {
+    let mut lost = Losses::default();
+    let (mut ports, mut closed) = (0, 0);
+    for (service, wants) in peers.services(case.known) {
+        let namespace = service.resource.namespace();
+        if service.selects(case.workload) || !scope::knows(scope, case.workload, namespace, &service.host) {
+            continue;
+        }
+        for (port, wants) in service.ports.iter().zip(wants) {
             ports += 1;
-            let before = strict.names.len() + asking.names.len() + tls.names.len();
-            of_port(case, service, *port, &behind, [&mut strict, &mut asking], assumed);
-            started_here(case, &service.host, service.resource.namespace(), port.number, &mut tls);
-            lost += usize::from(strict.names.len() + asking.names.len() + tls.names.len() > before);
+            let before = lost.count();
+            lost.add(service.at(*port), wants);
+            started_here(case, &service.host, namespace, port.number, &mut lost.tls);
+            closed += usize::from(lost.count() > before);
         }
     }
-    let names = of_entries(case, scope, &mut tls);
-    if ports > lost {
+    let names = of_entries(case, scope, &mut lost.tls);
+    if ports > closed {
         let which = if scope.is_some() { "that its Sidecar resource imports" } else { "of these files" };
-        outbound.restored.push(format!("{} of {ports} ports of Services {which}", ports - lost));
+        outbound.restored.push(format!("{} of {ports} ports of Services {which}", ports - closed));
     }
     outbound.restored.push("what is outside the mesh and is called by a name that DNS knows".to_owned());
-    outbound.found.extend(strict.draft(
-        HS301,
-        "{} take mTLS only",
-        "the application speaks plaintext past its proxy, and they close the connection",
-        "nothing on this pod can change it. Where reaching a peer matters more, make its port PERMISSIVE; else \
-         `directions: inbound`",
-    ));
-    outbound.found.extend(asking.draft(
-        HS302,
-        "{} let in only callers with an identity",
-        "a caller past its proxy has none: they answer `RBAC: access denied` (403), or close the connection",
-        "nothing on this pod can change it; where reaching a peer matters more, give its AuthorizationPolicy a rule that \
-         names no caller",
-    ));
-    outbound.found.extend(tls.draft(
-        HS304,
-        "its proxy starts TLS to {}",
-        "the application sends plaintext to a port that expects TLS, or that is there for the proxy alone; requests \
-         fail",
-        "let the application itself speak TLS there",
-    ));
+    outbound.found.extend(lost.drafts());
     outbound.found.extend(names);
     outbound.found.extend(routes(case));
     outbound.found.extend(scope.and_then(own_listeners));
     outbound
 }
 
-/// The Services that the proxy knows, without those that are the workload itself.
-fn known_services<'k, 'a>(case: &Case<'k, 'a>, scope: Option<&'a Resource>) -> impl Iterator<Item = &'k Service<'a>> {
-    let known = case.known;
-    let workload = case.workload;
-    known.services.iter().filter(move |service| {
-        !service.selects(workload) && scope::knows(scope, workload, service.resource.namespace(), &service.host)
-    })
+/// What is lost of the ports of Services.
+#[derive(Default)]
+struct Losses<'a> {
+    strict: Lost<'a>,
+    asking: Lost<'a>,
+    tls: Lost<'a>,
 }
 
-/// HS301, HS302: what the pods behind a port want of a caller.
-fn of_port<'a>(
-    case: &Case<'_, 'a>,
-    service: &Service<'a>,
-    port: Port<'a>,
-    behind: &[&Workload<'a>],
-    [strict, asking]: [&mut Lost<'a>; 2],
-    assumed: &mut Assumed,
-) {
-    if service.selector.is_empty() {
-        return; // its endpoints are written by hand: no proxy is known there
+impl<'a> Losses<'a> {
+    fn count(&self) -> usize {
+        self.strict.names.len() + self.asking.names.len() + self.tls.names.len()
     }
-    let namespace = service.resource.namespace();
-    let judge = |labels: &Pairs<'_>, target: Option<u64>| {
-        let (mode, by) = case.known.peers.for_pods(namespace, labels).on(target.unwrap_or_default());
-        let policies = case.known.policies.authorization(namespace, labels);
-        (mode == Mode::Strict, by, policies::asks(&policies))
-    };
-    let with_proxy = |peer: &&&Workload<'_>| {
-        let sidecar = sidecar::of(peer, case.known.mesh);
-        !matches!(sidecar, Sidecar::None(_)) || sidecar::is_ambient(peer, case.known.mesh)
-    };
-    let mut verdicts: Vec<_> =
-        behind.iter().filter(with_proxy).map(|peer| judge(&peer.labels, port.target.in_pods_of(peer))).collect();
-    if behind.is_empty() {
-        assumed.of("Service without its workload among the files, taken for pods with a sidecar", service.name());
-        let target = match port.target {
-            Target::Number(number) => Some(number),
-            Target::Name(_) => None,
-        };
-        verdicts.push(judge(&service.selector, target));
+
+    /// HS301, HS302: a port, by what it wants of a caller.
+    fn add(&mut self, name: String, wants: &Wants<'a>) {
+        if let Some(by) = wants.strict {
+            self.strict.add(name.clone(), by);
+        }
+        if let Some((asks, who)) = &wants.asks {
+            let some = if *asks == Asks::Some { " (on some paths)" } else { "" };
+            self.asking.add(format!("{name}{some}"), who.iter().copied());
+        }
     }
-    if let Some((_, by, _)) = verdicts.iter().find(|(is_strict, ..)| *is_strict) {
-        strict.add(service.at(port), *by);
-    }
-    if let Some((.., (asks, who))) = verdicts.into_iter().find(|(.., (asks, _))| *asks != Asks::Nobody) {
-        let some = if asks == Asks::Some { " (on some paths)" } else { "" };
-        asking.add(format!("{}{some}", service.at(port)), who);
+
+    fn drafts(self) -> impl Iterator<Item = Draft> {
+        let strict = self.strict.draft(
+            HS301,
+            "{} take mTLS only",
+            "the application speaks plaintext past its proxy, and they close the connection",
+            "nothing on this pod can change it. Where reaching a peer matters more, make its port PERMISSIVE; else \
+             `directions: inbound`",
+        );
+        let asking = self.asking.draft(
+            HS302,
+            "{} let in only callers with an identity",
+            "a caller past its proxy has none: they answer `RBAC: access denied` (403), or close the connection",
+            "nothing on this pod can change it; where reaching a peer matters more, give its AuthorizationPolicy a \
+             rule that names no caller",
+        );
+        let tls = self.tls.draft(
+            HS304,
+            "its proxy starts TLS to {}",
+            "the application sends plaintext to a port that expects TLS, or that is there for the proxy alone; \
+             requests fail",
+            "let the application itself speak TLS there",
+        );
+        [strict, asking, tls].into_iter().flatten()
     }
 }
 
 /// HS304: a port to which the proxy speaks TLS that the application knows nothing of.
 fn started_here<'a>(case: &Case<'_, 'a>, host: &str, namespace: &str, port: u64, lost: &mut Lost<'a>) {
+    if !case.known.starts_tls {
+        return;
+    }
     let client: Client<'_> = case.client();
     if let Some((rules, tls)) = case.known.tls(client, host, namespace, port)
         && matches!(tls.text("mode"), Some("SIMPLE" | "MUTUAL"))
