@@ -172,8 +172,10 @@ impl<'a> OfNamespace<'a> {
     fn hosts(&self) -> Vec<&str> {
         let all: BTreeSet<&str> = self.local.hosts().chain(self.exported.hosts()).collect();
         let mut all: Vec<&str> = all.into_iter().collect();
-        let is_wildcard = |host: &str| host.starts_with('*');
-        all.sort_by_key(|host| (is_wildcard(host), std::cmp::Reverse(if is_wildcard(host) { host.len() } else { 0 })));
+        all.sort_by_key(|host| match host.strip_prefix('*') {
+            Some(end) => (true, std::cmp::Reverse(end.len())),
+            None => (false, std::cmp::Reverse(0)),
+        });
         all
     }
 

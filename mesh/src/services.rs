@@ -63,7 +63,8 @@ fn is_added(label: &str) -> bool {
     ADDED.iter().any(|added| label == *added || (added.ends_with('/') && label.starts_with(added)))
 }
 
-/// Whether something with the labels `own` has all of `wanted`; `None` if that depends on one that is added at run time.
+/// Whether something with the labels `own` has all of `wanted`; `None` if that depends on one that is added at run
+/// time.
 fn has_all(own: &BTreeMap<String, String>, wanted: &[(&str, &str)]) -> Option<bool> {
     let of_one = |(key, value): &(&str, &str)| match own.get(*key) {
         Some(label) => Some(label == value),
@@ -123,8 +124,8 @@ impl Service {
         Some(of_each.map_or(all, |has| has.into_iter().filter(|has| *has).count()))
     }
 
-    /// Whether an endpoint has all of these labels, or a pod of its workloads where the files have no endpoints; `None`:
-    /// the files do not tell.
+    /// Whether an endpoint has all of these labels, or a pod of its workloads where the files have no endpoints;
+    /// `None`: the files do not tell.
     pub fn has_any_with(&self, labels: &[(&str, &str)]) -> Option<bool> {
         let known: Vec<Option<bool>> = match self.endpoints.iter().flatten().next() {
             Some(_) => self.endpoints.iter().flatten().map(|endpoint| endpoint.has(labels)).collect(),

@@ -21,8 +21,8 @@ pub(crate) const HELP: &str = "\
 Puts a signature beside the artifact, under the tag sha256-….sig, that cosign 2 and 3 verify:
   cosign verify --key cosign.pub --insecure-ignore-tlog REF
 The key is cosign's (its password in COSIGN_PASSWORD, else by a pipe, else it is asked for) or an unencrypted one of \
-openssl (ECDSA on P-256). Of an index, the image that a mesh runs is signed too. What is signed by the same key already is left as it \
-is. No transparency log is written to.
+openssl (ECDSA on P-256). Of an index, the image that a mesh runs is signed too. What is signed by the same key \
+already is left as it is. No transparency log is written to.
 
 Signatures are read, added to and written as one, and registries offer no way to do that safely while others do it \
 too. It is looked again a moment later, and the signature is added again if another program has overwritten it. A \

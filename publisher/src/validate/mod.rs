@@ -4,7 +4,8 @@
 //! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin) with [`image`],
 //! [`local_file`] and [`twice`], [`bootstrap`] (an Envoy without a mesh), [`outlier`] with [`cap`], [`locality`],
 //! [`replaced`], [`destinations`], [`subsets`] and [`visibility`] (DestinationRules and the MeshConfig), [`fields`]
-//! (fields that Istio does not read), [`kind`] and [`unread`] (what is none of these), [`pinned`] (what only a registry can tell).
+//! (fields that Istio does not read), [`kind`] and [`unread`] (what is none of these), [`backend_policies`] (Envoy
+//! Gateway's rules), [`pinned`] (what only a registry can tell).
 //!
 //! A finding is an error only if it is certain from what was read; else it says on what it rests.
 

@@ -30,8 +30,8 @@ fn pods_tell_and_workloads_where_there_are_none_yet() {
     let web = service("shop/web", "selector: {app: web}, ");
     let deployment = |name: &str, labels: &str| {
         format!(
-            "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{template: \
-             {{metadata: {{labels: {{{labels}}}}}}}}}\n"
+            "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\nspec: \
+             {{template: {{metadata: {{labels: {{{labels}}}}}}}}}\n"
         )
     };
     let all =

@@ -1,5 +1,5 @@
-//! Tests that `validate` compares a gateway's configuration of the plugin with the rules beside it: in Istio, in Higress
-//! and in Envoy Gateway.
+//! Tests that `validate` compares a gateway's configuration of the plugin with the rules beside it: in Istio, in
+//! Higress and in Envoy Gateway.
 
 use crate::rules_as_istiod::{WEB, found, policy, rule};
 
@@ -15,9 +15,9 @@ fn higress_has_the_rules_of_istio() {
     let rules = rule("shop/web", &format!("host: web, {}", policy(3)));
     let plugin = |n| {
         format!(
-            "---\napiVersion: extensions.higress.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: faultline, namespace: \
-             higress-system}}\nspec: {{url: '{IMAGE}', failStrategy: FAIL_OPEN, defaultConfig: {{clusters: [{{match: \
-             '{WEB}', outlierDetection: {}}}]}}}}\n",
+            "---\napiVersion: extensions.higress.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: faultline, \
+             namespace: higress-system}}\nspec: {{url: '{IMAGE}', failStrategy: FAIL_OPEN, defaultConfig: {{clusters: \
+             [{{match: '{WEB}', outlierDetection: {}}}]}}}}\n",
             detection(n)
         )
     };
@@ -47,8 +47,9 @@ fn a_gateway_of_the_gateway_api_is_told_by_its_label() {
 
 fn traffic_policy(name: &str, target: &str, passive: &str) -> String {
     format!(
-        "---\napiVersion: gateway.envoyproxy.io/v1alpha1\nkind: BackendTrafficPolicy\nmetadata: {{name: {name}, namespace: \
-         shop}}\nspec: {{targetRefs: [{{group: gateway.networking.k8s.io, {target}}}], healthCheck: {{{passive}}}}}\n"
+        "---\napiVersion: gateway.envoyproxy.io/v1alpha1\nkind: BackendTrafficPolicy\nmetadata: {{name: {name}, \
+         namespace: shop}}\nspec: {{targetRefs: [{{group: gateway.networking.k8s.io, {target}}}], healthCheck: \
+         {{{passive}}}}}\n"
     )
 }
 

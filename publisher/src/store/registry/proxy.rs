@@ -43,8 +43,8 @@ impl Proxy {
     pub(super) fn remedy(&self) -> String {
         let Self { variable, host, .. } = self;
         format!(
-            "; requests go through the proxy `{host}` that `{variable}` names: check that it is up, or name the registry \
-             in NO_PROXY"
+            "; requests go through the proxy `{host}` that `{variable}` names: check that it is up, or name the \
+             registry in NO_PROXY"
         )
     }
 
