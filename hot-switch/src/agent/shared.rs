@@ -7,9 +7,9 @@ use hot_switch_core::Moment;
 use hot_switch_core::node::Node;
 use hot_switch_core::pod::State;
 
-use super::Options;
 use super::clock::Clock;
 use super::consent::{Authority, Trouble};
+use super::options::Options;
 use crate::pods::Pod;
 use crate::told::metrics::Metrics;
 
