@@ -67,7 +67,9 @@ metadata: {name: web, namespace: shop}
 spec:
   replicas: 3
   template:
-    metadata: {labels: {app: web}, annotations: {hot-switch.faultline.dev/mode: act, hot-switch.faultline.dev/allow-unprotected: 'true'}}
+    metadata:
+      labels: {app: web}
+      annotations: {hot-switch.faultline.dev/mode: act, hot-switch.faultline.dev/allow-unprotected: 'true'}
     spec:
       containers:
       - {name: web, ports: [{name: http, containerPort: 8080}], readinessProbe: {httpGet: {port: http}}}

@@ -12,6 +12,7 @@ pub mod fields;
 mod foreign;
 pub mod kinds;
 pub mod lookup;
+mod mesh_config;
 pub mod outlier;
 pub mod policy;
 pub mod services;
@@ -302,7 +303,7 @@ impl Mesh {
                 name: own("metadata.name").unwrap_or_default(),
                 node,
             };
-            if let Some(config) = mesh_config_of(&resource) {
+            if let Some(config) = mesh_config::inside(&resource.kind, &resource.node) {
                 self.resources.push(Resource { kind: MESH_CONFIG.into(), node: config, ..resource.clone() });
             }
             self.resources.push(resource);
@@ -313,7 +314,7 @@ impl Mesh {
             Some((ENVOY, node.clone()))
         } else if let Some(inner) = node.field("meshConfig") {
             Some((MESH_CONFIG, inner.clone()))
-        } else if has(&MESH_CONFIG_FIELDS) {
+        } else if has(&mesh_config::FIELDS) {
             Some((MESH_CONFIG, node.clone()))
         } else {
             None
@@ -464,42 +465,6 @@ fn last_versions<'a>(resources: impl Iterator<Item = &'a Resource>) -> Vec<&'a R
     kept
 }
 
-/// Fields that identify a MeshConfig outside any resource.
-const MESH_CONFIG_FIELDS: [&str; 9] = [
-    "defaultConfig",
-    "defaultTrafficPolicy",
-    "localityLbSetting",
-    "rootNamespace",
-    "trustDomain",
-    "outboundTrafficPolicy",
-    "extensionProviders",
-    "defaultHttpRetryPolicy",
-    "accessLogFile",
-];
-
 /// Fields that identify a plugin configuration among the other files of a directory.
 const CONFIGURATION_FIELDS: [&str; 8] =
     ["outlierDetection", "clusters", "localities", "failover", "witness", "attempts", "limits", "logLevel"];
-
-/// The MeshConfig inside a resource: in istiod's ConfigMap, an IstioOperator, or the operator's Istio.
-fn mesh_config_of(resource: &Resource) -> Option<Node> {
-    let node = &resource.node;
-    match resource.kind.as_str() {
-        "ConfigMap" => {
-            let field = node.at("data.mesh")?;
-            let text = node.text("data.mesh")?;
-            // A one-line string, as in JSON, cannot start on the line below its name.
-            let is_block = text.contains('\n') && !is_json(node);
-            let inner = yaml::read(text).ok()?.into_iter().next()?;
-            Some(inner.inside(field.position, is_block))
-        }
-        "IstioOperator" => node.at("spec.meshConfig").cloned(),
-        "Istio" | "IstioRevision" => node.at("spec.values.meshConfig").cloned(),
-        _ => None,
-    }
-}
-
-/// Whether a resource was written as JSON: its first field then follows a bracket on the same line, or is indented.
-fn is_json(node: &Node) -> bool {
-    node.at("kind").is_some_and(|kind| kind.position.column != Some(node.position.column.unwrap_or(1)))
-}

@@ -22,8 +22,8 @@ pub(crate) enum Situation {
     /// The configuration source and the admin interface go away during an outage, and come back
     #[value(alias = "s4")]
     ControlPlaneLoss,
-    /// A sidecar dies, hangs and crash-loops, and its service goes on: `hot-switch` with a real Envoy and Istio's rules.
-    /// Needs root and iptables
+    /// A sidecar dies, hangs and crash-loops, and its service goes on: `hot-switch` with a real Envoy and Istio's
+    /// rules. Needs root and iptables
     #[value(alias = "s3")]
     HotSwitch,
     /// A real Istio: its API server, istiod, injector, agents and registry, and the steps of deploy/istio as they are

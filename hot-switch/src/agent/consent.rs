@@ -10,6 +10,17 @@ use hot_switch_core::refusal::Refusal;
 
 use crate::cluster::words::{self, Answers, Asks};
 
+/// What is wrong with a pod after a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Nothing.
+    None,
+    /// Its proxy fails, and nothing has been done about it.
+    Failing,
+    /// It is bypassed.
+    Bypassed,
+}
+
 /// Who consents.
 #[derive(Debug)]
 pub(super) enum Authority {
@@ -27,11 +38,11 @@ impl Authority {
         }
     }
 
-    /// Whether a pod's proxy fails, and whether the pod is bypassed.
-    pub(super) fn stands(&mut self, now: Moment, pod: &str, failing: bool, bypassed: bool) {
+    /// How a pod stands.
+    pub(super) fn stands(&mut self, now: Moment, pod: &str, trouble: Trouble) {
         match self {
-            Self::Limits(local) => local.stands(now, pod, failing || bypassed),
-            Self::Controller(board) => drop(board.failing.insert(pod.to_owned(), failing)),
+            Self::Limits(local) => local.stands(now, pod, trouble != Trouble::None),
+            Self::Controller(board) => drop(board.failing.insert(pod.to_owned(), trouble == Trouble::Failing)),
         }
     }
 

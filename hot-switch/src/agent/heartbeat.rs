@@ -13,7 +13,7 @@ use crate::cluster::words::Asks;
 /// In calm.
 const EVERY: Duration = Duration::from_secs(5);
 /// While an answer is awaited, and for how long a change waits at most.
-const SOON: Duration = Duration::from_millis(200);
+const POLL_EVERY: Duration = Duration::from_millis(200);
 /// Before this many seconds have passed, the kernels of the node's pods may not all have been read, and what is not
 /// wanted yet may be wanted: the controller would take back what it granted.
 const FIRST: Duration = Duration::from_secs(5);
@@ -53,7 +53,7 @@ async fn keep(leases: &Leases, shared: &Shared) {
             said = asks;
             since = Duration::ZERO;
         }
-        tokio::time::sleep(SOON).await;
-        since += SOON;
+        tokio::time::sleep(POLL_EVERY).await;
+        since += POLL_EVERY;
     }
 }

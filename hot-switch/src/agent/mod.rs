@@ -6,49 +6,25 @@ mod consent;
 mod hands;
 mod heartbeat;
 mod node;
+mod options;
 mod shared;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use hot_switch_core::fleet::Limits;
-use hot_switch_core::settings::Settings;
 
 use crate::cluster::lease::Leases;
 use crate::pods::{Pod, Source};
-use crate::probe::round::Patience;
 use crate::told::server;
 
 use consent::{Authority, Board, LocalConsent};
+pub use options::Options;
 use shared::Shared;
-
-/// What an agent needs to know.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The node's name.
-    pub node: String,
-    /// Where the node's processes are seen.
-    pub proc: PathBuf,
-    /// From the beginning of one round to that of the next.
-    pub interval: Duration,
-    /// How long answers may take.
-    pub patience: Patience,
-    /// By how much the agent may be late before it believes nothing that it sees.
-    pub own_delay: Duration,
-    /// The limits of each pod's decisions.
-    pub settings: Settings,
-    /// The limits of all together.
-    pub limits: Limits,
-    /// Where metrics are served.
-    pub metrics: Option<SocketAddr>,
-}
 
 /// How often the list of pods is compared with the threads.
 const LIST_EVERY: Duration = Duration::from_millis(500);

@@ -7,9 +7,9 @@ use hot_switch_core::Moment;
 use hot_switch_core::node::Node;
 use hot_switch_core::pod::State;
 
-use super::Options;
 use super::clock::Clock;
-use super::consent::Authority;
+use super::consent::{Authority, Trouble};
+use super::options::Options;
 use crate::pods::Pod;
 use crate::told::metrics::Metrics;
 
@@ -55,9 +55,9 @@ impl Shared {
     }
 
     /// Where a pod stands after a round.
-    pub(super) fn stands(&self, pod: &str, state: State, failing: bool, bypassed: bool) {
-        locked(&self.failing).insert(pod.to_owned(), failing);
-        self.consent().stands(self.clock.now(), pod, failing, bypassed);
+    pub(super) fn stands(&self, pod: &str, state: State, trouble: Trouble) {
+        locked(&self.failing).insert(pod.to_owned(), trouble == Trouble::Failing);
+        self.consent().stands(self.clock.now(), pod, trouble);
         self.metrics().stands(pod, state);
     }
 

@@ -9,6 +9,7 @@ use anyhow::Result;
 use hot_switch_core::Moment;
 use hot_switch_core::pod::{Consent, Facts, Intent, Kernel, Pod as Decisions, State};
 
+use super::consent::Trouble;
 use super::hands::Hands;
 use super::shared::Shared;
 use crate::pods::Pod;
@@ -181,8 +182,14 @@ impl Round<'_> {
     }
 
     fn stands(&self, pod: &Pod) {
-        let bypassed = self.decisions.bypassed_since().is_some();
-        self.shared.stands(&pod.name, self.decisions.state(), self.decisions.is_failing(), bypassed);
+        let trouble = if self.decisions.is_failing() {
+            Trouble::Failing
+        } else if self.decisions.bypassed_since().is_some() {
+            Trouble::Bypassed
+        } else {
+            Trouble::None
+        };
+        self.shared.stands(&pod.name, self.decisions.state(), trouble);
     }
 
     fn account(&self, pod: &Pod, was_bypassed: Option<Moment>) {

@@ -47,8 +47,8 @@ pub(super) fn check(case: &Case<'_, '_>) -> Vec<Draft> {
             Severity::Warning,
             &case.known.policies.requests(namespace, labels),
             "has the proxy check tokens",
-            "tokens are not checked: forged and expired ones come through, and headers that the proxy made of claims are \
-             missing, or are what the caller wrote",
+            "tokens are not checked: forged and expired ones come through, and headers that the proxy made of claims \
+             are missing, or are what the caller wrote",
             "let the application check tokens itself, and not trust such headers without the proxy",
         ));
     }
@@ -82,8 +82,8 @@ fn added(case: &Case<'_, '_>) -> Option<Draft> {
     let problem = format!("{count} (such as {}) change what its proxy does", first.title());
     let words = [
         problem.as_str(),
-        "rate limits, plugins, access logs, traces and metrics of the proxy are missing; retries and time-outs of routes \
-         too",
+        "rate limits, plugins, access logs, traces and metrics of the proxy are missing; retries and time-outs of \
+         routes too",
         "nothing is to be done unless one of them protects the application",
     ];
     Some(Draft::new(HS405, Severity::Note, words).because(all.iter().copied()))

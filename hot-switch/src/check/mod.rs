@@ -1,9 +1,10 @@
 //! What a bypass would bring back for each workload, and what not: judged from files, before any outage.
 //!
-//! [`judge`] reads nothing and prints nothing. Facts: [`workload`], [`sidecar`] (does it have one), [`consent`] (what the
-//! annotations allow), [`mtls`] and [`policies`] (Istio's security policies, composed as istiod does), [`services`],
-//! [`scope`] (Sidecar resources), [`peers`] (what each port wants of a caller), together in [`known`]. Rules, a file for each group: [`unread`], [`whether`],
-//! [`inbound`], [`outbound`], [`meanwhile`], [`upkeep`]. Form: [`finding`], [`rules`], [`report`], [`text`], [`sarif`].
+//! [`judge`] reads nothing and prints nothing. Facts: [`workload`], [`sidecar`] (does it have one), [`consent`] (what
+//! the annotations allow), [`mtls`] and [`policies`] (Istio's security policies, composed as istiod does),
+//! [`services`], [`scope`] (Sidecar resources), [`peers`] (what each port wants of a caller), together in [`known`].
+//! Rules, a file for each group: [`unread`], [`whether`], [`inbound`], [`outbound`], [`meanwhile`], [`upkeep`]. Form:
+//! [`finding`], [`rules`], [`report`], [`text`], [`sarif`].
 //!
 //! A finding is an error or a warning only of a workload that is set to `act`: to others nothing happens.
 

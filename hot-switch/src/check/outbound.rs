@@ -166,7 +166,8 @@ fn of_entries<'a>(case: &Case<'_, 'a>, scope: Option<&'a Resource>, tls: &mut Lo
         "{} stand for endpoints that only Istio knows",
         "without the proxy the name is what DNS says: nothing at all, or the address that Istio's DNS gave out \
          (240.240.0.0/16), where nobody is",
-        "give the name a record in DNS that leads to the endpoints, if the application must reach them without its proxy",
+        "give the name a record in DNS that leads to the endpoints, if the application must reach them without its \
+         proxy",
     )
 }
 
@@ -211,8 +212,8 @@ fn own_listeners(scope: &Resource) -> Option<Draft> {
     lost.draft(
         HS306,
         "the application may connect to {}, where its sidecar listens",
-        "nobody listens there while the proxy is dead; a bypass cannot bring it back, as the application knows no other \
-         address",
+        "nobody listens there while the proxy is dead; a bypass cannot bring it back, as the application knows no \
+         other address",
         "let the application use the peer's own name, and the sidecar capture its traffic (no `bind`, no `captureMode: \
          NONE`)",
     )

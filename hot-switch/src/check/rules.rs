@@ -4,8 +4,8 @@
 /// A rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Such as `HS201`. The first digit is the group: 0 what was read, 1 whether anything is bypassed at all, 2 inbound,
-    /// 3 outbound, 4 what is unprotected meanwhile, 5 how the service is kept up. A code is never reused.
+    /// Such as `HS201`. The first digit is the group: 0 what was read, 1 whether anything is bypassed at all, 2
+    /// inbound, 3 outbound, 4 what is unprotected meanwhile, 5 how the service is kept up. A code is never reused.
     pub code: &'static str,
     /// What the rule finds, in a few words.
     pub title: &'static str,

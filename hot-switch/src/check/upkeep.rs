@@ -84,8 +84,8 @@ fn too_fast(case: &Case<'_, '_>) -> Option<Draft> {
     let problem =
         format!("the liveness probe of `{name}` may give up {seconds} s after the first answer that fails to come");
     let meaning = format!(
-        "probes go through the proxy, and hot-switch takes them over after {SUSPECTED_AFTER} s at the latest: kubelet may \
-         kill the healthy application before"
+        "probes go through the proxy, and hot-switch takes them over after {SUSPECTED_AFTER} s at the latest: kubelet \
+         may kill the healthy application before"
     );
     let words = [problem.as_str(), &meaning, "raise `failureThreshold` or `periodSeconds`"];
     Some(Draft::new(HS502, Severity::Warning, words).at(&case.at("spec.containers")))
@@ -109,8 +109,8 @@ fn not_rewritten(case: &Case<'_, '_>) -> Option<Draft> {
     (case.workload.annotations.get(NAME) == Some(&"false")).then_some(())?;
     let words = [
         "`sidecar.istio.io/rewriteAppHTTPProbers` is `false`",
-        "kubelet's probes go through the proxy like any request: hot-switch cannot answer them, and they fail until the \
-         traffic is taken past the proxy",
+        "kubelet's probes go through the proxy like any request: hot-switch cannot answer them, and they fail until \
+         the traffic is taken past the proxy",
         "remove the annotation, or see that the liveness probe waits longer than a bypass takes",
     ];
     Some(Draft::new(HS504, Severity::Warning, words).at(&case.at("metadata.annotations")))

@@ -34,8 +34,8 @@ pub(super) fn never(case: &Case<'_, '_>) -> Option<Draft> {
         return refused(HS105, &format!("it is a gateway: {how}"), meaning, "run several replicas of the gateway");
     }
     if sidecar::is_ambient(workload, mesh) {
-        let meaning = "there is no sidecar to take traffic past: ztunnel serves the whole node, istio-cni puts its rules \
-                       back, and peers know the pod by its tunnel. hot-switch never touches it";
+        let meaning = "there is no sidecar to take traffic past: ztunnel serves the whole node, istio-cni puts its \
+                       rules back, and peers know the pod by its tunnel. hot-switch never touches it";
         return refused(HS104, "ztunnel takes its traffic (ambient)", meaning, "alert on ztunnel instead");
     }
     if sidecar::is_host_network(workload) {

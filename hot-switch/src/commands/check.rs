@@ -15,12 +15,12 @@ use crate::check::{self, Options, rules, sarif, text};
 /// The end of the help.
 pub const HELP: &str = "\
 Reads what `kubectl get -o yaml` and -o json print, Helm and kustomize render: Pods, Deployments, StatefulSets, \
-DaemonSets, Services, Namespaces, PeerAuthentications, AuthorizationPolicies, RequestAuthentications, DestinationRules, \
-ServiceEntries, Sidecars, VirtualServices, istiod's ConfigMap. What is missing is assumed, and said. `-` is standard \
-input; of a directory, every .yaml, .yml and .json.
+DaemonSets, Services, Namespaces, PeerAuthentications, AuthorizationPolicies, RequestAuthentications, \
+DestinationRules, ServiceEntries, Sidecars, VirtualServices, istiod's ConfigMap. What is missing is assumed, and \
+said. `-` is standard input; of a directory, every .yaml, .yml and .json.
 
-Exits with 3 if there are errors or warnings; these are given only of workloads set to `act`. `--mode act` judges all as \
-if they were.
+Exits with 3 if there are errors or warnings; these are given only of workloads set to `act`. `--mode act` judges all \
+as if they were.
 
 Examples:
   hot-switch check mesh/ --mode act

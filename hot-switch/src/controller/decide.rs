@@ -156,7 +156,8 @@ mod tests {
                     "annotations": {names::MODE: "act", names::ALLOW_UNPROTECTED: "true"},
                     "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "cart", "uid": "u",
                         "controller": true}]},
-                "spec": {"nodeName": "n1", "containers": [{"name": "cart"}, {"name": "istio-proxy", "image": "proxyv2"}]},
+                "spec": {"nodeName": "n1", "containers": [
+                    {"name": "cart"}, {"name": "istio-proxy", "image": "proxyv2"}]},
                 "status": {"podIP": "10.0.0.7", "phase": "Running"},
             });
             (format!("shop/{name}"), serde_json::from_value(object).unwrap())

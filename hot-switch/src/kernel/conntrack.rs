@@ -30,9 +30,8 @@ pub fn list() -> Result<Connections> {
             super::netlink::dump(NETLINK_NETFILTER, NetfilterMessage::new(header, ConntrackMessage::Get(Vec::new())))
                 .context("the pod's tracked connections cannot be listed")?;
         for answer in answers {
-            let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes) | ConntrackMessage::Get(attributes)) =
-                answer.inner
-            else {
+            let NetfilterMessageInner::Conntrack(message) = answer.inner else { continue };
+            let (ConntrackMessage::New(attributes) | ConntrackMessage::Get(attributes)) = message else {
                 continue;
             };
             if let Some((ends, translated)) = connection(&attributes) {

@@ -144,7 +144,8 @@ fn answer(mut stream: TcpStream, answers: &Answers) -> Result<()> {
     let length = body.len();
     write!(
         stream,
-        "HTTP/1.1 {status}\r\n{STAND_IN_HEADER}: stand-in\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\n{STAND_IN_HEADER}: stand-in\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n\
+         {body}"
     )?;
     Ok(())
 }

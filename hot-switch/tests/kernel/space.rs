@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use hot_switch::kernel::netns::Netns;
 
 /// The rules of the default, of IPv6, of TPROXY with DNS capture, and of native nftables.
-pub const REDIRECT: &str = include_str!("../rules/redirect.rules");
-pub const REDIRECT6: &str = include_str!("../rules/redirect6.rules");
-pub const TPROXY_DNS: &str = include_str!("../rules/tproxy-dns.rules");
-pub const NATIVE: &str = include_str!("../rules/native.nft");
+pub(crate) const REDIRECT: &str = include_str!("../rules/redirect.rules");
+pub(crate) const REDIRECT6: &str = include_str!("../rules/redirect6.rules");
+pub(crate) const TPROXY_DNS: &str = include_str!("../rules/tproxy-dns.rules");
+pub(crate) const NATIVE: &str = include_str!("../rules/native.nft");
 
 /// A namespace; it is removed with this value.
-pub struct Space {
+pub(crate) struct Space {
     name: String,
 }
 
@@ -33,7 +33,7 @@ fn run(words: &[&str], input: &str) -> Result<String, String> {
 
 impl Space {
     /// Makes one, or reports that the test is skipped.
-    pub fn create(test: &str) -> Option<Self> {
+    pub(crate) fn create(test: &str) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("hot-switch-{}-{number}", std::process::id());
@@ -53,27 +53,27 @@ impl Space {
         Some(space)
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         Path::new("/run/netns").join(&self.name)
     }
 
-    pub fn netns(&self) -> Netns {
+    pub(crate) fn netns(&self) -> Netns {
         Netns::open(&self.path(), Path::new("/proc")).unwrap()
     }
 
     /// Runs a program inside.
-    pub fn exec(&self, words: &[&str], input: &str) -> Result<String, String> {
+    pub(crate) fn exec(&self, words: &[&str], input: &str) -> Result<String, String> {
         run(&[&["ip", "netns", "exec", &self.name], words].concat(), input)
     }
 
     /// Sets rules, as text for this program.
-    pub fn set(&self, program: &str, rules: &str) {
+    pub(crate) fn set(&self, program: &str, rules: &str) {
         let words: &[&str] = if program == "nft" { &["nft", "-f", "-"] } else { &[program, "--noflush"] };
         self.exec(words, rules).unwrap();
     }
 
     /// All rules of all backends, byte for byte, without counters and times.
-    pub fn rules(&self) -> String {
+    pub(crate) fn rules(&self) -> String {
         let mut all = String::new();
         for words in [
             &["iptables-nft-save"][..],

@@ -11,7 +11,7 @@ use super::files::Source;
 use super::finding::Finding;
 
 /// Packages that declare their own lints.
-const STRICT: [&str; 2] = ["filter/Cargo.toml", "filter/core/Cargo.toml"];
+const STRICT: [&str; 3] = ["filter/Cargo.toml", "filter/core/Cargo.toml", "hot-switch/core/Cargo.toml"];
 
 /// Lints that are denied there: nothing that is reachable from traffic, configuration or admin answers may trap the VM
 /// (invariant 4).

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Limits, MINUTE};
+use super::limits::{Limits, MINUTE};
 use crate::Moment;
 
 /// It closes by itself when for this long no more proxies fail than may.
-const CALM: Moment = Moment::from_secs(600);
+const CLOSES_AFTER: Moment = Moment::from_secs(600);
 
 /// A proxy that fails.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ impl Breaker {
         let share_exceeded = failing.saturating_mul(100) > proxies.saturating_mul(limits.breaker_percent);
         if failing >= limits.breaker_at_least && share_exceeded {
             self.open = Some(now);
-        } else if self.open.is_some_and(|last| now.saturating_sub(last) >= CALM) {
+        } else if self.open.is_some_and(|last| now.saturating_sub(last) >= CLOSES_AFTER) {
             self.open = None;
         }
         self.open.is_some()

@@ -1,36 +1,20 @@
 //! How many pods may be bypassed at once: the controller's decisions, over all nodes.
 //!
-//! A bypass takes a pod out of the mesh's protection, so it is a remedy for proxies that fail, not for a mesh that does:
-//! a workload keeps most of its pods behind their proxies, few are bypassed within a minute, and when much of the mesh
-//! fails at once nothing more is bypassed until a person says so.
+//! A bypass takes a pod out of the mesh's protection, so it is a remedy for proxies that fail, not for a mesh that
+//! does: a workload keeps most of its pods behind their proxies, few are bypassed within a minute, and when much of
+//! the mesh fails at once nothing more is bypassed until a person says so.
 
 mod breaker;
+mod limits;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use breaker::Breaker;
+pub use limits::Limits;
+use limits::MINUTE;
 
 use crate::Moment;
 use crate::refusal::Refusal;
-
-/// The limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The share of a workload's pods that may be bypassed at once, in percent; at least one pod may.
-    pub budget_percent: usize,
-    /// How many pods may be bypassed anew within a minute.
-    pub per_minute: usize,
-    /// The share of all proxies that may begin to fail within a minute, in percent; beyond it the breaker opens.
-    pub breaker_percent: usize,
-    /// With fewer proxies failing than this, the breaker stays closed, whatever their share.
-    pub breaker_at_least: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { budget_percent: 30, per_minute: 5, breaker_percent: 10, breaker_at_least: 5 }
-    }
-}
 
 /// A pod that is to be bypassed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +30,6 @@ pub struct Ask<'a> {
     /// Proxies of the mesh.
     pub proxies: usize,
 }
-
-const MINUTE: Moment = Moment::from_secs(60);
 
 /// What was granted, and what fails.
 #[derive(Clone, Debug)]

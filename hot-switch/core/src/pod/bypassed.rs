@@ -2,7 +2,7 @@
 
 use super::facts::{Facts, Kernel};
 use super::intent::{Intent, News};
-use super::state::{Pod, State};
+use super::state::{Memory, State};
 use super::stay::{Ending, Stay};
 use crate::Moment;
 use crate::refusal::Refusal;
@@ -10,114 +10,118 @@ use crate::settings::{OnFlap, OnOverdue};
 use crate::sighting::Condition;
 use crate::standing::Mode;
 
-impl Pod {
-    /// A gate that nobody here set, from an agent before this one or from a person, is looked after from now on.
-    pub(super) fn adopt(&mut self, since: Moment, condition: Condition, intents: &mut Vec<Intent>) {
-        self.was_well = true;
-        self.failure = None;
-        self.switches.record(since);
-        self.stay = Some(Stay::found(since, condition));
-        self.state = State::Bypassed;
-        intents.push(Intent::Tell(News::Adopted));
-    }
+/// A gate that nobody here set, from an agent before this one or from a person, is looked after from now on.
+pub(super) fn adopt(memory: &mut Memory, since: Moment, condition: Condition, intents: &mut Vec<Intent>) {
+    memory.was_well = true;
+    memory.failure = None;
+    memory.switches.record(since);
+    memory.stay = Some(Stay::found(since, condition));
+    memory.state = State::Bypassed;
+    intents.push(Intent::Tell(News::Adopted));
+}
 
-    pub(super) fn step_bypassed(
-        &mut self,
-        facts: &Facts,
-        mut stay: Stay,
-        condition: Condition,
-        intents: &mut Vec<Intent>,
-    ) {
-        let now = facts.now;
-        if condition == Condition::Well {
-            stay.on_well();
-            if !stay.is_on {
-                // It became well before anything was done.
-                self.withdraw(facts, &stay, intents);
-                return;
-            }
-            self.state = State::Recovering;
-        } else {
-            stay.observe(now, &facts.sighting, &self.settings);
-            self.state = if stay.is_on { State::Bypassed } else { State::Confirmed };
-        }
-        let lasted = now.saturating_sub(stay.since);
-        let overdue = lasted >= self.settings.longest;
-        if overdue && !stay.overdue_told {
-            stay.overdue_told = true;
-            intents.push(Intent::Tell(News::Overdue(lasted)));
-        }
-        if stay.ending.is_none() {
-            // The owner's word ends a bypass at once. A pod that is being deleted takes its rules with it.
-            if self.is_well_again(now, &stay) || facts.standing.mode != Mode::Act {
-                stay.ending = Some(Ending::Wanted);
-            } else if overdue && self.settings.on_overdue == OnOverdue::Restore {
-                stay.ending = Some(Ending::Overdue);
-            }
-        }
-        self.stay = Some(stay);
-        if stay.ending.is_some() {
-            intents.push(Intent::GateOff);
+pub(super) fn step_bypassed(
+    memory: &mut Memory,
+    facts: &Facts,
+    mut stay: Stay,
+    condition: Condition,
+    intents: &mut Vec<Intent>,
+) {
+    let now = facts.now;
+    if condition == Condition::Well {
+        stay.on_well();
+        if !stay.is_on {
+            // It became well before anything was done.
+            withdraw(memory, facts, &stay, intents);
             return;
         }
-        if !facts.kernel.probes {
-            intents.push(Intent::TakeProbes);
-        }
-        if facts.kernel.gate.is_none() || facts.kernel.half {
-            intents.push(Intent::GateOn(facts.standing.directions, stay.since));
+        memory.state = State::Recovering;
+    } else {
+        stay.observe(now, &facts.sighting, &memory.settings);
+        memory.state = if stay.is_on { State::Bypassed } else { State::Confirmed };
+    }
+    let lasted = now.saturating_sub(stay.since);
+    let overdue = lasted >= memory.settings.longest;
+    if overdue && !stay.overdue_told {
+        stay.overdue_told = true;
+        intents.push(Intent::Tell(News::Overdue(lasted)));
+    }
+    if stay.ending.is_none() {
+        // The owner's word ends a bypass at once. A pod that is being deleted takes its rules with it.
+        if is_well_again(memory, now, &stay) || facts.standing.mode != Mode::Act {
+            stay.ending = Some(Ending::Wanted);
+        } else if overdue && memory.settings.on_overdue == OnOverdue::Restore {
+            stay.ending = Some(Ending::Overdue);
         }
     }
-
-    fn is_well_again(&self, now: Moment, stay: &Stay) -> bool {
-        let Some(well_since) = self.well_since else { return false };
-        let well = now.saturating_sub(well_since) >= self.settings.well_for;
-        let held = now.saturating_sub(stay.since) >= self.settings.hold;
-        let flaps = self.settings.on_flap == OnFlap::StayBypassed && self.switches.exhausted(now, &self.settings);
-        well && held && !flaps
-    }
-
-    fn withdraw(&mut self, facts: &Facts, stay: &Stay, intents: &mut Vec<Intent>) {
+    memory.stay = Some(stay);
+    if stay.ending.is_some() {
         intents.push(Intent::GateOff);
-        intents.push(Intent::ReturnProbes);
-        intents.push(Intent::Tell(News::Recovered(facts.now.saturating_sub(stay.failing_since))));
-        self.stay = None;
-        self.state = State::Well;
+        return;
     }
+    if !facts.kernel.probes {
+        intents.push(Intent::TakeProbes);
+    }
+    if facts.kernel.gate.is_none() || facts.kernel.half {
+        intents.push(Intent::GateOn(facts.standing.directions, stay.since));
+    }
+}
 
-    /// What the kernel shows of a bypass that was to begin or to end.
-    pub(super) fn settle_gate(&mut self, now: Moment, kernel: &Kernel, mut stay: Stay, intents: &mut Vec<Intent>) {
-        match (kernel.gate, stay.is_on, stay.ending) {
-            (Some(_), false, _) => {
-                stay.is_on = true;
-                self.stay = Some(stay);
-                self.state = State::Bypassed;
-                if stay.why != Condition::Dead {
-                    intents.push(Intent::CutProxySockets);
-                }
-                let failing_for = now.saturating_sub(stay.failing_since);
-                intents.push(Intent::Tell(News::Bypassed(stay.why, failing_for)));
+fn is_well_again(memory: &Memory, now: Moment, stay: &Stay) -> bool {
+    let Some(well_since) = memory.well_since else { return false };
+    let well = now.saturating_sub(well_since) >= memory.settings.well_for;
+    let held = now.saturating_sub(stay.since) >= memory.settings.hold;
+    let flaps = memory.settings.on_flap == OnFlap::StayBypassed && memory.switches.exhausted(now, &memory.settings);
+    well && held && !flaps
+}
+
+fn withdraw(memory: &mut Memory, facts: &Facts, stay: &Stay, intents: &mut Vec<Intent>) {
+    intents.push(Intent::GateOff);
+    intents.push(Intent::ReturnProbes);
+    intents.push(Intent::Tell(News::Recovered(facts.now.saturating_sub(stay.failing_since))));
+    memory.stay = None;
+    memory.state = State::Well;
+}
+
+/// What the kernel shows of a bypass that was to begin or to end.
+pub(super) fn settle_gate(
+    memory: &mut Memory,
+    now: Moment,
+    kernel: &Kernel,
+    mut stay: Stay,
+    intents: &mut Vec<Intent>,
+) {
+    match (kernel.gate, stay.is_on, stay.ending) {
+        (Some(_), false, _) => {
+            stay.is_on = true;
+            memory.stay = Some(stay);
+            memory.state = State::Bypassed;
+            if stay.why != Condition::Dead {
+                intents.push(Intent::CutProxySockets);
             }
-            (None, true, ending) => {
-                // Label and image go back with the wish; probes after them, because a caller that still sends plaintext
-                // should find the pod ready.
-                self.stay = None;
-                self.failure = None;
-                self.cut_at = Some(now.saturating_add(self.settings.grace));
-                intents.push(Intent::ReturnProbes);
-                intents.push(Intent::Tell(News::Restored(now.saturating_sub(stay.since))));
-                self.state = State::Well;
-                let still_fails = match ending {
-                    Some(Ending::Overdue) => Some(Refusal::Overdue),
-                    Some(Ending::Wanted) => None,
-                    None => Some(Refusal::ByHand),
-                };
-                if let Some(refusal) = still_fails.filter(|_| self.well_since.is_none()) {
-                    // The same failure must not bypass it again: the proxy has to be well first.
-                    self.was_well = false;
-                    self.state = State::Refused(refusal);
-                }
-            }
-            _ => {}
+            let failing_for = now.saturating_sub(stay.failing_since);
+            intents.push(Intent::Tell(News::Bypassed(stay.why, failing_for)));
         }
+        (None, true, ending) => {
+            // Label and image go back with the wish; probes after them, because a caller that still sends plaintext
+            // should find the pod ready.
+            memory.stay = None;
+            memory.failure = None;
+            memory.cut_at = Some(now.saturating_add(memory.settings.grace));
+            intents.push(Intent::ReturnProbes);
+            intents.push(Intent::Tell(News::Restored(now.saturating_sub(stay.since))));
+            memory.state = State::Well;
+            let still_fails = match ending {
+                Some(Ending::Overdue) => Some(Refusal::Overdue),
+                Some(Ending::Wanted) => None,
+                None => Some(Refusal::ByHand),
+            };
+            if let Some(refusal) = still_fails.filter(|_| memory.well_since.is_none()) {
+                // The same failure must not bypass it again: the proxy has to be well first.
+                memory.was_well = false;
+                memory.state = State::Refused(refusal);
+            }
+        }
+        _ => {}
     }
 }

@@ -24,4 +24,5 @@ mod through;
 
 pub use facts::{Consent, Facts, Kernel};
 pub use intent::{Image, Intent, News, Wish};
-pub use state::{Pod, State};
+pub use state::State;
+pub use step::Pod;

@@ -1,6 +1,5 @@
 //! Where a pod stands.
 
-use super::intent::{Image, Wish};
 use super::stay::Stay;
 use super::switches::Switches;
 use crate::Moment;
@@ -60,9 +59,9 @@ pub(super) struct Failure {
     pub(super) asked: Option<Moment>,
 }
 
-/// A pod.
+/// What is remembered of a pod from one step to the next.
 #[derive(Clone, Debug)]
-pub struct Pod {
+pub(super) struct Memory {
     pub(super) settings: Settings,
     pub(super) state: State,
     pub(super) was_well: bool,
@@ -74,10 +73,9 @@ pub struct Pod {
     pub(super) switches: Switches,
 }
 
-impl Pod {
+impl Memory {
     /// A pod of which nothing is known yet.
-    #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
             state: State::Unborn,
@@ -88,33 +86,5 @@ impl Pod {
             cut_at: None,
             switches: Switches::default(),
         }
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub fn state(&self) -> State {
-        self.state
-    }
-
-    /// Since when it has been bypassed, if it is.
-    #[must_use]
-    pub fn bypassed_since(&self) -> Option<Moment> {
-        self.stay.filter(|stay| stay.is_on).map(|stay| stay.since)
-    }
-
-    /// Whether its proxy fails and nothing has been done about it.
-    #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.failure.is_some()
-    }
-
-    /// What it wants from the controller. `None`: nothing, and what was granted is to be taken back.
-    #[must_use]
-    pub fn wish(&self) -> Option<Wish> {
-        if let Some(stay) = self.stay {
-            return Some(Wish { since: stay.failing_since, why: stay.why, image: stay.image() });
-        }
-        let failure = self.failure.filter(|failure| failure.asked.is_some())?;
-        Some(Wish { since: failure.since, why: failure.why, image: Image::Real })
     }
 }

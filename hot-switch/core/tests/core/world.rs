@@ -9,7 +9,7 @@ use hot_switch_core::standing::{Mode, Standing};
 
 /// What a proxy does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proxy {
+pub(crate) enum Proxy {
     Well,
     Slow,
     Dead,
@@ -20,7 +20,7 @@ pub enum Proxy {
 }
 
 impl Proxy {
-    pub fn sighting(self, app: App) -> Sighting {
+    pub(crate) fn sighting(self, app: App) -> Sighting {
         use Answer::{Bad, Good, Late, Refused, Silent, StandIn};
         let (health, agent, admin, container) = match self {
             Self::Well => (Good, Good, Good, Container::Running),
@@ -35,7 +35,7 @@ impl Proxy {
     }
 }
 
-pub const ACT: Standing = Standing {
+pub(crate) const ACT: Standing = Standing {
     mode: Mode::Act,
     directions: hot_switch_core::standing::Directions::Both,
     kind: hot_switch_core::standing::Kind::Sidecar,
@@ -43,27 +43,27 @@ pub const ACT: Standing = Standing {
     protection: hot_switch_core::standing::Protection::None,
 };
 
-pub fn secs(seconds: u64) -> Moment {
+pub(crate) fn secs(seconds: u64) -> Moment {
     Moment::from_secs(seconds)
 }
 
 /// One pod, its agent and a controller that consents when it is asked.
-pub struct World {
-    pub now: Moment,
-    pub pod: Pod,
-    pub kernel: Kernel,
-    pub standing: Standing,
-    pub proxy: Proxy,
-    pub app: App,
-    pub node: Node,
-    pub consent: Consent,
-    pub direct_flows_cut: u32,
-    pub proxy_sockets_cut: u32,
-    pub news: Vec<(Moment, News)>,
+pub(crate) struct World {
+    pub(crate) now: Moment,
+    pub(crate) pod: Pod,
+    pub(crate) kernel: Kernel,
+    pub(crate) standing: Standing,
+    pub(crate) proxy: Proxy,
+    pub(crate) app: App,
+    pub(crate) node: Node,
+    pub(crate) consent: Consent,
+    pub(crate) direct_flows_cut: u32,
+    pub(crate) proxy_sockets_cut: u32,
+    pub(crate) news: Vec<(Moment, News)>,
 }
 
 impl World {
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self {
             now: Moment::ZERO,
             pod: Pod::new(settings),
@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    pub fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> Facts {
         Facts {
             now: self.now,
             sighting: self.proxy.sighting(self.app),
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// Does what is wanted, and whatever follows from what the kernel then shows.
-    pub fn apply(&mut self, intents: Vec<Intent>) {
+    pub(crate) fn apply(&mut self, intents: Vec<Intent>) {
         let acted = intents.iter().any(|intent| !matches!(intent, Intent::Tell(_)));
         for intent in intents {
             self.apply_one(intent);
@@ -103,7 +103,7 @@ impl World {
         }
     }
 
-    pub fn apply_one(&mut self, intent: Intent) {
+    pub(crate) fn apply_one(&mut self, intent: Intent) {
         match intent {
             Intent::TakeProbes => self.kernel.probes = true,
             Intent::ReturnProbes => self.kernel.probes = false,
@@ -119,7 +119,7 @@ impl World {
     }
 
     /// One round: a step, and the controller's word if it was asked for.
-    pub fn round(&mut self) {
+    pub(crate) fn round(&mut self) {
         let intents = self.pod.step(&self.facts());
         self.apply(intents);
         if self.pod.state() == State::Confirmed {
@@ -129,14 +129,14 @@ impl World {
         self.now += secs(1);
     }
 
-    pub fn rounds(&mut self, rounds: u64) {
+    pub(crate) fn rounds(&mut self, rounds: u64) {
         for _ in 0..rounds {
             self.round();
         }
     }
 
     /// Rounds until this holds; how many it took.
-    pub fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) -> u64 {
+    pub(crate) fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) -> u64 {
         for rounds in 0..10_000 {
             if holds(self) {
                 return rounds;
@@ -146,7 +146,7 @@ impl World {
         panic!("{what} does not come: {:?}", self.pod);
     }
 
-    pub fn told(&self) -> Vec<News> {
+    pub(crate) fn told(&self) -> Vec<News> {
         self.news.iter().map(|(_, news)| *news).collect()
     }
 }

@@ -12,16 +12,14 @@ mod sidecar;
 mod stage;
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use super::Screen;
 use crate::wait::eventually;
-use stage::{Broken, Stage};
+use stage::{Broken, INTERVAL, Stage};
 
-/// The agent's probes come once in this time; the service has to be back within five of them.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// The service has to be back within this many of the agent's probes.
 const WITHIN: u32 = 5;
 
 /// Why it cannot be played on this machine, if it cannot.

@@ -93,7 +93,10 @@ impl Sidecar {
 fn configuration(outbound: Marks) -> String {
     let manager = |name: &str, routes: serde_json::Value| {
         serde_json::json!({"name": "http", "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "@type": concat!(
+                "type.googleapis.com/envoy.extensions.filters.network.",
+                "http_connection_manager.v3.HttpConnectionManager"
+            ),
             "stat_prefix": name,
             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
             "http_filters": [{"name": "router", "typed_config":

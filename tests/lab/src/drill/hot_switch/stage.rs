@@ -18,6 +18,9 @@ use crate::drill::Screen;
 use crate::istio::{Namespace, Teardown, attempt, folder, mesh_name, sweep};
 use crate::wait::eventually;
 
+/// The agent's probes come once in this time.
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
+
 const NODE: [u8; 4] = [10, 78, 0, 1];
 const SERVER: [u8; 4] = [10, 78, 0, 2];
 /// So many calls of each caller that go well are enough to see that they do.
@@ -121,7 +124,7 @@ impl Stage {
         self.steady(now)?;
         // The agent's first rounds.
         eventually("the agent sees the pod", || {
-            let age = now.elapsed() >= super::INTERVAL * 3;
+            let age = now.elapsed() >= INTERVAL * 3;
             Ok(age.then_some(()))
         })
     }
