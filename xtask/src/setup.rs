@@ -72,6 +72,7 @@ pub(crate) fn run(workspace: &Workspace, scope: Scope) -> Result<Tools> {
     if scope == Scope::Tests {
         paths.extend(for_istio(workspace)?);
         for_mesh(workspace)?;
+        installed |= for_rules(workspace)?;
     }
     paths.insert("FAULTLINE_WASM".to_owned(), workspace.module());
     paths.insert("BASELINE_WASM".to_owned(), workspace.baseline());
@@ -112,6 +113,17 @@ fn for_mesh(workspace: &Workspace) -> Result<()> {
         mesh::ensure(workspace, Branch::V1_31).context("set-up: missing: a real Istio")?;
     }
     Ok(())
+}
+
+/// The programs for packet rules. They are optional: the tests that use them need root besides, and report that they
+/// are skipped. Whether any was installed.
+fn for_rules(workspace: &Workspace) -> Result<bool> {
+    match programs::ensure_rules(&workspace.log()) {
+        Ok(installed) => Ok(installed),
+        Err(error) => {
+            skipped::add(workspace, "tests of hot-switch in network namespaces", &format!("{error:#}")).map(|()| false)
+        }
+    }
 }
 
 /// The files that an earlier set-up found and that still exist.

@@ -93,3 +93,26 @@ impl Tool {
         Ok((file, true))
     }
 }
+
+/// What the tests in network namespaces run: a program, and its package.
+const RULES: [(&str, &str); 3] = [("ip", "iproute2"), ("iptables-nft-restore", "iptables"), ("nft", "nftables")];
+
+/// Installs those of the programs for packet rules that are missing. Whether any was.
+///
+/// # Errors
+/// If one cannot be installed.
+pub(crate) fn ensure_rules(log: &Path) -> Result<bool> {
+    let is_missing = |program: &str| {
+        let beside = ["/usr/sbin", "/sbin"].iter().any(|folder| is_executable(&Path::new(folder).join(program)));
+        find_on_path(program).is_none() && !beside
+    };
+    let packages: Vec<&str> =
+        RULES.iter().filter(|(program, _)| is_missing(program)).map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return Ok(false);
+    }
+    let names = packages.join(", ");
+    eprintln!("set-up: installing Debian's {names}: hot-switch's tests set Istio's rules in network namespaces");
+    apt::install(&packages, Lists::Any, log).with_context(|| format!("{names} cannot be installed"))?;
+    Ok(true)
+}

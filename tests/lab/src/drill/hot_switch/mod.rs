@@ -16,6 +16,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::Screen;
+use crate::istio::attempt;
 use crate::wait::eventually;
 use stage::{Broken, INTERVAL, Stage};
 
@@ -28,8 +29,11 @@ pub fn obstacle() -> Option<String> {
         return Some("the drill hot-switch makes network namespaces and rules in them: run it as root".to_owned());
     }
     let programs = ["ip", "setpriv", "iptables-nft-restore", "iptables-nft-save"];
-    let missing = programs.iter().find(|program| Command::new(program).arg("--version").output().is_err())?;
-    Some(format!("{missing} is not installed: install iptables, iproute2 and util-linux"))
+    if let Some(missing) = programs.iter().find(|program| Command::new(program).arg("--version").output().is_err()) {
+        return Some(format!("{missing} is not installed: install iptables, iproute2 and util-linux"));
+    }
+    // Root in a container may lack the capabilities.
+    attempt().err().map(|error| format!("this machine makes no network namespaces: {error:#}"))
 }
 
 /// Plays it.

@@ -15,7 +15,7 @@ use super::application;
 use super::callers::{Caller, Callers, Kubelet};
 use super::sidecar::{Marks, Sidecar};
 use crate::drill::Screen;
-use crate::istio::{Namespace, Teardown, attempt, folder, mesh_name, sweep};
+use crate::istio::{Namespace, Teardown, folder, mesh_name, sweep};
 use crate::wait::eventually;
 
 /// The agent's probes come once in this time.
@@ -74,7 +74,6 @@ impl Stage {
     /// Sets it.
     pub(super) fn set(screen: &Screen) -> Result<Self> {
         sweep().context("what an earlier drill left cannot be removed")?;
-        attempt().context("this machine makes no network namespaces")?;
         let teardown = Teardown::prepare()?;
         let folder = folder(&mesh_name());
         fs::create_dir_all(&folder)?;
