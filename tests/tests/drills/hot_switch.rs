@@ -13,7 +13,7 @@ fn a_service_outlives_its_sidecar() -> Result<()> {
         return Ok(());
     }
     let _machine = crate::machine();
-    let wrong = hot_switch::play(&Screen::quiet())?;
+    let wrong = hot_switch::play(&Screen::quiet(), hot_switch::Times::Told)?;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Chosen::Zones(own) => Drill::Zones.play(own.envoy, screen).map(|outcome| outcome.wrong),
         Chosen::External(own) => Drill::External.play(own.envoy, screen).map(|outcome| outcome.wrong),
         Chosen::ControlPlaneLoss(own) => Drill::ControlPlaneLoss.play(own.envoy, screen).map(|outcome| outcome.wrong),
-        Chosen::HotSwitch => hot_switch::play(&screen),
+        Chosen::HotSwitch => hot_switch::play(&screen, hot_switch::Times::Judged),
         Chosen::Istio(options) => in_mesh(&options, screen),
     };
     match played {

@@ -23,6 +23,15 @@ use stage::{Broken, INTERVAL, Stage};
 /// The service has to be back within this many of the agent's probes.
 const WITHIN: u32 = 5;
 
+/// Whether it is wrong that the service comes back late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// It is: the drill on a machine that has time for it.
+    Judged,
+    /// It is only told: a test, whose machine may be busy.
+    Told,
+}
+
 /// Why it cannot be played on this machine, if it cannot.
 pub fn obstacle() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
@@ -33,14 +42,15 @@ pub fn obstacle() -> Option<String> {
         return Some(format!("{missing} is not installed: install iptables, iproute2 and util-linux"));
     }
     // Root in a container may lack the capabilities.
-    attempt().err().map(|error| format!("this machine makes no network namespaces: {error:#}"))
+    let error = format!("{:#}", attempt().err()?);
+    Some(format!("this machine makes no network namespaces: {}", error.trim().replace('\n', " ")))
 }
 
 /// Plays it.
 ///
 /// # Errors
 /// If it cannot be played to its end: there is no root, no Envoy or no iptables, or something expected did not come.
-pub fn play(screen: &Screen) -> Result<Vec<String>> {
+pub fn play(screen: &Screen, times: Times) -> Result<Vec<String>> {
     if let Some(why) = obstacle() {
         bail!("{why}");
     }
@@ -49,12 +59,12 @@ pub fn play(screen: &Screen) -> Result<Vec<String>> {
     let mut stage = Stage::set(screen)?;
     stage.calm()?;
     for broken in Broken::ALL {
-        act(&mut stage, broken, screen, &mut wrong)?;
+        act(&mut stage, broken, times, screen, &mut wrong)?;
     }
     Ok(wrong)
 }
 
-fn act(stage: &mut Stage, broken: Broken, screen: &Screen, wrong: &mut Vec<String>) -> Result<()> {
+fn act(stage: &mut Stage, broken: Broken, times: Times, screen: &Screen, wrong: &mut Vec<String>) -> Result<()> {
     screen.heading(broken.heading());
     let rules = stage.rules()?;
     let began = stage.break_proxy(broken)?;
@@ -66,7 +76,7 @@ fn act(stage: &mut Stage, broken: Broken, screen: &Screen, wrong: &mut Vec<Strin
         let counts = caller.since(began.at);
         let intervals = back.as_secs_f64() / INTERVAL.as_secs_f64();
         screen.note(&format!("{}: served again after {intervals:.1} probe intervals; {counts}", caller.name));
-        if back > INTERVAL * WITHIN {
+        if times == Times::Judged && back > INTERVAL * WITHIN {
             wrong.push(format!("{}: {} came back after {intervals:.1} probe intervals", broken.name(), caller.name));
         }
     }
