@@ -3,12 +3,6 @@
 
 #![allow(
     clippy::arithmetic_side_effects,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test may fail by a panic, also outside of its own function"
-)]
-#![allow(
-    clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
