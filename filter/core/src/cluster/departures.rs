@@ -1,7 +1,8 @@
 //! Endpoints that left the cluster, and those whose address has another host: their past ends.
 //!
-//! An endpoint whose ejection was due to end may have been back and been ejected again just before it left. Where Envoy
-//! counts ejections, its departure is held back until a count that was asked for later has been compared.
+//! An endpoint whose ejection was due to end may have been back, and been ejected again, just before it left. That it
+//! left as an ejected one is inferred then. Where Envoy counts ejections, its departure is held back until a count that
+//! was asked for later has been compared.
 
 use super::endpoint::Endpoint;
 use super::input::EvaluationContext;
@@ -31,7 +32,8 @@ pub(super) fn take_in(
         let host = hosts.iter().find(|(host, _)| host.address == endpoint.address);
         match host {
             Some((host, counts)) if endpoint.left.is_some() || is_another(endpoint, host, *counts) => {
-                state.apply(index, &Evidence::Gone(Basis::Witnessed), context, events);
+                let gone = Evidence::Gone(basis(endpoint, asked));
+                state.apply(index, &gone, context, events);
                 if let Some(endpoint) = state.endpoints.get_mut(index) {
                     endpoint.start_over(&host.locality);
                 }
@@ -40,7 +42,10 @@ pub(super) fn take_in(
             None if keeps_counts && may_have_been_back(endpoint, asked) => {
                 endpoint.left.get_or_insert(asked);
             }
-            None => state.apply(index, &Evidence::Gone(Basis::Witnessed), context, events),
+            None => {
+                let gone = Evidence::Gone(basis(endpoint, asked));
+                state.apply(index, &gone, context, events);
+            }
             _ => {}
         }
     }
@@ -55,8 +60,9 @@ pub(super) fn settle(state: &mut ClusterState, context: &EvaluationContext<'_>, 
         endpoint.left.is_some_and(|left| !is_kept || counted >= left || context.now.abs_diff(left) > COUNT_WAIT_MS)
     };
     for index in 0..state.endpoints.len() {
-        if state.endpoints.get(index).is_some_and(is_settled) {
-            state.apply(index, &Evidence::Gone(Basis::Witnessed), context, events);
+        if let Some(endpoint) = state.endpoints.get(index).filter(|endpoint| is_settled(endpoint)) {
+            let gone = Evidence::Gone(basis(endpoint, endpoint.left.unwrap_or(context.now)));
+            state.apply(index, &gone, context, events);
         }
     }
     state.endpoints.retain(|endpoint| !is_settled(endpoint));
@@ -73,6 +79,11 @@ fn is_another(endpoint: &Endpoint, host: &HostStatus, counts: Option<HostCounts>
             && endpoint.locality != host.locality
             && !endpoint.locality.is_unknown()
             && !host.locality.is_unknown())
+}
+
+/// How it is known that the endpoint, which a list asked for at `asked` shows as gone, was ejected to the end.
+fn basis(endpoint: &Endpoint, asked: Millis) -> Basis {
+    if may_have_been_back(endpoint, asked) { Basis::Inferred } else { Basis::Witnessed }
 }
 
 /// Whether the last list that showed it ejected left open that it had been back, or its ejection was due since.

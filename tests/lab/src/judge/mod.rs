@@ -22,6 +22,7 @@ mod same_tick;
 pub mod scene;
 pub mod script;
 pub mod service;
+mod short_return;
 mod stage;
 pub mod table;
 pub mod traffic;

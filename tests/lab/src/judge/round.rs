@@ -15,6 +15,7 @@ use super::same_tick::{with_doubles_as_one, without_untold};
 use super::scene::{SHADOW_INTERVAL, Scene};
 use super::script::Doing;
 use super::service::Role;
+use super::short_return::with_unseen_as_removals;
 pub use super::stage::Change;
 use super::stage::Stage;
 use super::traffic::Traffic;
@@ -54,6 +55,8 @@ pub struct Round {
     pub changes: Vec<Change>,
     /// Envoy's record.
     pub records: Vec<Record>,
+    /// How many of its removals stand for returns that no list could show.
+    pub unseen: usize,
     /// The filter's reports.
     pub reports: Vec<Report>,
     /// Both compared.
@@ -91,6 +94,7 @@ impl Round {
 /// What is known at some moment after the repair.
 struct Findings {
     records: Vec<Record>,
+    unseen: usize,
     reports: Vec<Report>,
     verdict: Verdict,
     failovers: Failovers,
@@ -150,6 +154,7 @@ fn play_once(scene: &Scene) -> Result<Round> {
         addresses: addresses(&stage),
         changes: stage.changes,
         records: findings.records,
+        unseen: findings.unseen,
         reports: findings.reports,
         verdict: findings.verdict,
         failovers: findings.failovers.told,
@@ -186,10 +191,11 @@ fn settle(scene: &Scene, stage: &Stage, observer: &Observer) -> Result<Findings>
             (quiet, known) = (Instant::now(), records.len());
         }
         let records = without_untold(records, &reports);
+        let (records, unseen) = with_unseen_as_removals(records, &reports, &samples);
         let verdict = compare(&records, &reports);
         let complaints = complaints(&stage.envoy, scene, &records)?;
         let is_late = quiet.elapsed() > PATIENCE;
-        let mut findings = Findings { records, reports, verdict, failovers: Failovers::default(), complaints };
+        let mut findings = Findings { records, unseen, reports, verdict, failovers: Failovers::default(), complaints };
         if is_late || (is_balanced(&findings.records) && findings.is_right()) {
             // Judged last, because it takes longest.
             findings.failovers = failovers(scene, stage, &samples)?;

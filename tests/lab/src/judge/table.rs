@@ -22,6 +22,8 @@ pub struct Sums {
     pub returns: usize,
     /// Ejections and returns that the filter did not report.
     pub missed: usize,
+    /// Returns right before an endpoint left, told as inferred removals; not wrong.
+    pub unseen: usize,
     /// Reports of what Envoy did not do.
     pub invented: usize,
     /// Reports that the filter repeated.
@@ -46,6 +48,7 @@ impl Sums {
         self.repeats += round.repeats;
         self.ejections += round.count(Action::Eject);
         self.returns += round.count(Action::Return);
+        self.unseen += round.unseen;
         for wrong in &round.verdict.wrong {
             match wrong {
                 Disagreement::Missed(_) => self.missed += 1,
@@ -75,6 +78,7 @@ impl Sums {
             self.repeats,
             self.ejections,
             self.returns,
+            self.unseen,
             self.missed,
             self.invented,
             self.twice,
@@ -116,19 +120,19 @@ impl Table {
     }
 }
 
-const TITLES: &str = "rounds | repeated | ejections | returns | missed | invented | twice | told otherwise | failovers \
+const TITLES: &str = "rounds | repeated | ejections | returns | left at once | missed | invented | twice | told otherwise | failovers \
                       | faults of failovers | other faults";
 
 const DELAYS: &str = "ejections, ms after Envoy: median, p99, max | returns, ms after Envoy: median, p99, max";
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| Envoy | position | {TITLES} | {DELAYS} |\n|{}", "---|".repeat(15))?;
+        writeln!(f, "| Envoy | position | {TITLES} | {DELAYS} |\n|{}", "---|".repeat(16))?;
         for ((version, mode), sums) in &self.by_mode {
             let (ejections, returns) = (spread(&sums.ejection_delays), spread(&sums.return_delays));
             writeln!(f, "| {version} | {} | {} | {ejections} | {returns} |", mode.as_str(), sums.columns())?;
         }
-        writeln!(f, "\n| rounds with | {TITLES} |\n|{}", "---|".repeat(12))?;
+        writeln!(f, "\n| rounds with | {TITLES} |\n|{}", "---|".repeat(13))?;
         for (ingredient, sums) in &self.by_ingredient {
             writeln!(f, "| {} | {} |", ingredient.map_or("none of these", Ingredient::as_str), sums.columns())?;
         }

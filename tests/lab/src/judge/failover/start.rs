@@ -9,6 +9,10 @@ use crate::judge::scene::WINDOW;
 /// Home must have had nothing in rotation for so long, in milliseconds, for a failover to be certain.
 const CERTAINLY_LOST: i64 = 200;
 
+/// The same where nothing at home is ejected: no error need come then, and while all is well the filter reads one request
+/// in 16 whole and Envoy's lists about twice a second.
+const QUIETLY_LOST: i64 = 700;
+
 /// A share over a window of trouble that is certainly a failover, and the least requests that make it so.
 const CERTAIN_SHARE: f64 = 0.15;
 const CERTAIN_REQUESTS: u64 = 30;
@@ -42,7 +46,9 @@ pub(super) fn certain(history: &History) -> Vec<Certain> {
     let mut all = Vec::new();
     for (from, to) in spans(&history.moments, |moment| moment.healthy == 0) {
         let served = history.attempts.between(from, to).iter().find(|sent| sent.way == Way::Away && sent.served);
-        if let Some(first) = served.filter(|_| to - from >= CERTAINLY_LOST + history.unnoticed) {
+        let is_open = history.moments(from, to).iter().any(|moment| moment.causes.contains("ejected"));
+        let least = if is_open { CERTAINLY_LOST } else { QUIETLY_LOST };
+        if let Some(first) = served.filter(|_| to - from >= least + history.unnoticed) {
             let why = format!("nothing in rotation at home for {} ms, then served in {}", to - from, first.locality);
             all.push(Certain { from: first.at, by: first.at + START_TOLERANCE + history.unnoticed, why });
         }

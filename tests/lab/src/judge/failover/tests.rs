@@ -11,10 +11,15 @@ const HOME: &str = "r/a";
 const AWAY: &str = "r/b";
 
 fn history() -> History {
-    let moments = (0..400).map(|n| moment(n * 50)).collect();
+    history_of("ejected", 13_000)
+}
+
+/// Home is lost until `until` by `cause`.
+fn history_of(cause: &'static str, until: i64) -> History {
+    let moments = (0..400).map(|n| moment(n * 50, cause, until)).collect();
     let sent = (0..2_000).map(|n| {
         let at = n * 10;
-        let is_away = (10_100..13_500).contains(&at);
+        let is_away = (10_100..until + 500).contains(&at);
         let (locality, way) = if is_away { (AWAY, Way::Away) } else { (HOME, Way::Home) };
         Sent { at, locality: locality.to_owned(), way, served: true, count: 1 }
     });
@@ -22,11 +27,11 @@ fn history() -> History {
     History { moments, attempts: series.clone(), counted: series, unnoticed: 0 }
 }
 
-fn moment(at: i64) -> Moment {
-    if !(10_000..13_000).contains(&at) {
+fn moment(at: i64, cause: &'static str, until: i64) -> Moment {
+    if !(10_000..until).contains(&at) {
         return Moment { at, endpoints: 1, healthy: 1, ..Moment::default() };
     }
-    let (causes, lost) = (["ejected"].into(), [HOME.to_owned()].into());
+    let (causes, lost) = ([cause].into(), [HOME.to_owned()].into());
     Moment { at, endpoints: 1, healthy: 0, causes, lost }
 }
 
@@ -53,6 +58,12 @@ fn faults(events: &[Event]) -> Vec<String> {
 fn a_failover_that_is_told_well_is_right() {
     assert_eq!(faults(&[started(10_100), ended(17_500, 340)]), [""; 0]);
     assert_eq!(faults(&[started(11_000), ended(17_900, 330)]), [""; 0]);
+}
+
+#[test]
+fn a_moment_without_a_home_must_be_told_where_something_was_ejected() {
+    let faults = |cause, until| judge(&history_of(cause, until), &[]).wrong.len();
+    assert_eq!([faults("ejected", 10_300), faults("unhealthy", 10_300), faults("unhealthy", 10_900)], [1, 0, 1]);
 }
 
 #[test]
