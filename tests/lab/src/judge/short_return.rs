@@ -1,7 +1,7 @@
 //! Endpoints that left their cluster, or were replaced, within moments of their return.
 //!
 //! No list need show such a return, nor an ejection that followed it at once: lists are taken some time apart. That an
-//! endpoint whose ejection was due left as an ejected one is what the filter may conclude then, and must say that it did.
+//! endpoint whose ejection was due left as an ejected one is what the filter may conclude then, if it says `inferred`.
 
 use super::compare::{Report, compare};
 use super::observe::Sample;
@@ -10,10 +10,10 @@ use crate::envoy::timestamp;
 
 /// How soon after its return an endpoint must have gone, in milliseconds: the time between two lists while something is
 /// open, with what Envoy takes to answer.
-const SOON: i64 = 150;
+const LEAVES_WITHIN_MS: i64 = 150;
 
 /// The time between two samples, in milliseconds.
-const SAMPLED: i64 = 60;
+const SAMPLED_EVERY_MS: i64 = 60;
 
 /// Envoy's records, with a removal in place of those returns that the filter had no time to see and told as inferred
 /// removals; ejections between such a return and the endpoint's leaving are left out. And how many returns these are.
@@ -45,7 +45,9 @@ fn gone_soon(returned: &Record, samples: &[Sample]) -> Option<i64> {
     let key = (returned.cluster.clone(), returned.endpoint.clone());
     let host = |sample: &Sample| sample.hosts.get(&key).map(|host| host.requests);
     let mut before = samples.iter().rev().find(|sample| sample.at <= at).and_then(host)?;
-    for sample in samples.iter().filter(|sample| sample.at > at && sample.at <= at + SOON + SAMPLED) {
+    for sample in
+        samples.iter().filter(|sample| sample.at > at && sample.at <= at + LEAVES_WITHIN_MS + SAMPLED_EVERY_MS)
+    {
         match host(sample) {
             Some(requests) if requests >= before => before = requests,
             _ => return Some(sample.at),

@@ -120,8 +120,8 @@ impl Table {
     }
 }
 
-const TITLES: &str = "rounds | repeated | ejections | returns | left at once | missed | invented | twice | told otherwise | failovers \
-                      | faults of failovers | other faults";
+const TITLES: &str = "rounds | repeated | ejections | returns | left at once | missed | invented | twice | told \
+                      otherwise | failovers | faults of failovers | other faults";
 
 const DELAYS: &str = "ejections, ms after Envoy: median, p99, max | returns, ms after Envoy: median, p99, max";
 

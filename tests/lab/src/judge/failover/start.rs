@@ -9,8 +9,8 @@ use crate::judge::scene::WINDOW;
 /// Home must have had nothing in rotation for so long, in milliseconds, for a failover to be certain.
 const CERTAINLY_LOST: i64 = 200;
 
-/// The same where nothing at home is ejected: no error need come then, and while all is well the filter reads one request
-/// in 16 whole and Envoy's lists about twice a second.
+/// The same where nothing at home is ejected: no error need come then, and while all is well the filter reads one
+/// request in 16 whole and Envoy's lists about twice a second.
 const QUIETLY_LOST: i64 = 700;
 
 /// A share over a window of trouble that is certainly a failover, and the least requests that make it so.
