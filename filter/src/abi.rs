@@ -19,15 +19,21 @@ use crate::vm::state::Vm;
 use filter_core::config::Attempts;
 use std::cell::RefCell;
 
+/// One VM, one thread: WebAssembly without atomics has no other.
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 thread_local! {
-    static VM: RefCell<Vm> = RefCell::new(Vm::default());
+    static VM: RefCell<Option<Vm>> = const { RefCell::new(None) };
 }
 
 /// Runs `act` on the VM's state unless it is in use further up the stack.
 fn with_vm(act: impl FnOnce(&mut Vm)) {
-    VM.with(|vm| {
+    // It fails only where a thread is at its end.
+    let _ = VM.try_with(|vm| {
         if let Ok(mut vm) = vm.try_borrow_mut() {
-            act(&mut vm);
+            act(vm.get_or_insert_with(Vm::default));
         }
     });
 }

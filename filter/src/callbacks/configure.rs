@@ -9,7 +9,7 @@ use crate::vm::home::Home;
 use crate::vm::notice::Notice;
 use crate::vm::state::Vm;
 use filter_core::config;
-use rustc_hash::FxBuildHasher;
+use fnv::FnvBuildHasher;
 use std::hash::BuildHasher;
 
 /// A root context gets a configuration of `size` bytes.
@@ -43,5 +43,5 @@ fn read(size: usize) -> Vec<u8> {
 }
 
 fn hash(text: &[u8]) -> u64 {
-    FxBuildHasher.hash_one(text)
+    FnvBuildHasher::default().hash_one(text)
 }

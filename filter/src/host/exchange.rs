@@ -5,7 +5,7 @@ use super::calls::{self, HeaderMap};
 use filter_core::endpoint::response_flags::ResponseFlags;
 use filter_core::locality::Locality;
 use filter_core::time::{Micros, Millis};
-use rustc_hash::FxBuildHasher;
+use fnv::FnvBuildHasher;
 use std::hash::BuildHasher;
 
 /// The maximum length of an attribute's text, in bytes; longer ones are cut.
@@ -24,14 +24,14 @@ pub(crate) fn endpoint() -> Vec<u8> {
 /// The id of the connection that the last attempt went through; `None` if it had none.
 pub(crate) fn upstream_connection() -> Option<u64> {
     let local = calls::property(b"upstream\0local_address").ok().filter(|address| !address.is_empty())?;
-    Some(FxBuildHasher.hash_one((endpoint(), local)))
+    Some(FnvBuildHasher::default().hash_one((endpoint(), local)))
 }
 
 /// What tells the last attempt of the current request, or the attempt that is logged, from those of other requests: its
 /// connection, which several may share, and its request's id; `None` if it had no connection or the request no id.
 pub(crate) fn attempt_id() -> Option<u64> {
     let request = calls::property(b"request\0id").ok().filter(|id| !id.is_empty())?;
-    Some(FxBuildHasher.hash_one((upstream_connection()?, request)))
+    Some(FnvBuildHasher::default().hash_one((upstream_connection()?, request)))
 }
 
 /// How many attempts the request took; 0 in the router's upstream log.

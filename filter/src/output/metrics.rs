@@ -8,13 +8,13 @@
 use crate::host::{self, MetricKind};
 use filter_core::config::Limits;
 use filter_core::metric::{Change, Kind, Level, Metric};
-use rustc_hash::FxHashMap;
+use fnv::FnvHashMap;
 
 /// The metrics that this VM has defined.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     /// Their numbers, by their names, which are bytes so that the map's code is that of other maps.
-    ids: FxHashMap<Box<[u8]>, u32>,
+    ids: FnvHashMap<Box<[u8]>, u32>,
     max_series: u32,
     /// Gauges that this VM has raised above 0, by cluster, in the order of the clusters' names.
     raised: Vec<(String, Vec<Level>)>,

@@ -1,6 +1,6 @@
 //! Answers that were evaluated when their headers passed, until the upstream log shows that they are over.
 
-use rustc_hash::FxHashMap;
+use fnv::FnvHashMap;
 
 /// The maximum number of answers that are remembered; further ones are evaluated when logged.
 const MAX_ANSWERED: u32 = 65_536;
@@ -12,7 +12,7 @@ const MAX_TIMED_OUT: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
     /// The number of answers on each connection. HTTP/2 has several at a time, which need not be distinguished.
-    by_connection: FxHashMap<u64, u32>,
+    by_connection: FnvHashMap<u64, u32>,
     total: u32,
     /// The latest attempts that their own timeouts ended, oldest first.
     timed_out: Vec<u64>,

@@ -14,7 +14,7 @@ use filter_core::failover::Count;
 use filter_core::locality::Locality;
 use filter_core::order;
 use filter_core::time::Millis;
-use rustc_hash::FxHashMap;
+use fnv::FnvHashMap;
 use std::rc::Rc;
 
 /// After this many heartbeats, a locality is read again: an endpoint may have moved.
@@ -114,9 +114,9 @@ struct Endpoint {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     clusters: Vec<Cluster>,
-    by_name: FxHashMap<Box<[u8]>, ClusterIndex>,
+    by_name: FnvHashMap<Box<[u8]>, ClusterIndex>,
     /// By the cluster's index and the endpoint's address.
-    endpoints: FxHashMap<Box<[u8]>, Endpoint>,
+    endpoints: FnvHashMap<Box<[u8]>, Endpoint>,
     /// A buffer in which a key of `endpoints` is built.
     key: Vec<u8>,
     beat: u64,

@@ -19,7 +19,7 @@ use filter_core::endpoint::rule::Rule;
 use filter_core::event::Event;
 use filter_core::locality::Locality;
 use filter_core::time::Millis;
-use rustc_hash::FxHashMap;
+use fnv::FnvHashMap;
 use std::rc::Rc;
 
 /// How old a cluster's rule may become before Envoy is asked for it again, in milliseconds: a mesh may change it at any
@@ -62,7 +62,7 @@ pub(crate) struct Vm {
     /// Tells the root context of a request.
     pub(crate) root_of_request: Expression,
     /// Requests evaluated when their response headers passed, by context, until they are logged.
-    pub(crate) requests: FxHashMap<u32, PendingRequest>,
+    pub(crate) requests: FnvHashMap<u32, PendingRequest>,
     /// Answers evaluated when their headers passed, until the upstream log shows that they are over.
     pub(crate) answered: Answered,
     /// The root context whose ticks drive the VM.

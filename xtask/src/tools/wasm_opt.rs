@@ -21,7 +21,7 @@ const FEATURES: [&str; 4] =
 
 /// Larger functions are not moved into their only caller: that saves 1 % of the module and costs 4 % of what is left of
 /// it behind gzip, in which form it travels.
-const INLINING: &str = "--one-caller-inline-max-function-size=50";
+const INLINING: &str = "--one-caller-inline-max-function-size=20";
 
 /// A wasm-opt.
 pub(crate) struct WasmOpt {

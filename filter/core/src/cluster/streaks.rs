@@ -7,10 +7,14 @@ use super::state::ClusterState;
 use crate::endpoint::evidence::Evidence;
 use crate::endpoint::streak::{Certainty, Crossing, StreakKind};
 use crate::event::{Event, LastAttempt};
-use crate::time::Millis;
+use crate::time::{Micros, Millis};
 
 /// A streak that is broken and builds up again within this time is reported only once, in milliseconds.
 const SAME_STREAK_MS: Millis = 1_000;
+
+/// How much later than a failure of one worker another may report a connection that was established before it, in
+/// microseconds: its attempt has to end first. Envoy is asked instead where that is possible.
+const LATE_CONNECTION_US: Micros = 5_000;
 
 /// Applies what Envoy reported to its detector for an attempt.
 pub(super) fn put_result(
@@ -37,7 +41,8 @@ pub(super) fn put_result(
         return;
     }
     let was_unconfirmed = endpoint.detector.has_unconfirmed();
-    let crossings = endpoint.detector.put_result(&seen.input, &seen.times, context.outlier);
+    let doubt = if context.has_witness { 0 } else { LATE_CONNECTION_US };
+    let crossings = endpoint.detector.put_result(&seen.input, &seen.times, context.outlier, doubt);
     let confirmed = crossings.iter().any(|crossing| matches!(crossing.certainty, Certainty::Confirmed(_)));
     if was_unconfirmed && !confirmed && !endpoint.detector.has_unconfirmed() {
         endpoint.reported.unconfirmed = None;

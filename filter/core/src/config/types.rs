@@ -1,7 +1,7 @@
 //! The plugin configuration's types, defaults and ranges.
 
 use super::duration::Duration;
-use super::matching::{Range, matches};
+use super::matching::{Ip, Range, matches};
 use super::notify::Notify;
 use std::fmt;
 
@@ -289,7 +289,7 @@ impl Config {
 
     /// The configured locality of an endpoint `ip:port`; `None` if no range contains it.
     pub fn locality_of(&self, endpoint: &str) -> Option<&str> {
-        let ip = endpoint.parse::<std::net::SocketAddr>().ok()?.ip();
+        let ip = Ip::of_endpoint(endpoint)?;
         let holds = |rule: &&LocalityRule| Range::parse(&rule.cidr).is_some_and(|range| range.contains(ip));
         self.localities.iter().find(holds).map(|rule| rule.locality.as_str())
     }

@@ -65,16 +65,18 @@ encoded!(struct Detector { http_5xx, gateway, local_origin, unconfirmed });
 
 impl Detector {
     /// Applies an attempt (Envoy's `putResult`). Returns the thresholds that it reached, in Envoy's order: gateway
-    /// before 5xx. A streak that fired starts over, whether or not it leads to an ejection.
+    /// before 5xx. A streak that fired starts over, whether or not it leads to an ejection. In split mode a local-origin
+    /// streak is unconfirmed for at least `doubt` microseconds; 0 where Envoy itself is asked for what came of it.
     pub fn put_result(
         &mut self,
         input: &DetectorInput,
         times: &AttemptTimes,
         rules: &OutlierDetection,
+        doubt: Micros,
     ) -> Vec<Crossing> {
         let mut crossings = Vec::new();
         self.count(input, times, rules, &mut crossings);
-        self.start_over(&mut crossings, times);
+        self.start_over(&mut crossings, times, doubt);
         crossings
     }
 
@@ -176,7 +178,7 @@ impl Detector {
     }
 
     /// Restarts the streaks that crossed their threshold, and holds back a crossing that is not certain.
-    fn start_over(&mut self, crossings: &mut Vec<Crossing>, times: &AttemptTimes) {
+    fn start_over(&mut self, crossings: &mut Vec<Crossing>, times: &AttemptTimes, least_doubt: Micros) {
         // One unconfirmed crossing at a time: if it is refuted, a recount of the failures since then shows what
         // happened instead.
         let confirmed = crossings.iter().any(|crossing| matches!(crossing.certainty, Certainty::Confirmed(_)));
@@ -196,6 +198,8 @@ impl Detector {
                 StreakKind::LocalOrigin => {
                     let Streak { failures, doubt, .. } = std::mem::take(&mut self.local_origin);
                     self.local_origin.start_over();
+                    let can_be_broken = failures.first().zip(failures.last()).is_some_and(|(first, last)| first < last);
+                    let doubt = if can_be_broken { doubt.max(least_doubt) } else { doubt };
                     if doubt > 0 {
                         crossing.certainty = Certainty::Unconfirmed;
                         let confirmed_at = times.ended.saturating_add(doubt);

@@ -19,7 +19,7 @@ fn rules() -> OutlierDetection {
 
 /// Applies attempts that do not overlap, so that only their order matters.
 fn charge(detector: &mut Detector, charges: DetectorInput, rules: &OutlierDetection) -> Vec<Crossing> {
-    detector.put_result(&charges, &AttemptTimes::at_once(0), rules)
+    detector.put_result(&charges, &AttemptTimes::at_once(0), rules, 0)
 }
 
 fn fired(detector: &mut Detector, rules: &OutlierDetection, statuses: &[u16]) -> Vec<StreakKind> {
@@ -94,23 +94,23 @@ fn split(threshold: u32) -> OutlierDetection {
 fn a_connection_that_is_lost_fails_all_its_requests_in_a_row() {
     let mut detector = Detector::default();
     let lost = |connected, ended| AttemptTimes { connected, answered: ended, ended };
-    assert!(detector.put_result(&CLOSED, &lost(100, 70_000), &split(3)).is_empty());
-    assert!(detector.put_result(&CLOSED, &lost(200, 70_000), &split(3)).is_empty());
-    assert_eq!(detector.put_result(&CLOSED, &lost(300, 70_100), &split(3)).len(), 1);
+    assert!(detector.put_result(&CLOSED, &lost(100, 70_000), &split(3), 0).is_empty());
+    assert!(detector.put_result(&CLOSED, &lost(200, 70_000), &split(3), 0).is_empty());
+    assert_eq!(detector.put_result(&CLOSED, &lost(300, 70_100), &split(3), 0).len(), 1);
 }
 
 #[test]
 fn a_connection_resets_what_failed_before_it_and_nothing_later() {
     let mut detector = Detector::default();
     for ended in [1_000, 2_000, 3_000] {
-        assert!(detector.put_result(&REFUSED, &AttemptTimes::at_once(ended), &split(4)).is_empty());
+        assert!(detector.put_result(&REFUSED, &AttemptTimes::at_once(ended), &split(4), 0).is_empty());
     }
     // Connected between the first and the second failure, answered only now.
     let answered = AttemptTimes { connected: 1_500, ..AttemptTimes::at_once(50_000) };
-    assert!(detector.put_result(&DetectorInput::answered(200), &answered, &split(4)).is_empty());
-    assert!(detector.put_result(&REFUSED, &AttemptTimes::at_once(51_000), &split(4)).is_empty());
+    assert!(detector.put_result(&DetectorInput::answered(200), &answered, &split(4), 0).is_empty());
+    assert!(detector.put_result(&REFUSED, &AttemptTimes::at_once(51_000), &split(4), 0).is_empty());
     assert_eq!(
-        detector.put_result(&REFUSED, &AttemptTimes::at_once(52_000), &split(4)).len(),
+        detector.put_result(&REFUSED, &AttemptTimes::at_once(52_000), &split(4), 0).len(),
         1,
         "the fourth in a row"
     );
@@ -121,7 +121,7 @@ fn hang(detector: &mut Detector, attempts: &[(u64, u64)], threshold: u32) -> Vec
     let timed_out = DetectorInput { connected: true, status: None, failure: Some(504) };
     let times =
         |(had, ended): &(u64, u64)| AttemptTimes { connected: had * 1_000, ..AttemptTimes::at_once(ended * 1_000) };
-    attempts.iter().flat_map(|attempt| detector.put_result(&timed_out, &times(attempt), &split(threshold))).collect()
+    attempts.iter().flat_map(|attempt| detector.put_result(&timed_out, &times(attempt), &split(threshold), 0)).collect()
 }
 
 #[test]
@@ -172,17 +172,17 @@ fn an_answer_resets_what_failed_before_its_headers_came_and_nothing_later() {
     let mut detector = Detector::default();
     for at in [1_000, 2_000, 3_000] {
         assert_eq!(
-            detector.put_result(&DetectorInput::answered(500), &AttemptTimes::at_once(at), &rules).len() == 1,
+            detector.put_result(&DetectorInput::answered(500), &AttemptTimes::at_once(at), &rules, 0).len() == 1,
             at == 3_000
         );
     }
     // Its body took until now.
     let slow = AttemptTimes { connected: 3_200, answered: 3_300, ended: 90_000 };
     for at in [4_000, 5_000] {
-        assert!(detector.put_result(&DetectorInput::answered(500), &AttemptTimes::at_once(at), &rules).is_empty());
+        assert!(detector.put_result(&DetectorInput::answered(500), &AttemptTimes::at_once(at), &rules, 0).is_empty());
     }
-    assert!(detector.put_result(&DetectorInput::answered(200), &slow, &rules).is_empty());
-    assert_eq!(detector.put_result(&DetectorInput::answered(500), &AttemptTimes::at_once(6_000), &rules).len(), 1);
+    assert!(detector.put_result(&DetectorInput::answered(200), &slow, &rules, 0).is_empty());
+    assert_eq!(detector.put_result(&DetectorInput::answered(500), &AttemptTimes::at_once(6_000), &rules, 0).len(), 1);
 }
 
 #[test]
@@ -191,8 +191,8 @@ fn answers_that_break_off_together_are_a_streak_although_each_began_well() {
     let broke_off = DetectorInput { connected: true, status: Some(200), failure: Some(503) };
     let times = |had| AttemptTimes { connected: had, answered: had, ended: 280_000 };
     let mut detector = Detector::default();
-    assert!(detector.put_result(&broke_off, &times(10_000), &rules).is_empty());
-    assert_eq!(detector.put_result(&broke_off, &times(20_000), &rules).len(), 1);
+    assert!(detector.put_result(&broke_off, &times(10_000), &rules, 0).is_empty());
+    assert_eq!(detector.put_result(&broke_off, &times(20_000), &rules, 0).len(), 1);
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn the_detector_ejects_when_envoys_would_and_for_the_same_reason() {
             let context = context(now, &rules, &rule);
             let mut ejected_for = None;
             let crossings = match rotation.ejection() {
-                None => detector.put_result(&input, &AttemptTimes::at_once(now * 1_000), &rules),
+                None => detector.put_result(&input, &AttemptTimes::at_once(now * 1_000), &rules, 0),
                 Some(_) => {
                     detector.put_result_while_ejected(&input, &AttemptTimes::at_once(now * 1_000), &rules);
                     Vec::new()
