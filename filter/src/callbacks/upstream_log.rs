@@ -78,11 +78,11 @@ pub(crate) fn on_attempt_log(vm: &mut Vm) {
             (attributes.input_in_upstream_log(), Some(attributes))
         }
     };
-    if attributes.as_ref().is_some_and(RequestAttributes::is_try_timeout) {
-        vm.answered.note_timed_out(exchange::attempt_id());
-    }
     let has_unknown_end = attributes.as_ref().is_some_and(RequestAttributes::has_unknown_end);
     let outcome = input.outcome();
+    if attributes.is_some() && outcome.is_error() && !has_unknown_end {
+        vm.answered.note_failed(exchange::attempt_id());
+    }
     let input = match vm.answered.remove(exchange::upstream_connection) {
         // Only that the answer broke off remains to be charged.
         true => DetectorInput { connected: false, status: None, ..input },
@@ -134,9 +134,10 @@ pub(crate) fn on_request_log(vm: &mut Vm) {
     if attributes.is_retried() {
         vm.known.count_retried_request(cluster);
     }
-    // The log has already shown the connection, and the attempt's own timeout if that ended it (when tries overlap).
+    // The log has already shown the connection. The route's timeout may come while the request waits for its next try,
+    // or tries overlap: an attempt that the log has shown to fail is not charged again.
     let input = DetectorInput { connected: false, ..attributes.detector_input() };
-    let ended_by_itself = vm.answered.take_timed_out(exchange::attempt_id);
+    let ended_by_itself = vm.answered.take_failed(exchange::attempt_id);
     if !attributes.ended_unseen_by_upstream_log() || input.status.is_some() {
         return;
     }

@@ -28,10 +28,11 @@ pub(crate) fn upstream_connection() -> Option<u64> {
 }
 
 /// What tells the last attempt of the current request, or the attempt that is logged, from those of other requests: its
-/// connection, which several may share, and its request's id; `None` if it had no connection or the request no id.
+/// endpoint, its connection if it had one, which several may share, and its request's id; `None` if that has none.
 pub(crate) fn attempt_id() -> Option<u64> {
     let request = calls::property(b"request\0id").ok().filter(|id| !id.is_empty())?;
-    Some(FnvBuildHasher::default().hash_one((upstream_connection()?, request)))
+    let local = calls::property(b"upstream\0local_address").unwrap_or_default();
+    Some(FnvBuildHasher::default().hash_one((endpoint(), local, request)))
 }
 
 /// How many attempts the request took; 0 in the router's upstream log.

@@ -5,8 +5,8 @@ use fnv::FnvHashMap;
 /// The maximum number of answers that are remembered; further ones are evaluated when logged.
 const MAX_ANSWERED: u32 = 65_536;
 
-/// The maximum number of timed-out attempts that are remembered. Their requests end soon, most at the same moment.
-const MAX_TIMED_OUT: usize = 256;
+/// The maximum number of failed attempts that are remembered. Their requests end soon, many at the same moment.
+const MAX_FAILED: usize = 512;
 
 /// Answers in progress, by their connection.
 #[derive(Debug, Default)]
@@ -14,8 +14,8 @@ pub(crate) struct Answered {
     /// The number of answers on each connection. HTTP/2 has several at a time, which need not be distinguished.
     by_connection: FnvHashMap<u64, u32>,
     total: u32,
-    /// The latest attempts that their own timeouts ended, oldest first.
-    timed_out: Vec<u64>,
+    /// The latest attempts that failed by themselves, oldest first.
+    failed: Vec<u64>,
 }
 
 impl Answered {
@@ -47,23 +47,23 @@ impl Answered {
         true
     }
 
-    /// Remembers that an attempt was ended by its own timeout.
-    pub(crate) fn note_timed_out(&mut self, attempt: Option<u64>) {
+    /// Remembers that an attempt failed by itself, and not by its request's end.
+    pub(crate) fn note_failed(&mut self, attempt: Option<u64>) {
         let Some(attempt) = attempt else { return };
-        if self.timed_out.len() >= MAX_TIMED_OUT {
-            self.timed_out.remove(0);
+        if self.failed.len() >= MAX_FAILED {
+            self.failed.remove(0);
         }
-        self.timed_out.push(attempt);
+        self.failed.push(attempt);
     }
 
-    /// Forgets an attempt that its own timeout ended; true if it was remembered. Calls `attempt` only if any is.
-    pub(crate) fn take_timed_out(&mut self, attempt: impl FnOnce() -> Option<u64>) -> bool {
-        if self.timed_out.is_empty() {
+    /// Forgets an attempt that failed by itself; true if it was remembered. Calls `attempt` only if any is.
+    pub(crate) fn take_failed(&mut self, attempt: impl FnOnce() -> Option<u64>) -> bool {
+        if self.failed.is_empty() {
             return false;
         }
         let Some(attempt) = attempt() else { return false };
-        let position = self.timed_out.iter().position(|known| *known == attempt);
-        position.map(|position| self.timed_out.remove(position)).is_some()
+        let position = self.failed.iter().position(|known| *known == attempt);
+        position.map(|position| self.failed.remove(position)).is_some()
     }
 }
 
@@ -72,14 +72,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attempts_that_timed_out_are_told_apart_whatever_ends_in_between() {
+    fn attempts_that_failed_are_told_apart_whatever_ends_in_between() {
         let mut answered = Answered::default();
-        (1..=3).for_each(|attempt| answered.note_timed_out(Some(attempt)));
-        assert!(!answered.take_timed_out(|| Some(9)), "one that was cut off by its request's timeout");
-        assert!(answered.take_timed_out(|| Some(1)));
-        assert!(!answered.take_timed_out(|| Some(1)), "once");
-        assert!(answered.take_timed_out(|| Some(3)) && answered.take_timed_out(|| Some(2)));
-        (0..10_000).for_each(|attempt| answered.note_timed_out(Some(attempt)));
-        assert!(answered.timed_out.len() <= MAX_TIMED_OUT);
+        (1..=3).for_each(|attempt| answered.note_failed(Some(attempt)));
+        assert!(!answered.take_failed(|| Some(9)), "one that was cut off by its request's timeout");
+        assert!(answered.take_failed(|| Some(1)));
+        assert!(!answered.take_failed(|| Some(1)), "once");
+        assert!(answered.take_failed(|| Some(3)) && answered.take_failed(|| Some(2)));
+        (0..10_000).for_each(|attempt| answered.note_failed(Some(attempt)));
+        assert!(answered.failed.len() <= MAX_FAILED);
     }
 }

@@ -299,9 +299,8 @@ impl Rotation {
         if is_open && context.keeps_counts && may_come && context.now.abs_diff(since) < CAUSE_WAIT_MS {
             self.state = State::AwaitingCause { since, suspicion };
         } else {
-            // Where neither successes nor counts are seen, a streak may be one of failures among successes, for which
-            // rates eject.
-            let is_known = !by_rate || context.keeps_counts || context.sees_successes;
+            // Where rates eject too, a streak that was reached at the same time proves nothing without counts.
+            let is_known = !by_rate || context.keeps_counts;
             let reason = if is_known { reason_of(suspicion) } else { EjectReason::Other };
             self.eject(reason, Basis::Witnessed, context.now, context, changes);
         }
