@@ -23,6 +23,7 @@ pub mod scene;
 pub mod script;
 pub mod service;
 mod short_return;
+mod simultaneous;
 mod stage;
 pub mod table;
 pub mod traffic;

@@ -16,6 +16,7 @@ use super::scene::{SHADOW_INTERVAL, Scene};
 use super::script::Doing;
 use super::service::Role;
 use super::short_return::with_unseen_as_removals;
+use super::simultaneous::Decidable;
 pub use super::stage::Change;
 use super::stage::Stage;
 use super::traffic::Traffic;
@@ -57,6 +58,8 @@ pub struct Round {
     pub records: Vec<Record>,
     /// How many of its removals stand for returns that no list could show.
     pub unseen: usize,
+    /// How many ejections only one of them has, of which attempts at the same time leave open whether they happened.
+    pub undecided: usize,
     /// The filter's reports.
     pub reports: Vec<Report>,
     /// Both compared.
@@ -95,6 +98,7 @@ impl Round {
 struct Findings {
     records: Vec<Record>,
     unseen: usize,
+    undecided: usize,
     reports: Vec<Report>,
     verdict: Verdict,
     failovers: Failovers,
@@ -155,6 +159,7 @@ fn play_once(scene: &Scene) -> Result<Round> {
         changes: stage.changes,
         records: findings.records,
         unseen: findings.unseen,
+        undecided: findings.undecided,
         reports: findings.reports,
         verdict: findings.verdict,
         failovers: findings.failovers.told,
@@ -192,10 +197,16 @@ fn settle(scene: &Scene, stage: &Stage, observer: &Observer) -> Result<Findings>
         }
         let records = without_untold(records, &reports);
         let (records, unseen) = with_unseen_as_removals(records, &reports, &samples);
+        let is_told = scene.mode.has_witness() || compare(&records, &reports).wrong.is_empty();
+        let attempts = if is_told { Vec::new() } else { stage.envoy.attempts()? };
+        let Decidable { records, reports, missed, invented } = Decidable::of(records, reports, &attempts);
         let verdict = compare(&records, &reports);
-        let complaints = complaints(&stage.envoy, scene, &records)?;
+        let counted = records.iter().filter(|record| record.action == Action::Eject).count() + invented;
+        let complaints = complaints(&stage.envoy, scene, counted)?;
+        let undecided = missed + invented;
         let is_late = quiet.elapsed() > PATIENCE;
-        let mut findings = Findings { records, unseen, reports, verdict, failovers: Failovers::default(), complaints };
+        let mut findings =
+            Findings { records, unseen, undecided, reports, verdict, failovers: Failovers::default(), complaints };
         if is_late || (is_balanced(&findings.records) && findings.is_right()) {
             // Judged last, because it takes longest.
             findings.failovers = failovers(scene, stage, &samples)?;

@@ -24,6 +24,9 @@ pub struct Sums {
     pub missed: usize,
     /// Returns right before an endpoint left, told as inferred removals; not wrong.
     pub unseen: usize,
+    /// Ejections of failures at the same time, which only Envoy can know of, that the filter did not tell or that Envoy
+    /// did not do; not wrong.
+    pub undecided: usize,
     /// Reports of what Envoy did not do.
     pub invented: usize,
     /// Reports that the filter repeated.
@@ -49,6 +52,7 @@ impl Sums {
         self.ejections += round.count(Action::Eject);
         self.returns += round.count(Action::Return);
         self.unseen += round.unseen;
+        self.undecided += round.undecided;
         for wrong in &round.verdict.wrong {
             match wrong {
                 Disagreement::Missed(_) => self.missed += 1,
@@ -79,6 +83,7 @@ impl Sums {
             self.ejections,
             self.returns,
             self.unseen,
+            self.undecided,
             self.missed,
             self.invented,
             self.twice,
@@ -120,19 +125,19 @@ impl Table {
     }
 }
 
-const TITLES: &str = "rounds | repeated | ejections | returns | left at once | missed | invented | twice | told \
-                      otherwise | failovers | faults of failovers | other faults";
+const TITLES: &str = "rounds | repeated | ejections | returns | left at once | at the same time | missed | invented \
+                      | twice | told otherwise | failovers | faults of failovers | other faults";
 
 const DELAYS: &str = "ejections, ms after Envoy: median, p99, max | returns, ms after Envoy: median, p99, max";
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| Envoy | position | {TITLES} | {DELAYS} |\n|{}", "---|".repeat(16))?;
+        writeln!(f, "| Envoy | position | {TITLES} | {DELAYS} |\n|{}", "---|".repeat(17))?;
         for ((version, mode), sums) in &self.by_mode {
             let (ejections, returns) = (spread(&sums.ejection_delays), spread(&sums.return_delays));
             writeln!(f, "| {version} | {} | {} | {ejections} | {returns} |", mode.as_str(), sums.columns())?;
         }
-        writeln!(f, "\n| rounds with | {TITLES} |\n|{}", "---|".repeat(13))?;
+        writeln!(f, "\n| rounds with | {TITLES} |\n|{}", "---|".repeat(14))?;
         for (ingredient, sums) in &self.by_ingredient {
             writeln!(f, "| {} | {} |", ingredient.map_or("none of these", Ingredient::as_str), sums.columns())?;
         }

@@ -1,0 +1,155 @@
+//! Streaks of failed connections in split mode whose failures came at the same time, to a filter without the witness.
+//!
+//! There, each connection to an endpoint ends Envoy's streak at that instant, on whatever worker. The filter learns of a
+//! connection when its attempt is over, in whole milliseconds. Where attempts of several workers overlap, their order
+//! decides whether there was a streak, and only Envoy knows it. What the filter infers then may be right or not.
+
+use super::compare::{Disagreement, Report, compare};
+use crate::envoy::attempts::{Attempt, Kind};
+use crate::envoy::outlier::{Action, Record};
+use crate::envoy::timestamp;
+use serde_json::json;
+
+/// How long before or after an ejection the attempts that overlap may have ended, in milliseconds.
+const NEAR_MS: i64 = 6;
+
+/// By how much the times of the log may be off, in milliseconds: they are whole ones.
+const ROUNDED_MS: i64 = 1;
+
+const REASON: &str = "consecutive_local_origin_failure";
+
+/// Envoy's record and the filter's reports without such ejections as only one of them has, nor their ends; later ones
+/// are numbered as if there had been none.
+#[derive(Clone, Debug)]
+pub(super) struct Decidable {
+    /// Envoy's record.
+    pub(super) records: Vec<Record>,
+    /// The filter's reports.
+    pub(super) reports: Vec<Report>,
+    /// How many ejections Envoy alone has.
+    pub(super) missed: usize,
+    /// How many ejections the filter alone has.
+    pub(super) invented: usize,
+}
+
+impl Decidable {
+    /// Leaves out what attempts at the same time leave open.
+    pub(super) fn of(records: Vec<Record>, reports: Vec<Report>, attempts: &[Attempt]) -> Self {
+        let mut all = Self { records, reports, missed: 0, invented: 0 };
+        loop {
+            let wrong = compare(&all.records, &all.reports).wrong;
+            let tried = wrong.iter().filter_map(|wrong| all.without(*wrong, attempts));
+            let Some(better) = tried.into_iter().find(|t| compare(&t.records, &t.reports).wrong.len() < wrong.len())
+            else {
+                return all;
+            };
+            all = better;
+        }
+    }
+
+    fn without(&self, wrong: Disagreement, attempts: &[Attempt]) -> Option<Self> {
+        let mut less = self.clone();
+        match wrong {
+            Disagreement::Missed(index) => {
+                let record = self.records.get(index).filter(|r| r.action == Action::Eject && r.reason == REASON)?;
+                overlap(attempts, &record.endpoint, timestamp::millis(&record.timestamp)?).then_some(())?;
+                less.missed += 1;
+                less.records =
+                    without(&self.records, index, |r| (&r.cluster, &r.endpoint), |record| record.ejections -= 1);
+            }
+            Disagreement::Invented(index) | Disagreement::Twice(index) => {
+                let event = &self.reports.get(index).filter(|r| r.action == Action::Eject)?.event;
+                let is_open = event.text("basis") == "inferred" && event.text("reason") == REASON;
+                let at = timestamp::millis(event.text("ts")).filter(|_| is_open)?;
+                overlap(attempts, event.text("endpoint"), at).then_some(())?;
+                less.invented += 1;
+                less.reports = without(
+                    &self.reports,
+                    index,
+                    |r| (&r.cluster, &r.endpoint),
+                    |report| {
+                        let number = report.event.number("ejection").unwrap_or(1.0) - 1.0;
+                        report.event.fields["ejection"] = json!(number);
+                    },
+                );
+            }
+            Disagreement::Details(_) => return None,
+        }
+        Some(less)
+    }
+}
+
+/// All but the ejection with this index and its end, the next about its host; `renumber` is applied to what follows.
+fn without<T: Clone>(
+    all: &[T],
+    index: usize,
+    host: impl Fn(&T) -> (&String, &String),
+    renumber: impl Fn(&mut T),
+) -> Vec<T> {
+    let mut kept = all[..index].to_vec();
+    let mut is_over = false;
+    for one in &all[index + 1..] {
+        let mut one = one.clone();
+        if host(&one) == host(&all[index]) {
+            if !is_over {
+                is_over = true;
+                continue;
+            }
+            renumber(&mut one);
+        }
+        kept.push(one);
+    }
+    kept
+}
+
+/// Whether attempts at the endpoint that ended about then overlap.
+fn overlap(attempts: &[Attempt], endpoint: &str, at: i64) -> bool {
+    let is_near = |a: &&Attempt| a.kind == Kind::Attempt && a.endpoint == endpoint && (a.ended - at).abs() <= NEAR_MS;
+    let near: Vec<&Attempt> = attempts.iter().filter(is_near).collect();
+    let meet = |a: &Attempt, b: &Attempt| a.started <= b.ended + ROUNDED_MS && b.started <= a.ended + ROUNDED_MS;
+    near.iter().enumerate().any(|(index, a)| near[index + 1..].iter().any(|b| meet(a, b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(started: i64, ended: i64) -> Attempt {
+        let begin = timestamp::millis("2026-01-01T00:00:01.000Z").unwrap();
+        let (started, ended) = (begin + started, begin + ended);
+        Attempt { kind: Kind::Attempt, started, ended, endpoint: "e:1".to_owned(), text: "0 UC -".to_owned() }
+    }
+
+    fn report(name: &str, second: u32, number: u32) -> Report {
+        let line = format!(
+            r#"{{"faultline":"{name}","ts":"2026-01-01T00:00:{second:02}.000Z","cluster":"c","endpoint":"e:1","basis":"inferred","reason":"{REASON}","ejection":{number}}}"#
+        );
+        Report::in_line(&line).unwrap()
+    }
+
+    fn record(action: Action, second: u32, ejections: u64) -> Record {
+        Record {
+            action,
+            cluster: "c".to_owned(),
+            endpoint: "e:1".to_owned(),
+            reason: REASON.to_owned(),
+            ejections,
+            timestamp: format!("2026-01-01T00:00:{second:02}.000Z"),
+        }
+    }
+
+    #[test]
+    fn a_streak_of_attempts_that_overlapped_may_have_been_one_or_not() {
+        let told = [("endpoint_ejected", 1, 1), ("endpoint_returned", 3, 1), ("endpoint_ejected", 9, 2)];
+        let reports: Vec<Report> = told.iter().map(|(name, second, number)| report(name, *second, *number)).collect();
+        let records = vec![record(Action::Eject, 9, 1)];
+        let left = |attempts: &[Attempt]| Decidable::of(records.clone(), reports.clone(), attempts);
+        let open = left(&[attempt(-1, 0), attempt(0, 1)]);
+        assert_eq!((open.invented, open.missed, compare(&open.records, &open.reports).wrong.len()), (1, 0, 0));
+        assert_eq!(left(&[attempt(-10, -5), attempt(-3, 0)]).invented, 0, "one after the other");
+
+        let records = vec![record(Action::Eject, 1, 1), record(Action::Return, 3, 1), record(Action::Eject, 9, 2)];
+        let open = Decidable::of(records, vec![report("endpoint_ejected", 9, 1)], &[attempt(-1, 0), attempt(0, 1)]);
+        assert_eq!((open.invented, open.missed, compare(&open.records, &open.reports).wrong.len()), (0, 1, 0));
+    }
+}
