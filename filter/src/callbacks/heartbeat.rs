@@ -16,12 +16,12 @@ use filter_core::event::{Event, EventKind};
 use filter_core::time::Millis;
 
 /// After this many heartbeats, a cluster's endpoints are shared again even if they have not changed.
-const SHARE_MEMBERS_BEATS: u64 = 30;
+const SHARE_MEMBERS_BEATS: u32 = 30;
 /// While anything is open in the proxy: the number of heartbeats between two checks of a cluster that had nothing open
 /// when last checked.
-const RECHECK_CLUSTER_BEATS: u64 = 10;
+const RECHECK_CLUSTER_BEATS: u32 = 10;
 /// After this many heartbeats, the proxy's own locality is read again.
-const REREAD_HOME_BEATS: u64 = 60;
+const REREAD_HOME_BEATS: u32 = 60;
 /// For how long, in milliseconds, other workers do not repeat a notice about a configuration that one worker has
 /// logged.
 const NOTICE_ONCE_WITHIN_MS: Millis = 10_000;
@@ -31,7 +31,7 @@ const NOTICE_ONCE_WITHIN_MS: Millis = 10_000;
 struct Beat {
     moment: Moment,
     /// The number of heartbeats so far, including this one.
-    number: u64,
+    number: u32,
     /// When the one before was; 0 if there was none.
     before: Millis,
     /// Whether anything is open in the proxy.
@@ -191,11 +191,11 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     }
     known.members_changed = false;
     let (name, total) = (known.name.clone(), known.endpoint_count);
+    let limit = vm.config.limits.endpoints;
     let seen = vm.known.take_seen(cluster);
     if seen.is_empty() && total.is_none() {
         return;
     }
-    let limit = vm.config.limits.endpoints;
     let merged = cluster_states::merge_members(&name, &seen, total, limit, beat.moment.now);
     let Some((left, counts)) = merged else { return };
     let events = vm.change_cluster(cluster, beat.moment, |state, context| {

@@ -77,7 +77,7 @@ type Merged = (Vec<u32>, Vec<(Locality, u32)>);
 /// Envoy counts `total`, if known. Returns the hashes of those that have left, and how many there are in each locality.
 pub(crate) fn merge_members(
     name: &str,
-    seen: &[(u32, Locality)],
+    seen: &[(u32, &Locality)],
     total: Option<u32>,
     limit: u32,
     now: Millis,

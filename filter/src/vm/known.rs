@@ -14,11 +14,12 @@ use filter_core::failover::Count;
 use filter_core::locality::Locality;
 use filter_core::order;
 use filter_core::time::Millis;
-use fnv::FnvHashMap;
+use fnv::{FnvBuildHasher, FnvHashMap};
+use std::hash::BuildHasher;
 use std::rc::Rc;
 
 /// After this many heartbeats, a locality is read again: an endpoint may have moved.
-const REREAD_LOCALITY_BEATS: u64 = 10;
+const REREAD_LOCALITY_BEATS: u32 = 30;
 
 /// A locality that has had no attempt for so long, in milliseconds, may be news when it gets one: traffic may have
 /// moved.
@@ -28,10 +29,10 @@ const UNUSED_LOCALITY_MS: Millis = 10_000;
 const DOUBT_INTERVAL_MS: Millis = 1_000;
 
 /// After this many heartbeats, Envoy's count of a cluster's endpoints is read again.
-const REREAD_ENDPOINT_COUNT_BEATS: u64 = 5;
+const REREAD_ENDPOINT_COUNT_BEATS: u32 = 5;
 
 /// After this many heartbeats without traffic, an endpoint is forgotten; at one a second, ten minutes.
-const FORGET_ENDPOINT_BEATS: u64 = 600;
+const FORGET_ENDPOINT_BEATS: u32 = 600;
 
 /// Whether a recently read locality of an endpoint is good enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +46,10 @@ pub(crate) enum LocalityRead {
 
 impl LocalityRead {
     /// How many heartbeats ago the locality may have been read.
-    fn max_beats(self) -> u64 {
+    fn max_beats(self) -> u32 {
         match self {
             Self::Cached => REREAD_LOCALITY_BEATS,
-            Self::Sampled(stands_for) => REREAD_LOCALITY_BEATS.saturating_mul(u64::from(stands_for)),
+            Self::Sampled(stands_for) => REREAD_LOCALITY_BEATS.saturating_mul(stands_for),
             Self::Fresh => 0,
         }
     }
@@ -102,10 +103,10 @@ struct Endpoint {
     locality: LocalityIndex,
     hash: u32,
     /// Heartbeat at which its locality was read, and the generation that it belongs to.
-    read_at: u64,
-    generation: u64,
+    read_at: u32,
+    generation: u32,
     /// Heartbeat at which it was last seen.
-    seen_at: u64,
+    seen_at: u32,
     /// Whether it was seen since the list of endpoints was last shared.
     is_seen: bool,
 }
@@ -115,13 +116,11 @@ struct Endpoint {
 pub(crate) struct Known {
     clusters: Vec<Cluster>,
     by_name: FnvHashMap<Box<[u8]>, ClusterIndex>,
-    /// By the cluster's index and the endpoint's address.
-    endpoints: FnvHashMap<Box<[u8]>, Endpoint>,
-    /// A buffer in which a key of `endpoints` is built.
-    key: Vec<u8>,
-    beat: u64,
+    /// By a hash of the cluster's index and the endpoint's address, which would take more room than what is kept.
+    endpoints: FnvHashMap<u64, Endpoint>,
+    beat: u32,
     /// How often everything that was read of endpoints became doubtful, and when it last did.
-    generation: u64,
+    generation: u32,
     doubted_at: Millis,
     /// Since when attempts have been counted that were not shared yet; 0 before the first heartbeat.
     counted_since: Millis,
@@ -281,11 +280,9 @@ impl Known {
         which: LocalityRead,
         read: impl FnOnce() -> Locality,
     ) -> Option<LocalityIndex> {
-        self.key.clear();
-        self.key.extend_from_slice(&cluster.0.to_le_bytes());
-        self.key.extend_from_slice(endpoint);
+        let key = FnvBuildHasher::default().hash_one((cluster.0, endpoint));
         let (beat, generation) = (self.beat, self.generation);
-        if let Some(known) = self.endpoints.get_mut(self.key.as_slice()) {
+        if let Some(known) = self.endpoints.get_mut(&key) {
             known.is_seen = true;
             known.seen_at = beat;
             if beat.saturating_sub(known.read_at) < which.max_beats() && known.generation == generation {
@@ -293,7 +290,7 @@ impl Known {
             }
         }
         let locality = self.get_mut(cluster)?.locality_index(read());
-        if let Some(known) = self.endpoints.get_mut(self.key.as_slice()) {
+        if let Some(known) = self.endpoints.get_mut(&key) {
             (known.read_at, known.generation) = (beat, generation);
             if known.locality != locality {
                 known.locality = locality;
@@ -304,7 +301,7 @@ impl Known {
         if self.endpoints.len() < self.limit {
             let hash = endpoint_hash(&String::from_utf8_lossy(endpoint));
             let known = Endpoint { cluster, locality, hash, read_at: beat, generation, seen_at: beat, is_seen: true };
-            self.endpoints.insert(self.key.as_slice().into(), known);
+            self.endpoints.insert(key, known);
             let cluster = self.get_mut(cluster)?;
             cluster.members_changed = true;
             cluster.endpoint_count_is_old = true;
@@ -360,7 +357,7 @@ impl Known {
 
     /// Counts a heartbeat and returns the number so far. At intervals, forgets endpoints without traffic, and has
     /// Envoy's counts of endpoints read again.
-    pub(crate) fn next_beat(&mut self) -> u64 {
+    pub(crate) fn next_beat(&mut self) -> u32 {
         self.beat = self.beat.saturating_add(1);
         if self.beat.is_multiple_of(REREAD_ENDPOINT_COUNT_BEATS) {
             for cluster in &mut self.clusters {
@@ -380,13 +377,13 @@ impl Known {
     }
 
     /// The endpoints of a cluster that were seen since the last call, as hashes with their localities.
-    pub(crate) fn take_seen(&mut self, index: ClusterIndex) -> Vec<(u32, Locality)> {
+    pub(crate) fn take_seen(&mut self, index: ClusterIndex) -> Vec<(u32, &Locality)> {
         let Some(cluster) = self.clusters.get(index.0) else { return Vec::new() };
         let mut seen = Vec::new();
         for endpoint in self.endpoints.values_mut().filter(|endpoint| endpoint.cluster == index && endpoint.is_seen) {
             endpoint.is_seen = false;
             if let Some(locality) = cluster.locality(endpoint.locality) {
-                seen.push((endpoint.hash, locality.clone()));
+                seen.push((endpoint.hash, locality));
             }
         }
         seen

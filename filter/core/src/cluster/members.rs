@@ -44,7 +44,7 @@ impl Members {
     /// Applies the endpoints that a worker saw (`hash`, locality), drops those that left, and keeps at most `limit`.
     /// `total` is Envoy's count of the cluster's endpoints, where known. Returns the hashes of those that were
     /// dropped, in order.
-    pub fn merge(&mut self, seen: &[(u32, Locality)], total: Option<u32>, limit: u32, now: Millis) -> Vec<u32> {
+    pub fn merge(&mut self, seen: &[(u32, &Locality)], total: Option<u32>, limit: u32, now: Millis) -> Vec<u32> {
         let seconds = u32::try_from(now / 1000).unwrap_or(u32::MAX);
         let known = self.seen.len();
         for (hash, locality) in seen {
@@ -142,25 +142,25 @@ mod tests {
     #[test]
     fn workers_see_the_same_endpoint_once() {
         let mut members = Members::default();
-        members.merge(&[(1, locality("r/a")), (2, locality("r/b"))], None, 100, 1_000);
-        members.merge(&[(1, locality("r/a")), (3, locality("r/a"))], None, 100, 2_000);
+        members.merge(&[(1, &locality("r/a")), (2, &locality("r/b"))], None, 100, 1_000);
+        members.merge(&[(1, &locality("r/a")), (3, &locality("r/a"))], None, 100, 2_000);
         assert_eq!((total(&members, "r/a"), total(&members, "r/b"), members.len()), (2, 1, 3));
     }
 
     #[test]
     fn the_ones_unseen_for_longest_left_when_envoy_counts_fewer() {
         let mut members = Members::default();
-        members.merge(&[(1, locality("r/a")), (2, locality("r/a"))], Some(2), 100, 1_000);
-        assert_eq!(members.merge(&[(3, locality("r/b"))], Some(2), 100, 9_000).len(), 1);
+        members.merge(&[(1, &locality("r/a")), (2, &locality("r/a"))], Some(2), 100, 1_000);
+        assert_eq!(members.merge(&[(3, &locality("r/b"))], Some(2), 100, 9_000).len(), 1);
         assert_eq!(total(&members, "r/a"), 1);
-        members.merge(&[(3, locality("r/b"))], Some(1), 100, 10_000);
+        members.merge(&[(3, &locality("r/b"))], Some(1), 100, 10_000);
         assert_eq!((total(&members, "r/a"), total(&members, "r/b")), (0, 1));
     }
 
     #[test]
     fn without_envoys_count_time_decides() {
         let mut members = Members::default();
-        members.merge(&[(1, locality("r/a"))], None, 100, 1_000);
+        members.merge(&[(1, &locality("r/a"))], None, 100, 1_000);
         assert!(members.merge(&[], None, 100, 600_000).is_empty());
         assert_eq!(members.merge(&[], None, 100, 602_000), [1]);
     }
@@ -168,15 +168,16 @@ mod tests {
     #[test]
     fn an_endpoint_that_moved_is_counted_in_its_new_locality_only() {
         let mut members = Members::default();
-        members.merge(&[(1, locality("r/a"))], None, 100, 1_000);
-        members.merge(&[(1, locality("r/b"))], None, 100, 2_000);
+        members.merge(&[(1, &locality("r/a"))], None, 100, 1_000);
+        members.merge(&[(1, &locality("r/b"))], None, 100, 2_000);
         assert_eq!((total(&members, "r/a"), total(&members, "r/b")), (0, 1));
     }
 
     #[test]
     fn is_bounded() {
         let mut members = Members::default();
-        let many: Vec<_> = (0..50).map(|i| (i, locality("r/a"))).collect();
+        let at = locality("r/a");
+        let many: Vec<_> = (0..50).map(|i| (i, &at)).collect();
         members.merge(&many, None, 10, 1_000);
         assert_eq!(members.len(), 10);
     }

@@ -65,8 +65,8 @@ encoded!(struct Detector { http_5xx, gateway, local_origin, unconfirmed });
 
 impl Detector {
     /// Applies an attempt (Envoy's `putResult`). Returns the thresholds that it reached, in Envoy's order: gateway
-    /// before 5xx. A streak that fired starts over, whether or not it leads to an ejection. In split mode a local-origin
-    /// streak is unconfirmed for at least `doubt` microseconds; 0 where Envoy itself is asked for what came of it.
+    /// before 5xx. A streak that fired starts over, whether or not it leads to an ejection. In split mode a
+    /// local-origin streak is unconfirmed for at least `doubt` microseconds; 0 where Envoy is asked what came of it.
     pub fn put_result(
         &mut self,
         input: &DetectorInput,

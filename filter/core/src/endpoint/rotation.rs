@@ -294,13 +294,13 @@ impl Rotation {
         let suspicion = self.suspicion();
         // There are several possible causes, or none was seen. The count may show which it was, if one can still come.
         let by_rate = context.rule.by_envoy && context.rule.by_rate;
-        let is_open = by_rate || suspicion.is_none_or(|suspicion| suspicion.mixed);
+        let is_open = by_rate || suspicion.is_none_or(|suspicion| suspicion.mixed) || !is_explained(suspicion, context);
         let may_come = context.counts_asked < since || since == context.now;
         if is_open && context.keeps_counts && may_come && context.now.abs_diff(since) < CAUSE_WAIT_MS {
             self.state = State::AwaitingCause { since, suspicion };
         } else {
             // Where rates eject too, a streak that was reached at the same time proves nothing without counts.
-            let is_known = !by_rate || context.keeps_counts;
+            let is_known = (!by_rate || context.keeps_counts) && is_explained(suspicion, context);
             let reason = if is_known { reason_of(suspicion) } else { EjectReason::Other };
             self.eject(reason, Basis::Witnessed, context.now, context, changes);
         }
@@ -342,7 +342,8 @@ impl Rotation {
     /// Reports an ejection that waited for its cause; without a `reason`, the observed streak is the cause.
     fn explain(&mut self, reason: Option<EjectReason>, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         if let State::AwaitingCause { suspicion, .. } = self.state {
-            let reason = reason.unwrap_or_else(|| reason_of(suspicion));
+            let seen = || if is_explained(suspicion, context) { reason_of(suspicion) } else { EjectReason::Other };
+            let reason = reason.unwrap_or_else(seen);
             self.eject(reason, Basis::Witnessed, context.now, context, changes);
         }
     }
@@ -420,6 +421,12 @@ impl Rotation {
 }
 
 /// The cause that the streak suggests.
+/// Whether the streak explains an ejection. One that Envoy had blocked before may have been ejected for a streak of any
+/// kind when there was room.
+fn is_explained(suspicion: Option<Suspicion>, context: &RotationContext<'_>) -> bool {
+    !(suspicion.is_some_and(|suspicion| suspicion.repeated) && context.rule.has_several_kinds())
+}
+
 fn reason_of(suspicion: Option<Suspicion>) -> EjectReason {
     suspicion.map_or(EjectReason::Other, |suspicion| suspicion.kind.eject_reason())
 }

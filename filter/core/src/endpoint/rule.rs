@@ -96,6 +96,16 @@ impl Rule {
         self.ejects && share >= 100
     }
 
+    /// Whether streaks of several kinds may eject.
+    pub fn has_several_kinds(&self) -> bool {
+        let kinds = [
+            (self.consecutive_5xx, self.enforcing.http_5xx),
+            (self.consecutive_gateway, self.enforcing.gateway),
+            (self.consecutive_local_origin, self.enforcing.local_origin),
+        ];
+        kinds.iter().filter(|(threshold, share)| *threshold > 0 && *share > 0).count() > 1
+    }
+
     /// The rule of a cluster without outlier detection, which never ejects.
     pub fn none(panic_percent: u32) -> Self {
         Self {

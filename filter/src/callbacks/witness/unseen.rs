@@ -36,7 +36,7 @@ pub(super) fn recover_aggregates(vm: &mut Vm, member: &str, growth: &Growth, now
 /// Shares which endpoints a cluster has.
 pub(super) fn share_members(vm: &mut Vm, cluster: ClusterIndex, hosts: &[HostStatus], now: Millis) {
     let Some(name) = vm.known.get(cluster).map(|known| known.name.clone()) else { return };
-    let seen: Vec<_> = hosts.iter().map(|host| (endpoint_hash(&host.address), host.locality.clone())).collect();
+    let seen: Vec<_> = hosts.iter().map(|host| (endpoint_hash(&host.address), &host.locality)).collect();
     let total = u32::try_from(hosts.len()).ok();
     let limit = vm.config.limits.endpoints;
     let merged = cluster_states::merge_members(&name, &seen, total, limit, now);

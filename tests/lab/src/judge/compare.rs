@@ -36,6 +36,16 @@ impl Report {
     pub fn all(lines: &[String]) -> Vec<Self> {
         let mut reports: Vec<Self> = lines.iter().filter_map(|line| Self::in_line(line)).collect();
         reports.sort_by_cached_key(|report| report.event.text("ts").to_owned());
+        // Of a return and the next ejection in one millisecond, the numbers tell which came first.
+        for index in 1..reports.len() {
+            let [ejected, returned] = [&reports[index - 1], &reports[index]];
+            let is_pair = ejected.action == Action::Eject && returned.action == Action::Return;
+            let is_same = ejected.endpoint == returned.endpoint && ejected.cluster == returned.cluster;
+            let [later, earlier] = [ejected, returned].map(|report| report.event.number("ejection").unwrap_or(0.0));
+            if is_pair && is_same && later > earlier && ejected.event.text("ts") == returned.event.text("ts") {
+                reports.swap(index - 1, index);
+            }
+        }
         reports
     }
 

@@ -15,7 +15,7 @@ use super::same_tick::{with_doubles_as_one, without_untold};
 use super::scene::{SHADOW_INTERVAL, Scene};
 use super::script::Doing;
 use super::service::Role;
-use super::short_return::with_unseen_as_removals;
+use super::short_return::{with_unseen_as_removals, without_unseen_ejections};
 use super::simultaneous::Decidable;
 pub use super::stage::Change;
 use super::stage::Stage;
@@ -56,7 +56,7 @@ pub struct Round {
     pub changes: Vec<Change>,
     /// Envoy's record.
     pub records: Vec<Record>,
-    /// How many of its removals stand for returns that no list could show.
+    /// How many returns and ejections of endpoints that left at once were not told.
     pub unseen: usize,
     /// How many ejections only one of them has, of which attempts at the same time leave open whether they happened.
     pub undecided: usize,
@@ -196,7 +196,9 @@ fn settle(scene: &Scene, stage: &Stage, observer: &Observer) -> Result<Findings>
             (quiet, known) = (Instant::now(), records.len());
         }
         let records = without_untold(records, &reports);
-        let (records, unseen) = with_unseen_as_removals(records, &reports, &samples);
+        let (records, returned) = with_unseen_as_removals(records, &reports, &samples);
+        let (records, ejected) = without_unseen_ejections(records, &reports, &samples);
+        let unseen = returned + ejected;
         let is_told = scene.mode.has_witness() || compare(&records, &reports).wrong.is_empty();
         let attempts = if is_told { Vec::new() } else { stage.envoy.attempts()? };
         let Decidable { records, reports, missed, invented } = Decidable::of(records, reports, &attempts);

@@ -1,7 +1,7 @@
 //! Streaks of failed connections in split mode whose failures came at the same time, to a filter without the witness.
 //!
-//! There, each connection to an endpoint ends Envoy's streak at that instant, on whatever worker. The filter learns of a
-//! connection when its attempt is over, in whole milliseconds. Where attempts of several workers overlap, their order
+//! There, each connection to an endpoint ends Envoy's streak at that instant, on whatever worker. The filter learns of
+//! a connection when its attempt is over, in whole milliseconds. Where attempts of several workers overlap, their order
 //! decides whether there was a streak, and only Envoy knows it. What the filter infers then may be right or not.
 
 use super::compare::{Disagreement, Report, compare};
@@ -10,8 +10,17 @@ use crate::envoy::outlier::{Action, Record};
 use crate::envoy::timestamp;
 use serde_json::json;
 
-/// How long before or after an ejection the attempts that overlap may have ended, in milliseconds.
-const NEAR_MS: i64 = 6;
+/// How long before an ejection its last failures may have ended, in milliseconds: the filter waits for other workers
+/// and for its next heartbeat.
+const BEFORE_MS: i64 = 150;
+
+/// How long after it, in milliseconds.
+const AFTER_MS: i64 = 6;
+
+/// How many of the last failures are looked at, and within what time of each other two of them must have ended, in
+/// milliseconds.
+const LAST: usize = 4;
+const TOGETHER_MS: i64 = 6;
 
 /// By how much the times of the log may be off, in milliseconds: they are whole ones.
 const ROUNDED_MS: i64 = 1;
@@ -102,12 +111,18 @@ fn without<T: Clone>(
     kept
 }
 
-/// Whether attempts at the endpoint that ended about then overlap.
+/// Whether the last attempts at the endpoint that failed before `at` overlap.
 fn overlap(attempts: &[Attempt], endpoint: &str, at: i64) -> bool {
-    let is_near = |a: &&Attempt| a.kind == Kind::Attempt && a.endpoint == endpoint && (a.ended - at).abs() <= NEAR_MS;
-    let near: Vec<&Attempt> = attempts.iter().filter(is_near).collect();
-    let meet = |a: &Attempt, b: &Attempt| a.started <= b.ended + ROUNDED_MS && b.started <= a.ended + ROUNDED_MS;
-    near.iter().enumerate().any(|(index, a)| near[index + 1..].iter().any(|b| meet(a, b)))
+    let is_near = |a: &&Attempt| (at - BEFORE_MS..=at + AFTER_MS).contains(&a.ended);
+    let is_failure = |a: &&Attempt| a.kind == Kind::Attempt && a.endpoint == endpoint && !a.text.starts_with("200 - ");
+    let mut failed: Vec<&Attempt> = attempts.iter().filter(is_near).filter(is_failure).collect();
+    failed.sort_by_key(|attempt| attempt.ended);
+    let last = &failed[failed.len().saturating_sub(LAST)..];
+    let meet = |a: &Attempt, b: &Attempt| {
+        let overlaps = a.started <= b.ended + ROUNDED_MS && b.started <= a.ended + ROUNDED_MS;
+        overlaps && (a.ended - b.ended).abs() <= TOGETHER_MS
+    };
+    last.iter().enumerate().any(|(index, a)| last[index + 1..].iter().any(|b| meet(a, b)))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub struct Sums {
     pub returns: usize,
     /// Ejections and returns that the filter did not report.
     pub missed: usize,
-    /// Returns right before an endpoint left, told as inferred removals; not wrong.
+    /// Returns and ejections right before an endpoint left that no list could show; not wrong.
     pub unseen: usize,
     /// Ejections of failures at the same time, which only Envoy can know of, that the filter did not tell or that Envoy
     /// did not do; not wrong.

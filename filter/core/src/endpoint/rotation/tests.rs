@@ -154,6 +154,23 @@ fn a_streak_explains_an_ejection_unless_rates_may_and_there_are_no_counts() {
 }
 
 #[test]
+fn an_ejection_that_was_blocked_before_may_be_for_any_kind_of_streak() {
+    let mut several = rules();
+    (several.consecutive5xx_errors, several.consecutive_gateway_errors) = (1, 4);
+    assert!(Rule::configured(&several).has_several_kinds());
+    several.consecutive_gateway_errors = 0;
+    assert!(!Rule::configured(&several).has_several_kinds());
+    let again = Evidence::Threshold { kind: Http5xx, first: false, at: NOW };
+    let reason =
+        |first: Evidence| match WITNESS.apply(WITNESS.after(Rotation::default(), &[first]), listed(true, NOW, 7)).1[..]
+        {
+            [Transition::Ejected { reason, .. }] => reason,
+            _ => panic!("not ejected"),
+        };
+    assert_eq!([reason(threshold(Http5xx)), reason(again)], [EjectReason::Consecutive5xx, EjectReason::Other]);
+}
+
+#[test]
 fn a_threshold_beyond_the_percent_cap_ejects_nobody() {
     let capped = Scene { ejected: 1, ..ALONE };
     assert_eq!(capped.apply(Rotation::default(), threshold(Http5xx)), (Rotation::default(), vec![]));
