@@ -98,10 +98,11 @@ impl Rule {
 
     /// Whether streaks of several kinds may eject.
     pub fn has_several_kinds(&self) -> bool {
+        let local_origin = if self.splits_local_origin { self.consecutive_local_origin } else { 0 };
         let kinds = [
             (self.consecutive_5xx, self.enforcing.http_5xx),
             (self.consecutive_gateway, self.enforcing.gateway),
-            (self.consecutive_local_origin, self.enforcing.local_origin),
+            (local_origin, self.enforcing.local_origin),
         ];
         kinds.iter().filter(|(threshold, share)| *threshold > 0 && *share > 0).count() > 1
     }
