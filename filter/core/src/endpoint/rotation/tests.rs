@@ -50,6 +50,8 @@ struct Scene {
     sees_successes: bool,
     /// Whether Envoy has said that rates eject too.
     ejects_by_rate: bool,
+    /// Whether gateway errors eject too.
+    has_several_kinds: bool,
 }
 
 const ALONE: Scene = Scene {
@@ -62,6 +64,7 @@ const ALONE: Scene = Scene {
     counts_asked: 0,
     sees_successes: true,
     ejects_by_rate: false,
+    has_several_kinds: false,
 };
 const WITNESS: Scene = Scene { has_witness: true, ..ALONE };
 const COUNTS: Scene = Scene { keeps_counts: true, ..WITNESS };
@@ -72,7 +75,8 @@ impl Scene {
     }
 
     fn apply(self, rotation: Rotation, evidence: Evidence) -> (Rotation, Vec<Transition>) {
-        let (rules, cluster) = (rules(), Ten { ejected: self.ejected });
+        let (mut rules, cluster) = (rules(), Ten { ejected: self.ejected });
+        rules.consecutive_gateway_errors = if self.has_several_kinds { 4 } else { 0 };
         let by_envoy = self.ejects_by_rate;
         let rule = Rule { by_rate: by_envoy, by_envoy, ..Rule::configured(&rules) };
         rotation.apply(
@@ -155,19 +159,18 @@ fn a_streak_explains_an_ejection_unless_rates_may_and_there_are_no_counts() {
 
 #[test]
 fn an_ejection_that_was_blocked_before_may_be_for_any_kind_of_streak() {
-    let mut several = rules();
-    (several.consecutive5xx_errors, several.consecutive_gateway_errors) = (1, 4);
-    assert!(Rule::configured(&several).has_several_kinds());
-    several.consecutive_gateway_errors = 0;
-    assert!(!Rule::configured(&several).has_several_kinds());
     let again = Evidence::Threshold { kind: Http5xx, first: false, at: NOW };
-    let reason =
-        |first: Evidence| match WITNESS.apply(WITNESS.after(Rotation::default(), &[first]), listed(true, NOW, 7)).1[..]
-        {
-            [Transition::Ejected { reason, .. }] => reason,
-            _ => panic!("not ejected"),
-        };
-    assert_eq!([reason(threshold(Http5xx)), reason(again)], [EjectReason::Consecutive5xx, EjectReason::Other]);
+    let reason = |scene: Scene, first: Evidence| match scene
+        .apply(scene.after(Rotation::default(), &[first]), listed(true, NOW, 7))
+        .1[..]
+    {
+        [Transition::Ejected { reason, .. }] => reason,
+        _ => panic!("not ejected"),
+    };
+    let several = Scene { has_several_kinds: true, ..WITNESS };
+    assert_eq!(reason(several, again), EjectReason::Other);
+    assert_eq!(reason(several, threshold(Http5xx)), EjectReason::Consecutive5xx);
+    assert_eq!(reason(WITNESS, again), EjectReason::Consecutive5xx);
 }
 
 #[test]
