@@ -84,14 +84,14 @@ fn seen_before(
 ) -> Vec<(Locality, Tier, Count)> {
     let early = state.localities.early(home_tier, context.home);
     if context.has_witness && state.has_host_counts(context.now) {
-        // The windows hold Envoy's counts, of attempts that are also in sums yet to come.
-        if context.now.saturating_sub(state.phase.since()) <= context.failover.window.millis() {
-            return early;
-        }
-        // What is older than the windows went away before the failover.
+        // The windows hold Envoy's counts, of attempts that are also in sums yet to come. Sums of calm times are those
+        // of a sample, so that Envoy's counts are the most that they stand for. What is older than the windows went away
+        // before the failover.
+        let is_new = context.now.saturating_sub(state.phase.since()) <= context.failover.window.millis();
         let in_window = |(locality, tier, count): (Locality, Tier, Count)| {
-            let (_, _, window) = traffic.away.iter().find(|(known, _, _)| *known == locality)?;
-            let (attempts, errors) = (count.attempts.min(window.attempts), count.errors.min(window.errors));
+            let window = traffic.away.iter().find(|(known, _, _)| *known == locality).map(|(_, _, window)| *window);
+            let most = window.or(is_new.then_some(count))?;
+            let (attempts, errors) = (count.attempts.min(most.attempts), count.errors.min(most.errors));
             Some((locality, tier, Count { attempts, errors }))
         };
         return early.into_iter().filter_map(in_window).collect();
