@@ -183,9 +183,9 @@ impl Endpoints {
         count(self.0.iter().filter(|endpoint| endpoint.is_ejected()))
     }
 
-    /// The endpoints of a locality.
+    /// The endpoints of a locality, without those that have left and whose end is not told yet.
     pub(super) fn at<'a>(&'a self, locality: &'a Locality) -> impl Iterator<Item = &'a Endpoint> {
-        self.0.iter().filter(|endpoint| endpoint.locality == *locality)
+        self.0.iter().filter(|endpoint| endpoint.locality == *locality && endpoint.left.is_none())
     }
 
     /// How many endpoints of a locality are ejected.
