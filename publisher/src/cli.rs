@@ -93,7 +93,7 @@ pub(crate) enum Command {
     Validate(Box<validate::Validate>),
     /// Tell an incident from proxies' logs: a timeline, a picture, what to look at first.
     #[command(after_help = report::HELP)]
-    Report(report::Args),
+    Report(Box<report::Args>),
     /// Print just the events that logs hold, as JSON lines, for jq and everything else.
     #[command(after_help = events::HELP)]
     Events(events::Args),
@@ -195,8 +195,8 @@ pub(crate) async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Manifest(args) => manifest::run(*args, format).await,
         Command::Config(args) => config::run(&args),
         Command::Validate(args) => validate::run(*args, written).await,
-        Command::Report(args) => report::run(args, format),
-        Command::Events(args) => events::run(args),
+        Command::Report(args) => report::run(*args, format).await,
+        Command::Events(args) => events::run(args).await,
         Command::Watch(args) => watch::run(args, format).await,
         Command::ConfigSchema => config_schema::run(),
         Command::Completions(args) => completions::run(&args, command()),

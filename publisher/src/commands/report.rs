@@ -1,19 +1,17 @@
 //! `faultline report`: reconstructs an incident from proxies' logs, as a timeline and as a picture.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
-use filter_core::config::Duration;
 use filter_core::time::Millis;
 use wildmatch::WildMatch;
 
+use crate::commands::engine_options::{Asked, EngineOptions};
 use crate::commands::losses;
-use crate::commands::options::WrongUsage;
 use crate::commands::outcome::Outcome;
+use crate::commands::time_limit::Limit;
 use crate::files;
-use crate::incident::logs::event::parse_time;
-use crate::incident::logs::input::{self, Input};
+use crate::incident::logs::input::{self, Input, Reading};
 use crate::incident::model::Gap;
 use crate::incident::render::paint::Paint;
 use crate::incident::render::text::Details;
@@ -22,8 +20,6 @@ use crate::incident::units::count;
 use crate::incident::wording::gaps;
 use crate::incident::{assemble, names, wording};
 use crate::terminal::output::{self, Format};
-
-const DAY_MS: Millis = 86_400_000;
 
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
@@ -53,35 +49,31 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) details: bool,
     /// Leave out what was earlier: 2026-11-20T15:10:00Z, 15:10[:00] (UTC, on the log's first day), or 10m (before now).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", visible_alias = "from")]
     pub(crate) since: Option<String>,
     /// Leave out what was later; written like --since.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", visible_alias = "to")]
     pub(crate) until: Option<String>,
     /// Only services that match, by Envoy's name of the cluster, its host or the service's short name; `*` and `?` are
     /// wild.
     #[arg(long, value_name = "GLOB")]
     pub(crate) cluster: Option<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineOptions,
 }
 
 /// Reads the logs, prints the report and writes the page.
 ///
 /// # Errors
 /// When a log cannot be read or the page cannot be written. A log without events is not an error.
-pub(crate) fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     // A malformed time is refused before hours of log are read.
     let since = args.since.as_deref().map(Limit::read).transpose()?;
     let until = args.until.as_deref().map(Limit::read).transpose()?;
-    let mut given = args.files;
-    if given.is_empty() {
-        if std::io::stdin().is_terminal() {
-            output::note(
-                "reading a log from standard input; name files, or pipe one in: kubectl logs … | faultline report",
-            );
-        }
-        given.push(PathBuf::from("-"));
-    }
-    let mut input = input::read(&given)?;
+    let mut input = match args.engine.asked(since.as_ref(), until.as_ref())? {
+        Some(asked) => pulled(&asked).await?,
+        None => of_files(&args.files)?,
+    };
     let all = input.records.len();
     let day = input.records.first().map(|record| record.event.at).unwrap_or_default();
     let (since, until) = (since.map(|limit| limit.on(day)), until.map(|limit| limit.on(day)));
@@ -105,6 +97,37 @@ pub(crate) fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
         output::note(&format!("page written to `{}`", path.display()));
     }
     Ok(losses::outcome(&incident.gaps))
+}
+
+fn of_files(files: &[PathBuf]) -> anyhow::Result<Input> {
+    if !files.is_empty() {
+        return input::read(files);
+    }
+    if std::io::stdin().is_terminal() {
+        output::note(
+            "reading a log from standard input; name files, or pipe one in: kubectl logs … | faultline report",
+        );
+    }
+    input::read(&["-"])
+}
+
+/// All that an engine has.
+async fn pulled(asked: &Asked) -> anyhow::Result<Input> {
+    let counted = asked.engine.count(&asked.question).await?;
+    let name = asked.shown.clone();
+    let input = asked.read(move |bytes| {
+        let mut reading = Reading::default();
+        reading.add(Path::new(&name), bytes).map(|()| reading.finish())
+    });
+    let input = input.await??;
+    anyhow::ensure!(
+        input.counts.lines >= counted,
+        "`{}` counted {} and gave {}: a part of it may be down; try again, or ask for a shorter time",
+        asked.shown,
+        count(counted, "record"),
+        count(input.counts.lines, "record")
+    );
+    Ok(input)
 }
 
 /// Drops the events that the user did not ask for.
@@ -133,39 +156,4 @@ fn nothing(input: &Input, gaps: &[Gap], all: usize) -> String {
     }
     let lines = count(input.counts.lines, "line");
     format!("no faultline events in {lines} that --since, --until and --cluster leave; without them there are {all}")
-}
-
-/// A time given on the command line.
-enum Limit {
-    At(Millis),
-    /// Milliseconds since midnight, on the log's first day.
-    OnTheDay(Millis),
-}
-
-impl Limit {
-    fn read(text: &str) -> Result<Self, WrongUsage> {
-        let of_day = |text: &str| {
-            let full = if text.matches(':').count() == 1 { format!("{text}:00") } else { text.to_owned() };
-            parse_time(&format!("1970-01-01T{full}Z")).filter(|at| *at < DAY_MS)
-        };
-        let before_now = |text: &str| {
-            let ago = Duration::parse(text).ok()?.millis();
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
-            Millis::try_from(now.as_millis()).ok()?.checked_sub(ago)
-        };
-        let at = parse_time(text).or_else(|| before_now(text)).map(Self::At);
-        at.or_else(|| of_day(text).map(Self::OnTheDay)).ok_or_else(|| {
-            WrongUsage(anyhow!(
-                "`{text}` is no time; write 2026-11-20T15:10:00Z, 15:10 or 15:10:30 (UTC), or how long ago, such as 10m"
-            ))
-        })
-    }
-
-    /// The time in full; a time of day is taken on the day of `at`.
-    fn on(&self, at: Millis) -> Millis {
-        match self {
-            Self::At(time) => *time,
-            Self::OnTheDay(time) => at - at % DAY_MS + time,
-        }
-    }
 }
