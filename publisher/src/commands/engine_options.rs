@@ -20,17 +20,19 @@ const HOUR_MS: Millis = 3_600_000;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Logs in an engine")]
 pub(crate) struct EngineOptions {
-    /// Read the logs of a fleet where they are kept: victorialogs+https://HOST[:PORT][/PATH], or the same with http.
-    /// Credentials are FAULTLINE_LOGS_TOKEN, or FAULTLINE_LOGS_USER and FAULTLINE_LOGS_PASSWORD.
+    /// Read the logs of a fleet where they are kept: victorialogs+https://HOST[:PORT][/PATH],
+    /// opensearch+https://HOST/INDEX, elasticsearch+https://HOST/INDEX, loki+https://HOST, or the same with http.
+    /// Credentials come from FAULTLINE_LOGS_TOKEN, or FAULTLINE_LOGS_USER and FAULTLINE_LOGS_PASSWORD.
     #[arg(long, value_name = "URL", conflicts_with = "files")]
     pub(crate) logs: Option<String>,
     /// Take the credentials from this file: USER:PASSWORD, or a token, on one line.
     #[arg(long, value_name = "FILE", requires = "logs")]
     pub(crate) logs_credentials: Option<PathBuf>,
-    /// Whose logs. VictoriaLogs: ACCOUNT or ACCOUNT:PROJECT.
+    /// Whose logs. VictoriaLogs: ACCOUNT or ACCOUNT:PROJECT; Loki: ID, or several as ID|ID.
     #[arg(long, value_name = "TENANT", requires = "logs")]
     pub(crate) tenant: Option<String>,
-    /// Only records that match, in the engine's own language. VictoriaLogs: a filter in LogsQL.
+    /// Only records that match, in the engine's own language: a filter in LogsQL, a query_string, or for Loki a
+    /// selector; the default there is {container="istio-proxy"}.
     #[arg(long, value_name = "QUERY", requires = "logs")]
     pub(crate) query: Option<String>,
 }

@@ -11,6 +11,7 @@ use crate::commands::losses;
 use crate::commands::outcome::Outcome;
 use crate::commands::time_limit::Limit;
 use crate::files;
+use crate::incident::fleet::Fleet;
 use crate::incident::logs::input::{self, Input, Reading};
 use crate::incident::model::Gap;
 use crate::incident::render::paint::Paint;
@@ -60,6 +61,15 @@ pub(crate) struct Args {
     pub(crate) cluster: Option<String>,
     #[command(flatten)]
     pub(crate) engine: EngineOptions,
+    /// Of more events than this only some proxies' logs are read, and the engine computes the numbers of all.
+    #[arg(
+        long,
+        value_name = "EVENTS",
+        default_value_t = 300_000,
+        requires = "logs",
+        help_heading = "Logs in an engine"
+    )]
+    pub(crate) most: u64,
 }
 
 /// Reads the logs, prints the report and writes the page.
@@ -70,23 +80,29 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     // A malformed time is refused before hours of log are read.
     let since = args.since.as_deref().map(Limit::read).transpose()?;
     let until = args.until.as_deref().map(Limit::read).transpose()?;
-    let mut input = match args.engine.asked(since.as_ref(), until.as_ref())? {
-        Some(asked) => pulled(&asked).await?,
-        None => of_files(&args.files)?,
+    let (mut input, fleet) = match args.engine.asked(since.as_ref(), until.as_ref())? {
+        Some(asked) => of_engine(asked, args.most).await?,
+        None => (of_files(&args.files)?, None),
     };
     let all = input.records.len();
     let day = input.records.first().map(|record| record.event.at).unwrap_or_default();
     let (since, until) = (since.map(|limit| limit.on(day)), until.map(|limit| limit.on(day)));
     narrow(&mut input, since, until, args.cluster.as_deref());
 
+    let fleet = match fleet {
+        Some(fleet) => Fleet { timeline_of: input.proxies.len() as u64, ..fleet },
+        None => Fleet::of(&input),
+    };
+    let fleet = Some(&fleet).filter(|fleet| fleet.is_large() || fleet.is_sampled());
     let incident = assemble::incident(&input);
     let view = wording::view(&incident);
     let details = if args.details { Details::All } else { Details::WhereShort };
     match format {
-        Format::Json => output::json(&json::report(&view))?,
+        Format::Json => output::json(&json::report(&view, fleet, details))?,
         Format::Text if input.records.is_empty() => output::result(&nothing(&input, &incident.gaps, all))?,
         Format::Text => {
-            output::styled(&text::report(&view, output::width(), Paint::new(output::takes_colours()), details))?
+            let paint = Paint::new(output::takes_colours());
+            output::styled(&text::report(&view, fleet, output::width(), paint, details))?
         }
     }
     if input.repeated > 0 {
@@ -111,9 +127,26 @@ fn of_files(files: &[PathBuf]) -> anyhow::Result<Input> {
     input::read(&["-"])
 }
 
-/// All that an engine has.
-async fn pulled(asked: &Asked) -> anyhow::Result<Input> {
+/// What an engine has: all events, or of too many the numbers and some proxies' logs.
+async fn of_engine(asked: Asked, most: u64) -> anyhow::Result<(Input, Option<Fleet>)> {
     let counted = asked.engine.count(&asked.question).await?;
+    if counted <= most {
+        return Ok((pulled(&asked, counted).await?, None));
+    }
+    let events = count(counted, "event");
+    let Some((fleet, sample)) = asked.engine.numbers(&asked.question).await? else {
+        anyhow::bail!(
+            "there are {events}, and this engine is not asked to compute their numbers: ask for a shorter time or \
+             less by --query, or read all with --most {counted}"
+        );
+    };
+    let sample = Asked { question: sample, ..asked };
+    let counted = sample.engine.count(&sample.question).await?;
+    Ok((pulled(&sample, counted).await?, Some(fleet)))
+}
+
+/// All that an engine has, which counted so many records.
+async fn pulled(asked: &Asked, counted: u64) -> anyhow::Result<Input> {
     let name = asked.shown.clone();
     let input = asked.read(move |bytes| {
         let mut reading = Reading::default();

@@ -10,6 +10,8 @@ pub(crate) struct Address {
     pub(crate) kind: Kind,
     /// Its root, without a slash at the end.
     pub(crate) base: Url,
+    /// What is searched, where the engine has indices: the last part of the path. Empty elsewhere.
+    pub(crate) index: String,
 }
 
 /// What an engine is called in an address.
@@ -17,16 +19,30 @@ pub(crate) struct Address {
 pub(crate) enum Kind {
     /// VictoriaLogs, single or as a cluster: its `/select`.
     VictoriaLogs,
+    /// OpenSearch 2.4 or later.
+    OpenSearch,
+    /// Elasticsearch 7.12 or later.
+    Elasticsearch,
+    /// Loki, or what speaks its protocol.
+    Loki,
 }
 
 /// By the names in addresses.
-const KINDS: [(&str, Kind); 1] = [("victorialogs", Kind::VictoriaLogs)];
+const KINDS: [(&str, Kind); 4] = [
+    ("victorialogs", Kind::VictoriaLogs),
+    ("opensearch", Kind::OpenSearch),
+    ("elasticsearch", Kind::Elasticsearch),
+    ("loki", Kind::Loki),
+];
 
 impl Kind {
     /// What people call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::VictoriaLogs => "VictoriaLogs",
+            Self::OpenSearch => "OpenSearch",
+            Self::Elasticsearch => "Elasticsearch",
+            Self::Loki => "Loki",
         }
     }
 }
@@ -57,8 +73,16 @@ impl Address {
             bail!("`{shown}` has a query: leave out what comes after the path, and give a filter with --query");
         }
         let path = base.path().trim_end_matches('/').to_owned();
-        base.set_path(&path);
-        Ok(Self { kind, base })
+        let (path, index) = match (kind, path.rsplit_once('/')) {
+            (Kind::OpenSearch | Kind::Elasticsearch, Some((root, index))) => (root, index),
+            (Kind::OpenSearch | Kind::Elasticsearch, None) => {
+                bail!("`{shown}` names no index: write one at its end, such as {shown}/logs-*")
+            }
+            _ => (path.as_str(), ""),
+        };
+        let index = index.to_owned();
+        base.set_path(path);
+        Ok(Self { kind, base, index })
     }
 
     /// The address of something below the root.
@@ -87,6 +111,9 @@ mod tests {
         assert_eq!(address.kind, Kind::VictoriaLogs);
         assert_eq!(address.at("/select"), "https://logs.example.com:9428/vl/select");
         assert_eq!(Address::parse("victorialogs+http://h").unwrap().at("/x"), "http://h/x");
+        let address = Address::parse("opensearch+https://h:9200/os/logs-*").unwrap();
+        assert_eq!((address.at("/_search").as_str(), address.index.as_str()), ("https://h:9200/os/_search", "logs-*"));
+        assert!(Address::parse("elasticsearch+https://h").unwrap_err().to_string().contains("names no index"));
     }
 
     #[test]

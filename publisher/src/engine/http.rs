@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use flate2::read::MultiGzDecoder;
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -73,6 +75,15 @@ impl Http {
         self.client.post(self.address.at(path))
     }
 
+    pub(super) fn delete(&self, path: &str) -> RequestBuilder {
+        self.client.delete(self.address.at(path))
+    }
+
+    /// A GET with these parameters.
+    pub(super) fn get(&self, path: &str, parameters: &[(&str, &str)]) -> RequestBuilder {
+        self.client.get(format!("{}?{}", self.address.at(path), form(parameters)))
+    }
+
     /// Sends a request; `doing` begins the error's sentence.
     ///
     /// # Errors
@@ -107,7 +118,6 @@ impl Http {
     ///
     /// # Errors
     /// As [`Http::send`], and for what is not the expected value.
-    #[allow(dead_code)]
     pub(super) async fn json<T: DeserializeOwned>(&self, doing: &str, request: RequestBuilder) -> anyhow::Result<T> {
         let text = self.text(doing, request).await?;
         serde_json::from_slice(&text).with_context(|| self.not_understood(doing, &text))
@@ -134,8 +144,32 @@ impl Http {
 
     fn not_understood(&self, doing: &str, text: &[u8]) -> String {
         let begin: String = String::from_utf8_lossy(text).chars().take(80).collect();
-        let Address { kind, base } = &self.address;
+        let Address { kind, base, .. } = &self.address;
         format!("cannot {doing}: `{base}` does not answer as {} does, but with `{begin}`", kind.name())
+    }
+}
+
+/// Parameters as a form has them.
+pub(super) fn form(parameters: &[(&str, &str)]) -> String {
+    let encoded = |value: &str| {
+        let byte = |byte: u8| match byte {
+            b'-' | b'_' | b'.' | b'~' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        };
+        value.bytes().map(byte).collect::<String>()
+    };
+    parameters.iter().map(|(key, value)| format!("{key}={}", encoded(value))).collect::<Vec<_>>().join("&")
+}
+
+/// A request with a JSON body.
+pub(super) trait JsonBody {
+    /// Sets the body.
+    fn json_body(self, value: &serde_json::Value) -> Self;
+}
+
+impl JsonBody for RequestBuilder {
+    fn json_body(self, value: &serde_json::Value) -> Self {
+        self.header(CONTENT_TYPE, "application/json").body(value.to_string())
     }
 }
 
@@ -150,6 +184,10 @@ fn tenant(kind: Kind, tenant: Option<&str>) -> anyhow::Result<Vec<(HeaderName, S
             }
             let name = HeaderName::from_static;
             Ok(vec![(name("accountid"), account.to_owned()), (name("projectid"), project.to_owned())])
+        }
+        Kind::Loki => Ok(vec![(HeaderName::from_static("x-scope-orgid"), tenant.to_owned())]),
+        Kind::OpenSearch | Kind::Elasticsearch => {
+            bail!("--tenant: {} has indices and no tenants; name the index at the end of --logs", kind.name())
         }
     }
 }

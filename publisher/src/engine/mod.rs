@@ -9,9 +9,12 @@ pub(crate) mod access;
 pub(crate) mod address;
 mod http;
 mod identity;
+mod loki;
+mod open_search;
 mod pipe;
 pub(crate) mod question;
 mod victoria_logs;
+mod victoria_numbers;
 
 use std::io::Read;
 
@@ -20,6 +23,9 @@ use address::{Address, Kind};
 use http::Http;
 use pipe::Writer;
 use question::Question;
+use victoria_numbers::Numbers;
+
+use crate::incident::fleet::Fleet;
 
 /// An engine that can be asked.
 pub(crate) struct Engine {
@@ -44,6 +50,23 @@ impl Engine {
     pub(crate) async fn count(&self, question: &Question) -> anyhow::Result<u64> {
         match self.kind {
             Kind::VictoriaLogs => victoria_logs::count(&self.http, question).await,
+            Kind::OpenSearch | Kind::Elasticsearch => open_search::count(&self.http, question).await,
+            Kind::Loki => loki::count(&self.http, question).await,
+        }
+    }
+
+    /// The numbers of all proxies, and the question about those whose whole logs tell most; none where this engine
+    /// cannot compute them.
+    ///
+    /// # Errors
+    /// As [`Engine::count`].
+    pub(crate) async fn numbers(&self, question: &Question) -> anyhow::Result<Option<(Fleet, Question)>> {
+        match self.kind {
+            Kind::VictoriaLogs => {
+                let numbers = Numbers::of(&self.http, question).await?;
+                Ok(Some((numbers.fleet().await?, numbers.sample().await?)))
+            }
+            Kind::OpenSearch | Kind::Elasticsearch | Kind::Loki => Ok(None),
         }
     }
 
@@ -70,6 +93,8 @@ impl Engine {
     async fn write(&self, question: &Question, to: &mut Writer<'_>) -> anyhow::Result<()> {
         match self.kind {
             Kind::VictoriaLogs => victoria_logs::pull(&self.http, question, to).await,
+            Kind::OpenSearch | Kind::Elasticsearch => open_search::pull(&self.http, question, to).await,
+            Kind::Loki => loki::pull(&self.http, question, to).await,
         }
     }
 }

@@ -9,7 +9,7 @@ use filter_core::time::rfc3339;
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 
-use super::http::Http;
+use super::http::{Http, form};
 use super::identity::{CLUSTERS, CONTAINERS, NAMESPACES, PODS};
 use super::pipe::{Demand, Writer};
 use super::question::Question;
@@ -20,7 +20,7 @@ const QUERY: &str = "/select/logsql/query";
 const EVENTS: &str = r#"("{\"faultline\":\"" or ("wasm log" "faultline: "))"#;
 
 /// A field's name as LogsQL takes it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -33,24 +33,10 @@ fn filter(question: &Question) -> String {
 }
 
 /// A query that comes before pipes.
-fn request(http: &Http, question: &Question, query: &str) -> RequestBuilder {
+pub(super) fn request(http: &Http, question: &Question, query: &str) -> RequestBuilder {
     let (from, to) = (rfc3339(question.from), rfc3339(question.to));
-    let form = [("query", query), ("start", &from), ("end", &to), ("allow_partial_response", "0")];
-    let form: Vec<String> = form.iter().map(|(key, value)| format!("{key}={}", encoded(value))).collect();
-    http.post(QUERY).header("content-type", "application/x-www-form-urlencoded").body(form.join("&"))
-}
-
-/// A value in a form.
-fn encoded(value: &str) -> String {
-    let mut out = String::with_capacity(value.len() * 2);
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    let body = form(&[("query", query), ("start", &from), ("end", &to), ("allow_partial_response", "0")]);
+    http.post(QUERY).header("content-type", "application/x-www-form-urlencoded").body(body)
 }
 
 /// How many records there are.

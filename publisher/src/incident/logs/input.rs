@@ -35,6 +35,8 @@ pub(crate) struct Input {
     pub(crate) records: Vec<Record>,
     /// Names of the proxies whose logs these are, whether or not they tell of an event.
     pub(crate) proxies: Vec<String>,
+    /// The Kubernetes cluster of each of them; empty where nothing tells.
+    pub(crate) kubernetes_clusters: Vec<String>,
     /// When each proxy ended and began, in order of time.
     pub(crate) turns: Vec<(ProxyIndex, Turn)>,
     /// What the filter warned of, and at how many proxies.
@@ -50,6 +52,11 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    /// The Kubernetes cluster that a proxy is in; empty where nothing tells.
+    pub(crate) fn kubernetes_cluster(&self, proxy: ProxyIndex) -> &str {
+        self.kubernetes_clusters.get(proxy.0).map_or("", String::as_str)
+    }
+
     /// The name of a proxy.
     pub(crate) fn name(&self, proxy: ProxyIndex) -> Option<&String> {
         self.proxies.get(proxy.0)
@@ -128,6 +135,11 @@ impl Reading {
         let Self { mut input, mut logs } = self;
         let names = proxies::merge(&mut logs);
         input.proxies = names.values().cloned().collect();
+        let place = |key: &Key| match key {
+            Key::Pod(source) => source.cluster.clone(),
+            Key::File(_) => String::new(),
+        };
+        input.kubernetes_clusters = names.keys().map(place).collect();
         let mut seen = HashSet::new();
         input.records.reserve_exact(logs.values().map(|log| log.events.len()).sum());
         for (index, key) in names.keys().enumerate() {
