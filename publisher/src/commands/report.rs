@@ -22,6 +22,9 @@ use crate::incident::wording::gaps;
 use crate::incident::{assemble, names, wording};
 use crate::terminal::output::{self, Format};
 
+/// So many incidents of a fleet are in the result, unless all are asked for.
+const MOST_INCIDENTS: usize = 20;
+
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
 Reads logs as they come: Envoy's and Istio's text and JSON, what Docker, the kubelet, `kubectl logs --prefix`, stern \
@@ -89,13 +92,18 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     let (since, until) = (since.map(|limit| limit.on(day)), until.map(|limit| limit.on(day)));
     narrow(&mut input, since, until, args.cluster.as_deref());
 
-    let fleet = match fleet {
+    let mut fleet = match fleet {
         Some(fleet) => Fleet { timeline_of: input.proxies.len() as u64, ..fleet },
         None => Fleet::of(&input),
     };
-    let fleet = Some(&fleet).filter(|fleet| fleet.is_large() || fleet.is_sampled());
+    let is_fleet = fleet.is_large() || fleet.is_sampled();
     let incident = assemble::incident(&input);
-    let view = wording::view(&incident);
+    let view = if fleet.is_sampled() { wording::view_of_some(&incident, &fleet) } else { wording::view(&incident) };
+    // What is said of the whole is said of all of it, so nothing is left out before.
+    if !args.details {
+        fleet.shorten(MOST_INCIDENTS);
+    }
+    let fleet = Some(&fleet).filter(|_| is_fleet);
     let details = if args.details { Details::All } else { Details::WhereShort };
     match format {
         Format::Json => output::json(&json::report(&view, fleet, details))?,

@@ -35,6 +35,8 @@ pub(crate) struct Fleet {
     pub(crate) link: String,
     /// Hit worst first.
     pub(crate) incidents: Vec<FleetIncident>,
+    /// How many more there are.
+    pub(crate) more_incidents: u64,
 }
 
 /// What happened to one service in one Kubernetes cluster.
@@ -119,6 +121,18 @@ impl Fleet {
     /// Whether some proxies' logs were not read.
     pub(crate) fn is_sampled(&self) -> bool {
         self.timeline_of < self.proxies
+    }
+
+    /// When the first and the last event were; none if there is no incident.
+    pub(crate) fn times(&self) -> Option<(Millis, Millis)> {
+        let first = self.incidents.iter().map(|one| one.first).min()?;
+        Some((first, self.incidents.iter().map(|one| one.last).max()?))
+    }
+
+    /// Leaves out all but so many incidents.
+    pub(crate) fn shorten(&mut self, most: usize) {
+        self.more_incidents = self.incidents.len().saturating_sub(most) as u64;
+        self.incidents.truncate(most);
     }
 
     /// Puts what was hit worst first, and names the services.

@@ -50,7 +50,8 @@ pub(crate) fn lines(proxies: u64) -> Vec<Line> {
             all.push(Line { at, kubernetes_cluster: kubernetes_cluster.clone(), pod: pod.clone(), event });
         };
         let begin = BEGIN + n * 10;
-        let of = |e: u64| json!({"endpoint": format!("10.0.0.{e}:8000"), "locality": "eu/eu-a", "workload": "cart.shop"});
+        let of =
+            |e: u64| json!({"endpoint": format!("10.0.0.{e}:8000"), "locality": "eu/eu-a", "workload": "cart.shop"});
         for e in 0..ENDPOINTS {
             let mut more = of(e);
             more["reason"] = "consecutive_5xx".into();
@@ -65,8 +66,8 @@ pub(crate) fn lines(proxies: u64) -> Vec<Line> {
             add(begin + 300_000 + e, "endpoint_returned", more);
         }
         if n + 1 < proxies {
-            let end = json!({"from": "eu/eu-a", "to": "eu/eu-b", "seconds": 300.0, "requests_away": 100, "errors_away": 2,
-                "because": "recovered"});
+            let end = json!({"from": "eu/eu-a", "to": "eu/eu-b", "seconds": 300.0,
+                "requests_away": 100, "errors_away": 2, "because": "recovered"});
             add(begin + 300_100, "failover_ended", end);
         }
     }

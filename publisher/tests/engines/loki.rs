@@ -23,7 +23,8 @@ fn page(lines: &[Line], most: usize, asked: &Asked) -> (u16, String) {
     let number = |name: &str| asked.parameter(name).parse::<u64>().expect("it is a number");
     let (start, end, limit) = (number("start"), number("end"), number("limit") as usize);
     if limit > most {
-        let why = format!("max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {most})");
+        let why =
+            format!("max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {most})");
         return (400, why);
     }
     let within = lines.iter().filter(|line| (start..end).contains(&(line.at * 1_000_000)));

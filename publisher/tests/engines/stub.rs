@@ -45,7 +45,8 @@ impl Stub {
                 let Some(request) = read(&stream) else { continue };
                 kept.lock().expect("no thread panicked").push(request.clone());
                 let (status, body) = answer(&request);
-                let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+                let head =
+                    format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
                 let _ = (&stream).write_all(head.as_bytes()).and_then(|()| (&stream).write_all(body.as_bytes()));
             }
         });

@@ -50,7 +50,8 @@ fn store(port: u16, proxies: u64, parsed: bool) {
     let target = "/insert/jsonline?_stream_fields=k8s.cluster.name,k8s.namespace.name";
     assert_eq!(ask(port, "POST", target, "application/stream+json", &body).0, 200);
     eventually("all is stored", || {
-        let asked = ask(port, "POST", "/select/logsql/query", "application/x-www-form-urlencoded", "query=* | count() n");
+        let asked =
+            ask(port, "POST", "/select/logsql/query", "application/x-www-form-urlencoded", "query=* | count() n");
         asked.1.contains(&format!("\"n\":\"{}\"", lines.len()))
     });
 }
@@ -85,7 +86,8 @@ fn the_numbers_that_it_computes_are_those_of_all_events() {
         assert_eq!((&pulled["proxyCount"], &pulled["events"]), (&120.into(), &(120 * 8 - 1).into()));
         let east = &pulled["fleet"]["incidents"][0];
         let wanted = (CLUSTER.into(), 60.into(), 6000.into(), 120.into(), ENDPOINTS.into());
-        let told = ["cluster", "proxies", "requestsAway", "errorsAway", "ejectedEndpoints"].map(|key| east[key].clone());
+        let told =
+            ["cluster", "proxies", "requestsAway", "errorsAway", "ejectedEndpoints"].map(|key| east[key].clone());
         assert_eq!((told[0].clone(), told[1].clone(), told[2].clone(), told[3].clone(), told[4].clone()), wanted);
         assert_eq!(pulled["fleet"]["incidents"][1]["open"], 1);
 

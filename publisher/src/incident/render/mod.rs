@@ -1,7 +1,6 @@
 //! Lays the view model out: as text for a terminal, as JSON for programs, as a page with pictures for a browser; and
 //! what `faultline watch` shows, line by line. Words are not made here, only placed, cut to fit and made harmless.
 
-pub(crate) mod fleet;
 pub(crate) mod json;
 mod markup;
 pub(crate) mod page;

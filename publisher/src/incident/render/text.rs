@@ -11,9 +11,9 @@ use crate::incident::span::Span;
 use crate::incident::units::{self, Clock, clock_seconds, count, day};
 use crate::incident::view::{MomentView, Phrase, ServiceView, Tone, View};
 
-use super::fleet;
 use super::paint::{Paint, harmless};
 use super::scale::Scale;
+use crate::incident::wording::fleet;
 
 /// The width of the labels before the bars, in columns.
 const GUTTER: usize = 34;
@@ -34,13 +34,9 @@ pub(crate) fn report(view: &View<'_>, fleet: Option<&Fleet>, width: usize, paint
         page.line(&paint.dim(&format!("{} to {} UTC, {}", times.first, times.last, times.lasted)));
     }
     let sampled = fleet.filter(|fleet| fleet.is_sampled());
-    match sampled {
-        Some(fleet) => page.line(&paint.dim(&fleet::scope(fleet))),
-        None => page.line(&paint.dim(&view.read)),
-    }
+    page.line(&paint.dim(&view.read));
     page.out.push('\n');
-    let headline = sampled.map_or_else(|| view.headline.clone(), fleet::headline);
-    for part in wrapped(&harmless(&headline), page.width) {
+    for part in wrapped(&harmless(&view.headline), page.width) {
         page.line(&paint.bold(&part));
     }
     let whole = details == Details::All || (fleet.is_none() && is_short(view));

@@ -1,4 +1,4 @@
-//! A fleet's story as text: a few lines for each service and Kubernetes cluster, hit worst first.
+//! A fleet's story in words: a few lines for each service and Kubernetes cluster, hit worst first.
 
 use crate::incident::fleet::{Fleet, FleetIncident, FleetRoute};
 use crate::incident::names;
@@ -43,14 +43,13 @@ pub(crate) fn incidents(fleet: &Fleet, all: bool) -> (Vec<(String, Vec<String>)>
     let most = if all { usize::MAX } else { MOST_INCIDENTS };
     let clock = clock(fleet);
     let told = fleet.incidents.iter().take(most).map(|one| (heading(one, clock), lines(one))).collect();
-    let more = fleet.incidents.len().saturating_sub(most);
-    let more = (more > 0).then(|| format!("and {}; `--details` prints them", count(more as u64, "more incident")));
+    let more = fleet.incidents.len().saturating_sub(most) as u64 + fleet.more_incidents;
+    let more = (more > 0).then(|| format!("and {}; `--details` prints them", count(more, "more incident")));
     (told, more)
 }
 
 fn clock(fleet: &Fleet) -> Clock {
-    let first = fleet.incidents.iter().map(|one| one.first).min().unwrap_or_default();
-    let last = fleet.incidents.iter().map(|one| one.last).max().unwrap_or_default();
+    let (first, last) = fleet.times().unwrap_or_default();
     Clock::over(first, last)
 }
 
