@@ -95,7 +95,7 @@ impl Http {
         let answer = self.client.execute(request).await;
         let answer = answer.map_err(|error| {
             let at = &self.address.base;
-            anyhow!("cannot {doing}: {name} at `{at}` cannot be reached ({})", causes(&error.without_url()))
+            anyhow!("cannot {doing}: {name} at `{at}` cannot be reached ({})", cause(&error.without_url()))
         })?;
         let status = answer.status();
         if let Some(told) = self.access.on_exchange {
@@ -208,15 +208,13 @@ fn remedy(status: StatusCode, access: &Access) -> &'static str {
     }
 }
 
-/// An error with its causes.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut all = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(cause) = next {
-        all.push(cause.to_string());
-        next = cause.source();
+/// What an error comes from: the client's own words around it say nothing that the sentence does not.
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
     }
-    all.join(": ")
+    last.to_string()
 }
 
 /// The body of an answer, unpacked.

@@ -22,7 +22,7 @@ const PAGE: usize = 5_000;
 const SELECTOR: &str = r#"{container="istio-proxy"}"#;
 
 /// What every event's line has, and what a line of the filter's that is no event has.
-const LINES: &str = r#" |~ `\{"faultline":"|wasm log.*faultline: `"#;
+const LINES: &str = r#" |~ `"faultline":"|wasm log.*faultline: `"#;
 
 #[derive(Deserialize)]
 struct Answer<T> {

@@ -17,7 +17,8 @@ use super::question::Question;
 const QUERY: &str = "/select/logsql/query";
 
 /// What every event's line has, and what a line of the filter's that is no event has.
-const EVENTS: &str = r#"("{\"faultline\":\"" or ("wasm log" "faultline: "))"#;
+/// What takes events apart may put their keys in another order, so the key is looked for wherever it stands.
+const EVENTS: &str = r#"("\"faultline\":\"" or ("wasm log" "faultline: "))"#;
 
 /// A field's name as LogsQL takes it.
 pub(super) fn quoted(text: &str) -> String {

@@ -16,10 +16,10 @@ use crate::incident::fleet::{Fleet, FleetEndpoint, FleetIncident, FleetRoute, MO
 use crate::incident::logs::event::parse_time;
 
 /// Every event's line has it.
-const EVENTS: &str = r#""{\"faultline\":\"""#;
+const EVENTS: &str = r#""\"faultline\":\"""#;
 
 /// Takes an event apart that the shipper left whole.
-const UNPACK: &str = r#"| extract_regexp "(?P<fl>\\{\"faultline\":.*\\})" from _msg | unpack_json from fl result_prefix "fl_" fields (faultline, cluster, endpoint, locality, from, to, tier, share, requests_away, errors_away)"#;
+const UNPACK: &str = r#"| extract_regexp "(?P<fl>\\{\".*\\})" from _msg | unpack_json from fl fields (faultline, cluster, endpoint, locality, from, to, tier, share, requests_away, errors_away) result_prefix "fl_""#;
 
 /// So many proxies that were first, and so many that were hit worst, are read whole; and of all Kubernetes clusters
 /// together so many.
