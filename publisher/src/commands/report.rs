@@ -160,7 +160,7 @@ async fn pulled(asked: &Asked, counted: u64) -> anyhow::Result<Input> {
         let mut reading = Reading::default();
         reading.add(Path::new(&name), bytes).map(|()| reading.finish())
     });
-    let input = input.await??;
+    let input = Input { is_of_engine: true, ..input.await?? };
     anyhow::ensure!(
         input.counts.lines >= counted,
         "`{}` counted {} and gave {}: a part of it may be down; try again, or ask for a shorter time",

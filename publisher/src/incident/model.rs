@@ -31,6 +31,9 @@ pub(crate) struct Incident {
     pub(crate) events: usize,
     /// The proxies whose logs were read.
     pub(crate) proxies: Vec<String>,
+    /// How many proxies would tell if they saw something: those whose logs were read. 0 where nobody knows: an engine
+    /// gives the logs of those that tell something.
+    pub(crate) audience: usize,
     /// By service; the one that had trouble first comes first.
     pub(crate) services: Vec<Service>,
     /// What happened, in order.

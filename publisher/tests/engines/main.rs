@@ -12,3 +12,4 @@ mod process;
 mod refusals;
 mod stub;
 mod victoria_logs;
+mod watch;

@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::fleet::{self, Line, RANGE};
+use crate::process::ask;
+use crate::skip::{Tool, skip};
 use crate::stub::{Asked, Stub};
 use crate::support::run;
 
@@ -72,4 +74,29 @@ fn failed_shards_are_refused() {
 fn too_many_events_are_not_read_in_part() {
     let stub = stub(fleet::lines(4), 0);
     report(&stub, "opensearch", &["--most", "5"]).fails_with(&["there are 31 events", "--most 31"]);
+}
+
+/// A real node: whoever has one names its port.
+#[test]
+fn a_real_node_gives_all_events() {
+    let named = std::env::var("FAULTLINE_OPENSEARCH_PORT").ok().and_then(|port| port.parse().ok());
+    let Some(port) = named else {
+        return skip("open_search", Tool::Optional, "FAULTLINE_OPENSEARCH_PORT names no port of a running OpenSearch");
+    };
+    let index = format!("faultline-test-{}", std::process::id());
+    let lines = fleet::lines(1400);
+    let record = |line: &Line| {
+        let source = json!({"@timestamp": fleet::time(line.at), "message": line.text(),
+            "kubernetes": {"pod": {"name": line.pod}, "namespace": "shop"},
+            "orchestrator": {"cluster": {"name": line.kubernetes_cluster}}});
+        format!("{{\"create\":{{}}}}\n{source}\n")
+    };
+    let body: String = lines.iter().map(record).collect();
+    let stored = ask(port, "POST", &format!("/{index}/_bulk?refresh=true"), "application/x-ndjson", &body);
+    assert!(stored.0 == 200 && stored.1.contains("\"errors\":false"), "{}", stored.1);
+    let logs = format!("opensearch+http://127.0.0.1:{port}/{index}");
+    let told = run(Path::new("."), &[&["report", "--logs", &logs, "--output", "json"][..], &RANGE].concat());
+    ask(port, "DELETE", &format!("/{index}"), "", "");
+    let told = told.exits(0).json();
+    assert_eq!((&told["proxyCount"], &told["events"]), (&1400.into(), &lines.len().into()));
 }

@@ -37,6 +37,8 @@ pub(crate) struct Input {
     pub(crate) proxies: Vec<String>,
     /// The Kubernetes cluster of each of them; empty where nothing tells.
     pub(crate) kubernetes_clusters: Vec<String>,
+    /// Whether an engine gave it, which leaves out proxies that have nothing to tell.
+    pub(crate) is_of_engine: bool,
     /// When each proxy ended and began, in order of time.
     pub(crate) turns: Vec<(ProxyIndex, Turn)>,
     /// What the filter warned of, and at how many proxies.

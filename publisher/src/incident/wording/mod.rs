@@ -24,7 +24,7 @@ const MOST_NAMES: usize = 10;
 
 /// The incident in words.
 pub(crate) fn view(incident: &Incident) -> View<'_> {
-    let all = incident.proxies.len();
+    let all = incident.audience;
     let seeing: BTreeSet<&String> = incident.services.iter().flat_map(|service| &service.proxies).collect();
     let lines = count(incident.lines, "line");
     let clock = incident.clock();
@@ -38,7 +38,11 @@ pub(crate) fn view(incident: &Incident) -> View<'_> {
         },
         headline: story::headline(incident),
         times: incident.first.zip(incident.last).map(|(first, last)| times(first, last)),
-        read: format!("{} of {}, in {lines}", count(incident.events as u64, "event"), count(all as u64, "proxy")),
+        read: format!(
+            "{} of {}, in {lines}",
+            count(incident.events as u64, "event"),
+            count(incident.proxies.len() as u64, "proxy")
+        ),
         source: format!("{lines} of {}", some_of(&incident.proxies)),
         still_open: period::still_open(
             incident.services.iter().fold(Open::default(), |sum, service| sum + service.open()),
@@ -78,7 +82,7 @@ fn timeline(incident: &Incident) -> Vec<MomentView<'_>> {
     // On several days, the first is named as well.
     let mut today = incident.first.map(day).filter(|first| incident.last.map(day).as_ref() == Some(first));
     let view = |moment| {
-        let mut view = moment_view(moment, incident.proxies.len());
+        let mut view = moment_view(moment, incident.audience);
         let day = Some(day(view.moment.event.at));
         if day != today {
             view.new_day.clone_from(&day);
