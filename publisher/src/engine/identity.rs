@@ -36,19 +36,3 @@ pub(super) const CLUSTERS: [&str; 6] = [
 /// Fields that hold its container.
 pub(super) const CONTAINERS: [&str; 5] =
     ["k8s.container.name", "kubernetes.container.name", "kubernetes.container_name", "container", "container_name"];
-
-/// The events' names, for engines that find phrases and no characters.
-pub(super) const EVENTS: [&str; 12] = [
-    "error_streak",
-    "endpoint_ejected",
-    "endpoint_returned",
-    "endpoint_removed",
-    "ejection_blocked",
-    "failover_started",
-    "failover_changed",
-    "failover_ended",
-    "no_healthy_upstream",
-    "upstream_recovered",
-    "config_rejected",
-    "events_suppressed",
-];

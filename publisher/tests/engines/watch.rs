@@ -17,7 +17,9 @@ fn what_comes_is_told_once_although_it_is_asked_for_again() {
     let stub = Stub::answering(move |_| {
         let round = rounds.fetch_add(1, Ordering::Relaxed);
         let record = |line: &crate::fleet::Line| json!({"_msg": line.text(), "k8s.pod.name": line.pod, "k8s.cluster.name": line.kubernetes_cluster});
-        (200, lines(2).iter().take(round).map(|line| format!("{}\n", record(line))).collect())
+        let lines = lines(2);
+        let body = lines.iter().take(round).map(|line| format!("{}\n", record(line))).collect();
+        (200, body)
     });
     let logs = format!("victorialogs+http://{}", stub.host);
     let mut command = faultline(Path::new("."), &["watch", "--logs", &logs, "--output", "json"]);
