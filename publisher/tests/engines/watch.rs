@@ -16,7 +16,10 @@ fn what_comes_is_told_once_although_it_is_asked_for_again() {
     let rounds = AtomicUsize::new(1);
     let stub = Stub::answering(move |_| {
         let round = rounds.fetch_add(1, Ordering::Relaxed);
-        let record = |line: &crate::fleet::Line| json!({"_msg": line.text(), "k8s.pod.name": line.pod, "k8s.cluster.name": line.kubernetes_cluster});
+        let record = |line: &crate::fleet::Line| {
+            json!({"_msg": line.text(), "k8s.pod.name": line.pod,
+             "k8s.cluster.name": line.kubernetes_cluster})
+        };
         let lines = lines(2);
         let body = lines.iter().take(round).map(|line| format!("{}\n", record(line))).collect();
         (200, body)
