@@ -93,13 +93,13 @@ pub(crate) enum Command {
     Validate(Box<validate::Validate>),
     /// Tell an incident from proxies' logs: a timeline, a picture, what to look at first.
     #[command(after_help = report::HELP)]
-    Report(report::Args),
+    Report(Box<report::Args>),
     /// Print just the events that logs hold, as JSON lines, for jq and everything else.
     #[command(after_help = events::HELP)]
-    Events(events::Args),
+    Events(Box<events::Args>),
     /// Follow proxies' logs and say what happens as it happens.
     #[command(after_help = watch::HELP)]
-    Watch(watch::Args),
+    Watch(Box<watch::Args>),
     /// Print the JSON Schema of the plugin configuration.
     #[command(after_help = config_schema::HELP)]
     ConfigSchema,
@@ -195,9 +195,9 @@ pub(crate) async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Manifest(args) => manifest::run(*args, format).await,
         Command::Config(args) => config::run(&args),
         Command::Validate(args) => validate::run(*args, written).await,
-        Command::Report(args) => report::run(args, format),
-        Command::Events(args) => events::run(args),
-        Command::Watch(args) => watch::run(args, format).await,
+        Command::Report(args) => report::run(*args, format).await,
+        Command::Events(args) => events::run(*args).await,
+        Command::Watch(args) => watch::run(*args, format).await,
         Command::ConfigSchema => config_schema::run(),
         Command::Completions(args) => completions::run(&args, command()),
     }

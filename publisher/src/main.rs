@@ -12,6 +12,7 @@ mod cli;
 mod commands;
 mod content;
 mod credentials;
+mod engine;
 mod files;
 mod from_mesh;
 mod incident;

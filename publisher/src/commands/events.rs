@@ -1,13 +1,15 @@
 //! `faultline events`: prints just the events that logs hold, as JSON lines, for jq and everything else.
 
 use std::collections::HashSet;
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Read, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::commands::engine_options::EngineOptions;
 use crate::commands::losses;
 use crate::commands::outcome::Outcome;
+use crate::commands::time_limit::Limit;
 use crate::incident::logs::input;
 use crate::incident::logs::reader::{self, Counts, Told};
 use crate::incident::logs::search::{Found, What};
@@ -36,14 +38,54 @@ pub(crate) struct Args {
     /// Proxies' logs; `-`, or none, is standard input.
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// With --logs: from when, 2026-11-20T15:10:00Z, 15:10[:00] (UTC, today), or 10m (before now); the default is 1h.
+    #[arg(long, value_name = "TIME", requires = "logs", visible_alias = "from")]
+    pub(crate) since: Option<String>,
+    /// With --logs: until when; written like --since.
+    #[arg(long, value_name = "TIME", requires = "logs", visible_alias = "to")]
+    pub(crate) until: Option<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineOptions,
 }
 
-/// Prints the events of all files, in the order in which they stand there.
+/// Prints the events of all files, in the order in which they stand there, or those that an engine has.
 ///
 /// # Errors
 /// When a log cannot be read. A log without events is not an error.
-pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
-    let mut given = args.files;
+pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
+    let since = args.since.as_deref().map(Limit::read).transpose()?;
+    let until = args.until.as_deref().map(Limit::read).transpose()?;
+    let printed = match args.engine.asked(since.as_ref(), until.as_ref())? {
+        Some(asked) => {
+            let name = asked.shown.clone();
+            let printing = asked.read(move |bytes| {
+                let mut printer = Printer::new();
+                printer.read(Path::new(&name), &name, bytes).map(|counts| printer.finish(counts))
+            });
+            printing.await??
+        }
+        None => of_files(args.files)?,
+    };
+    match printed.failed {
+        // Whoever reads has what it wanted.
+        Some(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Outcome::Done),
+        Some(error) => return Err(error).context("cannot write the result"),
+        None => {}
+    }
+    let gaps = Gap::of_counts(&printed.counts);
+    if printed.events == 0 {
+        output::note(&gaps::no_events(printed.counts.lines, &gaps));
+    } else {
+        gaps.iter().for_each(|gap| output::note(&gaps::sentence(gap)));
+    }
+    if printed.repeated > 0 {
+        output::note(&format!("{} came again and printed once", count(printed.repeated, "event")));
+    }
+    Ok(losses::outcome(&gaps))
+}
+
+/// Prints the events of files in turn.
+fn of_files(mut given: Vec<PathBuf>) -> anyhow::Result<Printed> {
     if given.is_empty() {
         if io::stdin().is_terminal() {
             output::note(
@@ -52,46 +94,25 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
         }
         given.push(PathBuf::from("-"));
     }
-    let mut printer = Printer {
-        out: BufWriter::new(io::stdout().lock()),
-        seen: HashSet::new(),
-        events: 0,
-        repeated: 0,
-        failed: None,
-    };
+    let mut printer = Printer::new();
     let mut counts = Counts::default();
     for file in &given {
         let shown = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
-        let what = || format!("cannot read the log `{}`", file.display());
-        let bytes = input::open(file).with_context(what)?;
-        let read = reader::read(&shown, bytes, &mut |entry, told| match told {
-            Told::Found(found) => printer.print(file, &shown, entry, found),
-            Told::Proxy(_) | Told::Time(_) => true,
-        });
-        counts.add(read.with_context(what)?);
+        let bytes = input::open(file).with_context(|| format!("cannot read the log `{}`", file.display()))?;
+        counts.add(printer.read(file, &shown, bytes)?);
         if printer.failed.is_some() {
             break;
         }
     }
-    if let Err(error) = printer.out.flush() {
-        printer.failed.get_or_insert(error);
-    }
-    match printer.failed {
-        // Whoever reads has what it wanted.
-        Some(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Outcome::Done),
-        Some(error) => return Err(error).context("cannot write the result"),
-        None => {}
-    }
-    let gaps = Gap::of_counts(&counts);
-    if printer.events == 0 {
-        output::note(&gaps::no_events(counts.lines, &gaps));
-    } else {
-        gaps.iter().for_each(|gap| output::note(&gaps::sentence(gap)));
-    }
-    if printer.repeated > 0 {
-        output::note(&format!("{} came again and printed once", count(printer.repeated, "event")));
-    }
-    Ok(losses::outcome(&gaps))
+    Ok(printer.finish(counts))
+}
+
+/// What was printed.
+struct Printed {
+    counts: Counts,
+    events: u64,
+    repeated: u64,
+    failed: Option<io::Error>,
 }
 
 /// Where events go.
@@ -104,7 +125,31 @@ struct Printer<W> {
     failed: Option<io::Error>,
 }
 
+impl Printer<BufWriter<StdoutLock<'static>>> {
+    /// Prints to standard output.
+    fn new() -> Self {
+        let out = BufWriter::new(io::stdout().lock());
+        Self { out, seen: HashSet::new(), events: 0, repeated: 0, failed: None }
+    }
+}
+
 impl<W: Write> Printer<W> {
+    /// Prints the events of a log.
+    fn read(&mut self, file: &Path, shown: &str, bytes: Box<dyn Read + '_>) -> anyhow::Result<Counts> {
+        let read = reader::read(shown, bytes, &mut |entry, told| match told {
+            Told::Found(found) => self.print(file, shown, entry, found),
+            Told::Proxy(_) | Told::Time(_) => true,
+        });
+        read.with_context(|| format!("cannot read the log `{}`", file.display()))
+    }
+
+    fn finish(mut self, counts: Counts) -> Printed {
+        if let Err(error) = self.out.flush() {
+            self.failed.get_or_insert(error);
+        }
+        Printed { counts, events: self.events, repeated: self.repeated, failed: self.failed }
+    }
+
     /// Prints an event; false if nobody reads any more.
     fn print(&mut self, file: &Path, shown: &str, entry: &str, found: Found) -> bool {
         let source = found.source();

@@ -1,19 +1,18 @@
 //! `faultline report`: reconstructs an incident from proxies' logs, as a timeline and as a picture.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
-use filter_core::config::Duration;
 use filter_core::time::Millis;
 use wildmatch::WildMatch;
 
+use crate::commands::engine_options::{Asked, EngineOptions};
 use crate::commands::losses;
-use crate::commands::options::WrongUsage;
 use crate::commands::outcome::Outcome;
+use crate::commands::time_limit::Limit;
 use crate::files;
-use crate::incident::logs::event::parse_time;
-use crate::incident::logs::input::{self, Input};
+use crate::incident::fleet::Fleet;
+use crate::incident::logs::input::{self, Input, Reading};
 use crate::incident::model::Gap;
 use crate::incident::render::paint::Paint;
 use crate::incident::render::text::Details;
@@ -23,7 +22,8 @@ use crate::incident::wording::gaps;
 use crate::incident::{assemble, names, wording};
 use crate::terminal::output::{self, Format};
 
-const DAY_MS: Millis = 86_400_000;
+/// So many incidents of a fleet are in the result, unless all are asked for.
+const MOST_INCIDENTS: usize = 20;
 
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
@@ -53,48 +53,64 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) details: bool,
     /// Leave out what was earlier: 2026-11-20T15:10:00Z, 15:10[:00] (UTC, on the log's first day), or 10m (before now).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", visible_alias = "from")]
     pub(crate) since: Option<String>,
     /// Leave out what was later; written like --since.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", visible_alias = "to")]
     pub(crate) until: Option<String>,
     /// Only services that match, by Envoy's name of the cluster, its host or the service's short name; `*` and `?` are
     /// wild.
     #[arg(long, value_name = "GLOB")]
     pub(crate) cluster: Option<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineOptions,
+    /// Of more events than this only some proxies' logs are read, and the engine computes the numbers of all.
+    #[arg(
+        long,
+        value_name = "EVENTS",
+        default_value_t = 300_000,
+        requires = "logs",
+        help_heading = "Logs in an engine"
+    )]
+    pub(crate) most: u64,
 }
 
 /// Reads the logs, prints the report and writes the page.
 ///
 /// # Errors
 /// When a log cannot be read or the page cannot be written. A log without events is not an error.
-pub(crate) fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     // A malformed time is refused before hours of log are read.
     let since = args.since.as_deref().map(Limit::read).transpose()?;
     let until = args.until.as_deref().map(Limit::read).transpose()?;
-    let mut given = args.files;
-    if given.is_empty() {
-        if std::io::stdin().is_terminal() {
-            output::note(
-                "reading a log from standard input; name files, or pipe one in: kubectl logs … | faultline report",
-            );
-        }
-        given.push(PathBuf::from("-"));
-    }
-    let mut input = input::read(&given)?;
+    let (mut input, fleet) = match args.engine.asked(since.as_ref(), until.as_ref())? {
+        Some(asked) => of_engine(asked, args.most).await?,
+        None => (of_files(&args.files)?, None),
+    };
     let all = input.records.len();
     let day = input.records.first().map(|record| record.event.at).unwrap_or_default();
     let (since, until) = (since.map(|limit| limit.on(day)), until.map(|limit| limit.on(day)));
     narrow(&mut input, since, until, args.cluster.as_deref());
 
+    let mut fleet = match fleet {
+        Some(fleet) => Fleet { timeline_of: input.proxies.len() as u64, ..fleet },
+        None => Fleet::of(&input),
+    };
+    let is_fleet = fleet.is_large() || fleet.is_sampled();
     let incident = assemble::incident(&input);
-    let view = wording::view(&incident);
+    let view = if fleet.is_sampled() { wording::view_of_some(&incident, &fleet) } else { wording::view(&incident) };
+    // What is said of the whole is said of all of it, so nothing is left out before.
+    if !args.details {
+        fleet.shorten(MOST_INCIDENTS);
+    }
+    let fleet = Some(&fleet).filter(|_| is_fleet);
     let details = if args.details { Details::All } else { Details::WhereShort };
     match format {
-        Format::Json => output::json(&json::report(&view))?,
+        Format::Json => output::json(&json::report(&view, fleet, details))?,
         Format::Text if input.records.is_empty() => output::result(&nothing(&input, &incident.gaps, all))?,
         Format::Text => {
-            output::styled(&text::report(&view, output::width(), Paint::new(output::takes_colours()), details))?
+            let paint = Paint::new(output::takes_colours());
+            output::styled(&text::report(&view, fleet, output::width(), paint, details))?
         }
     }
     if input.repeated > 0 {
@@ -105,6 +121,54 @@ pub(crate) fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
         output::note(&format!("page written to `{}`", path.display()));
     }
     Ok(losses::outcome(&incident.gaps))
+}
+
+fn of_files(files: &[PathBuf]) -> anyhow::Result<Input> {
+    if !files.is_empty() {
+        return input::read(files);
+    }
+    if std::io::stdin().is_terminal() {
+        output::note(
+            "reading a log from standard input; name files, or pipe one in: kubectl logs … | faultline report",
+        );
+    }
+    input::read(&["-"])
+}
+
+/// What an engine has: all events, or of too many the numbers and some proxies' logs.
+async fn of_engine(asked: Asked, most: u64) -> anyhow::Result<(Input, Option<Fleet>)> {
+    let counted = asked.engine.count(&asked.question).await?;
+    if counted <= most {
+        return Ok((pulled(&asked, counted).await?, None));
+    }
+    let events = count(counted, "event");
+    let Some((fleet, sample)) = asked.engine.numbers(&asked.question).await? else {
+        anyhow::bail!(
+            "there are {events}, and this engine is not asked to compute their numbers: ask for a shorter time or \
+             less by --query, or read all with --most {counted}"
+        );
+    };
+    let sample = Asked { question: sample, ..asked };
+    let counted = sample.engine.count(&sample.question).await?;
+    Ok((pulled(&sample, counted).await?, Some(fleet)))
+}
+
+/// All that an engine has, which counted so many records.
+async fn pulled(asked: &Asked, counted: u64) -> anyhow::Result<Input> {
+    let name = asked.shown.clone();
+    let input = asked.read(move |bytes| {
+        let mut reading = Reading::default();
+        reading.add(Path::new(&name), bytes).map(|()| reading.finish())
+    });
+    let input = Input { is_of_engine: true, ..input.await?? };
+    anyhow::ensure!(
+        input.counts.lines >= counted,
+        "`{}` counted {} and gave {}: a part of it may be down; try again, or ask for a shorter time",
+        asked.shown,
+        count(counted, "record"),
+        count(input.counts.lines, "record")
+    );
+    Ok(input)
 }
 
 /// Drops the events that the user did not ask for.
@@ -133,39 +197,4 @@ fn nothing(input: &Input, gaps: &[Gap], all: usize) -> String {
     }
     let lines = count(input.counts.lines, "line");
     format!("no faultline events in {lines} that --since, --until and --cluster leave; without them there are {all}")
-}
-
-/// A time given on the command line.
-enum Limit {
-    At(Millis),
-    /// Milliseconds since midnight, on the log's first day.
-    OnTheDay(Millis),
-}
-
-impl Limit {
-    fn read(text: &str) -> Result<Self, WrongUsage> {
-        let of_day = |text: &str| {
-            let full = if text.matches(':').count() == 1 { format!("{text}:00") } else { text.to_owned() };
-            parse_time(&format!("1970-01-01T{full}Z")).filter(|at| *at < DAY_MS)
-        };
-        let before_now = |text: &str| {
-            let ago = Duration::parse(text).ok()?.millis();
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
-            Millis::try_from(now.as_millis()).ok()?.checked_sub(ago)
-        };
-        let at = parse_time(text).or_else(|| before_now(text)).map(Self::At);
-        at.or_else(|| of_day(text).map(Self::OnTheDay)).ok_or_else(|| {
-            WrongUsage(anyhow!(
-                "`{text}` is no time; write 2026-11-20T15:10:00Z, 15:10 or 15:10:30 (UTC), or how long ago, such as 10m"
-            ))
-        })
-    }
-
-    /// The time in full; a time of day is taken on the day of `at`.
-    fn on(&self, at: Millis) -> Millis {
-        match self {
-            Self::At(time) => *time,
-            Self::OnTheDay(time) => at - at % DAY_MS + time,
-        }
-    }
 }

@@ -6,14 +6,19 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::mpsc::Receiver;
+use filter_core::time::Millis;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::commands::engine_options::{Asked, EngineOptions};
 use crate::commands::losses;
 use crate::commands::outcome::Outcome;
+use crate::commands::time_limit::{Limit, now};
 use crate::incident::live::Live;
 use crate::incident::logs::follow::{self, News};
+use crate::incident::logs::reader;
 use crate::incident::render::json;
 use crate::incident::render::paint::{Paint, harmless};
 use crate::incident::render::screen::{Screen, StatusLine};
@@ -39,7 +44,21 @@ pub(crate) struct Args {
     /// Proxies' logs, followed as they grow; `-`, or none, is standard input.
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// With --logs: from when, written as for `report`; the default is now.
+    #[arg(long, value_name = "TIME", requires = "logs", visible_alias = "from")]
+    pub(crate) since: Option<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineOptions,
 }
+
+/// How often an engine is asked for more.
+const ASK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Records may come into an engine so much later than others of their time; what comes again is told once.
+const LATE_MS: Millis = 30_000;
+
+/// What is read ahead of an engine.
+const READ_AHEAD: usize = 256;
 
 /// Whose the events of standard input are, where nothing names a proxy; `report` calls it the same.
 const STDIN: &str = "stdin";
@@ -56,8 +75,25 @@ enum Reader {
 /// # Errors
 /// When a log cannot be read.
 pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
-    let files = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files };
-    let mut lines = follow::start(files)?;
+    let since = args.since.as_deref().map(Limit::read).transpose()?;
+    let now = Limit::At(now().saturating_sub(LATE_MS));
+    let asked = args.engine.asked(Some(since.as_ref().unwrap_or(&now)), None)?;
+    let (mut lines, asking) = match asked {
+        Some(asked) => {
+            let (sender, receiver) = channel(READ_AHEAD);
+            (receiver, Some(ask(asked, sender)))
+        }
+        None => {
+            let files = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files };
+            (follow::start(files)?, None)
+        }
+    };
+    let asking = async {
+        match asking {
+            Some(asking) => asking.await,
+            None => std::future::pending().await,
+        }
+    };
     let on_terminal = format == Format::Text && io::stdout().is_terminal();
     let status_line = if on_terminal { StatusLine::Shown } else { StatusLine::Absent };
     let screen = Screen { paint: Paint::new(output::takes_colours()), status_line };
@@ -65,12 +101,33 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     let _ = write(&screen.begin());
     let ended = tokio::select! {
         ended = print_all(&mut lines, &mut live, screen, format) => ended,
+        failed = asking => failed,
         pressed = tokio::signal::ctrl_c() => pressed.map_err(anyhow::Error::from),
     };
     let _ = write(screen.end());
     ended?;
     output::note(&live.no_events().unwrap_or_else(|| harmless(&live.summary())));
     Ok(losses::outcome(&live.unread()))
+}
+
+/// Asks an engine again and again, for what has come since.
+async fn ask(mut asked: Asked, sender: Sender<io::Result<News>>) -> anyhow::Result<()> {
+    loop {
+        let (to, name) = (sender.clone(), asked.shown.clone());
+        let read = asked.engine.pull(&asked.question, &|_| {}, move |bytes| {
+            let counts = reader::read(&name, bytes, &mut |_, told| {
+                let told = Box::new(told);
+                to.blocking_send(Ok(News::Told { file: String::new(), told })).is_ok()
+            });
+            counts.map(|counts| to.blocking_send(Ok(News::Ended(counts))).is_ok())
+        });
+        if !read.await?.context("cannot read the answer")? {
+            return Ok(());
+        }
+        tokio::time::sleep(ASK_INTERVAL).await;
+        asked.question.from = asked.question.to.saturating_sub(LATE_MS).max(asked.question.from);
+        asked.question.to = now();
+    }
 }
 
 async fn print_all(

@@ -33,6 +33,7 @@ pub(crate) fn incident(input: &Input) -> Incident {
         lines: input.counts.lines,
         events: input.records.len(),
         proxies: input.proxies.clone(),
+        audience: if input.is_of_engine { 0 } else { input.proxies.len() },
         services,
         timeline: timeline::of(input, &names, &trace.restarts),
         gaps,

@@ -15,7 +15,7 @@ use super::view::Phrase;
 use super::wording::{gaps, phrase};
 
 /// Events that are remembered, so that what comes again after a broken connection is not shown again.
-const MOST_REMEMBERED: usize = 10_000;
+const MOST_REMEMBERED: usize = 300_000;
 
 /// As many names are written out; of more, only these.
 const MOST_NAMES: usize = 2;

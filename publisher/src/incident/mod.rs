@@ -6,6 +6,7 @@
 pub(crate) mod assemble;
 mod away;
 mod failure;
+pub(crate) mod fleet;
 pub(crate) mod live;
 pub(crate) mod logs;
 pub(crate) mod model;

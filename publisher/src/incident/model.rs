@@ -14,7 +14,7 @@ use super::logs::event::{Event, Name, Received};
 use super::logs::reader::Counts;
 use super::span::Span;
 use super::units::Clock;
-use super::written::{seconds, time};
+use super::written::{alike, few, seconds, time};
 
 /// All that the logs tell.
 #[derive(Debug)]
@@ -31,6 +31,9 @@ pub(crate) struct Incident {
     pub(crate) events: usize,
     /// The proxies whose logs were read.
     pub(crate) proxies: Vec<String>,
+    /// How many proxies would tell if they saw something: those whose logs were read. 0 where nobody knows: an engine
+    /// gives the logs of those that tell something.
+    pub(crate) audience: usize,
     /// By service; the one that had trouble first comes first.
     pub(crate) services: Vec<Service>,
     /// What happened, in order.
@@ -63,6 +66,7 @@ pub(crate) struct Service {
     #[serde(serialize_with = "time")]
     pub(crate) last: Millis,
     /// The proxies with an event about it, by name.
+    #[serde(serialize_with = "few")]
     pub(crate) proxies: Vec<String>,
     /// Times of failover, in order.
     pub(crate) failovers: Vec<Failover>,
@@ -159,8 +163,10 @@ pub(crate) struct Endpoint {
     /// Times out of rotation.
     pub(crate) ejections: Vec<Ejection>,
     /// Streaks of errors.
+    #[serde(serialize_with = "alike_streaks")]
     pub(crate) streaks: Vec<Streak>,
     /// Times at which Envoy kept it in rotation at the threshold, and why.
+    #[serde(serialize_with = "alike_blocked")]
     pub(crate) blocked: Vec<Blocked>,
     /// How many proxies had trouble with it.
     pub(crate) proxies: usize,
@@ -417,4 +423,14 @@ fn words_or_nothing<S: Serializer>(failure: &Option<Failure>, to: S) -> Result<S
         Some(failure) => failure.serialize(to),
         None => to.serialize_str(""),
     }
+}
+
+/// Writes streaks, those that are alike once.
+fn alike_streaks<S: Serializer>(streaks: &[Streak], to: S) -> Result<S::Ok, S::Error> {
+    alike(streaks, |a, b| a.kind == b.kind && a.failure == b.failure, |streak| streak.at, to)
+}
+
+/// Writes blocked ejections, those that are alike once.
+fn alike_blocked<S: Serializer>(blocked: &[Blocked], to: S) -> Result<S::Ok, S::Error> {
+    alike(blocked, |a, b| a.reason == b.reason, |blocked| blocked.at, to)
 }

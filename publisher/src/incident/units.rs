@@ -87,19 +87,21 @@ pub(crate) fn count(n: u64, what: &str) -> String {
     }
 }
 
-/// How many of all proxies: `2 of 3 proxies`, and `1 proxy` where there is only one.
+/// How many of all proxies: `2 of 3 proxies`, `1 proxy` where there is only one, and `2 proxies` where nobody knows how
+/// many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SeenBy {
     /// The proxies that saw it.
     pub(crate) proxies: usize,
-    /// All proxies whose logs were read.
+    /// All proxies whose logs were read; 0 where nobody knows how many there are.
     pub(crate) of: usize,
 }
 
 impl fmt::Display for SeenBy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.of {
-            0 | 1 => out.write_str("1 proxy"),
+            0 => out.write_str(&count(self.proxies as u64, "proxy")),
+            1 => out.write_str("1 proxy"),
             all => write!(out, "{} of {}", number(self.proxies as u64), count(all as u64, "proxy")),
         }
     }

@@ -16,3 +16,15 @@ pub(crate) fn bytes(doing: &'static str, total: u64) -> ProgressBar {
     }
     bar.with_finish(indicatif::ProgressFinish::AndClear)
 }
+
+/// A count of bytes that come, of which nobody knows how many there will be; hidden unless stderr is a terminal.
+pub(crate) fn received(doing: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::no_length().with_message(doing);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bytes} {bytes_per_sec}") {
+        bar.set_style(style);
+    }
+    bar.with_finish(indicatif::ProgressFinish::AndClear)
+}

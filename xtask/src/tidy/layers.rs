@@ -45,6 +45,7 @@ const LAYERS: [Layers; 3] = [
             "reference",
             "content",
             "incident",
+            "engine",
             "credentials",
             "module",
             "from_mesh",

@@ -35,6 +35,10 @@ pub(crate) struct Input {
     pub(crate) records: Vec<Record>,
     /// Names of the proxies whose logs these are, whether or not they tell of an event.
     pub(crate) proxies: Vec<String>,
+    /// The Kubernetes cluster of each of them; empty where nothing tells.
+    pub(crate) kubernetes_clusters: Vec<String>,
+    /// Whether an engine gave it, which leaves out proxies that have nothing to tell.
+    pub(crate) is_of_engine: bool,
     /// When each proxy ended and began, in order of time.
     pub(crate) turns: Vec<(ProxyIndex, Turn)>,
     /// What the filter warned of, and at how many proxies.
@@ -50,6 +54,11 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    /// The Kubernetes cluster that a proxy is in; empty where nothing tells.
+    pub(crate) fn kubernetes_cluster(&self, proxy: ProxyIndex) -> &str {
+        self.kubernetes_clusters.get(proxy.0).map_or("", String::as_str)
+    }
+
     /// The name of a proxy.
     pub(crate) fn name(&self, proxy: ProxyIndex) -> Option<&String> {
         self.proxies.get(proxy.0)
@@ -84,47 +93,75 @@ pub(crate) fn source_of_file(file: &Path) -> Source {
 /// # Errors
 /// When one cannot be read.
 pub(crate) fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Input> {
-    let mut input = Input::default();
-    let mut logs = Logs::new();
+    let mut reading = Reading::default();
     for file in files {
         let file = file.as_ref();
+        let bytes = open(file).with_context(|| format!("cannot read the log `{}`", file.display()))?;
+        reading.add(file, bytes)?;
+    }
+    Ok(reading.finish())
+}
+
+/// What has been read so far.
+#[derive(Default)]
+pub(crate) struct Reading {
+    input: Input,
+    logs: Logs,
+}
+
+impl Reading {
+    /// Reads a log; `file` is what it is called.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn add(&mut self, file: &Path, bytes: Box<dyn Read + '_>) -> anyhow::Result<()> {
         let shown = file.display().to_string();
-        let what = || format!("cannot read the log `{shown}`");
         let of_file = proxies::key_of(file);
         // A file whose records name nobody is one proxy's, even if it has nothing to tell.
         let mut names_others = false;
-        let bytes = open(file).with_context(what)?;
+        let (input, logs) = (&mut self.input, &mut self.logs);
         let counts = reader::read(&shown, bytes, &mut |entry, told| {
             names_others |= !entry.is_empty();
-            take(&mut input, &mut logs, &of_file, entry, told, &mut names_others);
+            take(input, logs, &of_file, entry, told, &mut names_others);
             true
         });
-        input.counts.add(counts.with_context(what)?);
+        input.counts.add(counts.with_context(|| format!("cannot read the log `{shown}`"))?);
         if !names_others {
             logs.entry(of_file).or_default();
         }
+        Ok(())
     }
-    let names = proxies::merge(&mut logs);
-    input.proxies = names.values().cloned().collect();
-    let mut seen = HashSet::new();
-    input.records.reserve_exact(logs.values().map(|log| log.events.len()).sum());
-    for (index, key) in names.keys().enumerate() {
-        let proxy = ProxyIndex(index);
-        seen.clear();
-        let log = logs.remove(key).unwrap_or_default();
-        input.turns.extend(turns::placed(&log.events, &log.turns).into_iter().map(|turn| (proxy, turn)));
-        log.warnings.into_iter().for_each(|text| *input.warnings.entry(text).or_default() += 1);
-        for event in log.events {
-            if seen.insert(event.mark) {
-                input.records.push(Record { proxy, event });
-            } else {
-                input.repeated += 1;
+
+    /// Everything that was read, separated by proxy.
+    pub(crate) fn finish(self) -> Input {
+        let Self { mut input, mut logs } = self;
+        let names = proxies::merge(&mut logs);
+        input.proxies = names.values().cloned().collect();
+        let place = |key: &Key| match key {
+            Key::Pod(source) => source.cluster.clone(),
+            Key::File(_) => String::new(),
+        };
+        input.kubernetes_clusters = names.keys().map(place).collect();
+        let mut seen = HashSet::new();
+        input.records.reserve_exact(logs.values().map(|log| log.events.len()).sum());
+        for (index, key) in names.keys().enumerate() {
+            let proxy = ProxyIndex(index);
+            seen.clear();
+            let log = logs.remove(key).unwrap_or_default();
+            input.turns.extend(turns::placed(&log.events, &log.turns).into_iter().map(|turn| (proxy, turn)));
+            log.warnings.into_iter().for_each(|text| *input.warnings.entry(text).or_default() += 1);
+            for event in log.events {
+                if seen.insert(event.mark) {
+                    input.records.push(Record { proxy, event });
+                } else {
+                    input.repeated += 1;
+                }
             }
         }
+        input.records.sort_by_key(|record| record.event.at);
+        input.turns.sort_by_key(|(_, turn)| *turn);
+        input
     }
-    input.records.sort_by_key(|record| record.event.at);
-    input.turns.sort_by_key(|(_, turn)| *turn);
-    Ok(input)
 }
 
 fn take(input: &mut Input, logs: &mut Logs, of_file: &Key, entry: &str, told: Told, names_others: &mut bool) {

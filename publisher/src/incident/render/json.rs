@@ -1,5 +1,6 @@
 //! The incident and single events as JSON: public, so keys and their order stay as they are.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use filter_core::time::Millis;
@@ -8,9 +9,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::incident::fleet::Fleet;
 use crate::incident::model::Service;
 use crate::incident::view::{MomentView, Suspect, View};
-use crate::incident::written::{optional_time, time};
+use crate::incident::written::{few, optional_time, time};
+
+use super::text::Details;
+
+/// Of a fleet so many services are told in full, those that were hit worst, and so many moments, the first.
+const MOST_SERVICES: usize = 10;
+const MOST_MOMENTS: usize = 100;
 
 /// The incident, to be serialised.
 #[derive(Serialize)]
@@ -25,11 +33,32 @@ struct Report<'a> {
     log_ends: Option<Millis>,
     lines: u64,
     events: usize,
+    #[serde(serialize_with = "few")]
     proxies: &'a [String],
-    services: &'a [Service],
+    proxy_count: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<&'a Fleet>,
+    services: Vec<ServiceAndCount<'a>>,
     look_first: &'a [Suspect<'a>],
     timeline: Vec<Moment<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<LeftOut>,
     gaps: &'a [String],
+}
+
+/// How much of a fleet's report is not in it.
+#[derive(Serialize)]
+struct LeftOut {
+    services: usize,
+    timeline: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ServiceAndCount<'a> {
+    #[serde(flatten)]
+    service: &'a Service,
+    proxy_count: usize,
 }
 
 #[derive(Serialize)]
@@ -42,12 +71,28 @@ struct Moment<'a> {
     service: &'a str,
     event: &'a str,
     text: &'a str,
+    #[serde(serialize_with = "few")]
     proxies: &'a [String],
+    proxy_count: usize,
 }
 
-/// The incident as one JSON object.
-pub(crate) fn report(view: &View<'_>) -> impl Serialize {
+/// The incident as one JSON object; with a fleet's numbers where it is one, and of a fleet only so much else, unless
+/// all is asked for.
+pub(crate) fn report<'a>(view: &'a View<'_>, fleet: Option<&'a Fleet>, details: Details) -> impl Serialize + 'a {
     let incident = view.incident;
+    let (most_services, most_moments) = match fleet {
+        Some(_) if details == Details::WhereShort => (MOST_SERVICES, MOST_MOMENTS),
+        _ => (usize::MAX, usize::MAX),
+    };
+    let mut services: Vec<&Service> = incident.services.iter().collect();
+    if services.len() > most_services {
+        services.sort_by_key(|service| Reverse(service.severity()));
+    }
+    let left_out = LeftOut {
+        services: services.len().saturating_sub(most_services),
+        timeline: view.timeline.len().saturating_sub(most_moments),
+    };
+    services.truncate(most_services);
     Report {
         headline: &view.headline,
         first: incident.first,
@@ -56,9 +101,15 @@ pub(crate) fn report(view: &View<'_>) -> impl Serialize {
         lines: incident.lines,
         events: incident.events,
         proxies: &incident.proxies,
-        services: &incident.services,
+        proxy_count: incident.proxies.len(),
+        fleet,
+        services: services
+            .into_iter()
+            .map(|service| ServiceAndCount { proxy_count: service.proxies.len(), service })
+            .collect(),
         look_first: &view.suspects,
-        timeline: view.timeline.iter().map(moment).collect(),
+        timeline: view.timeline.iter().take(most_moments).map(moment).collect(),
+        left_out: (left_out.services + left_out.timeline > 0).then_some(left_out),
         gaps: &view.gaps,
     }
 }
@@ -72,6 +123,7 @@ fn moment<'a>(view: &'a MomentView<'a>) -> Moment<'a> {
         event: &moment.event.name,
         text: &view.phrase.text,
         proxies: &moment.proxies,
+        proxy_count: moment.proxies.len(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use filter_core::time::Millis;
 
+use crate::incident::fleet::Fleet;
 use crate::incident::model::Endpoint;
 use crate::incident::span::Span;
 use crate::incident::units::{self, Clock, clock_seconds, count, day};
@@ -12,6 +13,7 @@ use crate::incident::view::{MomentView, Phrase, ServiceView, Tone, View};
 
 use super::paint::{Paint, harmless};
 use super::scale::Scale;
+use crate::incident::wording::fleet;
 
 /// The width of the labels before the bars, in columns.
 const GUTTER: usize = 34;
@@ -26,18 +28,25 @@ const MOST_NAME: usize = 40;
 const MOST_LANES: usize = 10;
 
 /// The whole report, for a terminal of `width` columns; lines have at least 80 and at most 120.
-pub(crate) fn report(view: &View<'_>, width: usize, paint: Paint, details: Details) -> String {
+pub(crate) fn report(view: &View<'_>, fleet: Option<&Fleet>, width: usize, paint: Paint, details: Details) -> String {
     let mut page = Text { out: String::new(), width: width.clamp(80, 120), paint };
     if let Some(times) = &view.times {
         page.line(&paint.dim(&format!("{} to {} UTC, {}", times.first, times.last, times.lasted)));
     }
+    let sampled = fleet.filter(|fleet| fleet.is_sampled());
     page.line(&paint.dim(&view.read));
     page.out.push('\n');
     for part in wrapped(&harmless(&view.headline), page.width) {
         page.line(&paint.bold(&part));
     }
-    let whole = details == Details::All || is_short(view);
-    if view.services.len() > 1 {
+    let whole = details == Details::All || (fleet.is_none() && is_short(view));
+    if let Some(fleet) = fleet {
+        page.fleet(fleet, details);
+    }
+    if whole && let Some(fleet) = sampled {
+        page.heading(&format!("What follows is of {}", count(fleet.timeline_of, "proxy")));
+    }
+    if view.services.len() > 1 && (fleet.is_none() || whole) {
         page.summary(view);
     }
     if whole {
@@ -46,7 +55,9 @@ pub(crate) fn report(view: &View<'_>, width: usize, paint: Paint, details: Detai
         }
         page.timeline(view);
     }
-    page.suspects(view);
+    if sampled.is_none() {
+        page.suspects(view);
+    }
     if !view.gaps.is_empty() {
         page.heading("Gaps");
         for gap in &view.gaps {
@@ -91,6 +102,25 @@ struct Text {
 }
 
 impl Text {
+    /// A fleet's incidents.
+    fn fleet(&mut self, fleet: &Fleet, details: Details) {
+        self.heading("By service and Kubernetes cluster, hit worst first");
+        let (incidents, more) = fleet::incidents(fleet, details == Details::All);
+        for (heading, lines) in incidents {
+            self.item("-", &heading);
+            for line in &lines {
+                // An address is left whole, to be opened.
+                match line.contains("://") {
+                    true => self.line(&format!("      {}", harmless(line))),
+                    false => self.item("   ", line),
+                }
+            }
+        }
+        if let Some(more) = more {
+            self.line(&format!("  {more}"));
+        }
+    }
+
     /// A row for each service, the one that was hit worst first.
     fn summary(&mut self, view: &View<'_>) {
         const HEAD: [&str; 6] = ["failovers", "longest", "requests away", "errors away", "endpoints", "seen by"];

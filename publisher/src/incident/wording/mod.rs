@@ -2,6 +2,7 @@
 //! ([`view`](super::view)).
 
 mod endpoint;
+pub(crate) mod fleet;
 pub(crate) mod gaps;
 mod period;
 pub(crate) mod phrase;
@@ -11,6 +12,9 @@ mod suspects;
 
 use std::collections::BTreeSet;
 
+use filter_core::time::Millis;
+
+use super::fleet::Fleet;
 use super::model::{Incident, Moment, Open};
 use super::units::{SeenBy, clock, count, day, duration};
 use super::view::{MomentView, Times, View};
@@ -20,7 +24,7 @@ const MOST_NAMES: usize = 10;
 
 /// The incident in words.
 pub(crate) fn view(incident: &Incident) -> View<'_> {
-    let all = incident.proxies.len();
+    let all = incident.audience;
     let seeing: BTreeSet<&String> = incident.services.iter().flat_map(|service| &service.proxies).collect();
     let lines = count(incident.lines, "line");
     let clock = incident.clock();
@@ -33,8 +37,12 @@ pub(crate) fn view(incident: &Incident) -> View<'_> {
             None => "Nothing happened".to_owned(),
         },
         headline: story::headline(incident),
-        times: times(incident),
-        read: format!("{} of {}, in {lines}", count(incident.events as u64, "event"), count(all as u64, "proxy")),
+        times: incident.first.zip(incident.last).map(|(first, last)| times(first, last)),
+        read: format!(
+            "{} of {}, in {lines}",
+            count(incident.events as u64, "event"),
+            count(incident.proxies.len() as u64, "proxy")
+        ),
         source: format!("{lines} of {}", some_of(&incident.proxies)),
         still_open: period::still_open(
             incident.services.iter().fold(Open::default(), |sum, service| sum + service.open()),
@@ -47,20 +55,34 @@ pub(crate) fn view(incident: &Incident) -> View<'_> {
     }
 }
 
-fn times(incident: &Incident) -> Option<Times> {
-    let (first, last) = (incident.first?, incident.last?);
-    Some(Times {
+/// The incident in words where it is that of some proxies of a fleet: what is said of the whole is said of all.
+pub(crate) fn view_of_some<'a>(incident: &'a Incident, fleet: &Fleet) -> View<'a> {
+    let mut view = view(incident);
+    view.headline = fleet::headline(fleet);
+    view.read = fleet::scope(fleet);
+    view.times = fleet.times().map(|(first, last)| times(first, last));
+    let some = count(fleet.timeline_of, "proxy");
+    view.gaps.insert(
+        0,
+        format!("Bars, timeline and what to look at first are of {some}; the numbers by service are of all."),
+    );
+    view
+}
+
+/// From the first time to the last.
+fn times(first: Millis, last: Millis) -> Times {
+    Times {
         first: format!("{} {}", day(first), clock(first)),
         last: if day(first) == day(last) { clock(last) } else { format!("{} {}", day(last), clock(last)) },
-        lasted: duration(last - first),
-    })
+        lasted: duration(last.saturating_sub(first)),
+    }
 }
 
 fn timeline(incident: &Incident) -> Vec<MomentView<'_>> {
     // On several days, the first is named as well.
     let mut today = incident.first.map(day).filter(|first| incident.last.map(day).as_ref() == Some(first));
     let view = |moment| {
-        let mut view = moment_view(moment, incident.proxies.len());
+        let mut view = moment_view(moment, incident.audience);
         let day = Some(day(view.moment.event.at));
         if day != today {
             view.new_day.clone_from(&day);

@@ -115,7 +115,7 @@ fn failover_sentence(failover: &Failover, all_proxies: usize, clock: Clock) -> S
         }
     };
     let seen = match all_proxies {
-        0 | 1 => String::new(),
+        1 => String::new(),
         of => format!("; seen by {}", SeenBy { proxies: when.proxies, of }),
     };
     format!(

@@ -71,7 +71,7 @@ fn sentence(suspect: &Suspect<'_>, all_proxies: usize, clock: Clock) -> String {
         (first, last) => format!("first {first}, at last {last}: {}", suspect.advice),
     };
     let seen = match all_proxies {
-        0 | 1 => String::new(),
+        1 => String::new(),
         of => format!(", told by {}", SeenBy { proxies: suspect.proxies, of }),
     };
     format!(

@@ -1,0 +1,75 @@
+//! Loki, by a stub of its documented API: pages, limits, tenants, and answers with a warning.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::fleet::{self, Line, RANGE};
+use crate::stub::{Asked, Stub};
+use crate::support::run;
+
+/// Answers as the documentation says, with at most `most` entries on a page.
+fn stub(lines: Vec<Line>, most: usize) -> Stub {
+    Stub::answering(move |asked| {
+        if asked.target.starts_with("GET /loki/api/v1/query?") {
+            let result = json!([{"metric": {}, "value": [0.0, lines.len().to_string()]}]);
+            return (200, json!({"status": "success", "data": {"resultType": "vector", "result": result}}).to_string());
+        }
+        page(&lines, most, asked)
+    })
+}
+
+fn page(lines: &[Line], most: usize, asked: &Asked) -> (u16, String) {
+    let number = |name: &str| asked.parameter(name).parse::<u64>().expect("it is a number");
+    let (start, end, limit) = (number("start"), number("end"), number("limit") as usize);
+    if limit > most {
+        let why =
+            format!("max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {most})");
+        return (400, why);
+    }
+    let within = lines.iter().filter(|line| (start..end).contains(&(line.at * 1_000_000)));
+    let stream = |line: &Line| {
+        // Structured metadata stands among the labels, unless the client asks for it apart.
+        let labels = json!({"cluster": line.kubernetes_cluster, "namespace": "shop", "container": "istio-proxy",
+            "pod": line.pod});
+        json!({"stream": labels, "values": [[(line.at * 1_000_000).to_string(), line.text()]]})
+    };
+    let result: Vec<Value> = within.take(limit).map(stream).collect();
+    (200, json!({"status": "success", "data": {"resultType": "streams", "result": result}}).to_string())
+}
+
+fn report(stub: &Stub, more: &[&str]) -> crate::support::Ran {
+    let logs = format!("loki+http://{}", stub.host);
+    run(Path::new("."), &[&["report", "--logs", &logs, "--output", "json"][..], &RANGE, more].concat())
+}
+
+#[test]
+fn pages_are_read_to_the_end_and_nothing_twice() {
+    let stub = stub(fleet::lines(40), 100);
+    let ran = report(&stub, &["--tenant", "a|b", "--query", r#"{app="x"}"#]).exits(0);
+    assert!(!ran.stderr.contains("came again"), "{}", ran.stderr);
+    let told = ran.json();
+    assert_eq!((&told["proxyCount"], &told["events"]), (&40.into(), &(40 * 8 - 1).into()));
+    let asked = stub.asked();
+    assert!(asked.iter().all(|asked| asked.header("x-scope-orgid") == "a|b"));
+    assert!(asked.iter().all(|asked| asked.parameter("query").contains(r#"{app="x"} |~"#)), "{asked:?}");
+    // The server said how much it allows, and was asked for that from then on.
+    let limits: Vec<String> = asked.iter().skip(1).map(|asked| asked.parameter("limit")).collect();
+    assert_eq!((limits[0].as_str(), limits[1].as_str()), ("5000", "100"));
+    assert!(limits.len() >= 5, "{limits:?}");
+}
+
+#[test]
+fn a_page_of_one_time_has_no_next_and_is_refused() {
+    let mut lines = fleet::lines(40);
+    lines.iter_mut().for_each(|line| line.at = fleet::BEGIN);
+    report(&stub(lines, 100), &[]).fails_with(&["more than 100 entries have the time", "narrow --query"]);
+}
+
+#[test]
+fn an_answer_with_a_warning_is_refused() {
+    let stub = Stub::answering(|_| {
+        (200, json!({"status": "success", "warnings": ["a part is missing"], "data": {"result": []}}).to_string())
+    });
+    report(&stub, &[]).fails_with(&["warns of its answer, so nothing is told: a part is missing"]);
+}

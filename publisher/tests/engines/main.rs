@@ -1,0 +1,15 @@
+//! Tests of `--logs URL`: real engines where they can be had, and a stub that answers as their documentation says.
+
+#[path = "../../../tests/lab/src/skip.rs"]
+mod skip;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fleet;
+mod loki;
+mod open_search;
+mod process;
+mod refusals;
+mod stub;
+mod victoria_logs;
+mod watch;
