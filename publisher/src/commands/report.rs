@@ -12,7 +12,7 @@ use crate::commands::losses;
 use crate::commands::options::WrongUsage;
 use crate::commands::outcome::Outcome;
 use crate::files;
-use crate::incident::logs::event::parse_time;
+use crate::incident::logs::event::{Kind, parse_time};
 use crate::incident::logs::input::{self, Input};
 use crate::incident::model::Gap;
 use crate::incident::render::paint::Paint;
@@ -119,7 +119,10 @@ fn narrow(input: &mut Input, since: Option<Millis>, until: Option<Millis>, clust
         let event = &record.event;
         since.is_none_or(|since| event.at >= since)
             && until.is_none_or(|until| event.at <= until)
-            && named(&event.cluster)
+            && match &event.kind {
+                Kind::HotSwitch(_) => named(&event.workload),
+                _ => named(&event.cluster),
+            }
     });
     if let Some(until) = until {
         input.ends = input.ends.map(|ends| ends.min(until));

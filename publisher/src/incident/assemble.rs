@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::away::ProxyFailover;
+use super::bypass::Bypasses;
 use super::logs::event::{Name, Received};
 use super::logs::input::Input;
 use super::model::{Destination, Ejection, Endpoint, Failover, Gap, Incident, Outage, Period, Service};
@@ -34,6 +35,7 @@ pub(crate) fn incident(input: &Input) -> Incident {
         events: input.records.len(),
         proxies: input.proxies.clone(),
         services,
+        bypasses: Bypasses::of(input),
         timeline: timeline::of(input, &names, &trace.restarts),
         gaps,
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::incident::bypass::{Bypass, Refused};
 use crate::incident::model::Service;
 use crate::incident::view::{MomentView, Suspect, View};
 use crate::incident::written::{optional_time, time};
@@ -30,6 +31,8 @@ struct Report<'a> {
     look_first: &'a [Suspect<'a>],
     timeline: Vec<Moment<'a>>,
     gaps: &'a [String],
+    bypasses: &'a [Bypass],
+    bypasses_refused: &'a [Refused],
 }
 
 #[derive(Serialize)]
@@ -60,6 +63,8 @@ pub(crate) fn report(view: &View<'_>) -> impl Serialize {
         look_first: &view.suspects,
         timeline: view.timeline.iter().map(moment).collect(),
         gaps: &view.gaps,
+        bypasses: &incident.bypasses.done,
+        bypasses_refused: &incident.bypasses.refused,
     }
 }
 

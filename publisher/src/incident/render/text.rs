@@ -46,6 +46,12 @@ pub(crate) fn report(view: &View<'_>, width: usize, paint: Paint, details: Detai
         }
         page.timeline(view);
     }
+    if !view.bypasses.is_empty() {
+        page.heading("Proxies that failed, and hot-switch");
+        for bypass in &view.bypasses {
+            page.item("-", bypass);
+        }
+    }
     page.suspects(view);
     if !view.gaps.is_empty() {
         page.heading("Gaps");
