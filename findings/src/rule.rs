@@ -1,4 +1,5 @@
-//! Rules: a code, a title, and a page that is compiled in, so that `--explain` prints it wherever a program is installed.
+//! Rules: a code, a title, and a page that is compiled in, so that `--explain` prints it wherever a program is
+//! installed.
 
 /// A rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! hot-switch at a real kube-apiserver, where one is built: what its accounts may do, what the admission policy lets the
-//! controller change, what the controller does with a wish, and its Events. No kubelet, and no pod that runs.
+//! hot-switch at a real kube-apiserver, where one is built: what its accounts may do, what the admission policy lets
+//! the controller change, what the controller does with a wish, and its Events. No kubelet, and no pod that runs.
 
 use std::path::Path;
 use std::thread;
@@ -60,7 +60,10 @@ fn cluster() -> Result<ApiServer> {
             server.apply(&object)?;
         }
     }
-    let account = |space: &str| json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": space}});
+    let account = |space: &str| {
+        let metadata = json!({"name": "default", "namespace": space});
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    };
     server.apply(&account("shop"))?;
     server.apply(&account("kube-system"))?;
     for (name, mode) in [("cart-1", "act"), ("cart-2", "report")] {
@@ -198,7 +201,8 @@ fn wish_and_end(server: &ApiServer, agent: &Account) -> Result<()> {
         Ok(())
     };
     let pod = || server.get("/api/v1/namespaces/shop/pods/cart-1");
-    // No policy is there, so no second consent is needed. An agent says again what it wants, and so shows that it lives.
+    // No policy is there, so no second consent is needed. An agent says again what it wants: so it shows that it
+    // lives.
     until("the grant", || {
         say(&["shop/cart-1", "shop/cart-2"])?;
         Ok(pod()?["metadata"]["labels"][TLS] == "disabled")
@@ -235,7 +239,7 @@ fn events(server: &ApiServer, agent: &Account) -> Result<()> {
         let notices = runtime.block_on(async {
             let options = kube::config::KubeConfigOptions::default();
             let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-            anyhow::Ok(Notices::start(kube::Client::try_from(config)?, "n1"))
+            anyhow::Ok(Notices::start(kube::Client::try_from(config)?, "n1", |error| eprintln!("{error}")))
         })?;
         let note = "the proxy is dead".to_owned();
         let notice = Notice { is_warning: true, reason: "ProxyBypassed", action: "Bypass", note };

@@ -25,12 +25,13 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// Begins, on the caller's runtime. `instance` is who says it, such as the node.
+    /// Begins, on the caller's runtime. `instance` is who says it, such as the node; `complain` is told once that the API
+    /// server takes nothing, until it does again.
     #[must_use]
-    pub fn start(client: Client, instance: &str) -> Self {
+    pub fn start(client: Client, instance: &str, complain: impl Fn(&str) + Send + Sync + 'static) -> Self {
         let (to, waiting) = mpsc::channel(MOST_WAITING);
         let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(instance.to_owned()) };
-        tokio::spawn(say_all(Recorder::new(client, reporter), waiting));
+        tokio::spawn(say_all(Recorder::new(client, reporter), waiting, complain));
         Self { to }
     }
 
@@ -50,7 +51,11 @@ impl Notices {
     }
 }
 
-async fn say_all(recorder: Recorder, mut waiting: Receiver<(ObjectReference, Notice)>) {
+async fn say_all(
+    recorder: Recorder,
+    mut waiting: Receiver<(ObjectReference, Notice)>,
+    complain: impl Fn(&str) + Send + Sync,
+) {
     let mut complained = false;
     while let Some((about, notice)) = waiting.recv().await {
         let event = Event {
@@ -67,7 +72,7 @@ async fn say_all(recorder: Recorder, mut waiting: Receiver<(ObjectReference, Not
             Err(_) => Some("the API server does not answer".to_owned()),
         };
         if let Some(failed) = failed.as_ref().filter(|_| !complained) {
-            eprintln!("error: Events cannot be written: {failed}; stdout has what happens");
+            complain(failed);
         }
         complained = failed.is_some();
     }

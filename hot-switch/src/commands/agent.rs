@@ -115,7 +115,8 @@ impl Agent {
         let leases = Leases::new(client.clone(), &self.namespace);
         let (source, notices) = {
             let _inside = runtime.enter();
-            (Watched::start(client.clone(), &self.node), Notices::start(client, &self.node))
+            let complain = |error: &str| eprintln!("error: Events cannot be written: {error}; stdout has what happens");
+            (Watched::start(client.clone(), &self.node), Notices::start(client, &self.node, complain))
         };
         agent::run(self.options(), Box::new(source), Some(Cluster { leases, notices }), &stop)?;
         runtime.shutdown_background();

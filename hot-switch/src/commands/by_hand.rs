@@ -1,5 +1,5 @@
-//! `hot-switch bypass` and `hot-switch restore`: one pod of this node, by hand; or all that failed, by a person's word to
-//! the controller.
+//! `hot-switch bypass` and `hot-switch restore`: one pod of this node, by hand; or all that failed, by a person's word
+//! to the controller.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
