@@ -25,8 +25,8 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// Begins, on the caller's runtime. `instance` is who says it, such as the node; `complain` is told once that the API
-    /// server takes nothing, until it does again.
+    /// Begins, on the caller's runtime. `instance` is who says it, such as the node; `complain` is told once that the
+    /// API server takes nothing, until it does again.
     #[must_use]
     pub fn start(client: Client, instance: &str, complain: impl Fn(&str) + Send + Sync + 'static) -> Self {
         let (to, waiting) = mpsc::channel(MOST_WAITING);
