@@ -1,7 +1,7 @@
 //! hot-switch takes a pod's traffic past its dead sidecar, and back when the sidecar is well.
 //!
 //! What it decides is in the package `hot-switch-core`; here is what it does. A module uses only those before it:
-//! names, kernel, probe, stand_in, told, pods, cluster, agent, controller, check, commands, cli.
+//! names, kernel, probe, stand_in, told, pods, cluster, check, agent, controller, commands, cli.
 
 pub mod agent;
 pub mod check;

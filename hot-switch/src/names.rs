@@ -43,5 +43,9 @@ pub const ORIGINAL_TLS_MODE: &str = "hot-switch.faultline.dev/original-tls-mode"
 pub const ASKS: &str = "hot-switch.faultline.dev/asks";
 /// What the controller says to that, on the same Lease.
 pub const ANSWERS: &str = "hot-switch.faultline.dev/answers";
+/// The Lease by which one of the controllers leads.
+pub const LEADER: &str = "hot-switch-controller";
+/// A person's word on that Lease: what fails now is to be bypassed, though much of the mesh fails at once.
+pub const ALL_FAILED: &str = "hot-switch.faultline.dev/all-failed";
 /// The label of all agents' Leases.
 pub const COMPONENT: (&str, &str) = ("hot-switch.faultline.dev/component", "agent");

@@ -1,8 +1,12 @@
 //! The shipped manifests: every field is one that Kubernetes knows, and they grant what is needed and no more.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use hot_switch::told::metrics::Metrics;
+use hot_switch_core::pod::News;
+use hot_switch_core::sighting::Condition;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
@@ -181,6 +185,66 @@ fn the_policy_fences_the_account_that_the_controller_runs_as() {
     let pinned = kustomization["images"][0].clone();
     let (name, digest) = (pinned["newName"].as_str().expect("text"), pinned["digest"].as_str().expect("text"));
     assert_eq!(image, format!("stand-in-image={name}@{digest}"), "agent, controller and stand-in are one image");
+}
+
+/// Every file of Rust in a folder, as one text.
+fn sources(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut all = String::new();
+    for path in entries.map(|entry| entry.expect("it can be read").path()) {
+        if path.is_dir() {
+            all += &sources(&path);
+        } else if path.extension().is_some_and(|ends| ends == "rs") {
+            all += &std::fs::read_to_string(&path).expect("it is text");
+        }
+    }
+    all
+}
+
+#[test]
+fn each_row_of_the_failure_matrix_names_a_test_that_there_is() {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(here.join("../docs/hot-switch/failures.md")).expect("there is a page");
+    let matrix = page.split("## The matrix").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a matrix");
+    let sources = ["core/src", "core/tests", "src"].map(|folder| sources(&here.join(folder))).concat();
+    let rows: Vec<&str> = matrix.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 24, "{} rows", rows.len());
+    for row in rows {
+        let test = row.trim_end_matches(" |").rsplit("| ").next().expect("a last column").trim_matches('`');
+        assert!(
+            sources.contains(&format!("#[test]\n    fn {test}(")) || sources.contains(&format!("#[test]\nfn {test}(")),
+            "{row}"
+        );
+    }
+}
+
+/// The words in a text that begin as hot-switch's metrics do.
+fn metrics_in(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+    words.filter(|word| word.starts_with("faultline_hotswitch_")).collect()
+}
+
+#[test]
+fn rules_and_dashboard_ask_for_metrics_that_there_are_and_the_dashboards_queries_are_tested() {
+    let mut metrics = Metrics::default();
+    metrics.tell(&News::Bypassed(Condition::Dead, Duration::from_secs(2)));
+    metrics.breaker(false);
+    metrics.budget_used(0.5);
+    let served = metrics.text();
+    let dashboard = std::fs::read_to_string(folder().join("../grafana/faultline.json")).expect("there is a dashboard");
+    for text in [text("hot-switch.rules.yaml"), text("hot-switch.test.yaml"), dashboard.clone()] {
+        for metric in metrics_in(&text) {
+            assert!(metrics_in(&served).contains(metric), "{metric} is none of\n{served}");
+        }
+    }
+    let dashboard: Value = serde_json::from_str(&dashboard).expect("it is JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let queries = panels.filter_map(|panel| panel["targets"][0]["expr"].as_str());
+    let mut queries: Vec<&str> = queries.filter(|query| query.contains("faultline_hotswitch_")).collect();
+    assert!(queries.len() >= 7, "{queries:?}");
+    let tested = text("hot-switch.test.yaml");
+    queries.retain(|query| !tested.contains(&format!("expr: {}\n", query.replace("$__rate_interval", "1m"))));
+    assert!(queries.is_empty(), "not in the tests of the rules: {queries:?}");
 }
 
 #[test]

@@ -178,6 +178,12 @@ impl Mesh {
         mesh
     }
 
+    /// Reads a text that is in no file, and has a name all the same.
+    pub fn add_named(&mut self, name: &str, text: &str) {
+        self.add_text(name, text.as_bytes(), true);
+        self.set_aside();
+    }
+
     /// Puts the resources that name no namespace into this one, as `kubectl apply --namespace` does.
     pub fn put_in(&mut self, namespace: &str) {
         for resource in &mut self.resources {

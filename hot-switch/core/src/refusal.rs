@@ -105,6 +105,35 @@ impl Refusal {
         }
     }
 
+    /// The same for people, as the end of a sentence.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NotOptedIn => "the pod did not opt in",
+            Self::ReportOnly => "the pod wants to be told only",
+            Self::HostNetwork => "the pod shares the node's network",
+            Self::Ambient => "the pod is in ambient mode",
+            Self::Gateway => "it is a gateway",
+            Self::SystemNamespace => "it is in a namespace of the mesh or the system",
+            Self::Terminating => "the pod is being deleted",
+            Self::Draining => "its node is being drained",
+            Self::NotCaptured => "nothing redirects the pod's traffic",
+            Self::Unprotected => "policy would be lost, and the pod does not allow that",
+            Self::NeverWell => "the proxy was never well",
+            Self::AppFails => "the application does not answer either",
+            Self::AppUnknown => "the pod names neither probe nor port by which the application could be asked",
+            Self::NodeLate => "the node is overloaded",
+            Self::NodeFails => "most proxies of the node fail at once",
+            Self::Flapping => "it was bypassed too often lately",
+            Self::Overdue => "it was bypassed for longer than it may be",
+            Self::ByHand => "a person ended the bypass, and the proxy was not well since",
+            Self::Budget => "as many pods of the workload are bypassed as may be",
+            Self::Rate => "as many pods were bypassed within the minute as may be",
+            Self::Breaker => "much of the mesh fails at once, and a person decides",
+            Self::NoController => "nobody could consent",
+        }
+    }
+
     /// The refusal of this word.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {

@@ -56,7 +56,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            confirm_dead: Moment::from_secs(2),
+            confirm_dead: Moment::from_secs(3),
             confirm_silent: Moment::from_secs(3),
             confirm_starting: Moment::from_secs(10),
             confirm_sightings: 3,

@@ -80,6 +80,31 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Well, Self::Slow, Self::Dead, Self::Hung, Self::Frozen, Self::Starting, Self::StandIn, Self::Unclear];
+
+    /// The condition of this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|condition| condition.word() == word)
+    }
+
+    /// The same for people.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Well => "the proxy is well",
+            Self::Slow => "the proxy is slow",
+            Self::Dead => "the proxy is dead",
+            Self::Hung => "the proxy hangs",
+            Self::Frozen => "the proxy is frozen",
+            Self::Starting => "the proxy starts and does not come up",
+            Self::StandIn => "the stand-in is in the proxy's place",
+            Self::Unclear => "the proxy's ports contradict each other",
+        }
+    }
+
     /// Whether traffic that is redirected to this proxy is lost.
     #[must_use]
     pub fn is_failure(self) -> bool {

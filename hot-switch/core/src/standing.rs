@@ -1,9 +1,12 @@
 //! What may be done with a pod at all, whatever its proxy does.
 
+use serde::Serialize;
+
 use crate::refusal::Refusal;
 
 /// The value of the annotation `hot-switch.faultline.dev/mode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Nothing, not even a word.
     Off,
@@ -14,8 +17,31 @@ pub enum Mode {
     Act,
 }
 
+impl Mode {
+    /// What an annotation says. A word that is none of these is no consent.
+    #[must_use]
+    pub fn of_annotation(word: Option<&str>) -> Self {
+        match word {
+            Some("act") => Self::Act,
+            Some("off") => Self::Off,
+            _ => Self::Report,
+        }
+    }
+
+    /// The word of the annotation.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Report => "report",
+            Self::Act => "act",
+        }
+    }
+}
+
 /// Which traffic a bypass takes past the proxy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Directions {
     /// All of it.
     #[default]
@@ -27,6 +53,16 @@ pub enum Directions {
 }
 
 impl Directions {
+    /// What an annotation says. A word that is none of these is as if it were not there.
+    #[must_use]
+    pub fn of_annotation(word: Option<&str>) -> Self {
+        match word {
+            Some("inbound") => Self::Inbound,
+            Some("outbound") => Self::Outbound,
+            _ => Self::Both,
+        }
+    }
+
     /// Whether traffic that comes to the pod is part of it.
     #[must_use]
     pub fn inbound(self) -> bool {
@@ -103,6 +139,20 @@ pub enum Protection {
     MayBeLost,
     /// The same, and the pod does not.
     MustStay,
+    /// The pod does not allow to lose any, and who knows whether there is any is asked before anything is done.
+    Unknown,
+}
+
+impl Protection {
+    /// The same, when it is known whether there is any.
+    #[must_use]
+    pub fn known(self, is_protected: bool) -> Self {
+        match self {
+            Self::Unknown if is_protected => Self::MustStay,
+            Self::Unknown => Self::None,
+            known => known,
+        }
+    }
 }
 
 impl Standing {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::cluster::lease::Leases;
+use crate::cluster::notices::Notices;
 use crate::pods::{Pod, Source};
 use crate::told::server;
 
@@ -29,18 +30,28 @@ use shared::Shared;
 /// How often the list of pods is compared with the threads.
 const LIST_EVERY: Duration = Duration::from_millis(500);
 
-/// Looks after the pods of `source` until `stop` says so. With `leases` the controller consents, without them the
+/// How an agent reaches Kubernetes.
+#[derive(Debug)]
+pub struct Cluster {
+    /// By which the controller consents.
+    pub leases: Leases,
+    /// Where Events go.
+    pub notices: Notices,
+}
+
+/// Looks after the pods of `source` until `stop` says so. In a `cluster` the controller consents, without one the
 /// limits do. What is in the pods' kernels then stays: whoever comes next
 /// finds it there.
 ///
 /// # Errors
 /// If it cannot begin.
-pub fn run(options: Options, mut source: Box<dyn Source>, leases: Option<Leases>, stop: &AtomicBool) -> Result<()> {
+pub fn run(options: Options, mut source: Box<dyn Source>, cluster: Option<Cluster>, stop: &AtomicBool) -> Result<()> {
+    let (leases, notices) = cluster.map(|cluster| (cluster.leases, cluster.notices)).unzip();
     let authority = match &leases {
         Some(_) => Authority::Controller(Board::default()),
         None => Authority::Limits(LocalConsent::new(options.limits.clone())),
     };
-    let shared = Arc::new(Shared::new(options, authority));
+    let shared = Arc::new(Shared::new(options, authority, notices));
     if let Some(leases) = leases {
         heartbeat::start(leases, Arc::clone(&shared)).context("the node's Lease cannot be kept")?;
     }

@@ -10,8 +10,10 @@ use hot_switch_core::pod::State;
 use super::clock::Clock;
 use super::consent::{Authority, Trouble};
 use super::options::Options;
-use crate::pods::Pod;
+use crate::cluster::notices::Notices;
+use crate::pods::{Place, Pod};
 use crate::told::metrics::Metrics;
+use crate::told::notice::Notice;
 
 /// What a node's threads share.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Mutex<Metrics>>,
+    /// Where Kubernetes Events go, if there is Kubernetes.
+    notices: Option<Notices>,
     consent: Mutex<Authority>,
     /// Whether each pod's proxy fails, and is not bypassed.
     failing: Mutex<BTreeMap<String, bool>>,
@@ -30,12 +34,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(options: Options, authority: Authority) -> Self {
+    pub(super) fn new(options: Options, authority: Authority, notices: Option<Notices>) -> Self {
         let consent = Mutex::new(authority);
         Self {
             options,
             clock: Clock::new(),
             metrics: Arc::default(),
+            notices,
             consent,
             failing: Mutex::default(),
             delay: Mutex::default(),
@@ -48,6 +53,13 @@ impl Shared {
 
     pub(super) fn metrics(&self) -> MutexGuard<'_, Metrics> {
         locked(&self.metrics)
+    }
+
+    /// Says it of a pod to whoever looks at its Events.
+    pub(super) fn say(&self, pod: &Pod, notice: Notice) {
+        if let (Some(notices), Place::Uid(uid)) = (&self.notices, &pod.place) {
+            notices.say(&pod.name, uid, notice);
+        }
     }
 
     pub(super) fn sizes(&self, pods: &[Pod]) {

@@ -15,6 +15,7 @@ use super::shared::Shared;
 use crate::pods::Pod;
 use crate::probe::round;
 use crate::told::event::{self, Subject};
+use crate::told::notice;
 
 /// In calm, the rules are looked at every so many rounds; a person may have changed them.
 const LOOK_AT_RULES: u32 = 30;
@@ -158,6 +159,7 @@ impl Round<'_> {
         for intent in &intents {
             if let Intent::Tell(news) = intent {
                 event::write(&event::line(self.shared.clock.date(), self.subject(pod), news));
+                self.shared.say(pod, notice::of(news, pod.standing.directions));
                 self.shared.metrics().tell(news);
                 continue;
             }
@@ -178,6 +180,7 @@ impl Round<'_> {
             workload: &pod.workload,
             node: &self.shared.options.node,
             directions: pod.standing.directions,
+            protection: pod.standing.protection,
         }
     }
 
@@ -207,6 +210,7 @@ impl Round<'_> {
             .is_some_and(|(said, at)| *said == text && self.number.wrapping_sub(*at) < SAY_AGAIN);
         if !said {
             event::write(&event::failure(self.shared.clock.date(), self.subject(pod), error));
+            self.shared.say(pod, notice::of_failure(error));
             self.complained = Some((text, self.number));
         }
         self.shared.metrics().failed();

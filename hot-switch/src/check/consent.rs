@@ -1,8 +1,8 @@
 //! What the annotations of a workload and its namespace allow hot-switch to do.
 
+use hot_switch_core::standing::{Directions, Mode};
 use mesh::Mesh;
 use mesh::yaml::node::Node;
-use serde::Serialize;
 
 use super::finding::{Draft, Severity};
 use super::rules::HS108;
@@ -22,58 +22,6 @@ const ASKED: [(&str, &[&str]); 3] = [
 
 /// The annotations that hot-switch writes itself.
 const WRITTEN: [&str; 4] = [GRANTED_AT, WHY, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE];
-
-/// What hot-switch may do with a workload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Nothing.
-    Off,
-    /// Say what it would do.
-    #[default]
-    Report,
-    /// Do it.
-    Act,
-}
-
-impl Mode {
-    /// The word of the annotation.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Report => "report",
-            Self::Act => "act",
-        }
-    }
-}
-
-/// Which traffic is taken past the proxy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Directions {
-    /// Both.
-    #[default]
-    Both,
-    /// What comes to the pod.
-    Inbound,
-    /// What the pod calls.
-    Outbound,
-}
-
-impl Directions {
-    /// Whether what comes to the pod is among them.
-    #[must_use]
-    pub fn inbound(self) -> bool {
-        self != Self::Outbound
-    }
-
-    /// Whether what the pod calls is among them.
-    #[must_use]
-    pub fn outbound(self) -> bool {
-        self != Self::Inbound
-    }
-}
 
 /// What is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,21 +43,11 @@ impl Consent {
         let of_namespace = sidecar::namespace(mesh, workload.namespace());
         let of_namespace = of_namespace.map(|node| pairs(node, "metadata.annotations")).unwrap_or_default();
         let said = |key: &str| own.get(key).or_else(|| of_namespace.get(key)).copied();
-        let mode = match said(MODE) {
-            Some("act") => Some(Mode::Act),
-            Some("off") => Some(Mode::Off),
-            // A word that is none of these is no consent.
-            Some(_) => Some(Mode::Report),
-            None => None,
-        };
+        let mode = said(MODE);
         Self {
-            mode: mode.unwrap_or_default(),
+            mode: Mode::of_annotation(mode),
             is_written: mode.is_some(),
-            directions: match said(DIRECTIONS) {
-                Some("inbound") => Directions::Inbound,
-                Some("outbound") => Directions::Outbound,
-                _ => Directions::Both,
-            },
+            directions: Directions::of_annotation(said(DIRECTIONS)),
             allow_unprotected: said(ALLOW_UNPROTECTED) == Some("true"),
         }
     }

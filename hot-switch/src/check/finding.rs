@@ -2,35 +2,11 @@
 
 use std::rc::Rc;
 
+pub use findings::Severity;
+use findings::rule::Rule;
 use mesh::Resource;
 use mesh::yaml::node::Position;
 use serde::Serialize;
-
-use super::rules::Rule;
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Good to know, or of a workload that is not set to `act`. Alone, it leaves the exit code at 0.
-    Note,
-    /// A bypass brings back less than people expect, or costs what they may not expect.
-    Warning,
-    /// A bypass does not happen, or brings nothing back in a direction.
-    Error,
-}
-
-impl Severity {
-    /// `error`, `warning`, `note`: the words that people see, which are also SARIF's levels.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
 
 /// A resource that is the reason for a finding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

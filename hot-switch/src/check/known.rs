@@ -1,12 +1,13 @@
 //! What the rules know: the facts of all files, collected once.
 
+use hot_switch_core::standing::Mode;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mesh::lookup::{Client, Lookup};
 use mesh::yaml::node::Node;
 use mesh::{Mesh, Resource};
 
-use super::consent::{Consent, Mode};
+use super::consent::Consent;
 use super::mtls::PeerAuthentications;
 use super::policies::Policies;
 use super::services::{self, Service};

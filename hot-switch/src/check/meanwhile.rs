@@ -1,11 +1,12 @@
 //! What does not hold while a proxy is bypassed (HS401 to HS405).
 
+use findings::rule::Rule;
 use mesh::Resource;
 
 use super::finding::{Draft, Severity, plural};
 use super::known::Case;
-use super::outbound;
-use super::rules::{HS401, HS402, HS403, HS404, HS405, Rule};
+use super::rules::{HS401, HS402, HS403, HS404, HS405};
+use super::{outbound, protection};
 
 /// The policies without which the workload is less protected than somebody asked for, inbound: what needs a second
 /// consent.
@@ -13,11 +14,7 @@ pub(super) fn protection<'a>(case: &Case<'_, 'a>) -> Vec<&'a Resource> {
     if !case.consent.directions.inbound() {
         return Vec::new();
     }
-    let (namespace, labels) = (case.workload.namespace(), &case.workload.labels);
-    let mut all = case.known.peers.for_pods(namespace, labels).strict();
-    all.extend(case.known.policies.authorization(namespace, labels));
-    all.extend(case.known.policies.requests(namespace, labels));
-    all
+    protection::inbound(&case.known.peers, &case.known.policies, case.workload.namespace(), &case.workload.labels)
 }
 
 /// Everything that does not hold meanwhile.

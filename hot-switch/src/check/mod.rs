@@ -1,4 +1,5 @@
-//! What a bypass would bring back for each workload, and what not: judged from files, before any outage.
+//! What a bypass would bring back for each workload, and what not: judged from files or a cluster, before any
+//! outage.
 //!
 //! [`judge`] reads nothing and prints nothing. Facts: [`workload`], [`sidecar`] (does it have one), [`consent`] (what
 //! the annotations allow), [`mtls`] and [`policies`] (Istio's security policies, composed as istiod does),
@@ -8,7 +9,7 @@
 //!
 //! A finding is an error or a warning only of a workload that is set to `act`: to others nothing happens.
 
-pub mod consent;
+mod consent;
 pub mod finding;
 mod inbound;
 mod known;
@@ -17,6 +18,7 @@ mod mtls;
 mod outbound;
 mod peers;
 mod policies;
+pub mod protection;
 pub mod report;
 pub mod rules;
 pub mod sarif;
@@ -29,9 +31,9 @@ mod upkeep;
 mod whether;
 mod workload;
 
+use hot_switch_core::standing::Mode;
 use mesh::Mesh;
 
-use consent::Mode;
 use finding::{Draft, Finding, Severity};
 use known::{Assumed, Case, Known};
 use peers::Peers;

@@ -3,6 +3,7 @@
 //! Its connections then go where they are addressed to, in plaintext. Whom it really calls is in no file: what is said
 //! is said of every Service and ServiceEntry that its proxy knows.
 
+use findings::rule::Rule;
 use mesh::lookup::Client;
 use mesh::yaml::node::Node;
 use mesh::{Resource, dns_name};
@@ -34,7 +35,7 @@ impl<'a> Lost<'a> {
         self.because.extend(because);
     }
 
-    fn draft(self, rule: super::rules::Rule, problem: &str, meaning: &str, fix: &str) -> Option<Draft> {
+    fn draft(self, rule: Rule, problem: &str, meaning: &str, fix: &str) -> Option<Draft> {
         if self.names.is_empty() {
             return None;
         }

@@ -1,8 +1,8 @@
 //! What is told of a mesh. The field names are those of `--output json` and must not change.
 
+use hot_switch_core::standing::{Directions, Mode};
 use serde::Serialize;
 
-use super::consent::{Directions, Mode};
 use super::finding::{Finding, Severity};
 use super::known::Case;
 use super::sidecar::Sidecar;

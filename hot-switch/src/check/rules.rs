@@ -1,34 +1,9 @@
-//! The table of rules: code, title, page. A page is the document `docs/hot-switch/rules/CODE.md`, compiled in, so that
-//! `--explain` prints it wherever the program is installed. The examples on the pages are run as tests.
+//! The table of rules: code, title, page. A page is the document `docs/hot-switch/rules/CODE.md`, compiled in. The
+//! examples on the pages are run as tests. The first digit of a code is the group: 0 what was read, 1 whether anything
+//! is bypassed at all, 2 inbound, 3 outbound, 4 what is unprotected meanwhile, 5 how the service is kept up.
 
-/// A rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// Such as `HS201`. The first digit is the group: 0 what was read, 1 whether anything is bypassed at all, 2
-    /// inbound, 3 outbound, 4 what is unprotected meanwhile, 5 how the service is kept up. A code is never reused.
-    pub code: &'static str,
-    /// What the rule finds, in a few words.
-    pub title: &'static str,
-    /// The page, in Markdown.
-    pub page: &'static str,
-}
-
-macro_rules! rules {
-    ($($code:ident $title:literal,)*) => {
-        $(
-            #[doc = $title]
-            pub(crate) const $code: Rule = Rule {
-                code: stringify!($code),
-                title: $title,
-                page: include_str!(concat!("../../../docs/hot-switch/rules/", stringify!($code), ".md")),
-            };
-        )*
-        /// Every rule, ordered by code.
-        pub const ALL: &[Rule] = &[$($code),*];
-    };
-}
-
-rules! {
+findings::rules! {
+    pub, "../../../docs/hot-switch/rules",
     HS001 "a file that is neither YAML nor JSON",
     HS002 "a file that holds no resource",
     HS003 "a value that is not understood",
@@ -62,10 +37,4 @@ rules! {
     HS503 "a workload of one replica",
     HS504 "probes that go through the proxy",
     HS505 "an application that waits for its sidecar",
-}
-
-/// The rule with this code, ignoring case.
-#[must_use]
-pub fn find(code: &str) -> Option<&'static Rule> {
-    ALL.iter().find(|rule| rule.code.eq_ignore_ascii_case(code))
 }

@@ -1,8 +1,8 @@
 //! A report for people.
 
+use hot_switch_core::standing::Directions;
 use std::fmt::Write as _;
 
-use super::consent::Directions;
 use super::finding::{Finding, Severity, plural, some_of};
 use super::report::{Judged, Report, Verdict};
 use super::rules::HS102;
@@ -74,7 +74,7 @@ fn of_workload(workload: &Judged) -> String {
         Directions::Inbound => "inbound only",
         Directions::Outbound => "outbound only",
     };
-    let (title, file, line, mode) = (&workload.workload, &workload.file, workload.line, workload.mode.name());
+    let (title, file, line, mode) = (&workload.workload, &workload.file, workload.line, workload.mode.word());
     let mut text =
         format!("{title} ({file}:{line})\n  {mode}, {directions}, {replicas}; sidecar: {}\n", workload.sidecar);
     let told = [("inbound", &workload.inbound), ("outbound", &workload.outbound)];

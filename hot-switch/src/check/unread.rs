@@ -1,5 +1,6 @@
 //! What is wrong with the files themselves (HS001 to HS003), what is missing in them, and what nobody looks into.
 
+use findings::rule::Rule;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -8,7 +9,7 @@ use mesh::{MESH_CONFIG, Resource};
 
 use super::finding::{Draft, Finding, Severity};
 use super::known::Known;
-use super::rules::{HS001, HS002, Rule};
+use super::rules::{HS001, HS002};
 
 /// The kinds that some rule looks into.
 const LOOKED_INTO: [&str; 19] = [

@@ -1,10 +1,11 @@
 //! Whether hot-switch would bypass the proxy of a workload at all (HS101 to HS109).
 
-use super::consent::{self, Mode};
+use super::consent;
 use super::finding::{Draft, Severity};
 use super::known::Case;
 use super::rules::{HS101, HS102, HS103, HS104, HS105, HS106, HS107, HS109};
 use super::sidecar::{self, Sidecar};
+use hot_switch_core::standing::Mode;
 use mesh::Resource;
 
 /// Namespaces whose pods are never touched, beside the root namespace.
@@ -65,30 +66,20 @@ pub(super) fn check(case: &Case<'_, '_>, protection: &[&Resource]) -> Vec<Draft>
             draft.path = case.at(&draft.path);
         }
     }
-    if !case.consent.allow_unprotected {
+    if !case.consent.allow_unprotected && !protection.is_empty() {
         found.push(without_consent(case, protection));
     }
     found.extend(not_taken(case));
     found
 }
 
-/// HS107: nobody allowed to be without protection. hot-switch itself does not read policies, so it asks for this word
-/// always.
+/// HS107: nobody allowed to be without protection.
 fn without_consent(case: &Case<'_, '_>, protection: &[&Resource]) -> Draft {
     let titles: Vec<String> = protection.iter().map(|it| it.title()).collect();
-    let (problem, fix) = match titles.as_slice() {
-        [] => (
-            "nobody allowed that it is without protection meanwhile".to_owned(),
-            "none of the policies in these files protects it, so annotate the pod template with \
-             `hot-switch.faultline.dev/allow-unprotected: \"true\"`",
-        ),
-        titles => (
-            format!("{} would not hold meanwhile, and nobody allowed that", titles.join(", ")),
-            "decide whether being reached unprotected is better than not being reached; if so, annotate the pod \
-             template with `hot-switch.faultline.dev/allow-unprotected: \"true\"`",
-        ),
-    };
-    let meaning = "a bypass is refused (`unprotected`): it would take away what somebody may have asked for";
+    let problem = format!("{} would not hold meanwhile, and nobody allowed that", titles.join(", "));
+    let fix = "decide whether being reached unprotected is better than not being reached; if so, annotate the pod \
+               template with `hot-switch.faultline.dev/allow-unprotected: \"true\"`";
+    let meaning = "a bypass is refused (`unprotected`): it would take away what somebody asked for";
     let draft = Draft::new(HS107, Severity::Error, [&problem, meaning, fix]).at(&case.at("metadata.annotations"));
     draft.because(protection.iter().copied())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::words::{Answers, Asks};
-use crate::names::{ANSWERS, ASKS, COMPONENT};
+use crate::names::{ALL_FAILED, ANSWERS, ASKS, COMPONENT, LEADER};
 
 /// How long an agent that says nothing counts as living.
 pub const LIVES_FOR: i64 = 30;
@@ -77,6 +77,22 @@ impl Leases {
         let change = json!({"metadata": {"annotations": {ANSWERS: serde_json::to_string(answers)?}}});
         self.api.patch(node, &PatchParams::default(), &Patch::Merge(&change)).await.context("the node's Lease")?;
         Ok(())
+    }
+
+    /// A person's word to the controller that leads: what fails now may be bypassed, though much of the mesh fails at
+    /// once.
+    ///
+    /// # Errors
+    /// If no controller leads, or the API server cannot be reached, or refuses.
+    pub async fn close_breaker(&self, now: OffsetDateTime) -> Result<()> {
+        let change = json!({"metadata": {"annotations": {ALL_FAILED: micro_time(now)?}}});
+        match self.api.patch(LEADER, &PatchParams::default(), &Patch::Merge(&change)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                bail!("no controller leads: there is no Lease {LEADER}")
+            }
+            Err(error) => Err(error).context("the controllers' Lease"),
+        }
     }
 
     /// All nodes.

@@ -13,8 +13,9 @@ use hot_switch_core::settings::{OnFlap, OnOverdue, Settings};
 use kube::Client;
 
 use super::outcome::Outcome;
-use crate::agent::{self, Options};
+use crate::agent::{self, Cluster, Options};
 use crate::cluster::lease::Leases;
+use crate::cluster::notices::Notices;
 use crate::pods::file::PodsFile;
 use crate::pods::watch::Watched;
 use crate::probe::round::Patience;
@@ -42,7 +43,7 @@ pub struct Agent {
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
     interval: u64,
     /// Seconds for which a proxy must be dead before that is confirmed.
-    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     confirm_dead: u64,
     /// Seconds for which a proxy must be silent before that is confirmed.
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
@@ -112,11 +113,12 @@ impl Agent {
         let client =
             client.context("no API server is known: run it in a pod, with a kubeconfig, or with --pods-file")?;
         let leases = Leases::new(client.clone(), &self.namespace);
-        let source = {
+        let (source, notices) = {
             let _inside = runtime.enter();
-            Watched::start(client, &self.node)
+            let complain = |error: &str| eprintln!("error: Events cannot be written: {error}; stdout has what happens");
+            (Watched::start(client.clone(), &self.node), Notices::start(client, &self.node, complain))
         };
-        agent::run(self.options(), Box::new(source), Some(leases), &stop)?;
+        agent::run(self.options(), Box::new(source), Some(Cluster { leases, notices }), &stop)?;
         runtime.shutdown_background();
         Ok(Outcome::Done)
     }

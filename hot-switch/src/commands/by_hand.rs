@@ -1,13 +1,17 @@
-//! `hot-switch bypass` and `hot-switch restore`: one pod of this node, by hand.
+//! `hot-switch bypass` and `hot-switch restore`: one pod of this node, by hand; or all that failed, by a person's word
+//! to the controller.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use hot_switch_core::standing::Directions;
+use kube::Client;
+use time::OffsetDateTime;
 
 use super::outcome::Outcome;
+use crate::cluster::lease::Leases;
 use crate::kernel::netns::Netns;
 use crate::kernel::reading::Reading;
 use crate::pods::Place;
@@ -16,7 +20,7 @@ use crate::pods::Place;
 #[derive(Debug, Args)]
 pub struct Which {
     /// The pod's UID.
-    #[arg(long, value_name = "UID", required_unless_present = "netns", conflicts_with = "netns")]
+    #[arg(long, value_name = "UID", conflicts_with = "netns")]
     uid: Option<String>,
     /// Its network namespace, such as /proc/PID/ns/net.
     #[arg(long, value_name = "FILE")]
@@ -34,6 +38,13 @@ pub struct Bypass {
     /// Which traffic goes past the proxy.
     #[arg(long, value_enum, default_value_t = Ways::Both)]
     directions: Ways,
+    /// Close the circuit breaker: what fails now, anywhere, may be bypassed, though much of the mesh fails at once.
+    /// Consent, budget and rate hold as ever. Needs a kubeconfig that may change hot-switch's Leases.
+    #[arg(long, conflicts_with_all = ["uid", "netns", "directions"])]
+    all_failed: bool,
+    /// hot-switch's own namespace, for --all-failed.
+    #[arg(long, value_name = "NAMESPACE", default_value = "faultline-hot-switch")]
+    namespace: String,
 }
 
 /// Options of `restore`.
@@ -54,18 +65,23 @@ impl Which {
     fn open(&self) -> Result<Netns> {
         let place = match (&self.uid, &self.netns) {
             (Some(uid), _) => Place::Uid(uid.clone()),
-            (None, path) => Place::Path(path.clone().unwrap_or_default()),
+            (None, Some(path)) => Place::Path(path.clone()),
+            (None, None) => bail!("say which pod: --uid UID, or --netns FILE"),
         };
         place.open(&self.proc)
     }
 }
 
 impl Bypass {
-    /// Sets the gate in the pod's kernel. An agent that runs looks after it from then on.
+    /// Sets the gate in the pod's kernel. An agent that runs looks after it from then on. Or tells the controller that
+    /// all that failed is to be bypassed.
     ///
     /// # Errors
     /// If the pod is not found, nothing redirects its traffic, or its kernel refuses.
     pub fn run(self) -> Result<Outcome> {
+        if self.all_failed {
+            return all_failed(&self.namespace);
+        }
         let directions = match self.directions {
             Ways::Both => Directions::Both,
             Ways::Inbound => Directions::Inbound,
@@ -83,6 +99,16 @@ impl Bypass {
         eprintln!("traffic goes past the proxy: no mTLS, no policy, no telemetry; `hot-switch restore` ends it");
         Ok(Outcome::Done)
     }
+}
+
+fn all_failed(namespace: &str) -> Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = Client::try_default().await.context("no API server is known: give a kubeconfig")?;
+        Leases::new(client, namespace).close_breaker(OffsetDateTime::now_utc()).await
+    })?;
+    eprintln!("told to the controller: what fails now may be bypassed, within consent, budget and rate");
+    Ok(Outcome::Done)
 }
 
 impl Restore {

@@ -1,16 +1,18 @@
 //! `hot-switch check`: what a bypass would bring back, before any outage.
 
+use hot_switch_core::standing::Mode;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
+use findings::rule;
 use mesh::Mesh;
 
 use super::outcome::Outcome;
-use crate::check::consent::Mode;
 use crate::check::finding::Severity;
 use crate::check::{self, Options, rules, sarif, text};
+use crate::cluster::live;
 
 /// The end of the help.
 pub const HELP: &str = "\
@@ -24,6 +26,7 @@ as if they were.
 
 Examples:
   hot-switch check mesh/ --mode act
+  hot-switch check --live --mode act
   kubectl get ns,po,deploy,sts,ds,svc,peerauthentications,authorizationpolicies,requestauthentications,\
 destinationrules,serviceentries,sidecars,virtualservices -A -o yaml | hot-switch check -
   hot-switch check mesh/ --output sarif > hot-switch.sarif
@@ -34,10 +37,16 @@ destinationrules,serviceentries,sidecars,virtualservices -A -o yaml | hot-switch
 #[command(after_help = HELP)]
 pub struct Check {
     /// Resources, YAML or JSON.
-    #[arg(required_unless_present = "explain", value_name = "FILE|DIR|-")]
+    #[arg(required_unless_present_any = ["explain", "live"], value_name = "FILE|DIR|-")]
     files: Vec<PathBuf>,
+    /// Judge what is in the cluster now: of the kubeconfig's current context, or of --context.
+    #[arg(long, conflicts_with = "files")]
+    live: bool,
+    /// The kubeconfig's context, for --live.
+    #[arg(long, value_name = "NAME", requires = "live")]
+    context: Option<String>,
     /// Print the page of a rule, such as HS107.
-    #[arg(long, value_name = "CODE", conflicts_with = "files")]
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["files", "live"])]
     explain: Option<String>,
     /// Judge every workload as if this were its mode.
     #[arg(long, value_name = "MODE")]
@@ -73,10 +82,10 @@ enum Format {
 }
 
 impl Check {
-    /// Judges every workload in the files.
+    /// Judges every workload in the files, or in the cluster.
     ///
     /// # Errors
-    /// When a file cannot be read, or the result cannot be written.
+    /// When a file or the cluster cannot be read, or the result cannot be written.
     pub fn run(self) -> Result<Outcome> {
         judged(&self)
     }
@@ -84,17 +93,14 @@ impl Check {
 
 fn judged(args: &Check) -> Result<Outcome> {
     if let Some(code) = &args.explain {
-        let Some(rule) = rules::find(code) else {
+        let Some(rule) = rule::find(rules::ALL, code) else {
             let codes: Vec<&str> = rules::ALL.iter().map(|rule| rule.code).collect();
             bail!("--explain `{}`: there is no such rule; there are {}", text::shown(code), codes.join(", "));
         };
         print(rule.page)?;
         return Ok(Outcome::Done);
     }
-    let mut mesh = Mesh::default();
-    for path in &args.files {
-        mesh.add(path)?;
-    }
+    let mut mesh = if args.live { from_cluster(args.context.as_deref())? } else { Mesh::read(&args.files)? };
     if let Some(namespace) = &args.namespace {
         mesh.put_in(namespace);
     }
@@ -116,6 +122,14 @@ fn judged(args: &Check) -> Result<Outcome> {
     }
     let is_clean = report.count(Severity::Error) + report.count(Severity::Warning) == 0;
     Ok(if is_clean { Outcome::Done } else { Outcome::Findings })
+}
+
+fn from_cluster(context: Option<&str>) -> Result<Mesh> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = live::client(context).await?;
+        live::read(&client, live::OTHERS.into_iter().chain(live::POLICIES)).await
+    })
 }
 
 /// Writes to stdout; a reader that closes the pipe early has what it wanted.

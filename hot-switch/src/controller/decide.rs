@@ -6,9 +6,11 @@ use hot_switch_core::Moment;
 use hot_switch_core::fleet::{Ask, Fleet};
 use hot_switch_core::refusal::Refusal;
 use k8s_openapi::api::core::v1::Pod as Object;
+use mesh::Mesh;
 use serde_json::Value;
 
 use super::changes;
+use crate::check::protection;
 use crate::cluster::lease::NodeLease;
 use crate::cluster::words::{Answer, MOST, Wish};
 use crate::pods::kubernetes;
@@ -24,8 +26,12 @@ pub struct Known<'a> {
     pub pods: &'a BTreeMap<String, Object>,
     /// The annotations of namespaces.
     pub namespaces: &'a BTreeMap<String, BTreeMap<String, String>>,
+    /// Istio's policies; none where they could not be read.
+    pub policies: Option<&'a Mesh>,
     /// The stand-in's image, if there is one.
     pub stand_in: Option<&'a str>,
+    /// A person says that what fails now is to be bypassed, though much of the mesh fails at once.
+    pub all_failed: bool,
 }
 
 /// What is to be done, in this order; a grant is answered only when its change is made.
@@ -57,6 +63,9 @@ pub fn decide(fleet: &mut Fleet, known: Known<'_>) -> Done {
         if !fleet.is_granted(pod) {
             fleet.fails(known.now, pod);
         }
+    }
+    if known.all_failed {
+        fleet.close_breaker();
     }
     let down = |workload: &str| {
         let is_of = |name: &&&str| known.pods.get(**name).is_some_and(|pod| self::workload(name, pod) == workload);
@@ -108,7 +117,8 @@ fn answer(
     let defaults = known.namespaces.get(namespace).unwrap_or(&nothing);
     let was_granted = fleet.is_granted(&wish.pod);
     if !was_granted {
-        let pod = kubernetes::read(object, defaults).ok_or(Refusal::NotCaptured)?;
+        let mut pod = kubernetes::read(object, defaults).ok_or(Refusal::NotCaptured)?;
+        pod.standing.protection = pod.standing.protection.known(is_protected(known.policies, object));
         if let Some(refusal) = pod.standing.refusal() {
             return Err(refusal);
         }
@@ -126,6 +136,19 @@ fn answer(
     let image = known.stand_in.filter(|_| wish.stand_in);
     done.grants.extend(changes::grant(object, wish.since, &wish.why, image).map(|change| (wish.pod.clone(), change)));
     Ok(())
+}
+
+/// How much of its budget the workload uses that uses most.
+#[must_use]
+pub fn budget_used(fleet: &Fleet, pods: &BTreeMap<String, Object>) -> f64 {
+    fleet.budget_used(|of| pods.iter().filter(|(name, pod)| workload(name, pod) == of).count())
+}
+
+/// Whether a policy protects the pod. What is not known may be.
+fn is_protected(policies: Option<&Mesh>, pod: &Object) -> bool {
+    let labels = pod.metadata.labels.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()));
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    policies.is_none_or(|policies| protection::is_protected(policies, namespace, labels))
 }
 
 fn node_of(pod: &Object) -> Option<&str> {
@@ -177,7 +200,10 @@ mod tests {
     fn round(fleet: &mut Fleet, pods: &BTreeMap<String, Object>, nodes: &[NodeLease]) -> Done {
         let namespaces = BTreeMap::new();
         let stand_in = Some("stand-in");
-        decide(fleet, Known { now: Moment::from_secs(100), nodes, pods, namespaces: &namespaces, stand_in })
+        let now = Moment::from_secs(100);
+        let policies = Some(&Mesh::default());
+        let namespaces = &namespaces;
+        decide(fleet, Known { now, nodes, pods, namespaces, policies, stand_in, all_failed: false })
     }
 
     fn refused<'a>(done: &'a Done, node: &str) -> Vec<Option<&'a str>> {
@@ -224,7 +250,44 @@ mod tests {
         let (mut fleet, mut pods) = (Fleet::new(Limits::default()), pods(3));
         pods.get_mut("shop/cart-0").unwrap().metadata.annotations = None;
         let done = round(&mut fleet, &pods, &[node("n1", &["shop/cart-0"])]);
-        assert_eq!(refused(&done, "n1"), [Some("unprotected")]);
+        assert_eq!(refused(&done, "n1"), [Some("report_only")]);
+    }
+
+    #[test]
+    fn the_second_consent_is_needed_where_a_policy_would_be_lost_or_policies_are_not_known() {
+        let mut pods = pods(3);
+        pods.get_mut("shop/cart-0").unwrap().metadata.annotations =
+            Some(BTreeMap::from([(names::MODE.to_owned(), "act".to_owned())]));
+        let (nodes, namespaces) = ([node("n1", &["shop/cart-0"])], BTreeMap::new());
+        let with = |policies: Option<&Mesh>| {
+            let (now, nodes, pods, namespaces) = (Moment::from_secs(100), &nodes, &pods, &namespaces);
+            let known = Known { now, nodes, pods, namespaces, policies, stand_in: None, all_failed: false };
+            let done = decide(&mut Fleet::new(Limits::default()), known);
+            refused(&done, "n1").iter().map(|word| word.map(str::to_owned)).collect::<Vec<_>>()
+        };
+        let unprotected = [Some("unprotected".to_owned())];
+        let strict = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: \
+                      istio-system}\nspec: {mtls: {mode: STRICT}}\n";
+        assert_eq!(with(Some(&Mesh::of_text(strict))), unprotected);
+        assert_eq!(with(None), unprotected);
+        assert_eq!(with(Some(&Mesh::default())), [None]);
+    }
+
+    #[test]
+    fn when_much_of_the_mesh_fails_a_person_decides_and_the_budget_holds_all_the_same() {
+        let (mut fleet, pods) = (Fleet::new(Limits::default()), pods(6));
+        let names: Vec<String> = (0..5).map(|number| format!("shop/cart-{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let nodes = [node("n1", &names)];
+        assert_eq!(refused(&round(&mut fleet, &pods, &nodes), "n1"), [Some("breaker"); 5]);
+        let namespaces = BTreeMap::new();
+        let now = Moment::from_secs(101);
+        let (nodes, pods, namespaces) = (&nodes, &pods, &namespaces);
+        let known = Known { now, nodes, pods, namespaces, policies: None, stand_in: None, all_failed: true };
+        let done = decide(&mut fleet, known);
+        let over = Some("budget");
+        assert_eq!(refused(&done, "n1"), [None, over, over, over, over]);
+        assert_eq!(budget_used(&fleet, pods).to_bits(), 1.0_f64.to_bits());
     }
 
     #[test]

@@ -14,23 +14,23 @@ use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::reflector::Store;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Client, ResourceExt};
+use mesh::Mesh;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::decide::{Done, Known, adopt, decide};
+use super::decide::{Done, Known, adopt, budget_used, decide};
 use crate::cluster::lease::Leases;
+use crate::cluster::live::{self, POLICIES};
 use crate::cluster::words::Answers;
-use crate::names::TLS_MODE;
+use crate::names::{ALL_FAILED, LEADER, TLS_MODE};
 use crate::told::metrics::Metrics;
 
 /// Between two rounds: a wish waits this long at most.
 const EVERY: Duration = Duration::from_millis(250);
-/// The Lease by which one of the controllers leads.
-const LEADER: &str = "hot-switch-controller";
 /// A leader that says nothing for this long leads no longer.
 const LEADS_FOR: i64 = 15;
-/// Namespaces' annotations change seldom.
-const NAMESPACES_EVERY: u32 = 40;
+/// What is around pods, namespaces' annotations and policies, changes seldom.
+const AROUND_EVERY: u32 = 40;
 
 /// What a controller needs to know.
 #[derive(Clone, Debug)]
@@ -63,6 +63,7 @@ pub async fn run(options: Options, metrics: Arc<Mutex<Metrics>>) -> Result<()> {
         store,
         fleet: None,
         namespaces: BTreeMap::new(),
+        policies: None,
         rounds: 0,
         options,
     };
@@ -77,6 +78,14 @@ pub async fn run(options: Options, metrics: Arc<Mutex<Metrics>>) -> Result<()> {
     }
 }
 
+/// What a person asks of the controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    /// What fails now is to be bypassed, though much of the mesh fails at once.
+    AllFailed,
+}
+
 struct Controller {
     client: Client,
     leases: Leases,
@@ -84,6 +93,8 @@ struct Controller {
     /// While it leads.
     fleet: Option<Fleet>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Istio's policies, while they can be read.
+    policies: Option<Mesh>,
     rounds: u32,
     options: Options,
 }
@@ -92,12 +103,21 @@ impl Controller {
     async fn round(&mut self, metrics: &Mutex<Metrics>) -> Result<()> {
         let now = OffsetDateTime::now_utc();
         // Renewed every two seconds or so.
-        if self.rounds.is_multiple_of(8) && !self.leads(now).await? {
-            self.fleet = None;
-            return Ok(());
+        let mut all_failed = false;
+        if self.rounds.is_multiple_of(8) {
+            match self.leads(now).await? {
+                Some(asked) => all_failed = asked == Asked::AllFailed,
+                None => {
+                    self.fleet = None;
+                    metrics.lock().unwrap_or_else(PoisonError::into_inner).follows();
+                    return Ok(());
+                }
+            }
         }
-        if self.rounds.is_multiple_of(NAMESPACES_EVERY) {
+        if self.rounds.is_multiple_of(AROUND_EVERY) {
             self.read_namespaces().await?;
+            self.policies = None;
+            self.policies = Some(live::read(&self.client, POLICIES.into_iter()).await?);
         }
         let pods: BTreeMap<String, Object> = self
             .store
@@ -114,10 +134,24 @@ impl Controller {
         });
         let moment: Moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let stand_in = self.options.stand_in.as_deref();
-        let known = Known { now: moment, nodes: &nodes, pods: &pods, namespaces: &self.namespaces, stand_in };
+        let policies = self.policies.as_ref();
+        let known = Known {
+            now: moment,
+            nodes: &nodes,
+            pods: &pods,
+            namespaces: &self.namespaces,
+            policies,
+            stand_in,
+            all_failed,
+        };
         let done = decide(fleet, known);
         let open = fleet.breaker_is_open(moment, pods.len());
-        metrics.lock().unwrap_or_else(PoisonError::into_inner).breaker(open);
+        let used = budget_used(fleet, &pods);
+        {
+            let mut metrics = metrics.lock().unwrap_or_else(PoisonError::into_inner);
+            metrics.breaker(open);
+            metrics.budget_used(used);
+        }
         self.rounds = self.rounds.wrapping_add(1);
         self.carry_out(done).await
     }
@@ -160,8 +194,9 @@ impl Controller {
         Ok(())
     }
 
-    /// Whether this controller leads: the Lease is its own, or nobody's.
-    async fn leads(&mut self, now: OffsetDateTime) -> Result<bool> {
+    /// What is asked of this controller, if it leads: if the Lease is its own, or nobody's. What a person noted on the
+    /// Lease goes with its renewal, so it is heard once.
+    async fn leads(&mut self, now: OffsetDateTime) -> Result<Option<Asked>> {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), &self.options.namespace);
         let found = api.get_opt(LEADER).await.context("the controllers' Lease")?;
         let leads = match &found {
@@ -177,8 +212,9 @@ impl Controller {
             }
         };
         if !leads {
-            return Ok(false);
+            return Ok(None);
         }
+        let all_failed = found.as_ref().is_some_and(|lease| lease.annotations().contains_key(ALL_FAILED));
         let version = found.as_ref().and_then(ResourceExt::resource_version);
         let lease: Lease = serde_json::from_value(json!({
             "metadata": {"name": LEADER, "namespace": self.options.namespace, "resourceVersion": version},
@@ -194,9 +230,9 @@ impl Controller {
             None => api.create(&params, &lease).await,
         };
         match written {
-            Ok(_) => Ok(true),
+            Ok(_) => Ok(Some(if all_failed { Asked::AllFailed } else { Asked::Nothing })),
             // Another one was faster.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
             Err(error) => Err(error).context("the controllers' Lease"),
         }
     }

@@ -93,24 +93,17 @@ fn standing(object: &Object, namespace: &str, spec: &PodSpec, defaults: &BTreeMa
     } else {
         Kind::Sidecar
     };
+    let directions = Directions::of_annotation(note(names::DIRECTIONS));
     Standing {
-        mode: match note(names::MODE) {
-            Some("act") => Mode::Act,
-            Some("off") => Mode::Off,
-            // A word that is none of these is no consent.
-            _ => Mode::Report,
-        },
-        directions: match note(names::DIRECTIONS) {
-            Some("inbound") => Directions::Inbound,
-            Some("outbound") => Directions::Outbound,
-            _ => Directions::Both,
-        },
+        mode: Mode::of_annotation(note(names::MODE)),
+        directions,
         kind,
         life: if object.metadata.deletion_timestamp.is_some() { Life::Terminating } else { Life::Lives },
-        // Which policies select the pod is not read: what may be lost needs the second consent always.
+        // Which policies select the pod, the controller reads. A bypass of outbound traffic alone takes none away.
         protection: match note(names::ALLOW_UNPROTECTED) {
             Some("true") => Protection::MayBeLost,
-            _ => Protection::MustStay,
+            _ if directions.inbound() => Protection::Unknown,
+            _ => Protection::None,
         },
     }
 }
@@ -182,17 +175,20 @@ mod tests {
             refusal(|o| o["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")),
             Some(Refusal::Terminating)
         );
-        assert_eq!(
-            refusal(|o| drop(o["metadata"]["annotations"].as_object_mut().unwrap().remove(names::ALLOW_UNPROTECTED))),
-            Some(Refusal::Unprotected)
-        );
+        let silent = object(|o| {
+            drop(o["metadata"]["annotations"].as_object_mut().unwrap().remove(names::ALLOW_UNPROTECTED));
+        });
+        let standing = silent.unwrap().standing;
+        assert_eq!((standing.protection, standing.refusal()), (Protection::Unknown, None), "the controller knows");
+        let known = |is_protected| Standing { protection: standing.protection.known(is_protected), ..standing };
+        assert_eq!([true, false].map(|is| known(is).refusal()), [Some(Refusal::Unprotected), None]);
         assert_eq!(
             refusal(|o| o["metadata"]["annotations"][names::MODE] = json!("ACT; rm -rf /")),
             Some(Refusal::ReportOnly)
         );
         assert_eq!(
             refusal(|o| drop(o["metadata"].as_object_mut().unwrap().remove("annotations"))),
-            Some(Refusal::Unprotected)
+            Some(Refusal::ReportOnly)
         );
     }
 

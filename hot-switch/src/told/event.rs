@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
+use hot_switch_core::event::FAILED;
 use hot_switch_core::pod::News;
 use hot_switch_core::refusal::Refusal;
-use hot_switch_core::standing::Directions;
+use hot_switch_core::standing::{Directions, Protection};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
@@ -19,6 +20,8 @@ pub struct Subject<'a> {
     pub node: &'a str,
     /// Which traffic a bypass takes past the proxy.
     pub directions: Directions,
+    /// What a bypass would take away.
+    pub protection: Protection,
 }
 
 /// The event's line, without a line break.
@@ -32,43 +35,28 @@ pub fn line(now: OffsetDateTime, subject: Subject<'_>, news: &News) -> String {
         ("node", json!(subject.node)),
     ];
     let directions = || json!(subject.directions.word());
-    let name = match news {
-        News::Suspected(why) => {
-            keys.push(("why", json!(why.word())));
-            "proxy_suspected"
-        }
-        News::Recovered(seconds) => {
-            keys.push(("seconds", rounded(seconds.as_secs_f64())));
-            "proxy_recovered"
-        }
+    match news {
+        News::Suspected(why) => keys.push(("why", json!(why.word()))),
+        News::Recovered(seconds) => keys.push(("seconds", rounded(seconds.as_secs_f64()))),
         News::Bypassed(why, detected) => {
             keys.push(("why", json!(why.word())));
             keys.push(("detected_seconds", rounded(detected.as_secs_f64())));
             keys.push(("directions", directions()));
             keys.push(("unprotected", json!(unprotected(subject.directions))));
-            "proxy_bypassed"
         }
         News::Adopted => {
             keys.push(("directions", directions()));
             keys.push(("unprotected", json!(unprotected(subject.directions))));
-            "bypass_adopted"
         }
-        News::Restored(seconds) => {
-            keys.push(("seconds", rounded(seconds.as_secs_f64())));
-            "proxy_restored"
-        }
+        News::Restored(seconds) => keys.push(("seconds", rounded(seconds.as_secs_f64()))),
         News::Refused(reason, why) => {
             keys.push(("reason", json!(reason.word())));
             keys.push(("why", json!(why.word())));
-            keys.push(("would", json!(would(*reason))));
-            "bypass_refused"
+            keys.push(("would", json!(would(*reason, subject.protection))));
         }
-        News::Overdue(seconds) => {
-            keys.push(("seconds", rounded(seconds.as_secs_f64())));
-            "bypass_overdue"
-        }
-    };
-    written(name, keys)
+        News::Overdue(seconds) => keys.push(("seconds", rounded(seconds.as_secs_f64()))),
+    }
+    written(news.name(), keys)
 }
 
 /// An action that failed: what, and why. The bypass goes on as far as it came.
@@ -82,7 +70,7 @@ pub fn failure(now: OffsetDateTime, subject: Subject<'_>, error: &anyhow::Error)
         ("node", json!(subject.node)),
         ("error", json!(format!("{error:#}"))),
     ];
-    written("bypass_failed", keys)
+    written(FAILED, keys)
 }
 
 fn written(name: &str, keys: Vec<(&str, Value)>) -> String {
@@ -115,9 +103,14 @@ fn unprotected(directions: Directions) -> Vec<&'static str> {
     lost
 }
 
-/// Whether it would be bypassed if its owner said so.
-fn would(refusal: Refusal) -> &'static str {
-    if refusal == Refusal::ReportOnly { "bypass" } else { "nothing" }
+/// What would be done if its owner said so: nothing, a bypass, or to ask the controller, who knows whether policy would
+/// be lost.
+fn would(refusal: Refusal, protection: Protection) -> &'static str {
+    match (refusal, protection) {
+        (Refusal::ReportOnly, Protection::Unknown) => "ask",
+        (Refusal::ReportOnly, _) => "bypass",
+        _ => "nothing",
+    }
 }
 
 /// RFC 3339 with milliseconds, UTC.
@@ -151,8 +144,9 @@ mod tests {
 
     #[test]
     fn events_are_in_faultlines_form() {
-        let subject =
-            Subject { pod: "shop/cart-1", workload: "shop/cart", node: "n\"1", directions: Directions::Outbound };
+        let (pod, workload, node) = ("shop/cart-1", "shop/cart", "n\"1");
+        let (directions, protection) = (Directions::Outbound, Protection::None);
+        let subject = Subject { pod, workload, node, directions, protection };
         let told = |news| line(OffsetDateTime::UNIX_EPOCH, subject, &news);
         assert_eq!(
             told(News::Bypassed(Condition::Hung, Moment::from_millis(3021))),

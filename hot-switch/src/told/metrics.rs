@@ -19,6 +19,8 @@ pub struct Metrics {
     failed: u64,
     /// Only the controller knows.
     breaker: Option<bool>,
+    /// Only the controller knows.
+    budget_used: Option<f64>,
     bypassed: f64,
     detect: Histogram,
     switch: Histogram,
@@ -81,6 +83,16 @@ impl Metrics {
         self.breaker = Some(open);
     }
 
+    /// How much of its budget the workload uses that uses most.
+    pub fn budget_used(&mut self, ratio: f64) {
+        self.budget_used = Some(ratio);
+    }
+
+    /// Another controller leads: what only the leader knows is not told.
+    pub fn follows(&mut self) {
+        (self.breaker, self.budget_used) = (None, None);
+    }
+
     /// Something happened.
     pub fn tell(&mut self, news: &News) {
         match news {
@@ -121,6 +133,10 @@ impl Metrics {
             out.push_str("# TYPE faultline_hotswitch_breaker_open gauge\n");
             let _ = writeln!(out, "faultline_hotswitch_breaker_open {}", u8::from(open));
         }
+        if let Some(ratio) = self.budget_used {
+            out.push_str("# TYPE faultline_hotswitch_budget_used_ratio gauge\n");
+            let _ = writeln!(out, "faultline_hotswitch_budget_used_ratio {ratio:.3}");
+        }
         self.detect.write(&mut out, "faultline_hotswitch_detect_seconds");
         self.switch.write(&mut out, "faultline_hotswitch_switch_seconds");
         out
@@ -140,12 +156,15 @@ mod tests {
         metrics.stands("b", State::Refused(Refusal::Budget));
         metrics.tell(&News::Bypassed(Condition::Dead, Duration::from_millis(2100)));
         metrics.tell(&News::Refused(Refusal::Budget, Condition::Dead));
+        assert!(!metrics.text().contains("budget_used"), "only the controller knows");
+        metrics.budget_used(1.0 / 3.0);
         let text = metrics.text();
         for line in [
             "faultline_hotswitch_pods{state=\"well\"} 1",
             "faultline_hotswitch_pods{state=\"bypassed\"} 0",
             "faultline_hotswitch_switches_total{direction=\"bypass\",reason=\"proxy_dead\"} 1",
             "faultline_hotswitch_refused_total{reason=\"budget\"} 1",
+            "faultline_hotswitch_budget_used_ratio 0.333",
             "faultline_hotswitch_refused_total{reason=\"flapping\"} 0",
             "faultline_hotswitch_detect_seconds_bucket{le=\"2\"} 0",
             "faultline_hotswitch_detect_seconds_bucket{le=\"3\"} 1",

@@ -12,6 +12,7 @@ use crate::commands::outcome::Outcome;
 use crate::commands::time_limit::Limit;
 use crate::files;
 use crate::incident::fleet::Fleet;
+use crate::incident::logs::event::Kind;
 use crate::incident::logs::input::{self, Input, Reading};
 use crate::incident::model::Gap;
 use crate::incident::render::paint::Paint;
@@ -183,7 +184,10 @@ fn narrow(input: &mut Input, since: Option<Millis>, until: Option<Millis>, clust
         let event = &record.event;
         since.is_none_or(|since| event.at >= since)
             && until.is_none_or(|until| event.at <= until)
-            && named(&event.cluster)
+            && match &event.kind {
+                Kind::HotSwitch(_) => named(&event.workload),
+                _ => named(&event.cluster),
+            }
     });
     if let Some(until) = until {
         input.ends = input.ends.map(|ends| ends.min(until));

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Args;
+use findings::rule;
+use mesh::{Mesh, kinds};
 
 use crate::commands::options::{Transport, WrongUsage};
 use crate::commands::outcome::Outcome;
@@ -12,7 +14,6 @@ use crate::terminal::output::{self, Written};
 use crate::validate::finding::Severity;
 use crate::validate::report::Report;
 use crate::validate::{self, pinned, report, rules};
-use mesh::{Mesh, kinds};
 
 /// The end of the help.
 pub(crate) const HELP: &str = "\
@@ -59,7 +60,7 @@ pub(crate) struct Validate {
 /// When a file cannot be read.
 pub(crate) async fn run(args: Validate, format: Written) -> anyhow::Result<Outcome> {
     if let Some(code) = &args.explain {
-        let rule = rules::find(code).ok_or_else(|| {
+        let rule = rule::find(rules::ALL, code).ok_or_else(|| {
             let codes: Vec<&str> = rules::ALL.iter().map(|rule| rule.code).collect();
             WrongUsage(anyhow!("--explain `{code}`: there is no such rule; there are {}", codes.join(", ")))
         })?;

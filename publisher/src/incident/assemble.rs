@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::away::ProxyFailover;
+use super::bypass::Bypasses;
 use super::logs::event::{Name, Received};
 use super::logs::input::Input;
 use super::model::{Destination, Ejection, Endpoint, Failover, Gap, Incident, Outage, Period, Service};
@@ -35,6 +36,7 @@ pub(crate) fn incident(input: &Input) -> Incident {
         proxies: input.proxies.clone(),
         audience: if input.is_of_engine { 0 } else { input.proxies.len() },
         services,
+        bypasses: Bypasses::of(input),
         timeline: timeline::of(input, &names, &trace.restarts),
         gaps,
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use filter_core::time::Millis;
 
-use super::logs::event::{Event, Kind, Name};
+use super::logs::event::{Event, Kind, Name, Switched};
 use super::logs::reader::{Counts, Told};
 use super::logs::remark::{Remark, Said};
 use super::logs::search::What;
@@ -67,6 +67,8 @@ pub(crate) struct Live {
     /// Endpoints that failed as often as it takes, without being ejected for it; with the last such time. No event
     /// tells that one serves again.
     kept: BTreeMap<ProxyEndpoint, Millis>,
+    /// Pods whose traffic goes past their proxies.
+    bypassed: BTreeSet<Name>,
     /// The proxies that rejected a configuration. No event tells that a later one was accepted.
     rejecting: BTreeSet<String>,
 }
@@ -216,6 +218,11 @@ impl Live {
             Kind::ConfigRejected { .. } => {
                 self.rejecting.insert(proxy.to_owned());
             }
+            Kind::HotSwitch(switch) => match &switch.what {
+                Switched::Bypassed { .. } | Switched::Adopted { .. } => drop(self.bypassed.insert(switch.pod.clone())),
+                Switched::Restored { .. } => drop(self.bypassed.remove(&switch.pod)),
+                _ => {}
+            },
             _ => {}
         }
     }
@@ -239,6 +246,9 @@ impl Live {
         }
         if !without.is_empty() {
             open.push(format!("nothing healthy: {}", some_of(without.iter().copied())));
+        }
+        if !self.bypassed.is_empty() {
+            open.push(format!("bypassed: {}", some_of(self.bypassed.iter().map(|pod| &**pod))));
         }
         if !self.rejecting.is_empty() {
             open.push(format!("configuration rejected by {}", count(self.rejecting.len() as u64, "proxy")));

@@ -5,6 +5,7 @@
 
 pub(crate) mod assemble;
 mod away;
+pub(crate) mod bypass;
 mod failure;
 pub(crate) mod fleet;
 pub(crate) mod live;

@@ -9,6 +9,7 @@ use std::ops::Add;
 use filter_core::time::Millis;
 use serde::{Serialize, Serializer};
 
+use super::bypass::Bypasses;
 use super::failure::Failure;
 use super::logs::event::{Event, Name, Received};
 use super::logs::reader::Counts;
@@ -36,6 +37,8 @@ pub(crate) struct Incident {
     pub(crate) audience: usize,
     /// By service; the one that had trouble first comes first.
     pub(crate) services: Vec<Service>,
+    /// What hot-switch did.
+    pub(crate) bypasses: Bypasses,
     /// What happened, in order.
     pub(crate) timeline: Vec<Moment>,
     /// What the logs do not hold.

@@ -32,7 +32,10 @@ pub(super) fn of(input: &Input, names: &BTreeMap<String, String>, restarts: &[Re
         latest.insert(subject, moments.len());
         let moment = Moment {
             until: event.at,
-            service: names.get(&*event.cluster).cloned().unwrap_or_else(|| event.cluster.to_string()),
+            service: match &event.kind {
+                Kind::HotSwitch(_) => event.workload.to_string(),
+                _ => names.get(&*event.cluster).cloned().unwrap_or_else(|| event.cluster.to_string()),
+            },
             event: Event::clone(event),
             proxies: Vec::new(),
         };

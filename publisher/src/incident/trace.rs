@@ -113,6 +113,8 @@ impl Trace {
                 Kind::ConfigRejected { error } => {
                     missing.rejected.entry(error.to_string()).or_default().insert(proxy);
                 }
+                // It is about a pod and no cluster.
+                Kind::HotSwitch(_) => {}
                 _ => {
                     let new = || ClusterTrace { first: event.at, ..ClusterTrace::default() };
                     let cluster = trace.clusters.entry(Name::clone(&event.cluster)).or_insert_with(new);

@@ -35,6 +35,8 @@ pub(crate) struct View<'a> {
     pub(crate) seen_by: String,
     /// By service; the one that had trouble first comes first.
     pub(crate) services: Vec<ServiceView<'a>>,
+    /// What hot-switch did, in sentences.
+    pub(crate) bypasses: Vec<String>,
     /// Endpoints to look at first, the likeliest first.
     pub(crate) suspects: Vec<Suspect<'a>>,
     /// What happened, in order.

@@ -2,34 +2,11 @@
 
 use std::rc::Rc;
 
-use serde::Serialize;
-
-use super::rules::Rule;
+pub(crate) use findings::Severity;
+use findings::rule::Rule;
 use mesh::Resource;
 use mesh::yaml::node::{Node, Position};
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Severity {
-    /// Good to know. Alone, it leaves the exit code at 0.
-    Note,
-    /// It works, but not as most people who write it expect.
-    Warning,
-    /// It is refused, or has no effect.
-    Error,
-}
-
-impl Severity {
-    /// `error`, `warning`, `note`: the words that people see, which are also SARIF's levels.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
+use serde::Serialize;
 
 /// A finding that is not yet assigned to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! Rules for locality load balancing (FL201 to FL207), in DestinationRules and in the MeshConfig.
 
+use findings::rule::Rule;
 use std::collections::BTreeSet;
 
 use super::finding::{Draft, Severity};
 use super::known::{Known, is_in};
-use super::rules::{self, Rule};
+use super::rules;
 use mesh::lookup::Client;
 use mesh::services::{Discovery, Endpoint, Service};
 use mesh::yaml::node::{Node, Value};

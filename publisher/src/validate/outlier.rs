@@ -2,11 +2,12 @@
 //! [`super::locality`] checks locality settings.
 
 use filter_core::config::OutlierDetection;
+use findings::rule::Rule;
 
 use super::cap::{self, Of};
 use super::finding::{Draft, Severity};
 use super::known::Known;
-use super::rules::{self, Rule};
+use super::rules;
 use mesh::Resource;
 use mesh::dns_name;
 use mesh::fields::{self, Stray};

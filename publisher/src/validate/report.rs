@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
+use findings::sarif::{self, Found};
+use mesh::{Mesh, kinds};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::finding::{Finding, Severity};
 use super::rules;
 use crate::terminal::escape;
-use mesh::{Mesh, kinds};
 
 /// One file and its findings.
 #[derive(Debug, Serialize)]
@@ -58,63 +59,25 @@ pub(crate) fn text(reports: &[Report]) -> String {
     text
 }
 
-/// SARIF 2.1.0 as code scanning accepts it: every rule with its page, every result with a position.
+/// For code scanning.
 pub(crate) fn sarif(reports: &[Report]) -> Value {
-    let rules: Vec<Value> = rules::ALL
-        .iter()
-        .map(|rule| {
-            json!({
-                "id": rule.code,
-                "name": rule.code,
-                "shortDescription": {"text": rule.title},
-                "fullDescription": {"text": rule.title},
-                "help": {"text": rule.page, "markdown": rule.page},
-            })
-        })
-        .collect();
     let findings = reports.iter().flat_map(|report| &report.findings);
-    json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {"name": "faultline", "version": env!("CARGO_PKG_VERSION"), "rules": rules}},
-            "columnKind": "unicodeCodePoints",
-            "results": findings.map(result).collect::<Vec<_>>(),
-        }],
-    })
+    sarif::report("faultline", env!("CARGO_PKG_VERSION"), rules::ALL, findings.map(found))
 }
 
-fn result(finding: &Finding) -> Value {
-    let mut region = json!({"startLine": finding.line.unwrap_or(1).max(1)});
-    if let Some(column) = finding.column {
-        region["startColumn"] = column.into();
-    }
+fn found(finding: &Finding) -> Found<'_> {
     let name = match &finding.resource {
         Some(resource) => format!("{resource}: {}", finding.path),
         None => finding.path.clone(),
     };
-    let message = format!("{name}: {}. At run time: {}. Fix: {}.", finding.problem, finding.at_run_time, finding.fix);
-    json!({
-        "ruleId": finding.code,
-        "ruleIndex": rules::ALL.iter().position(|rule| rule.code == finding.code),
-        "level": finding.severity.name(),
-        "message": {"text": message},
-        "locations": [{
-            "physicalLocation": {"artifactLocation": {"uri": uri(&finding.file)}, "region": region},
-            "logicalLocations": [{"fullyQualifiedName": name}],
-        }],
-    })
-}
-
-/// A file's name as the URI reference that SARIF requires. Standard input has no name and gets one here.
-fn uri(file: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let path = match file {
-        "-" => "stdin",
-        _ => file.strip_prefix("./").unwrap_or(file),
-    };
-    let scheme = if path.starts_with('/') { "file://" } else { "" };
-    let encoded =
-        path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") });
-    scheme.chars().map(String::from).chain(encoded).collect()
+    Found {
+        code: finding.code,
+        severity: finding.severity,
+        file: &finding.file,
+        line: finding.line,
+        column: finding.column,
+        message: format!("{name}: {}. At run time: {}. Fix: {}.", finding.problem, finding.at_run_time, finding.fix),
+        name,
+        related: Vec::new(),
+    }
 }

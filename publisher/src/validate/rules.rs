@@ -1,34 +1,9 @@
-//! The table of rules: code, title, page. A page is the document `docs/rules/CODE.md`, compiled in, so that `--explain`
-//! prints it wherever the program is installed. The examples on the pages are run as tests.
+//! The table of rules: code, title, page. A page is the document `docs/rules/CODE.md`, compiled in. The examples on the
+//! pages are run as tests. The first digit of a code is the group: 0 plugin configurations, 1 outlier detection, 2
+//! localities, 3 resources that carry a plugin.
 
-/// A rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
-    /// Such as `FL101`. The first digit is the group: 0 plugin configurations, 1 outlier detection, 2 localities, 3
-    /// resources that carry a plugin. A code is never reused for another rule.
-    pub(crate) code: &'static str,
-    /// What the rule finds, in a few words.
-    pub(crate) title: &'static str,
-    /// The page, in Markdown.
-    pub(crate) page: &'static str,
-}
-
-macro_rules! rules {
-    ($($code:ident $title:literal,)*) => {
-        $(
-            #[doc = $title]
-            pub(crate) const $code: Rule = Rule {
-                code: stringify!($code),
-                title: $title,
-                page: include_str!(concat!("../../../docs/rules/", stringify!($code), ".md")),
-            };
-        )*
-        /// Every rule, ordered by code.
-        pub(crate) const ALL: &[Rule] = &[$($code),*];
-    };
-}
-
-rules! {
+findings::rules! {
+    pub(crate), "../../../docs/rules",
     FL001 "a configuration that the filter rejects",
     FL002 "a field that the filter does not know",
     FL003 "a file that is neither YAML nor JSON",
@@ -80,9 +55,4 @@ rules! {
     FL312 "a witness that is no cluster",
     FL313 "a proxy without a locality",
     FL314 "a cluster in several localities that never ejects",
-}
-
-/// The rule with this code, ignoring case.
-pub(crate) fn find(code: &str) -> Option<&'static Rule> {
-    ALL.iter().find(|rule| rule.code.eq_ignore_ascii_case(code))
 }

@@ -8,6 +8,7 @@ mod skip;
 mod support;
 
 mod bootstrap;
+mod bypasses;
 mod command_line;
 mod deploy_helm;
 mod deploy_istio;

@@ -5,6 +5,7 @@
 //! an operator too. The number of scrapes between the first failed request and each alert's arrival is printed
 //! (`--nocapture`).
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -227,6 +228,8 @@ fn the_rules_do_what_their_own_tests_say() -> Result<()> {
     let tests = shipped_rules().with_file_name("faultline.test.yaml");
     stdout_of(Command::new(&promtool).args(["check", "rules"]).arg(shipped_rules()), "")?;
     stdout_of(Command::new(&promtool).args(["test", "rules"]).arg(tests), "")?;
+    let of_hot_switch = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/hot-switch/hot-switch.test.yaml");
+    stdout_of(Command::new(&promtool).args(["test", "rules"]).arg(of_hot_switch), "")?;
     Ok(())
 }
 

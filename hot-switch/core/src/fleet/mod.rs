@@ -116,6 +116,22 @@ impl Fleet {
         self.granted.values().filter(|of| *of == workload).count()
     }
 
+    /// How much of its budget the workload uses that uses most: 1 is all of it, 0 nothing; more where all pods of a
+    /// workload are down. `pods_of` tells how many pods a workload has.
+    #[must_use]
+    pub fn budget_used(&self, pods_of: impl Fn(&str) -> usize) -> f64 {
+        let mut granted: BTreeMap<&str, u32> = BTreeMap::new();
+        for workload in self.granted.values() {
+            let count = granted.entry(workload).or_default();
+            *count = count.saturating_add(1);
+        }
+        let used = |(workload, count): (&str, u32)| {
+            let budget = u32::try_from(self.budget(pods_of(workload))).unwrap_or(u32::MAX);
+            f64::from(count) / f64::from(budget)
+        };
+        granted.into_iter().map(used).fold(0.0, f64::max)
+    }
+
     /// How many pods of a workload of this size may be bypassed at once.
     #[must_use]
     pub fn budget(&self, pods: usize) -> usize {
@@ -146,6 +162,18 @@ mod tests {
         assert_eq!(fleet.ask(secs(0), &ask("b", 3, 1)), Ok(()));
         let other = Ask { workload: "shop/till", ..ask("c", 1, 1) };
         assert_eq!(fleet.ask(secs(0), &other), Ok(()), "another workload has its own budget");
+    }
+
+    #[test]
+    fn the_budget_that_is_used_most_is_told() {
+        let mut fleet = Fleet::new(Limits::default());
+        let pods_of = |workload: &str| if workload == "shop/cart" { 10 } else { 1 };
+        assert_eq!(fleet.budget_used(pods_of).to_bits(), 0.0_f64.to_bits());
+        fleet.adopt("a", "shop/cart");
+        assert_eq!(fleet.budget_used(pods_of).to_bits(), (1.0_f64 / 3.0).to_bits(), "one of three");
+        fleet.adopt("b", "shop/till");
+        fleet.adopt("c", "shop/till");
+        assert_eq!(fleet.budget_used(pods_of).to_bits(), 2.0_f64.to_bits(), "all pods of the other were down");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a step of a pod leads to.
 
 use crate::Moment;
+use crate::event;
 use crate::refusal::Refusal;
 use crate::sighting::Condition;
 use crate::standing::Directions;
@@ -43,6 +44,22 @@ pub enum News {
     Refused(Refusal, Condition),
     /// The bypass lasts longer than it may.
     Overdue(Moment),
+}
+
+impl News {
+    /// The event's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Suspected(_) => event::SUSPECTED,
+            Self::Recovered(_) => event::RECOVERED,
+            Self::Bypassed(..) => event::BYPASSED,
+            Self::Adopted => event::ADOPTED,
+            Self::Restored(_) => event::RESTORED,
+            Self::Refused(..) => event::REFUSED,
+            Self::Overdue(_) => event::OVERDUE,
+        }
+    }
 }
 
 /// Which image the proxy's container should have.

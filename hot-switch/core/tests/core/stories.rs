@@ -25,17 +25,17 @@ fn bypassed(proxy: Proxy) -> World {
 }
 
 #[test]
-fn a_dead_proxy_is_bypassed_within_three_seconds_of_its_first_sighting() {
+fn a_dead_proxy_is_bypassed_three_seconds_after_its_first_sighting() {
     let mut world = world();
     world.proxy = Proxy::Dead;
     world.round();
     assert!(world.kernel.probes, "probes are taken over at the first suspicion");
     assert_eq!(world.kernel.gate, None);
     let rounds = 1 + world.until("the gate", |world| world.kernel.gate.is_some());
-    assert_eq!(rounds, 3, "seen at 0, 1 and 2 s");
+    assert_eq!(rounds, 4, "seen at 0, 1, 2 and 3 s");
     assert_eq!(world.pod.state(), State::Bypassed);
     assert_eq!(world.proxy_sockets_cut, 0, "a dead proxy has no sockets");
-    assert_eq!(world.told(), [News::Suspected(Condition::Dead), News::Bypassed(Condition::Dead, secs(2))]);
+    assert_eq!(world.told(), [News::Suspected(Condition::Dead), News::Bypassed(Condition::Dead, secs(3))]);
 }
 
 #[test]
@@ -320,4 +320,22 @@ fn a_container_that_stays_down_gets_the_stand_in_and_its_own_image_again_later()
     world.proxy = Proxy::Well;
     world.until("the restore", |world| world.kernel.gate.is_none());
     assert_eq!(world.pod.wish(), None);
+}
+
+#[test]
+fn an_application_that_is_dead_behind_a_well_proxy_is_no_matter_of_ours() {
+    let mut world = world();
+    world.app = App::Fails;
+    world.rounds(600);
+    assert_eq!((world.told(), world.pod.state()), (Vec::new(), State::Well));
+    assert!(!world.kernel.probes, "the application's probes fail as they should");
+}
+
+#[test]
+fn where_nothing_redirects_traffic_there_is_nothing_to_bypass() {
+    let mut world = world();
+    (world.proxy, world.kernel.captured) = (Proxy::Dead, false);
+    world.rounds(60);
+    assert_eq!(world.pod.state(), State::Refused(Refusal::NotCaptured));
+    assert_eq!((world.kernel.gate, world.kernel.probes), (None, false));
 }

@@ -3,12 +3,11 @@
 use std::io::Read as _;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use filter_core::event::EventKind;
 use flate2::read::MultiGzDecoder;
 use memchr::memmem;
 
 use super::event::KEY;
-use super::json;
+use super::{json, known};
 
 /// Whether it may hold text that is no text as it stands: gzip in base64, as CloudWatch hands records on, or an array
 /// of bytes, as the journal writes what is not printable.
@@ -74,7 +73,7 @@ pub(super) fn beginnings(text: &str) -> usize {
         let value = value.trim_start().trim_start_matches(['\\', '"']);
         let name: &str = value.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).next().unwrap_or_default();
         let ends = name.len() == value.len();
-        let known = EventKind::TABLE.iter().any(|(known, _)| *known == name || ends && known.starts_with(name));
+        let known = known::names().any(|known| known == name || ends && known.starts_with(name));
         let versioned =
             value.get(name.len()..).unwrap_or_default().trim_start_matches(['\\', '"', ' ', ',']).starts_with('v');
         before.ends_with(['"']) && (known || versioned && !name.is_empty())

@@ -93,6 +93,8 @@ pub(crate) enum Kind {
         count: u64,
         seconds: f64,
     },
+    /// What an agent of hot-switch tells.
+    HotSwitch(Box<Switch>),
     /// No event, but a line beside them: the filter has begun to watch.
     ProxyStarted,
     /// The proxy ends.
@@ -103,6 +105,45 @@ pub(crate) enum Kind {
     },
     /// Of a version that this one does not know.
     Unknown,
+}
+
+/// What an agent tells of a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Switch {
+    /// `namespace/name`.
+    pub(crate) pod: Name,
+    /// What happened.
+    pub(crate) what: Switched,
+}
+
+/// What happened to a pod's proxy.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Switched {
+    /// The proxy fails: `proxy_dead`, `proxy_hung` and the like.
+    Suspected { why: Name },
+    /// It is well again, before anything was done.
+    Recovered { seconds: f64 },
+    /// Its traffic goes past it.
+    Bypassed { why: Name, detected_seconds: f64, unprotected: Unprotected },
+    /// A bypass was found, and is looked after.
+    Adopted { unprotected: Unprotected },
+    /// Its traffic goes through it again.
+    Restored { seconds: f64 },
+    /// It fails, and is not bypassed.
+    Refused { reason: Name, why: Name },
+    /// A bypass lasts longer than it may.
+    Overdue { seconds: f64 },
+    /// Something could not be done.
+    Failed { error: Name },
+}
+
+/// Which traffic goes past the proxy, and what does not hold for it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Unprotected {
+    /// `both`, `inbound`, `outbound`.
+    pub(crate) directions: Name,
+    /// What is lost meanwhile: `inbound_mtls` and the like.
+    pub(crate) lost: Vec<Name>,
 }
 
 /// The last failure of a streak.
@@ -183,6 +224,7 @@ impl Event {
             Kind::ErrorStreak { kind, .. } => (kind, ""),
             Kind::EndpointEjected { reason, .. } | Kind::EjectionBlocked { reason, .. } => (reason, ""),
             Kind::ConfigRejected { error } => (error, ""),
+            Kind::HotSwitch(switch) => (&switch.pod, ""),
             _ => ("", ""),
         };
         [&*self.name, &*self.cluster, &*self.endpoint, more, also].join("\u{1f}")

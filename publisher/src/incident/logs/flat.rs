@@ -1,17 +1,33 @@
 //! An event that was taken apart on its way: its keys are columns of a table, attributes of a record, or keys with
 //! something put before them (`log.faultline`). It is put together again.
 
-use filter_core::event::EventKind;
 use serde_json::{Map, Value};
 
 use super::event::KEY;
 use super::json::{Node, Pairs};
-use super::parse;
+use super::{hot_switch, known, parse};
 
 /// Keys whose values are texts, whatever they look like.
-const TEXTS: [&str; 14] = [
-    KEY, "ts", "cluster", "endpoint", "locality", "workload", "basis", "kind", "reason", "from", "to", "tier",
-    "because", "error",
+const TEXTS: [&str; 19] = [
+    KEY,
+    "ts",
+    "cluster",
+    "endpoint",
+    "locality",
+    "workload",
+    "basis",
+    "kind",
+    "reason",
+    "from",
+    "to",
+    "tier",
+    "because",
+    "error",
+    "pod",
+    "node",
+    "why",
+    "directions",
+    "would",
 ];
 
 /// The number, or truth, that became a text on its way.
@@ -34,6 +50,8 @@ pub(super) struct Flat {
     pub(super) has_time: bool,
     /// What stands before each of its keys.
     prefix: String,
+    /// Keys that only events of its name have.
+    more: &'static [&'static str],
 }
 
 impl Flat {
@@ -42,25 +60,27 @@ impl Flat {
         let before = |key: &str| key.strip_suffix(KEY).map(str::to_owned);
         let is_apart = |prefix: &String| prefix.is_empty() || prefix.ends_with(['.', '_', '/']);
         let prefix = pairs.iter().filter_map(|(key, _)| before(key)).find(is_apart)?;
+        let is_key = |own: &str| parse::is_key(own) || hot_switch::KEYS.contains(&own);
         let mut fields = Map::new();
         for (key, node) in pairs.iter() {
-            if let Some(own) = key.strip_prefix(&prefix).filter(|own| parse::is_key(own))
+            if let Some(own) = key.strip_prefix(&prefix).filter(|own| is_key(own))
                 && let Some(value) = value(node)
             {
                 fields.entry(own).or_insert(if TEXTS.contains(&own) { value } else { bare(value) });
             }
         }
         let name = fields.get(KEY)?.as_str()?;
-        let is_event = EventKind::TABLE.iter().any(|(known, _)| *known == name) || fields.contains_key("v");
+        let is_event = known::is_known(name) || fields.contains_key("v");
+        let more: &'static [&'static str] = if hot_switch::is_name(name) { &hot_switch::KEYS } else { &[] };
         let has_time = fields.contains_key("ts");
         let written: Vec<String> =
-            parse::KEYS.iter().filter_map(|key| Some(format!("\"{key}\":{}", fields.get(*key)?))).collect();
-        is_event.then(|| Self { json: format!("{{{}}}", written.join(",")), has_time, prefix })
+            parse::KEYS.iter().chain(more).filter_map(|key| Some(format!("\"{key}\":{}", fields.get(*key)?))).collect();
+        is_event.then(|| Self { json: format!("{{{}}}", written.join(",")), has_time, prefix, more })
     }
 
     /// Whether a key is one of the event's own.
     pub(super) fn has(&self, key: &str) -> bool {
-        key.strip_prefix(&self.prefix).is_some_and(parse::is_key)
+        key.strip_prefix(&self.prefix).is_some_and(|own| parse::is_key(own) || self.more.contains(&own))
     }
 }
 

@@ -101,6 +101,12 @@ impl Labels {
         if self.pod.is_empty() { instance } else { &self.pod }
     }
 
+    /// Those of a pod's sidecar.
+    pub(super) fn of_sidecar(namespace: &str, pod: &str) -> Self {
+        let [namespace, pod, container] = [namespace, pod, "istio-proxy"].map(str::to_owned);
+        Self { namespace, pod, container, ..Self::default() }
+    }
+
     /// A machine's name.
     pub(super) fn offer_host(&mut self, host: &str) {
         self.offer(INSTANCE.len() - 1, host);

@@ -4,20 +4,14 @@
 //!
 //! The filter's own type (`filter_core::event`) only writes.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::HashSet;
-use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 
-use filter_core::event::EventKind;
 use filter_core::time::Millis;
 use serde::Deserialize;
-use serde::de::{Deserializer, Visitor};
 
-use super::event::{Event, KEY, Kind, Last, Name, Received, Route, parse_time};
-use super::labels::epoch;
+use super::event::{Event, KEY, Kind, Last, Received, Route};
+use super::scalar::{Flag, Moment, Number, Text, shared};
+use super::{hot_switch, known};
 
 /// Why an object with the key `faultline` is no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,9 +148,8 @@ struct ReceivedKeys<'a> {
 pub(super) fn event(json: &str, otherwise: Option<Millis>) -> Result<(Event, TimeOf), NoEvent> {
     let keys: Keys<'_> = serde_json::from_str(json)
         .map_err(|_| if looks_like_one(json) { NoEvent::Malformed } else { NoEvent::Foreign })?;
-    let name = keys.faultline.0.as_ref();
-    let known = EventKind::TABLE.iter().any(|(known, _)| *known == name);
-    if !known && keys.v.0 == 0.0 {
+    let name = keys.faultline.as_str();
+    if !known::is_known(name) && keys.v.value() == 0.0 {
         return Err(NoEvent::Foreign);
     }
     let (at, of) = match (keys.ts.0, otherwise) {
@@ -167,16 +160,21 @@ pub(super) fn event(json: &str, otherwise: Option<Millis>) -> Result<(Event, Tim
     let mut hasher = DefaultHasher::new();
     keys.hash(&mut hasher);
     at.hash(&mut hasher);
+    let kind = if hot_switch::is_name(name) {
+        hot_switch::read(json, &mut hasher).map(|switch| Kind::HotSwitch(Box::new(switch))).ok_or(NoEvent::Malformed)?
+    } else {
+        kind(&keys)
+    };
     let event = Event {
         at,
         cluster: keys.cluster.owned(),
         endpoint: keys.endpoint.owned(),
         locality: keys.locality.owned(),
-        workload: keys.workload.owned(),
+        workload: if hot_switch::is_name(name) { hot_switch::workload(&keys.workload) } else { keys.workload.owned() },
         basis: keys.basis.owned(),
         name: shared(name),
         mark: hasher.finish(),
-        kind: kind(&keys),
+        kind,
     };
     Ok((event, of))
 }
@@ -192,7 +190,7 @@ pub(super) enum TimeOf {
 
 /// Whether an object that cannot be read names an event all the same.
 fn looks_like_one(json: &str) -> bool {
-    EventKind::TABLE.iter().any(|(name, _)| json.contains(&format!("\"{name}\"")))
+    known::names().any(|name| json.contains(&format!("\"{name}\"")))
 }
 
 fn kind(keys: &Keys<'_>) -> Kind {
@@ -200,12 +198,12 @@ fn kind(keys: &Keys<'_>) -> Kind {
         from: keys.from.owned(),
         to: keys.to.owned(),
         tier: keys.tier.owned(),
-        share: keys.share.0,
+        share: keys.share.value(),
         cause: keys.cause.owned(),
         healthy_at_home: keys.healthy_at_home.whole(),
         endpoints_at_home: keys.endpoints_at_home.whole(),
     };
-    match keys.faultline.0.as_ref() {
+    match keys.faultline.as_str() {
         "error_streak" => Kind::ErrorStreak {
             kind: keys.kind.owned(),
             streak: keys.streak.whole(),
@@ -219,8 +217,8 @@ fn kind(keys: &Keys<'_>) -> Kind {
             ejected_endpoints: keys.ejected_endpoints.whole(),
             endpoints: keys.endpoints.whole(),
         },
-        "endpoint_returned" => Kind::EndpointReturned { ejected_seconds: keys.ejected_seconds.0 },
-        "endpoint_removed" => Kind::EndpointRemoved { ejected_seconds: keys.ejected_seconds.0 },
+        "endpoint_returned" => Kind::EndpointReturned { ejected_seconds: keys.ejected_seconds.value() },
+        "endpoint_removed" => Kind::EndpointRemoved { ejected_seconds: keys.ejected_seconds.value() },
         "ejection_blocked" => Kind::EjectionBlocked {
             reason: keys.reason.owned(),
             max_ejection_percent: keys.max_ejection_percent.whole(),
@@ -231,16 +229,16 @@ fn kind(keys: &Keys<'_>) -> Kind {
         "failover_ended" => Kind::FailoverEnded {
             from: keys.from.owned(),
             to: keys.to.owned(),
-            seconds: keys.seconds.0,
+            seconds: keys.seconds.value(),
             requests_away: keys.requests_away.whole(),
             errors_away: keys.errors_away.whole(),
             destinations: keys.destinations.iter().map(ReceivedKeys::owned).collect(),
             because: keys.because.owned(),
         },
         "no_healthy_upstream" => Kind::NoHealthyUpstream { endpoints: keys.endpoints.whole() },
-        "upstream_recovered" => Kind::UpstreamRecovered { seconds: keys.seconds.0 },
+        "upstream_recovered" => Kind::UpstreamRecovered { seconds: keys.seconds.value() },
         "config_rejected" => Kind::ConfigRejected { error: keys.error.owned() },
-        "events_suppressed" => Kind::EventsSuppressed { count: keys.count.whole(), seconds: keys.seconds.0 },
+        "events_suppressed" => Kind::EventsSuppressed { count: keys.count.whole(), seconds: keys.seconds.value() },
         _ => Kind::Unknown,
     }
 }
@@ -259,163 +257,25 @@ impl LastKeys<'_> {
 impl ReceivedKeys<'_> {
     fn owned(&self) -> Received {
         Received {
-            to: self.to.0.as_ref().to_owned(),
-            seconds: self.seconds.0,
+            to: self.to.as_str().to_owned(),
+            seconds: self.seconds.value(),
             requests: self.requests.whole(),
             errors: self.errors.whole(),
         }
     }
 }
 
-/// A text, or nothing.
-#[derive(Default, Hash)]
-struct Text<'a>(Cow<'a, str>);
-
-impl Text<'_> {
-    fn owned(&self) -> Name {
-        shared(&self.0)
-    }
-}
-
-/// As many texts are remembered; what follows logs without an end must not hold every one for ever.
-const MOST_SHARED: usize = 50_000;
-
-thread_local! {
-    static SHARED: RefCell<HashSet<Name>> = RefCell::new(HashSet::new());
-}
-
-/// The text, held once however often it comes.
-fn shared(text: &str) -> Name {
-    SHARED.with_borrow_mut(|known| {
-        if let Some(name) = known.get(text) {
-            return Arc::clone(name);
-        }
-        if known.len() >= MOST_SHARED {
-            known.clear();
-        }
-        let name: Name = text.into();
-        known.insert(Arc::clone(&name));
-        name
-    })
-}
-
-/// A number, also one that has become a text.
-#[derive(Clone, Copy, Default)]
-struct Number(f64);
-
-impl Number {
-    fn whole(self) -> u64 {
-        self.0 as u64
-    }
-}
-
-impl Hash for Number {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.to_bits().hash(state);
-    }
-}
-
-/// True or false, also as a text.
-#[derive(Clone, Copy, Default, Hash)]
-struct Flag(Option<bool>);
-
-/// A time as the filter writes it, or as a number.
-#[derive(Clone, Copy, Default, Hash)]
-struct Moment(Option<Millis>);
-
-/// A value of one of these types, or null.
-enum Scalar<'a> {
-    Nothing,
-    Text(Cow<'a, str>),
-    Number(f64),
-    Flag(bool),
-}
-
-impl<'de> Deserialize<'de> for Scalar<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Scalar<'de>;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a text, a number, true, false or null")
-            }
-            fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Nothing)
-            }
-            fn visit_bool<E>(self, flag: bool) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Flag(flag))
-            }
-            fn visit_u64<E>(self, number: u64) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Number(number as f64))
-            }
-            fn visit_i64<E>(self, number: i64) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Number(number as f64))
-            }
-            fn visit_f64<E>(self, number: f64) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Number(number))
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        from.deserialize_any(Any)
-    }
-}
-
-/// Makes one of the types of the keys from a scalar, or says that it is none.
-macro_rules! from_scalar {
-    ($type:ty, $what:literal, $($pattern:pat => $value:expr),+ $(,)?) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let read: Option<Self> = match Scalar::deserialize(from)? {
-                    Scalar::Nothing => Some(Self::default()),
-                    $($pattern => $value,)+
-                    _ => None,
-                };
-                read.ok_or_else(|| serde::de::Error::custom(concat!("it is no ", $what)))
-            }
-        }
-    };
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        match Scalar::deserialize(from)? {
-            Scalar::Nothing => Ok(Self::default()),
-            Scalar::Text(text) => Ok(Self(text)),
-            _ => Err(serde::de::Error::custom("it is no text")),
-        }
-    }
-}
-
-from_scalar!(Number, "number",
-    Scalar::Number(number) => (number >= 0.0).then_some(Self(number)),
-    Scalar::Text(text) => text.parse().ok().filter(|number: &f64| *number >= 0.0).map(Self),
-);
-from_scalar!(Flag, "truth",
-    Scalar::Flag(flag) => Some(Self(Some(flag))),
-    Scalar::Text(text) => text.parse().ok().map(|flag| Self(Some(flag))),
-);
-from_scalar!(Moment, "time",
-    Scalar::Text(text) => parse_time(&text).map(|at| Self(Some(at))),
-    Scalar::Number(number) => epoch(number).map(|at| Self(Some(at))),
-);
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_event_of_the_filter_is_known_and_a_stranger_is_called_one() {
+    fn every_event_is_known_and_a_stranger_is_called_one() {
         let read = |name: &str| {
             let json = serde_json::json!({KEY: name, "v": 1, "ts": "2026-11-20T15:43:09.567Z", "new": {}});
             event(&json.to_string(), None).unwrap().0
         };
-        for (name, _) in EventKind::TABLE {
+        for name in known::names() {
             assert_ne!(read(name).kind, Kind::Unknown, "{name}");
         }
         assert_eq!(read("moon_eclipsed").kind, Kind::Unknown);

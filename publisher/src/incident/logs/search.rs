@@ -12,14 +12,14 @@ use memchr::memmem;
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
-use super::event::{Event, KEY};
+use super::event::{Event, KEY, Kind};
 use super::flat::Flat;
 use super::json::{self, Node, Pairs};
 use super::labels::Labels;
 use super::parse::{self, NoEvent, TimeOf};
 use super::remark::{self, Remark};
 use super::source::Source;
-use super::{escapes, shapes, table};
+use super::{escapes, hot_switch, shapes, table};
 
 /// Objects, arrays and texts in one another: deeper than any chain of shippers.
 const MAX_DEPTH: u32 = 40;
@@ -248,7 +248,14 @@ impl Findings {
             Err(NoEvent::Timeless) => (What::Timeless(json.to_owned()), false),
             Err(NoEvent::Foreign) => return,
         };
-        self.found.push(Found { time_assumed, ..Found::of(what) });
+        let labels = match &what {
+            What::Event(event, _) => match &event.kind {
+                Kind::HotSwitch(switch) => hot_switch::labels(switch),
+                _ => Labels::default(),
+            },
+            _ => Labels::default(),
+        };
+        self.found.push(Found { time_assumed, labels, ..Found::of(what) });
     }
 
     /// Leaves one of each event that a record tells twice, as text and taken apart: the one that says more.

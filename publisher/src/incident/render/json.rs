@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::incident::bypass::{Bypass, Refused};
 use crate::incident::fleet::Fleet;
 use crate::incident::model::Service;
 use crate::incident::view::{MomentView, Suspect, View};
@@ -44,6 +45,8 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<LeftOut>,
     gaps: &'a [String],
+    bypasses: &'a [Bypass],
+    bypasses_refused: &'a [Refused],
 }
 
 /// How much of a fleet's report is not in it.
@@ -111,6 +114,8 @@ pub(crate) fn report<'a>(view: &'a View<'_>, fleet: Option<&'a Fleet>, details: 
         timeline: view.timeline.iter().take(most_moments).map(moment).collect(),
         left_out: (left_out.services + left_out.timeline > 0).then_some(left_out),
         gaps: &view.gaps,
+        bypasses: &incident.bypasses.done,
+        bypasses_refused: &incident.bypasses.refused,
     }
 }
 

@@ -85,17 +85,12 @@ pub(crate) fn report(view: &View<'_>) -> String {
         let _ = writeln!(html, "<figure>{}</figure>", picture::of(service, index, view.clock));
     }
     suspects(&mut html, view);
+    list(&mut html, "Proxies that failed, and hot-switch", &view.bypasses);
     for service in &view.services {
         service_section(&mut html, view, service);
     }
     timeline(&mut html, view);
-    if !view.gaps.is_empty() {
-        html.push_str("<section><h2>What the logs do not hold</h2><ul>");
-        for gap in &view.gaps {
-            let _ = write!(html, "<li>{}</li>", escaped(gap));
-        }
-        html.push_str("</ul></section>\n");
-    }
+    list(&mut html, "What the logs do not hold", &view.gaps);
     let _ = write!(
         html,
         "</main>\n<footer>Times are UTC. What is inferred follows from traffic by Envoy's own rules; what is \
@@ -133,6 +128,18 @@ fn suspects(html: &mut String, view: &View<'_>) {
         let _ = write!(html, "<li><code>{endpoint}</code> {sentence}</li>");
     }
     html.push_str("</ol></section>\n");
+}
+
+/// A section of sentences, if there are any.
+fn list(html: &mut String, heading: &str, sentences: &[String]) {
+    if sentences.is_empty() {
+        return;
+    }
+    let _ = write!(html, "<section><h2>{heading}</h2><ul>");
+    for sentence in sentences {
+        let _ = write!(html, "<li>{}</li>", escaped(sentence));
+    }
+    html.push_str("</ul></section>\n");
 }
 
 fn service_section(html: &mut String, view: &View<'_>, of: &ServiceView<'_>) {

@@ -55,6 +55,12 @@ pub(crate) fn report(view: &View<'_>, fleet: Option<&Fleet>, width: usize, paint
         }
         page.timeline(view);
     }
+    if !view.bypasses.is_empty() {
+        page.heading("Proxies that failed, and hot-switch");
+        for bypass in &view.bypasses {
+            page.item("-", bypass);
+        }
+    }
     if sampled.is_none() {
         page.suspects(view);
     }

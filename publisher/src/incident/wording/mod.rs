@@ -1,6 +1,7 @@
 //! Puts an incident into words, once for all renderers: facts in ([`model`](super::model)), a view model out
 //! ([`view`](super::view)).
 
+mod bypass;
 mod endpoint;
 pub(crate) mod fleet;
 pub(crate) mod gaps;
@@ -49,6 +50,7 @@ pub(crate) fn view(incident: &Incident) -> View<'_> {
         ),
         seen_by: SeenBy { proxies: seeing.len(), of: all }.to_string(),
         services: incident.services.iter().map(|service| service::view(service, all, clock)).collect(),
+        bypasses: bypass::sentences(&incident.bypasses, clock),
         suspects: suspects::of(&incident.services, all, clock),
         timeline: timeline(incident),
         gaps: incident.gaps.iter().map(gaps::sentence).collect(),

@@ -9,6 +9,8 @@ use crate::incident::names;
 use crate::incident::units::{count, duration, number, percent};
 use crate::incident::view::{Phrase, Tone};
 
+use super::bypass;
+
 /// Says what an event means.
 pub(crate) fn of(event: &Event) -> Phrase {
     let (tone, label) = headword(&event.kind);
@@ -29,6 +31,7 @@ fn headword(kind: &Kind) -> (Tone, &'static str) {
         Kind::UpstreamRecovered { .. } => (Tone::Good, "answers again"),
         Kind::ConfigRejected { .. } => (Tone::Bad, "config rejected"),
         Kind::EventsSuppressed { .. } => (Tone::Note, "held back"),
+        Kind::HotSwitch(switch) => bypass::headword(&switch.what),
         Kind::ProxyStarted => (Tone::Note, "proxy started"),
         Kind::ProxyStopped => (Tone::Note, "proxy stopped"),
         Kind::FilterWarning { .. } => (Tone::Warning, "filter warns"),
@@ -86,6 +89,7 @@ fn sentence(event: &Event) -> String {
             let lasted = duration(millis(*seconds));
             format!("{} held back in {lasted}; the metrics have them", count(*events, "event"))
         }
+        Kind::HotSwitch(switch) => bypass::sentence(switch),
         Kind::ProxyStarted => "the proxy started again: what it saw before is not known to it".to_owned(),
         Kind::ProxyStopped => "the proxy ends".to_owned(),
         Kind::FilterWarning { text } => text.to_string(),
@@ -181,14 +185,16 @@ mod tests {
     #[test]
     fn every_event_has_a_sentence_of_its_own() {
         let mut labels = Vec::new();
-        for (name, _) in filter_core::event::EventKind::TABLE {
+        let of_filter = filter_core::event::EventKind::TABLE.map(|(name, _)| name);
+        let names = || of_filter.into_iter().chain(hot_switch_core::event::NAMES);
+        for name in names() {
             let phrase = phrase(&format!(r#"{{"faultline":"{name}","ts":"2026-11-20T15:43:09.567Z"}}"#));
             assert!(phrase.label.len() <= Phrase::LABEL_WIDTH && phrase.label != "unknown", "{phrase:?}");
             labels.push(phrase.label);
         }
         labels.sort_unstable();
         labels.dedup();
-        assert_eq!(labels.len(), filter_core::event::EventKind::TABLE.len());
+        assert_eq!(labels.len(), names().count());
     }
 
     #[test]

@@ -7,15 +7,19 @@ use crate::incident::names;
 use crate::incident::units::{self, Clock, count, duration};
 
 use super::endpoint::first_error;
-use super::{gaps, phrase};
+use super::{bypass, gaps, phrase};
 
 /// At most so many other services are named.
 const MOST_SERVICES: usize = 4;
 
 /// The whole in a sentence or two.
 pub(super) fn headline(incident: &Incident) -> String {
+    let bypassed = bypass::headline(&incident.bypasses);
     let Some((first, others)) = incident.services.split_first() else {
         let lost = gaps::lost(&incident.gaps);
+        if let Some(bypassed) = bypassed {
+            return lost.map_or(bypassed.clone(), |lost| format!("{bypassed} Not all is known: {lost}."));
+        }
         return match (incident.events, lost) {
             (0, None) => "Nothing happened that faultline would tell.".to_owned(),
             (0, Some(lost)) => format!("What happened is not known: {lost}."),
@@ -39,6 +43,9 @@ pub(super) fn headline(incident: &Incident) -> String {
     let open: Vec<&str> = open.map(|service| service.name.as_str()).take(MOST_SERVICES).collect();
     if !open.is_empty() {
         told.push_str(&format!(" Not over when the log ended: {}.", open.join(", ")));
+    }
+    if let Some(bypassed) = bypassed {
+        told.push_str(&format!(" {bypassed}"));
     }
     if let Some(lost) = gaps::lost(&incident.gaps) {
         told.push_str(&format!(" Not all is known: {lost}."));

@@ -48,6 +48,22 @@ impl Api {
         Ok(Self { client, url: url.to_owned(), token: token.to_owned(), kinds: Mutex::default() })
     }
 
+    /// The same API server, for whoever has this token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        let (client, url) = (self.client.clone(), self.url.clone());
+        Self { client, url, token: token.to_owned(), kinds: Mutex::default() }
+    }
+
+    /// The status and the text with which a request is answered, whatever it is.
+    ///
+    /// # Errors
+    /// If the API server does not answer.
+    pub(crate) fn answer(&self, method: Method, path: &str, content: &str, body: &str) -> Result<(u16, String)> {
+        let request = self.request(method, path).header("content-type", content).body(body.to_owned());
+        let answer = request.send().with_context(|| format!("a request of {path}"))?;
+        Ok((answer.status().as_u16(), answer.text()?))
+    }
+
     /// Whether the API server is ready.
     pub(crate) fn is_ready(&self) -> bool {
         self.request(Method::GET, "/readyz").send().is_ok_and(|answer| answer.status().is_success())

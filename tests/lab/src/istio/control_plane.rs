@@ -11,7 +11,7 @@ use super::api::Api;
 use super::installation;
 use super::netns::{self, Namespace};
 use super::parts::{Branch, Parts};
-use super::servers::{self, NODE, Server};
+use super::servers::{self, NODE, Rights, Server};
 use super::teardown::Teardown;
 use crate::net::authority::Authority;
 
@@ -47,7 +47,7 @@ impl ControlPlane {
         let authority = Authority::new()?;
         say("etcd and kube-apiserver start");
         let etcd = servers::etcd(&machine, &parts, &folder)?;
-        let (server, api) = servers::api_server(&machine, &parts, &folder, &authority)?;
+        let (server, api) = servers::api_server(&machine, &parts, &folder, &authority, Rights::All)?;
         say(&format!("Istio {branch} is installed: istioctl's own manifests, with injector and validator"));
         installation::apply(&api, &machine, &parts, &folder)?;
         let istiod = Some(servers::istiod(&machine, &parts, &folder)?);
@@ -125,7 +125,7 @@ impl ControlPlane {
 }
 
 /// The machine of the servers, with the bridge to which pods are connected.
-fn node() -> Result<Namespace> {
+pub(super) fn node() -> Result<Namespace> {
     let machine = Namespace::create("")?;
     machine.ip(&["link", "add", "br0", "type", "bridge"])?;
     machine.ip(&["addr", "add", &format!("{NODE}/16"), "dev", "br0"])?;

@@ -6,6 +6,7 @@
 //! [`obstacle`] says what is missing.
 
 mod api;
+mod api_server;
 mod control_plane;
 mod document;
 mod installation;
@@ -21,10 +22,11 @@ mod subscriber;
 mod teardown;
 
 pub(crate) use api::{Admission, Api};
+pub use api_server::{Account, ApiServer};
 pub(crate) use control_plane::ControlPlane;
 pub(crate) use mesh::{Mesh, State};
 pub(crate) use netns::{Namespace, attempt, folder, mesh_name, sweep};
-pub use parts::{Branch, obstacle};
+pub use parts::{Branch, obstacle, obstacle_to_api_server};
 pub(crate) use proxy::{Answer, Proxy};
 pub(crate) use subscriber::{Client, Subscriber};
 pub(crate) use teardown::Teardown;

@@ -57,6 +57,18 @@ impl Parts {
     /// # Errors
     /// If there is none, or a program that it names is gone; the message has the remedy.
     pub(crate) fn find(branch: Branch) -> Result<Self> {
+        Self::find_these(branch, &KEYS)
+    }
+
+    /// Those of an API server alone.
+    ///
+    /// # Errors
+    /// Like [`Parts::find`].
+    pub(crate) fn of_api_server(branch: Branch) -> Result<Self> {
+        Self::find_these(branch, &["ETCD", "KUBE_APISERVER"])
+    }
+
+    fn find_these(branch: Branch, keys: &[&str]) -> Result<Self> {
         let remedy = format!("run `cargo xtask drill istio --istio {branch}`, which builds what is missing");
         let file = match std::env::var_os("FAULTLINE_ISTIO") {
             Some(file) => PathBuf::from(file),
@@ -67,8 +79,8 @@ impl Parts {
         };
         let line = |line: &str| line.split_once('=').map(|(key, path)| (key.to_owned(), PathBuf::from(path)));
         let files: BTreeMap<_, _> = text.lines().filter_map(line).collect();
-        for key in KEYS {
-            match files.get(key) {
+        for key in keys {
+            match files.get(*key) {
                 Some(path) => ensure!(path.exists(), "{key}: {} is gone: {remedy}", path.display()),
                 None => bail!("{} names no {key}: {remedy}", file.display()),
             }
@@ -129,13 +141,22 @@ impl Parts {
 
 /// Why this machine cannot run a mesh, with the remedy; `None` if it can.
 pub fn obstacle(branch: Branch) -> Option<String> {
+    obstacle_to(Parts::find(branch), &["ip", "iptables-restore", "chroot", "mount", "python3"])
+}
+
+/// Why this machine cannot run an API server, with the remedy; `None` if it can.
+pub fn obstacle_to_api_server(branch: Branch) -> Option<String> {
+    obstacle_to(Parts::of_api_server(branch), &["ip"])
+}
+
+fn obstacle_to(parts: Result<Parts>, programs: &[&str]) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("a mesh of network namespaces needs root: run this as root".to_owned());
     }
-    if let Err(error) = Parts::find(branch) {
+    if let Err(error) = parts {
         return Some(format!("{error:#}"));
     }
-    for program in ["ip", "iptables-restore", "chroot", "mount", "python3"] {
+    for program in programs {
         let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if found.is_err() {
             return Some(format!("no {program} on PATH: install Debian's iproute2, iptables, util-linux and python3"));

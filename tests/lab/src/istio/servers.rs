@@ -87,12 +87,22 @@ pub(crate) fn etcd(namespace: &Namespace, parts: &Parts, folder: &Path) -> Resul
     Server::start("etcd", &mut command, folder)?.until(|| answers(namespace, "127.0.0.1:2379", "/health"))
 }
 
+/// Who may do what at the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// Everybody everything: what is tested is another thing.
+    All,
+    /// What roles say.
+    ByRole,
+}
+
 /// Starts the API server, and makes its client and a configuration for kubectl and istiod.
 pub(crate) fn api_server(
     namespace: &Namespace,
     parts: &Parts,
     folder: &Path,
     authority: &Authority,
+    rights: Rights,
 ) -> Result<(Server, Api)> {
     let write = |name: &str, text: &str| -> Result<String> {
         let file = folder.join(name);
@@ -114,7 +124,7 @@ pub(crate) fn api_server(
         ("service-account-signing-key-file", write("accounts.key", &accounts.serialize_pem())?),
         ("api-audiences", "https://kubernetes.default.svc,istio-ca".to_owned()),
         ("token-auth-file", write("tokens.csv", &format!("{TOKEN},admin,admin,\"system:masters\"\n"))?),
-        ("authorization-mode", "AlwaysAllow".to_owned()),
+        ("authorization-mode", if rights == Rights::All { "AlwaysAllow" } else { "RBAC" }.to_owned()),
         ("service-cluster-ip-range", "10.96.0.0/16".to_owned()),
         // Webhooks are called at the endpoints of their services, because nothing routes a service's address.
         ("enable-aggregator-routing", "true".to_owned()),
@@ -125,12 +135,13 @@ pub(crate) fn api_server(
     let url = format!("https://{NODE}:6443");
     let api = Api::new(namespace, &url, &authority.pem(), TOKEN)?;
     let server = Server::start("kube-apiserver", &mut command, folder)?.until(|| api.is_ready())?;
-    write("kubeconfig", &kubeconfig(&url, &STANDARD.encode(authority.pem())))?;
+    write("kubeconfig", &kubeconfig(authority, TOKEN))?;
     Ok((server, api))
 }
 
-/// A configuration with the contexts of the documents, which all mean this API server.
-fn kubeconfig(url: &str, authority: &str) -> String {
+/// A configuration with the contexts of the documents, which all mean this API server, for whoever has this token.
+pub(crate) fn kubeconfig(authority: &Authority, token: &str) -> String {
+    let (url, authority) = (format!("https://{NODE}:6443"), STANDARD.encode(authority.pem()));
     let contexts: String = ["lab", "ap", "hangzhou"]
         .iter()
         .map(|name| format!("- {{name: {name}, context: {{cluster: lab, user: admin}}}}\n"))
@@ -138,7 +149,7 @@ fn kubeconfig(url: &str, authority: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: lab\n\
          clusters:\n- {{name: lab, cluster: {{server: '{url}', certificate-authority-data: {authority}}}}}\n\
-         users:\n- {{name: admin, user: {{token: {TOKEN}}}}}\ncontexts:\n{contexts}"
+         users:\n- {{name: admin, user: {{token: {token}}}}}\ncontexts:\n{contexts}"
     )
 }
 

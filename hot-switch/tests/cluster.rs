@@ -1,0 +1,256 @@
+//! hot-switch at a real kube-apiserver, where one is built: what its accounts may do, what the admission policy lets
+//! the controller change, what the controller does with a wish, and its Events. No kubelet, and no pod that runs.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use hot_switch::cluster::notices::Notices;
+use hot_switch::told::notice::Notice;
+use lab::istio::{Account, ApiServer, Branch, obstacle_to_api_server};
+use lab::skip::{Tool, skip};
+use lab::wait::SAFETY_NET;
+use serde_json::{Value, json};
+
+const OWN: &str = "faultline-hot-switch";
+const STAND_IN: &str = "registry.example.com/faultline/hot-switch@sha256:57a4d1";
+const REAL: &str = "docker.io/istio/proxyv2:1.31.0";
+const TLS: &str = "security.istio.io/tlsMode";
+
+fn note(name: &str) -> String {
+    format!("hot-switch.faultline.dev/{name}")
+}
+
+/// A file of `deploy/hot-switch`, as kustomize builds it.
+fn manifests(file: &str) -> Result<Vec<Value>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/hot-switch").join(file);
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let mut all: Vec<Value> = serde_saphyr::from_multiple(&text.replace("set-by-kustomization", STAND_IN))?;
+    for object in &mut all {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        if ["ServiceAccount", "Role", "RoleBinding"].contains(&kind) {
+            object["metadata"]["namespace"] = OWN.into();
+        }
+    }
+    Ok(all)
+}
+
+/// A pod with a sidecar, of which `mode` is the annotation.
+fn pod(name: &str, mode: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "labels": {"app": "cart", TLS: "istio"},
+            "annotations": {note("mode"): mode}},
+        "spec": {"nodeName": "n1", "automountServiceAccountToken": false, "containers": [
+            {"name": "cart", "image": "shop/cart:1", "ports": [{"containerPort": 8080}]},
+            {"name": "istio-proxy", "image": REAL}]},
+    })
+}
+
+/// An API server with hot-switch's manifests, and pods.
+fn cluster() -> Result<ApiServer> {
+    let server = ApiServer::start(Branch::V1_31)?;
+    let space = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    for name in [OWN, "shop", "kube-system"] {
+        server.apply(&space(name))?;
+    }
+    for file in ["accounts.yaml", "admission.yaml"] {
+        for object in manifests(file)? {
+            server.apply(&object)?;
+        }
+    }
+    let account = |space: &str| {
+        let metadata = json!({"name": "default", "namespace": space});
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    };
+    server.apply(&account("shop"))?;
+    server.apply(&account("kube-system"))?;
+    for (name, mode) in [("cart-1", "act"), ("cart-2", "report")] {
+        server.apply(&pod(name, mode))?;
+        let status = json!({"phase": "Running", "podIP": "10.0.0.7"});
+        let path = format!("/api/v1/namespaces/shop/pods/{name}/status");
+        server.merge(&path, &json!({"status": status}))?;
+    }
+    let mut of_system = pod("dns", "act");
+    of_system["metadata"]["namespace"] = "kube-system".into();
+    server.apply(&of_system)?;
+    Ok(server)
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let began = Instant::now();
+    while !holds()? {
+        ensure!(began.elapsed() < SAFETY_NET, "{what}: it did not come");
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+#[test]
+fn hot_switch_at_a_real_api_server() -> Result<()> {
+    if let Some(why) = obstacle_to_api_server(Branch::V1_31) {
+        skip("hot-switch at a real kube-apiserver", Tool::Optional, &why);
+        return Ok(());
+    }
+    let server = cluster()?;
+    let (agent, controller) = (server.account(OWN, "hot-switch-agent")?, server.account(OWN, "hot-switch-controller")?);
+    rights(&agent, &controller).context("what the accounts may do")?;
+    policy(&server, &controller).context("what the policy lets the controller change")?;
+    wishes(&server, &agent, &controller).context("what the controller does with wishes")?;
+    events(&server, &agent).context("Events")
+}
+
+/// What roles allow: nothing but what is needed.
+fn rights(agent: &Account, controller: &Account) -> Result<()> {
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "x"}});
+    let leases = |space: &str| format!("/apis/coordination.k8s.io/v1/namespaces/{space}/leases");
+    let policies = "/apis/security.istio.io/v1/peerauthentications";
+    let nothing = json!({});
+    let cases: [(&Account, &str, &str, &Value, bool); 16] = [
+        (agent, "GET", "/api/v1/pods", &nothing, true),
+        (agent, "GET", "/api/v1/nodes", &nothing, true),
+        (agent, "POST", &leases(OWN), &lease, true),
+        (agent, "POST", &leases("shop"), &lease, false),
+        (agent, "PATCH", "/api/v1/namespaces/shop/pods/cart-1", &nothing, false),
+        (agent, "DELETE", "/api/v1/namespaces/shop/pods/cart-1", &nothing, false),
+        (agent, "GET", "/api/v1/secrets", &nothing, false),
+        (agent, "POST", "/api/v1/namespaces/shop/pods/cart-1/exec", &nothing, false),
+        (agent, "GET", policies, &nothing, false),
+        (controller, "GET", "/api/v1/pods", &nothing, true),
+        (controller, "GET", &leases(OWN), &nothing, true),
+        (controller, "GET", &leases("shop"), &nothing, false),
+        (controller, "DELETE", "/api/v1/namespaces/shop/pods/cart-1", &nothing, false),
+        (controller, "POST", "/api/v1/namespaces/shop/pods", &nothing, false),
+        (controller, "GET", "/api/v1/secrets", &nothing, false),
+        (controller, "GET", "/api/v1/namespaces/shop/configmaps/other", &nothing, false),
+    ];
+    for (who, method, path, object, allowed) in cases {
+        let (status, text) = who.ask(method, path, object)?;
+        ensure!((status != 403) == allowed, "{method} {path}: {status}: {text}");
+    }
+    // This server has no such kind, and says so to whoever may list it.
+    let (status, text) = controller.ask("GET", policies, &nothing)?;
+    ensure!(status == 404, "{policies}: {status}: {text}");
+    Ok(())
+}
+
+/// What the admission policy allows: the steps of a bypass, and nothing else.
+fn policy(server: &ApiServer, controller: &Account) -> Result<()> {
+    let change = |pod: &str, change: &Value| controller.ask("PATCH", &format!("/api/v1/namespaces/{pod}"), change);
+    let image = |container: &str, image: &str| json!({"spec": {"containers": [{"name": container, "image": image}]}});
+    let noted = |notes: Value| json!({"metadata": {"annotations": notes}});
+    let grant = json!({"metadata": {"labels": {TLS: "disabled"}, "annotations": {note("granted-at"): "7",
+        note("why"): "proxy_dead", note("original-tls-mode"): "istio"}}});
+    // A policy holds a moment after it was made.
+    until("the policy", || Ok(change("shop/pods/cart-1?dryRun=All", &image("cart", "evil"))?.0 == 422))?;
+    let abuses = [
+        ("another image of the application", "shop/pods/cart-1", image("cart", "evil")),
+        ("another image of the proxy", "shop/pods/cart-1", image("istio-proxy", "evil")),
+        ("the stand-in without a record", "shop/pods/cart-1", image("istio-proxy", STAND_IN)),
+        ("another label", "shop/pods/cart-1", json!({"metadata": {"labels": {"app": "till"}}})),
+        ("the owner's consent", "shop/pods/cart-2", noted(json!({note("mode"): "act"}))),
+        ("an annotation of another", "shop/pods/cart-1", noted(json!({"kubectl.kubernetes.io/x": "y"}))),
+        ("a pod that did not opt in", "shop/pods/cart-2", grant.clone()),
+        ("a pod of the system", "kube-system/pods/dns", grant.clone()),
+        ("a finalizer", "shop/pods/cart-1", json!({"metadata": {"finalizers": ["x.example.com/y"]}})),
+    ];
+    for (what, pod, abuse) in &abuses {
+        let (status, text) = change(pod, abuse)?;
+        let is_denied = status == 422 && text.contains("ValidatingAdmissionPolicy 'faultline-hot-switch'");
+        ensure!(is_denied, "{what} is not denied: {status}: {text}");
+    }
+    let with_image = json!({"metadata": {"annotations": {note("original-image"): REAL}},
+        "spec": {"containers": [{"name": "istio-proxy", "image": STAND_IN}]}});
+    let back = json!({"metadata": {"labels": {TLS: "istio"}, "annotations": {note("granted-at"): null,
+        note("why"): null, note("original-tls-mode"): null, note("original-image"): null}},
+        "spec": {"containers": [{"name": "istio-proxy", "image": REAL}]}});
+    for (step, patch) in [("the grant", &grant), ("the stand-in", &with_image), ("the end", &back)] {
+        let (status, text) = change("shop/pods/cart-1", patch)?;
+        ensure!(status == 200, "{step} is denied: {status}: {text}");
+    }
+    let pod = server.get("/api/v1/namespaces/shop/pods/cart-1")?;
+    ensure!(pod["metadata"]["annotations"] == json!({note("mode"): "act"}), "something is left: {pod}");
+    Ok(())
+}
+
+/// The real controller, and an agent's Lease as the agent writes it.
+fn wishes(server: &ApiServer, agent: &Account, controller: &Account) -> Result<()> {
+    let words = ["controller", "--name", "c1", "--stand-in-image", STAND_IN];
+    let mut program = server.run(Path::new(env!("CARGO_BIN_EXE_hot-switch")), &words, controller)?;
+    let done = wish_and_end(server, agent);
+    program.kill()?;
+    program.wait()?;
+    done.with_context(|| std::fs::read_to_string(server.log("hot-switch")).unwrap_or_default())
+}
+
+fn wish_and_end(server: &ApiServer, agent: &Account) -> Result<()> {
+    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases");
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "n1",
+        "labels": {note("component"): "agent"}}});
+    agent.ask("POST", &path, &lease)?;
+    let wish = |pod: &str| json!({"pod": pod, "since": 7, "why": "proxy_dead", "stand_in": true});
+    let say = |wishes: &[&str]| -> Result<()> {
+        let asks = json!({"wishes": wishes.iter().map(|pod| wish(pod)).collect::<Vec<_>>(), "failing": []});
+        let now = time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339)?;
+        let at = format!("{}.000000Z", now.get(..19).context("a time")?);
+        let change = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"annotations": {note("asks"): asks.to_string()}}, "spec": {"renewTime": at}});
+        let (status, text) = agent.ask("PATCH", &format!("{path}/n1"), &change)?;
+        ensure!(status == 200, "the Lease: {status}: {text}");
+        Ok(())
+    };
+    let pod = || server.get("/api/v1/namespaces/shop/pods/cart-1");
+    // No policy is there, so no second consent is needed. An agent says again what it wants: so it shows that it
+    // lives.
+    until("the grant", || {
+        say(&["shop/cart-1", "shop/cart-2"])?;
+        Ok(pod()?["metadata"]["labels"][TLS] == "disabled")
+    })?;
+    until("the stand-in", || Ok(pod()?["spec"]["containers"][1]["image"] == STAND_IN))?;
+    until("the answers", || {
+        let lease = server.get(&format!("{path}/n1"))?;
+        let answers = lease["metadata"]["annotations"][note("answers")].as_str().unwrap_or_default().to_owned();
+        Ok(answers.contains(r#""pod":"shop/cart-1","since":7,"refused":null"#) && answers.contains("report_only"))
+    })?;
+    say(&[])?;
+    until("the end", || {
+        let pod = pod()?;
+        let is_back = pod["spec"]["containers"][1]["image"] == REAL && pod["metadata"]["labels"][TLS] == "istio";
+        Ok(is_back && pod["metadata"]["annotations"] == json!({note("mode"): "act"}))
+    })
+}
+
+/// An agent's Events are on its pod, and the same one again is counted.
+fn events(server: &ApiServer, agent: &Account) -> Result<()> {
+    let pod = server.get("/api/v1/namespaces/shop/pods/cart-1")?;
+    let uid = pod["metadata"]["uid"].as_str().context("a UID")?.to_owned();
+    let path = "/apis/events.k8s.io/v1/namespaces/shop/events";
+    let found = || -> Result<Vec<Value>> {
+        let mut all = server.get(path)?["items"].as_array().cloned().unwrap_or_default();
+        all.retain(|event| event["reason"] == "ProxyBypassed");
+        Ok(all)
+    };
+    let kubeconfig = kube::config::Kubeconfig::from_yaml(&server.kubeconfig(agent))?;
+    server.inside(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // Its thread is born here, and so are the connections.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let notices = runtime.block_on(async {
+            let options = kube::config::KubeConfigOptions::default();
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+            anyhow::Ok(Notices::start(kube::Client::try_from(config)?, "n1", |error| eprintln!("{error}")))
+        })?;
+        let note = "the proxy is dead".to_owned();
+        let notice = Notice { is_warning: true, reason: "ProxyBypassed", action: "Bypass", note };
+        notices.say("shop/cart-1", &uid, notice.clone());
+        notices.say("shop/cart-1", &uid, notice);
+        until("the Event, counted twice", || Ok(found()?.first().is_some_and(|event| event["series"]["count"] == 2)))?;
+        let all = found()?;
+        ensure!(all.len() == 1, "it is there more than once: {all:?}");
+        ensure!(all[0]["regarding"]["uid"] == uid.as_str(), "it is on another pod: {}", all[0]);
+        ensure!(all[0]["type"] == "Warning" && all[0]["note"] == "the proxy is dead", "{}", all[0]);
+        ensure!(all[0]["reportingInstance"] == "n1", "{}", all[0]);
+        Ok(())
+    })
+}
