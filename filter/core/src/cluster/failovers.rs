@@ -85,8 +85,8 @@ fn seen_before(
     let early = state.localities.early(home_tier, context.home);
     if context.has_witness && state.has_host_counts(context.now) {
         // The windows hold Envoy's counts, of attempts that are also in sums yet to come. Sums of calm times are those
-        // of a sample, so that Envoy's counts are the most that they stand for. What is older than the windows went away
-        // before the failover.
+        // of a sample, so that Envoy's counts are the most that they stand for. What is older than the windows went
+        // away before the failover.
         let is_new = context.now.saturating_sub(state.phase.since()) <= context.failover.window.millis();
         let in_window = |(locality, tier, count): (Locality, Tier, Count)| {
             let window = traffic.away.iter().find(|(known, _, _)| *known == locality).map(|(_, _, window)| *window);
