@@ -38,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let mut members: Members = decode(bytes).unwrap_or_default();
-    members.merge(&[(1, locality.clone()), (7, locality.clone()), (1, locality.clone())], Some(5), 10, 1_000_000);
+    members.merge(&[(1, &locality), (7, &locality), (1, &locality)], Some(5), 10, 1_000_000);
     members.counts();
     assert_eq!(decode(&encode(&members)), Some(members));
     let mut totals: HostTotals = decode(bytes).unwrap_or_default();
