@@ -1,8 +1,8 @@
 //! What the annotations of a workload and its namespace allow hot-switch to do.
 
 use hot_switch_core::standing::{Directions, Mode};
-use mesh::Mesh;
 use mesh::yaml::node::Node;
+use mesh::{Mesh, Resource};
 
 use super::finding::{Draft, Severity};
 use super::rules::HS108;
@@ -78,4 +78,17 @@ pub(crate) fn unknown(node: &Node, path: &str) -> Vec<Draft> {
         found.push(Draft::new(HS108, Severity::Error, [&problem, meaning, &fix]).at("metadata.annotations"));
     }
     found
+}
+
+/// HS108: hot-switch's annotations on an object that makes pods, which are not its pods'.
+pub(crate) fn misplaced(resource: &Resource) -> Vec<Draft> {
+    let annotations: Pairs<'_> = pairs(&resource.node, "metadata.annotations");
+    let misplaced = annotations.into_keys().filter(|key| key.starts_with(PREFIX));
+    let draft = |key: &str| {
+        let problem = format!("`{key}` is on the {}, and not on its pods", resource.kind);
+        let fix = "move it to `spec.template.metadata.annotations`, or to the namespace";
+        let meaning = "nobody reads it there: it is as if it were not there";
+        Draft::new(HS108, Severity::Error, [&problem, meaning, fix]).at("metadata.annotations")
+    };
+    misplaced.map(draft).collect()
 }

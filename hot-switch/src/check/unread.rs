@@ -1,4 +1,5 @@
-//! What is wrong with the files themselves (HS001 to HS003), what is missing in them, and what nobody looks into.
+//! What is wrong with the files themselves (HS001 to HS003), with annotations that are no workload's (HS108), what is
+//! missing in them, and what nobody looks into.
 
 use findings::rule::Rule;
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use std::rc::Rc;
 use mesh::yaml::node::Position;
 use mesh::{MESH_CONFIG, Resource};
 
+use super::consent;
 use super::finding::{Draft, Finding, Severity};
 use super::known::Known;
 use super::rules::{HS001, HS002};
@@ -62,6 +64,17 @@ pub(super) fn check(known: &Known<'_>) -> Vec<Finding> {
     for config in &mesh.configurations {
         let words = ["is no resource", nothing, "resources have `apiVersion` and `kind`"];
         add(HS002, Severity::Error, &config.file, config.node.as_ref().map(|node| node.position), words);
+    }
+    for resource in &mesh.resources {
+        let drafts = match resource.kind.as_str() {
+            "Namespace" => consent::unknown(&resource.node, "metadata.annotations"),
+            "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => consent::misplaced(resource),
+            _ => continue,
+        };
+        let position = resource.node.position_of("metadata.annotations");
+        found.extend(
+            drafts.into_iter().map(|draft| draft.found(&resource.file, Some(resource.title()), Some(position))),
+        );
     }
     for (policy, draft) in known.peers.not_understood() {
         let position = policy.node.position_of(&draft.path);

@@ -39,13 +39,18 @@ impl Status {
             Some(path) => BTreeMap::from([(0, path.clone())]),
             None => namespaces(&self.proc)?,
         };
+        let (looked_at, mut told) = (namespaces.len(), 0);
         for path in namespaces.into_values() {
             // The node's own, and those that ended meanwhile, are none of ours.
             let Ok(netns) = Netns::open(&path, &self.proc) else { continue };
             let found = netns.inside(|| Ok(Reading::take()?.found(Directions::Both)))?;
             if found.captured || self.netns.is_some() {
                 println!("{}", if self.json { as_json(&path, found) } else { as_text(&path, found) });
+                told += 1;
             }
+        }
+        if told == 0 {
+            eprintln!("none of {looked_at} network namespaces has Istio's rules: no pod with a sidecar is seen here");
         }
         Ok(Outcome::Done)
     }

@@ -46,13 +46,32 @@ pub(crate) struct Asked {
 }
 
 impl EngineOptions {
+    /// Refuses an option that has no meaning for files. The parser does not: it takes what a file excludes for absent.
+    ///
+    /// # Errors
+    /// If the option is given and `--logs` is not.
+    pub(crate) fn needed_by(&self, option: &str, is_given: bool) -> anyhow::Result<()> {
+        if is_given && self.logs.is_none() {
+            return Err(WrongUsage(anyhow!("{option} is for an engine: give --logs URL, or leave {option} out")).into());
+        }
+        Ok(())
+    }
+
     /// The engine that is named, and the question about this time; none if there is no `--logs`. Without a beginning
     /// it is about the last hour, which is said.
     ///
     /// # Errors
     /// When address, credentials, tenant or times are not as they must be.
     pub(crate) fn asked(&self, since: Option<&Limit>, until: Option<&Limit>) -> anyhow::Result<Option<Asked>> {
-        let Some(logs) = &self.logs else { return Ok(None) };
+        let Some(logs) = &self.logs else {
+            let given = [
+                ("--query", self.query.is_some()),
+                ("--tenant", self.tenant.is_some()),
+                ("--logs-credentials", self.logs_credentials.is_some()),
+            ];
+            given.into_iter().try_for_each(|(option, is_given)| self.needed_by(option, is_given))?;
+            return Ok(None);
+        };
         let address = Address::parse(logs).map_err(|error| WrongUsage(error.context("--logs")))?;
         let variable = |name: &str| std::env::var(name).ok();
         let file = self.logs_credentials.as_deref();

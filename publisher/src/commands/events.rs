@@ -53,6 +53,8 @@ pub(crate) struct Args {
 /// # Errors
 /// When a log cannot be read. A log without events is not an error.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
+    args.engine.needed_by("--since", args.since.is_some())?;
+    args.engine.needed_by("--until", args.until.is_some())?;
     let since = args.since.as_deref().map(Limit::read).transpose()?;
     let until = args.until.as_deref().map(Limit::read).transpose()?;
     let printed = match args.engine.asked(since.as_ref(), until.as_ref())? {

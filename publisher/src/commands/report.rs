@@ -3,11 +3,13 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use filter_core::time::Millis;
+use anyhow::anyhow;
+use filter_core::time::{Millis, rfc3339};
 use wildmatch::WildMatch;
 
 use crate::commands::engine_options::{Asked, EngineOptions};
 use crate::commands::losses;
+use crate::commands::options::WrongUsage;
 use crate::commands::outcome::Outcome;
 use crate::commands::time_limit::Limit;
 use crate::files;
@@ -91,6 +93,10 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     let all = input.records.len();
     let day = input.records.first().map(|record| record.event.at).unwrap_or_default();
     let (since, until) = (since.map(|limit| limit.on(day)), until.map(|limit| limit.on(day)));
+    if since.zip(until).is_some_and(|(since, until)| since >= until) {
+        let [since, until] = [since, until].map(|at| rfc3339(at.unwrap_or_default()));
+        return Err(WrongUsage(anyhow!("--since {since} is not before --until {until}")).into());
+    }
     narrow(&mut input, since, until, args.cluster.as_deref());
 
     let mut fleet = match fleet {

@@ -75,6 +75,7 @@ enum Reader {
 /// # Errors
 /// When a log cannot be read.
 pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
+    args.engine.needed_by("--since", args.since.is_some())?;
     let since = args.since.as_deref().map(Limit::read).transpose()?;
     let now = Limit::At(now().saturating_sub(LATE_MS));
     let asked = args.engine.asked(Some(since.as_ref().unwrap_or(&now)), None)?;

@@ -153,6 +153,8 @@ impl Layout {
     /// When the layout does not hold it.
     pub(crate) fn blob(&self, digest: &Digest) -> anyhow::Result<Content> {
         let path = self.blob_path(digest);
+        let is_odd = path.metadata().is_ok_and(|found| !found.is_file());
+        ensure!(!is_odd, "`{}` is no regular file; push or copy to the layout again", path.display());
         let content = File::open(&path).and_then(Content::of_file).with_context(|| {
             format!(
                 "`{}` does not hold {digest}; check the digest, or push or copy to it again",

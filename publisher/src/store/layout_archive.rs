@@ -1,9 +1,12 @@
 //! An OCI image layout in a tar archive, as `skopeo copy … oci-archive:FILE`, `docker save` and BuildKit write it. It
-//! is unpacked into a temporary directory, and packed again after each change.
+//! is unpacked into a temporary directory, and packed again after each change; if another program has changed the
+//! archive meanwhile, it is left as it is.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use anyhow::{Context, anyhow, ensure};
 
@@ -14,6 +17,20 @@ const MOST: u64 = 16 << 30;
 pub(super) struct Unpacked {
     archive: PathBuf,
     directory: tempfile::TempDir,
+    /// What the archive was when it was read; `None` if there was none.
+    state: Mutex<Option<State>>,
+}
+
+/// What tells an archive from the one that replaces it: when it was written, its length, and its number.
+type State = (Option<SystemTime>, u64, u64);
+
+fn state(archive: &Path) -> Option<State> {
+    let found = archive.metadata().ok()?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&found);
+    #[cfg(not(unix))]
+    let number = 0;
+    Some((found.modified().ok(), found.len(), number))
 }
 
 impl Unpacked {
@@ -23,7 +40,7 @@ impl Unpacked {
     /// When it is no archive, or is damaged.
     pub(super) fn open(archive: &Path) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let named = archive.display();
+        let (named, state) = (archive.display(), state(archive));
         match File::open(archive) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot read the archive `{named}`")),
@@ -40,7 +57,7 @@ impl Unpacked {
                 ensure!(found, "`{named}` is no OCI image layout: it has no file `oci-layout`");
             }
         }
-        Ok(Self { archive: archive.to_owned(), directory })
+        Ok(Self { archive: archive.to_owned(), directory, state: Mutex::new(state) })
     }
 
     /// Where the layout's files are.
@@ -52,9 +69,18 @@ impl Unpacked {
     /// bytes.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or another program has changed it since it was read.
     pub(super) fn pack(&self) -> anyhow::Result<()> {
         let directory = self.archive.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Between the look at the archive and its replacement nobody else may replace it. Some file systems know no
+        // locks.
+        let lock = File::open(directory).ok().filter(|directory| directory.lock().is_ok());
+        let mut known = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        ensure!(
+            state(&self.archive) == *known,
+            "the archive `{}` was changed by another program meanwhile; run this again",
+            self.archive.display()
+        );
         let write = || {
             let mut file = tempfile::Builder::new().prefix(".faultline-").tempfile_in(directory)?;
             let mut builder = tar::Builder::new(&mut file);
@@ -77,7 +103,10 @@ impl Unpacked {
             file.persist(&self.archive).map_err(|error| error.error)?;
             Ok::<_, io::Error>(())
         };
-        write().with_context(|| format!("cannot write the archive `{}`", self.archive.display()))
+        write().with_context(|| format!("cannot write the archive `{}`", self.archive.display()))?;
+        *known = state(&self.archive);
+        drop(lock);
+        Ok(())
     }
 }
 

@@ -29,7 +29,8 @@ Kinds, and what they need:
   Envoy                 a whole bootstrap for an Envoy without a mesh; put
                         the module there with `faultline pull`
 Exits with 3, the manifest written, if without a witness no thresholds are \
-given and Envoy's defaults are assumed, or --from left rules out.
+given and Envoy's defaults are assumed, or --from left rules out; and \
+with no manifest if --config is wrong.
 
 What else is to be done, and how to see that it works, stands in comments at the head of each.
 

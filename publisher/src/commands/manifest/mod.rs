@@ -14,7 +14,7 @@ use crate::artifact::form;
 use crate::commands::options::{self, WrongUsage};
 use crate::commands::outcome::Outcome;
 use crate::commands::plugin_config::{self, Configuration};
-use crate::from_mesh;
+use crate::from_mesh::{self, MeshRules, Witness};
 use crate::manifest::kind::Kind;
 use crate::manifest::plan::{Plan, Source, Target, TargetRef};
 use crate::manifest::{self, comments};
@@ -48,8 +48,7 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
     plan.config = match plugin_config::configuration(args.config.as_deref())? {
         Configuration::Right(config) if args.rules.from.is_empty() => config.or_else(|| usual_config(&args)),
         Configuration::Right(config) => {
-            let client = Client { namespace: args.namespace.as_deref(), labels: &args.selector };
-            let derived = from_mesh::configuration(args.rules.of_mesh(client, true), config, plugin_config::remark)?;
+            let derived = from_mesh::configuration(rules(&args), config, plugin_config::remark)?;
             outcome = if derived.is_whole { Outcome::Done } else { Outcome::Findings };
             Some(derived.value)
         }
@@ -90,6 +89,13 @@ pub(crate) async fn run(args: Manifest, format: Format) -> anyhow::Result<Outcom
         Format::Json => output::json(&document)?,
     }
     Ok(outcome)
+}
+
+/// The rules that `--from` names. Only Istio's proxies have the cluster that the witness asks.
+fn rules(args: &Manifest) -> MeshRules<'_> {
+    let client = Client { namespace: args.namespace.as_deref(), labels: &args.selector };
+    let rules = args.rules.of_mesh(client, true);
+    if args.kind.is_istio() { rules } else { MeshRules { witness: Witness::Off, ..rules } }
 }
 
 /// The configuration where none is given. In Istio's proxies the witness reads the rule of each cluster from Envoy

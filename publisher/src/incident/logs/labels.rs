@@ -258,7 +258,9 @@ fn words(text: &str) -> Vec<(&str, &str)> {
         let Some(key) = before.get(begin..).filter(|key| (2..=80).contains(&key.len())) else { continue };
         let after = text.get(at + 1..).unwrap_or_default().trim_start_matches(['"', '\\', ' ', '\'']);
         let end = after.find(|c: char| "\"\\ ,;}])'\t\n<>&|".contains(c)).unwrap_or(after.len());
-        if let Some(value) = after.get(..end).filter(|value| !value.is_empty()) {
+        // The name of an Envoy cluster, such as `outbound|80||web.shop`, is nobody's.
+        let is_envoys = |value: &&str| ["outbound", "inbound"].contains(value) && after[end..].starts_with('|');
+        if let Some(value) = after.get(..end).filter(|value| !value.is_empty() && !is_envoys(value)) {
             found.push((key, value));
         }
     }

@@ -1,8 +1,9 @@
-//! Streaks of failed connections in split mode whose failures came at the same time, to a filter without the witness.
+//! Streaks whose failures came at the same time, to a filter without the witness.
 //!
-//! There, each connection to an endpoint ends Envoy's streak at that instant, on whatever worker. The filter learns of
-//! a connection when its attempt is over, in whole milliseconds. Where attempts of several workers overlap, their order
-//! decides whether there was a streak, and only Envoy knows it. What the filter infers then may be right or not.
+//! In split mode each connection to an endpoint ends Envoy's streak of failed ones at that instant, on whatever worker,
+//! and in either mode good headers end its other streaks, though a reset may follow. The filter learns of both when the
+//! attempt is over, in whole milliseconds. Where attempts of several workers overlap, their order decides whether there
+//! was a streak, and only Envoy knows it. What the filter infers then may be right or not.
 
 use super::compare::{Disagreement, Report, compare};
 use crate::envoy::attempts::{Attempt, Kind};
@@ -10,9 +11,8 @@ use crate::envoy::outlier::{Action, Record};
 use crate::envoy::timestamp;
 use serde_json::json;
 
-/// How long before an ejection its last failures may have ended, in milliseconds: the filter waits for other workers
-/// and for its next heartbeat.
-const BEFORE_MS: i64 = 150;
+/// How long before an ejection its last failures may have ended, in milliseconds: a streak may take its time.
+const BEFORE_MS: i64 = 5_000;
 
 /// How long after it, in milliseconds.
 const AFTER_MS: i64 = 6;
@@ -25,7 +25,8 @@ const TOGETHER_MS: i64 = 6;
 /// By how much the times of the log may be off, in milliseconds: they are whole ones.
 const ROUNDED_MS: i64 = 1;
 
-const REASON: &str = "consecutive_local_origin_failure";
+/// What the reasons of streaks begin with.
+const STREAK: &str = "consecutive_";
 
 /// Envoy's record and the filter's reports without such ejections as only one of them has, nor their ends; later ones
 /// are numbered as if there had been none.
@@ -60,7 +61,8 @@ impl Decidable {
         let mut less = self.clone();
         match wrong {
             Disagreement::Missed(index) => {
-                let record = self.records.get(index).filter(|r| r.action == Action::Eject && r.reason == REASON)?;
+                let record =
+                    self.records.get(index).filter(|r| r.action == Action::Eject && r.reason.starts_with(STREAK))?;
                 overlap(attempts, &record.endpoint, timestamp::millis(&record.timestamp)?).then_some(())?;
                 less.missed += 1;
                 less.records =
@@ -68,7 +70,7 @@ impl Decidable {
             }
             Disagreement::Invented(index) | Disagreement::Twice(index) => {
                 let event = &self.reports.get(index).filter(|r| r.action == Action::Eject)?.event;
-                let is_open = event.text("basis") == "inferred" && event.text("reason") == REASON;
+                let is_open = event.text("basis") == "inferred" && event.text("reason").starts_with(STREAK);
                 let at = timestamp::millis(event.text("ts")).filter(|_| is_open)?;
                 overlap(attempts, event.text("endpoint"), at).then_some(())?;
                 less.invented += 1;
@@ -137,7 +139,7 @@ mod tests {
 
     fn report(name: &str, second: u32, number: u32) -> Report {
         let line = format!(
-            r#"{{"faultline":"{name}","ts":"2026-01-01T00:00:{second:02}.000Z","cluster":"c","endpoint":"e:1","basis":"inferred","reason":"{REASON}","ejection":{number}}}"#
+            r#"{{"faultline":"{name}","ts":"2026-01-01T00:00:{second:02}.000Z","cluster":"c","endpoint":"e:1","basis":"inferred","reason":"consecutive_5xx","ejection":{number}}}"#
         );
         Report::in_line(&line).unwrap()
     }
@@ -147,7 +149,7 @@ mod tests {
             action,
             cluster: "c".to_owned(),
             endpoint: "e:1".to_owned(),
-            reason: REASON.to_owned(),
+            reason: "consecutive_5xx".to_owned(),
             ejections,
             timestamp: format!("2026-01-01T00:00:{second:02}.000Z"),
         }
