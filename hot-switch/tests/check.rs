@@ -275,3 +275,21 @@ fn a_hostile_name_reaches_no_terminal() {
         assert!(!out.stdout.contains(&0x1b) && !String::from_utf8_lossy(&out.stdout).contains('\u{202e}'), "{args:?}");
     }
 }
+
+#[test]
+fn annotations_that_are_nobodys_are_found_wherever_they_are() {
+    let found = |text: &str| codes(&judged(text, None), Severity::Error).contains(&"HS108");
+    let namespace = |annotation: &str| {
+        format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: a, annotations: {{{annotation}}}}}\n")
+    };
+    assert!(found(&namespace("hot-switch.faultline.dev/mode: acting")));
+    assert!(found(&namespace("hot-switch.faultline.dev/mod: act")));
+    assert!(!found(&namespace("hot-switch.faultline.dev/mode: act")));
+    let deployment = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: a, annotations: {hot-switch.faultline.dev/mode: act}}
+spec: {template: {spec: {containers: [{name: web}]}}}
+";
+    assert!(found(deployment), "nobody reads it there");
+}

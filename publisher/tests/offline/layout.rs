@@ -200,3 +200,38 @@ fn an_archive_is_a_layout_too() {
     run(dir.path(), &["inspect", "oci-archive:cut.tar:1.0"]).exits(1);
     assert!(!listing(dir.path()).iter().any(|name| name.starts_with(".faultline")));
 }
+
+#[test]
+fn of_several_that_push_into_one_archive_those_that_succeed_have_their_tags() {
+    let dir = workplace();
+    let children: Vec<_> = (0..6)
+        .map(|n| {
+            let args = ["push", &format!("oci-archive:out.tar:t{n}"), "--wasm", "plugin.wasm"];
+            let mut command = support::faultline(dir.path(), &args);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let mut pushed = Vec::new();
+    for (n, child) in children.into_iter().enumerate() {
+        let ran = support::Ran::from(child.wait_with_output().unwrap());
+        match ran.code {
+            0 => pushed.push(format!("t{n}")),
+            _ => drop(ran.fails_with(&["`out.tar` was changed by another program", "run this again"])),
+        }
+    }
+    let listed = run(dir.path(), &["list", "oci-archive:out.tar"]).exits(0).stdout;
+    assert_eq!(listed.lines().collect::<Vec<_>>(), pushed);
+    assert!(!pushed.is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_blob_that_is_no_file_is_not_waited_for() {
+    let dir = workplace();
+    let pushed = run(dir.path(), &[&PUSH[..], &["--output", "json"]].concat()).exits(0).json();
+    let hex = pushed["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+    let blob = dir.path().join("out/blobs/sha256").join(hex);
+    std::fs::remove_file(&blob).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&blob).status().unwrap().success());
+    run(dir.path(), &["pull", "oci:out:1.0", "-o", "a.wasm"]).fails_with(&["is no regular file"]);
+}

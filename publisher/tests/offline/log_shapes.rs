@@ -419,3 +419,38 @@ fn a_long_report_begins_with_a_summary_and_the_service_that_was_hit_worst() {
     let all = run_with_input(dir.path(), &["report", "--details"], &log).exits(0).stdout;
     assert!(all.lines().count() > 100 && !all.contains("Left out"), "{all}");
 }
+
+#[test]
+fn what_is_for_an_engine_is_refused_for_files() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.log"), THREE).unwrap();
+    for (command, option) in [
+        ("events", ["--since", "10m"]),
+        ("events", ["--until", "10m"]),
+        ("watch", ["--since", "10m"]),
+        ("report", ["--query", "x"]),
+        ("report", ["--tenant", "1"]),
+        ("events", ["--logs-credentials", "none"]),
+    ] {
+        let args = [command, "a.log", option[0], option[1]];
+        run(dir.path(), &args).refuses_usage_with(&[option[0], "--logs URL"]);
+    }
+    let args = ["report", "a.log", "--since", "15:40:10", "--until", "15:40:05"];
+    run(dir.path(), &args).refuses_usage_with(&["--since", "is not before --until"]);
+}
+
+#[test]
+fn the_name_of_an_envoy_cluster_names_no_kubernetes_cluster() {
+    let event = |pod: &str| {
+        let event = json!({
+            "faultline": "endpoint_ejected", "v": 1, "ts": "2026-11-20T15:13:59.522Z", "basis": "witnessed",
+            "cluster": "outbound|80||web.shop.svc.cluster.local", "endpoint": "10.0.0.1:80", "locality": "r/a",
+            "reason": "consecutive_5xx", "ejection": 1, "ejected_endpoints": 1, "endpoints": 3,
+        });
+        format!("pod={pod} {event}")
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let line = format!("{} {}\n", event("p0"), event("p1"));
+    let told = run_with_input(dir.path(), &["events"], line.as_bytes()).stdout;
+    assert!(told.contains("endpoint_ejected") && !told.contains("\"outbound\""), "{told}");
+}
