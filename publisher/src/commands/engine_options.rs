@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::engine::access::Access;
 use crate::engine::address::Address;
 use crate::engine::question::Question;
+use crate::incident::units::count;
 use crate::terminal::output;
 use crate::terminal::progress;
 use filter_core::time::{Millis, rfc3339};
@@ -93,6 +94,21 @@ impl EngineOptions {
 }
 
 impl Asked {
+    /// Refuses an answer of so many lines where the engine counted more records: a part of it may be down.
+    ///
+    /// # Errors
+    /// If there are fewer.
+    pub(crate) fn must_be_all(&self, lines: u64, counted: u64) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            lines >= counted,
+            "`{}` counted {} and gave {}: a part of it may be down; try again, or ask for a shorter time",
+            self.shown,
+            count(counted, "record"),
+            count(lines, "record")
+        );
+        Ok(())
+    }
+
     /// Has all records read, while they come.
     ///
     /// # Errors

@@ -60,11 +60,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
     let printed = match args.engine.asked(since.as_ref(), until.as_ref())? {
         Some(asked) => {
             let name = asked.shown.clone();
+            let counted = asked.engine.count(&asked.question).await?;
             let printing = asked.read(move |bytes| {
                 let mut printer = Printer::new();
                 printer.read(Path::new(&name), &name, bytes).map(|counts| printer.finish(counts))
             });
-            printing.await??
+            let printed = printing.await??;
+            // Whoever reads may have what it wanted.
+            if printed.failed.is_none() {
+                asked.must_be_all(printed.counts.lines, counted)?;
+            }
+            printed
         }
         None => of_files(args.files)?,
     };

@@ -168,13 +168,7 @@ async fn pulled(asked: &Asked, counted: u64) -> anyhow::Result<Input> {
         reading.add(Path::new(&name), bytes).map(|()| reading.finish())
     });
     let input = Input { is_of_engine: true, ..input.await?? };
-    anyhow::ensure!(
-        input.counts.lines >= counted,
-        "`{}` counted {} and gave {}: a part of it may be down; try again, or ask for a shorter time",
-        asked.shown,
-        count(counted, "record"),
-        count(input.counts.lines, "record")
-    );
+    asked.must_be_all(input.counts.lines, counted)?;
     Ok(input)
 }
 

@@ -113,6 +113,8 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
 
 /// Asks an engine again and again, for what has come since.
 async fn ask(mut asked: Asked, sender: Sender<io::Result<News>>) -> anyhow::Result<()> {
+    // What is no engine, such as a page to sign in, cannot count.
+    asked.engine.count(&asked.question).await?;
     loop {
         let (to, name) = (sender.clone(), asked.shown.clone());
         let read = asked.engine.pull(&asked.question, &|_| {}, move |bytes| {

@@ -30,7 +30,10 @@ fn what_an_engine_refuses_is_said_in_its_words_with_what_to_do() {
         (200, "<html>", &["does not answer as VictoriaLogs does", "<html>"]),
     ] {
         let stub = Stub::answering(move |_| (status, said.to_owned()));
-        report(&format!("victorialogs+http://{}", stub.host), &[]).fails_with(words);
+        let logs = format!("victorialogs+http://{}", stub.host);
+        for command in ["report", "events", "watch"] {
+            run(Path::new("."), &[command, "--logs", &logs, "--since", "1h"]).fails_with(words);
+        }
     }
     report("victorialogs+http://127.0.0.1:1", &[]).fails_with(&["cannot be reached"]);
 }
@@ -55,5 +58,8 @@ fn an_engine_that_gives_less_than_it_counted_is_refused() {
         (200, if counts { r#"{"records":"7"}"#.to_owned() } else { String::new() })
     });
     let logs = format!("victorialogs+http://{}", stub.host);
-    report(&logs, &[]).fails_with(&["counted 7 records and gave 0 records"]);
+    for command in ["report", "events"] {
+        run(Path::new("."), &[command, "--logs", &logs, "--since", "1h"])
+            .fails_with(&["counted 7 records and gave 0 records"]);
+    }
 }
