@@ -212,14 +212,23 @@ pub(super) fn key_of(file: &Path) -> Key {
             "gz", "zst", "tgz", "tar", "log", "txt", "json", "jsonl", "ndjson", "csv", "tsv", "previous", "prev", "out",
         ];
         let number = !extension.is_empty() && extension.len() <= 3 && extension.bytes().all(|b| b.is_ascii_digit());
+        // logrotate's `dateext`: proxy.log-20261120, proxy.log.2026-11-20
+        let dated =
+            extension.strip_prefix("log-").is_some_and(is_date) || (is_date(extension) && rest.contains(".log"));
         // An address is no rotated file: the number comes after an extension.
-        if rest.is_empty() || rest.ends_with('/') || !(ADDED.contains(&extension) || number && rest.contains(".log")) {
+        let is_added = ADDED.contains(&extension) || dated || (number && rest.contains(".log"));
+        if rest.is_empty() || rest.ends_with('/') || !is_added {
             break;
         }
         stem.truncate(rest.len());
     }
     let stem = stem.strip_suffix("-previous").unwrap_or(&stem).to_owned();
     Key::File(stem)
+}
+
+/// Whether a part of a file's name is a date, with a time or not.
+fn is_date(text: &str) -> bool {
+    text.len() >= 8 && text.starts_with("20") && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
 #[cfg(test)]
@@ -233,9 +242,16 @@ mod tests {
 
     #[test]
     fn a_proxy_is_named_by_its_file_without_what_rotation_adds() {
-        for path in
-            ["logs/mocka.log", "logs/mocka.log.1", "logs/mocka.log.12.gz", "logs/mocka-previous.log", "logs/mocka"]
-        {
+        for path in [
+            "logs/mocka.log",
+            "logs/mocka.log.1",
+            "logs/mocka.log.12.gz",
+            "logs/mocka.log-20261120",
+            "logs/mocka.log-20261120-1763650000.gz",
+            "logs/mocka.log.2026-11-20",
+            "logs/mocka-previous.log",
+            "logs/mocka",
+        ] {
             assert_eq!(key_of(Path::new(path)), Key::File("logs/mocka".into()), "{path}");
         }
         assert_eq!(key_of(Path::new("10.0.0.1")), Key::File("10.0.0.1".into()));
