@@ -49,9 +49,9 @@ pub(super) type Sink<'s> = dyn FnMut(Counted<'_>) -> bool + 's;
 /// # Errors
 /// Those of reading.
 pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::Result<()> {
-    if let Some(delimiter) = rows::delimiter(text.fill_buf()?) {
-        return rows::each(text, delimiter, &mut |row, lines| {
-            sink(Counted { record: Record::Row(row, delimiter), lines })
+    if let Some(form) = rows::form(text.fill_buf()?) {
+        return rows::each(text, form, &mut |row, lines| {
+            sink(Counted { record: Record::Row(row, form.delimiter), lines })
         });
     }
     let mut text = Splitter { text, bytes: Vec::new(), begin: 0, ended: false, mode: Mode::Outside };
