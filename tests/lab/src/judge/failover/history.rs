@@ -99,18 +99,22 @@ struct Places<'a> {
 impl<'a> Places<'a> {
     fn of(cluster: &'a str, sources: Sources<'a>) -> Self {
         let mut localities: BTreeMap<&str, Vec<(i64, String)>> = BTreeMap::new();
-        let mut before = i64::MIN;
+        let (mut before, mut present) = (i64::MIN, BTreeSet::new());
         for sample in sources.samples {
             // What a sample shows for the first time has been so since it was delivered.
             let since = sources.delivered.iter().rev().find(|at| (before..=sample.at).contains(at));
             let since = *since.unwrap_or(&sample.at);
-            before = sample.at;
-            for ((_, address), host) in sample.hosts.iter().filter(|((name, _), _)| name == cluster) {
+            let own = || sample.hosts.iter().filter(|((name, _), _)| name == cluster);
+            for ((_, address), host) in own() {
                 let known = localities.entry(address).or_default();
                 if known.last().is_none_or(|(_, last)| *last != host.locality) {
-                    known.push((since, host.locality.clone()));
+                    // Envoy uses what is delivered before the delivery is noted. One that was gone is nowhere else.
+                    let was_gone = !known.is_empty() && !present.contains(address);
+                    known.push((if was_gone { before } else { since }, host.locality.clone()));
                 }
             }
+            present = own().map(|((_, address), _)| address).collect();
+            before = sample.at;
         }
         let distance = |locality: &str| sources.home.distance(&Locality::new(locality));
         let first = localities.values().filter_map(|known| known.first());
@@ -185,4 +189,43 @@ fn counted(own: &[usize], places: &Places<'_>, sources: Sources<'_>) -> Vec<Sent
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::observe::Host;
+
+    fn sample(at: i64, locality: Option<&str>, count: u64) -> Sample {
+        let host = |locality: &str| Host { locality: locality.to_owned(), ..Host::default() };
+        let hosts = locality.map(|locality| (("c".to_owned(), "a".to_owned()), host(locality)));
+        Sample { at, hosts: hosts.into_iter().collect(), counts: vec![count] }
+    }
+
+    #[test]
+    fn an_endpoint_that_was_gone_is_back_where_it_is_listed_from_its_first_request_on() {
+        let samples = [sample(0, Some("r/a"), 0), sample(50, Some("q/c"), 0), sample(100, None, 0)];
+        let samples = [&samples[..], &[sample(150, None, 0), sample(200, Some("r/a"), 1)]].concat();
+        let attempt = |started| Attempt {
+            kind: Kind::Attempt,
+            started,
+            ended: started,
+            endpoint: "a".to_owned(),
+            text: "200".to_owned(),
+        };
+        let (attempts, home) = ([attempt(90), attempt(160)], Locality::new("r/a"));
+        let sources = Sources {
+            samples: &samples,
+            attempts: &attempts,
+            addresses: &["a".to_owned()],
+            home: &home,
+            // Noted after Envoy had it.
+            delivered: &[25, 75, 170],
+            unnoticed: 0,
+        };
+        let history = History::of("c", &[0], sources);
+        let ways = |series: &Series| series.between(0, 1_000).iter().map(|sent| sent.way).collect::<Vec<_>>();
+        assert_eq!(ways(&history.attempts), [Way::Away, Way::Home]);
+        assert_eq!(ways(&history.counted), [Way::Home]);
+    }
 }
