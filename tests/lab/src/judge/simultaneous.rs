@@ -64,29 +64,45 @@ impl Decidable {
                 let record =
                     self.records.get(index).filter(|r| r.action == Action::Eject && r.reason.starts_with(STREAK))?;
                 overlap(attempts, &record.endpoint, timestamp::millis(&record.timestamp)?).then_some(())?;
-                less.missed += 1;
-                less.records =
-                    without(&self.records, index, |r| (&r.cluster, &r.endpoint), |record| record.ejections -= 1);
+                less.leave_out_record(index);
             }
             Disagreement::Invented(index) | Disagreement::Twice(index) => {
-                let event = &self.reports.get(index).filter(|r| r.action == Action::Eject)?.event;
-                let is_open = event.text("basis") == "inferred" && event.text("reason").starts_with(STREAK);
-                let at = timestamp::millis(event.text("ts")).filter(|_| is_open)?;
-                overlap(attempts, event.text("endpoint"), at).then_some(())?;
-                less.invented += 1;
-                less.reports = without(
-                    &self.reports,
-                    index,
-                    |r| (&r.cluster, &r.endpoint),
-                    |report| {
-                        let number = report.event.number("ejection").unwrap_or(1.0) - 1.0;
-                        report.event.fields["ejection"] = json!(number);
-                    },
-                );
+                self.open_since(index, attempts)?;
+                less.leave_out_report(index);
             }
-            Disagreement::Details(_) => return None,
+            // Of an endpoint that it takes for ejected, the filter does not count failures: a later ejection is missed
+            // for the same reason.
+            Disagreement::Details(pair) => {
+                let told = self.open_since(pair.report, attempts)?;
+                let recorded = timestamp::millis(&self.records.get(pair.record)?.timestamp)?;
+                (recorded > told + AFTER_MS).then_some(())?;
+                less.leave_out_report(pair.report);
+                less.leave_out_record(pair.record);
+            }
         }
         Some(less)
+    }
+
+    /// When the ejection of this report was inferred, in milliseconds, if attempts that overlapped decided it.
+    fn open_since(&self, index: usize, attempts: &[Attempt]) -> Option<i64> {
+        let event = &self.reports.get(index).filter(|r| r.action == Action::Eject)?.event;
+        let is_open = event.text("basis") == "inferred" && event.text("reason").starts_with(STREAK);
+        let at = timestamp::millis(event.text("ts")).filter(|_| is_open)?;
+        overlap(attempts, event.text("endpoint"), at).then_some(at)
+    }
+
+    fn leave_out_record(&mut self, index: usize) {
+        self.missed += 1;
+        self.records = without(&self.records, index, |r| (&r.cluster, &r.endpoint), |record| record.ejections -= 1);
+    }
+
+    fn leave_out_report(&mut self, index: usize) {
+        self.invented += 1;
+        let renumber = |report: &mut Report| {
+            let number = report.event.number("ejection").unwrap_or(1.0) - 1.0;
+            report.event.fields["ejection"] = json!(number);
+        };
+        self.reports = without(&self.reports, index, |r| (&r.cluster, &r.endpoint), renumber);
     }
 }
 
@@ -168,5 +184,19 @@ mod tests {
         let records = vec![record(Action::Eject, 1, 1), record(Action::Return, 3, 1), record(Action::Eject, 9, 2)];
         let open = Decidable::of(records, vec![report("endpoint_ejected", 9, 1)], &[attempt(-1, 0), attempt(0, 1)]);
         assert_eq!((open.invented, open.missed, compare(&open.records, &open.reports).wrong.len()), (0, 1, 0));
+    }
+
+    #[test]
+    fn one_that_may_have_been_hides_the_next_but_does_not_excuse_its_reason() {
+        let told = vec![report("endpoint_ejected", 1, 1), report("endpoint_returned", 3, 1)];
+        let other =
+            |second| Record { reason: "consecutive_gateway_failure".to_owned(), ..record(Action::Eject, second, 1) };
+        let left = |second, attempts: &[Attempt]| {
+            Decidable::of(vec![other(second), record(Action::Return, 4, 1)], told.clone(), attempts)
+        };
+        let open = left(2, &[attempt(-1, 0), attempt(0, 1)]);
+        assert_eq!((open.invented, open.missed, open.records.len(), open.reports.len()), (1, 1, 0, 0));
+        assert_eq!(left(2, &[attempt(-10, -5), attempt(-3, 0)]).invented, 0, "one after the other");
+        assert_eq!(left(1, &[attempt(-1, 0), attempt(0, 1)]).invented, 0, "the same ejection");
     }
 }
