@@ -192,7 +192,7 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     known.members_changed = false;
     let (name, total) = (known.name.clone(), known.endpoint_count);
     let limit = vm.config.limits.endpoints;
-    let seen = vm.known.take_seen(cluster);
+    let seen = known.take_seen();
     if seen.is_empty() && total.is_none() {
         return;
     }

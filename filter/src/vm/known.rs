@@ -82,6 +82,10 @@ pub(crate) struct Cluster {
     pub(crate) endpoint_count_is_old: bool,
     /// Whether its list of endpoints should be shared.
     pub(crate) members_changed: bool,
+    /// How often that list was shared, and the endpoints that were seen since, as hashes with their localities. One
+    /// that moves is there twice.
+    round: u32,
+    seen: Vec<(u32, LocalityIndex)>,
     /// Whether its shared state had open findings when last seen.
     pub(crate) is_troubled: bool,
     /// Requests that took more than one attempt, since they were last shared.
@@ -99,7 +103,6 @@ pub(crate) struct Cluster {
 /// An endpoint that this VM has seen.
 #[derive(Clone, Copy, Debug)]
 struct Endpoint {
-    cluster: ClusterIndex,
     locality: LocalityIndex,
     hash: u32,
     /// Heartbeat at which its locality was read, and the generation that it belongs to.
@@ -107,8 +110,8 @@ struct Endpoint {
     generation: u32,
     /// Heartbeat at which it was last seen.
     seen_at: u32,
-    /// Whether it was seen since the list of endpoints was last shared.
-    is_seen: bool,
+    /// Its cluster's round in which it was last noted as seen.
+    round: u32,
 }
 
 /// The clusters and endpoints, by name and by index.
@@ -164,6 +167,8 @@ impl Known {
             endpoint_count: None,
             endpoint_count_is_old: true,
             members_changed: false,
+            round: 0,
+            seen: Vec::new(),
             is_troubled: false,
             retried: 0,
             members: Vec::new(),
@@ -282,27 +287,30 @@ impl Known {
     ) -> Option<LocalityIndex> {
         let key = FnvBuildHasher::default().hash_one((cluster.0, endpoint));
         let (beat, generation) = (self.beat, self.generation);
-        if let Some(known) = self.endpoints.get_mut(&key) {
-            known.is_seen = true;
+        let cluster = self.clusters.get_mut(cluster.0)?;
+        let fresh =
+            |known: &Endpoint| beat.saturating_sub(known.read_at) < which.max_beats() && known.generation == generation;
+        let before = self.endpoints.get_mut(&key);
+        if let Some(known) = before.filter(|known| fresh(known)) {
             known.seen_at = beat;
-            if beat.saturating_sub(known.read_at) < which.max_beats() && known.generation == generation {
-                return Some(known.locality);
-            }
+            cluster.note_seen(known);
+            return Some(known.locality);
         }
-        let locality = self.get_mut(cluster)?.locality_index(read());
+        let locality = cluster.locality_index(read());
         if let Some(known) = self.endpoints.get_mut(&key) {
-            (known.read_at, known.generation) = (beat, generation);
+            (known.read_at, known.generation, known.seen_at) = (beat, generation, beat);
             if known.locality != locality {
                 known.locality = locality;
-                self.get_mut(cluster)?.members_changed = true;
+                known.round = cluster.round.wrapping_sub(1);
+                cluster.members_changed = true;
             }
-            return Some(locality);
-        }
-        if self.endpoints.len() < self.limit {
+            cluster.note_seen(known);
+        } else if self.endpoints.len() < self.limit {
             let hash = endpoint_hash(&String::from_utf8_lossy(endpoint));
-            let known = Endpoint { cluster, locality, hash, read_at: beat, generation, seen_at: beat, is_seen: true };
+            let round = cluster.round.wrapping_sub(1);
+            let mut known = Endpoint { locality, hash, read_at: beat, generation, seen_at: beat, round };
+            cluster.note_seen(&mut known);
             self.endpoints.insert(key, known);
-            let cluster = self.get_mut(cluster)?;
             cluster.members_changed = true;
             cluster.endpoint_count_is_old = true;
         }
@@ -375,19 +383,6 @@ impl Known {
     pub(crate) fn start_counting(&mut self, now: Millis) -> Millis {
         std::mem::replace(&mut self.counted_since, now)
     }
-
-    /// The endpoints of a cluster that were seen since the last call, as hashes with their localities.
-    pub(crate) fn take_seen(&mut self, index: ClusterIndex) -> Vec<(u32, &Locality)> {
-        let Some(cluster) = self.clusters.get(index.0) else { return Vec::new() };
-        let mut seen = Vec::new();
-        for endpoint in self.endpoints.values_mut().filter(|endpoint| endpoint.cluster == index && endpoint.is_seen) {
-            endpoint.is_seen = false;
-            if let Some(locality) = cluster.locality(endpoint.locality) {
-                seen.push((endpoint.hash, locality));
-            }
-        }
-        seen
-    }
 }
 
 impl Cluster {
@@ -425,6 +420,21 @@ impl Cluster {
             }
         }
         taken
+    }
+
+    /// Notes that an endpoint was seen, if it was not already since the list of endpoints was last shared.
+    fn note_seen(&mut self, endpoint: &mut Endpoint) {
+        if endpoint.round != self.round {
+            endpoint.round = self.round;
+            self.seen.push((endpoint.hash, endpoint.locality));
+        }
+    }
+
+    /// The endpoints that were seen since the last call, as hashes with their localities.
+    pub(crate) fn take_seen(&mut self) -> Vec<(u32, &Locality)> {
+        self.round = self.round.wrapping_add(1);
+        let seen = std::mem::take(&mut self.seen);
+        seen.into_iter().filter_map(|(hash, at)| Some((hash, self.locality(at)?))).collect()
     }
 
     fn locality_index(&mut self, locality: Locality) -> LocalityIndex {

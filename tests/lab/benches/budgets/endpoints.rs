@@ -12,7 +12,7 @@ use lab::zones::{CLUSTER, ZONES};
 use serde_json::json;
 use wasm_harness::{Exchange, Harness, Module, Node, Upstream, VmId};
 
-use crate::figure::print;
+use crate::figure::{Noise, Sheet};
 
 /// The number of requests that are counted for each number of endpoints.
 const COUNTED: usize = 10_000;
@@ -24,10 +24,9 @@ const ENDPOINTS: [(usize, Option<f64>); 4] = [(10, None), (1_000, Some(2.0)), (1
 const SETTLED: usize = 10_000;
 const MANY: usize = 1_000_000;
 
-/// Prints the figures; true if one is over its budget.
-pub(crate) fn measure(module: &Path) -> Result<bool> {
+/// Prints the figures.
+pub(crate) fn measure(module: &Path, sheet: &mut Sheet) -> Result<()> {
     let compiled = Module::compile(&std::fs::read(module)?).map_err(|e| anyhow!("{}: {e:?}", module.display()))?;
-    let mut over = false;
     let mut few = None;
     for (endpoints, budget) in ENDPOINTS {
         let mut proxy = Proxy::start(&compiled, endpoints)?;
@@ -37,19 +36,18 @@ pub(crate) fn measure(module: &Path) -> Result<bool> {
         let costs = proxy.harness.costs();
         let fuel = costs.exchanges.fuel as f64 / costs.exchanges.times as f64;
         let few = *few.get_or_insert(fuel);
-        over |= print(&format!("instructions at {endpoints} endpoints, against 10"), fuel / few, 1.1, "x");
-        let memory = proxy.memory();
-        match budget {
-            Some(budget) => over |= print(&format!("  memory of a VM at {endpoints}"), memory, budget, "MiB"),
-            None => println!("{:<44} {memory:>10.1} MiB", format!("  memory of a VM at {endpoints}")),
-        }
+        let what = format!("instructions at {endpoints} endpoints, against 10");
+        sheet.print(&what, fuel / few, Some(1.1), "x", Noise::Exact);
+        let what = format!("  memory of a VM at {endpoints} endpoints");
+        sheet.print(&what, proxy.memory(), budget, "MiB", Noise::Exact);
     }
     let mut proxy = Proxy::start(&compiled, 1_000)?;
     proxy.send(SETTLED);
     let settled = proxy.memory();
     proxy.send(MANY - SETTLED);
-    over |= print("growth of a VM, request 10^4 to 10^6", proxy.memory() - settled, 0.0, "MiB");
-    Ok(over)
+    let growth = proxy.memory() - settled;
+    sheet.print("growth of a VM, request 10^4 to 10^6", growth, Some(0.0), "MiB", Noise::Exact);
+    Ok(())
 }
 
 struct Proxy {

@@ -18,7 +18,7 @@ use lab::programs::tools;
 use lab::zones::{ZONES, Zones};
 use serde_json::json;
 
-use crate::figure::print;
+use crate::figure::{Noise, Sheet};
 
 const CLUSTERS: usize = 1_000;
 /// Clusters that fail in the outage.
@@ -34,9 +34,8 @@ const LISTS_ALL: &str = "1.37.0";
 const WHEN_WELL: f64 = 1.0;
 const IN_OUTAGE: f64 = 10.0;
 
-/// Prints the figures; true if one is over its budget.
-pub(crate) fn measure(module: &Path) -> Result<bool> {
-    let mut over = false;
+/// Prints the figures.
+pub(crate) fn measure(module: &Path, sheet: &mut Sheet) -> Result<()> {
     let listener = TcpListener::bind("0.0.0.0:0")?;
     let port = listener.local_addr()?.port();
     thread::spawn(move || serve(&listener));
@@ -46,22 +45,21 @@ pub(crate) fn measure(module: &Path) -> Result<bool> {
         println!("  (no Envoy {LISTS_ALL}: `cargo xtask setup --envoy {LISTS_ALL}`)");
     }
     let older = older.map(|file| (LISTS_ALL, Some(file), Expressions::AsInIstio));
-    let newest = [
-        ("the tests' Envoy", None, Expressions::AsInIstio),
-        ("the tests' Envoy, about one name a question", None, Expressions::Short),
-    ];
+    let newest =
+        [("the tests' Envoy", None, Expressions::AsInIstio), ("one name a question", None, Expressions::Short)];
     for (name, program, expressions) in newest.into_iter().chain(older) {
         let plain = run(&bootstrap(port, program.clone(), None, expressions))?;
         let ours = run(&bootstrap(port, program, Some(module), expressions))?;
         for (phase, what, budget) in [(0, "calm", WHEN_WELL), (1, "an outage", IN_OUTAGE)] {
             let more = 100.0 * (ours[phase].share - plain[phase].share).max(0.0);
-            over |= print(&format!("main thread in {what}, {name}"), more, budget, "%");
+            let figure = format!("main thread in {what}, {name}");
+            sheet.print(&figure, more, Some(budget), "%", Noise::Factor(1.5));
             let (p99, before) = (ours[phase].ready, plain[phase].ready);
-            println!("{:<44} {:>10.1} x", "  /ready, 99th percentile, against no filter", p99 / before);
-            println!("{:<44} {:>10.1} a second", "  questions", ours[phase].questions);
+            println!("{:<52} {:>10.2} x none", "  /ready, 99th percentile", p99 / before);
+            println!("{:<52} {:>10.2} a second", "  questions", ours[phase].questions);
         }
     }
-    Ok(over)
+    Ok(())
 }
 
 fn binary_in(environment: &Path) -> Option<PathBuf> {
