@@ -227,6 +227,15 @@ impl Event {
         Self { at, cluster: cluster.to_owned(), endpoint: None, locality: None, workload: None, basis: None, kind }
     }
 
+    /// Whether this is the streak of an ejection in the same millisecond, one of the events that are `next`.
+    pub fn is_streak_of_ejection(&self, next: &[Self]) -> bool {
+        let is_ejection = |next: &Self| {
+            let is_same = next.at == self.at && next.endpoint == self.endpoint && next.cluster == self.cluster;
+            matches!(next.kind, EventKind::EndpointEjected { .. }) && is_same
+        };
+        matches!(self.kind, EventKind::ErrorStreak { .. }) && next.iter().any(is_ejection)
+    }
+
     /// The changes that the event makes to the metrics.
     pub fn changes(&self) -> Vec<Change> {
         let cluster = self.cluster.as_str();

@@ -1,4 +1,4 @@
-//! Texts from parts.
+//! Texts from parts, and hashes of texts.
 
 /// The parts with a separator between them. The standard library's `join` takes 1 kB of the module for each type of
 /// part.
@@ -12,6 +12,12 @@ pub fn joined(parts: &[&str], separator: &str) -> String {
         text.push_str(part);
     }
     text
+}
+
+/// The text's FNV-1a hash.
+#[inline(never)]
+pub fn hash(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 //! A configuration that cannot be read is reported at the next heartbeat, once per proxy, and changes nothing: the last
 //! good one, or the default, stays.
 
+use crate::host::exchange;
 use crate::host::expression::{HEALTHY_ATTEMPT, HEALTHY_REQUEST};
 use crate::host::{self, Buffer};
 use crate::vm::home::Home;
 use crate::vm::notice::Notice;
 use crate::vm::state::Vm;
 use filter_core::config;
+use filter_core::names::node_hash;
 use fnv::FnvBuildHasher;
 use std::hash::BuildHasher;
 
@@ -29,6 +31,7 @@ pub(crate) fn on_configure(vm: &mut Vm, root: u32, size: usize) {
     vm.heartbeat.follow(root);
     vm.roots.drive(root);
     vm.home = Home::read();
+    vm.node_hash = node_hash(&exchange::node_id());
     vm.adopt_configurations(now);
     vm.notices.push(hash(&text), notice);
 }

@@ -10,12 +10,13 @@ use crate::shared::open_findings::OpenFindings;
 use crate::shared::question::PollResult;
 use crate::shared::{claims, cluster_states, outbox};
 use filter_core::cluster::ClusterState;
-use filter_core::config::Config;
+use filter_core::config::{Config, Events};
 use filter_core::endpoint::outcome::Outcome;
 use filter_core::event::{Event, EventKind};
 use filter_core::locality::Locality;
 use filter_core::metric::{Level, Metric};
 use filter_core::notify::Message;
+use filter_core::notify::spread::Spread;
 use filter_core::time::{Millis, seconds_between};
 
 /// How long events are held back before a summary is logged, in milliseconds.
@@ -74,10 +75,12 @@ impl Reporter {
     }
 
     /// Reports events in their order: always as metrics, as log lines within `limits.eventsPerSecond`, and as
-    /// notifications through the outbox. True if there were any notifications.
-    pub(crate) fn report(&mut self, events: &[Event], config: &Config) -> bool {
-        for event in events {
-            self.write(event, config);
+    /// notifications through the outbox, in the turn of the proxy with this hash. True if there were any notifications.
+    pub(crate) fn report(&mut self, events: &[Event], config: &Config, node_hash: u32) -> bool {
+        let mut next = events;
+        while let Some((event, rest)) = next.split_first() {
+            next = rest;
+            self.write(event, config, config.events == Events::All || !event.is_streak_of_ejection(rest));
         }
         let Some(notify) = &config.notify else { return false };
         let messages: Vec<(Message, Millis)> = events
@@ -87,8 +90,10 @@ impl Reporter {
         if messages.is_empty() {
             return false;
         }
-        let lost =
-            outbox::change(|outbox| messages.iter().filter(|(message, at)| !outbox.push(message.clone(), *at)).count());
+        let spread = Spread::new(node_hash, notify.one_in);
+        let lost = outbox::change(|outbox| {
+            messages.iter().filter(|(message, at)| !outbox.push(message.clone(), *at, spread)).count()
+        });
         self.count_notifications(DeliveryResult::Dropped, lost.unwrap_or(messages.len()));
         true
     }
@@ -101,7 +106,7 @@ impl Reporter {
         }
         let count = std::mem::take(&mut self.held_back);
         let seconds = seconds_between(self.held_back_since, now);
-        self.write(&Event::of_cluster(now, "", EventKind::EventsSuppressed { count, seconds }), config);
+        self.write(&Event::of_cluster(now, "", EventKind::EventsSuppressed { count, seconds }), config, true);
     }
 
     /// Logs a remark.
@@ -171,9 +176,12 @@ impl Reporter {
         self.metrics.add(Metric::Notifications, &[result.label()], i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    fn write(&mut self, event: &Event, config: &Config) {
+    fn write(&mut self, event: &Event, config: &Config, is_logged: bool) {
         for change in event.changes() {
             self.metrics.apply(&change);
+        }
+        if !is_logged {
+            return;
         }
         let (class, times) = class_of(&event.kind);
         let per_second = config.limits.events_per_second.saturating_mul(times);

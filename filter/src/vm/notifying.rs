@@ -16,8 +16,9 @@ use crate::shared::{cluster_states, outbox};
 use filter_core::config::notify::Notify;
 use filter_core::metric::Metric;
 use filter_core::names::proxy_name;
+use filter_core::notify::Message;
 use filter_core::notify::outbox::{Delivery, Ended};
-use filter_core::notify::{Alert, Message};
+use filter_core::notify::spread::Spread;
 use filter_core::text::joined;
 use filter_core::time::Millis;
 
@@ -31,7 +32,8 @@ pub(crate) fn send_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     let notify = vm.config.notify.clone()?;
     // Read without changing first: mostly, a worker finds that nothing is due.
     let outbox = outbox::read();
-    let repeat_is_due = outbox.should_repeat(now);
+    let spread = Spread::new(vm.node_hash, notify.one_in);
+    let repeat_is_due = outbox.should_repeat(now, spread);
     match outbox.wait(&notify, now) {
         None if !repeat_is_due => return None,
         Some(wait) if wait > 0 && !repeat_is_due => return Some(wait),
@@ -39,7 +41,7 @@ pub(crate) fn send_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     }
     let changed = outbox::change(|outbox| {
         let lost = outbox.give_up_waiting(&notify, now);
-        if outbox.should_repeat(now) {
+        if outbox.should_repeat(now, spread) {
             outbox.repeat(now, |alert| still_holds(alert, now));
         }
         (lost, outbox.take(&notify, now), outbox.wait(&notify, now))
@@ -92,7 +94,7 @@ fn count(vm: &mut Vm, delivery: Delivery, notify: &Notify, why: &str) {
 }
 
 /// Whether an alert that was sent still holds, according to the shared state.
-fn still_holds(alert: &Alert, now: Millis) -> bool {
+fn still_holds(alert: &Message, now: Millis) -> bool {
     let Some((from, to)) = alert.route() else { return now.abs_diff(alert.starts_at()) < REPEAT_NO_HEALTHY_MS };
     let levels = cluster_states::read(alert.cluster()).map(|state| state.levels(alert.cluster())).unwrap_or_default();
     levels.iter().any(|level| {
@@ -104,9 +106,9 @@ fn body(messages: &[Message], notify: &Notify) -> Vec<u8> {
     let node = exchange::node_id();
     let mut alerts = Vec::new();
     for message in messages {
-        match message {
-            Message::Event(json) => return json.as_bytes().to_vec(),
-            Message::Alert(alert) => alerts.push(alert.to_json(notify, proxy_name(&node))),
+        match message.event() {
+            Some(json) => return json.as_bytes().to_vec(),
+            None => alerts.push(message.to_json(notify, proxy_name(&node))),
         }
     }
     let alerts: Vec<&str> = alerts.iter().map(String::as_str).collect();

@@ -71,6 +71,8 @@ pub(crate) struct Vm {
     pub(crate) question: Option<PendingQuestion>,
     /// Whether lists of endpoints may be long, so that an answer takes its time.
     pub(crate) lists_are_long: bool,
+    /// Tells the proxy apart from the others of a fleet.
+    pub(crate) node_hash: u32,
     /// Whether this VM has seen a request; Envoy's main thread has a VM too, which never does.
     has_traffic: bool,
     /// Whether the router's upstream log shows attempts that succeeded, as far as is known.
@@ -224,7 +226,7 @@ impl Vm {
 
     /// Reports events in their order, and has their notifications sent within milliseconds.
     pub(crate) fn report(&mut self, events: &[Event]) {
-        if self.reporter.report(events, &self.config) {
+        if self.reporter.report(events, &self.config, self.node_hash) {
             self.heartbeat.shorten_tick(Some(0));
         }
     }

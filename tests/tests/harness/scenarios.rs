@@ -12,8 +12,9 @@ use filter_core::endpoint::rule::Rule;
 use filter_core::event::{Event, LastAttempt};
 use filter_core::failover::Count;
 use filter_core::locality::Locality;
+use serde_json::json;
 use std::time::Duration;
-use wasm_harness::{Exchange, Outcome};
+use wasm_harness::{Exchange, Harness, Outcome};
 
 /// The rules of scenario S1, with times that suit virtual clocks.
 const S1: &str = r#"{"outlierDetection": {"splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 1,
@@ -263,4 +264,33 @@ fn what_happened_under_the_old_configuration_or_module_is_neither_lost_nor_repea
     proxy.advance(Duration::from_secs(6));
     assert_eq!(events(&proxy).len(), 4, "{:?}", events(&proxy));
     assert_eq!(events(&proxy)[3], "endpoint_returned 10.0.1.1:8000");
+}
+
+#[test]
+fn compact_leaves_out_the_streaks_of_ejections_and_counts_them() {
+    let told = |events: &str| {
+        let rule = json!({ "consecutive5xxErrors": 1, "maxEjectionPercent": 50 });
+        let config = json!({ "outlierDetection": rule, "events": events }).to_string();
+        let mut proxy = proxy(2, &config);
+        for address in ["10.0.1.1:8000", "10.0.1.2:8000", "10.0.1.3:8000"] {
+            proxy.exchange(0, &Exchange::status(&endpoint(address, HOME), 500));
+        }
+        proxy.advance(Duration::from_secs(2));
+        let told = |name: &str| events_of(&proxy, name);
+        (told("error_streak"), told("endpoint_ejected"), streaks(&proxy))
+    };
+    // The cap lets Envoy eject two of the four.
+    let (all, compact) = (told("all"), told("compact"));
+    assert_eq!((all.0.len(), all.1.len(), all.2), (3, 2, Some(3)));
+    assert_eq!(compact.0, ["error_streak 10.0.1.3:8000"], "the one that ejects nothing");
+    assert_eq!((&compact.1, compact.2), (&all.1, all.2), "ejections and metrics are the same");
+}
+
+fn events_of(proxy: &Harness, name: &str) -> Vec<String> {
+    events(proxy).into_iter().filter(|event| event.starts_with(name)).collect()
+}
+
+fn streaks(proxy: &Harness) -> Option<u64> {
+    let labels = format!("upstream_cluster=.={CLUSTER};.;upstream_locality=.={HOME};.;streak_kind=.=5xx;.;");
+    proxy.counter(&format!("{labels}faultline_error_streaks_total"))
 }

@@ -10,28 +10,41 @@ use filter_core::config::notify::{Format, Notify};
 use filter_core::encoding::{decode, encode};
 use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
-use filter_core::event::LastAttempt;
-use filter_core::locality::Locality;
+use filter_core::event::{Event, EventKind, FailoverCause, LastAttempt, Route};
+use filter_core::locality::{Locality, Tier};
 use filter_core::names::proxy_name;
 use filter_core::notify::Message;
 use filter_core::notify::outbox::{Ended, Outbox};
+use filter_core::notify::spread::Spread;
+use filter_core::text::hash;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let locality = Locality::from_proto(bytes);
     assert!(locality.as_str().len() < 400);
     let mut outbox = Outbox::decode(bytes);
+    let spread = Spread::new(hash(&String::from_utf8_lossy(bytes)), 1);
+    let started = EventKind::FailoverStarted(Route {
+        from: Locality::parse("r/a"),
+        to: locality.clone(),
+        tier: Tier::SameRegion,
+        share: 1.0,
+        cause: FailoverCause::Ejected,
+        healthy_at_home: 0,
+        endpoints_at_home: 1,
+    });
+    let started = Event::of_cluster(1, "c", started);
     for now in [0, 100_000, u64::MAX] {
         for format in [Format::Alertmanager, Format::Webhook] {
             let notify = Notify { format, ..Notify::default() };
-            outbox.push(Message::Event(String::new()), now);
+            for message in Message::of(&started, format) {
+                outbox.push(message, now, spread);
+            }
             outbox.give_up_waiting(&notify, now);
             outbox.repeat(now, |_| true);
             let Some((round, messages)) = outbox.take(&notify, now) else { continue };
             for message in &messages {
-                if let Message::Alert(alert) = message {
-                    alert.to_json(&notify, proxy_name(&String::from_utf8_lossy(bytes)));
-                }
+                message.to_json(&notify, proxy_name(&String::from_utf8_lossy(bytes)));
             }
             outbox.on_response(round, Ended::Failed, &notify, now);
             outbox.encode();

@@ -10,6 +10,7 @@
 use crate::encoded;
 use crate::locality::Locality;
 use crate::order;
+use crate::text::hash;
 use crate::time::Millis;
 
 /// How long an endpoint without traffic counts as present while Envoy's count is not known: 10 minutes, in seconds.
@@ -17,7 +18,7 @@ const FORGET_UNSEEN_SECONDS: u32 = 600;
 
 /// The hash that stands for an endpoint (FNV-1a over its address).
 pub fn endpoint_hash(address: &str) -> u32 {
-    address.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    hash(address)
 }
 
 /// An endpoint that was seen: its hash, the index of its locality, and when, in seconds since the epoch.

@@ -13,7 +13,7 @@ mod types;
 
 pub use duration::Duration;
 pub use types::{
-    Attempts, ClusterRule, Config, ConfigError, Failover, Limits, LocalityRule, LogLevel, MAX_TEXT_BYTES,
+    Attempts, ClusterRule, Config, ConfigError, Events, Failover, Limits, LocalityRule, LogLevel, MAX_TEXT_BYTES,
     OutlierDetection, Parsed, SCHEMA_VERSION, SERVICE_CLUSTERS, Witness,
 };
 
@@ -99,6 +99,7 @@ mod tests {
             witness: Some(Witness::default()),
             notify: Some(notify::Notify { cluster: "a".into(), ..Default::default() }),
             attempts: Attempts::UpstreamLog,
+            events: Events::Compact,
             log_level: LogLevel::Trace,
             ..Config::default()
         };

@@ -39,6 +39,10 @@ pub struct Notify {
     /// How often a post that fails is tried again, 0 to 10, with waits from 0.5s on that double.
     #[cfg_attr(feature = "schema", schemars(range(max = 10)))]
     pub retries: u32,
+    /// One proxy in so many, chosen by its node id, sends failovers, 1 to 10,000; 1 is every one. Clusters without a
+    /// healthy endpoint are sent by every proxy.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))]
+    pub one_in: u32,
     /// Labels that every alert gets, 16 at most: texts.
     #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>"))]
     #[cfg_attr(feature = "schema", serde(serialize_with = "as_object"))]
@@ -59,6 +63,7 @@ impl Default for Notify {
             host: None,
             timeout: Duration::from_millis(2_000),
             retries: 5,
+            one_in: 1,
             labels: Vec::new(),
         }
     }
@@ -123,6 +128,7 @@ mod tests {
             (r#"{"cluster": "a", "host": "a\r\nx: y"}"#, "notify.host"),
             (r#"{"cluster": "a", "timeout": "2m"}"#, "notify.timeout: got 2m, wanted from 1ms to 1m"),
             (r#"{"cluster": "a", "retries": 11}"#, "notify.retries"),
+            (r#"{"cluster": "a", "oneIn": 0}"#, "notify.oneIn: got 0, wanted a whole number from 1 to 10000"),
             (r#"{"cluster": "a", "labels": {"a-b": "x"}}"#, "notify.labels: got a-b: \"x\", wanted a name"),
             (
                 r#"{"cluster": "a", "labels": {"proxy": "x"}}"#,

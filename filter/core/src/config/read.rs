@@ -7,8 +7,8 @@ use super::duration::Duration;
 use super::matching::Range;
 use super::notify::{Format, MAX_ADDRESS_BYTES, MAX_LABEL_BYTES, MAX_LABELS, MAX_TIMEOUT, Notify, OWN_LABELS};
 use super::types::{
-    Attempts, ClusterRule, Config, ConfigError, Failover, Limits, LocalityRule, LogLevel, OutlierDetection, Parsed,
-    Traffic, Witness,
+    Attempts, ClusterRule, Config, ConfigError, Events, Failover, Limits, LocalityRule, LogLevel, OutlierDetection,
+    Parsed, Traffic, Witness,
 };
 use crate::json::{self, Value};
 use crate::order;
@@ -41,23 +41,23 @@ fn fields_of(config: &mut Config, object: &mut Object<'_, '_>) -> Result<(), Con
     config.failover = object.object("failover", failover)?.unwrap_or_default();
     config.witness = object.object("witness", witness)?;
     config.notify = object.object("notify", notify)?;
-    config.attempts = object.choice("attempts", &ATTEMPTS)?;
+    config.attempts = match object.choice("attempts", &["final", "upstreamLog", "failed"], 0)? {
+        0 => Attempts::Final,
+        1 => Attempts::UpstreamLog,
+        _ => Attempts::Failed,
+    };
+    config.events = if object.choice("events", &["all", "compact"], 0)? == 0 { Events::All } else { Events::Compact };
     config.traffic = object.object("traffic", traffic)?.unwrap_or_default();
     config.limits = object.object("limits", limits)?.unwrap_or_default();
-    config.log_level = object.choice("logLevel", &LEVELS)?;
+    config.log_level = match object.choice("logLevel", &["trace", "debug", "info", "warn", "error"], 2)? {
+        0 => LogLevel::Trace,
+        1 => LogLevel::Debug,
+        2 => LogLevel::Info,
+        3 => LogLevel::Warn,
+        _ => LogLevel::Error,
+    };
     Ok(())
 }
-
-const ATTEMPTS: [(&str, Attempts); 3] =
-    [("final", Attempts::Final), ("upstreamLog", Attempts::UpstreamLog), ("failed", Attempts::Failed)];
-
-const LEVELS: [(&str, LogLevel); 5] = [
-    ("trace", LogLevel::Trace),
-    ("debug", LogLevel::Debug),
-    ("info", LogLevel::Info),
-    ("warn", LogLevel::Warn),
-    ("error", LogLevel::Error),
-];
 
 fn outlier_detection(object: &mut Object<'_, '_>) -> Result<OutlierDetection, ConfigError> {
     let default = OutlierDetection::default();
@@ -136,12 +136,16 @@ fn notify(object: &mut Object<'_, '_>) -> Result<Notify, ConfigError> {
     Ok(Notify {
         cluster: object
             .text("cluster", "the name of a cluster", |text| (1..=MAX_ADDRESS_BYTES).contains(&text.len()))?,
-        format: object.choice("format", &[("alertmanager", Format::Alertmanager), ("webhook", Format::Webhook)])?,
+        format: match object.choice("format", &["alertmanager", "webhook"], 0)? {
+            0 => Format::Alertmanager,
+            _ => Format::Webhook,
+        },
         path: object
             .optional_text("path", "a path such as /api/v2/alerts", |text| is_address(text) && text.starts_with('/'))?,
         host: object.optional_text("host", "a host such as alertmanager.monitoring:9093", is_address)?,
         timeout,
         retries: object.whole("retries", 0, 10, default.retries)?,
+        one_in: object.whole("oneIn", 1, 10_000, default.one_in)?,
         labels: labels(object)?,
     })
 }
@@ -275,14 +279,15 @@ impl<'v> Object<'v, '_> {
         Ok(text.map(str::to_owned))
     }
 
-    /// Reads one of a set of words; the type's default if the field is absent.
-    fn choice<T: Copy + Default>(&mut self, name: &'static str, words: &[(&str, T)]) -> Result<T, ConfigError> {
-        let wanted = joined(&words.iter().map(|(word, _)| *word).collect::<Vec<_>>(), ", ");
+    /// Reads one of a set of words: its place among them, or `default` if the field is absent.
+    #[inline(never)]
+    fn choice(&mut self, name: &'static str, words: &[&str], default: usize) -> Result<usize, ConfigError> {
+        let wanted = format!("one of {}", joined(words, ", "));
         let read = |value: &Value| {
             let text = value.as_str()?;
-            words.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice)
+            words.iter().position(|word| *word == text)
         };
-        Ok(self.value(name, &format!("one of {wanted}"), read)?.unwrap_or_default())
+        Ok(self.value(name, &wanted, read)?.unwrap_or(default))
     }
 
     fn object<T>(&mut self, name: &'static str, part: Part<T>) -> Result<Option<T>, ConfigError> {

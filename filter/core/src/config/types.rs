@@ -46,6 +46,8 @@ pub struct Config {
     pub notify: Option<Notify>,
     /// Which attempts are counted: each request's last one, or all of them through the router's upstream log.
     pub attempts: Attempts,
+    /// Which events are logged; metrics are the same.
+    pub events: Events,
     /// How healthy requests are counted.
     pub traffic: Traffic,
     /// Bounds on memory, metric series and log lines.
@@ -193,6 +195,18 @@ pub enum Attempts {
     /// Every attempt that failed, seen by the router's upstream log behind Envoy's own filter; Envoy's counts show the
     /// others, so there is always a witness.
     Failed,
+}
+
+/// Which events are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[cfg_attr(feature = "schema", serde(rename_all = "camelCase"))]
+pub enum Events {
+    /// All of them.
+    #[default]
+    All,
+    /// Without the streak of an endpoint that is ejected for it in the same millisecond.
+    Compact,
 }
 
 /// How healthy requests are counted while nothing is open. Requests that are not healthy, and all of them while

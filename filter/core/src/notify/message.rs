@@ -11,55 +11,62 @@ use crate::time::{Millis, rfc3339};
 /// The longest value of a label, in bytes.
 const MAX_VALUE_BYTES: usize = 256;
 
-/// An alert for Alertmanager, without what is the same for all alerts of a proxy.
+/// A message to be sent, without what is the same for all messages of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alert {
+pub struct Message {
     cluster: String,
-    /// Source and destination of a failover; `None` if nothing healthy is left.
+    /// Source and destination of a failover; `None` if nothing healthy is left. A webhook's failover is the same one
+    /// wherever it goes, so both are unknown.
     route: Option<(Locality, Locality)>,
     pub(super) starts_at: Millis,
     pub(super) ends_at: Option<Millis>,
-    detail: String,
+    /// Whether this is the start of a failover, which may wait for the proxy's turn.
+    pub(super) may_wait: bool,
+    /// When its turn comes, while it waits; 0 for what is sent at once.
+    pub(super) due: Millis,
+    /// Whether it is an event for a webhook, and not an alert for Alertmanager.
+    is_event: bool,
+    /// The description of an alert, or the JSON of an event.
+    text: String,
 }
 
-encoded!(struct Alert { cluster, route, starts_at, ends_at, detail });
-
-/// A message to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// To Alertmanager.
-    Alert(Alert),
-    /// To any other receiver: an event's JSON.
-    Event(String),
-}
-
-encoded!(enum Message { 0 => Alert(alert), 1 => Event(string) });
+encoded!(struct Message { cluster, route, starts_at, ends_at, may_wait, due, is_event, text });
 
 impl Message {
     /// The messages for an event, oldest first; most events have none.
     pub fn of(event: &Event, format: Format) -> Vec<Self> {
-        let alerts = Alert::of(event);
-        match format {
-            Format::Alertmanager => alerts.into_iter().map(Self::Alert).collect(),
-            Format::Webhook if alerts.is_empty() => Vec::new(),
-            Format::Webhook => vec![Self::Event(event.to_json())],
+        let mut alerts = Self::alerts(event);
+        if format == Format::Alertmanager {
+            return alerts;
         }
+        // Of a failover that moves on, the last one is about the failover as it is now.
+        if alerts.len() > 1 {
+            alerts.swap_remove(0);
+        }
+        for message in &mut alerts {
+            message.route = message.is_failover().then(Default::default);
+            message.may_wait = matches!(event.kind, EventKind::FailoverStarted(_));
+            message.is_event = true;
+            message.text = event.to_json();
+        }
+        alerts
     }
 
     /// Whether the message has this format.
     pub fn is_of(&self, format: Format) -> bool {
-        matches!(self, Self::Alert(_)) == (format == Format::Alertmanager)
+        self.is_event == (format == Format::Webhook)
     }
-}
 
-impl Alert {
-    fn of(event: &Event) -> Vec<Self> {
-        let alert = |route: Option<(&Locality, &Locality)>, starts_at: Millis, ended: bool, detail: String| Self {
+    fn alerts(event: &Event) -> Vec<Self> {
+        let alert = |route: Option<(&Locality, &Locality)>, starts_at: Millis, ended: bool, text: String| Self {
             cluster: event.cluster.clone(),
             route: route.map(|(from, to)| (from.clone(), to.clone())),
             starts_at,
             ends_at: ended.then_some(event.at),
-            detail,
+            may_wait: route.is_some() && !ended,
+            due: 0,
+            is_event: false,
+            text,
         };
         let started = |route: &Route| {
             let (share, healthy, all) = (percent(route.share), route.healthy_at_home, route.endpoints_at_home);
@@ -99,7 +106,17 @@ impl Alert {
         self.cluster == other.cluster && self.route == other.route
     }
 
-    /// The cluster that the alert is about.
+    /// Whether it is about a failover, and not about a cluster without a healthy endpoint.
+    pub fn is_failover(&self) -> bool {
+        self.route.is_some()
+    }
+
+    /// What is posted to a webhook: the event's JSON.
+    pub fn event(&self) -> Option<&str> {
+        self.is_event.then_some(&self.text)
+    }
+
+    /// The cluster that the message is about.
     pub fn cluster(&self) -> &str {
         &self.cluster
     }
@@ -132,7 +149,7 @@ impl Alert {
         labels.extend(notify.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         labels.retain(|(_, value)| !value.is_empty());
         labels.iter_mut().for_each(|(_, value)| *value = bounded(value));
-        let description = format!("As proxy {proxy} sees it: {}", self.detail);
+        let description = format!("As proxy {proxy} sees it: {}", self.text);
         json::object(|alert| {
             alert.object("labels", |object| labels.iter().for_each(|(name, value)| object.text(name, value)));
             alert.object("annotations", |object| {

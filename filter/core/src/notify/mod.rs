@@ -6,12 +6,16 @@
 //! `resolve_timeout` from the last message, by its own clock, so the alert of a proxy that died ends by itself. With an
 //! `endsAt` in the future, Alertmanager would ignore the end that a proxy whose clock is ahead reports.
 //!
-//! `outbox` holds the messages that wait to be sent. Not here: the sending.
+//! `outbox` holds the messages that wait to be sent, and `spread` tells when a proxy of many sends. Not here: the
+//! sending.
 
 mod message;
 pub mod outbox;
+pub mod spread;
 
-pub use message::{Alert, Message};
+pub use message::Message;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turn_tests;

@@ -5,9 +5,13 @@
 //! at the front until they are answered. If that worker dies, the others wait no longer than an answer may take. An
 //! alert that changes while it waits is sent once, in its last state.
 //!
+//! The start of a failover waits for the proxy's turn ([`Spread`]). What follows it never overtakes it, and if the
+//! failover ends before that, neither is sent.
+//!
 //! Open alerts are repeated regularly: Alertmanager resolves an alert that is not repeated.
 
-use super::message::{Alert, Message};
+use super::message::Message;
+use super::spread::{MAX_START_DELAY_MS, Spread};
 use crate::config::notify::{Format, Notify};
 use crate::encoded;
 use crate::encoding::{decode, encode};
@@ -22,10 +26,6 @@ pub const MAX_OPEN: usize = 256;
 /// The maximum number of alerts in one request.
 const MAX_BATCH: usize = 64;
 
-/// The time after which an open alert is repeated, in milliseconds: well within Alertmanager's default
-/// `resolve_timeout` of five minutes, so that one or two repetitions may be lost.
-pub const REPEAT_INTERVAL_MS: Millis = 60_000;
-
 /// How much longer than its timeout a request in progress is waited for, in milliseconds.
 const GRACE_MS: Millis = 1_000;
 
@@ -37,7 +37,7 @@ const LONGEST_WAIT_MS: Millis = 30_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outbox {
     waiting: Vec<Message>,
-    open: Vec<Alert>,
+    open: Vec<Message>,
     repeated_at: Millis,
     /// How many of the waiting messages, from the front, are in progress.
     in_progress: usize,
@@ -89,36 +89,56 @@ impl Outbox {
         encode(self)
     }
 
-    /// Adds a message; false if there is no room for it.
-    pub fn push(&mut self, mut message: Message, now: Millis) -> bool {
-        if let Message::Alert(alert) = &mut message {
-            self.note(alert, now);
+    /// Adds a message, unless another proxy tells it or it is over before this one's turn; false if there is no room.
+    pub fn push(&mut self, mut message: Message, now: Millis, spread: Spread) -> bool {
+        let open = self.open.iter().position(|open| open.is_about_the_same(&message));
+        if open.is_none() && message.is_failover() && !spread.sends_failovers {
+            return true;
         }
-        let Message::Alert(alert) = &message else { return self.append(message) };
-        let is_old = |old: &&mut Message| matches!(old, Message::Alert(old) if old.is_about_the_same(alert));
-        match self.waiting.iter_mut().skip(self.in_progress).find(is_old) {
-            Some(old) => {
-                *old = message;
-                true
-            }
-            None => self.append(message),
+        self.note(&mut message, open, now);
+        if open.is_none() && message.may_wait {
+            message.due = now.saturating_add(spread.start_delay);
         }
+        let (mut index, before) = (0_usize, self.waiting.len());
+        if message.ends_at.is_some() {
+            self.waiting.retain(|old| {
+                index = index.saturating_add(1);
+                index <= self.in_progress || until(old.due, now) == 0 || !old.is_about_the_same(&message)
+            });
+        }
+        self.waiting.len() < before || self.enqueue(message)
     }
 
-    fn append(&mut self, message: Message) -> bool {
-        let has_room = self.waiting.len() < MAX_WAITING;
+    /// An alert takes the place of the one that waits; an event follows those before it.
+    fn enqueue(&mut self, mut message: Message) -> bool {
+        let last = self.waiting.iter().rposition(|old| old.is_about_the_same(&message));
+        if let Some(old) = last.filter(|at| *at >= self.in_progress).and_then(|at| self.waiting.get_mut(at)) {
+            message.due = message.due.max(old.due);
+            if message.event().is_none() {
+                *old = message;
+                return true;
+            }
+        }
+        let count = self.waiting.len();
+        let has_room = count < MAX_WAITING;
         if has_room {
-            self.waiting.push(message);
+            let at =
+                self.waiting.iter().rposition(|other| other.due <= message.due).map_or(0, |at| at.saturating_add(1));
+            self.waiting.insert(at.max(self.in_progress).min(count), message);
         }
         has_room
     }
 
-    /// Keeps track of open alerts. An alert that has ended gets the start that was sent for it.
-    fn note(&mut self, alert: &mut Alert, now: Millis) {
+    /// Keeps track of open alerts; `open` is where the alert is among them. One that has ended gets the start that was
+    /// sent for it.
+    fn note(&mut self, alert: &mut Message, open: Option<usize>, now: Millis) {
+        if alert.event().is_some() {
+            return;
+        }
         if self.open.is_empty() {
             self.repeated_at = now;
         }
-        if let Some(at) = self.open.iter().position(|open| open.is_about_the_same(alert)) {
+        if let Some(at) = open {
             let before = self.open.swap_remove(at);
             alert.starts_at = before.starts_at;
         }
@@ -128,26 +148,24 @@ impl Outbox {
     }
 
     /// Whether open alerts should be repeated.
-    pub fn should_repeat(&self, now: Millis) -> bool {
-        !self.open.is_empty() && now.abs_diff(self.repeated_at) >= REPEAT_INTERVAL_MS
+    pub fn should_repeat(&self, now: Millis, spread: Spread) -> bool {
+        !self.open.is_empty() && now.abs_diff(self.repeated_at) >= spread.repeat_interval
     }
 
     /// Repeats the open alerts for which `holds` is true, and forgets the others.
-    pub fn repeat(&mut self, now: Millis, holds: impl FnMut(&Alert) -> bool) {
+    pub fn repeat(&mut self, now: Millis, holds: impl FnMut(&Message) -> bool) {
         self.repeated_at = now;
         self.open.retain(holds);
         for alert in self.open.clone() {
-            self.push(Message::Alert(alert), now);
+            self.enqueue(alert);
         }
     }
 
     /// In how many milliseconds the next request is due; `None` if nothing waits.
     pub fn wait(&self, notify: &Notify, now: Millis) -> Option<Millis> {
-        if self.waiting.is_empty() {
-            return None;
-        }
+        let first = self.waiting.first()?;
         Some(match self.in_progress {
-            0 => self.wait_ms.saturating_sub(now.abs_diff(self.last_ended_at)),
+            0 => self.wait_ms.saturating_sub(now.abs_diff(self.last_ended_at)).max(until(first.due, now)),
             _ => self.left(notify, now),
         })
     }
@@ -165,7 +183,15 @@ impl Outbox {
         }
         self.waiting.retain(|message| message.is_of(notify.format));
         let together = if notify.format == Format::Alertmanager { MAX_BATCH } else { 1 };
-        let taken: Vec<Message> = self.waiting.iter().take(together).cloned().collect();
+        let mut taken = Vec::new();
+        for message in self.waiting.iter_mut().take(together) {
+            if until(message.due, now) > 0 {
+                break;
+            }
+            // Its turn has come, whatever the clock says when it is tried again.
+            message.due = 0;
+            taken.push(message.clone());
+        }
         self.in_progress = taken.len();
         self.in_progress_until = now.saturating_add(notify.timeout.millis()).saturating_add(GRACE_MS);
         self.round = self.round.wrapping_add(1);
@@ -209,4 +235,10 @@ impl Outbox {
         };
         Delivery { delivered, given_up, reachability_changed: was_silent != self.silent }
     }
+}
+
+/// How many milliseconds are left. A clock that went back must not make that long.
+fn until(due: Millis, now: Millis) -> Millis {
+    let left = due.saturating_sub(now);
+    if left <= MAX_START_DELAY_MS { left } else { 0 }
 }

@@ -1,7 +1,8 @@
 //! Tests of which event makes which message, and when a message is sent, retried and given up.
 
 use super::Message;
-use super::outbox::{Delivery, Ended, MAX_WAITING, Outbox, REPEAT_INTERVAL_MS};
+use super::outbox::{Delivery, Ended, MAX_WAITING, Outbox};
+use super::spread::{REPEAT_INTERVAL_MS, Spread};
 use crate::config::Duration;
 use crate::config::notify::{Format, Notify};
 use crate::event::{Event, EventKind, FailoverCause, FailoverEnd, Route};
@@ -49,8 +50,17 @@ fn notify(retries: u32) -> Notify {
 
 fn json(message: &Message) -> Value {
     let labels = [("severity".to_owned(), "page".into()), ("team".to_owned(), "a".into())].into_iter().collect();
-    let Message::Alert(alert) = message else { panic!("{message:?}") };
-    serde_json::from_str(&alert.to_json(&Notify { labels, ..notify(0) }, "mocka.default")).unwrap()
+    serde_json::from_str(&message.to_json(&Notify { labels, ..notify(0) }, "mocka.default")).unwrap()
+}
+
+/// The turn of a proxy that is alone.
+fn at_once() -> Spread {
+    Spread::new(0, 1)
+}
+
+/// What is posted to a webhook.
+fn posted(messages: &[Message]) -> Vec<String> {
+    messages.iter().map(|message| message.event().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -85,7 +95,7 @@ fn one_that_moves_on_ends_the_old_alert_and_opens_the_new() {
 #[test]
 fn a_webhook_gets_the_events_themselves_and_no_others() {
     let failover = event(1_000, EventKind::FailoverStarted(route(B)));
-    assert_eq!(Message::of(&failover, Format::Webhook), [Message::Event(failover.to_json())]);
+    assert_eq!(posted(&Message::of(&failover, Format::Webhook)), [failover.to_json()]);
     let moved = EventKind::FailoverChanged { route: route(C), left: Some((Locality::parse(B), 3.0)) };
     assert_eq!(Message::of(&event(1, moved), Format::Webhook).len(), 1);
     let rejected = event(1, EventKind::ConfigRejected { error: "x".into() });
@@ -112,10 +122,10 @@ fn labels_are_cut_and_never_empty() {
 #[test]
 fn one_sender_at_a_time_and_what_is_sent_stays_until_it_is_answered() {
     let (mut outbox, notify) = (Outbox::default(), notify(5));
-    assert!(outbox.push(started(1, "a"), 1) && outbox.push(started(1, "b"), 1));
+    assert!(outbox.push(started(1, "a"), 1, at_once()) && outbox.push(started(1, "b"), 1, at_once()));
     let (round, sent) = outbox.take(&notify, 1).unwrap();
     assert_eq!((sent.len(), outbox.take(&notify, 2)), (2, None));
-    assert!(outbox.push(started(3, "c"), 3));
+    assert!(outbox.push(started(3, "c"), 3, at_once()));
     assert_eq!(outbox.on_response(round + 1, Ended::Ok, &notify, 4), Delivery::default(), "another's answer");
     assert_eq!(outbox.on_response(round, Ended::Ok, &notify, 4).delivered, 2);
     assert_eq!(outbox.on_response(round, Ended::Ok, &notify, 4), Delivery::default(), "twice");
@@ -128,7 +138,7 @@ fn one_sender_at_a_time_and_what_is_sent_stays_until_it_is_answered() {
 fn failures_are_tried_again_later_and_later_and_then_given_up() {
     let (mut outbox, notify) = (Outbox::default(), notify(2));
     let mut now = 1;
-    outbox.push(started(now, "a"), now);
+    outbox.push(started(now, "a"), now, at_once());
     let mut waits = Vec::new();
     let given_up = loop {
         let (round, _) = outbox.take(&notify, now).unwrap();
@@ -143,14 +153,14 @@ fn failures_are_tried_again_later_and_later_and_then_given_up() {
     };
     assert_eq!((waits, given_up.reachability_changed), (vec![500, 1_000], true));
     // After giving up on a receiver, the filter tries once for each message.
-    outbox.push(started(now, "b"), now);
+    outbox.push(started(now, "b"), now, at_once());
     now += outbox.wait(&notify, now).unwrap();
     let (round, _) = outbox.take(&notify, now).unwrap();
     assert_eq!(
         outbox.on_response(round, Ended::Failed, &notify, now),
         Delivery { delivered: 0, given_up: 1, reachability_changed: false }
     );
-    outbox.push(started(now, "c"), now);
+    outbox.push(started(now, "c"), now, at_once());
     now += outbox.wait(&notify, now).unwrap();
     let (round, _) = outbox.take(&notify, now).unwrap();
     assert_eq!(
@@ -162,7 +172,7 @@ fn failures_are_tried_again_later_and_later_and_then_given_up() {
 #[test]
 fn what_the_receiver_does_not_want_is_not_tried_again() {
     let (mut outbox, notify) = (Outbox::default(), notify(5));
-    outbox.push(started(1, "a"), 1);
+    outbox.push(started(1, "a"), 1, at_once());
     let (round, _) = outbox.take(&notify, 1).unwrap();
     assert_eq!(
         outbox.on_response(round, Ended::Refused, &notify, 1),
@@ -176,7 +186,7 @@ fn a_sender_that_died_is_not_waited_for_even_if_the_clock_went_back() {
     let notify = notify(0);
     for back in [0, 900_000] {
         let (mut outbox, now) = (Outbox::default(), 1_000_000);
-        outbox.push(started(now, "a"), now);
+        outbox.push(started(now, "a"), now, at_once());
         outbox.take(&notify, now).unwrap();
         let later = now - back + 10_000;
         assert_eq!(outbox.wait(&notify, later), Some(0));
@@ -192,20 +202,20 @@ fn an_open_alert_is_told_again_until_it_ends() {
         outbox.on_response(round, Ended::Ok, &notify, now);
         sent
     };
-    outbox.push(started(1, CLUSTER), 1);
+    outbox.push(started(1, CLUSTER), 1, at_once());
     send(&mut outbox, 1);
-    assert!(!outbox.should_repeat(REPEAT_INTERVAL_MS));
-    assert!(outbox.should_repeat(REPEAT_INTERVAL_MS + 1));
+    assert!(!outbox.should_repeat(REPEAT_INTERVAL_MS, at_once()));
+    assert!(outbox.should_repeat(REPEAT_INTERVAL_MS + 1, at_once()));
     outbox.repeat(REPEAT_INTERVAL_MS + 1, |_| true);
     assert_eq!(send(&mut outbox, REPEAT_INTERVAL_MS + 1), [started(1, CLUSTER)]);
     let over = Message::of(&event(70_000, ended(B)), Format::Alertmanager).remove(0);
-    outbox.push(over, 70_000);
+    outbox.push(over, 70_000, at_once());
     let sent = send(&mut outbox, 70_000);
     assert_eq!((sent.len(), json(&sent[0])["startsAt"].as_str()), (1, Some(rfc3339(1).as_str())));
     assert_eq!(json(&sent[0])["endsAt"], rfc3339(70_000));
-    assert!(!outbox.should_repeat(10 * REPEAT_INTERVAL_MS));
+    assert!(!outbox.should_repeat(10 * REPEAT_INTERVAL_MS, at_once()));
     // A repeated alert that no longer holds is forgotten.
-    outbox.push(started(80_000, CLUSTER), 80_000);
+    outbox.push(started(80_000, CLUSTER), 80_000, at_once());
     send(&mut outbox, 80_000);
     outbox.repeat(200_000, |_| false);
     assert_eq!(outbox.wait(&notify, 200_000), None);
@@ -214,8 +224,8 @@ fn an_open_alert_is_told_again_until_it_ends() {
 #[test]
 fn an_alert_that_waits_and_has_news_is_sent_once_as_it_is_then() {
     let (mut outbox, notify) = (Outbox::default(), notify(5));
-    outbox.push(started(1, CLUSTER), 1);
-    outbox.push(Message::of(&event(5_000, ended(B)), Format::Alertmanager).remove(0), 5_000);
+    outbox.push(started(1, CLUSTER), 1, at_once());
+    outbox.push(Message::of(&event(5_000, ended(B)), Format::Alertmanager).remove(0), 5_000, at_once());
     let (_, sent) = outbox.take(&notify, 5_000).unwrap();
     assert_eq!((sent.len(), json(&sent[0])["endsAt"].as_str()), (1, Some(rfc3339(5_000).as_str())));
 }
@@ -223,7 +233,7 @@ fn an_alert_that_waits_and_has_news_is_sent_once_as_it_is_then() {
 #[test]
 fn what_waits_is_bounded_and_of_the_format_that_is_asked_for() {
     let mut outbox = Outbox::default();
-    let taken = (0..2 * MAX_WAITING).filter(|i| outbox.push(started(1, &i.to_string()), 1)).count();
+    let taken = (0..2 * MAX_WAITING).filter(|i| outbox.push(started(1, &i.to_string()), 1, at_once())).count();
     assert_eq!(taken, MAX_WAITING);
     let webhook = Notify { format: Format::Webhook, timeout: Duration::from_millis(1), ..notify(0) };
     assert_eq!(outbox.take(&webhook, 1), None);
