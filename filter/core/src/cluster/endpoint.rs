@@ -2,7 +2,6 @@
 
 use crate::config::OutlierDetection;
 use crate::encoded;
-use crate::encoding::{Encoded, Reader};
 use crate::endpoint::detector::Detector;
 use crate::endpoint::reason::BlockedReason;
 use crate::endpoint::rotation::Rotation;
@@ -11,7 +10,6 @@ use crate::endpoint::successes::Successes;
 use crate::event::LastAttempt;
 use crate::locality::Locality;
 use crate::time::Millis;
-use std::cell::OnceCell;
 
 /// Endpoints kept per cluster. Beyond that, the endpoint that has had no traffic for longest is forgotten, unless it is
 /// ejected.
@@ -116,67 +114,40 @@ impl Endpoint {
 }
 
 /// The endpoints that have failed or were ejected, at most [`MAX_ENDPOINTS`], in no particular order.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Endpoints {
-    all: Vec<Endpoint>,
-    /// What was counted since the last change: an attempt asks many times.
-    counts: OnceCell<Vec<(Locality, InLocality)>>,
-}
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Endpoints(Vec<Endpoint>);
 
-/// The endpoints of a locality, without those that have left and whose end is not told yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct InLocality {
-    all: u32,
-    ejected: u32,
-}
-
-impl PartialEq for Endpoints {
-    fn eq(&self, other: &Self) -> bool {
-        self.all == other.all
-    }
-}
-
-impl Eq for Endpoints {}
-
-impl Encoded for Endpoints {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        self.all.write(bytes);
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Self {
-        Self { all: Encoded::read(reader), counts: OnceCell::new() }
-    }
-}
+encoded!(struct Endpoints(_));
 
 impl Endpoints {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Endpoint> {
-        self.all.iter()
+        self.0.iter()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.all.len()
+        self.0.len()
     }
 
     pub(super) fn get(&self, index: usize) -> Option<&Endpoint> {
-        self.all.get(index)
+        self.0.get(index)
     }
 
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Endpoint> {
-        self.changeable().get_mut(index)
+        self.0.get_mut(index)
     }
 
     pub(super) fn position(&self, address: &str) -> Option<usize> {
-        self.all.iter().position(|endpoint| endpoint.address == address)
+        self.0.iter().position(|endpoint| endpoint.address == address)
     }
 
     pub(super) fn remove(&mut self, index: usize) {
-        if index < self.all.len() {
-            self.changeable().swap_remove(index);
+        if index < self.0.len() {
+            self.0.swap_remove(index);
         }
     }
 
     pub(super) fn retain(&mut self, keep: impl FnMut(&Endpoint) -> bool) {
-        self.changeable().retain(keep);
+        self.0.retain(keep);
     }
 
     /// Adds an endpoint that is not known yet; returns its index, or `None` if there is no room because all known ones
@@ -188,12 +159,12 @@ impl Endpoints {
         workload: Option<&str>,
         now: Millis,
     ) -> Option<usize> {
-        if self.all.len() >= MAX_ENDPOINTS {
-            let candidates = self.all.iter().enumerate().filter(|(_, endpoint)| !endpoint.is_ejected());
+        if self.0.len() >= MAX_ENDPOINTS {
+            let candidates = self.0.iter().enumerate().filter(|(_, endpoint)| !endpoint.is_ejected());
             let (oldest, _) = candidates.min_by_key(|(_, endpoint)| endpoint.seen)?;
-            self.changeable().swap_remove(oldest);
+            self.0.swap_remove(oldest);
         }
-        self.changeable().push(Endpoint {
+        self.0.push(Endpoint {
             address: address.to_owned(),
             locality: locality.clone(),
             workload: workload.map(str::to_owned),
@@ -204,48 +175,22 @@ impl Endpoints {
             seen: now,
             left: None,
         });
-        self.all.len().checked_sub(1)
+        self.0.len().checked_sub(1)
     }
 
     /// How many endpoints are ejected.
     pub(super) fn ejected(&self) -> u32 {
-        count(self.all.iter().filter(|endpoint| endpoint.is_ejected()))
+        count(self.0.iter().filter(|endpoint| endpoint.is_ejected()))
     }
 
-    /// How many endpoints a locality has, without those that have left and whose end is not told yet.
-    pub(super) fn known_at(&self, locality: &Locality) -> u32 {
-        self.at(locality).all
+    /// The endpoints of a locality, without those that have left and whose end is not told yet.
+    pub(super) fn at<'a>(&'a self, locality: &'a Locality) -> impl Iterator<Item = &'a Endpoint> {
+        self.0.iter().filter(|endpoint| endpoint.locality == *locality && endpoint.left.is_none())
     }
 
-    /// How many of them are ejected.
+    /// How many endpoints of a locality are ejected.
     pub(super) fn ejected_at(&self, locality: &Locality) -> u32 {
-        self.at(locality).ejected
-    }
-
-    fn at(&self, locality: &Locality) -> InLocality {
-        let counts = self.counts.get_or_init(|| self.counted());
-        counts.iter().find(|(known, _)| known == locality).map(|(_, count)| *count).unwrap_or_default()
-    }
-
-    fn counted(&self) -> Vec<(Locality, InLocality)> {
-        let mut counts: Vec<(Locality, InLocality)> = Vec::new();
-        for endpoint in self.all.iter().filter(|endpoint| endpoint.left.is_none()) {
-            let known = counts.iter().position(|(known, _)| *known == endpoint.locality);
-            let index = known.unwrap_or_else(|| {
-                counts.push((endpoint.locality.clone(), InLocality::default()));
-                counts.len().saturating_sub(1)
-            });
-            if let Some((_, count)) = counts.get_mut(index) {
-                count.all = count.all.saturating_add(1);
-                count.ejected = count.ejected.saturating_add(u32::from(endpoint.is_ejected()));
-            }
-        }
-        counts
-    }
-
-    fn changeable(&mut self) -> &mut Vec<Endpoint> {
-        self.counts = OnceCell::new();
-        &mut self.all
+        count(self.at(locality).filter(|endpoint| endpoint.is_ejected()))
     }
 }
 

@@ -73,6 +73,9 @@ pub fn on_host_list(
     // Mirrored requests and other protocols are in Envoy's counts only.
     let is_unseen = !context.sees_successes || !state.is_counted(context.now);
     if is_unseen {
+        if !growth.sums.is_empty() {
+            state.unseen_at = context.now;
+        }
         // If the list shows trouble, what it counts is part of it.
         failovers::step(state, None, context, &mut events);
     }
@@ -225,7 +228,9 @@ pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Op
     let of_endpoints = state.endpoints.iter().filter_map(|endpoint| wait_for(endpoint, now)).min();
     // A failover is over when home is whole, whether or not requests come.
     let interval = match state.is_counted(now) {
-        // Nothing else shows when traffic goes away, and when no more does.
+        // Nothing else shows when traffic goes away, and when no more does. What hosts got since the last list is not
+        // known once they have left.
+        _ if is_recent(state.unseen_at, now) => CHANGE_INTERVAL_MS,
         true if !context.sees_successes => CHANGE_INTERVAL_MS,
         true => OPEN_INTERVAL_MS,
         false => OPEN_INTERVAL_MS.saturating_mul(5),

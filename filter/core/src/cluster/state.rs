@@ -19,7 +19,7 @@ use crate::time::{Millis, seconds_between};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 19;
+pub const ENCODING: u8 = 20;
 
 /// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are
 /// read each second.
@@ -48,6 +48,8 @@ pub struct ClusterState {
     pub(super) ranks_by_priority: bool,
     /// When attempts were last counted, and errors among them; 0 if never.
     pub(super) counted: (Millis, Millis),
+    /// When Envoy's counts last showed attempts that nothing else shows, as mirrored ones; 0 if never.
+    pub(super) unseen_at: Millis,
     /// When Envoy's counts of its hosts were last taken in; 0 if never. While they are fresh, they alone say where its
     /// traffic goes: they contain attempts that the filter does not see.
     pub(super) host_counts_at: Millis,
@@ -74,7 +76,7 @@ pub struct ClusterState {
 
 encoded!(struct ClusterState {
     endpoints, localities, total, listed_at, listed_asked, admin_view_stale, counts, known_rule, ranks_by_priority,
-    counted, host_counts_at, unhealthy, repeated, panicked_at, recent_max_ejected, failover, failover_home,
+    counted, unseen_at, host_counts_at, unhealthy, repeated, panicked_at, recent_max_ejected, failover, failover_home,
     empty_since, phase, usual, is_home_lost,
 });
 

@@ -8,6 +8,7 @@ use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::endpoint::reason::{Basis, BlockedReason, EjectReason};
 use filter_core::event::{Event, EventKind, FailoverEnd, LastAttempt};
+use filter_core::failover::Count;
 use filter_core::locality::Locality;
 
 pub(super) fn host(address: &str, locality: &str, ejected: bool) -> HostStatus {
@@ -234,4 +235,26 @@ fn one_address_in_two_localities_is_no_host_that_moves() {
         told.extend(story.answer(1, &twice(told.len() > 1)));
     }
     assert_eq!(names(&told).iter().filter(|name| **name != "error_streak").count(), 1, "{:?}", names(&told));
+}
+
+#[test]
+fn a_cluster_whose_traffic_only_envoy_counts_is_asked_about_often_while_it_is_away() {
+    let mut story = Story::s1();
+    let hosts = [host("a:1", HOME, false), host("b:1", NEAR, false)];
+    let answer = |story: &mut Story, hosts: &[HostStatus], attempts: &[(&str, u32)]| {
+        let count = |attempts: u32| Count { attempts, errors: 0 };
+        let sums = attempts.iter().map(|(at, attempts)| (Locality::parse(at), count(*attempts))).collect();
+        let growth = Growth { since: story.now, sums, ..Growth::default() };
+        story.now += 1_000;
+        story.with(|state, context| {
+            let context = EvaluationContext { has_witness: true, ..*context };
+            cluster::on_host_list(state, hosts, &growth, context.now, &context);
+            cluster::ask_again_in(state, &context)
+        })
+    };
+    assert_eq!(answer(&mut story, &hosts, &[(HOME, 100)]), None);
+    assert_eq!(answer(&mut story, &hosts[1..], &[(NEAR, 100)]), Some(150));
+    // Without traffic there is less to miss.
+    let waits = [(); 3].map(|()| answer(&mut story, &hosts[1..], &[]));
+    assert_eq!(waits, [Some(150), Some(150), Some(5_000)]);
 }
