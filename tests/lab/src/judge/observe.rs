@@ -38,13 +38,16 @@ pub(super) struct Host {
     pub(super) requests: u64,
 }
 
+/// Hosts by cluster and `ip:port`.
+pub(super) type Hosts = BTreeMap<(String, String), Host>;
+
 /// All hosts at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sample {
     /// When the answer came, in milliseconds since the Unix epoch.
     pub(super) at: i64,
-    /// Hosts by cluster and `ip:port`.
-    pub(super) hosts: BTreeMap<(String, String), Host>,
+    /// The hosts.
+    pub(super) hosts: Hosts,
     /// The requests that each endpoint has read so far, by its index.
     pub(super) counts: Vec<u64>,
 }

@@ -232,6 +232,7 @@ fn failovers(scene: &Scene, stage: &Stage, samples: &[Sample]) -> Result<Failove
     if !scene.mode.has_witness() {
         return Ok(all);
     }
+    let records = stage.envoy.outlier_records()?;
     let (attempts, addresses) = (stage.envoy.attempts()?, addresses(stage));
     let events = stage.envoy.events().all();
     let names = ["failover_started", "failover_changed", "failover_ended"];
@@ -239,6 +240,7 @@ fn failovers(scene: &Scene, stage: &Stage, samples: &[Sample]) -> Result<Failove
     let delivered: Vec<i64> = stage.changes.iter().map(|change| change.at).collect();
     let sources = Sources {
         samples,
+        records: &records,
         attempts: &attempts,
         addresses: &addresses,
         home: &home,

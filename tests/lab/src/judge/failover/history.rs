@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::series::{Sent, Series, Way};
 use crate::envoy::attempts::{Attempt, Kind};
+use crate::envoy::outlier::{Action, Record};
+use crate::envoy::timestamp;
 use crate::envoy::topology::Locality;
-use crate::judge::observe::{Out, Sample};
+use crate::judge::observe::{Hosts, Out, Sample};
 
 /// What a history is made of.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::judge) struct Sources<'a> {
     /// Envoy's hosts and the endpoints' counts over time.
     pub(in crate::judge) samples: &'a [Sample],
+    /// Envoy's ejections and returns.
+    pub(in crate::judge) records: &'a [Record],
     /// Every attempt.
     pub(in crate::judge) attempts: &'a [Attempt],
     /// The endpoints' addresses, by index.
@@ -48,7 +52,7 @@ impl Moment {
 /// What happened to a cluster.
 #[derive(Clone, Debug, Default)]
 pub(in crate::judge) struct History {
-    /// Its home, at each sample.
+    /// Its home, at each sample and at each ejection and return.
     pub(super) moments: Vec<Moment>,
     /// Every attempt, as Envoy logged it.
     pub(super) attempts: Series,
@@ -64,7 +68,7 @@ impl History {
         let places = Places::of(cluster, sources);
         let attempts = Series::new(attempts(own, &places, sources));
         let counted = Series::new(counted(own, &places, sources));
-        Self { moments: places.moments(), attempts, counted, unnoticed: sources.unnoticed }
+        Self { moments: places.moments(sources.records), attempts, counted, unnoticed: sources.unnoticed }
     }
 
     /// The moments of a span, and one before and after it: on a busy machine, samples may be far apart.
@@ -133,13 +137,31 @@ impl<'a> Places<'a> {
         last.map(|(_, locality)| locality.as_str())
     }
 
-    fn moments(&self) -> Vec<Moment> {
-        self.samples.iter().map(|sample| self.moment(sample)).collect()
+    /// Home at each sample, and at each ejection and return in between: several may come within milliseconds.
+    fn moments(&self, records: &[Record]) -> Vec<Moment> {
+        let own = records.iter().filter(|record| record.cluster == self.cluster);
+        let mut own: Vec<(i64, &Record)> = own.filter_map(|r| Some((timestamp::millis(&r.timestamp)?, r))).collect();
+        own.sort_by_key(|(at, _)| *at);
+        let mut moments: Vec<Moment> = self.samples.first().map(|s| self.moment(s.at, &s.hosts)).into_iter().collect();
+        for pair in self.samples.windows(2) {
+            let [before, after] = pair else { continue };
+            let mut hosts = before.hosts.clone();
+            for (at, record) in own.iter().filter(|(at, _)| (before.at + 1..=after.at).contains(at)) {
+                let Some(host) = hosts.get_mut(&(record.cluster.clone(), record.endpoint.clone())) else { continue };
+                host.out.retain(|out| *out != Out::Ejected);
+                if record.action == Action::Eject {
+                    host.out.push(Out::Ejected);
+                }
+                moments.push(self.moment(*at, &hosts));
+            }
+            moments.push(self.moment(after.at, &after.hosts));
+        }
+        moments
     }
 
-    fn moment(&self, sample: &Sample) -> Moment {
-        let mut moment = Moment { at: sample.at, ..Moment::default() };
-        for ((_, _), host) in sample.hosts.iter().filter(|((name, _), _)| name == self.cluster) {
+    fn moment(&self, at: i64, hosts: &Hosts) -> Moment {
+        let mut moment = Moment { at, ..Moment::default() };
+        for ((_, _), host) in hosts.iter().filter(|((name, _), _)| name == self.cluster) {
             if self.way(&host.locality) == Way::Away {
                 continue;
             }
@@ -216,6 +238,7 @@ mod tests {
         let (attempts, home) = ([attempt(90), attempt(160)], Locality::new("r/a"));
         let sources = Sources {
             samples: &samples,
+            records: &[],
             attempts: &attempts,
             addresses: &["a".to_owned()],
             home: &home,
@@ -227,5 +250,33 @@ mod tests {
         let ways = |series: &Series| series.between(0, 1_000).iter().map(|sent| sent.way).collect::<Vec<_>>();
         assert_eq!(ways(&history.attempts), [Way::Away, Way::Home]);
         assert_eq!(ways(&history.counted), [Way::Home]);
+    }
+
+    #[test]
+    fn home_is_lost_between_two_samples_where_envoy_ejects_and_lets_return() {
+        let samples = [sample(0, Some("r/a"), 0), sample(50, Some("r/a"), 0)];
+        let record = |action, millis| Record {
+            action,
+            cluster: "c".to_owned(),
+            endpoint: "a".to_owned(),
+            reason: String::new(),
+            ejections: 1,
+            timestamp: timestamp::of_millis(millis),
+        };
+        let records = [record(Action::Eject, 10), record(Action::Return, 30)];
+        let home = Locality::new("r/a");
+        let sources = Sources {
+            samples: &samples,
+            records: &records,
+            attempts: &[],
+            addresses: &["a".to_owned()],
+            home: &home,
+            delivered: &[],
+            unnoticed: 0,
+        };
+        let history = History::of("c", &[0], sources);
+        let healthy: Vec<_> = history.moments.iter().map(|moment| (moment.at, moment.healthy)).collect();
+        assert_eq!(healthy, [(0, 1), (10, 0), (30, 1), (50, 1)]);
+        assert!(history.moments[1].causes.contains("ejected"));
     }
 }
