@@ -11,16 +11,8 @@ pub use home::{conclude_home, home_from_labels};
 
 /// The locality of an endpoint or of the proxy, written `region/zone/subzone` with trailing empty parts left off; empty
 /// if unknown.
-#[derive(Clone, Debug, Default, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Locality(String);
-
-impl PartialEq for Locality {
-    /// Zones of a region mostly differ in their last letter only; an attempt compares thousands of times.
-    fn eq(&self, other: &Self) -> bool {
-        let last = |locality: &Self| locality.0.as_bytes().last().copied();
-        last(self) == last(other) && self.0 == other.0
-    }
-}
 
 encoded!(struct Locality(_));
 

@@ -97,14 +97,15 @@ pub(crate) fn merge_members(
 }
 
 /// Takes in the counts of a cluster's hosts that Envoy lists at `now`, asked for at `asked`; returns what they got
-/// since the last list.
-pub(crate) fn grow_totals(name: &str, hosts: &[HostStatus], asked: Millis, now: Millis) -> Growth {
+/// since the last list, or `None` if they are older than that.
+pub(crate) fn grow_totals(name: &str, hosts: &[HostStatus], asked: Millis, now: Millis) -> Option<Growth> {
     let grown = compare_and_swap::update(&compare_and_swap::key(&format!("t.{name}")), |bytes| {
         let mut totals = encoding::decode::<HostTotals>(bytes).unwrap_or_default();
         let growth = totals.grow(hosts, asked, now);
         (Some(encoding::encode(&totals)), growth)
     });
-    grown.unwrap_or_default()
+    // Without shared data every list is the first.
+    grown.unwrap_or_else(|| Some(Growth::default()))
 }
 
 /// The number of known endpoints, over all clusters.

@@ -43,7 +43,7 @@ fuzz_target!(|answer: &[u8]| {
                 has_witness: true,
                 sees_successes: answer.len().is_multiple_of(2),
             };
-            on_host_list(&mut state, hosts, &totals.grow(hosts, now, now), now, &context);
+            on_host_list(&mut state, hosts, &totals.grow(hosts, now, now).unwrap_or_default(), now, &context);
             on_ejection_counts(&mut state, next.next(), now, &context);
             on_tick(&mut state, &context);
         },

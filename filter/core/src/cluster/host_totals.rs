@@ -57,10 +57,11 @@ pub struct Growth {
 
 impl HostTotals {
     /// Takes in the hosts that Envoy lists at `now`, asked for at `asked`. A host that is new, or has the address of
-    /// one that left, was created since the last list: all of its attempts are news.
-    pub fn grow(&mut self, hosts: &[HostStatus], asked: Millis, now: Millis) -> Growth {
+    /// one that left, was created since the last list: all of its attempts are news. `None` if the list is older than
+    /// the last one.
+    pub fn grow(&mut self, hosts: &[HostStatus], asked: Millis, now: Millis) -> Option<Growth> {
         if is_late_list(asked, self.asked) {
-            return Growth::default();
+            return None;
         }
         let mut growth = Growth { since: self.at, ..Growth::default() };
         // Of hosts beyond the limit nothing is remembered, so one that is not known need not be new.
@@ -78,12 +79,16 @@ impl HostTotals {
             let (attempts, errors) = same.map_or((0, 0), |before| (before.attempts, before.errors));
             growth.add(locality, total.attempts.saturating_sub(attempts), total.errors.saturating_sub(errors));
         }
+        // Of two questions at the same time, Envoy may answer the later one first.
+        if growth.were_replaced && is_late_list(asked, self.at.saturating_add(1)) {
+            return None;
+        }
         growth.were_replaced |= met == 0 && !self.hosts.is_empty();
         growth.have_changed = growth.were_replaced || met < self.hosts.len() || met < totals.len();
         let is_first = self.at == 0;
         self.hosts = totals.into_iter().map(|(total, _)| total).collect();
         (self.at, self.asked) = (now, asked);
-        if is_first { Growth { have_changed: true, ..Growth::default() } } else { growth }
+        Some(if is_first { Growth { have_changed: true, ..Growth::default() } } else { growth })
     }
 
     fn of(&self, hash: u32) -> Option<HostTotal> {
@@ -159,43 +164,44 @@ mod tests {
     #[test]
     fn only_what_was_counted_since_the_last_list_is_news() {
         let mut totals = HostTotals::default();
-        let first = totals.grow(&[host("a", "r/a", 100, 3)], 990, 1_000);
+        let first = totals.grow(&[host("a", "r/a", 100, 3)], 990, 1_000).unwrap();
         assert_eq!((first.since, first.sums.len(), first.have_changed), (0, 0, true));
         let hosts = [host("a", "r/a", 107, 4), host("b", "r/b", 5, 5)];
-        let growth = totals.grow(&hosts, 1_990, 2_000);
+        let growth = totals.grow(&hosts, 1_990, 2_000).unwrap();
         assert_eq!((growth.since, growth.were_replaced), (1_000, false));
         assert_eq!(sums(&growth), [("r/a", 7, 1), ("r/b", 5, 5)]);
-        assert_eq!(totals.grow(&hosts, 2_990, 3_000).sums, []);
+        assert_eq!(totals.grow(&hosts, 2_990, 3_000).unwrap().sums, []);
     }
 
     #[test]
     fn a_host_that_left_takes_nothing_from_the_others() {
         let mut totals = HostTotals::default();
-        totals.grow(&[host("a", "r/a", 100, 0), host("b", "r/a", 900, 0)], 990, 1_000);
-        let growth = totals.grow(&[host("a", "r/a", 110, 0)], 1_990, 2_000);
+        totals.grow(&[host("a", "r/a", 100, 0), host("b", "r/a", 900, 0)], 990, 1_000).unwrap();
+        let growth = totals.grow(&[host("a", "r/a", 110, 0)], 1_990, 2_000).unwrap();
         assert_eq!((sums(&growth), growth.were_replaced), (vec![("r/a", 10, 0)], false));
-        let growth = totals.grow(&[host("a", "r/a", 4, 0)], 2_990, 3_000);
+        let growth = totals.grow(&[host("a", "r/a", 4, 0)], 2_990, 3_000).unwrap();
         assert_eq!((sums(&growth), growth.were_replaced), (vec![("r/a", 4, 0)], true), "replaced at its address");
-        assert!(totals.grow(&[host("b", "r/a", 0, 0)], 3_990, 4_000).were_replaced, "all of them");
+        assert!(totals.grow(&[host("b", "r/a", 0, 0)], 3_990, 4_000).unwrap().were_replaced, "all of them");
     }
 
     #[test]
     fn attempts_that_could_not_be_sent_count() {
         let mut totals = HostTotals::default();
         let refused = |total, successes, errors| HostStatus { successes, ..host("a", "r/a", total, errors) };
-        totals.grow(&[refused(10, 10, 0)], 990, 1_000);
-        assert_eq!(sums(&totals.grow(&[refused(10, 10, 50)], 1_990, 2_000)), [("r/a", 50, 50)]);
-        assert_eq!(sums(&totals.grow(&[refused(62, 10, 50)], 2_990, 3_000)), [("r/a", 2, 0)], "in progress");
-        assert_eq!(sums(&totals.grow(&[refused(62, 10, 52)], 3_990, 4_000)), [("r/a", 2, 2)]);
+        totals.grow(&[refused(10, 10, 0)], 990, 1_000).unwrap();
+        assert_eq!(sums(&totals.grow(&[refused(10, 10, 50)], 1_990, 2_000).unwrap()), [("r/a", 50, 50)]);
+        assert_eq!(sums(&totals.grow(&[refused(62, 10, 50)], 2_990, 3_000).unwrap()), [("r/a", 2, 0)], "in progress");
+        assert_eq!(sums(&totals.grow(&[refused(62, 10, 52)], 3_990, 4_000).unwrap()), [("r/a", 2, 2)]);
     }
 
     #[test]
     fn a_list_that_is_late_is_left_out_and_one_after_the_clock_went_back_is_not() {
         let mut totals = HostTotals::default();
-        totals.grow(&[host("a", "r/a", 100, 0)], 100_000, 100_010);
-        assert_eq!(totals.grow(&[host("a", "r/a", 90, 0)], 99_000, 100_020), Growth::default());
-        assert_eq!(sums(&totals.grow(&[host("a", "r/a", 103, 0)], 101_000, 101_010)), [("r/a", 3, 0)]);
-        assert_eq!(sums(&totals.grow(&[host("a", "r/a", 104, 0)], 5_000, 5_010)), [("r/a", 1, 0)]);
+        totals.grow(&[host("a", "r/a", 100, 0)], 100_000, 100_010).unwrap();
+        assert_eq!(totals.grow(&[host("a", "r/a", 90, 0)], 99_000, 100_020), None);
+        assert_eq!(totals.grow(&[host("a", "r/a", 90, 0)], 100_005, 100_020), None, "answered before the last one");
+        assert_eq!(sums(&totals.grow(&[host("a", "r/a", 103, 0)], 101_000, 101_010).unwrap()), [("r/a", 3, 0)]);
+        assert_eq!(sums(&totals.grow(&[host("a", "r/a", 104, 0)], 5_000, 5_010).unwrap()), [("r/a", 1, 0)]);
     }
 
     #[test]
@@ -204,7 +210,7 @@ mod tests {
             (first..first + MAX_HOSTS + 1).map(|i| host(&i.to_string(), "r/a", 1_000, 0)).collect()
         };
         let mut totals = HostTotals::default();
-        totals.grow(&many(0), 990, 1_000);
-        assert_eq!(totals.grow(&many(1), 1_990, 2_000).sums, []);
+        totals.grow(&many(0), 990, 1_000).unwrap();
+        assert_eq!(totals.grow(&many(1), 1_990, 2_000).unwrap().sums, []);
     }
 }

@@ -208,7 +208,7 @@ fn apply_host_list(
     }
     let Some(cluster) = vm.cluster_of_answer(name, now) else { return };
     let oldest_rule = vm.oldest_rule();
-    let growth = cluster_states::grow_totals(name, hosts, asked_at, now);
+    let Some(growth) = cluster_states::grow_totals(name, hosts, asked_at, now) else { return };
     let changed = vm.change_cluster(cluster, Moment { now, has_witness: true }, |state, context| {
         (
             cluster::on_host_list(state, hosts, &growth, asked_at, context),

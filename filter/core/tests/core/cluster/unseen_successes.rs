@@ -35,7 +35,7 @@ impl Lean {
     /// Envoy's list comes in.
     fn list(&mut self) -> Vec<Event> {
         let now = self.story.now;
-        let growth = self.totals.grow(&self.hosts, now, now);
+        let growth = self.totals.grow(&self.hosts, now, now).unwrap_or_default();
         let hosts = self.hosts.clone();
         self.with_context(|state, context| cluster::on_host_list(state, &hosts, &growth, now, context))
     }
