@@ -47,7 +47,7 @@ encoded!(struct HostTotal { hash, attempts, errors });
 pub struct Growth {
     /// When the list before was applied; 0 if this is the first, which shows no growth.
     pub since: Millis,
-    /// Attempts and errors by locality.
+    /// Attempts and errors by locality. An error may be that of an attempt which was counted before.
     pub sums: Vec<(Locality, Count)>,
     /// Whether a host was replaced at its address, or all of them were: the cluster may have been replaced as a whole.
     pub were_replaced: bool,
@@ -131,9 +131,7 @@ impl Growth {
     }
 
     fn add(&mut self, locality: &Locality, attempts: u64, errors: u64) {
-        // The answer to an attempt that was counted before may have come since.
-        let attempts = attempts.max(errors);
-        if attempts == 0 {
+        if attempts == 0 && errors == 0 {
             return;
         }
         let limited = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
@@ -191,7 +189,7 @@ mod tests {
         totals.grow(&[refused(10, 10, 0)], 990, 1_000).unwrap();
         assert_eq!(sums(&totals.grow(&[refused(10, 10, 50)], 1_990, 2_000).unwrap()), [("r/a", 50, 50)]);
         assert_eq!(sums(&totals.grow(&[refused(62, 10, 50)], 2_990, 3_000).unwrap()), [("r/a", 2, 0)], "in progress");
-        assert_eq!(sums(&totals.grow(&[refused(62, 10, 52)], 3_990, 4_000).unwrap()), [("r/a", 2, 2)]);
+        assert_eq!(sums(&totals.grow(&[refused(62, 10, 52)], 3_990, 4_000).unwrap()), [("r/a", 0, 2)], "not again");
     }
 
     #[test]

@@ -230,6 +230,10 @@ impl ClusterState {
     ) {
         let now = context.now;
         if matches!(transition, Transition::Ejected { .. }) {
+            // An earlier list that showed it in rotation was from before Envoy's detection.
+            if let Some(held) = self.endpoints.get_mut(index).and_then(|endpoint| endpoint.reported.held.as_mut()) {
+                held.blocked = None;
+            }
             self.release_streak(index, Basis::Witnessed, context, events);
         }
         let Some(endpoint) = self.endpoints.get_mut(index) else { return };

@@ -82,7 +82,7 @@ impl Destinations {
     /// Adds what Envoy's counts of its hosts have grown by; the same attempts are in workers' sums, as far as these see
     /// them.
     pub(super) fn count_listed(&mut self, to: &Locality, count: Count) {
-        if let Some(stays) = self.entry(to).filter(|_| count.attempts > 0) {
+        if let Some(stays) = self.entry(to) {
             stays.listed_sum.add(count);
         }
     }

@@ -3,6 +3,7 @@
 use super::host_list::host;
 use super::story::{HOME, NEAR, Story, names};
 use filter_core::admin::host_lists::HostStatus;
+use filter_core::admin::stats;
 use filter_core::cluster::host_totals::HostTotals;
 use filter_core::cluster::{self, AttemptObservation, EvaluationContext};
 use filter_core::endpoint::detector::AttemptTimes;
@@ -105,6 +106,27 @@ fn a_streak_without_a_success_is_told_and_that_nothing_came_of_it() {
     lean.fail();
     lean.pass(150);
     assert_eq!(names(&lean.list()), [""; 0], "once");
+}
+
+#[test]
+fn a_list_from_before_the_ejection_does_not_make_it_a_blocked_one() {
+    let stats = r#"{"stats": [
+      {"name": "cluster.c.outlier_detection.ejections_enforced_total", "value": 0},
+      {"name": "cluster.c.outlier_detection.ejections_detected_consecutive_5xx", "value": 0}]}"#;
+    let (_, none) = stats::read(stats.as_bytes()).unwrap().remove(0);
+    let mut lean = Lean::new(THREE);
+    lean.with_context(|state, context| cluster::on_ejection_counts(state, Some(none), context.now, context));
+    for _ in 0..3 {
+        lean.pass(10);
+        lean.fail();
+    }
+    lean.pass(110);
+    assert_eq!(names(&lean.list()), [""; 0], "Envoy's count decides");
+    // Envoy has seen a success in between, and one more failure since.
+    lean.fail();
+    lean.hosts[0].ejected = true;
+    lean.pass(20);
+    assert_eq!(names(&lean.list()), ["error_streak", "endpoint_ejected"]);
 }
 
 #[test]
