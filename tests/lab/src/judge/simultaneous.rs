@@ -70,12 +70,18 @@ impl Decidable {
                 self.open_since(index, attempts)?;
                 less.leave_out_report(index);
             }
-            // Of an endpoint that it takes for ejected, the filter does not count failures: a later ejection is missed
-            // for the same reason.
+            // Whoever of the two takes the endpoint for ejected does not count the failures for which the other ejects
+            // it later.
             Disagreement::Details(pair) => {
-                let told = self.open_since(pair.report, attempts)?;
-                let recorded = timestamp::millis(&self.records.get(pair.record)?.timestamp)?;
-                (recorded > told + AFTER_MS).then_some(())?;
+                let (record, report) = (self.records.get(pair.record)?, self.reports.get(pair.report)?);
+                let is_streak = record.action == Action::Eject && record.reason.starts_with(STREAK);
+                let recorded = timestamp::millis(&record.timestamp).filter(|_| is_streak)?;
+                let told = timestamp::millis(report.event.text("ts"))?;
+                let is_open = match recorded < told {
+                    true => overlap(attempts, &record.endpoint, recorded),
+                    false => self.open_since(pair.report, attempts).is_some(),
+                };
+                (is_open && (recorded - told).abs() > AFTER_MS).then_some(())?;
                 less.leave_out_report(pair.report);
                 less.leave_out_record(pair.record);
             }
@@ -198,5 +204,11 @@ mod tests {
         assert_eq!((open.invented, open.missed, open.records.len(), open.reports.len()), (1, 1, 0, 0));
         assert_eq!(left(2, &[attempt(-10, -5), attempt(-3, 0)]).invented, 0, "one after the other");
         assert_eq!(left(1, &[attempt(-1, 0), attempt(0, 1)]).invented, 0, "the same ejection");
+        // Envoy was first.
+        let told = vec![report("endpoint_ejected", 2, 1), report("endpoint_returned", 3, 1)];
+        let left = |attempts: &[Attempt]| {
+            Decidable::of(vec![other(1), record(Action::Return, 4, 1)], told.clone(), attempts).missed
+        };
+        assert_eq!([left(&[attempt(-1, 0), attempt(0, 1)]), left(&[attempt(-10, -5), attempt(-3, 0)])], [1, 0]);
     }
 }
