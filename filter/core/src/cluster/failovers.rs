@@ -33,9 +33,7 @@ pub(super) fn step(
         enter_phase(state, home, context);
         observe_usual(state, home, context);
     }
-    state.is_home_lost = home
-        .as_ref()
-        .is_some_and(|home| home.is_lost() && state.localities.has_refuge(&state.endpoints, home.tier, context.home));
+    state.is_home_lost = home.as_ref().is_some_and(|home| home.is_lost() && home.has_refuge);
     let nearest = home.as_ref().map_or(Tier::Elsewhere, |home| home.tier);
     let home_tier = state.failover.as_ref().map_or(nearest, Active::home_tier);
     let traffic = traffic(state, home_tier, context);

@@ -208,7 +208,9 @@ impl Localities {
     pub(super) fn home(&self, endpoints: &Endpoints, home: &Locality, total: Option<u32>, now: Millis) -> Option<Home> {
         let is_home = |stats: &&LocalityStats| stats.known(endpoints) > 0 || stats.was_home_lately(now);
         let tier = self.0.iter().filter(is_home).filter_map(|stats| stats.tier(home)).min()?;
-        let mut found = Home { tier, locality: Locality::default(), endpoints: 0, healthy: 0, cause: None };
+        let mut away = self.0.iter().filter(|stats| stats.tier(home).is_some_and(|farther| farther > tier));
+        let has_refuge = away.any(|stats| stats.known(endpoints) > stats.unhealthy(endpoints));
+        let mut found = Home { tier, locality: Locality::default(), endpoints: 0, healthy: 0, cause: None, has_refuge };
         let (mut most, mut ejected) = (None, 0_u32);
         for stats in self.0.iter().filter(|stats| stats.tier(home) == Some(tier)) {
             let (known, unhealthy) = (stats.known(endpoints), stats.unhealthy(endpoints));
@@ -245,12 +247,6 @@ impl Localities {
         let at_home = present().filter(is_home).map(|stats| stats.priority).max().flatten();
         let away = present().filter(|stats| !is_home(stats)).map(|stats| stats.priority).min().flatten();
         at_home.zip(away).is_some_and(|(at_home, away)| away > at_home)
-    }
-
-    /// Whether an endpoint farther than the home tier is in rotation.
-    pub(super) fn has_refuge(&self, endpoints: &Endpoints, home_tier: Tier, home: &Locality) -> bool {
-        let mut away = self.0.iter().filter(|stats| stats.tier(home).is_some_and(|tier| tier > home_tier));
-        away.any(|stats| stats.known(endpoints) > stats.unhealthy(endpoints))
     }
 
     /// Where traffic went in the window of `length` milliseconds: at home, and farther away than `home_tier`.

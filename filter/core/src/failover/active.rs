@@ -219,8 +219,8 @@ impl Active {
     /// Reports that at least twice the reported share has gone away for a whole window: another endpoint at home was
     /// lost.
     fn grow(&mut self, home: &Home, traffic: &Traffic, rules: &config::Failover, now: Millis) -> Option<EventKind> {
-        // With nothing in rotation at home, all traffic goes away from now on.
-        let all_lost = home.healthy == 0 && self.reported_permille < 900;
+        // With nothing in rotation at home, all traffic goes away from now on, if it can.
+        let all_lost = home.healthy == 0 && home.has_refuge && self.reported_permille < 900;
         let share = if all_lost { 1_000 } else { permille(traffic.share()) };
         let is_more =
             share >= self.reported_permille.saturating_mul(2) && share >= self.reported_permille.saturating_add(100);

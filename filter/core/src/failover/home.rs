@@ -18,6 +18,8 @@ pub struct Home {
     pub healthy: u32,
     /// What keeps traffic from home; `None` if nothing does, or if it is not known whether endpoints have left.
     pub cause: Option<FailoverCause>,
+    /// Whether an endpoint farther away is in rotation.
+    pub has_refuge: bool,
 }
 
 impl Home {

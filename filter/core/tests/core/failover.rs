@@ -13,7 +13,7 @@ fn at(text: &str) -> Locality {
 
 fn home(healthy: u32, endpoints: u32) -> Home {
     let cause = (healthy < endpoints).then_some(FailoverCause::Ejected);
-    Home { tier: Tier::SameZone, locality: at("r/a"), endpoints, healthy, cause }
+    Home { tier: Tier::SameZone, locality: at("r/a"), endpoints, healthy, cause, has_refuge: true }
 }
 
 fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
@@ -215,6 +215,17 @@ fn a_share_that_grows_for_good_is_told_once() {
     assert_eq!(told(0, 71, 14_000), Some(1.0), "nothing is left at home");
     assert_eq!(told(0, 100, 40_000), None);
     assert_eq!(told(4, 100, 60_000), None, "home is whole");
+}
+
+#[test]
+fn what_is_lost_at_home_goes_nowhere_if_nothing_away_is_in_rotation() {
+    let told = |has_refuge| {
+        let mut active = None;
+        step(&mut active, Some(&home(3, 4)), &traffic(100, 30, "r/b"), None, &rules(), at_time(1_000)).unwrap();
+        let lost = Home { has_refuge, ..home(0, 4) };
+        step(&mut active, Some(&lost), &traffic(100, 30, "r/b"), None, &rules(), at_time(2_000)).is_some()
+    };
+    assert_eq!([told(true), told(false)], [true, false]);
 }
 
 #[test]
