@@ -243,5 +243,6 @@ fn the_quick_rules_are_rules_and_quick() -> Result<()> {
     stdout_of(Command::new(Tool::Promtool.path()?).args(["check", "rules"]).arg(&file), "")?;
     let quick_interval = format!("interval: {}ms", 15_000 / FASTER);
     assert!(shipped.contains("interval: 15s") && quick.contains(&quick_interval));
+    assert!(shipped.contains("interval: 1m") && quick.contains(&format!("interval: {}ms", 60_000 / FASTER)));
     Ok(())
 }
