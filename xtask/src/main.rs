@@ -200,6 +200,7 @@ fn run(task: Task) -> Result<ExitCode> {
             with_everything_built(&workspace, &["bench", "--profile", "dev", "--package", "lab", "--bench", "budgets"])?
         }
         Task::Bench { of: Measured::Publish } => bench_publish(&workspace)?,
+        Task::Bench { of: Measured::Fleet } => bench_fleet(&workspace)?,
         Task::Book => println!("{}", book::run(&workspace)?.display()),
         Task::Tidy => tidy::run(&workspace)?,
     }
@@ -213,6 +214,17 @@ enum Measured {
     Filter,
     /// The publisher, beside oras and crane where they are or Go can build them
     Publish,
+    /// The shipped rules in a Prometheus, and an Alertmanager that is notified, at 10,000 simulated proxies
+    Fleet,
+}
+
+/// Measures what a fleet costs the operator's programs.
+fn bench_fleet(workspace: &Workspace) -> Result<()> {
+    let tools = setup::run(workspace, Scope::Tests)?;
+    let mut cargo = workspace.cargo();
+    tools.tell(&mut cargo);
+    // The program that makes the load is optimised, or it would be what is measured.
+    process::run(cargo.args(["bench", "--package", "lab", "--bench", "fleet"]))
 }
 
 /// Measures the publisher as it is shipped: its release build.

@@ -108,12 +108,16 @@ impl Watched {
             let seen = number("sum(proxy:faultline_ejections:new30m)")? > Some(0.0);
             Ok(number(differences)?.filter(|difference| seen && *difference == 0.0))
         })?;
-        let share =
-            "sum without (upstream_locality) (faultline_ejected_endpoints) / proxy:envoy_cluster_endpoints:count";
-        let requests =
-            "proxy:envoy_requests:rate5m > 0 and on (job, instance, upstream_cluster) faultline_attempts_total";
-        for query in [share, requests] {
-            number(query)?.with_context(|| format!("nothing for {query}"))?;
+        // What the rules join by the cluster's name, whichever of the two labels has it.
+        for figure in ["envoy_cluster_membership_total", "envoy_cluster_upstream_rq_total"] {
+            let joined = ["envoy_cluster_name", "cluster_name"].map(|label| {
+                let ours = format!(
+                    "label_replace(faultline_attempts_total, \"{label}\", \"$1\", \"upstream_cluster\", \"(.+)\")"
+                );
+                format!("{figure}{{{label}!=\"\"}} and on (cluster, job, instance, {label}) {ours}")
+            });
+            let query = format!("count({})", joined.join(" or "));
+            number(&query)?.with_context(|| format!("nothing for {query}"))?;
         }
         Ok(())
     }
@@ -243,5 +247,6 @@ fn the_quick_rules_are_rules_and_quick() -> Result<()> {
     stdout_of(Command::new(Tool::Promtool.path()?).args(["check", "rules"]).arg(&file), "")?;
     let quick_interval = format!("interval: {}ms", 15_000 / FASTER);
     assert!(shipped.contains("interval: 15s") && quick.contains(&quick_interval));
+    assert!(shipped.contains("interval: 1m") && quick.contains(&format!("interval: {}ms", 60_000 / FASTER)));
     Ok(())
 }

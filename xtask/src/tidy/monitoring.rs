@@ -22,8 +22,9 @@ const RULES: &str = "deploy/prometheus/faultline.rules.yaml";
 const OPERATORS_RULES: &str = "deploy/prometheus/prometheusrule.yaml";
 const RUNBOOKS: &str = "docs/runbooks";
 
-/// Labels that Prometheus adds to every series of a target, and the two with which Envoy names a cluster.
-const OF_OTHERS: [&str; 6] = ["job", "instance", "namespace", "pod", "envoy_cluster_name", "cluster_name"];
+/// Labels that Prometheus adds to every series of a target, the external one that names the Kubernetes cluster, and the
+/// two with which Envoy names a cluster.
+const OF_OTHERS: [&str; 7] = ["job", "instance", "namespace", "pod", "cluster", "envoy_cluster_name", "cluster_name"];
 
 /// What begins the names of hot-switch's metrics, which its own tests look after (`hot-switch/tests/manifests.rs`).
 const OF_HOT_SWITCH: &str = "faultline_hotswitch_";

@@ -27,9 +27,6 @@ impl Alertmanager {
     /// # Errors
     /// If there is no Alertmanager, or it does not answer; the message then contains its log.
     pub fn start(webhook: SocketAddr) -> Result<Self> {
-        let program = Tool::Alertmanager.path()?;
-        let dir = tempfile::Builder::new().prefix("alertmanager-").tempdir()?;
-        let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
         // Every alert is in a separate group, so none waits for another.
         let config = json!({
             "route": {
@@ -41,8 +38,19 @@ impl Alertmanager {
                 "webhook_configs": [{ "url": format!("http://{webhook}/"), "send_resolved": true }],
             }],
         });
-        let file = dir.path().join("alertmanager.json");
-        std::fs::write(&file, config.to_string())?;
+        Self::run(&config.to_string())
+    }
+
+    /// Starts Alertmanager with this configuration, in YAML or JSON.
+    ///
+    /// # Errors
+    /// Like [`Alertmanager::start`].
+    pub fn run(config: &str) -> Result<Self> {
+        let program = Tool::Alertmanager.path()?;
+        let dir = tempfile::Builder::new().prefix("alertmanager-").tempdir()?;
+        let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
+        let file = dir.path().join("alertmanager.yaml");
+        std::fs::write(&file, config)?;
         let log = dir.path().join("log");
         let out = File::create(&log)?;
         let mut child = Command::new(&program)

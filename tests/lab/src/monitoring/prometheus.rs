@@ -38,22 +38,33 @@ impl Prometheus {
     /// # Errors
     /// If there is no Prometheus, or it does not answer; the message then contains its log.
     pub fn start(envoy: SocketAddr, alertmanager: Option<SocketAddr>) -> Result<Self> {
+        let managers: Vec<_> = alertmanager.iter().map(SocketAddr::to_string).collect();
+        let rules = quickened(&std::fs::read_to_string(shipped_rules())?);
+        Self::run(&rules, |rules| {
+            json!({
+                "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
+                "rule_files": [rules],
+                "alerting": { "alertmanagers": [{ "static_configs": [{ "targets": managers }] }] },
+                "scrape_configs": [{
+                    "job_name": JOB,
+                    "metrics_path": "/stats/prometheus",
+                    "static_configs": [{ "targets": [envoy.to_string()] }],
+                }],
+            })
+        })
+    }
+
+    /// Starts Prometheus with the text of some rules, and a configuration that is told the file in which they are.
+    ///
+    /// # Errors
+    /// Like [`Prometheus::start`].
+    pub fn run(rules: &str, config: impl FnOnce(&Path) -> Value) -> Result<Self> {
         let program = Tool::Prometheus.path()?;
         let dir = tempfile::Builder::new().prefix("prometheus-").tempdir()?;
         let port = HeldPort::on(Ipv4Addr::LOCALHOST)?;
-        let rules = dir.path().join("rules.yaml");
-        std::fs::write(&rules, quickened(&std::fs::read_to_string(shipped_rules())?))?;
-        let managers: Vec<_> = alertmanager.iter().map(SocketAddr::to_string).collect();
-        let config = json!({
-            "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
-            "rule_files": [rules],
-            "alerting": { "alertmanagers": [{ "static_configs": [{ "targets": managers }] }] },
-            "scrape_configs": [{
-                "job_name": JOB,
-                "metrics_path": "/stats/prometheus",
-                "static_configs": [{ "targets": [envoy.to_string()] }],
-            }],
-        });
+        let file = dir.path().join("rules.yaml");
+        std::fs::write(&file, rules)?;
+        let config = config(&file);
         let file = dir.path().join("prometheus.json");
         std::fs::write(&file, config.to_string())?;
         let log = dir.path().join("log");
@@ -101,6 +112,26 @@ impl Prometheus {
     pub fn number(&self, query: &str, time: Option<f64>) -> Result<Option<f64>> {
         let result = self.query(query, time)?;
         Ok(result.first().and_then(|sample| sample["value"][1].as_str()?.parse().ok()))
+    }
+
+    /// The groups of rules as Prometheus tells them: `name`, `interval`, `lastEvaluation`, `evaluationTime` (seconds).
+    ///
+    /// # Errors
+    /// If Prometheus does not answer.
+    pub fn groups(&self) -> Result<Vec<Value>> {
+        let answer = self.get("/api/v1/rules", "its rules")?;
+        Ok(answer["data"]["groups"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// How many rounds of the rules were left out because the one before took too long.
+    ///
+    /// # Errors
+    /// If Prometheus does not answer.
+    pub fn missed_rounds(&self) -> Result<f64> {
+        let answer = Client::new(self.port.address(), "localhost").get("/metrics").context("ask Prometheus")?;
+        let text = answer.text();
+        let missed = text.lines().filter(|line| line.starts_with("prometheus_rule_group_iterations_missed_total{"));
+        Ok(missed.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
     fn get(&self, path: &str, query: &str) -> Result<Value> {
