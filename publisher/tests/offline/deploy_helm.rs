@@ -1,6 +1,7 @@
 //! Tests the chart in `deploy/helm` with a real Helm: it renders exactly what `faultline manifest` writes for the same
 //! options, which the meshes' schemas accept; it refuses what `manifest` refuses; and its alerts and dashboard are the
-//! shipped ones; hot-switch, off by default, is what its kustomization builds. The examples for Argo CD and Flux give values that it takes.
+//! shipped ones; hot-switch, off by default, is what its kustomization builds. The examples for Argo CD and Flux give
+//! values that it takes.
 //!
 //! Without Helm the tests are listed as skipped. What a cluster does with the resources is not tested here.
 
