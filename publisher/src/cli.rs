@@ -1,5 +1,7 @@
 //! The command line: what can be typed, as plain data, with help and examples.
 
+use std::path::PathBuf;
+
 use anyhow::anyhow;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -7,7 +9,7 @@ use crate::commands::options::WrongUsage;
 use crate::commands::outcome::Outcome;
 use crate::commands::{
     attach, completions, config, config_schema, copy, delete, digest, events, generate_key_pair, inspect, list, login,
-    logout, man, manifest, pull, push, report, sign, tag, validate, verify, watch,
+    logout, man, manifest, pull, push, report, sign, sign_blob, tag, validate, verify, verify_blob, watch,
 };
 use crate::terminal::output::{self, Written};
 
@@ -58,6 +60,12 @@ pub(crate) enum Command {
     /// Make a key pair for `sign` and `verify`, in cosign's form.
     #[command(after_help = generate_key_pair::HELP)]
     GenerateKeyPair(generate_key_pair::GenerateKeyPair),
+    /// Sign a file with a private key, as `cosign sign-blob` does.
+    #[command(after_help = sign_blob::HELP)]
+    SignBlob(sign_blob::SignBlob),
+    /// Check the signature of a file, with a public key.
+    #[command(after_help = verify_blob::HELP)]
+    VerifyBlob(verify_blob::VerifyBlob),
     /// Put a document beside an artifact, such as the list of what is in it.
     #[command(after_help = attach::HELP)]
     Attach(attach::Attach),
@@ -107,7 +115,7 @@ pub(crate) enum Command {
     #[command(after_help = man::HELP)]
     Man(man::Manual),
     /// Print a shell's completion script.
-    #[command(after_help = completions::HELP)]
+    #[command(after_help = completions::HELP, visible_alias = "completion")]
     Completions(completions::Completions),
 }
 
@@ -121,6 +129,7 @@ impl Command {
             }
             Self::Tag(_) => "; some of the tags may have been given, and no file was left half written",
             Self::Pull(_)
+            | Self::SignBlob(_)
             | Self::GenerateKeyPair(_)
             | Self::Login(_)
             | Self::Logout(_)
@@ -128,6 +137,7 @@ impl Command {
             | Self::Report(_) => "; no file was left half written",
             Self::Inspect(_)
             | Self::Verify(_)
+            | Self::VerifyBlob(_)
             | Self::List(_)
             | Self::Digest(_)
             | Self::Delete(_)
@@ -157,10 +167,30 @@ pub(crate) fn command() -> clap::Command {
     cli
 }
 
-/// Parses the command line; ends the program if it asks for help or is wrong.
+/// The name of the program's file by which kubectl finds it as a plugin.
+const PLUGIN: &str = "kubectl-faultline";
+
+/// Parses the command line; ends the program if it asks for help or is wrong. Run by kubectl, help says what is typed
+/// there.
 pub(crate) fn parse() -> Cli {
-    let matches = command().get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command()).exit())
+    let program = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let is_plugin = program.file_stem().is_some_and(|name| name == PLUGIN);
+    let mut command = if is_plugin { of_kubectl(command()) } else { command() };
+    let matches = command.clone().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+/// The command line as kubectl's plugin: usage and examples begin with `kubectl faultline`.
+fn of_kubectl(command: clap::Command) -> clap::Command {
+    let in_examples = |command: clap::Command| {
+        let Some(help) = command.get_after_help().map(ToString::to_string) else { return command };
+        // Where a command begins: on a line of its own, behind a pipe or in the text.
+        let help = ["\n  ", "| ", "&& ", "`"].iter().fold(help, |help, before| {
+            help.replace(&format!("{before}faultline "), &format!("{before}kubectl faultline "))
+        });
+        command.after_help(help)
+    };
+    in_examples(command.bin_name("kubectl faultline")).mut_subcommands(in_examples)
 }
 
 /// Runs the command that was typed.
@@ -182,6 +212,8 @@ pub(crate) async fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Inspect(args) => inspect::run(args, format).await,
         Command::Sign(args) => sign::run(args, format).await,
         Command::Verify(args) => verify::run(args, format).await,
+        Command::SignBlob(args) => sign_blob::run(&args, format),
+        Command::VerifyBlob(args) => verify_blob::run(&args, format),
         Command::GenerateKeyPair(args) => generate_key_pair::run(&args, format),
         Command::Attach(args) => attach::run(args, format).await,
         Command::Man(args) => man::run(&args, command()),

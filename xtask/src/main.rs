@@ -5,6 +5,7 @@
 
 mod book;
 mod build_info;
+mod dist;
 mod drill;
 mod fuzz;
 mod process;
@@ -124,6 +125,8 @@ enum Task {
         #[arg(value_enum, default_value = "filter")]
         of: Measured,
     },
+    /// Make a release in target/dist: static programs, images, checksums; exits with 3 if a target could not be built
+    Dist(dist::Options),
     /// Build the documents as a book with mdBook, check its links, and print the page to begin with
     Book,
     /// Check what no compiler checks: documents against code, circles and layers of modules, sizes, words
@@ -173,8 +176,7 @@ fn run(task: Task) -> Result<ExitCode> {
                 let (file, _) = envoy::ensure_version(&workspace, &version)?;
                 words.extend(["--envoy".to_owned(), file.display().to_string()]);
             }
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            with_everything_built(&workspace, &words)?;
+            with_everything_built(&workspace, &words.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         Task::JudgeRules { seed, rounds, istio, with, verbose } => {
             mesh::ensure(&workspace, istio)?;
@@ -201,6 +203,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Bench { of: Measured::Publish } => bench_publish(&workspace)?,
         Task::Bench { of: Measured::Fleet } => bench_fleet(&workspace)?,
+        Task::Dist(options) => return dist::run(&workspace, &options),
         Task::Book => println!("{}", book::run(&workspace)?.display()),
         Task::Tidy => tidy::run(&workspace)?,
     }

@@ -30,7 +30,8 @@ pub(crate) fn build(workspace: &Workspace, toolchain: Toolchain) -> Result<PathB
     let module = build_info::stamped(workspace, &module, wasm_opt.as_ref().map(|tool| tool.version.as_str()))?;
     let compiler = toolchain::version_of(toolchain.rustc()).context("the compiler does not say which version it is")?;
     // Before the module, so that whoever sees a new module finds the list that belongs to it.
-    publish(&sbom::components(workspace, &module, TARGET, &compiler)?, &workspace.components())?;
+    let subject = sbom::Subject { name: "faultline", package: "filter", bytes: &module, target: TARGET };
+    publish(&sbom::components(workspace, &subject, &compiler)?, &workspace.components())?;
     publish(&module, &workspace.module())?;
     Ok(workspace.module())
 }

@@ -46,6 +46,11 @@ impl Workspace {
         Ok(Self { crate_roots: crate_roots.collect(), root, target })
     }
 
+    /// The same workspace in another folder, with a target directory of its own.
+    pub(crate) fn elsewhere(&self, root: PathBuf) -> Self {
+        Self { target: root.join("target"), crate_roots: self.crate_roots.clone(), root }
+    }
+
     /// The module that is shipped.
     pub(crate) fn module(&self) -> PathBuf {
         self.target.join("faultline.wasm")

@@ -3,7 +3,9 @@
 pub mod agent;
 pub mod by_hand;
 pub mod check;
+pub mod completions;
 pub mod controller;
+pub mod man;
 pub mod outcome;
 pub mod stand_in;
 pub mod status;

@@ -6,7 +6,13 @@ use crate::commands::outcome::Outcome;
 use crate::terminal::output;
 
 /// The end of the help.
-pub(crate) const HELP: &str = "Example:\n  faultline completions bash > /etc/bash_completion.d/faultline";
+pub(crate) const HELP: &str = "\
+Examples:
+  faultline completions bash > /etc/bash_completion.d/faultline
+  faultline completions zsh > /usr/local/share/zsh/site-functions/_faultline
+  faultline completions fish > ~/.config/fish/completions/faultline.fish
+  faultline completions powershell >> $PROFILE
+  faultline completions elvish >> ~/.config/elvish/rc.elv";
 
 /// `faultline completions`
 #[derive(Debug, Args)]

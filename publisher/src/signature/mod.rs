@@ -7,6 +7,7 @@
 //! ([`attestation`]), but not written. Certificates and transparency logs are not supported.
 
 pub(crate) mod attestation;
+pub(crate) mod blob;
 pub(crate) mod key;
 pub(crate) mod public_key;
 

@@ -1,7 +1,7 @@
 //! Tests what every command has in common: wrong input, exit codes, and where output goes.
 
 use std::io::{Read, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::support::{self, faultline, listing, run, workplace};
 
@@ -47,6 +47,69 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
     run(dir.path(), &["push", "ghcr.io/a:1", "--username", "x"]).exits(2);
     assert!(run(dir.path(), &["push", "--help"]).exits(0).stdout.contains("Examples:"));
     assert!(run(dir.path(), &["completions", "bash"]).exits(0).stdout.contains("faultline"));
+    // As kubectl, helm and oras call it.
+    assert!(run(dir.path(), &["completion", "zsh"]).exits(0).stdout.starts_with("#compdef faultline"));
+}
+
+#[cfg(unix)]
+#[test]
+fn as_kubectls_plugin_help_and_errors_say_what_is_typed_there() {
+    use std::os::unix::process::CommandExt;
+    let dir = workplace();
+    let as_plugin = |args: &[&str]| -> support::Ran {
+        faultline(dir.path(), args).arg0("/opt/bin/kubectl-faultline").output().unwrap().into()
+    };
+    let help = as_plugin(&["--help"]).exits(0).stdout;
+    assert!(help.contains("Usage: kubectl faultline [OPTIONS] <COMMAND>"), "{help}");
+    assert!(help.contains("\n  kubectl faultline push ghcr.io/"), "{help}");
+    let help = as_plugin(&["watch", "--help"]).exits(0).stdout;
+    assert!(help.contains("Usage: kubectl faultline watch ") && help.contains("| kubectl faultline watch"), "{help}");
+    assert!(!help.contains("| faultline"), "{help}");
+    assert!(as_plugin(&["push"]).exits(2).stderr.contains("Usage: kubectl faultline push"));
+    assert!(run(dir.path(), &["push"]).exits(2).stderr.contains("Usage: faultline push"));
+}
+
+#[test]
+fn a_signed_file_is_verified_and_a_changed_one_is_not() {
+    let dir = workplace();
+    let signing = |args: &[&str]| -> support::Ran {
+        faultline(dir.path(), args).env("COSIGN_PASSWORD", "x").output().unwrap().into()
+    };
+    signing(&["generate-key-pair"]).exits(0);
+    std::fs::write(dir.path().join("sums"), "one\n").unwrap();
+    assert_eq!(signing(&["sign-blob", "sums", "--key", "cosign.key"]).exits(0).stdout, "sums.sig\n");
+    assert_eq!(run(dir.path(), &["verify-blob", "sums", "--key", "cosign.pub"]).exits(0).stdout, "sums\n");
+    // The same key and file give the same signature.
+    signing(&["sign-blob", "sums", "--key", "cosign.key", "--output-signature", "again"]).exits(0);
+    let read = |file: &str| std::fs::read(dir.path().join(file)).unwrap();
+    assert_eq!(read("sums.sig"), read("again"));
+
+    std::fs::write(dir.path().join("sums"), "two\n").unwrap();
+    let told = run(dir.path(), &["verify-blob", "sums", "--key", "cosign.pub"]).exits(3).stderr;
+    assert!(
+        told.contains("`sums` is not verified: the signature was not made of this content with this key"),
+        "{told}"
+    );
+    run(dir.path(), &["verify-blob", "cosign.pub", "--key", "cosign.pub"])
+        .fails_with(&["cannot read the signature `cosign.pub.sig`", "--signature"]);
+}
+
+#[test]
+fn openssl_verifies_the_signature_of_a_file() {
+    let dir = workplace();
+    let openssl = |args: &[&str]| Command::new("openssl").args(args).current_dir(dir.path()).output();
+    if openssl(&["version"]).is_err() {
+        crate::skip::skip("a file's signature and openssl", crate::skip::Tool::Optional, "openssl is not on PATH");
+        return;
+    }
+    let signing = |args: &[&str]| -> support::Ran {
+        faultline(dir.path(), args).env("COSIGN_PASSWORD", "x").output().unwrap().into()
+    };
+    signing(&["generate-key-pair"]).exits(0);
+    signing(&["sign-blob", "plugin.wasm", "--key", "cosign.key"]).exits(0);
+    assert!(openssl(&["base64", "-d", "-A", "-in", "plugin.wasm.sig", "-out", "der"]).unwrap().status.success());
+    let verified = openssl(&["dgst", "-sha256", "-verify", "cosign.pub", "-signature", "der", "plugin.wasm"]).unwrap();
+    assert!(verified.status.success(), "{verified:?}");
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! Tests the chart in `deploy/helm` with a real Helm: it renders exactly what `faultline manifest` writes for the same
 //! options, which the meshes' schemas accept; it refuses what `manifest` refuses; and its alerts and dashboard are the
-//! shipped ones. The examples for Argo CD and Flux give values that it takes.
+//! shipped ones; hot-switch, off by default, is what its kustomization builds. The examples for Argo CD and Flux give
+//! values that it takes.
 //!
 //! Without Helm the tests are listed as skipped. What a cluster does with the resources is not tested here.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::kustomize::{build, kustomize};
 use crate::schema::{Rules, crd, crds};
 use crate::skip::{Tool, skip};
 use crate::support::{Ran, run};
@@ -15,6 +18,7 @@ use serde_json::{Value, json};
 
 const REPOSITORY: &str = "registry.example.com:5000/mesh/faultline";
 const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
+const ZEROS: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 const OTHER: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
 
 /// Helm in a place of its own.
@@ -302,6 +306,67 @@ fn the_chart_passes_lint_and_is_the_same_when_packaged() {
     let packaged = helm.dir.path().join("faultline-0.1.0.tgz");
     let text = |chart: &Path| helm.run("template", chart, &values).exits(0).stdout;
     assert_eq!(text(&packaged), text(&chart()));
+}
+
+#[test]
+fn hot_switch_is_off_until_it_is_asked_for_and_then_what_kustomize_builds() {
+    let Some(helm) = Helm::find() else { return };
+    let plain = helm.render(&pinned(&json!({})));
+    assert_eq!(helm.render(&pinned(&json!({"hotSwitch": {"enabled": false}}))), plain);
+    let image = json!({"repository": "registry.example.com/faultline/hot-switch", "digest": ZEROS});
+    let on = helm.render(&pinned(&json!({"hotSwitch": {"enabled": true, "image": image}})));
+    let Some(kustomize) = kustomize("the chart of hot-switch") else { return };
+    let by_name = |resources: Vec<Value>| -> BTreeMap<String, Value> {
+        let name = |it: &Value| format!("{} {}", it["kind"], it["metadata"]["name"]);
+        resources.into_iter().map(|it| (name(&it), it)).collect()
+    };
+    let mut built = documents(&build(&kustomize, &deploy().join("hot-switch")));
+    // A kustomize that does not know that this kind is the cluster's gives it a namespace, which the API server drops.
+    for policy in built.iter_mut().filter(|it| it["kind"].as_str().unwrap().starts_with("ValidatingAdmissionPolicy")) {
+        policy["metadata"].as_object_mut().unwrap().remove("namespace");
+    }
+    built.extend(plain);
+    assert_eq!(by_name(on), by_name(built));
+}
+
+#[test]
+fn hot_switchs_values_reach_its_resources_and_what_is_missing_is_said() {
+    let Some(helm) = Helm::find() else { return };
+    let mut values = pinned(&json!({"hotSwitch": {"enabled": true}}));
+    let refused = |values: &Value, reason: &str| {
+        let ran = helm.run("template", &chart(), values);
+        assert!(ran.code != 0 && ran.stderr.contains(reason), "no `{reason}` in {}", ran.stderr);
+    };
+    refused(&values, "hotSwitch.image.repository is missing");
+    values["hotSwitch"]["image"] = json!({"repository": "r.example.com/h"});
+    refused(&values, "hotSwitch.image.digest is missing");
+    values["hotSwitch"]["image"]["digest"] = json!(DIGEST);
+    values["hotSwitch"]["agents"] = json!({});
+    refused(&values, "agents");
+    values["hotSwitch"].as_object_mut().unwrap().remove("agents");
+
+    values["hotSwitch"]["createNamespace"] = json!(false);
+    values["hotSwitch"]["systemNamespaces"] = json!(["kube-system", "mesh"]);
+    values["hotSwitch"]["image"]["pullSecrets"] = json!([{"name": "pull"}]);
+    values["hotSwitch"]["agent"] = json!({"tolerations": [{"key": "a", "operator": "Exists"}]});
+    values["hotSwitch"]["controller"] = json!({"replicas": 3, "resources": {"limits": {"memory": "1Gi"}}});
+    let resources = helm.render(&values);
+    let of = |kind: &str| resources.iter().find(|it| it["kind"] == kind);
+    assert!(of("Namespace").is_none());
+    let (agent, controller) = (of("DaemonSet").unwrap(), of("Deployment").unwrap());
+    for workload in [agent, controller] {
+        let pod = &workload["spec"]["template"]["spec"];
+        assert_eq!(pod["containers"][0]["image"], format!("r.example.com/h@{DIGEST}"));
+        assert_eq!(pod["imagePullSecrets"], json!([{"name": "pull"}]));
+    }
+    let tolerations = &agent["spec"]["template"]["spec"]["tolerations"];
+    assert_eq!(tolerations, &json!([{"key": "a", "operator": "Exists"}]));
+    assert_eq!(controller["spec"]["replicas"], 3);
+    let resources = &controller["spec"]["template"]["spec"]["containers"][0]["resources"];
+    assert_eq!(resources, &json!({"limits": {"memory": "1Gi"}}));
+    let policy = of("ValidatingAdmissionPolicy").unwrap().to_string();
+    assert!(policy.contains("['kube-system', 'mesh', 'faultline-hot-switch']"), "{policy}");
+    assert!(policy.contains(&format!("'r.example.com/h@{DIGEST}'")) && !policy.contains("set-by-kustomization"));
 }
 
 #[test]

@@ -9,12 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use crate::kustomize::{build, kustomize};
 use crate::schema::{Rules, crd, crds};
-use crate::skip::{Tool, skip};
 use crate::support::{run, run_with_input};
 use serde_json::Value;
+
+/// What is skipped without a kustomize.
+const KUSTOMIZATIONS: &str = "kustomizations of deploy/istio";
 
 /// The file that defines each kind.
 const DEFINITIONS: [(&str, &str); 6] = [
@@ -79,7 +81,7 @@ fn every_file_passes_the_schemas_and_the_rules() {
 
 #[test]
 fn every_kustomization_builds_to_what_passes_the_schemas_and_the_rules() {
-    let Some(kustomize) = kustomize() else { return };
+    let Some(kustomize) = kustomize(KUSTOMIZATIONS) else { return };
     let definitions = definitions();
     for folder in kustomizations() {
         if fs::read_to_string(folder.join("kustomization.yaml")).unwrap().contains("kind: Component") {
@@ -126,7 +128,7 @@ fn the_stats_settings_are_what_manifest_says() {
 
 #[test]
 fn each_service_has_one_pod_in_each_zone() {
-    let Some(kustomize) = kustomize() else { return };
+    let Some(kustomize) = kustomize(KUSTOMIZATIONS) else { return };
     for (region, zones) in CLUSTERS {
         let resources = documents(&build(&kustomize, &root().join("demo").join(region)));
         let of = |kind: &'static str| resources.iter().filter(move |resource| resource["kind"] == kind);
@@ -153,7 +155,7 @@ fn each_service_has_one_pod_in_each_zone() {
 
 #[test]
 fn a_fault_changes_what_it_says_and_nothing_else() {
-    let Some(kustomize) = kustomize() else { return };
+    let Some(kustomize) = kustomize(KUSTOMIZATIONS) else { return };
     let image = "/spec/template/spec/containers/0/image";
     let east = "/spec/endpoints/0/ports";
     for (whole, broken, changed, path) in [
@@ -190,7 +192,7 @@ fn the_rules_of_the_external_service_are_not_more_than_it_needs() {
     let found = run_with_input(&root(), &["validate", "-"], without.as_bytes()).exits(3);
     assert!(found.stdout.contains("FL102"), "{}", found.stdout);
 
-    let Some(kustomize) = kustomize() else { return };
+    let Some(kustomize) = kustomize(KUSTOMIZATIONS) else { return };
     let listed = build(&kustomize, &root().join("external/failover-list"));
     run_with_input(&root(), &["validate", "-"], listed.as_bytes()).exits(0);
     let wrong = listed.replace("to: us-west", "to: us-west1");
@@ -278,29 +280,4 @@ fn passes(definitions: &BTreeMap<&'static str, Value>, resources: &[Value], orig
     }
     assert!(rules.not_evaluated.is_empty(), "{origin}: rules not evaluated: {:#?}", rules.not_evaluated);
     kinds
-}
-
-/// The command that builds a kustomization, if one is installed.
-fn kustomize() -> Option<[String; 2]> {
-    let own = std::env::var("FAULTLINE_KUSTOMIZE").ok();
-    let own = own.iter().map(|program| [program.as_str(), "build"]);
-    let commands = own.chain([["kustomize", "build"], ["kubectl", "kustomize"]]);
-    let works = |command: &[&str; 2]| {
-        Command::new(command[0]).args([command[1], "--help"]).output().is_ok_and(|ran| ran.status.success())
-    };
-    let found = commands.into_iter().find(works);
-    if found.is_none() {
-        let reason = "neither kustomize nor kubectl is on PATH, nor named by FAULTLINE_KUSTOMIZE";
-        skip("kustomizations of deploy/istio", Tool::Optional, reason);
-    }
-    found.map(|command| command.map(str::to_owned))
-}
-
-#[track_caller]
-fn build(kustomize: &[String; 2], folder: &Path) -> String {
-    let ran = Command::new(&kustomize[0]).arg(&kustomize[1]).arg(folder).output().unwrap();
-    let said = String::from_utf8(ran.stderr).unwrap();
-    assert!(ran.status.success(), "{}: {said}", folder.display());
-    assert_eq!(said, "", "{}: it warns", folder.display());
-    String::from_utf8(ran.stdout).unwrap()
 }

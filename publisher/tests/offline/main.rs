@@ -1,5 +1,7 @@
 //! Tests that need no registry: the command line, files, layout directories, and output for machines and people.
 
+#[path = "../support/kustomize.rs"]
+mod kustomize;
 #[path = "../support/schema.rs"]
 mod schema;
 #[path = "../../../tests/lab/src/skip.rs"]
@@ -32,3 +34,4 @@ mod taken_apart;
 #[cfg(unix)]
 mod watch;
 mod what_is_refused;
+mod workflows;

@@ -80,6 +80,8 @@ fn what_is_written_is_what_is_documented() {
     agrees("generate-key-pair", &json(&["generate-key-pair"], 0));
     agrees("sign", &json(&[&["sign", "oci:out:1.0", "--key", "cosign.key"][..], &image].concat(), 0));
     agrees("verify", &json(&["verify", "oci:out:1.0", "--key", "cosign.pub"], 0));
+    agrees("sign-blob", &json(&["sign-blob", "note.txt", "--key", "cosign.key"], 0));
+    agrees("verify-blob", &json(&["verify-blob", "note.txt", "--key", "cosign.pub"], 0));
     agrees("attach", &json(&["attach", "oci:out:1.0", "note.txt", "--type", "text/plain"], 0));
     agrees("inspect", &json(&["inspect", "oci:out:1.0"], 0));
     agrees("copy", &json(&["copy", "oci:out:1.0", "oci:other:1.0"], 0));

@@ -11,7 +11,10 @@ use anyhow::{Context, Result};
 use super::finding::Finding;
 use crate::workspace::Workspace;
 
-const CHART: &str = "deploy/helm/faultline/Chart.yaml";
+const CHARTS: [&str; 2] = ["deploy/helm/faultline/Chart.yaml", "deploy/helm/faultline/charts/hot-switch/Chart.yaml"];
+
+/// The manifests of hot-switch that its chart has copies of.
+const HOT_SWITCH: [&str; 5] = ["namespace.yaml", "accounts.yaml", "agent.yaml", "controller.yaml", "admission.yaml"];
 
 /// Each copy in the chart, and what it is a copy of.
 const COPIES: [(&str, &str); 2] = [
@@ -24,17 +27,23 @@ pub(crate) fn copies(workspace: &Workspace) -> Result<Vec<Finding>> {
     let read =
         |file: &str| fs::read_to_string(workspace.root.join(file)).with_context(|| format!("{file} cannot be read"));
     let mut findings = Vec::new();
-    for (copy, original) in COPIES {
-        if read(copy)? != read(original)? {
+    let of_hot_switch = HOT_SWITCH.iter().map(|file| {
+        (format!("deploy/helm/faultline/charts/hot-switch/files/{file}"), format!("deploy/hot-switch/{file}"))
+    });
+    let others = COPIES.iter().map(|(copy, original)| ((*copy).to_owned(), (*original).to_owned()));
+    for (copy, original) in others.chain(of_hot_switch) {
+        if read(&copy)? != read(&original)? {
             let what = format!("differs from {original}: write it anew with `cp {original} {copy}`");
-            findings.push(Finding::in_file(Path::new(copy), what));
+            findings.push(Finding::in_file(Path::new(&copy), what));
         }
     }
-    let chart = read(CHART)?;
     let version = env!("CARGO_PKG_VERSION");
-    for (key, expected) in [("version", version.to_owned()), ("appVersion", format!("\"{version}\""))] {
-        if value(&chart, key) != Some(expected.as_str()) {
-            findings.push(Finding::in_file(Path::new(CHART), format!("`{key}` is not {expected}: correct it")));
+    for file in CHARTS {
+        let chart = read(file)?;
+        for (key, expected) in [("version", version.to_owned()), ("appVersion", format!("\"{version}\""))] {
+            if value(&chart, key) != Some(expected.as_str()) {
+                findings.push(Finding::in_file(Path::new(file), format!("`{key}` is not {expected}: correct it")));
+            }
         }
     }
     Ok(findings)

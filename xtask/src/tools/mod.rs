@@ -6,6 +6,8 @@ pub(crate) mod envoy;
 pub(crate) mod istio;
 pub(crate) mod mesh;
 pub(crate) mod programs;
+pub(crate) mod pypi;
 pub(crate) mod toolchain;
 mod version;
 pub(crate) mod wasm_opt;
+pub(crate) mod zigbuild;

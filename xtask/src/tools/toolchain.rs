@@ -159,6 +159,7 @@ pub(crate) fn version_of(rustc: &str) -> Option<String> {
     capture(Command::new(rustc).arg("--version"))?.split_whitespace().nth(1).map(str::to_owned)
 }
 
-fn sysroot(rustc: &str) -> Option<PathBuf> {
+/// The folder of a compiler's libraries; `None` if the compiler does not run.
+pub(crate) fn sysroot(rustc: &str) -> Option<PathBuf> {
     capture(Command::new(rustc).args(["--print", "sysroot"])).map(PathBuf::from)
 }
