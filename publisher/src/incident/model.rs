@@ -251,8 +251,8 @@ pub(crate) struct Moment {
 pub(crate) enum Gap {
     /// Events over the filter's limit, at so many proxies.
     Suppressed { events: u64, proxies: usize },
-    /// Things that ended without having begun.
-    MissingBeginnings(u64),
+    /// Things that ended without having begun, failovers among them, and from when on the user wanted to see any.
+    MissingBeginnings { things: u64, failovers: u64, since: Option<Millis> },
     /// Things that began again without having ended.
     MissingEnds(u64),
     /// A proxy that began anew, and until when it lived before.

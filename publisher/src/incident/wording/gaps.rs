@@ -1,5 +1,7 @@
 //! What the logs do not hold, and what to do about it.
 
+use filter_core::time::rfc3339;
+
 use crate::incident::model::Gap;
 use crate::incident::units::{Clock, count, times};
 
@@ -74,11 +76,24 @@ pub(crate) fn sentence(gap: &Gap) -> String {
             count(*events, "event"),
             count(*proxies as u64, "proxy"),
         ),
-        Gap::MissingBeginnings(things) => format!(
-            "{} ended without having begun: the log begins later, or lines are missing. Their beginnings are \
-             reckoned from their durations.",
-            count(*things, "thing"),
-        ),
+        Gap::MissingBeginnings { things, failovers, since } => {
+            let why = match since {
+                Some(since) => format!("--since leaves out what was before {}", rfc3339(*since)),
+                None => "the log begins later, or lines are missing".to_owned(),
+            };
+            // The log does not have the configuration.
+            let told_late = match failovers {
+                0 => "",
+                _ => {
+                    ", those of failovers with the default 20 s (`failover.window` and `endAfter`) from the last \
+                     request away to the event"
+                }
+            };
+            format!(
+                "{} ended without having begun: {why}. Their beginnings are reckoned from their durations{told_late}.",
+                count(*things, "thing"),
+            )
+        }
         Gap::MissingEnds(things) => format!(
             "{} began again without having ended: lines are missing, a proxy started again, or the lines of several \
              proxies came without their pods' names (use `kubectl logs --prefix`).",
