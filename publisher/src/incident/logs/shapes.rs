@@ -5,10 +5,13 @@ use std::borrow::Cow;
 use filter_core::time::Millis;
 
 use super::event::parse_time;
-use super::labels::Labels;
+use super::labels::{self, Labels};
 
 /// As many words before a message are looked at.
 const MOST_WORDS: usize = 8;
+
+/// What stands between the time and the message, too.
+const LEVELS: [&str; 8] = ["trace", "debug", "info", "warn", "warning", "error", "critical", "fatal"];
 
 /// What a line begins with.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +48,7 @@ const SHAPES: [(&str, Shape); 7] = [
 
 /// Reads the beginning of a line.
 pub(super) fn head(line: &str) -> Head<'_> {
+    let (line, is_syslog) = after_priority(line);
     let mut at = None;
     let mut before: Vec<&str> = Vec::with_capacity(MOST_WORDS);
     let mut message_follows = false;
@@ -71,7 +75,8 @@ pub(super) fn head(line: &str) -> Head<'_> {
     let named = before.get(..after_time).filter(|_| at.is_some()).unwrap_or(&before);
     let mut writer = message_follows.then(|| SHAPES.iter().find_map(|(_, shape)| shape(named))).flatten();
     if writer.is_none() && at.is_some() {
-        writer = before.get(after_time..).and_then(after_the_time);
+        let behind = before.get(after_time..);
+        writer = behind.and_then(|words| if is_syslog { of_application(words) } else { after_the_time(words) });
     }
     Head { at, writer: writer.unwrap_or_default() }
 }
@@ -172,11 +177,72 @@ fn journal<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
     after_the_time(words.get(at + 1..)?)
 }
 
+/// `HOST PROGRAM[1]:`, or `PROGRAM[1]:` where the machine is not named
 fn after_the_time<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    let name = |word: &'a str| word.split_once('[').map_or(word, |(name, _)| name);
+    if let [program, ..] = words
+        && program.ends_with("]:")
+    {
+        return written_by("", name(program));
+    }
     let [host, program, ..] = words else { return None };
-    let program = program.strip_suffix(':')?;
-    let program = program.split_once('[').map_or(program, |(name, _)| name);
-    (is_name(host) && is_name(program)).then_some(Writer { host, container: program, ..Writer::default() })
+    written_by(host, name(program.strip_suffix(':')?))
+}
+
+/// `HOST APPLICATION` of RFC 5424
+fn of_application<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    let [host, application, ..] = words else { return None };
+    let told = |word: &'a str| if word == "-" { "" } else { word };
+    written_by(told(host), told(application))
+}
+
+/// What a machine's program wrote. Where a pod stands for the program, it is the pod's: forwarders write the container
+/// or the pod there, and the machine or the pod as the machine.
+fn written_by<'a>(host: &'a str, program: &'a str) -> Option<Writer<'a>> {
+    if let Some((namespace, pod, container)) = labels::of_path(program) {
+        return of(namespace, pod, container);
+    }
+    let (before, program) = program.rsplit_once('/').unwrap_or(("", program));
+    let good = [host, before, program].iter().all(|name| name.is_empty() || is_host(name));
+    if good && likeness(program) > likeness(host) {
+        return Some(Writer { namespace: before, pod: program, ..Writer::default() });
+    }
+    // One program runs on many machines: its name alone tells less than the file's.
+    let is_level = LEVELS.iter().any(|level| host.eq_ignore_ascii_case(level));
+    (good && !host.is_empty() && !is_level).then_some(Writer { host, container: program, ..Writer::default() })
+}
+
+/// How much a name looks like that of a pod which a Deployment made, `x-7d9c6b5f4-8xkqz`, or a StatefulSet, `x-0`.
+fn likeness(name: &str) -> u8 {
+    let Some((rest, last)) = name.rsplit_once('-') else { return 0 };
+    // Kubernetes leaves out vowels, and what looks like another letter.
+    let is_random = |part: &str| part.bytes().all(|b| b"bcdfghjklmnpqrstvwxz2456789".contains(&b));
+    let is_number = !last.is_empty() && last.len() <= 4 && last.bytes().all(|b| b.is_ascii_digit());
+    let hashed = rest.rsplit_once('-').is_some_and(|(_, hash)| (6..=10).contains(&hash.len()) && is_random(hash));
+    if last.len() == 5 && is_random(last) && hashed { 2 } else { u8::from(is_number) }
+}
+
+/// A line without syslog's priority, and whether what follows is as RFC 5424 has it: `<14>1 `, with the message's length
+/// before it where lines come as TCP carries them.
+fn after_priority(line: &str) -> (&str, bool) {
+    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+    let framed = line.get(digits..).and_then(|rest| rest.strip_prefix(' ')).filter(|_| digits > 0);
+    let framed = framed.filter(|rest| rest.starts_with('<')).unwrap_or(line);
+    let Some((priority, rest)) = framed.strip_prefix('<').and_then(|rest| rest.split_once('>')) else {
+        return (line, false);
+    };
+    if priority.is_empty() || priority.len() > 3 || !priority.bytes().all(|b| b.is_ascii_digit()) {
+        return (line, false);
+    }
+    rest.strip_prefix("1 ").map_or((rest, false), |rest| (rest, true))
+}
+
+fn is_host(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:@".contains(&b);
+    !name.is_empty()
+        && name.len() <= 253
+        && name.bytes().all(plain)
+        && name.contains(|c: char| c.is_ascii_alphanumeric())
 }
 
 fn is_time_of_day(word: &str) -> bool {
@@ -247,6 +313,17 @@ mod tests {
             ("envoy-1  | [2026-11-20 15:43:30.405][7][warning] x", "/envoy-1//"),
             ("Nov 20 15:43:30 node-1 envoy[12]: [2026-11-20 15:43:30.405][7] x", "//envoy/node-1"),
             ("2026-11-20T15:43:30+0000 node-1 envoy[12]: [2026-11-20 15:43:30.405][7] x", "//envoy/node-1"),
+            ("<14>1 2026-11-20T15:43:30.4Z node-1 envoy 12 - - [2026-11-20 15:43:30.405][7] x", "//envoy/node-1"),
+            ("97 <14>1 2026-11-20T15:43:30.4Z node-1 mocka-7d9c6b5f4-8xkqz - - - x", "/mocka-7d9c6b5f4-8xkqz//"),
+            (
+                "<14>1 2026-11-20T15:43:30.4Z mocka-7d9c6b5f4-8xkqz istio-proxy - - - x",
+                "//istio-proxy/mocka-7d9c6b5f4-8xkqz",
+            ),
+            ("<14>1 2026-11-20T15:43:30.4Z - mocka-0 - - - x", "/mocka-0//"),
+            ("<14>Nov 20 15:43:30 Node-1 envoy[12]: x", "//envoy/Node-1"),
+            ("<14>Nov 20 15:43:30 10.0.0.1 shop/mocka-0: x", "shop/mocka-0//"),
+            ("<14>Nov 20 15:43:30 envoy[12]: x", "///"),
+            ("Nov 20 15:43:30 node-1 k8s_istio-proxy_mocka-1_shop_0f3c_0[7]: x", "shop/mocka-1/istio-proxy/"),
             ("2026-11-20T15:43:30.405813Z\twarning\tenvoy wasm external/envoy/x.cc:1198\twasm log: x", "///"),
             ("2026-11-20T15:43:30.405813001Z stderr F [2026-11-20 15:43:30.405] x", "///"),
             ("starting now", "///"),
