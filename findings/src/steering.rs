@@ -1,5 +1,5 @@
-//! Characters that steer what shows them instead of being shown: what strangers wrote could set a terminal's title, clear
-//! it, draw over what stands there (CWE-150), or make text read as what it is not.
+//! Characters that steer what shows them instead of being shown: what strangers wrote could set a terminal's title,
+//! clear it, draw over what stands there (CWE-150), or make text read as what it is not.
 
 /// Whether a character is a control character, line ends among them, or one of Unicode's marks without a shape of its
 /// own: those that turn the direction of writing, join, or have no width (general category Cf, and the separators of

@@ -27,7 +27,8 @@ use crate::terminal::output::{self, Format};
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
 Reads the same logs as `faultline report`. On a terminal the last line shows what is open at the moment. \
-Times are UTC. With --output json each event is one JSON object with the key \"proxy\" added, which `faultline report` reads too. \
+Times are UTC. With --output json each event is one JSON object with the key \"proxy\" added, which \
+`faultline report` reads too. \
 What the filter warns of, and that a proxy stops or starts again, comes in between; in JSON its text is under \
 \"faultline_remark\".
 

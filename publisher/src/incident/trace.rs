@@ -21,6 +21,27 @@ use super::span::Span;
 /// `failover.endAfter`, by default 10 s each.
 const TOLD_AFTER_MS: Millis = 20_000;
 
+/// How long after the last request away the end of a failover is told, by those of which the input has both ends.
+fn told_after(input: &Input) -> Option<Millis> {
+    let mut started: HashMap<(ProxyIndex, &Name), Millis> = HashMap::new();
+    let mut least = None;
+    for record in &input.records {
+        let (at, key) = (record.event.at, (record.proxy, &record.event.cluster));
+        match &record.event.kind {
+            Kind::FailoverStarted(_) => drop(started.insert(key, at)),
+            Kind::FailoverEnded { seconds, because, .. } => {
+                let late = started.remove(&key).map(|from| at.saturating_sub(from).saturating_sub(millis(*seconds)));
+                least = late.filter(|_| **because != *TOPOLOGY).into_iter().chain(least).min();
+            }
+            _ => {}
+        }
+    }
+    least
+}
+
+/// Why a failover ended that is told at once.
+const TOPOLOGY: &str = "topology";
+
 /// Everything that the proxies saw.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
@@ -92,6 +113,8 @@ pub(super) struct ProxyEjection {
 struct Missing {
     /// From when on there are events because the user wanted no earlier ones.
     since: Option<Millis>,
+    /// As [`told_after`] has it.
+    told_after: Option<Millis>,
     beginnings: u64,
     /// Those of failovers among them.
     failovers: u64,
@@ -105,7 +128,7 @@ impl Trace {
     /// Follows every proxy through the input.
     pub(super) fn of(input: &Input) -> Self {
         let mut trace = Self::default();
-        let mut missing = Missing { since: input.since, ..Missing::default() };
+        let mut missing = Missing { since: input.since, told_after: told_after(input), ..Missing::default() };
         let restarts = restarts::of(input);
         let mut next = restarts.iter().peekable();
         for record in &input.records {
@@ -232,7 +255,8 @@ impl ClusterTrace {
         };
         let (at, lasted) = (event.at, millis(*seconds));
         // Home is watched for a while before the end is told; where it has changed, that is told at once.
-        let last_away = if **because == *"topology" { at } else { at.saturating_sub(TOLD_AFTER_MS) };
+        let told_after = missing.told_after.unwrap_or(TOLD_AFTER_MS);
+        let last_away = if **because == *TOPOLOGY { at } else { at.saturating_sub(told_after) };
         if self.open_failover(proxy).is_none() {
             missing.beginnings += 1;
             missing.failovers += 1;
@@ -372,8 +396,8 @@ impl Missing {
             gaps.push(Gap::Suppressed { events: self.suppressed, proxies: self.suppressing.len() });
         }
         if self.beginnings > 0 {
-            let Self { beginnings, failovers, since, .. } = self;
-            gaps.push(Gap::MissingBeginnings { things: beginnings, failovers, since });
+            let Self { beginnings, failovers, since, told_after, .. } = self;
+            gaps.push(Gap::MissingBeginnings { things: beginnings, failovers, since, told_after });
         }
         if self.ends > 0 {
             gaps.push(Gap::MissingEnds(self.ends));

@@ -72,7 +72,8 @@ pub(super) fn must_be(entry: &Value, manifest: &RawManifest, shown: &Path) -> an
     let (size, actual) = (&entry["size"], manifest.bytes.len());
     ensure!(
         size.as_u64() == Some(actual as u64),
-        "`index.json` of the layout `{}` announces {} with {} bytes, and it has {actual}: one of them is damaged; {REMEDY}",
+        "`index.json` of the layout `{}` announces {} with {} bytes, and it has {actual}: one of them is \
+         damaged; {REMEDY}",
         shown.display(),
         manifest.digest,
         escape::one_line(&size.to_string())

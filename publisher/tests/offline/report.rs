@@ -313,6 +313,13 @@ fn a_failover_whose_start_is_missing_is_reckoned_from_the_last_request_away() {
     assert!(gap.contains("the log begins later") && gap.contains("the default 20 s"), "{gap}");
     let (start, end, _) = failover(&bare(&[failover_ended("15:10:50.000", 13.0, "topology")]), &[]);
     assert_eq!((start, end), ("2026-11-20T15:10:37.000Z".into(), "2026-11-20T15:10:50.000Z".into()));
+    // Where others in the log have both ends, they tell how late it is told.
+    let started = json!({"faultline": "failover_started", "v": 1, "ts": "2026-11-20T15:11:00Z", "cluster": B,
+        "from": HOME, "to": NEXT, "share": 1.0});
+    let both = ended.clone() + &bare(&[started, failover_ended("15:11:14.000", 10.0, "recovered")]);
+    let (start, end, gap) = failover(&both, &[]);
+    assert_eq!((start, end), ("2026-11-20T15:10:33.000Z".into(), "2026-11-20T15:10:46.000Z".into()));
+    assert!(gap.contains("with 4.0 s from the last request away to the event, as others in the log have it"), "{gap}");
     // What --since leaves out is not the log's fault.
     let (_, _, gap) = failover(&ended, &["--since", "15:10:20"]);
     assert!(gap.contains("--since leaves out what was before 2026-11-20T15:10:20.000Z"), "{gap}");

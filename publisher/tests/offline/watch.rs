@@ -33,7 +33,8 @@ fn a_stream_is_told_line_by_line_and_summed_up_at_its_end() {
     assert_eq!(ran.stdout.lines().count(), 3);
     assert_eq!(
         ran.stderr.trim(),
-        "3 events of 1 proxy, at 15:43:09 UTC: 1 ejection, 1 failover; now: away: mockb.default → ap-northeast-1b (up to 100 %); 1 \
+        "3 events of 1 proxy, at 15:43:09 UTC: 1 ejection, 1 failover; now: away: mockb.default → ap-northeast-1b \
+         (up to 100 %); 1 \
          endpoint ejected"
     );
     run(dir.path(), &["watch", "absent.log"]).fails_with(&["cannot read the log `absent.log`"]);

@@ -1,14 +1,15 @@
 //! Text that is no text as it stands: escaped, packed, or cut off in an event.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
-use flate2::read::MultiGzDecoder;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use memchr::memmem;
+use ruzstd::decoding::StreamingDecoder;
 
 use super::event::KEY;
 use super::known;
@@ -21,10 +22,10 @@ pub(super) fn is_packed(text: &str) -> bool {
         || is_bytes(text)
 }
 
-/// What gzip begins with, in base64.
-const GZIP: &str = "H4sI";
+/// What gzip, zstd and, as a text of its own, zlib begin with, in base64.
+const PACKED: [&str; 4] = ["H4sI", "KLUv/", "\"eJ", "\"eN"];
 
-/// Whether it may hold an event, or gzip, in base64.
+/// Whether it may hold an event, or what is compressed, in base64.
 pub(super) fn has_base64(text: &str) -> bool {
     base64_at(text, 0).is_some()
 }
@@ -38,11 +39,17 @@ fn base64_at(text: &str, from: usize) -> Option<usize> {
             let (first, last) = ((before * 8).div_ceil(6), (before + KEY.len()) * 8 / 6);
             packed.get(first..last).map(str::to_owned)
         });
-        let gzip = std::iter::once(GZIP.to_owned());
-        signs.chain(gzip).map(|sign| memmem::Finder::new(sign.as_bytes()).into_owned()).collect()
+        let packed = PACKED.into_iter().map(str::to_owned);
+        signs.chain(packed).map(|sign| memmem::Finder::new(sign.as_bytes()).into_owned()).collect()
     });
+    let begins_packed =
+        from == 0 && text.len() >= 32 && PACKED.iter().any(|sign| text.starts_with(sign.trim_matches('"')));
+    if begins_packed && text.bytes().all(|byte| is_base64(byte) || byte == b'=') {
+        return Some(0);
+    }
     let bytes = text.as_bytes().get(from..)?;
-    SIGNS.iter().filter_map(|sign| sign.find(bytes)).min().map(|at| from + at)
+    let at = SIGNS.iter().filter_map(|sign| sign.find(bytes)).min()?;
+    Some(from + at + usize::from(bytes.get(at) == Some(&b'"')))
 }
 
 /// Whether it is an array of small numbers.
@@ -92,15 +99,19 @@ fn decoded(text: &str) -> Option<String> {
     let text = text.trim_end_matches('=');
     let text = if text.len() % 4 == 1 { text.get(..text.len() - 1)? } else { text };
     let bytes = GeneralPurpose::new(alphabet, config).decode(text).ok()?;
+    let packed: Box<dyn Read + '_> = match bytes.as_slice() {
+        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(&bytes[..])),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(StreamingDecoder::new(&bytes[..]).ok()?),
+        [0x78, ..] => Box::new(ZlibDecoder::new(&bytes[..])),
+        _ => return Some(String::from_utf8_lossy(&bytes).into_owned()),
+    };
     let mut plain = Vec::new();
-    if bytes.starts_with(b"\x1f\x8b") {
-        // Of what is cut, the beginning comes out all the same.
-        let read = MultiGzDecoder::new(&bytes[..]).take(MOST_BYTES).read_to_end(&mut plain);
-        read.ok().map(drop).or((!plain.is_empty()).then_some(()))?;
-    } else {
-        plain = bytes;
-    }
-    Some(String::from_utf8_lossy(&plain).into_owned())
+    // Of what is cut, the beginning comes out all the same.
+    let _ = packed.take(MOST_BYTES).read_to_end(&mut plain);
+    // What begins with an x may be text.
+    let is_text = plain.is_empty() && memmem::find(&bytes, KEY.as_bytes()).is_some();
+    let plain = if is_text { bytes.as_slice() } else { plain.as_slice() };
+    (!plain.is_empty()).then(|| String::from_utf8_lossy(plain).into_owned())
 }
 
 /// The text without one layer of escapes; none if it has none.

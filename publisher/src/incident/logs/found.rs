@@ -50,51 +50,32 @@ impl Found {
     }
 }
 
-/// Everything in one record.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    pub(super) found: Vec<Found>,
-    /// Of whom the record also is, without telling of an event.
-    pub(super) quiet: Vec<Labels>,
-    /// When the record was written, as far as it tells.
-    pub(super) at: Option<Millis>,
-}
-
-impl Findings {
-    /// Gives what was found from `before` on the names that stand around it.
-    pub(super) fn fill(&mut self, before: usize, labels: &Labels) {
-        self.found.iter_mut().skip(before).for_each(|one| one.labels.fill(labels));
-    }
-
-    /// Leaves one of each event that a record tells twice, as text and taken apart: the one that says more.
-    pub(super) fn leave_one(&mut self, before: usize) {
-        let mut all: HashMap<String, usize> = HashMap::new();
-        let new = self.found.split_off(before.min(self.found.len()));
-        let any = new.iter().any(|one| matches!(one.what, What::Event(..)));
-        for one in new {
-            let What::Event(event, json) = &one.what else {
-                if !(any && matches!(one.what, What::Malformed | What::Timeless(_))) {
-                    self.found.push(one);
-                }
-                continue;
-            };
-            let known = *all.entry(format!("{} {}", event.at, event.subject())).or_insert(self.found.len());
-            match self.found.get_mut(known) {
-                Some(Found { what: What::Event(_, other), labels, .. })
-                    if labels.name() == one.labels.name()
-                        || labels.name().is_empty()
-                        || one.labels.name().is_empty() =>
-                {
-                    let mut names = one.labels.clone();
-                    names.fill(labels);
-                    labels.fill(&names);
-                    if json.len() > other.len() {
-                        let labels = labels.clone();
-                        self.found[known] = Found { labels, ..one };
-                    }
-                }
-                _ => self.found.push(one),
+/// Leaves one of each event that a record tells twice, as text and taken apart: the one that says more.
+pub(super) fn leave_one(found: &mut Vec<Found>, before: usize) {
+    let mut all: HashMap<String, usize> = HashMap::new();
+    let new = found.split_off(before.min(found.len()));
+    let any = new.iter().any(|one| matches!(one.what, What::Event(..)));
+    for one in new {
+        let What::Event(event, json) = &one.what else {
+            if !(any && matches!(one.what, What::Malformed | What::Timeless(_))) {
+                found.push(one);
             }
+            continue;
+        };
+        let known = *all.entry(format!("{} {}", event.at, event.subject())).or_insert(found.len());
+        match found.get_mut(known) {
+            Some(Found { what: What::Event(_, other), labels, .. })
+                if labels.name() == one.labels.name() || labels.name().is_empty() || one.labels.name().is_empty() =>
+            {
+                let mut names = one.labels.clone();
+                names.fill(labels);
+                labels.fill(&names);
+                if json.len() > other.len() {
+                    let labels = labels.clone();
+                    found[known] = Found { labels, ..one };
+                }
+            }
+            _ => found.push(one),
         }
     }
 }

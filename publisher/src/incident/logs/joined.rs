@@ -1,5 +1,5 @@
-//! Records that are parts of one line: Docker splits lines at 16 KiB, and containerd where its buffer ends. Shippers hand
-//! the parts on one by one, marked or not.
+//! Records that are parts of one line: Docker splits lines at 16 KiB, and containerd where its buffer ends. Shippers
+//! hand the parts on one by one, marked or not.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

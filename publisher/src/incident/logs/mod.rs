@@ -30,8 +30,10 @@ mod scalar;
 mod search;
 mod shapes;
 pub(crate) mod source;
+mod syslog;
 mod table;
 pub(crate) mod turns;
+mod writer;
 
 /// The event in a line, for tests.
 #[cfg(test)]

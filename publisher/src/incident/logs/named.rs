@@ -22,8 +22,8 @@ const ADDED: [&str; 14] =
 const ANYBODYS: [&str; 12] =
     ["proxy", "istio-proxy", "envoy", "log", "logs", "current", "previous", "stdout", "stderr", "output", "0", "1"];
 
-/// The proxy that a file belongs to, by its name: a kubelet's, a collection's, or any with what rotation and compression
-/// add to it.
+/// The proxy that a file belongs to, by its name: a kubelet's, a collection's, or any with what rotation and
+/// compression add to it.
 pub(super) fn key_of(file: &Path) -> Key {
     if file == Path::new("-") {
         return Key::File("stdin".into());

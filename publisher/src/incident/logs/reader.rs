@@ -9,11 +9,12 @@ use std::rc::Rc;
 use filter_core::time::Millis;
 use memchr::memmem;
 
-use super::found::{Findings, Found, What};
+use super::found::{Found, What};
 use super::joined::Joiner;
 use super::labels::Labels;
 use super::parts::{self, Header};
 use super::records::{self, Record};
+use super::search::Findings;
 use super::source::Source;
 use super::{decode, search, shapes};
 
@@ -146,6 +147,8 @@ struct Text {
     /// The file that the lines below a header are from, and the one that this line alone is from.
     section: Rc<str>,
     of_line: Option<Rc<str>>,
+    /// Whether the line before says something.
+    after_text: bool,
     /// The files that headers name, and whether their records name proxies.
     files: BTreeMap<Rc<str>, bool>,
     /// Whose the lines below a header are, where it names a container.
@@ -261,11 +264,14 @@ impl Text {
     /// Looks at a line of text; none if it holds no event.
     fn line(&mut self, line: &str, sink: &mut Tell<'_>) -> Option<Findings> {
         let line = shapes::without_colours(line);
-        if let Some(header) = parts::header(&line) {
+        // Where one bare name of a file is a header, others are.
+        let after_text = std::mem::replace(&mut self.after_text, !is_rule(&line));
+        if let Some(header) = parts::header(&line, !after_text || !self.files.is_empty()) {
             self.turn(header, sink);
             return None;
         }
         let line = match parts::prefixed(&line) {
+            Some(("", line)) => line,
             Some((file, line)) => {
                 self.of_line = Some(file.into());
                 line
@@ -338,4 +344,9 @@ impl Text {
         }
         self.counts
     }
+}
+
+/// Whether a line only parts others: it is empty, or has signs alone.
+fn is_rule(line: &str) -> bool {
+    line.trim().chars().all(|c| !c.is_alphanumeric())
 }

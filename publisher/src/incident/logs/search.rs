@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::event::{KEY, Kind};
 use super::flat::Flat;
-use super::found::{Findings, Found, What};
+use super::found::{Found, What, leave_one};
 use super::json::{self, Node, Pairs};
 use super::labels::Labels;
 use super::parse::{self, NoEvent, TimeOf};
@@ -28,6 +28,16 @@ const MAX_BRACES: usize = 64;
 
 /// As deep are names of proxies looked for that tell of no event.
 const MAX_QUIET_DEPTH: u32 = 6;
+
+/// Everything in one record.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(super) found: Vec<Found>,
+    /// Of whom the record also is, without telling of an event.
+    pub(super) quiet: Vec<Labels>,
+    /// When the record was written, as far as it tells.
+    pub(super) at: Option<Millis>,
+}
 
 /// Looks through a line of text.
 pub(super) fn line(line: &str) -> Findings {
@@ -199,7 +209,7 @@ impl Findings {
             self.found.push(Found::of(What::Remark(remark)));
         }
         if with_events.len() + usize::from(is_event.is_some()) > 1 {
-            self.leave_one(before);
+            leave_one(&mut self.found, before);
         }
         self.at = self.at.max(labels.at);
         for one in self.found.iter_mut().skip(before) {
@@ -361,6 +371,11 @@ impl Findings {
             labels.fill(&Labels::around(text.get(part).unwrap_or_default(), ""));
         }
         self.fill(before, &labels);
+    }
+
+    /// Gives what was found from `before` on the names that stand around it.
+    fn fill(&mut self, before: usize, labels: &Labels) {
+        self.found.iter_mut().skip(before).for_each(|one| one.labels.fill(labels));
     }
 }
 

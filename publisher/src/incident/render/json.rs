@@ -133,8 +133,8 @@ fn moment<'a>(view: &'a MomentView<'a>) -> Moment<'a> {
     }
 }
 
-/// The event on one line as it was logged, with further keys at its end. A key that it has already is left as it is. What
-/// could steer a terminal is escaped.
+/// The event on one line as it was logged, with further keys at its end. A key that it has already is left as it is.
+/// What could steer a terminal is escaped.
 pub(crate) fn event(json: &str, added: &[(&str, &str)]) -> String {
     let Ok(Keys(keys)) = serde_json::from_str::<Keys<'_>>(json) else {
         return escape::json(&json.replace(['\n', '\r'], " "));
