@@ -173,8 +173,8 @@ mod tests {
                 let around = of_base64(&format!("data={packed} {packed}"));
                 assert_eq!(around.len(), 2, "{packed}");
             }
-            let lines =
-                BASE64_STANDARD.encode(&plain).as_bytes().chunks(20).map(String::from_utf8_lossy).collect::<Vec<_>>();
+            let whole = BASE64_STANDARD.encode(&plain);
+            let lines: Vec<_> = whole.as_bytes().chunks(20).map(String::from_utf8_lossy).collect();
             assert_eq!(of_base64(&lines.join("\r\n"))[0].1, plain);
         }
         assert!(!is_packed("[2026-11-20 15:43:30.405][7][warning] wasm log faultline: x"));

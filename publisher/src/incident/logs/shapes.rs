@@ -234,7 +234,7 @@ mod tests {
             ),
             ("<14>1 2026-11-20T15:43:30.4Z - mocka-0 - - - x", "/mocka-0//"),
             ("<14>Nov 20 15:43:30 Node-1 envoy[12]: x", "//envoy/Node-1"),
-            ("<14>Nov 20 15:43:30 10.0.0.1 shop/mocka-0: x", "shop/mocka-0//"),
+            ("<14>Nov 20 15:43:30 10.0.0.1 shop/mocka-0: one two three four", "shop/mocka-0//"),
             ("<14>Nov 20 15:43:30 envoy[12]: x", "///"),
             ("Nov 20 15:43:30 node-1 k8s_istio-proxy_mocka-1_shop_0f3c_0[7]: x", "shop/mocka-1/istio-proxy/"),
             ("2026-11-20T15:43:30.405813Z\twarning\tenvoy wasm external/envoy/x.cc:1198\twasm log: x", "///"),
