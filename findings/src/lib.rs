@@ -1,7 +1,10 @@
-//! What programs that judge files have in common: rules with pages, how bad a finding is, and SARIF.
+//! What the programs have in common: rules with pages, how bad a finding is, SARIF, and what of a stranger's text may
+//! reach a terminal.
 
 pub mod rule;
 pub mod sarif;
 mod severity;
+mod steering;
 
 pub use severity::Severity;
+pub use steering::steers;

@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use hot_switch::check::text;
 use hot_switch::cli;
 use hot_switch::commands::outcome::Outcome;
 
@@ -14,7 +15,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(3),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", text::shown(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

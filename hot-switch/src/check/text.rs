@@ -1,5 +1,6 @@
 //! A report for people.
 
+use findings::steers;
 use hot_switch_core::standing::Directions;
 use std::fmt::Write as _;
 
@@ -132,19 +133,15 @@ fn of_finding(finding: &Finding, indent: &str) -> String {
 /// writing, are spelled out.
 #[must_use]
 pub fn shown(text: &str) -> String {
-    text.chars().map(|c| if steers(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+    text.chars().map(|c| if steers(c) && c != '\n' { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
 /// The same for JSON, whose writer leaves some such characters as they are.
 #[must_use]
 pub fn shown_json(json: &str) -> String {
-    let escaped = |c: char| if steers(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    let units = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
+    let escaped = |c: char| if steers(c) && c != '\n' { units(c) } else { c.to_string() };
     json.chars().map(escaped).collect()
-}
-
-fn steers(c: char) -> bool {
-    (c.is_control() && c != '\n')
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -109,15 +109,16 @@ impl Asked {
         Ok(())
     }
 
-    /// Has all records read, while they come.
+    /// Has all records read, about so many, while they come.
     ///
     /// # Errors
     /// As [`Engine::pull`].
     pub(crate) async fn read<T: Send + 'static>(
         &self,
+        records: u64,
         read: impl FnOnce(Box<dyn std::io::Read>) -> T + Send + 'static,
     ) -> anyhow::Result<T> {
         let bar = progress::received("reading the events");
-        self.engine.pull(&self.question, &|bytes| bar.inc(bytes), read).await
+        self.engine.pull(&self.question, records, &|bytes| bar.inc(bytes), read).await
     }
 }

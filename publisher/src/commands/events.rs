@@ -10,9 +10,9 @@ use crate::commands::engine_options::EngineOptions;
 use crate::commands::losses;
 use crate::commands::outcome::Outcome;
 use crate::commands::time_limit::Limit;
-use crate::incident::logs::input;
+use crate::incident::logs::found::{Found, What};
+use crate::incident::logs::input::{self, FileNames};
 use crate::incident::logs::reader::{self, Counts, Told};
-use crate::incident::logs::search::{Found, What};
 use crate::incident::logs::source::Source;
 use crate::incident::model::Gap;
 use crate::incident::render::json;
@@ -61,7 +61,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
         Some(asked) => {
             let name = asked.shown.clone();
             let counted = asked.engine.count(&asked.question).await?;
-            let printing = asked.read(move |bytes| {
+            let printing = asked.read(counted, move |bytes| {
                 let mut printer = Printer::new();
                 printer.read(Path::new(&name), &name, bytes).map(|counts| printer.finish(counts))
             });
@@ -102,7 +102,7 @@ fn of_files(mut given: Vec<PathBuf>) -> anyhow::Result<Printed> {
         }
         given.push(PathBuf::from("-"));
     }
-    let mut printer = Printer::new();
+    let mut printer = Printer { names: FileNames::of(&given), ..Printer::new() };
     let mut counts = Counts::default();
     for file in &given {
         let shown = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
@@ -126,6 +126,7 @@ struct Printed {
 /// Where events go.
 struct Printer<W> {
     out: W,
+    names: FileNames,
     /// Of every event that was printed: by whom, and what.
     seen: HashSet<(Option<Source>, String, u64)>,
     events: u64,
@@ -137,7 +138,7 @@ impl Printer<BufWriter<StdoutLock<'static>>> {
     /// Prints to standard output.
     fn new() -> Self {
         let out = BufWriter::new(io::stdout().lock());
-        Self { out, seen: HashSet::new(), events: 0, repeated: 0, failed: None }
+        Self { out, names: FileNames::default(), seen: HashSet::new(), events: 0, repeated: 0, failed: None }
     }
 }
 
@@ -146,7 +147,7 @@ impl<W: Write> Printer<W> {
     fn read(&mut self, file: &Path, shown: &str, bytes: Box<dyn Read + '_>) -> anyhow::Result<Counts> {
         let read = reader::read(shown, bytes, &mut |entry, told| match told {
             Told::Found(found) => self.print(file, shown, entry, found),
-            Told::Proxy(_) | Told::Time(_) => true,
+            Told::Proxy(_) | Told::Time(_) | Told::File | Told::Entry => true,
         });
         read.with_context(|| format!("cannot read the log `{}`", file.display()))
     }
@@ -168,8 +169,8 @@ impl<W: Write> Printer<W> {
             self.repeated += 1;
             return true;
         }
-        let source =
-            source.unwrap_or_else(|| input::source_of_file(if entry.is_empty() { file } else { Path::new(entry) }));
+        let file = if entry.is_empty() { file } else { Path::new(entry) };
+        let source = source.unwrap_or_else(|| self.names.source(file));
         let added = [
             ("pod", source.pod.as_str()),
             ("namespace", &source.namespace),

@@ -43,7 +43,10 @@ pub(crate) fn configuration(path: Option<&Path>) -> anyhow::Result<Configuration
     let text = read(path)?;
     let findings = validate::check(&text);
     for finding in &findings {
-        output::note(&format!("{}: {}: {}", path.display(), finding.path, finding.problem));
+        let (file, field, problem) = (path.display(), &finding.path, &finding.problem);
+        // What concerns the whole has no field.
+        let at = if field == "." { String::new() } else { format!("{field}: ") };
+        output::note(&format!("{file}: {at}{problem}\n    fix: {}", finding.fix));
     }
     if !findings.is_empty() {
         return Ok(Configuration::Wrong);

@@ -163,11 +163,11 @@ async fn of_engine(asked: Asked, most: u64) -> anyhow::Result<(Input, Option<Fle
 /// All that an engine has, which counted so many records.
 async fn pulled(asked: &Asked, counted: u64) -> anyhow::Result<Input> {
     let name = asked.shown.clone();
-    let input = asked.read(move |bytes| {
+    let input = asked.read(counted, move |bytes| {
         let mut reading = Reading::default();
         reading.add(Path::new(&name), bytes).map(|()| reading.finish())
     });
-    let input = Input { is_of_engine: true, ..input.await?? };
+    let input = Input { is_of_engine: true, since: Some(asked.question.from), ..input.await?? };
     asked.must_be_all(input.counts.lines, counted)?;
     Ok(input)
 }
@@ -189,6 +189,7 @@ fn narrow(input: &mut Input, since: Option<Millis>, until: Option<Millis>, clust
                 _ => named(&event.cluster),
             }
     });
+    input.since = since.or(input.since);
     if let Some(until) = until {
         input.ends = input.ends.map(|ends| ends.min(until));
     }

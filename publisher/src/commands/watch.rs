@@ -27,7 +27,8 @@ use crate::terminal::output::{self, Format};
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
 Reads the same logs as `faultline report`. On a terminal the last line shows what is open at the moment. \
-With --output json each event is one JSON object with the key \"proxy\" added, which `faultline report` reads too. \
+Times are UTC. With --output json each event is one JSON object with the key \"proxy\" added, which \
+`faultline report` reads too. \
 What the filter warns of, and that a proxy stops or starts again, comes in between; in JSON its text is under \
 \"faultline_remark\".
 
@@ -114,10 +115,10 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
 /// Asks an engine again and again, for what has come since.
 async fn ask(mut asked: Asked, sender: Sender<io::Result<News>>) -> anyhow::Result<()> {
     // What is no engine, such as a page to sign in, cannot count.
-    asked.engine.count(&asked.question).await?;
+    let records = asked.engine.count(&asked.question).await?;
     loop {
         let (to, name) = (sender.clone(), asked.shown.clone());
-        let read = asked.engine.pull(&asked.question, &|_| {}, move |bytes| {
+        let read = asked.engine.pull(&asked.question, records, &|_| {}, move |bytes| {
             let counts = reader::read(&name, bytes, &mut |_, told| {
                 let told = Box::new(told);
                 to.blocking_send(Ok(News::Told { file: String::new(), told })).is_ok()

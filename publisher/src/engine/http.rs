@@ -23,6 +23,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 /// The most that an answer which is not streamed may have, unpacked.
 const MOST_BYTES: u64 = 256 << 20;
 
+/// As much is read of an answer that says what went wrong.
+const MOST_OF_AN_ERROR: usize = 64 << 10;
+
 /// Of an engine's own message as much is repeated.
 const MOST_MESSAGE: usize = 400;
 
@@ -104,7 +107,7 @@ impl Http {
         if status.is_success() {
             return Ok(answer);
         }
-        let message = String::from_utf8_lossy(&body(answer).await.unwrap_or_default()).trim().to_owned();
+        let message = String::from_utf8_lossy(&beginning(answer).await).trim().to_owned();
         let message: String = message.chars().take(MOST_MESSAGE).collect();
         let said = if message.is_empty() { String::new() } else { format!(": {message}") };
         bail!(
@@ -139,7 +142,8 @@ impl Http {
 
     async fn text(&self, doing: &str, request: RequestBuilder) -> anyhow::Result<Vec<u8>> {
         let answer = self.send(doing, request).await?;
-        body(answer).await.with_context(|| format!("cannot {doing}: the answer broke off"))
+        let Address { kind, base, .. } = &self.address;
+        body(answer, MOST_BYTES).await.with_context(|| format!("cannot {doing} of {} at `{base}`", kind.name()))
     }
 
     fn not_understood(&self, doing: &str, text: &[u8]) -> String {
@@ -217,13 +221,45 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     last.to_string()
 }
 
-/// The body of an answer, unpacked.
-async fn body(mut answer: Response) -> anyhow::Result<Vec<u8>> {
-    let packed = answer.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip");
+/// The beginning of an answer that says what went wrong, unpacked; whatever comes after it is not waited for.
+async fn beginning(mut answer: Response) -> Vec<u8> {
+    let packed = is_packed(&answer);
     let mut bytes = Vec::new();
-    while let Some(piece) = answer.chunk().await? {
-        if (bytes.len() + piece.len()) as u64 > MOST_BYTES {
-            bail!("more than {MOST_BYTES} bytes");
+    while bytes.len() < MOST_OF_AN_ERROR
+        && let Ok(Some(piece)) = answer.chunk().await
+    {
+        bytes.extend_from_slice(&piece);
+    }
+    bytes.truncate(MOST_OF_AN_ERROR);
+    if !packed {
+        return bytes;
+    }
+    let mut unpacked = Vec::new();
+    // Of what is cut, the beginning comes out all the same.
+    let _ = MultiGzDecoder::new(bytes.as_slice()).take(MOST_OF_AN_ERROR as u64).read_to_end(&mut unpacked);
+    unpacked
+}
+
+fn is_packed(answer: &Response) -> bool {
+    answer.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip")
+}
+
+/// The body of an answer, unpacked.
+///
+/// # Errors
+/// When it breaks off, or has more bytes.
+async fn body(mut answer: Response, most: u64) -> anyhow::Result<Vec<u8>> {
+    let too_long = || {
+        anyhow!(
+            "the answer has more than {most} bytes; ask for a shorter time or less by --query, or check that --logs \
+             names the engine"
+        )
+    };
+    let packed = is_packed(&answer);
+    let mut bytes = Vec::new();
+    while let Some(piece) = answer.chunk().await.context("the answer broke off")? {
+        if (bytes.len() + piece.len()) as u64 > most {
+            return Err(too_long());
         }
         bytes.extend_from_slice(&piece);
     }
@@ -231,6 +267,7 @@ async fn body(mut answer: Response) -> anyhow::Result<Vec<u8>> {
         return Ok(bytes);
     }
     let mut unpacked = Vec::new();
-    MultiGzDecoder::new(bytes.as_slice()).take(MOST_BYTES).read_to_end(&mut unpacked)?;
-    Ok(unpacked)
+    let decoder = MultiGzDecoder::new(bytes.as_slice());
+    decoder.take(most.saturating_add(1)).read_to_end(&mut unpacked).context("the answer is damaged")?;
+    if unpacked.len() as u64 > most { Err(too_long()) } else { Ok(unpacked) }
 }

@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use filter_core::time::Millis;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -70,15 +71,27 @@ fn whole<T>(http: &Http, answer: Answer<T>) -> anyhow::Result<Vec<T>> {
 /// # Errors
 /// When it cannot be asked, refuses, or warns of its answer.
 pub(super) async fn count(http: &Http, question: &Question) -> anyhow::Result<u64> {
-    let seconds = (question.to - question.from).div_ceil(1000);
-    let query = format!("sum(count_over_time({} [{seconds}s]))", query(question));
-    let time = format!("{}000000", question.to);
-    let request = http.get("/loki/api/v1/query", &[("query", &query), ("time", &time)]);
+    // A range ends with its last time and leaves its first moment out; its unit is a millisecond at least.
+    let (end, length) = (nanoseconds(question.to), question.to.saturating_sub(question.from));
+    let query = format!("sum(count_over_time({} [{length}ms]))", query(question));
+    let request = http.get("/loki/api/v1/query", &[("query", &query), ("time", &end.to_string())]);
     let samples = whole::<Sample>(http, http.json("count the events", request).await?)?;
     // Nothing is no sample.
     let Some(sample) = samples.first() else { return Ok(0) };
     let number = &sample.value.1;
-    number.parse().with_context(|| format!("cannot count the events: `{number}` is no number"))
+    whole_number(number).with_context(|| format!("cannot count the events: `{number}` is no whole number"))
+}
+
+fn nanoseconds(millis: Millis) -> u128 {
+    u128::from(millis) * 1_000_000
+}
+
+/// The number in a sample, which is a float whatever it counts; none where it does not tell how many there are.
+fn whole_number(number: &str) -> Option<u64> {
+    /// Above this, a float leaves numbers out.
+    const MOST_EXACT: f64 = (1_u64 << 53) as f64;
+    let whole = |number: f64| (number.fract() == 0.0 && (0.0..=MOST_EXACT).contains(&number)).then_some(number as u64);
+    number.parse().ok().or_else(|| number.parse().ok().and_then(whole))
 }
 
 /// Writes all records.
@@ -86,8 +99,8 @@ pub(super) async fn count(http: &Http, question: &Question) -> anyhow::Result<u6
 /// # Errors
 /// As [`count`], and where more entries than a page holds have the same time.
 pub(super) async fn pull(http: &Http, question: &Question, to: &mut Writer<'_>) -> anyhow::Result<()> {
-    let end = u128::from(question.to) * 1_000_000 + 1;
-    let mut start = u128::from(question.from) * 1_000_000;
+    let end = nanoseconds(question.to) + 1;
+    let mut start = nanoseconds(question.from);
     let mut limit = PAGE;
     let mut known: HashSet<u64> = HashSet::new();
     loop {
@@ -122,7 +135,7 @@ pub(super) async fn pull(http: &Http, question: &Question, to: &mut Writer<'_>) 
                 }
             }
         }
-        if to.write(Bytes::from(lines)).await == Demand::Nothing || entries < limit {
+        if to.write(Bytes::from(lines)).await? == Demand::Nothing || entries < limit {
             return Ok(());
         }
         if latest == start {
@@ -162,6 +175,21 @@ fn allowed(error: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_is_whole_however_the_engine_writes_it() {
+        for (number, wanted) in [
+            ("10", Some(10)),
+            ("10.0", Some(10)),
+            ("1.5e+06", Some(1_500_000)),
+            ("1.5", None),
+            ("NaN", None),
+            ("-1", None),
+        ] {
+            assert_eq!(whole_number(number), wanted, "{number}");
+        }
+        assert_eq!([whole_number("1e300"), whole_number("+Inf"), whole_number("")], [None; 3]);
+    }
 
     #[test]
     fn a_server_that_allows_less_says_how_much() {

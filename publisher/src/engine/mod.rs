@@ -27,6 +27,12 @@ use victoria_numbers::Numbers;
 
 use crate::incident::fleet::Fleet;
 
+/// A record has fewer bytes: an event has at most 16 kB, and names around it.
+const MOST_OF_A_RECORD: u64 = 1 << 16;
+
+/// Of few records, an answer may have so many bytes: more come while they are counted.
+const LEAST_LIMIT: u64 = 256 << 20;
+
 /// An engine that can be asked.
 pub(crate) struct Engine {
     http: Http,
@@ -70,18 +76,20 @@ impl Engine {
         }
     }
 
-    /// Has all records read by `read`, on a thread of its own, while they come; `progress` is told of the bytes. What
-    /// `read` leaves unread is not asked for.
+    /// Has all records read by `read`, on a thread of its own, while they come; `records` is how many there are about,
+    /// and `progress` is told of the bytes. What `read` leaves unread is not asked for.
     ///
     /// # Errors
-    /// As [`Engine::count`].
+    /// As [`Engine::count`], and when the answer is greater than so many records can be.
     pub(crate) async fn pull<T: Send + 'static>(
         &self,
         question: &Question,
+        records: u64,
         progress: &dyn Fn(u64),
         read: impl FnOnce(Box<dyn Read>) -> T + Send + 'static,
     ) -> anyhow::Result<T> {
-        let (mut writer, reader) = pipe::pipe(progress);
+        let most = records.saturating_mul(MOST_OF_A_RECORD).max(LEAST_LIMIT);
+        let (mut writer, reader) = pipe::pipe(most, progress);
         let reading = tokio::task::spawn_blocking(move || read(Box::new(reader)));
         let written = self.write(question, &mut writer).await;
         writer.close(written.is_ok()).await;

@@ -165,7 +165,7 @@ async fn pages(
             return Err(anyhow::anyhow!("the answer has no `sort`")).context("cannot read the events");
         }
         let lines: String = page.hits.hits.iter().map(|hit| format!("{{\"_source\":{}}}\n", hit.source)).collect();
-        if to.write(Bytes::from(lines)).await == Demand::Nothing || page.hits.hits.len() < PAGE {
+        if to.write(Bytes::from(lines)).await? == Demand::Nothing || page.hits.hits.len() < PAGE {
             return Ok(());
         }
     }

@@ -66,7 +66,7 @@ pub(super) async fn pull(http: &Http, question: &Question, to: &mut Writer<'_>) 
     let mut answer = http.send("read the events", request(http, question, &query)).await?;
     // It may be packed: who reads logs unpacks them.
     while let Some(piece) = answer.chunk().await.context("cannot read the events: the answer broke off")? {
-        if to.write(piece).await == Demand::Nothing {
+        if to.write(piece).await? == Demand::Nothing {
             break;
         }
     }

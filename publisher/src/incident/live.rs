@@ -5,17 +5,20 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use filter_core::time::Millis;
 
 use super::logs::event::{Event, Kind, Name, Switched};
+use super::logs::found::What;
 use super::logs::reader::{Counts, Told};
 use super::logs::remark::{Remark, Said};
-use super::logs::search::What;
 use super::model::Gap;
 use super::names;
-use super::units::{clock_seconds, count, day, share};
+use super::units::{Clock, clock_seconds, count, day, share};
 use super::view::Phrase;
 use super::wording::{gaps, phrase};
 
 /// Events that are remembered, so that what comes again after a broken connection is not shown again.
 const MOST_REMEMBERED: usize = 300_000;
+
+/// What is shown before anything has happened.
+pub(crate) const NO_EVENT_YET: &str = "no event yet; times are UTC";
 
 /// As many names are written out; of more, only these.
 const MOST_NAMES: usize = 2;
@@ -53,7 +56,8 @@ pub(crate) struct Live {
     /// What was read of the logs that have ended.
     counts: Counts,
     events: u64,
-    /// The time of the latest event.
+    /// The times of the earliest event and of the latest.
+    first: Option<Millis>,
     latest: Millis,
     /// What the filter warned of, and where.
     warnings: BTreeMap<Name, BTreeSet<String>>,
@@ -114,6 +118,7 @@ impl Live {
             return None;
         }
         self.proxies.insert(proxy.clone());
+        self.first = Some(self.first.map_or(event.at, |first| first.min(event.at)));
         self.latest = self.latest.max(event.at);
         self.follow(&proxy, &event);
         Some(self.news(proxy, event, json))
@@ -254,7 +259,7 @@ impl Live {
             open.push(format!("configuration rejected by {}", count(self.rejecting.len() as u64, "proxy")));
         }
         match open.is_empty() {
-            true if self.events == 0 => "no event yet".to_owned(),
+            true if self.events == 0 => NO_EVENT_YET.to_owned(),
             true => "all is well".to_owned(),
             false => open.join("; "),
         }
@@ -283,8 +288,12 @@ impl Live {
 
     /// What has been seen in all, and what is open now.
     pub(crate) fn summary(&self) -> String {
+        let first = self.first.unwrap_or(self.latest);
+        let clock = Clock::over(first, self.latest);
+        let [begin, end] = [first, self.latest].map(|at| clock.seconds(at));
+        let when = if begin == end { format!("at {begin}") } else { format!("{begin} to {end}") };
         format!(
-            "{} of {}: {}, {}; now: {}",
+            "{} of {}, {when} UTC: {}, {}; now: {}",
             count(self.events, "event"),
             count(self.proxies.len() as u64, "proxy"),
             count(self.ejections, "ejection"),

@@ -251,8 +251,9 @@ pub(crate) struct Moment {
 pub(crate) enum Gap {
     /// Events over the filter's limit, at so many proxies.
     Suppressed { events: u64, proxies: usize },
-    /// Things that ended without having begun.
-    MissingBeginnings(u64),
+    /// Things that ended without having begun, failovers among them, from when on the user wanted to see any, and how
+    /// long after its last request away the end of a failover is told, where the input tells that.
+    MissingBeginnings { things: u64, failovers: u64, since: Option<Millis>, told_after: Option<Millis> },
     /// Things that began again without having ended.
     MissingEnds(u64),
     /// A proxy that began anew, and until when it lived before.

@@ -17,6 +17,31 @@ use super::observation::Observation;
 use super::restarts::{self, Restart};
 use super::span::Span;
 
+/// The end of a failover is told so long after the last request that went away, or later: `failover.window` and
+/// `failover.endAfter`, by default 10 s each.
+const TOLD_AFTER_MS: Millis = 20_000;
+
+/// How long after the last request away the end of a failover is told, by those of which the input has both ends.
+fn told_after(input: &Input) -> Option<Millis> {
+    let mut started: HashMap<(ProxyIndex, &Name), Millis> = HashMap::new();
+    let mut least = None;
+    for record in &input.records {
+        let (at, key) = (record.event.at, (record.proxy, &record.event.cluster));
+        match &record.event.kind {
+            Kind::FailoverStarted(_) => drop(started.insert(key, at)),
+            Kind::FailoverEnded { seconds, because, .. } => {
+                let late = started.remove(&key).map(|from| at.saturating_sub(from).saturating_sub(millis(*seconds)));
+                least = late.filter(|_| **because != *TOPOLOGY).into_iter().chain(least).min();
+            }
+            _ => {}
+        }
+    }
+    least
+}
+
+/// Why a failover ended that is told at once.
+const TOPOLOGY: &str = "topology";
+
 /// Everything that the proxies saw.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
@@ -86,7 +111,13 @@ pub(super) struct ProxyEjection {
 /// How often each kind of gap was met.
 #[derive(Default)]
 struct Missing {
+    /// From when on there are events because the user wanted no earlier ones.
+    since: Option<Millis>,
+    /// As [`told_after`] has it.
+    told_after: Option<Millis>,
     beginnings: u64,
+    /// Those of failovers among them.
+    failovers: u64,
     ends: u64,
     suppressed: u64,
     suppressing: BTreeSet<ProxyIndex>,
@@ -97,7 +128,7 @@ impl Trace {
     /// Follows every proxy through the input.
     pub(super) fn of(input: &Input) -> Self {
         let mut trace = Self::default();
-        let mut missing = Missing::default();
+        let mut missing = Missing { since: input.since, told_after: told_after(input), ..Missing::default() };
         let restarts = restarts::of(input);
         let mut next = restarts.iter().peekable();
         for record in &input.records {
@@ -210,6 +241,7 @@ impl ClusterTrace {
             Some(open) => open.turn(route, at, home),
             None => {
                 missing.beginnings += 1;
+                missing.failovers += 1;
                 let seen = Observation { began_earlier: true, ..Observation::beginning(proxy, at) };
                 self.add_failover(ProxyFailover::along(seen, route, at, home));
             }
@@ -222,9 +254,13 @@ impl ClusterTrace {
             return;
         };
         let (at, lasted) = (event.at, millis(*seconds));
+        // Home is watched for a while before the end is told; where it has changed, that is told at once.
+        let told_after = missing.told_after.unwrap_or(TOLD_AFTER_MS);
+        let last_away = if **because == *TOPOLOGY { at } else { at.saturating_sub(told_after) };
         if self.open_failover(proxy).is_none() {
             missing.beginnings += 1;
-            let seen = Observation::ending(proxy, at, lasted);
+            missing.failovers += 1;
+            let seen = Observation::ending(proxy, last_away, lasted);
             let route = Route { from: from.clone(), to: to.clone(), ..Route::default() };
             let began = Observation { open: true, ..seen };
             let began = ProxyFailover::along(began, &route, seen.span.from, Home::Other);
@@ -232,8 +268,14 @@ impl ClusterTrace {
         }
         let Some(failover) = self.open_failover(proxy) else { return };
         // It is over when it is seen to be; traffic went away until then or earlier.
-        let latest = failover.seen.span.from.saturating_add(lasted);
-        failover.end(if failover.seen.began_earlier { at } else { at.min(latest) });
+        let end = if failover.seen.began_earlier {
+            let from = failover.seen.span.from.min(last_away.saturating_sub(lasted));
+            failover.seen.span = Span::new(from, failover.seen.span.to);
+            last_away
+        } else {
+            at.min(failover.seen.span.from.saturating_add(lasted))
+        };
+        failover.end(end);
         (failover.requests, failover.errors) = (*requests_away, *errors_away);
         failover.received.clone_from(destinations);
         failover.because = if because.is_empty() { "ended".into() } else { because.clone() };
@@ -354,7 +396,8 @@ impl Missing {
             gaps.push(Gap::Suppressed { events: self.suppressed, proxies: self.suppressing.len() });
         }
         if self.beginnings > 0 {
-            gaps.push(Gap::MissingBeginnings(self.beginnings));
+            let Self { beginnings, failovers, since, told_after, .. } = self;
+            gaps.push(Gap::MissingBeginnings { things: beginnings, failovers, since, told_after });
         }
         if self.ends > 0 {
             gaps.push(Gap::MissingEnds(self.ends));

@@ -13,6 +13,7 @@ use oci_distribution::manifest::OCI_IMAGE_INDEX_MEDIA_TYPE;
 use serde_json::{Value, json};
 
 use super::layout_archive::Unpacked;
+use super::layout_index;
 use super::manifest::{Name, RawManifest, Referrers, entries, fallback_tag, referrer_entry};
 use crate::artifact::pack::Artifact;
 use crate::content::Content;
@@ -71,17 +72,16 @@ impl Layout {
     /// The manifest of a layout that holds only one.
     fn only_manifest(&self) -> anyhow::Result<RawManifest> {
         let dir = self.reference.dir.display();
-        let mut digests: Vec<Digest> = Vec::new();
+        let mut all: Vec<Value> = Vec::new();
         for entry in self.own_entries()? {
-            let digest = digest_of(&entry).with_context(|| malformed(&self.reference.dir))?;
-            if !digests.contains(&digest) {
-                digests.push(digest);
+            if all.iter().all(|known| known["digest"] != entry["digest"]) {
+                all.push(entry);
             }
         }
-        match digests.as_slice() {
-            [digest] => self.read_manifest(digest),
+        match all.as_slice() {
+            [entry] => self.announced(entry),
             [] => bail!("`{dir}` holds no manifest; push to it first"),
-            several => bail!("`{dir}` holds {} manifests; name one by its tag: oci:{dir}:TAG", several.len()),
+            several => bail!("`{dir}` holds {} manifests; name one by its tag: {}:TAG", several.len(), self.named()),
         }
     }
 
@@ -107,8 +107,8 @@ impl Layout {
         let Some(first) = untagged.first().and_then(|entry| entry["digest"].as_str()) else {
             return Ok(String::new());
         };
-        let (n, dir, first) = (untagged.len(), self.reference.dir.display(), escape::one_line(first));
-        Ok(format!("; without a tag there {} {n}: `oci:{dir}@{first}`", if n == 1 { "is" } else { "are" }))
+        let (n, named, first) = (untagged.len(), self.named(), escape::one_line(first));
+        Ok(format!("; without a tag there {} {n}: `{named}@{first}`", if n == 1 { "is" } else { "are" }))
     }
 
     /// The entry that a name stands for.
@@ -138,13 +138,21 @@ impl Layout {
             Name::Tag(_) if self.is_new()? => return Ok(None),
             Name::Tag(tag) => match self.find(&self.index()?, tag)? {
                 None => return Ok(None),
-                Some(entry) => digest_of(entry).with_context(|| malformed(&self.reference.dir))?,
+                Some(entry) => return self.announced(entry).map(Some),
             },
         };
         if matches!(name, Name::Digest(_)) && !self.has_blob(&digest) {
             return Ok(None);
         }
         self.read_manifest(&digest).map(Some)
+    }
+
+    /// Reads the manifest that an entry of the index announces.
+    fn announced(&self, entry: &Value) -> anyhow::Result<RawManifest> {
+        let digest = digest_of(entry).with_context(|| unreadable(&self.reference.dir))?;
+        let manifest = self.read_manifest(&digest)?;
+        layout_index::must_be(entry, &manifest, &self.reference.dir)?;
+        Ok(manifest)
     }
 
     /// Opens a blob; its digest is verified.
@@ -154,7 +162,8 @@ impl Layout {
     pub(crate) fn blob(&self, digest: &Digest) -> anyhow::Result<Content> {
         let path = self.blob_path(digest);
         let is_odd = path.metadata().is_ok_and(|found| !found.is_file());
-        ensure!(!is_odd, "`{}` is no regular file; push or copy to the layout again", path.display());
+        let shown = self.shown(&path);
+        ensure!(!is_odd, "{shown} is no regular file; push or copy to the layout again");
         let content = File::open(&path).and_then(Content::of_file).with_context(|| {
             format!(
                 "`{}` does not hold {digest}; check the digest, or push or copy to it again",
@@ -162,7 +171,7 @@ impl Layout {
             )
         })?;
         let actual = content.digest().with_context(|| unreadable(&self.reference.dir))?;
-        ensure!(actual == *digest, "`{}` is damaged: wrong digest {actual}; push or copy to it again", path.display());
+        ensure!(actual == *digest, "{shown} is damaged: wrong digest {actual}; push or copy to it again");
         Ok(content)
     }
 
@@ -355,7 +364,8 @@ impl Layout {
             "`{named}` is no OCI image layout and is not empty; give a new or empty directory"
         );
         if !self.is_there() {
-            files::write(&dir.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+            let version = json!({"imageLayoutVersion": layout_index::VERSION}).to_string();
+            files::write(&dir.join("oci-layout"), version.as_bytes())?;
         }
         std::fs::create_dir_all(dir.join("blobs/sha256"))
             .with_context(|| format!("cannot create the directory `{named}`; choose another"))?;
@@ -373,16 +383,29 @@ impl Layout {
 
     fn index(&self) -> anyhow::Result<Value> {
         let dir = &self.reference.dir;
-        ensure!(self.root().is_dir(), "there is no directory `{}`; push to it first, or check the path", dir.display());
+        let (named, advice) = (dir.display(), "push to it first, or check the path");
+        ensure!(self.archive.is_none() || dir.exists() || self.is_there(), "there is no archive `{named}`; {advice}");
+        ensure!(self.root().is_dir(), "there is no directory `{named}`, nor an archive of this name; {advice}");
         if !self.is_complete() {
             // Another program may be making it.
             drop(self.lock()?);
         }
         ensure!(self.is_there(), "`{}` is no OCI image layout: it has no file `oci-layout`", dir.display());
-        let bytes = std::fs::read(self.root().join("index.json")).with_context(|| unreadable(dir))?;
-        let index: Value = serde_json::from_slice(&bytes).with_context(|| malformed(dir))?;
-        ensure!(index["manifests"].is_array(), malformed(dir));
-        Ok(index)
+        layout_index::read(self.root(), dir)
+    }
+
+    /// What the user would name it by, without a tag.
+    fn named(&self) -> String {
+        let kind = if self.archive.is_some() { "oci-archive" } else { "oci" };
+        format!("{kind}:{}", self.reference.dir.display())
+    }
+
+    /// One of its files, as it is told; an archive is unpacked where nobody looks.
+    fn shown(&self, path: &Path) -> String {
+        match (&self.archive, path.strip_prefix(self.root())) {
+            (Some(_), Ok(within)) => format!("`{}` in `{}`", within.display(), self.reference.dir.display()),
+            _ => format!("`{}`", path.display()),
+        }
     }
 
     /// Changes the entries of `index.json`. The closure returns whether there is anything to write.
@@ -391,7 +414,7 @@ impl Layout {
         let dir = &self.reference.dir;
         let _lock = self.lock()?;
         let mut index = self.index()?;
-        let entries = index.get_mut("manifests").and_then(Value::as_array_mut).with_context(|| malformed(dir))?;
+        let entries = index.get_mut("manifests").and_then(Value::as_array_mut).with_context(|| unreadable(dir))?;
         if !change(entries) {
             return Ok(false);
         }
@@ -450,8 +473,4 @@ fn digest_of(entry: &Value) -> anyhow::Result<Digest> {
 
 fn unreadable(dir: &Path) -> String {
     format!("cannot read the layout `{}`", dir.display())
-}
-
-fn malformed(dir: &Path) -> String {
-    format!("`{}` is malformed; remove the directory and push again", dir.join("index.json").display())
 }

@@ -7,6 +7,7 @@ pub(crate) mod attachments;
 pub(crate) mod copy;
 mod layout;
 mod layout_archive;
+mod layout_index;
 pub(crate) mod manifest;
 mod pipe;
 pub(crate) mod platform;

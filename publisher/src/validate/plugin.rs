@@ -13,6 +13,13 @@ use super::{outlier, rules};
 const REJECTED: &str = "the filter rejects the whole configuration, says so in the event `config_rejected`, and keeps \
     its last good one, or the defaults";
 
+/// What to do about a value.
+const WRITE_WHAT_IS_WANTED: &str = "write what is wanted; `faultline config-schema` prints every field with its range";
+
+/// What to do about a text that cannot be read to its end.
+const CORRECT_THE_JSON: &str =
+    "correct it at that place, or just before it: often a comma too many or too few, a quote, a comment";
+
 /// How many errors of one configuration are told at most.
 const MOST_ERRORS: usize = 20;
 
@@ -38,13 +45,15 @@ pub(crate) fn errors(text: &[u8]) -> Vec<Draft> {
             }
             Err(error) => {
                 let rest = without(&left, &error.path);
+                // The filter's parser has no room for more than what it wanted.
+                let slip = serde_json::from_slice::<serde::de::IgnoredAny>(&left).err();
                 found.push(Draft {
                     rule: rules::FL001,
                     severity: Severity::Error,
                     path: error.path,
-                    problem: error.problem,
+                    problem: slip.as_ref().map_or(error.problem, |slip| format!("it is no JSON: {slip}")),
                     at_run_time: REJECTED.into(),
-                    fix: "write what is wanted; `faultline config-schema` prints every field with its range".into(),
+                    fix: if slip.is_none() { WRITE_WHAT_IS_WANTED } else { CORRECT_THE_JSON }.into(),
                 });
                 match rest {
                     Some(rest) => left = rest,

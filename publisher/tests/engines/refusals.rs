@@ -63,3 +63,29 @@ fn an_engine_that_gives_less_than_it_counted_is_refused() {
             .fails_with(&["counted 7 records and gave 0 records"]);
     }
 }
+
+#[test]
+fn an_answer_without_an_end_is_not_read_to_the_end() {
+    let piece = "x".repeat(1 << 20);
+    // What went wrong stands at the beginning.
+    let more = piece.clone();
+    let stub = Stub::endless(move |_| (503, "a node is away".to_owned(), Some(more.clone())));
+    let logs = format!("victorialogs+http://{}", stub.host);
+    report(&logs, &[]).fails_with(&["503", "a node is away"]);
+    // A number has no such length.
+    let more = piece.clone();
+    let stub = Stub::endless(move |_| (200, String::new(), Some(more.clone())));
+    for engine in ["victorialogs+http", "loki+http"] {
+        report(&format!("{engine}://{}", stub.host), &[]).fails_with(&[&stub.host, "more than 268435456 bytes"]);
+    }
+    // Nor have seven records.
+    let stub = Stub::endless(move |asked| match asked.body.contains("stats") {
+        true => (200, r#"{"records":"7"}"#.to_owned(), None),
+        false => (200, String::new(), Some(piece.clone())),
+    });
+    let logs = format!("victorialogs+http://{}", stub.host);
+    for command in ["report", "events"] {
+        run(Path::new("."), &[command, "--logs", &logs, "--since", "1h"])
+            .fails_with(&["the answer has more than 268435456 bytes", "--query"]);
+    }
+}

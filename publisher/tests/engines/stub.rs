@@ -53,6 +53,25 @@ impl Stub {
         Self { host, asked }
     }
 
+    /// Answers each request with a status and a text, and with another one behind it, if there is one, again and again
+    /// until nobody reads on.
+    pub(crate) fn endless(answer: impl Fn(&Asked) -> (u16, String, Option<String>) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let host = listener.local_addr().expect("it is bound").to_string();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let Some(request) = read(&stream) else { continue };
+                let (status, begin, again) = answer(&request);
+                let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n\r\n{begin}");
+                let mut written = stream.write_all(head.as_bytes());
+                while let Some(piece) = again.as_deref().filter(|_| written.is_ok()) {
+                    written = stream.write_all(piece.as_bytes());
+                }
+            }
+        });
+        Self { host, asked: Arc::default() }
+    }
+
     /// What it was asked so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("no thread panicked").clone()

@@ -235,3 +235,52 @@ fn a_blob_that_is_no_file_is_not_waited_for() {
     assert!(std::process::Command::new("mkfifo").arg(&blob).status().unwrap().success());
     run(dir.path(), &["pull", "oci:out:1.0", "-o", "a.wasm"]).fails_with(&["is no regular file"]);
 }
+
+#[test]
+fn what_other_tools_announce_wrongly_is_refused_with_what_was_wrong() {
+    let dir = workplace();
+    let out = dir.path().join("out");
+    let pull = |words: &[&str]| drop(run(dir.path(), &["pull", "oci:out:1.0", "-o", "x"]).fails_with(words));
+    let anew = || {
+        let _ = std::fs::remove_dir_all(&out);
+        run(dir.path(), &PUSH).exits(0);
+    };
+    for (size, words) in [(serde_json::json!(7), "with 7 bytes"), (serde_json::json!("many"), "with \"many\" bytes")] {
+        anew();
+        edit(&out, |index| index["manifests"][0]["size"] = size);
+        pull(&["`index.json` of the layout `out` announces sha256:", words]);
+        run(dir.path(), &["pull", "oci:out", "-o", "x"]).fails_with(&[words]);
+    }
+    for digest in ["sha256:short", "", "none"] {
+        anew();
+        edit(&out, |index| index["manifests"][0]["digest"] = digest.into());
+        pull(&["`index.json` of the layout `out` is malformed", "manifests[0].digest", digest]);
+    }
+    anew();
+    edit(&out, |index| index["manifests"][0]["digest"] = format!("sha256:{}", "0".repeat(64)).into());
+    pull(&["`out` does not hold sha256:0000"]);
+    for (version, words) in [
+        (r#"{"imageLayoutVersion":"2.0.0"}"#, "has version `2.0.0`, and this reads 1.0.0 only"),
+        (r#"{}"#, "has no `imageLayoutVersion`"),
+        ("x", "is malformed: expected value at line 1 column 1"),
+    ] {
+        anew();
+        std::fs::write(out.join("oci-layout"), version).unwrap();
+        pull(&["`oci-layout` of the layout `out`", words]);
+        run(dir.path(), &PUSH).fails_with(&[words]);
+    }
+    anew();
+    std::fs::write(out.join("index.json"), "{\n  \"manifests\": [,]}").unwrap();
+    pull(&["`index.json` of the layout `out` is malformed", "line 2 column 17"]);
+}
+
+#[test]
+fn an_archive_is_called_an_archive() {
+    let dir = workplace();
+    run(dir.path(), &["push", "oci-archive:out.tar:1.0", "--wasm", "plugin.wasm"]).exits(0);
+    run(dir.path(), &["push", "oci-archive:out.tar:2.0", "--wasm", "plugin.wasm", "--annotation", "a=b"]).exits(0);
+    run(dir.path(), &["pull", "oci:out.tar", "-o", "x"]).fails_with(&["2 manifests", "oci-archive:out.tar:TAG"]);
+    let told = run(dir.path(), &["list", "oci-archive:none.tar"]).fails_with(&["there is no archive `none.tar`"]);
+    assert!(!told.stderr.contains("director"), "{}", told.stderr);
+    run(dir.path(), &["list", "oci:none.tar"]).fails_with(&["no directory `none.tar`, nor an archive"]);
+}

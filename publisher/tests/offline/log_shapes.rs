@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use crate::support::{Ran, run, run_with_input};
 
 /// The logs of three pods by `kubectl logs --prefix`, one after the other; an application's lines among them.
-const THREE: &str = include_str!("../logs/three-proxies.log");
+pub(crate) const THREE: &str = include_str!("../logs/three-proxies.log");
 
 /// A line of a pod, without its prefix.
-struct Line {
-    pod: &'static str,
-    container: &'static str,
-    text: &'static str,
+pub(crate) struct Line {
+    pub(crate) pod: &'static str,
+    pub(crate) container: &'static str,
+    pub(crate) text: &'static str,
 }
 
-fn lines() -> Vec<Line> {
+pub(crate) fn lines() -> Vec<Line> {
     let line = |line: &'static str| {
         let (head, text) = line.strip_prefix("[pod/").unwrap().split_once("] ").unwrap();
         let (pod, container) = head.split_once('/').unwrap();
@@ -27,26 +27,26 @@ fn lines() -> Vec<Line> {
 }
 
 /// One record for each line.
-fn each(record: impl Fn(&Line) -> Value) -> Vec<Value> {
+pub(crate) fn each(record: impl Fn(&Line) -> Value) -> Vec<Value> {
     lines().iter().map(record).collect()
 }
 
-fn jsonl(records: Vec<Value>) -> Vec<u8> {
+pub(crate) fn jsonl(records: Vec<Value>) -> Vec<u8> {
     records.iter().map(|record| format!("{record}\n")).collect::<String>().into_bytes()
 }
 
-fn text(line: impl Fn(&Line) -> String) -> Vec<u8> {
+pub(crate) fn text(line: impl Fn(&Line) -> String) -> Vec<u8> {
     lines().iter().map(|one| line(one) + "\n").collect::<String>().into_bytes()
 }
 
-fn report(input: &[u8]) -> Ran {
+pub(crate) fn report(input: &[u8]) -> Ran {
     let dir = tempfile::tempdir().unwrap();
     run_with_input(dir.path(), &["report", "--output", "json"], input)
 }
 
 /// What every shape must tell: ten events of two pods, and a third that saw nothing.
 #[track_caller]
-fn tells_the_same(shape: &str, input: &[u8]) {
+pub(crate) fn tells_the_same(shape: &str, input: &[u8]) {
     let wanted = report(THREE.as_bytes()).exits(0).json();
     let told = report(input).exits(0).json();
     for key in ["headline", "timeline", "lookFirst", "gaps", "proxies"] {

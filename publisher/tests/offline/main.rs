@@ -22,6 +22,7 @@ mod golden;
 mod help;
 mod layout;
 mod log_shapes;
+mod logs_in_one_text;
 mod nothing_in_silence;
 mod output;
 mod pipelines;

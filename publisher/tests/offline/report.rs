@@ -292,6 +292,45 @@ fn what_is_missing_is_said_and_what_is_not_over_is_open() {
     assert!(json_of(&twice)["gaps"].to_string().contains("--prefix"));
 }
 
+/// The end of a failover that lasted for so many seconds.
+fn failover_ended(at: &str, seconds: f64, because: &str) -> Value {
+    json!({"faultline": "failover_ended", "v": 1, "ts": format!("2026-11-20T{at}Z"), "cluster": B, "from": HOME,
+        "to": NEXT, "seconds": seconds, "requests_away": 40, "errors_away": 0, "because": because,
+        "destinations": [{"to": NEXT, "seconds": seconds, "requests": 40, "errors": 0}]})
+}
+
+#[test]
+fn a_failover_whose_start_is_missing_is_reckoned_from_the_last_request_away() {
+    let failover = |log: &str, more: &[&str]| {
+        let told = report(log, &[&["--output", "json"], more].concat()).json();
+        let failover = &told["services"][0]["failovers"][0];
+        (failover["start"].clone(), failover["end"].clone(), told["gaps"][0].as_str().unwrap().to_owned())
+    };
+    // Its end is told 20 s after the last request away, by default.
+    let ended = bare(&[failover_ended("15:10:50.000", 13.0, "recovered")]);
+    let (start, end, gap) = failover(&ended, &[]);
+    assert_eq!((start, end), ("2026-11-20T15:10:17.000Z".into(), "2026-11-20T15:10:30.000Z".into()));
+    assert!(gap.contains("the log begins later") && gap.contains("the default 20 s"), "{gap}");
+    let (start, end, _) = failover(&bare(&[failover_ended("15:10:50.000", 13.0, "topology")]), &[]);
+    assert_eq!((start, end), ("2026-11-20T15:10:37.000Z".into(), "2026-11-20T15:10:50.000Z".into()));
+    // Where others in the log have both ends, they tell how late it is told.
+    let started = json!({"faultline": "failover_started", "v": 1, "ts": "2026-11-20T15:11:00Z", "cluster": B,
+        "from": HOME, "to": NEXT, "share": 1.0});
+    let both = ended.clone() + &bare(&[started, failover_ended("15:11:14.000", 10.0, "recovered")]);
+    let (start, end, gap) = failover(&both, &[]);
+    assert_eq!((start, end), ("2026-11-20T15:10:33.000Z".into(), "2026-11-20T15:10:46.000Z".into()));
+    assert!(gap.contains("with 4.0 s from the last request away to the event, as others in the log have it"), "{gap}");
+    // What --since leaves out is not the log's fault.
+    let (_, _, gap) = failover(&ended, &["--since", "15:10:20"]);
+    assert!(gap.contains("--since leaves out what was before 2026-11-20T15:10:20.000Z"), "{gap}");
+    assert!(!gap.contains("the log begins later"), "{gap}");
+    // A change tells that it went on; the end tells since when.
+    let changed = json!({"faultline": "failover_changed", "v": 1, "ts": "2026-11-20T15:10:25Z", "cluster": B,
+        "from": HOME, "to": NEXT, "share": 1.0});
+    let (start, end, _) = failover(&bare(&[changed, failover_ended("15:10:50.000", 13.0, "recovered")]), &[]);
+    assert_eq!((start, end), ("2026-11-20T15:10:17.000Z".into(), "2026-11-20T15:10:30.000Z".into()));
+}
+
 #[test]
 fn nothing_is_no_error_and_says_where_to_look() {
     let ran = report("2026-11-20T15:11:00Z info ready\nx\n", &[]);

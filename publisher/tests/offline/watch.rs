@@ -22,7 +22,10 @@ fn a_stream_is_told_line_by_line_and_summed_up_at_its_end() {
          (Envoy ejects at 1)"
     );
     assert!(!ran.stdout.contains('\u{1b}'), "no colours and no status line in a pipe");
-    assert_eq!(ran.stderr.trim(), "23 events of 1 proxy: 5 ejections, 2 failovers; now: all is well");
+    assert_eq!(
+        ran.stderr.trim(),
+        "23 events of 1 proxy, 15:43:09 to 15:43:42 UTC: 5 ejections, 2 failovers; now: all is well"
+    );
 
     // The summary names what is still open. Events repeated after a broken connection are not printed again.
     let some: String = OUTAGE.lines().take(5).map(|line| format!("{line}\n")).collect();
@@ -30,7 +33,8 @@ fn a_stream_is_told_line_by_line_and_summed_up_at_its_end() {
     assert_eq!(ran.stdout.lines().count(), 3);
     assert_eq!(
         ran.stderr.trim(),
-        "3 events of 1 proxy: 1 ejection, 1 failover; now: away: mockb.default → ap-northeast-1b (up to 100 %); 1 \
+        "3 events of 1 proxy, at 15:43:09 UTC: 1 ejection, 1 failover; now: away: mockb.default → ap-northeast-1b \
+         (up to 100 %); 1 \
          endpoint ejected"
     );
     run(dir.path(), &["watch", "absent.log"]).fails_with(&["cannot read the log `absent.log`"]);
@@ -49,7 +53,8 @@ fn all_is_well_is_said_only_where_events_tell_it() {
     let rejected = r#"{"faultline":"config_rejected","v":1,"ts":"2026-11-20T15:59:00.000Z","error":"limits: got 5"}"#;
     assert_eq!(
         summary(&format!("{OUTAGE}\n{rejected}\n")).trim(),
-        "24 events of 1 proxy: 5 ejections, 2 failovers; now: configuration rejected by 1 proxy"
+        "24 events of 1 proxy, 15:43:09 to 15:59:00 UTC: 5 ejections, 2 failovers; now: \
+         configuration rejected by 1 proxy"
     );
 }
 
@@ -135,5 +140,9 @@ fn a_file_is_followed_through_rotation_until_ctrl_c() {
     let ended = child.wait_with_output().unwrap();
     assert!(ended.status.success(), "{ended:?}");
     let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(said.starts_with("4 events of 1 proxy: 1 ejection, 1 failover; now: away: mockb.default"), "{said}");
+    assert!(
+        said.starts_with("4 events of 1 proxy, ")
+            && said.contains(" UTC: 1 ejection, 1 failover; now: away: mockb.default"),
+        "{said}"
+    );
 }

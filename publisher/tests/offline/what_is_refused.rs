@@ -11,6 +11,23 @@ fn rule_of(spec: &str) -> Vec<String> {
 const REFUSED: &str = "FL111 error spec.";
 
 #[test]
+fn a_slip_in_json_is_told_with_its_place_and_not_as_a_fields_value() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("c.json"), "{\n  \"witness\": {},\n}").unwrap();
+    let manifest = ["manifest", "ghcr.io/acme/faultline:1.0", "--offline", "--config", "c.json"];
+    for (args, code) in [(&manifest[..], 3), (&["validate", "c.json"], 3)] {
+        let ran = run(dir.path(), args);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, code, "{said}");
+        assert!(said.contains("it is no JSON: trailing comma at line 3 column 1"), "{said}");
+        assert!(
+            said.contains("fix: correct it at that place") && !said.contains("every field with its range"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn blocks_without_a_field_are_refused() {
     for (spec, path) in [
         ("trafficPolicy: {}", "trafficPolicy"),

@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::input::FileNames;
 use super::reader::{self, Counts, Told};
 
 /// How often a file is looked at for more.
@@ -19,7 +21,7 @@ const READ_AHEAD: usize = 256;
 /// What a log told, or how much of it was read when it ended.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// Something was told; `file` is the file's name without its extension, empty for standard input.
+    /// Something was told; `file` is whose the file is by its name, empty for standard input.
     Told {
         /// Names the proxy where the record does not.
         file: String,
@@ -37,29 +39,33 @@ pub(crate) enum News {
 /// When a file cannot be opened; the receiver gets an error when one cannot be read any more.
 pub(crate) fn start(files: Vec<PathBuf>) -> anyhow::Result<Receiver<io::Result<News>>> {
     let (sender, receiver) = channel(READ_AHEAD);
+    let names = Arc::new(Mutex::new(FileNames::of(&files)));
     for file in files {
         let named = || format!("cannot read the log `{}`", file.display());
         // A file that is not there is a slip of the keyboard; one that goes away later is being rotated.
         let opened = if file == Path::new("-") { None } else { Some(File::open(&file).with_context(named)?) };
         let sender = sender.clone();
+        let names = Arc::clone(&names);
         // On threads of their own: neither a pipe nor a file can be waited for otherwise.
         std::thread::spawn(move || match opened {
-            None => follow("", "standard input", Box::new(io::stdin().lock()), &sender),
+            None => follow(&file, &names, Box::new(io::stdin().lock()), &sender),
             Some(opened) => {
-                let name = file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
-                let shown = file.display().to_string();
                 let tail = Tail { path: &file, file: opened, position: 0, last: b'\n', next: None };
-                follow(&name, &shown, Box::new(tail), &sender);
+                follow(&file, &names, Box::new(tail), &sender);
             }
         });
     }
     Ok(receiver)
 }
 
-fn follow(file: &str, shown: &str, bytes: Box<dyn Read + '_>, sender: &Sender<io::Result<News>>) {
-    let read = reader::read(shown, bytes, &mut |_, told| {
+fn follow(file: &Path, names: &Mutex<FileNames>, bytes: Box<dyn Read + '_>, sender: &Sender<io::Result<News>>) {
+    let shown = if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
+    let name = |file: &Path| names.lock().unwrap_or_else(PoisonError::into_inner).source(file).path();
+    let own = name(file);
+    let read = reader::read(&shown, bytes, &mut |entry, told| {
+        let file = if entry.is_empty() { own.clone() } else { name(Path::new(entry)) };
         let told = Box::new(told);
-        sender.blocking_send(Ok(News::Told { file: file.to_owned(), told })).is_ok()
+        sender.blocking_send(Ok(News::Told { file, told })).is_ok()
     });
     let _ = sender.blocking_send(read.map(News::Ended));
 }

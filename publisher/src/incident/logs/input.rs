@@ -1,6 +1,6 @@
 //! The logs that were given, as one list of events: read, separated by proxy, each counted once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -8,10 +8,11 @@ use anyhow::Context;
 use filter_core::time::Millis;
 
 use super::event::{Kept, Kind, Name};
-use super::proxies::{self, Key, Log, Logs};
+use super::found::What;
+use super::named::{self, Key};
+use super::proxies::{self, Log, Logs};
 use super::reader::{self, Counts, Told};
 use super::remark::{Remark, Said};
-use super::search::What;
 use super::source::Source;
 use super::turns::{self, Turn};
 
@@ -37,6 +38,8 @@ pub(crate) struct Input {
     pub(crate) proxies: Vec<String>,
     /// The Kubernetes cluster of each of them; empty where nothing tells.
     pub(crate) kubernetes_clusters: Vec<String>,
+    /// From when on there are events because the user wanted no earlier ones.
+    pub(crate) since: Option<Millis>,
     /// Whether an engine gave it, which leaves out proxies that have nothing to tell.
     pub(crate) is_of_engine: bool,
     /// When each proxy ended and began, in order of time.
@@ -76,15 +79,54 @@ pub(crate) fn open(file: &Path) -> io::Result<Box<dyn Read>> {
     Ok(Box::new(std::fs::File::open(file)?))
 }
 
-/// The proxy that a file's name tells; nobody for standard input.
-pub(crate) fn source_of_file(file: &Path) -> Source {
-    match proxies::key_of(file) {
-        Key::Pod(source) => source,
-        Key::File(_) if file == Path::new("-") => Source::default(),
-        Key::File(path) => {
-            let pod = path.rsplit(['/', '\\']).next().unwrap_or(&path).to_owned();
-            Source { pod, ..Source::default() }
+/// Whose the events are that no record names the proxy of, file by file: by names as short as they can be without two
+/// files having the same.
+#[derive(Default)]
+pub(crate) struct FileNames {
+    names: HashMap<Key, String>,
+    taken: HashSet<String>,
+}
+
+impl FileNames {
+    /// With the files that are known from the beginning.
+    pub(crate) fn of(files: &[impl AsRef<Path>]) -> Self {
+        let mut keys: BTreeSet<Key> = files.iter().map(|file| named::key_of(file.as_ref())).collect();
+        let rotated = |key: &Key| newer(key).is_some_and(|newer| keys.contains(&newer));
+        let older: Vec<Key> = keys.iter().filter(|key| rotated(key)).cloned().collect();
+        keys.retain(|key| !older.contains(key));
+        let names: HashMap<Key, String> = proxies::names(keys.iter()).into_iter().collect();
+        Self { taken: names.values().cloned().collect(), names }
+    }
+
+    /// The proxy that a file's name tells; nobody for standard input.
+    pub(crate) fn source(&mut self, file: &Path) -> Source {
+        if file == Path::new("-") {
+            return Source::default();
         }
+        let key = named::key_of(file);
+        let key = newer(&key).filter(|newer| self.names.contains_key(newer)).unwrap_or(key);
+        match &key {
+            Key::Pod(source) => source.clone(),
+            Key::File(stem) => {
+                let taken = &mut self.taken;
+                let pod = self.names.entry(key.clone()).or_insert_with(|| {
+                    let forms = named::names_of(stem);
+                    let free = forms.iter().find(|form| !taken.contains(*form));
+                    let name = free.or(forms.last()).cloned().unwrap_or_default();
+                    taken.insert(name.clone());
+                    name
+                });
+                Source { pod: pod.clone(), ..Source::default() }
+            }
+        }
+    }
+}
+
+/// The file that a rotated one goes on in.
+fn newer(key: &Key) -> Option<Key> {
+    match key {
+        Key::File(stem) => named::unrotated(stem).map(|rest| Key::File(rest.to_owned())),
+        Key::Pod(_) => None,
     }
 }
 
@@ -116,7 +158,7 @@ impl Reading {
     /// When it cannot be read.
     pub(crate) fn add(&mut self, file: &Path, bytes: Box<dyn Read + '_>) -> anyhow::Result<()> {
         let shown = file.display().to_string();
-        let of_file = proxies::key_of(file);
+        let of_file = named::key_of(file);
         // A file whose records name nobody is one proxy's, even if it has nothing to tell.
         let mut names_others = false;
         let (input, logs) = (&mut self.input, &mut self.logs);
@@ -175,6 +217,16 @@ fn take(input: &mut Input, logs: &mut Logs, of_file: &Key, entry: &str, told: To
             logs.entry(Key::Pod(source)).or_default();
             return;
         }
+        Told::File => {
+            logs.entry(named::key_of(Path::new(entry))).or_default();
+            return;
+        }
+        Told::Entry => {
+            if let key @ Key::Pod(_) = named::key_of(Path::new(entry)) {
+                logs.entry(key).or_default();
+            }
+            return;
+        }
         Told::Found(found) => found,
     };
     let key = match found.source() {
@@ -183,7 +235,7 @@ fn take(input: &mut Input, logs: &mut Logs, of_file: &Key, entry: &str, told: To
             Key::Pod(source)
         }
         None if entry.is_empty() => of_file.clone(),
-        None => proxies::key_of(Path::new(entry)),
+        None => named::key_of(Path::new(entry)),
     };
     let logged_at = found.logged_at();
     let log: &mut Log = logs.entry(key).or_default();

@@ -145,7 +145,9 @@ impl Labels {
         let is = |names: &[&str]| names.contains(&last) || names.contains(&path);
         let rank = INSTANCE.iter().position(|names| is(names));
         let is_name = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
-        if (is(&POD) || path.ends_with("podname")) && value.chars().all(is_name) {
+        if (is(&POD) || path.ends_with("podname") || path.ends_with("orchestratorresourcename"))
+            && value.chars().all(is_name)
+        {
             let (namespace, pod) = value.rsplit_once('/').unwrap_or(("", value));
             fill(&mut self.pod, pod);
             fill(&mut self.namespace, namespace);
@@ -342,6 +344,7 @@ mod tests {
             (r#"{"labels": "{pod=\"p\", namespace=\"n\"}"}"#, "/n/p/"),
             (r#"{"labels": "{\"pod\": \"p\"}"}"#, "//p/"),
             (r#"{"file": "/var/log/pods/n_p_0f3c/c/0.log"}"#, "/n/p/c"),
+            (r#"{"orchestrator": {"resource": {"name": "p", "type": "pod"}, "namespace": "n"}}"#, "/n/p/"),
             (r#"{"upstream": {"pod": "x"}, "destination_pod_name": "y"}"#, "///"),
             (r#"{"CONTAINER_NAME": "c", "_HOSTNAME": "h"}"#, "///c"),
         ] {

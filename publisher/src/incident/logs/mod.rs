@@ -10,23 +10,30 @@ pub(crate) mod event;
 mod extent;
 mod flat;
 pub(crate) mod follow;
+pub(crate) mod found;
 mod hot_switch;
 pub(crate) mod input;
+mod joined;
+mod journal;
 mod json;
 mod known;
 mod labels;
+mod named;
 mod parse;
+mod parts;
 mod proxies;
 pub(crate) mod reader;
 mod records;
 pub(crate) mod remark;
 mod rows;
 mod scalar;
-pub(crate) mod search;
+mod search;
 mod shapes;
 pub(crate) mod source;
+mod syslog;
 mod table;
 pub(crate) mod turns;
+mod writer;
 
 /// The event in a line, for tests.
 #[cfg(test)]

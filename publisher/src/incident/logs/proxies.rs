@@ -6,23 +6,13 @@
 //! overlap are one proxy's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::Path;
 
 use filter_core::time::Millis;
 
 use super::event::{Kept, Name};
-use super::labels::of_path;
+use super::named::{self, Key};
 use super::remark::Remark;
 use super::source::Source;
-
-/// Whose log a part of the input is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Key {
-    /// A pod, from the record or from the name of a kubelet's file.
-    Pod(Source),
-    /// A file that is one proxy's, without what rotation and compression add to its name.
-    File(String),
-}
 
 /// What one proxy wrote.
 #[derive(Debug, Default)]
@@ -57,6 +47,7 @@ pub(super) type Logs = BTreeMap<Key, Log>;
 
 /// Puts the logs together that are one proxy's, leaves out those of containers that are no proxies, and names the rest.
 pub(super) fn merge(logs: &mut Logs) -> BTreeMap<Key, String> {
+    merge_rotated(logs);
     merge_files(logs);
     merge_pods(logs);
     // What runs in the same container as a proxy that wrote an event is a proxy too, in another pod.
@@ -72,6 +63,22 @@ pub(super) fn merge(logs: &mut Logs) -> BTreeMap<Key, String> {
             || container(key).is_some_and(|container| of_proxies.contains(&container))
     });
     names(logs.keys())
+}
+
+/// A file with a number before its extension goes on in the one without, where that is there.
+fn merge_rotated(logs: &mut Logs) {
+    let rotated = |key: &Key| match key {
+        Key::File(stem) => named::unrotated(stem).map(|rest| Key::File(rest.to_owned())),
+        Key::Pod(_) => None,
+    };
+    let pairs: Vec<(Key, Key)> = logs.keys().filter_map(|key| Some((key.clone(), rotated(key)?))).collect();
+    for (older, newer) in pairs {
+        if logs.contains_key(&newer)
+            && let Some(more) = logs.remove(&older)
+        {
+            logs.entry(newer).or_default().add(more);
+        }
+    }
 }
 
 /// Files that say the same where they overlap are one proxy's. Only files that share an event need to be compared.
@@ -140,7 +147,7 @@ fn is_part(part: &Source, whole: &Source) -> bool {
 }
 
 /// The shortest name for each that no other has.
-fn names<'k>(keys: impl Iterator<Item = &'k Key> + Clone) -> BTreeMap<Key, String> {
+pub(super) fn names<'k>(keys: impl Iterator<Item = &'k Key> + Clone) -> BTreeMap<Key, String> {
     let forms = |key: &Key| match key {
         Key::Pod(Source { pod, namespace, cluster, container }) => {
             let path = |parts: &[&String]| {
@@ -154,8 +161,8 @@ fn names<'k>(keys: impl Iterator<Item = &'k Key> + Clone) -> BTreeMap<Key, Strin
             ]
         }
         Key::File(path) => {
-            let short = path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned();
-            [short, path.clone(), path.clone(), path.clone()]
+            let [short, whole] = named::names_of(path);
+            [short, whole.clone(), whole.clone(), whole]
         }
     };
     let mut bearers: HashMap<(usize, String), usize> = HashMap::new();
@@ -188,49 +195,6 @@ fn same_proxy(a: &[Kept], b: &[Kept]) -> bool {
     !a.is_disjoint(&b) && (a.is_subset(&b) || b.is_subset(&a))
 }
 
-/// The proxy that a file belongs to, by its name: a kubelet's, or any with what rotation and compression add to it.
-pub(super) fn key_of(file: &Path) -> Key {
-    if file == Path::new("-") {
-        return Key::File("stdin".into());
-    }
-    // /var/log/pods/NAMESPACE_POD_UID/CONTAINER/0.log
-    let part = |path: Option<&Path>| {
-        path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-    };
-    let folder = part(file.parent().and_then(Path::parent));
-    if let [namespace, pod, _] = folder.split('_').collect::<Vec<_>>()[..] {
-        let (pod, namespace) = (pod.to_owned(), namespace.to_owned());
-        return Key::Pod(Source { pod, namespace, container: part(file.parent()), ..Source::default() });
-    }
-    let mut stem = file.to_string_lossy().into_owned();
-    if let Some((namespace, pod, container)) = of_path(&stem) {
-        let (pod, namespace, container) = (pod.to_owned(), namespace.to_owned(), container.to_owned());
-        return Key::Pod(Source { pod, namespace, container, ..Source::default() });
-    }
-    while let Some((rest, extension)) = stem.rsplit_once('.') {
-        const ADDED: [&str; 14] = [
-            "gz", "zst", "tgz", "tar", "log", "txt", "json", "jsonl", "ndjson", "csv", "tsv", "previous", "prev", "out",
-        ];
-        let number = !extension.is_empty() && extension.len() <= 3 && extension.bytes().all(|b| b.is_ascii_digit());
-        // logrotate's `dateext`: proxy.log-20261120, proxy.log.2026-11-20
-        let dated =
-            extension.strip_prefix("log-").is_some_and(is_date) || (is_date(extension) && rest.contains(".log"));
-        // An address is no rotated file: the number comes after an extension.
-        let is_added = ADDED.contains(&extension) || dated || (number && rest.contains(".log"));
-        if rest.is_empty() || rest.ends_with('/') || !is_added {
-            break;
-        }
-        stem.truncate(rest.len());
-    }
-    let stem = stem.strip_suffix("-previous").unwrap_or(&stem).to_owned();
-    Key::File(stem)
-}
-
-/// Whether a part of a file's name is a date, with a time or not.
-fn is_date(text: &str) -> bool {
-    text.len() >= 8 && text.starts_with("20") && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,26 +202,6 @@ mod tests {
     fn pod(cluster: &str, namespace: &str, pod: &str, container: &str) -> Key {
         let [cluster, namespace, pod, container] = [cluster, namespace, pod, container].map(str::to_owned);
         Key::Pod(Source { pod, namespace, cluster, container })
-    }
-
-    #[test]
-    fn a_proxy_is_named_by_its_file_without_what_rotation_adds() {
-        for path in [
-            "logs/mocka.log",
-            "logs/mocka.log.1",
-            "logs/mocka.log.12.gz",
-            "logs/mocka.log-20261120",
-            "logs/mocka.log-20261120-1763650000.gz",
-            "logs/mocka.log.2026-11-20",
-            "logs/mocka-previous.log",
-            "logs/mocka",
-        ] {
-            assert_eq!(key_of(Path::new(path)), Key::File("logs/mocka".into()), "{path}");
-        }
-        assert_eq!(key_of(Path::new("10.0.0.1")), Key::File("10.0.0.1".into()));
-        assert_eq!(key_of(Path::new(".log")), Key::File(".log".into()));
-        let kubelet = key_of(Path::new("/var/log/pods/shop_mocka-1_0f3c/istio-proxy/0.log"));
-        assert_eq!(kubelet, pod("", "shop", "mocka-1", "istio-proxy"));
     }
 
     #[test]

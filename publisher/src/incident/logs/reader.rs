@@ -4,18 +4,25 @@
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
+use std::rc::Rc;
 
 use filter_core::time::Millis;
 use memchr::memmem;
 
+use super::found::{Found, What};
+use super::joined::Joiner;
 use super::labels::Labels;
+use super::parts::{self, Header};
 use super::records::{self, Record};
-use super::search::{self, Findings, Found};
+use super::search::Findings;
 use super::source::Source;
-use super::{decode, shapes};
+use super::{decode, search, shapes};
 
 /// Writers whose lines tell of no event, that are remembered.
 const MOST_QUIET: usize = 100_000;
+
+/// Lines of the kubelet's that may be open at once.
+const MOST_PARTIAL: usize = 1_000;
 
 /// What was read of one text, and what could not be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,9 +68,14 @@ pub(crate) enum Told {
     Found(Found),
     /// When the record was written.
     Time(Millis),
+    /// A file in the text that names nobody else, so that it is one proxy's.
+    File,
+    /// A file in an archive that names nobody. It may be anything.
+    Entry,
 }
 
-/// What takes in what records tell: of which text, by its path in an archive; false when it wants no more.
+/// What takes in what records tell: of which text, by its path in an archive, or as `tail` and `grep` put it before its
+/// lines; false when it wants no more.
 pub(crate) type Sink<'s> = dyn FnMut(&str, Told) -> bool + 's;
 
 /// Reads everything in these bytes. `name` is what the file is called.
@@ -81,10 +93,15 @@ pub(crate) fn read(name: &str, bytes: Box<dyn Read + '_>, sink: &mut Sink<'_>) -
             Ok(_) if !goes_on => {}
             Ok(decode::Text { entry, reader }) => {
                 let mut text = Text::default();
+                let mut tell = |part: &str, told| sink(if part.is_empty() { &entry } else { part }, told);
                 let read = records::each(reader, &mut |record| {
-                    goes_on = text.take(record, &mut |told| sink(&entry, told));
+                    goes_on = text.take(record, &mut tell);
                     goes_on
                 });
+                goes_on = goes_on && text.end(&mut tell);
+                if goes_on && !entry.is_empty() && !text.names {
+                    goes_on = tell("", Told::Entry);
+                }
                 let of = if entry.is_empty() { name.to_owned() } else { format!("{name}:{entry}") };
                 if text.unfinished {
                     text.counts.damaged.insert(of, "a JSON value in it has no end".to_owned());
@@ -111,6 +128,9 @@ fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof)
 }
 
+/// What takes in what a text tells: of which file in it, empty where it is one.
+type Tell<'s> = dyn FnMut(&str, Told) -> bool + 's;
+
 /// What is known of a text while it is read.
 #[derive(Default)]
 struct Text {
@@ -121,20 +141,34 @@ struct Text {
     names: bool,
     /// Who has been told, by hash: a writer is told once.
     quiet: HashSet<u64>,
-    /// Lines of the kubelet's that go on in the next of their stream: of stdout, and of stderr.
-    partial: [String; 2],
+    /// Lines of the kubelet's that go on in the next of their stream, by file and stream.
+    partial: BTreeMap<(Rc<str>, bool), String>,
+    joiner: Joiner,
+    /// The file that the lines below a header are from, and the one that this line alone is from.
+    section: Rc<str>,
+    of_line: Option<Rc<str>>,
+    /// Whether the line before says something.
+    after_text: bool,
+    /// The files that headers name, and whether their records name proxies.
+    files: BTreeMap<Rc<str>, bool>,
+    /// Whose the lines below a header are, where it names a container.
+    around: Labels,
 }
 
 impl Text {
     /// Takes a record in; false if the sink wants no more.
-    fn take(&mut self, record: records::Counted<'_>, sink: &mut dyn FnMut(Told) -> bool) -> bool {
+    fn take(&mut self, record: records::Counted<'_>, sink: &mut Tell<'_>) -> bool {
         self.counts.lines += record.lines;
+        self.of_line = None;
         let findings = match record.record {
             Record::Line(line) => match self.line(&line, sink) {
                 Some(findings) => findings,
                 None => return true,
             },
-            Record::Json(text) => search::value(&text),
+            Record::Json(text) => match self.joiner.whole(&self.section, &text) {
+                Some(text) => search::value(&text),
+                None => return true,
+            },
             Record::Row(row, delimiter) => search::row(row, delimiter),
             Record::TooLong => {
                 self.counts.too_long += 1;
@@ -148,83 +182,151 @@ impl Text {
         self.tell(findings, sink)
     }
 
-    fn tell(&mut self, findings: Findings, sink: &mut dyn FnMut(Told) -> bool) -> bool {
+    /// Tells what the end of the text leaves: lines that go on nowhere, and files whose records name nobody.
+    fn end(&mut self, sink: &mut Tell<'_>) -> bool {
+        self.of_line = None;
+        for record in self.joiner.unfinished() {
+            if !self.tell(search::value(&record), sink) {
+                return false;
+            }
+        }
+        for ((file, _), line) in std::mem::take(&mut self.partial) {
+            self.of_line = Some(file);
+            if !self.tell(search::line(&line), sink) {
+                return false;
+            }
+        }
+        let files = std::mem::take(&mut self.files);
+        files.iter().filter(|(_, names)| !**names).all(|(file, _)| sink(file, Told::File))
+    }
+
+    /// The file that the record is from; empty where the text is one file.
+    fn file(&self) -> Rc<str> {
+        Rc::clone(self.of_line.as_ref().unwrap_or(&self.section))
+    }
+
+    fn tell(&mut self, findings: Findings, sink: &mut Tell<'_>) -> bool {
+        let file = self.file();
         if let Some(at) = findings.at
-            && !sink(Told::Time(at))
+            && !sink(&file, Told::Time(at))
         {
             return false;
         }
         for labels in findings.quiet {
             self.proxy(&labels, sink);
         }
-        for one in findings.found {
+        for mut one in findings.found {
+            one.labels.fill(&self.around);
             match one.what {
-                search::What::Cut => self.counts.cut += 1,
-                search::What::Malformed | search::What::Timeless(_) => self.counts.malformed += 1,
-                search::What::Event(..) => self.counts.times_assumed += u64::from(one.time_assumed),
-                search::What::Remark(_) => {}
+                What::Cut => self.counts.cut += 1,
+                What::Malformed | What::Timeless(_) => self.counts.malformed += 1,
+                What::Event(..) => self.counts.times_assumed += u64::from(one.time_assumed),
+                What::Remark(_) => {}
             }
             match one.source() {
-                Some(_) => self.names = true,
-                None if matches!(one.what, search::What::Remark(_)) => {}
-                None => self.unnamed += 1,
+                Some(_) => self.is_named(),
+                None if matches!(one.what, What::Remark(_)) => {}
+                None => self.unnamed += u64::from(file.is_empty()),
             }
-            if !sink(Told::Found(one)) {
+            if !sink(&file, Told::Found(one)) {
                 return false;
             }
         }
         true
     }
 
+    /// Notes that a record names its proxy.
+    fn is_named(&mut self) {
+        self.names = true;
+        if let Some(names) = self.files.get_mut(&self.section).filter(|_| self.of_line.is_none()) {
+            *names = true;
+        }
+    }
+
+    /// Goes on to the lines of another file or container.
+    fn turn(&mut self, header: Header<'_>, sink: &mut Tell<'_>) {
+        (self.section, self.around) = (Rc::default(), Labels::default());
+        match header {
+            Header::File(path) => {
+                self.section = path.into();
+                if self.files.len() < MOST_QUIET {
+                    self.files.entry(Rc::clone(&self.section)).or_default();
+                }
+            }
+            Header::Container(labels) => {
+                self.proxy(&labels, sink);
+                self.around = labels;
+            }
+            Header::End => {}
+        }
+    }
+
     /// Looks at a line of text; none if it holds no event.
-    fn line(&mut self, line: &str, sink: &mut dyn FnMut(Told) -> bool) -> Option<Findings> {
+    fn line(&mut self, line: &str, sink: &mut Tell<'_>) -> Option<Findings> {
         let line = shapes::without_colours(line);
-        if let Some(shapes::Cri { message, is_stderr, goes_on }) = shapes::cri(&line) {
-            let [stdout, stderr] = &mut self.partial;
-            let partial = if is_stderr { stderr } else { stdout };
-            if goes_on || !partial.is_empty() {
+        // Where one bare name of a file is a header, others are.
+        let after_text = std::mem::replace(&mut self.after_text, !is_rule(&line));
+        if let Some(header) = parts::header(&line, !after_text || !self.files.is_empty()) {
+            self.turn(header, sink);
+            return None;
+        }
+        let line = match parts::prefixed(&line) {
+            Some(("", line)) => line,
+            Some((file, line)) => {
+                self.of_line = Some(file.into());
+                line
+            }
+            None => &line,
+        };
+        if let Some(shapes::Cri { message, is_stderr, goes_on }) = shapes::cri(line) {
+            let key = (self.file(), is_stderr);
+            let is_open = self.partial.contains_key(&key);
+            if is_open || goes_on && self.partial.len() < MOST_PARTIAL {
+                let partial = self.partial.entry(key.clone()).or_default();
                 if partial.len() < records::MAX_LINE_BYTES {
-                    partial.push_str(if partial.is_empty() { &line } else { message });
+                    partial.push_str(if partial.is_empty() { line } else { message });
                 }
                 if goes_on {
                     return None;
                 }
-                let whole = std::mem::take(partial);
+                let whole = self.partial.remove(&key).unwrap_or_default();
                 return Some(search::line(&whole)).filter(|findings| !findings.found.is_empty());
             }
         }
-        let head = shapes::head(&line);
+        let head = shapes::head(line);
         if let Some(at) = head.at {
-            sink(Told::Time(at));
+            sink(&self.file(), Told::Time(at));
         }
-        if search::holds(&line) {
-            let findings = search::line(&line);
+        if search::may_hold(line) {
+            let findings = search::line(line);
             if !findings.found.is_empty() {
                 return Some(findings);
             }
         }
-        if head.writer.is_known() {
-            self.names = true;
-            if self.is_new(&head.writer)
-                && let Some(source) = Source::of(&head.writer.labels())
+        // A pod that the line names tells more than the machine before it.
+        let names_pod = head.writer.pod.is_empty() && memmem::find(line.as_bytes(), b"pod").is_some();
+        let around = if names_pod { Labels::around(line, "") } else { Labels::default() };
+        if !around.pod.is_empty() {
+            self.proxy(&around, sink);
+        } else if head.writer.is_known() {
+            let mut labels = head.writer.labels();
+            labels.fill(&self.around);
+            self.is_named();
+            if self.is_new(&(head.writer, self.file()))
+                && let Some(source) = Source::of(&labels)
             {
-                sink(Told::Proxy(source));
-            }
-        } else if memmem::find(line.as_bytes(), b"pod").is_some() {
-            let labels = Labels::around(&line, "");
-            if !labels.pod.is_empty() {
-                self.proxy(&labels, sink);
+                sink(&self.file(), Told::Proxy(source));
             }
         }
         None
     }
 
     /// Tells a proxy whose record has no event.
-    fn proxy(&mut self, labels: &Labels, sink: &mut dyn FnMut(Told) -> bool) {
+    fn proxy(&mut self, labels: &Labels, sink: &mut Tell<'_>) {
         if let Some(source) = Source::of(labels) {
-            self.names = true;
+            self.is_named();
             if self.is_new(&source) {
-                sink(Told::Proxy(source));
+                sink(&self.file(), Told::Proxy(source));
             }
         }
     }
@@ -242,4 +344,9 @@ impl Text {
         }
         self.counts
     }
+}
+
+/// Whether a line only parts others: it is empty, or has signs alone.
+fn is_rule(line: &str) -> bool {
+    line.trim().chars().all(|c| !c.is_alphanumeric())
 }

@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 use memchr::{memchr, memchr_iter};
 
 use super::extent::{Extent, Step};
-use super::rows;
+use super::{journal, rows};
 
 /// A longer line of text holds nothing of ours; the rest of it is skipped.
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
@@ -52,6 +52,11 @@ pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::
     if let Some(form) = rows::form(text.fill_buf()?) {
         return rows::each(text, form, &mut |row, lines| {
             sink(Counted { record: Record::Row(row, form.delimiter), lines })
+        });
+    }
+    if journal::is_export(text.fill_buf()?) {
+        return journal::each(text, &mut |record, lines| {
+            sink(Counted { record: Record::Json(Cow::Owned(record)), lines })
         });
     }
     let mut text = Splitter { text, bytes: Vec::new(), begin: 0, ended: false, mode: Mode::Outside };

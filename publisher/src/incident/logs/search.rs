@@ -3,7 +3,6 @@
 //!
 //! What begins as an event and cannot be read is found, too: cut off, or malformed.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -12,13 +11,13 @@ use memchr::memmem;
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
-use super::event::{Event, KEY, Kind};
+use super::event::{KEY, Kind};
 use super::flat::Flat;
+use super::found::{Found, What, leave_one};
 use super::json::{self, Node, Pairs};
 use super::labels::Labels;
 use super::parse::{self, NoEvent, TimeOf};
-use super::remark::{self, Remark};
-use super::source::Source;
+use super::remark;
 use super::{escapes, hot_switch, shapes, table};
 
 /// Objects, arrays and texts in one another: deeper than any chain of shippers.
@@ -29,47 +28,6 @@ const MAX_BRACES: usize = 64;
 
 /// As deep are names of proxies looked for that tell of no event.
 const MAX_QUIET_DEPTH: u32 = 6;
-
-/// What was found.
-#[derive(Debug)]
-pub(crate) enum What {
-    /// An event, and its JSON.
-    Event(Box<Event>, String),
-    /// An event without a time, as JSON: what it stands in may have one.
-    Timeless(String),
-    /// An object that names an event, but has values of wrong types.
-    Malformed,
-    /// The beginning of an event, and not the whole of one.
-    Cut,
-    /// A line that is no event and bears on what events mean.
-    Remark(Remark),
-}
-
-/// What was found, and whose it is.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// What it is.
-    pub(crate) what: What,
-    pub(super) labels: Labels,
-    /// Whether the event has the time of the record around it.
-    pub(super) time_assumed: bool,
-}
-
-impl Found {
-    fn of(what: What) -> Self {
-        Self { what, labels: Labels::default(), time_assumed: false }
-    }
-
-    /// When the record around it was written.
-    pub(crate) fn logged_at(&self) -> Option<Millis> {
-        self.labels.at
-    }
-
-    /// Whose it is, where the record tells.
-    pub(crate) fn source(&self) -> Option<Source> {
-        Source::of(&self.labels)
-    }
-}
 
 /// Everything in one record.
 #[derive(Debug, Default)]
@@ -84,18 +42,14 @@ pub(crate) struct Findings {
 /// Looks through a line of text.
 pub(super) fn line(line: &str) -> Findings {
     let mut findings = Findings::default();
-    findings.text(line, MAX_DEPTH);
+    findings.string(line, MAX_DEPTH);
     findings
 }
 
 /// Looks through a JSON value; through its text, if it is none.
 pub(super) fn value(text: &str) -> Findings {
     let mut findings = Findings::default();
-    let read = if holds(text) || escapes::is_packed(text) {
-        findings.json(text, MAX_DEPTH)
-    } else {
-        findings.quiet(text, MAX_QUIET_DEPTH)
-    };
+    let read = if may_hold(text) { findings.json(text, MAX_DEPTH) } else { findings.quiet(text, MAX_QUIET_DEPTH) };
     if !read {
         findings.text(text, MAX_DEPTH);
     }
@@ -132,7 +86,40 @@ pub(super) fn holds(text: &str) -> bool {
     EVENT.find(text.as_bytes()).is_some() || STOPPED.find(text.as_bytes()).is_some()
 }
 
+/// Whether it may hold an event, or a remark, as it stands or packed.
+pub(super) fn may_hold(text: &str) -> bool {
+    holds(text) || escapes::is_packed(text)
+}
+
 impl Findings {
+    /// Looks through a text, and what is packed in it.
+    fn string(&mut self, text: &str, depth: u32) {
+        if holds(text) {
+            self.text(text, depth);
+        }
+        if !escapes::has_base64(text) {
+            return;
+        }
+        let Some(deeper) = depth.checked_sub(1) else { return };
+        // JSON in a text: what is packed has the names beside it.
+        if text.trim_start().starts_with(['{', '[']) && !holds(text) && self.json(text, deeper) {
+            return;
+        }
+        for (part, plain) in escapes::of_base64(text) {
+            let before = self.found.len();
+            self.packed(&plain, deeper);
+            self.name(before, text, part);
+        }
+    }
+
+    /// Looks through what was unpacked.
+    fn packed(&mut self, plain: &str, depth: u32) {
+        let Some(deeper) = depth.checked_sub(1) else { return };
+        if !self.json(plain, deeper) {
+            self.string(plain, deeper);
+        }
+    }
+
     /// Whether it was JSON.
     fn json(&mut self, text: &str, depth: u32) -> bool {
         let Some(deeper) = depth.checked_sub(1) else { return true };
@@ -147,7 +134,7 @@ impl Findings {
             }
             Some(b'"') => {
                 let Some(inner) = json::string(text) else { return false };
-                self.text(&inner, deeper);
+                self.string(&inner, deeper);
             }
             _ => return false,
         }
@@ -167,7 +154,7 @@ impl Findings {
             let text = element.get();
             scalars |= text.starts_with('"');
             let known = self.found.len();
-            if holds(text) && self.json(text, depth) && self.found.len() > known {
+            if may_hold(text) && self.json(text, depth) && self.found.len() > known {
                 continue;
             }
             // Loki's entries: [time, line, {"pod": …}]
@@ -196,14 +183,13 @@ impl Findings {
                 Node::Json(text) if holds(text) => {
                     self.json(text, depth);
                 }
-                Node::Json(text) if escapes::is_packed(text) => match escapes::unpacked(text) {
-                    Some(inner) if self.json(&inner, depth.saturating_sub(1)) => {}
-                    Some(inner) => self.text(&inner, depth.saturating_sub(1)),
+                Node::Json(text) if escapes::is_packed(text) => match escapes::of_bytes(text) {
+                    Some(inner) => self.packed(&inner, depth),
                     None => {
                         self.json(text, depth);
                     }
                 },
-                Node::Text(text) if holds(text) => self.text(text, depth.saturating_sub(1)),
+                Node::Text(text) if may_hold(text) => self.string(text, depth.saturating_sub(1)),
                 _ => continue,
             }
             if self.found.len() > known {
@@ -223,7 +209,7 @@ impl Findings {
             self.found.push(Found::of(What::Remark(remark)));
         }
         if with_events.len() + usize::from(is_event.is_some()) > 1 {
-            self.leave_one(before);
+            leave_one(&mut self.found, before);
         }
         self.at = self.at.max(labels.at);
         for one in self.found.iter_mut().skip(before) {
@@ -256,38 +242,6 @@ impl Findings {
             _ => Labels::default(),
         };
         self.found.push(Found { time_assumed, labels, ..Found::of(what) });
-    }
-
-    /// Leaves one of each event that a record tells twice, as text and taken apart: the one that says more.
-    fn leave_one(&mut self, before: usize) {
-        let mut all: HashMap<String, usize> = HashMap::new();
-        let new = self.found.split_off(before.min(self.found.len()));
-        let any = new.iter().any(|one| matches!(one.what, What::Event(..)));
-        for one in new {
-            let What::Event(event, json) = &one.what else {
-                if !(any && matches!(one.what, What::Malformed | What::Timeless(_))) {
-                    self.found.push(one);
-                }
-                continue;
-            };
-            let known = *all.entry(format!("{} {}", event.at, event.subject())).or_insert(self.found.len());
-            match self.found.get_mut(known) {
-                Some(Found { what: What::Event(_, other), labels, .. })
-                    if labels.name() == one.labels.name()
-                        || labels.name().is_empty()
-                        || one.labels.name().is_empty() =>
-                {
-                    let mut names = one.labels.clone();
-                    names.fill(labels);
-                    labels.fill(&names);
-                    if json.len() > other.len() {
-                        let labels = labels.clone();
-                        self.found[known] = Found { labels, ..one };
-                    }
-                }
-                _ => self.found.push(one),
-            }
-        }
     }
 
     /// Takes in who is named by JSON without an event. Whether it was JSON.
@@ -400,11 +354,18 @@ impl Findings {
         }
         let begin = text.get(..part.start).and_then(|head| head.rfind('\n')).map_or(0, |at| at + 1);
         let end = text.get(part.end..).and_then(|tail| tail.find('\n')).map_or(text.len(), |at| part.end + at);
-        let mut labels = shapes::head(text.get(begin..).unwrap_or_default()).writer.labels();
-        labels.fill(&Labels::around(
+        let writer = shapes::head(text.get(begin..).unwrap_or_default()).writer;
+        let mut labels = Labels::around(
             text.get(begin..part.start).unwrap_or_default(),
             text.get(part.end..end).unwrap_or_default(),
-        ));
+        );
+        // What stands before a line names the writer; a machine's name alone is worth less than a pod's on the line.
+        if writer.pod.is_empty() {
+            labels.fill(&writer.labels());
+        } else {
+            let around = std::mem::replace(&mut labels, writer.labels());
+            labels.fill(&around);
+        }
         // Of what is cut, the names stand before it.
         if self.found.iter().skip(before).any(|one| matches!(one.what, What::Cut)) {
             labels.fill(&Labels::around(text.get(part).unwrap_or_default(), ""));
@@ -412,6 +373,7 @@ impl Findings {
         self.fill(before, &labels);
     }
 
+    /// Gives what was found from `before` on the names that stand around it.
     fn fill(&mut self, before: usize, labels: &Labels) {
         self.found.iter_mut().skip(before).for_each(|one| one.labels.fill(labels));
     }

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use filter_core::time::Millis;
 
 use super::event::parse_time;
-use super::labels::Labels;
+use super::writer::{Writer, likeness, of};
+use super::{labels, syslog};
 
 /// As many words before a message are looked at.
 const MOST_WORDS: usize = 8;
@@ -19,32 +20,24 @@ pub(super) struct Head<'a> {
     pub(super) writer: Writer<'a>,
 }
 
-/// Who wrote a line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Writer<'a> {
-    pub(super) namespace: &'a str,
-    pub(super) pod: &'a str,
-    pub(super) container: &'a str,
-    /// The machine, where syslog or the journal wrote the line.
-    pub(super) host: &'a str,
-}
-
 /// A form of a line's beginning: the words before the message, or before its time.
 type Shape = for<'a> fn(&[&'a str]) -> Option<Writer<'a>>;
 
 /// The forms that tell who wrote a line, by whose they are.
-const SHAPES: [(&str, Shape); 7] = [
+const SHAPES: [(&str, Shape); 8] = [
     ("kubectl logs --prefix", kubectl),
     ("kail", kail),
     ("docker compose", compose),
     ("kubetail", kubetail),
     ("stern", stern),
-    ("the journal", journal),
+    ("the journal", syslog::journal),
     ("kubectl with three columns", columns),
+    ("k9s, and templates for stern", joined),
 ];
 
 /// Reads the beginning of a line.
 pub(super) fn head(line: &str) -> Head<'_> {
+    let (line, is_syslog) = syslog::after_priority(line);
     let mut at = None;
     let mut before: Vec<&str> = Vec::with_capacity(MOST_WORDS);
     let mut message_follows = false;
@@ -71,8 +64,11 @@ pub(super) fn head(line: &str) -> Head<'_> {
     let named = before.get(..after_time).filter(|_| at.is_some()).unwrap_or(&before);
     let mut writer = message_follows.then(|| SHAPES.iter().find_map(|(_, shape)| shape(named))).flatten();
     if writer.is_none() && at.is_some() {
-        writer = before.get(after_time..).and_then(after_the_time);
+        let behind = before.get(after_time..);
+        let of = if is_syslog { syslog::of_application } else { syslog::after_the_time };
+        writer = behind.and_then(of);
     }
+    let writer = writer.or_else(|| bar(line)).or_else(|| path(&before)).or_else(|| syslog::by_process(line));
     Head { at, writer: writer.unwrap_or_default() }
 }
 
@@ -98,11 +94,6 @@ pub(super) fn cri(line: &str) -> Option<Cri<'_>> {
         }
         _ => None,
     }
-}
-
-fn of<'a>(namespace: &'a str, pod: &'a str, container: &'a str) -> Option<Writer<'a>> {
-    let good = is_name(pod) && [namespace, container].iter().all(|name| name.is_empty() || is_name(name));
-    good.then_some(Writer { namespace, pod, container, host: "" })
 }
 
 /// `pod/x` or `ns/x`.
@@ -159,57 +150,45 @@ fn stern<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
     of(pod_of(pod).0, pod_of(pod).1, container)
 }
 
+/// `POD:CONTAINER`, `NAMESPACE/POD:CONTAINER`, `POD/CONTAINER:`, `NAMESPACE/POD/CONTAINER`, `[POD] [CONTAINER]`, where
+/// the pod's name looks like one: a level or a module may stand there, too.
+fn joined<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    let parts: Vec<&str> = match words {
+        [one] => one.strip_suffix(':').unwrap_or(one).split(['/', ':']).collect(),
+        [pod, container] => {
+            let inner = |word: &'a str| word.strip_suffix(':').unwrap_or(word).strip_prefix('[')?.strip_suffix(']');
+            vec![inner(pod)?, inner(container)?]
+        }
+        _ => return None,
+    };
+    let writer = match parts[..] {
+        [pod, container] => of("", pod, container),
+        [namespace, pod, container] => of(namespace, pod, container),
+        _ => None,
+    };
+    writer.filter(|writer| likeness(writer.pod) > 0)
+}
+
+/// `SERVICE |` with nothing between the bar and the message, as nerdctl writes it; `SERVICE.1.ID@NODE |`, as Swarm
+/// does.
+fn bar(line: &str) -> Option<Writer<'_>> {
+    let (name, message) = line.split_once('|')?;
+    let name = name.strip_suffix(' ').unwrap_or(name).trim_end();
+    let task = name.split_once('@').map_or(name, |(task, _)| task);
+    message.trim_start().starts_with(['[', '{', '2']).then(|| of("", task, "")).flatten()
+}
+
+/// The path of a kubelet's file, or what is made of its name, among the words before a message: the tag of Fluentd, the
+/// stream of CloudWatch.
+fn path<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
+    let (namespace, pod, container) = words.iter().find_map(|word| labels::of_path(word))?;
+    of(namespace, pod, container)
+}
+
 /// `NAMESPACE POD CONTAINER`
 fn columns<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
     let ([namespace, pod, container] | [namespace, pod, "›", container]) = words else { return None };
     of(namespace, pod, container)
-}
-
-/// `Nov 20 15:43:09 HOST PROGRAM[1]:`
-fn journal<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
-    let at = words.iter().position(|word| is_time_of_day(word))?;
-    let ([_, _] | [_]) = words.get(..at)? else { return None };
-    after_the_time(words.get(at + 1..)?)
-}
-
-fn after_the_time<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
-    let [host, program, ..] = words else { return None };
-    let program = program.strip_suffix(':')?;
-    let program = program.split_once('[').map_or(program, |(name, _)| name);
-    (is_name(host) && is_name(program)).then_some(Writer { host, container: program, ..Writer::default() })
-}
-
-fn is_time_of_day(word: &str) -> bool {
-    let bytes = word.as_bytes();
-    bytes.len() >= 8
-        && bytes.get(2) == Some(&b':')
-        && bytes.get(5) == Some(&b':')
-        && bytes.iter().all(|b| b.is_ascii_digit() || b":.,".contains(b))
-}
-
-impl Writer<'_> {
-    pub(super) fn labels(&self) -> Labels {
-        let mut labels = Labels {
-            namespace: self.namespace.to_owned(),
-            pod: self.pod.to_owned(),
-            container: self.container.to_owned(),
-            ..Labels::default()
-        };
-        if !self.host.is_empty() {
-            labels.offer_host(self.host);
-        }
-        labels
-    }
-
-    pub(super) fn is_known(&self) -> bool {
-        !self.pod.is_empty() || !self.host.is_empty()
-    }
-}
-
-/// A name as Kubernetes and Docker allow it.
-fn is_name(text: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
-    !text.is_empty() && text.len() <= 253 && text.as_bytes()[0].is_ascii_alphanumeric() && text.bytes().all(plain)
 }
 
 /// The line without the terminal's colours, which stern writes when asked to.
@@ -247,9 +226,32 @@ mod tests {
             ("envoy-1  | [2026-11-20 15:43:30.405][7][warning] x", "/envoy-1//"),
             ("Nov 20 15:43:30 node-1 envoy[12]: [2026-11-20 15:43:30.405][7] x", "//envoy/node-1"),
             ("2026-11-20T15:43:30+0000 node-1 envoy[12]: [2026-11-20 15:43:30.405][7] x", "//envoy/node-1"),
+            ("<14>1 2026-11-20T15:43:30.4Z node-1 envoy 12 - - [2026-11-20 15:43:30.405][7] x", "//envoy/node-1"),
+            ("97 <14>1 2026-11-20T15:43:30.4Z node-1 mocka-7d9c6b5f4-8xkqz - - - x", "/mocka-7d9c6b5f4-8xkqz//"),
+            (
+                "<14>1 2026-11-20T15:43:30.4Z mocka-7d9c6b5f4-8xkqz istio-proxy - - - x",
+                "//istio-proxy/mocka-7d9c6b5f4-8xkqz",
+            ),
+            ("<14>1 2026-11-20T15:43:30.4Z - mocka-0 - - - x", "/mocka-0//"),
+            ("<14>Nov 20 15:43:30 Node-1 envoy[12]: x", "//envoy/Node-1"),
+            ("<14>Nov 20 15:43:30 10.0.0.1 shop/mocka-0: one two three four", "shop/mocka-0//"),
+            ("<14>Nov 20 15:43:30 envoy[12]: x", "///"),
+            ("Nov 20 15:43:30 node-1 k8s_istio-proxy_mocka-1_shop_0f3c_0[7]: x", "shop/mocka-1/istio-proxy/"),
             ("2026-11-20T15:43:30.405813Z\twarning\tenvoy wasm external/envoy/x.cc:1198\twasm log: x", "///"),
             ("2026-11-20T15:43:30.405813001Z stderr F [2026-11-20 15:43:30.405] x", "///"),
             ("starting now", "///"),
+            ("mocka-0:istio-proxy 2026-11-20T15:43:30Z x", "/mocka-0/istio-proxy/"),
+            ("shop/mocka-0:istio-proxy 2026-11-20T15:43:30Z x", "shop/mocka-0/istio-proxy/"),
+            ("mocka-0/istio-proxy: [2026-11-20 15:43:30.405][7] x", "/mocka-0/istio-proxy/"),
+            ("[mocka-0] [istio-proxy] 2026-11-20T15:43:30Z x", "/mocka-0/istio-proxy/"),
+            ("app:module 2026-11-20T15:43:30Z x", "///"),
+            ("envoy-1 |2026-11-20T15:43:30Z x", "/envoy-1//"),
+            ("mocka.1.x7@node-1    | 2026-11-20T15:43:30Z x", "/mocka.1.x7//"),
+            ("Fri 2026-11-20 15:43:09 UTC node-1 envoy[12]: x", "//envoy/node-1"),
+            ("1795189389.567000 node-1 envoy[12]: x", "//envoy/node-1"),
+            ("[12345.678901] node-1 envoy[12]: x", "//envoy/node-1"),
+            ("<14>Nov 20 2026 15:43:09 node-1 envoy[12]: x", "//envoy/node-1"),
+            ("one two envoy[12]: x", "///"),
         ] {
             let Writer { namespace, pod, container, host } = head(line).writer;
             assert_eq!(format!("{namespace}/{pod}/{container}/{host}"), wanted, "{line}");

@@ -14,6 +14,7 @@ use crate::incident::fleet::Fleet;
 use crate::incident::model::Service;
 use crate::incident::view::{MomentView, Suspect, View};
 use crate::incident::written::{few, optional_time, time};
+use crate::terminal::escape;
 
 use super::text::Details;
 
@@ -133,13 +134,16 @@ fn moment<'a>(view: &'a MomentView<'a>) -> Moment<'a> {
 }
 
 /// The event on one line as it was logged, with further keys at its end. A key that it has already is left as it is.
+/// What could steer a terminal is escaped.
 pub(crate) fn event(json: &str, added: &[(&str, &str)]) -> String {
-    let Ok(Keys(keys)) = serde_json::from_str::<Keys<'_>>(json) else { return json.replace(['\n', '\r'], " ") };
+    let Ok(Keys(keys)) = serde_json::from_str::<Keys<'_>>(json) else {
+        return escape::json(&json.replace(['\n', '\r'], " "));
+    };
     let missing = |key: &str| !keys.iter().any(|(known, _)| known == key);
     let added = added.iter().filter(|(key, value)| !value.is_empty() && missing(key));
     let logged = keys.iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), compact(value.get())));
     let added = added.map(|(key, value)| format!("{}:{}", Value::from(*key), Value::from(*value)));
-    format!("{{{}}}", logged.chain(added).collect::<Vec<_>>().join(","))
+    escape::json(&format!("{{{}}}", logged.chain(added).collect::<Vec<_>>().join(",")))
 }
 
 /// JSON without what stands between its tokens.

@@ -1,5 +1,7 @@
 //! Text in markup: whatever came from a log is only ever text there.
 
+use findings::steers;
+
 /// Text as content or attribute of HTML, SVG and XML. Characters that XML does not allow are replaced.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -10,12 +12,7 @@ pub(super) fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // Marks that override the direction of writing could make text read as what it is not.
-            c if c.is_control()
-                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}') =>
-            {
-                out.push('\u{fffd}');
-            }
+            c if steers(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

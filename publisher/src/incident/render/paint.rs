@@ -2,6 +2,8 @@
 
 use anstyle::{AnsiColor, Style};
 
+use findings::steers;
+
 use crate::incident::view::Tone;
 
 /// Whether to paint.
@@ -49,7 +51,20 @@ impl Paint {
     }
 }
 
-/// Text from a log, fit for a terminal: control characters, which could move the cursor or set colours, are replaced.
+/// Text from a log, fit for a terminal: what could move the cursor, set colours or turn the direction of writing is
+/// replaced, so that each character takes the place that was reckoned for it.
 pub(crate) fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_log_steers_a_terminal() {
+        let steering = "a\u{1b}[2J\u{202e}b\u{2066}c\u{200b}\u{61c}\u{2028}";
+        assert_eq!(harmless(steering), "a\u{fffd}[2J\u{fffd}b\u{fffd}c\u{fffd}\u{fffd}\u{fffd}");
+        assert_eq!(harmless("größer › é"), "größer › é");
+    }
 }

@@ -1,6 +1,6 @@
 //! What `faultline watch` shows people: a line for each event, and below them, on a terminal, one with what is open.
 
-use crate::incident::live::{Live, News};
+use crate::incident::live::{Live, NO_EVENT_YET, News};
 use crate::incident::names;
 use crate::incident::units::clock;
 use crate::incident::view::Phrase;
@@ -35,7 +35,7 @@ impl Screen {
     /// What to write before anything has happened.
     pub(crate) fn begin(self) -> String {
         match self.status_line {
-            StatusLine::Shown => self.paint.dim("no event yet"),
+            StatusLine::Shown => self.paint.dim(NO_EVENT_YET),
             StatusLine::Absent => String::new(),
         }
     }

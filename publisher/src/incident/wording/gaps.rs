@@ -1,7 +1,9 @@
 //! What the logs do not hold, and what to do about it.
 
+use filter_core::time::rfc3339;
+
 use crate::incident::model::Gap;
-use crate::incident::units::{Clock, count, times};
+use crate::incident::units::{Clock, count, duration, times};
 
 /// What is to be said of a log without a single event: where to look for the reason. `gaps` is what could not be read.
 pub(crate) fn no_events(lines: u64, gaps: &[Gap]) -> String {
@@ -60,6 +62,29 @@ fn restarted(gap: &Gap) -> String {
     )
 }
 
+fn missing_beginnings(gap: &Gap) -> String {
+    let Gap::MissingBeginnings { things, failovers, since, told_after } = gap else { return String::new() };
+    let why = match since {
+        Some(since) => format!("--since leaves out what was before {}", rfc3339(*since)),
+        None => "the log begins later, or lines are missing".to_owned(),
+    };
+    // The log does not have the configuration.
+    let told_late = match (failovers, told_after) {
+        (0, _) => String::new(),
+        (_, Some(late)) => format!(
+            ", those of failovers with {} from the last request away to the event, as others in the log have it",
+            duration(*late)
+        ),
+        (_, None) => ", those of failovers with the default 20 s (`failover.window` and `endAfter`) from the last \
+                      request away to the event"
+            .to_owned(),
+    };
+    format!(
+        "{} ended without having begun: {why}. Their beginnings are reckoned from their durations{told_late}.",
+        count(*things, "thing"),
+    )
+}
+
 /// A sentence with its end.
 fn ended(text: &str) -> String {
     if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
@@ -74,11 +99,7 @@ pub(crate) fn sentence(gap: &Gap) -> String {
             count(*events, "event"),
             count(*proxies as u64, "proxy"),
         ),
-        Gap::MissingBeginnings(things) => format!(
-            "{} ended without having begun: the log begins later, or lines are missing. Their beginnings are \
-             reckoned from their durations.",
-            count(*things, "thing"),
-        ),
+        Gap::MissingBeginnings { .. } => missing_beginnings(gap),
         Gap::MissingEnds(things) => format!(
             "{} began again without having ended: lines are missing, a proxy started again, or the lines of several \
              proxies came without their pods' names (use `kubectl logs --prefix`).",

@@ -50,6 +50,9 @@ const MOST_MANIFEST: usize = 4 * 1024 * 1024;
 /// The most pages of a list that are read.
 const MOST_PAGES: usize = 1000;
 
+/// The most tags that are read.
+const MOST_TAGS: usize = 1_000_000;
+
 /// How many tags to request per page: the most that every registry allows.
 const TAGS_PER_PAGE: usize = 1000;
 
@@ -253,6 +256,10 @@ impl Registry {
                 return Err(RegistryError::new(&doing, cause, 1, &self.http.reference, &self.http.credentials));
             };
             tags.extend(listed.into_iter().flatten());
+            if tags.len() > MOST_TAGS {
+                let cause = ErrorCause::Answer(format!("a list of more than {MOST_TAGS} tags"));
+                return Err(RegistryError::new(&doing, cause, 1, &self.http.reference, &self.http.credentials));
+            }
             match next {
                 Some(next) => url = next,
                 None => return Ok(tags),
