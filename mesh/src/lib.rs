@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod dns_name;
+mod durations;
 pub mod fields;
 mod foreign;
 pub mod kinds;
@@ -15,6 +16,8 @@ pub mod lookup;
 mod mesh_config;
 pub mod outlier;
 pub mod policy;
+pub mod refused;
+pub mod schema;
 pub mod services;
 mod texts;
 pub mod yaml;
@@ -309,8 +312,16 @@ impl Mesh {
                 name: own("metadata.name").unwrap_or_default(),
                 node,
             };
-            if let Some(config) = mesh_config::inside(&resource.kind, &resource.node) {
-                self.resources.push(Resource { kind: MESH_CONFIG.into(), node: config, ..resource.clone() });
+            match mesh_config::inside(&resource.kind, &resource.node) {
+                Ok(None) => {}
+                Ok(Some(config)) => {
+                    let node = mesh_config::as_istiod(config);
+                    self.resources.push(Resource { kind: MESH_CONFIG.into(), node, ..resource.clone() });
+                }
+                Err(problem) => {
+                    let what = format!("a ConfigMap whose `mesh` is no mesh configuration ({problem})");
+                    self.not_read(file, &resource.node, &what, "correct the text under `data.mesh`", true);
+                }
             }
             self.resources.push(resource);
             return;
@@ -319,9 +330,9 @@ impl Mesh {
         let kind = if has(&["static_resources", "staticResources"]) {
             Some((ENVOY, node.clone()))
         } else if let Some(inner) = node.field("meshConfig") {
-            Some((MESH_CONFIG, inner.clone()))
+            Some((MESH_CONFIG, mesh_config::as_istiod(inner.clone())))
         } else if has(&mesh_config::FIELDS) {
-            Some((MESH_CONFIG, node.clone()))
+            Some((MESH_CONFIG, mesh_config::as_istiod(node.clone())))
         } else {
             None
         };

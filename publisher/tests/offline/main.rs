@@ -20,6 +20,7 @@ mod golden;
 mod help;
 mod layout;
 mod log_shapes;
+mod never_gets_in;
 mod nothing_in_silence;
 mod output;
 mod pipelines;
