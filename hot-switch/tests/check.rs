@@ -359,3 +359,36 @@ fn the_help_of_every_command_has_its_exit_codes() {
         assert!(help(&[command, "--help"]).contains("Exits with "), "{command}");
     }
 }
+
+#[test]
+fn a_route_that_is_delegated_is_told_with_its_own_host() {
+    let routes = "
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: root, namespace: shop}
+spec: {hosts: [cart], http: [{delegate: {name: leaf, namespace: team}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: leaf, namespace: team}
+spec: {http: [{route: [{destination: {host: other}}]}]}
+";
+    let report = judged(&format!("{SHOP}{routes}"), None);
+    let found: Vec<&str> =
+        report.workloads[0].findings.iter().filter(|it| it.code == "HS305").map(|it| it.problem.as_str()).collect();
+    assert_eq!(found, ["a route sends cart.shop (to other.team) elsewhere"]);
+}
+
+#[test]
+fn a_sidecar_resource_takes_hosts_out_again() {
+    let scope = |hosts: &str| {
+        let text = format!(
+            "{SHOP}\n---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: a, namespace: shop}}\nspec: \
+             {{egress: [{{hosts: [{hosts}]}}]}}\n"
+        );
+        judged(&text, None).workloads[0].outbound.restored[0].clone()
+    };
+    assert!(scope("'*/*'").starts_with("2 of 2 ports"), "{}", scope("'*/*'"));
+    assert!(!scope("'*/*', '~shop/*'").contains("ports of Services"), "{}", scope("'*/*', '~shop/*'"));
+}

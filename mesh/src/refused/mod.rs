@@ -2,7 +2,7 @@
 //!
 //! The API server compares with the schema ([`types`]); the webhook has rules of its own, which are istiod's
 //! `pkg/config/validation`: [`rule`] (DestinationRules), [`locality`], [`entry`] (ServiceEntries, WorkloadEntries),
-//! [`exports`], with [`names`]. Values of outlier detection are refused in [`crate::outlier`].
+//! [`exports`], with [`names`]. Of outlier detection [`crate::outlier`] tells what is refused.
 
 mod entry;
 mod exports;
@@ -11,7 +11,6 @@ mod names;
 mod rule;
 mod types;
 
-use crate::outlier;
 use crate::yaml::node::Node;
 use crate::{MESH_CONFIG, Resource};
 
@@ -28,6 +27,8 @@ pub enum What {
     Regions,
     /// Weights that do not add up to 100.
     Weights,
+    /// A threshold of local-origin failures that are not split from others.
+    Split,
 }
 
 /// Why a resource is refused.
@@ -58,7 +59,7 @@ impl Refusal {
     }
 }
 
-/// Every reason for which a resource is refused, besides values of outlier detection that are of the right type.
+/// Every reason for which a resource is refused.
 pub fn reasons(resource: &Resource) -> Vec<Refusal> {
     let types = types::check(resource);
     let node = &resource.node;
@@ -87,18 +88,9 @@ pub fn is_inside(path: &str, outer: &str) -> bool {
     path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// The first reason for which a resource is refused for certain, values of outlier detection among them.
+/// The first reason for which a resource is refused for certain.
 pub fn first(resource: &Resource) -> Option<Refusal> {
-    let of_outlier = || {
-        rule::policies(&resource.node).into_iter().find_map(|policy| {
-            let block = policy.node.field("outlierDetection")?;
-            let (field, problem) = outlier::translate(block).err()?.into_iter().next()?;
-            let fix = "write durations such as `30s`, counts without quotes, and percentages from 0 to 100";
-            Some(Refusal::new(format!("{}.outlierDetection.{field}", policy.path), problem, fix))
-        })
-    };
-    let reason = reasons(resource).into_iter().find(|it| it.is_certain);
-    reason.or_else(|| if resource.is_istio("DestinationRule") { of_outlier() } else { None })
+    reasons(resource).into_iter().find(|it| it.is_certain)
 }
 
 /// The texts of a list.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Refusal, locality, names};
+use super::{Refusal, What, locality, names};
+use crate::outlier;
 use crate::yaml::node::{Node, Value};
 
 /// The fields of which a policy must have one; the webhook counts no others.
@@ -121,8 +122,23 @@ fn policy(place: &Place<'_>, found: &mut Vec<Refusal>) {
         );
         locality::check(balancer, &path, found);
     }
+    detection(place, found);
     let tls = node.field("tls").and_then(tls);
     found.extend(tls.map(|(problem, fix)| Refusal::new(format!("{path}.tls"), problem, fix)));
+}
+
+/// Values of outlier detection.
+fn detection(place: &Place<'_>, found: &mut Vec<Refusal>) {
+    let Some(Err(problems)) = place.node.field("outlierDetection").map(outlier::translate) else { return };
+    for (field, problem) in problems {
+        // Of the right type, it is refused for what is missing beside it.
+        let is_split = field == "consecutiveLocalOriginFailures";
+        let (what, fix) = match is_split {
+            true => (What::Split, "add `splitExternalLocalOriginErrors: true`, or remove this threshold"),
+            false => (What::Value, "write durations such as `30s`, counts without quotes, percentages from 0 to 100"),
+        };
+        found.push(Refusal::new(format!("{}.outlierDetection.{field}", place.path), problem, fix).of(what));
+    }
 }
 
 /// What is wrong with a block that must have one of these fields.

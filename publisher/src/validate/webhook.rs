@@ -1,5 +1,5 @@
-//! What the API server or Istio's webhook refuses (FL111; of locality settings FL201, FL202 and FL204), besides values
-//! of outlier detection ([`super::outlier`]).
+//! What the API server or Istio's webhook refuses (FL111; FL103, and of locality settings FL201, FL202 and FL204). Of
+//! outlier detection, [`super::outlier`] says it where it looks.
 
 use std::collections::BTreeSet;
 
@@ -43,5 +43,6 @@ fn rule(what: What) -> Rule {
         What::Exclusive => rules::FL201,
         What::Regions => rules::FL202,
         What::Weights => rules::FL204,
+        What::Split => rules::FL103,
     }
 }

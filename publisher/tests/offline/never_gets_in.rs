@@ -88,6 +88,12 @@ fn a_value_of_another_type_is_refused_wherever_it_is() {
         "subsets: [{name: a, trafficPolicy: {outlierDetection: {interval: 5}, loadBalancer: {localityLbSetting: {}}}}]";
     let path = "spec.subsets[0].trafficPolicy.outlierDetection.interval";
     assert_eq!(found(&rule("shop/web", &format!("host: web, {quoted}"))), [format!("FL111 error {path}")]);
+    // So are values in settings that no port gets.
+    let unused = "portLevelSettings: [{port: {}, outlierDetection: {maxEjectionPercent: 150}}]";
+    assert_all(
+        true,
+        [with(unused), with(&unused.replace("maxEjectionPercent: 150", "consecutiveLocalOriginFailures: 3"))],
+    );
     // An annotation that is no text, on what is no rule.
     let annotated = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: b, annotations: {x: true}}\n";
     assert_eq!(found(annotated), ["FL111 error metadata.annotations.x"]);
