@@ -57,6 +57,12 @@ pub(super) fn check(entry: &Node) -> Vec<Refusal> {
     for (index, endpoint) in endpoints.iter().enumerate() {
         let path = format!("spec.endpoints[{index}]");
         workload(endpoint, &path, Some(resolution), &mut found);
+        let ports = entry.list("spec.ports").len();
+        let is_socket = endpoint.text("address").is_some_and(|address| address.starts_with("unix://"));
+        if is_socket && resolution == "STATIC" && ports != 1 {
+            let problem = format!("is a unix socket, and the entry has {ports} ports");
+            found.push(Refusal::new(format!("{path}.address"), problem, "name one port for it"));
+        }
         let stranger = endpoint.map("ports").iter().find(|(name, _)| !known.contains(name.as_str()));
         if let Some((name, _)) = stranger.filter(|_| resolution != "NONE") {
             let problem = format!("`{name}` is the name of no port of the entry");

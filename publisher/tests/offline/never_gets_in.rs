@@ -223,6 +223,7 @@ fn services_of_others_are_refused_as_the_webhook_does() {
         "hosts: [a.b], resolution: STATIC, endpoints: [{address: c.d}]".to_owned(),
         "hosts: [a.b], resolution: STATIC, endpoints: [{labels: {a: b}}]".to_owned(),
         "hosts: [a.b], resolution: DNS, endpoints: [{address: 'http://c.d'}]".to_owned(),
+        "hosts: [a.b], resolution: STATIC, endpoints: [{address: 'unix:///a'}]".to_owned(),
         "hosts: [a.b], resolution: DNS, addresses: [192.0.2.0/24]".to_owned(),
         "hosts: [a.b], addresses: [somewhere]".to_owned(),
         "hosts: [a.b], resolution: STATIC, workloadSelector: {labels: {a: b}}, endpoints: [{address: 192.0.2.1}]"
@@ -240,7 +241,7 @@ fn services_of_others_are_refused_as_the_webhook_does() {
         format!("hosts: ['*.a.b'], resolution: DYNAMIC_DNS, location: MESH_EXTERNAL, {http}"),
         "hosts: ['*.a.b'], addresses: [192.0.2.0/24], ports: [{number: 1, name: t, protocol: tcp}]".to_owned(),
         format!("hosts: [a.b], resolution: DNS, {http}, endpoints: [{{address: c.d, ports: {{http: 8080}}}}]"),
-        "hosts: [a.b], resolution: STATIC, endpoints: [{network: net-1}, {address: 'unix:///a'}]".to_owned(),
+        format!("hosts: [a.b], {http}, resolution: STATIC, endpoints: [{{network: net-1}}, {{address: 'unix:///a'}}]"),
     ];
     assert_all(false, taken.iter().map(|spec| service_entry(spec)));
     let workload = |spec: &str| service_entry(spec).replace("ServiceEntry", "WorkloadEntry");
