@@ -29,36 +29,54 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// The end of its help.
+const ENDS: &str = "\
+Exits with 0 on SIGTERM or SIGINT, with 1 if it cannot begin, with 2 on wrong usage.";
+
+/// The end of its help.
+const STATUS: &str = "\
+Exits with 0 whatever it shows, with 1 if processes or rules cannot be read, with 2 on wrong usage.
+
+Examples:
+  hot-switch status --json
+  kubectl exec -n faultline-hot-switch $AGENT -- hot-switch status --proc /host/proc";
+
+/// The end of its help.
+const BYPASS: &str = "\
+Exits with 0 when traffic goes past the proxy, with 1 if the pod is not found, is not captured or refuses, with 2 on \
+wrong usage.
+
+Examples:
+  hot-switch bypass --uid 8f9c0d1e-2b3a-4c5d-8e6f-7a8b9c0d1e2f --directions inbound
+  hot-switch bypass --all-failed";
+
+/// The end of its help.
+const RESTORE: &str = "\
+Exits with 0 when traffic goes through the proxy, with 1 if the pod is not found or refuses, with 2 on wrong usage.
+
+Example:
+  hot-switch restore --uid 8f9c0d1e-2b3a-4c5d-8e6f-7a8b9c0d1e2f";
+
 /// The commands. One is listed when it does something.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Look after the pods of this node: probe, confirm, bypass, restore.
-    #[command(after_help = "Exits with 0 on SIGTERM or SIGINT, with 1 if it cannot begin, with 2 on wrong usage.")]
+    #[command(after_help = ENDS)]
     Agent(Box<agent::Agent>),
     /// Say which pods may be bypassed, over all nodes, and tell their callers.
-    #[command(after_help = "Exits with 0 on SIGTERM or SIGINT, with 1 if it cannot begin, with 2 on wrong usage.")]
+    #[command(after_help = ENDS)]
     Controller(controller::Controller),
     /// Answer a pod's probes in the place of a dead proxy: the entrypoint of the stand-in image.
-    #[command(after_help = "Exits with 0 on SIGTERM or SIGINT, with 1 if it cannot begin, with 2 on wrong usage.")]
+    #[command(after_help = ENDS)]
     StandIn(stand_in::Serve),
     /// Show which of this node's pods are bypassed, from their kernels.
-    #[command(
-        after_help = "Exits with 0 whatever it shows, with 1 if processes or rules cannot be read, with 2 on wrong usage.\n\n\
-Examples:\n  hot-switch status --json\n  kubectl exec -n faultline-hot-switch $AGENT -- hot-switch status --proc /host/proc"
-    )]
+    #[command(after_help = STATUS)]
     Status(status::Status),
     /// Take a pod's traffic past its proxy, by hand.
-    #[command(
-        after_help = "Exits with 0 when traffic goes past the proxy, with 1 if the pod is not found, is not captured or refuses, with 2 on \
-wrong usage.\n\nExamples:\n  hot-switch bypass --uid 8f9c0d1e-2b3a-4c5d-8e6f-7a8b9c0d1e2f --directions inbound\n  \
-hot-switch bypass --all-failed"
-    )]
+    #[command(after_help = BYPASS)]
     Bypass(by_hand::Bypass),
     /// Give a pod's traffic back to its proxy, by hand.
-    #[command(
-        after_help = "Exits with 0 when traffic goes through the proxy, with 1 if the pod is not found or refuses, with 2 on wrong \
-usage.\n\nExamples:\n  hot-switch restore --uid 8f9c0d1e-2b3a-4c5d-8e6f-7a8b9c0d1e2f"
-    )]
+    #[command(after_help = RESTORE)]
     Restore(by_hand::Restore),
     /// Tell for each workload what a bypass would bring back, inbound and outbound, and why not.
     Check(check::Check),

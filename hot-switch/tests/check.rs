@@ -312,7 +312,8 @@ fn who_was_refused_before_is_not_said_to_be_brought_back() {
         "spec: {selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}, portLevelMtls: {9000: {mode: DISABLE}}}\n";
     assert_eq!(names(format!("{two}{strict}{open}")).as_deref(), Some("callers without a proxy, by web.shop:81"));
     // Nor were they where everybody is asked who they are.
-    let asks = "\n---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: web, namespace: shop}\n\
+    let asks = "\n---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: \
+                {name: web, namespace: shop}\n\
                 spec: {rules: [{from: [{source: {namespaces: [front]}}]}]}\n";
     assert_eq!(names(format!("{SHOP}{asks}")), None);
     let told = text::report(&judged(
@@ -342,8 +343,8 @@ fn what_the_mesh_does_not_take_is_told() {
     let report = judged(&unquoted, None);
     let found = report.findings().find(|it| it.code == "HS003").expect("it is told");
     assert!(found.problem.contains("allow-unprotected: got true, wanted a text"), "{}", found.problem);
-    let rule = "\n---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: web, namespace: shop}\n\
-                spec: {host: web, trafficPolicy: {tls: {mode: istio_mutual}}}\n";
+    let rule = "\n---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: web, \
+                namespace: shop}\nspec: {host: web, trafficPolicy: {tls: {mode: istio_mutual}}}\n";
     assert!(codes(&judged(&format!("{SHOP}{rule}"), None), Severity::Error).contains(&"HS003"));
     assert!(!codes(&judged(SHOP, None), Severity::Note).contains(&"HS003"));
 }
@@ -384,7 +385,8 @@ spec: {http: [{route: [{destination: {host: other}}]}]}
 fn a_sidecar_resource_takes_hosts_out_again() {
     let scope = |hosts: &str| {
         let text = format!(
-            "{SHOP}\n---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: a, namespace: shop}}\nspec: \
+            "{SHOP}\n---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: a, namespace: \
+             shop}}\nspec: \
              {{egress: [{{hosts: [{hosts}]}}]}}\n"
         );
         judged(&text, None).workloads[0].outbound.restored[0].clone()

@@ -303,27 +303,8 @@ impl Mesh {
                 node.list("items").iter().for_each(|item| self.add_document(file, item.clone(), None, false));
                 return;
             }
-            let own = |path: &str| node.text(path).map(str::to_owned);
-            let resource = Resource {
-                file: Rc::clone(file),
-                kind: kind.to_owned(),
-                group: version.split_once('/').map_or("", |(group, _)| group).to_owned(),
-                namespace: own("metadata.namespace"),
-                name: own("metadata.name").unwrap_or_default(),
-                node,
-            };
-            match mesh_config::inside(&resource.kind, &resource.node) {
-                Ok(None) => {}
-                Ok(Some(config)) => {
-                    let node = mesh_config::as_istiod(config);
-                    self.resources.push(Resource { kind: MESH_CONFIG.into(), node, ..resource.clone() });
-                }
-                Err(problem) => {
-                    let what = format!("a ConfigMap whose `mesh` is no mesh configuration ({problem})");
-                    self.not_read(file, &resource.node, &what, "correct the text under `data.mesh`", true);
-                }
-            }
-            self.resources.push(resource);
+            let group = version.split_once('/').map_or("", |(group, _)| group).to_owned();
+            self.add_resource(file, (kind.to_owned(), group), node);
             return;
         }
         let has = |names: &[&str]| names.iter().any(|name| node.field(name).is_some());
@@ -363,6 +344,31 @@ impl Mesh {
                 false,
             );
         }
+    }
+
+    /// Adds a resource, and the mesh configuration that is inside it.
+    fn add_resource(&mut self, file: &Rc<str>, (kind, group): (String, String), node: Node) {
+        let own = |path: &str| node.text(path).map(str::to_owned);
+        let resource = Resource {
+            file: Rc::clone(file),
+            kind,
+            group,
+            namespace: own("metadata.namespace"),
+            name: own("metadata.name").unwrap_or_default(),
+            node,
+        };
+        match mesh_config::inside(&resource.kind, &resource.node) {
+            Ok(None) => {}
+            Ok(Some(config)) => {
+                let node = mesh_config::as_istiod(config);
+                self.resources.push(Resource { kind: MESH_CONFIG.into(), node, ..resource.clone() });
+            }
+            Err(problem) => {
+                let what = format!("a ConfigMap whose `mesh` is no mesh configuration ({problem})");
+                self.not_read(file, &resource.node, &what, "correct the text under `data.mesh`", true);
+            }
+        }
+        self.resources.push(resource);
     }
 
     fn not_read(&mut self, file: &Rc<str>, node: &Node, what: &str, remedy: &str, is_meant: bool) {

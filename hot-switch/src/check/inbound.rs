@@ -2,8 +2,8 @@
 //!
 //! A caller without a proxy speaks plaintext and reaches the application as soon as the pod is ready. Where the proxy
 //! requires mTLS or an identity it is none: before, it was refused, and a bypass does not bring it back but lets it in.
-//! A caller with a proxy asks istiod how to speak to each endpoint: the label `security.istio.io/tlsMode` of the pod decides, unless a
-//! DestinationRule does, or the Service is headless.
+//! A caller with a proxy asks istiod how to speak to each endpoint: the label `security.istio.io/tlsMode` of the pod
+//! decides, unless a DestinationRule does, or the Service is headless.
 
 use std::collections::BTreeSet;
 

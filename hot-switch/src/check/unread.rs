@@ -88,9 +88,9 @@ pub(super) fn check(known: &Known<'_>) -> Vec<Finding> {
 fn not_taken(resource: &Resource) -> Option<Finding> {
     let refusal = refused::first(resource)?;
     let words = [
-        &*format!("{}: {}", refusal.path, refusal.problem),
-        "the API server or Istio's webhook refuses the resource: what the mesh has is not what is here, so what is said \
-         of the workloads may be wrong",
+        &*format!("{}: {}: {}", resource.title(), refusal.path, refusal.problem),
+        "the API server or Istio's webhook refuses the resource: what the mesh has is not what is here, so what is \
+         said of the workloads may be wrong",
         &*refusal.fix,
     ];
     let position = resource.node.position_of(&refusal.path);

@@ -21,8 +21,8 @@ pub fn write(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_saphyr::to_string_with_options(value, options)?)
 }
 
-/// How many values aliases may repeat, all together: far more than any file of rules repeats, and few enough that a file
-/// in which each alias repeats several others ends at once.
+/// How many values aliases may repeat, all together: far more than any file of rules repeats, and few enough that a
+/// file in which each alias repeats several others ends at once.
 const MAX_REPEATED: usize = 100_000;
 
 /// Parses every document of a YAML or JSON text; empty documents are skipped.

@@ -82,6 +82,10 @@ fn a_value_of_another_type_is_refused_wherever_it_is() {
         "hosts: [a.b], resolution: STATIC, endpoints: [{address: 192.0.2.1, locality: [a]}]",
     ];
     assert_all(true, entries.into_iter().map(service_entry));
+}
+
+#[test]
+fn a_value_of_another_type_is_told_once_and_hides_nothing() {
     // A value behind a wrong one is not judged, and what is said of it is said once.
     assert_eq!(found(&with("outlierDetection: []")), ["FL111 error spec.trafficPolicy.outlierDetection"]);
     let quoted =
@@ -286,7 +290,8 @@ fn a_mesh_configuration_is_read_as_protobuf_has_it() {
     let text =
         "default_traffic_policy: {outlier_detection: {consecutive_5xx_errors: '7', maxEjectionPercent: \"100\"}}\n";
     let map = format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n    {text}"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n    \
+         {text}"
     );
     assert_eq!(found(&map), [""; 0]);
     assert_eq!(threshold(&map, &[], WEB), 7);
