@@ -99,7 +99,7 @@ fn plain(node: &mut Node, kind: Type) {
         }
         (Type::List(inner), Value::List(items)) => items.iter_mut().for_each(|item| plain(item, *inner)),
         (Type::Map(inner), Value::Map(fields)) => fields.iter_mut().for_each(|(_, value)| plain(value, *inner)),
-        (Type::Whole(..), Value::Scalar(scalar)) => {
+        (Type::Integer(..), Value::Scalar(scalar)) => {
             let number = scalar.as_str().and_then(|text| text.parse::<i64>().ok());
             if let Some(number) = number {
                 *scalar = Json::from(number);

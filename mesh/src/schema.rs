@@ -13,7 +13,7 @@ pub enum Type {
     /// `true` or `false`.
     Flag,
     /// A whole number in these bounds.
-    Whole(i64, i64),
+    Integer(i64, i64),
     /// A number.
     Number,
     /// A duration of 1 ms or more.
@@ -30,16 +30,16 @@ pub enum Type {
     Map(&'static Type),
 }
 
-use Type::{Any, Duration, DurationOrNone, Flag, List, Map, Number, Object, OneOf, Text, Whole};
+use Type::{Any, Duration, DurationOrNone, Flag, Integer, List, Map, Number, Object, OneOf, Text};
 
 const TEXTS: Type = List(&Text);
 const LABELS: Type = Map(&Text);
 /// protobuf's uint32.
-const UINT: Type = Whole(0, u32::MAX as i64);
+const UINT: Type = Integer(0, u32::MAX as i64);
 /// protobuf's int32, of which Istio takes no negative.
-const COUNT: Type = Whole(0, i32::MAX as i64);
-const PORT: Type = Whole(1, 65535);
-const PERCENT: Type = Whole(0, 100);
+const COUNT: Type = Integer(0, i32::MAX as i64);
+const PORT: Type = Integer(1, 65535);
+const PERCENT: Type = Integer(0, 100);
 
 /// A field and what it may hold.
 pub type Field = (&'static str, Type);
@@ -89,7 +89,7 @@ const WHOLE: [(&str, &[Field]); 24] = [
         "OutlierDetection",
         &[
             ("consecutive5xxErrors", UINT),
-            ("consecutiveErrors", Whole(i32::MIN as i64, i32::MAX as i64)),
+            ("consecutiveErrors", Integer(i32::MIN as i64, i32::MAX as i64)),
             ("consecutiveGatewayErrors", UINT),
             ("consecutiveLocalOriginFailures", UINT),
             ("splitExternalLocalOriginErrors", Flag),
@@ -97,7 +97,7 @@ const WHOLE: [(&str, &[Field]); 24] = [
             ("baseEjectionTime", Duration),
             ("maxEjectionPercent", PERCENT),
             ("minHealthPercent", PERCENT),
-            ("outlierDetectionHttpErrorCodes", List(&Whole(100, 599))),
+            ("outlierDetectionHttpErrorCodes", List(&Integer(100, 599))),
         ],
     ),
     (
@@ -126,7 +126,7 @@ const WHOLE: [(&str, &[Field]); 24] = [
             ("enabled", Flag),
             ("failover", List(&Object("Failover"))),
             ("failoverPriority", TEXTS),
-            ("minClusterSize", Whole(1, i64::MAX)),
+            ("minClusterSize", Integer(1, i64::MAX)),
         ],
     ),
     ("Distribute", &[("from", Text), ("to", Map(&UINT))]),
@@ -211,15 +211,15 @@ const PARTS: [(&str, &[Field]); 37] = [
             ("httpCookie", Object("Cookie")),
             ("useSourceIp", Flag),
             ("httpQueryParameterName", Text),
-            ("minimumRingSize", Whole(0, i64::MAX)),
+            ("minimumRingSize", Integer(0, i64::MAX)),
             ("ringHash", Object("Ring")),
             ("maglev", Object("Maglev")),
         ],
     ),
     ("Cookie", &[("name", Text), ("path", Text), ("ttl", DurationOrNone), ("attributes", List(&Object("Attribute")))]),
     ("Attribute", &[("name", Text), ("value", Text)]),
-    ("Ring", &[("minimumRingSize", Whole(0, i64::MAX))]),
-    ("Maglev", &[("tableSize", Whole(0, i64::MAX))]),
+    ("Ring", &[("minimumRingSize", Integer(0, i64::MAX))]),
+    ("Maglev", &[("tableSize", Integer(0, i64::MAX))]),
     ("Keepalive", &[("probes", UINT), ("time", Duration), ("interval", Duration)]),
     ("Http2KeepAlive", &[("interval", Duration), ("timeout", Duration)]),
     (
@@ -245,7 +245,7 @@ const PARTS: [(&str, &[Field]); 37] = [
         ],
     ),
     ("Route", &[("route", List(&Object("RouteDestination")))]),
-    ("RouteDestination", &[("destination", Object("Destination")), ("weight", Whole(0, i32::MAX as i64))]),
+    ("RouteDestination", &[("destination", Object("Destination")), ("weight", Integer(0, i32::MAX as i64))]),
     ("Destination", &[("host", Text), ("subset", Text), ("port", Object("Port"))]),
     ("Selected", &[("selector", Object("WorkloadSelector"))]),
     ("EnvoyFilter", &[("workloadSelector", Object("EntrySelector"))]),

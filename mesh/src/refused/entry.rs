@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Refusal, names, rule, texts};
+use super::refusal::{Refusal, texts};
+use super::{names, rule};
 use crate::yaml::node::Node;
 
 /// Protocols that istiod knows, in small letters, and whether a proxy can tell hosts apart by them.

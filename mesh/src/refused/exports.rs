@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Refusal, names, texts};
+use super::names;
+use super::refusal::{Refusal, texts};
 use crate::Resource;
 
 /// Every such entry of a DestinationRule or a ServiceEntry.

@@ -1,6 +1,6 @@
 //! Locality settings: istiod's `ValidateLocalityLbSetting` and `ValidateZoneAwareLbSetting`.
 
-use super::{Refusal, What};
+use super::refusal::{Refusal, What};
 use crate::yaml::node::Node;
 
 /// Labels with which `failoverPriority` means the same as `failover`.

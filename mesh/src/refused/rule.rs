@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Refusal, What, locality, names};
+use super::refusal::{Refusal, What};
+use super::{locality, names};
 use crate::outlier;
 use crate::yaml::node::{Node, Value};
 

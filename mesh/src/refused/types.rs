@@ -2,8 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::Refusal;
-use super::What;
+use super::refusal::{Refusal, What};
 use crate::durations;
 use crate::schema::{Field, OF_MESH, Type, field_of, of_kind};
 use crate::yaml::node::{Node, Value};
@@ -77,13 +76,13 @@ impl Look {
             Type::Text | Type::Duration | Type::DurationOrNone | Type::OneOf(_) => node.text("").is_some(),
             Type::Flag => node.flag("").is_some(),
             Type::Number => matches!(&node.value, Value::Scalar(Json::Number(_))),
-            Type::Whole(..) => node.integer("").is_some(),
+            Type::Integer(..) => node.integer("").is_some(),
             Type::Any => true,
             Type::Object(_) | Type::List(_) | Type::Map(_) => false,
         };
         let problem = match (kind, node.text(""), node.integer("")) {
             _ if !is_right => format!("got {}, wanted {}", got(node), wanted(kind)),
-            (Type::Whole(min, max), _, Some(number)) if number < min.into() || number > max.into() => {
+            (Type::Integer(min, max), _, Some(number)) if number < min.into() || number > max.into() => {
                 format!("got {number}, wanted {}", bounds(min, max))
             }
             (Type::OneOf(known), Some(text), _) if !known.contains(&text) => {
@@ -103,7 +102,7 @@ impl Look {
             _ if is_right => "write a value that it takes",
             Type::Text if matches!(node.value, Value::Scalar(_)) => "put quotes around it",
             Type::Flag => "write true or false, without quotes",
-            Type::Whole(..) | Type::Number => "write a number, without quotes",
+            Type::Integer(..) | Type::Number => "write a number, without quotes",
             _ => "write what is wanted there",
         };
         self.found.push(Refusal::new(path, problem, fix).of(What::Type));
@@ -123,7 +122,7 @@ fn wanted(kind: Type) -> String {
         Type::Any => "a value".to_owned(),
         Type::Text => "a text".to_owned(),
         Type::Flag => "true or false".to_owned(),
-        Type::Whole(..) => "a whole number".to_owned(),
+        Type::Integer(..) => "a whole number".to_owned(),
         Type::Number => "a number".to_owned(),
         Type::Duration | Type::DurationOrNone => "a duration such as \"30s\"".to_owned(),
         Type::OneOf(known) => format!("one of {}", known.join(", ")),
