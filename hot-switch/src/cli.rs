@@ -6,29 +6,77 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::commands::outcome::Outcome;
 use crate::commands::{agent, by_hand, check, completions, controller, man, stand_in, status};
 
+/// The end of the help.
+const AFTER: &str = "\
+Exit codes:
+  0  done; `agent`, `controller` and `stand-in` end so on SIGTERM or SIGINT
+  1  failed: the message says what; `status` shows what the pods have
+  2  wrong usage
+  3  `check` found errors or warnings; no other command ends so
+
+Examples:
+  hot-switch check --live --mode act              what a bypass would bring back, for each workload
+  hot-switch status                               which pods of this node are bypassed
+  hot-switch bypass --uid 8f9c0d1e-2b3a-4c5d-8e6f-7a8b9c0d1e2f    one pod of this node, by hand
+  hot-switch restore --uid 8f9c0d1e-2b3a-4c5d-8e6f-7a8b9c0d1e2f   and back";
+
 /// Takes a pod's traffic past its dead sidecar, and back when the sidecar is well.
 #[derive(Debug, Parser)]
-#[command(name = "hot-switch", version, max_term_width = 110)]
+#[command(name = "hot-switch", version, after_help = AFTER, max_term_width = 110)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
+/// The end of its help.
+const ENDS: &str = "\
+Exits with 0 on SIGTERM or SIGINT, with 1 if it cannot begin, with 2 on wrong usage.";
+
+/// The end of its help.
+const STATUS: &str = "\
+Exits with 0 whatever it shows, with 1 if processes or rules cannot be read, with 2 on wrong usage.
+
+Examples:
+  hot-switch status --json
+  kubectl exec -n faultline-hot-switch $AGENT -- hot-switch status --proc /host/proc";
+
+/// The end of its help.
+const BYPASS: &str = "\
+Exits with 0 when traffic goes past the proxy, with 1 if the pod is not found, is not captured or refuses, with 2 on \
+wrong usage.
+
+Examples:
+  hot-switch bypass --uid 8f9c0d1e-2b3a-4c5d-8e6f-7a8b9c0d1e2f --directions inbound
+  hot-switch bypass --all-failed";
+
+/// The end of its help.
+const RESTORE: &str = "\
+Exits with 0 when traffic goes through the proxy, with 1 if the pod is not found or refuses, with 2 on wrong usage.
+
+Example:
+  hot-switch restore --uid 8f9c0d1e-2b3a-4c5d-8e6f-7a8b9c0d1e2f";
+
 /// The commands. One is listed when it does something.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Look after the pods of this node: probe, confirm, bypass, restore.
+    #[command(after_help = ENDS)]
     Agent(Box<agent::Agent>),
     /// Say which pods may be bypassed, over all nodes, and tell their callers.
+    #[command(after_help = ENDS)]
     Controller(controller::Controller),
     /// Answer a pod's probes in the place of a dead proxy: the entrypoint of the stand-in image.
+    #[command(after_help = ENDS)]
     StandIn(stand_in::Serve),
     /// Show which of this node's pods are bypassed, from their kernels.
+    #[command(after_help = STATUS)]
     Status(status::Status),
     /// Take a pod's traffic past its proxy, by hand.
+    #[command(after_help = BYPASS)]
     Bypass(by_hand::Bypass),
     /// Give a pod's traffic back to its proxy, by hand.
+    #[command(after_help = RESTORE)]
     Restore(by_hand::Restore),
     /// Tell for each workload what a bypass would bring back, inbound and outbound, and why not.
     Check(check::Check),

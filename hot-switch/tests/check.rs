@@ -293,3 +293,104 @@ spec: {template: {spec: {containers: [{name: web}]}}}
 ";
     assert!(found(deployment), "nobody reads it there");
 }
+
+#[test]
+fn who_was_refused_before_is_not_said_to_be_brought_back() {
+    let strict =
+        "\n---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: web, namespace: shop}\n";
+    let names = |text: String| {
+        let report = judged(&text, None);
+        let restored = &report.workloads[0].inbound.restored;
+        restored.iter().find(|it| it.contains("without a proxy")).cloned()
+    };
+    assert_eq!(names(SHOP.to_owned()).as_deref(), Some("callers without a proxy, by web.shop"));
+    // With mTLS required they were no callers; with one port left open, they are brought back there.
+    assert_eq!(names(format!("{SHOP}{strict}spec: {{mtls: {{mode: STRICT}}}}\n")), None);
+    let two =
+        SHOP.replace("[{port: 80, targetPort: http}]", "[{port: 80, targetPort: http}, {port: 81, targetPort: 9000}]");
+    let open =
+        "spec: {selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}, portLevelMtls: {9000: {mode: DISABLE}}}\n";
+    assert_eq!(names(format!("{two}{strict}{open}")).as_deref(), Some("callers without a proxy, by web.shop:81"));
+    // Nor were they where everybody is asked who they are.
+    let asks = "\n---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: \
+                {name: web, namespace: shop}\n\
+                spec: {rules: [{from: [{source: {namespaces: [front]}}]}]}\n";
+    assert_eq!(names(format!("{SHOP}{asks}")), None);
+    let told = text::report(&judged(
+        &format!(
+            "{}{strict}spec: {{mtls: {{mode: STRICT}}}}\n",
+            SHOP.split("---\napiVersion: v1\nkind: Service").next().unwrap()
+        ),
+        None,
+    ));
+    assert!(told.contains("inbound: a bypass brings back nobody that is known\n"), "{told}");
+}
+
+#[test]
+fn callers_in_the_mesh_are_in_namespaces_with_sidecars() {
+    let outside = "\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: legacy}\n---\napiVersion: apps/v1\nkind: \
+                   Deployment\nmetadata: {name: old, namespace: legacy}\nspec: {template: {spec: {containers: [{name: \
+                   old}]}}}\n---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: web, \
+                   namespace: shop}\nspec: {host: web, exportTo: ['.'], trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}\n";
+    let report = judged(&format!("{SHOP}{outside}"), None);
+    let insisting = report.findings().find(|it| it.code == "HS201").expect("it is told");
+    assert!(!insisting.problem.contains("(from shop)"), "all that have a proxy do: {}", insisting.problem);
+}
+
+#[test]
+fn what_the_mesh_does_not_take_is_told() {
+    let unquoted = SHOP.replace("allow-unprotected: 'true'", "allow-unprotected: true");
+    let report = judged(&unquoted, None);
+    let found = report.findings().find(|it| it.code == "HS003").expect("it is told");
+    assert!(found.problem.contains("allow-unprotected: got true, wanted a text"), "{}", found.problem);
+    let rule = "\n---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: web, \
+                namespace: shop}\nspec: {host: web, trafficPolicy: {tls: {mode: istio_mutual}}}\n";
+    assert!(codes(&judged(&format!("{SHOP}{rule}"), None), Severity::Error).contains(&"HS003"));
+    assert!(!codes(&judged(SHOP, None), Severity::Note).contains(&"HS003"));
+}
+
+#[test]
+fn the_help_of_every_command_has_its_exit_codes() {
+    let help = |args: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_hot-switch")).args(args).output().expect("it runs");
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    assert!(help(&["--help"]).contains("Exit codes:") && help(&["--help"]).contains("Examples:"));
+    for command in ["agent", "controller", "stand-in", "status", "bypass", "restore", "check"] {
+        assert!(help(&[command, "--help"]).contains("Exits with "), "{command}");
+    }
+}
+
+#[test]
+fn a_route_that_is_delegated_is_told_with_its_own_host() {
+    let routes = "
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: root, namespace: shop}
+spec: {hosts: [cart], http: [{delegate: {name: leaf, namespace: team}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: leaf, namespace: team}
+spec: {http: [{route: [{destination: {host: other}}]}]}
+";
+    let report = judged(&format!("{SHOP}{routes}"), None);
+    let found: Vec<&str> =
+        report.workloads[0].findings.iter().filter(|it| it.code == "HS305").map(|it| it.problem.as_str()).collect();
+    assert_eq!(found, ["a route sends cart.shop (to other.team) elsewhere"]);
+}
+
+#[test]
+fn a_sidecar_resource_takes_hosts_out_again() {
+    let scope = |hosts: &str| {
+        let text = format!(
+            "{SHOP}\n---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: a, namespace: \
+             shop}}\nspec: \
+             {{egress: [{{hosts: [{hosts}]}}]}}\n"
+        );
+        judged(&text, None).workloads[0].outbound.restored[0].clone()
+    };
+    assert!(scope("'*/*'").starts_with("2 of 2 ports"), "{}", scope("'*/*'"));
+    assert!(!scope("'*/*', '~shop/*'").contains("ports of Services"), "{}", scope("'*/*', '~shop/*'"));
+}

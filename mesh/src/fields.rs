@@ -1,9 +1,9 @@
-//! The fields of Istio's resources, as far as faultline reads those: which exist, and which are read no more.
+//! The fields of Istio's resources that do not exist, or are read no more.
 //!
-//! The API server drops a field that the schema does not have, so what was meant by it is not in force. The table is
-//! that of istio/api (DestinationRule and ServiceEntry, v1).
+//! The API server drops a field that the schema does not have, so what was meant by it is not in force.
 
 use super::{MESH_CONFIG, Resource};
+use crate::schema::{OF_MESH, Type, field_of, fields_of, is_whole};
 use crate::yaml::node::{Node, Value};
 
 /// A field that Istio does not read.
@@ -32,180 +32,14 @@ impl Stray {
     }
 }
 
-/// The type of a field's value, as far as it is looked into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Type {
-    /// Anything: a scalar, labels, or what faultline has no rule about.
-    Any,
-    /// An object with the fields of this name in [`OBJECTS`], or a list of such.
-    Object(&'static str),
-}
-
-use Type::{Any, Object};
-
-/// The fields of each object.
-const OBJECTS: [(&str, &[(&str, Type)]); 22] = [
-    (
-        "DestinationRule",
-        &[
-            ("host", Any),
-            ("trafficPolicy", Object("TrafficPolicy")),
-            ("subsets", Object("Subset")),
-            ("exportTo", Any),
-            ("workloadSelector", Object("WorkloadSelector")),
-        ],
-    ),
-    ("Subset", &[("name", Any), ("labels", Any), ("trafficPolicy", Object("TrafficPolicy"))]),
-    ("WorkloadSelector", &[("matchLabels", Any)]),
-    (
-        "TrafficPolicy",
-        &[
-            ("loadBalancer", Object("LoadBalancer")),
-            ("connectionPool", Object("ConnectionPool")),
-            ("outlierDetection", Object("OutlierDetection")),
-            ("tls", Object("Tls")),
-            ("portLevelSettings", Object("PortTrafficPolicy")),
-            ("tunnel", Any),
-            ("proxyProtocol", Any),
-            ("retryBudget", Any),
-        ],
-    ),
-    (
-        "PortTrafficPolicy",
-        &[
-            ("port", Object("Port")),
-            ("loadBalancer", Object("LoadBalancer")),
-            ("connectionPool", Object("ConnectionPool")),
-            ("outlierDetection", Object("OutlierDetection")),
-            ("tls", Object("Tls")),
-        ],
-    ),
-    ("Port", &[("number", Any)]),
-    (
-        "OutlierDetection",
-        &[
-            ("consecutive5xxErrors", Any),
-            ("consecutiveErrors", Any),
-            ("consecutiveGatewayErrors", Any),
-            ("consecutiveLocalOriginFailures", Any),
-            ("splitExternalLocalOriginErrors", Any),
-            ("interval", Any),
-            ("baseEjectionTime", Any),
-            ("maxEjectionPercent", Any),
-            ("minHealthPercent", Any),
-            ("outlierDetectionHttpErrorCodes", Any),
-        ],
-    ),
-    (
-        "LoadBalancer",
-        &[
-            ("simple", Any),
-            ("consistentHash", Any),
-            ("localityLbSetting", Object("Locality")),
-            ("zoneAwareLbSetting", Object("ZoneAware")),
-            ("warmup", Object("Warmup")),
-            ("warmupDurationSecs", Any),
-        ],
-    ),
-    (
-        "Locality",
-        &[
-            ("enabled", Any),
-            ("distribute", Object("Distribute")),
-            ("failover", Object("Failover")),
-            ("failoverPriority", Any),
-        ],
-    ),
-    (
-        "ZoneAware",
-        &[("enabled", Any), ("failover", Object("Failover")), ("failoverPriority", Any), ("minClusterSize", Any)],
-    ),
-    ("Distribute", &[("from", Any), ("to", Any)]),
-    ("Failover", &[("from", Any), ("to", Any)]),
-    ("Warmup", &[("duration", Any), ("minimumPercent", Any), ("aggression", Any)]),
-    ("ConnectionPool", &[("tcp", Object("Tcp")), ("http", Object("Http"))]),
-    (
-        "Tcp",
-        &[
-            ("maxConnections", Any),
-            ("connectTimeout", Any),
-            ("tcpKeepalive", Any),
-            ("maxConnectionDuration", Any),
-            ("idleTimeout", Any),
-        ],
-    ),
-    (
-        "Http",
-        &[
-            ("http1MaxPendingRequests", Any),
-            ("http2MaxRequests", Any),
-            ("maxRequestsPerConnection", Any),
-            ("maxRetries", Any),
-            ("idleTimeout", Any),
-            ("h2UpgradePolicy", Any),
-            ("useClientProtocol", Any),
-            ("maxConcurrentStreams", Any),
-            ("http2KeepAlive", Any),
-        ],
-    ),
-    (
-        "Tls",
-        &[
-            ("mode", Any),
-            ("clientCertificate", Any),
-            ("privateKey", Any),
-            ("caCertificates", Any),
-            ("credentialName", Any),
-            ("subjectAltNames", Any),
-            ("sni", Any),
-            ("insecureSkipVerify", Any),
-            ("caCrl", Any),
-        ],
-    ),
-    (
-        "ServiceEntry",
-        &[
-            ("hosts", Any),
-            ("addresses", Any),
-            ("ports", Object("ServicePort")),
-            ("location", Any),
-            ("resolution", Any),
-            ("endpoints", Object("WorkloadEntry")),
-            ("workloadSelector", Object("EntrySelector")),
-            ("exportTo", Any),
-            ("subjectAltNames", Any),
-        ],
-    ),
-    ("ServicePort", &[("number", Any), ("protocol", Any), ("name", Any), ("targetPort", Any)]),
-    ("EntrySelector", &[("labels", Any)]),
-    (
-        "WorkloadEntry",
-        &[
-            ("address", Any),
-            ("ports", Any),
-            ("labels", Any),
-            ("network", Any),
-            ("locality", Any),
-            ("weight", Any),
-            ("serviceAccount", Any),
-        ],
-    ),
-    ("Top", &[("apiVersion", Any), ("kind", Any), ("metadata", Any), ("spec", Any), ("status", Any)]),
-];
-
 /// The kinds that are looked into.
 const KINDS: [&str; 3] = ["DestinationRule", "ServiceEntry", "WorkloadEntry"];
 
-/// The blocks of a MeshConfig that faultline reads.
-const OF_MESH: [(&str, &str); 2] =
-    [("localityLbSetting", "Locality"), ("defaultTrafficPolicy.outlierDetection", "OutlierDetection")];
+/// What a resource has at its top.
+const TOP: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 
 /// Fields that the schema has and istiod ignores.
 const REMOVED: [&str; 1] = ["outlierDetection.consecutiveErrors"];
-
-fn fields_of(object: &str) -> &'static [(&'static str, Type)] {
-    OBJECTS.iter().find(|(name, _)| *name == object).map_or(&[], |(_, fields)| fields)
-}
 
 /// Every field of a resource that Istio does not read; none for kinds without a table.
 pub fn strays(resource: &Resource) -> Vec<Stray> {
@@ -216,7 +50,7 @@ pub fn strays(resource: &Resource) -> Vec<Stray> {
     }
     let Some(kind) = KINDS.into_iter().find(|kind| resource.is_istio(kind)) else { return found };
     let mut look = Look { kind, found: &mut found };
-    look.object(&resource.node, "Top", "");
+    look.top(&resource.node);
     if let Some(spec) = resource.node.field("spec") {
         look.object(spec, kind, "spec");
     }
@@ -233,8 +67,7 @@ fn of_mesh(config: &Node, found: &mut Vec<Stray>) {
     }
     let tops = ["localityLbSetting", "defaultTrafficPolicy"];
     for (name, _) in config.map("") {
-        // The names of the schema's own language, with underscores, are known too.
-        let is_other = tops.iter().all(|top| plain(top) != plain(name) || !(name == top || name.contains('_')));
+        let is_other = tops.iter().all(|top| name != top);
         if let Some(top) = tops.into_iter().find(|top| is_other && distance(&plain(top), &plain(name)) < 3) {
             look.found.push(Stray::Unknown { path: name.clone(), remedy: format!("write `{top}`") });
         }
@@ -252,42 +85,52 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn object(&mut self, node: &Node, object: &'static str, path: &str) {
-        match &node.value {
-            Value::Scalar(_) => {}
-            Value::List(items) => {
+    /// What stands beside `spec`.
+    fn top(&mut self, node: &Node) {
+        for (name, value) in node.map("").iter().filter(|(name, _)| !TOP.contains(&name.as_str())) {
+            let remedy = self.remedy(name, value, &TOP, "");
+            self.found.push(Stray::Unknown { path: name.clone(), remedy });
+        }
+    }
+
+    fn value(&mut self, node: &Node, kind: Type, path: &str) {
+        match (kind, &node.value) {
+            (Type::Object(object), Value::Map(_)) => self.object(node, object, path),
+            (Type::List(inner), Value::List(items)) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.object(item, object, &format!("{path}[{index}]"));
+                    self.value(item, *inner, &format!("{path}[{index}]"));
                 }
             }
-            Value::Map(fields) => {
-                for (name, value) in fields {
-                    let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                    match fields_of(object).iter().find(|(known, _)| known == name) {
-                        Some((_, Object(object))) => self.object(value, object, &inner),
-                        Some((_, Any)) if REMOVED.iter().any(|removed| inner.ends_with(removed)) => {
-                            // A 0 asks for nothing.
-                            if value.number("") != Some(0) {
-                                self.found.push(Stray::Removed { path: inner });
-                            }
-                        }
-                        Some(_) => {}
-                        // The MeshConfig may have the names of the schema's own language.
-                        None if self.kind == "MeshTrafficPolicy" && name.contains('_') => {}
-                        None => {
-                            let remedy = self.remedy(name, value, object, path);
-                            self.found.push(Stray::Unknown { path: inner, remedy });
-                        }
+            _ => {}
+        }
+    }
+
+    fn object(&mut self, node: &Node, object: &'static str, path: &str) {
+        if !is_whole(object) {
+            return;
+        }
+        for (name, value) in node.map("") {
+            let inner = format!("{path}.{name}");
+            match field_of(object, name) {
+                Some(_) if REMOVED.iter().any(|removed| inner.ends_with(removed)) => {
+                    // A 0 asks for nothing.
+                    if value.number("") != Some(0) {
+                        self.found.push(Stray::Removed { path: inner });
                     }
+                }
+                Some(kind) => self.value(value, kind, &inner),
+                None => {
+                    let known: Vec<&str> = fields_of(object).iter().map(|(known, _)| *known).collect();
+                    let remedy = self.remedy(name, value, &known, path);
+                    self.found.push(Stray::Unknown { path: inner, remedy });
                 }
             }
         }
     }
 
     /// What to write instead of an unknown field.
-    fn remedy(&self, name: &str, value: &Node, object: &str, path: &str) -> String {
-        let known = fields_of(object);
-        let of_parent = |field: &str| known.iter().any(|(known, _)| *known == field);
+    fn remedy(&self, name: &str, value: &Node, known: &[&'static str], path: &str) -> String {
+        let of_parent = |field: &str| known.contains(&field);
         if let Value::Map(inner) = &value.value
             && !inner.is_empty()
             && inner.iter().all(|(field, _)| of_parent(field))
@@ -298,7 +141,7 @@ impl Look<'_> {
             let (known, name) = (plain(known), plain(name));
             distance(&known, &name) < 3 || (name.len() > 5 && (known.starts_with(&name) || name.starts_with(&known)))
         };
-        let mut beside = known.iter().map(|(known, _)| *known);
+        let mut beside = known.iter().copied();
         let same = beside.clone().find(|known| plain(known) == plain(name));
         if let Some(known) = same.or_else(|| beside.find(near)) {
             let inner = if path.is_empty() { known.to_owned() } else { format!("{path}.{known}") };
@@ -321,14 +164,23 @@ impl Look<'_> {
                     if known.eq_ignore_ascii_case(name) {
                         return Some(inner);
                     }
-                    if let Object(object) = kind {
-                        deeper.push((*object, inner));
+                    if let Some(object) = object_in(*kind) {
+                        deeper.push((object, inner));
                     }
                 }
             }
             next = deeper;
         }
         None
+    }
+}
+
+/// The object that a value is, or of which it is a list.
+fn object_in(kind: Type) -> Option<&'static str> {
+    match kind {
+        Type::Object(object) => Some(object),
+        Type::List(inner) => object_in(*inner),
+        _ => None,
     }
 }
 

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod dns_name;
+mod durations;
 pub mod fields;
 mod foreign;
 pub mod kinds;
@@ -15,6 +16,8 @@ pub mod lookup;
 mod mesh_config;
 pub mod outlier;
 pub mod policy;
+pub mod refused;
+pub mod schema;
 pub mod services;
 mod texts;
 pub mod yaml;
@@ -300,28 +303,17 @@ impl Mesh {
                 node.list("items").iter().for_each(|item| self.add_document(file, item.clone(), None, false));
                 return;
             }
-            let own = |path: &str| node.text(path).map(str::to_owned);
-            let resource = Resource {
-                file: Rc::clone(file),
-                kind: kind.to_owned(),
-                group: version.split_once('/').map_or("", |(group, _)| group).to_owned(),
-                namespace: own("metadata.namespace"),
-                name: own("metadata.name").unwrap_or_default(),
-                node,
-            };
-            if let Some(config) = mesh_config::inside(&resource.kind, &resource.node) {
-                self.resources.push(Resource { kind: MESH_CONFIG.into(), node: config, ..resource.clone() });
-            }
-            self.resources.push(resource);
+            let group = version.split_once('/').map_or("", |(group, _)| group).to_owned();
+            self.add_resource(file, (kind.to_owned(), group), node);
             return;
         }
         let has = |names: &[&str]| names.iter().any(|name| node.field(name).is_some());
         let kind = if has(&["static_resources", "staticResources"]) {
             Some((ENVOY, node.clone()))
         } else if let Some(inner) = node.field("meshConfig") {
-            Some((MESH_CONFIG, inner.clone()))
+            Some((MESH_CONFIG, mesh_config::as_istiod(inner.clone())))
         } else if has(&mesh_config::FIELDS) {
-            Some((MESH_CONFIG, node.clone()))
+            Some((MESH_CONFIG, mesh_config::as_istiod(node.clone())))
         } else {
             None
         };
@@ -352,6 +344,31 @@ impl Mesh {
                 false,
             );
         }
+    }
+
+    /// Adds a resource, and the mesh configuration that is inside it.
+    fn add_resource(&mut self, file: &Rc<str>, (kind, group): (String, String), node: Node) {
+        let own = |path: &str| node.text(path).map(str::to_owned);
+        let resource = Resource {
+            file: Rc::clone(file),
+            kind,
+            group,
+            namespace: own("metadata.namespace"),
+            name: own("metadata.name").unwrap_or_default(),
+            node,
+        };
+        match mesh_config::inside(&resource.kind, &resource.node) {
+            Ok(None) => {}
+            Ok(Some(config)) => {
+                let node = mesh_config::as_istiod(config);
+                self.resources.push(Resource { kind: MESH_CONFIG.into(), node, ..resource.clone() });
+            }
+            Err(problem) => {
+                let what = format!("a ConfigMap whose `mesh` is no mesh configuration ({problem})");
+                self.not_read(file, &resource.node, &what, "correct the text under `data.mesh`", true);
+            }
+        }
+        self.resources.push(resource);
     }
 
     fn not_read(&mut self, file: &Rc<str>, node: &Node, what: &str, remedy: &str, is_meant: bool) {

@@ -7,6 +7,7 @@ use filter_core::config::Duration;
 use filter_core::config::OutlierDetection;
 use serde_json::{Value, json};
 
+use crate::durations;
 use crate::yaml::node::Node;
 
 /// The largest count that the filter accepts; no streak gets that long.
@@ -81,7 +82,7 @@ fn percent(block: &Node, name: &'static str, problems: &mut Vec<Problem>) -> Opt
 
 fn duration(block: &Node, name: &'static str, problems: &mut Vec<Problem>) -> Option<Duration> {
     let field = block.field(name)?;
-    match block.text(name).map(Duration::parse) {
+    match block.text(name).map(durations::read) {
         Some(Ok(duration)) => return Some(duration),
         Some(Err(problem)) => problems.push((name, problem)),
         None => problems.push((name, format!("got {}, wanted a duration such as \"30s\"", field.json()))),

@@ -1,8 +1,9 @@
 //! Which callers a bypass brings back, and which not (HS201 to HS205).
 //!
-//! A caller without a proxy speaks plaintext and reaches the application as soon as the pod is ready. A caller with one
-//! asks istiod how to speak to each endpoint: the label `security.istio.io/tlsMode` of the pod decides, unless a
-//! DestinationRule does, or the Service is headless.
+//! A caller without a proxy speaks plaintext and reaches the application as soon as the pod is ready. Where the proxy
+//! requires mTLS or an identity it is none: before, it was refused, and a bypass does not bring it back but lets it in.
+//! A caller with a proxy asks istiod how to speak to each endpoint: the label `security.istio.io/tlsMode` of the pod
+//! decides, unless a DestinationRule does, or the Service is headless.
 
 use std::collections::BTreeSet;
 
@@ -12,6 +13,7 @@ use mesh::lookup::Client;
 use super::finding::{Draft, Severity, plural, some_of};
 use super::known::Case;
 use super::mtls::{Mode, Mtls};
+use super::policies::{self, Asks};
 use super::rules::{HS201, HS202, HS203, HS204, HS205};
 use super::scope;
 use super::services::{Port, Service};
@@ -31,11 +33,12 @@ pub(super) fn check(case: &Case<'_, '_>) -> Inbound {
     inbound.found.extend(moved(case));
     inbound.found.extend(tunnel(case));
     if case.services.is_empty() {
-        inbound.restored.push("callers that connect to the pod's address and speak plaintext".to_owned());
+        if lets_in_anybody(case) && mtls.on(0).0 != Mode::Strict {
+            inbound.restored.push("callers that connect to the pod's address and speak plaintext".to_owned());
+        }
         return inbound;
     }
-    let names: Vec<String> = case.services.iter().map(|service| service.name()).collect();
-    inbound.restored.push(format!("callers without a proxy, by {}", some_of(&names)));
+    inbound.restored.extend(without_proxy(case, &mtls));
     let insisting = insisting(case);
     let headless = headless(case, &mtls);
     let ports: usize = case.services.iter().map(|service| service.ports.len()).sum();
@@ -51,6 +54,32 @@ pub(super) fn check(case: &Case<'_, '_>) -> Inbound {
     inbound.found.extend(insist_on_mtls(case, &insisting, lost >= ports, &mtls));
     inbound.found.extend(by_no_endpoint(&headless));
     inbound
+}
+
+/// Whether callers without an identity are let in, at least to a part.
+fn lets_in_anybody(case: &Case<'_, '_>) -> bool {
+    let asking = case.known.policies.authorization(case.workload.namespace(), &case.workload.labels);
+    policies::asks(&asking).0 != Asks::Everybody
+}
+
+/// The callers without a proxy that are callers when it lives, in words: of the ports that take plaintext from anybody.
+fn without_proxy(case: &Case<'_, '_>, mtls: &Mtls<'_>) -> Option<String> {
+    if !lets_in_anybody(case) {
+        return None;
+    }
+    let is_open = |port: &Port<'_>| {
+        let target = port.target.in_pods_of(case.workload).unwrap_or(port.number);
+        mtls.on(target).0 != Mode::Strict
+    };
+    let of_service = |service: &&Service<'_>| {
+        let open: Vec<&Port<'_>> = service.ports.iter().filter(|port| is_open(port)).collect();
+        match open.len() == service.ports.len() {
+            true => vec![service.name()],
+            false => open.into_iter().map(|port| service.at(*port)).collect(),
+        }
+    };
+    let names: Vec<String> = case.services.iter().flat_map(of_service).collect();
+    (!names.is_empty()).then(|| format!("callers without a proxy, by {}", some_of(&names)))
 }
 
 /// A port whose callers insist on mTLS.

@@ -41,7 +41,9 @@ impl<'a> Known<'a> {
         let mut callers: BTreeSet<&str> = lookup.namespaces().collect();
         let mut by_namespace: HashMap<&str, Vec<usize>> = HashMap::new();
         for (index, workload) in workloads.iter().enumerate() {
-            callers.insert(workload.namespace());
+            if !matches!(sidecar::of(workload, mesh), Sidecar::None(_)) {
+                callers.insert(workload.namespace());
+            }
             by_namespace.entry(workload.namespace()).or_default().push(index);
         }
         let modes: BTreeSet<String> = mesh.istio("DestinationRule").flat_map(|it| tls_modes(&it.node)).collect();

@@ -176,8 +176,13 @@ fn of_entries<'a>(case: &Case<'_, 'a>, scope: Option<&'a Resource>, tls: &mut Lo
 fn routes(case: &Case<'_, '_>) -> Option<Draft> {
     let mut lost = Lost::default();
     let domain = case.known.domain;
-    for route in case.known.mesh.distinct("VirtualService") {
+    let all = case.known.mesh.distinct("VirtualService");
+    for route in &all {
         let node = &route.node;
+        // One without hosts has what others delegate to it.
+        if node.list("spec.hosts").is_empty() {
+            continue;
+        }
         let gateways = node.list("spec.gateways");
         if !gateways.is_empty() && !gateways.iter().any(|gateway| gateway.text("") == Some("mesh")) {
             continue;
@@ -185,12 +190,25 @@ fn routes(case: &Case<'_, '_>) -> Option<Draft> {
         let full = |host: &str| dns_name::full(host, route.namespace(), domain);
         let hosts: Vec<String> = node.list("spec.hosts").iter().filter_map(|it| Some(full(it.text("")?))).collect();
         let routes = ["http", "tcp", "tls"].into_iter().flat_map(|kind| node.list(&format!("spec.{kind}")));
-        let ends = routes.flat_map(|it| it.list("route")).filter_map(|it| it.text("destination.host"));
-        let elsewhere: Vec<String> = ends.map(full).filter(|end| !hosts.contains(end)).collect();
+        let routes: Vec<&Node> = routes.collect();
+        let ends = |routes: &[&'_ Node], namespace: &str| -> Vec<String> {
+            let ends = routes.iter().flat_map(|it| it.list("route")).filter_map(|it| it.text("destination.host"));
+            ends.map(|host| dns_name::full(host, namespace, domain)).collect()
+        };
+        let mut elsewhere = ends(&routes, route.namespace());
+        for delegate in routes.iter().filter_map(|it| it.field("delegate")) {
+            let namespace = delegate.text("namespace").unwrap_or(route.namespace());
+            let is_it =
+                |it: &&&Resource| Some(it.name.as_str()) == delegate.text("name") && it.namespace() == namespace;
+            let found = all.iter().find(is_it);
+            let own: Vec<&Node> = found.iter().flat_map(|it| it.node.list("spec.http")).collect();
+            elsewhere.extend(ends(&own, namespace));
+        }
+        elsewhere.retain(|end| !hosts.contains(end));
         if let Some(end) = elsewhere.first() {
             let short = |name: &str| name.strip_suffix(&format!(".svc.{domain}")).unwrap_or(name).to_owned();
             let names: Vec<String> = hosts.iter().map(|host| short(host)).collect();
-            lost.add(format!("{} (to {})", names.join(", "), short(end)), [route]);
+            lost.add(format!("{} (to {})", names.join(", "), short(end)), [*route]);
         }
     }
     let found = lost.draft(

@@ -20,15 +20,26 @@ pub(crate) fn of<'a>(workload: &Workload<'_>, mesh: &'a Mesh) -> Option<&'a Reso
 /// Whether a Sidecar resource lets the proxy know a host of a namespace; without one, it knows all.
 pub(crate) fn knows(scope: Option<&Resource>, workload: &Workload<'_>, namespace: &str, host: &str) -> bool {
     let Some(scope) = scope.filter(|it| !it.node.list("spec.egress").is_empty()) else { return true };
-    let hosts = scope.node.list("spec.egress").iter().flat_map(|listener| listener.list("hosts"));
-    hosts.filter_map(|host| host.text("")?.split_once('/')).any(|(from, pattern)| {
+    let names = |from: &str, pattern: &str| {
         let from_here = match from {
             "*" => true,
             "." => namespace == workload.namespace(),
             _ => from == namespace,
         };
         from_here && dns_name::covers(pattern, host)
-    })
+    };
+    // A tilde before a namespace takes its hosts out again (Istio 1.31); alone, those of every namespace.
+    let knows = |listener: &Node| {
+        let hosts: Vec<(&str, &str)> =
+            listener.list("hosts").iter().filter_map(|host| host.text("")?.split_once('/')).collect();
+        let is_out = |(from, pattern): &(&str, &str)| match from.strip_prefix('~') {
+            Some("") => names("*", pattern),
+            Some(from) => names(from, pattern),
+            None => false,
+        };
+        hosts.iter().any(|(from, pattern)| names(from, pattern)) && !hosts.iter().any(is_out)
+    };
+    scope.node.list("spec.egress").iter().any(knows)
 }
 
 /// Listeners of the sidecar to which the application connects itself: it knows their address, not that of the peer.

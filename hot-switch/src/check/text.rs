@@ -91,6 +91,9 @@ fn of_workload(workload: &Judged) -> String {
         }
         for (name, direction) in told {
             let verdict = match direction.verdict {
+                Verdict::All | Verdict::Part if direction.restored.is_empty() => {
+                    "a bypass brings back nobody that is known"
+                }
                 Verdict::All => "a bypass brings back",
                 Verdict::Part => "a bypass brings back in part",
                 Verdict::None => "a bypass brings back nothing",

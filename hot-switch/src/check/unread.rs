@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use mesh::yaml::node::Position;
-use mesh::{MESH_CONFIG, Resource};
+use mesh::{MESH_CONFIG, Resource, refused};
 
 use super::consent;
 use super::finding::{Draft, Finding, Severity};
 use super::known::Known;
-use super::rules::{HS001, HS002};
+use super::rules::{HS001, HS002, HS003};
 
 /// The kinds that some rule looks into.
 const LOOKED_INTO: [&str; 19] = [
@@ -76,11 +76,26 @@ pub(super) fn check(known: &Known<'_>) -> Vec<Finding> {
             drafts.into_iter().map(|draft| draft.found(&resource.file, Some(resource.title()), Some(position))),
         );
     }
+    found.extend(mesh.resources.iter().filter_map(not_taken));
     for (policy, draft) in known.peers.not_understood() {
         let position = policy.node.position_of(&draft.path);
         found.push(draft.found(&policy.file, Some(policy.title()), Some(position)));
     }
     found
+}
+
+/// HS003: a resource that the API server or Istio refuses, so that the mesh has it otherwise than the files.
+fn not_taken(resource: &Resource) -> Option<Finding> {
+    let refusal = refused::first(resource)?;
+    let words = [
+        &*format!("{}: {}: {}", resource.title(), refusal.path, refusal.problem),
+        "the API server or Istio's webhook refuses the resource: what the mesh has is not what is here, so what is \
+         said of the workloads may be wrong",
+        &*refusal.fix,
+    ];
+    let position = resource.node.position_of(&refusal.path);
+    let draft = Draft::new(HS003, Severity::Error, words);
+    Some(draft.found(&resource.file, Some(resource.title()), Some(position)))
 }
 
 /// The kinds that are not among the files, and what is assumed of so many workloads for it.

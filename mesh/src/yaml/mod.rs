@@ -21,6 +21,10 @@ pub fn write(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_saphyr::to_string_with_options(value, options)?)
 }
 
+/// How many values aliases may repeat, all together: far more than any file of rules repeats, and few enough that a
+/// file in which each alias repeats several others ends at once.
+const MAX_REPEATED: usize = 100_000;
+
 /// Parses every document of a YAML or JSON text; empty documents are skipped.
 ///
 /// # Errors
@@ -31,8 +35,14 @@ pub fn read(text: &str) -> Result<Vec<Node>, (Option<Position>, String)> {
 
 /// As [`read`]; `above`: the number of lines above the text, for what its errors say.
 fn read_below(text: &str, above: u64) -> Result<Vec<Node>, (Option<Position>, String)> {
-    // The output of `kubectl get` for a large mesh exceeds the parser's default limits.
-    let options = serde_saphyr::options! { budget: None, with_snippet: false };
+    let options = serde_saphyr::options! {
+        // The output of `kubectl get` for a large mesh exceeds the parser's default limits.
+        budget: None,
+        with_snippet: false,
+        // kubectl reads YAML 1.1, in which 010 is 8.
+        legacy_octal_numbers: true,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPEATED },
+    };
     let read: Result<Vec<Spanned<Raw>>, _> = serde_saphyr::from_multiple_with_options(text, options);
     match read {
         Ok(documents) => {
@@ -45,7 +55,8 @@ fn read_below(text: &str, above: u64) -> Result<Vec<Node>, (Option<Position>, St
             let place = at.map(|at| format!(" at line {}, column {}", at.line, at.column.unwrap_or(1)));
             let words = error.to_string();
             let bare = place.and_then(|place| words.strip_suffix(&place).map(str::to_owned));
-            Err((at, duplicate(&error, text, above).unwrap_or_else(|| bare.unwrap_or(words))))
+            let plain = duplicate(&error, text, above).or_else(|| repeated(&error));
+            Err((at, plain.unwrap_or_else(|| bare.unwrap_or(words))))
         }
     }
 }
@@ -74,6 +85,22 @@ pub fn read_parts(text: &str) -> Vec<Part> {
         }
     };
     parts.into_iter().map(|(above, part)| (above, lower(above, read_below(&part, above)))).collect()
+}
+
+/// What is said of aliases that repeat too much; `None` for any other error.
+fn repeated(error: &serde_saphyr::Error) -> Option<String> {
+    use serde_saphyr::Error;
+    let mut error = error.without_snippet();
+    while let Error::AliasError { error: inner, .. } = error {
+        error = inner.without_snippet();
+    }
+    let is_it = matches!(
+        error,
+        Error::AliasReplayLimitExceeded { .. }
+            | Error::AliasExpansionLimitExceeded { .. }
+            | Error::AliasReplayStackDepthExceeded { .. }
+    );
+    is_it.then(|| format!("its aliases (`*name`) repeat more than {MAX_REPEATED} values; write out what is meant"))
 }
 
 /// What is said of a key that is there twice; `None` for any other error.

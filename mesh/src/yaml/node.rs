@@ -74,12 +74,20 @@ impl Node {
         }
     }
 
-    /// The integer at a path. As in Kubernetes, a number in quotes is not accepted.
+    /// The integer at a path. As in Kubernetes, `3.0` and `3e0` are 3, and a number in quotes is not accepted.
     pub fn number(&self, path: &str) -> Option<u64> {
-        match &self.at(path)?.value {
-            Value::Scalar(Json::Number(number)) => number.as_u64(),
-            _ => None,
-        }
+        self.integer(path).and_then(|number| u64::try_from(number).ok())
+    }
+
+    /// As [`Node::number`], with a sign.
+    pub fn integer(&self, path: &str) -> Option<i128> {
+        let Value::Scalar(Json::Number(number)) = &self.at(path)?.value else { return None };
+        let whole = number.as_u64().map(i128::from).or(number.as_i64().map(i128::from));
+        whole.or_else(|| {
+            // Beyond 2^53 a float is no longer one whole number.
+            let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9e15)?;
+            format!("{float:.0}").parse().ok()
+        })
     }
 
     /// The boolean at a path.

@@ -68,21 +68,14 @@ impl Entry {
     }
 }
 
-/// The entries for a host: one for each port and subset whose thresholds differ, the more special first. What Istio
-/// refuses goes to `refused`.
-pub(crate) fn of_host(
-    host: &str,
-    rules: &HostRules<'_>,
-    default: Option<&OutlierDetection>,
-    refused: &mut Vec<String>,
-) -> Vec<Entry> {
-    let mut translate = |port: Option<u64>, subset: Option<&Subset<'_>>| {
+/// The entries for a host: one for each port and subset whose thresholds differ, the more special first. The rules are
+/// such as Istio takes.
+pub(crate) fn of_host(host: &str, rules: &HostRules<'_>, default: Option<&OutlierDetection>) -> Vec<Entry> {
+    let translate = |port: Option<u64>, subset: Option<&Subset<'_>>| {
         let Some(block) = rules.block("outlierDetection", port, subset) else { return default.cloned() };
-        let told = |(field, problem)| format!("{}.{field}: {problem}", block.path);
-        let translated = outlier::translate(block.node);
-        translated.map_err(|problems| refused.extend(problems.into_iter().map(told))).ok()
+        outlier::translate(block.node).ok()
     };
-    let mut of_port = |port: Option<u64>| {
+    let of_port = |port: Option<u64>| {
         let base = translate(port, None);
         let mut entries = Vec::new();
         for subset in &rules.subsets {

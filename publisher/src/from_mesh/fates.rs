@@ -2,36 +2,30 @@
 
 use super::remarks::{self, Remarks};
 use mesh::policy::HostRules;
-use mesh::{Mesh, Resource, kinds, outlier};
+use mesh::{Mesh, Resource, kinds};
 
 /// The titles of the rules, by what became of them.
 #[derive(Debug, Default)]
 pub(crate) struct Fates {
     with_entry: usize,
-    refused: Vec<String>,
+    refused: usize,
     without_detection: Vec<String>,
     of_others: usize,
 }
 
 impl Fates {
-    /// Sorts the rules that were read.
-    pub(crate) fn of(rules: &[&Resource], remarks: &Remarks<'_>) -> Self {
-        let mut fates = Self::default();
+    /// Sorts the rules that were read; `refused`: how many there are besides, which Istio refuses.
+    pub(crate) fn of(rules: &[&Resource], refused: usize, remarks: &Remarks<'_>) -> Self {
+        let mut fates = Self { refused, ..Self::default() };
         for rule in rules {
             let own = HostRules::of(&rule.node);
-            let blocks = own.scopes().into_iter().filter_map(|(port, subset)| {
-                let block = own.block("outlierDetection", port, subset)?;
-                Some(outlier::translate(block.node).is_ok())
-            });
-            let blocks: Vec<bool> = blocks.collect();
+            let detects = own.scopes().into_iter().any(|(port, it)| own.block("outlierDetection", port, it).is_some());
             if !remarks.is_used(rule) {
                 fates.of_others += 1;
-            } else if blocks.is_empty() {
-                fates.without_detection.push(rule.title());
-            } else if blocks.contains(&true) {
+            } else if detects {
                 fates.with_entry += 1;
             } else {
-                fates.refused.push(rule.title());
+                fates.without_detection.push(rule.title());
             }
         }
         fates
@@ -48,7 +42,7 @@ impl Fates {
     pub(crate) fn counted(&self) -> String {
         let counts = [
             (self.with_entry, "with entries"),
-            (self.refused.len(), "with values that Istio refuses"),
+            (self.refused, "that Istio refuses"),
             (self.without_detection.len(), "without outlier detection"),
             (self.of_others, "for other proxies"),
         ];

@@ -9,6 +9,7 @@
 pub(crate) mod cluster_entries;
 mod fates;
 mod reach;
+mod refused;
 mod remarks;
 mod share;
 
@@ -25,6 +26,7 @@ use mesh::lookup::{Client, Lookup};
 use mesh::services::{self, Services};
 use mesh::{Mesh, outlier};
 use reach::Reach;
+use refused::Refused;
 use remarks::Remarks;
 
 /// Where the mesh's rules are, and how to use them.
@@ -72,9 +74,10 @@ pub(crate) fn configuration(
     if let Some(namespace) = rules.client.namespace {
         mesh.put_in(namespace);
     }
+    let refused = Refused::take(&mut mesh);
     let base = base.unwrap_or_else(|| json!({}));
     let services = Services::of(&mesh, rules.cluster_domain);
-    let (mut derived, notes) = derive(&mesh, &services, rules)?;
+    let (mut derived, notes) = derive(&mesh, &services, rules, &refused)?;
     let written = |derived: &Derived| merge(base.clone(), derived, rules.witness);
     let mut merged = written(&derived);
     let mut once = None;
@@ -125,10 +128,15 @@ struct Derived {
     is_whole: bool,
 }
 
-fn derive(mesh: &Mesh, services: &Services, from: MeshRules<'_>) -> anyhow::Result<(Derived, Vec<String>)> {
+fn derive(
+    mesh: &Mesh,
+    services: &Services,
+    from: MeshRules<'_>,
+    refused: &Refused,
+) -> anyhow::Result<(Derived, Vec<String>)> {
     let default = default_of(mesh)?;
     let rules = mesh.distinct("DestinationRule");
-    if rules.is_empty() && default.is_none() {
+    if rules.is_empty() && default.is_none() && refused.rules == 0 {
         bail!(
             "no DestinationRule is in {}, and no MeshConfig with outlierDetection: there is nothing to take thresholds \
                 from",
@@ -136,8 +144,6 @@ fn derive(mesh: &Mesh, services: &Services, from: MeshRules<'_>) -> anyhow::Resu
         );
     }
     let mut notes = Vec::new();
-    let hostless = rules.iter().filter(|rule| rule.node.text("spec.host").is_none());
-    notes.extend(hostless.map(|rule| format!("{}: has no spec.host, left out", rule.title())));
     let lookup = Lookup::of(mesh, from.cluster_domain);
     let mut remarks = Remarks::default();
     let reach = Reach {
@@ -153,6 +159,7 @@ fn derive(mesh: &Mesh, services: &Services, from: MeshRules<'_>) -> anyhow::Resu
     notes.extend(remarks.decided(mesh, services));
     let (left_out, count) = remarks.left_out(&lookup, from.client);
     notes.extend(left_out);
+    notes.extend(refused.named());
     if default.is_some() {
         notes.push(
             "MeshConfig.defaultTrafficPolicy.outlierDetection is taken for whatever has none of its own; Istio \
@@ -173,12 +180,12 @@ fn derive(mesh: &Mesh, services: &Services, from: MeshRules<'_>) -> anyhow::Resu
         notes.push(format!("{count} of the files or documents are no resources, and not read"));
     }
     let guarded = entries.iter().filter(|entry| entry.rules.is_some()).count();
-    let fates = Fates::of(&rules, &remarks);
+    let fates = Fates::of(&rules, refused.rules, &remarks);
     notes.extend(fates::mistyped(mesh));
     notes.extend(fates.named());
     notes.push(format!("{}; entries with outlier detection: {guarded}; nothing else is ejected", fates.counted()));
     let localities = localities(mesh, &mut notes);
-    let is_whole = count == 0 && !remarks.assumed(mesh) && others.is_empty();
+    let is_whole = count == 0 && refused.is_empty() && !remarks.assumed(mesh) && others.is_empty();
     Ok((Derived { clusters: entries, localities, is_whole }, notes))
 }
 

@@ -96,9 +96,6 @@ impl<'a> Reach<'a> {
     fn of(&self, host: &str, rule: Option<&'a Merged<'a>>, remarks: &mut Remarks<'a>) -> Vec<Entry> {
         let Some(rule) = rule else { return vec![cluster_entries::of_host_without_rule(host, self.default)] };
         remarks.used(rule);
-        let mut refused = Vec::new();
-        let entries = cluster_entries::of_host(host, &rule.policy(), self.default, &mut refused);
-        refused.into_iter().for_each(|problem| remarks.refused(&rule.titles(), problem));
-        entries
+        cluster_entries::of_host(host, &rule.policy(), self.default)
     }
 }

@@ -14,8 +14,6 @@ const NAMED: usize = 5;
 #[derive(Debug, Default)]
 pub(crate) struct Remarks<'a> {
     used: BTreeMap<(&'a str, &'a str), &'a Merged<'a>>,
-    /// The values that Istio refuses, by the titles of the rules for one host.
-    refused: BTreeMap<String, BTreeSet<String>>,
     outside: BTreeMap<String, (String, usize)>,
 }
 
@@ -30,11 +28,6 @@ impl<'a> Remarks<'a> {
     /// Whether a rule holds somewhere.
     pub(crate) fn is_used(&self, rule: &Resource) -> bool {
         self.used.contains_key(&(rule.namespace(), rule.name.as_str()))
-    }
-
-    /// A value that Istio refuses, in the rules of these titles.
-    pub(crate) fn refused(&mut self, titles: &str, problem: String) {
-        self.refused.entry(titles.to_owned()).or_default().insert(problem);
     }
 
     /// A host of which the files do not say where it is; `rules`: the number of namespaces that have rules for it.
@@ -152,14 +145,7 @@ impl<'a> Remarks<'a> {
         for (reason, titles) in reasons {
             notes.extend(list(titles.into_iter(), |count, titles| format!("left out, {count}: {reason}: {titles}")));
         }
-        let refused = self.refused.iter().map(|(titles, problems)| {
-            format!("{titles} ({})", problems.iter().map(String::as_str).collect::<Vec<_>>().join("; "))
-        });
-        notes.extend(list(refused, |count, problems| {
-            format!("left out, outlier detection that Istio refuses too, of {count}: {problems}")
-        }));
-        let total = count.len() + self.refused.len();
-        (notes, total)
+        (notes, count.len())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Rules for the hosts and ports that DestinationRules name (FL109, FL110): do they exist.
 
+use std::collections::BTreeSet;
+
 use super::finding::{Draft, Severity};
 use super::known::Known;
 use super::rules;
@@ -12,23 +14,29 @@ pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     let name = dns_name::full(written, rule.namespace(), known.domain);
     let mut found: Vec<Draft> =
         not_completed(written, known).or_else(|| otherwise_written(written, known)).into_iter().collect();
-    let Some(service) = known.services.get(&name).filter(|service| !service.ports.is_empty()) else { return found };
     let rules = HostRules::of(&rule.node);
-    let policies = rules.policy.iter().chain(rules.subsets.iter().filter_map(|subset| subset.policy.as_ref()));
-    for policy in policies {
+    let service = known.services.get(&name).filter(|service| !service.ports.is_empty());
+    for policy in rules.policy.iter().chain(rules.subsets.iter().filter_map(|subset| subset.policy.as_ref())) {
+        let mut seen = BTreeSet::new();
         for (index, settings) in policy.node.list("portLevelSettings").iter().enumerate() {
-            let Some(port) = settings.number("port.number").filter(|port| !service.ports.contains(port)) else {
-                continue;
+            let Some(block) = settings.field("port") else { continue };
+            let port = block.number("number").unwrap_or(0);
+            let mut fix = "name a port of the service (its `port`, not the container's `targetPort`)";
+            let problem = match service {
+                _ if !(1..=65535).contains(&port) => format!("{port} is no port"),
+                _ if !seen.insert(port) => {
+                    fix = "write all settings of a port into one entry";
+                    format!("port {port} has settings above already, and the first count")
+                }
+                Some(service) if !service.ports.contains(&port) => {
+                    let ports: Vec<String> = service.ports.iter().map(u64::to_string).collect();
+                    format!("`{name}` has no port {port}, but {}", ports.join(", "))
+                }
+                _ => continue,
             };
-            let ports: Vec<String> = service.ports.iter().map(u64::to_string).collect();
-            found.push(Draft {
-                rule: rules::FL109,
-                severity: Severity::Warning,
-                path: format!("{}.portLevelSettings[{index}].port.number", policy.path),
-                problem: format!("`{name}` has no port {port}, but {}", ports.join(", ")),
-                at_run_time: "these settings are never used: what holds is the policy without them".into(),
-                fix: "name a port of the service (its `port`, not the container's `targetPort`)".into(),
-            });
+            let path = format!("{}.portLevelSettings[{index}].port.number", policy.path);
+            let at_run_time = "these settings are never used: what holds is the policy without them";
+            found.push(Draft::new(rules::FL109, Severity::Warning, path, [&problem, at_run_time, fix]));
         }
     }
     found

@@ -1,6 +1,6 @@
-//! Rules for locality load balancing (FL201 to FL207), in DestinationRules and in the MeshConfig.
+//! Rules for locality load balancing (FL203, FL205 to FL207), in DestinationRules and in the MeshConfig. What Istio
+//! refuses there is said in [`super::webhook`].
 
-use findings::rule::Rule;
 use std::collections::BTreeSet;
 
 use super::finding::{Draft, Severity};
@@ -10,21 +10,15 @@ use mesh::lookup::Client;
 use mesh::services::{Discovery, Endpoint, Service};
 use mesh::yaml::node::{Node, Value};
 
-/// Labels with which `failoverPriority` means the same as `failover`.
-const TOPOLOGY: [&str; 3] =
-    ["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
-
 /// Every finding about one `localityLbSetting`; `service`: the one that it is for, if the files have it.
 pub(crate) fn check(settings: &Node, service: Option<&Service>, known: &Known<'_>) -> Vec<Draft> {
     let mut found = Vec::new();
-    exclusive(settings, &mut found);
-    regions(settings, &mut found);
-    weights(settings, &mut found);
     if settings.flag("enabled") == Some(false) {
         found.extend(switched_off(settings));
         return found;
     }
     nothing_stands_in(settings, service, &mut found);
+    halves(settings, &mut found);
     names(settings, service, known, &mut found);
     if let Some(service) = service {
         found.extend(left_out(settings, service));
@@ -194,67 +188,20 @@ pub(crate) fn left_out_of_mesh(settings: &Node, known: &Known<'_>) -> Vec<Draft>
     rejected.into_iter().chain(of(Severity::Warning, LEFT_OUT, "have no locality", &others)).collect()
 }
 
-fn refused(rule: Rule, path: String, problem: &str, fix: &str) -> Draft {
-    let (problem, fix) = (problem.to_owned(), fix.to_owned());
-    let at_run_time = "Istio refuses the resource; what was applied before it stays in force".to_owned();
-    Draft { rule, severity: Severity::Error, path, problem, at_run_time, fix }
-}
-
-/// FL201: locality settings that exclude each other.
-fn exclusive(settings: &Node, found: &mut Vec<Draft>) {
-    let has = |name: &str| !settings.list(name).is_empty();
-    if has("distribute") && has("failover") {
-        found.push(refused(
-            rules::FL201,
-            "distribute".into(),
-            "stands together with failover",
-            "keep one: `distribute` sends fixed shares to localities, `failover` says where to go when a region fails",
-        ));
-    }
-    let priorities = settings.list("failoverPriority");
-    let is_topology =
-        |label: &Node| label.text("").is_some_and(|text| TOPOLOGY.contains(&text.split('=').next().unwrap_or(text)));
-    if has("failover")
-        && let Some(index) = priorities.iter().position(is_topology)
-    {
-        found.push(refused(
-            rules::FL201,
-            format!("failoverPriority[{index}]"),
-            "is a label of topology, and stands together with failover",
-            "keep one: list the labels in their order in `failoverPriority`, or name regions in `failover`",
-        ));
-    }
-}
-
-/// FL202: a failover that is not from one region to another.
-fn regions(settings: &Node, found: &mut Vec<Draft>) {
+/// FL203: a failover of which only one side is there, which Istio takes.
+fn halves(settings: &Node, found: &mut Vec<Draft>) {
     for (index, failover) in settings.list("failover").iter().enumerate() {
-        let (from, to) = (failover.text("from").unwrap_or_default(), failover.text("to").unwrap_or_default());
-        if from == to {
-            let problem = format!("from and to are both `{from}`");
-            let fix = "name two regions; from zone to zone in a region, Istio fails over by itself";
-            found.push(refused(rules::FL202, format!("failover[{index}]"), &problem, fix));
-        }
-        for (name, region) in [("from", from), ("to", to)] {
-            if region.contains(['/', '*']) {
-                let problem = format!("`{region}` is not the name of a region");
-                let fix = "write the region alone, such as `us-east-1`: the first part of region/zone/subzone";
-                found.push(refused(rules::FL202, format!("failover[{index}].{name}"), &problem, fix));
-            }
-        }
-    }
-}
-
-/// FL204: weights that do not add up to 100.
-fn weights(settings: &Node, found: &mut Vec<Draft>) {
-    for (index, distribute) in settings.list("distribute").iter().enumerate() {
-        let weights: Vec<u64> = distribute.map("to").iter().map(|(_, weight)| weight.number("").unwrap_or(0)).collect();
-        let sum: u64 = weights.iter().fold(0, |sum, weight| sum.saturating_add(*weight));
-        if sum != 100 || weights.contains(&0) {
-            let problem = if sum == 100 { "has a weight of 0".into() } else { format!("the weights add up to {sum}") };
-            let fix = "give each locality 1 to 100, together 100; leave out those that are to get nothing";
-            found.push(refused(rules::FL204, format!("distribute[{index}].to"), &problem, fix));
-        }
+        let is_there = |name: &str| failover.text(name).is_some_and(|text| !text.is_empty());
+        let (lacks, at_run_time) = match (is_there("from"), is_there("to")) {
+            (true, false) => (
+                "to",
+                "no endpoint gets the priority that is meant: when the region fails, traffic goes to every other alike",
+            ),
+            (false, true) => ("from", "the entry holds for proxies without a region alone, so for hardly any"),
+            _ => continue,
+        };
+        let words = [&*format!("names no `{lacks}`"), at_run_time, "name both regions"];
+        found.push(Draft::new(rules::FL203, Severity::Warning, format!("failover[{index}]"), words));
     }
 }
 
@@ -280,12 +227,12 @@ fn names(settings: &Node, service: Option<&Service>, known: &Known<'_>, found: &
         }
     };
     for (index, failover) in settings.list("failover").iter().enumerate() {
-        if let Some(to) = failover.text("to").filter(|to| !to.contains(['/', '*'])) {
+        if let Some(to) = failover.text("to").filter(|to| !to.is_empty() && !to.contains(['/', '*'])) {
             let lost = "no endpoint gets the priority that is meant for this region: when the region before fails, \
                 traffic goes to every other region alike";
             say(Severity::Warning, format!("failover[{index}].to"), to, &targets, lost);
         }
-        if let Some(from) = failover.text("from").filter(|from| !from.contains(['/', '*'])) {
+        if let Some(from) = failover.text("from").filter(|from| !from.is_empty() && !from.contains(['/', '*'])) {
             let unused = "the entry holds for proxies in this region alone, and there may be none";
             say(Severity::Note, format!("failover[{index}].from"), from, &everywhere, unused);
         }

@@ -100,7 +100,6 @@ fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft
     found.extend(bootstrap::check(resource));
     found.extend(kind::check(resource));
     found.extend(fields::check(resource));
-    found.extend(webhook::check(resource));
     if resource.is_istio("EnvoyFilter") {
         found.extend(local_file::check(resource, mesh));
     }
@@ -134,6 +133,7 @@ fn of_resource(resource: &Resource, mesh: &Mesh, known: &Known<'_>) -> Vec<Draft
             found.extend(drafts.map(|draft| draft.inside("defaultTrafficPolicy.outlierDetection")));
         }
     }
+    webhook::add(resource, &mut found);
     found
 }
 

@@ -20,7 +20,7 @@ findings::rules! {
     FL106 "an interval longer than the ejection",
     FL107 "outlier detection that never ejects",
     FL108 "several rules for one host",
-    FL109 "settings for a port that the service does not have",
+    FL109 "settings for a port that are never used",
     FL110 "a host name that is not completed",
     FL111 "a value that Istio refuses",
     FL112 "a field that Istio does not know",

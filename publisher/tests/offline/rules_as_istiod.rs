@@ -57,11 +57,11 @@ pub(crate) fn service(name: &str, more: &str) -> String {
 pub(crate) fn entry(resolution: &str, endpoints: &[&str]) -> String {
     let endpoints: Vec<String> =
         endpoints.iter().enumerate().map(|(index, more)| format!("{{address: 192.0.2.{}{more}}}", index + 1)).collect();
+    let list = if endpoints.is_empty() { String::new() } else { format!(", endpoints: [{}]", endpoints.join(", ")) };
     format!(
         "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: pay, namespace: shop}}\nspec: \
-         {{hosts: [pay.example.com], ports: [{{number: 80, name: http, protocol: HTTP}}], resolution: {resolution}, \
-         endpoints: [{}]}}\n",
-        endpoints.join(", ")
+         {{hosts: [pay.example.com], ports: [{{number: 80, name: http, protocol: HTTP}}], \
+         resolution: {resolution}{list}}}\n"
     )
 }
 
@@ -298,9 +298,9 @@ fn caps_are_compared_with_what_is_certain() {
     assert_eq!(found(&(located.clone() + &with(25, ""))), [format!("FL119 warning {path}")]);
     assert_eq!(found(&(located + &with(50, ""))), [""; 0]);
     // kubectl tells the endpoints of one cluster; the rule speaks of a region that this one has not.
-    let node = "---\napiVersion: v1\nkind: Node\nmetadata: {name: n, labels: {topology.kubernetes.io/region: east}}\n";
+    let node = "---\napiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: {topology.kubernetes.io/region: east}}\n";
     let slice = "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web-1, namespace: shop, \
-                 labels: {kubernetes.io/service-name: web}}\nendpoints: [{addresses: [192.0.2.1], nodeName: n}]\n";
+                 labels: {kubernetes.io/service-name: web}}\nendpoints: [{addresses: [192.0.2.1], nodeName: n1}]\n";
     let text = rule("shop/web", &format!("host: web, {}", policy(3)))
         .replace("enabled: true", "failover: [{from: east, to: west}]")
         .replace("100", "50");

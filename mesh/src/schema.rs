@@ -1,0 +1,377 @@
+//! The fields of the resources that are read, and what each may hold.
+//!
+//! Of DestinationRules, ServiceEntries and WorkloadEntries the table has every field (istio/api and its CRDs, v1): what
+//! is not in it, the API server drops. Of other kinds it has what some rule looks into.
+
+/// What the value of a field may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Type {
+    /// Anything; faultline has no rule about it.
+    Any,
+    /// A text.
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number in these bounds.
+    Integer(i64, i64),
+    /// A number.
+    Number,
+    /// A duration of 1 ms or more.
+    Duration,
+    /// A duration that may be 0.
+    DurationOrNone,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+    /// An object with the fields of this name in the table.
+    Object(&'static str),
+    /// A list.
+    List(&'static Type),
+    /// An object with any keys.
+    Map(&'static Type),
+}
+
+use Type::{Any, Duration, DurationOrNone, Flag, Integer, List, Map, Number, Object, OneOf, Text};
+
+const TEXTS: Type = List(&Text);
+const LABELS: Type = Map(&Text);
+/// protobuf's uint32.
+const UINT: Type = Integer(0, u32::MAX as i64);
+/// protobuf's int32, of which Istio takes no negative.
+const COUNT: Type = Integer(0, i32::MAX as i64);
+const PORT: Type = Integer(1, 65535);
+const PERCENT: Type = Integer(0, 100);
+
+/// A field and what it may hold.
+pub type Field = (&'static str, Type);
+
+/// The objects without whose table is whole: what is not in it does not exist.
+const WHOLE: [(&str, &[Field]); 24] = [
+    (
+        "DestinationRule",
+        &[
+            ("host", Text),
+            ("trafficPolicy", Object("TrafficPolicy")),
+            ("subsets", List(&Object("Subset"))),
+            ("exportTo", TEXTS),
+            ("workloadSelector", Object("WorkloadSelector")),
+        ],
+    ),
+    ("Subset", &[("name", Text), ("labels", LABELS), ("trafficPolicy", Object("TrafficPolicy"))]),
+    ("WorkloadSelector", &[("matchLabels", LABELS)]),
+    (
+        "TrafficPolicy",
+        &[
+            ("loadBalancer", Object("LoadBalancer")),
+            ("connectionPool", Object("ConnectionPool")),
+            ("outlierDetection", Object("OutlierDetection")),
+            ("tls", Object("Tls")),
+            ("portLevelSettings", List(&Object("PortTrafficPolicy"))),
+            ("tunnel", Object("Tunnel")),
+            ("proxyProtocol", Object("ProxyProtocol")),
+            ("retryBudget", Object("RetryBudget")),
+        ],
+    ),
+    (
+        "PortTrafficPolicy",
+        &[
+            ("port", Object("Port")),
+            ("loadBalancer", Object("LoadBalancer")),
+            ("connectionPool", Object("ConnectionPool")),
+            ("outlierDetection", Object("OutlierDetection")),
+            ("tls", Object("Tls")),
+        ],
+    ),
+    ("Port", &[("number", UINT)]),
+    ("Tunnel", &[("protocol", OneOf(&["CONNECT", "POST"])), ("targetHost", Text), ("targetPort", PORT)]),
+    ("ProxyProtocol", &[("version", OneOf(&["V1", "V2"]))]),
+    ("RetryBudget", &[("percent", Number), ("budgetInterval", DurationOrNone), ("minRetryConcurrency", UINT)]),
+    (
+        "OutlierDetection",
+        &[
+            ("consecutive5xxErrors", UINT),
+            ("consecutiveErrors", Integer(i32::MIN as i64, i32::MAX as i64)),
+            ("consecutiveGatewayErrors", UINT),
+            ("consecutiveLocalOriginFailures", UINT),
+            ("splitExternalLocalOriginErrors", Flag),
+            ("interval", Duration),
+            ("baseEjectionTime", Duration),
+            ("maxEjectionPercent", PERCENT),
+            ("minHealthPercent", PERCENT),
+            ("outlierDetectionHttpErrorCodes", List(&Integer(100, 599))),
+        ],
+    ),
+    (
+        "LoadBalancer",
+        &[
+            ("simple", OneOf(&["UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"])),
+            ("consistentHash", Object("ConsistentHash")),
+            ("localityLbSetting", Object("Locality")),
+            ("zoneAwareLbSetting", Object("ZoneAware")),
+            ("warmup", Object("Warmup")),
+            ("warmupDurationSecs", Duration),
+        ],
+    ),
+    (
+        "Locality",
+        &[
+            ("enabled", Flag),
+            ("distribute", List(&Object("Distribute"))),
+            ("failover", List(&Object("Failover"))),
+            ("failoverPriority", TEXTS),
+        ],
+    ),
+    (
+        "ZoneAware",
+        &[
+            ("enabled", Flag),
+            ("failover", List(&Object("Failover"))),
+            ("failoverPriority", TEXTS),
+            ("minClusterSize", Integer(1, i64::MAX)),
+        ],
+    ),
+    ("Distribute", &[("from", Text), ("to", Map(&UINT))]),
+    ("Failover", &[("from", Text), ("to", Text)]),
+    ("Warmup", &[("duration", Duration), ("minimumPercent", Number), ("aggression", Number)]),
+    ("ConnectionPool", &[("tcp", Object("Tcp")), ("http", Object("Http"))]),
+    (
+        "Tcp",
+        &[
+            ("maxConnections", COUNT),
+            ("connectTimeout", Duration),
+            ("tcpKeepalive", Object("Keepalive")),
+            ("maxConnectionDuration", Duration),
+            ("idleTimeout", DurationOrNone),
+        ],
+    ),
+    (
+        "Http",
+        &[
+            ("http1MaxPendingRequests", COUNT),
+            ("http2MaxRequests", COUNT),
+            ("maxRequestsPerConnection", COUNT),
+            ("maxRetries", COUNT),
+            ("idleTimeout", Duration),
+            ("h2UpgradePolicy", OneOf(&["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"])),
+            ("useClientProtocol", Flag),
+            ("maxConcurrentStreams", COUNT),
+            ("http2KeepAlive", Object("Http2KeepAlive")),
+        ],
+    ),
+    (
+        "Tls",
+        &[
+            ("mode", OneOf(&["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"])),
+            ("clientCertificate", Text),
+            ("privateKey", Text),
+            ("caCertificates", Text),
+            ("credentialName", Text),
+            ("subjectAltNames", TEXTS),
+            ("sni", Text),
+            ("insecureSkipVerify", Flag),
+            ("caCrl", Text),
+        ],
+    ),
+    (
+        "ServiceEntry",
+        &[
+            ("hosts", TEXTS),
+            ("addresses", TEXTS),
+            ("ports", List(&Object("EntryPort"))),
+            ("location", OneOf(&["MESH_EXTERNAL", "MESH_INTERNAL"])),
+            ("resolution", OneOf(&["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"])),
+            ("endpoints", List(&Object("WorkloadEntry"))),
+            ("workloadSelector", Object("EntrySelector")),
+            ("exportTo", TEXTS),
+            ("subjectAltNames", TEXTS),
+        ],
+    ),
+    ("EntryPort", &[("number", PORT), ("protocol", Text), ("name", Text), ("targetPort", PORT)]),
+    ("EntrySelector", &[("labels", LABELS)]),
+    (
+        "WorkloadEntry",
+        &[
+            ("address", Text),
+            ("ports", Map(&PORT)),
+            ("labels", LABELS),
+            ("network", Text),
+            ("locality", Text),
+            ("weight", UINT),
+            ("serviceAccount", Text),
+        ],
+    ),
+];
+
+/// The objects of which the table has some fields.
+const PARTS: [(&str, &[Field]); 37] = [
+    ("Metadata", &[("name", Text), ("namespace", Text), ("labels", LABELS), ("annotations", LABELS)]),
+    (
+        "ConsistentHash",
+        &[
+            ("httpHeaderName", Text),
+            ("httpCookie", Object("Cookie")),
+            ("useSourceIp", Flag),
+            ("httpQueryParameterName", Text),
+            ("minimumRingSize", Integer(0, i64::MAX)),
+            ("ringHash", Object("Ring")),
+            ("maglev", Object("Maglev")),
+        ],
+    ),
+    ("Cookie", &[("name", Text), ("path", Text), ("ttl", DurationOrNone), ("attributes", List(&Object("Attribute")))]),
+    ("Attribute", &[("name", Text), ("value", Text)]),
+    ("Ring", &[("minimumRingSize", Integer(0, i64::MAX))]),
+    ("Maglev", &[("tableSize", Integer(0, i64::MAX))]),
+    ("Keepalive", &[("probes", UINT), ("time", Duration), ("interval", Duration)]),
+    ("Http2KeepAlive", &[("interval", Duration), ("timeout", Duration)]),
+    (
+        "Sidecar",
+        &[
+            ("workloadSelector", Object("EntrySelector")),
+            ("egress", List(&Object("Egress"))),
+            ("ingress", List(&Object("Ingress"))),
+            ("outboundTrafficPolicy", Object("OutboundPolicy")),
+        ],
+    ),
+    ("Egress", &[("hosts", TEXTS), ("captureMode", Text), ("bind", Text), ("port", Object("Port"))]),
+    ("Ingress", &[("port", Object("Port")), ("defaultEndpoint", Text)]),
+    ("OutboundPolicy", &[("mode", Text)]),
+    (
+        "VirtualService",
+        &[
+            ("hosts", TEXTS),
+            ("gateways", TEXTS),
+            ("http", List(&Object("Route"))),
+            ("tcp", List(&Object("Route"))),
+            ("tls", List(&Object("Route"))),
+        ],
+    ),
+    ("Route", &[("route", List(&Object("RouteDestination")))]),
+    ("RouteDestination", &[("destination", Object("Destination")), ("weight", Integer(0, i32::MAX as i64))]),
+    ("Destination", &[("host", Text), ("subset", Text), ("port", Object("Port"))]),
+    ("Selected", &[("selector", Object("WorkloadSelector"))]),
+    ("EnvoyFilter", &[("workloadSelector", Object("EntrySelector"))]),
+    (
+        "PeerAuthentication",
+        &[("selector", Object("WorkloadSelector")), ("mtls", Object("Mtls")), ("portLevelMtls", Map(&Object("Mtls")))],
+    ),
+    ("Mtls", &[("mode", Text)]),
+    (
+        "AuthorizationPolicy",
+        &[
+            ("selector", Object("WorkloadSelector")),
+            ("action", OneOf(&["ALLOW", "DENY", "AUDIT", "CUSTOM"])),
+            ("rules", List(&Object("Rule"))),
+        ],
+    ),
+    ("Rule", &[("from", List(&Object("From"))), ("to", List(&Object("To"))), ("when", List(&Object("When")))]),
+    ("From", &[("source", Object("Source"))]),
+    ("To", &[("operation", Any)]),
+    ("When", &[("key", Text), ("values", TEXTS), ("notValues", TEXTS)]),
+    (
+        "Source",
+        &[
+            ("principals", TEXTS),
+            ("notPrincipals", TEXTS),
+            ("namespaces", TEXTS),
+            ("notNamespaces", TEXTS),
+            ("serviceAccounts", TEXTS),
+            ("notServiceAccounts", TEXTS),
+        ],
+    ),
+    ("Service", &[("ports", List(&Object("ServicePort"))), ("selector", LABELS), ("clusterIP", Text), ("type", Text)]),
+    ("ServicePort", &[("name", Text), ("port", PORT), ("protocol", Text)]),
+    ("Workload", &[("replicas", COUNT), ("template", Object("Template"))]),
+    ("Template", &[("metadata", Object("Metadata")), ("spec", Object("Pod"))]),
+    (
+        "Pod",
+        &[
+            ("hostNetwork", Flag),
+            ("containers", List(&Object("Container"))),
+            ("initContainers", List(&Object("Container"))),
+        ],
+    ),
+    ("Container", &[("name", Text), ("ports", List(&Object("ContainerPort")))]),
+    ("ContainerPort", &[("name", Text), ("containerPort", PORT)]),
+    ("Slices", &[("nodeName", Text), ("targetRef", Object("Target"))]),
+    ("Target", &[("name", Text)]),
+    ("Subsets", &[("addresses", List(&Object("Slices")))]),
+    ("Nothing", &[]),
+];
+
+/// The blocks of a MeshConfig that faultline reads.
+pub const OF_MESH: [(&str, &str); 3] = [
+    ("localityLbSetting", "Locality"),
+    ("zoneAwareLbSetting", "ZoneAware"),
+    ("defaultTrafficPolicy.outlierDetection", "OutlierDetection"),
+];
+
+/// The kinds: group, kind, what `spec` holds, and what stands beside it.
+const KINDS: [(&str, &str, &str, &[Field]); 24] = [
+    (ISTIO, "DestinationRule", "DestinationRule", &[]),
+    (ISTIO, "ServiceEntry", "ServiceEntry", &[]),
+    (ISTIO, "WorkloadEntry", "WorkloadEntry", &[]),
+    (ISTIO, "Sidecar", "Sidecar", &[]),
+    (ISTIO, "VirtualService", "VirtualService", &[]),
+    (ISTIO, "EnvoyFilter", "EnvoyFilter", &[]),
+    ("extensions.istio.io", "WasmPlugin", "Selected", &[]),
+    ("extensions.istio.io", "TrafficExtension", "Selected", &[]),
+    ("telemetry.istio.io", "Telemetry", "Selected", &[]),
+    ("security.istio.io", "PeerAuthentication", "PeerAuthentication", &[]),
+    ("security.istio.io", "AuthorizationPolicy", "AuthorizationPolicy", &[]),
+    ("security.istio.io", "RequestAuthentication", "Selected", &[]),
+    ("", "Service", "Service", &[]),
+    ("", "ConfigMap", "Nothing", &[("data", LABELS)]),
+    ("", "Namespace", "Nothing", &[]),
+    ("", "Node", "Nothing", &[]),
+    ("", "Pod", "Pod", &[]),
+    ("", "Endpoints", "Nothing", &[("subsets", List(&Object("Subsets")))]),
+    ("discovery.k8s.io", "EndpointSlice", "Nothing", &[("addressType", Text), ("endpoints", List(&Object("Slices")))]),
+    ("apps", "Deployment", "Workload", &[]),
+    ("apps", "StatefulSet", "Workload", &[]),
+    ("apps", "DaemonSet", "Workload", &[]),
+    ("apps", "ReplicaSet", "Workload", &[]),
+    ("gateway.envoyproxy.io", "BackendTrafficPolicy", "Nothing", &[]),
+];
+
+const ISTIO: &str = "networking.istio.io";
+
+/// The fields of the object with this name.
+pub fn fields_of(object: &str) -> &'static [Field] {
+    WHOLE.iter().chain(&PARTS).find(|(name, _)| *name == object).map_or(&[], |(_, fields)| fields)
+}
+
+/// What an object's field may hold; `None` if the table does not have it.
+pub fn field_of(object: &str, name: &str) -> Option<Type> {
+    fields_of(object).iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+}
+
+/// Whether the table has every field of an object, so that there are no others.
+pub fn is_whole(object: &str) -> bool {
+    WHOLE.iter().any(|(name, _)| *name == object)
+}
+
+/// What the `spec` of a kind holds, and what stands beside it; `None`: the kind is not in the table.
+pub fn of_kind(group: &str, kind: &str) -> Option<(&'static str, &'static [Field])> {
+    let found = KINDS.iter().find(|(own, name, ..)| *own == group && *name == kind);
+    found.map(|(_, _, spec, beside)| (*spec, *beside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_there(kind: Type) -> bool {
+        match kind {
+            Object(name) => WHOLE.iter().chain(&PARTS).any(|(known, _)| *known == name),
+            List(inner) | Map(inner) => is_there(*inner),
+            _ => true,
+        }
+    }
+
+    #[test]
+    fn every_object_that_is_named_is_in_the_table() {
+        for (name, fields) in WHOLE.iter().chain(&PARTS) {
+            assert!(fields.iter().all(|(_, kind)| is_there(*kind)), "{name}");
+        }
+        assert!(KINDS.iter().all(|(_, _, spec, _)| is_there(Object(spec))));
+    }
+}
