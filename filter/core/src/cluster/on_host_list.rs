@@ -27,6 +27,10 @@ use crate::time::Millis;
 /// The interval between two questions while something is open and no change is expected, in milliseconds.
 const OPEN_INTERVAL_MS: Millis = 1_000;
 
+/// The interval between two questions while traffic has failed over and no change is expected, in milliseconds: that
+/// home is whole again is told that late.
+const AWAY_INTERVAL_MS: Millis = 400;
+
 /// The interval between two questions while a change is likely, in milliseconds: an endpoint fails and may be ejected
 /// for what the filter does not see, or an ejection is due and Envoy ends it with its next interval.
 const CHANGE_INTERVAL_MS: Millis = 150;
@@ -232,7 +236,7 @@ pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Op
         // known once they have left.
         _ if is_recent(state.unseen_at, now) => CHANGE_INTERVAL_MS,
         true if !context.sees_successes => CHANGE_INTERVAL_MS,
-        true => OPEN_INTERVAL_MS,
+        true => AWAY_INTERVAL_MS,
         false => OPEN_INTERVAL_MS.saturating_mul(5),
     };
     let of_failover = state.is_away().then_some(interval);
