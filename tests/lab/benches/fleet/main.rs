@@ -1,5 +1,5 @@
-//! A fleet of 10,000 simulated proxies against what operators run: whether a real Prometheus evaluates the shipped rules
-//! within their intervals, and what a real Alertmanager answers and sends when the whole fleet notifies it.
+//! A fleet of 10,000 simulated proxies against what operators run: whether a real Prometheus evaluates the shipped
+//! rules within their intervals, and what a real Alertmanager answers and sends when the whole fleet notifies it.
 //!
 //! `cargo bench -p lab --bench fleet -- rules 1000` measures one part, with that many proxies. Figures over budget are
 //! marked and make the bench fail. Not here: the costs of one proxy (the bench `budgets`).

@@ -1,5 +1,6 @@
-//! What a real Alertmanager answers, and sends on, when a whole fleet posts the start of a failover: all proxies at once,
-//! each in its turn, and one in a hundred. The route is the shipped one; the first run is without its `max_alerts`.
+//! What a real Alertmanager answers, and sends on, when a whole fleet posts the start of a failover: all proxies at
+//! once, each in its turn, and one in a hundred. The route is the shipped one; the first run is without its
+//! `max_alerts`.
 
 use std::net::SocketAddr;
 use std::path::Path;
