@@ -6,9 +6,14 @@ use clap::{Parser, Subcommand};
 use crate::commands::outcome::Outcome;
 use crate::commands::{agent, by_hand, check, controller, stand_in, status};
 
+/// The end of the help.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 it could not be done, and why is on stderr; 2 the command line is wrong; 3 `check` found errors or \
+warnings. `hot-switch COMMAND --help` has examples.";
+
 /// Takes a pod's traffic past its dead sidecar, and back when the sidecar is well.
 #[derive(Debug, Parser)]
-#[command(name = "hot-switch", version, max_term_width = 110)]
+#[command(name = "hot-switch", version, max_term_width = 110, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
