@@ -35,7 +35,9 @@ const TRIES: u32 = 4;
 /// A change that was denied is tried again after this.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// What is around pods, namespaces' annotations and policies, changes seldom.
-const AROUND_EVERY: u32 = 40;
+const AROUND_EVERY: Duration = Duration::from_secs(10);
+/// A leader renews its Lease, and hears what a person notes on it.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
 
 /// What a controller needs to know.
 #[derive(Clone, Debug)]
@@ -71,7 +73,8 @@ pub async fn run(options: Options, metrics: Arc<Mutex<Metrics>>) -> Result<()> {
         namespaces: BTreeMap::new(),
         policies: None,
         denied: BTreeMap::new(),
-        rounds: 0,
+        renewed: None,
+        around: None,
         options,
     };
     let mut complained = String::new();
@@ -122,29 +125,36 @@ struct Controller {
     /// Pods of which a change was denied, and when: whoever writes records of ours into pods of their own, which the
     /// admission policy then finds false, does not keep the controller busy.
     denied: BTreeMap<String, Instant>,
-    rounds: u32,
+    /// When the Lease was renewed last, while it leads.
+    renewed: Option<Instant>,
+    /// When what is around pods was read last.
+    around: Option<Instant>,
     options: Options,
 }
 
 impl Controller {
     async fn round(&mut self, metrics: &Mutex<Metrics>) -> Result<()> {
         let now = OffsetDateTime::now_utc();
-        // Renewed every two seconds or so.
+        // By the clock: rounds are slow while the API server is.
         let mut all_failed = false;
-        if self.rounds.is_multiple_of(8) {
+        if self.renewed.is_none_or(|at| at.elapsed() >= RENEW_EVERY) {
             match self.leads(now).await? {
-                Some(asked) => all_failed = asked == Asked::AllFailed,
+                Some(asked) => {
+                    all_failed = asked == Asked::AllFailed;
+                    self.renewed = Some(Instant::now());
+                }
                 None => {
-                    self.fleet = None;
+                    (self.fleet, self.renewed, self.around) = (None, None, None);
                     metrics.lock().unwrap_or_else(PoisonError::into_inner).follows();
                     return Ok(());
                 }
             }
         }
-        if self.rounds.is_multiple_of(AROUND_EVERY) {
+        if self.around.is_none_or(|at| at.elapsed() >= AROUND_EVERY) {
             self.read_namespaces().await?;
             self.policies = None;
             self.policies = Some(live::read(&self.client, POLICIES.into_iter()).await?);
+            self.around = Some(Instant::now());
         }
         let pods: BTreeMap<String, Object> = self
             .store
@@ -180,7 +190,6 @@ impl Controller {
             metrics.breaker(open);
             metrics.budget_used(used);
         }
-        self.rounds = self.rounds.wrapping_add(1);
         self.carry_out(done).await
     }
 
