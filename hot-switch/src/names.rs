@@ -12,7 +12,7 @@ pub const ADMIN_PORT: u16 = 15000;
 pub const PROBE_PORTS: [u16; 2] = [AGENT_PORT, HEALTH_PORT];
 /// Where Envoy takes redirected connections: outbound, inbound.
 pub const PROXY_PORTS: [u16; 2] = [15001, 15006];
-/// The user of a sidecar.
+/// The user of a sidecar, and its group.
 pub const PROXY_UID: u32 = 1337;
 /// A response header of the stand-in, so that it is never taken for the proxy.
 pub const STAND_IN_HEADER: &str = "x-hot-switch";
@@ -31,6 +31,8 @@ pub const ALLOW_UNPROTECTED: &str = "hot-switch.faultline.dev/allow-unprotected"
 pub const AMBIENT: &str = "ambient.istio.io/redirection";
 /// The label by which callers decide whether to speak mTLS to a pod.
 pub const TLS_MODE: &str = "security.istio.io/tlsMode";
+/// The label by which callers that use HBONE decide whether to reach a pod through its tunnel.
+pub const TUNNEL: &str = "networking.istio.io/tunnel";
 /// The controller's record of what it granted: the moment that names the wish, in milliseconds since 1970.
 pub const GRANTED_AT: &str = "hot-switch.faultline.dev/granted-at";
 /// The controller's record of why.
@@ -39,6 +41,8 @@ pub const WHY: &str = "hot-switch.faultline.dev/why";
 pub const ORIGINAL_IMAGE: &str = "hot-switch.faultline.dev/original-image";
 /// The controller's record of the label as it was.
 pub const ORIGINAL_TLS_MODE: &str = "hot-switch.faultline.dev/original-tls-mode";
+/// The controller's record of the tunnel's label as it was.
+pub const ORIGINAL_TUNNEL: &str = "hot-switch.faultline.dev/original-tunnel";
 /// What a node's agent wants, on the Lease of its node.
 pub const ASKS: &str = "hot-switch.faultline.dev/asks";
 /// What the controller says to that, on the same Lease.

@@ -28,7 +28,9 @@ fn documents(file: &str) -> Vec<Value> {
 /// A change of a pod by an account.
 #[derive(Clone)]
 struct Change {
-    user: &'static str,
+    /// Which of the policies is asked.
+    policy: &'static str,
+    user: Value,
     space: Value,
     old: Value,
     new: Value,
@@ -40,7 +42,7 @@ impl Change {
         let mut context = Context::with_env(Arc::new(Env::stdlib()));
         let space = json!({"metadata": {"name": "shop", "annotations": self.space}});
         let all = [
-            ("request", json!({"userInfo": {"username": self.user}})),
+            ("request", json!({"userInfo": self.user})),
             ("object", self.new.clone()),
             ("oldObject", self.old.clone()),
             ("namespaceObject", space),
@@ -66,7 +68,8 @@ impl Change {
 
     /// The messages with which the API server denies it; none: it is allowed.
     fn denied(&self) -> Vec<String> {
-        let policy = documents("admission.yaml").swap_remove(0);
+        let is_it = |it: &Value| it["kind"] == "ValidatingAdmissionPolicy" && it["metadata"]["name"] == self.policy;
+        let policy = documents("admission.yaml").into_iter().find(is_it).expect("there is one");
         let list = |name: &str| policy["spec"][name].as_array().cloned().unwrap_or_default();
         let text = |value: &Value, name: &str| value[name].as_str().expect("it is text").to_owned();
         let mut variables = Map::new();
@@ -124,7 +127,7 @@ fn bypassed() -> Value {
 fn by_controller(old: Value, edit: impl Fn(&mut Value)) -> Change {
     let mut new = old.clone();
     edit(&mut new);
-    Change { user: CONTROLLER, space: json!({}), old, new }
+    Change { policy: "faultline-hot-switch", user: json!({"username": CONTROLLER}), space: json!({}), old, new }
 }
 
 fn allowed(what: &str, change: &Change) {
@@ -217,38 +220,73 @@ fn a_pod_with_the_stand_in_of_an_older_release_is_restored() {
 }
 
 #[test]
-fn a_pod_without_the_label_gets_it_and_loses_it_again() {
+fn a_pod_without_the_label_is_bypassed_without_it() {
     let mut old = pod();
     remove(&mut old["metadata"]["labels"], TLS);
-    let change = by_controller(old, |pod| {
+    let granted = by_controller(old.clone(), |pod| {
+        pod["metadata"]["annotations"][own("granted-at")] = json!("7");
+        pod["metadata"]["annotations"][own("why")] = json!("proxy_dead");
+    });
+    allowed("the grant", &granted);
+    allowed("its end", &by_controller(granted.new, |pod| *pod = old.clone()));
+    let labelled = by_controller(old.clone(), |pod| {
         pod["metadata"]["labels"][TLS] = json!("disabled");
         pod["metadata"]["annotations"][own("original-tls-mode")] = json!("");
     });
-    allowed("the label", &change);
-    let back = by_controller(change.new, |pod| {
-        remove(&mut pod["metadata"]["labels"], TLS);
-        remove(&mut pod["metadata"]["annotations"], &own("original-tls-mode"));
-    });
-    allowed("the label away", &back);
+    denied("a label that was not there", &labelled, "where there is one");
 }
 
 #[test]
 fn the_tunnel_goes_and_comes_back_with_the_bypass_only() {
     let mut old = pod();
     old["metadata"]["labels"][TUNNEL] = json!("http");
-    let gone = by_controller(old, |pod| {
+    let gone = by_controller(old.clone(), |pod| {
         remove(&mut pod["metadata"]["labels"], TUNNEL);
         pod["metadata"]["labels"][TLS] = json!("disabled");
         pod["metadata"]["annotations"][own("original-tls-mode")] = json!("istio");
+        pod["metadata"]["annotations"][own("original-tunnel")] = json!("http");
     });
     allowed("the tunnel away", &gone);
-    let back = by_controller(gone.new, |pod| {
-        pod["metadata"]["labels"][TUNNEL] = json!("http");
-        pod["metadata"]["labels"][TLS] = json!("istio");
-    });
-    allowed("the tunnel back", &back);
+    allowed("all back", &by_controller(gone.new.clone(), |pod| *pod = old.clone()));
+    let tunnel = "original-tunnel";
+    let lost = by_controller(gone.new.clone(), |pod| remove(&mut pod["metadata"]["annotations"], &own(tunnel)));
+    denied("the record forgotten", &lost, tunnel);
+    let other = by_controller(gone.new.clone(), |pod| pod["metadata"]["annotations"][own(tunnel)] = json!("x"));
+    denied("another record", &other, tunnel);
+    let changed = by_controller(gone.new, |pod| pod["metadata"]["labels"][TUNNEL] = json!("x"));
+    denied("back to something else", &changed, "what was recorded");
+    let unsaid = by_controller(old.clone(), |pod| remove(&mut pod["metadata"]["labels"], TUNNEL));
+    denied("away without a record", &unsaid, tunnel);
     let given = by_controller(pod(), |pod| pod["metadata"]["labels"][TUNNEL] = json!("http"));
-    denied("a tunnel that was never there", &given, "tunnel");
+    denied("a tunnel that was never there", &given, "what was recorded");
+    old["metadata"]["annotations"][own("mode")] = json!("report");
+    let begun = by_controller(old, |pod| {
+        remove(&mut pod["metadata"]["labels"], TUNNEL);
+        pod["metadata"]["annotations"][own("original-tunnel")] = json!("http");
+    });
+    denied("without consent", &begun, "mode is act");
+}
+
+#[test]
+fn an_agent_writes_the_lease_of_its_own_node_only() {
+    let agent = "system:serviceaccount:faultline-hot-switch:hot-switch-agent";
+    let write = |name: &str, user: Value| Change {
+        policy: "faultline-hot-switch-agent",
+        user,
+        space: json!({}),
+        old: Value::Null,
+        new: json!({"kind": "Lease", "metadata": {"name": name}}),
+    };
+    let on = |node: &str| json!({"username": agent, "extra": {"authentication.kubernetes.io/node-name": [node]}});
+    let own = "own node only";
+    allowed("its own", &write("n1", on("n1")));
+    denied("another's", &write("n2", on("n1")), own);
+    denied("the controllers'", &write("hot-switch-controller", on("n1")), own);
+    denied("that of a node with their name", &write("hot-switch-controller", on("hot-switch-controller")), "leads");
+    denied("by a token that names no node", &write("n1", json!({"username": agent})), own);
+    let extra = json!({"username": agent, "extra": {"authentication.kubernetes.io/pod-name": ["n1"]}});
+    denied("by a token of something else", &write("n1", extra), own);
+    allowed("the controller's answer", &write("n2", json!({"username": CONTROLLER})));
 }
 
 #[test]
@@ -356,5 +394,5 @@ fn some_pods_are_never_touched() {
 #[test]
 fn nobody_else_is_fenced_in() {
     let change = by_controller(pod(), |pod| pod["spec"]["containers"][0]["image"] = json!("shop/web:2"));
-    allowed("a person's change", &Change { user: "system:admin", ..change });
+    allowed("a person's change", &Change { user: json!({"username": "system:admin"}), ..change });
 }

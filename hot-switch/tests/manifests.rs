@@ -145,21 +145,36 @@ fn the_accounts_write_what_they_must_and_nothing_else() {
         granted(kind, name).into_iter().filter(|it| !reads(it)).collect()
     };
     assert_eq!(writes("ClusterRole", "faultline-hot-switch-agent"), ["create events", "patch events"]);
-    assert_eq!(
-        writes("ClusterRole", "faultline-hot-switch-controller"),
-        ["create events", "patch events", "patch pods"]
-    );
-    assert_eq!(writes("Role", "hot-switch-leases"), ["create leases", "patch leases", "update leases"]);
+    assert_eq!(writes("ClusterRole", "faultline-hot-switch-controller"), ["patch pods"]);
+    assert_eq!(writes("Role", "hot-switch-agent-leases"), ["create leases", "patch leases"]);
+    assert_eq!(writes("Role", "hot-switch-controller-leases"), ["create leases", "patch leases", "update leases"]);
     let all = [
         "ClusterRole/faultline-hot-switch-agent",
         "ClusterRole/faultline-hot-switch-controller",
-        "Role/hot-switch-leases",
+        "Role/hot-switch-agent-leases",
+        "Role/hot-switch-controller-leases",
     ];
     for role in all {
         let (kind, name) = role.split_once('/').expect("both");
         let wide = |it: &String| it.contains('*') || it.ends_with("secrets") || it.ends_with("/exec");
         assert!(!granted(kind, name).iter().any(wide), "{role}");
     }
+}
+
+#[test]
+fn the_other_policy_fences_the_account_that_the_agents_run_as() {
+    let agent = resource("DaemonSet", "hot-switch-agent");
+    let account = agent["spec"]["template"]["spec"]["serviceAccountName"].as_str().expect("a name");
+    let policy = resource("ValidatingAdmissionPolicy", "faultline-hot-switch-agent");
+    let condition = policy["spec"]["matchConditions"][0]["expression"].as_str().expect("text");
+    assert!(condition.ends_with(&format!("'system:serviceaccount:faultline-hot-switch:{account}'")), "{condition}");
+    assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+    let binding = resource("ValidatingAdmissionPolicyBinding", "faultline-hot-switch-agent");
+    assert_eq!(binding["spec"]["policyName"], policy["metadata"]["name"]);
+    // Its name is the node's: another would be denied all it asks.
+    let names = &agent["spec"]["template"]["spec"]["containers"][0]["env"];
+    let of_node = json!({"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}});
+    assert!(names.as_array().expect("a list").contains(&of_node), "{names}");
 }
 
 #[test]

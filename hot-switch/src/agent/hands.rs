@@ -1,6 +1,9 @@
 //! What a pod's thread does in the pod: rules, probes, connections. Everything may be done twice.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use hot_switch_core::Moment;
@@ -9,10 +12,16 @@ use hot_switch_core::standing::Directions;
 
 use super::shared::Shared;
 use crate::kernel::reading::Reading;
-use crate::kernel::{conntrack, sockets};
-use crate::names::{PROXY_PORTS, PROXY_UID, STAND_IN_PORT};
+use crate::kernel::sockets::Asks;
+use crate::kernel::{conntrack, owners, sockets};
+use crate::names::{PROXY_PORTS, STAND_IN_PORT};
 use crate::pods::Pod;
 use crate::stand_in::{Answers, StandIn};
+
+/// How long a question may be without an answer on a connection that is to be ended.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// Between two looks at such connections.
+const LOOK_AGAIN: Duration = Duration::from_millis(3);
 
 /// The rules as last read, and the stand-in while it serves.
 #[derive(Default)]
@@ -88,8 +97,8 @@ impl Hands {
                 shared.metrics().switched_in(began.elapsed());
                 Ok(())
             }
-            Intent::CutProxySockets => self.cut_proxy_sockets(),
-            Intent::CutDirectFlows => self.cut_direct_flows(),
+            Intent::CutProxySockets => self.cut_proxy_sockets(&shared.options.proc),
+            Intent::CutDirectFlows => self.cut_direct_flows(&shared.options.proc),
             Intent::Tell(_) => Ok(()),
         }
     }
@@ -103,22 +112,38 @@ impl Hands {
 
     /// Connections that were redirected to the proxy stay its own after the gate: a client whose connection hangs would
     /// wait for its own time-out.
-    fn cut_proxy_sockets(&mut self) -> Result<()> {
-        let is_tproxy = self.reading(false)?.is_tproxy();
+    fn cut_proxy_sockets(&mut self, proc: &Path) -> Result<()> {
+        // With TPROXY the proxy's sockets have the application's address.
+        let proxys = if self.reading(false)?.is_tproxy() { Some(owners::of_proxy(proc)?) } else { None };
         let all = sockets::list()?;
         let redirected = |socket: &&sockets::TcpSocket| PROXY_PORTS.contains(&socket.local.port());
-        // With TPROXY the proxy's sockets have the application's address.
-        let diverted = |socket: &&sockets::TcpSocket| is_tproxy && socket.uid == PROXY_UID && !socket.is_internal();
+        let diverted = |socket: &&sockets::TcpSocket| {
+            proxys.as_ref().is_some_and(|proxys| socket.is_proxys(proxys) && !socket.is_internal())
+        };
         let (_, complaint) = sockets::destroy_all(all.iter().filter(|socket| redirected(socket) || diverted(socket)));
         complaint.map_or(Ok(()), Err)
     }
 
-    /// A connection that was made past the proxy would go on past it for as long as it lives.
-    fn cut_direct_flows(&mut self) -> Result<()> {
+    /// A connection that was made past the proxy would go on past it for as long as it lives. Where a question has no
+    /// answer yet, it is waited for, though not for ever: so no request is lost by this that takes its turn.
+    fn cut_direct_flows(&mut self, proc: &Path) -> Result<()> {
         let passed = self.reading(true)?.passed_ports();
+        // Sockets first: one that the proxy opens in between is not among them, rather than taken for another's.
         let all = sockets::list()?;
-        let direct = conntrack::direct(&all, &conntrack::list()?, &passed);
-        let (_, complaint) = sockets::destroy_all(direct.into_iter());
-        complaint.map_or(Ok(()), Err)
+        let proxys = owners::of_proxy(proc)?;
+        let direct = conntrack::direct(&all, &conntrack::list()?, &passed, &proxys);
+        let asks: BTreeMap<u32, Asks> = direct.into_iter().map(|(socket, asks)| (socket.inode, asks)).collect();
+        let until = Instant::now() + ANSWERS_WITHIN;
+        loop {
+            let is_last = Instant::now() >= until;
+            let now = sockets::list()?;
+            let left = now.iter().filter_map(|socket| Some((socket, *asks.get(&socket.inode)?)));
+            let (busy, idle): (Vec<_>, Vec<_>) = left.partition(|(socket, asks)| !is_last && socket.is_asked(*asks));
+            let (_, complaint) = sockets::destroy_all(idle.into_iter().map(|(socket, _)| socket));
+            if busy.is_empty() || is_last {
+                return complaint.map_or(Ok(()), Err);
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
     }
 }

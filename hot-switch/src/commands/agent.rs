@@ -20,8 +20,18 @@ use crate::pods::file::PodsFile;
 use crate::pods::watch::Watched;
 use crate::probe::round::Patience;
 
+/// The end of the help.
+const HELP: &str = "\
+Events are JSON lines on stdout, complaints on stderr. What is in the pods' kernels stays when it ends; the next agent \
+goes on with it. Exits with 0 at SIGTERM and SIGINT, with 1 if it cannot begin.
+
+Examples:
+  hot-switch agent --proc /host/proc --metrics 0.0.0.0:15097     in a DaemonSet
+  hot-switch agent --pods-file pods.yaml                         without Kubernetes";
+
 /// Options of `agent`.
 #[derive(Debug, Args)]
+#[command(after_help = HELP)]
 pub struct Agent {
     /// The pods to look after, as YAML or JSON, instead of Kubernetes. Read again when it changes. Without a controller
     /// to ask, the limits hold for the pods of the file.

@@ -30,8 +30,28 @@ pub struct Which {
     proc: PathBuf,
 }
 
+/// The end of the help of `bypass`.
+const BYPASS_HELP: &str = "\
+Sets the gate in one pod's kernel at once, whatever its annotations say: no budget, no consent. An agent that runs looks \
+after it from then on, and restores when the proxy is well. Callers in the mesh are told only by the controller.
+
+Examples:
+  hot-switch bypass --uid 0b1c2d3e-aaaa-bbbb-cccc-123456789abc
+  hot-switch bypass --netns /proc/4711/ns/net --directions outbound
+  hot-switch bypass --all-failed";
+
+/// The end of the help of `restore`.
+const RESTORE_HELP: &str = "\
+Takes gate and probes' redirection away; what is not there is no error. An agent does not bypass the pod again before \
+its proxy was well.
+
+Examples:
+  hot-switch restore --uid 0b1c2d3e-aaaa-bbbb-cccc-123456789abc
+  hot-switch restore --netns /run/netns/cart-1";
+
 /// Options of `bypass`.
 #[derive(Debug, Args)]
+#[command(after_help = BYPASS_HELP)]
 pub struct Bypass {
     #[command(flatten)]
     which: Which,
@@ -49,6 +69,7 @@ pub struct Bypass {
 
 /// Options of `restore`.
 #[derive(Debug, Args)]
+#[command(after_help = RESTORE_HELP)]
 pub struct Restore {
     #[command(flatten)]
     which: Which,

@@ -11,8 +11,18 @@ use super::outcome::Outcome;
 use crate::controller::run::{self, Options};
 use crate::told::server;
 
+/// The end of the help.
+const HELP: &str = "\
+One of several leads; without any nothing new is bypassed, and restores go on. Exits with 0 at SIGTERM and SIGINT, with \
+1 if it cannot begin.
+
+Examples:
+  hot-switch controller --name $HOSTNAME
+  hot-switch controller --name $HOSTNAME --stand-in-image registry.example.com/faultline/hot-switch@sha256:…";
+
 /// Options of `controller`.
 #[derive(Debug, Args)]
+#[command(after_help = HELP)]
 pub struct Controller {
     /// Its own name, by which one of several leads.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]

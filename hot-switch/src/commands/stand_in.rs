@@ -18,8 +18,18 @@ use crate::stand_in::{Answers, StandIn};
 /// The address from which the sidecar's rules let its own user reach the application.
 const PASSES: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
 
+/// The end of the help.
+const HELP: &str = "\
+Runs in the proxy's place, with the variables that Istio gave it. Passes no traffic. Exits with 0 at SIGTERM and SIGINT, \
+with 1 if the probes cannot be read or a port is in use.
+
+Examples:
+  hot-switch stand-in
+  hot-switch stand-in --address 10.0.0.7 --probes '{\"/app-health/cart/livez\":{\"tcpSocket\":{\"port\":8080}}}'";
+
 /// Options of `stand-in`.
 #[derive(Debug, Args)]
+#[command(after_help = HELP)]
 pub struct Serve {
     /// The application's probes, as Istio keeps them.
     #[arg(long, env = crate::names::APP_PROBERS, value_name = "JSON", default_value = "{}", hide_env_values = true)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use hot_switch_core::standing::Directions;
 use serde_json::json;
 
@@ -14,8 +14,19 @@ use super::outcome::Outcome;
 use crate::kernel::netns::Netns;
 use crate::kernel::reading::{Found, Reading};
 
+/// The end of the help.
+const HELP: &str = "\
+Needs root, and `iptables` or `nft`, on the node or in the agent of the node. Exits with 0 whatever is found, and with 1 \
+if it cannot be read.
+
+Examples:
+  hot-switch status
+  kubectl exec -n faultline-hot-switch AGENT -- hot-switch status --proc /host/proc
+  hot-switch status --output json | jq 'select(.bypassed)'";
+
 /// Options of `status`.
 #[derive(Debug, Args)]
+#[command(after_help = HELP)]
 pub struct Status {
     /// Only this network namespace, instead of all that processes of this node are in.
     #[arg(long, value_name = "FILE")]
@@ -23,9 +34,18 @@ pub struct Status {
     /// Where the node's processes are seen.
     #[arg(long, value_name = "DIR", default_value = "/proc")]
     proc: PathBuf,
+    /// How it is written.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// How a status is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people: a line for each namespace.
+    Text,
     /// One JSON object for each namespace, on a line.
-    #[arg(long)]
-    json: bool,
+    Json,
 }
 
 impl Status {
@@ -45,7 +65,10 @@ impl Status {
             let Ok(netns) = Netns::open(&path, &self.proc) else { continue };
             let found = netns.inside(|| Ok(Reading::take()?.found(Directions::Both)))?;
             if found.captured || self.netns.is_some() {
-                println!("{}", if self.json { as_json(&path, found) } else { as_text(&path, found) });
+                match self.output {
+                    Format::Text => println!("{}", as_text(&path, found)),
+                    Format::Json => println!("{}", as_json(&path, found)),
+                }
                 told += 1;
             }
         }

@@ -1,17 +1,34 @@
 //! What a grant, a stand-in and their end change in a pod's object: object in, patch out.
 //!
+//! istiod has a pod's callers speak plaintext where the label `tlsMode` is missing
+//! (`GetTLSModeFromEndpointLabels`), so a pod without it needs no word to its callers, and gets none. A caller that
+//! uses HBONE reaches the pod through its tunnel as long as the label `tunnel` names it (`SupportsTunnel`), whatever
+//! `tlsMode` says: that label goes and comes back with the bypass.
+//!
 //! `deploy/hot-switch/admission.yaml` allows these changes and no others.
 
 use k8s_openapi::api::core::v1::Pod as Object;
 use serde_json::{Map, Value, json};
 
-use crate::names::{GRANTED_AT, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE, PROXY_CONTAINER, TLS_MODE, WHY};
+use crate::names::{
+    GRANTED_AT, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE, ORIGINAL_TUNNEL, PROXY_CONTAINER, TLS_MODE, TUNNEL, WHY,
+};
 
 /// The value of the label with which callers do not speak mTLS.
 const DISABLED: &str = "disabled";
 
 fn note<'a>(pod: &'a Object, key: &str) -> Option<&'a str> {
     pod.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+fn label<'a>(pod: &'a Object, key: &str) -> Option<&'a str> {
+    pod.metadata.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+/// Whether a proxy of Istio's runs beside an application in the pod: by its container, since labels can be missing.
+#[must_use]
+pub fn has_sidecar(pod: &Object) -> bool {
+    image(pod).is_some()
 }
 
 /// The wish to which the pod's bypass was granted.
@@ -23,7 +40,6 @@ pub fn granted(pod: &Object) -> Option<u64> {
 /// The grant of a wish, as a strategic merge patch: callers are told before the gate goes on. `None`: nothing changes.
 #[must_use]
 pub fn grant(pod: &Object, since: u64, why: &str, stand_in: Option<&str>) -> Option<Value> {
-    let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get(TLS_MODE)).map(String::as_str);
     let mut notes = Map::new();
     let mut labels = Map::new();
     let set = |notes: &mut Map<String, Value>, key: &str, value: &str| {
@@ -33,9 +49,14 @@ pub fn grant(pod: &Object, since: u64, why: &str, stand_in: Option<&str>) -> Opt
     };
     set(&mut notes, GRANTED_AT, &since.to_string());
     set(&mut notes, WHY, why);
-    if let Some(label) = label.filter(|label| *label != DISABLED) {
+    // A label without a value says nothing to callers.
+    if let Some(mode) = label(pod, TLS_MODE).filter(|mode| !mode.is_empty() && *mode != DISABLED) {
         labels.insert(TLS_MODE.to_owned(), json!(DISABLED));
-        notes.insert(ORIGINAL_TLS_MODE.to_owned(), json!(label));
+        notes.insert(ORIGINAL_TLS_MODE.to_owned(), json!(mode));
+    }
+    if let Some(tunnel) = label(pod, TUNNEL).filter(|tunnel| !tunnel.is_empty()) {
+        labels.insert(TUNNEL.to_owned(), Value::Null);
+        notes.insert(ORIGINAL_TUNNEL.to_owned(), json!(tunnel));
     }
     let mut spec = Value::Null;
     match (stand_in, image(pod)) {
@@ -62,13 +83,17 @@ pub fn grant(pod: &Object, since: u64, why: &str, stand_in: Option<&str>) -> Opt
 pub fn release(pod: &Object) -> Option<Value> {
     let mut notes = Map::new();
     let mut labels = Map::new();
-    for key in [GRANTED_AT, WHY, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE] {
+    for key in [GRANTED_AT, WHY, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE, ORIGINAL_TUNNEL] {
         if note(pod, key).is_some() {
             notes.insert(key.to_owned(), Value::Null);
         }
     }
     if let Some(original) = note(pod, ORIGINAL_TLS_MODE) {
         labels.insert(TLS_MODE.to_owned(), json!(original));
+    }
+    // One that somebody has put there meanwhile is theirs.
+    if let Some(original) = note(pod, ORIGINAL_TUNNEL).filter(|_| label(pod, TUNNEL).is_none()) {
+        labels.insert(TUNNEL.to_owned(), json!(original));
     }
     let spec = match (note(pod, ORIGINAL_IMAGE), image(pod)) {
         (Some(original), Some((place, now))) if original != now => with_image(place, original),
@@ -148,6 +173,33 @@ mod tests {
         assert_eq!(released["metadata"]["labels"], json!({TLS_MODE: "istio"}));
         assert_eq!(released["spec"]["containers"][0]["image"], "proxyv2");
         assert_eq!(released["metadata"]["annotations"].as_object().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn callers_through_the_tunnel_are_told_too_and_told_back() {
+        let mut with_tunnel = pod("istio", "proxyv2", json!({}));
+        with_tunnel.metadata.labels.as_mut().unwrap().insert(TUNNEL.to_owned(), "http".to_owned());
+        let change = grant(&with_tunnel, 7, "proxy_dead", None).unwrap();
+        assert_eq!(change["metadata"]["labels"], json!({TLS_MODE: "disabled", TUNNEL: null}));
+        assert_eq!(change["metadata"]["annotations"][ORIGINAL_TUNNEL], "http");
+        let notes = json!({GRANTED_AT: "7", WHY: "proxy_dead", ORIGINAL_TLS_MODE: "istio", ORIGINAL_TUNNEL: "http"});
+        let mut granted = pod("disabled", "proxyv2", notes);
+        assert_eq!(grant(&granted, 7, "proxy_dead", None), None, "said twice, done once");
+        let released = release(&granted).unwrap();
+        assert_eq!(released["metadata"]["labels"], json!({TLS_MODE: "istio", TUNNEL: "http"}));
+        assert_eq!(released["metadata"]["annotations"][ORIGINAL_TUNNEL], Value::Null);
+        granted.metadata.labels.as_mut().unwrap().insert(TUNNEL.to_owned(), "mine".to_owned());
+        assert_eq!(release(&granted).unwrap()["metadata"]["labels"], json!({TLS_MODE: "istio"}), "the owner's own");
+    }
+
+    #[test]
+    fn a_pod_without_labels_gets_none_and_loses_none() {
+        let mut bare = pod("istio", "proxyv2", json!({}));
+        bare.metadata.labels = None;
+        let change = grant(&bare, 7, "proxy_dead", None).unwrap();
+        assert_eq!(change, json!({"metadata": {"annotations": {GRANTED_AT: "7", WHY: "proxy_dead"}}}));
+        bare.metadata.annotations = Some([(GRANTED_AT.to_owned(), "7".to_owned())].into());
+        assert_eq!(release(&bare).unwrap(), json!({"metadata": {"annotations": {GRANTED_AT: null}}}));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hot_switch_core::Moment;
 use hot_switch_core::fleet::{Ask, Fleet};
 use hot_switch_core::refusal::Refusal;
+use hot_switch_core::sighting::Condition;
 use k8s_openapi::api::core::v1::Pod as Object;
 use mesh::Mesh;
 use serde_json::Value;
@@ -55,10 +56,15 @@ pub fn adopt(fleet: &mut Fleet, pods: &BTreeMap<String, Object>) {
 /// Decides.
 pub fn decide(fleet: &mut Fleet, known: Known<'_>) -> Done {
     let mut done = Done::default();
-    let wished: BTreeSet<&str> = known.nodes.iter().flat_map(|node| &node.asks.wishes).map(|wish| &*wish.pod).collect();
+    // An agent speaks for the pods of its node: another's it can neither keep bypassed nor say to be down, which would
+    // raise budgets and open the breaker.
+    let is_its_own = |node: &NodeLease, pod: &str| known.pods.get(pod).and_then(node_of) == Some(&*node.node);
+    let wishes = known.nodes.iter().flat_map(|node| node.asks.wishes.iter().map(move |wish| (node, &*wish.pod)));
+    let wished: BTreeSet<&str> = wishes.filter(|(node, pod)| is_its_own(node, pod)).map(|(_, pod)| pod).collect();
     release(fleet, known, &wished, &mut done);
     let alive = || known.nodes.iter().filter(|node| node.alive);
-    let failing: BTreeSet<&str> = alive().flat_map(|node| &node.asks.failing).map(String::as_str).collect();
+    let failing = alive().flat_map(|node| node.asks.failing.iter().map(move |pod| (node, &**pod)));
+    let failing: BTreeSet<&str> = failing.filter(|(node, pod)| is_its_own(node, pod)).map(|(_, pod)| pod).collect();
     for pod in &failing {
         if !fleet.is_granted(pod) {
             fleet.fails(known.now, pod);
@@ -112,6 +118,8 @@ fn answer(
 ) -> Result<(), Refusal> {
     // An agent speaks for the pods of its node, and for no others.
     let object = known.pods.get(&wish.pod).filter(|pod| node_of(pod) == Some(node)).ok_or(Refusal::NotCaptured)?;
+    // It becomes an annotation, and the agent may be anybody's by now.
+    let why = Condition::of_word(&wish.why).map_or("unknown", Condition::word);
     let nothing = BTreeMap::new();
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     let defaults = known.namespaces.get(namespace).unwrap_or(&nothing);
@@ -134,7 +142,7 @@ fn answer(
         fleet.ask(known.now, &ask)?;
     }
     let image = known.stand_in.filter(|_| wish.stand_in);
-    done.grants.extend(changes::grant(object, wish.since, &wish.why, image).map(|change| (wish.pod.clone(), change)));
+    done.grants.extend(changes::grant(object, wish.since, why, image).map(|change| (wish.pod.clone(), change)));
     Ok(())
 }
 
@@ -226,6 +234,30 @@ mod tests {
         let done = round(&mut fleet, &pods, &[node("n2", &["shop/cart-0", "shop/nobody", "x"])]);
         assert_eq!(refused(&done, "n2"), [Some("not_captured"); 3]);
         assert_eq!(done.grants, []);
+    }
+
+    #[test]
+    fn an_agent_cannot_keep_another_nodes_pod_bypassed_nor_say_that_it_is_down() {
+        let (mut fleet, mut pods) = (Fleet::new(Limits::default()), pods(6));
+        let granted = BTreeMap::from([(names::GRANTED_AT.to_owned(), "7".to_owned())]);
+        pods.get_mut("shop/cart-0").unwrap().metadata.annotations.as_mut().unwrap().extend(granted);
+        adopt(&mut fleet, &pods);
+        let names: Vec<String> = (0..6).map(|number| format!("shop/cart-{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let done = round(&mut fleet, &pods, &[node("n1", &[]), node("n2", &names)]);
+        assert_eq!(done.releases.first().map(|(name, _)| &**name), Some("shop/cart-0"));
+        let done = round(&mut fleet, &pods, &[node("n1", &["shop/cart-1"]), node("n2", &names)]);
+        assert_eq!(refused(&done, "n1"), [None], "neither the breaker nor the budget heard it");
+        assert!(!fleet.is_granted("shop/cart-0"));
+    }
+
+    #[test]
+    fn what_an_agent_says_of_the_reason_becomes_an_annotation_only_if_it_is_one() {
+        let (mut fleet, pods) = (Fleet::new(Limits::default()), pods(3));
+        let mut hostile = node("n1", &["shop/cart-0"]);
+        hostile.asks.wishes[0].why = "\u{1b}[31m".repeat(10_000);
+        let done = round(&mut fleet, &pods, &[hostile]);
+        assert_eq!(done.grants[0].1["metadata"]["annotations"][names::WHY], "unknown");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
@@ -18,19 +18,26 @@ use mesh::Mesh;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::changes::has_sidecar;
 use super::decide::{Done, Known, adopt, budget_used, decide};
 use crate::cluster::lease::Leases;
 use crate::cluster::live::{self, POLICIES};
 use crate::cluster::words::Answers;
-use crate::names::{ALL_FAILED, LEADER, TLS_MODE};
+use crate::names::{ALL_FAILED, LEADER};
 use crate::told::metrics::Metrics;
 
 /// Between two rounds: a wish waits this long at most.
 const EVERY: Duration = Duration::from_millis(250);
 /// A leader that says nothing for this long leads no longer.
 const LEADS_FOR: i64 = 15;
+/// So often in a row the Lease may be changed by others while it is renewed.
+const TRIES: u32 = 4;
+/// A change that was denied is tried again after this.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// What is around pods, namespaces' annotations and policies, changes seldom.
-const AROUND_EVERY: u32 = 40;
+const AROUND_EVERY: Duration = Duration::from_secs(10);
+/// A leader renews its Lease, and hears what a person notes on it.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
 
 /// What a controller needs to know.
 #[derive(Clone, Debug)]
@@ -53,8 +60,9 @@ pub async fn run(options: Options, metrics: Arc<Mutex<Metrics>>) -> Result<()> {
     let client =
         Client::try_default().await.context("no API server is known: run it in a pod, or with a kubeconfig")?;
     let (store, writer) = reflector::store();
-    let labelled = watcher::Config::default().labels(TLS_MODE);
-    let stream = reflector(writer, watcher(Api::<Object>::all(client.clone()), labelled)).default_backoff();
+    // A sidecar is a container: a label that Istio's injector sets may have been taken away, or never set.
+    let all = watcher(Api::<Object>::all(client.clone()), watcher::Config::default()).modify(keep_what_is_needed);
+    let stream = reflector(writer, all).default_backoff();
     tokio::spawn(stream.for_each(|_| std::future::ready(())));
     store.wait_until_ready().await.context("pods cannot be watched")?;
     let mut controller = Controller {
@@ -64,7 +72,9 @@ pub async fn run(options: Options, metrics: Arc<Mutex<Metrics>>) -> Result<()> {
         fleet: None,
         namespaces: BTreeMap::new(),
         policies: None,
-        rounds: 0,
+        denied: BTreeMap::new(),
+        renewed: None,
+        around: None,
         options,
     };
     let mut complained = String::new();
@@ -78,12 +88,29 @@ pub async fn run(options: Options, metrics: Arc<Mutex<Metrics>>) -> Result<()> {
     }
 }
 
+/// Of a pod without a sidecar nothing is kept but its name: most of a cluster's may be such.
+fn keep_what_is_needed(pod: &mut Object) {
+    pod.metadata.managed_fields = None;
+    if !has_sidecar(pod) {
+        (pod.spec, pod.status) = (None, None);
+        (pod.metadata.labels, pod.metadata.annotations, pod.metadata.owner_references) = (None, None, None);
+    }
+}
+
 /// What a person asks of the controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Nothing,
     /// What fails now is to be bypassed, though much of the mesh fails at once.
     AllFailed,
+}
+
+/// How claiming the Lease went.
+enum Claim {
+    /// It is known who leads: this controller, of which something may be asked, or another.
+    Settled(Option<Asked>),
+    /// The Lease was changed meanwhile.
+    Overtaken,
 }
 
 struct Controller {
@@ -95,34 +122,45 @@ struct Controller {
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// Istio's policies, while they can be read.
     policies: Option<Mesh>,
-    rounds: u32,
+    /// Pods of which a change was denied, and when: whoever writes records of ours into pods of their own, which the
+    /// admission policy then finds false, does not keep the controller busy.
+    denied: BTreeMap<String, Instant>,
+    /// When the Lease was renewed last, while it leads.
+    renewed: Option<Instant>,
+    /// When what is around pods was read last.
+    around: Option<Instant>,
     options: Options,
 }
 
 impl Controller {
     async fn round(&mut self, metrics: &Mutex<Metrics>) -> Result<()> {
         let now = OffsetDateTime::now_utc();
-        // Renewed every two seconds or so.
+        // By the clock: rounds are slow while the API server is.
         let mut all_failed = false;
-        if self.rounds.is_multiple_of(8) {
+        if self.renewed.is_none_or(|at| at.elapsed() >= RENEW_EVERY) {
             match self.leads(now).await? {
-                Some(asked) => all_failed = asked == Asked::AllFailed,
+                Some(asked) => {
+                    all_failed = asked == Asked::AllFailed;
+                    self.renewed = Some(Instant::now());
+                }
                 None => {
-                    self.fleet = None;
+                    (self.fleet, self.renewed, self.around) = (None, None, None);
                     metrics.lock().unwrap_or_else(PoisonError::into_inner).follows();
                     return Ok(());
                 }
             }
         }
-        if self.rounds.is_multiple_of(AROUND_EVERY) {
+        if self.around.is_none_or(|at| at.elapsed() >= AROUND_EVERY) {
             self.read_namespaces().await?;
             self.policies = None;
             self.policies = Some(live::read(&self.client, POLICIES.into_iter()).await?);
+            self.around = Some(Instant::now());
         }
         let pods: BTreeMap<String, Object> = self
             .store
             .state()
             .into_iter()
+            .filter(|pod| has_sidecar(pod))
             .map(|pod| (format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any()), (*pod).clone()))
             .collect();
         let nodes = self.leases.nodes(now).await?;
@@ -152,18 +190,22 @@ impl Controller {
             metrics.breaker(open);
             metrics.budget_used(used);
         }
-        self.rounds = self.rounds.wrapping_add(1);
         self.carry_out(done).await
     }
 
-    async fn carry_out(&self, done: Done) -> Result<()> {
+    async fn carry_out(&mut self, done: Done) -> Result<()> {
         let mut complaint = None;
+        self.denied.retain(|_, at| at.elapsed() < ASK_AGAIN_AFTER);
         for (name, change) in &done.releases {
-            complaint = self.change(name, change).await.err().or(complaint);
+            if !self.denied.contains_key(name) {
+                complaint = self.change(name, change).await.err().or(complaint);
+            }
         }
         let mut failed = Vec::new();
         for (name, change) in &done.grants {
-            if let Err(error) = self.change(name, change).await {
+            if self.denied.contains_key(name) {
+                failed.push(name.clone());
+            } else if let Err(error) = self.change(name, change).await {
                 failed.push(name.clone());
                 complaint = Some(error);
             }
@@ -176,13 +218,16 @@ impl Controller {
         complaint.map_or(Ok(()), Err)
     }
 
-    async fn change(&self, name: &str, change: &Value) -> Result<()> {
+    async fn change(&mut self, name: &str, change: &Value) -> Result<()> {
         let (namespace, pod) = name.split_once('/').context("a pod has a namespace")?;
         let api: Api<Object> = Api::namespaced(self.client.clone(), namespace);
-        let patch = Patch::Strategic(change);
-        api.patch(pod, &PatchParams::default(), &patch)
-            .await
-            .with_context(|| format!("pod {name} cannot be changed"))?;
+        let changed = api.patch(pod, &PatchParams::default(), &Patch::Strategic(change)).await;
+        if let Err(kube::Error::Api(status)) = &changed
+            && matches!(status.code, 400 | 403 | 422)
+        {
+            self.denied.insert(name.to_owned(), Instant::now());
+        }
+        changed.with_context(|| format!("pod {name} cannot be changed"))?;
         Ok(())
     }
 
@@ -194,9 +239,20 @@ impl Controller {
         Ok(())
     }
 
-    /// What is asked of this controller, if it leads: if the Lease is its own, or nobody's. What a person noted on the
-    /// Lease goes with its renewal, so it is heard once.
+    /// What is asked of this controller, if it leads. A Lease that somebody changes at this very moment, such as a
+    /// person who notes something on it, is read again: who gave up leading for that would forget what fails.
     async fn leads(&mut self, now: OffsetDateTime) -> Result<Option<Asked>> {
+        for _ in 0..TRIES {
+            if let Claim::Settled(asked) = self.claim(now).await? {
+                return Ok(asked);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Claims or renews the Lease if it is this controller's own, or nobody's. What a person noted on it goes with the
+    /// renewal, so it is heard once.
+    async fn claim(&self, now: OffsetDateTime) -> Result<Claim> {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), &self.options.namespace);
         let found = api.get_opt(LEADER).await.context("the controllers' Lease")?;
         let leads = match &found {
@@ -212,7 +268,7 @@ impl Controller {
             }
         };
         if !leads {
-            return Ok(None);
+            return Ok(Claim::Settled(None));
         }
         let all_failed = found.as_ref().is_some_and(|lease| lease.annotations().contains_key(ALL_FAILED));
         let version = found.as_ref().and_then(ResourceExt::resource_version);
@@ -230,9 +286,9 @@ impl Controller {
             None => api.create(&params, &lease).await,
         };
         match written {
-            Ok(_) => Ok(Some(if all_failed { Asked::AllFailed } else { Asked::Nothing })),
-            // Another one was faster.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+            Ok(_) => Ok(Claim::Settled(Some(if all_failed { Asked::AllFailed } else { Asked::Nothing }))),
+            // Somebody was faster.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Claim::Overtaken),
             Err(error) => Err(error).context("the controllers' Lease"),
         }
     }

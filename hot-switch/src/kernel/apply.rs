@@ -1,12 +1,17 @@
 //! Runs the programs that read and change rules, in the calling thread's network namespace. No shell.
 
-use std::io::{ErrorKind, Write};
-use std::process::{Command, Output, Stdio};
+use std::io::{ErrorKind, Read, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::rules::{Backend, Rules};
 use super::{nft_json, save_text};
+
+/// No pod's rules are longer, and no complaint. Who may set rules in a pod could else fill the memory of the agent, which
+/// looks after all pods of its node.
+const LONGEST: u64 = 4 * 1024 * 1024;
 
 /// Reads the rules of one backend. `None`: its program is not installed.
 ///
@@ -63,7 +68,28 @@ fn run(program: &str, words: &[&str], input: &str) -> Result<Option<Output>> {
         // A program that does not read its input says why on stderr.
         let _ = stdin.write_all(input.as_bytes());
     }
-    Ok(Some(child.wait_with_output().with_context(|| format!("{program} cannot be waited for"))?))
+    Ok(Some(output_of(child).with_context(|| format!("what {program} prints"))?))
+}
+
+fn output_of(mut child: Child) -> Result<Output> {
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) = thread::scope(|scope| {
+        let stderr = scope.spawn(|| beginning_of(err));
+        (beginning_of(out), stderr.join().unwrap_or_default())
+    });
+    // One that still prints finds nobody that reads, and ends.
+    let status = child.wait()?;
+    let longest = usize::try_from(LONGEST)?;
+    ensure!(stdout.len() <= longest, "it is longer than {} MiB: no pod of Istio's has so many rules", LONGEST >> 20);
+    Ok(Output { status, stdout, stderr })
+}
+
+/// What comes, up to a byte more than may.
+fn beginning_of(pipe: Option<impl Read>) -> Vec<u8> {
+    let mut read = Vec::new();
+    // What was read before an error counts; the program's status says the rest.
+    let _ = pipe.map(|pipe| pipe.take(LONGEST + 1).read_to_end(&mut read));
+    read
 }
 
 fn complaint(output: &Output) -> String {

@@ -9,8 +9,7 @@ use netlink_packet_netfilter::conntrack::{ConntrackAttribute, ConntrackMessage, 
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
-use super::sockets::TcpSocket;
-use crate::names::PROXY_UID;
+use super::sockets::{Asks, TcpSocket};
 
 /// Bits of a connection's status: its source or destination is translated.
 const TRANSLATED: u32 = (1 << 4) | (1 << 5);
@@ -85,17 +84,28 @@ fn endpoints(tuples: &[Tuple]) -> Option<(SocketAddr, SocketAddr)> {
 }
 
 /// The application's connections that go past the proxy though Istio's rules would redirect them. `passed` are the
-/// ports that the rules let pass anyhow.
+/// ports that the rules let pass anyhow, `proxys` the sockets that are the sidecar's ([`super::owners`]).
+///
+/// A connection of which this namespace has both ends is none of them: with TPROXY the proxy calls the application from
+/// its caller's address (`original_src`), and what it carries goes through the proxy.
 #[must_use]
-pub fn direct<'a>(sockets: &'a [TcpSocket], connections: &Connections, passed: &BTreeSet<u16>) -> Vec<&'a TcpSocket> {
-    let is_direct = |socket: &&TcpSocket| {
+pub fn direct<'a>(
+    sockets: &'a [TcpSocket],
+    connections: &Connections,
+    passed: &BTreeSet<u16>,
+    proxys: &BTreeSet<u32>,
+) -> Vec<(&'a TcpSocket, Asks)> {
+    let ends: BTreeSet<(SocketAddr, SocketAddr)> = sockets.iter().map(|socket| (socket.local, socket.peer)).collect();
+    let is_internal = |socket: &TcpSocket| socket.is_internal() || ends.contains(&(socket.peer, socket.local));
+    let asks = |socket: &'a TcpSocket| {
         let inbound = connections.get(&(socket.peer, socket.local));
         let outbound = connections.get(&(socket.local, socket.peer));
-        match (inbound, outbound) {
-            (Some(translated), _) => !translated && !passed.contains(&socket.local.port()),
-            (None, Some(translated)) => !translated,
-            (None, None) => false,
-        }
+        let (is_direct, asks) = match (inbound, outbound) {
+            (Some(translated), _) => (!translated && !passed.contains(&socket.local.port()), Asks::Peer),
+            (None, Some(translated)) => (!translated, Asks::Owner),
+            (None, None) => (false, Asks::Owner),
+        };
+        is_direct.then_some((socket, asks))
     };
-    sockets.iter().filter(|socket| socket.uid != PROXY_UID && !socket.is_internal()).filter(is_direct).collect()
+    sockets.iter().filter(|socket| !socket.is_proxys(proxys) && !is_internal(socket)).filter_map(asks).collect()
 }

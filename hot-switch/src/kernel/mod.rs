@@ -9,6 +9,7 @@ pub mod conntrack;
 mod netlink;
 pub mod netns;
 pub mod nft_json;
+pub mod owners;
 pub mod plan;
 pub mod reading;
 pub mod rules;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::rules::{Backend, Chain, Mark, Rule, Rules, Table};
+use super::rules::{Backend, Chain, Mark, Rule, Rules, Table, is_plain};
 
 /// What the names of Istio's own tables begin with.
 const TABLES: &str = "istio-proxy-";
@@ -18,11 +18,12 @@ pub fn read(text: &str) -> Result<Rules> {
     let mut tables: Vec<Table> = Vec::new();
     for item in items {
         if let Some(table) = item.get("table").and_then(|table| word(table, "name")) {
-            if table.starts_with(TABLES) {
+            if table.starts_with(TABLES) && is_plain(table) {
                 tables.push(Table { name: table.to_owned(), chains: Vec::new() });
             }
         } else if let Some(chain) = item.get("chain") {
-            if let (Some(table), Some(name)) = (table_of(&mut tables, chain), word(chain, "name")) {
+            let name = word(chain, "name").filter(|name| is_plain(name));
+            if let (Some(table), Some(name)) = (table_of(&mut tables, chain), name) {
                 table.chains.push(Chain { name: name.to_owned(), rules: Vec::new() });
             }
         } else if let Some(found) = item.get("rule")

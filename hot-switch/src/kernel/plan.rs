@@ -70,6 +70,18 @@ fn delete(rules: &Rules, is: impl Fn(Mark) -> bool + Copy) -> Option<String> {
     text.finish()
 }
 
+/// A rule of ours as iptables writes it.
+fn words(mark: Mark, comment: &str) -> String {
+    let [first, second] = PROBE_PORTS;
+    let comment = format!("-m comment --comment {comment}");
+    match mark {
+        Mark::Gate(_) => format!("{comment} -j RETURN"),
+        Mark::Probes => {
+            format!("-p tcp -m multiport --dports {first},{second} {comment} -j REDIRECT --to-ports {STAND_IN_PORT}")
+        }
+    }
+}
+
 /// A transaction being written.
 struct Text {
     backend: Backend,
@@ -104,14 +116,7 @@ impl Text {
             return;
         }
         self.enter(table);
-        let comment = format!("-m comment --comment {mark}");
-        let what = match mark {
-            Mark::Gate(_) => format!("{comment} -j RETURN"),
-            Mark::Probes => format!(
-                "-p tcp -m multiport --dports {first},{second} {comment} -j REDIRECT --to-ports {STAND_IN_PORT}"
-            ),
-        };
-        let _ = writeln!(self.text, "-I {name} 1 {what}");
+        let _ = writeln!(self.text, "-I {name} 1 {}", words(*mark, &mark.to_string()));
     }
 
     fn delete(&mut self, table: &Table, chain: &Chain, rule: &Rule) {
@@ -120,8 +125,9 @@ impl Text {
             let _ = writeln!(self.text, "delete rule inet {table_name} {chain} handle {}", rule.name);
             return;
         }
+        let Some(mark) = rule.mark else { return };
         self.enter(table);
-        let _ = writeln!(self.text, "-D {chain} {}", rule.name);
+        let _ = writeln!(self.text, "-D {chain} {}", words(mark, &rule.name));
     }
 
     fn finish(mut self) -> Option<String> {

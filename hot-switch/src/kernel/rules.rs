@@ -49,6 +49,17 @@ impl Backend {
     }
 }
 
+/// Whether a name or comment that a kernel printed is safe to write into a text for the programs that change rules: one
+/// word that is no option.
+///
+/// Who has `NET_ADMIN` in a pod chooses the names and comments there, with line breaks if they like, and those programs
+/// have options that start other programs (`--modprobe`). What is not plain is nothing of Istio's or ours.
+#[must_use]
+pub fn is_plain(word: &str) -> bool {
+    let is_letter = |letter: u8| letter.is_ascii_alphanumeric() || b"_-:.".contains(&letter);
+    !word.is_empty() && word.len() <= 64 && !word.starts_with('-') && word.bytes().all(is_letter)
+}
+
 /// What a rule of ours is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -62,6 +73,9 @@ impl Mark {
     /// The mark that a comment says.
     #[must_use]
     pub fn of_comment(comment: &str) -> Option<Self> {
+        if !is_plain(comment) {
+            return None;
+        }
         let rest = comment.strip_prefix(TAG)?;
         match rest.strip_prefix(":gate:") {
             // A time that cannot be read is still our gate, from nobody knows when.
@@ -84,7 +98,8 @@ impl fmt::Display for Mark {
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// What names it in a deletion: its words after `-A CHAIN`, or its handle.
+    /// What names it in a deletion, if it is ours: its comment, or its handle. Nothing else of what a kernel prints is
+    /// ever written into a text of our own: whoever may set rules in a pod chooses their words.
     pub name: String,
     /// What it is for, if it is ours.
     pub mark: Option<Mark>,

@@ -1,16 +1,20 @@
 //! Reads what `iptables-save` prints.
 
-use super::rules::{Backend, Chain, Mark, Rule, Rules, Table};
+use super::rules::{Backend, Chain, Mark, Rule, Rules, Table, is_plain};
 
-/// Reads the text. Lines that are no table, chain or rule are passed over: comments, counters, `COMMIT`.
+/// Reads the text. Lines that are no table, chain or rule are passed over: comments, counters, `COMMIT`; and so are
+/// names that are not plain.
 #[must_use]
 pub fn read(backend: Backend, text: &str) -> Rules {
     let mut tables: Vec<Table> = Vec::new();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix('*') {
-            tables.push(Table { name: name.trim().to_owned(), chains: Vec::new() });
+            if is_plain(name.trim()) {
+                tables.push(Table { name: name.trim().to_owned(), chains: Vec::new() });
+            }
         } else if let Some(rest) = line.strip_prefix(':') {
-            if let (Some(table), Some(name)) = (tables.last_mut(), rest.split_whitespace().next()) {
+            let name = rest.split_whitespace().next().filter(|name| is_plain(name));
+            if let (Some(table), Some(name)) = (tables.last_mut(), name) {
                 table.chains.push(Chain { name: name.to_owned(), rules: Vec::new() });
             }
         } else if let Some(rest) = line.strip_prefix("-A ")
@@ -30,5 +34,7 @@ fn rule(words: &str) -> Rule {
     let comment = after("--comment").map(|comment| comment.trim_matches('"'));
     let port = after("--dport").and_then(|port| port.parse().ok());
     let passes = after("-j") == Some("RETURN") && after("-p") == Some("tcp");
-    Rule { name: words.to_owned(), mark: comment.and_then(Mark::of_comment), passes_port: port.filter(|_| passes) }
+    let mark = comment.and_then(Mark::of_comment);
+    let name = comment.filter(|_| mark.is_some()).unwrap_or_default().to_owned();
+    Rule { name, mark, passes_port: port.filter(|_| passes) }
 }

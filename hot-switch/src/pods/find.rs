@@ -26,8 +26,6 @@ fn oldest_process(uid: &str, proc: &Path) -> Result<PathBuf> {
     // The UID goes into a comparison with control groups: what is none must not match any.
     let is_uid = uid.len() >= 8 && uid.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
     ensure!(is_uid, "{uid:?} is no UID of a pod");
-    // cgroupfs keeps dashes, systemd turns them into underscores.
-    let needles = [format!("pod{uid}"), format!("pod{}", uid.replace('-', "_"))];
     let mut oldest: Option<(u64, PathBuf)> = None;
     for entry in fs::read_dir(proc).with_context(|| format!("{}: cannot be read", proc.display()))? {
         let Ok(entry) = entry else { continue };
@@ -37,8 +35,7 @@ fn oldest_process(uid: &str, proc: &Path) -> Result<PathBuf> {
         let folder = entry.path();
         // Processes end while one looks.
         let Ok(groups) = fs::read_to_string(folder.join("cgroup")) else { continue };
-        let is_of_pod = |group: &str| group.split(['/', '.']).any(|part| needles.iter().any(|of| part.ends_with(of)));
-        if !groups.lines().any(is_of_pod) {
+        if !groups.lines().any(|group| pod_of(group).is_some_and(|of| of == uid.replace('_', "-"))) {
             continue;
         }
         let Some(started) = started(&folder) else { continue };
@@ -47,6 +44,17 @@ fn oldest_process(uid: &str, proc: &Path) -> Result<PathBuf> {
         }
     }
     oldest.map(|(_, folder)| folder).with_context(|| format!("no process of the pod {uid} is on this node"))
+}
+
+/// The UID of the pod in whose control group a process is: of the outermost, since a container that may make groups
+/// below its own could give one of them another pod's name. cgroupfs keeps the dashes of a UID, systemd turns them into
+/// underscores; static pods have UIDs without any.
+fn pod_of(group: &str) -> Option<String> {
+    let is_uid = |text: &str| text.len() >= 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    group.split('/').find_map(|part| {
+        let (_, uid) = part.trim_end_matches(".slice").rsplit_once("pod")?;
+        Some(uid.replace('_', "-")).filter(|uid| is_uid(uid))
+    })
 }
 
 /// When a process started, in ticks since the node did: field 22 of its `stat`, counted after the name, which may
@@ -80,6 +88,18 @@ mod tests {
         process(proc.path(), 12, "0::/kubepods/pod99999999-aaaa-bbbb-cccc-123456789abc/x\n", 1);
         fs::create_dir(proc.path().join("self")).unwrap();
         assert_eq!(oldest_process(uid, proc.path()).unwrap(), proc.path().join("11"));
+    }
+
+    #[test]
+    fn a_pod_that_names_a_group_of_its_own_as_another_pod_is_not_taken_for_it() {
+        let proc = tempfile::tempdir().unwrap();
+        let (victim, hostile) = ("0b1c2d3e-aaaa-bbbb-cccc-123456789abc", "ffffffff-aaaa-bbbb-cccc-123456789abc");
+        process(proc.path(), 10, &format!("0::/kubepods/pod{hostile}/cri-1/kubepods/pod{victim}/x\n"), 1);
+        process(proc.path(), 11, &format!("0::/../../pod{victim}/cri-2\n"), 500);
+        assert_eq!(oldest_process(victim, proc.path()).unwrap(), proc.path().join("11"));
+        let of_kubelet = "12:cpu:/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod\
+            0123456789abcdef0123456789abcdef.slice/cri.scope";
+        assert_eq!(pod_of(of_kubelet).as_deref(), Some("0123456789abcdef0123456789abcdef"), "a static pod");
     }
 
     #[test]

@@ -12,6 +12,9 @@ use super::http::{self, Reply, Request};
 /// What kubelet gives a probe that says nothing.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A pod's owner chooses its probes' time-outs, and the agent's rounds wait for them: none is longer than this.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The probes by the paths that kubelet asks pilot-agent for, such as `/app-health/cart/readyz`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -86,6 +89,7 @@ impl Probe {
     /// gRPC and HTTPS are asked as TCP is: whether the port takes connections.
     fn succeeds(&self, host: IpAddr, from: Option<IpAddr>) -> bool {
         let timeout = self.timeout_seconds.filter(|seconds| *seconds > 0).map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+        let timeout = timeout.min(LONGEST_TIMEOUT);
         if let Some(get) = self.http_get.as_ref().filter(|get| !get.scheme.eq_ignore_ascii_case("https")) {
             let path = if get.path.starts_with('/') { get.path.clone() } else { format!("/{}", get.path) };
             let headers: Vec<_> =

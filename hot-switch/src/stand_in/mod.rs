@@ -2,6 +2,12 @@
 //!
 //! The agent serves it inside the pods whose probes it has taken over; the subcommand `stand-in` serves it as the
 //! entrypoint of the image that replaces a dead proxy's.
+//!
+//! Inside a pod a thread serves it, and no child process. A child would outlive nothing: the agent is process 1 of its
+//! container, without the node's process namespace, and the kernel ends every process of a container with its first
+//! one. While an agent is replaced, which takes seconds, probes that were taken over fail; kubelet waits for several
+//! failures in a row. The thread is born in the pod's namespace, serves until it is told to stop, and goes back to no
+//! pool; so nothing else of the agent ever runs in the pod's namespace, and a crash leaves nothing that holds one.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};

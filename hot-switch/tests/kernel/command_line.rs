@@ -21,8 +21,8 @@ fn by_hand_there_and_back() {
     };
     assert!(said(&["status"]).contains("through the proxy"));
     said(&["bypass"]);
-    assert!(said(&["status"]).contains("bypassed for 0 s"), "{}", said(&["status"]));
-    assert!(said(&["status", "--json"]).contains("\"bypassed\":true"));
+    assert!(said(&["status"]).contains("bypassed for "), "{}", said(&["status"]));
+    assert!(said(&["status", "--output", "json"]).contains("\"bypassed\":true"));
     said(&["restore"]);
     assert_eq!(space.rules(), before);
 }

@@ -4,5 +4,7 @@
 mod skip;
 
 mod command_line;
+mod flows;
+mod hostile;
 mod rules;
 mod space;

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Chosen::Zones(own) => Drill::Zones.play(own.envoy, screen).map(|outcome| outcome.wrong),
         Chosen::External(own) => Drill::External.play(own.envoy, screen).map(|outcome| outcome.wrong),
         Chosen::ControlPlaneLoss(own) => Drill::ControlPlaneLoss.play(own.envoy, screen).map(|outcome| outcome.wrong),
-        Chosen::HotSwitch => hot_switch::play(&screen, hot_switch::Times::Judged),
+        Chosen::HotSwitch => with_all_ways(&screen),
         Chosen::Istio(options) => in_mesh(&options, screen),
     };
     match played {
@@ -70,6 +70,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn with_all_ways(screen: &Screen) -> Result<Vec<String>> {
+    let mut wrong = hot_switch::play(screen, hot_switch::Times::Judged)?;
+    wrong.extend(hot_switch::ways::play(screen)?.wrong);
+    Ok(wrong)
 }
 
 fn in_mesh(options: &InMesh, screen: Screen) -> Result<Vec<String>> {

@@ -79,13 +79,35 @@ impl ApiServer {
         self.api.get(path)
     }
 
+    /// Deletes the object at this path, with all rights.
+    ///
+    /// # Errors
+    /// If the API server refuses.
+    pub fn delete(&self, path: &str) -> Result<()> {
+        self.api.delete(path)
+    }
+
     /// A service account, by a token that the API server makes.
     ///
     /// # Errors
     /// If there is no such account.
     pub fn account(&self, namespace: &str, name: &str) -> Result<Account> {
+        self.with_token(namespace, name, &json!({}))
+    }
+
+    /// The same in one of its pods, as kubelet asks for its token: the API server adds on which node the pod is.
+    ///
+    /// # Errors
+    /// If there is no such account or pod.
+    pub fn account_in_pod(&self, namespace: &str, name: &str, pod: &str) -> Result<Account> {
+        let uid = &self.get(&format!("/api/v1/namespaces/{namespace}/pods/{pod}"))?["metadata"]["uid"];
+        let bound = json!({"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": uid});
+        self.with_token(namespace, name, &json!({"boundObjectRef": bound}))
+    }
+
+    fn with_token(&self, namespace: &str, name: &str, spec: &Value) -> Result<Account> {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-        let object = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let object = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
         let answer = self.api.create(&path, &object)?;
         let token = answer["status"]["token"].as_str().context("a token")?.to_owned();
         Ok(Account { api: self.api.with_token(&token), token })

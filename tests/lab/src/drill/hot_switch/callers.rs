@@ -123,8 +123,26 @@ impl Drop for Caller {
     }
 }
 
-fn call(target: SocketAddr) -> std::io::Result<Way> {
-    let answer = get(target, "/", TIMEOUT)?;
+/// Calls once, over a connection of its own.
+pub(super) fn call(target: SocketAddr) -> std::io::Result<Way> {
+    Held::connect(target)?.call()
+}
+
+/// A connection over which is called again and again.
+#[derive(Debug)]
+pub(super) struct Held(TcpStream);
+
+impl Held {
+    pub(super) fn connect(target: SocketAddr) -> std::io::Result<Self> {
+        Ok(Self(connect(target, TIMEOUT)?))
+    }
+
+    pub(super) fn call(&mut self) -> std::io::Result<Way> {
+        way_of(&exchange(&mut self.0, "/")?)
+    }
+}
+
+fn way_of(answer: &str) -> std::io::Result<Way> {
     let way = answer.rsplit("\r\n\r\n").next().unwrap_or_default();
     match way {
         "through" => Ok(Way::Through),
@@ -135,9 +153,17 @@ fn call(target: SocketAddr) -> std::io::Result<Way> {
 
 /// Asks over a connection of its own, and reads to its end or to the body's.
 pub(super) fn get(target: SocketAddr, path: &str, timeout: Duration) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&target, timeout)?;
+    exchange(&mut connect(target, timeout)?, path)
+}
+
+fn connect(target: SocketAddr, timeout: Duration) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&target, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
+    Ok(stream)
+}
+
+fn exchange(stream: &mut TcpStream, path: &str) -> std::io::Result<String> {
     write!(stream, "GET {path} HTTP/1.1\r\nhost: drill\r\n\r\n")?;
     let mut received = String::new();
     let mut piece = [0; 4096];

@@ -3,13 +3,17 @@
 //!
 //! Callers call all the time, directly, through a sidecar of their own, and from the application outwards; a kubelet
 //! probes. Each act breaks the proxy, waits until the service is back, repairs the proxy, and waits until traffic goes
-//! through it again. Needs root.
+//! through it again. Then every way in which Istio's rules capture traffic is bypassed and restored by hand
+//! ([`ways`]). Needs root.
 
 mod agent;
 mod application;
 mod callers;
+mod capture;
+mod resolver;
 mod sidecar;
 mod stage;
+pub mod ways;
 
 use std::process::Command;
 

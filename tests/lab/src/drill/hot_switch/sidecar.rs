@@ -2,19 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Child;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 use crate::istio::Namespace;
 use crate::programs::tools::Tool;
 use crate::wait::eventually;
 
 use super::callers::get;
-
-/// Istio's rules in their default form.
-const RULES: &str = include_str!("../../../../../hot-switch/tests/rules/redirect.rules");
+use super::capture::{Capture, Extent};
 
 /// Whether a request that the application sends is marked as having gone through the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,29 +27,37 @@ pub(super) enum Marks {
 pub(super) struct Sidecar {
     namespace: Namespace,
     folder: PathBuf,
+    capture: &'static Capture,
     envoy: Option<Child>,
 }
 
 impl Sidecar {
     /// Starts Envoy and sets the rules.
-    pub(super) fn start(namespace: &Namespace, folder: &Path, name: &str, outbound: Marks) -> Result<Self> {
+    pub(super) fn start(
+        namespace: &Namespace,
+        folder: &Path,
+        name: &str,
+        outbound: Marks,
+        capture: &'static Capture,
+    ) -> Result<Self> {
         let folder = folder.join(name);
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join("envoy.json"), configuration(outbound))?;
-        let mut sidecar = Self { namespace: namespace.clone(), folder, envoy: None };
+        fs::write(folder.join("envoy.json"), configuration(outbound, capture.extent))?;
+        let mut sidecar = Self { namespace: namespace.clone(), folder, capture, envoy: None };
         sidecar.launch()?;
         sidecar.is_ready()?;
-        let mut command = namespace.command(Path::new("iptables-nft-restore"));
-        let mut restore = command.arg("--noflush").stdin(Stdio::piped()).spawn().context("iptables-nft-restore")?;
-        std::io::Write::write_all(&mut restore.stdin.take().context("no stdin")?, RULES.as_bytes())?;
-        anyhow::ensure!(restore.wait()?.success(), "Istio's rules cannot be set: is iptables installed?");
+        capture.set(namespace)?;
         Ok(sidecar)
     }
 
     /// Starts Envoy, and does not wait for it.
     pub(super) fn launch(&mut self) -> Result<()> {
         let mut command = self.namespace.command(Path::new("setpriv"));
-        command.args(["--reuid", "1337", "--regid", "1337", "--clear-groups"]).arg(Tool::Envoy.path()?);
+        // As Istio's injector has it: with TPROXY, where its sockets have others' addresses, a sidecar is root with one
+        // capability, and only its group tells its packets from the application's.
+        let (user, power) = if self.capture.extent.tproxy_dns { ("0", "-all,+net_admin") } else { ("1337", "-all") };
+        command.args(["--reuid", user, "--regid", "1337", "--clear-groups", "--bounding-set", power]);
+        command.arg(Tool::Envoy.path()?);
         command.arg("-c").arg(self.folder.join("envoy.json"));
         command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
         self.envoy = Some(Namespace::start(&mut command, &self.folder.join("envoy.log"))?);
@@ -81,63 +88,83 @@ impl Sidecar {
 
     /// All rules, without the counters of packets.
     pub(super) fn rules(&self) -> Result<String> {
-        let output = self.namespace.command(Path::new("iptables-nft-save")).output()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        Ok(lines.map(|line| line.split(" [").next().unwrap_or_default()).collect::<Vec<_>>().join("\n"))
+        self.capture.saved(&self.namespace)
     }
+}
+
+/// The type of a part of Envoy.
+fn typed(name: &str) -> String {
+    format!("type.googleapis.com/envoy.extensions.filters.{name}")
+}
+
+/// A listener on this port; one that gets redirected connections finds out where they were going.
+fn listener(name: &str, port: u16, redirected: bool, extent: Extent, routes: &Value) -> Value {
+    let mut filters = Vec::new();
+    if redirected {
+        filters.push(json!({"name": "original_dst", "typed_config":
+            {"@type": typed("listener.original_dst.v3.OriginalDst")}}));
+    }
+    let is_transparent = extent.tproxy_dns && name == "inbound";
+    if is_transparent {
+        // The application sees its caller's address, and the mark keeps these packets from coming here again.
+        filters.push(json!({"name": "original_src", "typed_config":
+            {"@type": typed("listener.original_src.v3.OriginalSrc"), "mark": 1337}}));
+    }
+    let manager = json!({"name": "http", "typed_config": {
+        "@type": typed("network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": name,
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
+        "http_filters": [{"name": "router", "typed_config": {"@type": typed("http.router.v3.Router")}}],
+    }});
+    let at = |address: &str| json!({"socket_address": {"address": address, "port_value": port}});
+    let mut listener = json!({
+        "name": name,
+        "address": at("0.0.0.0"),
+        "listener_filters": filters,
+        "filter_chains": [{"filters": [manager]}],
+    });
+    if extent.ipv6 {
+        listener["additional_addresses"] = json!([{"address": at("::")}]);
+    }
+    if is_transparent {
+        listener["transparent"] = true.into();
+    }
+    listener
 }
 
 /// Inbound on 15006 and outbound on 15001 to wherever the connection was going; 15021 and 15020 for health, as
 /// pilot-agent has them; the admin interface on loopback.
-fn configuration(outbound: Marks) -> String {
-    let manager = |name: &str, routes: serde_json::Value| {
-        serde_json::json!({"name": "http", "typed_config": {
-            "@type": concat!(
-                "type.googleapis.com/envoy.extensions.filters.network.",
-                "http_connection_manager.v3.HttpConnectionManager"
-            ),
-            "stat_prefix": name,
-            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
-            "http_filters": [{"name": "router", "typed_config":
-                {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
-        }})
-    };
-    let listener = |name: &str, port: u16, redirected: bool, routes: serde_json::Value| {
-        let original = serde_json::json!([{"name": "original_dst", "typed_config":
-            {"@type": "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst"}}]);
-        serde_json::json!({
-            "name": name,
-            "address": {"socket_address": {"address": "0.0.0.0", "port_value": port}},
-            "listener_filters": if redirected { original } else { serde_json::json!([]) },
-            "filter_chains": [{"filters": [manager(name, routes)]}],
-        })
-    };
+fn configuration(outbound: Marks, extent: Extent) -> String {
     // A request's way shows in its path, which each answer is made from.
     let marked = |cluster: &str| {
-        serde_json::json!([{"match": {"prefix": "/"}, "route": {"cluster": cluster, "regex_rewrite":
+        json!([{"match": {"prefix": "/"}, "route": {"cluster": cluster, "regex_rewrite":
             {"pattern": {"regex": "^.*$"}, "substitution": "/?via=proxy"}}}])
     };
-    let unmarked = serde_json::json!([{"match": {"prefix": "/"}, "route": {"cluster": "outbound"}}]);
-    let ready = serde_json::json!({"match": {"path": "/healthz/ready"}, "direct_response": {"status": 200}});
-    let app = serde_json::json!({"match": {"prefix": "/app-health/"}, "route": {"cluster": "app"}});
-    let by_destination = |name: &str, bind: serde_json::Value| {
-        serde_json::json!({"name": name, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED",
+    let unmarked = json!([{"match": {"prefix": "/"}, "route": {"cluster": "outbound"}}]);
+    let outbound = if outbound == Marks::Yes { marked("outbound") } else { unmarked };
+    let ready = json!({"match": {"path": "/healthz/ready"}, "direct_response": {"status": 200}});
+    let app = json!({"match": {"prefix": "/app-health/"}, "route": {"cluster": "app"}});
+    let by_destination = |name: &str, bind: Value| {
+        json!({"name": name, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED",
             "connect_timeout": "1s", "upstream_bind_config": bind})
     };
-    let inbound_source = serde_json::json!({"source_address": {"address": "127.0.0.6", "port_value": 0}});
-    serde_json::json!({
+    let from = |address: &str| json!({"address": address, "port_value": 0});
+    let mut passthrough = json!({"source_address": from("127.0.0.6")});
+    if extent.ipv6 {
+        passthrough["extra_source_addresses"] = json!([{"address": from("::6")}]);
+    }
+    json!({
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 15000}}},
         "static_resources": {
             "listeners": [
-                listener("inbound", 15006, true, marked("inbound")),
-                listener("outbound", 15001, true, if outbound == Marks::Yes { marked("outbound") } else { unmarked }),
-                listener("health", 15021, false, serde_json::json!([ready])),
-                listener("agent", 15020, false, serde_json::json!([ready, app])),
+                listener("inbound", 15006, true, extent, &marked("inbound")),
+                listener("outbound", 15001, true, extent, &outbound),
+                listener("health", 15021, false, extent, &json!([ready])),
+                listener("agent", 15020, false, extent, &json!([ready, app])),
             ],
             "clusters": [
-                by_destination("inbound", inbound_source),
-                by_destination("outbound", serde_json::Value::Null),
+                by_destination("inbound", passthrough),
+                by_destination("outbound", Value::Null),
                 {"name": "app", "type": "STATIC", "connect_timeout": "1s", "load_assignment": {"cluster_name": "app",
                     "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address":
                         {"address": "127.0.0.1", "port_value": 8080}}}}]}]}},

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::agent::{Agent, Mark};
 use super::application;
 use super::callers::{Caller, Callers, Kubelet};
+use super::capture;
 use super::sidecar::{Marks, Sidecar};
 use crate::drill::Screen;
 use crate::istio::{Namespace, Teardown, folder, mesh_name, sweep};
@@ -91,8 +92,8 @@ impl Stage {
         application::serve(&server, ([0, 0, 0, 0], 8080).into())?;
         application::serve(&node, (NODE, 8081).into())?;
         screen.note("Envoy starts in both pods, under uid 1337, behind Istio's 18 rules");
-        let server_sidecar = Sidecar::start(&server, &folder, "server", Marks::Yes)?;
-        let client_sidecar = Sidecar::start(&client, &folder, "client", Marks::No)?;
+        let server_sidecar = Sidecar::start(&server, &folder, "server", Marks::Yes, &capture::DEFAULT)?;
+        let client_sidecar = Sidecar::start(&client, &folder, "client", Marks::No, &capture::DEFAULT)?;
         let pods = pods_file(&server);
         fs::write(folder.join("pods.json"), pods.to_string())?;
         screen.note("hot-switch's agent starts, from outside the pods");

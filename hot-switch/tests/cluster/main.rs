@@ -1,5 +1,9 @@
-//! hot-switch at a real kube-apiserver, where one is built: what its accounts may do, what the admission policy lets
-//! the controller change, what the controller does with a wish, and its Events. No kubelet, and no pod that runs.
+//! hot-switch at a real kube-apiserver, where one is built: what its accounts may do, what the admission policies let
+//! the controller change and agents ask, what the controller does with a wish, and its Events. No kubelet, and no pod
+//! that runs.
+
+mod mesh_at_work;
+mod words;
 
 use std::path::Path;
 use std::thread;
@@ -17,6 +21,9 @@ const OWN: &str = "faultline-hot-switch";
 const STAND_IN: &str = "registry.example.com/faultline/hot-switch@sha256:57a4d1";
 const REAL: &str = "docker.io/istio/proxyv2:1.31.0";
 const TLS: &str = "security.istio.io/tlsMode";
+const TUNNEL: &str = "networking.istio.io/tunnel";
+/// The agent's own pod, on the node of the others.
+const AGENT_POD: &str = "hot-switch-agent-x";
 
 fn note(name: &str) -> String {
     format!("hot-switch.faultline.dev/{name}")
@@ -67,15 +74,31 @@ fn cluster() -> Result<ApiServer> {
     server.apply(&account("shop"))?;
     server.apply(&account("kube-system"))?;
     for (name, mode) in [("cart-1", "act"), ("cart-2", "report")] {
-        server.apply(&pod(name, mode))?;
-        let status = json!({"phase": "Running", "podIP": "10.0.0.7"});
-        let path = format!("/api/v1/namespaces/shop/pods/{name}/status");
-        server.merge(&path, &json!({"status": status}))?;
+        run(&server, &pod(name, mode))?;
     }
+    // One whose callers use the tunnel, and one that the injector's labels were taken from.
+    let mut with_tunnel = pod("cart-3", "act");
+    with_tunnel["metadata"]["labels"][TUNNEL] = "http".into();
+    run(&server, &with_tunnel)?;
+    let mut bare = pod("cart-4", "act");
+    bare["metadata"]["labels"] = json!({"app": "cart"});
+    run(&server, &bare)?;
+    let mut agent = pod(AGENT_POD, "off");
+    agent["metadata"]["namespace"] = OWN.into();
+    agent["spec"]["serviceAccountName"] = "hot-switch-agent".into();
+    server.apply(&agent)?;
     let mut of_system = pod("dns", "act");
     of_system["metadata"]["namespace"] = "kube-system".into();
     server.apply(&of_system)?;
     Ok(server)
+}
+
+/// A pod that runs, as kubelet would say.
+fn run(server: &ApiServer, pod: &Value) -> Result<()> {
+    server.apply(pod)?;
+    let path = format!("/api/v1/namespaces/shop/pods/{}/status", pod["metadata"]["name"].as_str().unwrap_or_default());
+    server.merge(&path, &json!({"status": {"phase": "Running", "podIP": "10.0.0.7"}}))?;
+    Ok(())
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
@@ -94,11 +117,16 @@ fn hot_switch_at_a_real_api_server() -> Result<()> {
         return Ok(());
     }
     let server = cluster()?;
-    let (agent, controller) = (server.account(OWN, "hot-switch-agent")?, server.account(OWN, "hot-switch-controller")?);
+    let (agent, controller) =
+        (server.account_in_pod(OWN, "hot-switch-agent", AGENT_POD)?, server.account(OWN, "hot-switch-controller")?);
     rights(&agent, &controller).context("what the accounts may do")?;
     policy(&server, &controller).context("what the policy lets the controller change")?;
+    of_its_node(&server, &agent).context("which Leases the policy lets an agent write")?;
     wishes(&server, &agent, &controller).context("what the controller does with wishes")?;
-    events(&server, &agent).context("Events")
+    events(&server, &agent).context("Events")?;
+    mesh_at_work::policies(&server, &agent, &controller).context("Istio's policies that are there")?;
+    mesh_at_work::live(&server).context("check --live")?;
+    mesh_at_work::all_failed(&server, &agent, &controller).context("bypass --all-failed")
 }
 
 /// What roles allow: nothing but what is needed.
@@ -107,9 +135,13 @@ fn rights(agent: &Account, controller: &Account) -> Result<()> {
     let leases = |space: &str| format!("/apis/coordination.k8s.io/v1/namespaces/{space}/leases");
     let policies = "/apis/security.istio.io/v1/peerauthentications";
     let nothing = json!({});
-    let cases: [(&Account, &str, &str, &Value, bool); 16] = [
+    let cases: [(&Account, &str, &str, &Value, bool); 20] = [
         (agent, "GET", "/api/v1/pods", &nothing, true),
-        (agent, "GET", "/api/v1/nodes", &nothing, true),
+        (agent, "GET", "/api/v1/nodes/n1", &nothing, true),
+        (agent, "GET", "/api/v1/nodes", &nothing, false),
+        (agent, "GET", "/api/v1/namespaces", &nothing, true),
+        (agent, "GET", &leases(OWN), &nothing, false),
+        (controller, "GET", "/api/v1/nodes", &nothing, false),
         (agent, "POST", &leases(OWN), &lease, true),
         (agent, "POST", &leases("shop"), &lease, false),
         (agent, "PATCH", "/api/v1/namespaces/shop/pods/cart-1", &nothing, false),
@@ -174,51 +206,73 @@ fn policy(server: &ApiServer, controller: &Account) -> Result<()> {
     Ok(())
 }
 
+/// An agent asks by the Lease of its node, and by no other.
+fn of_its_node(server: &ApiServer, agent: &Account) -> Result<()> {
+    let path = |name: &str| format!("/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases/{name}");
+    let noted = |name: &str| {
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": name, "namespace": OWN, "annotations": {note("asks"): "{}"}}})
+    };
+    let denies = |status: u16, text: &str| {
+        status == 422 && text.contains("ValidatingAdmissionPolicy 'faultline-hot-switch-agent'")
+    };
+    for name in ["n2", "hot-switch-controller"] {
+        server.apply(&noted(name))?;
+        until(&format!("the policy denies {name}"), || {
+            let (status, text) = agent.ask("PATCH", &path(name), &json!({"metadata": {"annotations": {"x": "y"}}}))?;
+            Ok(denies(status, &text))
+        })?;
+        server.delete(&path(name))?;
+    }
+    let unbound = server.account(OWN, "hot-switch-agent")?;
+    let all = format!("/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases");
+    let (status, text) = unbound.ask("POST", &all, &noted("n1"))?;
+    ensure!(denies(status, &text), "a token that names no node: {status}: {text}");
+    Ok(())
+}
+
 /// The real controller, and an agent's Lease as the agent writes it.
 fn wishes(server: &ApiServer, agent: &Account, controller: &Account) -> Result<()> {
-    let words = ["controller", "--name", "c1", "--stand-in-image", STAND_IN];
-    let mut program = server.run(Path::new(env!("CARGO_BIN_EXE_hot-switch")), &words, controller)?;
-    let done = wish_and_end(server, agent);
-    program.kill()?;
-    program.wait()?;
-    done.with_context(|| std::fs::read_to_string(server.log("hot-switch")).unwrap_or_default())
+    words::with_controller(server, controller, || wish_and_end(server, agent))
 }
 
 fn wish_and_end(server: &ApiServer, agent: &Account) -> Result<()> {
-    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases");
-    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "n1",
-        "labels": {note("component"): "agent"}}});
-    agent.ask("POST", &path, &lease)?;
-    let wish = |pod: &str| json!({"pod": pod, "since": 7, "why": "proxy_dead", "stand_in": true});
-    let say = |wishes: &[&str]| -> Result<()> {
-        let asks = json!({"wishes": wishes.iter().map(|pod| wish(pod)).collect::<Vec<_>>(), "failing": []});
-        let now = time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339)?;
-        let at = format!("{}.000000Z", now.get(..19).context("a time")?);
-        let change = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-            "metadata": {"annotations": {note("asks"): asks.to_string()}}, "spec": {"renewTime": at}});
-        let (status, text) = agent.ask("PATCH", &format!("{path}/n1"), &change)?;
-        ensure!(status == 200, "the Lease: {status}: {text}");
-        Ok(())
-    };
-    let pod = || server.get("/api/v1/namespaces/shop/pods/cart-1");
+    let lease = words::Lease::create(server, agent)?;
+    let pod = |name: &str| server.get(&format!("/api/v1/namespaces/shop/pods/{name}"));
     // No policy is there, so no second consent is needed. An agent says again what it wants: so it shows that it
     // lives.
     until("the grant", || {
-        say(&["shop/cart-1", "shop/cart-2"])?;
-        Ok(pod()?["metadata"]["labels"][TLS] == "disabled")
+        lease.say(7, &["shop/cart-1", "shop/cart-2"], &[])?;
+        Ok(pod("cart-1")?["metadata"]["labels"][TLS] == "disabled")
     })?;
-    until("the stand-in", || Ok(pod()?["spec"]["containers"][1]["image"] == STAND_IN))?;
+    until("the stand-in", || Ok(pod("cart-1")?["spec"]["containers"][1]["image"] == STAND_IN))?;
     until("the answers", || {
-        let lease = server.get(&format!("{path}/n1"))?;
-        let answers = lease["metadata"]["annotations"][note("answers")].as_str().unwrap_or_default().to_owned();
+        let answers = lease.answers()?;
         Ok(answers.contains(r#""pod":"shop/cart-1","since":7,"refused":null"#) && answers.contains("report_only"))
     })?;
-    say(&[])?;
-    until("the end", || {
-        let pod = pod()?;
-        let is_back = pod["spec"]["containers"][1]["image"] == REAL && pod["metadata"]["labels"][TLS] == "istio";
+    let is_as_before = |name: &str, labels: &Value| -> Result<bool> {
+        let pod = pod(name)?;
+        let is_back = pod["spec"]["containers"][1]["image"] == REAL && pod["metadata"]["labels"] == *labels;
         Ok(is_back && pod["metadata"]["annotations"] == json!({note("mode"): "act"}))
-    })
+    };
+    lease.say(7, &[], &[])?;
+    until("the end", || is_as_before("cart-1", &json!({"app": "cart", TLS: "istio"})))?;
+    // The tunnel goes with the label and comes back with it; a pod that has neither gets neither.
+    let cases = [
+        ("cart-3", json!({"app": "cart", TLS: "istio", TUNNEL: "http"}), json!({"app": "cart", TLS: "disabled"})),
+        ("cart-4", json!({"app": "cart"}), json!({"app": "cart"})),
+    ];
+    for (name, before, meanwhile) in cases {
+        until(&format!("the grant of {name}"), || {
+            lease.say(7, &[&format!("shop/{name}")], &[])?;
+            let pod = pod(name)?;
+            let is_granted = pod["metadata"]["annotations"][note("granted-at")] == "7";
+            Ok(is_granted && pod["metadata"]["labels"] == meanwhile)
+        })?;
+        lease.say(7, &[], &[])?;
+        until(&format!("the end of {name}"), || is_as_before(name, &before))?;
+    }
+    Ok(())
 }
 
 /// An agent's Events are on its pod, and the same one again is counted.
