@@ -143,15 +143,15 @@ fn the_percent_cap_is_judged_by_the_endpoints_that_are_known() {
     let both = format!("{slice}{head}{}", other.replace("IPv4", "IPv6").replace("cart-x", "cart-y"));
     assert_eq!(codes(&both), ["FL102 warning"]);
     // A host name in a ServiceEntry may stand for any number of endpoints.
-    let entry = |address: &str| {
+    let entry = |resolution: &str, address: &str| {
         format!(
             "{}---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: cart}}\nspec:\n  \
-             hosts: [cart.shop.svc.cluster.local]\n  resolution: STATIC\n  endpoints: [{{address: {address}}}]\n",
+             hosts: [cart.shop.svc.cluster.local]\n  resolution: {resolution}\n  endpoints: [{{address: {address}}}]\n",
             RULE.replace("PERCENT", "10").split_once("---").unwrap().0
         )
     };
-    assert_eq!(codes(&entry("192.0.2.1")), ["FL102 error"]);
-    assert_eq!(codes(&entry("cart.example.com")), ["FL102 warning"]);
+    assert_eq!(codes(&entry("STATIC", "192.0.2.1")), ["FL102 error"]);
+    assert_eq!(codes(&entry("DNS", "cart.example.com")), ["FL102 warning"]);
 }
 
 #[test]
