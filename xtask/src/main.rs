@@ -197,12 +197,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Test => return test::run(&workspace),
         Task::Fuzz { seconds } => fuzz::run(&workspace, seconds)?,
-        // The figures do not depend on how the bench itself is compiled, so it reuses the tests' build.
-        Task::Bench { of: Measured::Filter } => {
-            with_everything_built(&workspace, &["bench", "--profile", "dev", "--package", "lab", "--bench", "budgets"])?
-        }
-        Task::Bench { of: Measured::Publish } => bench_publish(&workspace)?,
-        Task::Bench { of: Measured::Fleet } => bench_fleet(&workspace)?,
+        Task::Bench { of } => bench(&workspace, of)?,
         Task::Dist(options) => return dist::run(&workspace, &options),
         Task::Book => println!("{}", book::run(&workspace)?.display()),
         Task::Tidy => tidy::run(&workspace)?,
@@ -228,6 +223,17 @@ fn bench_fleet(workspace: &Workspace) -> Result<()> {
     tools.tell(&mut cargo);
     // The program that makes the load is optimised, or it would be what is measured.
     process::run(cargo.args(["bench", "--package", "lab", "--bench", "fleet"]))
+}
+
+fn bench(workspace: &Workspace, of: Measured) -> Result<()> {
+    match of {
+        // The figures do not depend on how the bench itself is compiled, so it reuses the tests' build.
+        Measured::Filter => {
+            with_everything_built(workspace, &["bench", "--profile", "dev", "--package", "lab", "--bench", "budgets"])
+        }
+        Measured::Publish => bench_publish(workspace),
+        Measured::Fleet => bench_fleet(workspace),
+    }
 }
 
 /// Measures the publisher as it is shipped: its release build.

@@ -234,8 +234,8 @@ fn tunnel(case: &Case<'_, '_>) -> Option<Draft> {
     let problem = format!("its pods have the label `{label}: http`");
     let words = [
         problem.as_str(),
-        "callers in the mesh use the proxy's tunnel (HBONE, port 15008); hot-switch takes the label away for as long as \
-         a bypass lasts: callers come back when istiod has told them, and without the tunnel",
+        "callers in the mesh use the proxy's tunnel (HBONE, port 15008); hot-switch takes the label away for as long \
+         as a bypass lasts: callers come back when istiod has told them, and without the tunnel",
         "nothing has to be done; remove the label where callers do without the tunnel anyhow",
     ];
     Some(Draft::new(HS205, Severity::Note, words).at(&case.at("metadata.labels")))

@@ -32,8 +32,8 @@ pub struct Which {
 
 /// The end of the help of `bypass`.
 const BYPASS_HELP: &str = "\
-Sets the gate in one pod's kernel at once, whatever its annotations say: no budget, no consent. An agent that runs looks \
-after it from then on, and restores when the proxy is well. Callers in the mesh are told only by the controller.
+Sets the gate in one pod's kernel at once, whatever its annotations say: no budget, no consent. An agent that runs \
+looks after it from then on, and restores when the proxy is well. Callers in the mesh are told only by the controller.
 
 Examples:
   hot-switch bypass --uid 0b1c2d3e-aaaa-bbbb-cccc-123456789abc

@@ -13,8 +13,8 @@ use crate::told::server;
 
 /// The end of the help.
 const HELP: &str = "\
-One of several leads; without any nothing new is bypassed, and restores go on. Exits with 0 at SIGTERM and SIGINT, with \
-1 if it cannot begin.
+One of several leads; without any nothing new is bypassed, and restores go on. Exits with 0 at SIGTERM and SIGINT, \
+with 1 if it cannot begin.
 
 Examples:
   hot-switch controller --name $HOSTNAME

@@ -20,8 +20,8 @@ const PASSES: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
 
 /// The end of the help.
 const HELP: &str = "\
-Runs in the proxy's place, with the variables that Istio gave it. Passes no traffic. Exits with 0 at SIGTERM and SIGINT, \
-with 1 if the probes cannot be read or a port is in use.
+Runs in the proxy's place, with the variables that Istio gave it. Passes no traffic. Exits with 0 at SIGTERM and \
+SIGINT, with 1 if the probes cannot be read or a port is in use.
 
 Examples:
   hot-switch stand-in

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use super::rules::{Backend, Rules};
 use super::{nft_json, save_text};
 
-/// No pod's rules are longer, and no complaint. Who may set rules in a pod could else fill the memory of the agent, which
-/// looks after all pods of its node.
+/// No pod's rules are longer, and no complaint. Who may set rules in a pod could else fill the memory of the agent,
+/// which looks after all pods of its node.
 const LONGEST: u64 = 4 * 1024 * 1024;
 
 /// Reads the rules of one backend. `None`: its program is not installed.

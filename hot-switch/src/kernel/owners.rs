@@ -1,8 +1,8 @@
 //! Which sockets are a sidecar's, by the processes that hold them.
 //!
 //! A sidecar has user and group 1337. But it is root, in group 1337, with TPROXY and where it may listen on low ports
-//! (`capNetBindService`; both in Istio's injection template). The kernel says of a socket its user and not its group, so
-//! the processes are asked.
+//! (`capNetBindService`; both in Istio's injection template). The kernel says of a socket its user and not its group,
+//! so the processes are asked.
 
 use std::collections::BTreeSet;
 use std::fs;

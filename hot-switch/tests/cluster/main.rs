@@ -3,31 +3,22 @@
 //! that runs.
 
 mod mesh_at_work;
+mod pods;
 mod words;
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use hot_switch::cluster::notices::Notices;
 use hot_switch::told::notice::Notice;
 use lab::istio::{Account, ApiServer, Branch, obstacle_to_api_server};
 use lab::skip::{Tool, skip};
-use lab::wait::SAFETY_NET;
+use pods::{OWN, REAL, STAND_IN, TLS, note, pod, run, until};
 use serde_json::{Value, json};
 
-const OWN: &str = "faultline-hot-switch";
-const STAND_IN: &str = "registry.example.com/faultline/hot-switch@sha256:57a4d1";
-const REAL: &str = "docker.io/istio/proxyv2:1.31.0";
-const TLS: &str = "security.istio.io/tlsMode";
 const TUNNEL: &str = "networking.istio.io/tunnel";
 /// The agent's own pod, on the node of the others.
 const AGENT_POD: &str = "hot-switch-agent-x";
-
-fn note(name: &str) -> String {
-    format!("hot-switch.faultline.dev/{name}")
-}
 
 /// A file of `deploy/hot-switch`, as kustomize builds it.
 fn manifests(file: &str) -> Result<Vec<Value>> {
@@ -41,18 +32,6 @@ fn manifests(file: &str) -> Result<Vec<Value>> {
         }
     }
     Ok(all)
-}
-
-/// A pod with a sidecar, of which `mode` is the annotation.
-fn pod(name: &str, mode: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": "shop", "labels": {"app": "cart", TLS: "istio"},
-            "annotations": {note("mode"): mode}},
-        "spec": {"nodeName": "n1", "automountServiceAccountToken": false, "containers": [
-            {"name": "cart", "image": "shop/cart:1", "ports": [{"containerPort": 8080}]},
-            {"name": "istio-proxy", "image": REAL}]},
-    })
 }
 
 /// An API server with hot-switch's manifests, and pods.
@@ -91,23 +70,6 @@ fn cluster() -> Result<ApiServer> {
     of_system["metadata"]["namespace"] = "kube-system".into();
     server.apply(&of_system)?;
     Ok(server)
-}
-
-/// A pod that runs, as kubelet would say.
-fn run(server: &ApiServer, pod: &Value) -> Result<()> {
-    server.apply(pod)?;
-    let path = format!("/api/v1/namespaces/shop/pods/{}/status", pod["metadata"]["name"].as_str().unwrap_or_default());
-    server.merge(&path, &json!({"status": {"phase": "Running", "podIP": "10.0.0.7"}}))?;
-    Ok(())
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let began = Instant::now();
-    while !holds()? {
-        ensure!(began.elapsed() < SAFETY_NET, "{what}: it did not come");
-        thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
 }
 
 #[test]

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use lab::istio::{Account, ApiServer};
 use serde_json::{Value, json};
 
+use crate::pods::{OWN, TLS, note, pod, run, until};
 use crate::words::{Lease, with_controller};
-use crate::{OWN, TLS, note, pod, run, until};
 
 const SECURITY: &str = "security.istio.io";
 const NETWORKING: &str = "networking.istio.io";
@@ -21,7 +21,8 @@ fn kind(group: &str, plural: &str, kind: &str) -> Value {
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{group}")},
         "spec": {"group": group, "scope": "Namespaced",
-            "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List")},
+            "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind,
+                "listKind": format!("{kind}List")},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]},
     })
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::{OWN, STAND_IN, note};
+use crate::pods::{OWN, STAND_IN, note};
 
 /// Does `work` while a controller runs, and tells its complaints if that fails.
 pub(crate) fn with_controller(

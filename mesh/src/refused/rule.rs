@@ -210,7 +210,7 @@ fn hashing(hash: &Node) -> Option<Problem> {
 }
 
 fn is_prime(size: u64) -> bool {
-    size > 0 && (2..).take_while(|factor| factor * factor <= size).all(|factor| size % factor != 0)
+    size > 0 && (2..).take_while(|factor| factor * factor <= size).all(|factor| !size.is_multiple_of(factor))
 }
 
 /// A tunnel, or a budget of retries.

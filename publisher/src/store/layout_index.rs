@@ -43,7 +43,7 @@ pub(super) fn read(root: &Path, shown: &Path) -> anyhow::Result<Value> {
     for (at, entry) in entries(&index).iter().enumerate() {
         let digest = &entry["digest"];
         ensure!(
-            digest.as_str().is_some_and(|digest| is_digest(digest)),
+            digest.as_str().is_some_and(is_digest),
             "{} is malformed: manifests[{at}].digest is {}, and no digest; {REMEDY}",
             file("index.json"),
             escape::one_line(&digest.to_string())

@@ -61,7 +61,7 @@ fn alone(line: &str, is_fresh: bool) -> Option<Header<'_>> {
     }
     let (is_said, rest) = word.strip_prefix("pod/").map_or((false, word), |pod| (true, pod));
     let (namespace, pod) = rest.split_once('/').unwrap_or(("", rest));
-    let alike = likeness(pod) > u8::from(!(is_decorated && !namespace.is_empty()));
+    let alike = likeness(pod) > u8::from(!is_decorated || namespace.is_empty());
     let is_pod = is_name(pod) && (namespace.is_empty() || is_name(namespace)) && (is_said || alike);
     let labels = || Labels { namespace: namespace.to_owned(), pod: pod.to_owned(), ..Labels::default() };
     is_pod.then(|| Header::Container(labels()))
