@@ -220,7 +220,7 @@ mod tests {
             ("rate(faultline_attempt_total[1m])", "faultline_attempt_total"),
             (r#"faultline_attempts_total{outcome="x",reason="y"}"#, "reason"),
             (r#"\"faultline_ejected_endpoints{outcome=\"x\"}\""#, "outcome"),
-            ("max by (cluster) (up)", "cluster"),
+            ("max by (zone) (up)", "zone"),
             ("a * on (job) group_left (zone) b", "zone"),
             ("proxy:faultline_ejections:new5m > 0", "proxy:faultline_ejections:new5m"),
             ("\"legendFormat\": \"{{locality}}\"", "locality"),
