@@ -17,5 +17,3 @@ pub use message::Message;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod turn_tests;

@@ -1,5 +1,7 @@
 //! Tests of which event makes which message, and when a message is sent, retried and given up.
 
+mod turns;
+
 use super::Message;
 use super::outbox::{Delivery, Ended, MAX_WAITING, Outbox};
 use super::spread::{REPEAT_INTERVAL_MS, Spread};
