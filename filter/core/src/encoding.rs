@@ -23,7 +23,7 @@ pub fn encode(value: &impl Encoded) -> Vec<u8> {
 
 /// Decodes what [`encode`] wrote; `None` for anything else. What follows the value is not looked at.
 pub fn decode<T: Encoded>(bytes: &[u8]) -> Option<T> {
-    let mut reader = Reader { rest: bytes, has_failed: false };
+    let mut reader = Reader::new(bytes);
     let value = T::read(&mut reader);
     (!reader.has_failed).then_some(value)
 }
@@ -36,6 +36,11 @@ pub struct Reader<'b> {
 }
 
 impl<'b> Reader<'b> {
+    /// Reads from the first of these bytes on.
+    pub fn new(bytes: &'b [u8]) -> Self {
+        Self { rest: bytes, has_failed: false }
+    }
+
     /// Notes that the bytes do not fit. Nothing more is read from them.
     pub fn fail(&mut self) {
         (self.rest, self.has_failed) = (&[], true);
@@ -76,20 +81,35 @@ impl<'b> Reader<'b> {
         0
     }
 
+    /// Reads bytes after their length; `None` if there are too few.
     #[inline(never)]
-    fn text(&mut self) -> &'b str {
+    pub fn bytes(&mut self) -> Option<&'b [u8]> {
         let length = usize::try_from(self.number(u64::MAX)).unwrap_or(usize::MAX);
-        let text = self.rest.split_at_checked(length);
-        match text.and_then(|(text, rest)| Some((std::str::from_utf8(text).ok()?, rest))) {
-            Some((text, rest)) => {
+        let read = self.rest.split_at_checked(length).filter(|_| !self.has_failed);
+        match read {
+            Some((bytes, rest)) => {
                 self.rest = rest;
-                text
+                Some(bytes)
             }
             None => {
                 self.fail();
-                ""
+                None
             }
         }
+    }
+
+    #[inline(never)]
+    fn text(&mut self) -> &'b str {
+        let text = self.bytes().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        if text.is_none() {
+            self.fail();
+        }
+        text.unwrap_or_default()
+    }
+
+    /// How many bytes are left.
+    pub fn left(&self) -> usize {
+        self.rest.len()
     }
 }
 
@@ -103,10 +123,11 @@ pub fn write_number(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(number as u8);
 }
 
+/// Appends bytes after their length.
 #[inline(never)]
-fn write_text(text: &str, bytes: &mut Vec<u8>) {
-    write_number(text.len() as u64, bytes);
-    bytes.extend_from_slice(text.as_bytes());
+pub fn write_bytes(written: &[u8], bytes: &mut Vec<u8>) {
+    write_number(written.len() as u64, bytes);
+    bytes.extend_from_slice(written);
 }
 
 macro_rules! encoded_number {
@@ -159,7 +180,7 @@ impl Encoded for i64 {
 
 impl Encoded for String {
     fn write(&self, bytes: &mut Vec<u8>) {
-        write_text(self, bytes);
+        write_bytes(self.as_bytes(), bytes);
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {

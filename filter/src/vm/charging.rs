@@ -145,7 +145,7 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
         total,
     };
     let changed = vm.change_cluster(cluster, moment, |state, context| {
-        (cluster::on_attempt(state, &seen, context), cluster::ask_again_in(state, context) == Some(0))
+        (cluster::on_attempt(state, &seen, context), cluster::asks_at_once(state, context))
     });
     let (events, asks) = changed.unwrap_or_default();
     vm.report(&events);

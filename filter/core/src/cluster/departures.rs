@@ -27,7 +27,7 @@ pub(super) fn take_in(
     events: &mut Vec<Event>,
 ) {
     let keeps_counts = state.counts.is_kept();
-    for index in 0..state.endpoints.len() {
+    for index in state.endpoints.all() {
         let Some(endpoint) = state.endpoints.get_mut(index) else { continue };
         let host = hosts.iter().find(|(host, _)| host.address == endpoint.address);
         match host {
@@ -59,7 +59,7 @@ pub(super) fn settle(state: &mut ClusterState, context: &EvaluationContext<'_>, 
     let is_settled = |endpoint: &Endpoint| {
         endpoint.left.is_some_and(|left| !is_kept || counted >= left || context.now.abs_diff(left) > COUNT_WAIT_MS)
     };
-    for index in 0..state.endpoints.len() {
+    for index in state.endpoints.all() {
         if let Some(endpoint) = state.endpoints.get(index).filter(|endpoint| is_settled(endpoint)) {
             let gone = Evidence::Gone(basis(endpoint, endpoint.left.unwrap_or(context.now)));
             state.apply(index, &gone, context, events);

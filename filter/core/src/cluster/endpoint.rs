@@ -1,4 +1,4 @@
-//! The endpoints of a cluster that are failing or ejected, or were recently.
+//! An endpoint of a cluster that is failing or ejected, or was recently.
 
 use crate::config::OutlierDetection;
 use crate::encoded;
@@ -11,15 +11,11 @@ use crate::event::LastAttempt;
 use crate::locality::Locality;
 use crate::time::Millis;
 
-/// Endpoints kept per cluster. Beyond that, the endpoint that has had no traffic for longest is forgotten, unless it is
-/// ejected.
-const MAX_ENDPOINTS: usize = 1_000;
-
 /// A count asked for this long after a threshold was reached includes its detection, in milliseconds.
 pub(super) const DETECTS_WITHIN_MS: Millis = 100;
 
 /// An endpoint that has failed or was ejected: its state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Endpoint {
     pub(super) address: String,
     pub(super) locality: Locality,
@@ -110,87 +106,6 @@ impl Endpoint {
     /// Whether the endpoint is ejected, failing, or waiting for a decision.
     pub(super) fn is_troubled(&self) -> bool {
         self.is_failing() || self.is_ejected() || self.rotation.is_undecided()
-    }
-}
-
-/// The endpoints that have failed or were ejected, at most [`MAX_ENDPOINTS`], in no particular order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Endpoints(Vec<Endpoint>);
-
-encoded!(struct Endpoints(_));
-
-impl Endpoints {
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Endpoint> {
-        self.0.iter()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(super) fn get(&self, index: usize) -> Option<&Endpoint> {
-        self.0.get(index)
-    }
-
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Endpoint> {
-        self.0.get_mut(index)
-    }
-
-    pub(super) fn position(&self, address: &str) -> Option<usize> {
-        self.0.iter().position(|endpoint| endpoint.address == address)
-    }
-
-    pub(super) fn remove(&mut self, index: usize) {
-        if index < self.0.len() {
-            self.0.swap_remove(index);
-        }
-    }
-
-    pub(super) fn retain(&mut self, keep: impl FnMut(&Endpoint) -> bool) {
-        self.0.retain(keep);
-    }
-
-    /// Adds an endpoint that is not known yet; returns its index, or `None` if there is no room because all known ones
-    /// are ejected.
-    pub(super) fn add(
-        &mut self,
-        address: &str,
-        locality: &Locality,
-        workload: Option<&str>,
-        now: Millis,
-    ) -> Option<usize> {
-        if self.0.len() >= MAX_ENDPOINTS {
-            let candidates = self.0.iter().enumerate().filter(|(_, endpoint)| !endpoint.is_ejected());
-            let (oldest, _) = candidates.min_by_key(|(_, endpoint)| endpoint.seen)?;
-            self.0.swap_remove(oldest);
-        }
-        self.0.push(Endpoint {
-            address: address.to_owned(),
-            locality: locality.clone(),
-            workload: workload.map(str::to_owned),
-            detector: Detector::default(),
-            rotation: Rotation::default(),
-            reported: Reported::default(),
-            successes: Successes::default(),
-            seen: now,
-            left: None,
-        });
-        self.0.len().checked_sub(1)
-    }
-
-    /// How many endpoints are ejected.
-    pub(super) fn ejected(&self) -> u32 {
-        count(self.0.iter().filter(|endpoint| endpoint.is_ejected()))
-    }
-
-    /// The endpoints of a locality, without those that have left and whose end is not told yet.
-    pub(super) fn at<'a>(&'a self, locality: &'a Locality) -> impl Iterator<Item = &'a Endpoint> {
-        self.0.iter().filter(|endpoint| endpoint.locality == *locality && endpoint.left.is_none())
-    }
-
-    /// How many endpoints of a locality are ejected.
-    pub(super) fn ejected_at(&self, locality: &Locality) -> u32 {
-        count(self.at(locality).filter(|endpoint| endpoint.is_ejected()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The localities of a cluster: how many endpoints each has, how many of them are unhealthy, and how much traffic it
 //! gets. The home tier and the destinations of traffic, which [`crate::failover`] needs, are computed from this.
 
-use super::endpoint::{Endpoints, count};
+use super::endpoints::Endpoints;
 use crate::admin::host_lists::HostStatus;
 use crate::encoded;
 use crate::event::FailoverCause;
@@ -296,7 +296,7 @@ impl LocalityStats {
 
     /// Endpoints of the locality: as many as Envoy or traffic shows, and at least those in trouble.
     fn known(&self, endpoints: &Endpoints) -> u32 {
-        self.members.max(count(endpoints.at(&self.locality)))
+        self.members.max(endpoints.at(&self.locality))
     }
 
     /// Endpoints that are ejected or that Envoy reports as unhealthy for another reason.

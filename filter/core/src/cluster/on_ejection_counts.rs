@@ -25,7 +25,8 @@ use crate::time::Millis;
 const CALM_INTERVAL_MS: Millis = 60_000;
 
 /// Whether Envoy should be asked for its count of the cluster's ejections now, right after its list.
-pub fn wants_counts(state: &ClusterState, now: Millis) -> bool {
+pub fn wants_counts(state: &mut ClusterState, now: Millis) -> bool {
+    state.endpoints.all();
     let counts = &state.counts;
     let since = now.abs_diff(counts.last_asked);
     let is_new =
@@ -47,7 +48,7 @@ pub fn on_ejection_counts(
     state.counts.observe(counted, asked);
     decide_held(state, asked, context, &mut events);
     let (reason, newest) = (state.counts.only_reason(), state.counts.is_newest());
-    for index in 0..state.endpoints.len() {
+    for index in state.endpoints.all() {
         state.apply(index, &Evidence::Cause(reason), context, &mut events);
     }
     // Below zero, more ejections were reported than happened.
@@ -61,7 +62,7 @@ pub fn on_ejection_counts(
 /// Reports streaks that waited for the count, asked for at `asked`, or drops them if Envoy detected none.
 fn decide_held(state: &mut ClusterState, asked: Millis, context: &EvaluationContext<'_>, events: &mut Vec<Event>) {
     let detected = state.counts.detected();
-    for index in 0..state.endpoints.len() {
+    for index in state.endpoints.all() {
         let is_about_it = context.sees_successes || unseen_successes::is_detected(state, index, context.now);
         let Some(endpoint) = state.endpoints.get_mut(index) else { continue };
         let Some(held) = &endpoint.reported.held else { continue };
@@ -92,7 +93,7 @@ fn drop_undetected(endpoint: &mut Endpoint, context: &EvaluationContext<'_>) {
 
 /// Reports streaks that waited for the cluster's rule, if they are streaks by it, and those that waited for too long.
 pub(super) fn release_overdue(state: &mut ClusterState, context: &EvaluationContext<'_>, events: &mut Vec<Event>) {
-    for index in 0..state.endpoints.len() {
+    for index in state.endpoints.all() {
         let Some(endpoint) = state.endpoints.get_mut(index) else { continue };
         let Some(held) = &endpoint.reported.held else { continue };
         let waits = context.has_witness && context.now.abs_diff(held.since) < ANSWER_WAIT_MS;

@@ -223,12 +223,12 @@ fn reconcile_host(
 
 /// In how many milliseconds Envoy should be asked again. At once if a threshold was reached, an ejection is just due to
 /// end, or traffic has shown more than the last answer; `None` if nothing is open that an answer could decide.
-pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Option<Millis> {
+pub fn ask_again_in(state: &mut ClusterState, context: &EvaluationContext<'_>) -> Option<Millis> {
     let now = context.now;
-    let just_counted = now.abs_diff(state.counts.answer_asked) < OPEN_INTERVAL_MS;
-    if state.admin_view_stale || (state.counts.unseen() > 0 && just_counted) {
+    if is_list_outdated(state, now) {
         return Some(0);
     }
+    state.endpoints.all();
     let of_endpoints = state.endpoints.iter().filter_map(|endpoint| wait_for(endpoint, now)).min();
     // A failover is over when home is whole, whether or not requests come.
     let interval = match state.is_counted(now) {
@@ -244,6 +244,20 @@ pub fn ask_again_in(state: &ClusterState, context: &EvaluationContext<'_>) -> Op
     let each = (context.rule.interval_millis / 3).clamp(CHANGE_INTERVAL_MS, RATES_INTERVAL_MS);
     let of_rates = may_eject_by_rate(state, context).then_some(each);
     of_endpoints.into_iter().chain(of_failover).chain(of_rates).min()
+}
+
+/// Whether Envoy should be asked again at once, as [`ask_again_in`] has it.
+pub fn asks_at_once(state: &ClusterState, context: &EvaluationContext<'_>) -> bool {
+    let now = context.now;
+    is_list_outdated(state, now)
+        || state.endpoints.opened().iter().any(|endpoint| wait_for(endpoint, now) == Some(0))
+        || state.endpoints.any_closed_is_due(now.saturating_sub(OPEN_INTERVAL_MS), now)
+}
+
+/// Whether traffic or Envoy's count has shown more than its list.
+fn is_list_outdated(state: &ClusterState, now: Millis) -> bool {
+    let just_counted = now.abs_diff(state.counts.answer_asked) < OPEN_INTERVAL_MS;
+    state.admin_view_stale || (state.counts.unseen() > 0 && just_counted)
 }
 
 /// Whether rates eject, and there were errors lately.

@@ -23,7 +23,7 @@ pub fn on_rule(state: &mut ClusterState, answer: Option<(Origin, &Rule, &[String
     }
     if let Some(rule) = state.known_rule.rule().cloned() {
         let rules = rule.outlier_detection();
-        for index in 0..state.endpoints.len() {
+        for index in state.endpoints.all() {
             if let Some(endpoint) = state.endpoints.get_mut(index) {
                 endpoint.rotation.adopt_rules(&rules, &rule);
             }

@@ -26,7 +26,7 @@ pub fn on_tick(state: &mut ClusterState, context: &EvaluationContext<'_>) -> Vec
     state.note_panic(context);
     // With a witness, Envoy's answers show when an ejection is over; if they are missing for long, the clock decides.
     let answered = context.has_witness && context.now.abs_diff(state.listed_at) < LIST_TOO_OLD_MS;
-    for index in 0..state.endpoints.len() {
+    for index in state.endpoints.all() {
         if !answered {
             state.apply(index, &Evidence::Clock, context, &mut events);
         }
@@ -40,7 +40,7 @@ pub fn on_tick(state: &mut ClusterState, context: &EvaluationContext<'_>) -> Vec
         state.localities.forget_health();
         state.counts.reset();
     }
-    for index in 0..state.endpoints.len() {
+    for index in state.endpoints.all() {
         state.apply(index, &Evidence::AnswerMissing, context, &mut events);
     }
     release_overdue(state, context, &mut events);

@@ -221,7 +221,7 @@ pub fn set_members(
     state.localities.set_members(counts);
     let has_left = |endpoint: &Endpoint| left.contains(&endpoint_hash(&endpoint.address));
     let mut events = Vec::new();
-    for index in 0..state.endpoints.len() {
+    for index in state.endpoints.all() {
         if state.endpoints.get(index).is_some_and(has_left) {
             state.apply(index, &Evidence::Gone(Basis::Inferred), context, &mut events);
         }

@@ -2,7 +2,8 @@
 //! endpoint goes in, and the transitions that follow become events.
 
 use super::ejection_counts::EjectionCounts;
-use super::endpoint::{Endpoint, Endpoints, count};
+use super::endpoint::{Endpoint, count};
+use super::endpoints::Endpoints;
 use super::input::EvaluationContext;
 use super::known_rule::{KnownRule, Origin};
 use super::localities::Localities;
@@ -19,7 +20,7 @@ use crate::time::{Millis, seconds_between};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 20;
+pub const ENCODING: u8 = 21;
 
 /// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are
 /// read each second.
@@ -99,7 +100,7 @@ impl ClusterState {
     /// Findings that are still open: endpoints failing or ejected, nothing in rotation at home, a failover, no healthy
     /// endpoint left. While a proxy has any, its workers evaluate every request at once.
     pub fn open_findings(&self) -> u32 {
-        let troubled = count(self.endpoints.iter().filter(|endpoint| endpoint.is_troubled()));
+        let troubled = self.endpoints.troubled();
         let others = [self.is_away(), self.empty_since.is_some()];
         troubled.saturating_add(count(others.iter().filter(|open| **open)))
     }
@@ -156,7 +157,7 @@ impl ClusterState {
     /// Whether the start time and the exact destination of attempts at this endpoint matter: an attempt that was
     /// already in progress shows neither a return nor a recovery.
     pub fn needs_details(&self, endpoint: &str) -> bool {
-        self.empty_since.is_some() || self.endpoints.iter().any(|known| known.address == endpoint && known.is_ejected())
+        self.empty_since.is_some() || self.endpoints.is_ejected(endpoint)
     }
 
     /// Whether it matters where every single attempt goes.
