@@ -73,21 +73,29 @@ impl Locality {
         Self(joined(&common, "/").trim_end_matches('/').to_owned())
     }
 
-    fn part(&self, index: usize) -> &str {
-        self.0.split('/').nth(index).unwrap_or("")
-    }
-
     /// How far this locality is from `home`. [`Tier::Elsewhere`] if either is unknown.
     pub fn tier_from(&self, home: &Self) -> Tier {
-        let same = |index| self.part(index) == home.part(index);
-        if self.is_unknown() || home.is_unknown() || !same(0) {
-            Tier::Elsewhere
-        } else if !same(1) || home.part(1).is_empty() {
-            Tier::SameRegion
-        } else if !same(2) || home.part(2).is_empty() {
-            Tier::SameZone
-        } else {
-            Tier::SameSubzone
+        if self.is_unknown() || home.is_unknown() {
+            return Tier::Elsewhere;
+        }
+        // Not by `split`: tiers are asked for at each attempt while anything is open, for each locality.
+        let (own, its) = (home.0.as_bytes(), self.0.as_bytes());
+        let (mut same_parts, mut last) = (0_u8, 0);
+        for place in 0..=own.len() {
+            let at = |text: &[u8]| text.get(place).copied().unwrap_or(b'/');
+            let byte = at(own);
+            // An unknown zone is not the same zone, nor is what lies in it.
+            if byte != at(its) || (byte == b'/' && last == b'/') {
+                break;
+            }
+            same_parts = same_parts.saturating_add(u8::from(byte == b'/'));
+            last = byte;
+        }
+        match same_parts {
+            0 => Tier::Elsewhere,
+            1 => Tier::SameRegion,
+            2 => Tier::SameZone,
+            _ => Tier::SameSubzone,
         }
     }
 }
@@ -171,6 +179,11 @@ mod tests {
         assert_eq!(tier(""), Tier::Elsewhere);
         assert_eq!(Locality::parse("r1").tier_from(&Locality::parse("r1")), Tier::SameRegion);
         assert_eq!(Locality::parse("r1/z1").tier_from(&Locality::parse("r1/z1")), Tier::SameZone);
+        assert_eq!(tier("r1"), Tier::SameRegion);
+        assert_eq!(tier("r11/z1/s1"), Tier::Elsewhere);
+        assert_eq!(tier("r1/z11/s1"), Tier::SameRegion);
+        assert_eq!(Locality::parse("r1//s1").tier_from(&Locality::parse("r1//s1")), Tier::SameRegion);
+        assert_eq!(Locality::parse("/z1").tier_from(&Locality::parse("/z1")), Tier::SameZone);
     }
 
     #[test]

@@ -28,8 +28,6 @@ pub(crate) type Result<T> = core::result::Result<T, Status>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum LogLevel {
-    Trace = 0,
-    Debug = 1,
     Info = 2,
     Warn = 3,
     Error = 4,
@@ -269,15 +267,8 @@ mod tests {
         assert_eq!(Status::NOT_FOUND.0, types::Status::NotFound as u32);
         assert_eq!(Status::CAS_MISMATCH.0, types::Status::CasMismatch as u32);
         assert_eq!(
-            [LogLevel::Trace, LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error].map(|n| n as u32),
-            [
-                types::LogLevel::Trace,
-                types::LogLevel::Debug,
-                types::LogLevel::Info,
-                types::LogLevel::Warn,
-                types::LogLevel::Error
-            ]
-            .map(|n| n as u32)
+            [LogLevel::Info, LogLevel::Warn, LogLevel::Error].map(|n| n as u32),
+            [types::LogLevel::Info, types::LogLevel::Warn, types::LogLevel::Error].map(|n| n as u32)
         );
         assert_eq!(MetricKind::Counter as u32, types::MetricType::Counter as u32);
         assert_eq!(MetricKind::Gauge as u32, types::MetricType::Gauge as u32);

@@ -4,6 +4,7 @@
 use super::calls::{self, HeaderMap};
 use filter_core::endpoint::response_flags::ResponseFlags;
 use filter_core::locality::Locality;
+use filter_core::text::lossy;
 use filter_core::time::{Micros, Millis};
 use fnv::FnvBuildHasher;
 use std::hash::BuildHasher;
@@ -141,5 +142,5 @@ pub(super) fn number(path: &[u8]) -> Option<u64> {
 pub(super) fn text(path: &[u8]) -> String {
     let mut bytes = calls::property(path).unwrap_or_default();
     bytes.truncate(MAX_TEXT_BYTES);
-    String::from_utf8_lossy(&bytes).into_owned()
+    lossy(&bytes).into_owned()
 }

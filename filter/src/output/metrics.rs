@@ -13,8 +13,8 @@ use fnv::FnvHashMap;
 /// The metrics that this VM has defined.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
-    /// Their numbers, by their names, which are bytes so that the map's code is that of other maps.
-    ids: FnvHashMap<Box<[u8]>, u32>,
+    /// Their numbers, by their names. The types are those of another map, so that they share their code.
+    ids: FnvHashMap<Box<[u8]>, usize>,
     max_series: u32,
     /// Gauges that this VM has raised above 0, by cluster, in the order of the clusters' names.
     raised: Vec<(String, Vec<Level>)>,
@@ -94,7 +94,7 @@ impl Metrics {
     fn id(&mut self, metric: Metric, values: &[&str]) -> Option<u32> {
         let name = metric.stat_name(values);
         if let Some(id) = self.ids.get(name.as_bytes()) {
-            return Some(*id);
+            return u32::try_from(*id).ok();
         }
         let full = self.ids.len() >= usize::try_from(self.max_series).unwrap_or(usize::MAX);
         // The few series without a cluster are always allowed.
@@ -107,7 +107,7 @@ impl Metrics {
             Kind::Gauge => MetricKind::Gauge,
         };
         let id = host::define_metric(kind, &name).ok()?;
-        self.ids.insert(name.into_bytes().into(), id);
+        self.ids.insert(name.into_bytes().into(), usize::try_from(id).ok()?);
         Some(id)
     }
 }

@@ -2,5 +2,4 @@
 
 mod metrics;
 pub(crate) mod remark;
-mod remark_log;
 pub(crate) mod reporter;

@@ -1,5 +1,6 @@
 //! Remarks for the proxy's operator: log lines of the filter that are not events.
 
+use crate::host::LogLevel;
 use crate::shared::question::PollResult;
 use filter_core::locality::Locality;
 use filter_core::text::joined;
@@ -34,19 +35,19 @@ pub(crate) enum Remark<'a> {
 }
 
 impl Remark<'_> {
-    /// Writes the remark as a log line.
-    pub(super) fn write(self) {
-        match self {
-            Self::InForce => log::info!("{} watches, its configuration is in force", env!("CARGO_PKG_VERSION")),
+    /// The severity of the log line, and its text.
+    pub(super) fn line(self) -> (LogLevel, String) {
+        let text = match self {
+            Self::InForce => format!("{} watches, its configuration is in force", env!("CARGO_PKG_VERSION")),
             Self::UnknownField(field) => {
-                log::warn!("configuration: {field}: no such field, ignored; check its spelling and place");
+                format!("configuration: {field}: no such field, ignored; check its spelling and place")
             }
-            Self::Home { locality, how } => log::info!("home is {} ({how})", locality.as_str()),
-            Self::NoHome => log::warn!(
+            Self::Home { locality, how } => format!("home is {} ({how})", locality.as_str()),
+            Self::NoHome => format!(
                 "where this proxy is, nothing tells (node.locality, its labels, priorities of endpoints): failovers \
                  cannot be told"
             ),
-            Self::RulesNotTold { problem } => log::warn!(
+            Self::RulesNotTold { problem } => format!(
                 "witness: how clusters eject cannot be read ({problem}). What is configured counts, or else Envoy's \
                  defaults"
             ),
@@ -58,13 +59,13 @@ impl Remark<'_> {
                     })
                     .collect();
                 let differences: Vec<&str> = differences.iter().map(String::as_str).collect();
-                log::warn!("cluster {cluster}: {}. Envoy's rule counts", joined(&differences, "; "));
+                format!("cluster {cluster}: {}. Envoy's rule counts", joined(&differences, "; "))
             }
-            Self::TwiceInChain => log::warn!(
+            Self::TwiceInChain => format!(
                 "requests pass this plugin twice, each is counted once. Two plugins of this module are in force; \
                  remove one"
             ),
-            Self::SeveralConfigurations { count } => log::warn!(
+            Self::SeveralConfigurations { count } => format!(
                 "{count} different configurations of this module see traffic, each is evaluated by its own. If that is \
                  not meant, remove one"
             ),
@@ -78,17 +79,22 @@ impl Remark<'_> {
                     }
                     _ => "it does not answer as an admin interface does",
                 };
-                log::warn!(
+                format!(
                     "witness: cluster {cluster}: {why}. Until it answers, ejections are inferred from what is \
                      configured, or from Envoy's defaults, by which clusters of fewer than ten endpoints eject none"
-                );
+                )
             }
-            Self::WitnessAnswers { cluster } => log::info!("witness: cluster {cluster} answers again"),
-            Self::ReceiverSilent { cluster, why } => log::warn!(
+            Self::WitnessAnswers { cluster } => format!("witness: cluster {cluster} answers again"),
+            Self::ReceiverSilent { cluster, why } => format!(
                 "notify: cluster {cluster}: {why}. What is to be told is tried once each until it answers; \
                  look at notify.cluster, notify.host and notify.path"
             ),
-            Self::ReceiverAnswers { cluster } => log::info!("notify: cluster {cluster} answers again"),
-        }
+            Self::ReceiverAnswers { cluster } => format!("notify: cluster {cluster} answers again"),
+        };
+        let is_news_only = matches!(
+            self,
+            Self::InForce | Self::Home { .. } | Self::WitnessAnswers { .. } | Self::ReceiverAnswers { .. }
+        );
+        (if is_news_only { LogLevel::Info } else { LogLevel::Warn }, text)
     }
 }

@@ -4,13 +4,12 @@
 
 use super::metrics::Metrics;
 use super::remark::Remark;
-use super::remark_log;
 use crate::host::{self, LogLevel};
 use crate::shared::open_findings::OpenFindings;
 use crate::shared::question::PollResult;
 use crate::shared::{claims, cluster_states, outbox};
 use filter_core::cluster::ClusterState;
-use filter_core::config::{Config, Events};
+use filter_core::config::{self, Config, Events};
 use filter_core::endpoint::outcome::Outcome;
 use filter_core::event::{Event, EventKind};
 use filter_core::locality::Locality;
@@ -62,6 +61,8 @@ pub(crate) struct Reporter {
     /// The gauge that shows whether anything is open in the proxy.
     pub(crate) open_findings: OpenFindings,
     metrics: Metrics,
+    /// The lowest severity of remarks.
+    log_level: config::LogLevel,
     is_version_shown: bool,
     held_back: u64,
     held_back_since: Millis,
@@ -70,7 +71,7 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Applies a configuration: its log level and its limit of series.
     pub(crate) fn configure(&mut self, config: &Config) {
-        remark_log::set_level(config.log_level);
+        self.log_level = config.log_level;
         self.metrics.set_limit(&config.limits);
     }
 
@@ -111,12 +112,16 @@ impl Reporter {
 
     /// Logs a remark.
     pub(crate) fn remark(&self, remark: Remark<'_>) {
-        remark.write();
+        let (level, text) = remark.line();
+        // Both have the ABI's numbers.
+        if level as u32 >= self.log_level as u32 {
+            let _ = host::log(level, &format!("faultline: {text}"));
+        }
     }
 
     /// Changes a cluster's shared state, and its gauges with it. `change` may run several times, each time on the
-    /// latest state. Returns the result of the run that was written back; `None` if none was.
-    pub(crate) fn change_cluster<R>(&mut self, name: &str, change: impl FnMut(&mut ClusterState) -> R) -> Option<R> {
+    /// latest state. True if its last run was written back.
+    pub(crate) fn change_cluster(&mut self, name: &str, change: &mut dyn FnMut(&mut ClusterState)) -> bool {
         let changed = cluster_states::change(name, &mut self.open_findings, change);
         for level in changed.before.iter().filter(|level| !changed.after.iter().any(|other| other.is_of(level))) {
             self.metrics.show(name, &Level { value: 0, ..level.clone() });
@@ -124,7 +129,7 @@ impl Reporter {
         for level in changed.after.iter().filter(|level| !changed.before.contains(level)) {
             self.metrics.show(name, level);
         }
-        changed.result
+        changed.is_written
     }
 
     /// Sets all of a cluster's gauges again, to the values of its shared state.

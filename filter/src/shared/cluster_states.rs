@@ -13,11 +13,11 @@ use filter_core::locality::Locality;
 use filter_core::metric::Level;
 use filter_core::time::Millis;
 
-/// The result of a change to a cluster's state.
-#[derive(Debug)]
-pub(crate) struct Changed<R> {
-    /// The result of the run that was written back; `None` if none was.
-    pub(crate) result: Option<R>,
+/// A change to a cluster's state.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    /// Whether the last run was written back.
+    pub(crate) is_written: bool,
     /// What the cluster's gauges showed before the last run.
     pub(crate) before: Vec<Level>,
     /// What they should show after the last run.
@@ -30,44 +30,36 @@ pub(crate) fn read(name: &str) -> Option<ClusterState> {
 }
 
 /// Changes the state of a cluster. `change` may run several times, each time on the latest state.
-pub(crate) fn change<R>(
+pub(crate) fn change(
     name: &str,
     open_findings: &mut OpenFindings,
-    mut change: impl FnMut(&mut ClusterState) -> R,
-) -> Changed<R> {
+    change: &mut dyn FnMut(&mut ClusterState),
+) -> Changed {
     let key = state_key(name);
-    let (mut before, mut after) = (Vec::new(), Vec::new());
-    let mut try_change = || {
-        for _ in 0..compare_and_swap::MAX_TRIES {
-            let (bytes, cas) = compare_and_swap::take(&key)?;
-            let mut state = ClusterState::decode(&bytes);
-            let open = state.open_findings();
-            before = state.levels(name);
-            let result = change(&mut state);
-            after = state.levels(name);
-            let changed = state.encode();
-            if changed == bytes {
-                return Some(result);
-            }
-            let opened = i64::from(state.open_findings()).saturating_sub(i64::from(open));
-            // The total rises before a finding becomes visible and falls after it is gone, so no worker misses one.
-            open_findings.add(opened.max(0));
-            match compare_and_swap::put(&key, &changed, cas) {
-                Put::Done => {
-                    open_findings.add(opened.min(0));
-                    return Some(result);
-                }
-                Put::Overtaken => open_findings.add(opened.max(0).saturating_neg()),
-                Put::Failed => {
-                    open_findings.add(opened.max(0).saturating_neg());
-                    return None;
-                }
-            }
+    let mut changed = Changed::default();
+    for _ in 0..compare_and_swap::MAX_TRIES {
+        let Some((bytes, cas)) = compare_and_swap::take(&key) else { break };
+        let mut state = ClusterState::decode(&bytes);
+        let open = state.open_findings();
+        changed.before = state.levels(name);
+        change(&mut state);
+        changed.after = state.levels(name);
+        let value = state.encode();
+        changed.is_written = value == bytes;
+        if changed.is_written {
+            break;
         }
-        None
-    };
-    let result = try_change();
-    Changed { result, before, after }
+        let opened = i64::from(state.open_findings()).saturating_sub(i64::from(open));
+        // The total rises before a finding becomes visible and falls after it is gone, so no worker misses one.
+        open_findings.add(opened.max(0));
+        let put = compare_and_swap::put(&key, &value, cas);
+        changed.is_written = put == Put::Done;
+        open_findings.add(if changed.is_written { opened.min(0) } else { opened.max(0).saturating_neg() });
+        if put != Put::Overtaken {
+            break;
+        }
+    }
+    changed
 }
 
 /// The hashes of endpoints that have left, and how many there are in each locality.

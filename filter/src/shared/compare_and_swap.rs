@@ -52,17 +52,28 @@ pub(super) fn put(key: &str, value: &[u8], cas: u32) -> Put {
 /// Changes a value. `change` returns the new value, or `None` to leave the old one; it may run several times, each time
 /// on the latest value. Returns the result of the run that was written back; `None` if none was.
 pub(super) fn update<R>(key: &str, mut change: impl FnMut(&[u8]) -> (Option<Vec<u8>>, R)) -> Option<R> {
+    let mut result = None;
+    let is_written = update_bytes(key, &mut |before| {
+        let (after, of_run) = change(before);
+        result = Some(of_run);
+        after
+    });
+    result.filter(|_| is_written)
+}
+
+/// Changes a value; false if nothing can be shared. It is the same code for all types of results.
+#[inline(never)]
+fn update_bytes(key: &str, change: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>) -> bool {
     for _ in 0..MAX_TRIES {
-        let (before, cas) = take(key)?;
-        let (after, result) = change(&before);
-        let Some(after) = after.filter(|after| *after != before) else { return Some(result) };
+        let Some((before, cas)) = take(key) else { return false };
+        let Some(after) = change(&before).filter(|after| *after != before) else { return true };
         match put(key, &after, cas) {
-            Put::Done => return Some(result),
+            Put::Done => return true,
             Put::Overtaken => {}
-            Put::Failed => return None,
+            Put::Failed => return false,
         }
     }
-    None
+    false
 }
 
 /// Reads a total; 0 if there is none.

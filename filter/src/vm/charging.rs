@@ -14,6 +14,7 @@ use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::event::LastAttempt;
 use filter_core::locality::Locality;
+use filter_core::text::lossy;
 use filter_core::time::Millis;
 
 /// When an attempt is observed.
@@ -50,7 +51,7 @@ pub(crate) fn locality_of(
         if !locality.is_unknown() {
             return locality;
         }
-        Locality::parse(config.locality_of(&String::from_utf8_lossy(endpoint)).unwrap_or(""))
+        Locality::parse(config.locality_of(&lossy(endpoint)).unwrap_or(""))
     });
     // Home may have nothing left in rotation, and no request fails of that.
     if let Some(locality) = locality
@@ -84,7 +85,7 @@ pub(crate) fn success(vm: &mut Vm, attempt: ChargedAttempt<'_>) -> LocalityIndex
     // Even if one cluster has something open, most others have nothing.
     let open = vm.known.get(cluster).and_then(|known| cluster_states::read(&known.name));
     let Some(state) = open.filter(|state| state.open_findings() > 0) else { return attempt.locality };
-    let needs_details = state.needs_details(&String::from_utf8_lossy(endpoint));
+    let needs_details = state.needs_details(&lossy(endpoint));
     let locality = match needs_details || state.is_away() {
         true => locality_of(vm, cluster, endpoint, LocalityRead::Fresh).unwrap_or(attempt.locality),
         false => attempt.locality,
@@ -123,7 +124,7 @@ fn charge(vm: &mut Vm, attempt: ChargedAttempt<'_>, started: Option<Millis>, las
     let Some(known) = vm.known.get(cluster) else { return };
     let Some(locality) = known.locality(attempt.locality).cloned() else { return };
     let total = known.endpoint_count;
-    let endpoint = String::from_utf8_lossy(attempt.endpoint);
+    let endpoint = lossy(attempt.endpoint);
     let workload = exchange::workload();
     // A logged attempt ended a moment ago.
     let over = if seen_at == SeenAt::Log { exchange::ended_at() } else { None };

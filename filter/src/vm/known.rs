@@ -13,6 +13,7 @@ use filter_core::endpoint::outcome::Outcome;
 use filter_core::failover::Count;
 use filter_core::locality::Locality;
 use filter_core::order;
+use filter_core::text::lossy;
 use filter_core::time::Millis;
 use fnv::{FnvBuildHasher, FnvHashMap};
 use std::hash::BuildHasher;
@@ -118,7 +119,7 @@ struct Endpoint {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     clusters: Vec<Cluster>,
-    by_name: FnvHashMap<Box<[u8]>, ClusterIndex>,
+    by_name: FnvHashMap<Box<[u8]>, usize>,
     /// By a hash of the cluster's index and the endpoint's address, which would take more room than what is kept.
     endpoints: FnvHashMap<u64, Endpoint>,
     beat: u32,
@@ -149,7 +150,7 @@ impl Known {
     /// The index of the cluster with this name, which is then evaluated by `configuration`; `None` if that ignores it,
     /// or if it exceeds the limit.
     pub(crate) fn cluster(&mut self, name: &[u8], configuration: &Rc<Configuration>) -> Option<ClusterIndex> {
-        if let Some(index) = self.by_name.get(name).copied() {
+        if let Some(index) = self.by_name.get(name).copied().map(ClusterIndex) {
             let cluster = self.get_mut(index)?;
             if cluster.configuration.number != configuration.number {
                 cluster.follow(configuration);
@@ -159,7 +160,7 @@ impl Known {
         if name.is_empty() || self.clusters.len() >= self.limit {
             return None;
         }
-        let text = String::from_utf8_lossy(name).into_owned();
+        let text = lossy(name).into_owned();
         let index = ClusterIndex(self.clusters.len());
         let mut cluster = Cluster {
             name: text,
@@ -179,7 +180,7 @@ impl Known {
         cluster.follow(configuration);
         let is_watched = cluster.is_watched();
         self.clusters.push(cluster);
-        self.by_name.insert(name.into(), index);
+        self.by_name.insert(name.into(), index.0);
         if is_watched {
             self.new.push(index);
         }
@@ -188,7 +189,7 @@ impl Known {
 
     /// The index of a cluster that is known, by whichever configuration its requests are evaluated.
     pub(crate) fn index(&self, name: &str) -> Option<ClusterIndex> {
-        self.by_name.get(name.as_bytes()).copied()
+        self.by_name.get(name.as_bytes()).copied().map(ClusterIndex)
     }
 
     /// A cluster by its index.
@@ -218,7 +219,7 @@ impl Known {
 
     /// A cluster by its name.
     pub(crate) fn find(&self, name: &str) -> Option<&Cluster> {
-        self.by_name.get(name.as_bytes()).and_then(|index| self.get(*index))
+        self.by_name.get(name.as_bytes()).and_then(|index| self.get(ClusterIndex(*index)))
     }
 
     /// Whether clusters were met since they were last taken.
@@ -271,7 +272,7 @@ impl Known {
     /// aggregate one and its hosts are known, else `cluster` itself.
     pub(crate) fn owner(&self, cluster: ClusterIndex, endpoint: &[u8]) -> ClusterIndex {
         let Some(known) = self.get(cluster).filter(|known| !known.owners.is_empty()) else { return cluster };
-        let hash = endpoint_hash(&String::from_utf8_lossy(endpoint));
+        let hash = endpoint_hash(&lossy(endpoint));
         let place = known.owners.binary_search_by_key(&hash, |(known, _)| *known).ok();
         place.and_then(|place| known.owners.get(place)).map_or(cluster, |(_, owner)| *owner)
     }
@@ -306,7 +307,7 @@ impl Known {
             }
             cluster.note_seen(known);
         } else if self.endpoints.len() < self.limit {
-            let hash = endpoint_hash(&String::from_utf8_lossy(endpoint));
+            let hash = endpoint_hash(&lossy(endpoint));
             let round = cluster.round.wrapping_sub(1);
             let mut known = Endpoint { locality, hash, read_at: beat, generation, seen_at: beat, round };
             cluster.note_seen(&mut known);

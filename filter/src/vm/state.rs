@@ -143,14 +143,28 @@ impl Vm {
         moment: Moment,
         mut change: impl FnMut(&mut ClusterState, &EvaluationContext<'_>) -> R,
     ) -> Option<R> {
+        let mut result = None;
+        let is_written =
+            self.apply_change(cluster, moment, &mut |state, context| result = Some(change(state, context)));
+        result.filter(|_| is_written)
+    }
+
+    /// Changes the state of a cluster; true if the last run was written back. It is the same code for all changes.
+    #[inline(never)]
+    fn apply_change(
+        &mut self,
+        cluster: ClusterIndex,
+        moment: Moment,
+        change: &mut dyn FnMut(&mut ClusterState, &EvaluationContext<'_>),
+    ) -> bool {
         let sees_successes = !self.sees_failures_only_of(cluster);
-        let known = self.known.get(cluster)?;
-        let configured = known.rule()?;
-        self.reporter.change_cluster(&known.name, |state| {
+        let Some(known) = self.known.get(cluster) else { return false };
+        let Some(configured) = known.rule() else { return false };
+        self.reporter.change_cluster(&known.name, &mut |state| {
             let (outlier, rule) = settings(state, configured);
             let home = state.home_in(&self.home.locality);
             let context = evaluation_context(known, (&outlier, &rule), (&home, &self.home.locality), moment);
-            change(state, &EvaluationContext { sees_successes, ..context })
+            change(state, &EvaluationContext { sees_successes, ..context });
         })
     }
 

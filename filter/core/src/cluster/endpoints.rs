@@ -9,15 +9,15 @@ use std::ops::Range;
 use super::endpoint::Endpoint;
 use super::members::endpoint_hash;
 use crate::encoded;
-use crate::encoding::{Encoded, Reader, decode, encode, write_bytes};
+use crate::encoding::{Encoded, Reader, decode, encode, write_bytes, write_number};
 use crate::locality::Locality;
 use crate::time::Millis;
 
-/// Endpoints kept per cluster. Beyond that, the endpoint that has had no traffic for longest is forgotten, unless it is
-/// ejected.
+/// Endpoints kept per cluster. Beyond that, one that has had no traffic for long is forgotten, unless it is ejected.
 const MAX_ENDPOINTS: u32 = 1_000;
 
-/// The endpoints that have failed or were ejected, at most [`MAX_ENDPOINTS`], in no particular order.
+/// The endpoints that have failed or were ejected, at most [`MAX_ENDPOINTS`], in the order in which something was last
+/// asked of them alone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Endpoints {
     open: Vec<Endpoint>,
@@ -33,10 +33,9 @@ struct Head {
     hash: [u8; 4],
     /// When its ejection is due to end; 0 if it is not ejected.
     due: Millis,
-    seen: Millis,
 }
 
-encoded!(struct Head { hash, due, seen });
+encoded!(struct Head { hash, due });
 
 /// What is counted of endpoints.
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +143,7 @@ impl Endpoints {
 
     pub(super) fn remove(&mut self, index: usize) {
         if index < self.open.len() {
-            self.open.swap_remove(index);
+            self.open.remove(index);
         }
     }
 
@@ -163,7 +162,7 @@ impl Endpoints {
         now: Millis,
     ) -> Option<usize> {
         if self.number(Part::All, None) >= MAX_ENDPOINTS {
-            self.remove_oldest()?;
+            self.make_room()?;
         }
         self.open.push(Endpoint {
             address: address.to_owned(),
@@ -175,33 +174,21 @@ impl Endpoints {
         self.open.len().checked_sub(1)
     }
 
-    /// Removes the endpoint that has had no traffic for longest and is not ejected; `None` if there is none.
-    fn remove_oldest(&mut self) -> Option<()> {
-        let (mut oldest, mut found) = (Millis::MAX, None);
-        for (place, record) in records(&self.closed) {
-            if let Some(head) = decode::<Head>(record)
-                && head.due == 0
-                && head.seen < oldest
-            {
-                (oldest, found) = (head.seen, Some((place, record)));
-            }
-        }
-        if let Some((place, record)) = found {
+    /// Removes the first endpoint that is not ejected; `None` if there is none.
+    fn make_room(&mut self) -> Option<()> {
+        let is_free = |(_, record): &(_, &[u8])| decode::<Head>(record).is_some_and(|head| head.due == 0);
+        if let Some((place, record)) = records(&self.closed).find(is_free) {
             let endpoint = endpoint_of(record)?;
             self.open_at(place, endpoint);
+            self.open.pop();
+        } else {
+            let index = self.open.iter().position(|endpoint| !endpoint.is_ejected())?;
+            self.open.remove(index);
         }
-        let mut found = None;
-        for (index, endpoint) in self.open.iter().enumerate() {
-            if !endpoint.is_ejected() && endpoint.seen <= oldest {
-                (oldest, found) = (endpoint.seen, Some(index));
-            }
-        }
-        self.open.swap_remove(found?);
         Some(())
     }
 
-    /// How many endpoints there are, open and closed, of those that have not left this locality or, without one, of
-    /// all.
+    /// How many endpoints there are, open and closed: at this locality, those that have not left, else all.
     #[inline(never)]
     fn number(&self, part: Part, at: Option<&Locality>) -> u32 {
         let is_there = |locality: &Locality, has_left: bool| at.is_none_or(|at| !has_left && locality == at);
@@ -287,17 +274,19 @@ fn endpoint_of(record: &[u8]) -> Option<Endpoint> {
 
 impl Encoded for Endpoints {
     fn write(&self, bytes: &mut Vec<u8>) {
-        let (mut sums, mut closed) = (self.sums.clone(), self.closed.clone());
+        let (mut sums, mut opened) = (self.sums.clone(), Vec::new());
         for endpoint in &self.open {
             add_to(&mut sums, endpoint, 1);
             let hash = endpoint_hash(&endpoint.address).to_le_bytes();
             let due = endpoint.rotation.ejection().map_or(0, |ejection| ejection.due);
-            let mut record = encode(&Head { hash, due, seen: endpoint.seen });
+            let mut record = encode(&Head { hash, due });
             endpoint.write(&mut record);
-            write_bytes(&record, &mut closed);
+            write_bytes(&record, &mut opened);
         }
         sums.write(bytes);
-        write_bytes(&closed, bytes);
+        write_number(self.closed.len().saturating_add(opened.len()) as u64, bytes);
+        bytes.extend_from_slice(&self.closed);
+        bytes.extend_from_slice(&opened);
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {

@@ -10,6 +10,7 @@ use crate::vm::state::{Moment, Vm};
 use filter_core::admin::rules::{self, EnvoyRule};
 use filter_core::cluster::{self, Origin, RuleNews};
 use filter_core::config::OutlierDetection;
+use filter_core::text::lossy;
 
 /// After this many failures in a row it is said that rules cannot be had; Envoy may be busy, above all at its start.
 const REMARK_AFTER_FAILURES: u32 = 3;
@@ -26,7 +27,7 @@ pub(super) fn on_rules(vm: &mut Vm, asked: &PendingQuestion, origin: Origin, is_
     let is_refused = answer.status == b"400";
     let read = match answer.body {
         Ok(body) => rules::read(body, |rule| known.push(rule)).map(|_| ()),
-        Err(_) => Err(format!("it answers {}", String::from_utf8_lossy(&answer.status))),
+        Err(_) => Err(format!("it answers {}", lossy(&answer.status))),
     };
     let mut follow_up = FollowUp { rest, ..FollowUp::default() };
     if is_refused && question::change(refuse_long).unwrap_or(false) {
