@@ -63,6 +63,14 @@ impl<'b> Reader<'b> {
     /// Reads a whole number, at most `most`.
     #[inline(never)]
     pub fn number(&mut self, most: u64) -> u64 {
+        // Most are small.
+        if let Some((byte, rest)) = self.rest.split_first()
+            && *byte < 0x80
+            && u64::from(*byte) <= most
+        {
+            self.rest = rest;
+            return u64::from(*byte);
+        }
         let mut number = 0_u64;
         for shift in (0..u64::BITS).step_by(7) {
             let byte = self.byte();

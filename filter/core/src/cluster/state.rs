@@ -92,7 +92,8 @@ impl ClusterState {
 
     /// Encodes the value as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![ENCODING];
+        let mut bytes = Vec::with_capacity(1_024);
+        bytes.push(ENCODING);
         self.write(&mut bytes);
         bytes
     }

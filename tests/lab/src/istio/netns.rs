@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -179,7 +180,8 @@ fn ended_mesh(name: &str) -> Option<String> {
     has_ended.then(|| format!("{MESHES}{digits}"))
 }
 
-/// Makes and removes a namespace, to see whether this machine allows it.
+/// Makes and removes a namespace, to see whether this machine allows it. Several threads may do so at once.
 pub(crate) fn attempt() -> Result<()> {
-    Namespace::create("-attempt")?.remove()
+    static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
+    Namespace::create(&format!("-attempt{}", ATTEMPTS.fetch_add(1, Ordering::Relaxed)))?.remove()
 }
