@@ -161,7 +161,7 @@ fn labels(one: &FleetIncident) -> Vec<String> {
         None if one.ejected_endpoints == 0 => "errors".to_owned(),
         None => format!("{} ejected", count(one.ejected_endpoints, "endpoint")),
     };
-    vec![format!("{seen_by}; {what}"), seen_by, number(one.proxies)]
+    vec![format!("{seen_by}; {what}"), seen_by]
 }
 
 /// When it was, on which days.
