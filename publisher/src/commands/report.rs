@@ -124,7 +124,7 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
         output::note(&format!("{} came again and counted once", count(input.repeated, "event")));
     }
     if let Some(path) = &args.html {
-        files::write(path, page::report(&view).as_bytes())?;
+        files::write(path, page::report(&view, fleet).as_bytes())?;
         output::note(&format!("page written to `{}`", path.display()));
     }
     Ok(losses::outcome(&incident.gaps))

@@ -26,7 +26,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// The filter for the records that are wanted.
-fn filter(question: &Question) -> String {
+pub(super) fn filter(question: &Question) -> String {
     match &question.filter {
         Some(own) => format!("({own}) {EVENTS}"),
         None => EVENTS.to_owned(),

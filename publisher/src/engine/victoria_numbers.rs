@@ -75,10 +75,12 @@ impl<'h> Numbers<'h> {
         let mut fleet = Fleet {
             events: total("events"),
             proxies: total("proxies"),
+            is_of_engine: true,
             link: self.link(""),
             incidents: incidents.into_values().collect(),
             ..Fleet::default()
         };
+        fleet.hear(&self.heard_of().await?);
         fleet.sort();
         Ok(fleet)
     }
@@ -116,6 +118,17 @@ impl<'h> Numbers<'h> {
             );
         }
         Ok(incidents)
+    }
+
+    /// How many proxies of each Kubernetes cluster have an event, or another line of the filter's.
+    async fn heard_of(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let (clusters, proxies) = (list(&[&CLUSTERS]), list(&[&PODS, &NAMESPACES]));
+        let pipes = format!("| stats by ({clusters}) count_uniq({proxies}) proxies");
+        let mut heard_of: BTreeMap<String, u64> = BTreeMap::new();
+        for row in self.answer(&format!("{} {pipes}", victoria_logs::filter(self.question))).await? {
+            *heard_of.entry(kubernetes_cluster(&row)).or_default() += number(&row, "proxies");
+        }
+        Ok(heard_of)
     }
 
     async fn routes(&self, incidents: &mut BTreeMap<Key, FleetIncident>) -> anyhow::Result<()> {
@@ -227,8 +240,11 @@ impl<'h> Numbers<'h> {
 
     async fn rows(&self, pipes: &str) -> anyhow::Result<Vec<Row>> {
         let own = self.question.filter.as_ref().map(|own| format!("({own}) ")).unwrap_or_default();
-        let query = format!("{own}{EVENTS} {} {pipes}", self.fields.prepare);
-        let request = victoria_logs::request(self.http, self.question, &query);
+        self.answer(&format!("{own}{EVENTS} {} {pipes}", self.fields.prepare)).await
+    }
+
+    async fn answer(&self, query: &str) -> anyhow::Result<Vec<Row>> {
+        let request = victoria_logs::request(self.http, self.question, query);
         self.http.json_lines("compute the numbers of all events", request).await
     }
 

@@ -28,6 +28,11 @@ pub(crate) struct Fleet {
     pub(crate) events: u64,
     /// Proxies with an event.
     pub(crate) proxies: u64,
+    /// Proxies that were heard of, with an event or without.
+    pub(crate) proxies_heard_of: u64,
+    /// Whether an engine told of them, which knows only those of whose filter there is a line.
+    #[serde(skip)]
+    pub(crate) is_of_engine: bool,
     /// How many proxies' whole logs were read; everything but these numbers is of them alone.
     pub(crate) timeline_of: u64,
     /// The engine's query for all of it, as an address; empty without an engine.
@@ -51,6 +56,8 @@ pub(crate) struct FleetIncident {
     pub(crate) kubernetes_cluster: String,
     /// How many of them saw it.
     pub(crate) proxies: u64,
+    /// How many of them were heard of at all. How many talk to the service is not known.
+    pub(crate) proxies_heard_of: u64,
     /// Events about it.
     pub(crate) events: u64,
     /// The first event.
@@ -129,6 +136,16 @@ impl Fleet {
         Some((first, self.incidents.iter().map(|one| one.last).max()?))
     }
 
+    /// Notes how many proxies were heard of in each Kubernetes cluster.
+    pub(crate) fn hear(&mut self, of: &BTreeMap<String, u64>) {
+        for one in &mut self.incidents {
+            let heard_of = of.get(&one.kubernetes_cluster).copied().unwrap_or_default();
+            // Between two questions to an engine more may have come.
+            one.proxies_heard_of = heard_of.max(one.proxies);
+        }
+        self.proxies_heard_of = of.values().fold(0, |sum, n| u64::saturating_add(sum, *n)).max(self.proxies);
+    }
+
     /// Leaves out all but so many incidents.
     pub(crate) fn shorten(&mut self, most: usize) {
         self.more_incidents = self.incidents.len().saturating_sub(most) as u64;
@@ -155,8 +172,11 @@ impl Fleet {
     pub(crate) fn of(input: &Input) -> Self {
         let mut all: BTreeMap<(&str, Name), Seen<'_>> = BTreeMap::new();
         let mut proxies = BTreeSet::new();
+        let mut bypassing = BTreeSet::new();
         for record in &input.records {
-            proxies.insert(record.proxy);
+            // What hot-switch's agents write is no proxy's.
+            let writers = if matches!(record.event.kind, Kind::HotSwitch(_)) { &mut bypassing } else { &mut proxies };
+            writers.insert(record.proxy);
             if !record.event.cluster.is_empty() {
                 let key = (input.kubernetes_cluster(record.proxy), Name::clone(&record.event.cluster));
                 all.entry(key).or_default().take(record.proxy, &record.event);
@@ -170,10 +190,18 @@ impl Fleet {
         let mut fleet = Self {
             events: input.records.len() as u64,
             proxies: proxies.len() as u64,
+            is_of_engine: input.is_of_engine,
             timeline_of: proxies.len() as u64,
             incidents: all.into_iter().map(incident).collect(),
             ..Self::default()
         };
+        let mut heard_of: BTreeMap<String, u64> = BTreeMap::new();
+        for (proxy, kubernetes_cluster) in input.places() {
+            if proxies.contains(&proxy) || !bypassing.contains(&proxy) {
+                *heard_of.entry(kubernetes_cluster.to_owned()).or_default() += 1;
+            }
+        }
+        fleet.hear(&heard_of);
         fleet.sort();
         fleet
     }

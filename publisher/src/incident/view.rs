@@ -33,6 +33,8 @@ pub(crate) struct View<'a> {
     pub(crate) still_open: String,
     /// `2 of 3 proxies`
     pub(crate) seen_by: String,
+    /// How many events there are.
+    pub(crate) events: String,
     /// By service; the one that had trouble first comes first.
     pub(crate) services: Vec<ServiceView<'a>>,
     /// What hot-switch did, in sentences.

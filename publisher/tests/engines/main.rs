@@ -6,6 +6,7 @@ mod skip;
 mod support;
 
 mod fleet;
+mod log_dashboard;
 mod loki;
 mod open_search;
 mod process;

@@ -14,7 +14,7 @@ use crate::support::run;
 const MODULE: &str = "github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.1";
 
 /// The program: as FAULTLINE_VICTORIALOGS names it, on PATH, or by Go.
-static PROGRAM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+pub(crate) static PROGRAM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     let known = tools().join("victoria-logs");
     let found = found("FAULTLINE_VICTORIALOGS", "victoria-logs").or_else(|| known.is_file().then_some(known.clone()));
     found.or_else(|| {
@@ -23,7 +23,7 @@ static PROGRAM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     })
 });
 
-fn start(program: &Path, dir: &Path, more: &[String]) -> (Running, u16) {
+pub(crate) fn start(program: &Path, dir: &Path, more: &[String]) -> (Running, u16) {
     let port = free_port();
     let address = format!("-httpListenAddr=127.0.0.1:{port}");
     let mut command = Command::new(program);
@@ -34,7 +34,7 @@ fn start(program: &Path, dir: &Path, more: &[String]) -> (Running, u16) {
 }
 
 /// Stores the events of so many proxies; `parsed`: taken apart too, as `deploy/otel` does.
-fn store(port: u16, proxies: u64, parsed: bool) {
+pub(crate) fn store(port: u16, proxies: u64, parsed: bool) {
     let record = |line: &fleet::Line| {
         let mut record = json!({"_time": fleet::time(line.at), "k8s.cluster.name": line.kubernetes_cluster,
             "k8s.namespace.name": "shop", "k8s.pod.name": line.pod});
@@ -107,7 +107,7 @@ fn the_numbers_that_it_computes_are_those_of_all_events() {
         assert_eq!(sampled["proxyCount"], read);
         let text = report(port, &["--most", "100"]).exits(0).stdout;
         assert!(text.contains(&format!("Numbers of all 120 proxies, timeline of {read}.")), "{text}");
-        assert!(text.contains("cart.shop in west: seen by 60 proxies, 12:00:00 to 12:05:01"), "{text}");
+        assert!(text.contains("cart.shop in west: seen by 60 of 60 proxies, 12:00:00 to 12:05:01"), "{text}");
         assert!(text.lines().count() < 40, "{text}");
 
         let logs = format!("victorialogs+http://127.0.0.1:{port}");

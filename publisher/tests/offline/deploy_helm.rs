@@ -1,7 +1,7 @@
 //! Tests the chart in `deploy/helm` with a real Helm: it renders exactly what `faultline manifest` writes for the same
-//! options, which the meshes' schemas accept; it refuses what `manifest` refuses; and its alerts and dashboard are the
-//! shipped ones; hot-switch, off by default, is what its kustomization builds. The examples for Argo CD and Flux give
-//! values that it takes.
+//! options, which the meshes' schemas accept; it refuses what `manifest` refuses; and its alerts, dashboards and
+//! collector's files are the shipped ones; hot-switch, off by default, is what its kustomization builds. The examples
+//! for Argo CD and Flux give values that it takes.
 //!
 //! Without Helm the tests are listed as skipped. What a cluster does with the resources is not tested here.
 
@@ -266,17 +266,18 @@ fn another_digest_changes_the_url_and_nothing_else() {
 }
 
 #[test]
-fn alerts_and_dashboard_are_the_shipped_ones() {
+fn alerts_dashboards_and_the_collectors_files_are_the_shipped_ones() {
     let Some(helm) = Helm::find() else { return };
     let mut values = pinned(&json!({
         "prometheusRule": {"enabled": true, "namespace": "monitoring", "labels": {"release": "prom"}},
-        "dashboard": {"enabled": true},
+        "dashboard": {"enabled": true, "logs": true},
+        "collector": {"enabled": true, "namespace": "logging", "engine": "loki"},
     }));
     let of = |resources: &[Value], kind: &str| {
         resources.iter().find(|resource| resource["kind"] == kind).cloned().unwrap_or_else(|| panic!("no {kind}"))
     };
     let resources = helm.render(&values);
-    assert_eq!(resources.len(), 3);
+    assert_eq!(resources.len(), 4);
     let rule = of(&resources, "PrometheusRule");
     let shipped = fs::read_to_string(deploy().join("prometheus/prometheusrule.yaml")).unwrap();
     assert_eq!(rule["spec"], documents(&shipped)[0]["spec"]);
@@ -284,9 +285,15 @@ fn alerts_and_dashboard_are_the_shipped_ones() {
         (&rule["metadata"]["namespace"], &rule["metadata"]["labels"]["release"]),
         (&json!("monitoring"), &json!("prom"))
     );
-    let map = of(&resources, "ConfigMap");
-    let shipped = fs::read_to_string(deploy().join("grafana/faultline.json")).unwrap();
-    assert_eq!(map["data"]["faultline.json"], shipped);
+    let map = |name: &str| resources.iter().find(|it| it["metadata"]["name"] == name).unwrap();
+    let shipped = |file: &str| fs::read_to_string(deploy().join(file)).unwrap();
+    let collector = map("faultline-collector");
+    assert_eq!(collector["metadata"]["namespace"], "logging");
+    assert_eq!(collector["data"]["agent.yaml"], shipped("otel/agent.yaml"));
+    assert_eq!(collector["data"]["engine.yaml"], shipped("otel/loki.yaml"));
+    let map = map("faultline-dashboard");
+    assert_eq!(map["data"]["faultline.json"], shipped("grafana/faultline.json"));
+    assert_eq!(map["data"]["faultline-logs.json"], shipped("victorialogs/faultline-logs.json"));
     assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
 
     values["prometheusRule"]["runbookUrl"] = json!("https://wiki.example.org/runbooks");
@@ -297,7 +304,8 @@ fn alerts_and_dashboard_are_the_shipped_ones() {
 #[test]
 fn the_chart_passes_lint_and_is_the_same_when_packaged() {
     let Some(helm) = Helm::find() else { return };
-    let values = pinned(&json!({"prometheusRule": {"enabled": true}, "dashboard": {"enabled": true}}));
+    let on = json!({"enabled": true});
+    let values = pinned(&json!({"prometheusRule": on, "dashboard": on, "collector": on}));
     let linted = helm.run("lint", &chart(), &values).exits(0);
     assert!(linted.stdout.contains("0 chart(s) failed") && !linted.stdout.contains("[WARNING]"), "{}", linted.stdout);
     let mut package = helm.command();

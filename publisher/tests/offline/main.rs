@@ -30,6 +30,7 @@ mod pipelines;
 mod remarks;
 mod report;
 mod report_claims;
+mod report_fleet;
 mod rules_as_istiod;
 mod schemas;
 mod taken_apart;

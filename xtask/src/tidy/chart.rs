@@ -1,6 +1,7 @@
 //! Checks that what the Helm chart carries is what the workspace has elsewhere.
 //!
-//! Helm packages only what lies in the chart's own folder, so alerts and dashboard are copied there. A link would be
+//! Helm packages only what lies in the chart's own folder, so alerts, dashboards and the collector's files are copied
+//! there. A link would be
 //! lost where the folder is taken out of the repository, as Argo CD and Flux do.
 
 use std::fs;
@@ -17,9 +18,13 @@ const CHARTS: [&str; 2] = ["deploy/helm/faultline/Chart.yaml", "deploy/helm/faul
 const HOT_SWITCH: [&str; 5] = ["namespace.yaml", "accounts.yaml", "agent.yaml", "controller.yaml", "admission.yaml"];
 
 /// Each copy in the chart, and what it is a copy of.
-const COPIES: [(&str, &str); 2] = [
+const COPIES: [(&str, &str); 6] = [
     ("deploy/helm/faultline/files/faultline.rules.yaml", "deploy/prometheus/faultline.rules.yaml"),
     ("deploy/helm/faultline/files/faultline.json", "deploy/grafana/faultline.json"),
+    ("deploy/helm/faultline/files/faultline-logs.json", "deploy/victorialogs/faultline-logs.json"),
+    ("deploy/helm/faultline/files/otel-agent.yaml", "deploy/otel/agent.yaml"),
+    ("deploy/helm/faultline/files/otel-victorialogs.yaml", "deploy/otel/victorialogs.yaml"),
+    ("deploy/helm/faultline/files/otel-loki.yaml", "deploy/otel/loki.yaml"),
 ];
 
 /// The chart's copies equal their originals, and its `appVersion` is the workspace's version, which names the image.

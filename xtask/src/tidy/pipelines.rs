@@ -58,7 +58,11 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 /// beginning of an event's line, `"faultline":"NAME"`.
 fn selected(line: &str) -> impl Iterator<Item = &str> {
     let by_field = line.split("faultline.event:").skip(1).flat_map(|rest| match rest.strip_prefix("in(") {
+        // What Grafana fills in is chosen among the events that are there.
+        Some(list) if list.starts_with("${") => Vec::new(),
         Some(list) => list.split(')').next().unwrap_or_default().split(',').collect::<Vec<_>>(),
+        // Any event.
+        None if rest.starts_with('*') => Vec::new(),
         None => words(rest).take(1).collect(),
     });
     let by_text = line.split("\"faultline\":\"").skip(1).filter_map(|rest| rest.split_once('"').map(|(name, _)| name));
@@ -77,6 +81,7 @@ mod tests {
             ["a_b", "c", "d_e"]
         );
         assert_eq!(found(r#"| regexp `(?P<event>\{"faultline":"failover_ended".*\})`"#), ["failover_ended"]);
+        assert_eq!(found("faultline.event:* (x) | faultline.event:in(${event:doublequote}) y"), [""; 0]);
         // Alternatives of an expression are not names.
         assert_eq!(found(r#"\{"faultline":"failover_(?:started|changed)".*"#), [""; 0]);
     }

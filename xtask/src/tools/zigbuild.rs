@@ -102,7 +102,8 @@ impl Zigbuild {
 /// Whether an environment variable would change what cargo builds, or where it puts it.
 fn changes_the_result(name: &str) -> bool {
     let prefixes = ["CARGO_PROFILE_", "CARGO_TARGET_", "CARGO_BUILD_", "CFLAGS", "CC_", "AR_", "CXX", "LDFLAGS"];
-    prefixes.iter().any(|prefix| name.starts_with(prefix))
+    // How many run at once changes nothing.
+    (name != "CARGO_BUILD_JOBS" && prefixes.iter().any(|prefix| name.starts_with(prefix)))
         || ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_INCREMENTAL", "CC", "AR"].contains(&name)
 }
 
@@ -116,7 +117,7 @@ mod tests {
         {
             assert!(changes_the_result(name), "{name}");
         }
-        for name in ["PATH", "HOME", "CARGO_HOME", "CARGO_NET_OFFLINE", "HTTPS_PROXY", "RUSTUP_TOOLCHAIN"] {
+        for name in ["PATH", "HOME", "CARGO_HOME", "CARGO_BUILD_JOBS", "CARGO_NET_OFFLINE", "RUSTUP_TOOLCHAIN"] {
             assert!(!changes_the_result(name), "{name}");
         }
     }

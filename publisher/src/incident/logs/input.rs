@@ -62,6 +62,11 @@ impl Input {
         self.kubernetes_clusters.get(proxy.0).map_or("", String::as_str)
     }
 
+    /// Each proxy, and the Kubernetes cluster that it is in; empty where nothing tells.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (ProxyIndex, &str)> {
+        self.kubernetes_clusters.iter().enumerate().map(|(index, place)| (ProxyIndex(index), place.as_str()))
+    }
+
     /// The name of a proxy.
     pub(crate) fn name(&self, proxy: ProxyIndex) -> Option<&String> {
         self.proxies.get(proxy.0)

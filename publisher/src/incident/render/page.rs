@@ -4,10 +4,12 @@
 
 use std::fmt::Write as _;
 
+use crate::incident::fleet::Fleet;
 use crate::incident::view::{EndpointView, PeriodView, ServiceView, Tone, View};
 
 use super::markup::escaped;
 use super::picture;
+use crate::incident::wording::fleet;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--paper:#fff;--ink:#1f2328;--dim:#626b75;--line:#d8dde3;--lane:#f5f7f9;--bad:#cf2f3d;\
@@ -67,8 +69,8 @@ const ENDPOINT_COLUMNS: [Column; 9] = [
     Number("Proxies"),
 ];
 
-/// The page.
-pub(crate) fn report(view: &View<'_>) -> String {
+/// The page; with a fleet's numbers where it is one.
+pub(crate) fn report(view: &View<'_>, of_fleet: Option<&Fleet>) -> String {
     let mut html = String::new();
     let title = &view.title;
     let _ = write!(
@@ -81,6 +83,9 @@ pub(crate) fn report(view: &View<'_>) -> String {
     );
     facts(&mut html, view);
     html.push_str("</header>\n<main>");
+    if let Some(of_fleet) = of_fleet {
+        fleet_section(&mut html, of_fleet);
+    }
     for (index, service) in view.services.iter().enumerate() {
         let _ = writeln!(html, "<figure>{}</figure>", picture::of(service, index, view.clock));
     }
@@ -102,6 +107,29 @@ pub(crate) fn report(view: &View<'_>) -> String {
     html
 }
 
+/// A fleet's picture and its incidents.
+fn fleet_section(html: &mut String, of: &Fleet) {
+    let Some(drawn) = picture::fleet::of(of) else { return };
+    let _ = writeln!(html, "<figure>{drawn}</figure>");
+    html.push_str("<section><h2>By service and Kubernetes cluster, hit worst first</h2><ul>");
+    let (incidents, more) = fleet::incidents(of, true);
+    for told in incidents {
+        let _ = write!(html, "<li><b>{}</b>", escaped(&told.heading));
+        for line in &told.lines {
+            let _ = write!(html, "<br/>{}", escaped(line));
+        }
+        if !told.link.is_empty() {
+            let _ = write!(html, "<br/><a href=\"{}\">Its events in the engine</a>", escaped(told.link));
+        }
+        html.push_str("</li>");
+    }
+    html.push_str("</ul>");
+    for said in more.iter().map(String::as_str).chain([fleet::audience(of)]) {
+        let _ = write!(html, "<p class=\"dim\">{}</p>", escaped(said));
+    }
+    html.push_str("</section>\n");
+}
+
 fn facts(html: &mut String, view: &View<'_>) {
     let Some(times) = &view.times else { return };
     html.push_str("<dl>");
@@ -111,7 +139,7 @@ fn facts(html: &mut String, view: &View<'_>) {
         ("From first to last", &times.lasted),
         ("Still open", &view.still_open),
         ("Seen by", &view.seen_by),
-        ("Events", &view.incident.events.to_string()),
+        ("Events", &view.events),
     ] {
         let _ = write!(html, "<div><dt>{name}</dt><dd>{}</dd></div>", escaped(value));
     }

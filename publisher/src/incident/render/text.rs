@@ -109,21 +109,22 @@ struct Text {
 
 impl Text {
     /// A fleet's incidents.
-    fn fleet(&mut self, fleet: &Fleet, details: Details) {
+    fn fleet(&mut self, of: &Fleet, details: Details) {
         self.heading("By service and Kubernetes cluster, hit worst first");
-        let (incidents, more) = fleet::incidents(fleet, details == Details::All);
-        for (heading, lines) in incidents {
-            self.item("-", &heading);
-            for line in &lines {
-                // An address is left whole, to be opened.
-                match line.contains("://") {
-                    true => self.line(&format!("      {}", harmless(line))),
-                    false => self.item("   ", line),
-                }
+        let (incidents, more) = fleet::incidents(of, details == Details::All);
+        for told in incidents {
+            self.item("-", &told.heading);
+            told.lines.iter().for_each(|line| self.item("   ", line));
+            // An address is left whole, to be opened.
+            if !told.link.is_empty() {
+                self.line(&format!("      {}", harmless(told.link)));
             }
         }
         if let Some(more) = more {
             self.line(&format!("  {more}"));
+        }
+        for part in wrapped(fleet::audience(of), self.width - 2) {
+            self.line(&format!("  {}", self.paint.dim(&part)));
         }
     }
 

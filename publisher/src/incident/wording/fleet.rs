@@ -2,7 +2,8 @@
 
 use crate::incident::fleet::{Fleet, FleetIncident, FleetRoute};
 use crate::incident::names;
-use crate::incident::units::{Clock, count, number, share};
+use crate::incident::units::{Clock, SeenBy, count, day, number, share};
+use crate::incident::view::Caption;
 
 /// So many incidents are told, unless all are asked for.
 const MOST_INCIDENTS: usize = 8;
@@ -38,19 +39,34 @@ pub(crate) fn scope(fleet: &Fleet) -> String {
     format!("Numbers of all {}, timeline of {}.", count(fleet.proxies, "proxy"), number(fleet.timeline_of))
 }
 
-/// Each incident as a heading and its lines; after those that are told, how many more there are.
-pub(crate) fn incidents(fleet: &Fleet, all: bool) -> (Vec<(String, Vec<String>)>, Option<String>) {
+/// An incident in words.
+pub(crate) struct Told<'a> {
+    /// Which service, where, seen by whom, and when.
+    pub(crate) heading: String,
+    /// What happened.
+    pub(crate) lines: Vec<String>,
+    /// The engine's own page, as an address; empty without an engine.
+    pub(crate) link: &'a str,
+}
+
+/// Each incident; after those that are told, how many more there are.
+pub(crate) fn incidents(fleet: &Fleet, all: bool) -> (Vec<Told<'_>>, Option<String>) {
     let most = if all { usize::MAX } else { MOST_INCIDENTS };
     let clock = clock(fleet);
-    let told = fleet.incidents.iter().take(most).map(|one| (heading(one, clock), lines(one))).collect();
+    let told = fleet.incidents.iter().take(most).map(|one| told(one, clock)).collect();
     let more = fleet.incidents.len().saturating_sub(most) as u64 + fleet.more_incidents;
     let more = (more > 0).then(|| format!("and {}; `--details` prints them", count(more, "more incident")));
     (told, more)
 }
 
-fn clock(fleet: &Fleet) -> Clock {
+/// How times of all of it are written.
+pub(crate) fn clock(fleet: &Fleet) -> Clock {
     let (first, last) = fleet.times().unwrap_or_default();
     Clock::over(first, last)
+}
+
+fn told(one: &FleetIncident, clock: Clock) -> Told<'_> {
+    Told { heading: heading(one, clock), lines: lines(one), link: &one.link }
 }
 
 fn heading(one: &FleetIncident, clock: Clock) -> String {
@@ -59,7 +75,100 @@ fn heading(one: &FleetIncident, clock: Clock) -> String {
         place => format!(" in {place}"),
     };
     let (first, last) = (clock.seconds(one.first), clock.seconds(one.last));
-    format!("{}{place}: seen by {}, {first} to {last}", one.service, count(one.proxies, "proxy"))
+    format!("{}{place}: seen by {}, {first} to {last}", one.service, seen_by(one))
+}
+
+/// `60 of 70 proxies`
+fn seen_by(one: &FleetIncident) -> String {
+    of_all(one.proxies, one.proxies_heard_of)
+}
+
+fn of_all(proxies: u64, of: u64) -> String {
+    let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    SeenBy { proxies: size(proxies), of: size(of) }.to_string()
+}
+
+/// How many proxies have an event, of those that were heard of.
+pub(crate) fn proxies(fleet: &Fleet) -> String {
+    of_all(fleet.proxies, fleet.proxies_heard_of)
+}
+
+/// What is open in all of it, as far as numbers tell.
+pub(crate) fn still_open(fleet: &Fleet) -> String {
+    match fleet.incidents.iter().map(|one| one.open).fold(0, u64::saturating_add) {
+        0 => "no failover".to_owned(),
+        open => format!("failovers at {}", count(open, "proxy")),
+    }
+}
+
+/// Which proxies an incident's are some of.
+pub(crate) fn audience(fleet: &Fleet) -> &'static str {
+    if fleet.is_of_engine {
+        "Of the proxies of that Kubernetes cluster of whose filter there is any line. How many talk to the service, \
+         the logs do not tell."
+    } else {
+        "Of the proxies of that Kubernetes cluster whose logs were read. How many talk to the service, the logs do \
+         not tell."
+    }
+}
+
+/// A service in a picture of the fleet: its name, and a bar for each Kubernetes cluster.
+pub(crate) struct Lane<'a> {
+    /// Envoy's name.
+    cluster: &'a str,
+    /// The service's short name.
+    pub(crate) service: &'a str,
+    /// Hit worst first.
+    pub(crate) bars: Vec<Bar<'a>>,
+}
+
+/// What happened to a service in one Kubernetes cluster, as a bar.
+pub(crate) struct Bar<'a> {
+    /// The facts.
+    pub(crate) incident: &'a FleetIncident,
+    /// The Kubernetes cluster.
+    pub(crate) place: &'a str,
+    /// Words at the bar.
+    pub(crate) caption: Caption,
+}
+
+/// The services that were hit worst, with at most so many bars in all, and in words how many more there are.
+pub(crate) fn lanes(fleet: &Fleet, most: usize) -> (Vec<Lane<'_>>, Option<String>) {
+    let clock = clock(fleet);
+    let mut lanes: Vec<Lane<'_>> = Vec::new();
+    for incident in fleet.incidents.iter().take(most) {
+        let place = match incident.kubernetes_cluster.as_str() {
+            "" => "no Kubernetes cluster named",
+            place => place,
+        };
+        let tip = format!("{}: {}", heading(incident, clock), lines(incident).join("; "));
+        let bar = Bar { incident, place, caption: Caption { labels: labels(incident), tip } };
+        match lanes.iter_mut().find(|lane| lane.cluster == incident.cluster) {
+            Some(lane) => lane.bars.push(bar),
+            None => lanes.push(Lane { cluster: &incident.cluster, service: &incident.service, bars: vec![bar] }),
+        }
+    }
+    let more = fleet.incidents.len().saturating_sub(most) as u64 + fleet.more_incidents;
+    (lanes, (more > 0).then(|| format!("and {}", count(more, "more incident"))))
+}
+
+/// Words at a bar, the longest first.
+fn labels(one: &FleetIncident) -> Vec<String> {
+    let seen_by = seen_by(one);
+    let what = match one.failovers.first() {
+        _ if one.without_healthy > 0 => format!("no healthy endpoint at {}", number(one.without_healthy)),
+        Some(route) => format!("{} to {}", share(route.worst_share, true), names::locality(&route.to)),
+        None if one.ejected_endpoints == 0 => "errors".to_owned(),
+        None => format!("{} ejected", count(one.ejected_endpoints, "endpoint")),
+    };
+    vec![format!("{seen_by}; {what}"), seen_by]
+}
+
+/// When it was, on which days.
+pub(crate) fn days(fleet: &Fleet) -> String {
+    let (first, last) = fleet.times().unwrap_or_default();
+    let (first, last) = (day(first), day(last));
+    if first == last { first } else { format!("{first} to {last}") }
 }
 
 fn lines(one: &FleetIncident) -> Vec<String> {
@@ -80,9 +189,6 @@ fn lines(one: &FleetIncident) -> Vec<String> {
         let ejected = count(one.ejected_endpoints, "endpoint");
         let (address, place) = (&worst.address, names::locality(&worst.locality));
         lines.push(format!("{ejected} ejected, most often {address} in {place}: by {by}"));
-    }
-    if !one.link.is_empty() {
-        lines.push(one.link.clone());
     }
     lines
 }

@@ -17,7 +17,7 @@ use filter_core::time::Millis;
 
 use super::fleet::Fleet;
 use super::model::{Incident, Moment, Open};
-use super::units::{SeenBy, clock, count, day, duration};
+use super::units::{SeenBy, clock, count, day, duration, number};
 use super::view::{MomentView, Times, View};
 
 /// As many names are written out; of more, only these.
@@ -49,6 +49,7 @@ pub(crate) fn view(incident: &Incident) -> View<'_> {
             incident.services.iter().fold(Open::default(), |sum, service| sum + service.open()),
         ),
         seen_by: SeenBy { proxies: seeing.len(), of: all }.to_string(),
+        events: number(incident.events as u64),
         services: incident.services.iter().map(|service| service::view(service, all, clock)).collect(),
         bypasses: bypass::sentences(&incident.bypasses, clock),
         suspects: suspects::of(&incident.services, all, clock),
@@ -63,6 +64,9 @@ pub(crate) fn view_of_some<'a>(incident: &'a Incident, fleet: &Fleet) -> View<'a
     view.headline = fleet::headline(fleet);
     view.read = fleet::scope(fleet);
     view.times = fleet.times().map(|(first, last)| times(first, last));
+    view.still_open = fleet::still_open(fleet);
+    view.seen_by = fleet::proxies(fleet);
+    view.events = number(fleet.events);
     let some = count(fleet.timeline_of, "proxy");
     view.gaps.insert(
         0,

@@ -3,17 +3,10 @@
 use crate::incident::render::scale::Scale;
 use crate::incident::view::{EndpointView, LocalityView, Mark, ServiceView};
 
-use super::svg::{BAR, Caption, Extent, GUTTER, RIGHT, Svg, WIDTH, x_of};
-
-const ROW: f64 = 26.0;
-const HEAD: f64 = 26.0;
-const FOOT: f64 = 4.0;
+use super::svg::{BAR, Caption, Extent, FOOT, HEAD, RIGHT, ROW, Svg, WIDTH, cut, x_of};
 
 /// Endpoints with a row in one locality.
 const MOST_ROWS: usize = 8;
-
-/// A character's width in the addresses' font.
-const ADDRESS_CHARACTER: f64 = 6.9;
 
 /// Marks of the same kind that are nearer to each other than this are one.
 const STREAKS_APART: f64 = 5.0;
@@ -184,14 +177,4 @@ fn marks<'a>(marks: impl IntoIterator<Item = &'a Mark>, scale: &Scale, apart: f6
         }
     }
     drawn
-}
-
-/// An address, cut to what the gutter has room for.
-fn cut(address: &str) -> String {
-    let room = ((GUTTER - 40.0) / ADDRESS_CHARACTER) as usize;
-    if address.chars().count() > room {
-        address.chars().take(room - 1).chain(['…']).collect()
-    } else {
-        address.to_owned()
-    }
 }

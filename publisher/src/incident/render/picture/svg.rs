@@ -16,10 +16,19 @@ pub(super) const GUTTER: f64 = 236.0;
 pub(super) const RIGHT: f64 = 24.0;
 /// The length of the axis.
 pub(super) const PLOT: f64 = WIDTH - GUTTER - RIGHT;
+/// Room between lanes.
+pub(super) const GAP: f64 = 10.0;
+/// A lane's name, each of its rows, and the room below them.
+pub(super) const HEAD: f64 = 26.0;
+pub(super) const ROW: f64 = 26.0;
+pub(super) const FOOT: f64 = 4.0;
 /// The height of a bar.
 pub(super) const BAR: f64 = 16.0;
 /// A character's width in the picture's text, about: a little more than it is with the usual fonts.
 pub(super) const CHARACTER: f64 = 6.4;
+
+/// A character's width in the addresses' font.
+const ADDRESS_CHARACTER: f64 = 6.9;
 
 /// From where to where something reaches on the axis of time.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +79,14 @@ impl Svg {
         let _ = self.0.write_fmt(markup);
     }
 
+    /// The ground of a lane.
+    pub(super) fn lane(&mut self, top: f64, height: f64) {
+        self.raw(format_args!(
+            "<rect class=\"lane\" x=\"8\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{height:.1}\" rx=\"6\"/>",
+            WIDTH - 16.0
+        ));
+    }
+
     /// Text that begins at `x`, on the line `y`.
     pub(super) fn text(&mut self, x: f64, y: f64, class: &str, words: &str) {
         self.raw(format_args!("<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escaped(words)));
@@ -107,5 +124,15 @@ impl Svg {
         } else if let Some(label) = labels.iter().rev().find(|label| extent.to + 10.0 + width(label) <= *free) {
             self.text(extent.to + 10.0, middle + 4.0, outside, label);
         }
+    }
+}
+
+/// An address or a name, cut to what the gutter has room for.
+pub(super) fn cut(address: &str) -> String {
+    let room = ((GUTTER - 40.0) / ADDRESS_CHARACTER) as usize;
+    if address.chars().count() > room {
+        address.chars().take(room - 1).chain(['…']).collect()
+    } else {
+        address.to_owned()
     }
 }
