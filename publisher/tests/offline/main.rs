@@ -37,3 +37,4 @@ mod taken_apart;
 mod watch;
 mod what_is_refused;
 mod workflows;
+mod wrong_types;
