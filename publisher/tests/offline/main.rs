@@ -23,6 +23,7 @@ mod help;
 mod layout;
 mod log_shapes;
 mod logs_in_one_text;
+mod names_of_proxies;
 mod never_gets_in;
 mod nothing_in_silence;
 mod output;
