@@ -81,3 +81,12 @@ fn who_may_be_a_proxy_or_not_is_said_and_not_counted() {
     let header = "{\"stream\": \"stdout\", \"http\": {\"headers\": {\"pod-name\": \"x\"}}}\n";
     assert!(!said(&(told + header)).contains(doubt));
 }
+
+#[test]
+fn a_directory_is_told_from_a_log() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("logs")).unwrap();
+    for command in ["report", "events"] {
+        run(dir.path(), &[command, "logs"]).fails_with(&["`logs`", "is a directory: name the files in it"]);
+    }
+}

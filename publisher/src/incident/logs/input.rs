@@ -78,6 +78,10 @@ pub(crate) fn open(file: &Path) -> io::Result<Box<dyn Read>> {
     if file == Path::new("-") {
         return Ok(Box::new(io::stdin().lock()));
     }
+    if file.is_dir() {
+        let words = format!("is a directory: name the files in it, such as `{}`", file.join("*").display());
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, words));
+    }
     Ok(Box::new(std::fs::File::open(file)?))
 }
 
