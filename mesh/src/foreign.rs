@@ -49,6 +49,26 @@ pub(super) fn of_document(node: &Node) -> Option<(&'static str, &'static str)> {
     }
     match &node.value {
         Value::Scalar(serde_json::Value::String(text)) if is_table(text) => Some(TABLE),
+        _ => half_named(node),
+    }
+}
+
+/// A resource that does not say, or not wholly, what it is.
+fn half_named(node: &Node) -> Option<(&'static str, &'static str)> {
+    let has_object = |name: &str| node.field(name).is_some_and(|field| matches!(field.value, Value::Map(_)));
+    match (node.text("apiVersion").is_some(), node.text("kind").is_some()) {
+        (false, true) if has_object("metadata") || has_object("spec") => Some((
+            "a resource without `apiVersion`",
+            "write it, such as `apiVersion: networking.istio.io/v1`; without it kubectl refuses the resource",
+        )),
+        (true, false) if has_object("metadata") || has_object("spec") => Some((
+            "a resource without `kind`",
+            "write it, such as `kind: DestinationRule`; without it kubectl refuses the resource",
+        )),
+        (false, false) if has_object("metadata") && has_object("spec") => Some((
+            "a resource without `apiVersion` and `kind`",
+            "write both; without them kubectl refuses the resource",
+        )),
         _ => None,
     }
 }

@@ -1,7 +1,10 @@
 //! Reads YAML with the position of each value, and writes YAML. This is the only file that uses the YAML library.
 
+mod colons;
+mod key;
 pub mod node;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -9,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::Value as Json;
 use serde_saphyr::Spanned;
 
+use key::Key;
 use node::{Node, Position, Value};
 
 /// Writes a value as one YAML document.
@@ -43,20 +47,29 @@ fn read_below(text: &str, above: u64) -> Result<Vec<Node>, (Option<Position>, St
         legacy_octal_numbers: true,
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPEATED },
     };
-    let read: Result<Vec<Spanned<Raw>>, _> = serde_saphyr::from_multiple_with_options(text, options);
+    let hidden = colons::hide(text);
+    let read: Result<Vec<Spanned<Raw>>, _> = serde_saphyr::from_multiple_with_options(&hidden, options);
     match read {
         Ok(documents) => {
             let nodes = documents.into_iter().map(Node::from);
-            Ok(nodes.filter(|node| !matches!(node.value, Value::Scalar(Json::Null))).collect())
+            let mut nodes: Vec<_> = nodes.filter(|node| !matches!(node.value, Value::Scalar(Json::Null))).collect();
+            if matches!(hidden, Cow::Owned(_)) {
+                nodes.iter_mut().try_for_each(colons::show)?;
+            }
+            Ok(nodes)
         }
         Err(error) => {
             let at = error.location().map(|at| Position { line: at.line(), column: Some(at.column()) });
             // The position is told by itself.
             let place = at.map(|at| format!(" at line {}, column {}", at.line, at.column.unwrap_or(1)));
-            let words = error.to_string();
+            let words = colons::shown(&error.to_string());
             let bare = place.and_then(|place| words.strip_suffix(&place).map(str::to_owned));
             let plain = duplicate(&error, text, above).or_else(|| repeated(&error));
-            Err((at, plain.unwrap_or_else(|| bare.unwrap_or(words))))
+            let mut said = plain.unwrap_or_else(|| bare.unwrap_or(words));
+            if said.starts_with("mapping values are not allowed") {
+                said.push_str("; a text with `: ` in it, or `:` at its end, needs quotes");
+            }
+            Err((at, said))
         }
     }
 }
@@ -106,7 +119,7 @@ fn repeated(error: &serde_saphyr::Error) -> Option<String> {
 /// What is said of a key that is there twice; `None` for any other error.
 fn duplicate(error: &serde_saphyr::Error, text: &str, above: u64) -> Option<String> {
     let serde_saphyr::Error::DuplicateMappingKey { key, location } = error.without_snippet() else { return None };
-    let key = key.as_deref()?;
+    let key = &colons::shown(key.as_deref()?);
     let index = usize::try_from(location.line()).ok()?.checked_sub(1)?;
     let indent = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
     let lines: Vec<&str> = text.lines().collect();
@@ -119,7 +132,7 @@ fn duplicate(error: &serde_saphyr::Error, text: &str, above: u64) -> Option<Stri
     };
     let first =
         lines.get(..index)?.iter().rposition(is_it).map(|line| format!(" (first in line {})", line as u64 + above + 1));
-    let more = match here == 0 && ["apiVersion", "kind", "metadata", "spec"].contains(&key) {
+    let more = match here == 0 && ["apiVersion", "kind", "metadata", "spec"].contains(&key.as_str()) {
         true => "; is `---` missing above, between two resources?",
         false => "; one of them is lost",
     };
@@ -130,7 +143,7 @@ fn duplicate(error: &serde_saphyr::Error, text: &str, above: u64) -> Option<Stri
 enum Raw {
     Scalar(Json),
     List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+    Map(Vec<(Spanned<Key>, Spanned<Raw>)>),
 }
 
 impl From<Spanned<Raw>> for Node {
@@ -143,7 +156,7 @@ impl From<Spanned<Raw>> for Node {
                 fields
                     .into_iter()
                     .map(|(key, value)| {
-                        (key.value, Node { position: position_at(&key.referenced), ..Node::from(value) })
+                        (key.value.0, Node { position: position_at(&key.referenced), ..Node::from(value) })
                     })
                     .collect(),
             ),
@@ -212,10 +225,10 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Raw, A::Error> {
-        let mut map: Vec<(Spanned<String>, Spanned<Raw>)> = Vec::new();
-        while let Some(key) = fields.next_key::<Spanned<String>>()? {
+        let mut map: Vec<(Spanned<Key>, Spanned<Raw>)> = Vec::new();
+        while let Some(key) = fields.next_key::<Spanned<Key>>()? {
             // Who wrote which field: longer than the resource itself, and no rule asks for it.
-            if key.value == "managedFields" {
+            if key.value.0 == "managedFields" {
                 fields.next_value::<IgnoredAny>()?;
             } else {
                 map.push((key, fields.next_value()?));
@@ -254,6 +267,75 @@ mod tests {
         let two = "apiVersion: v1\nkind: A\n\napiVersion: v1\nkind: B\n";
         let told = "`apiVersion` is there twice (first in line 1); is `---` missing above, between two resources?";
         assert_eq!(problem(two), told);
+    }
+
+    /// What Kubernetes' own reader makes of each, as Helm's `fromYaml` prints it; empty where it refuses the text.
+    const AS_KUBECTL: [(&str, &str); 40] = [
+        ("a: [fd00::]", r#"{"a":["fd00::"]}"#),
+        ("a: [fd00::, 10.0.0.1]", r#"{"a":["fd00::","10.0.0.1"]}"#),
+        ("a: [10.0.0.1, fd00::]", r#"{"a":["10.0.0.1","fd00::"]}"#),
+        ("a: {b: fd00::}", r#"{"a":{"b":"fd00::"}}"#),
+        ("a: {b: fd00::, c: 1}", r#"{"a":{"b":"fd00::","c":1}}"#),
+        ("a: [fd00::/8]", r#"{"a":["fd00::/8"]}"#),
+        ("a: [\"fd00::\"]", r#"{"a":["fd00::"]}"#),
+        ("a: fd00::/8", r#"{"a":"fd00::/8"}"#),
+        ("a: [::]", ""),
+        ("a: [::1]", ""),
+        ("a: [::1, ::]", ""),
+        ("a: {b: ::}", ""),
+        ("a: {b: ::1}", ""),
+        ("a: ::", ""),
+        ("a: fd00::", ""),
+        ("a: ::1", r#"{"a":"::1"}"#),
+        ("a: [fd00:]", r#"{"a":["fd00:"]}"#),
+        ("a: {b:}", r#"{"a":{"b:":null}}"#),
+        ("a: {b:, c: 1}", r#"{"a":{"b:":null,"c":1}}"#),
+        ("a: {b:1}", r#"{"a":{"b:1":null}}"#),
+        ("a: {\"b\":1}", r#"{"a":{"b":1}}"#),
+        ("a: [a:b:]", r#"{"a":["a:b:"]}"#),
+        ("a: \"see [x, ::1, y::]\"", r#"{"a":"see [x, ::1, y::]"}"#),
+        ("a: |\n  {b: ::1, c: y::}\n", r#"{"a":"{b: ::1, c: y::}\n"}"#),
+        ("a: 1 # [::1, x::]", r#"{"a":1}"#),
+        ("on: 1", r#"{"true":1}"#),
+        ("yes: 2", r#"{"true":2}"#),
+        ("n: 1", r#"{"false":1}"#),
+        ("{on: x, off: z}", r#"{"true":"x","false":"z"}"#),
+        ("\"on\": x", r#"{"on":"x"}"#),
+        ("'no': x", r#"{"no":"x"}"#),
+        ("1: x", r#"{"1":"x"}"#),
+        ("1.5: x", r#"{"1.5":"x"}"#),
+        ("1e3: x", r#"{"1000":"x"}"#),
+        ("010: x", r#"{"8":"x"}"#),
+        ("0x1F: x", r#"{"31":"x"}"#),
+        ("\"010\": x", r#"{"010":"x"}"#),
+        ("~: x", ""),
+        ("null: x", ""),
+        ("a: [on, n, 'n', 012]", r#"{"a":[true,false,"n",10]}"#),
+    ];
+
+    #[test]
+    fn texts_are_read_as_kubernetes_reads_them() {
+        for (text, wanted) in AS_KUBECTL {
+            let read = read(text);
+            match (&read, wanted) {
+                (Err(_), "") => {}
+                (Ok(nodes), wanted) if !wanted.is_empty() => {
+                    let wanted: Json = serde_json::from_str(wanted).unwrap();
+                    assert_eq!(nodes[0].json(), wanted, "{text}");
+                }
+                _ => panic!("{text}: {read:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_kubernetes_refuses_is_told_in_plain_words() {
+        let problem = |text: &str| read(text).unwrap_err();
+        let (position, words) = problem("a: 1\nb: [10.0.0.1, ::1]\n");
+        assert_eq!(position, Some(Position { line: 2, column: Some(15) }));
+        assert_eq!(words, "a text that begins with `:` needs quotes between brackets or braces");
+        assert_eq!(problem("a: {~: 1}").1, "a null is no key; put quotes around it");
+        assert!(problem("a: fd00::").1.ends_with("a text with `: ` in it, or `:` at its end, needs quotes"));
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn of_files(mut given: Vec<PathBuf>) -> anyhow::Result<Printed> {
         }
         given.push(PathBuf::from("-"));
     }
-    let mut printer = Printer { names: FileNames::of(&given), ..Printer::new() };
+    let mut printer = Printer { names: FileNames::of(&given), unread: Some(given.clone()), ..Printer::new() };
     let mut counts = Counts::default();
     for file in &given {
         let shown = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
@@ -127,6 +127,8 @@ struct Printed {
 struct Printer<W> {
     out: W,
     names: FileNames,
+    /// The files whose contents may yet have to be looked at for names.
+    unread: Option<Vec<PathBuf>>,
     /// Of every event that was printed: by whom, and what.
     seen: HashSet<(Option<Source>, String, u64)>,
     events: u64,
@@ -138,7 +140,15 @@ impl Printer<BufWriter<StdoutLock<'static>>> {
     /// Prints to standard output.
     fn new() -> Self {
         let out = BufWriter::new(io::stdout().lock());
-        Self { out, names: FileNames::default(), seen: HashSet::new(), events: 0, repeated: 0, failed: None }
+        Self {
+            out,
+            names: FileNames::default(),
+            unread: None,
+            seen: HashSet::new(),
+            events: 0,
+            repeated: 0,
+            failed: None,
+        }
     }
 }
 
@@ -150,6 +160,16 @@ impl<W: Write> Printer<W> {
             Told::Proxy(_) | Told::Time(_) | Told::File | Told::Entry => true,
         });
         read.with_context(|| format!("cannot read the log `{}`", file.display()))
+    }
+
+    /// Learns the names of all files in the files, so that each is called as `faultline report` calls it. A stream
+    /// cannot be read twice; what cannot be read is told when its turn comes.
+    fn look_ahead(&mut self) {
+        if let Some(files) = self.unread.take().filter(|files| files.iter().all(|file| file.is_file()))
+            && let Ok(names) = FileNames::of_contents(&files)
+        {
+            self.names = names;
+        }
     }
 
     fn finish(mut self, counts: Counts) -> Printed {
@@ -169,8 +189,12 @@ impl<W: Write> Printer<W> {
             self.repeated += 1;
             return true;
         }
-        let file = if entry.is_empty() { file } else { Path::new(entry) };
-        let source = source.unwrap_or_else(|| self.names.source(file));
+        let source = source.unwrap_or_else(|| {
+            if !entry.is_empty() {
+                self.look_ahead();
+            }
+            self.names.source(file, entry)
+        });
         let added = [
             ("pod", source.pod.as_str()),
             ("namespace", &source.namespace),

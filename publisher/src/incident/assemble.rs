@@ -161,7 +161,13 @@ fn gaps_of_restarts(restarts: &[Restart], name: &dyn Fn(&Restart) -> String) -> 
 /// What the input itself lacks.
 fn gaps_of(input: &Input) -> Vec<Gap> {
     let unknown = input.unknown.iter().map(|(name, events)| Gap::Unknown { name: name.clone(), events: *events });
-    Gap::of_counts(&input.counts).into_iter().chain(unknown).chain(Gap::of_warnings(&input.warnings)).collect()
+    let doubtful = (input.doubtful > 0).then_some(Gap::Doubtful { pods: input.doubtful });
+    Gap::of_counts(&input.counts)
+        .into_iter()
+        .chain(doubtful)
+        .chain(unknown)
+        .chain(Gap::of_warnings(&input.warnings))
+        .collect()
 }
 
 fn by_key<T>(things: impl IntoIterator<Item = T>, key: impl Fn(&T) -> String) -> BTreeMap<String, Vec<T>> {

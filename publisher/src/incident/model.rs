@@ -278,6 +278,8 @@ pub(crate) enum Gap {
     NoText { files: u64 },
     /// Events that name no proxy, in a log in which others do.
     Unnamed { events: u64 },
+    /// Pods and machines that may run a proxy or not: they are named without a container, and have no event.
+    Doubtful { pods: u64 },
     /// Events that have the time of the record around them.
     AssumedTimes { events: u64 },
     /// Events of a name that this version does not know.

@@ -70,12 +70,23 @@ fn proxies_are_told_apart_by_headers_of_files_and_of_syslog() {
     }
 }
 
+/// The same headline and gaps; where lines of the third pod are left, it may be said that nothing tells whether it is a
+/// proxy.
+#[track_caller]
+fn same_story(shape: &str, told: &Value, wanted: &Value) {
+    let is_doubt = |gap: &&Value| gap.as_str().is_some_and(|gap| gap.starts_with("1 pod or machine named without"));
+    let gaps = |told: &Value| -> Vec<Value> {
+        told["gaps"].as_array().unwrap().iter().filter(|gap| !is_doubt(gap)).cloned().collect()
+    };
+    assert_eq!((&told["headline"], gaps(told)), (&wanted["headline"], gaps(wanted)), "{shape}");
+}
+
 /// What tells of the two pods that saw something: the third has no line left.
 #[track_caller]
 fn tells_of_two(shape: &str, input: &[u8]) {
     let told = report(input).exits(0).json();
     let wanted = report(THREE.as_bytes()).exits(0).json();
-    assert_eq!((&told["headline"], &told["gaps"]), (&wanted["headline"], &wanted["gaps"]), "{shape}");
+    same_story(shape, &told, &wanted);
     assert_eq!(told["proxies"], json!(pods()[..2]), "{shape}");
 }
 
@@ -134,7 +145,7 @@ fn proxies_are_told_apart_by_what_more_tools_write() {
 fn tells_of_at_least_two(shape: &str, input: &[u8]) {
     let told = report(input).exits(0).json();
     let wanted = report(THREE.as_bytes()).exits(0).json();
-    assert_eq!((&told["headline"], &told["gaps"]), (&wanted["headline"], &wanted["gaps"]), "{shape}");
+    same_story(shape, &told, &wanted);
     let proxies = told["proxies"].as_array().unwrap();
     assert_eq!(proxies[..], wanted["proxies"].as_array().unwrap()[..proxies.len()], "{shape}");
     assert!(proxies.len() >= 2, "{shape}");

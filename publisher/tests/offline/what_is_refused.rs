@@ -43,7 +43,7 @@ fn blocks_without_a_field_are_refused() {
     ] {
         assert_eq!(rule_of(spec), [format!("{REFUSED}{path}")], "{spec}");
     }
-    for spec in ["trafficPolicy: {tls: {mode: SIMPLE}}", "trafficPolicy:", "subsets: [{name: a}, {name: b}]"] {
+    for spec in ["trafficPolicy: {tls: {mode: SIMPLE}}", "trafficPolicy: ", "subsets: [{name: a}, {name: b}]"] {
         assert_eq!(rule_of(spec), [""; 0], "{spec}");
     }
     let many = entry("DNS_ROUND_ROBIN", &["", ""]);

@@ -60,10 +60,10 @@ pub(crate) fn start(files: Vec<PathBuf>) -> anyhow::Result<Receiver<io::Result<N
 
 fn follow(file: &Path, names: &Mutex<FileNames>, bytes: Box<dyn Read + '_>, sender: &Sender<io::Result<News>>) {
     let shown = if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
-    let name = |file: &Path| names.lock().unwrap_or_else(PoisonError::into_inner).source(file).path();
-    let own = name(file);
+    let name = |entry: &str| names.lock().unwrap_or_else(PoisonError::into_inner).source(file, entry).path();
+    let own = name("");
     let read = reader::read(&shown, bytes, &mut |entry, told| {
-        let file = if entry.is_empty() { own.clone() } else { name(Path::new(entry)) };
+        let file = if entry.is_empty() { own.clone() } else { name(entry) };
         let told = Box::new(told);
         sender.blocking_send(Ok(News::Told { file, told })).is_ok()
     });

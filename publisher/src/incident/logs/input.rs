@@ -46,6 +46,8 @@ pub(crate) struct Input {
     pub(crate) turns: Vec<(ProxyIndex, Turn)>,
     /// What the filter warned of, and at how many proxies.
     pub(crate) warnings: BTreeMap<Name, usize>,
+    /// Pods and machines that are named without a container and have no event, so that they may run a proxy or not.
+    pub(crate) doubtful: u64,
     /// What was read, and what could not be.
     pub(crate) counts: Counts,
     /// Events that came again and were left out.
@@ -81,6 +83,10 @@ pub(crate) fn open(file: &Path) -> io::Result<Box<dyn Read>> {
     if file == Path::new("-") {
         return Ok(Box::new(io::stdin().lock()));
     }
+    if file.is_dir() {
+        let words = format!("is a directory: name the files in it, such as `{}`", file.join("*").display());
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, words));
+    }
     Ok(Box::new(std::fs::File::open(file)?))
 }
 
@@ -103,12 +109,27 @@ impl FileNames {
         Self { taken: names.values().cloned().collect(), names }
     }
 
-    /// The proxy that a file's name tells; nobody for standard input.
-    pub(crate) fn source(&mut self, file: &Path) -> Source {
-        if file == Path::new("-") {
+    /// With the files, and the files in these, as [`read`] names them.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub(crate) fn of_contents(files: &[impl AsRef<Path>]) -> anyhow::Result<Self> {
+        let mut reading = Reading::default();
+        for file in files {
+            reading.add_file(file.as_ref())?;
+        }
+        let mut known = Self::of(files);
+        known.names.extend(proxies::merge(&mut reading.logs).0);
+        known.taken = known.names.values().cloned().collect();
+        Ok(known)
+    }
+
+    /// The proxy that the name of a file tells, or of an entry in it; nobody for standard input.
+    pub(crate) fn source(&mut self, file: &Path, entry: &str) -> Source {
+        if file == Path::new("-") && entry.is_empty() {
             return Source::default();
         }
-        let key = named::key_of(file);
+        let key = named::key_in(file, entry);
         let key = newer(&key).filter(|newer| self.names.contains_key(newer)).unwrap_or(key);
         match &key {
             Key::Pod(source) => source.clone(),
@@ -142,9 +163,7 @@ fn newer(key: &Key) -> Option<Key> {
 pub(crate) fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Input> {
     let mut reading = Reading::default();
     for file in files {
-        let file = file.as_ref();
-        let bytes = open(file).with_context(|| format!("cannot read the log `{}`", file.display()))?;
-        reading.add(file, bytes)?;
+        reading.add_file(file.as_ref())?;
     }
     Ok(reading.finish())
 }
@@ -157,24 +176,28 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    fn add_file(&mut self, file: &Path) -> anyhow::Result<()> {
+        let bytes = open(file).with_context(|| format!("cannot read the log `{}`", file.display()))?;
+        self.add(file, bytes)
+    }
+
     /// Reads a log; `file` is what it is called.
     ///
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn add(&mut self, file: &Path, bytes: Box<dyn Read + '_>) -> anyhow::Result<()> {
         let shown = file.display().to_string();
-        let of_file = named::key_of(file);
         // A file whose records name nobody is one proxy's, even if it has nothing to tell.
         let mut names_others = false;
         let (input, logs) = (&mut self.input, &mut self.logs);
         let counts = reader::read(&shown, bytes, &mut |entry, told| {
             names_others |= !entry.is_empty();
-            take(input, logs, &of_file, entry, told, &mut names_others);
+            take(input, logs, (file, entry), told, &mut names_others);
             true
         });
         input.counts.add(counts.with_context(|| format!("cannot read the log `{shown}`"))?);
         if !names_others {
-            logs.entry(of_file).or_default();
+            logs.entry(named::key_of(file)).or_default();
         }
         Ok(())
     }
@@ -182,7 +205,8 @@ impl Reading {
     /// Everything that was read, separated by proxy.
     pub(crate) fn finish(self) -> Input {
         let Self { mut input, mut logs } = self;
-        let names = proxies::merge(&mut logs);
+        let names;
+        (names, input.doubtful) = proxies::merge(&mut logs);
         input.proxies = names.values().cloned().collect();
         let place = |key: &Key| match key {
             Key::Pod(source) => source.cluster.clone(),
@@ -211,7 +235,7 @@ impl Reading {
     }
 }
 
-fn take(input: &mut Input, logs: &mut Logs, of_file: &Key, entry: &str, told: Told, names_others: &mut bool) {
+fn take(input: &mut Input, logs: &mut Logs, (file, entry): (&Path, &str), told: Told, names_others: &mut bool) {
     let found = match told {
         Told::Time(at) => {
             input.ends = input.ends.max(Some(at));
@@ -223,11 +247,11 @@ fn take(input: &mut Input, logs: &mut Logs, of_file: &Key, entry: &str, told: To
             return;
         }
         Told::File => {
-            logs.entry(named::key_of(Path::new(entry))).or_default();
+            logs.entry(named::key_in(file, entry)).or_default();
             return;
         }
         Told::Entry => {
-            if let key @ Key::Pod(_) = named::key_of(Path::new(entry)) {
+            if let key @ Key::Pod(_) = named::key_in(file, entry) {
                 logs.entry(key).or_default();
             }
             return;
@@ -239,8 +263,7 @@ fn take(input: &mut Input, logs: &mut Logs, of_file: &Key, entry: &str, told: To
             *names_others = true;
             Key::Pod(source)
         }
-        None if entry.is_empty() => of_file.clone(),
-        None => named::key_of(Path::new(entry)),
+        None => named::key_in(file, entry),
     };
     let logged_at = found.logged_at();
     let log: &mut Log = logs.entry(key).or_default();

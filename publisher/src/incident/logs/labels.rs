@@ -139,7 +139,11 @@ impl Labels {
             fill(&mut self.container, container);
         }
         let value = value.trim();
-        if value.is_empty() || value == "-" || ANOTHERS.iter().any(|other| path.starts_with(other)) {
+        if value.is_empty()
+            || value == "-"
+            || is_of_request(path)
+            || ANOTHERS.iter().any(|other| path.starts_with(other))
+        {
             return;
         }
         let is = |names: &[&str]| names.contains(&last) || names.contains(&path);
@@ -202,6 +206,11 @@ fn fill(known: &mut String, told: &str) {
     if known.is_empty() && !told.is_empty() {
         told.clone_into(known);
     }
+}
+
+/// Whether it holds what a request carries, which names whoever sent it, or anybody; a key as [`normal`] makes it.
+pub(super) fn is_of_request(key: &str) -> bool {
+    key.contains("headers") || key.contains("httprequest")
 }
 
 /// A key without case and separators.
@@ -346,6 +355,7 @@ mod tests {
             (r#"{"file": "/var/log/pods/n_p_0f3c/c/0.log"}"#, "/n/p/c"),
             (r#"{"orchestrator": {"resource": {"name": "p", "type": "pod"}, "namespace": "n"}}"#, "/n/p/"),
             (r#"{"upstream": {"pod": "x"}, "destination_pod_name": "y"}"#, "///"),
+            (r#"{"http": {"headers": {"pod-name": "x"}}, "requestHeaders": {"pod": "y"}}"#, "///"),
             (r#"{"CONTAINER_NAME": "c", "_HOSTNAME": "h"}"#, "///c"),
         ] {
             assert_eq!(name(text), wanted, "{text}");

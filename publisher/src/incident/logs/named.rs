@@ -15,8 +15,9 @@ pub(super) enum Key {
 }
 
 /// What rotation, compression and tools add to a name.
-const ADDED: [&str; 14] =
-    ["gz", "zst", "tgz", "tar", "log", "txt", "json", "jsonl", "ndjson", "csv", "tsv", "previous", "prev", "out"];
+const ADDED: [&str; 15] = [
+    "gz", "zst", "tgz", "tzst", "tar", "log", "txt", "json", "jsonl", "ndjson", "csv", "tsv", "previous", "prev", "out",
+];
 
 /// Names that say what a file is and not whose: the folder says that.
 const ANYBODYS: [&str; 12] =
@@ -37,6 +38,25 @@ pub(super) fn key_of(file: &Path) -> Key {
         return Key::Pod(Source { pod, namespace, container, ..Source::default() });
     }
     Key::File(stem(&file.to_string_lossy()))
+}
+
+/// The proxy that a file belongs to which lies in an archive, or whose lines another file has; `entry` is empty for the
+/// file itself. Two archives may each have a file of one name: these are two proxies', as two folders' are.
+pub(super) fn key_in(file: &Path, entry: &str) -> Key {
+    if entry.is_empty() {
+        return key_of(file);
+    }
+    match key_of(Path::new(entry)) {
+        Key::File(inner) if is_archive(file) => {
+            Key::File(format!("{}/{}", stem(&file.to_string_lossy()), inner.trim_start_matches("./")))
+        }
+        key => key,
+    }
+}
+
+fn is_archive(file: &Path) -> bool {
+    let name = file.to_string_lossy();
+    [".tar", ".tgz", ".tar.gz", ".tar.zst", ".tzst"].iter().any(|end| name.ends_with(end))
 }
 
 /// The pod that the folders tell:

@@ -46,7 +46,8 @@ impl Log {
 pub(super) type Logs = BTreeMap<Key, Log>;
 
 /// Puts the logs together that are one proxy's, leaves out those of containers that are no proxies, and names the rest.
-pub(super) fn merge(logs: &mut Logs) -> BTreeMap<Key, String> {
+/// Also how many were left out of which nothing tells whether they are proxies'.
+pub(super) fn merge(logs: &mut Logs) -> (BTreeMap<Key, String>, u64) {
     merge_rotated(logs);
     merge_files(logs);
     merge_pods(logs);
@@ -57,12 +58,20 @@ pub(super) fn merge(logs: &mut Logs) -> BTreeMap<Key, String> {
     };
     let of_proxies: BTreeSet<String> =
         logs.iter().filter(|(_, log)| log.is_a_proxys()).filter_map(|(key, _)| container(key)).collect();
+    let mut doubtful: BTreeSet<String> = BTreeSet::new();
     logs.retain(|key, log| {
-        log.is_a_proxys()
+        let is_kept = log.is_a_proxys()
             || matches!(key, Key::File(_))
-            || container(key).is_some_and(|container| of_proxies.contains(&container))
+            || container(key).is_some_and(|container| of_proxies.contains(&container));
+        if let Key::Pod(source) = key
+            && !is_kept
+            && source.container.is_empty()
+        {
+            doubtful.insert(source.path());
+        }
+        is_kept
     });
-    names(logs.keys())
+    (names(logs.keys()), doubtful.len() as u64)
 }
 
 /// A file with a number before its extension goes on in the one without, where that is there.

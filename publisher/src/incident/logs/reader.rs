@@ -313,7 +313,7 @@ impl Text {
             labels.fill(&self.around);
             self.is_named();
             if self.is_new(&(head.writer, self.file()))
-                && let Some(source) = Source::of(&labels)
+                && let Some(source) = quiet_source(&labels)
             {
                 sink(&self.file(), Told::Proxy(source));
             }
@@ -323,11 +323,13 @@ impl Text {
 
     /// Tells a proxy whose record has no event.
     fn proxy(&mut self, labels: &Labels, sink: &mut Tell<'_>) {
-        if let Some(source) = Source::of(labels) {
+        if !labels.name().is_empty() || !labels.container.is_empty() {
             self.is_named();
-            if self.is_new(&source) {
-                sink(&self.file(), Told::Proxy(source));
-            }
+        }
+        if let Some(source) = quiet_source(labels)
+            && self.is_new(&source)
+        {
+            sink(&self.file(), Told::Proxy(source));
         }
     }
 
@@ -344,6 +346,11 @@ impl Text {
         }
         self.counts
     }
+}
+
+/// Who a record without an event is of; nobody where a machine alone is named, on which anything may run.
+fn quiet_source(labels: &Labels) -> Option<Source> {
+    Source::of(labels).filter(|source| !labels.pod.is_empty() || !source.container.is_empty())
 }
 
 /// Whether a line only parts others: it is empty, or has signs alone.

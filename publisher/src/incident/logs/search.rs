@@ -15,7 +15,7 @@ use super::event::{KEY, Kind};
 use super::flat::Flat;
 use super::found::{Found, What, leave_one};
 use super::json::{self, Node, Pairs};
-use super::labels::Labels;
+use super::labels::{self, Labels};
 use super::parse::{self, NoEvent, TimeOf};
 use super::remark;
 use super::{escapes, hot_switch, shapes, table};
@@ -257,9 +257,10 @@ impl Findings {
             if let Some(rows) = table::rows(&pairs) {
                 self.quiet.extend(rows.iter().map(|row| Labels::of(row, &|_| false)));
             }
-            for (_, node) in pairs.iter() {
+            for (key, node) in pairs.iter() {
                 if let Node::Json(text) = node
                     && text.starts_with(['{', '['])
+                    && !labels::is_of_request(&labels::normal(key))
                 {
                     self.quiet(text, deeper);
                 }

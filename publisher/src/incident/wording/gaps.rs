@@ -3,7 +3,7 @@
 use filter_core::time::rfc3339;
 
 use crate::incident::model::Gap;
-use crate::incident::units::{Clock, count, duration, times};
+use crate::incident::units::{Clock, count, duration, number, times};
 
 /// What is to be said of a log without a single event: where to look for the reason. `gaps` is what could not be read.
 pub(crate) fn no_events(lines: u64, gaps: &[Gap]) -> String {
@@ -134,6 +134,14 @@ pub(crate) fn sentence(gap: &Gap) -> String {
                 count(*events, "event")
             )
         }
+        Gap::Doubtful { pods: 1 } => "1 pod or machine named without a container tells no event: whether it runs a \
+                                      proxy is not known, and it is not counted."
+            .to_owned(),
+        Gap::Doubtful { pods } => format!(
+            "{} pods or machines named without a container tell no event: whether they run proxies is not known, and \
+             they are not counted.",
+            number(*pods)
+        ),
         Gap::AssumedTimes { events } => {
             let has = if *events == 1 { "has" } else { "have" };
             format!("{} lost the time on the way, and {has} that of the record around it.", count(*events, "event"))

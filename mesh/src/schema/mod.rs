@@ -3,46 +3,12 @@
 //! Of DestinationRules, ServiceEntries and WorkloadEntries the table has every field (istio/api and its CRDs, v1): what
 //! is not in it, the API server drops. Of other kinds it has what some rule looks into.
 
-/// What the value of a field may be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Type {
-    /// Anything; faultline has no rule about it.
-    Any,
-    /// A text.
-    Text,
-    /// `true` or `false`.
-    Flag,
-    /// A whole number in these bounds.
-    Integer(i64, i64),
-    /// A number.
-    Number,
-    /// A duration of 1 ms or more.
-    Duration,
-    /// A duration that may be 0.
-    DurationOrNone,
-    /// One of these texts.
-    OneOf(&'static [&'static str]),
-    /// An object with the fields of this name in the table.
-    Object(&'static str),
-    /// A list.
-    List(&'static Type),
-    /// An object with any keys.
-    Map(&'static Type),
-}
+mod routing;
+mod types;
 
-use Type::{Any, Duration, DurationOrNone, Flag, Integer, List, Map, Number, Object, OneOf, Text};
-
-const TEXTS: Type = List(&Text);
-const LABELS: Type = Map(&Text);
-/// protobuf's uint32.
-const UINT: Type = Integer(0, u32::MAX as i64);
-/// protobuf's int32, of which Istio takes no negative.
-const COUNT: Type = Integer(0, i32::MAX as i64);
-const PORT: Type = Integer(1, 65535);
-const PERCENT: Type = Integer(0, 100);
-
-/// A field and what it may hold.
-pub type Field = (&'static str, Type);
+use types::Type::{Any, Duration, DurationOrNone, Flag, Integer, List, Map, Number, Object, OneOf, Text};
+use types::{COUNT, LABELS, PERCENT, PORT, TEXTS, UINT};
+pub use types::{Field, Type};
 
 /// The objects without whose table is whole: what is not in it does not exist.
 const WHOLE: [(&str, &[Field]); 24] = [
@@ -202,7 +168,7 @@ const WHOLE: [(&str, &[Field]); 24] = [
 ];
 
 /// The objects of which the table has some fields.
-const PARTS: [(&str, &[Field]); 37] = [
+const PARTS: [(&str, &[Field]); 29] = [
     ("Metadata", &[("name", Text), ("namespace", Text), ("labels", LABELS), ("annotations", LABELS)]),
     (
         "ConsistentHash",
@@ -222,31 +188,6 @@ const PARTS: [(&str, &[Field]); 37] = [
     ("Maglev", &[("tableSize", Integer(0, i64::MAX))]),
     ("Keepalive", &[("probes", UINT), ("time", Duration), ("interval", Duration)]),
     ("Http2KeepAlive", &[("interval", Duration), ("timeout", Duration)]),
-    (
-        "Sidecar",
-        &[
-            ("workloadSelector", Object("EntrySelector")),
-            ("egress", List(&Object("Egress"))),
-            ("ingress", List(&Object("Ingress"))),
-            ("outboundTrafficPolicy", Object("OutboundPolicy")),
-        ],
-    ),
-    ("Egress", &[("hosts", TEXTS), ("captureMode", Text), ("bind", Text), ("port", Object("Port"))]),
-    ("Ingress", &[("port", Object("Port")), ("defaultEndpoint", Text)]),
-    ("OutboundPolicy", &[("mode", Text)]),
-    (
-        "VirtualService",
-        &[
-            ("hosts", TEXTS),
-            ("gateways", TEXTS),
-            ("http", List(&Object("Route"))),
-            ("tcp", List(&Object("Route"))),
-            ("tls", List(&Object("Route"))),
-        ],
-    ),
-    ("Route", &[("route", List(&Object("RouteDestination")))]),
-    ("RouteDestination", &[("destination", Object("Destination")), ("weight", Integer(0, i32::MAX as i64))]),
-    ("Destination", &[("host", Text), ("subset", Text), ("port", Object("Port"))]),
     ("Selected", &[("selector", Object("WorkloadSelector"))]),
     ("EnvoyFilter", &[("workloadSelector", Object("EntrySelector"))]),
     (
@@ -305,12 +246,15 @@ pub const OF_MESH: [(&str, &str); 3] = [
 ];
 
 /// The kinds: group, kind, what `spec` holds, and what stands beside it.
-const KINDS: [(&str, &str, &str, &[Field]); 24] = [
+const KINDS: [(&str, &str, &str, &[Field]); 27] = [
     (ISTIO, "DestinationRule", "DestinationRule", &[]),
     (ISTIO, "ServiceEntry", "ServiceEntry", &[]),
     (ISTIO, "WorkloadEntry", "WorkloadEntry", &[]),
     (ISTIO, "Sidecar", "Sidecar", &[]),
     (ISTIO, "VirtualService", "VirtualService", &[]),
+    (ISTIO, "Gateway", "Gateway", &[]),
+    (ISTIO, "WorkloadGroup", "WorkloadGroup", &[]),
+    (ISTIO, "ProxyConfig", "ProxyConfig", &[]),
     (ISTIO, "EnvoyFilter", "EnvoyFilter", &[]),
     ("extensions.istio.io", "WasmPlugin", "Selected", &[]),
     ("extensions.istio.io", "TrafficExtension", "Selected", &[]),
@@ -334,9 +278,14 @@ const KINDS: [(&str, &str, &str, &[Field]); 24] = [
 
 const ISTIO: &str = "networking.istio.io";
 
+/// All objects.
+fn objects() -> impl Iterator<Item = &'static (&'static str, &'static [Field])> {
+    WHOLE.iter().chain(&PARTS).chain(&routing::ROUTING)
+}
+
 /// The fields of the object with this name.
 pub fn fields_of(object: &str) -> &'static [Field] {
-    WHOLE.iter().chain(&PARTS).find(|(name, _)| *name == object).map_or(&[], |(_, fields)| fields)
+    objects().find(|(name, _)| *name == object).map_or(&[], |(_, fields)| fields)
 }
 
 /// What an object's field may hold; `None` if the table does not have it.
@@ -361,7 +310,7 @@ mod tests {
 
     fn is_there(kind: Type) -> bool {
         match kind {
-            Object(name) => WHOLE.iter().chain(&PARTS).any(|(known, _)| *known == name),
+            Object(name) => objects().any(|(known, _)| *known == name),
             List(inner) | Map(inner) => is_there(*inner),
             _ => true,
         }
@@ -369,7 +318,7 @@ mod tests {
 
     #[test]
     fn every_object_that_is_named_is_in_the_table() {
-        for (name, fields) in WHOLE.iter().chain(&PARTS) {
+        for (name, fields) in objects() {
             assert!(fields.iter().all(|(_, kind)| is_there(*kind)), "{name}");
         }
         assert!(KINDS.iter().all(|(_, _, spec, _)| is_there(Object(spec))));
