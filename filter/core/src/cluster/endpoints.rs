@@ -70,6 +70,12 @@ impl Part {
     }
 }
 
+impl Sum {
+    fn count(&self, part: Part) -> u32 {
+        self.counts.get(part as usize).copied().unwrap_or_default()
+    }
+}
+
 /// Adds an endpoint to the sums `by` times, which is -1 in two's complement to take it away.
 fn add_to(sums: &mut Vec<Sum>, endpoint: &Endpoint, by: u32) {
     let has_left = endpoint.left.is_some();
@@ -194,7 +200,7 @@ impl Endpoints {
         let is_there = |locality: &Locality, has_left: bool| at.is_none_or(|at| !has_left && locality == at);
         let mut number = 0_u32;
         for sum in self.sums.iter().filter(|sum| is_there(&sum.locality, sum.has_left)) {
-            number = number.saturating_add(sum.counts[part as usize]);
+            number = number.saturating_add(sum.count(part));
         }
         for endpoint in &self.open {
             if part.has(endpoint) && is_there(&endpoint.locality, endpoint.left.is_some()) {
@@ -240,7 +246,7 @@ impl Endpoints {
     /// Whether a closed endpoint waits for a decision, or has an ejection that is due to end after the first of these
     /// times and not after the second.
     pub(super) fn any_closed_is_due(&self, after: Millis, until: Millis) -> bool {
-        let any = |part: Part| self.sums.iter().any(|sum| sum.counts[part as usize] > 0);
+        let any = |part: Part| self.sums.iter().any(|sum| sum.count(part) > 0);
         let is_due = |(_, record)| decode::<Head>(record).is_some_and(|head| head.due > after && head.due <= until);
         any(Part::Undecided) || (any(Part::Ejected) && records(&self.closed).any(is_due))
     }

@@ -139,7 +139,7 @@ fn an_endpoint_that_was_back_between_two_lists_is_found_by_the_count() {
     assert!(story.list(300, &[("a:1", true, 4), ("b:1", false, 0)]).is_empty(), "what was under way may have ended");
     assert!(story.wants_count());
     story.count(&[BY_5XX, BY_5XX]);
-    assert_eq!(story.with(|state, context| cluster::ask_again_in(state, context)), Some(0));
+    assert_eq!(story.with(cluster::ask_again_in), Some(0));
     assert_eq!(told(&story.list(5, &[("a:1", true, 4), ("b:1", false, 0)])), [BACK_MEANWHILE, ejected(BY_5XX)]);
     assert!(story.list(5, &[("a:1", true, 4), ("b:1", false, 0)]).is_empty(), "once");
 }

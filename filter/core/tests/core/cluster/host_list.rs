@@ -198,7 +198,7 @@ fn where_envoy_can_be_asked_traffic_alone_shows_no_return() {
     story.answer(1, &[host("a:1", HOME, true), host("b:1", NEAR, false)]);
     story.now += 5_500;
     assert!(story.attempt_with_witness("a:1", HOME, DetectorInput::answered(200)).is_empty());
-    assert_eq!(story.with(|state, context| cluster::ask_again_in(state, context)), Some(0));
+    assert_eq!(story.with(cluster::ask_again_in), Some(0));
     story.now += 20;
     assert_eq!(names(&story.answer(5, &[host("a:1", HOME, false), host("b:1", NEAR, false)])), ["endpoint_returned"]);
 }
