@@ -43,10 +43,9 @@ impl Remark<'_> {
                 format!("configuration: {field}: no such field, ignored; check its spelling and place")
             }
             Self::Home { locality, how } => format!("home is {} ({how})", locality.as_str()),
-            Self::NoHome => format!(
-                "where this proxy is, nothing tells (node.locality, its labels, priorities of endpoints): failovers \
-                 cannot be told"
-            ),
+            Self::NoHome => "where this proxy is, nothing tells (node.locality, its labels, priorities of endpoints): \
+                             failovers cannot be told"
+                .to_owned(),
             Self::RulesNotTold { problem } => format!(
                 "witness: how clusters eject cannot be read ({problem}). What is configured counts, or else Envoy's \
                  defaults"
@@ -61,10 +60,9 @@ impl Remark<'_> {
                 let differences: Vec<&str> = differences.iter().map(String::as_str).collect();
                 format!("cluster {cluster}: {}. Envoy's rule counts", joined(&differences, "; "))
             }
-            Self::TwiceInChain => format!(
-                "requests pass this plugin twice, each is counted once. Two plugins of this module are in force; \
-                 remove one"
-            ),
+            Self::TwiceInChain => "requests pass this plugin twice, each is counted once. Two plugins of this module \
+                                   are in force; remove one"
+                .to_owned(),
             Self::SeveralConfigurations { count } => format!(
                 "{count} different configurations of this module see traffic, each is evaluated by its own. If that is \
                  not meant, remove one"
