@@ -4,7 +4,9 @@
 
 use filter_core::cluster::host_totals::HostTotals;
 use filter_core::cluster::members::Members;
-use filter_core::cluster::{AttemptObservation, ClusterState, EvaluationContext, on_attempt, on_tick, settings};
+use filter_core::cluster::{
+    AttemptObservation, ClusterState, EvaluationContext, ask_again_in, asks_at_once, on_attempt, on_tick, settings,
+};
 use filter_core::config::Config;
 use filter_core::config::notify::{Format, Notify};
 use filter_core::encoding::{decode, encode};
@@ -85,6 +87,8 @@ fuzz_target!(|bytes: &[u8]| {
             total: Some(3),
         };
         on_attempt(&mut state, &seen, &context);
+        asks_at_once(&state, &context);
+        ask_again_in(&mut state, &context);
         on_tick(&mut state, &context);
         state.open_findings();
     }

@@ -100,12 +100,10 @@ impl Endpoints {
     /// Opens all endpoints; returns their indexes.
     #[inline(never)]
     pub(super) fn all(&mut self) -> Range<usize> {
-        if !self.closed.is_empty() {
-            let closed = std::mem::take(&mut self.closed);
-            self.sums.clear();
-            for (_, record) in records(&closed) {
-                self.open.extend(endpoint_of(record));
-            }
+        let closed = std::mem::take(&mut self.closed);
+        self.sums.clear();
+        for (_, record) in records(&closed) {
+            self.open.extend(endpoint_of(record));
         }
         0..self.open.len()
     }
@@ -296,7 +294,13 @@ impl Encoded for Endpoints {
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
-        let sums = Vec::read(reader);
+        let sums: Vec<Sum> = Vec::read(reader);
+        // Something else may have written the bytes; the proxy's total of findings changes by no more than this.
+        let all = sums.iter().fold(0_u32, |all, sum| all.saturating_add(sum.count(Part::All)));
+        let is_part = |sum: &Sum| sum.counts.iter().all(|count| *count <= sum.count(Part::All));
+        if all > MAX_ENDPOINTS || !sums.iter().all(is_part) {
+            reader.fail();
+        }
         Self { open: Vec::new(), closed: reader.bytes().unwrap_or_default().to_vec(), sums }
     }
 }

@@ -131,6 +131,7 @@ pub fn on_endpoint_configs(
     asked: Millis,
     context: &EvaluationContext<'_>,
 ) -> (Vec<Event>, bool) {
+    state.endpoints.all();
     let mut is_decided = true;
     let mut hosts = Vec::new();
     for endpoint in endpoints {

@@ -3,7 +3,9 @@
 use super::*;
 use crate::config::OutlierDetection;
 use crate::endpoint::detector::AttemptTimes;
+use crate::endpoint::ejection::Ejection;
 use crate::endpoint::outcome::DetectorInput;
+use crate::endpoint::rotation::Rotation;
 
 const LOCALITIES: [&str; 3] = ["eu/a", "eu/b", ""];
 
@@ -14,6 +16,16 @@ fn address(n: u32) -> String {
 /// As the next worker finds it.
 fn passed_on(endpoints: &Endpoints) -> Endpoints {
     decode(&encode(endpoints)).expect("what was written")
+}
+
+fn ejected_until(due: Millis) -> Rotation {
+    let mut bytes = vec![3];
+    Ejection { at: 1, earliest: 1, due, overdue: due }.write(&mut bytes);
+    // No counts, no past.
+    bytes.extend([0; 32]);
+    let rotation: Rotation = decode(&bytes).expect("an ejected endpoint's rotation");
+    assert_eq!(rotation.ejection().map(|ejection| ejection.due), Some(due));
+    rotation
 }
 
 fn fail(endpoint: &mut Endpoint, now: Millis) {
@@ -69,6 +81,38 @@ fn one_that_nobody_asks_for_stays_as_it_was_written() {
     assert!(endpoints.position(&address(13)).is_some() && endpoints.position("10.0.0.99:80").is_none());
     assert_eq!((endpoints.open.len(), records(&endpoints.closed).count()), (1, 19));
     assert_eq!(endpoints.all(), 0..20);
+}
+
+#[test]
+fn what_is_due_is_known_of_closed_endpoints_too() {
+    let mut endpoints = Endpoints::default();
+    let index = endpoints.add(&address(1), &Locality::parse("eu/a"), None, 1).expect("there is room");
+    endpoints.add(&address(2), &Locality::parse("eu/a"), None, 1);
+    endpoints.get_mut(index).expect("it is open").rotation = ejected_until(5_000);
+    let mut endpoints = passed_on(&endpoints);
+    assert_eq!((endpoints.ejected(), endpoints.ejected_at(&Locality::parse("eu/a")), endpoints.troubled()), (1, 1, 1));
+    assert!(endpoints.is_ejected(&address(1)) && !endpoints.is_ejected(&address(2)));
+    assert!(endpoints.any_closed_is_due(4_000, 5_000));
+    assert!(!endpoints.any_closed_is_due(5_000, 6_000) && !endpoints.any_closed_is_due(3_000, 4_000));
+    // The ejected one stays, however long ago it was asked for.
+    endpoints.make_room();
+    assert!(endpoints.position(&address(1)).is_some() && endpoints.position(&address(2)).is_none());
+    assert!(endpoints.make_room().is_none());
+}
+
+#[test]
+fn sums_that_cannot_be_are_not_read() {
+    let sums = |counts: [u32; 4]| {
+        let locality = Locality::default();
+        let endpoints = Endpoints { sums: vec![Sum { locality, has_left: false, counts }], ..Endpoints::default() };
+        decode::<Endpoints>(&encode(&endpoints))
+    };
+    assert!(sums([2, 1, 2, 0]).is_some());
+    assert!(sums([2, 3, 0, 0]).is_none(), "more are ejected than there are");
+    assert!(sums([MAX_ENDPOINTS + 1, 0, 0, 0]).is_none());
+    let mut endpoints = sums([1, 1, 1, 1]).expect("it could be");
+    endpoints.all();
+    assert_eq!(endpoints.troubled(), 0, "those that are not there are not counted for long");
 }
 
 #[test]
