@@ -327,7 +327,7 @@ fn configurations_are_checked_and_findings_exit_with_3() {
         (
             "rule.yaml",
             "metadata: {name: cart}\nspec: {}\n",
-            "error[FL007]: is neither a resource nor a plugin configuration",
+            "error[FL007]: is a resource without `apiVersion` and `kind`",
         ),
     ] {
         write(name, text);
