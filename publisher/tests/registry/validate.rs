@@ -333,7 +333,7 @@ fn configurations_are_checked_and_findings_exit_with_3() {
         write(name, text);
         let found = run(dir.path(), &["validate", name]).exits(3).stdout;
         assert!(found.starts_with(&format!("{name}:1:1: {first}\n")), "{found}");
-        assert!(found.contains("have `apiVersion` and `kind`"), "{found}");
+        assert!(found.contains("`apiVersion` and `kind`"), "{found}");
     }
     let found = run_with_input(dir.path(), &["validate", "-", "--output", "json"], b"not json").exits(3).json();
     assert_eq!((&found[0]["file"], &found[0]["valid"]), (&"-".into(), &false.into()));
