@@ -31,6 +31,27 @@ impl Names {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lines().count()
+    }
+
+    /// Takes those out that begin with `start`.
+    pub(crate) fn take_beginning(&mut self, start: &str) -> Vec<String> {
+        let mut left = String::with_capacity(self.0.len());
+        let mut taken = Vec::new();
+        for name in self.0.lines() {
+            if name.starts_with(start) {
+                taken.push(name.to_owned());
+            } else {
+                left.push_str(name);
+                left.push('\n');
+            }
+        }
+        self.0 = left;
+        taken
+    }
+
     /// Takes up to `count` of the oldest out.
     pub(crate) fn take(&mut self, count: usize) -> Vec<String> {
         let taken: Vec<String> = self.0.lines().take(count).map(str::to_owned).collect();
@@ -51,7 +72,9 @@ mod tests {
             names.add(name);
         }
         assert!(names.contains("b|c") && !names.contains("b"));
-        assert_eq!(names.take(2), ["a", "b|c"]);
+        assert_eq!((names.len(), names.take_beginning("b")), (3, vec!["b|c".to_owned()]));
+        assert_eq!((names.len(), names.take_beginning("x")), (2, Vec::new()));
+        assert_eq!(names.take(1), ["a"]);
         assert_eq!(names.take(9), ["ab"]);
         assert!(names.is_empty() && names.take(1).is_empty());
     }

@@ -9,6 +9,9 @@ use filter_core::time::Millis;
 /// The number of consecutive failures after which Envoy counts as silent.
 const SILENT_AFTER_FAILURES: u32 = 3;
 
+/// Where Envoy takes about one name at a time, so many rules are asked for one by one, in one question each.
+const FEW_RULES: usize = 4;
+
 /// How a question ended: the label `result` of `faultline_witness_polls_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PollResult {
@@ -108,6 +111,12 @@ impl Question {
     /// How many questions in a row got no usable answer since Envoy counts as silent.
     pub(crate) fn failures_after_silence(&self) -> u32 {
         self.failures.saturating_sub(SILENT_AFTER_FAILURES)
+    }
+
+    /// Whether rules are asked for by how names begin, if `taken` of those wanted are taken out: Envoy does not take the
+    /// names of many.
+    pub(crate) fn asks_by_beginning(&self, taken: usize) -> bool {
+        self.refuses_long_expressions && self.without_rule.len().saturating_add(taken) > FEW_RULES
     }
 
     /// Notes whether a question about rules got a usable answer. Returns how many in a row did not.

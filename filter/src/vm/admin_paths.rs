@@ -6,6 +6,7 @@
 
 use filter_core::admin::stats::name_in_stats;
 use filter_core::cluster::Origin;
+use filter_core::order;
 use std::fmt::Write;
 
 /// Lists the endpoints of all clusters.
@@ -63,8 +64,12 @@ pub(super) fn rules(origin: Origin, clusters: &[String], expressions: Expression
     format!("{}&name_regex={names}", all_rules(origin))
 }
 
-/// Tells how all clusters of an origin eject.
-pub(super) fn all_rules(origin: Origin) -> String {
+/// Tells how the clusters eject whose names begin so.
+pub(super) fn rules_beginning(origin: Origin, start: &str) -> String {
+    format!("{}&name_regex={}", all_rules(origin), any_beginning(start))
+}
+
+fn all_rules(origin: Origin) -> String {
     format!("/config_dump?resource={}&mask={RULE_MASK}", resource(origin))
 }
 
@@ -96,17 +101,30 @@ pub(super) fn named_at_once(clusters: &[String], expressions: Expressions) -> (&
     clusters.split_at_checked(count.max(1)).unwrap_or((clusters, &[]))
 }
 
+/// The shortest beginning of `name` with which no more than [`MAX_NAMED`] of Envoy's clusters begin alike, if the
+/// `known` of them are a sample of `total`. One that is too long for a short expression is cut.
+pub(super) fn beginning_of_few<'n>(name: &'n str, known: impl Iterator<Item = &'n str>, total: usize) -> &'n str {
+    let alike = |other: &str| name.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let mut lengths: Vec<usize> = known.map(alike).collect();
+    order::sort(&mut lengths, |a, b| a > b);
+    let most = MAX_NAMED.saturating_mul(lengths.len()) / total.max(lengths.len()).max(1);
+    let shortest = lengths.get(most).map_or(0, |length| length.saturating_add(1));
+    let end = name.floor_char_boundary(shortest.min(Expressions::Short.max_bytes()));
+    name.get(..end).unwrap_or(name)
+}
+
 /// As [`any_of`]; a name that is too long by itself is cut, and others that begin alike match as well.
 fn any_of_at_most(clusters: &[String], expressions: Expressions) -> String {
     let max = expressions.max_bytes();
     match clusters {
-        [name] if name.len() > max => {
-            let start = name.get(..name.floor_char_boundary(max)).unwrap_or("");
-            // `\C` is any byte.
-            format!("{}%5CC*", any_of([start]))
-        }
+        [name] if name.len() > max => any_beginning(name.get(..name.floor_char_boundary(max)).unwrap_or("")),
         names => any_of(names.iter().map(String::as_str)),
     }
+}
+
+/// A regular expression that matches any name that begins so; `\C` is any byte.
+fn any_beginning(start: &str) -> String {
+    format!("{}%5CC*", any_of([start]))
 }
 
 /// A regular expression (RE2), as part of a path, that matches any of these names literally.
@@ -178,6 +196,22 @@ mod tests {
         let (first, rest) = named_at_once(&long, Expressions::Short);
         assert_eq!((first.len(), rest), (1, &long[1..]));
         assert_eq!(named_at_once(&[], Expressions::Long).0.len(), 0);
+    }
+
+    #[test]
+    fn rules_of_many_are_asked_for_by_how_few_names_begin() {
+        let many: Vec<String> = (0..1_000).map(|i| format!("outbound|80||service-{i}.shop")).collect();
+        let few = |name: &str| beginning_of_few(name, many.iter().map(String::as_str), 1_000).to_owned();
+        // There are 111 that begin with `service-3`, and 11 with `service-30`.
+        assert_eq!(few("outbound|80||service-3.shop"), "outbound|80||service-3.");
+        assert_eq!(few("outbound|80||service-304.shop"), "outbound|80||service-30");
+        assert_eq!(few("inbound"), "i");
+        assert_eq!(beginning_of_few("a", ["a", "b"].into_iter(), 64), "", "all of them");
+        assert_eq!(beginning_of_few("ab", ["ab", "ac", "d"].into_iter(), 96), "a", "64 of 96 are two of three");
+        assert_eq!(beginning_of_few("ab", ["ab", "ac"].into_iter(), 1_000), "ab", "there may be many like it");
+        let long: Vec<String> = (0..100).map(|i| format!("{}ä{i}", "x".repeat(89))).collect();
+        assert_eq!(beginning_of_few(&long[7], long.iter().map(String::as_str), 0), "x".repeat(89));
+        assert!(rules_beginning(Origin::ControlPlane, "a|").ends_with("&name_regex=a%5C%7C%5CC*"));
     }
 
     #[test]

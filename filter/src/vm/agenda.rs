@@ -1,11 +1,9 @@
 //! Which question to Envoy is due next.
 
 use super::admin_paths;
+use super::asking::LARGE_BYTES;
 use crate::shared::question::Question;
 use filter_core::time::Millis;
-
-/// The number of clusters whose rules are taken from one answer about all.
-const MOST_RULES: usize = 10_000;
 
 /// How much later than this worker's time another's may be without a clock that went back, in milliseconds: the machine
 /// may stand still between a worker's look at the clock and its question.
@@ -47,11 +45,14 @@ impl Agenda {
         let is_under_way = question.under_way_until > self.now && question.under_way_until <= latest;
         let rested = question.done_at.saturating_add(question.rest);
         let open = if question.urgent { rested } else { question.done_at.saturating_add(question.wait) };
+        let sweep = Some((question.calm_at.max(self.sweep_at(question)), Due::Sweep));
         let candidates = [
+            // The first shows how many clusters there are, by which rules are asked for in parts.
+            sweep.filter(|_| question.refuses_long_expressions && question.sweep.asked == 0),
             (!question.without_rule.is_empty()).then_some((rested, Due::Rules)),
             (!question.suspects.is_empty()).then_some((open, Due::Suspects)),
             (!question.calm.is_empty()).then_some((question.calm_at, Due::Calm)),
-            Some((question.calm_at.max(self.sweep_at(question)), Due::Sweep)),
+            sweep,
         ];
         // What has waited for longest comes first, so that an outage does not keep the filter from looking elsewhere.
         let (at, due) = candidates.into_iter().flatten().min_by_key(|(at, _)| *at)?;
@@ -80,10 +81,12 @@ impl Agenda {
     pub(super) fn take(&self, question: &mut Question) -> Option<(Due, Vec<String>, Question)> {
         let (_, due) = self.next(question).filter(|(wait, _)| *wait == 0)?;
         question.under_way_until = self.until;
-        question.is_calm = matches!(due, Due::Calm | Due::Sweep);
+        // What the rules of many clusters cost in calm is no longer there for their endpoints.
+        let are_many_rules = || question.sweep.size > LARGE_BYTES && question.suspects.is_empty();
+        question.is_calm = matches!(due, Due::Calm | Due::Sweep) || (due == Due::Rules && are_many_rules());
         let most = admin_paths::MAX_NAMED;
         let names = match due {
-            Due::Rules if question.refuses_long_expressions => question.without_rule.take(MOST_RULES),
+            Due::Rules if question.asks_by_beginning(0) => question.without_rule.take(1),
             Due::Rules => question.without_rule.take(most),
             Due::Suspects => {
                 let mut names = question.suspects.take(most);

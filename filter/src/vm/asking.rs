@@ -32,9 +32,6 @@ const ANSWER_GRACE_MS: Millis = 1_000;
 /// few.
 const ALL_TAKES: Millis = 5;
 
-/// Where Envoy takes about one name at a time, the rules of all clusters are asked for if those of more are wanted.
-const MANY_RULES: usize = 4;
-
 /// The length, in bytes, of the lists of all clusters from which on an Envoy that cannot list only some is asked for
 /// endpoints by its configuration dump, which can.
 pub(crate) const LARGE_BYTES: u64 = 256 * 1024;
@@ -102,18 +99,39 @@ pub(crate) fn ask_for_rules(
     now: Millis,
     is_last: bool,
 ) {
-    let expressions = expressions(question);
-    if expressions == Expressions::Short && names.len() > MANY_RULES {
-        // One answer about all costs less than many about one each.
-        let path = admin_paths::all_rules(origin);
-        return send_or_fail(vm, &path, Topic::Rules { origin, is_last }, names, now);
+    if question.asks_by_beginning(names.len()) {
+        return ask_for_rules_by_beginning(vm, origin, names, question, now, is_last);
     }
+    let expressions = expressions(question);
     let (now_asked, later) = admin_paths::named_at_once(&names, expressions);
     let path = admin_paths::rules(origin, now_asked, expressions);
     if !later.is_empty() {
         question::change(|question| later.iter().for_each(|name| question.without_rule.add(name)));
     }
     send_or_fail(vm, &path, Topic::Rules { origin, is_last }, now_asked.to_vec(), now);
+}
+
+/// Asks how those clusters eject whose names begin like the first of `names`: few, because one answer about all takes
+/// Envoy's main thread as long as many clusters take, and yet many at once.
+fn ask_for_rules_by_beginning(
+    vm: &mut Vm,
+    origin: Origin,
+    names: Vec<String>,
+    question: &Question,
+    now: Millis,
+    is_last: bool,
+) {
+    let Some(first) = names.first() else { return };
+    // Before Envoy has listed its clusters there may be any number.
+    let total = if question.sweep.size == 0 { u64::MAX } else { question.sweep.clusters };
+    let total = usize::try_from(total).unwrap_or(usize::MAX);
+    let start = admin_paths::beginning_of_few(first, vm.known.names(), total).to_owned();
+    let taken = question::change(|question| {
+        names.iter().for_each(|name| question.without_rule.add(name));
+        question.without_rule.take_beginning(&start)
+    });
+    let path = admin_paths::rules_beginning(origin, &start);
+    send_or_fail(vm, &path, Topic::Rules { origin, is_last }, taken.unwrap_or_default(), now);
 }
 
 /// Asks for the endpoints of clusters as the balancer uses them: those of one origin, and as many as one question can

@@ -202,6 +202,11 @@ impl Known {
         self.clusters.get_mut(cluster.0)
     }
 
+    /// The names of all clusters.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.clusters.iter().map(|cluster| cluster.name.as_str())
+    }
+
     /// The indices of all clusters.
     pub(crate) fn indices(&self) -> impl Iterator<Item = ClusterIndex> + use<> {
         (0..self.clusters.len()).map(ClusterIndex)

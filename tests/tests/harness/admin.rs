@@ -90,6 +90,15 @@ impl Admin {
         self.asked.iter().filter(|(asked, ..)| *asked == question).count()
     }
 
+    /// The clusters whose rule was in no answer.
+    pub(crate) fn clusters_without_rule(&self) -> Vec<&str> {
+        let asked = self.asked.iter().filter(|(asked, ..)| *asked == Question::Rules);
+        let names: Vec<String> =
+            asked.filter_map(|(_, path, _)| path.split("name_regex=").nth(1)).map(percent_decoded).collect();
+        let is_unread = |name: &&str| !names.iter().any(|regex| matches(regex, name));
+        self.clusters.iter().map(|cluster| cluster.name.as_str()).filter(is_unread).collect()
+    }
+
     fn good_answer(&self, path: &str) -> (Question, u16, Vec<u8>) {
         let (resource, query) = path.split_once('?').unwrap_or((path, ""));
         let parameter = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
@@ -214,8 +223,12 @@ fn address(text: &str) -> Value {
     }
 }
 
-/// Whether a regular expression of alternatives, each a literal name with escapes, has this name.
+/// Whether a regular expression of alternatives, each a literal name with escapes, has this name; or one that is a
+/// literal beginning and `\C*`.
 fn matches(regex: &str, name: &str) -> bool {
+    if let Some(start) = regex.strip_suffix("\\C*") {
+        return name.starts_with(&start.replace('\\', ""));
+    }
     let regex = regex.trim_start_matches("^(").trim_end_matches(")$");
     let (mut names, mut current, mut is_escaped) = (Vec::new(), String::new(), false);
     for character in regex.chars() {

@@ -111,6 +111,21 @@ fn in_a_large_mesh_every_envoy_is_a_witness() {
 }
 
 #[test]
+fn where_envoy_takes_one_name_at_a_time_the_rules_of_many_are_read_in_parts() {
+    const CLUSTERS: usize = 1_000;
+    let mut stage = Stage::new(&config(&json!({})), (0..CLUSTERS).map(|n| cluster(n, 1, 8_000)).collect());
+    stage.admin.longest_regex = Some(100);
+    stage.run(20_000, 4);
+    assert_eq!(stage.admin.clusters_without_rule(), Vec::<&str>::new());
+    let rules = stage.admin.asked.iter().filter(|(question, ..)| *question == Question::Rules);
+    let sizes: Vec<usize> = rules.map(|(.., size)| *size).collect();
+    let (largest, total) = (sizes.iter().max().unwrap(), sizes.iter().sum::<usize>());
+    assert!(largest * 10 < total, "the main thread stands still for no long answer: {largest} of {total} bytes");
+    assert!(sizes.len() < CLUSTERS / 4, "{} questions", sizes.len());
+    stage.assert_alive("short expressions");
+}
+
+#[test]
 fn an_outage_in_a_large_mesh_costs_a_tenth_of_the_main_thread_at_most() {
     let stage = outage_in_a_mesh(1_000, Edition::ListsAll);
     let bytes: usize = stage.admin.asked.iter().map(|(_, _, size)| size).sum();

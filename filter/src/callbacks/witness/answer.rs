@@ -11,7 +11,7 @@ use filter_core::time::Millis;
 /// blocks the worker.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
-/// The number of bytes that Envoy's main thread writes in a millisecond, as measured on Envoy 1.36 to 1.40.
+/// The number of bytes that Envoy's main thread writes in a millisecond on a fast machine.
 const BYTES_PER_MS: u64 = 25_000;
 
 /// The same for rules: it masks what is not asked for field by field.
@@ -20,14 +20,19 @@ const BYTES_OF_RULES_PER_MS: u64 = 2_500;
 /// The number of clusters that it passes over in a millisecond, at least, to find those that are asked for.
 const CLUSTERS_PER_MS: u64 = 100;
 
+/// An answer may cost so many times what is reckoned, as the time shows that it took: on a slow machine, and one about
+/// rules where Envoy was given the endpoints with the cluster. What more it takes, it waited for the worker.
+const SLOWEST: u64 = 2;
+const SLOWEST_OF_RULES: u64 = 4;
+
 /// The number of bytes for which the next question waits at least one more millisecond, for the sake of the worker that
 /// reads them.
 const BYTES_PER_REST_MS: u64 = 8_000;
 
 /// Envoy's main thread rests this many times as long as an answer took it: it spends at most a tenth of its time on
-/// answers while anything is open, and a hundredth while all is well.
+/// answers while anything is open, and less than a hundredth while all is well.
 const OPEN_REST: u64 = 9;
-const CALM_REST: u64 = 99;
+const CALM_REST: u64 = 119;
 
 /// Rules are asked for seldom; nothing that is open waits longer for them than this, in milliseconds.
 const LONGEST_AFTER_RULES_MS: Millis = 1_500;
@@ -45,45 +50,50 @@ pub(super) struct Answer {
     /// The HTTP status; empty if the call failed.
     pub(super) status: Vec<u8>,
     pub(super) size: u64,
+    /// The time from the question to now, in milliseconds: at least what Envoy's main thread spent on it.
+    took: Millis,
     pub(super) now: Millis,
 }
 
 impl Answer {
-    /// The current callback's answer, with a body of `size` bytes.
-    pub(super) fn receive(size: usize, now: Millis) -> Self {
+    /// The current callback's answer, with a body of `size` bytes, to a question of `asked_at`.
+    pub(super) fn receive(size: usize, asked_at: Millis, now: Millis) -> Self {
         let status = call_response::status();
         let body = match status == b"200" {
             true if size > MAX_ANSWER_BYTES => Err(PollResult::TooLarge),
             true => Ok(Body::new(size)),
             false => Err(PollResult::Failed),
         };
-        Self { body, status, size: u64::try_from(size).unwrap_or(u64::MAX), now }
+        let size = u64::try_from(size).unwrap_or(u64::MAX);
+        Self { body, status, size, took: now.saturating_sub(asked_at), now }
     }
 }
 
-/// How long to rest after an answer of `size` bytes about endpoints.
-pub(super) fn rest_after(vm: &Vm, size: u64) -> Rest {
-    rest_by(vm, size, BYTES_PER_MS)
+/// How long to rest after an answer about endpoints.
+pub(super) fn rest_after(vm: &Vm, answer: &Answer) -> Rest {
+    rest_by(vm, answer, BYTES_PER_MS, SLOWEST)
 }
 
-/// How long to rest after an answer of `size` bytes about rules.
-pub(super) fn rest_after_rules(vm: &Vm, size: u64) -> Rest {
-    let rest = rest_by(vm, size, BYTES_OF_RULES_PER_MS);
+/// How long to rest after an answer about rules.
+pub(super) fn rest_after_rules(vm: &Vm, answer: &Answer) -> Rest {
+    let rest = rest_by(vm, answer, BYTES_OF_RULES_PER_MS, SLOWEST_OF_RULES);
     Rest { open: rest.open.min(LONGEST_AFTER_RULES_MS), ..rest }
 }
 
-fn rest_by(vm: &Vm, size: u64, bytes_per_ms: u64) -> Rest {
+fn rest_by(vm: &Vm, answer: &Answer, bytes_per_ms: u64, slowest: u64) -> Rest {
     let Some(witness) = vm.config.witness.as_ref() else { return Rest::default() };
     let (longest, shortest) = (witness.max_interval.millis(), witness.min_interval.millis());
     let clusters = question::read().map_or(0, |question| question.sweep.clusters);
     // In thousandths of a millisecond, so that small answers cost something too.
-    let cost = size
+    let at_least = answer
+        .size
         .saturating_mul(1_000)
         .checked_div(bytes_per_ms)
         .unwrap_or(0)
         .saturating_add(clusters.saturating_mul(1_000) / CLUSTERS_PER_MS);
-    let rest =
-        |times: u64| (cost.saturating_mul(times) / 1_000).max(size / BYTES_PER_REST_MS).max(shortest).min(longest);
+    let cost = answer.took.saturating_mul(1_000).min(at_least.saturating_mul(slowest)).max(at_least);
+    let for_reading = answer.size / BYTES_PER_REST_MS;
+    let rest = |times: u64| (cost.saturating_mul(times) / 1_000).max(for_reading).max(shortest).min(longest);
     Rest { open: rest(OPEN_REST), calm: rest(CALM_REST) }
 }
 

@@ -31,7 +31,7 @@ type Lists = Vec<(String, Vec<HostStatus>)>;
 
 /// Applies the lists of the clusters that were asked for, and of others if Envoy lists these too.
 pub(super) fn on_host_lists(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
-    let (now, size, rest) = (answer.now, answer.size, rest_after(vm, answer.size));
+    let (now, size, rest) = (answer.now, answer.size, rest_after(vm, &answer));
     let body = match answer.body {
         Ok(body) => body,
         Err(result) => return fail(vm, asked, result, rest, now),
@@ -63,7 +63,7 @@ pub(super) fn on_host_lists(vm: &mut Vm, asked: &PendingQuestion, answer: Answer
 /// Applies the lists of all clusters. Clusters without watched traffic of which the hosts get requests are reason to
 /// ask again soon.
 pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
-    let (now, size, rest) = (answer.now, answer.size, rest_after(vm, answer.size));
+    let (now, size, rest) = (answer.now, answer.size, rest_after(vm, &answer));
     let body = match answer.body {
         Ok(body) => body,
         Err(result) => return fail(vm, asked, result, rest, now),
@@ -109,7 +109,7 @@ fn note_sweep(size: u64, clusters: u64, requests: u64, shortest: Millis) {
 /// Applies the endpoints as the balancer uses them. They do not tell an ejected endpoint from one that is unhealthy for
 /// another reason, so the lists of all clusters are asked for where that matters.
 pub(super) fn on_endpoint_configs(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
-    let (now, rest) = (answer.now, rest_after(vm, answer.size));
+    let (now, rest) = (answer.now, rest_after(vm, &answer));
     let body = match answer.body {
         Ok(body) => body,
         Err(result) => return fail(vm, asked, result, rest, now),

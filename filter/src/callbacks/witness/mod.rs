@@ -16,7 +16,7 @@ use answer::Answer;
 pub(crate) fn on_admin_response(vm: &mut Vm, call: u32, size: usize) {
     let Some(asked) = vm.question.take_if(|question| question.call == call) else { return };
     let Ok(now) = host::now() else { return };
-    let answer = Answer::receive(size, now);
+    let answer = Answer::receive(size, asked.asked_at, now);
     match asked.topic.clone() {
         Topic::Rules { origin, is_last } => rules::on_rules(vm, &asked, origin, is_last, answer),
         Topic::HostLists => host_lists::on_host_lists(vm, &asked, answer),

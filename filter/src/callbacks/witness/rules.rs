@@ -21,8 +21,8 @@ const REMARK_AGAIN_MS: u64 = 3_600_000;
 /// Applies an answer about the rules of clusters of one origin. Those that are not in it are looked for in the other,
 /// unless this was the last.
 pub(super) fn on_rules(vm: &mut Vm, asked: &PendingQuestion, origin: Origin, is_last: bool, answer: Answer) {
-    let (now, size) = (answer.now, answer.size);
-    let rest = rest_after_rules(vm, size);
+    let now = answer.now;
+    let rest = rest_after_rules(vm, &answer);
     let mut known: Vec<EnvoyRule> = Vec::new();
     let is_refused = answer.status == b"400";
     let read = match answer.body {

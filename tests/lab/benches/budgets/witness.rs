@@ -23,9 +23,11 @@ use crate::figure::{Noise, Sheet};
 const CLUSTERS: usize = 1_000;
 /// Clusters that fail in the outage.
 const FAILING: usize = 50;
-/// The length of each phase, and of the time before the first.
+/// The length of each phase, and of the time before the first: the filter meets all clusters at once and reads their
+/// rules and hosts, at the pace of an outage.
 const PHASE: Duration = Duration::from_secs(20);
-const SETTLING: Duration = Duration::from_secs(12);
+const SETTLING: Duration = Duration::from_secs(30);
+const SETTLING_WITHOUT_FILTER: Duration = Duration::from_secs(5);
 /// The pause between two requests.
 const PAUSE: Duration = Duration::from_micros(700);
 
@@ -48,8 +50,8 @@ pub(crate) fn measure(module: &Path, sheet: &mut Sheet) -> Result<()> {
     let newest =
         [("the tests' Envoy", None, Expressions::AsInIstio), ("one name a question", None, Expressions::Short)];
     for (name, program, expressions) in newest.into_iter().chain(older) {
-        let plain = run(&bootstrap(port, program.clone(), None, expressions))?;
-        let ours = run(&bootstrap(port, program, Some(module), expressions))?;
+        let plain = run(&bootstrap(port, program.clone(), None, expressions), SETTLING_WITHOUT_FILTER)?;
+        let ours = run(&bootstrap(port, program, Some(module), expressions), SETTLING)?;
         for (phase, what, budget) in [(0, "calm", WHEN_WELL), (1, "an outage", IN_OUTAGE)] {
             let more = 100.0 * (ours[phase].share - plain[phase].share).max(0.0);
             let figure = format!("main thread in {what}, {name}");
@@ -111,11 +113,11 @@ struct Phase {
     ready: f64,
 }
 
-/// The calm and the outage.
-fn run(bootstrap: &Bootstrap) -> Result<[Phase; 2]> {
+/// The calm and the outage, after some time for `settling`.
+fn run(bootstrap: &Bootstrap, settling: Duration) -> Result<[Phase; 2]> {
     let envoy = Envoy::start(bootstrap)?;
     let mut requests = Requests::new(envoy.address());
-    requests.send_for(SETTLING, "calm", &envoy)?;
+    requests.send_for(settling, "calm", &envoy)?;
     let calm = requests.send_for(PHASE, "calm", &envoy)?;
     Ok([calm, requests.send_for(PHASE, "outage", &envoy)?])
 }
