@@ -1,5 +1,6 @@
 //! Which healthy requests are read whole while nothing is open: the first after each heartbeat, and of those beyond one
-//! in so many, which is counted for all. To read a request's cluster and endpoint is most of what the filter costs.
+//! in so many, which is counted for all. To read a request's cluster and endpoint is most of what the filter costs, and
+//! where there are thousands in a second, fewer of them tell as much.
 //!
 //! The gap between two of them is random: a balancer that goes round its endpoints would else meet the same one each
 //! time.
@@ -8,6 +9,10 @@ use super::index::{ClusterIndex, LocalityIndex};
 
 /// After each heartbeat, this many healthy requests are read whole; where there are no more, counts are exact.
 const WHOLE_PER_BEAT: u32 = 20;
+
+/// Once so many were read whole after a heartbeat, a sample is that many times smaller.
+const MANY_PER_BEAT: u32 = 200;
+const SMALLER: u32 = 16;
 
 /// The sample of the healthy requests of one configuration.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,14 +30,16 @@ pub(crate) struct Sampling {
 }
 
 impl Sampling {
-    /// Whether the current healthy request is read whole. On average one in `sample` is.
+    /// Whether the current healthy request is read whole. On average one in `sample` is, and fewer where there are
+    /// thousands in a second; with a `sample` of 1, every one.
     pub(crate) fn takes(&mut self, sample: u32) -> bool {
         self.skipped = self.skipped.saturating_add(1);
         if self.read < WHOLE_PER_BEAT {
             return true;
         }
         if self.gap == 0 {
-            self.gap = self.next_gap(sample);
+            let is_smaller = sample > 1 && self.read >= MANY_PER_BEAT;
+            self.gap = self.next_gap(if is_smaller { sample.saturating_mul(SMALLER) } else { sample });
         }
         self.skipped >= self.gap
     }
@@ -84,13 +91,24 @@ mod tests {
     #[test]
     fn few_are_read_whole_and_of_many_one_in_so_many_counts_for_all() {
         let mut sampling = Sampling::default();
-        let counted = counts(&mut sampling, 16_020, 16);
+        let counted = counts(&mut sampling, 1_620, 16);
         assert_eq!(counted[..20], [1; 20]);
-        assert!((970..1070).contains(&counted.len()), "one in 16: {}", counted.len());
+        assert!((100..140).contains(&counted.len()), "one in 16: {}", counted.len());
         assert!(counted.iter().all(|count| *count < 32));
-        assert_eq!(counted.iter().sum::<u32>() + sampling.skipped, 16_020, "none is lost");
+        assert_eq!(counted.iter().sum::<u32>() + sampling.skipped, 1_620, "none is lost");
         let mut exact = Sampling::default();
-        assert_eq!(counts(&mut exact, 100, 1), [1; 100], "all of them");
+        assert_eq!(counts(&mut exact, 1_000, 1), [1; 1_000], "all of them");
+    }
+
+    #[test]
+    fn of_thousands_in_a_second_fewer_are_read() {
+        let mut sampling = Sampling::default();
+        let counted = counts(&mut sampling, 25_000, 16);
+        assert!((250..350).contains(&counted.len()), "200 of about 3,000, and one in 256: {}", counted.len());
+        assert_eq!(counted.iter().sum::<u32>() + sampling.skipped, 25_000, "none is lost");
+        let _ = sampling.on_heartbeat();
+        assert_eq!(counts(&mut sampling, 20, 16), [1; 20]);
+        assert_eq!(counts(&mut Sampling::default(), 25_000, 1).len(), 25_000, "all of them");
     }
 
     #[test]
@@ -98,6 +116,9 @@ mod tests {
         let mut sampling = Sampling::default();
         let mut counted = [0_u32; 4];
         for request in 0..40_000_usize {
+            if request % 2_000 == 0 {
+                let _ = sampling.on_heartbeat();
+            }
             if sampling.takes(16) {
                 counted[request % 4] += sampling.count_for(None);
             }

@@ -3,7 +3,7 @@
 //! collector's files are the shipped ones; hot-switch, off by default, is what its kustomization builds. The examples
 //! for Argo CD and Flux give values that it takes.
 //!
-//! Without Helm the tests are listed as skipped. What a cluster does with the resources is not tested here.
+//! Without Helm the tests are listed as skipped. What an API server does with them is a drill's.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,6 @@
 //! The drills and rounds of the judge are the tests that load the machine most, so they run one at a time.
 
+mod chart;
 mod drills;
 mod hot_switch;
 mod istio;

@@ -128,7 +128,8 @@ impl ApiServer {
         let file = self.folder.join(format!("{name}.kubeconfig"));
         fs::write(&file, self.kubeconfig(account))?;
         let mut command = self.machine.command(program);
-        command.args(words).env("KUBECONFIG", &file);
+        // What it caches goes when the server goes.
+        command.args(words).env("KUBECONFIG", &file).env("HOME", &self.folder);
         Namespace::start(&mut command, &self.log(&name))
     }
 
