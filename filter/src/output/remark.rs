@@ -26,6 +26,8 @@ pub(crate) enum Remark<'a> {
     SeveralConfigurations { count: usize },
     /// Envoy's admin interface, behind `cluster`, has stopped answering; `result` is how the last question ended.
     WitnessSilent { cluster: &'a str, result: PollResult },
+    /// Envoy's lists of endpoints are too large to be read.
+    ListsTooLarge,
     /// Envoy's admin interface answers again.
     WitnessAnswers { cluster: &'a str },
     /// The receiver of `notify`, behind `cluster`, has stopped answering.
@@ -72,9 +74,7 @@ impl Remark<'_> {
                     PollResult::NoCluster => {
                         "there is no such cluster, or it has no endpoint; set witness.cluster to one that has"
                     }
-                    PollResult::TooLarge => {
-                        "its answers are over 16 MiB; Envoy 1.38 and later answer about few clusters at a time"
-                    }
+                    PollResult::TooLarge => "its answers are over 16 MiB",
                     _ => "it does not answer as an admin interface does",
                 };
                 format!(
@@ -82,6 +82,10 @@ impl Remark<'_> {
                      configured, or from Envoy's defaults, by which clusters of fewer than ten endpoints eject none"
                 )
             }
+            Self::ListsTooLarge => "witness: Envoy's lists of endpoints are over 16 MiB. They are read from its \
+                                    configuration dump, which tells what is out, but neither why nor how many requests \
+                                    each got"
+                .to_owned(),
             Self::WitnessAnswers { cluster } => format!("witness: cluster {cluster} answers again"),
             Self::ReceiverSilent { cluster, why } => format!(
                 "notify: cluster {cluster}: {why}. What is to be told is tried once each until it answers; \

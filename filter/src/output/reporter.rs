@@ -48,9 +48,10 @@ impl DeliveryResult {
 const fn class_of(kind: &EventKind) -> (&'static str, u32) {
     match kind {
         EventKind::ErrorStreak { .. } => ("streaks", 1),
-        EventKind::EndpointEjected { .. } | EventKind::EndpointReturned { .. } | EventKind::EjectionBlocked { .. } => {
-            ("ejections", 4)
-        }
+        EventKind::EndpointEjected { .. }
+        | EventKind::EndpointReturned { .. }
+        | EventKind::EndpointRemoved { .. }
+        | EventKind::EjectionBlocked { .. } => ("ejections", 4),
         _ => ("clusters", 20),
     }
 }

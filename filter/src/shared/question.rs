@@ -80,6 +80,8 @@ pub(crate) struct Question {
     pub(crate) wait: Millis,
     /// Whether anything new is suspected.
     pub(crate) urgent: bool,
+    /// Whether the last question was about rules: then what is suspected has its turn.
+    pub(crate) rules_were_last: bool,
     /// How many questions in a row got no usable answer, and how many of those about rules.
     failures: u32,
     rule_failures: u32,
@@ -98,8 +100,8 @@ pub(crate) struct Question {
 }
 
 encoded!(struct Question {
-    suspects, calm, without_rule, under_way_until, done_at, rest, calm_at, is_calm, wait, urgent, failures,
-    rule_failures, counted, is_static_first, refuses_long_expressions, all_allowed_at, ignores_names, sweep,
+    suspects, calm, without_rule, under_way_until, done_at, rest, calm_at, is_calm, wait, urgent, rules_were_last,
+    failures, rule_failures, counted, is_static_first, refuses_long_expressions, all_allowed_at, ignores_names, sweep,
 });
 
 impl Question {

@@ -64,9 +64,10 @@ pub(super) fn rules(origin: Origin, clusters: &[String], expressions: Expression
     format!("{}&name_regex={names}", all_rules(origin))
 }
 
-/// Tells how the clusters eject whose names begin so.
-pub(super) fn rules_beginning(origin: Origin, start: &str) -> String {
-    format!("{}&name_regex={}", all_rules(origin), any_beginning(start))
+/// Tells how the clusters eject whose names begin with `start`; only the one called `name`, if that is all of it.
+pub(super) fn rules_beginning(origin: Origin, start: &str, name: &str) -> String {
+    let names = if start == name { any_of([name]) } else { any_beginning(start) };
+    format!("{}&name_regex={names}", all_rules(origin))
 }
 
 fn all_rules(origin: Origin) -> String {
@@ -102,13 +103,17 @@ pub(super) fn named_at_once(clusters: &[String], expressions: Expressions) -> (&
 }
 
 /// The shortest beginning of `name` with which no more than [`MAX_NAMED`] of Envoy's clusters begin alike, if the
-/// `known` of them are a sample of `total`. One that is too long for a short expression is cut.
+/// `known` of them are a sample of `total`; all of it if none is known. One that is too long for a short expression is cut.
 pub(super) fn beginning_of_few<'n>(name: &'n str, known: impl Iterator<Item = &'n str>, total: usize) -> &'n str {
     let alike = |other: &str| name.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
     let mut lengths: Vec<usize> = known.map(alike).collect();
     order::sort(&mut lengths, |a, b| a > b);
     let most = MAX_NAMED.saturating_mul(lengths.len()) / total.max(lengths.len()).max(1);
-    let shortest = lengths.get(most).map_or(0, |length| length.saturating_add(1));
+    let shortest = match lengths.get(most) {
+        Some(length) => length.saturating_add(1),
+        None if lengths.is_empty() => name.len(),
+        None => 0,
+    };
     let end = name.floor_char_boundary(shortest.min(Expressions::Short.max_bytes()));
     name.get(..end).unwrap_or(name)
 }
@@ -211,7 +216,10 @@ mod tests {
         assert_eq!(beginning_of_few("ab", ["ab", "ac"].into_iter(), 1_000), "ab", "there may be many like it");
         let long: Vec<String> = (0..100).map(|i| format!("{}ä{i}", "x".repeat(89))).collect();
         assert_eq!(beginning_of_few(&long[7], long.iter().map(String::as_str), 0), "x".repeat(89));
-        assert!(rules_beginning(Origin::ControlPlane, "a|").ends_with("&name_regex=a%5C%7C%5CC*"));
+        assert_eq!(beginning_of_few("ab", std::iter::empty(), 10), "ab");
+        assert!(rules_beginning(Origin::ControlPlane, "a|", "a|b").ends_with("&name_regex=a%5C%7C%5CC*"));
+        let alone = rules_beginning(Origin::ControlPlane, "svc", "svc");
+        assert!(alone.ends_with("&name_regex=svc"), "and none that begins with it: {alone}");
     }
 
     #[test]

@@ -46,11 +46,16 @@ impl Agenda {
         let rested = question.done_at.saturating_add(question.rest);
         let open = if question.urgent { rested } else { question.done_at.saturating_add(question.wait) };
         let sweep = Some((question.calm_at.max(self.sweep_at(question)), Due::Sweep));
+        let suspects = (!question.suspects.is_empty()).then_some((open, Due::Suspects));
         let candidates = [
             // The first shows how many clusters there are, by which rules are asked for in parts.
             sweep.filter(|_| question.refuses_long_expressions && question.sweep.asked == 0),
+            // The rules of many clusters take many questions.
+            suspects.filter(|_| question.rules_were_last),
             (!question.without_rule.is_empty()).then_some((rested, Due::Rules)),
-            (!question.suspects.is_empty()).then_some((open, Due::Suspects)),
+            suspects,
+            // Where lists of a few clusters are always wanted, those of all have their turn too.
+            sweep.filter(|_| question.is_calm),
             (!question.calm.is_empty()).then_some((question.calm_at, Due::Calm)),
             sweep,
         ];
@@ -81,6 +86,7 @@ impl Agenda {
     pub(super) fn take(&self, question: &mut Question) -> Option<(Due, Vec<String>, Question)> {
         let (_, due) = self.next(question).filter(|(wait, _)| *wait == 0)?;
         question.under_way_until = self.until;
+        question.rules_were_last = due == Due::Rules;
         // What the rules of many clusters cost in calm is no longer there for their endpoints.
         let are_many_rules = || question.sweep.size > LARGE_BYTES && question.suspects.is_empty();
         question.is_calm = matches!(due, Due::Calm | Due::Sweep) || (due == Due::Rules && are_many_rules());
@@ -148,6 +154,21 @@ mod tests {
         question.calm_at = 90_000;
         question.calm = Names::default();
         assert_eq!(AGENDA.next(&question), Some((0, Due::Sweep)));
+    }
+
+    #[test]
+    fn the_rules_of_many_do_not_keep_it_from_what_is_suspected() {
+        let mut question = question();
+        question.urgent = true;
+        (0..200).for_each(|i| question.without_rule.add(&i.to_string()));
+        let mut taken = Vec::new();
+        for _ in 0..4 {
+            question.suspects.add("b");
+            question.urgent = true;
+            question.under_way_until = 0;
+            taken.push(AGENDA.take(&mut question).unwrap().0);
+        }
+        assert_eq!(taken, [Due::Rules, Due::Suspects, Due::Rules, Due::Suspects]);
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     // Read without changing first: mostly, a worker finds that nothing is due.
     let question = question::read()?;
     vm.is_witness_silent = question.is_silent();
+    vm.listed_clusters = question.sweep.clusters;
     vm.lists_are_long = question.sweep.size == 0 || question.sweep.size > LARGE_BYTES;
     match agenda.next(&question) {
         None => return None,
@@ -126,12 +127,15 @@ fn ask_for_rules_by_beginning(
     let total = if question.sweep.size == 0 { u64::MAX } else { question.sweep.clusters };
     let total = usize::try_from(total).unwrap_or(usize::MAX);
     let start = admin_paths::beginning_of_few(first, vm.known.names(), total).to_owned();
-    let taken = question::change(|question| {
-        names.iter().for_each(|name| question.without_rule.add(name));
-        question.without_rule.take_beginning(&start)
+    let path = admin_paths::rules_beginning(origin, &start, first);
+    let (mut about, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with(&start));
+    let more = question::change(|question| {
+        others.iter().for_each(|name| question.without_rule.add(name));
+        // What the other origin was not asked about is not absent if it is not in this one.
+        if is_last { Vec::new() } else { question.without_rule.take_beginning(&start) }
     });
-    let path = admin_paths::rules_beginning(origin, &start);
-    send_or_fail(vm, &path, Topic::Rules { origin, is_last }, taken.unwrap_or_default(), now);
+    about.extend(more.unwrap_or_default());
+    send_or_fail(vm, &path, Topic::Rules { origin, is_last }, about, now);
 }
 
 /// Asks for the endpoints of clusters as the balancer uses them: those of one origin, and as many as one question can

@@ -23,10 +23,13 @@ use fnv::FnvHashMap;
 use std::rc::Rc;
 
 /// How old a cluster's rule may become before Envoy is asked for it again, in milliseconds: a mesh may change it at any
-/// time. In a large proxy, reading the rules of all clusters costs more: a thousand with their endpoints take Envoy's
-/// main thread more than a second.
+/// time, and to read that of one cluster, where it has its endpoints with it, takes Envoy's main thread more than one.
+const OLDEST_RULE_PER_CLUSTER_MS: Millis = 300;
 const OLDEST_RULE_MS: Millis = 5_000;
 const OLDEST_RULE_OF_MANY_MS: Millis = 300_000;
+
+/// The same before Envoy has listed its clusters.
+const OLDEST_UNLISTED_RULE_MS: Millis = 60_000;
 
 /// The time of an observation.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +75,8 @@ pub(crate) struct Vm {
     pub(crate) question: Option<PendingQuestion>,
     /// Whether lists of endpoints may be long, so that an answer takes its time.
     pub(crate) lists_are_long: bool,
+    /// The number of clusters that Envoy listed last; 0 if it has not yet.
+    pub(crate) listed_clusters: u64,
     /// Tells the proxy apart from the others of a fleet.
     pub(crate) node_hash: u32,
     /// Whether this VM has seen a request; Envoy's main thread has a VM too, which never does.
@@ -171,7 +176,12 @@ impl Vm {
 
     /// How old a cluster's rule may become before Envoy is asked for it again.
     pub(crate) fn oldest_rule(&self) -> Millis {
-        if self.lists_are_long { OLDEST_RULE_OF_MANY_MS } else { OLDEST_RULE_MS }
+        match self.listed_clusters {
+            0 => OLDEST_UNLISTED_RULE_MS,
+            clusters => {
+                clusters.saturating_mul(OLDEST_RULE_PER_CLUSTER_MS).clamp(OLDEST_RULE_MS, OLDEST_RULE_OF_MANY_MS)
+            }
+        }
     }
 
     /// Whether anything is open in the proxy. Costs one cheap host call. When something opens, endpoints may lie

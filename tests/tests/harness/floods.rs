@@ -126,6 +126,38 @@ fn where_envoy_takes_one_name_at_a_time_the_rules_of_many_are_read_in_parts() {
 }
 
 #[test]
+fn an_outage_is_told_while_the_rules_of_many_are_read() {
+    let mut stage = Stage::new(&config(&json!({})), (0..1_000).map(|n| cluster(n, 3, 4_000)).collect());
+    stage.admin.longest_regex = Some(100);
+    stage.run(500, 10);
+    stage.cluster().hosts[0].answers = vec![503];
+    stage.run(2_000, 10);
+    assert!(!stage.admin.clusters_without_rule().is_empty(), "the rules are not yet read");
+    stage.cluster().hosts[0].answers = vec![200];
+    stage.run(6_000, 10);
+    assert_eq!(stage.told_of_endpoints(), stage.record(), "{}", stage.all());
+    let ejected = stage.when("endpoint_ejected").remove(0);
+    let late = ejected.0.saturating_sub(stage.cluster().record[0].1);
+    assert!(late < 1_500 && ejected.1["basis"] == "witnessed", "{late} ms late: {}", ejected.1);
+}
+
+#[test]
+fn lists_too_large_to_be_read_are_read_in_parts() {
+    for edition in [Edition::ListsAll, Edition::Names] {
+        let mut stage = outage_in_a_mesh(2_600, edition);
+        let (mut told, mut record) = (stage.told_of_endpoints(), stage.record());
+        told.sort();
+        record.sort();
+        assert_eq!(told, record, "{edition:?}:\n{}", stage.all());
+        let large = stage.admin.asked.iter().filter(|(.., size)| *size > 16 * 1024 * 1024).count();
+        assert!((1..=2).contains(&large), "{edition:?}: {large} answers were asked for in vain");
+        let said = stage.remarks("lists of endpoints are over 16 MiB");
+        assert_eq!(said, usize::from(edition == Edition::ListsAll), "{edition:?}");
+        stage.assert_alive("a very large mesh");
+    }
+}
+
+#[test]
 fn an_outage_in_a_large_mesh_costs_a_tenth_of_the_main_thread_at_most() {
     let stage = outage_in_a_mesh(1_000, Edition::ListsAll);
     let bytes: usize = stage.admin.asked.iter().map(|(_, _, size)| size).sum();

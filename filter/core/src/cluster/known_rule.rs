@@ -63,7 +63,9 @@ impl KnownRule {
         let limit = match &self.rule {
             _ if self.doubt => REREAD_IN_DOUBT_MS,
             Some(_) => oldest,
-            None => oldest.max(ASK_WHERE_NONE_MS),
+            // A cluster without traffic needs no rule.
+            None if oldest < Millis::MAX => ASK_WHERE_NONE_MS,
+            None => oldest,
         };
         self.asked == 0 || now.abs_diff(self.asked) >= limit
     }

@@ -34,7 +34,9 @@ pub use input::{AttemptObservation, EvaluationContext};
 pub use known_rule::Origin;
 pub use localities::MAX_LOCALITIES;
 pub use on_ejection_counts::{on_ejection_counts, on_ejection_counts_failed, wants_counts};
-pub use on_host_list::{ask_again_in, asks_at_once, on_endpoint_configs, on_host_list, on_served, wants_list};
+pub use on_host_list::{
+    ask_again_in, asks_at_once, on_endpoint_configs, on_host_list, on_owned, on_served, wants_list,
+};
 pub use on_rule::{RuleNews, on_rule, on_rule_failed, settings};
 pub use on_tick::on_tick;
 pub use on_traffic::{add_traffic, on_attempt, on_no_healthy_upstream, set_members};

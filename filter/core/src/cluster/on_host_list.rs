@@ -123,6 +123,13 @@ pub fn on_served(state: &mut ClusterState, growth: &Growth, context: &Evaluation
     events
 }
 
+/// Takes in which hosts of an aggregate cluster belong to its members, by the hashes of their addresses in order. What
+/// was counted of them before that was known would never end here: their attempts are the members' from now on.
+pub fn on_owned(state: &mut ClusterState, owned: &[u32]) {
+    let is_owned = |endpoint: &Endpoint| owned.binary_search(&endpoint_hash(&endpoint.address)).is_ok();
+    state.endpoints.retain(|endpoint| endpoint.is_ejected() || !is_owned(endpoint));
+}
+
 /// Applies the cluster's endpoints as the balancer uses them, asked for at `asked`. Also returns whether that decides
 /// all: an endpoint that is newly out of rotation may be ejected or unhealthy, which only [`on_host_list`] can tell.
 pub fn on_endpoint_configs(

@@ -142,7 +142,8 @@ impl Rotation {
             Evidence::Listed(listed) => self.on_listed(&listed, context, &mut changes),
             Evidence::Gone(basis) => self.remove(basis, &mut changes),
             Evidence::Cause(reason) => self.explain(reason, context, &mut changes),
-            Evidence::EjectedAgain(reason) => self.eject_again(reason, Basis::Witnessed, context, &mut changes),
+            // That one was ejected Envoy has counted; which one is concluded.
+            Evidence::EjectedAgain(reason) => self.eject_again(reason, Basis::Inferred, context, &mut changes),
             Evidence::NoneUnseen { counted } => self.clear_recheck(counted),
             Evidence::Clock => self.on_clock(context, &mut changes),
             Evidence::AnswerMissing => self.decide_unanswered(context, &mut changes),

@@ -11,7 +11,7 @@ use filter_core::time::Millis;
 /// blocks the worker.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
-/// The number of bytes that Envoy's main thread writes in a millisecond on a fast machine.
+/// About how many bytes Envoy's main thread writes in a millisecond.
 const BYTES_PER_MS: u64 = 25_000;
 
 /// The same for rules: it masks what is not asked for field by field.
@@ -34,8 +34,9 @@ const BYTES_PER_REST_MS: u64 = 8_000;
 const OPEN_REST: u64 = 9;
 const CALM_REST: u64 = 119;
 
-/// Rules are asked for seldom; nothing that is open waits longer for them than this, in milliseconds.
-const LONGEST_AFTER_RULES_MS: Millis = 1_500;
+/// Rules, and long lists of all clusters, are asked for seldom; nothing that is open waits longer for them than this,
+/// in milliseconds.
+const LONGEST_AFTER_SELDOM_MS: Millis = 1_500;
 
 /// After an answer that cannot be used, the next question waits this many times as long as after a good one.
 const REST_AFTER_FAILURE: Millis = 10;
@@ -76,8 +77,16 @@ pub(super) fn rest_after(vm: &Vm, answer: &Answer) -> Rest {
 
 /// How long to rest after an answer about rules.
 pub(super) fn rest_after_rules(vm: &Vm, answer: &Answer) -> Rest {
-    let rest = rest_by(vm, answer, BYTES_OF_RULES_PER_MS, SLOWEST_OF_RULES);
-    Rest { open: rest.open.min(LONGEST_AFTER_RULES_MS), ..rest }
+    seldom(rest_by(vm, answer, BYTES_OF_RULES_PER_MS, SLOWEST_OF_RULES))
+}
+
+/// How long to rest after lists of all clusters that are so long that they are not asked for again.
+pub(super) fn rest_after_long_sweep(vm: &Vm, answer: &Answer) -> Rest {
+    seldom(rest_after(vm, answer))
+}
+
+fn seldom(rest: Rest) -> Rest {
+    Rest { open: rest.open.min(LONGEST_AFTER_SELDOM_MS), ..rest }
 }
 
 fn rest_by(vm: &Vm, answer: &Answer, bytes_per_ms: u64, slowest: u64) -> Rest {
@@ -85,13 +94,13 @@ fn rest_by(vm: &Vm, answer: &Answer, bytes_per_ms: u64, slowest: u64) -> Rest {
     let (longest, shortest) = (witness.max_interval.millis(), witness.min_interval.millis());
     let clusters = question::read().map_or(0, |question| question.sweep.clusters);
     // In thousandths of a millisecond, so that small answers cost something too.
-    let at_least = answer
+    let reckoned = answer
         .size
         .saturating_mul(1_000)
         .checked_div(bytes_per_ms)
         .unwrap_or(0)
         .saturating_add(clusters.saturating_mul(1_000) / CLUSTERS_PER_MS);
-    let cost = answer.took.saturating_mul(1_000).min(at_least.saturating_mul(slowest)).max(at_least);
+    let cost = answer.took.saturating_mul(1_000).clamp(reckoned / 2, reckoned.saturating_mul(slowest));
     let for_reading = answer.size / BYTES_PER_REST_MS;
     let rest = |times: u64| (cost.saturating_mul(times) / 1_000).max(for_reading).max(shortest).min(longest);
     Rest { open: rest(OPEN_REST), calm: rest(CALM_REST) }

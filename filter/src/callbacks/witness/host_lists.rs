@@ -1,10 +1,11 @@
 //! The endpoints of clusters: their health and counts, or as the balancer uses them.
 
-use super::answer::{Answer, fail, rest_after};
+use super::answer::{Answer, fail, rest_after, rest_after_long_sweep};
 use super::unseen;
+use crate::output::remark::Remark;
 use crate::shared::owners::{self, Owners};
 use crate::shared::question::{self, PollResult, Sweep};
-use crate::shared::{cluster_states, home};
+use crate::shared::{claims, cluster_states, home};
 use crate::vm::asking::{self, LARGE_BYTES};
 use crate::vm::pending::{FollowUp, PendingQuestion, Rest};
 use crate::vm::state::{Moment, Vm};
@@ -12,6 +13,7 @@ use filter_core::admin::endpoint_configs::{self, EndpointConfigs};
 use filter_core::admin::host_lists::{self, HostStatus};
 use filter_core::cluster;
 use filter_core::cluster::members::endpoint_hash;
+use filter_core::order;
 use filter_core::time::Millis;
 
 /// The shortest time between two questions about all clusters, in milliseconds.
@@ -24,6 +26,14 @@ const SHORTEST_NEEDED_SWEEP_MS: Millis = 400;
 /// worker.
 const TOO_LARGE_TO_SWEEP_BYTES: u64 = 512 * 1024;
 
+/// After an answer that was too large to be read, the lists of all clusters are not asked for again for so long, in
+/// milliseconds.
+const TOO_LARGE_AGAIN_MS: Millis = 3_600_000;
+
+/// The longest wait for them after which the endpoints as the balancer uses them are asked for once more, in
+/// milliseconds.
+const LONGEST_FOR_ALL_MS: Millis = 5_000;
+
 /// About how long the list of one cluster is, in bytes.
 const BYTES_PER_CLUSTER: u64 = 4_000;
 
@@ -34,6 +44,13 @@ pub(super) fn on_host_lists(vm: &mut Vm, asked: &PendingQuestion, answer: Answer
     let (now, size, rest) = (answer.now, answer.size, rest_after(vm, &answer));
     let body = match answer.body {
         Ok(body) => body,
+        Err(PollResult::TooLarge) => {
+            note_ignored_names(size, now.saturating_add(TOO_LARGE_AGAIN_MS));
+            if claims::claim("large", 0, now, TOO_LARGE_AGAIN_MS.saturating_mul(2)) {
+                vm.reporter.remark(Remark::ListsTooLarge);
+            }
+            return pass_over(vm, asked, rest, now);
+        }
         Err(result) => return fail(vm, asked, result, rest, now),
     };
     let is_asked_for = |name: &str| size <= LARGE_BYTES || asked.about.iter().any(|known| known == name);
@@ -42,11 +59,7 @@ pub(super) fn on_host_lists(vm: &mut Vm, asked: &PendingQuestion, answer: Answer
     let is_other = |(name, _): &&(String, _)| !asked.about.iter().any(|known| known == name);
     let others = lists.iter().filter(is_other).count();
     if others > 0 || read.as_ref().is_ok_and(|read| read.others > 0) {
-        question::change(|question| {
-            question.ignores_names = true;
-            question.sweep.size = question.sweep.size.max(size);
-            question.all_allowed_at = now.saturating_add(rest.open);
-        });
+        note_ignored_names(size, now.saturating_add(rest.open));
     }
     // What was asked for and is not listed, Envoy does not have.
     let is_missing = |name: &&String| !lists.iter().any(|(known, _)| known == *name);
@@ -54,7 +67,7 @@ pub(super) fn on_host_lists(vm: &mut Vm, asked: &PendingQuestion, answer: Answer
         true => asked.about.iter().filter(is_missing).map(|name| (name.clone(), Vec::new())).collect(),
         false => Vec::new(),
     };
-    set_owners(vm, &lists);
+    set_owners(vm, &lists, now);
     lists.extend(missing);
     let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
     end(vm, asked, read.is_ok(), follow_up, now);
@@ -63,15 +76,18 @@ pub(super) fn on_host_lists(vm: &mut Vm, asked: &PendingQuestion, answer: Answer
 /// Applies the lists of all clusters. Clusters without watched traffic of which the hosts get requests are reason to
 /// ask again soon.
 pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
-    let (now, size, rest) = (answer.now, answer.size, rest_after(vm, &answer));
+    let (now, size) = (answer.now, answer.size);
+    let is_too_large = size > TOO_LARGE_TO_SWEEP_BYTES;
+    if is_too_large {
+        note_sweep(size, size / BYTES_PER_CLUSTER, 0, Millis::MAX);
+    }
+    let rest = if is_too_large { rest_after_long_sweep(vm, &answer) } else { rest_after(vm, &answer) };
     let body = match answer.body {
+        Ok(_) if is_too_large => return end(vm, asked, true, FollowUp { rest, ..FollowUp::default() }, now),
         Ok(body) => body,
+        Err(PollResult::TooLarge) => return pass_over(vm, asked, rest, now),
         Err(result) => return fail(vm, asked, result, rest, now),
     };
-    if size > TOO_LARGE_TO_SWEEP_BYTES {
-        note_sweep(size, size / BYTES_PER_CLUSTER, 0, Millis::MAX);
-        return end(vm, asked, true, FollowUp { rest, ..FollowUp::default() }, now);
-    }
     let mut lists: Lists = Vec::new();
     let (mut requests, mut clusters) = (0_u64, 0_u64);
     let read = host_lists::read(
@@ -93,6 +109,23 @@ pub(super) fn on_sweep(vm: &mut Vm, asked: &PendingQuestion, answer: Answer) {
     note_sweep(size, clusters, requests, rest.calm.max(shortest));
     let follow_up = apply_all(vm, &lists, asked.asked_at, now, rest);
     end(vm, asked, read.is_ok(), follow_up, now);
+}
+
+/// Notes that Envoy lists all clusters, whichever are asked for, in so many bytes. On suspicion they may be asked for
+/// again at `allowed_at`.
+fn note_ignored_names(size: u64, allowed_at: Millis) {
+    question::change(|question| {
+        question.ignores_names = true;
+        question.sweep.size = question.sweep.size.max(size);
+        question.all_allowed_at = allowed_at;
+    });
+}
+
+/// Passes over an answer that is too large to be read. Envoy is not silent, and what was asked about is asked for in
+/// another way.
+fn pass_over(vm: &mut Vm, asked: &PendingQuestion, rest: Rest, now: Millis) {
+    vm.reporter.count_poll(PollResult::TooLarge);
+    asking::finish(vm, now, FollowUp { open: asked.about.clone(), rest, ..FollowUp::default() });
 }
 
 /// Notes what the lists of all clusters showed. While the `requests` of clusters that nobody watches grow, they are
@@ -147,7 +180,7 @@ pub(super) fn on_endpoint_configs(vm: &mut Vm, asked: &PendingQuestion, answer: 
             asking::ask_for_all(vm, undecided, now);
         }
         false => {
-            let wait = Some(allowed_at.saturating_sub(now));
+            let wait = Some(allowed_at.saturating_sub(now).min(LONGEST_FOR_ALL_MS));
             undecided.iter().for_each(|name| follow_up.ask_again(name, wait));
             asking::finish(vm, now, follow_up);
         }
@@ -237,7 +270,8 @@ fn apply_host_list(
 }
 
 /// Shares which member of an aggregate cluster each host belongs to.
-fn set_owners(vm: &Vm, lists: &Lists) {
+fn set_owners(vm: &mut Vm, lists: &Lists, now: Millis) {
+    let mut troubled = Vec::new();
     for (aggregate, members) in vm.known.aggregates() {
         let list_of = |name: &String| lists.iter().find(|(known, _)| known == name);
         let hosts: Vec<_> = members.iter().filter_map(list_of).collect();
@@ -248,6 +282,15 @@ fn set_owners(vm: &Vm, lists: &Lists) {
         let mut owners = owners::read(aggregate);
         owners.members.retain(|(name, _)| members.contains(name) && !hosts.iter().any(|(known, _)| known == name));
         owners.members.extend(hosts.iter().map(|(name, hosts)| (name.clone(), hash_all(hosts))));
+        if cluster_states::read(aggregate).is_some_and(|state| state.open_findings() > 0) {
+            let mut owned: Vec<u32> = owners.members.iter().flat_map(|(_, hosts)| hosts.iter().copied()).collect();
+            order::sort(&mut owned, |a, b| a < b);
+            troubled.extend(vm.known.index(aggregate).map(|index| (index, owned)));
+        }
         owners::set(aggregate, Owners { ..owners });
+    }
+    for (aggregate, owned) in troubled {
+        let moment = Moment { now, has_witness: true };
+        vm.change_cluster(aggregate, moment, |state, _| cluster::on_owned(state, &owned));
     }
 }

@@ -225,3 +225,20 @@ fn a_client_that_leaves_does_not_swallow_a_streak_that_was_not_sure() {
     }
     assert_eq!(names(&over(240, 460, None)), ["error_streak", "endpoint_ejected"]);
 }
+
+#[test]
+fn streaks_of_hosts_that_turn_out_to_be_a_members_are_none_of_the_aggregates() {
+    let mut story = Story::new(r#"{"consecutive5xxErrors": 5}"#);
+    for endpoint in ["a:1", "b:1"] {
+        (0..5).for_each(|_| _ = story.attempt(endpoint, HOME, DetectorInput::answered(500)));
+    }
+    assert!(story.open() > 0);
+    let mut owned = [endpoint_hash("a:1"), endpoint_hash("c:1")];
+    owned.sort_unstable();
+    story.with(|state, _| cluster::on_owned(state, &owned));
+    assert!(story.open() > 0, "that of another host goes on");
+    let mut owned = [endpoint_hash("a:1"), endpoint_hash("b:1")];
+    owned.sort_unstable();
+    story.with(|state, _| cluster::on_owned(state, &owned));
+    assert_eq!(story.open(), 0);
+}

@@ -69,6 +69,11 @@ const RETURNED: Told = ("endpoint_returned", Some(Basis::Witnessed), None);
 /// The count shows that the endpoint was back, but not when.
 const BACK_MEANWHILE: Told = ("endpoint_returned", Some(Basis::Inferred), None);
 
+/// Which endpoint it was that Envoy has counted is concluded.
+fn ejected_again(reason: EjectReason) -> Told {
+    ("endpoint_ejected", Some(Basis::Inferred), Some(reason))
+}
+
 fn ejected(reason: EjectReason) -> Told {
     ("endpoint_ejected", Some(Basis::Witnessed), Some(reason))
 }
@@ -140,7 +145,7 @@ fn an_endpoint_that_was_back_between_two_lists_is_found_by_the_count() {
     assert!(story.wants_count());
     story.count(&[BY_5XX, BY_5XX]);
     assert_eq!(story.with(cluster::ask_again_in), Some(0));
-    assert_eq!(told(&story.list(5, &[("a:1", true, 4), ("b:1", false, 0)])), [BACK_MEANWHILE, ejected(BY_5XX)]);
+    assert_eq!(told(&story.list(5, &[("a:1", true, 4), ("b:1", false, 0)])), [BACK_MEANWHILE, ejected_again(BY_5XX)]);
     assert!(story.list(5, &[("a:1", true, 4), ("b:1", false, 0)]).is_empty(), "once");
 }
 
@@ -159,7 +164,7 @@ fn one_that_the_list_before_had_in_rotation_cannot_have_been_back_meanwhile() {
     assert!(story.list(5, &[("a:1", true, 4), ("c:1", true, 3)]).is_empty());
     story.count(&[BY_5XX; 3]);
     let events = story.list(5, &[("a:1", true, 4), ("c:1", true, 5)]);
-    assert_eq!(told(&events), [BACK_MEANWHILE, ejected(BY_5XX)]);
+    assert_eq!(told(&events), [BACK_MEANWHILE, ejected_again(BY_5XX)]);
     assert!(events.iter().all(|event| event.endpoint.as_deref() == Some("a:1")), "{events:?}");
 }
 
@@ -183,7 +188,7 @@ fn an_endpoint_that_was_back_just_before_it_left_is_removed_when_that_has_been_t
     };
     let mut story = left();
     story.count(&[BY_5XX, BY_5XX]);
-    assert_eq!(told(&story.list(5, &alone)), [BACK_MEANWHILE, ejected(BY_5XX), REMOVED]);
+    assert_eq!(told(&story.list(5, &alone)), [BACK_MEANWHILE, ejected_again(BY_5XX), REMOVED]);
     let mut story = left();
     story.count(&[BY_5XX]);
     assert_eq!(told(&story.list(5, &alone)), [CONCLUDED], "it was not ejected again");
@@ -303,7 +308,7 @@ fn a_count_that_starts_over_is_counted_on() {
     story.list(5, &[("a:1", true, 2)]);
     story.list(700, &[("a:1", true, 3)]);
     story.count(&[BY_REFUSAL, BY_REFUSAL]);
-    assert_eq!(told(&story.list(5, &[("a:1", true, 3)])), [BACK_MEANWHILE, ejected(BY_REFUSAL)]);
+    assert_eq!(told(&story.list(5, &[("a:1", true, 3)])), [BACK_MEANWHILE, ejected_again(BY_REFUSAL)]);
 }
 
 #[test]

@@ -82,9 +82,9 @@ pub(super) fn wrong_with(event: &Event, (started, at): (i64, i64), history: &His
 /// How many requests a destination may have had: those since the start at least, those since the trouble began at most;
 /// a tenth less or more, and three.
 fn requests_to(locality: &str, (started, at): (i64, i64), history: &History) -> (f64, f64) {
-    let since = |from: i64| history.series().map(|series| series.away_to(locality, from, at) as f64);
-    let least = since(started).into_iter().fold(f64::MAX, f64::min);
-    let most = since(started - 2 * window()).into_iter().fold(0.0, f64::max);
+    let since = |from: i64| history.series().map(|series| series.away_to_between(locality, from, at));
+    let least = since(started).into_iter().map(|(least, _)| least as f64).fold(f64::MAX, f64::min);
+    let most = since(started - 2 * window()).into_iter().map(|(_, most)| most as f64).fold(0.0, f64::max);
     ((least * 0.9 - 3.0).max(0.0), most * 1.1 + 3.0)
 }
 

@@ -89,6 +89,9 @@ impl History {
     }
 }
 
+/// How much later than Envoy uses what is delivered that may be noted, in milliseconds: up to a sample.
+const NOTED_LATE: i64 = 50;
+
 /// Where a cluster's endpoints were over time.
 struct Places<'a> {
     cluster: &'a str,
@@ -135,6 +138,12 @@ impl<'a> Places<'a> {
         let known = self.localities.get(address)?;
         let last = known.iter().rev().find(|(since, _)| *since <= at).or(known.first());
         last.map(|(_, locality)| locality.as_str())
+    }
+
+    /// Where else than in `locality` the endpoint may have been, with the way there.
+    fn perhaps(&self, address: &str, at: i64, locality: &str) -> Option<(String, Way)> {
+        let other = self.locality(address, at + NOTED_LATE).filter(|other| *other != locality)?;
+        Some((other.to_owned(), self.way(other)))
     }
 
     /// Home at each sample, and at each ejection and return in between: several may come within milliseconds.
@@ -189,6 +198,7 @@ fn attempts(own: &[usize], places: &Places<'_>, sources: Sources<'_>) -> Vec<Sen
         Some(Sent {
             at: attempt.ended,
             way: places.way(&locality),
+            perhaps: places.perhaps(&attempt.endpoint, attempt.started, &locality),
             locality,
             served: ["2", "4"].iter().any(|class| attempt.text.starts_with(class)),
             count: u64::from(!attempt.text.contains("downstream_remote_disconnect")),
@@ -203,10 +213,11 @@ fn counted(own: &[usize], places: &Places<'_>, sources: Sources<'_>) -> Vec<Sent
         let [before, after] = pair else { continue };
         for index in own {
             let count = after.counts[*index].saturating_sub(before.counts[*index]);
-            let locality = places.locality(&sources.addresses[*index], before.at);
+            let address = &sources.addresses[*index];
+            let locality = places.locality(address, before.at);
             if let Some(locality) = locality.filter(|_| count > 0) {
-                let way = places.way(locality);
-                all.push(Sent { at: after.at, locality: locality.to_owned(), way, served: true, count });
+                let (way, perhaps) = (places.way(locality), places.perhaps(address, before.at, locality));
+                all.push(Sent { at: after.at, locality: locality.to_owned(), way, perhaps, served: true, count });
             }
         }
     }

@@ -9,6 +9,9 @@ pub(super) struct Sent {
     pub(super) locality: String,
     /// Whether that is farther than the home tier.
     pub(super) way: Way,
+    /// Where else they may have gone, with the way there: their endpoint moved at about that time, and what is delivered
+    /// is in use some milliseconds before that is noted.
+    pub(super) perhaps: Option<(String, Way)>,
     /// Whether they were served: answered, and not with an error.
     pub(super) served: bool,
     /// How many; 0 for a request that its client gave up.
@@ -55,6 +58,22 @@ impl Series {
         (self.sums[end].0 - self.sums[begin].0, self.sums[end].1 - self.sums[begin].1)
     }
 
+    /// Requests of the span that certainly went away to this locality, and those that may have.
+    pub(super) fn away_to_between(&self, locality: &str, from: i64, to: i64) -> (u64, u64) {
+        let (mut least, mut most) = (0, 0);
+        for sent in self.between(from, to) {
+            let is = |at: &str, way: Way| way == Way::Away && at == locality;
+            let may_be = sent.perhaps.as_ref().is_some_and(|(at, way)| is(at, *way));
+            match (is(&sent.locality, sent.way), &sent.perhaps) {
+                (true, None) => (least, most) = (least + sent.count, most + sent.count),
+                (true, Some(_)) => most += sent.count,
+                (false, _) if may_be => most += sent.count,
+                (false, _) => {}
+            }
+        }
+        (least, most)
+    }
+
     /// Requests of the span that went away to this locality.
     pub(super) fn away_to(&self, locality: &str, from: i64, to: i64) -> u64 {
         let is = |sent: &&Sent| sent.way == Way::Away && sent.locality == locality;
@@ -74,7 +93,14 @@ mod tests {
 
     #[test]
     fn a_span_has_what_ended_in_it() {
-        let sent = |at, way, locality: &str| Sent { at, locality: locality.to_owned(), way, served: true, count: 2 };
+        let sent = |at, way, locality: &str| Sent {
+            at,
+            locality: locality.to_owned(),
+            way,
+            perhaps: None,
+            served: true,
+            count: 2,
+        };
         let series = Series::new(vec![sent(30, Way::Away, "b"), sent(10, Way::Home, "a"), sent(20, Way::Away, "c")]);
         assert_eq!(series.counts(0, 30), (6, 4));
         assert_eq!(series.counts(10, 20), (2, 2));
