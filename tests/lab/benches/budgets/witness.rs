@@ -52,10 +52,12 @@ pub(crate) fn measure(module: &Path, sheet: &mut Sheet) -> Result<()> {
     for (name, program, expressions) in newest.into_iter().chain(older) {
         let plain = run(&bootstrap(port, program.clone(), None, expressions), SETTLING_WITHOUT_FILTER)?;
         let ours = run(&bootstrap(port, program, Some(module), expressions), SETTLING)?;
-        for (phase, what, budget) in [(0, "calm", WHEN_WELL), (1, "an outage", IN_OUTAGE)] {
+        for (phase, what, budget) in
+            [(0, "its first half minute", None), (1, "calm", Some(WHEN_WELL)), (2, "an outage", Some(IN_OUTAGE))]
+        {
             let more = 100.0 * (ours[phase].share - plain[phase].share).max(0.0);
             let figure = format!("main thread in {what}, {name}");
-            sheet.print(&figure, more, Some(budget), "%", Noise::Factor(1.5));
+            sheet.print(&figure, more, budget, "%", Noise::Factor(1.5));
             let (p99, before) = (ours[phase].ready, plain[phase].ready);
             println!("{:<52} {:>10.2} x none", "  /ready, 99th percentile", p99 / before);
             println!("{:<52} {:>10.2} a second", "  questions", ours[phase].questions);
@@ -113,13 +115,13 @@ struct Phase {
     ready: f64,
 }
 
-/// The calm and the outage, after some time for `settling`.
-fn run(bootstrap: &Bootstrap, settling: Duration) -> Result<[Phase; 2]> {
+/// The time of `settling`, the calm and the outage.
+fn run(bootstrap: &Bootstrap, settling: Duration) -> Result<[Phase; 3]> {
     let envoy = Envoy::start(bootstrap)?;
     let mut requests = Requests::new(envoy.address());
-    requests.send_for(settling, "calm", &envoy)?;
+    let met = requests.send_for(settling, "calm", &envoy)?;
     let calm = requests.send_for(PHASE, "calm", &envoy)?;
-    Ok([calm, requests.send_for(PHASE, "outage", &envoy)?])
+    Ok([met, calm, requests.send_for(PHASE, "outage", &envoy)?])
 }
 
 /// The CPU time of a process's main thread, in seconds.
