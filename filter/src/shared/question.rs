@@ -12,6 +12,10 @@ const SILENT_AFTER_FAILURES: u32 = 3;
 /// Where Envoy takes about one name at a time, so many rules are asked for one by one, in one question each.
 const FEW_RULES: usize = 4;
 
+/// The length, in bytes, of the lists of all clusters from which on an Envoy that cannot list only some is asked for
+/// endpoints by its configuration dump, which can.
+pub(crate) const LARGE_BYTES: u64 = 256 * 1024;
+
 /// How a question ended: the label `result` of `faultline_witness_polls_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PollResult {
@@ -115,8 +119,13 @@ impl Question {
         self.failures.saturating_sub(SILENT_AFTER_FAILURES)
     }
 
-    /// Whether rules are asked for by how names begin, if `taken` of those wanted are taken out: Envoy does not take the
-    /// names of many.
+    /// Whether the lists of all clusters are long.
+    pub(crate) fn has_long_lists(&self) -> bool {
+        self.sweep.size > LARGE_BYTES
+    }
+
+    /// Whether rules are asked for by how names begin, if `taken` of those wanted are taken out: Envoy does not take
+    /// the names of many.
     pub(crate) fn asks_by_beginning(&self, taken: usize) -> bool {
         self.refuses_long_expressions && self.without_rule.len().saturating_add(taken) > FEW_RULES
     }

@@ -103,12 +103,14 @@ pub(super) fn named_at_once(clusters: &[String], expressions: Expressions) -> (&
 }
 
 /// The shortest beginning of `name` with which no more than [`MAX_NAMED`] of Envoy's clusters begin alike, if the
-/// `known` of them are a sample of `total`; all of it if none is known. One that is too long for a short expression is cut.
+/// `known` of them are a sample of `total`; all of it if none is known. One that is too long for a short expression is
+/// cut.
 pub(super) fn beginning_of_few<'n>(name: &'n str, known: impl Iterator<Item = &'n str>, total: usize) -> &'n str {
     let alike = |other: &str| name.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
     let mut lengths: Vec<usize> = known.map(alike).collect();
     order::sort(&mut lengths, |a, b| a > b);
-    let most = MAX_NAMED.saturating_mul(lengths.len()) / total.max(lengths.len()).max(1);
+    let total = total.max(lengths.len());
+    let most = MAX_NAMED.saturating_mul(lengths.len()).checked_div(total).unwrap_or(0);
     let shortest = match lengths.get(most) {
         Some(length) => length.saturating_add(1),
         None if lengths.is_empty() => name.len(),

@@ -1,7 +1,6 @@
 //! Which question to Envoy is due next.
 
 use super::admin_paths;
-use super::asking::LARGE_BYTES;
 use crate::shared::question::Question;
 use filter_core::time::Millis;
 
@@ -88,7 +87,7 @@ impl Agenda {
         question.under_way_until = self.until;
         question.rules_were_last = due == Due::Rules;
         // What the rules of many clusters cost in calm is no longer there for their endpoints.
-        let are_many_rules = || question.sweep.size > LARGE_BYTES && question.suspects.is_empty();
+        let are_many_rules = || question.has_long_lists() && question.suspects.is_empty();
         question.is_calm = matches!(due, Due::Calm | Due::Sweep) || (due == Due::Rules && are_many_rules());
         let most = admin_paths::MAX_NAMED;
         let names = match due {

@@ -32,10 +32,6 @@ const ANSWER_GRACE_MS: Millis = 1_000;
 /// few.
 const ALL_TAKES: Millis = 5;
 
-/// The length, in bytes, of the lists of all clusters from which on an Envoy that cannot list only some is asked for
-/// endpoints by its configuration dump, which can.
-pub(crate) const LARGE_BYTES: u64 = 256 * 1024;
-
 /// Notes that Envoy should be asked about a cluster, and asks at once if that is allowed now.
 pub(crate) fn suspect(vm: &mut Vm, cluster: ClusterIndex, now: Millis) {
     if vm.config.witness.is_none() {
@@ -63,7 +59,7 @@ pub(crate) fn ask_if_due(vm: &mut Vm, now: Millis) -> Option<Millis> {
     let question = question::read()?;
     vm.is_witness_silent = question.is_silent();
     vm.listed_clusters = question.sweep.clusters;
-    vm.lists_are_long = question.sweep.size == 0 || question.sweep.size > LARGE_BYTES;
+    vm.lists_are_long = question.sweep.size == 0 || question.has_long_lists();
     match agenda.next(&question) {
         None => return None,
         Some((wait, due)) if wait > 0 => return (due != Due::Sweep || vm.needs_sweeps()).then_some(wait),
@@ -81,7 +77,7 @@ fn ask(vm: &mut Vm, due: Due, names: Vec<String>, question: &Question, now: Mill
             ask_for_rules(vm, origin, names, question, now, false);
         }
         Due::Sweep => send_or_fail(vm, admin_paths::ALL_HOST_LISTS, Topic::Sweep, Vec::new(), now),
-        Due::Suspects | Due::Calm if question.ignores_names && question.sweep.size > LARGE_BYTES => {
+        Due::Suspects | Due::Calm if question.ignores_names && question.has_long_lists() => {
             ask_for_endpoint_configs(vm, due, names, question, now);
         }
         Due::Suspects | Due::Calm => {

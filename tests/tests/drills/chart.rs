@@ -1,5 +1,5 @@
-//! The chart of `deploy/helm` in a real API server, by a real Helm: installed, upgraded and rolled back by one value, and
-//! removed without a trace. What it renders is tested offline.
+//! The chart of `deploy/helm` in a real API server, by a real Helm: installed, upgraded and rolled back by one value,
+//! and removed without a trace. What it renders is tested offline.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -144,7 +144,7 @@ fn an_outage_is_told_while_the_rules_of_many_are_read() {
 #[test]
 fn lists_too_large_to_be_read_are_read_in_parts() {
     for edition in [Edition::ListsAll, Edition::Names] {
-        let mut stage = outage_in_a_mesh(2_600, edition);
+        let stage = outage_in_a_mesh(2_600, edition);
         let (mut told, mut record) = (stage.told_of_endpoints(), stage.record());
         told.sort();
         record.sort();

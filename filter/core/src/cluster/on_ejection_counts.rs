@@ -140,8 +140,15 @@ pub(super) fn find_unseen(
         ejection.is_some_and(|ejection| ejection.due <= state.counts.unseen_asked)
     };
     let found: Vec<usize> = found.into_iter().filter(is_early).collect();
+    // Where ejections end before their time, requests that were under way look like those of one that was back.
+    let ends_early = |index: &usize| {
+        let ejection = state.endpoints.get(*index).and_then(|endpoint| endpoint.rotation.ejection());
+        ejection.is_some_and(|ejection| ejection.due == ejection.earliest && asked < ejection.overdue)
+    };
+    let all_due = || state.endpoints.iter().filter(|endpoint| is_due(endpoint, state.counts.unseen_asked)).count();
+    let is_certain = !found.iter().any(ends_early) || all_due() <= unseen;
     // With more candidates than unseen ejections, no candidate is certain.
-    if found.len() <= unseen {
+    if is_certain && found.len() <= unseen {
         for index in found {
             let reason = state.counts.only_reason().unwrap_or(EjectReason::Other);
             state.apply(index, &Evidence::EjectedAgain(reason), context, events);

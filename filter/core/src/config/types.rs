@@ -216,7 +216,8 @@ pub enum Events {
 #[cfg_attr(feature = "schema", serde(rename_all = "camelCase", default))]
 pub struct Traffic {
     /// Of the healthy requests beyond the first 20 a second on each worker, one in so many is read whole and counted
-    /// for all, 1 to 1,000; 1 is every one. From about 3,000 a second on it is sixteen times fewer. It is the HTTP filter's (`attempts: final`); the logs show every attempt.
+    /// for all, 1 to 1,000; 1 is every one. From about 3,000 a second on it is sixteen times fewer. It is the HTTP
+    /// filter's (`attempts: final`); the logs show every attempt.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000)))]
     pub sample: u32,
 }

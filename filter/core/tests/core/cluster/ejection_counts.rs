@@ -327,3 +327,27 @@ fn while_all_is_well_the_count_is_asked_for_seldom() {
     assert!(!story.wants_count());
     assert!(story.with(cluster::on_tick).is_empty());
 }
+
+#[test]
+fn where_health_checks_end_ejections_requests_under_way_prove_nothing() {
+    let mut story = short();
+    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
+    story.list(0, &ab((false, 1), (false, 1)));
+    story.count(&[]);
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    story.attempt_with_witness("b:1", NEAR, REFUSED);
+    assert_eq!(told(&story.list(5, &ab((true, 2), (true, 2)))), [ejected(BY_5XX); 2]);
+    story.count(&[BY_5XX; 2]);
+    assert_eq!(told(&story.list(50, &ab((false, 2), (false, 2)))), [RETURNED; 2], "long before their time");
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    assert_eq!(told(&story.list(5, &ab((true, 3), (false, 2)))), [ejected(BY_5XX)]);
+    story.count(&[BY_5XX; 3]);
+    // Meanwhile `a` is back and out again; then `b` is ejected while requests are under way to it.
+    story.attempt_with_witness("b:1", NEAR, REFUSED);
+    assert_eq!(told(&story.list(300, &ab((true, 3), (true, 3)))), [ejected(BY_5XX)]);
+    for requests in [5, 6, 7] {
+        story.list(20, &ab((true, 3), (true, requests)));
+        story.count(&[BY_5XX; 5]);
+        assert_eq!(told(&story.list(5, &ab((true, 3), (true, requests)))), []);
+    }
+}

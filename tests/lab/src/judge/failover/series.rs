@@ -9,8 +9,8 @@ pub(super) struct Sent {
     pub(super) locality: String,
     /// Whether that is farther than the home tier.
     pub(super) way: Way,
-    /// Where else they may have gone, with the way there: their endpoint moved at about that time, and what is delivered
-    /// is in use some milliseconds before that is noted.
+    /// Where else they may have gone, with the way there: their endpoint moved at about that time, and what is
+    /// delivered is in use some milliseconds before that is noted.
     pub(super) perhaps: Option<(String, Way)>,
     /// Whether they were served: answered, and not with an error.
     pub(super) served: bool,
