@@ -140,13 +140,16 @@ pub(super) fn find_unseen(
         ejection.is_some_and(|ejection| ejection.due <= state.counts.unseen_asked)
     };
     let found: Vec<usize> = found.into_iter().filter(is_early).collect();
-    // Where ejections end before their time, requests that were under way look like those of one that was back.
+    // Where ejections end before their time, any may have, and requests that were under way look like those of one that
+    // was back.
     let ends_early = |index: &usize| {
         let ejection = state.endpoints.get(*index).and_then(|endpoint| endpoint.rotation.ejection());
         ejection.is_some_and(|ejection| ejection.due == ejection.earliest && asked < ejection.overdue)
     };
-    let all_due = || state.endpoints.iter().filter(|endpoint| is_due(endpoint, state.counts.unseen_asked)).count();
-    let is_certain = !found.iter().any(ends_early) || all_due() <= unseen;
+    let was_out = |endpoint: &&Endpoint| {
+        endpoint.rotation.ejection().is_some_and(|ejection| ejection.earliest <= state.counts.unseen_asked)
+    };
+    let is_certain = !found.iter().any(ends_early) || state.endpoints.iter().filter(was_out).count() <= unseen;
     // With more candidates than unseen ejections, no candidate is certain.
     if is_certain && found.len() <= unseen {
         for index in found {

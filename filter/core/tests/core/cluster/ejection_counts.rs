@@ -338,7 +338,8 @@ fn where_health_checks_end_ejections_requests_under_way_prove_nothing() {
     story.attempt_with_witness("b:1", NEAR, REFUSED);
     assert_eq!(told(&story.list(5, &ab((true, 2), (true, 2)))), [ejected(BY_5XX); 2]);
     story.count(&[BY_5XX; 2]);
-    assert_eq!(told(&story.list(50, &ab((false, 2), (false, 2)))), [RETURNED; 2], "long before their time");
+    assert_eq!(told(&story.list(50, &ab((true, 2), (false, 2)))), [RETURNED], "long before its time");
+    assert_eq!(told(&story.list(1_200, &ab((false, 2), (false, 2)))), [RETURNED], "in time");
     story.attempt_with_witness("a:1", HOME, REFUSED);
     assert_eq!(told(&story.list(5, &ab((true, 3), (false, 2)))), [ejected(BY_5XX)]);
     story.count(&[BY_5XX; 3]);
