@@ -25,6 +25,7 @@ mod log_shapes;
 mod logs_in_one_text;
 mod names_of_proxies;
 mod never_gets_in;
+mod not_as_json;
 mod nothing_in_silence;
 mod output;
 mod pipelines;

@@ -18,6 +18,7 @@ mod journal;
 mod json;
 mod known;
 mod labels;
+mod look_alike;
 mod named;
 mod parse;
 mod parts;

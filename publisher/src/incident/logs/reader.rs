@@ -33,6 +33,8 @@ pub(crate) struct Counts {
     pub(crate) cut: u64,
     /// Events that lack a time, or have values of wrong types.
     pub(crate) malformed: u64,
+    /// What would be events if it were written as JSON.
+    pub(crate) look_alikes: u64,
     /// Events that have the time of the record around them, for want of their own.
     pub(crate) times_assumed: u64,
     /// Events that name no proxy, in a text in which others do.
@@ -43,6 +45,8 @@ pub(crate) struct Counts {
     pub(crate) no_text: u64,
     /// Texts that end in the middle: a JSON value or a compressed file is cut, or damaged. By name, with the reason.
     pub(crate) damaged: BTreeMap<String, String>,
+    /// Files of which nothing was read, while others were. By name, with the reason.
+    pub(crate) unread: BTreeMap<String, String>,
 }
 
 impl Counts {
@@ -51,11 +55,17 @@ impl Counts {
         self.lines += more.lines;
         self.cut += more.cut;
         self.malformed += more.malformed;
+        self.look_alikes += more.look_alikes;
         self.times_assumed += more.times_assumed;
         self.unnamed += more.unnamed;
         self.too_long += more.too_long;
         self.no_text += more.no_text;
         self.damaged.extend(more.damaged);
+        self.unread.extend(more.unread);
+    }
+
+    fn is_damaged(&mut self, file: String, error: &str) {
+        self.damaged.insert(file, format!("it is cut or damaged ({error})"));
     }
 }
 
@@ -89,7 +99,8 @@ pub(crate) fn read(name: &str, bytes: Box<dyn Read + '_>, sink: &mut Sink<'_>) -
     let read = decode::texts(bytes, &mut |text| {
         begun = true;
         match text {
-            Err(decode::NoText) => counts.no_text += 1,
+            Err(decode::NoText::Foreign) => counts.no_text += 1,
+            Err(decode::NoText::Damaged(entry, error)) => counts.is_damaged(format!("{name}:{entry}"), &error),
             Ok(_) if !goes_on => {}
             Ok(decode::Text { entry, reader }) => {
                 let mut text = Text::default();
@@ -113,19 +124,34 @@ pub(crate) fn read(name: &str, bytes: Box<dyn Read + '_>, sink: &mut Sink<'_>) -
         Ok(())
     });
     match read {
-        Err(error) if begun && is_damage(&error) => {
-            let reason = format!("it is cut or damaged ({error})");
-            counts.damaged.insert(name.to_owned(), reason);
+        Err(error) if decode::is_damage(&error) => {
+            if !begun {
+                return Err(io::Error::new(error.kind(), format!("is cut or damaged ({error})")));
+            }
+            counts.is_damaged(name.to_owned(), &error.to_string());
         }
         read => read?,
     }
     Ok(counts)
 }
 
-/// Whether what was read so far is worth telling.
-fn is_damage(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
-    matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof)
+/// Reads one of so many files. Of several, one that cannot be read is counted, and the others are told.
+///
+/// # Errors
+/// Those of [`read`], if it is the only file; and if it is not there, which is a slip of the keyboard.
+pub(crate) fn read_of(
+    files: usize,
+    name: &str,
+    bytes: io::Result<Box<dyn Read + '_>>,
+    sink: &mut Sink<'_>,
+) -> io::Result<Counts> {
+    match bytes.and_then(|bytes| read(name, bytes, sink)) {
+        Err(error) if files > 1 && error.kind() != io::ErrorKind::NotFound => {
+            let unread = BTreeMap::from([(name.to_owned(), error.to_string())]);
+            Ok(Counts { unread, ..Counts::default() })
+        }
+        read => read,
+    }
 }
 
 /// What takes in what a text tells: of which file in it, empty where it is one.
@@ -220,12 +246,13 @@ impl Text {
             match one.what {
                 What::Cut => self.counts.cut += 1,
                 What::Malformed | What::Timeless(_) => self.counts.malformed += 1,
+                What::LookAlike => self.counts.look_alikes += 1,
                 What::Event(..) => self.counts.times_assumed += u64::from(one.time_assumed),
                 What::Remark(_) => {}
             }
             match one.source() {
                 Some(_) => self.is_named(),
-                None if matches!(one.what, What::Remark(_)) => {}
+                None if matches!(one.what, What::Remark(_) | What::LookAlike) => {}
                 None => self.unnamed += u64::from(file.is_empty()),
             }
             if !sink(&file, Told::Found(one)) {
