@@ -26,6 +26,7 @@ mod logs_in_one_text;
 mod names_of_proxies;
 mod never_gets_in;
 mod not_as_json;
+mod not_whole;
 mod nothing_in_silence;
 mod output;
 mod pipelines;
