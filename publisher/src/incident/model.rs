@@ -276,6 +276,8 @@ pub(crate) enum Gap {
     TooLong { lines: u64 },
     /// A file that ends in the middle, and why.
     Damaged { file: String, reason: String },
+    /// A file that says itself that it holds a part of what was asked for, and why.
+    Partial { file: String, reason: String },
     /// One of several files of which nothing could be read, and why.
     Unread { file: String, reason: String },
     /// Files of an archive that hold no text.
@@ -320,7 +322,9 @@ impl Gap {
         let damaged = damaged.map(|(file, reason)| Self::Damaged { file: file.clone(), reason: reason.clone() });
         let unread = counts.unread.iter();
         let unread = unread.map(|(file, reason)| Self::Unread { file: file.clone(), reason: reason.clone() });
-        counted.into_iter().flatten().chain(damaged).chain(unread).collect()
+        let partial = counts.partial.iter();
+        let partial = partial.map(|(file, reason)| Self::Partial { file: file.clone(), reason: reason.clone() });
+        counted.into_iter().flatten().chain(damaged).chain(partial).chain(unread).collect()
     }
 
     /// Whether the filter itself says it.
@@ -337,6 +341,7 @@ impl Gap {
                 | Self::NotJson { .. }
                 | Self::TooLong { .. }
                 | Self::Damaged { .. }
+                | Self::Partial { .. }
                 | Self::Unread { .. }
                 | Self::Unknown { .. }
         )

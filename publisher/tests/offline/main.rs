@@ -29,6 +29,7 @@ mod not_as_json;
 mod not_whole;
 mod nothing_in_silence;
 mod output;
+mod parts_of_logs;
 mod pipelines;
 mod remarks;
 mod report;

@@ -21,6 +21,7 @@ mod labels;
 mod look_alike;
 mod named;
 mod parse;
+mod part;
 mod parts;
 mod proxies;
 pub(crate) mod reader;

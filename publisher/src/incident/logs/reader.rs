@@ -12,6 +12,7 @@ use memchr::memmem;
 use super::found::{Found, What};
 use super::joined::Joiner;
 use super::labels::Labels;
+use super::part;
 use super::parts::{self, Header};
 use super::records::{self, Record};
 use super::search::Findings;
@@ -45,6 +46,8 @@ pub(crate) struct Counts {
     pub(crate) no_text: u64,
     /// Texts that end in the middle: a JSON value or a compressed file is cut, or damaged. By name, with the reason.
     pub(crate) damaged: BTreeMap<String, String>,
+    /// Texts that say themselves that they are a part of what was asked for. By name, with the reason.
+    pub(crate) partial: BTreeMap<String, String>,
     /// Files of which nothing was read, while others were. By name, with the reason.
     pub(crate) unread: BTreeMap<String, String>,
 }
@@ -61,6 +64,7 @@ impl Counts {
         self.too_long += more.too_long;
         self.no_text += more.no_text;
         self.damaged.extend(more.damaged);
+        self.partial.extend(more.partial);
         self.unread.extend(more.unread);
     }
 
@@ -114,6 +118,9 @@ pub(crate) fn read(name: &str, bytes: Box<dyn Read + '_>, sink: &mut Sink<'_>) -
                     goes_on = tell("", Told::Entry);
                 }
                 let of = if entry.is_empty() { name.to_owned() } else { format!("{name}:{entry}") };
+                if let Some(why) = text.lacks.take() {
+                    text.counts.partial.insert(of.clone(), why);
+                }
                 if text.unfinished {
                     text.counts.damaged.insert(of, "a JSON value in it has no end".to_owned());
                 }
@@ -179,6 +186,11 @@ struct Text {
     files: BTreeMap<Rc<str>, bool>,
     /// Whose the lines below a header are, where it names a container.
     around: Labels,
+    has_values: bool,
+    /// Why an engine gave nothing, if the record before is its whole answer.
+    failed: Option<String>,
+    /// Why the text is only a part of what was asked for.
+    lacks: Option<String>,
 }
 
 impl Text {
@@ -186,13 +198,15 @@ impl Text {
     fn take(&mut self, record: records::Counted<'_>, sink: &mut Tell<'_>) -> bool {
         self.counts.lines += record.lines;
         self.of_line = None;
+        // Programs log errors of the same shape among other records.
+        self.failed = None;
         let findings = match record.record {
             Record::Line(line) => match self.line(&line, sink) {
                 Some(findings) => findings,
                 None => return true,
             },
             Record::Json(text) => match self.joiner.whole(&self.section, &text) {
-                Some(text) => search::value(&text),
+                Some(text) => self.value(&text),
                 None => return true,
             },
             Record::Row(row, delimiter) => search::row(row, delimiter),
@@ -208,9 +222,24 @@ impl Text {
         self.tell(findings, sink)
     }
 
+    /// Looks at a JSON value, which may be an engine's whole answer.
+    fn value(&mut self, text: &str) -> Findings {
+        let findings = search::value(text);
+        let events = findings.found.len();
+        // A record among many is no answer: it holds one event, and others came before it.
+        let is_first = !std::mem::replace(&mut self.has_values, true);
+        if is_first && events == 0 {
+            self.failed = part::of_failure(text);
+        } else if is_first || events > 1 {
+            self.lacks = self.lacks.take().or_else(|| part::of_answer(text));
+        }
+        findings
+    }
+
     /// Tells what the end of the text leaves: lines that go on nowhere, and files whose records name nobody.
     fn end(&mut self, sink: &mut Tell<'_>) -> bool {
         self.of_line = None;
+        self.lacks = self.lacks.take().or_else(|| self.failed.take());
         for record in self.joiner.unfinished() {
             if !self.tell(search::value(&record), sink) {
                 return false;
@@ -291,6 +320,9 @@ impl Text {
     /// Looks at a line of text; none if it holds no event.
     fn line(&mut self, line: &str, sink: &mut Tell<'_>) -> Option<Findings> {
         let line = shapes::without_colours(line);
+        if let Some(why) = part::of_line(&line) {
+            self.lacks = Some(why);
+        }
         // Where one bare name of a file is a header, others are.
         let after_text = std::mem::replace(&mut self.after_text, !is_rule(&line));
         if let Some(header) = parts::header(&line, !after_text || !self.files.is_empty()) {

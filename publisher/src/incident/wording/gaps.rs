@@ -9,6 +9,13 @@ use crate::incident::units::{Clock, count, duration, number, times};
 pub(crate) fn no_events(lines: u64, gaps: &[Gap]) -> String {
     let lines = count(lines, "line");
     let lost: Vec<String> = gaps.iter().filter(|gap| gap.is_loss()).map(sentence).collect();
+    let is_elsewhere = |gap: &&Gap| matches!(gap, Gap::Partial { .. } | Gap::Unread { .. });
+    if !lost.is_empty() && gaps.iter().filter(|gap| gap.is_loss()).all(|gap| is_elsewhere(&gap)) {
+        return format!(
+            "no faultline events in {lines}, and that is not all that was asked for\n- {}",
+            lost.join("\n- ")
+        );
+    }
     if !lost.is_empty() {
         return format!(
             "no faultline event could be read in {lines}, although there are some\n- {}",
@@ -51,6 +58,7 @@ fn short(gap: &Gap) -> String {
         Gap::TooLong { lines } => format!("{} too long to be read", count(*lines, "line")),
         Gap::Unknown { name, events } => format!("{} `{name}` not understood", count(*events, "event")),
         Gap::Damaged { file, reason } => format!("`{file}` was not read to its end: {reason}"),
+        Gap::Partial { file, reason } => format!("`{file}` is only a part of the log: {reason}"),
         Gap::Unread { file, reason } => format!("`{file}` was not read: {reason}"),
         other => sentence(other),
     }
@@ -146,7 +154,7 @@ pub(crate) fn sentence(gap: &Gap) -> String {
             format!("{}. They lack a time, or have values that the filter does not write.", short(gap))
         }
         Gap::NotJson { .. } => not_json(gap),
-        Gap::TooLong { .. } | Gap::Unread { .. } => format!("{}.", short(gap)),
+        Gap::TooLong { .. } | Gap::Partial { .. } | Gap::Unread { .. } => format!("{}.", short(gap)),
         Gap::Damaged { .. } => format!("{}; what came before is told.", short(gap)),
         Gap::NoText { files } => format!("{} in archives were left out: no text.", count(*files, "file")),
         Gap::Unnamed { events } => unnamed(*events),
