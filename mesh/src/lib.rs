@@ -178,7 +178,11 @@ impl Mesh {
             let more = errors.len().saturating_sub(1);
             if let Some(error) = errors.into_iter().next() {
                 self.set_aside();
-                return if more == 0 { Err(error) } else { Err(error.context(format!("and {more} more files"))) };
+                return if more == 0 {
+                    Err(error)
+                } else {
+                    Err(error.context(format!("{} files cannot be read, the first is", more + 1)))
+                };
             }
         } else {
             self.add_text(&path.display().to_string(), &read_file(path)?, true);

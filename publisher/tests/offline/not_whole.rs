@@ -92,5 +92,8 @@ fn links_to_nowhere_and_in_a_circle_hide_nothing() {
     }
     let with_broken = run(dir.path(), &["validate", "."]).exits(1);
     assert_eq!(with_broken.stdout, ran.stdout);
-    assert!(with_broken.stderr.contains("and 1 more files: cannot read `./a.yaml`"), "{with_broken:?}");
+    assert!(
+        with_broken.stderr.contains("2 files cannot be read, the first is: cannot read `./a.yaml`"),
+        "{with_broken:?}"
+    );
 }
