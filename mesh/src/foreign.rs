@@ -35,6 +35,24 @@ pub(super) fn of_document(node: &Node) -> Option<(&'static str, &'static str)> {
     if items.iter().any(is_cluster) {
         return Some(("what istioctl tells of a proxy", DUMP));
     }
+    if first.is_some_and(|item| item.text("apiVersion").is_some() && item.text("kind").is_some()) {
+        return Some((
+            "a list of resources without `kind: List` around it",
+            "give what `kubectl get … -o yaml` prints, without `jq .items`",
+        ));
+    }
+    if node.field("MANIFEST").is_some() || node.field("LAST DEPLOYED").is_some() {
+        return Some((
+            "what helm says of a release",
+            "give the resources: `helm get manifest RELEASE | faultline validate -`, or `helm template …`",
+        ));
+    }
+    let is_watched = || node.at("object.apiVersion").is_some() || node.at("object.kind").is_some();
+    if node.text("type").is_some_and(|kind| ["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"].contains(&kind))
+        && is_watched()
+    {
+        return Some(("an event of a watch", "give the resources: `kubectl get … -o yaml`, without `--watch`"));
+    }
     let of_envoy =
         ["configs", "cluster_statuses", "listener_statuses", "version_info", "bootstrap", "command_line_options"];
     let of_dump = |name: &str| name.starts_with("static_") || name.starts_with("dynamic_");

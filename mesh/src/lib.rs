@@ -11,7 +11,9 @@ pub mod dns_name;
 mod durations;
 pub mod fields;
 mod foreign;
+mod given;
 pub mod kinds;
+mod lists;
 pub mod lookup;
 mod mesh_config;
 pub mod outlier;
@@ -28,6 +30,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, bail, ensure};
 
+pub use given::{Broken, Configuration, Empty, NOTHING, Unread};
 use texts::{is_empty, is_yaml_only, list, read_file, read_text, utf16};
 use yaml::node::{Node, Position};
 
@@ -91,57 +94,6 @@ impl Resource {
     pub fn is_istio(&self, kind: &str) -> bool {
         self.kind == kind && self.group == "networking.istio.io"
     }
-}
-
-/// A plugin configuration in a file of its own, outside any resource.
-#[derive(Debug)]
-pub struct Configuration {
-    /// The file it is in.
-    pub file: Rc<str>,
-    /// Its text, exactly as it would reach the filter.
-    pub text: String,
-    /// The same with positions, if it could be parsed.
-    pub node: Option<Node>,
-}
-
-/// What is said of a file without a single sign.
-pub const NOTHING: &str = "is empty";
-
-/// A file without any value that the user named.
-#[derive(Debug)]
-pub struct Empty {
-    /// The file.
-    pub file: Rc<str>,
-    /// What it has instead: nothing at all, comments, an empty list.
-    pub what: &'static str,
-}
-
-/// A file or document that is neither a resource nor a plugin configuration.
-#[derive(Clone, Debug)]
-pub struct Unread {
-    /// The file it is in.
-    pub file: Rc<str>,
-    /// Where it begins.
-    pub position: Option<Position>,
-    /// What it is, such as `a template`.
-    pub what: String,
-    /// What to give instead.
-    pub remedy: String,
-    /// Whether somebody meant it to be read; else it only lies in a directory.
-    pub is_meant: bool,
-}
-
-/// A file or document that is not YAML.
-#[derive(Debug)]
-pub struct Broken {
-    /// The file.
-    pub file: Rc<str>,
-    /// Where the error is.
-    pub position: Option<Position>,
-    /// What is wrong.
-    pub problem: String,
-    /// Whether it is JSON all the same, in which a key is there twice: readers of JSON take the last.
-    pub is_json: bool,
 }
 
 /// Everything that was read.
@@ -215,8 +167,22 @@ impl Mesh {
             if files.is_empty() {
                 bail!("`{}` has no file that ends in .yaml, .yml or .json", path.display());
             }
+            // One that cannot be read, such as a link to nowhere, does not hide the others.
+            let mut errors = Vec::new();
             for file in files {
-                self.add_text(&file.display().to_string(), &read_file(&file)?, false);
+                match read_file(&file) {
+                    Ok(bytes) => self.add_text(&file.display().to_string(), &bytes, false),
+                    Err(error) => errors.push(error),
+                }
+            }
+            let more = errors.len().saturating_sub(1);
+            if let Some(error) = errors.into_iter().next() {
+                self.set_aside();
+                return if more == 0 {
+                    Err(error)
+                } else {
+                    Err(error.context(format!("{} files cannot be read, the first is", more + 1)))
+                };
             }
         } else {
             self.add_text(&path.display().to_string(), &read_file(path)?, true);
@@ -256,6 +222,9 @@ impl Mesh {
             return;
         }
         match yaml::read(text) {
+            Ok(documents) if documents.is_empty() && named => {
+                self.empty.push(Empty { file, what: "has no value in it" });
+            }
             Ok(documents) => {
                 let alone = documents.len() <= 1;
                 for node in documents {
@@ -264,6 +233,11 @@ impl Mesh {
             }
             // What starts like JSON is a configuration: the filter's own parser reports best what is wrong with it.
             Err((position, problem)) if text.trim_start().starts_with('{') && !text.trim_start().starts_with("{{") => {
+                let is_resource = |node: &Node| node.text("kind").is_some() && node.text("apiVersion").is_some();
+                if let Some(nodes) = yaml::read_json_values(text).filter(|nodes| nodes.iter().all(is_resource)) {
+                    nodes.into_iter().for_each(|node| self.add_document(&file, node, None, named));
+                    return;
+                }
                 if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
                     self.broken.push(Broken { file: Rc::clone(&file), position, problem, is_json: true });
                 }
@@ -297,6 +271,9 @@ impl Mesh {
     fn add_document(&mut self, file: &Rc<str>, node: Node, text: Option<&str>, named: bool) {
         if let (Some(kind), Some(version)) = (node.text("kind"), node.text("apiVersion")) {
             if kind.ends_with("List") && node.field("items").is_some() {
+                if let Some((what, remedy)) = lists::missing(&node) {
+                    self.not_read(file, &node, &what, remedy, true);
+                }
                 if node.list("items").is_empty() && named {
                     self.empty.push(Empty { file: Rc::clone(file), what: "has a list without items" });
                 }

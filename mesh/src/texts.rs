@@ -13,8 +13,18 @@ pub(super) fn is_yaml_only(text: &str) -> bool {
     !text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
 }
 
-/// Every .yaml, .yml and .json below a directory, in order.
+/// Every .yaml, .yml and .json below a directory, in order. Links are followed, but not round in a circle.
 pub(super) fn list(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    list_below(directory, &mut Vec::new(), files)
+}
+
+/// `above`: the directories on the way, whatever they are called.
+fn list_below(directory: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let itself = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
+    if above.contains(&itself) {
+        return Ok(());
+    }
+    above.push(itself);
     let read = || format!("cannot read the directory `{}`", directory.display());
     let mut entries: Vec<PathBuf> = std::fs::read_dir(directory)
         .with_context(read)?
@@ -28,11 +38,12 @@ pub(super) fn list(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result
         if name.starts_with('.') {
             continue;
         } else if path.is_dir() {
-            list(&path, files)?;
+            list_below(&path, above, files)?;
         } else if wanted {
             files.push(path);
         }
     }
+    above.pop();
     Ok(())
 }
 

@@ -74,6 +74,21 @@ fn read_below(text: &str, above: u64) -> Result<Vec<Node>, (Option<Position>, St
     }
 }
 
+/// Parses JSON values that stand one after the other, as `jq -c '.items[]'` writes them and kubectl reads them. `None`
+/// unless there are several, and nothing else.
+pub fn read_json_values(text: &str) -> Option<Vec<Node>> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&serde_json::value::RawValue>();
+    let (mut nodes, mut above, mut counted) = (Vec::new(), 0, 0);
+    while let Some(value) = values.next() {
+        let value = value.ok()?.get();
+        let begin = values.byte_offset().checked_sub(value.len())?;
+        above += text.get(counted..begin)?.matches('\n').count() as u64;
+        counted = begin;
+        nodes.extend(read_below(value, above).ok()?.into_iter().map(|node| node.lowered(above)));
+    }
+    (nodes.len() > 1).then_some(nodes)
+}
+
 /// A document of a text: where it begins, as the number of lines above, and what it is.
 pub type Part = (u64, Result<Vec<Node>, (Option<Position>, String)>);
 

@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Outcome> {
             let counted = asked.engine.count(&asked.question).await?;
             let printing = asked.read(counted, move |bytes| {
                 let mut printer = Printer::new();
-                printer.read(Path::new(&name), &name, bytes).map(|counts| printer.finish(counts))
+                printer.read(1, Path::new(&name), &name, Ok(bytes)).map(|counts| printer.finish(counts))
             });
             let printed = printing.await??;
             // Whoever reads may have what it wanted.
@@ -106,12 +106,12 @@ fn of_files(mut given: Vec<PathBuf>) -> anyhow::Result<Printed> {
     let mut counts = Counts::default();
     for file in &given {
         let shown = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
-        let bytes = input::open(file).with_context(|| format!("cannot read the log `{}`", file.display()))?;
-        counts.add(printer.read(file, &shown, bytes)?);
+        counts.add(printer.read(given.len(), file, &shown, input::open(file))?);
         if printer.failed.is_some() {
             break;
         }
     }
+    input::all_unread(given.len(), &counts)?;
     Ok(printer.finish(counts))
 }
 
@@ -153,9 +153,15 @@ impl Printer<BufWriter<StdoutLock<'static>>> {
 }
 
 impl<W: Write> Printer<W> {
-    /// Prints the events of a log.
-    fn read(&mut self, file: &Path, shown: &str, bytes: Box<dyn Read + '_>) -> anyhow::Result<Counts> {
-        let read = reader::read(shown, bytes, &mut |entry, told| match told {
+    /// Prints the events of one of so many logs.
+    fn read(
+        &mut self,
+        files: usize,
+        file: &Path,
+        shown: &str,
+        bytes: io::Result<Box<dyn Read + '_>>,
+    ) -> anyhow::Result<Counts> {
+        let read = reader::read_of(files, shown, bytes, &mut |entry, told| match told {
             Told::Found(found) => self.print(file, shown, entry, found),
             Told::Proxy(_) | Told::Time(_) | Told::File | Told::Entry => true,
         });

@@ -1,5 +1,6 @@
 //! `faultline sign-blob`: signs a file, such as the checksums of a release.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -25,13 +26,13 @@ Examples:
 /// `faultline sign-blob`
 #[derive(Debug, Args)]
 pub(crate) struct SignBlob {
-    /// What to sign.
-    #[arg(value_name = "FILE")]
+    /// What to sign; `-` is standard input.
+    #[arg(value_name = "FILE|-")]
     pub(crate) file: PathBuf,
     /// The private key; env://NAME takes it from an environment variable.
     #[arg(long, value_name = "FILE|env://NAME")]
     pub(crate) key: PathBuf,
-    /// Where to write the signature; FILE with .sig at its end if not given.
+    /// Where to write the signature; FILE with .sig at its end if not given, and standard output for standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) output_signature: Option<PathBuf>,
 }
@@ -43,14 +44,39 @@ pub(super) fn beside(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Whether a file's name stands for standard input.
+pub(super) fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// What is in a file; `-` is standard input.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn content(file: &Path) -> anyhow::Result<Vec<u8>> {
+    if !is_stdin(file) {
+        return std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()));
+    }
+    let mut content = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut content).context("cannot read standard input")?;
+    Ok(content)
+}
+
 /// Signs a file, and prints where the signature is.
 ///
 /// # Errors
 /// When the key or the file cannot be read, or the signature cannot be written.
 pub(crate) fn run(args: &SignBlob, format: Format) -> anyhow::Result<Outcome> {
-    let content = std::fs::read(&args.file).with_context(|| format!("cannot read `{}`", args.file.display()))?;
-    let key = key::private(&args.key, || password(false))?;
+    let content = content(&args.file)?;
+    let key = key::private(&args.key, || password(is_stdin(&args.file)))?;
     let signature = blob::sign(&content, &key);
+    if is_stdin(&args.file) && args.output_signature.is_none() {
+        match format {
+            Format::Text => output::result(&signature)?,
+            Format::Json => output::json(&json!({"file": "-", "signature": signature}))?,
+        }
+        return Ok(Outcome::Done);
+    }
     let to = args.output_signature.clone().unwrap_or_else(|| beside(&args.file));
     files::write(&to, format!("{signature}\n").as_bytes())?;
     match format {

@@ -19,9 +19,11 @@ use crate::commands::time_limit::{Limit, now};
 use crate::incident::live::Live;
 use crate::incident::logs::follow::{self, News};
 use crate::incident::logs::reader;
+use crate::incident::model::Gap;
 use crate::incident::render::json;
 use crate::incident::render::paint::{Paint, harmless};
 use crate::incident::render::screen::{Screen, StatusLine};
+use crate::incident::wording::gaps;
 use crate::terminal::output::{self, Format};
 
 /// What `--help` says after the options.
@@ -144,6 +146,10 @@ async fn print_all(
         let (file, told) = match next.context("cannot read the log")? {
             News::Told { file, told } => (file, *told),
             News::Ended(counts) => {
+                // The others go on, perhaps for hours.
+                if !counts.unread.is_empty() {
+                    Gap::of_counts(&counts).iter().for_each(|gap| output::note(&gaps::sentence(gap)));
+                }
                 live.ended(counts);
                 continue;
             }

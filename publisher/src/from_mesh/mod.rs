@@ -136,11 +136,14 @@ fn derive(
 ) -> anyhow::Result<(Derived, Vec<String>)> {
     let default = default_of(mesh)?;
     let rules = mesh.distinct("DestinationRule");
+    let meant: Vec<&mesh::Unread> = mesh.unread.iter().filter(|unread| unread.is_meant).collect();
+    let not_read = remarks::not_read(&meant);
     if rules.is_empty() && default.is_none() && refused.rules == 0 {
         bail!(
             "no DestinationRule is in {}, and no MeshConfig with outlierDetection: there is nothing to take thresholds \
-                from",
-            mesh.files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ")
+                from{}",
+            mesh.files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", "),
+            not_read.map_or_else(String::new, |not_read| format!("; {not_read}"))
         );
     }
     let mut notes = Vec::new();
@@ -175,9 +178,10 @@ fn derive(
             other.title()
         ));
     }
-    if !mesh.unread.is_empty() || !mesh.configurations.is_empty() {
-        let count = mesh.unread.len() + mesh.configurations.len();
-        notes.push(format!("{count} of the files or documents are no resources, and not read"));
+    notes.extend(not_read);
+    let beside = mesh.unread.len() - meant.len() + mesh.configurations.len();
+    if beside > 0 {
+        notes.push(format!("{beside} of the files or documents are no resources, and not read"));
     }
     let guarded = entries.iter().filter(|entry| entry.rules.is_some()).count();
     let fates = Fates::of(&rules, refused.rules, &remarks);
@@ -185,7 +189,7 @@ fn derive(
     notes.extend(fates.named());
     notes.push(format!("{}; entries with outlier detection: {guarded}; nothing else is ejected", fates.counted()));
     let localities = localities(mesh, &mut notes);
-    let is_whole = count == 0 && refused.is_empty() && !remarks.assumed(mesh) && others.is_empty();
+    let is_whole = count == 0 && meant.is_empty() && refused.is_empty() && !remarks.assumed(mesh) && others.is_empty();
     Ok((Derived { clusters: entries, localities, is_whole }, notes))
 }
 

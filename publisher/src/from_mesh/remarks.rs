@@ -5,10 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh::fields::{self, Stray};
 use mesh::lookup::{Client, Lookup, Merged};
 use mesh::services::{Discovery, Services};
-use mesh::{Mesh, Resource};
+use mesh::{Mesh, Resource, Unread};
 
 /// How many of a kind are named one by one.
 const NAMED: usize = 5;
+
+/// What was meant to be read, and was not, in a sentence.
+pub(crate) fn not_read(meant: &[&Unread]) -> Option<String> {
+    let place = |unread: &&Unread| {
+        let line = unread.position.map_or_else(String::new, |position| format!(":{}", position.line));
+        format!("{}{line} is {}", unread.file, unread.what)
+    };
+    let named: Vec<String> = meant.iter().take(NAMED).map(place).collect();
+    let more = meant.len().checked_sub(NAMED).filter(|more| *more > 0);
+    let more = more.map_or_else(String::new, |more| format!("; and {more} more"));
+    (!named.is_empty())
+        .then(|| format!("not read, or not wholly: {}{more}; `faultline validate` says what to do", named.join("; ")))
+}
 
 /// Collects what is to be said while entries are made.
 #[derive(Debug, Default)]

@@ -112,6 +112,10 @@ impl Live {
                 self.unread.cut += 1;
                 return None;
             }
+            What::LookAlike => {
+                self.unread.look_alikes += 1;
+                return None;
+            }
         };
         let proxy = source.map_or_else(|| file.to_owned(), |source| source.path());
         if !self.remember((proxy.clone(), event.mark)) {
@@ -169,7 +173,8 @@ impl Live {
 
     /// What could not be read: of the logs that have ended all, of the others the events.
     pub(crate) fn unread(&self) -> Vec<Gap> {
-        let counts = Counts { cut: self.unread.cut, malformed: self.unread.malformed, ..self.counts.clone() };
+        let Counts { cut, malformed, look_alikes, .. } = self.unread;
+        let counts = Counts { cut, malformed, look_alikes, ..self.counts.clone() };
         Gap::of_counts(&counts)
     }
 

@@ -270,10 +270,16 @@ pub(crate) enum Gap {
     CutOff { events: u64 },
     /// Events without a time, or with values of wrong types.
     Malformed { events: u64 },
+    /// Events that are written in another way than JSON.
+    NotJson { events: u64 },
     /// Lines that were too long to be read.
     TooLong { lines: u64 },
     /// A file that ends in the middle, and why.
     Damaged { file: String, reason: String },
+    /// A file that says itself that it holds a part of what was asked for, and why.
+    Partial { file: String, reason: String },
+    /// One of several files of which nothing could be read, and why.
+    Unread { file: String, reason: String },
     /// Files of an archive that hold no text.
     NoText { files: u64 },
     /// Events that name no proxy, in a log in which others do.
@@ -306,6 +312,7 @@ impl Gap {
         let counted = [
             of(counts.cut, |events| Self::CutOff { events }),
             of(counts.malformed, |events| Self::Malformed { events }),
+            of(counts.look_alikes, |events| Self::NotJson { events }),
             of(counts.too_long, |lines| Self::TooLong { lines }),
             of(counts.unnamed, |events| Self::Unnamed { events }),
             of(counts.times_assumed, |events| Self::AssumedTimes { events }),
@@ -313,7 +320,11 @@ impl Gap {
         ];
         let damaged = counts.damaged.iter();
         let damaged = damaged.map(|(file, reason)| Self::Damaged { file: file.clone(), reason: reason.clone() });
-        counted.into_iter().flatten().chain(damaged).collect()
+        let unread = counts.unread.iter();
+        let unread = unread.map(|(file, reason)| Self::Unread { file: file.clone(), reason: reason.clone() });
+        let partial = counts.partial.iter();
+        let partial = partial.map(|(file, reason)| Self::Partial { file: file.clone(), reason: reason.clone() });
+        counted.into_iter().flatten().chain(damaged).chain(partial).chain(unread).collect()
     }
 
     /// Whether the filter itself says it.
@@ -327,8 +338,11 @@ impl Gap {
             self,
             Self::CutOff { .. }
                 | Self::Malformed { .. }
+                | Self::NotJson { .. }
                 | Self::TooLong { .. }
                 | Self::Damaged { .. }
+                | Self::Partial { .. }
+                | Self::Unread { .. }
                 | Self::Unknown { .. }
         )
     }

@@ -116,9 +116,9 @@ fn decrypt(envelope: &Envelope, password: &str) -> anyhow::Result<Vec<u8>> {
     let (salt, nonce, sealed) =
         (bytes(&envelope.kdf.salt)?, bytes(&envelope.cipher.nonce)?, bytes(&envelope.ciphertext)?);
     ensure!(nonce.len() == 24, "its encryption is damaged");
-    secretbox(password, &salt, n, r, p)?
-        .decrypt(Nonce::from_slice(&nonce), sealed.as_slice())
-        .map_err(|_| anyhow!("the password is wrong; it is taken from {PASSWORD_VARIABLE}, or asked on a terminal"))
+    secretbox(password, &salt, n, r, p)?.decrypt(Nonce::from_slice(&nonce), sealed.as_slice()).map_err(|_| {
+        anyhow!("the password is wrong; it is taken from {PASSWORD_VARIABLE}, else from standard input or a terminal")
+    })
 }
 
 fn secretbox(password: &str, salt: &[u8], n: u64, r: u32, p: u32) -> anyhow::Result<XSalsa20Poly1305> {

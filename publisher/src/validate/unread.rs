@@ -41,8 +41,13 @@ fn other_mesh(config: &Resource) -> Draft {
 
 fn not_read(unread: &Unread) -> Finding {
     let problem = format!("is {}: neither a resource nor a plugin configuration", unread.what);
-    let says_all = ["neither", "a ConfigMap", "a resource"].iter().any(|start| unread.what.starts_with(start));
+    let says_all =
+        ["neither", "a ConfigMap", "a resource", "a list"].iter().any(|start| unread.what.starts_with(start));
     let problem = if says_all { format!("is {}", unread.what) } else { problem };
-    let words = [problem.as_str(), "nothing in it was checked", unread.remedy.as_str()];
+    let at_run_time = match unread.what.starts_with("a list that") || unread.what.starts_with("a list with ") {
+        true => "what is missing was not checked, and rules that need it were judged without it",
+        false => "nothing in it was checked",
+    };
+    let words = [problem.as_str(), at_run_time, unread.remedy.as_str()];
     Draft::new(rules::FL007, Severity::Error, ".".into(), words).at(&unread.file, None, unread.position)
 }

@@ -184,3 +184,41 @@ fn a_closed_pipe_is_no_error() {
         assert_eq!(stderr, "", "{args:?}");
     }
 }
+
+#[test]
+fn signatures_come_by_a_pipe_as_bytes_and_in_bundles_of_cosign() {
+    let dir = tempfile::tempdir().unwrap();
+    let piped = |args: &[&str], input: &[u8]| {
+        let mut command = crate::support::faultline(dir.path(), args);
+        command.env("COSIGN_PASSWORD", "").stdin(std::process::Stdio::piped());
+        let mut child =
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input).unwrap();
+        crate::support::Ran::from(child.wait_with_output().unwrap())
+    };
+    piped(&["generate-key-pair"], b"").exits(0);
+    let signature = piped(&["sign-blob", "-", "--key", "cosign.key"], b"content").exits(0).stdout;
+    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+    let encoded = signature.trim();
+    write("plain.sig", signature.as_bytes());
+    write("der.sig", &base64::Engine::decode(&base64::prelude::BASE64_STANDARD, encoded).unwrap());
+    write("cosign2.json", format!("{{\"base64Signature\": \"{encoded}\", \"cert\": \"\"}}").as_bytes());
+    let bundle = serde_json::json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {"publicKey": {"hint": "x"}},
+        "messageSignature": {"messageDigest": {"algorithm": "SHA2_256"}, "signature": encoded},
+    });
+    write("cosign3.json", bundle.to_string().as_bytes());
+    for (option, file) in [
+        ("--signature", "plain.sig"),
+        ("--signature", "der.sig"),
+        ("--bundle", "cosign2.json"),
+        ("--bundle", "cosign3.json"),
+    ] {
+        let args = ["verify-blob", "-", "--key", "cosign.pub", option, file];
+        assert_eq!(piped(&args, b"content").exits(0).stdout, "-\n", "{file}");
+        let told = piped(&args, b"another").exits(3).stderr;
+        assert!(told.contains("was not made of this content with this key"), "{file}: {told}");
+    }
+    piped(&["verify-blob", "-", "--key", "cosign.pub"], b"content").refuses_usage_with(&["say with --signature"]);
+}

@@ -51,7 +51,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Other {
     /// Print the artifact's own OCI manifest, as it is stored.
-    #[command(after_help = get::HELP)]
+    #[command(after_help = get::HELP, alias = "fetch")]
     Get(Box<get::Get>),
 }
 

@@ -41,9 +41,14 @@ pub(super) struct Text<'a> {
 /// What takes texts in, one after the other.
 pub(super) type Sink<'s> = dyn FnMut(Result<Text<'_>, NoText>) -> io::Result<()> + 's;
 
-/// A file in an archive that holds no text.
+/// A file in an archive that was not read, or not to its end.
 #[derive(Debug)]
-pub(super) struct NoText;
+pub(super) enum NoText {
+    /// It holds no text.
+    Foreign,
+    /// It is damaged: its path in the archive, and the reason.
+    Damaged(String, String),
+}
 
 /// Gives the sink every text that these bytes hold.
 ///
@@ -75,7 +80,7 @@ fn layer(mut bytes: Box<dyn Read + '_>, entry: String, layers: u32, sink: &mut S
             sink(Ok(Text { entry, reader: Box::new(buffered(decoder)) }))
         }
         _ => match unreadable {
-            Some(_) if !entry.is_empty() => sink(Err(NoText)),
+            Some(_) if !entry.is_empty() => sink(Err(NoText::Foreign)),
             Some(reason) => Err(io::Error::new(io::ErrorKind::Unsupported, reason)),
             None => {
                 let mut reader = buffered(whole);
@@ -88,6 +93,12 @@ fn layer(mut bytes: Box<dyn Read + '_>, entry: String, layers: u32, sink: &mut S
     }
 }
 
+/// Whether bytes are not what they should be, and not a disk or a pipe that fails.
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof)
+}
+
 fn archive(whole: Peeked<'_>, outer: &str, layers: u32, sink: &mut Sink<'_>) -> io::Result<()> {
     let mut archive = tar::Archive::new(whole);
     for file in archive.entries()? {
@@ -97,15 +108,39 @@ fn archive(whole: Peeked<'_>, outer: &str, layers: u32, sink: &mut Sink<'_>) -> 
         }
         let path = file.path()?.to_string_lossy().into_owned();
         let name = if outer.is_empty() { path } else { format!("{outer}/{path}") };
-        layer(Box::new(file), name, layers, sink)?;
+        match layer(Box::new(file), name.clone(), layers, sink) {
+            // The others in the archive are whole; where the archive itself is cut, the next entry tells.
+            Err(error) if is_damage(&error) => sink(Err(NoText::Damaged(name, error.to_string())))?,
+            read => read?,
+        }
     }
     Ok(())
 }
 
-/// The beginning. A first read is enough for all but tar: what is still being written must not be waited for.
+/// As many zeros before a text are no text in UTF-16.
+const HOLE_BYTES: usize = 16;
+
+/// The beginning. Before it may be a hole: of a log that was emptied while a program went on writing where it was, or
+/// whose machine crashed. What is all zeros is given as it is.
 fn head(bytes: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let mut head = vec![0; HEAD_BYTES];
-    let mut filled = 0;
+    let mut head = beginning(bytes, Vec::new())?;
+    loop {
+        let zeros = head.iter().take_while(|byte| **byte == 0).count();
+        if zeros < HOLE_BYTES {
+            return Ok(head);
+        }
+        let rest = beginning(bytes, head.split_off(zeros))?;
+        if rest.is_empty() {
+            return Ok(head);
+        }
+        head = rest;
+    }
+}
+
+/// These bytes and more. A first read is enough for all but tar: what is still being written must not be waited for.
+fn beginning(bytes: &mut dyn Read, mut head: Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut filled = head.len();
+    head.resize(HEAD_BYTES, 0);
     while filled < HEAD_BYTES {
         let read = match bytes.read(&mut head[filled..]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -127,9 +162,9 @@ fn buffered<R: Read>(reader: R) -> BufReader<R> {
 
 fn unreadable(head: &[u8]) -> Option<&'static str> {
     let known = UNREADABLE.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, reason)| *reason);
-    // A terminal's recording may hold a stray NUL; a program or a database holds many.
-    let nuls = memchr::memchr_iter(0, head).count();
-    known.or_else(|| (nuls * 20 > head.len()).then_some("is no text: name a log, or a file that holds logs"))
+    // A terminal's recording may hold a stray sign; a program, a database or what is encrypted holds many.
+    let signs = head.iter().filter(|byte| byte.is_ascii_control() && !b"\t\n\x0c\r\x1b".contains(byte)).count();
+    known.or_else(|| (signs * 20 > head.len()).then_some("is no text: name a log, or a file that holds logs"))
 }
 
 /// UTF-16 by its mark, or by the zero in every other byte, and in no further ones, of what is plain English. A program

@@ -134,7 +134,8 @@ pub(super) fn unescaped(text: &str) -> Option<String> {
         }
         return Some(plain);
     }
-    const FORMS: [(&str, &str); 4] = [("\"\"", "\""), ("&quot;", "\""), ("&#34;", "\""), ("\\x22", "\"")];
+    const FORMS: [(&str, &str); 5] =
+        [("\"\"", "\""), ("&quot;", "\""), ("&#34;", "\""), ("\\x22", "\""), ("\\u0022", "\"")];
     let holds_key = |quote: &str| text.contains(&format!("{quote}{KEY}{quote}"));
     FORMS.iter().find(|(quote, _)| holds_key(quote)).map(|(quote, plain)| {
         text.replace(quote, plain).replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")

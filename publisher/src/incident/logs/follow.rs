@@ -40,6 +40,7 @@ pub(crate) enum News {
 pub(crate) fn start(files: Vec<PathBuf>) -> anyhow::Result<Receiver<io::Result<News>>> {
     let (sender, receiver) = channel(READ_AHEAD);
     let names = Arc::new(Mutex::new(FileNames::of(&files)));
+    let several = files.len();
     for file in files {
         let named = || format!("cannot read the log `{}`", file.display());
         // A file that is not there is a slip of the keyboard; one that goes away later is being rotated.
@@ -48,21 +49,27 @@ pub(crate) fn start(files: Vec<PathBuf>) -> anyhow::Result<Receiver<io::Result<N
         let names = Arc::clone(&names);
         // On threads of their own: neither a pipe nor a file can be waited for otherwise.
         std::thread::spawn(move || match opened {
-            None => follow(&file, &names, Box::new(io::stdin().lock()), &sender),
+            None => follow(several, &file, &names, Box::new(io::stdin().lock()), &sender),
             Some(opened) => {
                 let tail = Tail { path: &file, file: opened, position: 0, last: b'\n', next: None };
-                follow(&file, &names, Box::new(tail), &sender);
+                follow(several, &file, &names, Box::new(tail), &sender);
             }
         });
     }
     Ok(receiver)
 }
 
-fn follow(file: &Path, names: &Mutex<FileNames>, bytes: Box<dyn Read + '_>, sender: &Sender<io::Result<News>>) {
+fn follow(
+    files: usize,
+    file: &Path,
+    names: &Mutex<FileNames>,
+    bytes: Box<dyn Read + '_>,
+    sender: &Sender<io::Result<News>>,
+) {
     let shown = if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
     let name = |entry: &str| names.lock().unwrap_or_else(PoisonError::into_inner).source(file, entry).path();
     let own = name("");
-    let read = reader::read(&shown, bytes, &mut |entry, told| {
+    let read = reader::read_of(files, &shown, Ok(bytes), &mut |entry, told| {
         let file = if entry.is_empty() { own.clone() } else { name(entry) };
         let told = Box::new(told);
         sender.blocking_send(Ok(News::Told { file, told })).is_ok()

@@ -20,6 +20,8 @@ pub(crate) enum What {
     Malformed,
     /// The beginning of an event, and not the whole of one.
     Cut,
+    /// What would be an event if it were written as JSON.
+    LookAlike,
     /// A line that is no event and bears on what events mean.
     Remark(Remark),
 }
@@ -57,7 +59,7 @@ pub(super) fn leave_one(found: &mut Vec<Found>, before: usize) {
     let any = new.iter().any(|one| matches!(one.what, What::Event(..)));
     for one in new {
         let What::Event(event, json) = &one.what else {
-            if !(any && matches!(one.what, What::Malformed | What::Timeless(_))) {
+            if !(any && matches!(one.what, What::Malformed | What::Timeless(_) | What::LookAlike)) {
                 found.push(one);
             }
             continue;

@@ -90,6 +90,18 @@ pub(crate) fn open(file: &Path) -> io::Result<Box<dyn Read>> {
     Ok(Box::new(std::fs::File::open(file)?))
 }
 
+/// Refuses to tell of files of which none could be read.
+///
+/// # Errors
+/// With the reason of each.
+pub(crate) fn all_unread(files: usize, counts: &Counts) -> anyhow::Result<()> {
+    if counts.unread.is_empty() || counts.unread.len() < files {
+        return Ok(());
+    }
+    let reasons: Vec<String> = counts.unread.iter().map(|(file, reason)| format!("`{file}` {reason}")).collect();
+    Err(anyhow::anyhow!("cannot read any of the {files} logs: {}", reasons.join("; ")))
+}
+
 /// Whose the events are that no record names the proxy of, file by file: by names as short as they can be without two
 /// files having the same.
 #[derive(Default)]
@@ -114,10 +126,7 @@ impl FileNames {
     /// # Errors
     /// When one cannot be read.
     pub(crate) fn of_contents(files: &[impl AsRef<Path>]) -> anyhow::Result<Self> {
-        let mut reading = Reading::default();
-        for file in files {
-            reading.add_file(file.as_ref())?;
-        }
+        let mut reading = Reading::of(files)?;
         let mut known = Self::of(files);
         known.names.extend(proxies::merge(&mut reading.logs).0);
         known.taken = known.names.values().cloned().collect();
@@ -161,11 +170,7 @@ fn newer(key: &Key) -> Option<Key> {
 /// # Errors
 /// When one cannot be read.
 pub(crate) fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Input> {
-    let mut reading = Reading::default();
-    for file in files {
-        reading.add_file(file.as_ref())?;
-    }
-    Ok(reading.finish())
+    Ok(Reading::of(files)?.finish())
 }
 
 /// What has been read so far.
@@ -176,9 +181,14 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    fn add_file(&mut self, file: &Path) -> anyhow::Result<()> {
-        let bytes = open(file).with_context(|| format!("cannot read the log `{}`", file.display()))?;
-        self.add(file, bytes)
+    /// Reads files in turn.
+    fn of(files: &[impl AsRef<Path>]) -> anyhow::Result<Self> {
+        let mut reading = Self::default();
+        for file in files {
+            reading.add_of(files.len(), file.as_ref(), open(file.as_ref()))?;
+        }
+        all_unread(files.len(), &reading.input.counts)?;
+        Ok(reading)
     }
 
     /// Reads a log; `file` is what it is called.
@@ -186,17 +196,23 @@ impl Reading {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn add(&mut self, file: &Path, bytes: Box<dyn Read + '_>) -> anyhow::Result<()> {
+        self.add_of(1, file, Ok(bytes))
+    }
+
+    fn add_of(&mut self, files: usize, file: &Path, bytes: io::Result<Box<dyn Read + '_>>) -> anyhow::Result<()> {
         let shown = file.display().to_string();
         // A file whose records name nobody is one proxy's, even if it has nothing to tell.
         let mut names_others = false;
         let (input, logs) = (&mut self.input, &mut self.logs);
-        let counts = reader::read(&shown, bytes, &mut |entry, told| {
+        let counts = reader::read_of(files, &shown, bytes, &mut |entry, told| {
             names_others |= !entry.is_empty();
             take(input, logs, (file, entry), told, &mut names_others);
             true
         });
-        input.counts.add(counts.with_context(|| format!("cannot read the log `{shown}`"))?);
-        if !names_others {
+        let counts = counts.with_context(|| format!("cannot read the log `{shown}`"))?;
+        let is_read = counts.unread.is_empty();
+        input.counts.add(counts);
+        if !names_others && is_read {
             logs.entry(named::key_of(file)).or_default();
         }
         Ok(())
@@ -276,7 +292,7 @@ fn take(input: &mut Input, logs: &mut Logs, (file, entry): (&Path, &str), told: 
                 log.events.push(event);
             }
         }
-        What::Malformed | What::Timeless(_) | What::Cut => log.unread += 1,
+        What::Malformed | What::Timeless(_) | What::Cut | What::LookAlike => log.unread += 1,
         What::Remark(remark) if remark.said == Said::Warning => {
             if !remark.is_harmless() {
                 log.warnings.insert(remark.text);

@@ -12,6 +12,7 @@ use memchr::memmem;
 use super::found::{Found, What};
 use super::joined::Joiner;
 use super::labels::Labels;
+use super::part;
 use super::parts::{self, Header};
 use super::records::{self, Record};
 use super::search::Findings;
@@ -33,6 +34,8 @@ pub(crate) struct Counts {
     pub(crate) cut: u64,
     /// Events that lack a time, or have values of wrong types.
     pub(crate) malformed: u64,
+    /// What would be events if it were written as JSON.
+    pub(crate) look_alikes: u64,
     /// Events that have the time of the record around them, for want of their own.
     pub(crate) times_assumed: u64,
     /// Events that name no proxy, in a text in which others do.
@@ -43,6 +46,10 @@ pub(crate) struct Counts {
     pub(crate) no_text: u64,
     /// Texts that end in the middle: a JSON value or a compressed file is cut, or damaged. By name, with the reason.
     pub(crate) damaged: BTreeMap<String, String>,
+    /// Texts that say themselves that they are a part of what was asked for. By name, with the reason.
+    pub(crate) partial: BTreeMap<String, String>,
+    /// Files of which nothing was read, while others were. By name, with the reason.
+    pub(crate) unread: BTreeMap<String, String>,
 }
 
 impl Counts {
@@ -51,11 +58,18 @@ impl Counts {
         self.lines += more.lines;
         self.cut += more.cut;
         self.malformed += more.malformed;
+        self.look_alikes += more.look_alikes;
         self.times_assumed += more.times_assumed;
         self.unnamed += more.unnamed;
         self.too_long += more.too_long;
         self.no_text += more.no_text;
         self.damaged.extend(more.damaged);
+        self.partial.extend(more.partial);
+        self.unread.extend(more.unread);
+    }
+
+    fn is_damaged(&mut self, file: String, error: &str) {
+        self.damaged.insert(file, format!("it is cut or damaged ({error})"));
     }
 }
 
@@ -89,7 +103,8 @@ pub(crate) fn read(name: &str, bytes: Box<dyn Read + '_>, sink: &mut Sink<'_>) -
     let read = decode::texts(bytes, &mut |text| {
         begun = true;
         match text {
-            Err(decode::NoText) => counts.no_text += 1,
+            Err(decode::NoText::Foreign) => counts.no_text += 1,
+            Err(decode::NoText::Damaged(entry, error)) => counts.is_damaged(format!("{name}:{entry}"), &error),
             Ok(_) if !goes_on => {}
             Ok(decode::Text { entry, reader }) => {
                 let mut text = Text::default();
@@ -103,6 +118,9 @@ pub(crate) fn read(name: &str, bytes: Box<dyn Read + '_>, sink: &mut Sink<'_>) -
                     goes_on = tell("", Told::Entry);
                 }
                 let of = if entry.is_empty() { name.to_owned() } else { format!("{name}:{entry}") };
+                if let Some(why) = text.lacks.take() {
+                    text.counts.partial.insert(of.clone(), why);
+                }
                 if text.unfinished {
                     text.counts.damaged.insert(of, "a JSON value in it has no end".to_owned());
                 }
@@ -113,19 +131,34 @@ pub(crate) fn read(name: &str, bytes: Box<dyn Read + '_>, sink: &mut Sink<'_>) -
         Ok(())
     });
     match read {
-        Err(error) if begun && is_damage(&error) => {
-            let reason = format!("it is cut or damaged ({error})");
-            counts.damaged.insert(name.to_owned(), reason);
+        Err(error) if decode::is_damage(&error) => {
+            if !begun {
+                return Err(io::Error::new(error.kind(), format!("is cut or damaged ({error})")));
+            }
+            counts.is_damaged(name.to_owned(), &error.to_string());
         }
         read => read?,
     }
     Ok(counts)
 }
 
-/// Whether what was read so far is worth telling.
-fn is_damage(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
-    matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof)
+/// Reads one of so many files. Of several, one that cannot be read is counted, and the others are told.
+///
+/// # Errors
+/// Those of [`read`], if it is the only file; and if it is not there, which is a slip of the keyboard.
+pub(crate) fn read_of(
+    files: usize,
+    name: &str,
+    bytes: io::Result<Box<dyn Read + '_>>,
+    sink: &mut Sink<'_>,
+) -> io::Result<Counts> {
+    match bytes.and_then(|bytes| read(name, bytes, sink)) {
+        Err(error) if files > 1 && error.kind() != io::ErrorKind::NotFound => {
+            let unread = BTreeMap::from([(name.to_owned(), error.to_string())]);
+            Ok(Counts { unread, ..Counts::default() })
+        }
+        read => read,
+    }
 }
 
 /// What takes in what a text tells: of which file in it, empty where it is one.
@@ -153,6 +186,11 @@ struct Text {
     files: BTreeMap<Rc<str>, bool>,
     /// Whose the lines below a header are, where it names a container.
     around: Labels,
+    has_values: bool,
+    /// Why an engine gave nothing, if the record before is its whole answer.
+    failed: Option<String>,
+    /// Why the text is only a part of what was asked for.
+    lacks: Option<String>,
 }
 
 impl Text {
@@ -160,13 +198,15 @@ impl Text {
     fn take(&mut self, record: records::Counted<'_>, sink: &mut Tell<'_>) -> bool {
         self.counts.lines += record.lines;
         self.of_line = None;
+        // Programs log errors of the same shape among other records.
+        self.failed = None;
         let findings = match record.record {
             Record::Line(line) => match self.line(&line, sink) {
                 Some(findings) => findings,
                 None => return true,
             },
             Record::Json(text) => match self.joiner.whole(&self.section, &text) {
-                Some(text) => search::value(&text),
+                Some(text) => self.value(&text),
                 None => return true,
             },
             Record::Row(row, delimiter) => search::row(row, delimiter),
@@ -182,9 +222,24 @@ impl Text {
         self.tell(findings, sink)
     }
 
+    /// Looks at a JSON value, which may be an engine's whole answer.
+    fn value(&mut self, text: &str) -> Findings {
+        let findings = search::value(text);
+        let events = findings.found.len();
+        // A record among many is no answer: it holds one event, and others came before it.
+        let is_first = !std::mem::replace(&mut self.has_values, true);
+        if is_first && events == 0 {
+            self.failed = part::of_failure(text);
+        } else if is_first || events > 1 {
+            self.lacks = self.lacks.take().or_else(|| part::of_answer(text));
+        }
+        findings
+    }
+
     /// Tells what the end of the text leaves: lines that go on nowhere, and files whose records name nobody.
     fn end(&mut self, sink: &mut Tell<'_>) -> bool {
         self.of_line = None;
+        self.lacks = self.lacks.take().or_else(|| self.failed.take());
         for record in self.joiner.unfinished() {
             if !self.tell(search::value(&record), sink) {
                 return false;
@@ -220,12 +275,13 @@ impl Text {
             match one.what {
                 What::Cut => self.counts.cut += 1,
                 What::Malformed | What::Timeless(_) => self.counts.malformed += 1,
+                What::LookAlike => self.counts.look_alikes += 1,
                 What::Event(..) => self.counts.times_assumed += u64::from(one.time_assumed),
                 What::Remark(_) => {}
             }
             match one.source() {
                 Some(_) => self.is_named(),
-                None if matches!(one.what, What::Remark(_)) => {}
+                None if matches!(one.what, What::Remark(_) | What::LookAlike) => {}
                 None => self.unnamed += u64::from(file.is_empty()),
             }
             if !sink(&file, Told::Found(one)) {
@@ -264,6 +320,9 @@ impl Text {
     /// Looks at a line of text; none if it holds no event.
     fn line(&mut self, line: &str, sink: &mut Tell<'_>) -> Option<Findings> {
         let line = shapes::without_colours(line);
+        if let Some(why) = part::of_line(&line) {
+            self.lacks = Some(why);
+        }
         // Where one bare name of a file is a header, others are.
         let after_text = std::mem::replace(&mut self.after_text, !is_rule(&line));
         if let Some(header) = parts::header(&line, !after_text || !self.files.is_empty()) {

@@ -65,7 +65,7 @@ pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::
         let lines = memchr_iter(b'\n', text.bytes.get(text.begin..next.end).unwrap_or_default()).count() as u64;
         let last = u64::from(text.ended && next.end == text.bytes.len() && text.bytes.last() != Some(&b'\n'));
         let record = match next.form {
-            Form::Line => Record::Line(text_of(bytes.trim_ascii_end())),
+            Form::Line => Record::Line(line_of(bytes)),
             Form::Json => Record::Json(text_of(bytes)),
             Form::Unfinished => Record::Unfinished,
             Form::TooLong => Record::TooLong,
@@ -80,6 +80,16 @@ pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::
         }
     }
     Ok(())
+}
+
+/// A line as text. Zeros in it are left out: PowerShell adds lines in UTF-16 to a file in another encoding, and a file
+/// that was not written to its end after a crash has zeros before what was added later.
+fn line_of(bytes: &[u8]) -> Cow<'_, str> {
+    if memchr(0, bytes).is_none() {
+        return text_of(bytes.trim_ascii_end());
+    }
+    let rest: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
+    Cow::Owned(text_of(rest.trim_ascii_end()).into_owned())
 }
 
 /// The bytes as text; what is none becomes signs that say so.

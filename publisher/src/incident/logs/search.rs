@@ -18,7 +18,7 @@ use super::json::{self, Node, Pairs};
 use super::labels::{self, Labels};
 use super::parse::{self, NoEvent, TimeOf};
 use super::remark;
-use super::{escapes, hot_switch, shapes, table};
+use super::{escapes, hot_switch, look_alike, shapes, table};
 
 /// Objects, arrays and texts in one another: deeper than any chain of shippers.
 const MAX_DEPTH: u32 = 40;
@@ -281,6 +281,7 @@ impl Findings {
     /// Looks through text, of one line or several.
     fn text(&mut self, text: &str, depth: u32) {
         let Some(deeper) = depth.checked_sub(1) else { return };
+        let first = self.found.len();
         let mut at = 0;
         let mut covered = 0;
         let mut failures = 0;
@@ -310,6 +311,11 @@ impl Findings {
             }
         }
         self.rest(text, covered..text.len(), deeper);
+        // Labels before a line repeat what is in it.
+        if self.found.iter().skip(first).any(|one| matches!(one.what, What::Event(..))) {
+            let read = self.found.split_off(first).into_iter().filter(|one| !matches!(one.what, What::LookAlike));
+            self.found.extend(read);
+        }
     }
 
     /// Looks through a part of a text that holds no JSON as it stands: escaped, or cut off.
@@ -321,14 +327,16 @@ impl Findings {
         if !rest.contains("\\\"") {
             self.remarks(text, &part);
         }
-        // The name of an event stands in quotes, however these are written.
-        if memchr::memchr3(b'"', b'\\', b'&', rest.as_bytes()).is_none() {
-            return;
-        }
         let before = self.found.len();
-        match escapes::unescaped(rest).filter(|_| depth > 0) {
+        // The name of an event stands in quotes, however these are written.
+        let is_quoted = memchr::memchr3(b'"', b'\\', b'&', rest.as_bytes()).is_some();
+        match escapes::unescaped(rest).filter(|_| is_quoted && depth > 0) {
             Some(plain) => self.text(&plain, depth.saturating_sub(1)),
-            None => self.found.extend((0..escapes::beginnings(rest)).map(|_| Found::of(What::Cut))),
+            None if is_quoted => self.found.extend((0..escapes::beginnings(rest)).map(|_| Found::of(What::Cut))),
+            None => {}
+        }
+        if self.found.len() == before {
+            self.found.extend((0..look_alike::count(rest)).map(|_| Found::of(What::LookAlike)));
         }
         self.name(before, text, part);
     }

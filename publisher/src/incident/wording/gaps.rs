@@ -9,6 +9,13 @@ use crate::incident::units::{Clock, count, duration, number, times};
 pub(crate) fn no_events(lines: u64, gaps: &[Gap]) -> String {
     let lines = count(lines, "line");
     let lost: Vec<String> = gaps.iter().filter(|gap| gap.is_loss()).map(sentence).collect();
+    let is_elsewhere = |gap: &&Gap| matches!(gap, Gap::Partial { .. } | Gap::Unread { .. });
+    if !lost.is_empty() && gaps.iter().filter(|gap| gap.is_loss()).all(|gap| is_elsewhere(&gap)) {
+        return format!(
+            "no faultline events in {lines}, and that is not all that was asked for\n- {}",
+            lost.join("\n- ")
+        );
+    }
     if !lost.is_empty() {
         return format!(
             "no faultline event could be read in {lines}, although there are some\n- {}",
@@ -44,9 +51,15 @@ fn short(gap: &Gap) -> String {
         Gap::CutOff { events: 1 } => "1 event could not be read: its line is cut off".to_owned(),
         Gap::CutOff { events } => format!("{} could not be read: their lines are cut off", count(*events, "event")),
         Gap::Malformed { events } => format!("{} could not be read: malformed", count(*events, "event")),
+        Gap::NotJson { events: 1 } => "1 event could not be read: it is not written as JSON".to_owned(),
+        Gap::NotJson { events } => {
+            format!("{} could not be read: they are not written as JSON", count(*events, "event"))
+        }
         Gap::TooLong { lines } => format!("{} too long to be read", count(*lines, "line")),
         Gap::Unknown { name, events } => format!("{} `{name}` not understood", count(*events, "event")),
         Gap::Damaged { file, reason } => format!("`{file}` was not read to its end: {reason}"),
+        Gap::Partial { file, reason } => format!("`{file}` is only a part of the log: {reason}"),
+        Gap::Unread { file, reason } => format!("`{file}` was not read: {reason}"),
         other => sentence(other),
     }
 }
@@ -82,6 +95,23 @@ fn missing_beginnings(gap: &Gap) -> String {
     format!(
         "{} ended without having begun: {why}. Their beginnings are reckoned from their durations{told_late}.",
         count(*things, "thing"),
+    )
+}
+
+fn not_json(gap: &Gap) -> String {
+    format!(
+        "{}. A program on their way printed them in its own form (single quotes or none, YAML, `key=value`): have it \
+         write JSON (in Python `json.dumps`), or read the log before it.",
+        short(gap)
+    )
+}
+
+fn unnamed(events: u64) -> String {
+    let (name, was) = if events == 1 { ("names", "was") } else { ("name", "were") };
+    format!(
+        "{} {name} no proxy, while others in the same log do, and {was} taken as the proxy's that the file is named \
+         after.",
+        count(events, "event")
     )
 }
 
@@ -123,17 +153,11 @@ pub(crate) fn sentence(gap: &Gap) -> String {
         Gap::Malformed { .. } => {
             format!("{}. They lack a time, or have values that the filter does not write.", short(gap))
         }
-        Gap::TooLong { .. } => format!("{}.", short(gap)),
+        Gap::NotJson { .. } => not_json(gap),
+        Gap::TooLong { .. } | Gap::Partial { .. } | Gap::Unread { .. } => format!("{}.", short(gap)),
         Gap::Damaged { .. } => format!("{}; what came before is told.", short(gap)),
         Gap::NoText { files } => format!("{} in archives were left out: no text.", count(*files, "file")),
-        Gap::Unnamed { events } => {
-            let (name, was) = if *events == 1 { ("names", "was") } else { ("name", "were") };
-            format!(
-                "{} {name} no proxy, while others in the same log do, and {was} taken as the proxy's that the file is \
-                 named after.",
-                count(*events, "event")
-            )
-        }
+        Gap::Unnamed { events } => unnamed(*events),
         Gap::Doubtful { pods: 1 } => "1 pod or machine named without a container tells no event: whether it runs a \
                                       proxy is not known, and it is not counted."
             .to_owned(),
