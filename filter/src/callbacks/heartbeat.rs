@@ -25,7 +25,6 @@ const REREAD_HOME_BEATS: u32 = 60;
 /// For how long, in milliseconds, other workers do not repeat a notice about a configuration that one worker has
 /// logged.
 const NOTICE_ONCE_WITHIN_MS: Millis = 10_000;
-
 /// One heartbeat.
 #[derive(Clone, Copy, Debug)]
 struct Beat {
@@ -103,10 +102,13 @@ fn watch_configurations(vm: &mut Vm, now: Millis) {
     if !vm.roots.has_several() {
         return;
     }
-    if let Some(count) = vm.roots.lasting_overlap(now)
+    if let Some((count, in_two_positions)) = vm.roots.lasting_overlap(now)
         && claims::claim("overlap", 0, now, NOTICE_ONCE_WITHIN_MS)
     {
         vm.reporter.remark(Remark::SeveralConfigurations { count });
+        if in_two_positions {
+            vm.reporter.remark(Remark::TwoPositions);
+        }
     }
     vm.roots.refresh(now);
     if !vm.roots.has_several() {

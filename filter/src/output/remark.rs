@@ -24,8 +24,11 @@ pub(crate) enum Remark<'a> {
     TwiceInChain,
     /// Several configurations see traffic in one proxy.
     SeveralConfigurations { count: usize },
-    /// Envoy's admin interface, behind `cluster`, has stopped answering; `result` is how the last question ended.
-    WitnessSilent { cluster: &'a str, result: PollResult },
+    /// The module stands both as HTTP filter and in the router's upstream log.
+    TwoPositions,
+    /// Envoy's admin interface, behind `cluster`, has stopped answering; `result` is how the last question ended. Where
+    /// only failures are seen, nothing can be concluded without it.
+    WitnessSilent { cluster: &'a str, result: PollResult, is_blind: bool },
     /// Envoy's lists of endpoints are too large to be read.
     ListsTooLarge,
     /// Envoy's admin interface answers again.
@@ -69,7 +72,13 @@ impl Remark<'_> {
                 "{count} different configurations of this module see traffic, each is evaluated by its own. If that is \
                  not meant, remove one"
             ),
-            Self::WitnessSilent { cluster, result } => {
+            Self::TwoPositions => {
+                "this module stands as HTTP filter (attempts: final) and in the router's upstream log \
+                                   (attempts: upstreamLog, failed). Where both see the same requests, errors count \
+                                   twice and streaks are told that did not happen: use one position"
+                    .to_owned()
+            }
+            Self::WitnessSilent { cluster, result, is_blind } => {
                 let why = match result {
                     PollResult::NoCluster => {
                         "there is no such cluster, or it has no endpoint; set witness.cluster to one that has"
@@ -77,10 +86,14 @@ impl Remark<'_> {
                     PollResult::TooLarge => "its answers are over 16 MiB",
                     _ => "it does not answer as an admin interface does",
                 };
-                format!(
-                    "witness: cluster {cluster}: {why}. Until it answers, ejections are inferred from what is \
-                     configured, or from Envoy's defaults, by which clusters of fewer than ten endpoints eject none"
-                )
+                let meanwhile = match is_blind {
+                    true => "nothing is told: the filter sees failed attempts only, and not what came between them",
+                    false => {
+                        "ejections are inferred from what is configured, or from Envoy's defaults, by which clusters \
+                         of fewer than ten endpoints eject none"
+                    }
+                };
+                format!("witness: cluster {cluster}: {why}. Until it answers, {meanwhile}")
             }
             Self::ListsTooLarge => "witness: Envoy's lists of endpoints are over 16 MiB. They are read from its \
                                     configuration dump, which tells what is out, but neither why nor how many requests \

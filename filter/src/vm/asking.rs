@@ -21,7 +21,7 @@ use crate::output::remark::Remark;
 use crate::shared::cluster_states;
 use crate::shared::question::{self, PollResult, Question};
 use filter_core::cluster::Origin;
-use filter_core::config::Witness;
+use filter_core::config::{Attempts, Witness};
 use filter_core::order;
 use filter_core::time::Millis;
 
@@ -206,7 +206,8 @@ pub(crate) fn record_poll(vm: &mut Vm, result: PollResult) {
     vm.is_witness_silent = is_silent;
     let cluster = vm.config.witness.as_ref().map_or("", |witness| witness.cluster.as_str());
     if is_silent && !was_silent {
-        vm.reporter.remark(Remark::WitnessSilent { cluster, result });
+        let is_blind = vm.current.config.attempts == Attempts::Failed;
+        vm.reporter.remark(Remark::WitnessSilent { cluster, result, is_blind });
     }
     if was_silent && !is_silent {
         vm.reporter.remark(Remark::WitnessAnswers { cluster });

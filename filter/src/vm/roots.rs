@@ -5,7 +5,7 @@
 //! evaluated by the configuration of their own root.
 
 use super::sampling::Sampling;
-use filter_core::config::Config;
+use filter_core::config::{Attempts, Config};
 use filter_core::order;
 use filter_core::time::Millis;
 use std::cell::Cell;
@@ -159,8 +159,9 @@ impl Roots {
         living
     }
 
-    /// How many configurations have seen requests for long, when that has just become clear; `None` otherwise.
-    pub(crate) fn lasting_overlap(&mut self, now: Millis) -> Option<usize> {
+    /// How many configurations have seen requests for long, and whether one of them as HTTP filter and another in the
+    /// router's log, when that has just become clear; `None` otherwise.
+    pub(crate) fn lasting_overlap(&mut self, now: Millis) -> Option<(usize, bool)> {
         let (asked_at, times) = &mut self.overlap;
         if now.abs_diff(*asked_at) < OVERLAP_INTERVAL_MS {
             return None;
@@ -168,9 +169,11 @@ impl Roots {
         *asked_at = now;
         let times_before = *times;
         let living = self.living(now);
-        let count = living.iter().filter(|configuration| configuration.has_requests.replace(false)).count();
-        self.overlap.1 = if count > 1 { times_before.saturating_add(1) } else { 0 };
-        (self.overlap.1 == OVERLAP_INTERVALS).then_some(count)
+        let in_use = living.iter().filter(|configuration| configuration.has_requests.replace(false));
+        let filters: Vec<bool> = in_use.map(|known| known.config.attempts == Attempts::Final).collect();
+        self.overlap.1 = if filters.len() > 1 { times_before.saturating_add(1) } else { 0 };
+        let in_two_positions = filters.contains(&true) && filters.contains(&false);
+        (self.overlap.1 == OVERLAP_INTERVALS).then_some((filters.len(), in_two_positions))
     }
 
     fn position(&self, root: u32) -> Result<usize, usize> {

@@ -171,10 +171,15 @@ fn remarks(plan: &Plan) -> Vec<String> {
         Kind::EnvoyExtensionPolicy => {
             lines.push("failOpen: if the module cannot run, traffic goes on without it.".to_owned());
         }
-        _ => {
-            let what = if matches!(plan.source, Source::Image(_)) { "be fetched or run" } else { "be run" };
-            lines.push(format!("FAIL_OPEN: if the module cannot {what}, traffic goes on without it."));
+        _ if matches!(plan.source, Source::Image(_)) => {
+            lines.push("FAIL_OPEN: if the module cannot be fetched or run, traffic goes on without it.".to_owned());
         }
+        // Envoy reads a file of its bootstrap, or of a patch, before it knows a failure policy.
+        _ => lines.extend([
+            "FAIL_OPEN: if the module stops while it runs, traffic goes on without it. A file that is missing or cut"
+                .to_owned(),
+            "keeps Envoy from starting, or from taking this configuration: put the module there first.".to_owned(),
+        ]),
     }
     let istio_plugin = matches!(plan.kind, Kind::WasmPlugin | Kind::TrafficExtension);
     if istio_plugin && matches!(plan.target, Target::Workloads(_)) {
