@@ -90,6 +90,7 @@ fn endpoint(seen: EndpointTrace) -> Endpoint {
         ejections: ejections.collect(),
         streaks: seen.streaks,
         blocked: seen.blocked,
+        failing: seen.failing.into_values().max(),
         proxies: seen.proxies.len(),
         first: seen.first,
     }

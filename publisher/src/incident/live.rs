@@ -64,6 +64,18 @@ pub(crate) struct Live {
     day: Option<String>,
     ejections: u64,
     failovers: u64,
+    open: Open,
+    /// What was open at proxies that have stopped: nobody sees how it goes on there.
+    at_stop: Open,
+    /// Pods whose traffic goes past their proxies.
+    bypassed: BTreeSet<Name>,
+    /// The proxies that rejected a configuration. No event tells that a later one was accepted.
+    rejecting: BTreeSet<String>,
+}
+
+/// What has begun at proxies and has not ended.
+#[derive(Default)]
+struct Open {
     ejected: BTreeSet<ProxyEndpoint>,
     /// Where to, and the share that was told last: no event tells that less goes away.
     away: BTreeMap<ProxyCluster, (String, f64)>,
@@ -71,10 +83,6 @@ pub(crate) struct Live {
     /// Endpoints that failed as often as it takes, without being ejected for it; with the last such time. No event
     /// tells that one serves again.
     kept: BTreeMap<ProxyEndpoint, Millis>,
-    /// Pods whose traffic goes past their proxies.
-    bypassed: BTreeSet<Name>,
-    /// The proxies that rejected a configuration. No event tells that a later one was accepted.
-    rejecting: BTreeSet<String>,
 }
 
 /// A cluster as one proxy sees it.
@@ -140,22 +148,32 @@ impl Live {
             }
         } else {
             let was_seen = self.proxies.contains(&proxy);
-            self.forget(&proxy);
+            let open = self.end_of_process(&proxy, remark.said);
             if !was_seen {
                 return None;
             }
+            let mut news = self.news(proxy, event, remark.json(at));
+            if remark.said == Said::Stopped && !open.is_empty() {
+                news.phrase.text = format!("{}; open then: {}", news.phrase.text, open.join("; "));
+            }
+            return Some(news);
         }
         let json = remark.json(at);
         Some(self.news(proxy, event, json))
     }
 
-    /// A process has ended or begun: what it saw before, no event will end.
-    fn forget(&mut self, proxy: &str) {
-        self.ejected.retain(|ejected| ejected.of.proxy != proxy);
-        self.kept.retain(|kept, _| kept.of.proxy != proxy);
-        self.away.retain(|of, _| of.proxy != proxy);
-        self.without_healthy.retain(|of| of.proxy != proxy);
+    /// A process has ended or begun: what it saw before, no event will end. Returns what that is, in words.
+    fn end_of_process(&mut self, proxy: &str, said: Said) -> Vec<String> {
         self.rejecting.remove(proxy);
+        let left = self.open.take_of(proxy);
+        let told = left.parts();
+        if said == Said::Stopped {
+            self.at_stop.add(left);
+        } else {
+            // The next process begins with nothing, and tells itself what is so.
+            self.at_stop.take_of(proxy);
+        }
+        told
     }
 
     fn news(&mut self, proxy: String, event: Event, json: String) -> News {
@@ -195,35 +213,28 @@ impl Live {
     fn follow(&mut self, proxy: &str, event: &Event) {
         self.events += 1;
         let cluster = ProxyCluster { proxy: proxy.to_owned(), cluster: event.cluster.to_string() };
-        let endpoint = || ProxyEndpoint { of: cluster.clone(), endpoint: event.endpoint.to_string() };
+        let endpoint = ProxyEndpoint { of: cluster.clone(), endpoint: event.endpoint.to_string() };
+        // What a proxy tells while it stops may end what was open then.
+        for open in [&mut self.open, &mut self.at_stop] {
+            open.end(&cluster, &endpoint, &event.kind);
+        }
         match &event.kind {
             Kind::ErrorStreak { ejects: false, .. } | Kind::EjectionBlocked { .. } => {
-                self.kept.insert(endpoint(), event.at);
+                self.open.kept.insert(endpoint, event.at);
             }
             Kind::EndpointEjected { .. } => {
                 self.ejections += 1;
-                self.kept.remove(&endpoint());
-                self.ejected.insert(endpoint());
-            }
-            Kind::EndpointReturned { .. } | Kind::EndpointRemoved { .. } => {
-                self.kept.remove(&endpoint());
-                self.ejected.remove(&endpoint());
+                self.open.ejected.insert(endpoint);
             }
             Kind::FailoverStarted(route) => {
                 self.failovers += 1;
-                self.away.insert(cluster, (route.to.to_string(), route.share));
+                self.open.away.insert(cluster, (route.to.to_string(), route.share));
             }
             Kind::FailoverChanged(route) => {
-                self.away.insert(cluster, (route.to.to_string(), route.share));
-            }
-            Kind::FailoverEnded { .. } => {
-                self.away.remove(&cluster);
+                self.open.away.insert(cluster, (route.to.to_string(), route.share));
             }
             Kind::NoHealthyUpstream { .. } => {
-                self.without_healthy.insert(cluster);
-            }
-            Kind::UpstreamRecovered { .. } => {
-                self.without_healthy.remove(&cluster);
+                self.open.without_healthy.insert(cluster);
             }
             Kind::ConfigRejected { .. } => {
                 self.rejecting.insert(proxy.to_owned());
@@ -239,49 +250,23 @@ impl Live {
 
     /// What is open, each endpoint and service once, however many proxies see it so.
     pub(crate) fn status(&self) -> String {
-        let ejected: BTreeSet<&str> = self.ejected.iter().map(|ejected| ejected.endpoint.as_str()).collect();
-        let away = self.away();
-        let without: BTreeSet<&str> = self.without_healthy.iter().map(|of| names::service(&of.cluster)).collect();
-        let mut open = Vec::new();
-        if !away.is_empty() {
-            open.push(format!("away: {}", some_of(away.iter().map(String::as_str))));
-        }
-        if !ejected.is_empty() {
-            open.push(format!("{} ejected", count(ejected.len() as u64, "endpoint")));
-        }
-        let kept: BTreeSet<&str> = self.kept.keys().map(|kept| kept.endpoint.as_str()).collect();
-        if let Some(last) = self.kept.values().max() {
-            let failing = some_of(kept.iter().copied());
-            open.push(format!("failing without ejection: {failing} (last told at {})", clock_seconds(*last)));
-        }
-        if !without.is_empty() {
-            open.push(format!("nothing healthy: {}", some_of(without.iter().copied())));
-        }
+        let mut open = self.open.parts();
         if !self.bypassed.is_empty() {
             open.push(format!("bypassed: {}", some_of(self.bypassed.iter().map(|pod| &**pod))));
         }
         if !self.rejecting.is_empty() {
             open.push(format!("configuration rejected by {}", count(self.rejecting.len() as u64, "proxy")));
         }
+        let at_stop = self.at_stop.parts();
+        if !at_stop.is_empty() {
+            let stopped = count(self.at_stop.proxies() as u64, "proxy");
+            open.push(format!("open when {stopped} stopped: {}", at_stop.join("; ")));
+        }
         match open.is_empty() {
             true if self.events == 0 => NO_EVENT_YET.to_owned(),
             true => "all is well".to_owned(),
             false => open.join("; "),
         }
-    }
-
-    /// `mockb.default → ap-northeast-1b (up to 100 %)`, each once, with the greatest share of all proxies.
-    fn away(&self) -> Vec<String> {
-        let mut shares: BTreeMap<(&str, &str), f64> = BTreeMap::new();
-        for (of, (to, share)) in &self.away {
-            let known = shares.entry((names::service(&of.cluster), names::locality(to))).or_default();
-            *known = known.max(*share);
-        }
-        let told = |((service, to), of): ((&str, &str), f64)| match of {
-            of if of > 0.0 => format!("{service} → {to} ({})", share(of, true)),
-            _ => format!("{service} → {to}"),
-        };
-        shares.into_iter().map(told).collect()
     }
 
     /// Where to look for the reason, if there was no event at all.
@@ -305,6 +290,83 @@ impl Live {
             count(self.failovers, "failover"),
             self.status()
         )
+    }
+}
+
+impl Open {
+    /// Takes out what one proxy saw.
+    fn take_of(&mut self, proxy: &str) -> Self {
+        Self {
+            ejected: self.ejected.extract_if(.., |ejected| ejected.of.proxy == proxy).collect(),
+            away: self.away.extract_if(.., |of, _| of.proxy == proxy).collect(),
+            without_healthy: self.without_healthy.extract_if(.., |of| of.proxy == proxy).collect(),
+            kept: self.kept.extract_if(.., |kept, _| kept.of.proxy == proxy).collect(),
+        }
+    }
+
+    fn add(&mut self, mut other: Self) {
+        self.ejected.append(&mut other.ejected);
+        self.away.append(&mut other.away);
+        self.without_healthy.append(&mut other.without_healthy);
+        self.kept.append(&mut other.kept);
+    }
+
+    /// Takes out what an event ends.
+    fn end(&mut self, cluster: &ProxyCluster, endpoint: &ProxyEndpoint, by: &Kind) {
+        match by {
+            Kind::EndpointEjected { .. } => drop(self.kept.remove(endpoint)),
+            Kind::EndpointReturned { .. } | Kind::EndpointRemoved { .. } => {
+                self.kept.remove(endpoint);
+                self.ejected.remove(endpoint);
+            }
+            Kind::FailoverEnded { .. } => drop(self.away.remove(cluster)),
+            Kind::UpstreamRecovered { .. } => drop(self.without_healthy.remove(cluster)),
+            _ => {}
+        }
+    }
+
+    /// How many proxies see something open.
+    fn proxies(&self) -> usize {
+        let of_endpoints = self.ejected.iter().chain(self.kept.keys()).map(|endpoint| &endpoint.of);
+        let of_clusters = self.away.keys().chain(&self.without_healthy);
+        of_endpoints.chain(of_clusters).map(|of| of.proxy.as_str()).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Each endpoint and service once, however many proxies see it so.
+    fn parts(&self) -> Vec<String> {
+        let ejected: BTreeSet<&str> = self.ejected.iter().map(|ejected| ejected.endpoint.as_str()).collect();
+        let away = self.away();
+        let without: BTreeSet<&str> = self.without_healthy.iter().map(|of| names::service(&of.cluster)).collect();
+        let mut open = Vec::new();
+        if !away.is_empty() {
+            open.push(format!("away: {}", some_of(away.iter().map(String::as_str))));
+        }
+        if !ejected.is_empty() {
+            open.push(format!("{} ejected", count(ejected.len() as u64, "endpoint")));
+        }
+        let kept: BTreeSet<&str> = self.kept.keys().map(|kept| kept.endpoint.as_str()).collect();
+        if let Some(last) = self.kept.values().max() {
+            let failing = some_of(kept.iter().copied());
+            open.push(format!("failing without ejection: {failing} (last told at {})", clock_seconds(*last)));
+        }
+        if !without.is_empty() {
+            open.push(format!("nothing healthy: {}", some_of(without.iter().copied())));
+        }
+        open
+    }
+
+    /// `mockb.default → ap-northeast-1b (up to 100 %)`, each once, with the greatest share of all proxies.
+    fn away(&self) -> Vec<String> {
+        let mut shares: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+        for (of, (to, share)) in &self.away {
+            let known = shares.entry((names::service(&of.cluster), names::locality(to))).or_default();
+            *known = known.max(*share);
+        }
+        let told = |((service, to), of): ((&str, &str), f64)| match of {
+            of if of > 0.0 => format!("{service} → {to} ({})", share(of, true)),
+            _ => format!("{service} → {to}"),
+        };
+        shares.into_iter().map(told).collect()
     }
 }
 

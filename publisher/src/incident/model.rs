@@ -171,6 +171,9 @@ pub(crate) struct Endpoint {
     /// Times at which Envoy kept it in rotation at the threshold, and why.
     #[serde(serialize_with = "alike_blocked")]
     pub(crate) blocked: Vec<Blocked>,
+    /// When a proxy told last that it fails, of those that tell nothing of it after that; none if there is no such one.
+    #[serde(skip)]
+    pub(crate) failing: Option<Millis>,
     /// How many proxies had trouble with it.
     pub(crate) proxies: usize,
     /// Its first trouble.
@@ -231,6 +234,9 @@ pub(crate) struct Blocked {
     pub(crate) at: Millis,
     /// `max_ejection_percent` or `not_enforced`
     pub(crate) reason: String,
+    /// The cap in force, in percent, and of how many endpoints.
+    #[serde(skip)]
+    pub(crate) cap: (u64, u64),
 }
 
 /// Something that happened, at one proxy or several.
@@ -357,6 +363,15 @@ pub(crate) struct Open {
     pub(crate) failovers: usize,
     /// Services without a healthy endpoint.
     pub(crate) without_healthy: usize,
+    /// Endpoints that failed without an ejection. Whether they still do, no event tells.
+    pub(crate) failing: usize,
+}
+
+impl Open {
+    /// Whether all that has an end has ended.
+    pub(crate) fn is_over(self) -> bool {
+        Self { failing: 0, ..self } == Self::default()
+    }
 }
 
 impl Add for Open {
@@ -367,6 +382,7 @@ impl Add for Open {
             ejected: self.ejected + other.ejected,
             failovers: self.failovers + other.failovers,
             without_healthy: self.without_healthy + other.without_healthy,
+            failing: self.failing + other.failing,
         }
     }
 }
@@ -378,6 +394,7 @@ impl Service {
             ejected: self.endpoints.iter().filter(|e| e.ejections.iter().any(|x| x.period.open)).count(),
             failovers: self.failovers.iter().filter(|f| f.period.open).count(),
             without_healthy: usize::from(self.outages.iter().any(|o| o.period.open)),
+            failing: self.endpoints.iter().filter(|e| e.failing.is_some()).count(),
         }
     }
 
@@ -395,9 +412,9 @@ impl Service {
         ]
     }
 
-    /// Whether all of it is over at the end of the log.
+    /// Whether all of it that has an end is over at the end of the log.
     pub(crate) fn is_over(&self) -> bool {
-        self.open() == Open::default()
+        self.open().is_over()
     }
 
     /// The localities that play a part, by name: those of endpoints, and those that traffic left or went to.

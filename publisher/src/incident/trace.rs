@@ -89,6 +89,8 @@ pub(super) struct EndpointTrace {
     pub(super) streaks: Vec<Streak>,
     /// Each proxy's blocked ejections, in order of time.
     pub(super) blocked: Vec<Blocked>,
+    /// The proxies whose last word is that it fails, and when they told it: no event ends a streak without an ejection.
+    pub(super) failing: BTreeMap<ProxyIndex, Millis>,
     /// The proxies that had trouble with it.
     pub(super) proxies: BTreeSet<ProxyIndex>,
     /// Its first trouble.
@@ -171,10 +173,11 @@ impl ClusterTrace {
             Kind::ErrorStreak { kind, streak, last, .. } => {
                 let failure = Failure::of(kind, last);
                 let streak = Streak { at: event.at, kind: kind.to_string(), errors: *streak, failure };
-                self.endpoint(proxy, event).streaks.push(streak);
+                self.endpoint(proxy, event).fails(proxy, event.at).streaks.push(streak);
             }
-            Kind::EjectionBlocked { reason, .. } => {
-                self.endpoint(proxy, event).blocked.push(Blocked { at: event.at, reason: reason.to_string() });
+            Kind::EjectionBlocked { reason, max_ejection_percent, endpoints } => {
+                let (reason, cap) = (reason.to_string(), (*max_ejection_percent, *endpoints));
+                self.endpoint(proxy, event).fails(proxy, event.at).blocked.push(Blocked { at: event.at, reason, cap });
             }
             Kind::EndpointEjected { reason, .. } => self.endpoint(proxy, event).eject(proxy, event, reason, missing),
             Kind::EndpointReturned { ejected_seconds } => {
@@ -345,7 +348,17 @@ impl ClusterTrace {
 }
 
 impl EndpointTrace {
+    /// It fails, and may stay in rotation.
+    fn fails(&mut self, proxy: ProxyIndex, at: Millis) -> &mut Self {
+        // Where it is out, its return ends that too: what fails then was under way.
+        if !self.is_out(proxy) {
+            self.failing.insert(proxy, at);
+        }
+        self
+    }
+
     fn eject(&mut self, proxy: ProxyIndex, event: &Event, reason: &Name, missing: &mut Missing) {
+        self.failing.remove(&proxy);
         if let Some(open) = self.open_ejection(proxy) {
             open.seen.end(event.at);
             missing.ends += 1;
@@ -358,6 +371,7 @@ impl EndpointTrace {
     /// Ends an ejection; `end` is how, and after which time by the event.
     fn uneject(&mut self, proxy: ProxyIndex, event: &Event, end: (EjectionEnd, Millis), missing: &mut Missing) {
         let (how, ejected_for) = end;
+        self.failing.remove(&proxy);
         match self.open_ejection(proxy) {
             Some(open) => {
                 open.seen.end(event.at);

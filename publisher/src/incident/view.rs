@@ -235,8 +235,8 @@ pub(crate) struct Suspect<'a> {
     pub(crate) first_error: String,
     /// Its last failure; empty if the log does not have it.
     pub(crate) last_error: String,
-    /// What the last one may mean.
-    pub(crate) advice: &'static str,
+    /// What the last one may mean, and what kept it in rotation.
+    pub(crate) advice: String,
     /// All of it in a sentence, which goes on from the endpoint's address.
     #[serde(skip)]
     pub(crate) sentence: String,

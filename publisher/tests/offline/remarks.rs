@@ -130,10 +130,13 @@ fn a_proxy_that_starts_again_ends_what_was_open_at_it() {
         assert_eq!(names[2], "proxy_started", "{names:?}");
         assert_eq!(told["events"], 6);
     }
-    // Those who watch learn that the one that ended has nothing open any more.
+    // Those who watch learn what was open at the one that ended, and that the next one begins with nothing.
     let half: String = log(&stop).lines().take(4).map(|line| format!("{line}\n")).collect();
     let ran = with_input(&["watch"], &half);
-    assert!(ran.stdout.ends_with("15:00:08.000  proxy stopped     the proxy ends\n"), "{ran:?}");
+    let open = "open then: away: backend → b (up to 100 %); 1 endpoint ejected";
+    assert!(ran.stdout.ends_with(&format!("15:00:08.000  proxy stopped     the proxy ends; {open}\n")), "{ran:?}");
+    assert!(ran.stderr.contains("now: open when 1 proxy stopped: away: backend → b"), "{ran:?}");
+    let ran = with_input(&["watch"], &(half + &remark("15:00:20.000", "info", IN_FORCE)));
     assert!(ran.stderr.contains("now: all is well"), "{ran:?}");
     let json = with_input(&["watch", "--output", "json"], &log(&stop)).stdout;
     assert_eq!(told(&json)["gaps"], told(&log(&stop))["gaps"]);

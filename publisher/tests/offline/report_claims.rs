@@ -117,3 +117,71 @@ fn traffic_that_went_nowhere_did_not_go_away() {
     );
     assert!(text.contains("answered again after 10.0 s; those until then failed and count in no failover"), "{text}");
 }
+
+/// A streak of an endpoint at home, and whether Envoy ejects for it.
+fn streak(at: &str, endpoint: &str, ejects: bool) -> Value {
+    event(
+        at,
+        "error_streak",
+        json!({"endpoint": endpoint, "locality": HOME, "kind": "5xx", "streak": 5, "threshold": 5, "ejects": ejects,
+            "last": {"code": 503}}),
+    )
+}
+
+fn blocked(at: &str, endpoint: &str) -> Value {
+    event(
+        at,
+        "ejection_blocked",
+        json!({"endpoint": endpoint, "locality": HOME, "reason": "max_ejection_percent", "max_ejection_percent": 10,
+            "endpoints": 3}),
+    )
+}
+
+#[test]
+fn what_has_no_end_in_the_logs_is_not_over() {
+    let no_end = "no end is told of 1 failing endpoint (last told at 15:00:09): streaks without ejection have none";
+    let kept = streak("15:00:09.000", "10.0.0.1:80", false);
+    let capped = [streak("15:00:08.900", "10.0.0.1:80", true), blocked("15:00:09.000", "10.0.0.1:80")];
+    for log in [log(std::slice::from_ref(&kept)), log(&capped)] {
+        let (json, text, page) = told(&log);
+        assert!(text.contains(&format!("; seen by 1 proxy; {no_end}")), "{text}");
+        let headline = json["headline"].as_str().unwrap();
+        assert!(headline.ends_with("; these logs tell no end of it."), "{headline}");
+        assert!(page.contains("1 failing endpoint of which no end is told"), "{page}");
+    }
+    // An endpoint that is ejected and returns fails no more, nor does one whose last requests fail while it is out.
+    let out = ejected("15:00:09.001", "10.0.0.1:80", 1);
+    let late = streak("15:00:09.500", "10.0.0.1:80", true);
+    let ends = [out, late, returned("15:00:19.000", "10.0.0.1:80", 10.0)];
+    let text = told(&log(&[&[kept][..], &ends].concat())).1;
+    assert!(text.contains("; seen by 1 proxy; over"), "{text}");
+    // What is open is said beside it.
+    let both = log(&[ejected("15:00:01.000", "10.0.0.2:80", 1), streak("15:00:09.000", "10.0.0.1:80", false)]);
+    let text = told(&both).1;
+    assert!(text.contains("still open: 1 ejected endpoint, 1 failing endpoint of which no end is told"), "{text}");
+}
+
+#[test]
+fn a_cap_that_keeps_a_failing_endpoint_in_rotation_is_to_be_raised() {
+    let (json, text, _) =
+        told(&log(&[streak("15:00:08.900", "10.0.0.1:80", true), blocked("15:00:09.000", "10.0.0.1:80")]));
+    let advice = "; Envoy may eject no more: raise maxEjectionPercent, 10 of 3 endpoints is in force";
+    assert!(json["lookFirst"][0]["advice"].as_str().unwrap().ends_with(advice), "{json}");
+    assert!(text.contains(advice), "{text}");
+}
+
+#[test]
+fn traffic_that_went_away_in_a_part_of_the_time_is_not_told_as_all_of_it() {
+    let ended = |seconds: f64| {
+        let mut ended = ended("15:00:40.000", 30.0);
+        ended["destinations"] = json!([{"to": NEXT, "seconds": seconds, "requests": 90, "errors": 0}]);
+        ended
+    };
+    let with = |seconds: f64| told(&log(&[started("15:00:01.000", 0.5, 1), ended(seconds)]));
+    let (json, text, _) = with(11.75);
+    let headline = json["headline"].as_str().unwrap();
+    assert!(headline.contains("of its traffic went to b for 11.8 s within 30.0 s"), "{headline}");
+    assert!(text.contains("left a to b (up to 50 %, same region) for 11.8 s within 30.0 s"), "{text}");
+    // Between the first request of a stay and the start there is a moment.
+    assert!(!with(29.0).1.contains("within"));
+}

@@ -82,6 +82,27 @@ fn an_endpoint_that_fails_and_is_not_ejected_is_open() {
 }
 
 #[test]
+fn what_is_open_when_a_proxy_stops_is_not_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let some: String = OUTAGE.lines().take(5).map(|line| format!("{line}\n")).collect();
+    let envoy = |at: &str, text: &str| format!("[2026-11-20 {at}][1][warning][main] [source/x.cc:1] {text}\n");
+    let stopped = some.clone() + &envoy("15:43:10.000", "caught ENVOY_SIGTERM");
+    let open = "away: mockb.default → ap-northeast-1b (up to 100 %); 1 endpoint ejected";
+    let watched = |log: &str| run_with_input(dir.path(), &["watch"], log.as_bytes()).exits(0);
+    let ran = watched(&stopped);
+    assert!(ran.stdout.ends_with(&format!("the proxy ends; open then: {open}\n")), "{}", ran.stdout);
+    assert!(ran.stderr.trim().ends_with(&format!("now: open when 1 proxy stopped: {open}")), "{}", ran.stderr);
+    // The next process begins with nothing.
+    let begun = "wasm log faultline: faultline: 0.1.0 watches, its configuration is in force";
+    let ran = watched(&(stopped + &envoy("15:43:12.000", begun)));
+    assert!(ran.stderr.trim().ends_with("now: all is well"), "{}", ran.stderr);
+    // A proxy that stops when all is well says no more.
+    let calm = OUTAGE.to_owned() + &envoy("15:44:00.000", "caught ENVOY_SIGTERM");
+    let ran = watched(&calm);
+    assert!(ran.stdout.ends_with("the proxy ends\n") && ran.stderr.trim().ends_with("now: all is well"), "{ran:?}");
+}
+
+#[test]
 fn events_as_json_name_their_proxy_and_can_be_reported() {
     let dir = tempfile::tempdir().unwrap();
     let ran = run_with_input(dir.path(), &["watch", "--output", "json"], THREE.as_bytes()).exits(0);

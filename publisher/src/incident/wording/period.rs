@@ -1,8 +1,28 @@
 //! When something was, for how long, and what is still open.
 
-use crate::incident::model::{Open, Period};
+use filter_core::time::Millis;
+
+use crate::incident::logs::event::millis;
+use crate::incident::model::{Failover, Open, Period};
 use crate::incident::units::{Clock, count, duration};
 use crate::incident::view::PeriodView;
+
+/// Without a request away for longer than this, a locality's time of serving does not count on.
+const GAP_MS: Millis = 2_000;
+
+/// How long traffic was away: `28.6 s`, or `11.8 s within 28.6 s` where requests went away in a part of the time only.
+pub(super) fn away_for<'a>(failovers: impl Iterator<Item = &'a Failover> + Clone) -> String {
+    let whole: Millis = failovers.clone().map(|failover| failover.period.total).sum();
+    // Of several proxies nothing tells whether their times of serving overlap.
+    let is_told = |one: &Failover| one.ended > 0 && one.period.proxies == 1 && !one.received.is_empty();
+    let served: Millis =
+        failovers.clone().flat_map(|failover| &failover.received).map(|received| millis(received.seconds)).sum();
+    if failovers.clone().all(is_told) && served.saturating_add(GAP_MS) < whole {
+        format!("{} within {}", duration(served), duration(whole))
+    } else {
+        duration(whole)
+    }
+}
 
 /// A time in words; `ended` says how it ended, if it has.
 pub(super) fn view(period: &Period, ended: &str, clock: Clock) -> PeriodView {
@@ -28,6 +48,7 @@ pub(super) fn still_open(open: Open) -> String {
         part(open.ejected, "ejected endpoint", ""),
         part(open.failovers, "failover", ""),
         part(open.without_healthy, "service", " without a healthy endpoint"),
+        part(open.failing, "failing endpoint", " of which no end is told"),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }

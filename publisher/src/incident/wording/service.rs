@@ -18,15 +18,29 @@ pub(super) fn view(service: &Service, all_proxies: usize, clock: Clock) -> Servi
         summary: story::summary(service, clock),
         days: if first == last { first } else { format!("{first} to {last}") },
         seen_by: SeenBy { proxies: service.proxies.len(), of: all_proxies }.to_string(),
-        state: match service.open() {
-            open if open == Open::default() => "over".to_owned(),
-            open => format!("still open: {}", still_open(open)),
-        },
+        state: state(service, clock),
         failovers: service.failovers.iter().map(|failover| failover_view(failover, all_proxies, clock)).collect(),
         outages: service.outages.iter().map(|outage| outage_view(outage, clock)).collect(),
         localities: localities(service, clock),
         row: row(service, all_proxies),
     }
+}
+
+/// Whether it is over, as far as the logs tell.
+fn state(service: &Service, clock: Clock) -> String {
+    let open = service.open();
+    if open == Open::default() {
+        return "over".to_owned();
+    }
+    if !open.is_over() {
+        return format!("still open: {}", still_open(open));
+    }
+    let last = service.endpoints.iter().filter_map(|endpoint| endpoint.failing).max().unwrap_or(service.last);
+    format!(
+        "no end is told of {} (last told at {}): streaks without ejection have none",
+        count(open.failing as u64, "failing endpoint"),
+        clock.seconds(last)
+    )
 }
 
 /// What happened to it in one row of a table: failovers, the longest, requests away, errors away, endpoints, seen by.
@@ -124,7 +138,7 @@ fn failover_sentence(failover: &Failover, all_proxies: usize, clock: Clock) -> S
         clock.time(when.span.from),
         names::locality(&failover.from),
         to.join(", then "),
-        duration(when.total),
+        period::away_for(std::iter::once(failover)),
         if when.open { " and does still" } else { "" },
     )
 }

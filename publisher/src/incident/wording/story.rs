@@ -7,7 +7,7 @@ use crate::incident::names;
 use crate::incident::units::{self, Clock, count, duration};
 
 use super::endpoint::first_error;
-use super::{bypass, gaps, phrase};
+use super::{bypass, gaps, period, phrase};
 
 /// At most so many other services are named.
 const MOST_SERVICES: usize = 4;
@@ -66,6 +66,8 @@ pub(super) fn summary(service: &Service, clock: Clock) -> String {
     }
     if !service.is_over() {
         parts.push("it was not over when the log ended".to_owned());
+    } else if service.open().failing > 0 {
+        parts.push("these logs tell no end of it".to_owned());
     }
     format!("{}.", parts.join("; "))
 }
@@ -145,11 +147,11 @@ fn traffic(service: &Service, longest: &Failover) -> String {
         1 => String::new(),
         n => format!(" in {n} failovers"),
     };
-    let total: Millis = same().map(|failover| failover.period.total).sum();
+    let took = period::away_for(same());
     let errors = same().fold(0_u64, |sum, failover| sum.saturating_add(failover.errors_away));
     let told = match same().any(|failover| failover.ended > 0) {
         true => format!("; {} away from home", count(errors, "error")),
         false => String::new(),
     };
-    format!("{share} of its traffic went to {}{times} for {}{told}", localities.join(", then "), duration(total))
+    format!("{share} of its traffic went to {}{times} for {took}{told}", localities.join(", then "))
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::incident::model::{Endpoint, Service};
 use crate::incident::names;
-use crate::incident::units::{Clock, SeenBy, times};
+use crate::incident::units::{Clock, SeenBy, count, times};
 use crate::incident::view::Suspect;
 
 use super::endpoint::first_error;
@@ -51,9 +51,21 @@ fn suspect<'a>(service: &'a Service, endpoint: &'a Endpoint, was_first: bool) ->
         was_first,
         first_error: first_error(endpoint),
         last_error: endpoint.last_failure.map(|failure| failure.to_string()).unwrap_or_default(),
-        advice: endpoint.last_failure.map_or("", |failure| failure.advice()),
+        advice: advice(endpoint),
         sentence: String::new(),
     }
+}
+
+/// What to look for, and what to change where Envoy was not free to eject.
+fn advice(endpoint: &Endpoint) -> String {
+    let failure = endpoint.last_failure.map(|failure| failure.advice().to_owned());
+    let capped = endpoint.blocked.last().filter(|blocked| blocked.reason == "max_ejection_percent");
+    let cap = capped.map(|blocked| {
+        let (percent, endpoints) = blocked.cap;
+        let of = count(endpoints, "endpoint");
+        format!("Envoy may eject no more: raise maxEjectionPercent, {percent} of {of} is in force")
+    });
+    failure.into_iter().chain(cap).collect::<Vec<_>>().join("; ")
 }
 
 fn sentence(suspect: &Suspect<'_>, all_proxies: usize, clock: Clock) -> String {
@@ -64,8 +76,10 @@ fn sentence(suspect: &Suspect<'_>, all_proxies: usize, clock: Clock) -> String {
     };
     let first = if suspect.was_first { "was the first to fail" } else { "failed" };
     let errors = match (suspect.first_error.as_str(), suspect.last_error.as_str()) {
-        ("", "") => "the log does not say how".to_owned(),
-        (first, "") => first.to_owned(),
+        ("", "") if suspect.advice.is_empty() => "the log does not say how".to_owned(),
+        ("", "") => format!("the log does not say how; {}", suspect.advice),
+        (first, "") if suspect.advice.is_empty() => first.to_owned(),
+        (first, "") => format!("{first}; {}", suspect.advice),
         ("", last) => format!("at last {last}: {}", suspect.advice),
         (first, last) if first == last => format!("{last}: {}", suspect.advice),
         (first, last) => format!("first {first}, at last {last}: {}", suspect.advice),
