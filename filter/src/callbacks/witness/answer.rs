@@ -85,6 +85,11 @@ pub(super) fn rest_after_long_sweep(vm: &Vm, answer: &Answer) -> Rest {
     seldom(rest_after(vm, answer))
 }
 
+/// How long all that is asked in calm rests after an answer that took Envoy so many milliseconds.
+pub(super) fn rest_in_calm(took: Millis) -> Millis {
+    took.saturating_mul(CALM_REST)
+}
+
 fn seldom(rest: Rest) -> Rest {
     Rest { open: rest.open.min(LONGEST_AFTER_SELDOM_MS), ..rest }
 }

@@ -1,7 +1,7 @@
 //! How many endpoints were ejected, and why. It is asked after a list that leaves a question open: why an endpoint was
 //! ejected, or whether it was back in the meantime.
 
-use super::answer::Answer;
+use super::answer::{Answer, rest_in_calm};
 use crate::shared::question;
 use crate::vm::asking;
 use crate::vm::pending::FollowUp;
@@ -19,7 +19,15 @@ pub(super) fn on_ejection_counts(vm: &mut Vm, asked_at: Millis, mut follow_up: F
     let now = answer.now;
     let rest = now.saturating_sub(asked_at).saturating_mul(REST_PER_COUNT_TIME);
     let longest = vm.config.witness.as_ref().map_or(0, |witness| witness.max_interval.millis());
-    question::change(|question| question.counted = (now, rest.min(longest)));
+    let has_long_lists = question::change(|question| {
+        question.counted = (now, rest.min(longest));
+        question.has_long_lists()
+    });
+    if has_long_lists == Some(true) {
+        // In calm, the count and the list before it share what they may cost.
+        let for_both = rest_in_calm(now.saturating_sub(asked_at)).saturating_add(follow_up.rest.calm);
+        follow_up.rest.calm = for_both.min(longest);
+    }
     let counts = answer.body.ok().and_then(|body| stats::read(body).ok());
     for name in std::mem::take(&mut follow_up.uncounted) {
         let in_stats = stats::name_in_stats(&name);
