@@ -78,23 +78,7 @@ impl Remark<'_> {
                                    twice and streaks are told that did not happen: use one position"
                     .to_owned()
             }
-            Self::WitnessSilent { cluster, result, is_blind } => {
-                let why = match result {
-                    PollResult::NoCluster => {
-                        "there is no such cluster, or it has no endpoint; set witness.cluster to one that has"
-                    }
-                    PollResult::TooLarge => "its answers are over 16 MiB",
-                    _ => "it does not answer as an admin interface does",
-                };
-                let meanwhile = match is_blind {
-                    true => "nothing is told: the filter sees failed attempts only, and not what came between them",
-                    false => {
-                        "ejections are inferred from what is configured, or from Envoy's defaults, by which clusters \
-                         of fewer than ten endpoints eject none"
-                    }
-                };
-                format!("witness: cluster {cluster}: {why}. Until it answers, {meanwhile}")
-            }
+            Self::WitnessSilent { cluster, result, is_blind } => witness_silent(cluster, result, is_blind),
             Self::ListsTooLarge => "witness: Envoy's lists of endpoints are over 16 MiB. They are read from its \
                                     configuration dump, which tells what is out, but neither why nor how many requests \
                                     each got"
@@ -112,4 +96,21 @@ impl Remark<'_> {
         );
         (if is_news_only { LogLevel::Info } else { LogLevel::Warn }, text)
     }
+}
+
+/// That Envoy's admin interface has stopped answering, why, and what that means.
+fn witness_silent(cluster: &str, result: PollResult, is_blind: bool) -> String {
+    let why = match result {
+        PollResult::NoCluster => "there is no such cluster, or it has no endpoint; set witness.cluster to one that has",
+        PollResult::TooLarge => "its answers are over 16 MiB",
+        _ => "it does not answer as an admin interface does",
+    };
+    let meanwhile = match is_blind {
+        true => "nothing is told: the filter sees failed attempts only, and not what came between them",
+        false => {
+            "ejections are inferred from what is configured, or from Envoy's defaults, by which clusters of fewer than \
+             ten endpoints eject none"
+        }
+    };
+    format!("witness: cluster {cluster}: {why}. Until it answers, {meanwhile}")
 }
