@@ -96,42 +96,45 @@ pub(crate) fn ask_for_rules(
     now: Millis,
     is_last: bool,
 ) {
-    if question.asks_by_beginning(names.len()) {
-        return ask_for_rules_by_beginning(vm, origin, names, question, now, is_last);
-    }
-    let expressions = expressions(question);
-    let (now_asked, later) = admin_paths::named_at_once(&names, expressions);
-    let path = admin_paths::rules(origin, now_asked, expressions);
+    let (path, about) = match question.asks_by_beginning(names.len()) {
+        true => rules_by_beginning(vm, origin, names, question, is_last),
+        false => rules_by_name(origin, &names, expressions(question)),
+    };
+    send_or_fail(vm, &path, Topic::Rules { origin, is_last }, about, now);
+}
+
+/// The path of a question about the first of these clusters, as many as it can name, and their names.
+fn rules_by_name(origin: Origin, names: &[String], expressions: Expressions) -> (String, Vec<String>) {
+    let (now_asked, later) = admin_paths::named_at_once(names, expressions);
     if !later.is_empty() {
         question::change(|question| later.iter().for_each(|name| question.without_rule.add(name)));
     }
-    send_or_fail(vm, &path, Topic::Rules { origin, is_last }, now_asked.to_vec(), now);
+    (admin_paths::rules(origin, now_asked, expressions), now_asked.to_vec())
 }
 
-/// Asks how those clusters eject whose names begin like the first of `names`: few, because one answer about all takes
-/// Envoy's main thread as long as many clusters take, and yet many at once.
-fn ask_for_rules_by_beginning(
-    vm: &mut Vm,
+/// The path of a question about those clusters whose names begin like the first of `names`, and the names that are
+/// wanted: few, because one answer about all takes Envoy's main thread as long as many clusters take, and yet many at
+/// once.
+fn rules_by_beginning(
+    vm: &Vm,
     origin: Origin,
     names: Vec<String>,
     question: &Question,
-    now: Millis,
     is_last: bool,
-) {
-    let Some(first) = names.first() else { return };
+) -> (String, Vec<String>) {
+    let first = names.first().cloned().unwrap_or_default();
     // Before Envoy has listed its clusters there may be any number.
     let total = if question.sweep.size == 0 { u64::MAX } else { question.sweep.clusters };
     let total = usize::try_from(total).unwrap_or(usize::MAX);
-    let start = admin_paths::beginning_of_few(first, vm.known.names(), total).to_owned();
-    let path = admin_paths::rules_beginning(origin, &start, first);
-    let (mut about, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with(&start));
+    let start = admin_paths::beginning_of_few(&first, vm.known.names(), total);
+    let (mut about, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.starts_with(start));
     let more = question::change(|question| {
         others.iter().for_each(|name| question.without_rule.add(name));
         // What the other origin was not asked about is not absent if it is not in this one.
-        if is_last { Vec::new() } else { question.without_rule.take_beginning(&start) }
+        if is_last { Vec::new() } else { question.without_rule.take_beginning(start) }
     });
     about.extend(more.unwrap_or_default());
-    send_or_fail(vm, &path, Topic::Rules { origin, is_last }, about, now);
+    (admin_paths::rules_beginning(origin, start, &first), about)
 }
 
 /// Asks for the endpoints of clusters as the balancer uses them: those of one origin, and as many as one question can

@@ -132,16 +132,20 @@ fn no_configuration_is_forgotten_however_many_come_and_go() {
 
 #[test]
 fn configurations_that_see_traffic_for_long_are_remarked() {
-    let mut stage = stage(&config(3, &json!({})));
-    let second = add(&mut stage, "second", &config(9, &json!({})));
-    let first = stage.chain[0];
-    for minute in 0..6 {
-        for root in [first, second] {
-            stage.chain = vec![root];
-            stage.run(30_000, 10);
+    for (attempts, positions) in [("final", 0), ("upstreamLog", 1)] {
+        let mut stage = stage(&config(3, &json!({})));
+        let second = add(&mut stage, "second", &config(9, &json!({ "attempts": attempts })));
+        let first = stage.chain[0];
+        for minute in 0..6 {
+            for root in [first, second] {
+                stage.chain = vec![root];
+                stage.run(30_000, 10);
+            }
+            assert!(minute > 0 || stage.remarks("different configurations of this module") == 0, "not at once");
         }
-        assert!(minute > 0 || stage.remarks("different configurations of this module") == 0, "not at once");
+        let said = stage.remarks("2 different configurations of this module");
+        assert!((1..=2).contains(&said), "said {said} times: {:?}", stage.proxy.logs());
+        let said = stage.remarks("use one position");
+        assert_eq!(said.min(1), positions, "{attempts}, said {said} times: {:?}", stage.proxy.logs());
     }
-    let said = stage.remarks("2 different configurations of this module");
-    assert!((1..=2).contains(&said), "said {said} times: {:?}", stage.proxy.logs());
 }
