@@ -53,14 +53,10 @@ pub(crate) fn locality_of(
         }
         Locality::parse(config.locality_of(&lossy(endpoint)).unwrap_or(""))
     });
-    // Home may have nothing left in rotation, and no request fails of that.
     if let Some(locality) = locality
         && vm.known.note_use(cluster, locality)
-        && vm.config.witness.is_some()
-        && is_news(vm, cluster, locality)
-        && let Ok(now) = host::now()
     {
-        asking::suspect(vm, cluster, now);
+        on_use(vm, cluster, locality);
     }
     if let Some(known) = vm.known.get_mut(cluster).filter(|known| known.endpoint_count_is_old) {
         known.endpoint_count_is_old = false;
@@ -69,6 +65,21 @@ pub(crate) fn locality_of(
         known.endpoint_count = count;
     }
     locality
+}
+
+/// Looks closer when an attempt goes to a locality that had none for a while: home may have nothing left in rotation,
+/// and no request fails of that.
+fn on_use(vm: &mut Vm, cluster: ClusterIndex, locality: LocalityIndex) {
+    if vm.config.witness.is_none() {
+        // Its endpoints may have left.
+        if let Some(known) = vm.known.get_mut(cluster) {
+            known.endpoint_count_is_old = true;
+        }
+    } else if is_news(vm, cluster, locality)
+        && let Ok(now) = host::now()
+    {
+        asking::suspect(vm, cluster, now);
+    }
 }
 
 /// Whether by all that is known of the cluster no attempt goes to a locality.

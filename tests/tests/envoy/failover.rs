@@ -296,7 +296,7 @@ fn a_cluster_without_endpoints_near_by_is_not_in_failover() -> Result<()> {
 }
 
 #[test]
-fn scaling_down_and_rolling_out_are_no_outages() -> Result<()> {
+fn a_roll_out_is_no_outage_and_a_home_that_leaves_is_told() -> Result<()> {
     let old = Zones::start_at(&[HOME, HOME, NEAR])?;
     let new = Zones::start_at(&[HOME, HOME, NEAR])?;
     let rules = rules(FOR_GOOD);
@@ -315,13 +315,20 @@ fn scaling_down_and_rolling_out_are_no_outages() -> Result<()> {
         load.send(100);
     }
     assert_eq!(counted(&new, HOME) + counted(&old, HOME), load.total.status(200));
-    // The nearest zone is scaled to zero; its traffic goes to the next one, for longer than the window.
-    envoy.set_endpoints(CLUSTER, endpoints.split_off(2))?;
-    new.set(&[HOME], Refuse)?;
     let started = std::time::Instant::now();
-    load.until("the other zone serves", |t| t.from(NEAR) >= 200 && started.elapsed() > WINDOW * 2)?;
-    assert_eq!(load.total.status(200), load.total.total(), "{:?}", load.total);
+    load.until("time for the windows", |_| started.elapsed() > WINDOW * 2)?;
     assert_eq!(listed(&envoy), Vec::<String>::new());
+    // The nearest zone leaves without any error; its traffic goes to the next one.
+    envoy.set_endpoints(CLUSTER, endpoints.split_off(2))?;
+    until_story(&envoy, &mut load, CLUSTER, &["started 1a>1b"])?;
+    let started = envoy.events().wait_for("the failover", |e| e.name() == "failover_started")?;
+    assert_eq!(
+        (started.text("cause"), started.number("endpoints_at_home")),
+        ("endpoints_left", Some(0.0)),
+        "{started}"
+    );
+    assert_eq!(load.total.status(200), load.total.total(), "{:?}", load.total);
+    assert_eq!(listed(&envoy).len(), 1, "{:#?}", listed(&envoy));
     Ok(())
 }
 
