@@ -24,6 +24,10 @@ use crate::time::Millis;
 /// compared with these.
 const CALM_INTERVAL_MS: Millis = 60_000;
 
+/// Health checks of one host are hardly ever less than this apart, in milliseconds. So a host that a passed check has
+/// just returned is not returned by the next one sooner.
+const CHECKS_APART_MS: Millis = 250;
+
 /// Whether Envoy should be asked for its count of the cluster's ejections now, right after its list.
 pub fn wants_counts(state: &mut ClusterState, now: Millis) -> bool {
     state.endpoints.all();
@@ -135,9 +139,12 @@ pub(super) fn find_unseen(
     };
     let found = candidates(state, counted, asked, context);
     // An ejection that began since was due later than the unseen one was counted.
+    let was_due = |endpoint: &Endpoint, due: Millis| {
+        due.max(endpoint.rotation.returned_at().saturating_add(CHECKS_APART_MS)) <= state.counts.unseen_asked
+    };
     let is_early = |index: &usize| {
-        let ejection = state.endpoints.get(*index).and_then(|endpoint| endpoint.rotation.ejection());
-        ejection.is_some_and(|ejection| ejection.due <= state.counts.unseen_asked)
+        let endpoint = state.endpoints.get(*index);
+        endpoint.is_some_and(|it| it.rotation.ejection().is_some_and(|ejection| was_due(it, ejection.due)))
     };
     let found: Vec<usize> = found.into_iter().filter(is_early).collect();
     // Where ejections end before their time, any may have, and requests that were under way look like those of one that
@@ -147,7 +154,7 @@ pub(super) fn find_unseen(
         ejection.is_some_and(|ejection| ejection.due == ejection.earliest && asked < ejection.overdue)
     };
     let was_out = |endpoint: &&Endpoint| {
-        endpoint.rotation.ejection().is_some_and(|ejection| ejection.earliest <= state.counts.unseen_asked)
+        endpoint.rotation.ejection().is_some_and(|ejection| was_due(endpoint, ejection.earliest))
     };
     let is_certain = !found.iter().any(ends_early) || state.endpoints.iter().filter(was_out).count() <= unseen;
     // With more candidates than unseen ejections, no candidate is certain.

@@ -62,6 +62,8 @@ pub struct ClusterState {
     panicked_at: Millis,
     /// The largest number of endpoints that were recently ejected at the same time, and when.
     recent_max_ejected: (u32, Millis),
+    /// Whether an ejection was seen to end before its time.
+    ends_early: bool,
     pub(super) failover: Option<Active>,
     /// What was known of where the proxy is when the failover began; it holds until its end, for all workers.
     pub(super) failover_home: Option<Locality>,
@@ -77,8 +79,8 @@ pub struct ClusterState {
 
 encoded!(struct ClusterState {
     endpoints, localities, total, listed_at, listed_asked, admin_view_stale, counts, known_rule, ranks_by_priority,
-    counted, unseen_at, host_counts_at, unhealthy, repeated, panicked_at, recent_max_ejected, failover, failover_home,
-    empty_since, phase, usual, is_home_lost,
+    counted, unseen_at, host_counts_at, unhealthy, repeated, panicked_at, recent_max_ejected, ends_early, failover,
+    failover_home, empty_since, phase, usual, is_home_lost,
 });
 
 impl ClusterState {
@@ -223,6 +225,24 @@ impl ClusterState {
         }
     }
 
+    fn on_returned(&mut self, index: usize, basis: Basis, has_witness: bool, now: Millis) {
+        // Without a witness, Envoy is not asked again.
+        self.admin_view_stale &= has_witness;
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+        endpoint.detector.on_returned();
+        endpoint.reported.unconfirmed = None;
+        endpoint.seen = now;
+        if basis == Basis::Witnessed && endpoint.rotation.returns_early() && !self.ends_early {
+            // It was over before its time: in this cluster, any may be.
+            self.ends_early = true;
+            for index in self.endpoints.all() {
+                if let Some(endpoint) = self.endpoints.get_mut(index) {
+                    endpoint.rotation.may_end_early();
+                }
+            }
+        }
+    }
+
     fn on_transition(
         &mut self,
         index: usize,
@@ -258,12 +278,8 @@ impl ClusterState {
                 self.report(index, Some(basis), kind, context, events);
             }
             Transition::Returned { basis, since, ejection } => {
-                endpoint.detector.on_returned();
-                endpoint.reported.unconfirmed = None;
-                endpoint.seen = now;
-                // Without a witness, Envoy is not asked again.
-                self.admin_view_stale &= context.has_witness;
                 let kind = EventKind::EndpointReturned { ejected_seconds: seconds_between(since, now), ejection };
+                self.on_returned(index, basis, context.has_witness, now);
                 self.report(index, Some(basis), kind, context, events);
             }
             Transition::Removed { basis, since, ejection } => {
@@ -399,5 +415,9 @@ impl ClusterView for ClusterState {
     fn recent_max_ejected(&self, now: Millis) -> u32 {
         let (most, at) = self.recent_max_ejected;
         self.endpoints.ejected().max(if now.saturating_sub(at) < RECENT_MS { most } else { 0 })
+    }
+
+    fn ends_early(&self) -> bool {
+        self.ends_early
     }
 }

@@ -48,8 +48,9 @@ pub struct Backoff {
     most: u32,
     /// The earliest and the latest time at which the endpoint may have returned.
     returned: (Millis, Millis),
-    /// Whether it ever returned before its time was over: a passed health check ends ejections too.
-    returns_early: bool,
+    /// Whether it, or another endpoint of its cluster, ever returned before its time was over: a passed health check
+    /// ends ejections too.
+    pub(super) returns_early: bool,
 }
 
 encoded!(struct Backoff { least, most, returned, returns_early });

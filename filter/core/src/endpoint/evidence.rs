@@ -93,6 +93,8 @@ pub trait ClusterView {
     fn endpoints(&self) -> u32;
     /// The largest number of endpoints that were recently ejected at the same time, as of `now`.
     fn recent_max_ejected(&self, now: Millis) -> u32;
+    /// Whether ejections are known to end before their time: a passed health check ends them in such a cluster.
+    fn ends_early(&self) -> bool;
 }
 
 /// What a decision depends on besides the endpoint itself.

@@ -194,6 +194,7 @@ impl Rotation {
         if self.ejection().is_none() {
             self.ejections = self.ejections.saturating_add(1);
             let since = if basis == Basis::Witnessed { self.in_rotation_until(at) } else { at };
+            self.backoff.returns_early |= context.cluster.ends_early();
             let ejection = self.backoff.eject(since, at, context.rules, context.rule);
             self.state = State::Ejected { ejection, recheck: None };
             changes.push(Transition::Ejected { reason, basis, ejection: self.ejections });
@@ -413,6 +414,19 @@ impl Rotation {
             State::Ejected { recheck, .. } => recheck,
             _ => None,
         }
+    }
+
+    /// From now on its ejections may be over before their time.
+    pub fn may_end_early(&mut self) {
+        self.backoff.returns_early = true;
+        if let State::Ejected { ejection, .. } = &mut self.state {
+            ejection.due = ejection.earliest;
+        }
+    }
+
+    /// Whether an ejection of it may be over before its time.
+    pub fn returns_early(&self) -> bool {
+        self.backoff.returns_early
     }
 
     /// When the last ejection was known to be over; 0 if there was none.

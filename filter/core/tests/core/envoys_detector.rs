@@ -129,6 +129,9 @@ impl ClusterView for Alone {
     fn recent_max_ejected(&self, _: u64) -> u32 {
         0
     }
+    fn ends_early(&self) -> bool {
+        false
+    }
 }
 
 fn context<'a>(now: u64, rules: &'a OutlierDetection, rule: &'a Rule) -> RotationContext<'a> {

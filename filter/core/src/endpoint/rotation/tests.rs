@@ -25,6 +25,9 @@ impl ClusterView for Ten {
     fn recent_max_ejected(&self, _: Millis) -> u32 {
         self.ejected
     }
+    fn ends_early(&self) -> bool {
+        false
+    }
 }
 
 /// One ejection of ten endpoints is allowed, the first lasts two seconds, and Envoy ticks every second.

@@ -352,3 +352,41 @@ fn where_health_checks_end_ejections_requests_under_way_prove_nothing() {
         assert_eq!(told(&story.list(5, &ab((true, 3), (true, requests)))), []);
     }
 }
+
+#[test]
+fn what_ends_one_endpoints_ejection_early_may_end_anothers() {
+    let mut story = short();
+    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
+    story.list(0, &ab((false, 1), (false, 1)));
+    story.count(&[]);
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    assert_eq!(told(&story.list(5, &ab((true, 2), (false, 1)))), [ejected(BY_5XX)]);
+    assert_eq!(told(&story.list(50, &ab((false, 2), (false, 1)))), [RETURNED], "long before its time");
+    story.attempt_with_witness("b:1", NEAR, REFUSED);
+    assert_eq!(told(&story.list(5, &ab((false, 2), (true, 2)))), [ejected(BY_5XX)]);
+    story.count(&[BY_5XX; 2]);
+    story.list(300, &ab((false, 2), (true, 3)));
+    story.count(&[BY_5XX; 3]);
+    assert_eq!(told(&story.list(5, &ab((false, 2), (true, 3)))), [BACK_MEANWHILE, ejected_again(BY_5XX)]);
+}
+
+#[test]
+fn an_endpoint_that_a_health_check_has_just_returned_is_not_the_one_that_was_back_unseen() {
+    let mut story = short();
+    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
+    story.list(0, &ab((false, 1), (false, 1)));
+    story.count(&[]);
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    story.attempt_with_witness("b:1", NEAR, REFUSED);
+    story.list(5, &ab((true, 2), (true, 2)));
+    story.count(&[BY_5XX; 2]);
+    // The check that returns `b` returns `a` too, which is out again when Envoy lists them.
+    assert_eq!(told(&story.list(300, &ab((true, 3), (false, 2)))), [RETURNED], "long before its time");
+    story.attempt_with_witness("b:1", NEAR, REFUSED);
+    assert_eq!(told(&story.list(5, &ab((true, 4), (true, 3)))), [ejected(BY_5XX)]);
+    story.list(20, &ab((true, 5), (true, 4)));
+    story.count(&[BY_5XX; 4]);
+    let found = story.list(5, &ab((true, 6), (true, 5)));
+    assert_eq!(told(&found), [BACK_MEANWHILE, ejected_again(BY_5XX)]);
+    assert!(found.iter().all(|event| event.endpoint.as_deref() == Some("a:1")), "{found:?}");
+}
