@@ -70,9 +70,11 @@ fn rule(detection: &Value, panic_percent: u32) -> Rule {
     let time = |name, default| detection.get(name).and_then(Value::as_str).and_then(millis).unwrap_or(default);
     let splits_local_origin = is_set(detection, "split_external_local_origin_errors");
     let base_ejection_millis = time("base_ejection_time", 30_000);
-    let by_answers = share("enforcing_success_rate", 100) > 0 || share("enforcing_failure_percentage", 0) > 0;
-    let by_local_origin = share("enforcing_local_origin_success_rate", 100) > 0
-        || share("enforcing_failure_percentage_local_origin", 0) > 0;
+    let ejects = |name, default, applies| applies && share(name, default) > 0;
+    let by_percentage = ejects("enforcing_failure_percentage", 0, true)
+        || ejects("enforcing_failure_percentage_local_origin", 0, splits_local_origin);
+    let by_success_rate = ejects("enforcing_success_rate", 100, true)
+        || ejects("enforcing_local_origin_success_rate", 100, splits_local_origin);
     Rule {
         consecutive_5xx: number("consecutive_5xx", 5),
         consecutive_gateway: number("consecutive_gateway_failure", 5),
@@ -90,7 +92,8 @@ fn rule(detection: &Value, panic_percent: u32) -> Rule {
         jitter_millis: time("max_ejection_time_jitter", 0),
         max_ejection_percent: number("max_ejection_percent", 10).min(100),
         panic_percent,
-        by_rate: by_answers || (splits_local_origin && by_local_origin),
+        by_rate: by_success_rate || by_percentage,
+        by_percentage,
         always_ejects_one: is_set(detection, "always_eject_one_host"),
         detects_degraded: is_set(detection, "detect_degraded_hosts"),
         ..Rule::none(panic_percent)
@@ -152,6 +155,7 @@ mod tests {
             max_ejection_percent: 90,
             panic_percent: 33,
             by_rate: true,
+            by_percentage: DYNAMIC_RULES_1_40.contains("\"enforcing_failure_percentage\":"),
             always_ejects_one: true,
             detects_degraded: true,
             ejects: true,
@@ -208,6 +212,7 @@ mod tests {
         };
         assert!(rates(1, 0, false) && rates(0, 1, false) && rates(0, 0, true), "local origin has its own share of 100");
         assert!(!rates(0, 0, false));
+        assert!(rule_of(json!({"enforcing_failure_percentage": 1})).by_percentage && !rule_of(json!({})).by_percentage);
     }
 
     #[test]

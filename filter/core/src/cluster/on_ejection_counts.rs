@@ -137,6 +137,13 @@ pub(super) fn find_unseen(
     let Some(unseen) = usize::try_from(unseen).ok().filter(|unseen| *unseen > 0) else {
         return clear_rechecks(state, counted, context, events);
     };
+    if context.rule.by_percentage && !state.counts.only_reason().is_some_and(|reason| reason != EjectReason::Other) {
+        // One endpoint may have been counted twice.
+        if awaiting == 0 {
+            state.counts.rebase();
+        }
+        return clear_rechecks(state, counted, context, events);
+    }
     let found = candidates(state, counted, asked, context);
     // An ejection that began since was due later than the unseen one was counted.
     let was_due = |endpoint: &Endpoint, due: Millis| {

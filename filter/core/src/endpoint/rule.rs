@@ -50,6 +50,9 @@ pub struct Rule {
     pub panic_percent: u32,
     /// Whether success rates or failure percentages may eject.
     pub by_rate: bool,
+    /// Whether failure percentages may eject. An endpoint that its percentage and its success rate eject in one tick is
+    /// counted twice (`outlier_detection_impl`, `processSuccessRateEjections`).
+    pub by_percentage: bool,
     /// Whether one endpoint may be ejected whatever the largest share.
     pub always_ejects_one: bool,
     /// Whether endpoints that call themselves degraded are marked so.
@@ -63,7 +66,7 @@ pub struct Rule {
 encoded!(struct Rule {
     consecutive_5xx, consecutive_gateway, consecutive_local_origin, enforcing, splits_local_origin, interval_millis,
     base_ejection_millis, max_ejection_millis, jitter_millis, max_ejection_percent, panic_percent, by_rate,
-    always_ejects_one, detects_degraded, ejects, by_envoy,
+    by_percentage, always_ejects_one, detects_degraded, ejects, by_envoy,
 });
 
 impl Rule {
@@ -122,6 +125,7 @@ impl Rule {
             max_ejection_percent: 10,
             panic_percent: panic_percent.min(100),
             by_rate: false,
+            by_percentage: false,
             always_ejects_one: false,
             detects_degraded: false,
             ejects: false,

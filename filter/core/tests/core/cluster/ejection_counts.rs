@@ -4,9 +4,10 @@ use super::host_list::host;
 use super::story::{HOME, NEAR, REFUSED, Story, names};
 use filter_core::admin::host_lists::HostStatus;
 use filter_core::admin::stats::Ejections;
-use filter_core::cluster::{self, EvaluationContext};
+use filter_core::cluster::{self, EvaluationContext, Origin};
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::endpoint::reason::{Basis, BlockedReason, EjectReason};
+use filter_core::endpoint::rule::Rule;
 use filter_core::event::{Event, EventKind};
 
 const BY_5XX: EjectReason = EjectReason::Consecutive5xx;
@@ -389,4 +390,26 @@ fn an_endpoint_that_a_health_check_has_just_returned_is_not_the_one_that_was_bac
     let found = story.list(5, &ab((true, 6), (true, 5)));
     assert_eq!(told(&found), [BACK_MEANWHILE, ejected_again(BY_5XX)]);
     assert!(found.iter().all(|event| event.endpoint.as_deref() == Some("a:1")), "{found:?}");
+}
+
+#[test]
+fn an_endpoint_that_two_rates_eject_in_one_tick_was_not_back_meanwhile() {
+    let found = |by_percentage: bool| {
+        let mut story = short();
+        story.list(0, &[("a:1", false, 1), ("b:1", false, 1)]);
+        story.count(&[]);
+        story.with(|state, context| {
+            let rule = Rule { by_rate: true, by_percentage, ..Rule::configured(context.outlier) };
+            cluster::on_rule(state, Some((Origin::ControlPlane, &rule, &[])), context.now)
+        });
+        story.list(100, &[("a:1", true, 6), ("b:1", false, 1)]);
+        story.count(&[EjectReason::Other]);
+        // The other one is ejected while the first one's time is over.
+        story.list(550, &[("a:1", true, 6), ("b:1", false, 6)]);
+        story.list(50, &[("a:1", true, 6), ("b:1", true, 6)]);
+        story.count(&[EjectReason::Other; 3]);
+        told(&story.list(5, &[("a:1", true, 6), ("b:1", true, 6)]))
+    };
+    assert_eq!(found(false), [BACK_MEANWHILE, ejected_again(EjectReason::Other)]);
+    assert_eq!(found(true), []);
 }
