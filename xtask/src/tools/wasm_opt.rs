@@ -64,7 +64,7 @@ impl WasmOpt {
     /// Makes a module smaller: from the file `input` to the file `output`.
     pub(crate) fn run(&self, input: &OsStr, output: &OsStr) -> Result<()> {
         let mut command = Command::new(&self.program);
-        command.args(["-Oz", INLINING]).args(FEATURES).arg(input).arg("-o").arg(output);
+        command.args(["-Oz", "--converge", INLINING]).args(FEATURES).arg(input).arg("-o").arg(output);
         process::run(&mut command)
     }
 }
