@@ -248,8 +248,9 @@ pub fn ask_again_in(state: &mut ClusterState, context: &EvaluationContext<'_>) -
         false => OPEN_INTERVAL_MS.saturating_mul(5),
     };
     let of_failover = state.is_away().then_some(interval);
-    // Envoy ejects by rates at each of its intervals, whatever the last attempt was.
-    let each = (context.rule.interval_millis / 3).clamp(CHANGE_INTERVAL_MS, RATES_INTERVAL_MS);
+    // Envoy ejects by rates at each of its intervals, whatever the last attempt was. A passed check may end that soon.
+    let longest = if state.ends_early { CHANGE_INTERVAL_MS } else { RATES_INTERVAL_MS };
+    let each = (context.rule.interval_millis / 3).clamp(CHANGE_INTERVAL_MS, longest);
     let of_rates = may_eject_by_rate(state, context).then_some(each);
     of_endpoints.into_iter().chain(of_failover).chain(of_rates).min()
 }

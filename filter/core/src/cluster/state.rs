@@ -63,7 +63,7 @@ pub struct ClusterState {
     /// The largest number of endpoints that were recently ejected at the same time, and when.
     recent_max_ejected: (u32, Millis),
     /// Whether an ejection was seen to end before its time.
-    ends_early: bool,
+    pub(super) ends_early: bool,
     pub(super) failover: Option<Active>,
     /// What was known of where the proxy is when the failover began; it holds until its end, for all workers.
     pub(super) failover_home: Option<Locality>,
