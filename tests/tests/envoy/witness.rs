@@ -104,6 +104,25 @@ fn endpoints_of_aggregate_clusters_are_told_of_their_own_cluster() -> Result<()>
 }
 
 #[test]
+fn an_aggregate_cluster_recovers_with_its_members() -> Result<()> {
+    let zones = Zones::start_at(&[HOME, NEAR])?;
+    let clusters = vec![
+        kinds::aggregate("agg", &["near", "far"]),
+        cluster_of("near", &zones.0[..1]),
+        cluster_of("far", &zones.0[1..]),
+    ];
+    let envoy = start(clusters, &config(&rules()), |_| {})?;
+    let mut load = envoy.load("agg", 4)?;
+    fail_and_recover(&envoy, &mut load, &[&zones.0[0]])?;
+    zones.set(&[HOME, NEAR], Answer(503))?;
+    let tells = |name: &str| envoy.events().any(|event| event.name() == name && event.text("cluster") == "agg");
+    load.until("nothing healthy", |_| tells("no_healthy_upstream"))?;
+    zones.set(&[HOME, NEAR], Answer(200))?;
+    load.until("the recovery", |_| tells("upstream_recovered")).with_context(|| listed(&envoy))?;
+    Ok(())
+}
+
+#[test]
 fn an_address_that_each_worker_has_for_itself_is_ejected_while_any_of_it_is() -> Result<()> {
     for workers in [1, 2, 3] {
         let zones = Zones::start_at(&[HOME, HOME])?;

@@ -253,9 +253,9 @@ fn apply_host_list(
     });
     let (events, wait, wants_count, wants_rule) = changed.unwrap_or_default();
     vm.report(&events);
+    unseen::recover_aggregates(vm, name, &growth, now);
     if vm.sees_failures_only_of(cluster) {
         unseen::count_successes(vm, name, &growth);
-        unseen::recover_aggregates(vm, name, &growth, now);
         if growth.have_changed {
             unseen::share_members(vm, cluster, hosts, now);
         }

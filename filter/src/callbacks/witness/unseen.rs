@@ -18,7 +18,8 @@ pub(super) fn count_successes(vm: &mut Vm, name: &str, growth: &Growth) {
     }
 }
 
-/// A cluster that answers is a member of these aggregate clusters, which have then healthy endpoints again.
+/// A cluster that answers is a member of these aggregate clusters, which have then healthy endpoints again. Their own
+/// answers count for the member.
 pub(super) fn recover_aggregates(vm: &mut Vm, member: &str, growth: &Growth, now: Millis) {
     if !growth.is_served() {
         return;
