@@ -227,6 +227,7 @@ async fn event(caps: &Caps, snapshot: &Snapshot<'_>, question: &Question) -> any
     match fields.into_iter().zip(left).min_by_key(|(_, left)| *left) {
         Some((field, 0)) => Ok(field),
         Some((field, left)) => bail!("{left} of them are whole texts without `{field}`: {REMEDY}"),
+        None if all == 0 => bail!("none of them looks like an event: choose the proxies' lines by --query"),
         None => bail!("{all} of them are events, as whole texts without a keyword `{EVENT}`: {REMEDY}"),
     }
 }

@@ -20,6 +20,10 @@ use crate::incident::fleet::{Fleet, FleetEndpoint, FleetIncident, FleetRoute};
 /// Rows on a page; a cluster refuses answers of more than 65,535.
 const PAGE: usize = 5_000;
 
+/// Rows on a page with the shares that each proxy told, which count as rows too, and of one proxy the most of them.
+const PAGE_OF_SHARES: usize = 2_000;
+const MOST_SHARES: usize = 1_000;
+
 /// Rows on a page with estimates, each of which takes the engine some 16 kB.
 const PAGE_OF_ESTIMATES: usize = 1_000;
 
@@ -59,7 +63,6 @@ struct Shares {
 #[derive(Deserialize)]
 struct Row {
     key: BTreeMap<String, Value>,
-    doc_count: u64,
     #[serde(flatten)]
     computed: BTreeMap<String, Value>,
 }
@@ -71,9 +74,17 @@ impl Row {
     }
 
     /// What was computed, by the names of aggregations one in another.
-    fn number(&self, path: &[&str]) -> Option<f64> {
+    fn value(&self, path: &[&str]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(self.computed.get(*first)?, |value, name| value.get(name))?.as_f64()
+        rest.iter().try_fold(self.computed.get(*first)?, |value, name| value.get(name))
+    }
+
+    fn number(&self, path: &[&str]) -> Option<f64> {
+        self.value(path)?.as_f64()
+    }
+
+    fn list(&self, path: &[&str]) -> &[Value] {
+        self.value(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
     }
 
     fn whole(&self, path: &[&str]) -> u64 {
@@ -262,18 +273,28 @@ impl Told {
 
     /// Where traffic went, with every share that a proxy told.
     async fn take_routes(&mut self, asked: &Asked<'_>) -> anyhow::Result<()> {
-        let keys = ["cluster", "from", "to", "tier", "share"].map(|key| asked.fields.key(key));
-        let [cluster, from, to, tier, share] = &keys;
-        let by = [&keys[..4], &asked.names(), &keys[4..]].concat();
+        let keys = ["cluster", "from", "to", "tier"].map(|key| asked.fields.key(key));
+        let [cluster, from, to, tier] = &keys;
+        let by = [&keys[..], &asked.names()].concat();
+        // No row of its own: an index without that field takes it for a text, and refuses to go on after a number.
+        let shares = json!({"shares": {"terms": {"field": asked.fields.key("share"), "size": MOST_SHARES}}});
         let mut routes: BTreeMap<(Key, [String; 3]), Shares> = BTreeMap::new();
+        let mut left_out = 0;
         let take = |row: &Row| {
             let key = (asked.kubernetes_cluster(row), row.text(cluster));
             let route = routes.entry((key, [from, to, tier].map(|field| row.text(field)))).or_default();
             route.proxies.insert(asked.proxy(row));
-            let told = row.key.get(share).and_then(Value::as_f64).map(shortest);
-            route.told.extend(told.into_iter().flat_map(|share| std::iter::repeat_n(share, row.doc_count as usize)));
+            left_out += row.whole(&["shares", "sum_other_doc_count"]);
+            for told in row.list(&["shares", "buckets"]) {
+                let (share, times) = (told["key"].as_f64().unwrap_or_default(), told["doc_count"].as_u64());
+                route.told.extend(std::iter::repeat_n(shortest(share), times.unwrap_or_default() as usize));
+            }
         };
-        asked.rows(asked.events_of(&BEGINS), &by, (json!({}), PAGE), take).await?;
+        asked.rows(asked.events_of(&BEGINS), &by, (shares, PAGE_OF_SHARES), take).await?;
+        anyhow::ensure!(
+            left_out == 0,
+            "a proxy told more than {MOST_SHARES} different shares, so that a median would be of a part"
+        );
         for ((key, [from, to, tier]), Shares { proxies, told: mut shares }) in routes {
             shares.sort_by(f64::total_cmp);
             let worst_share = shares.last().copied().unwrap_or_default();

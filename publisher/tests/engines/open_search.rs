@@ -147,11 +147,15 @@ fn a_real_node_gives_all_events_and_computes_their_numbers() {
             lines.iter().map(|line| format!("{{\"create\":{{}}}}\n{}\n", record(line, stored))).collect();
         let answer = ask(port, "POST", &format!("/{index}/_bulk?refresh=true"), "application/x-ndjson", &body);
         assert!(answer.0 == 200 && answer.1.contains("\"errors\":false"), "{}", answer.1);
-        let logs = format!("opensearch+http://127.0.0.1:{port}/{index}");
+        // Another index beside it has none of the fields.
+        let other = format!("{index}-other");
+        let another = json!({"@timestamp": fleet::time(fleet::BEGIN), "message": "of no proxy"}).to_string();
+        ask(port, "POST", &format!("/{other}/_doc?refresh=true"), "application/json", &another);
+        let logs = format!("opensearch+http://127.0.0.1:{port}/{index}*");
         let report = |more: &[&str]| {
             run(Path::new("."), &[&["report", "--logs", &logs, "--output", "json"][..], &RANGE, more].concat())
         };
-        let _deleted = Deleted { port, index };
+        let _deleted = [Deleted { port, index }, Deleted { port, index: other }];
         if stored == Stored::TakenApart {
             numbers_are_those_of_all(1400, &report);
         } else {

@@ -160,6 +160,13 @@ fn computed(all: &[&Fields], aggs: &Value) -> Value {
         } else if let Some(field) = value("cardinality") {
             let values: BTreeSet<_> = all.iter().filter_map(|fields| Some(of(fields, field)?.to_string())).collect();
             json!({"value": values.len()})
+        } else if let Some(field) = value("terms") {
+            let mut counts: BTreeMap<String, (f64, usize)> = BTreeMap::new();
+            for number in numbers(field) {
+                counts.entry(number.to_string()).or_insert((number, 0)).1 += 1;
+            }
+            let bucket = |(number, count): &(f64, usize)| json!({"key": number, "doc_count": count});
+            json!({"sum_other_doc_count": 0, "buckets": counts.values().map(bucket).collect::<Vec<_>>()})
         } else {
             composite(all, &agg["composite"], &agg["aggs"])
         };
@@ -175,7 +182,11 @@ fn composite(all: &[&Fields], composite: &Value, aggs: &Value) -> Value {
     assert_eq!(sources.iter().collect::<BTreeSet<_>>().len(), sources.len(), "names of sources must be unique");
     let mut rows: BTreeMap<Vec<String>, Vec<&Fields>> = BTreeMap::new();
     for fields in all {
-        let value = |name: &&String| of(fields, name).map(Value::to_string).unwrap_or_default();
+        // An index that has no such field takes it for a text, and refuses to go on after a number.
+        let value = |name: &&String| match of(fields, name) {
+            Some(value) => value.as_str().map(|_| value.to_string()).expect("it is a text"),
+            None => String::new(),
+        };
         rows.entry(sources.iter().map(value).collect()).or_default().push(fields);
     }
     let key = |values: &[String]| {
