@@ -12,21 +12,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::tidy::files::files_under;
+use crate::tidy::links::linked;
 use crate::tools::cargo_tools;
 use crate::workspace::Workspace;
 
-/// The folders whose files the book links to.
+/// The folders whose files the book has whole.
 const FOLDERS: [&str; 2] = ["docs", "deploy"];
-/// Single files that belong to it.
-const FILES: [&str; 7] = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "LICENSE",
-    "publisher/OUTPUT.md",
-];
 const SUMMARY: &str = "docs/SUMMARY.md";
 
 /// Puts the book together, builds it, and checks its links; returns the page to begin with.
@@ -51,12 +42,7 @@ fn assemble(workspace: &Workspace, folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
     }
-    let mut files: Vec<PathBuf> = FILES.iter().map(PathBuf::from).collect();
-    for part in FOLDERS {
-        let found = files_under(&workspace.root.join(part), &workspace.target)?;
-        files.extend(found.iter().filter_map(|file| Some(file.strip_prefix(&workspace.root).ok()?.to_owned())));
-    }
-    for file in files {
+    for file in files(workspace)? {
         let from = workspace.root.join(&file);
         let to = match (file.as_path() == Path::new(SUMMARY), file.file_name()) {
             (true, _) => folder.join("src/SUMMARY.md"),
@@ -74,6 +60,28 @@ fn assemble(workspace: &Workspace, folder: &Path) -> Result<()> {
     }
     fs::copy(workspace.root.join("book.toml"), folder.join("book.toml")).context("book.toml cannot be copied")?;
     Ok(())
+}
+
+/// What the book has: the pages of its summary, the folders, and the files elsewhere that a page links to.
+fn files(workspace: &Workspace) -> Result<BTreeSet<PathBuf>> {
+    let summary = PathBuf::from(SUMMARY);
+    let mut files = linked(&summary, &read(workspace, &summary)?);
+    files.insert(summary);
+    for part in FOLDERS {
+        let found = files_under(&workspace.root.join(part), &workspace.target)?;
+        files.extend(found.iter().filter_map(|file| Some(file.strip_prefix(&workspace.root).ok()?.to_owned())));
+    }
+    let is_page = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "md");
+    for page in files.clone().iter().filter(|file| is_page(file)) {
+        let linked = linked(page, &read(workspace, page)?);
+        // A page that is not in the summary has no place to be read at.
+        files.extend(linked.into_iter().filter(|file| !is_page(file) && workspace.root.join(file).is_file()));
+    }
+    Ok(files)
+}
+
+fn read(workspace: &Workspace, file: &Path) -> Result<String> {
+    fs::read_to_string(workspace.root.join(file)).with_context(|| format!("{} cannot be read", file.display()))
 }
 
 /// Links to a README lead to the index that it becomes.

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use filter_core::time::{Millis, rfc3339};
 use wildmatch::WildMatch;
 
@@ -148,13 +148,13 @@ async fn of_engine(asked: Asked, most: u64) -> anyhow::Result<(Input, Option<Fle
     if counted <= most {
         return Ok((pulled(&asked, counted).await?, None));
     }
-    let events = count(counted, "event");
-    let Some((fleet, sample)) = asked.engine.numbers(&asked.question).await? else {
-        anyhow::bail!(
-            "there are {events}, and this engine is not asked to compute their numbers: ask for a shorter time or \
-             less by --query, or read all with --most {counted}"
-        );
-    };
+    let (fleet, sample) = asked.engine.numbers(&asked.question).await.with_context(|| {
+        let events = count(counted, "event");
+        format!(
+            "there are {events}, more than are read at once, and their numbers cannot be computed; ask for a shorter \
+             time or less by --query, or read all with --most {counted}"
+        )
+    })?;
     let sample = Asked { question: sample, ..asked };
     let counted = sample.engine.count(&sample.question).await?;
     Ok((pulled(&sample, counted).await?, Some(fleet)))

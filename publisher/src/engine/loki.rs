@@ -25,6 +25,10 @@ const SELECTOR: &str = r#"{container="istio-proxy"}"#;
 /// What every event's line has, and what a line of the filter's that is no event has.
 const LINES: &str = r#" |~ `"faultline":"|wasm log.*faultline: `"#;
 
+/// Why it is not asked for numbers of proxies.
+pub(super) const NO_NUMBERS: &str = "an answer of Loki's to a question about numbers has 500 series at most, so that \
+    it cannot count proxies";
+
 #[derive(Deserialize)]
 struct Answer<T> {
     data: Data<T>,

@@ -11,6 +11,8 @@ mod http;
 mod identity;
 mod loki;
 mod open_search;
+mod open_search_fields;
+mod open_search_numbers;
 mod pipe;
 pub(crate) mod question;
 mod victoria_logs;
@@ -61,18 +63,18 @@ impl Engine {
         }
     }
 
-    /// The numbers of all proxies, and the question about those whose whole logs tell most; none where this engine
-    /// cannot compute them.
+    /// The numbers of all proxies, and the question about those whose whole logs tell most.
     ///
     /// # Errors
-    /// As [`Engine::count`].
-    pub(crate) async fn numbers(&self, question: &Question) -> anyhow::Result<Option<(Fleet, Question)>> {
+    /// As [`Engine::count`], and where this engine cannot compute them, or not of the events as they are stored.
+    pub(crate) async fn numbers(&self, question: &Question) -> anyhow::Result<(Fleet, Question)> {
         match self.kind {
             Kind::VictoriaLogs => {
                 let numbers = Numbers::of(&self.http, question).await?;
-                Ok(Some((numbers.fleet().await?, numbers.sample().await?)))
+                Ok((numbers.fleet().await?, numbers.sample().await?))
             }
-            Kind::OpenSearch | Kind::Elasticsearch | Kind::Loki => Ok(None),
+            Kind::OpenSearch | Kind::Elasticsearch => open_search_numbers::numbers(&self.http, question).await,
+            Kind::Loki => anyhow::bail!(loki::NO_NUMBERS),
         }
     }
 

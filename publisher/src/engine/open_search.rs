@@ -21,7 +21,7 @@ const PAGE: usize = 10_000;
 const KEEP_ALIVE: &str = "2m";
 
 /// Where shippers put the line.
-const MESSAGES: [&str; 6] = ["message", "body", "body.text", "log", "event.original", "msg"];
+pub(super) const MESSAGES: [&str; 6] = ["message", "body", "body.text", "log", "event.original", "msg"];
 
 /// What is fetched of a record: the line and who wrote it.
 const WANTED: [&str; 12] = [
@@ -53,12 +53,16 @@ struct Counted {
     shards: Shards,
 }
 
+/// What a search answers.
 #[derive(Deserialize)]
-struct Page {
+pub(super) struct Answer {
     timed_out: bool,
     #[serde(rename = "_shards")]
     shards: Shards,
     hits: Hits,
+    /// What was computed, by name.
+    #[serde(default)]
+    pub(super) aggregations: Value,
 }
 
 #[derive(Deserialize)]
@@ -81,8 +85,54 @@ struct PointInTime {
     id: String,
 }
 
+/// What an index had when it was opened: what comes later is in none of its answers.
+pub(super) struct Snapshot<'h> {
+    http: &'h Http,
+    id: String,
+}
+
+impl<'h> Snapshot<'h> {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked, or refuses.
+    pub(super) async fn open(http: &'h Http) -> anyhow::Result<Self> {
+        let open = if is_elastic(http) { "_pit" } else { "_search/point_in_time" };
+        let path = format!("/{}/{open}?keep_alive={KEEP_ALIVE}", http.address.index);
+        let PointInTime { id } = http.json("begin to read the events", http.post(&path)).await?;
+        Ok(Self { http, id })
+    }
+
+    /// Searches it.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked, refuses, or answers in part.
+    pub(super) async fn search(&self, doing: &str, mut body: Value) -> anyhow::Result<Answer> {
+        body["pit"] = json!({"id": self.id, "keep_alive": KEEP_ALIVE});
+        body["track_total_hits"] = false.into();
+        let request = self.http.post("/_search?allow_partial_search_results=false").json_body(&body);
+        let answer: Answer = self.http.json(doing, request).await?;
+        whole(self.http, &answer.shards, answer.timed_out)?;
+        Ok(answer)
+    }
+
+    /// Gives it back.
+    pub(super) async fn close(self) {
+        let (path, body) = match is_elastic(self.http) {
+            true => ("/_pit", json!({"id": self.id})),
+            false => ("/_search/point_in_time", json!({"pit_id": [self.id]})),
+        };
+        // It ends by itself soon; an error in telling so takes nothing from what was read.
+        let _ = self.http.send("end reading", self.http.delete(path).json_body(&body)).await;
+    }
+}
+
+fn is_elastic(http: &Http) -> bool {
+    http.address.kind == Kind::Elasticsearch
+}
+
 /// The records that are wanted.
-fn query(question: &Question) -> Value {
+pub(super) fn query(question: &Question) -> Value {
     // A word is found at once; phrases would make each page cost several times as much. What has the word and is no
     // event is a line of the filter's, or left out by the reader.
     let word = json!({"multi_match": {"query": "faultline", "fields": MESSAGES, "lenient": true}});
@@ -127,38 +177,22 @@ pub(super) async fn count(http: &Http, question: &Question) -> anyhow::Result<u6
 /// # Errors
 /// As [`count`].
 pub(super) async fn pull(http: &Http, question: &Question, to: &mut Writer<'_>) -> anyhow::Result<()> {
-    let elastic = http.address.kind == Kind::Elasticsearch;
-    let open = if elastic { "_pit" } else { "_search/point_in_time" };
-    let path = format!("/{}/{open}?keep_alive={KEEP_ALIVE}", http.address.index);
-    let PointInTime { mut id } = http.json("begin to read the events", http.post(&path)).await?;
-    let pages = pages(http, question, elastic, &mut id, to).await;
-    let (path, body) =
-        if elastic { ("/_pit", json!({"id": id})) } else { ("/_search/point_in_time", json!({"pit_id": [id]})) };
-    // It ends by itself soon; an error in telling so takes nothing from what was read.
-    let _ = http.send("end reading", http.delete(path).json_body(&body)).await;
+    let snapshot = Snapshot::open(http).await?;
+    let pages = pages(&snapshot, question, to).await;
+    snapshot.close().await;
     pages
 }
 
-async fn pages(
-    http: &Http,
-    question: &Question,
-    elastic: bool,
-    id: &mut String,
-    to: &mut Writer<'_>,
-) -> anyhow::Result<()> {
-    let last = if elastic { json!({"_shard_doc": "asc"}) } else { json!({"_id": "asc"}) };
+async fn pages(snapshot: &Snapshot<'_>, question: &Question, to: &mut Writer<'_>) -> anyhow::Result<()> {
+    let last = if is_elastic(snapshot.http) { json!({"_shard_doc": "asc"}) } else { json!({"_id": "asc"}) };
     let mut after = Value::Null;
     loop {
-        let mut body = json!({
-            "size": PAGE, "query": query(question), "pit": {"id": &*id, "keep_alive": KEEP_ALIVE},
-            "sort": [{"@timestamp": "asc"}, last], "_source": WANTED, "track_total_hits": false,
-        });
+        let sort = json!([{"@timestamp": "asc"}, last]);
+        let mut body = json!({"size": PAGE, "query": query(question), "sort": sort, "_source": WANTED});
         if !after.is_null() {
             body["search_after"] = after;
         }
-        let request = http.post("/_search?allow_partial_search_results=false").json_body(&body);
-        let page: Page = http.json("read the events", request).await?;
-        whole(http, &page.shards, page.timed_out)?;
+        let page = snapshot.search("read the events", body).await?;
         let Some(hit) = page.hits.hits.last() else { return Ok(()) };
         after = hit.sort.clone();
         if after.is_null() {

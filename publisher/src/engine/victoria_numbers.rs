@@ -171,7 +171,7 @@ impl<'h> Numbers<'h> {
             let (address, locality) = (self.value(&row, "endpoint"), self.value(&row, "locality"));
             let (proxies, first) = (number(&row, "proxies"), at(&row, "first"));
             if let Some(incident) = incidents.get_mut(&self.key(&row)) {
-                incident.endpoints.push(FleetEndpoint { address, locality, proxies, first });
+                incident.endpoints.push(FleetEndpoint { address, locality, proxies, estimated: false, first });
             }
         }
         Ok(())

@@ -113,6 +113,9 @@ pub(crate) struct FleetEndpoint {
     pub(crate) locality: String,
     /// How many proxies ejected it.
     pub(crate) proxies: u64,
+    /// Whether that is an estimate of the engine's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) estimated: bool,
     /// The first time.
     #[serde(serialize_with = "time")]
     pub(crate) first: Millis,
@@ -274,7 +277,7 @@ impl<'e> Seen<'e> {
         };
         let endpoint = |(address, (locality, first, proxies)): (&str, (&str, Millis, BTreeSet<ProxyIndex>))| {
             let (address, locality) = (address.to_owned(), locality.to_owned());
-            FleetEndpoint { address, locality, proxies: proxies.len() as u64, first }
+            FleetEndpoint { address, locality, proxies: proxies.len() as u64, estimated: false, first }
         };
         FleetIncident {
             proxies: self.proxies.len() as u64,

@@ -58,7 +58,7 @@ pub(crate) fn lines(proxies: u64) -> Vec<Line> {
             add(begin + e, "endpoint_ejected", more);
         }
         let route = json!({"from": "eu/eu-a", "to": "eu/eu-b", "tier": "same_region", "basis": "witnessed",
-            "share": 0.5 + n as f64 / 1000.0, "cause": "ejected", "healthy_at_home": 0, "endpoints_at_home": 3});
+            "share": (500 + n) as f64 / 1000.0, "cause": "ejected", "healthy_at_home": 0, "endpoints_at_home": 3});
         add(begin + 5, "failover_started", route);
         for e in 0..ENDPOINTS {
             let mut more = of(e);
@@ -73,4 +73,16 @@ pub(crate) fn lines(proxies: u64) -> Vec<Line> {
     }
     all.sort_by_key(|line| line.at);
     all
+}
+
+/// The fleet's numbers without what only an engine adds.
+pub(crate) fn numbers(told: &Value) -> Value {
+    let mut fleet = told["fleet"].clone();
+    let keys = fleet.as_object_mut().unwrap();
+    keys.remove("link");
+    keys.remove("timelineOf");
+    for incident in fleet["incidents"].as_array_mut().unwrap() {
+        incident.as_object_mut().unwrap().remove("link");
+    }
+    fleet
 }

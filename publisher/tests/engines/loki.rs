@@ -73,3 +73,9 @@ fn an_answer_with_a_warning_is_refused() {
     });
     report(&stub, &[]).fails_with(&["warns of its answer, so nothing is told: a part is missing"]);
 }
+
+#[test]
+fn of_too_many_events_no_part_is_told() {
+    let words = ["there are 319 events", "--most 319", "500 series", "cannot count proxies"];
+    report(&stub(fleet::lines(40), 100), &["--most", "100"]).fails_with(&words);
+}

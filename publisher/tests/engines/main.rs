@@ -11,6 +11,7 @@ mod loki;
 mod open_search;
 mod process;
 mod refusals;
+mod search_engine;
 mod stub;
 mod victoria_logs;
 mod watch;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::fleet::{self, CLUSTER, ENDPOINTS, RANGE};
 use crate::process::{Running, ask, eventually, found, free_port, tools};
@@ -61,18 +61,6 @@ fn report(port: u16, more: &[&str]) -> crate::support::Ran {
     run(Path::new("."), &[&["report", "--logs", &logs][..], &RANGE, more].concat())
 }
 
-/// The fleet's numbers without what only an engine adds.
-fn numbers(told: &Value) -> Value {
-    let mut fleet = told["fleet"].clone();
-    let keys = fleet.as_object_mut().unwrap();
-    keys.remove("link");
-    keys.remove("timelineOf");
-    for incident in fleet["incidents"].as_array_mut().unwrap() {
-        incident.as_object_mut().unwrap().remove("link");
-    }
-    fleet
-}
-
 #[test]
 fn the_numbers_that_it_computes_are_those_of_all_events() {
     let Some(program) = PROGRAM.as_ref() else {
@@ -93,7 +81,7 @@ fn the_numbers_that_it_computes_are_those_of_all_events() {
 
         // Too many to be read: the same numbers, and the whole logs of some.
         let sampled = report(port, &["--output", "json", "--most", "100"]).exits(0).json();
-        let (mut some, mut all) = (numbers(&sampled), numbers(&pulled));
+        let (mut some, mut all) = (fleet::numbers(&sampled), fleet::numbers(&pulled));
         for told in [&mut some, &mut all] {
             // Of an even number of shares either of the middle two is a median.
             for incident in told["incidents"].as_array_mut().unwrap() {

@@ -270,7 +270,7 @@ fn alerts_dashboards_and_the_collectors_files_are_the_shipped_ones() {
     let Some(helm) = Helm::find() else { return };
     let mut values = pinned(&json!({
         "prometheusRule": {"enabled": true, "namespace": "monitoring", "labels": {"release": "prom"}},
-        "dashboard": {"enabled": true, "logs": true},
+        "dashboard": {"enabled": true, "logs": true, "loki": true},
         "collector": {"enabled": true, "namespace": "logging", "engine": "loki"},
     }));
     let of = |resources: &[Value], kind: &str| {
@@ -294,6 +294,7 @@ fn alerts_dashboards_and_the_collectors_files_are_the_shipped_ones() {
     let map = map("faultline-dashboard");
     assert_eq!(map["data"]["faultline.json"], shipped("grafana/faultline.json"));
     assert_eq!(map["data"]["faultline-logs.json"], shipped("victorialogs/faultline-logs.json"));
+    assert_eq!(map["data"]["faultline-loki.json"], shipped("loki/faultline-loki.json"));
     assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
 
     values["prometheusRule"]["runbookUrl"] = json!("https://wiki.example.org/runbooks");

@@ -23,6 +23,7 @@ mod help;
 mod layout;
 mod log_shapes;
 mod logs_in_one_text;
+mod loki_dashboard;
 mod names_of_proxies;
 mod never_gets_in;
 mod not_as_json;

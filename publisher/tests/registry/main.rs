@@ -1,5 +1,7 @@
 //! Tests that need a registry. They use the fake one, which runs inside the test and misbehaves on command.
 
+#[path = "../../../tests/lab/src/skip.rs"]
+mod skip;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -9,6 +11,7 @@ mod doubtful;
 mod forms;
 mod hostile;
 mod istio_agent;
+mod kyverno;
 mod login;
 mod manifest;
 mod manners;

@@ -18,10 +18,11 @@ const CHARTS: [&str; 2] = ["deploy/helm/faultline/Chart.yaml", "deploy/helm/faul
 const HOT_SWITCH: [&str; 5] = ["namespace.yaml", "accounts.yaml", "agent.yaml", "controller.yaml", "admission.yaml"];
 
 /// Each copy in the chart, and what it is a copy of.
-const COPIES: [(&str, &str); 6] = [
+const COPIES: [(&str, &str); 7] = [
     ("deploy/helm/faultline/files/faultline.rules.yaml", "deploy/prometheus/faultline.rules.yaml"),
     ("deploy/helm/faultline/files/faultline.json", "deploy/grafana/faultline.json"),
     ("deploy/helm/faultline/files/faultline-logs.json", "deploy/victorialogs/faultline-logs.json"),
+    ("deploy/helm/faultline/files/faultline-loki.json", "deploy/loki/faultline-loki.json"),
     ("deploy/helm/faultline/files/otel-agent.yaml", "deploy/otel/agent.yaml"),
     ("deploy/helm/faultline/files/otel-victorialogs.yaml", "deploy/otel/victorialogs.yaml"),
     ("deploy/helm/faultline/files/otel-loki.yaml", "deploy/otel/loki.yaml"),

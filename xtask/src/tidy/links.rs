@@ -46,13 +46,18 @@ pub(crate) fn summary(workspace: &Workspace) -> Result<Vec<Finding>> {
     let summary = Path::new(SUMMARY);
     let sources = files::sources(&workspace.root, &workspace.target)?;
     let text = sources.iter().find(|source| source.path == summary).map(|source| source.text.as_str());
-    let listed: BTreeSet<PathBuf> =
-        targets(text.unwrap_or_default()).into_iter().map(|(_, link)| resolved(summary, link)).collect();
+    let listed = linked(summary, text.unwrap_or_default());
     let pages = sources.iter().filter(|source| {
         source.is("md") && source.path != summary && ["docs", "deploy"].iter().any(|part| source.path.starts_with(part))
     });
     let missing = pages.filter(|page| !listed.contains(&page.path));
     Ok(missing.map(|page| Finding::in_file(&page.path, format!("not in {SUMMARY}: add it"))).collect())
+}
+
+/// What a page links to, from the workspace's root.
+pub(crate) fn linked(page: &Path, text: &str) -> BTreeSet<PathBuf> {
+    let paths = targets(text).into_iter().filter_map(|(_, link)| link.split('#').next());
+    paths.filter(|path| !path.is_empty()).map(|path| resolved(page, path)).collect()
 }
 
 /// A link's path, from the workspace's root.

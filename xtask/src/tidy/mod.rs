@@ -10,7 +10,7 @@ mod deploy;
 pub(crate) mod files;
 mod finding;
 mod layers;
-mod links;
+pub(crate) mod links;
 mod lints;
 mod monitoring;
 mod options;

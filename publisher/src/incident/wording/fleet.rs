@@ -185,7 +185,8 @@ fn lines(one: &FleetIncident) -> Vec<String> {
         lines.push(format!("no healthy endpoint at {}", count(one.without_healthy, "proxy")));
     }
     if let Some(worst) = one.endpoints.first() {
-        let by = count(worst.proxies, "proxy");
+        let about = if worst.estimated { "about " } else { "" };
+        let by = format!("{about}{}", count(worst.proxies, "proxy"));
         let ejected = count(one.ejected_endpoints, "endpoint");
         let (address, place) = (&worst.address, names::locality(&worst.locality));
         lines.push(format!("{ejected} ejected, most often {address} in {place}: by {by}"));
