@@ -42,7 +42,14 @@ pub(super) fn step(
     let seen = seen_before(state, (home_tier, usual), &traffic, context);
     let listed = listed_before(state, home_tier, &traffic, context);
     let before = Before { seen: &seen, listed: &listed };
-    let step_context = failover::StepContext { now: context.now, troubled_since: state.phase.since(), usual, before };
+    let by_lists = context.has_witness && state.has_host_counts(context.now);
+    let step_context = failover::StepContext {
+        now: context.now,
+        troubled_since: state.phase.since(),
+        usual,
+        is_current: !by_lists || state.host_counts_at == context.now,
+        before,
+    };
     let away = served.filter(|(_, tier)| *tier > home_tier);
     let step = failover::step(&mut state.failover, home.as_ref(), &traffic, away, context.failover, step_context);
     let Some(kind) = step else { return };

@@ -39,6 +39,9 @@ pub struct StepContext<'a> {
     pub troubled_since: Millis,
     /// What usually goes away from home.
     pub usual: Usual,
+    /// Whether the traffic is known up to now. What Envoy's lists tell of it ends with the last of them, and may be a
+    /// moment's.
+    pub is_current: bool,
     /// What went away already.
     pub before: Before<'a>,
 }
@@ -90,7 +93,7 @@ fn start(
     } else {
         let settling = LEAST_SETTLING_MS.max(rules.window.millis() / 10);
         let settled = context.now.saturating_sub(context.troubled_since) >= settling;
-        let enough = settled && traffic.attempts >= rules.min_requests;
+        let enough = settled && context.is_current && traffic.attempts >= rules.min_requests;
         let beyond = rules.start_share.max(context.usual.margin(traffic.attempts));
         let is_more = enough && traffic.share() >= context.usual.share() + beyond;
         (busiest.filter(|_| is_more)?, traffic.share())

@@ -23,7 +23,8 @@ fn traffic(attempts: u32, away: u32, to: &str) -> Traffic {
 
 /// A step of a cluster that has been in trouble for long, and whose traffic all stays at home in calm times.
 fn at_time(now: Millis) -> StepContext<'static> {
-    StepContext { now, troubled_since: 0, usual: Usual::Nothing(Tier::SameZone), before: Before::default() }
+    let usual = Usual::Nothing(Tier::SameZone);
+    StepContext { now, troubled_since: 0, usual, is_current: true, before: Before::default() }
 }
 
 /// Such a step, with this traffic away since the trouble began.

@@ -3,7 +3,7 @@
 use super::story::{HOME, NEAR, REFUSED, Story, names};
 use filter_core::admin::host_lists::HostStatus;
 use filter_core::cluster::host_totals::Growth;
-use filter_core::cluster::{self, AttemptObservation, EvaluationContext};
+use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationContext};
 use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::endpoint::reason::{Basis, BlockedReason, EjectReason};
@@ -33,6 +33,18 @@ impl Story {
                 asked,
                 &EvaluationContext { has_witness: true, ..*context },
             )
+        })
+    }
+
+    /// Envoy's answer after some milliseconds, with the attempts that each locality got since the answer before.
+    fn list_with_counts(&mut self, millis: u64, hosts: &[HostStatus], attempts: &[(&str, u32)]) -> Vec<Event> {
+        let count = |attempts: u32| Count { attempts, errors: 0 };
+        let sums = attempts.iter().map(|(at, attempts)| (Locality::parse(at), count(*attempts))).collect();
+        let growth = Growth { since: self.now, sums, ..Growth::default() };
+        self.now += millis;
+        self.with(|state, context| {
+            let context = EvaluationContext { has_witness: true, ..*context };
+            cluster::on_host_list(state, hosts, &growth, context.now, &context)
         })
     }
 
@@ -242,19 +254,33 @@ fn a_cluster_whose_traffic_only_envoy_counts_is_asked_about_often_while_it_is_aw
     let mut story = Story::s1();
     let hosts = [host("a:1", HOME, false), host("b:1", NEAR, false)];
     let answer = |story: &mut Story, hosts: &[HostStatus], attempts: &[(&str, u32)]| {
-        let count = |attempts: u32| Count { attempts, errors: 0 };
-        let sums = attempts.iter().map(|(at, attempts)| (Locality::parse(at), count(*attempts))).collect();
-        let growth = Growth { since: story.now, sums, ..Growth::default() };
-        story.now += 1_000;
-        story.with(|state, context| {
-            let context = EvaluationContext { has_witness: true, ..*context };
-            cluster::on_host_list(state, hosts, &growth, context.now, &context);
-            cluster::ask_again_in(state, &context)
-        })
+        story.list_with_counts(1_000, hosts, attempts);
+        story.with(|state, context| cluster::ask_again_in(state, &EvaluationContext { has_witness: true, ..*context }))
     };
     assert_eq!(answer(&mut story, &hosts, &[(HOME, 100)]), None);
     assert_eq!(answer(&mut story, &hosts[1..], &[(NEAR, 100)]), Some(150));
     // Without traffic there is less to miss.
     let waits = [(); 3].map(|()| answer(&mut story, &hosts[1..], &[]));
     assert_eq!(waits, [Some(150), Some(150), Some(5_000)]);
+}
+
+#[test]
+fn a_failover_that_takes_a_part_is_told_with_a_list_and_not_by_what_the_one_before_it_showed_of_a_moment() {
+    let mut story = Story::s1();
+    let mut hosts = [host("a:1", HOME, false), host("a:2", HOME, false), host("b:1", NEAR, false)];
+    hosts[2].priority = 1;
+    for _ in 0..3 {
+        assert_eq!(story.list_with_counts(1_000, &hosts, &[(HOME, 500)]), []);
+    }
+    hosts[1].healthy = false;
+    assert_eq!(story.list_with_counts(1_000, &hosts, &[(HOME, 500), (NEAR, 1)]), []);
+    assert_eq!(story.list_with_counts(20, &hosts, &[(HOME, 4), (NEAR, 8)]), []);
+    story.now += 990;
+    let tick = |state: &mut ClusterState, context: &EvaluationContext<'_>| {
+        cluster::on_tick(state, &EvaluationContext { has_witness: true, ..*context })
+    };
+    assert_eq!(story.with(tick), []);
+    let told = story.list_with_counts(10, &hosts, &[(HOME, 350), (NEAR, 150)]);
+    let [Event { kind: EventKind::FailoverStarted(route), .. }] = told.as_slice() else { panic!("{told:?}") };
+    assert!((0.29..0.33).contains(&route.share), "{}", route.share);
 }
