@@ -277,7 +277,7 @@ impl Mesh {
                 if node.list("items").is_empty() && named {
                     self.empty.push(Empty { file: Rc::clone(file), what: "has a list without items" });
                 }
-                node.list("items").iter().for_each(|item| self.add_document(file, item.clone(), None, false));
+                node.into_list("items").into_iter().for_each(|item| self.add_document(file, item, None, false));
                 return;
             }
             let group = version.split_once('/').map_or("", |(group, _)| group).to_owned();
