@@ -1,6 +1,10 @@
 //! Lines of several files in one text, as `tail *.log`, `grep -r` and `kubectl cluster-info dump` give them: what tells
 //! which file a line is from, or whose it is.
 
+use std::sync::LazyLock;
+
+use memchr::memmem;
+
 use super::labels::Labels;
 use super::writer::{is_name, likeness};
 
@@ -84,11 +88,13 @@ pub(super) fn prefixed(line: &str) -> Option<(&str, &str)> {
             return Some((path, message));
         }
     }
-    // A path with spaces is told from what it ends with.
-    if is_log(path) && begins(after_number(rest, ':')) && !path.contains(['"', '{', '[', '=']) {
+    // A path with spaces is told from what it ends with. What it begins with is looked at first: nearly all lines of a
+    // log begin with a bracket.
+    if !path.contains(['"', '{', '[', '=']) && begins(after_number(rest, ':')) && is_log(path) {
         return Some((path, after_number(rest, ':')));
     }
-    let end = line.find(".log-")? + ".log".len();
+    static NEAR: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(".log-"));
+    let end = NEAR.find(line.as_bytes())? + ".log".len();
     let (path, rest) = (line.get(..end)?, line.get(end + 1..)?);
     let message = after_number(rest, '-');
     (is_path(path) && begins(message)).then_some((path, message))

@@ -368,13 +368,13 @@ impl Text {
         if !around.pod.is_empty() {
             self.proxy(&around, sink);
         } else if head.writer.is_known() {
-            let mut labels = head.writer.labels();
-            labels.fill(&self.around);
             self.is_named();
-            if self.is_new(&(head.writer, self.file()))
-                && let Some(source) = quiet_source(&labels)
-            {
-                sink(&self.file(), Told::Proxy(source));
+            if self.is_new(&(head.writer, self.file())) {
+                let mut labels = head.writer.labels();
+                labels.fill(&self.around);
+                if let Some(source) = quiet_source(&labels) {
+                    sink(&self.file(), Told::Proxy(source));
+                }
             }
         }
         None

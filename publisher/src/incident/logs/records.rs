@@ -62,7 +62,11 @@ pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::
     let mut text = Splitter { text, bytes: Vec::new(), begin: 0, ended: false, mode: Mode::Outside };
     while let Some(next) = text.next()? {
         let bytes = text.bytes.get(next.from..next.to).unwrap_or_default();
-        let lines = memchr_iter(b'\n', text.bytes.get(text.begin..next.end).unwrap_or_default()).count() as u64;
+        let whole = text.bytes.get(text.begin..next.end).unwrap_or_default();
+        let lines = match next.form {
+            Form::Line => u64::from(whole.ends_with(b"\n")),
+            _ => memchr_iter(b'\n', whole).count() as u64,
+        };
         let last = u64::from(text.ended && next.end == text.bytes.len() && text.bytes.last() != Some(&b'\n'));
         let record = match next.form {
             Form::Line => Record::Line(line_of(bytes)),

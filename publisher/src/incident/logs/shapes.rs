@@ -39,7 +39,7 @@ const SHAPES: [(&str, Shape); 8] = [
 pub(super) fn head(line: &str) -> Head<'_> {
     let (line, is_syslog) = syslog::after_priority(line);
     let mut at = None;
-    let mut before: Vec<&str> = Vec::with_capacity(MOST_WORDS);
+    let (mut words, mut count) = ([""; MOST_WORDS], 0);
     let mut message_follows = false;
     let mut after_time = 0;
     for word in line.split_ascii_whitespace().take(MOST_WORDS) {
@@ -47,7 +47,7 @@ pub(super) fn head(line: &str) -> Head<'_> {
             at = parse_time(word);
             if at.is_some() {
                 message_follows = true;
-                after_time = before.len();
+                after_time = count;
                 continue;
             }
         }
@@ -55,20 +55,24 @@ pub(super) fn head(line: &str) -> Head<'_> {
             message_follows = true;
             break;
         }
-        if at.is_some() && before.len() >= after_time + 2 {
+        if at.is_some() && count >= after_time + 2 {
             break;
         }
-        before.push(word);
+        if let Some(place) = words.get_mut(count) {
+            *place = word;
+            count += 1;
+        }
     }
+    let before = words.get(..count).unwrap_or_default();
     message_follows |= line.split_ascii_whitespace().nth(before.len()).is_some();
-    let named = before.get(..after_time).filter(|_| at.is_some()).unwrap_or(&before);
+    let named = before.get(..after_time).filter(|_| at.is_some()).unwrap_or(before);
     let mut writer = message_follows.then(|| SHAPES.iter().find_map(|(_, shape)| shape(named))).flatten();
     if writer.is_none() && at.is_some() {
         let behind = before.get(after_time..);
         let of = if is_syslog { syslog::of_application } else { syslog::after_the_time };
         writer = behind.and_then(of);
     }
-    let writer = writer.or_else(|| bar(line)).or_else(|| path(&before)).or_else(|| syslog::by_process(line));
+    let writer = writer.or_else(|| bar(line)).or_else(|| path(before)).or_else(|| syslog::by_process(line));
     Head { at, writer: writer.unwrap_or_default() }
 }
 
