@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 use memchr::{memchr, memchr_iter};
 
 use super::extent::{Extent, Step};
-use super::{journal, rows};
+use super::{frames, journal, rows};
 
 /// A longer line of text holds nothing of ours; the rest of it is skipped.
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
@@ -58,6 +58,14 @@ pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::
         return journal::each(text, &mut |record, lines| {
             sink(Counted { record: Record::Json(Cow::Owned(record)), lines })
         });
+    }
+    if journal::is_verbose(text.fill_buf()?) {
+        return journal::each_verbose(text, &mut |record, lines| {
+            sink(Counted { record: Record::Json(Cow::Owned(record)), lines })
+        });
+    }
+    if frames::is_framed(text.fill_buf()?) {
+        return frames::each(text, &mut |message| sink(Counted { record: Record::Line(line_of(message)), lines: 1 }));
     }
     let mut text = Splitter { text, bytes: Vec::new(), begin: 0, ended: false, mode: Mode::Outside };
     while let Some(next) = text.next()? {

@@ -6,7 +6,7 @@ use filter_core::time::Millis;
 
 use super::event::parse_time;
 use super::writer::{Writer, likeness, of};
-use super::{labels, syslog};
+use super::{labels, parts, syslog};
 
 /// As many words before a message are looked at.
 const MOST_WORDS: usize = 8;
@@ -72,7 +72,11 @@ pub(super) fn head(line: &str) -> Head<'_> {
         let of = if is_syslog { syslog::of_application } else { syslog::after_the_time };
         writer = behind.and_then(of);
     }
-    let writer = writer.or_else(|| bar(line)).or_else(|| path(before)).or_else(|| syslog::by_process(line));
+    let writer = writer
+        .or_else(|| bar(line))
+        .or_else(|| path(before))
+        .or_else(|| syslog::by_process(line))
+        .or_else(|| tagged(line));
     Head { at, writer: writer.unwrap_or_default() }
 }
 
@@ -180,6 +184,16 @@ fn bar(line: &str) -> Option<Writer<'_>> {
     let name = name.strip_suffix(' ').unwrap_or(name).trim_end();
     let task = name.split_once('@').map_or(name, |(task, _)| task);
     message.trim_start().starts_with(['[', '{', '2']).then(|| of("", task, "")).flatten()
+}
+
+/// `HOST: `, or `HOST` and a tab, as clush, pdsh and GNU parallel put a machine's name before each of its lines.
+fn tagged(line: &str) -> Option<Writer<'_>> {
+    let (name, rest) = line.split_at_checked(line.find([':', '\t'])?)?;
+    let message = rest.strip_prefix(": ").or_else(|| rest.strip_prefix('\t'))?;
+    if !parts::is_machine(name) || !parts::begins(message) {
+        return None;
+    }
+    of("", name, "").filter(|_| likeness(name) > 1).or(Some(Writer { host: name, ..Writer::default() }))
 }
 
 /// The path of a kubelet's file, or what is made of its name, among the words before a message: the tag of Fluentd, the
