@@ -48,6 +48,8 @@ pub enum Mistaken {
     Group(&'static str),
     /// The group has no such kind, as far as is known.
     Unknown,
+    /// The kind is not served in this version, as far as is known, but in these.
+    Version(&'static [&'static str]),
 }
 
 /// What is wrong with a resource's `kind` and `apiVersion`, if anything.
@@ -66,6 +68,10 @@ pub fn mistaken(resource: &Resource) -> Option<Mistaken> {
         })?;
         return Some(Mistaken::Group(group));
     };
+    if let Some(known) = versions(&resource.group, kind).filter(|_| kinds.contains(&kind)) {
+        let (_, version) = resource.node.text("apiVersion")?.split_once('/')?;
+        return (!known.contains(&version)).then_some(Mistaken::Version(known));
+    }
     // A list is what kubectl makes of the resources of one kind.
     if kinds.contains(&kind) || kind.strip_suffix("List").is_some_and(|one| kinds.contains(&one)) {
         return None;
@@ -76,6 +82,19 @@ pub fn mistaken(resource: &Resource) -> Option<Mistaken> {
     match other() {
         Some((group, ..)) if all => Some(Mistaken::Group(group)),
         _ => all.then_some(Mistaken::Unknown),
+    }
+}
+
+/// The versions in which a kind of Istio's is served, the newest first.
+fn versions(group: &str, kind: &str) -> Option<&'static [&'static str]> {
+    match (group, kind) {
+        ("networking.istio.io", "EnvoyFilter") => Some(&["v1alpha3"]),
+        ("networking.istio.io", "ProxyConfig") => Some(&["v1beta1"]),
+        ("networking.istio.io", _) => Some(&["v1", "v1beta1", "v1alpha3"]),
+        ("extensions.istio.io", _) => Some(&["v1alpha1"]),
+        ("security.istio.io", _) => Some(&["v1", "v1beta1"]),
+        ("telemetry.istio.io", _) => Some(&["v1", "v1alpha1"]),
+        _ => None,
     }
 }
 

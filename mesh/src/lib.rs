@@ -277,7 +277,11 @@ impl Mesh {
                 if node.list("items").is_empty() && named {
                     self.empty.push(Empty { file: Rc::clone(file), what: "has a list without items" });
                 }
-                node.into_list("items").into_iter().for_each(|item| self.add_document(file, item, None, false));
+                let (item_kind, version) = (kind.trim_end_matches("List").to_owned(), version.to_owned());
+                for mut item in node.into_list("items") {
+                    lists::complete(&mut item, &item_kind, &version);
+                    self.add_document(file, item, None, false);
+                }
                 return;
             }
             let group = version.split_once('/').map_or("", |(group, _)| group).to_owned();

@@ -24,6 +24,13 @@ fn a_kind_that_its_group_does_not_have_is_found() {
     for version in ["v1", "networking.istio.io", "networking.istio.oi/v1", "extensions.istio.io/v1alpha1"] {
         assert_eq!(of("DestinationRule", version), ["FL008 error apiVersion"], "{version}");
     }
+    for (kind, version) in [
+        ("DestinationRule", "networking.istio.io/v1beta2"),
+        ("EnvoyFilter", "networking.istio.io/v1"),
+        ("WasmPlugin", "extensions.istio.io/v1beta1"),
+    ] {
+        assert_eq!(of(kind, version), ["FL008 warning apiVersion"], "{kind} of {version}");
+    }
     // What others have, and what kubectl makes of many.
     for (kind, version) in [
         ("VirtualService", "appmesh.k8s.aws/v1beta2"),
