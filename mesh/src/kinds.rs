@@ -1,5 +1,7 @@
 //! The kinds of the API groups that are judged, and what was meant by one that is none of them.
 
+use std::collections::{HashMap, HashSet};
+
 use super::fields::{distance, plain};
 use super::{ENVOY, MESH_CONFIG, Mesh, Resource};
 
@@ -98,18 +100,19 @@ fn versions(group: &str, kind: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// Whether any rule looks into what is in a file.
-pub fn is_judged(mesh: &Mesh, file: &str) -> bool {
-    let is_here = |resource: &Resource| *resource.file == *file && has_rules(resource);
-    mesh.configurations.iter().any(|config| *config.file == *file) || mesh.resources.iter().any(is_here)
+/// The files with something in them that a rule looks into.
+pub fn judged(mesh: &Mesh) -> HashSet<&str> {
+    let ruled = mesh.resources.iter().filter(|resource| has_rules(resource)).map(|resource| &*resource.file);
+    mesh.configurations.iter().map(|config| &*config.file).chain(ruled).collect()
 }
 
-/// The kinds of the resources in a file, each once, in the order of the file.
-pub fn kinds_in<'a>(mesh: &'a Mesh, file: &str) -> Vec<&'a str> {
-    let mut kinds: Vec<&str> = Vec::new();
-    for resource in mesh.resources.iter().filter(|resource| *resource.file == *file) {
-        if !kinds.contains(&resource.kind.as_str()) {
-            kinds.push(&resource.kind);
+/// The kinds of the resources in each file, each once, in the order of the file.
+pub fn by_file(mesh: &Mesh) -> HashMap<&str, Vec<&str>> {
+    let mut kinds: HashMap<&str, Vec<&str>> = HashMap::new();
+    for resource in &mesh.resources {
+        let here = kinds.entry(&resource.file).or_default();
+        if !here.contains(&resource.kind.as_str()) {
+            here.push(&resource.kind);
         }
     }
     kinds

@@ -67,6 +67,28 @@ fn files_in_which_nothing_is_judged_are_named() {
 }
 
 #[test]
+fn a_kustomizations_patch_is_set_aside_in_whichever_order_the_files_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("patch.yaml", &rule("shop/a", &format!("host: a, {}", policy(5))));
+    write("other.yaml", &rule("shop/b", &format!("host: b, {}", policy(5))));
+    write(
+        "kustomization.yaml",
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\npatches: [{path: patch.yaml}]\n",
+    );
+    for files in [
+        &["patch.yaml", "other.yaml", "kustomization.yaml"][..],
+        &["kustomization.yaml", "other.yaml", "patch.yaml"],
+        &["other.yaml", "."],
+        &["patch.yaml", "patch.yaml", "kustomization.yaml"],
+    ] {
+        let told = run(dir.path(), &[&["validate"], files].concat()).stdout;
+        assert_eq!(told.matches("a patch of kustomize").count(), 1, "{files:?}: {told}");
+        assert!(!told.contains("DestinationRule shop/a"), "{files:?}: {told}");
+    }
+}
+
+#[test]
 fn several_rules_for_one_host_are_a_warning_only_where_one_is_ignored() {
     let subset = "subsets: [{name: v1, labels: {version: v1}}]";
     let of = |first: &str, second: &str| {
