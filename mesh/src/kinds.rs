@@ -1,5 +1,7 @@
 //! The kinds of the API groups that are judged, and what was meant by one that is none of them.
 
+use std::collections::{HashMap, HashSet};
+
 use super::fields::{distance, plain};
 use super::{ENVOY, MESH_CONFIG, Mesh, Resource};
 
@@ -48,6 +50,8 @@ pub enum Mistaken {
     Group(&'static str),
     /// The group has no such kind, as far as is known.
     Unknown,
+    /// The kind is not served in this version, as far as is known, but in these.
+    Version(&'static [&'static str]),
 }
 
 /// What is wrong with a resource's `kind` and `apiVersion`, if anything.
@@ -66,6 +70,10 @@ pub fn mistaken(resource: &Resource) -> Option<Mistaken> {
         })?;
         return Some(Mistaken::Group(group));
     };
+    if let Some(known) = versions(&resource.group, kind).filter(|_| kinds.contains(&kind)) {
+        let (_, version) = resource.node.text("apiVersion")?.split_once('/')?;
+        return (!known.contains(&version)).then_some(Mistaken::Version(known));
+    }
     // A list is what kubectl makes of the resources of one kind.
     if kinds.contains(&kind) || kind.strip_suffix("List").is_some_and(|one| kinds.contains(&one)) {
         return None;
@@ -79,18 +87,32 @@ pub fn mistaken(resource: &Resource) -> Option<Mistaken> {
     }
 }
 
-/// Whether any rule looks into what is in a file.
-pub fn is_judged(mesh: &Mesh, file: &str) -> bool {
-    let is_here = |resource: &Resource| *resource.file == *file && has_rules(resource);
-    mesh.configurations.iter().any(|config| *config.file == *file) || mesh.resources.iter().any(is_here)
+/// The versions in which a kind of Istio's is served, the newest first.
+fn versions(group: &str, kind: &str) -> Option<&'static [&'static str]> {
+    match (group, kind) {
+        ("networking.istio.io", "EnvoyFilter") => Some(&["v1alpha3"]),
+        ("networking.istio.io", "ProxyConfig") => Some(&["v1beta1"]),
+        ("networking.istio.io", _) => Some(&["v1", "v1beta1", "v1alpha3"]),
+        ("extensions.istio.io", _) => Some(&["v1alpha1"]),
+        ("security.istio.io", _) => Some(&["v1", "v1beta1"]),
+        ("telemetry.istio.io", _) => Some(&["v1", "v1alpha1"]),
+        _ => None,
+    }
 }
 
-/// The kinds of the resources in a file, each once, in the order of the file.
-pub fn kinds_in<'a>(mesh: &'a Mesh, file: &str) -> Vec<&'a str> {
-    let mut kinds: Vec<&str> = Vec::new();
-    for resource in mesh.resources.iter().filter(|resource| *resource.file == *file) {
-        if !kinds.contains(&resource.kind.as_str()) {
-            kinds.push(&resource.kind);
+/// The files with something in them that a rule looks into.
+pub fn judged(mesh: &Mesh) -> HashSet<&str> {
+    let ruled = mesh.resources.iter().filter(|resource| has_rules(resource)).map(|resource| &*resource.file);
+    mesh.configurations.iter().map(|config| &*config.file).chain(ruled).collect()
+}
+
+/// The kinds of the resources in each file, each once, in the order of the file.
+pub fn by_file(mesh: &Mesh) -> HashMap<&str, Vec<&str>> {
+    let mut kinds: HashMap<&str, Vec<&str>> = HashMap::new();
+    for resource in &mesh.resources {
+        let here = kinds.entry(&resource.file).or_default();
+        if !here.contains(&resource.kind.as_str()) {
+            here.push(&resource.kind);
         }
     }
     kinds

@@ -24,7 +24,7 @@ pub mod services;
 mod texts;
 pub mod yaml;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -111,6 +111,12 @@ pub struct Mesh {
     pub empty: Vec<Empty>,
     /// What is neither a resource nor a plugin configuration.
     pub unread: Vec<Unread>,
+    /// The same files, to find one among many.
+    known: HashSet<Rc<str>>,
+    /// How many of the resources, from the first on, are known to be whole.
+    whole: usize,
+    /// The files with which the kustomizations among them patch.
+    patches: Vec<PathBuf>,
 }
 
 impl Mesh {
@@ -194,7 +200,7 @@ impl Mesh {
     /// Reads a text. `named`: the user named this very file, so whatever it holds was meant to be read.
     fn add_text(&mut self, name: &str, bytes: &[u8], named: bool) {
         let file: Rc<str> = name.into();
-        if self.files.contains(&file) {
+        if !self.known.insert(Rc::clone(&file)) {
             return; // named twice, or alone and in its directory
         }
         self.files.push(Rc::clone(&file));
@@ -277,7 +283,11 @@ impl Mesh {
                 if node.list("items").is_empty() && named {
                     self.empty.push(Empty { file: Rc::clone(file), what: "has a list without items" });
                 }
-                node.list("items").iter().for_each(|item| self.add_document(file, item.clone(), None, false));
+                let (item_kind, version) = (kind.trim_end_matches("List").to_owned(), version.to_owned());
+                for mut item in node.into_list("items") {
+                    lists::complete(&mut item, &item_kind, &version);
+                    self.add_document(file, item, None, false);
+                }
                 return;
             }
             let group = version.split_once('/').map_or("", |(group, _)| group).to_owned();
@@ -355,20 +365,17 @@ impl Mesh {
 
     /// Takes what is no whole resource out of what is judged: a kustomization's patches, unrendered templates.
     fn set_aside(&mut self) {
-        let patches = patches(&self.resources);
-        let mut unread = Vec::new();
-        self.resources.retain(|resource| {
-            let found = what_is_missing(resource, &patches);
-            unread.extend(found.map(|(what, remedy)| Unread {
-                file: Rc::clone(&resource.file),
-                position: Some(resource.node.position),
-                what: what.to_owned(),
-                remedy: remedy.to_owned(),
-                is_meant: true,
-            }));
-            found.is_none()
-        });
-        self.unread.extend(unread);
+        // A mesh may come in many files, of which each is looked at once; a new patch may be one of the earlier.
+        let new = patches(self.resources.get(self.whole..).unwrap_or_default());
+        let from = if new.is_empty() { self.whole } else { 0 };
+        self.patches.extend(new);
+        for resource in self.resources.split_off(from.min(self.resources.len())) {
+            match what_is_missing(&resource, &self.patches) {
+                Some((what, remedy)) => self.not_read(&resource.file, &resource.node, what, remedy, true),
+                None => self.resources.push(resource),
+            }
+        }
+        self.whole = self.resources.len();
     }
 
     /// The resources of a kind of Istio's networking group.

@@ -168,7 +168,7 @@ const WHOLE: [(&str, &[Field]); 24] = [
 ];
 
 /// The objects of which the table has some fields.
-const PARTS: [(&str, &[Field]); 29] = [
+const PARTS: [(&str, &[Field]); 30] = [
     ("Metadata", &[("name", Text), ("namespace", Text), ("labels", LABELS), ("annotations", LABELS)]),
     (
         "ConsistentHash",
@@ -232,7 +232,18 @@ const PARTS: [(&str, &[Field]); 29] = [
     ),
     ("Container", &[("name", Text), ("ports", List(&Object("ContainerPort")))]),
     ("ContainerPort", &[("name", Text), ("containerPort", PORT)]),
-    ("Slices", &[("nodeName", Text), ("targetRef", Object("Target"))]),
+    (
+        "Slices",
+        &[
+            ("addresses", List(&Text)),
+            ("conditions", Object("Conditions")),
+            ("hostname", Text),
+            ("nodeName", Text),
+            ("targetRef", Object("Target")),
+            ("zone", Text),
+        ],
+    ),
+    ("Conditions", &[("ready", Flag), ("serving", Flag), ("terminating", Flag)]),
     ("Target", &[("name", Text)]),
     ("Subsets", &[("addresses", List(&Object("Slices")))]),
     ("Nothing", &[]),

@@ -48,11 +48,10 @@ fn read_below(text: &str, above: u64) -> Result<Vec<Node>, (Option<Position>, St
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPEATED },
     };
     let hidden = colons::hide(text);
-    let read: Result<Vec<Spanned<Raw>>, _> = serde_saphyr::from_multiple_with_options(&hidden, options);
+    let read: Result<Vec<Node>, _> = serde_saphyr::from_multiple_with_options(&hidden, options);
     match read {
-        Ok(documents) => {
-            let nodes = documents.into_iter().map(Node::from);
-            let mut nodes: Vec<_> = nodes.filter(|node| !matches!(node.value, Value::Scalar(Json::Null))).collect();
+        Ok(mut nodes) => {
+            nodes.retain(|node| !matches!(node.value, Value::Scalar(Json::Null)));
             if matches!(hidden, Cow::Owned(_)) {
                 nodes.iter_mut().try_for_each(colons::show)?;
             }
@@ -154,102 +153,88 @@ fn duplicate(error: &serde_saphyr::Error, text: &str, above: u64) -> Option<Stri
     Some(format!("`{key}` is there twice{}{more}", first.unwrap_or_default()))
 }
 
-/// A value as the parser returns it: the position wraps each value.
-enum Raw {
-    Scalar(Json),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<Key>, Spanned<Raw>)>),
-}
-
-impl From<Spanned<Raw>> for Node {
-    fn from(raw: Spanned<Raw>) -> Self {
-        let position = position_at(&raw.referenced);
-        let value = match raw.value {
-            Raw::Scalar(scalar) => Value::Scalar(scalar),
-            Raw::List(items) => Value::List(items.into_iter().map(Node::from).collect()),
-            Raw::Map(fields) => Value::Map(
-                fields
-                    .into_iter()
-                    .map(|(key, value)| {
-                        (key.value.0, Node { position: position_at(&key.referenced), ..Node::from(value) })
-                    })
-                    .collect(),
-            ),
-        };
-        Self { position, value }
-    }
-}
-
 fn position_at(at: &serde_saphyr::Location) -> Position {
     Position { line: at.line(), column: Some(at.column()) }
 }
 
-impl<'de> Deserialize<'de> for Raw {
+// Each value becomes a node as soon as it is read. A mesh has millions of values, and what the parser tells of each is
+// several times what is kept of it.
+impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
+        let Spanned { value, referenced, .. } = Spanned::<Value>::deserialize(deserializer)?;
+        Ok(Self { position: position_at(&referenced), value })
     }
 }
 
-struct RawVisitor;
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
 
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a YAML value")
     }
 
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Json::Null))
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Value::Scalar(Json::Null))
     }
 
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Json::Null))
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(Value::Scalar(Json::Null))
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
-        Raw::deserialize(deserializer)
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        Value::deserialize(deserializer)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Scalar(value.into()))
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Value::Scalar(value.into()))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Value::Scalar(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Value::Scalar(value.into()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(value.into()))
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Value::Scalar(value.into()))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::Scalar(value.into()))
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Value::Scalar(value.into()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        Ok(Raw::List(list))
+        // Most lists and objects have fewer items than a vector that grows makes room for.
+        list.shrink_to_fit();
+        Ok(Value::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Raw, A::Error> {
-        let mut map: Vec<(Spanned<Key>, Spanned<Raw>)> = Vec::new();
-        while let Some(key) = fields.next_key::<Spanned<Key>>()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let mut map: Vec<(String, Node)> = Vec::new();
+        while let Some(Spanned { value: Key(key), referenced, .. }) = fields.next_key::<Spanned<Key>>()? {
             // Who wrote which field: longer than the resource itself, and no rule asks for it.
-            if key.value.0 == "managedFields" {
+            if key == "managedFields" {
                 fields.next_value::<IgnoredAny>()?;
             } else {
-                map.push((key, fields.next_value()?));
+                map.push((key, Node { position: position_at(&referenced), ..fields.next_value()? }));
             }
         }
-        Ok(Raw::Map(map))
+        map.shrink_to_fit();
+        Ok(Value::Map(map))
     }
 }
 
@@ -357,6 +342,21 @@ mod tests {
     fn who_wrote_which_field_is_not_kept() {
         let nodes = read("a: 1\nmanagedFields:\n- {manager: kubectl, f: {g: {}}}\nb: 2\n").unwrap();
         assert_eq!(nodes[0].json(), serde_json::json!({"a": 1, "b": 2}));
+    }
+
+    #[test]
+    fn what_is_kept_has_no_room_to_grow() {
+        fn spare(node: &Node) -> usize {
+            match &node.value {
+                Value::Scalar(_) => 0,
+                Value::List(items) => items.capacity() - items.len() + items.iter().map(spare).sum::<usize>(),
+                Value::Map(fields) => {
+                    fields.capacity() - fields.len() + fields.iter().map(|(_, node)| spare(node)).sum::<usize>()
+                }
+            }
+        }
+        let nodes = read("a: 1\nb: {c: [1, 2], d: {e: [{f: 1}]}}\n").unwrap();
+        assert_eq!(spare(&nodes[0]), 0);
     }
 
     #[test]

@@ -106,6 +106,15 @@ impl Node {
         }
     }
 
+    /// The items of the list in a field, which nobody else needs any more; empty if there is no list.
+    pub fn into_list(self, name: &str) -> Vec<Node> {
+        let Value::Map(fields) = self.value else { return Vec::new() };
+        match fields.into_iter().find(|(key, _)| key == name).map(|(_, node)| node.value) {
+            Some(Value::List(items)) => items,
+            _ => Vec::new(),
+        }
+    }
+
     /// The fields of the map at a path; empty if there is no map.
     pub fn map(&self, path: &str) -> &[(String, Node)] {
         match self.at(path).map(|node| &node.value) {

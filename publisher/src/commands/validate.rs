@@ -130,9 +130,9 @@ fn say_what_was_not_read(mesh: &Mesh) {
 /// The files of which no rule looks into anything: a note that names them, and what the last line says of them.
 fn say_what_was_not_judged(mesh: &Mesh, reports: &[Report]) -> String {
     const NAMED: usize = 3;
-    let of_kinds = |report: &Report| match kinds::kinds_in(mesh, &report.file).as_slice() {
-        [] => None,
-        kinds => Some(format!("{} ({})", report.file, kinds.join(", "))),
+    let kinds = kinds::by_file(mesh);
+    let of_kinds = |report: &Report| {
+        kinds.get(report.file.as_str()).map(|kinds| format!("{} ({})", report.file, kinds.join(", ")))
     };
     let not_judged: Vec<String> = reports.iter().filter(|it| !it.judged).filter_map(of_kinds).collect();
     if not_judged.is_empty() {

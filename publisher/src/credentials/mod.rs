@@ -81,8 +81,16 @@ impl Credentials {
     /// `named`, looks only in that docker configuration.
     ///
     /// # Errors
-    /// When a file, or the entry for this registry, cannot be used. Having no entry is not an error.
+    /// When a file, or the entry for this registry, cannot be used, or `named` is not there. Having no entry is not an
+    /// error, nor is a directory without the file: a fresh one is how access is made anonymous.
     pub(crate) fn from_files(authority: &str, repository: &str, named: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(path) = named.filter(|path| !path.exists()) {
+            bail!(
+                "--registry-config: there is no `{0}`; correct it, or log in: `faultline login {authority} \
+                 --registry-config {0}`",
+                path.display()
+            );
+        }
         for file in files::all(named) {
             if let Some(found) = file.find(authority, repository)?
                 && let Some(credentials) = usable(authority, file.origin, found)?

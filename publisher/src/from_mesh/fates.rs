@@ -1,8 +1,9 @@
 //! What became of each DestinationRule: whether entries came of it, and if not, why.
 
 use super::remarks::{self, Remarks};
+use mesh::kinds::{self, Mistaken};
 use mesh::policy::HostRules;
-use mesh::{Mesh, Resource, kinds};
+use mesh::{Mesh, Resource};
 
 /// The titles of the rules, by what became of them.
 #[derive(Debug, Default)]
@@ -56,7 +57,9 @@ impl Fates {
 
 /// The resources whose kind is mistyped, so that none of them is a rule.
 pub(crate) fn mistyped(mesh: &Mesh) -> Option<String> {
-    let odd = mesh.resources.iter().filter(|resource| kinds::mistaken(resource).is_some());
+    // What is of a version that is not served is read all the same.
+    let is_odd = |resource: &&Resource| !matches!(kinds::mistaken(resource), None | Some(Mistaken::Version(_)));
+    let odd = mesh.resources.iter().filter(is_odd);
     remarks::list(odd.map(Resource::title), |count, titles| {
         let count = count.replacen("rule", "resource", 1);
         format!(

@@ -40,8 +40,8 @@ pub(super) struct ProxyFailover {
 /// A locality that received the traffic for a time.
 #[derive(Debug)]
 struct DestinationTrace {
-    to: String,
-    tier: String,
+    to: Name,
+    tier: Name,
     share: f64,
     open: bool,
     span: Span,
@@ -65,7 +65,8 @@ impl ProxyFailover {
             seen,
             from: route.from.clone(),
             causes: BTreeSet::new(),
-            destinations: Vec::new(),
+            // Nearly all have one, and a fleet has a failover for each of its proxies.
+            destinations: Vec::with_capacity(1),
             received: Vec::new(),
             requests: 0,
             errors: 0,
@@ -92,8 +93,8 @@ impl ProxyFailover {
             self.causes.insert(route.cause.clone());
         }
         self.destinations.push(DestinationTrace {
-            to: route.to.to_string(),
-            tier: route.tier.to_string(),
+            to: route.to.clone(),
+            tier: route.tier.clone(),
             share: route.share,
             open: true,
             span: Span::at(at),
@@ -144,12 +145,26 @@ impl DestinationTrace {
     fn destination(&self) -> Destination {
         let to_the_end = self.until.is_none_or(|until| until.saturating_add(TOLD_LATE_MS) >= self.span.to);
         Destination {
-            to: self.to.clone(),
-            tier: self.tier.clone(),
+            to: self.to.to_string(),
+            tier: self.tier.to_string(),
             share: self.share,
             is_peak: self.share > 0.0 && !(self.home == Home::AllOut && to_the_end),
             open: self.open,
             span: self.span,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::logs::input::Input;
+    use super::*;
+
+    #[test]
+    fn a_failover_to_one_place_keeps_no_room_for_more() {
+        let input = Input { kubernetes_clusters: vec![String::new()], ..Input::default() };
+        let (proxy, _) = input.places().next().expect("there is one");
+        let failover = ProxyFailover::along(Observation::beginning(proxy, 0), &Route::default(), 0, Home::Other);
+        assert_eq!(failover.destinations.capacity(), 1);
     }
 }

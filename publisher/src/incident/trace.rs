@@ -10,7 +10,7 @@ use filter_core::time::Millis;
 
 use super::away::{Home, PROXY_RESTARTED, ProxyFailover};
 use super::failure::Failure;
-use super::logs::event::{Event, Kind, Name, Route, millis};
+use super::logs::event::{Event, Kind, Last, Name, Route, millis};
 use super::logs::input::{Input, ProxyIndex};
 use super::model::{Blocked, EjectionEnd, Gap, Streak};
 use super::observation::Observation;
@@ -71,6 +71,8 @@ pub(super) struct ClusterTrace {
     /// Each proxy's times without a healthy endpoint.
     pub(super) outages: Vec<Observation>,
     latest_outage: HashMap<ProxyIndex, usize>,
+    /// The last failure that was concluded, and from what: the proxies of a fleet tell the same one after the other.
+    concluded: Option<((Name, Last), Failure)>,
 }
 
 /// An endpoint as the proxies saw it.
@@ -171,7 +173,7 @@ impl ClusterTrace {
     fn follow(&mut self, proxy: ProxyIndex, event: &Event, missing: &mut Missing) {
         match &event.kind {
             Kind::ErrorStreak { kind, streak, last, .. } => {
-                let failure = Failure::of(kind, last);
+                let failure = self.failure(kind, last);
                 let streak = Streak { at: event.at, kind: kind.to_string(), errors: *streak, failure };
                 self.endpoint(proxy, event).fails(proxy, event.at).streaks.push(streak);
             }
@@ -209,6 +211,17 @@ impl ClusterTrace {
                 }
             },
             _ => {}
+        }
+    }
+
+    fn failure(&mut self, kind: &Name, last: &Last) -> Failure {
+        match &self.concluded {
+            Some(((of_kind, of_last), failure)) if of_kind == kind && of_last == last => *failure,
+            _ => {
+                let failure = Failure::of(kind, last);
+                self.concluded = Some(((Name::clone(kind), last.clone()), failure));
+                failure
+            }
         }
     }
 

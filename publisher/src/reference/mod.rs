@@ -74,6 +74,12 @@ pub(crate) enum Problem {
     /// It has a scheme: `https://…`, `docker://…`.
     #[error("leave `{0}` off: a reference is registry/repo:tag, or oci:DIR:TAG for a layout directory")]
     Scheme(String),
+    /// It is in one of skopeo's other places, such as an archive of docker's.
+    #[error(
+        "`{0}` is one of skopeo's places, and not read here; copy it first, such as `skopeo copy {0}… \
+         oci-archive:NEW.tar:TAG`, and name `oci-archive:NEW.tar:TAG`"
+    )]
+    Transport(&'static str),
     /// It contains credentials: `user:password@…`.
     #[error("leave the user name and password off; give --username, and the password with --password-stdin")]
     Credentials,
@@ -148,10 +154,22 @@ fn parse(input: &str) -> Result<Reference, Problem> {
     if let Some(rest) = input.strip_prefix("oci-archive:") {
         return layout(rest, true).map(Reference::Layout);
     }
+    if let Some(transport) = TRANSPORTS.into_iter().find(|transport| is_in(input, transport)) {
+        return Err(Problem::Transport(transport));
+    }
     if input.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(Problem::Whitespace);
     }
     registry(input).map(Reference::Registry)
+}
+
+/// Where skopeo and podman find images besides registries and layouts.
+const TRANSPORTS: [&str; 5] = ["docker-archive:", "docker-daemon:", "containers-storage:", "dir:", "tarball:"];
+
+/// Whether a reference begins with a transport, and not with a registry of this name and its port.
+fn is_in(input: &str, transport: &str) -> bool {
+    let rest = input.strip_prefix(transport).map(|rest| rest.split('/').next().unwrap_or(rest));
+    rest.is_some_and(|port| port.parse::<u16>().is_err())
 }
 
 /// Parses `DIR[:TAG][@digest]`. The directory may hold any character, and other tools store whole references for tags:
@@ -396,6 +414,12 @@ mod tests {
         assert_eq!(problem("ghcr.io/a:1\n"), Problem::Whitespace);
         assert_eq!(problem("https://ghcr.io/a:1"), Problem::Scheme("https://".into()));
         assert_eq!(problem("oci://ghcr.io/a:1"), Problem::Scheme("oci://".into()));
+        for name in ["docker-archive:x.tar", "docker-archive:/a/x.tar:1.0"] {
+            assert_eq!(problem(name), Problem::Transport("docker-archive:"));
+        }
+        assert_eq!(problem("containers-storage:a/b:1"), Problem::Transport("containers-storage:"));
+        assert_eq!(problem("dir:/tmp/x"), Problem::Transport("dir:"));
+        assert!("dir:5000/a/b:1".parse::<Reference>().is_ok());
         assert_eq!(problem("-bad.io/a:1"), Problem::Host("-bad.io".into()));
         assert_eq!(problem("a..b/a:1"), Problem::Host("a..b".into()));
         assert_eq!(problem("[::zz]/a:1"), Problem::Host("[::zz]".into()));

@@ -45,15 +45,22 @@ impl Unpacked {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot read the archive `{named}`")),
             Ok(file) => {
-                unpack(file, directory.path()).map_err(|error| match error.downcast::<io::Error>() {
-                    // tar's words repeat what is in the file, whatever it is.
-                    Ok(error) if matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::InvalidData) => {
-                        anyhow!("`{named}` is no tar archive of an OCI image layout, or is damaged")
-                    }
-                    Ok(error) => anyhow::Error::from(error).context(format!("cannot unpack the archive `{named}`")),
-                    Err(error) => error.context(format!("`{named}` is damaged")),
-                })?;
+                let is_dockers =
+                    unpack(file, directory.path()).map_err(|error| match error.downcast::<io::Error>() {
+                        // tar's words repeat what is in the file, whatever it is.
+                        Ok(error) if matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::InvalidData) => {
+                            anyhow!("`{named}` is no tar archive of an OCI image layout, or is damaged")
+                        }
+                        Ok(error) => anyhow::Error::from(error).context(format!("cannot unpack the archive `{named}`")),
+                        Err(error) => error.context(format!("`{named}` is damaged")),
+                    })?;
                 let found = directory.path().join("oci-layout").exists();
+                ensure!(
+                    found || !is_dockers,
+                    "`{named}` is an archive of docker's own form, as `docker save` before 25 and `skopeo copy … \
+                     docker-archive:` write it, and no OCI image layout; make one of it: `skopeo copy \
+                     docker-archive:{named} oci-archive:NEW.tar:TAG`"
+                );
                 ensure!(found, "`{named}` is no OCI image layout: it has no file `oci-layout`");
             }
         }
@@ -110,8 +117,9 @@ impl Unpacked {
     }
 }
 
-/// Unpacks what belongs to a layout, and nothing else: regular files of these names.
-fn unpack(mut file: File, into: &Path) -> anyhow::Result<()> {
+/// Unpacks what belongs to a layout, and nothing else: regular files of these names. Whether docker's own list of what
+/// is in the archive is there, too.
+fn unpack(mut file: File, into: &Path) -> anyhow::Result<bool> {
     let mut start = [0; 2];
     let is_gzip = file.read(&mut start)? == 2 && start == [0x1f, 0x8b];
     io::Seek::rewind(&mut file)?;
@@ -120,11 +128,13 @@ fn unpack(mut file: File, into: &Path) -> anyhow::Result<()> {
         false => Box::new(BufReader::new(file)),
     };
     std::fs::create_dir_all(into.join("blobs/sha256"))?;
+    let mut is_dockers = false;
     for entry in tar::Archive::new(reader.take(MOST)).entries()? {
         let mut entry = entry?;
         let name = entry.path()?.components().filter(|part| *part != std::path::Component::CurDir).collect::<PathBuf>();
         let is_hex = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
         let is_blob = name.strip_prefix("blobs/sha256").is_ok_and(|blob| blob.to_str().is_some_and(is_hex));
+        is_dockers |= name == Path::new("manifest.json");
         let belongs = is_blob || name == Path::new("oci-layout") || name == Path::new("index.json");
         if belongs && entry.header().entry_type().is_file() {
             let announced = entry.size();
@@ -132,5 +142,5 @@ fn unpack(mut file: File, into: &Path) -> anyhow::Result<()> {
             ensure!(written == announced, "it ends within `{}`", name.display());
         }
     }
-    Ok(())
+    Ok(is_dockers)
 }

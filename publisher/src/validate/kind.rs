@@ -18,6 +18,11 @@ pub(super) fn check(resource: &Resource) -> Option<Draft> {
             let problem = format!("`{version}` has no kind `{kind}`");
             (Severity::Error, "apiVersion", problem, refused, format!("write a version of {group}"))
         }
+        Mistaken::Version(known) => {
+            let problem = format!("`{version}` has no kind `{kind}` up to Istio 1.31, but in {}", known.join(", "));
+            let at_run_time = "an API server without this version refuses it (`no matches for kind`)";
+            (Severity::Warning, "apiVersion", problem, at_run_time, format!("write `{}/{}`", resource.group, known[0]))
+        }
         Mistaken::Unknown => {
             let problem = format!("`{kind}` is not among the kinds of `{version}` up to Istio 1.31");
             let at_run_time = "an API server without this kind refuses it; nothing in this document was checked";

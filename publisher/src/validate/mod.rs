@@ -2,10 +2,10 @@
 //!
 //! Each finding says what will happen at run time and what to write instead. A rule has a code, a page ([`rules`]) and
 //! a group: [`plugin`] (plugin configurations), [`carrier`] (resources that carry a plugin) with [`image`],
-//! [`local_file`] and [`twice`], [`bootstrap`] (an Envoy without a mesh), [`outlier`] with [`cap`], [`locality`],
-//! [`replaced`], [`destinations`], [`subsets`] and [`visibility`] (DestinationRules and the MeshConfig), [`fields`]
-//! (fields that Istio does not read), [`kind`] and [`unread`] (what is none of these), [`backend_policies`] (Envoy
-//! Gateway's rules), [`pinned`] (what only a registry can tell).
+//! [`local_file`] and [`twice`] with [`places`], [`bootstrap`] (an Envoy without a mesh), [`outlier`] with [`cap`],
+//! [`locality`], [`replaced`], [`destinations`], [`subsets`] and [`visibility`] (DestinationRules and the MeshConfig),
+//! [`fields`] (fields that Istio does not read), [`kind`] and [`unread`] (what is none of these), [`backend_policies`]
+//! (Envoy Gateway's rules), [`pinned`] (what only a registry can tell).
 //!
 //! A finding is an error only if it is certain from what was read; else it says on what it rests.
 
@@ -24,6 +24,7 @@ mod local_file;
 mod locality;
 mod outlier;
 pub(crate) mod pinned;
+mod places;
 mod plugin;
 mod replaced;
 pub(crate) mod report;

@@ -1,5 +1,6 @@
 //! Prints findings: for people as compilers do, for machines as JSON or, for code scanning, as SARIF 2.1.0.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use findings::sarif::{self, Found};
@@ -27,10 +28,15 @@ pub(crate) struct Report {
 /// Groups findings by file, in the order of the files and then of the lines.
 pub(crate) fn by_file(mesh: &Mesh, mut findings: Vec<Finding>) -> Vec<Report> {
     findings.sort_by_key(|finding| (finding.line, finding.column, finding.code));
+    let mut of_files: HashMap<Rc<str>, Vec<Finding>> = HashMap::new();
+    for finding in findings {
+        of_files.entry(Rc::clone(&finding.file)).or_default().push(finding);
+    }
+    let judged = kinds::judged(mesh);
     let report = |file: &Rc<str>| {
-        let findings: Vec<Finding> = findings.iter().filter(|finding| finding.file == *file).cloned().collect();
+        let findings = of_files.remove(file).unwrap_or_default();
         let valid = findings.iter().all(|finding| finding.severity == Severity::Note);
-        let judged = !findings.is_empty() || kinds::is_judged(mesh, file);
+        let judged = !findings.is_empty() || judged.contains(&**file);
         Report { file: file.to_string(), valid, judged, findings }
     };
     mesh.files.iter().map(report).collect()

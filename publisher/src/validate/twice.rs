@@ -1,16 +1,17 @@
-//! The rule for two faultline plugins in the same proxies (FL309).
+//! The rule for faultline twice in the same proxies (FL309): as two HTTP filters, or as a filter and in a log.
 //!
 //! Istio puts every WasmPlugin and TrafficExtension that matches a proxy into its filter chain, and what an EnvoyFilter
-//! inserts: those of the root namespace and those of the proxy's own. Which proxies match is compared by namespace,
-//! selector, targets and `match`, as far as the files tell.
+//! adds: those of the root namespace and those of the proxy's own. Which proxies match is compared by namespace,
+//! selector, targets and `match`, as far as the files tell. In a bootstrap, each connection manager is looked at.
+
+use std::cmp::Reverse;
 
 use serde_json::Value;
 
-use super::carrier::{has_plugin, is_ours};
 use super::finding::{Draft, Finding, Severity};
+use super::places::{self, Double, Place, Position};
 use super::rules;
-use mesh::yaml::node::Node;
-use mesh::{Mesh, Resource};
+use mesh::{ENVOY, Mesh, Resource};
 
 /// Whether two plugins stand in the same filter chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,70 +22,106 @@ enum Overlap {
     Possible,
 }
 
-/// Every pair of faultline's plugins that may be in force in one proxy, reported at the later one.
+/// Every pair of resources that put faultline into one proxy twice, reported at the later one, and every resource that
+/// does so alone.
 pub(super) fn check(mesh: &Mesh) -> Vec<Finding> {
     let root = mesh.root();
-    let plugins: Vec<&Resource> = mesh.resources.iter().filter(|resource| is_in_filter_chains(resource)).collect();
+    let of = |resource| (resource, places::of_resource(resource));
+    let plugins: Vec<(&Resource, Vec<Place>)> =
+        mesh.resources.iter().map(of).filter(|(_, places)| !places.is_empty()).collect();
     let mut found = Vec::new();
-    for (index, later) in plugins.iter().enumerate() {
-        let earlier = plugins.iter().take(index).copied();
+    for (index, (later, places)) in plugins.iter().enumerate() {
+        found.extend(within(places).map(|draft| draft.in_resource(later)));
         // The same resource again replaces the first.
-        let others = earlier.filter(|earlier| id(earlier) != id(later));
-        let overlaps = others.filter_map(|earlier| Some((earlier, overlap(earlier, later, root)?)));
-        found.extend(overlaps.map(|(earlier, overlap)| draft(earlier, overlap).in_resource(later)));
+        let others = plugins.iter().take(index).filter(|(earlier, _)| id(earlier) != id(later));
+        let doubles = others.filter_map(|(earlier, of_earlier)| {
+            let double = double(of_earlier, places)?;
+            Some(draft(earlier, overlap(earlier, later, root)?, double))
+        });
+        found.extend(doubles.map(|draft| draft.in_resource(later)));
+    }
+    for bootstrap in mesh.resources.iter().filter(|resource| resource.kind == ENVOY) {
+        found.extend(in_bootstrap(bootstrap).into_iter().map(|draft| draft.in_resource(bootstrap)));
     }
     found
-}
-
-/// Whether a resource puts faultline into filter chains.
-fn is_in_filter_chains(resource: &Resource) -> bool {
-    let carries = |path: &str| resource.node.at(path).is_some_and(|code| is_ours(resource, code));
-    match (resource.kind.as_str(), resource.group.as_str()) {
-        ("WasmPlugin", "extensions.istio.io") => carries("spec"),
-        ("TrafficExtension", "extensions.istio.io") => carries("spec.wasm"),
-        ("EnvoyFilter", "networking.istio.io") => !insertions(resource).is_empty(),
-        _ => false,
-    }
-}
-
-/// The patches of an EnvoyFilter that insert faultline as an HTTP filter, itself or by the name under which another
-/// patch delivers it. The router's log of attempts is no insertion: there, no request passes.
-fn insertions(filter: &Resource) -> Vec<&Node> {
-    let patches = || filter.node.list("spec.configPatches").iter();
-    let of = |to: &'static str| patches().filter(move |patch| patch.text("applyTo") == Some(to));
-    let delivered = |name: &str| {
-        of("EXTENSION_CONFIG").any(|patch| patch.text("patch.value.name") == Some(name) && has_plugin(patch))
-    };
-    let inserts = |patch: &&Node| {
-        let operation = patch.text("patch.operation").unwrap_or_default();
-        let adds = operation == "ADD" || operation.starts_with("INSERT_");
-        adds && (has_plugin(patch) || patch.text("patch.value.name").is_some_and(delivered))
-    };
-    of("HTTP_FILTER").filter(inserts).collect()
 }
 
 fn id(resource: &Resource) -> [&str; 3] {
     [&resource.kind, resource.namespace(), &resource.name]
 }
 
-fn draft(earlier: &Resource, overlap: Overlap) -> Draft {
+/// What happens to a request that is in places of both.
+fn double(a: &[Place], b: &[Place]) -> Option<Double> {
+    let pairs = a.iter().flat_map(|one| b.iter().map(move |other| (one, other)));
+    pairs.filter(|(one, other)| one.traffic.meets(&other.traffic)).filter_map(|(one, other)| one.with(other)).max()
+}
+
+/// A filter that counts what a log of the same resource counts too.
+fn within(places: &[Place]) -> Option<Draft> {
+    let filters = || places.iter().filter(|place| place.position == Position::Filter);
+    let counted = |log: &&Place| {
+        log.position != Position::Filter
+            && filters().any(|filter| filter.traffic.meets(&log.traffic) && filter.with(log).is_some())
+    };
+    places.iter().find(counted).map(|log| beside(log.path.clone(), Double::Counts))
+}
+
+/// Every connection manager of a bootstrap in which faultline is twice, reported at its second place.
+fn in_bootstrap(bootstrap: &Resource) -> Vec<Draft> {
+    let places = places::of_bootstrap(&bootstrap.node);
+    let mut managers: Vec<&str> = places.iter().map(|(manager, _)| manager.as_str()).collect();
+    managers.dedup();
+    let doubles = managers.into_iter().filter_map(|manager| {
+        let here: Vec<&Place> = places.iter().filter(|(of, _)| of == manager).map(|(_, place)| place).collect();
+        let pairs = here.iter().enumerate().flat_map(|(index, later)| {
+            here.iter().take(index).filter_map(move |earlier| Some((earlier.with(later)?, index, later)))
+        });
+        let (double, _, later) = pairs.max_by_key(|(double, index, _)| (*double, Reverse(*index)))?;
+        Some(beside(later.path.clone(), double))
+    });
+    doubles.collect()
+}
+
+/// What is said where faultline is twice in one place of a file.
+fn beside(path: String, double: Double) -> Draft {
+    let problem = match double {
+        Double::Passes => "is the second of faultline's filters in one filter chain",
+        Double::Counts => "puts faultline where it sees errors that it sees at another place of the same traffic, too",
+    };
+    words(path, problem, double, "keep one of the two")
+}
+
+fn draft(earlier: &Resource, overlap: Overlap, double: Double) -> Draft {
     let problem = match overlap {
         Overlap::Certain => format!("{} puts faultline into the same proxies", earlier.title()),
         Overlap::Possible => {
             format!("{} puts faultline into the same proxies, where both selectors or targets hold", earlier.title())
         }
     };
-    let words = [
-        problem.as_str(),
-        "a request passes the filter twice: it costs twice, and counts under one of the two configurations",
+    words(
+        "metadata.name".into(),
+        &problem,
+        double,
         "keep one of the two, or give them selectors that exclude each other",
-    ];
-    Draft::new(rules::FL309, Severity::Warning, "metadata.name".into(), words)
+    )
+}
+
+fn words(path: String, problem: &str, double: Double, fix: &str) -> Draft {
+    let (at_run_time, more) = match double {
+        Double::Passes => {
+            ("a request passes the filter twice: it costs twice, and counts under one of the two configurations", "")
+        }
+        Double::Counts => (
+            "each error counts twice, in two positions: streaks and ejections are told that did not happen",
+            "; beside a log of every attempt, the filter's `attempts` is `upstreamLog`, as the log's is",
+        ),
+    };
+    Draft::new(rules::FL309, Severity::Warning, path, [problem, at_run_time, &format!("{fix}{more}")])
 }
 
 fn overlap(a: &Resource, b: &Resource, root: &str) -> Option<Overlap> {
     let near = a.namespace() == b.namespace() || [a, b].iter().any(|plugin| plugin.namespace() == root);
-    if !near || !same_traffic(a, b) {
+    if !near {
         return None;
     }
     match (targets(a), targets(b)) {
@@ -125,60 +162,4 @@ fn resources(a: &[(&str, &str)], b: &[(&str, &str)]) -> Option<Overlap> {
     }
     let differ = a.iter().any(|(kind, _)| b.iter().any(|(other, _)| kind != other));
     differ.then_some(Overlap::Possible)
-}
-
-/// Traffic in which a plugin is.
-struct Traffic {
-    /// The only direction, if there is one.
-    direction: Option<Direction>,
-    /// The only ports; none is every port.
-    ports: Vec<u64>,
-}
-
-/// Seen from the workload.
-#[derive(PartialEq, Eq)]
-enum Direction {
-    Outbound,
-    Inbound,
-}
-
-/// The traffic that a plugin names; none is all traffic.
-fn traffic(plugin: &Resource) -> Vec<Traffic> {
-    let of_match = |item: &Node| {
-        let direction = match item.text("mode") {
-            Some("CLIENT") => Some(Direction::Outbound),
-            Some("SERVER") => Some(Direction::Inbound),
-            _ => None,
-        };
-        let ports = item.list("ports").iter().filter_map(|port| port.number("number")).collect();
-        Traffic { direction, ports }
-    };
-    let of_patch = |patch: &&Node| {
-        // A gateway's listeners count as a client's, as for a WasmPlugin.
-        let direction = match patch.text("match.context") {
-            Some("SIDECAR_OUTBOUND" | "GATEWAY") => Some(Direction::Outbound),
-            Some("SIDECAR_INBOUND") => Some(Direction::Inbound),
-            _ => None,
-        };
-        Traffic {
-            direction,
-            ports: patch.at("match.listener").and_then(|it| it.number("portNumber")).into_iter().collect(),
-        }
-    };
-    match plugin.kind.as_str() {
-        "EnvoyFilter" => insertions(plugin).iter().map(of_patch).collect(),
-        _ => plugin.node.list("spec.match").iter().map(of_match).collect(),
-    }
-}
-
-/// Whether some traffic is that of both: the same direction, and a port of both.
-fn same_traffic(a: &Resource, b: &Resource) -> bool {
-    let (a, b) = (traffic(a), traffic(b));
-    a.is_empty() || b.is_empty() || a.iter().any(|one| b.iter().any(|other| meet(one, other)))
-}
-
-fn meet(a: &Traffic, b: &Traffic) -> bool {
-    let same_port = a.ports.is_empty() || b.ports.is_empty() || a.ports.iter().any(|port| b.ports.contains(port));
-    let same_direction = a.direction.is_none() || b.direction.is_none() || a.direction == b.direction;
-    same_port && same_direction
 }

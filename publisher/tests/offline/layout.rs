@@ -275,6 +275,29 @@ fn what_other_tools_announce_wrongly_is_refused_with_what_was_wrong() {
 }
 
 #[test]
+fn an_archive_of_dockers_own_form_is_told_from_a_layout() {
+    let dir = workplace();
+    let write = |names: &[&str]| {
+        let mut builder = tar::Builder::new(std::fs::File::create(dir.path().join("saved.tar")).unwrap());
+        for name in names {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(2);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, &b"[]"[..]).unwrap();
+        }
+        builder.finish().unwrap();
+    };
+    write(&["0f3c.json", "0f3c/layer.tar", "manifest.json", "repositories"]);
+    for reference in ["oci-archive:saved.tar:1.0", "oci:saved.tar:1.0"] {
+        let told = run(dir.path(), &["inspect", reference]);
+        told.fails_with(&["docker save", "skopeo copy docker-archive:saved.tar oci-archive:"]);
+    }
+    write(&["notes/a.txt"]);
+    let told = run(dir.path(), &["inspect", "oci-archive:saved.tar:1.0"]).fails_with(&["no file `oci-layout`"]);
+    assert!(!told.stderr.contains("docker"), "{}", told.stderr);
+}
+
+#[test]
 fn an_archive_is_called_an_archive() {
     let dir = workplace();
     run(dir.path(), &["push", "oci-archive:out.tar:1.0", "--wasm", "plugin.wasm"]).exits(0);

@@ -151,6 +151,48 @@ fn tells_of_at_least_two(shape: &str, input: &[u8]) {
     assert!(proxies.len() >= 2, "{shape}");
 }
 
+/// What tells of the two machines that saw something, called as machines are.
+#[track_caller]
+fn tells_of_machines(shape: &str, input: &[u8]) {
+    let mut named = String::from_utf8(input.to_owned()).unwrap();
+    for (index, pod) in pods().iter().enumerate() {
+        named = named.replace(pod, &format!("web{}", index + 1));
+    }
+    let told = report(named.as_bytes()).exits(0).json();
+    same_story(shape, &told, &report(THREE.as_bytes()).exits(0).json());
+    // Where the program is named, the third machine's is a proxy that saw nothing.
+    assert_eq!(told["proxies"].as_array().unwrap()[..2], ["web1", "web2"], "{shape}");
+}
+
+#[test]
+fn machines_are_told_apart_by_what_runs_a_command_on_many() {
+    let rule = "---------------";
+    tells_of_machines("clush", &text(|l| format!("{}: {}", l.pod, l.text)));
+    tells_of_machines("parallel --tag", &text(|l| format!("{}\t{}", l.pod, l.text)));
+    let ansible = sections(|pod| [format!("{pod} | CHANGED | rc=0 >>\n"), "\n".to_owned()]);
+    tells_of_machines("ansible", &ansible);
+    tells_of_machines("pssh", &sections(|pod| [format!("[1] 15:43:09 [SUCCESS] {pod}\n"), String::new()]));
+    tells_of_machines("dshbak", &sections(|pod| [format!("{rule}\n{pod}\n{rule}\n"), String::new()]));
+    tells_of_machines("salt", &sections(|pod| [format!("{pod}:\n"), String::new()]));
+    let frame = |message: String| format!("{} {message}", message.len());
+    // The lengths are those of messages with the machines' names.
+    let caught = lines().iter().fold(String::new(), |all, l| {
+        let index = pods().iter().position(|pod| *pod == l.pod).unwrap() + 1;
+        all + &frame(format!("<14>1 2026-11-20T15:43:09Z web{index} envoy 7 - - {}", l.text))
+    });
+    tells_of_machines("syslog as TCP carries it", caught.as_bytes());
+    let verbose = text(|l| {
+        let head = "Fri 2026-11-20 15:43:09.567000 UTC [s=1;i=2;b=3;m=4;t=5;x=6]";
+        format!("{head}\n    _HOSTNAME={}\n    SYSLOG_IDENTIFIER=envoy\n    MESSAGE={}", l.pod, l.text)
+    });
+    tells_of_machines("journalctl -o verbose", &verbose);
+    // A program's name, or a level, names nobody.
+    for tag in ["envoy", "istio-proxy", "WARN"] {
+        let tagged: String = log_of(pods()[0]).lines().map(|line| format!("{tag}: {line}\n")).collect();
+        assert_eq!(report(tagged.as_bytes()).exits(0).json()["proxies"], json!(["stdin"]), "{tag}");
+    }
+}
+
 fn packed(text: &str) -> String {
     BASE64_STANDARD.encode(text)
 }

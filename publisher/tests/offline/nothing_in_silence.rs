@@ -24,6 +24,13 @@ fn a_kind_that_its_group_does_not_have_is_found() {
     for version in ["v1", "networking.istio.io", "networking.istio.oi/v1", "extensions.istio.io/v1alpha1"] {
         assert_eq!(of("DestinationRule", version), ["FL008 error apiVersion"], "{version}");
     }
+    for (kind, version) in [
+        ("DestinationRule", "networking.istio.io/v1beta2"),
+        ("EnvoyFilter", "networking.istio.io/v1"),
+        ("WasmPlugin", "extensions.istio.io/v1beta1"),
+    ] {
+        assert_eq!(of(kind, version), ["FL008 warning apiVersion"], "{kind} of {version}");
+    }
     // What others have, and what kubectl makes of many.
     for (kind, version) in [
         ("VirtualService", "appmesh.k8s.aws/v1beta2"),
@@ -57,6 +64,28 @@ fn files_in_which_nothing_is_judged_are_named() {
     assert!(ran.stderr.contains("2 files checked: 0 errors, 0 warnings, 0 notes"), "{ran:?}");
     let json = run(dir.path(), &["validate", "rule.yaml", "other.yaml", "--output", "json"]).exits(0).json();
     assert_eq!((&json[0]["judged"], &json[1]["judged"]), (&true.into(), &false.into()));
+}
+
+#[test]
+fn a_kustomizations_patch_is_set_aside_in_whichever_order_the_files_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("patch.yaml", &rule("shop/a", &format!("host: a, {}", policy(5))));
+    write("other.yaml", &rule("shop/b", &format!("host: b, {}", policy(5))));
+    write(
+        "kustomization.yaml",
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\npatches: [{path: patch.yaml}]\n",
+    );
+    for files in [
+        &["patch.yaml", "other.yaml", "kustomization.yaml"][..],
+        &["kustomization.yaml", "other.yaml", "patch.yaml"],
+        &["other.yaml", "."],
+        &["patch.yaml", "patch.yaml", "kustomization.yaml"],
+    ] {
+        let told = run(dir.path(), &[&["validate"], files].concat()).stdout;
+        assert_eq!(told.matches("a patch of kustomize").count(), 1, "{files:?}: {told}");
+        assert!(!told.contains("DestinationRule shop/a"), "{files:?}: {told}");
+    }
 }
 
 #[test]

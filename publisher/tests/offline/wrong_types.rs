@@ -4,10 +4,43 @@
 use crate::rules_as_istiod::found;
 
 fn of(kind: &str, spec: &str) -> Vec<String> {
+    let version = if kind == "ProxyConfig" { "v1beta1" } else { "v1" };
     let text = format!(
-        "apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: a, namespace: shop}}\nspec: {{{spec}}}\n"
+        "apiVersion: networking.istio.io/{version}\nkind: {kind}\nmetadata: {{name: a, namespace: shop}}\n\
+         spec: {{{spec}}}\n"
     );
     found(&text)
+}
+
+#[test]
+fn the_types_of_endpoints_are_kubernetes_own() {
+    let slice = |endpoint: &str| {
+        found(&format!(
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: a, namespace: shop}}\n\
+             addressType: IPv4\nendpoints: [{{{endpoint}}}]\n"
+        ))
+    };
+    for (endpoint, path) in [
+        ("addresses: 10.0.0.1", "addresses"),
+        ("addresses: [1]", "addresses[0]"),
+        ("addresses: [10.0.0.1], conditions: {ready: 'true'}", "conditions.ready"),
+        ("addresses: [10.0.0.1], zone: 1", "zone"),
+    ] {
+        assert_eq!(slice(endpoint), [format!("FL111 error endpoints[0].{path}")], "{endpoint}");
+    }
+    assert_eq!(slice("addresses: [10.0.0.1], conditions: {ready: true}, zone: a"), [""; 0]);
+}
+
+#[test]
+fn what_an_api_server_lists_is_of_the_lists_kind() {
+    let list = |kind: &str, version: &str, item: &str| {
+        found(&format!("kind: {kind}\napiVersion: {version}\nmetadata: {{resourceVersion: '1'}}\nitems:\n- {item}\n"))
+    };
+    let service = "{metadata: {name: a, namespace: shop}, spec: {ports: [{port: '80'}]}}";
+    assert_eq!(list("ServiceList", "v1", service), ["FL111 error spec.ports[0].port"]);
+    let rule = "{metadata: {name: a, namespace: shop}, spec: {host: a, subsets: {}}}";
+    assert_eq!(list("DestinationRuleList", "networking.istio.io/v1", rule), ["FL111 error spec.subsets"]);
+    assert_eq!(list("List", "v1", service), ["FL007 error ."], "a list of anything");
 }
 
 #[test]

@@ -113,11 +113,14 @@ fn a_configuration_that_is_named_is_the_only_one() {
         let repository = format!("{}/mesh/faultline", registry.host());
         ran(&mut faultline(dir.path(), &["ls", &repository, "--config", place]))
     };
-    list("other").fails_with(&["no credentials"]);
+    let absent = list("other").fails_with(&["there is no `other`", "faultline login", "--registry-config other"]);
+    assert!(!absent.stderr.contains("no credentials"), "{}", absent.stderr);
+    std::fs::create_dir(dir.path().join("fresh")).unwrap();
+    list("fresh").fails_with(&["no credentials"]);
     login("--config", "other");
     assert!(dir.path().join("other/config.json").exists());
     list("other").exits(0);
     login("--registry-config", "auth.json");
     list("auth.json").exits(0);
-    list("elsewhere").fails_with(&["no credentials"]);
+    list("elsewhere.json").fails_with(&["there is no `elsewhere.json`"]);
 }

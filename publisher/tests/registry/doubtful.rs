@@ -218,6 +218,20 @@ fn a_list_that_is_none_and_one_without_an_end_are_refused() {
     }
     registry.answer_with(|_, _| Some(Reply::new(200, r#"{"tags":null}"#)));
     run(dir.path(), &["list", &repository]).exits(0);
+    // A next page in each way to say it, and one that is nowhere.
+    for link in [
+        "<?last=1>; rel=next",
+        "</v2/mesh/faultline/tags/list?n=9>; rel=\"first\", </v2/mesh/faultline/tags/list?last=1>; rel=\"next\"",
+        "</v2/mesh/faultline/tags/list?last=1>; title=\"more\"; Rel=\"Next\"",
+    ] {
+        registry.answer_with(move |request, _| match request.target.contains("last=1") {
+            true => Some(Reply::new(200, r#"{"tags":["2.0"]}"#)),
+            false => Some(Reply::new(200, r#"{"tags":["1.0"]}"#).header("Link", link)),
+        });
+        assert_eq!(run(dir.path(), &["list", &repository]).exits(0).stdout, "1.0\n2.0\n", "{link}");
+    }
+    registry.answer_with(|_, _| Some(Reply::new(200, r#"{"tags":["1.0"]}"#).header("Link", "<http://[>; rel=next")));
+    run(dir.path(), &["list", &repository]).fails_with(&["it leads to what is no URL"]);
     // Two pages that lead to each other.
     registry.answer_with(|request, _| {
         let other = if request.target.contains("last=a") { "b" } else { "a" };

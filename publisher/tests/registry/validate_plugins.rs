@@ -1,5 +1,5 @@
-//! Tests the rules of `validate` that compare a plugin with other resources: two plugins in the same proxies (FL309),
-//! and a module from a file that selected workloads do not have (FL310).
+//! Tests the rules of `validate` that compare a plugin with other resources: faultline twice in the same proxies
+//! (FL309), and a module from a file that selected workloads do not have (FL310).
 
 use crate::support::{run, run_with_input};
 use serde_json::Value;
@@ -78,12 +78,68 @@ fn an_envoy_filter_that_inserts_the_http_filter_is_a_plugin_like_others() {
     assert_eq!(twice(wasm(", match: [{mode: SERVER}]") + &written(&[])), [""; 0]);
     assert_eq!(twice(wasm(&selector("app: cart")) + &written(&["--selector", "app=cart"])), sure);
     assert_eq!(twice(wasm(&selector("app: cart")) + &written(&["--selector", "app=pay"])), [""; 0]);
-    // The upstream log comes with the HTTP filter; alone, it doubles nothing.
+    // The upstream log comes with the HTTP filter.
     let logged = written(&["--selector", "app=cart", "--position", "upstream-log"]);
     assert_eq!(twice(wasm(&selector("app: cart")) + &logged), sure);
+}
+
+/// What the findings say will happen.
+fn at_run_time(text: &str) -> Vec<String> {
+    let ran = run_with_input(&std::env::temp_dir(), &["validate", "-", "--output", "json"], text.as_bytes());
+    let findings = ran.json()[0]["findings"].as_array().unwrap().clone();
+    let of = findings.iter().filter(|finding| finding["code"] == "FL309");
+    of.map(|finding| finding["atRunTime"].as_str().unwrap().split(',').next().unwrap().to_owned()).collect()
+}
+
+/// What `manifest` writes for a position, as a document among others.
+fn positioned(kind: &str, position: &str, more: &[&str]) -> String {
+    let reference = format!("r.example.com/faultline:1@sha256:{}", "a".repeat(64));
+    let args = ["manifest", &reference, "--offline", "--kind", kind, "--position", position];
+    format!("---\n{}", run(&std::env::temp_dir(), &[&args[..], more].concat()).exits(0).stdout)
+}
+
+#[test]
+fn a_log_beside_a_filter_that_counts_is_found() {
+    let twice = ["each error counts twice"];
+    let cart = ["--namespace", "shop", "--selector", "app=cart"];
+    let [lean, logged] = ["lean", "upstream-log"].map(|position| positioned("EnvoyFilter", position, &cart));
+    let wasm = |more: &str| plugin("WasmPlugin", "shop", "faultline", &(selector("app: cart") + more));
+    assert_eq!(at_run_time(&(wasm("") + &lean)), twice);
+    assert_eq!(at_run_time(&(wasm("") + &logged)), twice);
     let log_alone = logged.replace("operation: INSERT_BEFORE", "operation: REMOVE");
     assert!(log_alone.contains("operation: MERGE"), "{log_alone}");
-    assert_eq!(twice(wasm(&selector("app: cart")) + &log_alone), [""; 0]);
+    assert_eq!(at_run_time(&(wasm("") + &log_alone)), twice);
+    let other_name = lean.replace("  name: faultline\n  namespace", "  name: lean\n  namespace");
+    assert_ne!(other_name, lean);
+    assert_eq!(at_run_time(&(logged.clone() + &other_name)), twice, "two logs");
+    // Each with nothing beside it, and a filter that leaves what it sees to the log.
+    for alone in [&lean, &logged, &log_alone] {
+        assert_eq!(at_run_time(alone), [""; 0]);
+    }
+    assert_eq!(at_run_time(&(wasm(", pluginConfig: {attempts: upstreamLog}") + &log_alone)), [""; 0]);
+    // Other traffic, other proxies.
+    assert_eq!(at_run_time(&(wasm(", match: [{mode: SERVER}]") + &lean)), [""; 0]);
+    assert_eq!(at_run_time(&(plugin("WasmPlugin", "bank", "faultline", "") + &lean)), [""; 0]);
+    let (before, after) = lean.split_once("context: GATEWAY").unwrap();
+    let gateways = before.replace("SIDECAR_OUTBOUND", "GATEWAY") + "context: GATEWAY" + after;
+    let sidecars = positioned("EnvoyFilter", "upstream-log", &cart).replace("GATEWAY", "SIDECAR_OUTBOUND");
+    let sidecars = sidecars.replace("  name: faultline\n  namespace", "  name: sidecars\n  namespace");
+    assert_eq!(at_run_time(&(sidecars + &gateways)), [""; 0]);
+}
+
+#[test]
+fn a_filter_that_counts_what_a_log_beside_it_counts_is_found_in_one_resource_and_in_a_bootstrap() {
+    let cart = ["--namespace", "shop", "--selector", "app=cart"];
+    for text in [positioned("EnvoyFilter", "upstream-log", &cart), positioned("Envoy", "upstream-log", &[])] {
+        assert_eq!(at_run_time(&text), [""; 0], "{text}");
+        // The first configuration in the file is the filter's.
+        let counting = text.replacen("upstreamLog", "final", 1);
+        assert_eq!(at_run_time(&counting), ["each error counts twice"], "{counting}");
+    }
+    let lean = positioned("Envoy", "lean", &[]);
+    assert_eq!(at_run_time(&lean), [""; 0]);
+    let http = positioned("Envoy", "http", &[]);
+    assert_eq!(at_run_time(&http), [""; 0]);
 }
 
 #[test]

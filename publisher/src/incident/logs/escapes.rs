@@ -17,9 +17,19 @@ use super::known;
 /// Whether it may hold text that is no text as it stands: base64, as Kinesis, Firehose and Pub/Sub hand records on and,
 /// with gzip in it, CloudWatch; or an array of bytes, as the journal writes what is not printable.
 pub(super) fn is_packed(text: &str) -> bool {
-    has_base64(text)
-        || ["\"MESSAGE\":[", "\"MESSAGE\" : [", "\"MESSAGE\": ["].iter().any(|key| text.contains(key))
-        || is_bytes(text)
+    has_base64(text) || has_message_in_bytes(text) || is_bytes(text)
+}
+
+/// Whether the journal's key of the message is there, and an array behind it.
+fn has_message_in_bytes(text: &str) -> bool {
+    const KEY: &str = "\"MESSAGE\"";
+    static MESSAGE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(KEY));
+    let after = |at: usize| text.get(at + KEY.len()..).unwrap_or_default().trim_start();
+    MESSAGE.find_iter(text.as_bytes()).any(|at| after(at).strip_prefix(':').is_some_and(is_array))
+}
+
+fn is_array(text: &str) -> bool {
+    text.trim_start().starts_with('[')
 }
 
 /// What gzip, zstd and, as a text of its own, zlib begin with, in base64.
@@ -136,8 +146,12 @@ pub(super) fn unescaped(text: &str) -> Option<String> {
     }
     const FORMS: [(&str, &str); 5] =
         [("\"\"", "\""), ("&quot;", "\""), ("&#34;", "\""), ("\\x22", "\""), ("\\u0022", "\"")];
-    let holds_key = |quote: &str| text.contains(&format!("{quote}{KEY}{quote}"));
-    FORMS.iter().find(|(quote, _)| holds_key(quote)).map(|(quote, plain)| {
+    let keys: Vec<usize> = memmem::find_iter(text.as_bytes(), KEY.as_bytes()).collect();
+    let is_quoted = |at: usize, quote: &str| {
+        let (before, after) = (text.get(..at), text.get(at + KEY.len()..));
+        before.is_some_and(|it| it.ends_with(quote)) && after.is_some_and(|it| it.starts_with(quote))
+    };
+    FORMS.iter().find(|(quote, _)| keys.iter().any(|at| is_quoted(*at, quote))).map(|(quote, plain)| {
         text.replace(quote, plain).replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
     })
 }

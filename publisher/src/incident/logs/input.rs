@@ -203,17 +203,19 @@ impl Reading {
         let shown = file.display().to_string();
         // A file whose records name nobody is one proxy's, even if it has nothing to tell.
         let mut names_others = false;
+        let own = named::key_of(file);
         let (input, logs) = (&mut self.input, &mut self.logs);
         let counts = reader::read_of(files, &shown, bytes, &mut |entry, told| {
             names_others |= !entry.is_empty();
-            take(input, logs, (file, entry), told, &mut names_others);
+            let key = || if entry.is_empty() { own.clone() } else { named::key_in(file, entry) };
+            take(input, logs, &key, told, &mut names_others);
             true
         });
         let counts = counts.with_context(|| format!("cannot read the log `{shown}`"))?;
         let is_read = counts.unread.is_empty();
         input.counts.add(counts);
         if !names_others && is_read {
-            logs.entry(named::key_of(file)).or_default();
+            logs.entry(own).or_default();
         }
         Ok(())
     }
@@ -251,7 +253,8 @@ impl Reading {
     }
 }
 
-fn take(input: &mut Input, logs: &mut Logs, (file, entry): (&Path, &str), told: Told, names_others: &mut bool) {
+/// Takes in what a record told; `file`: whose it is, by the file that it is from.
+fn take(input: &mut Input, logs: &mut Logs, file: &dyn Fn() -> Key, told: Told, names_others: &mut bool) {
     let found = match told {
         Told::Time(at) => {
             input.ends = input.ends.max(Some(at));
@@ -263,11 +266,11 @@ fn take(input: &mut Input, logs: &mut Logs, (file, entry): (&Path, &str), told: 
             return;
         }
         Told::File => {
-            logs.entry(named::key_in(file, entry)).or_default();
+            logs.entry(file()).or_default();
             return;
         }
         Told::Entry => {
-            if let key @ Key::Pod(_) = named::key_in(file, entry) {
+            if let key @ Key::Pod(_) = file() {
                 logs.entry(key).or_default();
             }
             return;
@@ -279,7 +282,7 @@ fn take(input: &mut Input, logs: &mut Logs, (file, entry): (&Path, &str), told: 
             *names_others = true;
             Key::Pod(source)
         }
-        None => named::key_in(file, entry),
+        None => file(),
     };
     let logged_at = found.logged_at();
     let log: &mut Log = logs.entry(key).or_default();

@@ -268,6 +268,10 @@ fn words(text: &str) -> Vec<(&str, &str)> {
         let begin = before.rfind(|c: char| !(c.is_ascii_alphanumeric() || "_.-@/".contains(c))).map_or(0, |at| at + 1);
         let Some(key) = before.get(begin..).filter(|key| (2..=80).contains(&key.len())) else { continue };
         let after = text.get(at + 1..).unwrap_or_default().trim_start_matches(['"', '\\', ' ', '\'']);
+        // A time of day, which stands on every line, is no name.
+        if [key, after].iter().all(|side| side.starts_with(|c: char| c.is_ascii_digit())) {
+            continue;
+        }
         let end = after.find(|c: char| "\"\\ ,;}])'\t\n<>&|".contains(c)).unwrap_or(after.len());
         // The name of an Envoy cluster, such as `outbound|80||web.shop`, is nobody's.
         let is_envoys = |value: &&str| ["outbound", "inbound"].contains(value) && after[end..].starts_with('|');

@@ -11,6 +11,7 @@ mod extent;
 mod flat;
 pub(crate) mod follow;
 pub(crate) mod found;
+mod frames;
 mod hot_switch;
 pub(crate) mod input;
 mod joined;

@@ -1,8 +1,12 @@
 //! Lines of several files in one text, as `tail *.log`, `grep -r` and `kubectl cluster-info dump` give them: what tells
 //! which file a line is from, or whose it is.
 
+use std::sync::LazyLock;
+
+use memchr::memmem;
+
 use super::labels::Labels;
-use super::writer::{is_name, likeness};
+use super::writer::{Writer, is_host, is_name, likeness};
 
 /// What names of logs end with, before what rotation adds.
 const EXTENSIONS: [&str; 6] = [".log", ".txt", ".json", ".jsonl", ".ndjson", ".out"];
@@ -18,11 +22,36 @@ pub(super) enum Header<'a> {
     End,
 }
 
+/// What the line before a header is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Before {
+    /// There is none, or it is empty or has signs alone.
+    #[default]
+    Nothing,
+    /// Nothing but hyphens, as `dshbak` and `clush -b` draw it above and below a machine's name.
+    Rule,
+    /// It says something.
+    Text,
+}
+
+impl Before {
+    /// What a line is to the next one.
+    pub(super) fn of(line: &str) -> Self {
+        let line = line.trim();
+        match line.chars().all(|c| !c.is_alphanumeric()) {
+            true if line.len() > 7 && line.bytes().all(|byte| byte == b'-') => Self::Rule,
+            true => Self::Nothing,
+            false => Self::Text,
+        }
+    }
+}
+
 /// The header that a line is: `==> FILE <==` of tail and head,
 /// `==== START logs for container CONTAINER of pod NAMESPACE/POD ====` of `kubectl cluster-info dump`, and a file's or
-/// a pod's name alone, with signs around it or not, as `more`, `rg --heading` and loops in a shell write it. A file's
-/// name without signs is one only at a beginning: `is_fresh` is whether nothing or an empty line comes before.
-pub(super) fn header(line: &str, is_fresh: bool) -> Option<Header<'_>> {
+/// a pod's name alone, with signs around it or not, as `more`, `rg --heading` and loops in a shell write it; a
+/// machine's name, as what runs one command on many of them does. A file's name without signs is one only at a
+/// beginning.
+pub(super) fn header(line: &str, before: Before) -> Option<Header<'_>> {
     let line = line.trim();
     if line.is_empty() || line.len() > 4096 {
         return None;
@@ -32,7 +61,7 @@ pub(super) fn header(line: &str, is_fresh: bool) -> Option<Header<'_>> {
         return Some(if is_stdin { Header::End } else { Header::File(path) });
     }
     let Some(told) = line.strip_prefix("==== ").and_then(|rest| rest.strip_suffix(" ====")) else {
-        return alone(line, is_fresh);
+        return machine(line, before).or_else(|| alone(line, before != Before::Text));
     };
     if told.starts_with("END logs for container ") {
         return Some(Header::End);
@@ -40,11 +69,42 @@ pub(super) fn header(line: &str, is_fresh: bool) -> Option<Header<'_>> {
     let Some((container, pod)) =
         told.strip_prefix("START logs for container ").and_then(|rest| rest.split_once(" of pod "))
     else {
-        return alone(line, is_fresh);
+        return alone(line, before != Before::Text);
     };
     let (namespace, pod) = pod.split_once('/')?;
     let [namespace, pod, container] = [namespace, pod, container].map(str::to_owned);
     Some(Header::Container(Labels { namespace, pod, container, ..Labels::default() }))
+}
+
+/// The machine whose lines follow: `HOST | CHANGED | rc=0 >>` of Ansible, `[1] 15:43:09 [SUCCESS] HOST` of pssh,
+/// `HOST:` of Salt, and a name below a rule.
+fn machine(line: &str, before: Before) -> Option<Header<'static>> {
+    let name = if let Some(told) = line.strip_suffix(" >>") {
+        let (host, told) = told.split_once(" | ")?;
+        let (state, result) = told.split_once(" | ")?;
+        Some(host).filter(|_| ["CHANGED", "SUCCESS", "FAILED"].contains(&state) && result.starts_with("rc="))?
+    } else if let Some(numbered) = line.strip_prefix('[') {
+        let (number, told) = numbered.split_at_checked(numbered.find("] ").filter(|at| *at < 7)?)?;
+        let (_, told) = told.strip_prefix("] ")?.split_once(" [")?;
+        let host = told.strip_prefix("SUCCESS] ").or_else(|| told.strip_prefix("FAILURE] "))?;
+        Some(host).filter(|_| number.bytes().all(|byte| byte.is_ascii_digit()))?
+    } else if line.contains(' ') {
+        return None;
+    } else if before == Before::Rule {
+        line
+    } else {
+        line.strip_suffix(':').filter(|name| is_machine(name))?
+    };
+    // Of a pod's name, and of a file's, more is known.
+    (is_host(name) && likeness(name) < 2 && !is_log(name))
+        .then(|| Header::Container(Writer { host: name, ..Writer::default() }.labels()))
+}
+
+/// Whether a word is more likely a machine's name than a level's or a program's: it has a number.
+pub(super) fn is_machine(name: &str) -> bool {
+    let is_address = name.parse::<std::net::IpAddr>().is_ok();
+    let has = |is: fn(&char) -> bool| name.chars().any(|c| is(&c));
+    is_host(name) && !name.contains(':') && has(char::is_ascii_digit) && (has(char::is_ascii_alphabetic) || is_address)
 }
 
 /// A file's name or a pod's alone on a line.
@@ -84,11 +144,13 @@ pub(super) fn prefixed(line: &str) -> Option<(&str, &str)> {
             return Some((path, message));
         }
     }
-    // A path with spaces is told from what it ends with.
-    if is_log(path) && begins(after_number(rest, ':')) && !path.contains(['"', '{', '[', '=']) {
+    // A path with spaces is told from what it ends with. What it begins with is looked at first: nearly all lines of a
+    // log begin with a bracket.
+    if !path.contains(['"', '{', '[', '=']) && begins(after_number(rest, ':')) && is_log(path) {
         return Some((path, after_number(rest, ':')));
     }
-    let end = line.find(".log-")? + ".log".len();
+    static NEAR: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(".log-"));
+    let end = NEAR.find(line.as_bytes())? + ".log".len();
     let (path, rest) = (line.get(..end)?, line.get(end + 1..)?);
     let message = after_number(rest, '-');
     (is_path(path) && begins(message)).then_some((path, message))
@@ -102,7 +164,7 @@ fn after_number(rest: &str, sign: char) -> &str {
 }
 
 /// Whether a line of a log begins so: with a brace, a bracket and a time or a pod, a time, or syslog's priority.
-fn begins(message: &str) -> bool {
+pub(super) fn begins(message: &str) -> bool {
     let is_digit = |at: usize| message.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
     message.starts_with("{\"")
         || message.starts_with("[20")
@@ -138,16 +200,16 @@ mod tests {
 
     #[test]
     fn a_header_tells_whose_the_following_lines_are() {
-        assert_eq!(header("==> logs/mocka-1.log <==", false), Some(Header::File("logs/mocka-1.log")));
-        assert_eq!(header("==> standard input <==", false), Some(Header::End));
+        assert_eq!(header("==> logs/mocka-1.log <==", Before::Text), Some(Header::File("logs/mocka-1.log")));
+        assert_eq!(header("==> standard input <==", Before::Text), Some(Header::End));
         let Some(Header::Container(labels)) =
-            header("==== START logs for container istio-proxy of pod shop/mocka-1 ====", false)
+            header("==== START logs for container istio-proxy of pod shop/mocka-1 ====", Before::Text)
         else {
             panic!("it is a header")
         };
         assert_eq!([labels.namespace, labels.pod, labels.container], ["shop", "mocka-1", "istio-proxy"]);
         assert_eq!(
-            header("==== END logs for container istio-proxy of pod shop/mocka-1 ====", false),
+            header("==== END logs for container istio-proxy of pod shop/mocka-1 ====", Before::Text),
             Some(Header::End)
         );
         for (line, wanted) in [
@@ -163,14 +225,14 @@ mod tests {
             ("::::::::::::::", None),
             ("", None),
         ] {
-            let told = match header(line, false) {
+            let told = match header(line, Before::Text) {
                 Some(Header::File(path)) => Some(path.to_owned()),
                 Some(Header::Container(labels)) => Some(labels.pod),
                 _ => None,
             };
             assert_eq!(told.as_deref(), wanted, "{line}");
         }
-        assert_eq!(header("mocka-1.log", true), Some(Header::File("mocka-1.log")));
+        assert_eq!(header("mocka-1.log", Before::Nothing), Some(Header::File("mocka-1.log")));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::found::{Found, What};
 use super::joined::Joiner;
 use super::labels::Labels;
 use super::part;
-use super::parts::{self, Header};
+use super::parts::{self, Before, Header};
 use super::records::{self, Record};
 use super::search::Findings;
 use super::source::Source;
@@ -180,8 +180,7 @@ struct Text {
     /// The file that the lines below a header are from, and the one that this line alone is from.
     section: Rc<str>,
     of_line: Option<Rc<str>>,
-    /// Whether the line before says something.
-    after_text: bool,
+    before: Before,
     /// The files that headers name, and whether their records name proxies.
     files: BTreeMap<Rc<str>, bool>,
     /// Whose the lines below a header are, where it names a container.
@@ -324,8 +323,11 @@ impl Text {
             self.lacks = Some(why);
         }
         // Where one bare name of a file is a header, others are.
-        let after_text = std::mem::replace(&mut self.after_text, !is_rule(&line));
-        if let Some(header) = parts::header(&line, !after_text || !self.files.is_empty()) {
+        let before = match std::mem::replace(&mut self.before, Before::of(&line)) {
+            Before::Text if !self.files.is_empty() => Before::Nothing,
+            before => before,
+        };
+        if let Some(header) = parts::header(&line, before) {
             self.turn(header, sink);
             return None;
         }
@@ -368,13 +370,13 @@ impl Text {
         if !around.pod.is_empty() {
             self.proxy(&around, sink);
         } else if head.writer.is_known() {
-            let mut labels = head.writer.labels();
-            labels.fill(&self.around);
             self.is_named();
-            if self.is_new(&(head.writer, self.file()))
-                && let Some(source) = quiet_source(&labels)
-            {
-                sink(&self.file(), Told::Proxy(source));
+            if self.is_new(&(head.writer, self.file())) {
+                let mut labels = head.writer.labels();
+                labels.fill(&self.around);
+                if let Some(source) = quiet_source(&labels) {
+                    sink(&self.file(), Told::Proxy(source));
+                }
             }
         }
         None
@@ -410,9 +412,4 @@ impl Text {
 /// Who a record without an event is of; nobody where a machine alone is named, on which anything may run.
 fn quiet_source(labels: &Labels) -> Option<Source> {
     Source::of(labels).filter(|source| !labels.pod.is_empty() || !source.container.is_empty())
-}
-
-/// Whether a line only parts others: it is empty, or has signs alone.
-fn is_rule(line: &str) -> bool {
-    line.trim().chars().all(|c| !c.is_alphanumeric())
 }

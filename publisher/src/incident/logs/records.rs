@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 use memchr::{memchr, memchr_iter};
 
 use super::extent::{Extent, Step};
-use super::{journal, rows};
+use super::{frames, journal, rows};
 
 /// A longer line of text holds nothing of ours; the rest of it is skipped.
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
@@ -59,10 +59,22 @@ pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::
             sink(Counted { record: Record::Json(Cow::Owned(record)), lines })
         });
     }
+    if journal::is_verbose(text.fill_buf()?) {
+        return journal::each_verbose(text, &mut |record, lines| {
+            sink(Counted { record: Record::Json(Cow::Owned(record)), lines })
+        });
+    }
+    if frames::is_framed(text.fill_buf()?) {
+        return frames::each(text, &mut |message| sink(Counted { record: Record::Line(line_of(message)), lines: 1 }));
+    }
     let mut text = Splitter { text, bytes: Vec::new(), begin: 0, ended: false, mode: Mode::Outside };
     while let Some(next) = text.next()? {
         let bytes = text.bytes.get(next.from..next.to).unwrap_or_default();
-        let lines = memchr_iter(b'\n', text.bytes.get(text.begin..next.end).unwrap_or_default()).count() as u64;
+        let whole = text.bytes.get(text.begin..next.end).unwrap_or_default();
+        let lines = match next.form {
+            Form::Line => u64::from(whole.ends_with(b"\n")),
+            _ => memchr_iter(b'\n', whole).count() as u64,
+        };
         let last = u64::from(text.ended && next.end == text.bytes.len() && text.bytes.last() != Some(&b'\n'));
         let record = match next.form {
             Form::Line => Record::Line(line_of(bytes)),

@@ -79,11 +79,17 @@ pub(super) fn row(row: &[(String, String)], delimiter: u8) -> Findings {
     findings
 }
 
+static EVENT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(KEY));
+static STOPPED: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(remark::STOPPED));
+
 /// Whether it may hold an event, or a remark.
 pub(super) fn holds(text: &str) -> bool {
-    static EVENT: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(KEY));
-    static STOPPED: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(remark::STOPPED));
     EVENT.find(text.as_bytes()).is_some() || STOPPED.find(text.as_bytes()).is_some()
+}
+
+/// Whether it may hold one event, and neither another nor a remark.
+fn holds_one(text: &str) -> bool {
+    EVENT.find_iter(text.as_bytes()).nth(1).is_none() && STOPPED.find(text.as_bytes()).is_none()
 }
 
 /// Whether it may hold an event, or a remark, as it stands or packed.
@@ -177,13 +183,17 @@ impl Findings {
         let flat = if whole.is_none() { Flat::of(pairs) } else { None };
         let is_event = whole.or(flat.as_ref().map(|flat| flat.json.as_str()));
         let mut with_events: Vec<&str> = Vec::new();
+        // Nearly every event is one alone: what it holds is found at once, and not value by value.
+        let is_alone = whole.is_some_and(holds_one);
         for (key, node) in pairs.iter() {
             let known = self.found.len();
+            let is_own = whole.is_some() && parse::is_key(key);
             match node {
+                _ if is_own && is_alone => continue,
                 Node::Json(text) if holds(text) => {
                     self.json(text, depth);
                 }
-                Node::Json(text) if escapes::is_packed(text) => match escapes::of_bytes(text) {
+                Node::Json(text) if !is_own && escapes::is_packed(text) => match escapes::of_bytes(text) {
                     Some(inner) => self.packed(&inner, depth),
                     None => {
                         self.json(text, depth);
@@ -330,7 +340,7 @@ impl Findings {
         let before = self.found.len();
         // The name of an event stands in quotes, however these are written.
         let is_quoted = memchr::memchr3(b'"', b'\\', b'&', rest.as_bytes()).is_some();
-        match escapes::unescaped(rest).filter(|_| is_quoted && depth > 0) {
+        match is_quoted.then(|| escapes::unescaped(rest)).flatten().filter(|_| depth > 0) {
             Some(plain) => self.text(&plain, depth.saturating_sub(1)),
             None if is_quoted => self.found.extend((0..escapes::beginnings(rest)).map(|_| Found::of(What::Cut))),
             None => {}

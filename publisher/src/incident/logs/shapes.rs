@@ -6,7 +6,7 @@ use filter_core::time::Millis;
 
 use super::event::parse_time;
 use super::writer::{Writer, likeness, of};
-use super::{labels, syslog};
+use super::{labels, parts, syslog};
 
 /// As many words before a message are looked at.
 const MOST_WORDS: usize = 8;
@@ -39,7 +39,7 @@ const SHAPES: [(&str, Shape); 8] = [
 pub(super) fn head(line: &str) -> Head<'_> {
     let (line, is_syslog) = syslog::after_priority(line);
     let mut at = None;
-    let mut before: Vec<&str> = Vec::with_capacity(MOST_WORDS);
+    let (mut words, mut count) = ([""; MOST_WORDS], 0);
     let mut message_follows = false;
     let mut after_time = 0;
     for word in line.split_ascii_whitespace().take(MOST_WORDS) {
@@ -47,7 +47,7 @@ pub(super) fn head(line: &str) -> Head<'_> {
             at = parse_time(word);
             if at.is_some() {
                 message_follows = true;
-                after_time = before.len();
+                after_time = count;
                 continue;
             }
         }
@@ -55,20 +55,28 @@ pub(super) fn head(line: &str) -> Head<'_> {
             message_follows = true;
             break;
         }
-        if at.is_some() && before.len() >= after_time + 2 {
+        if at.is_some() && count >= after_time + 2 {
             break;
         }
-        before.push(word);
+        if let Some(place) = words.get_mut(count) {
+            *place = word;
+            count += 1;
+        }
     }
+    let before = words.get(..count).unwrap_or_default();
     message_follows |= line.split_ascii_whitespace().nth(before.len()).is_some();
-    let named = before.get(..after_time).filter(|_| at.is_some()).unwrap_or(&before);
+    let named = before.get(..after_time).filter(|_| at.is_some()).unwrap_or(before);
     let mut writer = message_follows.then(|| SHAPES.iter().find_map(|(_, shape)| shape(named))).flatten();
     if writer.is_none() && at.is_some() {
         let behind = before.get(after_time..);
         let of = if is_syslog { syslog::of_application } else { syslog::after_the_time };
         writer = behind.and_then(of);
     }
-    let writer = writer.or_else(|| bar(line)).or_else(|| path(&before)).or_else(|| syslog::by_process(line));
+    let writer = writer
+        .or_else(|| bar(line))
+        .or_else(|| path(before))
+        .or_else(|| syslog::by_process(line))
+        .or_else(|| tagged(line));
     Head { at, writer: writer.unwrap_or_default() }
 }
 
@@ -176,6 +184,16 @@ fn bar(line: &str) -> Option<Writer<'_>> {
     let name = name.strip_suffix(' ').unwrap_or(name).trim_end();
     let task = name.split_once('@').map_or(name, |(task, _)| task);
     message.trim_start().starts_with(['[', '{', '2']).then(|| of("", task, "")).flatten()
+}
+
+/// `HOST: `, or `HOST` and a tab, as clush, pdsh and GNU parallel put a machine's name before each of its lines.
+fn tagged(line: &str) -> Option<Writer<'_>> {
+    let (name, rest) = line.split_at_checked(line.find([':', '\t'])?)?;
+    let message = rest.strip_prefix(": ").or_else(|| rest.strip_prefix('\t'))?;
+    if !parts::is_machine(name) || !parts::begins(message) {
+        return None;
+    }
+    of("", name, "").filter(|_| likeness(name) > 1).or(Some(Writer { host: name, ..Writer::default() }))
 }
 
 /// The path of a kubelet's file, or what is made of its name, among the words before a message: the tag of Fluentd, the

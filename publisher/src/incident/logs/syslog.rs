@@ -57,7 +57,12 @@ pub(super) fn by_process<'a>(line: &'a str) -> Option<Writer<'a>> {
         let (name, id) = word.strip_suffix("]:")?.split_once('[')?;
         is_number(id).then_some(name)
     };
-    let words: Vec<&str> = line.split_ascii_whitespace().take(MOST_WORDS).collect();
+    let (mut all, mut count) = ([""; MOST_WORDS], 0);
+    for (place, word) in all.iter_mut().zip(line.split_ascii_whitespace()) {
+        *place = word;
+        count += 1;
+    }
+    let words = all.get(..count)?;
     let at = words.iter().position(|word| program(word).is_some()).filter(|at| *at >= 2)?;
     let is_timed = words
         .get(..at - 1)?

@@ -274,12 +274,8 @@ impl Registry {
                 let headers = accept.map(|accept| (ACCEPT, accept.to_owned())).into_iter().collect();
                 let response =
                     self.http.send(&Call { headers, ..Call::new(Method::GET, url.clone(), Success::Read) }).await?;
-                let links = response.headers().get_all(LINK).iter().filter_map(|link| link.to_str().ok());
-                let next =
-                    links.filter(|link| link.contains("rel=\"next\"") || link.contains("rel=next")).find_map(|link| {
-                        let target = link.split_once('<')?.1.split_once('>')?.0;
-                        self.http.follow(response.url(), target).ok()
-                    });
+                let mut links = response.headers().get_all(LINK).iter().filter_map(|link| link.to_str().ok());
+                let next = links.find_map(next_of).map(|next| self.http.follow(response.url(), next)).transpose()?;
                 let bytes = body(response, 4 * MOST_MANIFEST).await?;
                 let page =
                     serde_json::from_slice(&bytes).map_err(|_| ErrorCause::Answer("its list is no JSON".into()))?;
@@ -314,6 +310,18 @@ impl Registry {
     fn pushing(&self) -> String {
         format!("push to `{}`", self.reference().tagged())
     }
+}
+
+/// Where the next page is, by a `Link` header, which may lead to other pages too.
+fn next_of(links: &str) -> Option<&str> {
+    links.split('<').skip(1).find_map(|link| {
+        let (target, parameters) = link.split_once('>')?;
+        let mut parameters = parameters.split([';', ',']).filter_map(|parameter| parameter.split_once('='));
+        let is_next = |(name, value): (&str, &str)| {
+            name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
+        };
+        parameters.any(is_next).then_some(target)
+    })
 }
 
 /// Turns a "not found" error into `None`.
