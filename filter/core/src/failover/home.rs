@@ -58,10 +58,15 @@ impl Traffic {
 
     /// The locality away from home that served most; attempts that failed do not count as served.
     pub(super) fn busiest(&self) -> Option<&(Locality, Tier, Count)> {
-        self.away.iter().filter(|(_, _, count)| count.served() > 0).max_by_key(|(_, _, count)| count.served())
+        busiest_of(&self.away)
     }
 
     pub(super) fn served_by(&self, locality: &Locality) -> u32 {
         self.away.iter().find(|(known, _, _)| known == locality).map_or(0, |(_, _, count)| count.served())
     }
+}
+
+/// The locality that served most.
+pub(super) fn busiest_of(away: &[(Locality, Tier, Count)]) -> Option<&(Locality, Tier, Count)> {
+    away.iter().filter(|(_, _, count)| count.served() > 0).max_by_key(|(_, _, count)| count.served())
 }

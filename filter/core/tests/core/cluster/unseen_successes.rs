@@ -179,3 +179,22 @@ fn failover_by_counts(is_degraded: bool) {
     assert_eq!(requests_away, 500);
     assert!((9.5..=10.5).contains(&seconds), "{seconds}");
 }
+
+#[test]
+fn the_list_that_shows_home_lost_shows_also_what_went_away_until_then() {
+    let mut lean = Lean::new(r#"{"consecutive5xxErrors": 3, "maxEjectionPercent": 100}"#);
+    lean.hosts[1].priority = 1;
+    for _ in 0..20 {
+        lean.pass(400);
+        lean.succeed(0, 40);
+        assert_eq!(names(&lean.list()), [""; 0]);
+    }
+    lean.pass(400);
+    lean.hosts[0].healthy = false;
+    lean.succeed(0, 10);
+    lean.succeed(1, 30);
+    assert_eq!(names(&lean.list()), ["failover_started"]);
+    // From now on nothing is served anywhere.
+    lean.pass(400);
+    assert_eq!(names(&lean.list()), [""; 0]);
+}
