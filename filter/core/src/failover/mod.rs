@@ -88,8 +88,8 @@ fn start(
     home.cause?;
     let busiest = traffic.busiest().map(|(to, tier, _)| (to, *tier));
     let (to, share) = if home.is_lost() {
-        // From now on all traffic goes away; this attempt, or those in the sums, are the first of it. Where nothing goes
-        // away otherwise, so are those in sums that were begun before the trouble.
+        // From now on all traffic goes away; this attempt, or those in the sums, are the first of it. Where nothing
+        // goes away otherwise, so are those in sums that were begun before the trouble.
         let early = || home::busiest_of(context.before.listed).filter(|_| matches!(context.usual, Usual::Nothing(_)));
         let place = served_away.or(busiest).or_else(|| early().map(|(to, tier, _)| (to, *tier)));
         (place?, 1.0)
