@@ -147,21 +147,25 @@ pub(super) fn find_unseen(
     let found = candidates(state, counted, asked, context);
     // An ejection that began since was due later than the unseen one was counted.
     let was_due = |endpoint: &Endpoint, due: Millis| {
-        due.max(endpoint.rotation.returned_at().saturating_add(CHECKS_APART_MS)) <= state.counts.unseen_asked
+        due.max(endpoint.rotation.returned_since().saturating_add(CHECKS_APART_MS)) <= state.counts.unseen_asked
     };
     let is_early = |index: &usize| {
         let endpoint = state.endpoints.get(*index);
         endpoint.is_some_and(|it| it.rotation.ejection().is_some_and(|ejection| was_due(it, ejection.due)))
     };
     let found: Vec<usize> = found.into_iter().filter(is_early).collect();
-    // Where ejections end before their time, any may have, and requests that were under way look like those of one that
-    // was back.
+    // Where ejections end before their time, any may have, also that of an endpoint which has just failed and which no
+    // list has shown as ejected. Requests that were under way look like those of one that was back.
     let ends_early = |index: &usize| {
         let ejection = state.endpoints.get(*index).and_then(|endpoint| endpoint.rotation.ejection());
         ejection.is_some_and(|ejection| ejection.due == ejection.earliest && asked < ejection.overdue)
     };
-    let was_out = |endpoint: &&Endpoint| {
-        endpoint.rotation.ejection().is_some_and(|ejection| was_due(endpoint, ejection.earliest))
+    let has_failed = |endpoint: &Endpoint, at: Millis| {
+        at >= endpoint.rotation.returned_at() && asked.saturating_sub(at) < ANSWER_WAIT_MS
+    };
+    let was_out = |endpoint: &&Endpoint| match endpoint.rotation.ejection() {
+        Some(ejection) => was_due(endpoint, ejection.earliest),
+        None => endpoint.reported.streak.is_some_and(|(_, at)| has_failed(endpoint, at)),
     };
     let is_certain = !found.iter().any(ends_early) || state.endpoints.iter().filter(was_out).count() <= unseen;
     // With more candidates than unseen ejections, no candidate is certain.

@@ -135,7 +135,7 @@ impl Rotation {
                 changes.push(Transition::ViewStale);
                 if !context.has_witness {
                     changes.clear();
-                    self.uneject(Basis::Inferred, context, &mut changes);
+                    self.uneject(Basis::Inferred, 0, context, &mut changes);
                 }
             }
             Evidence::Attempt { .. } => {}
@@ -195,7 +195,8 @@ impl Rotation {
             self.ejections = self.ejections.saturating_add(1);
             let since = if basis == Basis::Witnessed { self.in_rotation_until(at) } else { at };
             self.backoff.returns_early |= context.cluster.ends_early();
-            let ejection = self.backoff.eject(since, at, context.rules, context.rule);
+            let by_rate = reason == EjectReason::Other;
+            let ejection = self.backoff.eject((since, at), by_rate, context.rules, context.rule);
             self.state = State::Ejected { ejection, recheck: None };
             changes.push(Transition::Ejected { reason, basis, ejection: self.ejections });
         }
@@ -208,9 +209,10 @@ impl Rotation {
         if since > 0 { since.min(at) } else { at }
     }
 
-    fn uneject(&mut self, basis: Basis, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
+    /// It is back, and was still ejected at `out`.
+    fn uneject(&mut self, basis: Basis, out: Millis, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         if let State::Ejected { ejection, .. } = self.state {
-            self.backoff.uneject(&ejection, context.now);
+            self.backoff.uneject(&ejection, out, context.now);
             self.state = State::In;
             changes.push(Transition::Returned { basis, since: ejection.at, ejection: self.ejections });
         }
@@ -232,7 +234,7 @@ impl Rotation {
         changes: &mut Vec<Transition>,
     ) {
         if self.ejection().is_some() {
-            self.uneject(Basis::Inferred, context, changes);
+            self.uneject(Basis::Inferred, 0, context, changes);
             self.eject(reason, basis, context.now, context, changes);
         }
     }
@@ -278,7 +280,7 @@ impl Rotation {
                 }
             }
             (false, State::Ejected { ejection, .. }) if listed.asked > ejection.at => {
-                self.uneject(Basis::Witnessed, context, changes);
+                self.uneject(Basis::Witnessed, listed.previous, context, changes);
             }
             (false, State::Suspected(suspicion))
                 if listed.asked >= suspicion.since.saturating_add(EJECTS_WITHIN_MS) =>
@@ -353,7 +355,7 @@ impl Rotation {
     fn on_clock(&mut self, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         let wait = if context.has_witness { ANSWER_WAIT_MS } else { 0 };
         if self.ejection().is_some_and(|it| context.now >= it.surely_over(context.rules).saturating_add(wait)) {
-            self.uneject(Basis::Inferred, context, changes);
+            self.uneject(Basis::Inferred, 0, context, changes);
         }
         self.explain(None, context, changes);
     }
@@ -427,6 +429,11 @@ impl Rotation {
     /// Whether an ejection of it may be over before its time.
     pub fn returns_early(&self) -> bool {
         self.backoff.returns_early
+    }
+
+    /// Since when the last ejection may have been over; 0 if there was none.
+    pub fn returned_since(&self) -> Millis {
+        self.backoff.returned_since()
     }
 
     /// When the last ejection was known to be over; 0 if there was none.

@@ -381,8 +381,9 @@ fn an_endpoint_that_a_health_check_has_just_returned_is_not_the_one_that_was_bac
     story.attempt_with_witness("b:1", NEAR, REFUSED);
     story.list(5, &ab((true, 2), (true, 2)));
     story.count(&[BY_5XX; 2]);
+    story.list(250, &ab((true, 2), (true, 2)));
     // The check that returns `b` returns `a` too, which is out again when Envoy lists them.
-    assert_eq!(told(&story.list(300, &ab((true, 3), (false, 2)))), [RETURNED], "long before its time");
+    assert_eq!(told(&story.list(50, &ab((true, 3), (false, 2)))), [RETURNED], "long before its time");
     story.attempt_with_witness("b:1", NEAR, REFUSED);
     assert_eq!(told(&story.list(5, &ab((true, 4), (true, 3)))), [ejected(BY_5XX)]);
     story.list(20, &ab((true, 5), (true, 4)));
@@ -412,4 +413,72 @@ fn an_endpoint_that_two_rates_eject_in_one_tick_was_not_back_meanwhile() {
     };
     assert_eq!(found(false), [BACK_MEANWHILE, ejected_again(EjectReason::Other)]);
     assert_eq!(found(true), []);
+}
+
+#[test]
+fn where_health_checks_end_ejections_one_that_has_just_failed_may_have_been_out_and_be_back() {
+    for is_seen in [false, true] {
+        let mut story = short();
+        let abc = |a: (bool, u64), b: (bool, u64), c| [("a:1", a.0, a.1), ("b:1", b.0, b.1), ("c:1", false, c)];
+        story.list(0, &abc((false, 1), (false, 1), 1));
+        story.count(&[]);
+        story.attempt_with_witness("b:1", NEAR, REFUSED);
+        story.list(5, &abc((false, 1), (true, 2), 1));
+        assert_eq!(told(&story.list(50, &abc((false, 1), (false, 2), 1))), [RETURNED], "long before its time");
+        story.now += 5_000;
+        story.attempt_with_witness("a:1", HOME, REFUSED);
+        assert_eq!(told(&story.list(5, &abc((true, 2), (false, 2), 1))), [ejected(BY_5XX)]);
+        story.count(&[BY_5XX; 2]);
+        story.now += 150;
+        if is_seen {
+            // Envoy ejects it, and a check returns it before the next list.
+            story.attempt_with_witness("c:1", NEAR, REFUSED);
+        }
+        story.list(150, &abc((true, 3), (false, 2), 2));
+        story.count(&[BY_5XX; 3]);
+        let found = told(&story.list(5, &abc((true, 3), (false, 2), 2)));
+        assert_eq!(found.is_empty(), is_seen, "{found:?}");
+    }
+}
+
+#[test]
+fn a_health_check_may_return_an_endpoint_again_soon_after_its_return_was_seen() {
+    let mut story = short();
+    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
+    story.list(0, &ab((false, 1), (false, 1)));
+    story.count(&[]);
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    story.list(5, &ab((true, 2), (false, 1)));
+    assert_eq!(told(&story.list(50, &ab((false, 2), (false, 1)))), [RETURNED], "long before its time");
+    story.now += 5_000;
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    story.attempt_with_witness("b:1", NEAR, REFUSED);
+    assert_eq!(told(&story.list(5, &ab((true, 3), (true, 2)))), [ejected(BY_5XX); 2]);
+    story.count(&[BY_5XX; 3]);
+    // Checks of `b` pass 10 ms after this list and, as it has failed again, 300 ms later.
+    assert_eq!(told(&story.list(200, &ab((true, 3), (false, 2)))), [RETURNED]);
+    story.attempt_with_witness("b:1", NEAR, REFUSED);
+    assert_eq!(told(&story.list(5, &ab((true, 4), (true, 3)))), [ejected(BY_5XX)]);
+    story.list(150, &ab((true, 4), (true, 5)));
+    story.count(&[BY_5XX; 5]);
+    assert_eq!(told(&story.list(5, &ab((true, 4), (true, 5)))), [], "`a` was not back");
+}
+
+#[test]
+fn an_endpoint_that_two_rates_eject_in_one_tick_is_out_for_twice_the_time() {
+    for (by_percentage, told_at) in [(false, Some(42)), (true, None)] {
+        let mut story = Story::new(r#"{"maxEjectionPercent": 100}"#);
+        story.with(|state, context| {
+            let rule = Rule { by_percentage, ..Rule::configured(context.outlier) };
+            cluster::on_rule(state, Some((Origin::ControlPlane, &rule, &[])), context.now)
+        });
+        story.list(0, &[("a:1", false, 1), ("b:1", false, 1)]);
+        story.counted(None);
+        let out = [("a:1", true, 60), ("b:1", false, 90)];
+        assert_eq!(told(&story.list(100, &out)), [ejected(EjectReason::Other)]);
+        let first = (1..=69).find(|_| !story.list(1_000, &out).is_empty());
+        assert_eq!(first, told_at, "by percentage too: {by_percentage}");
+        let back = told(&story.list(1_000, &[("a:1", false, 60), ("b:1", false, 90)]));
+        assert_eq!(back, [RETURNED]);
+    }
 }
