@@ -74,6 +74,11 @@ fn endpoint_of(
         if !state.endpoints.get(index).is_some_and(moved) {
             return Some(index);
         }
+        // One that was under way when the endpoint was ejected went to the host of before, and says nothing about it.
+        let ejection = state.endpoints.get(index).and_then(|endpoint| endpoint.rotation.ejection());
+        if ejection.zip(seen.started).is_some_and(|(ejection, started)| started <= ejection.at) {
+            return None;
+        }
         // Envoy treats a host that moved to another locality as a new one, without streaks or ejections.
         state.apply(index, &Evidence::Gone(Basis::Inferred), context, events);
         state.endpoints.remove(index);
