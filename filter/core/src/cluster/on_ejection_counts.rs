@@ -55,6 +55,7 @@ pub fn on_ejection_counts(
     for index in state.endpoints.all() {
         state.apply(index, &Evidence::Cause(reason), context, &mut events);
     }
+    state.counts.note_unseen();
     // Below zero, more ejections were reported than happened.
     if newest && state.counts.unseen() <= 0 {
         state.counts.rebase();
@@ -174,6 +175,7 @@ pub(super) fn find_unseen(
             let reason = state.counts.only_reason().unwrap_or(EjectReason::Other);
             state.apply(index, &Evidence::EjectedAgain(reason), context, events);
         }
+        state.counts.note_unseen();
     }
     // No endpoint is left that the unseen ejections can belong to, for example because it has left the cluster.
     if awaiting == 0 && !state.endpoints.iter().any(|endpoint| is_due(endpoint, state.counts.unseen_asked)) {

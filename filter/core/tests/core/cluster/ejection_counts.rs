@@ -482,3 +482,29 @@ fn an_endpoint_that_two_rates_eject_in_one_tick_is_out_for_twice_the_time() {
         assert_eq!(back, [RETURNED]);
     }
 }
+
+#[test]
+fn ejections_that_follow_an_unseen_one_do_not_make_it_a_later_one() {
+    let mut story = short();
+    story.list(0, &["a:1", "b:1", "c:1", "d:1"].map(|address| (address, false, 1)));
+    story.count(&[]);
+    story.with(|state, context| {
+        let rule = Rule { jitter_millis: 1_500, ..Rule::configured(context.outlier) };
+        cluster::on_rule(state, Some((Origin::ControlPlane, &rule, &[])), context.now)
+    });
+    let list = |a, b, c, d| [("a:1", a, 2), ("b:1", b, 2), ("c:1", c, 2), ("d:1", d, 2)];
+    story.list(100, &list(true, true, false, false));
+    story.count(&[EjectReason::Other; 2]);
+    // `b` is ejected again in the tick that returns it; `a` may have been, and has only more jitter.
+    story.list(600, &list(true, true, false, false));
+    story.count(&[EjectReason::Other; 3]);
+    assert_eq!(told(&story.list(5, &list(true, true, false, false))), [], "which of them?");
+    for (millis, d, counted) in [(10, false, 4), (550, true, 5)] {
+        story.list(millis, &list(true, true, true, d));
+        story.count(&vec![EjectReason::Other; counted]);
+    }
+    let events = story.list(5, &list(false, true, true, true));
+    assert_eq!(told(&events), [RETURNED, BACK_MEANWHILE, ejected_again(EjectReason::Other)]);
+    let endpoints: Vec<_> = events.iter().map(|event| event.endpoint.as_deref().unwrap_or("")).collect();
+    assert_eq!(endpoints, ["a:1", "b:1", "b:1"]);
+}
