@@ -131,8 +131,8 @@ pub fn on_owned(state: &mut ClusterState, owned: &[u32]) {
 }
 
 /// Applies the cluster's endpoints as the balancer uses them, asked for at `asked`. Also returns whether that decides
-/// all: an endpoint that is newly out of rotation, or longer than its ejection lasts, may be ejected or unhealthy, which
-/// only [`on_host_list`] can tell.
+/// all: an endpoint that is newly out of rotation, or longer than its ejection lasts, may be ejected or unhealthy. Only
+/// [`on_host_list`] can tell.
 pub fn on_endpoint_configs(
     state: &mut ClusterState,
     endpoints: &[EndpointConfig],

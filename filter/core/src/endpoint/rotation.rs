@@ -21,6 +21,7 @@
 //! | ejected | the list still shows it ejected past its time; Envoy keeps counts | to be rechecked | |
 //! | ejected | the same; no counts, but requests | ejected | returned, ejected (inferred) |
 //! | any | it left the cluster, or its address has another host | in, without a past | removed, if it was ejected |
+//! | awaiting cause | the same | in, without a past | ejected (witnessed), removed |
 //! | any | a threshold, where no streak ejects | the same | |
 //! | ejected | the count proves another ejection | ejected | returned (inferred), ejected (witnessed) |
 //! | ejected, to be rechecked | the count shows no other ejection | not to be rechecked | |
@@ -140,7 +141,11 @@ impl Rotation {
             }
             Evidence::Attempt { .. } => {}
             Evidence::Listed(listed) => self.on_listed(&listed, context, &mut changes),
-            Evidence::Gone(basis) => self.remove(basis, &mut changes),
+            Evidence::Gone(basis) => {
+                // Envoy has listed it as ejected: that is told without the cause.
+                self.explain(None, context, &mut changes);
+                self.remove(basis, &mut changes);
+            }
             Evidence::Cause(reason) => self.explain(reason, context, &mut changes),
             // That one was ejected Envoy has counted; which one is concluded.
             Evidence::EjectedAgain(reason) => self.eject_again(reason, Basis::Inferred, context, &mut changes),

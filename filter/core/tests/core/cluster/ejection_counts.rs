@@ -508,3 +508,15 @@ fn ejections_that_follow_an_unseen_one_do_not_make_it_a_later_one() {
     let endpoints: Vec<_> = events.iter().map(|event| event.endpoint.as_deref().unwrap_or("")).collect();
     assert_eq!(endpoints, ["a:1", "b:1", "b:1"]);
 }
+
+#[test]
+fn an_ejection_whose_cause_is_asked_for_is_told_of_an_endpoint_that_leaves_meanwhile() {
+    let mut story = short();
+    story.list(0, &[("a:1", false, 1), ("b:1", false, 1)]);
+    story.count(&[]);
+    assert_eq!(told(&story.list(50, &[("a:1", true, 2), ("b:1", false, 1)])), []);
+    let removed = ("endpoint_removed", Some(Basis::Witnessed), None);
+    assert_eq!(told(&story.list(20, &[("b:1", false, 1)])), [ejected(EjectReason::Other), removed]);
+    assert_eq!(told(&story.count(&[BY_5XX])), []);
+    assert_eq!(story.open(), 0);
+}
