@@ -30,6 +30,10 @@ pub(super) struct EjectionCounts {
     /// When the count was asked for that last showed more unseen ejections than were open, and how many these are.
     pub(super) unseen_asked: Millis,
     open: i64,
+    /// When the count was last asked for that showed no unseen ejection, before those that are open.
+    pub(super) unseen_since: Millis,
+    /// When the count before the latest was asked for.
+    before_asked: Millis,
     /// How many rechecks in a row found no unseen ejection.
     vain_rechecks: u32,
     /// By how much Envoy's count exceeds the reported ejections when none is unseen; `None` without a count.
@@ -37,7 +41,8 @@ pub(super) struct EjectionCounts {
 }
 
 encoded!(struct EjectionCounts {
-    reported, reported_at, counted, answer_asked, last_asked, unseen_asked, open, vain_rechecks, baseline,
+    reported, reported_at, counted, answer_asked, last_asked, unseen_asked, open, unseen_since,
+    before_asked, vain_rechecks, baseline,
 });
 
 impl EjectionCounts {
@@ -66,6 +71,7 @@ impl EjectionCounts {
     /// Applies Envoy's count, asked for at `asked`. The first count is the baseline, and so is the first after Envoy
     /// started counting over (because the cluster was removed and added again).
     pub(super) fn observe(&mut self, counted: Option<Ejections>, asked: Millis) {
+        self.before_asked = self.answer_asked;
         (self.answer_asked, self.last_asked) = (asked, asked);
         match counted {
             Some(counted) => {
@@ -89,6 +95,9 @@ impl EjectionCounts {
         let unseen = self.unseen().max(0);
         if unseen > self.open {
             self.unseen_asked = self.answer_asked;
+        }
+        if unseen > 0 && self.open == 0 {
+            self.unseen_since = self.before_asked;
         }
         self.open = unseen;
     }

@@ -127,7 +127,7 @@ impl Rotation {
             Evidence::Threshold { kind, at, .. }
                 if context.rule.surely_ejects(kind) && !context.is_capped(context.cluster.ejected()) =>
             {
-                self.eject(kind.eject_reason(), Basis::Inferred, at, context, &mut changes);
+                self.eject(kind.eject_reason(), Basis::Inferred, (at, at), context, &mut changes);
             }
             Evidence::Threshold { .. } | Evidence::UnconfirmedThreshold { .. } => {}
             Evidence::StreakBroken => self.drop_suspicion(|suspicion| suspicion.kind == StreakKind::LocalOrigin),
@@ -148,7 +148,7 @@ impl Rotation {
             }
             Evidence::Cause(reason) => self.explain(reason, context, &mut changes),
             // That one was ejected Envoy has counted; which one is concluded.
-            Evidence::EjectedAgain(reason) => self.eject_again(reason, Basis::Inferred, context, &mut changes),
+            Evidence::EjectedAgain { reason, since } => self.eject_again(reason, since, context, &mut changes),
             Evidence::NoneUnseen { counted } => self.clear_recheck(counted),
             Evidence::Clock => self.on_clock(context, &mut changes),
             Evidence::AnswerMissing => self.decide_unanswered(context, &mut changes),
@@ -188,17 +188,17 @@ impl Rotation {
         }
     }
 
+    /// It is ejected at the second of these times at the latest and not before the first.
     fn eject(
         &mut self,
         reason: EjectReason,
         basis: Basis,
-        at: Millis,
+        (since, at): (Millis, Millis),
         context: &RotationContext<'_>,
         changes: &mut Vec<Transition>,
     ) {
         if self.ejection().is_none() {
             self.ejections = self.ejections.saturating_add(1);
-            let since = if basis == Basis::Witnessed { self.in_rotation_until(at) } else { at };
             self.backoff.returns_early |= context.cluster.ends_early();
             let by_rate = reason == EjectReason::Other;
             let ejection = self.backoff.eject((since, at), by_rate, context.rules, context.rule);
@@ -231,17 +231,25 @@ impl Rotation {
         *self = Self::default();
     }
 
+    /// That was at any time since its ejection may have been over, and not before `since`.
     fn eject_again(
         &mut self,
         reason: EjectReason,
-        basis: Basis,
+        since: Millis,
         context: &RotationContext<'_>,
         changes: &mut Vec<Transition>,
     ) {
-        if self.ejection().is_some() {
+        if let Some(ejection) = self.ejection() {
             self.uneject(Basis::Inferred, 0, context, changes);
-            self.eject(reason, basis, context.now, context, changes);
+            let since = ejection.due.max(since).min(context.now);
+            self.eject(reason, Basis::Inferred, (since, context.now), context, changes);
         }
+    }
+
+    /// Envoy has listed it as ejected.
+    fn eject_listed(&mut self, reason: EjectReason, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
+        let since = self.in_rotation_until(context.now);
+        self.eject(reason, Basis::Witnessed, (since, context.now), context, changes);
     }
 
     /// Whether an attempt at an ejected endpoint shows that it is back: it started well after the ejection, so the load
@@ -280,7 +288,7 @@ impl Rotation {
                 if context.keeps_counts {
                     self.recheck(listed, listed.counts.is_some_and(|counts| counts.requests > before.count), context);
                 } else if is_next_ejection(listed, &ejection, before, context) {
-                    self.eject_again(EjectReason::Other, Basis::Inferred, context, changes);
+                    self.eject_again(EjectReason::Other, 0, context, changes);
                     self.note_requests(listed);
                 }
             }
@@ -311,7 +319,7 @@ impl Rotation {
             // Where rates eject too, a streak that was reached at the same time proves nothing without counts.
             let is_known = (!by_rate || context.keeps_counts) && is_explained(suspicion, context);
             let reason = if is_known { reason_of(suspicion) } else { EjectReason::Other };
-            self.eject(reason, Basis::Witnessed, context.now, context, changes);
+            self.eject_listed(reason, context, changes);
         }
     }
 
@@ -353,7 +361,7 @@ impl Rotation {
         if let State::AwaitingCause { suspicion, .. } = self.state {
             let seen = || if is_explained(suspicion, context) { reason_of(suspicion) } else { EjectReason::Other };
             let reason = reason.unwrap_or_else(seen);
-            self.eject(reason, Basis::Witnessed, context.now, context, changes);
+            self.eject_listed(reason, context, changes);
         }
     }
 
@@ -374,7 +382,8 @@ impl Rotation {
         self.drop_suspicion(|_| true);
         let surely_ejects = context.sees_successes && context.rule.surely_ejects(suspicion.kind);
         if surely_ejects && !context.is_capped(context.cluster.ejected()) {
-            self.eject(suspicion.kind.eject_reason(), Basis::Inferred, context.now, context, changes);
+            let times = (suspicion.since.min(context.now), context.now);
+            self.eject(suspicion.kind.eject_reason(), Basis::Inferred, times, context, changes);
         }
     }
 
