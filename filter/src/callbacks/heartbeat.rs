@@ -195,7 +195,8 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     let (name, total) = (known.name.clone(), known.endpoint_count);
     let limit = vm.config.limits.endpoints;
     let seen = known.take_seen();
-    if seen.is_empty() && total.is_none() {
+    if seen.is_empty() {
+        // Without traffic, the count is an old one: endpoints that came since would make it seem that others have left.
         return;
     }
     let merged = cluster_states::merge_members(&name, &seen, total, limit, beat.moment.now);

@@ -36,6 +36,8 @@ pub struct EndpointConfig {
     pub priority: u32,
     /// Whether it gets traffic, in all of its places: neither ejected nor unhealthy nor draining.
     pub in_rotation: bool,
+    /// Whether it is degraded, in any of its places: it gets traffic only if no other endpoint can take it.
+    pub degraded: bool,
 }
 
 /// Reads an answer and calls `each` with every cluster in it. An endpoint whose address cannot be read is left out.
@@ -63,6 +65,7 @@ fn endpoint_configs(config: &Value) -> EndpointConfigs {
     endpoints.dedup_by(|again, endpoint| {
         let is_same = again.address == endpoint.address;
         endpoint.in_rotation &= again.in_rotation || !is_same;
+        endpoint.degraded |= again.degraded && is_same;
         is_same
     });
     let policy = config.get("policy").unwrap_or(&Value::Null);
@@ -75,8 +78,9 @@ fn endpoint_configs(config: &Value) -> EndpointConfigs {
 
 fn endpoint_config(lb_endpoint: &Value, locality: &Locality, priority: u32) -> Option<EndpointConfig> {
     let address = address::written(lb_endpoint.get("endpoint")?.get("address")?)?;
-    let in_rotation = !matches!(text(lb_endpoint, "health_status"), "UNHEALTHY" | "DRAINING" | "TIMEOUT");
-    Some(EndpointConfig { address, locality: locality.clone(), priority, in_rotation })
+    let health = text(lb_endpoint, "health_status");
+    let in_rotation = !matches!(health, "UNHEALTHY" | "DRAINING" | "TIMEOUT");
+    Some(EndpointConfig { address, locality: locality.clone(), priority, in_rotation, degraded: health == "DEGRADED" })
 }
 
 #[cfg(test)]
@@ -93,7 +97,8 @@ mod tests {
     fn endpoints_in(answer: &str, cluster: &str) -> Vec<String> {
         let rotation = |is| if is { "in" } else { "out" };
         let line = |e: &EndpointConfig| {
-            format!("{} {} {} {}", e.address, e.priority, e.locality.as_str(), rotation(e.in_rotation))
+            let degraded = if e.degraded { " degraded" } else { "" };
+            format!("{} {} {} {}{degraded}", e.address, e.priority, e.locality.as_str(), rotation(e.in_rotation))
         };
         let cluster = all(answer).0.into_iter().find(|seen| seen.cluster == cluster).unwrap();
         cluster.endpoints.iter().map(line).collect()
@@ -117,9 +122,9 @@ mod tests {
         assert_eq!(
             endpoints_in(DYNAMIC_ENDPOINTS, "outbound|80|v1|reviews.ns.svc.cluster.local"),
             [
-                "127.0.0.1:21290 0 r1/z1 in",
+                "127.0.0.1:21290 0 r1/z1 in degraded",
                 "127.0.0.1:21293 0 r1/z1 out",
-                "127.0.0.1:21294 1 r1/z2 in",
+                "127.0.0.1:21294 1 r1/z2 in degraded",
                 "127.0.0.1:21295 1 r1/z2 out"
             ],
             "a degraded endpoint is in rotation"

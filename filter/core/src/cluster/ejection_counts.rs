@@ -27,8 +27,13 @@ pub(super) struct EjectionCounts {
     pub(super) answer_asked: Millis,
     /// When a count was last asked for, with or without an answer; 0 if never.
     pub(super) last_asked: Millis,
-    /// When the count was asked for in which any number last grew.
+    /// When the count was asked for that last showed more unseen ejections than were open, and how many these are.
     pub(super) unseen_asked: Millis,
+    open: i64,
+    /// When the count was last asked for that showed no unseen ejection, before those that are open.
+    pub(super) unseen_since: Millis,
+    /// When the count before the latest was asked for.
+    before_asked: Millis,
     /// How many rechecks in a row found no unseen ejection.
     vain_rechecks: u32,
     /// By how much Envoy's count exceeds the reported ejections when none is unseen; `None` without a count.
@@ -36,7 +41,8 @@ pub(super) struct EjectionCounts {
 }
 
 encoded!(struct EjectionCounts {
-    reported, reported_at, counted, answer_asked, last_asked, unseen_asked, vain_rechecks, baseline,
+    reported, reported_at, counted, answer_asked, last_asked, unseen_asked, open, unseen_since,
+    before_asked, vain_rechecks, baseline,
 });
 
 impl EjectionCounts {
@@ -65,15 +71,13 @@ impl EjectionCounts {
     /// Applies Envoy's count, asked for at `asked`. The first count is the baseline, and so is the first after Envoy
     /// started counting over (because the cluster was removed and added again).
     pub(super) fn observe(&mut self, counted: Option<Ejections>, asked: Millis) {
+        self.before_asked = self.answer_asked;
         (self.answer_asked, self.last_asked) = (asked, asked);
         match counted {
             Some(counted) => {
                 let started_over = counted.diff(&self.counted).iter().any(|more| *more < 0);
                 let baseline = self.baseline.filter(|_| !started_over);
                 self.baseline = Some(baseline.unwrap_or_else(|| counted.diff(&self.reported)));
-                if counted.diff(&self.counted).iter().any(|more| *more > 0) {
-                    self.unseen_asked = asked;
-                }
                 self.counted = counted;
             }
             None => self.baseline = None,
@@ -83,6 +87,19 @@ impl EjectionCounts {
     /// Ejections that Envoy counted and the filter did not report; below zero if more were reported since.
     pub(super) fn unseen(&self) -> i64 {
         self.unseen_by_reason().iter().fold(0, |sum, unseen| sum.saturating_add(*unseen))
+    }
+
+    /// Notes how many ejections are unseen, when those that the count explains are reported. Others may follow, which
+    /// say nothing about when these happened.
+    pub(super) fn note_unseen(&mut self) {
+        let unseen = self.unseen().max(0);
+        if unseen > self.open {
+            self.unseen_asked = self.answer_asked;
+        }
+        if unseen > 0 && self.open == 0 {
+            self.unseen_since = self.before_asked;
+        }
+        self.open = unseen;
     }
 
     /// The reason of the unseen ejections, if they all have the same one.
@@ -109,6 +126,7 @@ impl EjectionCounts {
     /// Takes the present difference as the baseline, so that nothing is unseen.
     pub(super) fn rebase(&mut self) {
         self.baseline = self.baseline.map(|_| self.counted.diff(&self.reported));
+        self.open = 0;
     }
 
     /// Forgets the counts and the baseline: later reports do not compare with the next count.

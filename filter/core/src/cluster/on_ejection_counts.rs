@@ -15,6 +15,7 @@ use super::input::EvaluationContext;
 use super::state::ClusterState;
 use super::unseen_successes;
 use crate::admin::stats::Ejections;
+use crate::endpoint::ejection::Ejection;
 use crate::endpoint::evidence::{ANSWER_WAIT_MS, Evidence};
 use crate::endpoint::reason::{Basis, EjectReason};
 use crate::event::Event;
@@ -27,6 +28,9 @@ const CALM_INTERVAL_MS: Millis = 60_000;
 /// Health checks of one host are hardly ever less than this apart, in milliseconds. So a host that a passed check has
 /// just returned is not returned by the next one sooner.
 const CHECKS_APART_MS: Millis = 250;
+
+/// For how long it is asked which endpoint an unseen ejection belongs to where ejections end early, in milliseconds.
+const STALE_MS: Millis = 600;
 
 /// Whether Envoy should be asked for its count of the cluster's ejections now, right after its list.
 pub fn wants_counts(state: &mut ClusterState, now: Millis) -> bool {
@@ -55,6 +59,7 @@ pub fn on_ejection_counts(
     for index in state.endpoints.all() {
         state.apply(index, &Evidence::Cause(reason), context, &mut events);
     }
+    state.counts.note_unseen();
     // Below zero, more ejections were reported than happened.
     if newest && state.counts.unseen() <= 0 {
         state.counts.rebase();
@@ -144,37 +149,61 @@ pub(super) fn find_unseen(
         }
         return clear_rechecks(state, counted, context, events);
     }
-    let found = candidates(state, counted, asked, context);
+    let again = ejected_again(state, unseen, asked, context);
+    for index in again.iter().copied() {
+        let reason = state.counts.only_reason().unwrap_or(EjectReason::Other);
+        let since = state.counts.unseen_since;
+        state.apply(index, &Evidence::EjectedAgain { reason, since }, context, events);
+    }
+    if !again.is_empty() {
+        state.counts.note_unseen();
+    }
+    // No endpoint is left that the unseen ejections can belong to, for example because it has left the cluster.
+    // Where ejections end early, the one that they belong to is soon back once more, and others would seem to be it.
+    let is_stale = state.ends_early && asked.saturating_sub(state.counts.unseen_asked) > STALE_MS;
+    let is_left = |endpoint: &Endpoint| is_due(endpoint, state.counts.unseen_asked);
+    if awaiting == 0 && (is_stale || !state.endpoints.iter().any(is_left)) {
+        state.counts.rebase();
+    }
+}
+
+/// The endpoints that have certainly returned and been ejected again, if so many ejections are unseen.
+fn ejected_again(state: &ClusterState, unseen: usize, asked: Millis, context: &EvaluationContext<'_>) -> Vec<usize> {
+    let ejection_of = |index: &usize| state.endpoints.get(*index).and_then(|endpoint| endpoint.rotation.ejection());
     // An ejection that began since was due later than the unseen one was counted.
     let was_due = |endpoint: &Endpoint, due: Millis| {
-        due.max(endpoint.rotation.returned_at().saturating_add(CHECKS_APART_MS)) <= state.counts.unseen_asked
+        due.max(endpoint.rotation.returned_since().saturating_add(CHECKS_APART_MS)) <= state.counts.unseen_asked
     };
     let is_early = |index: &usize| {
-        let endpoint = state.endpoints.get(*index);
-        endpoint.is_some_and(|it| it.rotation.ejection().is_some_and(|ejection| was_due(it, ejection.due)))
+        let is_older = |ejection: &Ejection| ejection.at <= state.counts.unseen_asked;
+        let ejection = ejection_of(index).filter(is_older);
+        state.endpoints.get(*index).zip(ejection).is_some_and(|(endpoint, ejection)| was_due(endpoint, ejection.due))
     };
-    let found: Vec<usize> = found.into_iter().filter(is_early).collect();
-    // Where ejections end before their time, any may have, and requests that were under way look like those of one that
-    // was back.
+    let mut found = candidates(state, state.counts.answer_asked, asked, context);
+    found.retain(is_early);
+    // One that is out for longer than any ejection lasts was ejected again, whatever the others are.
+    let is_overdue = |index: &&usize| {
+        context.rule.by_envoy && ejection_of(index).is_some_and(|it| asked > it.surely_over(context.outlier))
+    };
+    let overdue: Vec<usize> = found.iter().filter(is_overdue).copied().collect();
+    if !overdue.is_empty() && overdue.len() <= unseen {
+        return overdue;
+    }
+    // Where ejections end before their time, any may have, also that of an endpoint which has just failed and which no
+    // list has shown as ejected. Requests that were under way look like those of one that was back.
     let ends_early = |index: &usize| {
-        let ejection = state.endpoints.get(*index).and_then(|endpoint| endpoint.rotation.ejection());
-        ejection.is_some_and(|ejection| ejection.due == ejection.earliest && asked < ejection.overdue)
+        ejection_of(index).is_some_and(|ejection| ejection.due == ejection.earliest && asked < ejection.overdue)
     };
-    let was_out = |endpoint: &&Endpoint| {
-        endpoint.rotation.ejection().is_some_and(|ejection| was_due(endpoint, ejection.earliest))
+    let has_failed = |endpoint: &Endpoint, at: Millis| {
+        at >= endpoint.rotation.returned_at() && asked.saturating_sub(at) < ANSWER_WAIT_MS
+    };
+    let was_out = |endpoint: &&Endpoint| match endpoint.rotation.ejection() {
+        Some(ejection) => was_due(endpoint, ejection.earliest),
+        None => endpoint.reported.streak.is_some_and(|(_, at)| has_failed(endpoint, at)),
     };
     let is_certain = !found.iter().any(ends_early) || state.endpoints.iter().filter(was_out).count() <= unseen;
     // With more candidates than unseen ejections, no candidate is certain.
-    if is_certain && found.len() <= unseen {
-        for index in found {
-            let reason = state.counts.only_reason().unwrap_or(EjectReason::Other);
-            state.apply(index, &Evidence::EjectedAgain(reason), context, events);
-        }
-    }
-    // No endpoint is left that the unseen ejections can belong to, for example because it has left the cluster.
-    if awaiting == 0 && !state.endpoints.iter().any(|endpoint| is_due(endpoint, state.counts.unseen_asked)) {
-        state.counts.rebase();
-    }
+    if is_certain && found.len() <= unseen { found } else { Vec::new() }
 }
 
 /// The endpoints that may have returned and been ejected again: those that got requests after their ejection time was

@@ -131,7 +131,8 @@ pub fn on_owned(state: &mut ClusterState, owned: &[u32]) {
 }
 
 /// Applies the cluster's endpoints as the balancer uses them, asked for at `asked`. Also returns whether that decides
-/// all: an endpoint that is newly out of rotation may be ejected or unhealthy, which only [`on_host_list`] can tell.
+/// all: an endpoint that is newly out of rotation, or longer than its ejection lasts, may be ejected or unhealthy. Only
+/// [`on_host_list`] can tell.
 pub fn on_endpoint_configs(
     state: &mut ClusterState,
     endpoints: &[EndpointConfig],
@@ -144,14 +145,18 @@ pub fn on_endpoint_configs(
     for endpoint in endpoints {
         let known = state.endpoints.position(&endpoint.address).and_then(|index| state.endpoints.get(index));
         let is_ejected = known.is_some_and(Endpoint::is_ejected);
+        // When its ejection must be over, it is out for another reason, or again.
+        let ejection = known.and_then(|known| known.rotation.ejection());
+        let is_still_ejected = ejection.is_some_and(|ejection| asked <= ejection.surely_over(context.outlier));
         let is_unhealthy = state.unhealthy.contains(&endpoint_hash(&endpoint.address));
-        is_decided &= endpoint.in_rotation || is_ejected || is_unhealthy;
+        is_decided &= endpoint.in_rotation || is_still_ejected || (is_unhealthy && !is_ejected);
         hosts.push(HostStatus {
             address: endpoint.address.clone(),
             locality: endpoint.locality.clone(),
             priority: endpoint.priority,
             ejected: !endpoint.in_rotation && is_ejected,
             healthy: endpoint.in_rotation || !is_unhealthy,
+            degraded: endpoint.degraded,
             ..HostStatus::default()
         });
     }

@@ -7,6 +7,7 @@ use super::input::{AttemptObservation, EvaluationContext};
 use super::members::endpoint_hash;
 use super::state::ClusterState;
 use super::streaks;
+use crate::endpoint::ejection::Ejection;
 use crate::endpoint::evidence::Evidence;
 use crate::endpoint::outcome::Outcome;
 use crate::endpoint::reason::Basis;
@@ -73,6 +74,14 @@ fn endpoint_of(
         let moved = |endpoint: &Endpoint| !is_repeated && differs(endpoint);
         if !state.endpoints.get(index).is_some_and(moved) {
             return Some(index);
+        }
+        // One that was under way when the endpoint was ejected went to the host of before, and says nothing about it.
+        let began_before = |ejection: Ejection| seen.started.is_some_and(|started| started <= ejection.at);
+        let is_older = |endpoint: &Endpoint| {
+            endpoint.rotation.awaits_cause() || endpoint.rotation.ejection().is_some_and(began_before)
+        };
+        if state.endpoints.get(index).is_some_and(is_older) {
+            return None;
         }
         // Envoy treats a host that moved to another locality as a new one, without streaks or ejections.
         state.apply(index, &Evidence::Gone(Basis::Inferred), context, events);

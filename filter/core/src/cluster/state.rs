@@ -20,7 +20,7 @@ use crate::time::{Millis, seconds_between};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 21;
+pub const ENCODING: u8 = 22;
 
 /// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are
 /// read each second.

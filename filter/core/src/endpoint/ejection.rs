@@ -56,8 +56,15 @@ pub struct Backoff {
 encoded!(struct Backoff { least, most, returned, returns_early });
 
 impl Backoff {
-    /// Ejects the endpoint at `now`, or before but not before `since`. By `rule`, it may last longer at random.
-    pub fn eject(&mut self, since: Millis, now: Millis, rules: &OutlierDetection, rule: &Rule) -> Ejection {
+    /// Ejects the endpoint at `now`, or before but not before `since`. By `rule`, it may last longer at random, and one
+    /// that is ejected by a rate may be ejected twice.
+    pub fn eject(
+        &mut self,
+        (since, now): (Millis, Millis),
+        by_rate: bool,
+        rules: &OutlierDetection,
+        rule: &Rule,
+    ) -> Ejection {
         let ticks_since = |returned: Millis| {
             let ticks = now.saturating_sub(returned).checked_div(rules.interval.millis()).unwrap_or(0);
             u32::try_from(ticks).unwrap_or(u32::MAX)
@@ -72,6 +79,9 @@ impl Backoff {
         };
         self.least = grown(self.least.saturating_sub(ticks_since(earliest)));
         self.most = grown(self.most.saturating_sub(ticks_since(latest).saturating_sub(UNCERTAIN_TICKS)));
+        if by_rate && rule.by_percentage {
+            self.most = grown(self.most);
+        }
         self.ejection_at((since.min(now), now), rules, rule)
     }
 
@@ -90,10 +100,16 @@ impl Backoff {
         self.returned.1
     }
 
-    /// Ends `ejection`: the endpoint is known to be back in rotation at `now`.
-    pub fn uneject(&mut self, ejection: &Ejection, now: Millis) {
+    /// The earliest time at which the endpoint may have returned last; 0 if it was never ejected.
+    pub fn returned_since(&self) -> Millis {
+        self.returned.0
+    }
+
+    /// Ends `ejection`: the endpoint is known to be back in rotation at `now`, and that it was still ejected at `out`.
+    pub fn uneject(&mut self, ejection: &Ejection, out: Millis, now: Millis) {
         self.returns_early |= now < ejection.due;
-        self.returned = (ejection.due.min(now), now);
+        let due = if self.returns_early { ejection.earliest } else { ejection.due };
+        self.returned = (due.max(out).min(now), now);
     }
 }
 
@@ -116,8 +132,8 @@ mod tests {
     fn lasted(ejected_at: &[u64]) -> Vec<(u64, u64)> {
         let mut backoff = Backoff::default();
         let eject = |at: &u64| {
-            let ejection = backoff.eject(at * 1_000, at * 1_000, &rules(), &Rule::none(0));
-            backoff.uneject(&ejection, ejection.due);
+            let ejection = backoff.eject((at * 1_000, at * 1_000), false, &rules(), &Rule::none(0));
+            backoff.uneject(&ejection, 0, ejection.due);
             ((ejection.due - ejection.at) / 1_000, (ejection.overdue - ejection.at) / 1_000)
         };
         ejected_at.iter().map(eject).collect()
@@ -137,24 +153,24 @@ mod tests {
     #[test]
     fn a_return_that_is_known_late_may_have_been_when_it_was_due() {
         let mut backoff = Backoff::default();
-        let first = backoff.eject(100_000, 100_000, &rules(), &Rule::none(0));
-        backoff.uneject(&first, 103_000);
-        let second = backoff.eject(103_100, 103_100, &rules(), &Rule::none(0));
+        let first = backoff.eject((100_000, 100_000), false, &rules(), &Rule::none(0));
+        backoff.uneject(&first, 0, 103_000);
+        let second = backoff.eject((103_100, 103_100), false, &rules(), &Rule::none(0));
         assert_eq!((second.due, second.overdue), (105_100, 107_100));
     }
 
     #[test]
     fn one_that_was_over_too_soon_shows_that_the_next_may_be_too() {
         let mut backoff = Backoff::default();
-        let first = backoff.eject(100_000, 100_000, &rules(), &Rule::none(0));
-        backoff.uneject(&first, 100_700);
-        let second = backoff.eject(101_000, 101_000, &rules(), &Rule::none(0));
+        let first = backoff.eject((100_000, 100_000), false, &rules(), &Rule::none(0));
+        backoff.uneject(&first, 0, 100_700);
+        let second = backoff.eject((101_000, 101_000), false, &rules(), &Rule::none(0));
         assert_eq!((second.due, second.overdue), (101_000, 105_000));
     }
 
     #[test]
     fn an_ejection_that_is_known_late_may_be_over_sooner() {
-        let ejection = Backoff::default().eject(99_400, 100_000, &rules(), &Rule::none(0));
+        let ejection = Backoff::default().eject((99_400, 100_000), false, &rules(), &Rule::none(0));
         assert_eq!((ejection.at, ejection.due, ejection.overdue), (100_000, 101_400, 102_000));
     }
 }

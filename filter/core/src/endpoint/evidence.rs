@@ -46,7 +46,12 @@ pub enum Evidence {
     /// Envoy's count of ejections: the cause of the ejection that waits for one, if the count shows it.
     Cause(Option<EjectReason>),
     /// Envoy's count of ejections: the endpoint was back and was ejected again.
-    EjectedAgain(EjectReason),
+    EjectedAgain {
+        /// Why Envoy ejected it.
+        reason: EjectReason,
+        /// The earliest time at which it did.
+        since: Millis,
+    },
     /// Envoy's count of ejections: up to this time, no endpoint was ejected unseen.
     NoneUnseen {
         /// When the count was asked for.

@@ -21,6 +21,7 @@
 //! | ejected | the list still shows it ejected past its time; Envoy keeps counts | to be rechecked | |
 //! | ejected | the same; no counts, but requests | ejected | returned, ejected (inferred) |
 //! | any | it left the cluster, or its address has another host | in, without a past | removed, if it was ejected |
+//! | awaiting cause | the same | in, without a past | ejected (witnessed), removed |
 //! | any | a threshold, where no streak ejects | the same | |
 //! | ejected | the count proves another ejection | ejected | returned (inferred), ejected (witnessed) |
 //! | ejected, to be rechecked | the count shows no other ejection | not to be rechecked | |
@@ -126,7 +127,7 @@ impl Rotation {
             Evidence::Threshold { kind, at, .. }
                 if context.rule.surely_ejects(kind) && !context.is_capped(context.cluster.ejected()) =>
             {
-                self.eject(kind.eject_reason(), Basis::Inferred, at, context, &mut changes);
+                self.eject(kind.eject_reason(), Basis::Inferred, (at, at), context, &mut changes);
             }
             Evidence::Threshold { .. } | Evidence::UnconfirmedThreshold { .. } => {}
             Evidence::StreakBroken => self.drop_suspicion(|suspicion| suspicion.kind == StreakKind::LocalOrigin),
@@ -135,15 +136,19 @@ impl Rotation {
                 changes.push(Transition::ViewStale);
                 if !context.has_witness {
                     changes.clear();
-                    self.uneject(Basis::Inferred, context, &mut changes);
+                    self.uneject(Basis::Inferred, 0, context, &mut changes);
                 }
             }
             Evidence::Attempt { .. } => {}
             Evidence::Listed(listed) => self.on_listed(&listed, context, &mut changes),
-            Evidence::Gone(basis) => self.remove(basis, &mut changes),
+            Evidence::Gone(basis) => {
+                // Envoy has listed it as ejected: that is told without the cause.
+                self.explain(None, context, &mut changes);
+                self.remove(basis, &mut changes);
+            }
             Evidence::Cause(reason) => self.explain(reason, context, &mut changes),
             // That one was ejected Envoy has counted; which one is concluded.
-            Evidence::EjectedAgain(reason) => self.eject_again(reason, Basis::Inferred, context, &mut changes),
+            Evidence::EjectedAgain { reason, since } => self.eject_again(reason, since, context, &mut changes),
             Evidence::NoneUnseen { counted } => self.clear_recheck(counted),
             Evidence::Clock => self.on_clock(context, &mut changes),
             Evidence::AnswerMissing => self.decide_unanswered(context, &mut changes),
@@ -183,19 +188,20 @@ impl Rotation {
         }
     }
 
+    /// It is ejected at the second of these times at the latest and not before the first.
     fn eject(
         &mut self,
         reason: EjectReason,
         basis: Basis,
-        at: Millis,
+        (since, at): (Millis, Millis),
         context: &RotationContext<'_>,
         changes: &mut Vec<Transition>,
     ) {
         if self.ejection().is_none() {
             self.ejections = self.ejections.saturating_add(1);
-            let since = if basis == Basis::Witnessed { self.in_rotation_until(at) } else { at };
             self.backoff.returns_early |= context.cluster.ends_early();
-            let ejection = self.backoff.eject(since, at, context.rules, context.rule);
+            let by_rate = reason == EjectReason::Other;
+            let ejection = self.backoff.eject((since, at), by_rate, context.rules, context.rule);
             self.state = State::Ejected { ejection, recheck: None };
             changes.push(Transition::Ejected { reason, basis, ejection: self.ejections });
         }
@@ -208,9 +214,10 @@ impl Rotation {
         if since > 0 { since.min(at) } else { at }
     }
 
-    fn uneject(&mut self, basis: Basis, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
+    /// It is back, and was still ejected at `out`.
+    fn uneject(&mut self, basis: Basis, out: Millis, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         if let State::Ejected { ejection, .. } = self.state {
-            self.backoff.uneject(&ejection, context.now);
+            self.backoff.uneject(&ejection, out, context.now);
             self.state = State::In;
             changes.push(Transition::Returned { basis, since: ejection.at, ejection: self.ejections });
         }
@@ -224,17 +231,25 @@ impl Rotation {
         *self = Self::default();
     }
 
+    /// That was at any time since its ejection may have been over, and not before `since`.
     fn eject_again(
         &mut self,
         reason: EjectReason,
-        basis: Basis,
+        since: Millis,
         context: &RotationContext<'_>,
         changes: &mut Vec<Transition>,
     ) {
-        if self.ejection().is_some() {
-            self.uneject(Basis::Inferred, context, changes);
-            self.eject(reason, basis, context.now, context, changes);
+        if let Some(ejection) = self.ejection() {
+            self.uneject(Basis::Inferred, 0, context, changes);
+            let since = ejection.due.max(since).min(context.now);
+            self.eject(reason, Basis::Inferred, (since, context.now), context, changes);
         }
+    }
+
+    /// Envoy has listed it as ejected.
+    fn eject_listed(&mut self, reason: EjectReason, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
+        let since = self.in_rotation_until(context.now);
+        self.eject(reason, Basis::Witnessed, (since, context.now), context, changes);
     }
 
     /// Whether an attempt at an ejected endpoint shows that it is back: it started well after the ejection, so the load
@@ -273,12 +288,12 @@ impl Rotation {
                 if context.keeps_counts {
                     self.recheck(listed, listed.counts.is_some_and(|counts| counts.requests > before.count), context);
                 } else if is_next_ejection(listed, &ejection, before, context) {
-                    self.eject_again(EjectReason::Other, Basis::Inferred, context, changes);
+                    self.eject_again(EjectReason::Other, 0, context, changes);
                     self.note_requests(listed);
                 }
             }
             (false, State::Ejected { ejection, .. }) if listed.asked > ejection.at => {
-                self.uneject(Basis::Witnessed, context, changes);
+                self.uneject(Basis::Witnessed, listed.previous, context, changes);
             }
             (false, State::Suspected(suspicion))
                 if listed.asked >= suspicion.since.saturating_add(EJECTS_WITHIN_MS) =>
@@ -304,7 +319,7 @@ impl Rotation {
             // Where rates eject too, a streak that was reached at the same time proves nothing without counts.
             let is_known = (!by_rate || context.keeps_counts) && is_explained(suspicion, context);
             let reason = if is_known { reason_of(suspicion) } else { EjectReason::Other };
-            self.eject(reason, Basis::Witnessed, context.now, context, changes);
+            self.eject_listed(reason, context, changes);
         }
     }
 
@@ -346,14 +361,14 @@ impl Rotation {
         if let State::AwaitingCause { suspicion, .. } = self.state {
             let seen = || if is_explained(suspicion, context) { reason_of(suspicion) } else { EjectReason::Other };
             let reason = reason.unwrap_or_else(seen);
-            self.eject(reason, Basis::Witnessed, context.now, context, changes);
+            self.eject_listed(reason, context, changes);
         }
     }
 
     fn on_clock(&mut self, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         let wait = if context.has_witness { ANSWER_WAIT_MS } else { 0 };
         if self.ejection().is_some_and(|it| context.now >= it.surely_over(context.rules).saturating_add(wait)) {
-            self.uneject(Basis::Inferred, context, changes);
+            self.uneject(Basis::Inferred, 0, context, changes);
         }
         self.explain(None, context, changes);
     }
@@ -367,7 +382,8 @@ impl Rotation {
         self.drop_suspicion(|_| true);
         let surely_ejects = context.sees_successes && context.rule.surely_ejects(suspicion.kind);
         if surely_ejects && !context.is_capped(context.cluster.ejected()) {
-            self.eject(suspicion.kind.eject_reason(), Basis::Inferred, context.now, context, changes);
+            let times = (suspicion.since.min(context.now), context.now);
+            self.eject(suspicion.kind.eject_reason(), Basis::Inferred, times, context, changes);
         }
     }
 
@@ -427,6 +443,11 @@ impl Rotation {
     /// Whether an ejection of it may be over before its time.
     pub fn returns_early(&self) -> bool {
         self.backoff.returns_early
+    }
+
+    /// Since when the last ejection may have been over; 0 if there was none.
+    pub fn returned_since(&self) -> Millis {
+        self.backoff.returned_since()
     }
 
     /// When the last ejection was known to be over; 0 if there was none.

@@ -344,7 +344,7 @@ fn one_that_is_still_ejected_past_its_time_was_back_where_envoy_keeps_no_counts(
 
 #[test]
 fn the_count_proves_a_return_between_two_lists_or_refutes_it() {
-    let evidence = Evidence::EjectedAgain(EjectReason::Consecutive5xx);
+    let evidence = Evidence::EjectedAgain { reason: EjectReason::Consecutive5xx, since: 0 };
     let next = [returned(Basis::Inferred), ejected(EjectReason::Consecutive5xx, Basis::Inferred, 2)];
     assert_eq!(COUNTS.at(NOW + 2_200).apply(out(), evidence).1, next);
     assert_eq!(COUNTS.apply(Rotation::default(), evidence).1, [], "it is not ejected");

@@ -4,17 +4,16 @@ use super::host_list::host;
 use super::story::{HOME, NEAR, REFUSED, Story, names};
 use filter_core::admin::host_lists::HostStatus;
 use filter_core::admin::stats::Ejections;
-use filter_core::cluster::{self, EvaluationContext, Origin};
+use filter_core::cluster::{self, EvaluationContext};
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::endpoint::reason::{Basis, BlockedReason, EjectReason};
-use filter_core::endpoint::rule::Rule;
 use filter_core::event::{Event, EventKind};
 
-const BY_5XX: EjectReason = EjectReason::Consecutive5xx;
+pub(super) const BY_5XX: EjectReason = EjectReason::Consecutive5xx;
 const BY_REFUSAL: EjectReason = EjectReason::ConsecutiveLocalOriginFailure;
 
 /// Ejections of half a second, which may be over before all workers even know of them.
-fn short() -> Story {
+pub(super) fn short() -> Story {
     Story::new(
         r#"{"consecutive5xxErrors": 1, "interval": "500ms", "baseEjectionTime": "500ms", "maxEjectionPercent": 100}"#,
     )
@@ -22,13 +21,13 @@ fn short() -> Story {
 
 impl Story {
     /// Envoy's current count: one ejection for each of these reasons since counting began.
-    fn count(&mut self, reasons: &[EjectReason]) -> Vec<Event> {
+    pub(super) fn count(&mut self, reasons: &[EjectReason]) -> Vec<Event> {
         let mut count = Ejections::default();
         reasons.iter().for_each(|reason| count.add(*reason, 1));
         self.counted(Some(count))
     }
 
-    fn counted(&mut self, count: Option<Ejections>) -> Vec<Event> {
+    pub(super) fn counted(&mut self, count: Option<Ejections>) -> Vec<Event> {
         self.now += 2;
         let asked = self.now - 1;
         self.with(|state, context| {
@@ -41,7 +40,7 @@ impl Story {
     }
 
     /// Envoy's list after some milliseconds: endpoints, whether each is ejected, and how many requests went to it.
-    fn list(&mut self, millis: u64, hosts: &[(&str, bool, u64)]) -> Vec<Event> {
+    pub(super) fn list(&mut self, millis: u64, hosts: &[(&str, bool, u64)]) -> Vec<Event> {
         self.now += millis;
         let place = |address: &str| if address.starts_with('a') { HOME } else { NEAR };
         let hosts: Vec<HostStatus> = hosts
@@ -56,9 +55,9 @@ impl Story {
 }
 
 /// An event's name, basis and reason.
-type Told = (&'static str, Option<Basis>, Option<EjectReason>);
+pub(super) type Told = (&'static str, Option<Basis>, Option<EjectReason>);
 
-fn told(events: &[Event]) -> Vec<Told> {
+pub(super) fn told(events: &[Event]) -> Vec<Told> {
     let reason = |kind: &EventKind| match kind {
         EventKind::EndpointEjected { reason, .. } => Some(*reason),
         _ => None,
@@ -66,16 +65,16 @@ fn told(events: &[Event]) -> Vec<Told> {
     events.iter().map(|event| (event.kind.name(), event.basis, reason(&event.kind))).collect()
 }
 
-const RETURNED: Told = ("endpoint_returned", Some(Basis::Witnessed), None);
+pub(super) const RETURNED: Told = ("endpoint_returned", Some(Basis::Witnessed), None);
 /// The count shows that the endpoint was back, but not when.
-const BACK_MEANWHILE: Told = ("endpoint_returned", Some(Basis::Inferred), None);
+pub(super) const BACK_MEANWHILE: Told = ("endpoint_returned", Some(Basis::Inferred), None);
 
 /// Which endpoint it was that Envoy has counted is concluded.
-fn ejected_again(reason: EjectReason) -> Told {
+pub(super) fn ejected_again(reason: EjectReason) -> Told {
     ("endpoint_ejected", Some(Basis::Inferred), Some(reason))
 }
 
-fn ejected(reason: EjectReason) -> Told {
+pub(super) fn ejected(reason: EjectReason) -> Told {
     ("endpoint_ejected", Some(Basis::Witnessed), Some(reason))
 }
 
@@ -327,89 +326,4 @@ fn while_all_is_well_the_count_is_asked_for_seldom() {
     story.list(5, &list);
     assert!(!story.wants_count());
     assert!(story.with(cluster::on_tick).is_empty());
-}
-
-#[test]
-fn where_health_checks_end_ejections_requests_under_way_prove_nothing() {
-    let mut story = short();
-    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
-    story.list(0, &ab((false, 1), (false, 1)));
-    story.count(&[]);
-    story.attempt_with_witness("a:1", HOME, REFUSED);
-    story.attempt_with_witness("b:1", NEAR, REFUSED);
-    assert_eq!(told(&story.list(5, &ab((true, 2), (true, 2)))), [ejected(BY_5XX); 2]);
-    story.count(&[BY_5XX; 2]);
-    assert_eq!(told(&story.list(50, &ab((true, 2), (false, 2)))), [RETURNED], "long before its time");
-    assert_eq!(told(&story.list(1_200, &ab((false, 2), (false, 2)))), [RETURNED], "in time");
-    story.attempt_with_witness("a:1", HOME, REFUSED);
-    assert_eq!(told(&story.list(5, &ab((true, 3), (false, 2)))), [ejected(BY_5XX)]);
-    story.count(&[BY_5XX; 3]);
-    // Meanwhile `a` is back and out again; then `b` is ejected while requests are under way to it.
-    story.attempt_with_witness("b:1", NEAR, REFUSED);
-    assert_eq!(told(&story.list(300, &ab((true, 3), (true, 3)))), [ejected(BY_5XX)]);
-    for requests in [5, 6, 7] {
-        story.list(20, &ab((true, 3), (true, requests)));
-        story.count(&[BY_5XX; 5]);
-        assert_eq!(told(&story.list(5, &ab((true, 3), (true, requests)))), []);
-    }
-}
-
-#[test]
-fn what_ends_one_endpoints_ejection_early_may_end_anothers() {
-    let mut story = short();
-    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
-    story.list(0, &ab((false, 1), (false, 1)));
-    story.count(&[]);
-    story.attempt_with_witness("a:1", HOME, REFUSED);
-    assert_eq!(told(&story.list(5, &ab((true, 2), (false, 1)))), [ejected(BY_5XX)]);
-    assert_eq!(told(&story.list(50, &ab((false, 2), (false, 1)))), [RETURNED], "long before its time");
-    story.attempt_with_witness("b:1", NEAR, REFUSED);
-    assert_eq!(told(&story.list(5, &ab((false, 2), (true, 2)))), [ejected(BY_5XX)]);
-    story.count(&[BY_5XX; 2]);
-    story.list(300, &ab((false, 2), (true, 3)));
-    story.count(&[BY_5XX; 3]);
-    assert_eq!(told(&story.list(5, &ab((false, 2), (true, 3)))), [BACK_MEANWHILE, ejected_again(BY_5XX)]);
-}
-
-#[test]
-fn an_endpoint_that_a_health_check_has_just_returned_is_not_the_one_that_was_back_unseen() {
-    let mut story = short();
-    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
-    story.list(0, &ab((false, 1), (false, 1)));
-    story.count(&[]);
-    story.attempt_with_witness("a:1", HOME, REFUSED);
-    story.attempt_with_witness("b:1", NEAR, REFUSED);
-    story.list(5, &ab((true, 2), (true, 2)));
-    story.count(&[BY_5XX; 2]);
-    // The check that returns `b` returns `a` too, which is out again when Envoy lists them.
-    assert_eq!(told(&story.list(300, &ab((true, 3), (false, 2)))), [RETURNED], "long before its time");
-    story.attempt_with_witness("b:1", NEAR, REFUSED);
-    assert_eq!(told(&story.list(5, &ab((true, 4), (true, 3)))), [ejected(BY_5XX)]);
-    story.list(20, &ab((true, 5), (true, 4)));
-    story.count(&[BY_5XX; 4]);
-    let found = story.list(5, &ab((true, 6), (true, 5)));
-    assert_eq!(told(&found), [BACK_MEANWHILE, ejected_again(BY_5XX)]);
-    assert!(found.iter().all(|event| event.endpoint.as_deref() == Some("a:1")), "{found:?}");
-}
-
-#[test]
-fn an_endpoint_that_two_rates_eject_in_one_tick_was_not_back_meanwhile() {
-    let found = |by_percentage: bool| {
-        let mut story = short();
-        story.list(0, &[("a:1", false, 1), ("b:1", false, 1)]);
-        story.count(&[]);
-        story.with(|state, context| {
-            let rule = Rule { by_rate: true, by_percentage, ..Rule::configured(context.outlier) };
-            cluster::on_rule(state, Some((Origin::ControlPlane, &rule, &[])), context.now)
-        });
-        story.list(100, &[("a:1", true, 6), ("b:1", false, 1)]);
-        story.count(&[EjectReason::Other]);
-        // The other one is ejected while the first one's time is over.
-        story.list(550, &[("a:1", true, 6), ("b:1", false, 6)]);
-        story.list(50, &[("a:1", true, 6), ("b:1", true, 6)]);
-        story.count(&[EjectReason::Other; 3]);
-        told(&story.list(5, &[("a:1", true, 6), ("b:1", true, 6)]))
-    };
-    assert_eq!(found(false), [BACK_MEANWHILE, ejected_again(EjectReason::Other)]);
-    assert_eq!(found(true), []);
 }

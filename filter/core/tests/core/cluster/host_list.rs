@@ -1,12 +1,14 @@
 //! Tests of Envoy's list of hosts against what attempts showed.
 
 use super::story::{HOME, NEAR, REFUSED, Story, names};
+use filter_core::admin::endpoint_configs::EndpointConfig;
 use filter_core::admin::host_lists::HostStatus;
 use filter_core::cluster::host_totals::Growth;
-use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationContext};
+use filter_core::cluster::{self, AttemptObservation, ClusterState, EvaluationContext, Origin};
 use filter_core::endpoint::detector::AttemptTimes;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::endpoint::reason::{Basis, BlockedReason, EjectReason};
+use filter_core::endpoint::rule::Rule;
 use filter_core::event::{Event, EventKind, FailoverEnd, LastAttempt};
 use filter_core::failover::Count;
 use filter_core::locality::Locality;
@@ -283,4 +285,77 @@ fn a_failover_that_takes_a_part_is_told_with_a_list_and_not_by_what_the_one_befo
     let told = story.list_with_counts(10, &hosts, &[(HOME, 350), (NEAR, 150)]);
     let [Event { kind: EventKind::FailoverStarted(route), .. }] = told.as_slice() else { panic!("{told:?}") };
     assert!((0.29..0.33).contains(&route.share), "{}", route.share);
+}
+
+/// An endpoint as the balancer uses it.
+fn used(address: &str, locality: &str, in_rotation: bool) -> EndpointConfig {
+    let (address, locality) = (address.to_owned(), Locality::parse(locality));
+    EndpointConfig { address, locality, in_rotation, ..EndpointConfig::default() }
+}
+
+impl Story {
+    /// Envoy's answer from its configuration dump, and whether it decides all.
+    fn dump(&mut self, endpoints: &[EndpointConfig]) -> (Vec<Event>, bool) {
+        let asked = self.now - 1;
+        self.with(|state, context| {
+            let context = EvaluationContext { has_witness: true, ..*context };
+            cluster::on_endpoint_configs(state, endpoints, asked, &context)
+        })
+    }
+}
+
+#[test]
+fn one_that_is_out_for_longer_than_an_ejection_lasts_may_be_unhealthy() {
+    let mut story = Story::new(r#"{"maxEjectionPercent": 100}"#);
+    story.with(|state, context| {
+        let rule = Rule::configured(context.outlier);
+        cluster::on_rule(state, Some((Origin::ControlPlane, &rule, &[])), context.now)
+    });
+    story.answer(1, &[host("a:1", HOME, true), host("b:1", NEAR, false)]);
+    let out = [used("a:1", HOME, false), used("b:1", NEAR, true)];
+    // The ejection lasts 30 s, and Envoy ends it up to 10 s later; meanwhile a health check has failed.
+    for after in [5, 40, 60, 100] {
+        story.now += 1_000 * after;
+        let (events, is_decided) = story.dump(&out);
+        assert!(events.is_empty() && is_decided == (after < 40), "{events:?}");
+    }
+    let unhealthy = HostStatus { healthy: false, ..host("a:1", HOME, false) };
+    assert_eq!(names(&story.answer(1, &[unhealthy, host("b:1", NEAR, false)])), ["endpoint_returned"]);
+    assert!(story.dump(&out).1);
+}
+
+#[test]
+fn a_degraded_home_is_one_in_the_configuration_dump_too() {
+    let mut story = Story::s1();
+    story.answer(1, &[host("a:1", HOME, false), host("b:1", NEAR, false)]);
+    let degraded = EndpointConfig { degraded: true, ..used("a:1", HOME, true) };
+    assert_eq!(story.dump(&[degraded, used("b:1", NEAR, true)]), (vec![], true));
+    assert_eq!(names(&story.ok("b:1", NEAR)), ["failover_started"]);
+}
+
+#[test]
+fn an_attempt_at_the_host_of_before_does_not_remove_the_one_that_was_ejected_since() {
+    let mut story = Story::s1();
+    let begun = story.now;
+    story.answer(1, &[host("a:1", HOME, false)]);
+    story.now += 1_000;
+    story.answer(1, &[host("a:1", NEAR, true)]);
+    for (started, told) in [(begun, vec![]), (begun + 2_000, vec!["endpoint_removed", "error_streak"])] {
+        story.now = begun + 3_000;
+        let home = Locality::parse(HOME);
+        let events = story.with(|state, context| {
+            let seen = AttemptObservation {
+                endpoint: "a:1",
+                locality: &home,
+                workload: None,
+                input: DetectorInput::answered(503),
+                times: AttemptTimes::at_once(context.now * 1_000),
+                started: Some(started),
+                last: LastAttempt::default(),
+                total: Some(1),
+            };
+            cluster::on_attempt(state, &seen, &EvaluationContext { has_witness: true, ..*context })
+        });
+        assert_eq!(names(&events), told);
+    }
 }

@@ -5,5 +5,6 @@ mod ejection_counts;
 mod failovers;
 mod host_list;
 mod story;
+mod unseen_ejections;
 mod unseen_successes;
 mod world;
