@@ -5,6 +5,7 @@
 //! everything.
 
 use crate::yaml::node::Node;
+use std::collections::BTreeSet;
 
 /// A traffic policy: the node that holds its fields, and that node's path in its resource.
 #[derive(Clone, Debug)]
@@ -96,6 +97,12 @@ impl<'a> HostRules<'a> {
         ports.sort_unstable();
         ports.dedup();
         ports
+    }
+
+    /// Whether each of these ports has settings of its own, so that the other settings of the host hold for none.
+    pub fn settles_each(&self, ports: &BTreeSet<u64>) -> bool {
+        let own: BTreeSet<u64> = self.policy.iter().flat_map(Policy::ports).collect();
+        !ports.is_empty() && ports.is_subset(&own)
     }
 
     /// A block of the policy (`outlierDetection`, `loadBalancer`) as it applies to a port (`None`: any port without its

@@ -20,10 +20,14 @@ use mesh::yaml::node::Node;
 pub(crate) fn check(rule: &Resource, known: &Known<'_>) -> Vec<Draft> {
     let rules = HostRules::of(&rule.node);
     let name = dns_name::full(rule.node.text("spec.host").unwrap_or_default(), rule.namespace(), known.domain);
+    // Subsets take what they have not from the host, so that its settings may hold for them.
+    let holds_nowhere =
+        rules.subsets.is_empty() && known.services.get(&name).is_some_and(|service| rules.settles_each(&service.ports));
     let mut found = Vec::new();
     for (port, subset) in rules.scopes() {
         let settings = rules.locality(port, subset);
         match rules.block("outlierDetection", port, subset) {
+            None if port.is_none() && subset.is_none() && holds_nowhere => {}
             None => found.extend(settings.and_then(|settings| without_detection(&settings, known))),
             Some(block) => {
                 let of = Of { host: &name, subset, settings: settings.as_ref().map(|settings| settings.node) };

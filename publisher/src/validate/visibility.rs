@@ -225,8 +225,15 @@ fn beside(rule: &Resource, older: &[&Resource], host: &str) -> Draft {
 fn hides(merged: &Merged<'_>, known: &Known<'_>) -> Option<Finding> {
     let policy = merged.policy();
     let first = merged.rules.first()?;
-    let detects = policy.block("outlierDetection", None, None).is_some();
-    let settles = policy.locality(None, None).is_some();
+    // Where each port has settings of its own, those of the host hold for none.
+    let ports = known.services.get(&merged.host).map(|service| &service.ports).filter(|own| policy.settles_each(own));
+    let each_port = || ports.into_iter().flatten().copied();
+    let everywhere = |has: &dyn Fn(Option<u64>) -> bool| match ports {
+        Some(_) => each_port().all(|port| has(Some(port))),
+        None => has(None),
+    };
+    let detects = everywhere(&|port| policy.block("outlierDetection", port, None).is_some());
+    let settles = everywhere(&|port| policy.locality(port, None).is_some());
     if detects && settles {
         return None;
     }

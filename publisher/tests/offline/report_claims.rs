@@ -165,7 +165,7 @@ fn what_has_no_end_in_the_logs_is_not_over() {
 fn a_cap_that_keeps_a_failing_endpoint_in_rotation_is_to_be_raised() {
     let (json, text, _) =
         told(&log(&[streak("15:00:08.900", "10.0.0.1:80", true), blocked("15:00:09.000", "10.0.0.1:80")]));
-    let advice = "; Envoy may eject no more: raise maxEjectionPercent, 10 of 3 endpoints is in force";
+    let advice = "; Envoy may eject no more: raise maxEjectionPercent, 10 % of 3 endpoints is in force";
     assert!(json["lookFirst"][0]["advice"].as_str().unwrap().ends_with(advice), "{json}");
     assert!(text.contains(advice), "{text}");
 }

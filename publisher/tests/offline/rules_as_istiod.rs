@@ -239,6 +239,28 @@ fn what_replaces_more_than_it_says_is_found() {
 }
 
 #[test]
+fn where_every_port_has_its_own_settings_those_of_the_host_hold_for_none() {
+    let service = |ports: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Service\nmetadata: {{name: pay, namespace: shop}}\nspec: {{ports: [{ports}]}}\n"
+        )
+    };
+    let detection = "outlierDetection: {consecutive5xxErrors: 1, interval: 1s, maxEjectionPercent: 100}";
+    let locality = "loadBalancer: {localityLbSetting: {enabled: true}}";
+    let of_port = format!("portLevelSettings: [{{port: {{number: 8443}}, {detection}, {locality}}}]");
+    let pay = rule("shop/pay", &format!("host: pay, trafficPolicy: {{{locality}, {of_port}}}"));
+    let all = rule("istio-system/all", &format!("host: '*.shop.svc.cluster.local', trafficPolicy: {{{detection}}}"));
+    let codes = |ports: &str| -> Vec<String> {
+        let all =
+            found(&format!("{}{pay}{all}", service(ports))).into_iter().filter(|it| it.contains(" spec.trafficPolicy"));
+        let told = ["FL101", "FL117"];
+        all.filter(|it| told.iter().any(|code| it.starts_with(code))).map(|it| it[..5].to_owned()).collect()
+    };
+    assert_eq!(codes("{port: 8443, name: http}"), [""; 0]);
+    assert_eq!(codes("{port: 8443, name: http}, {port: 80, name: http-2}"), ["FL117", "FL101"]);
+}
+
+#[test]
 fn a_distribution_never_fails_over() {
     let with = |settings: &str| {
         rule(

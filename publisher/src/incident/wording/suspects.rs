@@ -63,7 +63,7 @@ fn advice(endpoint: &Endpoint) -> String {
     let cap = capped.map(|blocked| {
         let (percent, endpoints) = blocked.cap;
         let of = count(endpoints, "endpoint");
-        format!("Envoy may eject no more: raise maxEjectionPercent, {percent} of {of} is in force")
+        format!("Envoy may eject no more: raise maxEjectionPercent, {percent} % of {of} is in force")
     });
     failure.into_iter().chain(cap).collect::<Vec<_>>().join("; ")
 }
