@@ -156,10 +156,13 @@ fn hidden_by_retries(config: &Config, found: &mut Vec<Draft>) {
             severity: Severity::Warning,
             path: format!("{path}.{field}"),
             problem: "counts failures that are tried again elsewhere, and there is no witness".into(),
-            at_run_time: "Istio retries refused and reset connections twice by default; an HTTP filter sees the last \
-                          attempt only, so the endpoint that failed stays unseen while Envoy ejects it"
+            at_run_time: "where requests are retried (Istio tries refused and reset connections twice by default), an \
+                          HTTP filter sees the last attempt only, so the endpoint that failed stays unseen while Envoy \
+                          ejects it"
                 .into(),
-            fix: "add `\"witness\": {}`, or use the router's upstream log with `\"attempts\": \"upstreamLog\"`".into(),
+            fix: "add `\"witness\": {}` (without a mesh, `{\"cluster\": …}` with the cluster of Envoy's own admin \
+                  interface), or use the router's upstream log with `\"attempts\": \"upstreamLog\"`"
+                .into(),
         });
         return; // the remedy is one for all
     }
