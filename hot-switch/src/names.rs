@@ -8,8 +8,6 @@ pub const AGENT_PORT: u16 = 15020;
 pub const HEALTH_PORT: u16 = 15021;
 /// Envoy's admin interface, on loopback only.
 pub const ADMIN_PORT: u16 = 15000;
-/// The ports that kubelet probes.
-pub const PROBE_PORTS: [u16; 2] = [AGENT_PORT, HEALTH_PORT];
 /// Where Envoy takes redirected connections: outbound, inbound.
 pub const PROXY_PORTS: [u16; 2] = [15001, 15006];
 /// The user of a sidecar, and its group.

@@ -65,6 +65,9 @@ pub(super) fn step_bypassed(
     if facts.kernel.gate.is_none() || facts.kernel.half {
         intents.push(Intent::GateOn(facts.standing.directions, stay.since));
     }
+    if !facts.kernel.ready && facts.standing.directions.inbound() {
+        intents.push(Intent::TakeReady);
+    }
 }
 
 fn is_well_again(memory: &Memory, now: Moment, stay: &Stay) -> bool {
