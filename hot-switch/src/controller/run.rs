@@ -36,6 +36,8 @@ const TRIES: u32 = 4;
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// What is around pods, namespaces' annotations and policies, changes seldom.
 const AROUND_EVERY: Duration = Duration::from_secs(10);
+/// So soon it is read again while it cannot be.
+const AROUND_AGAIN: Duration = Duration::from_secs(2);
 /// A leader renews its Lease, and hears what a person notes on it.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 
@@ -75,6 +77,7 @@ pub async fn run(options: Options, metrics: Arc<Mutex<Metrics>>) -> Result<()> {
         denied: BTreeMap::new(),
         renewed: None,
         around: None,
+        all_failed: false,
         options,
     };
     let mut complained = String::new();
@@ -127,8 +130,10 @@ struct Controller {
     denied: BTreeMap<String, Instant>,
     /// When the Lease was renewed last, while it leads.
     renewed: Option<Instant>,
-    /// When what is around pods was read last.
+    /// When what is around pods was read last, or could not be.
     around: Option<Instant>,
+    /// A person closed the breaker, and no round has heard it yet: one that ended early does not lose it.
+    all_failed: bool,
     options: Options,
 }
 
@@ -136,26 +141,40 @@ impl Controller {
     async fn round(&mut self, metrics: &Mutex<Metrics>) -> Result<()> {
         let now = OffsetDateTime::now_utc();
         // By the clock: rounds are slow while the API server is.
-        let mut all_failed = false;
         if self.renewed.is_none_or(|at| at.elapsed() >= RENEW_EVERY) {
             match self.leads(now).await? {
                 Some(asked) => {
-                    all_failed = asked == Asked::AllFailed;
+                    self.all_failed |= asked == Asked::AllFailed;
                     self.renewed = Some(Instant::now());
                 }
                 None => {
-                    (self.fleet, self.renewed, self.around) = (None, None, None);
+                    (self.fleet, self.renewed, self.around, self.all_failed) = (None, None, None, false);
                     metrics.lock().unwrap_or_else(PoisonError::into_inner).follows();
                     return Ok(());
                 }
             }
         }
-        if self.around.is_none_or(|at| at.elapsed() >= AROUND_EVERY) {
-            self.read_namespaces().await?;
-            self.policies = None;
-            self.policies = Some(live::read(&self.client, POLICIES.into_iter()).await?);
-            self.around = Some(Instant::now());
+        let unread = self.look_around().await.err();
+        let done = self.decide(now, metrics).await?;
+        let carried_out = self.carry_out(done).await;
+        unread.map_or(carried_out, Err)
+    }
+
+    /// Reads what is around pods, when it is time. What cannot be read holds up no restore: pods then count as
+    /// protected, and namespaces are what they were.
+    async fn look_around(&mut self) -> Result<()> {
+        let every = if self.policies.is_some() { AROUND_EVERY } else { AROUND_AGAIN };
+        if self.around.is_some_and(|at| at.elapsed() < every) {
+            return Ok(());
         }
+        self.policies = None;
+        self.around = Some(Instant::now());
+        self.read_namespaces().await?;
+        self.policies = Some(live::read(&self.client, POLICIES.into_iter()).await?);
+        Ok(())
+    }
+
+    async fn decide(&mut self, now: OffsetDateTime, metrics: &Mutex<Metrics>) -> Result<Done> {
         let pods: BTreeMap<String, Object> = self
             .store
             .state()
@@ -180,7 +199,7 @@ impl Controller {
             namespaces: &self.namespaces,
             policies,
             stand_in,
-            all_failed,
+            all_failed: std::mem::take(&mut self.all_failed),
         };
         let done = decide(fleet, known);
         let open = fleet.breaker_is_open(moment, pods.len());
@@ -190,7 +209,7 @@ impl Controller {
             metrics.breaker(open);
             metrics.budget_used(used);
         }
-        self.carry_out(done).await
+        Ok(done)
     }
 
     async fn carry_out(&mut self, done: Done) -> Result<()> {
@@ -291,5 +310,98 @@ impl Controller {
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(Claim::Overtaken),
             Err(error) => Err(error).context("the controllers' Lease"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
+
+    use super::*;
+    use crate::cluster::lease::micro_time;
+    use crate::names::{COMPONENT, GRANTED_AT};
+
+    /// An API server that lists no namespaces. What is asked of it comes out.
+    fn api_server() -> (Client, Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let (heard, all) = channel();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let heard = heard.clone();
+                thread::spawn(move || serve(stream.unwrap(), &heard));
+            }
+        });
+        (Client::try_from(kube::Config::new(uri)).unwrap(), all)
+    }
+
+    fn serve(mut stream: TcpStream, heard: &Sender<String>) {
+        let mut lines = BufReader::new(stream.try_clone().unwrap());
+        loop {
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                if lines.read_line(&mut head).unwrap_or(0) == 0 {
+                    return;
+                }
+            }
+            let length =
+                head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            lines.read_exact(&mut vec![0; length.unwrap_or(0)]).unwrap();
+            let first = head.lines().next().unwrap_or_default();
+            let _ = heard.send(first.to_owned());
+            let renewed = micro_time(OffsetDateTime::now_utc()).unwrap();
+            let leader = json!({"metadata": {"name": LEADER, "annotations": {ALL_FAILED: "x"}},
+                "spec": {"holderIdentity": "c1", "renewTime": renewed}});
+            let node = json!({"metadata": {"name": "n1", "labels": {COMPONENT.0: COMPONENT.1}},
+                "spec": {"renewTime": renewed}});
+            let (status, body) = if first.contains("/namespaces?") {
+                ("403 Forbidden", json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403}))
+            } else if first.contains("/leases?") {
+                ("200 OK", json!({"metadata": {}, "items": [node]}))
+            } else if first.contains("/leases/") {
+                ("200 OK", leader)
+            } else {
+                ("200 OK", json!({"metadata": {"name": "cart-1"}}))
+            };
+            let body = body.to_string();
+            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        }
+    }
+
+    #[test]
+    fn restores_and_a_persons_word_do_not_wait_for_what_cannot_be_listed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (went, limits) = (Arc::new(Mutex::new(Metrics::default())), Limits::default());
+        let error = runtime.block_on(async {
+            let (client, all) = api_server();
+            let (store, mut writer) = reflector::store();
+            let pod = json!({"metadata": {"namespace": "shop", "name": "cart-1", "annotations": {GRANTED_AT: "7"}},
+                "spec": {"nodeName": "n1", "containers": [{"name": "cart"}, {"name": "istio-proxy", "image": "i"}]}});
+            writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(pod).unwrap()));
+            let options = Options { name: "c1".into(), namespace: "hs".into(), stand_in: None, limits };
+            let mut controller = Controller {
+                leases: Leases::new(client.clone(), "hs"),
+                client,
+                store,
+                fleet: None,
+                namespaces: BTreeMap::new(),
+                policies: None,
+                denied: BTreeMap::new(),
+                renewed: None,
+                around: None,
+                all_failed: false,
+                options,
+            };
+            let error = controller.round(&went).await.unwrap_err();
+            assert!(!controller.all_failed, "it was heard");
+            let asked: Vec<String> = all.try_iter().collect();
+            let release = asked.iter().any(|line| line.starts_with("PATCH /api/v1/namespaces/shop/pods/cart-1"));
+            assert!(release, "{asked:#?}");
+            error
+        });
+        assert!(error.to_string().contains("namespaces cannot be listed"), "and it is said: {error:#}");
     }
 }
