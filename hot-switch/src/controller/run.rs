@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::changes::has_sidecar;
-use super::decide::{Done, Known, adopt, budget_used, decide};
+use super::decide::{Done, Known, adopt, budget_used, decide, proxies};
 use crate::cluster::lease::Leases;
 use crate::cluster::live::{self, POLICIES};
 use crate::cluster::words::Answers;
@@ -202,7 +202,7 @@ impl Controller {
             all_failed: std::mem::take(&mut self.all_failed),
         };
         let done = decide(fleet, known);
-        let open = fleet.breaker_is_open(moment, pods.len());
+        let open = fleet.breaker_is_open(moment, proxies(&pods));
         let used = budget_used(fleet, &pods);
         {
             let mut metrics = metrics.lock().unwrap_or_else(PoisonError::into_inner);

@@ -24,7 +24,7 @@ pub fn read(object: &Object, defaults: &BTreeMap<String, String>) -> Option<Pod>
     let proxy = containers(spec).find(|container| container.name == names::PROXY_CONTAINER)?;
     let status = object.status.as_ref()?;
     let address: IpAddr = status.pod_ip.as_deref()?.parse().ok()?;
-    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+    if has_ended(object) {
         return None;
     }
     // Probes that cannot be read are none: the application is then asked by its port.
@@ -38,6 +38,18 @@ pub fn read(object: &Object, defaults: &BTreeMap<String, String>) -> Option<Pod>
         target: Target { address, probes, port, container: container_state(object) },
         standing: standing(object, namespace, spec, defaults),
     })
+}
+
+/// Whether it has ended, or was evicted. Its object may stay for long.
+fn has_ended(object: &Object) -> bool {
+    let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// Whether it serves, or may do so yet: what has ended or is being deleted is no part of its workload.
+#[must_use]
+pub fn lives(object: &Object) -> bool {
+    !has_ended(object) && object.metadata.deletion_timestamp.is_none()
 }
 
 fn containers(spec: &PodSpec) -> impl Iterator<Item = &Spec> {
