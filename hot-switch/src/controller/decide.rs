@@ -143,8 +143,11 @@ fn answer(
         };
         fleet.ask(known.now, &ask)?;
     }
-    let image = known.stand_in.filter(|_| wish.stand_in);
-    done.grants.extend(changes::grant(object, wish.since, why, image).map(|change| (wish.pod.clone(), change)));
+    let directions = kubernetes::directions(object, defaults);
+    // A pod with the stand-in is ready. Where inbound traffic still goes to the proxy, nobody would answer it.
+    let image = known.stand_in.filter(|_| wish.stand_in && directions.inbound());
+    let change = changes::grant(object, wish.since, why, image, directions);
+    done.grants.extend(change.map(|change| (wish.pod.clone(), change)));
     Ok(())
 }
 
@@ -260,6 +263,18 @@ mod tests {
         all.asks.failing.extend(names.iter().skip(3).cloned());
         let done = round(&mut Fleet::new(Limits::default()), &pods, &[all]);
         assert_eq!(refused(&done, "n1"), [None, Some("budget")], "those that go open no breaker");
+    }
+
+    #[test]
+    fn outbound_alone_changes_neither_label_nor_image() {
+        let mut pods = pods(3);
+        let directions = (names::DIRECTIONS.to_owned(), "outbound".to_owned());
+        pods.get_mut("shop/cart-0").unwrap().metadata.annotations.as_mut().unwrap().extend([directions]);
+        let mut wants = node("n1", &["shop/cart-0"]);
+        wants.asks.wishes[0].stand_in = true;
+        let done = round(&mut Fleet::new(Limits::default()), &pods, &[wants]);
+        let (_, change) = done.grants.first().unwrap();
+        assert_eq!((&change["metadata"]["labels"], &change["spec"]), (&Value::Null, &Value::Null));
     }
 
     #[test]

@@ -86,9 +86,20 @@ fn container_state(object: &Object) -> Container {
     }
 }
 
+/// What the owner says, on the pod or for its namespace.
+fn note<'a>(object: &'a Object, defaults: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
+    let own = object.metadata.annotations.as_ref().and_then(|own| own.get(key));
+    own.or_else(|| defaults.get(key)).map(String::as_str)
+}
+
+/// Which of the pod's traffic a bypass takes past the proxy.
+#[must_use]
+pub fn directions(object: &Object, defaults: &BTreeMap<String, String>) -> Directions {
+    Directions::of_annotation(note(object, defaults, names::DIRECTIONS))
+}
+
 fn standing(object: &Object, namespace: &str, spec: &PodSpec, defaults: &BTreeMap<String, String>) -> Standing {
-    let own = object.metadata.annotations.as_ref();
-    let note = |key: &str| own.and_then(|own| own.get(key)).or_else(|| defaults.get(key)).map(String::as_str);
+    let note = |key: &str| note(object, defaults, key);
     let label = |key: &str| object.metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
     let is_gateway = label("gateway.networking.k8s.io/gateway-name").is_some()
         || label("istio").is_some_and(|istio| istio.ends_with("gateway"))
@@ -105,7 +116,7 @@ fn standing(object: &Object, namespace: &str, spec: &PodSpec, defaults: &BTreeMa
     } else {
         Kind::Sidecar
     };
-    let directions = Directions::of_annotation(note(names::DIRECTIONS));
+    let directions = directions(object, defaults);
     Standing {
         mode: Mode::of_annotation(note(names::MODE)),
         directions,
