@@ -27,7 +27,7 @@ pub struct Found {
     pub ready: bool,
     /// When the gate was set, in milliseconds since 1970, if any part of it is there.
     pub gate: Option<u64>,
-    /// Part of it is missing.
+    /// Part of it is missing, or concerns a direction that it should not.
     pub half: bool,
 }
 
@@ -80,13 +80,13 @@ impl Reading {
         let captured = capturing().next().is_some();
         let chains = self.parts.iter().flat_map(Rules::chains).filter(|(_, chain)| chain.way().is_some());
         let gate = chains.filter_map(|(_, chain)| chain.gate()).min();
-        let incomplete = self.parts.iter().any(|rules| plan::gate_on(rules, directions, 0).is_some());
+        let differs = self.parts.iter().any(|rules| plan::gate_on(rules, directions, 0).is_some());
         Found {
             captured,
             probes: captured && capturing().all(|rules| rules.have(Mark::Probes)),
             ready: captured && capturing().all(|rules| rules.have(Mark::Ready)),
             gate,
-            half: gate.is_some() && incomplete,
+            half: gate.is_some() && differs,
         }
     }
 

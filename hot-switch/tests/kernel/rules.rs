@@ -59,6 +59,19 @@ fn gate_and_probes_leave_the_rules_byte_for_byte_what_they_were() {
 }
 
 #[test]
+fn other_directions_take_the_gate_from_the_chains_that_they_leave_out() {
+    in_every_way("other_directions_take_the_gate_from_the_chains_that_they_leave_out", |way, space| {
+        apply(space, |reading| reading.gate_on(Directions::Outbound, 5));
+        let outbound = space.rules();
+        apply(space, |reading| reading.gate_on(Directions::Both, 5));
+        assert!(read(space).found(Directions::Outbound).half, "{way}");
+        apply(space, |reading| reading.gate_on(Directions::Outbound, 7));
+        assert_eq!(space.rules(), outbound, "{way}");
+        assert!(!read(space).found(Directions::Outbound).half, "{way}");
+    });
+}
+
+#[test]
 fn each_chain_has_one_gate_and_it_is_first() {
     in_every_way("each_chain_has_one_gate_and_it_is_first", |way, space| {
         for _ in 0..3 {

@@ -17,7 +17,8 @@ pub struct Kernel {
     pub ready: bool,
     /// The gate is on, at least in part, since this moment.
     pub gate: Option<Moment>,
-    /// A part of the gate is missing: whoever set it was stopped between two families or backends.
+    /// A part of the gate is missing, as whoever set it was stopped between two families or backends; or its owner
+    /// chose other directions since.
     pub half: bool,
 }
 

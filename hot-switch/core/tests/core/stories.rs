@@ -6,7 +6,7 @@ use hot_switch_core::pod::{Consent, Image, Intent, Kernel, News, Pod, State};
 use hot_switch_core::refusal::Refusal;
 use hot_switch_core::settings::{OnFlap, OnOverdue, Settings};
 use hot_switch_core::sighting::{App, Condition};
-use hot_switch_core::standing::{Directions, Life, Mode, Standing};
+use hot_switch_core::standing::{Directions, Life, Mode, Protection, Standing};
 
 use crate::world::{ACT, Proxy, World, secs};
 
@@ -170,6 +170,38 @@ fn the_owner_ends_a_bypass_by_a_word() {
     world.standing = Standing { mode: Mode::Off, ..ACT };
     world.round();
     assert_eq!((world.kernel.gate, world.kernel.probes), (None, false));
+}
+
+#[test]
+fn who_takes_back_that_protection_may_be_lost_ends_the_bypass() {
+    let allowed = Standing { protection: Protection::MayBeLost, ..ACT };
+    let mut world = world();
+    (world.standing, world.proxy) = (allowed, Proxy::Dead);
+    world.until("the bypass", |world| world.kernel.gate.is_some());
+    world.rounds(5);
+    // Whether a policy would be lost, the controller is asked anew.
+    (world.standing, world.consent) = (Standing { protection: Protection::Unknown, ..ACT }, Consent::Waiting);
+    world.round();
+    assert_eq!((world.kernel.gate, world.kernel.answers(), world.pod.wish()), (None, false, None));
+    world.consent = Consent::Denied(Refusal::Unprotected);
+    world.rounds(20);
+    assert_eq!((world.pod.state(), world.kernel.gate), (State::Refused(Refusal::Unprotected), None));
+}
+
+#[test]
+fn other_directions_during_a_bypass_hold_at_once() {
+    let mut world = bypassed(Proxy::Hung);
+    world.rounds(5);
+    let gate = world.kernel.gate;
+    world.standing = Standing { directions: Directions::Outbound, ..ACT };
+    // The gate in the inbound chains is what differs.
+    world.kernel.half = true;
+    world.rounds(2);
+    assert_eq!((world.kernel.gate, world.kernel.half), (gate, false));
+    assert_eq!((world.kernel.probes, world.kernel.ready), (true, false), "inbound is the proxy's matter again");
+    world.standing = ACT;
+    world.rounds(2);
+    assert!(world.kernel.ready);
 }
 
 #[test]
