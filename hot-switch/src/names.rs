@@ -27,6 +27,8 @@ pub const DIRECTIONS: &str = "hot-switch.faultline.dev/directions";
 pub const ALLOW_UNPROTECTED: &str = "hot-switch.faultline.dev/allow-unprotected";
 /// The annotation of a pod's ambient redirection.
 pub const AMBIENT: &str = "ambient.istio.io/redirection";
+/// The annotation by which the injector says which revision of istiod it belongs to.
+pub const REVISION: &str = "istio.io/rev";
 /// The label by which callers decide whether to speak mTLS to a pod.
 pub const TLS_MODE: &str = "security.istio.io/tlsMode";
 /// The label by which callers that use HBONE decide whether to reach a pod through its tunnel.

@@ -128,7 +128,7 @@ fn from_cluster(context: Option<&str>) -> Result<Mesh> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = live::client(context).await?;
-        live::read(&client, live::OTHERS.into_iter().chain(live::POLICIES)).await
+        live::read(&client, live::OTHERS.into_iter().chain(live::POLICIES), live::Configurations::All).await
     })
 }
 

@@ -130,6 +130,10 @@ fn answer(
     if !was_granted {
         let mut pod = kubernetes::read(object, defaults).ok_or(Refusal::NotCaptured)?;
         pod.standing.protection = pod.standing.protection.known(is_protected(known.policies, object));
+        // Where the mesh's own namespace is another one than usual, its configuration says so.
+        if known.policies.is_some_and(|policies| policies.root() == namespace) {
+            return Err(Refusal::SystemNamespace);
+        }
         if let Some(refusal) = pod.standing.refusal() {
             return Err(refusal);
         }
@@ -347,6 +351,17 @@ mod tests {
             refused(&done, "n1").iter().map(|word| word.map(str::to_owned)).collect::<Vec<_>>()
         };
         let unprotected = [Some("unprotected".to_owned())];
+        let root = |name: &str| {
+            let config = format!(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio-canary, namespace: istio-system}}\n\
+                 data: {{mesh: 'rootNamespace: {name}'}}\n"
+            );
+            let policy = "---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, \
+                          namespace: mesh-root}\nspec: {mtls: {mode: STRICT}}\n";
+            with(Some(&Mesh::of_text(&format!("{config}{policy}"))))
+        };
+        assert_eq!((root("mesh-root"), root("other")), (unprotected.clone().into(), vec![None]));
+        assert_eq!(root("shop"), [Some("system_namespace".to_owned())]);
         let strict = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: \
                       istio-system}\nspec: {mtls: {mode: STRICT}}\n";
         assert_eq!(with(Some(&Mesh::of_text(strict))), unprotected);

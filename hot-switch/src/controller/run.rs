@@ -1,6 +1,6 @@
 //! The controller's rounds: lead, look, decide, change, answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,9 +21,9 @@ use time::OffsetDateTime;
 use super::changes::has_sidecar;
 use super::decide::{Done, Known, adopt, budget_used, decide, proxies};
 use crate::cluster::lease::Leases;
-use crate::cluster::live::{self, POLICIES};
+use crate::cluster::live::{self, Configurations, POLICIES};
 use crate::cluster::words::Answers;
-use crate::names::{ALL_FAILED, LEADER};
+use crate::names::{ALL_FAILED, LEADER, REVISION};
 use crate::told::metrics::Metrics;
 
 /// Between two rounds: a wish waits this long at most.
@@ -170,8 +170,16 @@ impl Controller {
         self.policies = None;
         self.around = Some(Instant::now());
         self.read_namespaces().await?;
-        self.policies = Some(live::read(&self.client, POLICIES.into_iter()).await?);
+        self.policies =
+            Some(live::read(&self.client, POLICIES.into_iter(), Configurations::Of(&self.revisions())).await?);
         Ok(())
+    }
+
+    /// The revisions of istiod that put the sidecars into pods; the one without a name is called `default`.
+    fn revisions(&self) -> BTreeSet<String> {
+        let pods = self.store.state();
+        let named = pods.iter().filter_map(|pod| pod.annotations().get(REVISION).cloned());
+        named.filter(|revision| revision != "default").collect()
     }
 
     async fn decide(&mut self, now: OffsetDateTime, metrics: &Mutex<Metrics>) -> Result<Done> {
@@ -378,7 +386,7 @@ mod tests {
         let error = runtime.block_on(async {
             let (client, all) = api_server();
             let (store, mut writer) = reflector::store();
-            let pod = json!({"metadata": {"namespace": "shop", "name": "cart-1", "annotations": {GRANTED_AT: "7"}},
+            let pod = json!({"metadata": {"namespace": "shop", "name": "cart-1", "annotations": {GRANTED_AT: "7", REVISION: "canary"}},
                 "spec": {"nodeName": "n1", "containers": [{"name": "cart"}, {"name": "istio-proxy", "image": "i"}]}});
             writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(pod).unwrap()));
             let options = Options { name: "c1".into(), namespace: "hs".into(), stand_in: None, limits };
@@ -397,7 +405,13 @@ mod tests {
             };
             let error = controller.round(&went).await.unwrap_err();
             assert!(!controller.all_failed, "it was heard");
+            assert_eq!(controller.revisions(), BTreeSet::from(["canary".to_owned()]));
+            live::read(&controller.client, std::iter::empty(), Configurations::Of(&controller.revisions())).await.unwrap();
             let asked: Vec<String> = all.try_iter().collect();
+            for name in ["istio", "istio-canary"] {
+                let path = format!("/api/v1/namespaces/istio-system/configmaps/{name}");
+                assert!(asked.iter().any(|line| line.split(['?', ' ']).nth(1) == Some(&path)), "{asked:#?}");
+            }
             let release = asked.iter().any(|line| line.starts_with("PATCH /api/v1/namespaces/shop/pods/cart-1"));
             assert!(release, "{asked:#?}");
             error
