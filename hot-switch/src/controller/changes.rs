@@ -38,8 +38,8 @@ pub fn granted(pod: &Object) -> Option<u64> {
     note(pod, GRANTED_AT).map(|since| since.parse().unwrap_or(0))
 }
 
-/// The grant of a wish, as a strategic merge patch: callers are told before the gate goes on. Where inbound traffic still
-/// goes through the proxy, callers speak to it as before. `None`: nothing changes.
+/// The grant of a wish, as a strategic merge patch: callers are told before the gate goes on. Where inbound traffic
+/// still goes through the proxy, callers speak to it as before. `None`: nothing changes.
 #[must_use]
 pub fn grant(pod: &Object, since: u64, why: &str, stand_in: Option<&str>, directions: Directions) -> Option<Value> {
     let mut notes = Map::new();

@@ -386,7 +386,8 @@ mod tests {
         let error = runtime.block_on(async {
             let (client, all) = api_server();
             let (store, mut writer) = reflector::store();
-            let pod = json!({"metadata": {"namespace": "shop", "name": "cart-1", "annotations": {GRANTED_AT: "7", REVISION: "canary"}},
+            let notes = json!({GRANTED_AT: "7", REVISION: "canary"});
+            let pod = json!({"metadata": {"namespace": "shop", "name": "cart-1", "annotations": notes},
                 "spec": {"nodeName": "n1", "containers": [{"name": "cart"}, {"name": "istio-proxy", "image": "i"}]}});
             writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(pod).unwrap()));
             let options = Options { name: "c1".into(), namespace: "hs".into(), stand_in: None, limits };
@@ -405,8 +406,10 @@ mod tests {
             };
             let error = controller.round(&went).await.unwrap_err();
             assert!(!controller.all_failed, "it was heard");
-            assert_eq!(controller.revisions(), BTreeSet::from(["canary".to_owned()]));
-            live::read(&controller.client, std::iter::empty(), Configurations::Of(&controller.revisions())).await.unwrap();
+            let revisions = controller.revisions();
+            assert_eq!(revisions, BTreeSet::from(["canary".to_owned()]));
+            let of = Configurations::Of(&revisions);
+            live::read(&controller.client, std::iter::empty(), of).await.unwrap();
             let asked: Vec<String> = all.try_iter().collect();
             for name in ["istio", "istio-canary"] {
                 let path = format!("/api/v1/namespaces/istio-system/configmaps/{name}");

@@ -10,7 +10,8 @@ use hot_switch_core::standing::Directions;
 use super::rules::{Backend, Chain, Mark, Rule, Rules, Table, Way};
 use crate::names::{AGENT_PORT, HEALTH_PORT, STAND_IN_PORT};
 
-/// The gate goes on in Istio's chains of these directions, and off in the others; `since` is in milliseconds since 1970.
+/// The gate goes on in Istio's chains of these directions, and off in the others; `since` is in milliseconds since
+/// 1970.
 #[must_use]
 pub fn gate_on(rules: &Rules, directions: Directions, since: u64) -> Option<String> {
     let mark = Mark::Gate(since);
