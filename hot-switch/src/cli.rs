@@ -29,54 +29,20 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The end of its help.
-const ENDS: &str = "\
-Exits with 0 on SIGTERM or SIGINT, with 1 if it cannot begin, with 2 on wrong usage.";
-
-/// The end of its help.
-const STATUS: &str = "\
-Exits with 0 whatever it shows, with 1 if processes or rules cannot be read, with 2 on wrong usage.
-
-Examples:
-  hot-switch status --json
-  kubectl exec -n faultline-hot-switch $AGENT -- hot-switch status --proc /host/proc";
-
-/// The end of its help.
-const BYPASS: &str = "\
-Exits with 0 when traffic goes past the proxy, with 1 if the pod is not found, is not captured or refuses, with 2 on \
-wrong usage.
-
-Examples:
-  hot-switch bypass --uid 8f9c0d1e-2b3a-4c5d-8e6f-7a8b9c0d1e2f --directions inbound
-  hot-switch bypass --all-failed";
-
-/// The end of its help.
-const RESTORE: &str = "\
-Exits with 0 when traffic goes through the proxy, with 1 if the pod is not found or refuses, with 2 on wrong usage.
-
-Example:
-  hot-switch restore --uid 8f9c0d1e-2b3a-4c5d-8e6f-7a8b9c0d1e2f";
-
 /// The commands. One is listed when it does something.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Look after the pods of this node: probe, confirm, bypass, restore.
-    #[command(after_help = ENDS)]
     Agent(Box<agent::Agent>),
     /// Say which pods may be bypassed, over all nodes, and tell their callers.
-    #[command(after_help = ENDS)]
     Controller(controller::Controller),
     /// Answer a pod's probes in the place of a dead proxy: the entrypoint of the stand-in image.
-    #[command(after_help = ENDS)]
     StandIn(stand_in::Serve),
     /// Show which of this node's pods are bypassed, from their kernels.
-    #[command(after_help = STATUS)]
     Status(status::Status),
     /// Take a pod's traffic past its proxy, by hand.
-    #[command(after_help = BYPASS)]
     Bypass(by_hand::Bypass),
     /// Give a pod's traffic back to its proxy, by hand.
-    #[command(after_help = RESTORE)]
     Restore(by_hand::Restore),
     /// Tell for each workload what a bypass would bring back, inbound and outbound, and why not.
     Check(check::Check),
@@ -114,6 +80,32 @@ pub fn run(cli: Cli) -> Result<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_commands_own_help_is_shown_and_its_examples_can_be_typed() {
+        for (command, words) in [
+            ("agent", "complaints on stderr"),
+            ("controller", "One of several leads"),
+            ("stand-in", "Passes no traffic"),
+            ("status", "Needs root"),
+            ("bypass", "no budget, no consent"),
+            ("restore", "does not bypass the pod again"),
+        ] {
+            let all = Cli::command();
+            let help = all.find_subcommand(command).unwrap().get_after_help().unwrap().to_string();
+            let flat = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(flat.contains(words) && flat.contains("Exits with 0"), "{help}");
+            let examples = help.lines().skip_while(|line| !line.starts_with("Examples:")).skip(1);
+            let typed = examples.filter_map(|line| line.trim().strip_prefix("hot-switch "));
+            for example in typed.filter(|example| !example.contains('|') && !example.contains('\'')) {
+                let line = example.split("   ").next().unwrap_or_default();
+                let typed = std::iter::once("hot-switch").chain(line.split_whitespace());
+                if let Err(error) = Cli::try_parse_from(typed) {
+                    panic!("{line}: {error}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_command_has_a_manual_page() {

@@ -8,8 +8,6 @@ pub const AGENT_PORT: u16 = 15020;
 pub const HEALTH_PORT: u16 = 15021;
 /// Envoy's admin interface, on loopback only.
 pub const ADMIN_PORT: u16 = 15000;
-/// The ports that kubelet probes.
-pub const PROBE_PORTS: [u16; 2] = [AGENT_PORT, HEALTH_PORT];
 /// Where Envoy takes redirected connections: outbound, inbound.
 pub const PROXY_PORTS: [u16; 2] = [15001, 15006];
 /// The user of a sidecar, and its group.
@@ -29,6 +27,8 @@ pub const DIRECTIONS: &str = "hot-switch.faultline.dev/directions";
 pub const ALLOW_UNPROTECTED: &str = "hot-switch.faultline.dev/allow-unprotected";
 /// The annotation of a pod's ambient redirection.
 pub const AMBIENT: &str = "ambient.istio.io/redirection";
+/// The annotation by which the injector says which revision of istiod it belongs to.
+pub const REVISION: &str = "istio.io/rev";
 /// The label by which callers decide whether to speak mTLS to a pod.
 pub const TLS_MODE: &str = "security.istio.io/tlsMode";
 /// The label by which callers that use HBONE decide whether to reach a pod through its tunnel.

@@ -146,6 +146,51 @@ spec: {host: web, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
 }
 
 #[test]
+fn callers_by_a_subset_or_with_certain_labels_may_insist_on_mtls_too() {
+    let subset = "
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: shop}
+spec:
+  host: web
+  subsets: [{name: all, labels: {app: web}, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}]
+";
+    let route = |subset: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: web, namespace: shop}}\n\
+             spec: {{hosts: [web], http: [{{route: [{{destination: {{host: web, subset: {subset}}}}}]}}]}}\n"
+        )
+    };
+    let selected = "
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: shop}
+spec:
+  host: web
+  workloadSelector: {matchLabels: {app: cart}}
+  trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}
+";
+    let of = |more: &str| {
+        let web = judged(&format!("{SHOP}{more}"), None).workloads.swap_remove(0);
+        (web.findings.iter().any(|it| it.code == "HS201"), web.inbound.verdict)
+    };
+    assert_eq!(of(&format!("{subset}{}", route("all"))), (true, Verdict::Part));
+    assert_eq!(of(&format!("{subset}{}", route("other"))), (false, Verdict::All), "no route leads there");
+    assert_eq!(of(selected), (true, Verdict::Part));
+}
+
+#[test]
+fn what_hot_switch_wrote_itself_is_known_and_templates_may_have_spaces() {
+    let text = SHOP.replace("mode: act,", "mode: act, hot-switch.faultline.dev/original-tunnel: http,");
+    assert!(!codes(&judged(&text, None), Severity::Note).contains(&"HS108"));
+    let templates = "mode: act, inject.istio.io/templates: 'sidecar, gateway',";
+    let web = judged(&SHOP.replace("mode: act,", templates), None).workloads.swap_remove(0);
+    assert!(!web.refused.is_empty(), "a gateway is never bypassed");
+}
+
+#[test]
 fn where_mtls_is_required_and_insisted_on_nothing_comes_back() {
     let rule = "
 ---

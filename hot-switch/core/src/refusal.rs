@@ -23,8 +23,6 @@ pub enum Refusal {
     NotCaptured,
     /// STRICT or an AuthorizationPolicy would be lost, and the pod does not allow that.
     Unprotected,
-    /// Its proxy was never well.
-    NeverWell,
     /// The application does not answer: a bypass would change nothing.
     AppFails,
     /// The pod names neither probe nor port by which the application could be asked.
@@ -51,7 +49,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 21] = [
         Self::NotOptedIn,
         Self::ReportOnly,
         Self::HostNetwork,
@@ -62,7 +60,6 @@ impl Refusal {
         Self::Draining,
         Self::NotCaptured,
         Self::Unprotected,
-        Self::NeverWell,
         Self::AppFails,
         Self::AppUnknown,
         Self::NodeLate,
@@ -90,7 +87,6 @@ impl Refusal {
             Self::Draining => "draining",
             Self::NotCaptured => "not_captured",
             Self::Unprotected => "unprotected",
-            Self::NeverWell => "never_well",
             Self::AppFails => "app_fails",
             Self::AppUnknown => "app_unknown",
             Self::NodeLate => "node_late",
@@ -119,7 +115,6 @@ impl Refusal {
             Self::Draining => "its node is being drained",
             Self::NotCaptured => "nothing redirects the pod's traffic",
             Self::Unprotected => "policy would be lost, and the pod does not allow that",
-            Self::NeverWell => "the proxy was never well",
             Self::AppFails => "the application does not answer either",
             Self::AppUnknown => "the pod names neither probe nor port by which the application could be asked",
             Self::NodeLate => "the node is overloaded",

@@ -35,7 +35,7 @@ impl Hands {
     pub(super) fn kernel(&mut self, directions: Directions, fresh: bool) -> Result<Kernel> {
         let found = self.reading(fresh)?.found(directions);
         let gate = found.gate.map(Moment::from_millis);
-        Ok(Kernel { captured: found.captured, probes: found.probes, gate, half: found.half })
+        Ok(Kernel { captured: found.captured, probes: found.probes, ready: found.ready, gate, half: found.half })
     }
 
     fn reading(&mut self, fresh: bool) -> Result<&Reading> {
@@ -51,15 +51,16 @@ impl Hands {
 
     /// Probes are answered wherever they are taken over, also by an agent before this one.
     pub(super) fn answer(&mut self, pod: &Pod, kernel: &Kernel) -> Result<()> {
-        if !kernel.probes {
+        if !kernel.answers() {
             self.stand_in = None;
             return Ok(());
         }
-        self.serve(pod)
+        self.serve(pod, kernel.gate.is_some() && kernel.ready)
     }
 
-    fn serve(&mut self, pod: &Pod) -> Result<()> {
+    fn serve(&mut self, pod: &Pod, for_proxy: bool) -> Result<()> {
         let answers = Answers {
+            for_proxy,
             address: pod.target.address,
             from: None,
             probes: pod.target.probes.clone(),
@@ -78,8 +79,12 @@ impl Hands {
         match intent {
             Intent::TakeProbes => {
                 // The answers first: a probe that is redirected to nobody fails.
-                self.serve(pod)?;
+                self.serve(pod, false)?;
                 self.change(Reading::take_probes)
+            }
+            Intent::TakeReady => {
+                self.serve(pod, true)?;
+                self.change(Reading::take_ready)
             }
             Intent::ReturnProbes => {
                 self.change(Reading::return_probes)?;

@@ -10,7 +10,7 @@ mod options;
 mod shared;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -93,18 +93,22 @@ struct Worker {
 }
 
 fn reconcile(workers: &mut BTreeMap<String, Worker>, pods: Vec<Pod>, shared: &Arc<Shared>) {
-    let names: Vec<String> = pods.iter().map(|pod| pod.name.clone()).collect();
+    let names: BTreeSet<&str> = pods.iter().map(|pod| &*pod.name).collect();
     workers.retain(|name, worker| {
-        let stays = names.contains(name) && !worker.thread.is_finished();
-        if !stays {
+        let has_ended = worker.thread.is_finished();
+        if !names.contains(&**name) {
             worker.stop.store(true, Ordering::Relaxed);
+        }
+        if has_ended || worker.stop.load(Ordering::Relaxed) {
+            // Its running round still notes what it saw: it is forgotten until the thread has ended.
             shared.forget(name);
         }
-        stays
+        !has_ended
     });
     shared.sizes(&pods);
     for pod in pods {
         if let Some(worker) = workers.get(&pod.name) {
+            // One of the same name as a pod that is gone waits until that one's thread has ended.
             *worker.pod.lock().unwrap_or_else(PoisonError::into_inner) = pod;
             continue;
         }
@@ -117,5 +121,63 @@ fn reconcile(workers: &mut BTreeMap<String, Worker>, pods: Vec<Pod>, shared: &Ar
             Ok(thread) => drop(workers.insert(name, Worker { pod, stop, thread })),
             Err(error) => eprintln!("error: {name} cannot be looked after: {error}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hot_switch_core::Moment;
+    use hot_switch_core::pod::State;
+    use hot_switch_core::standing::Standing;
+
+    use super::consent::Trouble;
+    use super::*;
+    use crate::pods::Place;
+    use crate::probe::app::AppProbes;
+    use crate::probe::round::{Patience, Target};
+
+    #[test]
+    fn a_round_that_still_runs_does_not_bring_a_deleted_pod_back() {
+        let options = Options {
+            node: "n1".into(),
+            proc: "/proc".into(),
+            interval: Duration::from_secs(1),
+            patience: Patience::default(),
+            own_delay: Duration::from_millis(500),
+            settings: hot_switch_core::settings::Settings::default(),
+            limits: hot_switch_core::fleet::Limits::default(),
+            metrics: None,
+        };
+        let authority = Authority::Controller(Board::default());
+        let shared = Arc::new(Shared::new(options, authority, None));
+        let pod = Pod {
+            name: "shop/cart-1".into(),
+            workload: "shop/cart".into(),
+            place: Place::Uid("u".into()),
+            target: Target {
+                address: [127, 0, 0, 1].into(),
+                probes: AppProbes::default(),
+                port: None,
+                container: hot_switch_core::sighting::Container::Unknown,
+            },
+            standing: Standing::default(),
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, all) = (Arc::clone(&stop), Arc::clone(&shared));
+        // Its round is under way when the pod goes, and ends with what it saw.
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(50));
+            all.stands("shop/cart-1", State::Bypassed, Trouble::Failing);
+        });
+        let worker = Worker { pod: Arc::new(Mutex::new(pod)), stop, thread };
+        let mut workers = BTreeMap::from([("shop/cart-1".to_owned(), worker)]);
+        reconcile(&mut workers, Vec::new(), &shared);
+        thread::sleep(Duration::from_millis(200));
+        reconcile(&mut workers, Vec::new(), &shared);
+        let node = shared.node(Moment::ZERO);
+        assert_eq!((node.failing, node.proxies, workers.len()), (0, 0, 0));
     }
 }

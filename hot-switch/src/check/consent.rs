@@ -8,7 +8,9 @@ use super::finding::{Draft, Severity};
 use super::rules::HS108;
 use super::sidecar;
 use super::workload::{Pairs, Workload, pairs};
-use crate::names::{ALLOW_UNPROTECTED, DIRECTIONS, GRANTED_AT, MODE, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE, WHY};
+use crate::names::{
+    ALLOW_UNPROTECTED, DIRECTIONS, GRANTED_AT, MODE, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE, ORIGINAL_TUNNEL, WHY,
+};
 
 /// What every annotation of hot-switch begins with.
 const PREFIX: &str = "hot-switch.faultline.dev/";
@@ -21,7 +23,7 @@ const ASKED: [(&str, &[&str]); 3] = [
 ];
 
 /// The annotations that hot-switch writes itself.
-const WRITTEN: [&str; 4] = [GRANTED_AT, WHY, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE];
+const WRITTEN: [&str; 5] = [GRANTED_AT, WHY, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE, ORIGINAL_TUNNEL];
 
 /// What is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

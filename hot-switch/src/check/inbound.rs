@@ -103,14 +103,11 @@ fn insisting<'k, 'a>(case: &Case<'k, 'a>) -> Vec<Insisting<'k, 'a>> {
             let mut own =
                 Insisting { service, port: *port, is_all: true, namespaces: BTreeSet::new(), rules: Vec::new() };
             for namespace in &case.known.callers {
-                let client = Client { namespace: Some(*namespace), labels: &[] };
-                let tls = case.known.tls(client, &service.host, service.resource.namespace(), port.number);
-                match tls.filter(|(_, tls)| tls.text("mode") == Some("ISTIO_MUTUAL")) {
-                    Some((rules, _)) => {
-                        own.namespaces.insert(*namespace);
-                        own.rules.extend(rules);
-                    }
-                    None => own.is_all = false,
+                let (rules, is_all) = case.known.insisting(namespace, service, port.number, &case.workload.labels);
+                own.is_all &= is_all;
+                if !rules.is_empty() {
+                    own.namespaces.insert(*namespace);
+                    own.rules.extend(rules);
                 }
             }
             if !own.namespaces.is_empty() {

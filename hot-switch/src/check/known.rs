@@ -3,7 +3,9 @@
 use hot_switch_core::standing::Mode;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use mesh::dns_name;
 use mesh::lookup::{Client, Lookup};
+use mesh::policy::Subset;
 use mesh::yaml::node::Node;
 use mesh::{Mesh, Resource};
 
@@ -31,6 +33,8 @@ pub(crate) struct Known<'a> {
     /// The namespaces in which callers with a proxy may be.
     pub(crate) callers: BTreeSet<&'a str>,
     by_namespace: HashMap<&'a str, Vec<usize>>,
+    /// The labels of callers for which DestinationRules are, by namespace.
+    selected: HashMap<&'a str, Vec<Vec<(String, String)>>>,
 }
 
 impl<'a> Known<'a> {
@@ -60,6 +64,7 @@ impl<'a> Known<'a> {
             lookup,
             callers,
             by_namespace,
+            selected: selected_callers(mesh),
         }
     }
 
@@ -83,10 +88,67 @@ impl<'a> Known<'a> {
         Some((found.rules.clone(), block.node))
     }
 
+    /// The rules by which callers of a namespace speak mTLS to a port of a host, whatever the pods' labels say; and
+    /// whether all of them do. Some may do so where a rule is for callers with certain labels, or for a subset with
+    /// these pods in it to which a route leads.
+    pub(crate) fn insisting(
+        &self,
+        namespace: &str,
+        service: &Service<'_>,
+        port: u64,
+        pods: &workload::Pairs<'_>,
+    ) -> (Vec<&'a Resource>, bool) {
+        let (host, of) = (&*service.host, service.resource.namespace());
+        let insists = |tls: &Node| tls.text("mode") == Some("ISTIO_MUTUAL");
+        let (mut rules, mut is_all) = (Vec::new(), false);
+        let selected = self.selected.get(namespace).into_iter().flatten();
+        for labels in std::iter::once(&Vec::new()).chain(selected) {
+            let client = Client { namespace: Some(namespace), labels };
+            let Some(found) = self.lookup.rule_for(client, host, std::iter::once(of)) else { continue };
+            let policy = found.policy();
+            let of_host = policy.block("tls", Some(port), None).is_some_and(|block| insists(block.node));
+            is_all |= of_host && labels.is_empty();
+            let of_subset = || {
+                let of_pods = policy.subsets.iter().filter(|it| it.labels.iter().all(|(k, v)| pods.get(k) == Some(v)));
+                let on_port = |it: &&Subset<'a>| policy.block("tls", Some(port), Some(it));
+                let mut insisting = of_pods.filter(|it| on_port(it).is_some_and(|block| insists(block.node)));
+                insisting.any(|subset| self.leads_to(host, &subset.name))
+            };
+            if of_host || of_subset() {
+                rules.extend(found.rules.iter().filter(|rule| rule.namespace() == found.namespace));
+            }
+        }
+        (rules, is_all)
+    }
+
+    /// Whether a VirtualService sends requests to a subset of a host.
+    fn leads_to(&self, host: &str, subset: &str) -> bool {
+        self.mesh.istio("VirtualService").any(|it| {
+            let kinds = ["http", "tcp", "tls"].into_iter().flat_map(|kind| it.node.list(&format!("spec.{kind}")));
+            let mut ends = kinds.flat_map(|route| route.list("route"));
+            ends.any(|end| {
+                let named = end.text("destination.host").map(|name| dns_name::full(name, it.namespace(), self.domain));
+                end.text("destination.subset") == Some(subset) && named.as_deref() == Some(host)
+            })
+        })
+    }
+
     /// Whether proxies choose by themselves whether they speak mTLS.
     pub(crate) fn is_auto_mtls(&self) -> bool {
         self.mesh.mesh_configs().find_map(|it| it.node.flag("enableAutoMtls")).unwrap_or(true)
     }
+}
+
+fn selected_callers(mesh: &Mesh) -> HashMap<&str, Vec<Vec<(String, String)>>> {
+    let mut all: HashMap<&str, Vec<Vec<(String, String)>>> = HashMap::new();
+    for rule in mesh.istio("DestinationRule") {
+        let labels = workload::pairs(&rule.node, "spec.workloadSelector.matchLabels");
+        if !labels.is_empty() {
+            let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            all.entry(rule.namespace()).or_default().push(labels);
+        }
+    }
+    all
 }
 
 /// Every TLS mode that a DestinationRule names, for the host, a port or a subset.

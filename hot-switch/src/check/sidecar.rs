@@ -98,7 +98,8 @@ pub(crate) fn gateway(workload: &Workload<'_>) -> Option<&'static str> {
     if managed.iter().any(|name| labels.contains_key(name)) {
         return Some("its labels name the Gateway that it is for");
     }
-    if workload.annotations.get("inject.istio.io/templates").is_some_and(|it| it.split(',').any(|it| it == "gateway")) {
+    let templates = workload.annotations.get("inject.istio.io/templates");
+    if templates.is_some_and(|it| it.split(',').any(|it| it.trim() == "gateway")) {
         return Some("it is made from the injector's template `gateway`");
     }
     if labels.get("istio").is_some_and(|istio| istio.ends_with("gateway")) {

@@ -1,5 +1,7 @@
 //! Reads a mesh from the API server, as `mesh` reads one from files.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, TypeMeta};
@@ -13,6 +15,15 @@ const PLACE: &str = "cluster";
 const PAGE: u32 = 500;
 /// Where istiod's configuration is, unless the mesh was installed elsewhere.
 const ISTIO: (&str, &str) = ("istio-system", "istio");
+
+/// Which of istiod's configurations are read: each revision has its own.
+#[derive(Clone, Copy, Debug)]
+pub enum Configurations<'a> {
+    /// All that are listed; the first revision's where they may not be.
+    All,
+    /// Those of these revisions, each by its name, and the one without a revision.
+    Of(&'a BTreeSet<String>),
+}
 
 /// A kind that is read.
 #[derive(Clone, Copy, Debug)]
@@ -72,18 +83,20 @@ pub async fn client(context: Option<&str>) -> Result<Client> {
     Ok(Client::try_from(config)?)
 }
 
-/// Reads all resources of these kinds, and istiod's configuration. A kind that the API server does not have has none.
+/// Reads all resources of these kinds, and istiod's configurations. A kind that the API server does not have has none.
 ///
 /// # Errors
 /// If the API server cannot be reached, or refuses.
-pub async fn read(client: &Client, kinds: impl Iterator<Item = Kind>) -> Result<Mesh> {
+pub async fn read(
+    client: &Client,
+    kinds: impl Iterator<Item = Kind>,
+    configurations: Configurations<'_>,
+) -> Result<Mesh> {
     let mut items = Vec::new();
     for kind in kinds {
         items.extend(all(client, kind).await.with_context(|| format!("{} cannot be listed", kind.plural))?);
     }
-    let configuration: Api<ConfigMap> = Api::namespaced(client.clone(), ISTIO.0);
-    let found = configuration.get_opt(ISTIO.1).await.context("istiod's ConfigMap `istio` cannot be read")?;
-    if let Some(found) = found {
+    for found in configured(client, configurations).await? {
         let mut item = serde_json::to_value(&found)?;
         item["apiVersion"] = "v1".into();
         item["kind"] = "ConfigMap".into();
@@ -92,6 +105,32 @@ pub async fn read(client: &Client, kinds: impl Iterator<Item = Kind>) -> Result<
     let mut mesh = Mesh::default();
     mesh.add_named(PLACE, &json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string());
     Ok(mesh)
+}
+
+async fn configured(client: &Client, configurations: Configurations<'_>) -> Result<Vec<ConfigMap>> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), ISTIO.0);
+    let revisions = match configurations {
+        Configurations::Of(revisions) => revisions.clone(),
+        Configurations::All => match api.list(&ListParams::default()).await {
+            Ok(all) => return Ok(all.items.into_iter().filter(is_istiods).collect()),
+            Err(kube::Error::Api(status)) if status.code == 403 => BTreeSet::new(),
+            Err(error) => return Err(error).context("istiod's ConfigMaps cannot be listed"),
+        },
+    };
+    let mut found = Vec::new();
+    let of_revisions = revisions.iter().map(|revision| format!("{}-{revision}", ISTIO.1));
+    for name in std::iter::once(ISTIO.1.to_owned()).chain(of_revisions) {
+        let one = api.get_opt(&name).await;
+        found.extend(one.with_context(|| format!("istiod's ConfigMap `{name}` cannot be read"))?);
+    }
+    Ok(found)
+}
+
+/// `istio`, or a revision's; others of that name hold something else than a mesh's configuration.
+fn is_istiods(map: &ConfigMap) -> bool {
+    let name = map.metadata.name.as_deref().unwrap_or_default();
+    let is_named = name.strip_prefix(ISTIO.1).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    is_named && map.data.as_ref().is_some_and(|data| data.contains_key("mesh"))
 }
 
 async fn all(client: &Client, kind: Kind) -> Result<Vec<Value>> {

@@ -33,7 +33,9 @@ pub struct Which {
 /// The end of the help of `bypass`.
 const BYPASS_HELP: &str = "\
 Sets the gate in one pod's kernel at once, whatever its annotations say: no budget, no consent. An agent that runs \
-looks after it from then on, and restores when the proxy is well. Callers in the mesh are told only by the controller.
+looks after it from then on, and restores when the proxy is well. Callers in the mesh are told only by the controller. \
+Exits with 0 when traffic goes past the proxy, with 1 if the pod is not found, is not captured or refuses, with 2 on \
+wrong usage.
 
 Examples:
   hot-switch bypass --uid 0b1c2d3e-aaaa-bbbb-cccc-123456789abc
@@ -43,7 +45,8 @@ Examples:
 /// The end of the help of `restore`.
 const RESTORE_HELP: &str = "\
 Takes gate and probes' redirection away; what is not there is no error. An agent does not bypass the pod again before \
-its proxy was well.
+its proxy was well. Exits with 0 when traffic goes through the proxy, with 1 if the pod is not found or refuses, with \
+2 on wrong usage.
 
 Examples:
   hot-switch restore --uid 0b1c2d3e-aaaa-bbbb-cccc-123456789abc

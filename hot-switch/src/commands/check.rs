@@ -43,7 +43,7 @@ pub struct Check {
     #[arg(long, conflicts_with = "files")]
     live: bool,
     /// The kubeconfig's context, for --live.
-    #[arg(long, value_name = "NAME", requires = "live")]
+    #[arg(long, value_name = "NAME", requires = "live", conflicts_with = "files")]
     context: Option<String>,
     /// Print the page of a rule, such as HS107.
     #[arg(long, value_name = "CODE", conflicts_with_all = ["files", "live"])]
@@ -128,7 +128,7 @@ fn from_cluster(context: Option<&str>) -> Result<Mesh> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = live::client(context).await?;
-        live::read(&client, live::OTHERS.into_iter().chain(live::POLICIES)).await
+        live::read(&client, live::OTHERS.into_iter().chain(live::POLICIES), live::Configurations::All).await
     })
 }
 

@@ -48,7 +48,7 @@ impl Serve {
         let stop = Arc::new(AtomicBool::new(false));
         stop_on_signal(Arc::clone(&stop))?;
         let probes = AppProbes::read(&self.probes)?;
-        let answers = Answers { address: self.address, from: Some(PASSES), probes, port: None };
+        let answers = Answers { for_proxy: true, address: self.address, from: Some(PASSES), probes, port: None };
         let _agent = StandIn::serve(AGENT_PORT, answers.clone())?;
         let _health = StandIn::serve(HEALTH_PORT, answers)?;
         while !stop.load(Ordering::Relaxed) {

@@ -17,7 +17,7 @@ use crate::kernel::reading::{Found, Reading};
 /// The end of the help.
 const HELP: &str = "\
 Needs root, and `iptables` or `nft`, on the node or in the agent of the node. Exits with 0 whatever is found, and with \
-1 if it cannot be read.
+1 if it cannot be read, with 2 on wrong usage.
 
 Examples:
   hot-switch status

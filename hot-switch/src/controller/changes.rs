@@ -7,6 +7,7 @@
 //!
 //! `deploy/hot-switch/admission.yaml` allows these changes and no others.
 
+use hot_switch_core::standing::Directions;
 use k8s_openapi::api::core::v1::Pod as Object;
 use serde_json::{Map, Value, json};
 
@@ -37,9 +38,10 @@ pub fn granted(pod: &Object) -> Option<u64> {
     note(pod, GRANTED_AT).map(|since| since.parse().unwrap_or(0))
 }
 
-/// The grant of a wish, as a strategic merge patch: callers are told before the gate goes on. `None`: nothing changes.
+/// The grant of a wish, as a strategic merge patch: callers are told before the gate goes on. Where inbound traffic
+/// still goes through the proxy, callers speak to it as before. `None`: nothing changes.
 #[must_use]
-pub fn grant(pod: &Object, since: u64, why: &str, stand_in: Option<&str>) -> Option<Value> {
+pub fn grant(pod: &Object, since: u64, why: &str, stand_in: Option<&str>, directions: Directions) -> Option<Value> {
     let mut notes = Map::new();
     let mut labels = Map::new();
     let set = |notes: &mut Map<String, Value>, key: &str, value: &str| {
@@ -49,14 +51,10 @@ pub fn grant(pod: &Object, since: u64, why: &str, stand_in: Option<&str>) -> Opt
     };
     set(&mut notes, GRANTED_AT, &since.to_string());
     set(&mut notes, WHY, why);
-    // A label without a value says nothing to callers.
-    if let Some(mode) = label(pod, TLS_MODE).filter(|mode| !mode.is_empty() && *mode != DISABLED) {
-        labels.insert(TLS_MODE.to_owned(), json!(DISABLED));
-        notes.insert(ORIGINAL_TLS_MODE.to_owned(), json!(mode));
-    }
-    if let Some(tunnel) = label(pod, TUNNEL).filter(|tunnel| !tunnel.is_empty()) {
-        labels.insert(TUNNEL.to_owned(), Value::Null);
-        notes.insert(ORIGINAL_TUNNEL.to_owned(), json!(tunnel));
+    if directions.inbound() {
+        tell_callers(pod, &mut labels, &mut notes);
+    } else {
+        tell_callers_back(pod, &mut labels, &mut notes);
     }
     let mut spec = Value::Null;
     match (stand_in, image(pod)) {
@@ -78,12 +76,22 @@ pub fn grant(pod: &Object, since: u64, why: &str, stand_in: Option<&str>) -> Opt
     patch(labels, notes, spec)
 }
 
-/// The end of a bypass. `None`: nothing changes.
-#[must_use]
-pub fn release(pod: &Object) -> Option<Value> {
-    let mut notes = Map::new();
-    let mut labels = Map::new();
-    for key in [GRANTED_AT, WHY, ORIGINAL_IMAGE, ORIGINAL_TLS_MODE, ORIGINAL_TUNNEL] {
+/// Callers speak plaintext, and past the tunnel.
+fn tell_callers(pod: &Object, labels: &mut Map<String, Value>, notes: &mut Map<String, Value>) {
+    // A label without a value says nothing to callers.
+    if let Some(mode) = label(pod, TLS_MODE).filter(|mode| !mode.is_empty() && *mode != DISABLED) {
+        labels.insert(TLS_MODE.to_owned(), json!(DISABLED));
+        notes.insert(ORIGINAL_TLS_MODE.to_owned(), json!(mode));
+    }
+    if let Some(tunnel) = label(pod, TUNNEL).filter(|tunnel| !tunnel.is_empty()) {
+        labels.insert(TUNNEL.to_owned(), Value::Null);
+        notes.insert(ORIGINAL_TUNNEL.to_owned(), json!(tunnel));
+    }
+}
+
+/// Callers speak as they did. The records go with it.
+fn tell_callers_back(pod: &Object, labels: &mut Map<String, Value>, notes: &mut Map<String, Value>) {
+    for key in [ORIGINAL_TLS_MODE, ORIGINAL_TUNNEL] {
         if note(pod, key).is_some() {
             notes.insert(key.to_owned(), Value::Null);
         }
@@ -95,6 +103,19 @@ pub fn release(pod: &Object) -> Option<Value> {
     if let Some(original) = note(pod, ORIGINAL_TUNNEL).filter(|_| label(pod, TUNNEL).is_none()) {
         labels.insert(TUNNEL.to_owned(), json!(original));
     }
+}
+
+/// The end of a bypass. `None`: nothing changes.
+#[must_use]
+pub fn release(pod: &Object) -> Option<Value> {
+    let mut notes = Map::new();
+    let mut labels = Map::new();
+    for key in [GRANTED_AT, WHY, ORIGINAL_IMAGE] {
+        if note(pod, key).is_some() {
+            notes.insert(key.to_owned(), Value::Null);
+        }
+    }
+    tell_callers_back(pod, &mut labels, &mut notes);
     let spec = match (note(pod, ORIGINAL_IMAGE), image(pod)) {
         (Some(original), Some((place, now))) if original != now => with_image(place, original),
         _ => Value::Null,
@@ -138,6 +159,8 @@ fn patch(labels: Map<String, Value>, notes: Map<String, Value>, spec: Value) -> 
 mod tests {
     use super::*;
 
+    const BOTH: Directions = Directions::Both;
+
     fn pod(tls: &str, image: &str, notes: Value) -> Object {
         serde_json::from_value(json!({
             "metadata": {"labels": {TLS_MODE: tls}, "annotations": notes},
@@ -148,26 +171,30 @@ mod tests {
 
     #[test]
     fn a_grant_tells_the_callers_and_records_what_was_there() {
-        let change = grant(&pod("istio", "proxyv2", json!({})), 7, "proxy_dead", None).unwrap();
+        let change = grant(&pod("istio", "proxyv2", json!({})), 7, "proxy_dead", None, BOTH).unwrap();
         assert_eq!(
             change,
             json!({"metadata": {"labels": {TLS_MODE: "disabled"},
                 "annotations": {GRANTED_AT: "7", WHY: "proxy_dead", ORIGINAL_TLS_MODE: "istio"}}})
         );
         let notes = json!({GRANTED_AT: "7", WHY: "proxy_dead", ORIGINAL_TLS_MODE: "istio"});
-        assert_eq!(grant(&pod("disabled", "proxyv2", notes), 7, "proxy_dead", None), None, "said twice, done once");
+        assert_eq!(
+            grant(&pod("disabled", "proxyv2", notes), 7, "proxy_dead", None, BOTH),
+            None,
+            "said twice, done once"
+        );
     }
 
     #[test]
     fn the_stand_in_comes_and_goes_with_a_record_of_the_image() {
         let notes = json!({GRANTED_AT: "7", WHY: "proxy_dead", ORIGINAL_TLS_MODE: "istio"});
-        let change = grant(&pod("disabled", "proxyv2", notes), 7, "proxy_dead", Some("stand-in")).unwrap();
+        let change = grant(&pod("disabled", "proxyv2", notes), 7, "proxy_dead", Some("stand-in"), BOTH).unwrap();
         assert_eq!(change["metadata"]["annotations"], json!({ORIGINAL_IMAGE: "proxyv2"}));
         assert_eq!(change["spec"]["containers"], json!([{"name": PROXY_CONTAINER, "image": "stand-in"}]));
         let notes = json!({GRANTED_AT: "7", WHY: "proxy_dead", ORIGINAL_TLS_MODE: "istio", ORIGINAL_IMAGE: "proxyv2"});
         let swapped = pod("disabled", "stand-in", notes);
-        assert_eq!(grant(&swapped, 7, "proxy_dead", Some("stand-in")), None);
-        let tried = grant(&swapped, 7, "proxy_dead", None).unwrap();
+        assert_eq!(grant(&swapped, 7, "proxy_dead", Some("stand-in"), BOTH), None);
+        let tried = grant(&swapped, 7, "proxy_dead", None, BOTH).unwrap();
         assert_eq!(tried["spec"]["containers"][0]["image"], "proxyv2");
         let released = release(&swapped).unwrap();
         assert_eq!(released["metadata"]["labels"], json!({TLS_MODE: "istio"}));
@@ -179,12 +206,12 @@ mod tests {
     fn callers_through_the_tunnel_are_told_too_and_told_back() {
         let mut with_tunnel = pod("istio", "proxyv2", json!({}));
         with_tunnel.metadata.labels.as_mut().unwrap().insert(TUNNEL.to_owned(), "http".to_owned());
-        let change = grant(&with_tunnel, 7, "proxy_dead", None).unwrap();
+        let change = grant(&with_tunnel, 7, "proxy_dead", None, BOTH).unwrap();
         assert_eq!(change["metadata"]["labels"], json!({TLS_MODE: "disabled", TUNNEL: null}));
         assert_eq!(change["metadata"]["annotations"][ORIGINAL_TUNNEL], "http");
         let notes = json!({GRANTED_AT: "7", WHY: "proxy_dead", ORIGINAL_TLS_MODE: "istio", ORIGINAL_TUNNEL: "http"});
         let mut granted = pod("disabled", "proxyv2", notes);
-        assert_eq!(grant(&granted, 7, "proxy_dead", None), None, "said twice, done once");
+        assert_eq!(grant(&granted, 7, "proxy_dead", None, BOTH), None, "said twice, done once");
         let released = release(&granted).unwrap();
         assert_eq!(released["metadata"]["labels"], json!({TLS_MODE: "istio", TUNNEL: "http"}));
         assert_eq!(released["metadata"]["annotations"][ORIGINAL_TUNNEL], Value::Null);
@@ -193,10 +220,23 @@ mod tests {
     }
 
     #[test]
+    fn where_only_outbound_traffic_goes_past_the_proxy_callers_speak_as_before() {
+        let mut calm = pod("istio", "proxyv2", json!({}));
+        calm.metadata.labels.as_mut().unwrap().insert(TUNNEL.to_owned(), "http".to_owned());
+        let change = grant(&calm, 7, "proxy_dead", None, Directions::Outbound).unwrap();
+        assert_eq!(change, json!({"metadata": {"annotations": {GRANTED_AT: "7", WHY: "proxy_dead"}}}));
+        let notes = json!({GRANTED_AT: "7", WHY: "proxy_dead", ORIGINAL_TLS_MODE: "istio", ORIGINAL_TUNNEL: "http"});
+        let narrowed = pod("disabled", "proxyv2", notes);
+        let change = grant(&narrowed, 7, "proxy_dead", None, Directions::Outbound).unwrap();
+        let notes = json!({ORIGINAL_TLS_MODE: null, ORIGINAL_TUNNEL: null});
+        assert_eq!(change, json!({"metadata": {"labels": {TLS_MODE: "istio", TUNNEL: "http"}, "annotations": notes}}));
+    }
+
+    #[test]
     fn a_pod_without_labels_gets_none_and_loses_none() {
         let mut bare = pod("istio", "proxyv2", json!({}));
         bare.metadata.labels = None;
-        let change = grant(&bare, 7, "proxy_dead", None).unwrap();
+        let change = grant(&bare, 7, "proxy_dead", None, BOTH).unwrap();
         assert_eq!(change, json!({"metadata": {"annotations": {GRANTED_AT: "7", WHY: "proxy_dead"}}}));
         bare.metadata.annotations = Some([(GRANTED_AT.to_owned(), "7".to_owned())].into());
         assert_eq!(release(&bare).unwrap(), json!({"metadata": {"annotations": {GRANTED_AT: null}}}));

@@ -62,9 +62,11 @@ pub fn decide(fleet: &mut Fleet, known: Known<'_>) -> Done {
     let wishes = known.nodes.iter().flat_map(|node| node.asks.wishes.iter().map(move |wish| (node, &*wish.pod)));
     let wished: BTreeSet<&str> = wishes.filter(|(node, pod)| is_its_own(node, pod)).map(|(_, pod)| pod).collect();
     release(fleet, known, &wished, &mut done);
+    let lives = |pod: &str| known.pods.get(pod).is_some_and(kubernetes::lives);
     let alive = || known.nodes.iter().filter(|node| node.alive);
     let failing = alive().flat_map(|node| node.asks.failing.iter().map(move |pod| (node, &**pod)));
-    let failing: BTreeSet<&str> = failing.filter(|(node, pod)| is_its_own(node, pod)).map(|(_, pod)| pod).collect();
+    let failing = failing.filter(|(node, pod)| is_its_own(node, pod) && lives(pod)).map(|(_, pod)| pod);
+    let failing: BTreeSet<&str> = failing.collect();
     for pod in &failing {
         if !fleet.is_granted(pod) {
             fleet.fails(known.now, pod);
@@ -75,6 +77,7 @@ pub fn decide(fleet: &mut Fleet, known: Known<'_>) -> Done {
     }
     let down = |workload: &str| {
         let is_of = |name: &&&str| known.pods.get(**name).is_some_and(|pod| self::workload(name, pod) == workload);
+        let is_of = |name: &&&str| lives(name) && is_of(name);
         failing.union(&wished).filter(is_of).count()
     };
     for node in alive() {
@@ -127,29 +130,45 @@ fn answer(
     if !was_granted {
         let mut pod = kubernetes::read(object, defaults).ok_or(Refusal::NotCaptured)?;
         pod.standing.protection = pod.standing.protection.known(is_protected(known.policies, object));
+        // Where the mesh's own namespace is another one than usual, its configuration says so.
+        if known.policies.is_some_and(|policies| policies.root() == namespace) {
+            return Err(Refusal::SystemNamespace);
+        }
         if let Some(refusal) = pod.standing.refusal() {
             return Err(refusal);
         }
         let workload = workload(&wish.pod, object);
-        let of_workload = known.pods.iter().filter(|(name, pod)| self::workload(name, pod) == workload);
         let ask = Ask {
             pod: &wish.pod,
             workload: &workload,
-            workload_pods: of_workload.count(),
+            workload_pods: pods_of(known.pods, &workload),
             workload_down: down(&workload),
-            proxies: known.pods.len(),
+            proxies: proxies(known.pods),
         };
         fleet.ask(known.now, &ask)?;
     }
-    let image = known.stand_in.filter(|_| wish.stand_in);
-    done.grants.extend(changes::grant(object, wish.since, why, image).map(|change| (wish.pod.clone(), change)));
+    let directions = kubernetes::directions(object, defaults);
+    // A pod with the stand-in is ready. Where inbound traffic still goes to the proxy, nobody would answer it.
+    let image = known.stand_in.filter(|_| wish.stand_in && directions.inbound());
+    let change = changes::grant(object, wish.since, why, image, directions);
+    done.grants.extend(change.map(|change| (wish.pod.clone(), change)));
     Ok(())
 }
 
 /// How much of its budget the workload uses that uses most.
 #[must_use]
 pub fn budget_used(fleet: &Fleet, pods: &BTreeMap<String, Object>) -> f64 {
-    fleet.budget_used(|of| pods.iter().filter(|(name, pod)| workload(name, pod) == of).count())
+    fleet.budget_used(|of| pods_of(pods, of))
+}
+
+/// How many proxies the mesh has.
+#[must_use]
+pub fn proxies(pods: &BTreeMap<String, Object>) -> usize {
+    pods.values().filter(|pod| kubernetes::lives(pod)).count()
+}
+
+fn pods_of(pods: &BTreeMap<String, Object>, of: &str) -> usize {
+    pods.iter().filter(|(name, pod)| kubernetes::lives(pod) && workload(name, pod) == of).count()
 }
 
 /// Whether a policy protects the pod. What is not known may be.
@@ -229,6 +248,40 @@ mod tests {
     }
 
     #[test]
+    fn pods_that_have_ended_or_go_are_no_part_of_budget_and_breaker() {
+        let mut pods = pods(20);
+        for (number, pod) in pods.values_mut().enumerate().skip(3) {
+            match number % 3 {
+                0 => pod.status.as_mut().unwrap().phase = Some("Failed".to_owned()),
+                1 => pod.status.as_mut().unwrap().phase = Some("Succeeded".to_owned()),
+                _ => pod.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap(),
+            }
+        }
+        assert_eq!(proxies(&pods), 3);
+        let names: Vec<String> = pods.keys().cloned().collect();
+        let living: Vec<&str> = names.iter().take(2).map(String::as_str).collect();
+        let mut fleet = Fleet::new(Limits::default());
+        let done = round(&mut fleet, &pods, &[node("n1", &living)]);
+        assert_eq!(refused(&done, "n1"), [None, Some("budget")], "of three, one");
+        let mut all = node("n1", &living);
+        all.asks.failing.extend(names.iter().skip(3).cloned());
+        let done = round(&mut Fleet::new(Limits::default()), &pods, &[all]);
+        assert_eq!(refused(&done, "n1"), [None, Some("budget")], "those that go open no breaker");
+    }
+
+    #[test]
+    fn outbound_alone_changes_neither_label_nor_image() {
+        let mut pods = pods(3);
+        let directions = (names::DIRECTIONS.to_owned(), "outbound".to_owned());
+        pods.get_mut("shop/cart-0").unwrap().metadata.annotations.as_mut().unwrap().extend([directions]);
+        let mut wants = node("n1", &["shop/cart-0"]);
+        wants.asks.wishes[0].stand_in = true;
+        let done = round(&mut Fleet::new(Limits::default()), &pods, &[wants]);
+        let (_, change) = done.grants.first().unwrap();
+        assert_eq!((&change["metadata"]["labels"], &change["spec"]), (&Value::Null, &Value::Null));
+    }
+
+    #[test]
     fn an_agent_speaks_for_its_own_nodes_pods_only() {
         let (mut fleet, pods) = (Fleet::new(Limits::default()), pods(3));
         let done = round(&mut fleet, &pods, &[node("n2", &["shop/cart-0", "shop/nobody", "x"])]);
@@ -298,6 +351,17 @@ mod tests {
             refused(&done, "n1").iter().map(|word| word.map(str::to_owned)).collect::<Vec<_>>()
         };
         let unprotected = [Some("unprotected".to_owned())];
+        let root = |name: &str| {
+            let config = format!(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio-canary, namespace: istio-system}}\n\
+                 data: {{mesh: 'rootNamespace: {name}'}}\n"
+            );
+            let policy = "---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, \
+                          namespace: mesh-root}\nspec: {mtls: {mode: STRICT}}\n";
+            with(Some(&Mesh::of_text(&format!("{config}{policy}"))))
+        };
+        assert_eq!((root("mesh-root"), root("other")), (unprotected.clone().into(), vec![None]));
+        assert_eq!(root("shop"), [Some("system_namespace".to_owned())]);
         let strict = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: \
                       istio-system}\nspec: {mtls: {mode: STRICT}}\n";
         assert_eq!(with(Some(&Mesh::of_text(strict))), unprotected);

@@ -1,6 +1,6 @@
 //! The controller's rounds: lead, look, decide, change, answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,11 +19,11 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::changes::has_sidecar;
-use super::decide::{Done, Known, adopt, budget_used, decide};
+use super::decide::{Done, Known, adopt, budget_used, decide, proxies};
 use crate::cluster::lease::Leases;
-use crate::cluster::live::{self, POLICIES};
+use crate::cluster::live::{self, Configurations, POLICIES};
 use crate::cluster::words::Answers;
-use crate::names::{ALL_FAILED, LEADER};
+use crate::names::{ALL_FAILED, LEADER, REVISION};
 use crate::told::metrics::Metrics;
 
 /// Between two rounds: a wish waits this long at most.
@@ -36,6 +36,8 @@ const TRIES: u32 = 4;
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// What is around pods, namespaces' annotations and policies, changes seldom.
 const AROUND_EVERY: Duration = Duration::from_secs(10);
+/// So soon it is read again while it cannot be.
+const AROUND_AGAIN: Duration = Duration::from_secs(2);
 /// A leader renews its Lease, and hears what a person notes on it.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 
@@ -75,6 +77,7 @@ pub async fn run(options: Options, metrics: Arc<Mutex<Metrics>>) -> Result<()> {
         denied: BTreeMap::new(),
         renewed: None,
         around: None,
+        all_failed: false,
         options,
     };
     let mut complained = String::new();
@@ -127,8 +130,10 @@ struct Controller {
     denied: BTreeMap<String, Instant>,
     /// When the Lease was renewed last, while it leads.
     renewed: Option<Instant>,
-    /// When what is around pods was read last.
+    /// When what is around pods was read last, or could not be.
     around: Option<Instant>,
+    /// A person closed the breaker, and no round has heard it yet: one that ended early does not lose it.
+    all_failed: bool,
     options: Options,
 }
 
@@ -136,26 +141,48 @@ impl Controller {
     async fn round(&mut self, metrics: &Mutex<Metrics>) -> Result<()> {
         let now = OffsetDateTime::now_utc();
         // By the clock: rounds are slow while the API server is.
-        let mut all_failed = false;
         if self.renewed.is_none_or(|at| at.elapsed() >= RENEW_EVERY) {
             match self.leads(now).await? {
                 Some(asked) => {
-                    all_failed = asked == Asked::AllFailed;
+                    self.all_failed |= asked == Asked::AllFailed;
                     self.renewed = Some(Instant::now());
                 }
                 None => {
-                    (self.fleet, self.renewed, self.around) = (None, None, None);
+                    (self.fleet, self.renewed, self.around, self.all_failed) = (None, None, None, false);
                     metrics.lock().unwrap_or_else(PoisonError::into_inner).follows();
                     return Ok(());
                 }
             }
         }
-        if self.around.is_none_or(|at| at.elapsed() >= AROUND_EVERY) {
-            self.read_namespaces().await?;
-            self.policies = None;
-            self.policies = Some(live::read(&self.client, POLICIES.into_iter()).await?);
-            self.around = Some(Instant::now());
+        let unread = self.look_around().await.err();
+        let done = self.decide(now, metrics).await?;
+        let carried_out = self.carry_out(done).await;
+        unread.map_or(carried_out, Err)
+    }
+
+    /// Reads what is around pods, when it is time. What cannot be read holds up no restore: pods then count as
+    /// protected, and namespaces are what they were.
+    async fn look_around(&mut self) -> Result<()> {
+        let every = if self.policies.is_some() { AROUND_EVERY } else { AROUND_AGAIN };
+        if self.around.is_some_and(|at| at.elapsed() < every) {
+            return Ok(());
         }
+        self.policies = None;
+        self.around = Some(Instant::now());
+        self.read_namespaces().await?;
+        self.policies =
+            Some(live::read(&self.client, POLICIES.into_iter(), Configurations::Of(&self.revisions())).await?);
+        Ok(())
+    }
+
+    /// The revisions of istiod that put the sidecars into pods; the one without a name is called `default`.
+    fn revisions(&self) -> BTreeSet<String> {
+        let pods = self.store.state();
+        let named = pods.iter().filter_map(|pod| pod.annotations().get(REVISION).cloned());
+        named.filter(|revision| revision != "default").collect()
+    }
+
+    async fn decide(&mut self, now: OffsetDateTime, metrics: &Mutex<Metrics>) -> Result<Done> {
         let pods: BTreeMap<String, Object> = self
             .store
             .state()
@@ -180,17 +207,17 @@ impl Controller {
             namespaces: &self.namespaces,
             policies,
             stand_in,
-            all_failed,
+            all_failed: std::mem::take(&mut self.all_failed),
         };
         let done = decide(fleet, known);
-        let open = fleet.breaker_is_open(moment, pods.len());
+        let open = fleet.breaker_is_open(moment, proxies(&pods));
         let used = budget_used(fleet, &pods);
         {
             let mut metrics = metrics.lock().unwrap_or_else(PoisonError::into_inner);
             metrics.breaker(open);
             metrics.budget_used(used);
         }
-        self.carry_out(done).await
+        Ok(done)
     }
 
     async fn carry_out(&mut self, done: Done) -> Result<()> {
@@ -293,3 +320,6 @@ impl Controller {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

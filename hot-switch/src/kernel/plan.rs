@@ -8,9 +8,10 @@ use std::fmt::Write;
 use hot_switch_core::standing::Directions;
 
 use super::rules::{Backend, Chain, Mark, Rule, Rules, Table, Way};
-use crate::names::{PROBE_PORTS, STAND_IN_PORT};
+use crate::names::{AGENT_PORT, HEALTH_PORT, STAND_IN_PORT};
 
-/// The gate goes on in Istio's chains of these directions; `since` is in milliseconds since 1970.
+/// The gate goes on in Istio's chains of these directions, and off in the others; `since` is in milliseconds since
+/// 1970.
 #[must_use]
 pub fn gate_on(rules: &Rules, directions: Directions, since: u64) -> Option<String> {
     let mark = Mark::Gate(since);
@@ -27,6 +28,11 @@ pub fn gate_on(rules: &Rules, directions: Directions, since: u64) -> Option<Stri
                 text.delete(table, chain, old);
             }
             text.insert(table, chain, &mark);
+        } else if !wanted {
+            // Its owner chose other directions meanwhile.
+            for old in chain.ours(|mark| matches!(mark, Mark::Gate(_))) {
+                text.delete(table, chain, old);
+            }
         }
     }
     text.finish()
@@ -38,11 +44,21 @@ pub fn gate_off(rules: &Rules) -> Option<String> {
     delete(rules, |mark| matches!(mark, Mark::Gate(_)))
 }
 
-/// kubelet's probes of the proxy's ports go to the stand-in. Loopback is not concerned: the proxy itself is still seen
+/// kubelet's probes of the application go to the stand-in. Loopback is not concerned: the proxy itself is still seen
 /// there.
 #[must_use]
 pub fn take_probes(rules: &Rules) -> Option<String> {
-    if !rules.capture() || rules.take_probes() {
+    take(rules, Mark::Probes)
+}
+
+/// kubelet's question whether the sidecar is ready goes to the stand-in too.
+#[must_use]
+pub fn take_ready(rules: &Rules) -> Option<String> {
+    take(rules, Mark::Ready)
+}
+
+fn take(rules: &Rules, mark: Mark) -> Option<String> {
+    if !rules.capture() || rules.have(mark) {
         return None;
     }
     let mut text = Text::new(rules.backend);
@@ -50,14 +66,14 @@ pub fn take_probes(rules: &Rules) -> Option<String> {
     let is_nat = |table: &Table| table.name == "nat" || table.name.ends_with("-nat");
     let mut hooks = rules.chains().filter(|(table, chain)| is_nat(table) && chain.name == hook);
     let (table, chain) = hooks.next()?;
-    text.insert(table, chain, &Mark::Probes);
+    text.insert(table, chain, &mark);
     text.finish()
 }
 
 /// kubelet's probes go to the proxy again.
 #[must_use]
 pub fn return_probes(rules: &Rules) -> Option<String> {
-    delete(rules, |mark| mark == Mark::Probes)
+    delete(rules, |mark| matches!(mark, Mark::Probes | Mark::Ready))
 }
 
 fn delete(rules: &Rules, is: impl Fn(Mark) -> bool + Copy) -> Option<String> {
@@ -72,13 +88,19 @@ fn delete(rules: &Rules, is: impl Fn(Mark) -> bool + Copy) -> Option<String> {
 
 /// A rule of ours as iptables writes it.
 fn words(mark: Mark, comment: &str) -> String {
-    let [first, second] = PROBE_PORTS;
     let comment = format!("-m comment --comment {comment}");
+    match port(mark) {
+        None => format!("{comment} -j RETURN"),
+        Some(port) => format!("-p tcp -m tcp --dport {port} {comment} -j REDIRECT --to-ports {STAND_IN_PORT}"),
+    }
+}
+
+/// The port whose probes a rule takes over, if it does.
+fn port(mark: Mark) -> Option<u16> {
     match mark {
-        Mark::Gate(_) => format!("{comment} -j RETURN"),
-        Mark::Probes => {
-            format!("-p tcp -m multiport --dports {first},{second} {comment} -j REDIRECT --to-ports {STAND_IN_PORT}")
-        }
+        Mark::Gate(_) => None,
+        Mark::Probes => Some(AGENT_PORT),
+        Mark::Ready => Some(HEALTH_PORT),
     }
 }
 
@@ -106,11 +128,10 @@ impl Text {
 
     fn insert(&mut self, table: &Table, chain: &Chain, mark: &Mark) {
         let (table_name, name) = (&table.name, &chain.name);
-        let [first, second] = PROBE_PORTS;
         if self.backend == Backend::Native {
-            let what = match mark {
-                Mark::Gate(_) => "return".to_owned(),
-                Mark::Probes => format!("tcp dport {{ {first}, {second} }} redirect to :{STAND_IN_PORT}"),
+            let what = match port(*mark) {
+                None => "return".to_owned(),
+                Some(port) => format!("tcp dport {port} redirect to :{STAND_IN_PORT}"),
             };
             let _ = writeln!(self.text, "insert rule inet {table_name} {name} {what} comment \"{mark}\"");
             return;

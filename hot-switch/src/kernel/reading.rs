@@ -8,7 +8,7 @@ use hot_switch_core::standing::Directions;
 
 use super::apply;
 use super::plan;
-use super::rules::{Backend, Rules};
+use super::rules::{Backend, Mark, Rules};
 
 /// The rules of the calling thread's network namespace, in every backend that has any of Istio's or ours.
 #[derive(Clone, Debug, Default)]
@@ -21,11 +21,13 @@ pub struct Reading {
 pub struct Found {
     /// Istio's rules are there.
     pub captured: bool,
-    /// Probes are taken over, wherever traffic is captured.
+    /// The application's probes are taken over, wherever traffic is captured.
     pub probes: bool,
+    /// So is the sidecar's own readiness.
+    pub ready: bool,
     /// When the gate was set, in milliseconds since 1970, if any part of it is there.
     pub gate: Option<u64>,
-    /// Part of it is missing.
+    /// Part of it is missing, or concerns a direction that it should not.
     pub half: bool,
 }
 
@@ -78,12 +80,13 @@ impl Reading {
         let captured = capturing().next().is_some();
         let chains = self.parts.iter().flat_map(Rules::chains).filter(|(_, chain)| chain.way().is_some());
         let gate = chains.filter_map(|(_, chain)| chain.gate()).min();
-        let incomplete = self.parts.iter().any(|rules| plan::gate_on(rules, directions, 0).is_some());
+        let differs = self.parts.iter().any(|rules| plan::gate_on(rules, directions, 0).is_some());
         Found {
             captured,
-            probes: captured && capturing().all(Rules::take_probes),
+            probes: captured && capturing().all(|rules| rules.have(Mark::Probes)),
+            ready: captured && capturing().all(|rules| rules.have(Mark::Ready)),
             gate,
-            half: gate.is_some() && incomplete,
+            half: gate.is_some() && differs,
         }
     }
 
@@ -115,7 +118,7 @@ impl Reading {
         self.each(plan::gate_off).context("the gate cannot be taken away")
     }
 
-    /// Takes probes over.
+    /// Takes the application's probes over.
     ///
     /// # Errors
     /// If a program refuses.
@@ -123,7 +126,15 @@ impl Reading {
         self.each(plan::take_probes).context("probes cannot be taken over")
     }
 
-    /// Returns them.
+    /// Takes the sidecar's own readiness over.
+    ///
+    /// # Errors
+    /// If a program refuses.
+    pub fn take_ready(&self) -> Result<()> {
+        self.each(plan::take_ready).context("the sidecar's readiness cannot be taken over")
+    }
+
+    /// Returns all probes.
     ///
     /// # Errors
     /// If a program refuses.

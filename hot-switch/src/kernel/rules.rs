@@ -65,8 +65,10 @@ pub fn is_plain(word: &str) -> bool {
 pub enum Mark {
     /// The gate, and when it was set, in milliseconds since 1970.
     Gate(u64),
-    /// The probes that are taken over.
+    /// The application's probes, taken over.
     Probes,
+    /// The sidecar's own readiness, taken over.
+    Ready,
 }
 
 impl Mark {
@@ -81,6 +83,7 @@ impl Mark {
             // A time that cannot be read is still our gate, from nobody knows when.
             Some(since) => Some(Self::Gate(since.parse().unwrap_or(0))),
             None if rest == ":probes" => Some(Self::Probes),
+            None if rest == ":ready" => Some(Self::Ready),
             None => Some(Self::Gate(0)),
         }
     }
@@ -91,6 +94,7 @@ impl fmt::Display for Mark {
         match self {
             Self::Gate(since) => write!(out, "{TAG}:gate:{since}"),
             Self::Probes => write!(out, "{TAG}:probes"),
+            Self::Ready => write!(out, "{TAG}:ready"),
         }
     }
 }
@@ -159,7 +163,7 @@ impl Chain {
     pub fn gate(&self) -> Option<u64> {
         match self.rules.first()?.mark? {
             Mark::Gate(since) => Some(since),
-            Mark::Probes => None,
+            Mark::Probes | Mark::Ready => None,
         }
     }
 
@@ -187,10 +191,10 @@ impl Rules {
         self.chains().any(|(_, chain)| chain.rules.iter().any(|rule| rule.mark.is_some()))
     }
 
-    /// Whether probes are taken over here.
+    /// Whether a rule of ours for this purpose is here.
     #[must_use]
-    pub fn take_probes(&self) -> bool {
-        self.chains().any(|(_, chain)| chain.ours(|mark| mark == Mark::Probes).next().is_some())
+    pub fn have(&self, wanted: Mark) -> bool {
+        self.chains().any(|(_, chain)| chain.ours(|mark| mark == wanted).next().is_some())
     }
 
     /// Whether traffic is marked and diverted instead of redirected.

@@ -24,7 +24,7 @@ pub fn read(object: &Object, defaults: &BTreeMap<String, String>) -> Option<Pod>
     let proxy = containers(spec).find(|container| container.name == names::PROXY_CONTAINER)?;
     let status = object.status.as_ref()?;
     let address: IpAddr = status.pod_ip.as_deref()?.parse().ok()?;
-    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+    if has_ended(object) {
         return None;
     }
     // Probes that cannot be read are none: the application is then asked by its port.
@@ -38,6 +38,18 @@ pub fn read(object: &Object, defaults: &BTreeMap<String, String>) -> Option<Pod>
         target: Target { address, probes, port, container: container_state(object) },
         standing: standing(object, namespace, spec, defaults),
     })
+}
+
+/// Whether it has ended, or was evicted. Its object may stay for long.
+fn has_ended(object: &Object) -> bool {
+    let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// Whether it serves, or may do so yet: what has ended or is being deleted is no part of its workload.
+#[must_use]
+pub fn lives(object: &Object) -> bool {
+    !has_ended(object) && object.metadata.deletion_timestamp.is_none()
 }
 
 fn containers(spec: &PodSpec) -> impl Iterator<Item = &Spec> {
@@ -74,9 +86,20 @@ fn container_state(object: &Object) -> Container {
     }
 }
 
+/// What the owner says, on the pod or for its namespace.
+fn note<'a>(object: &'a Object, defaults: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
+    let own = object.metadata.annotations.as_ref().and_then(|own| own.get(key));
+    own.or_else(|| defaults.get(key)).map(String::as_str)
+}
+
+/// Which of the pod's traffic a bypass takes past the proxy.
+#[must_use]
+pub fn directions(object: &Object, defaults: &BTreeMap<String, String>) -> Directions {
+    Directions::of_annotation(note(object, defaults, names::DIRECTIONS))
+}
+
 fn standing(object: &Object, namespace: &str, spec: &PodSpec, defaults: &BTreeMap<String, String>) -> Standing {
-    let own = object.metadata.annotations.as_ref();
-    let note = |key: &str| own.and_then(|own| own.get(key)).or_else(|| defaults.get(key)).map(String::as_str);
+    let note = |key: &str| note(object, defaults, key);
     let label = |key: &str| object.metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
     let is_gateway = label("gateway.networking.k8s.io/gateway-name").is_some()
         || label("istio").is_some_and(|istio| istio.ends_with("gateway"))
@@ -93,7 +116,7 @@ fn standing(object: &Object, namespace: &str, spec: &PodSpec, defaults: &BTreeMa
     } else {
         Kind::Sidecar
     };
-    let directions = Directions::of_annotation(note(names::DIRECTIONS));
+    let directions = directions(object, defaults);
     Standing {
         mode: Mode::of_annotation(note(names::MODE)),
         directions,

@@ -33,6 +33,9 @@ const LONGEST: usize = 16 * 1024;
 /// What is answered.
 #[derive(Clone, Debug)]
 pub struct Answers {
+    /// Whether the sidecar's own readiness is answered too. Where traffic still goes to the proxy it is not: the pod
+    /// would be ready, and serve nobody.
+    pub for_proxy: bool,
     /// Where the application listens.
     pub address: IpAddr,
     /// From which address it is asked.
@@ -160,7 +163,7 @@ impl Answers {
     /// What kubelet is told for this path. What is not a probe fails: nothing of the proxy is pretended to live.
     fn succeed(&self, path: &str) -> bool {
         if path == "/healthz/ready" {
-            return self.ready();
+            return self.for_proxy && self.ready();
         }
         self.probes.run(path, self.address, self.from).unwrap_or(false)
     }
@@ -188,7 +191,8 @@ mod tests {
         let text = format!(
             r#"{{"/app-health/a/readyz":{{"tcpSocket":{{"port":{port}}}}},"/app-health/a/livez":{{"tcpSocket":{{"port":{port}}}}}}}"#
         );
-        let answers = Answers { address: host, from: None, probes: AppProbes::read(&text).unwrap(), port: None };
+        let answers =
+            Answers { for_proxy: true, address: host, from: None, probes: AppProbes::read(&text).unwrap(), port: None };
         let stand_in = StandIn::serve(0, answers).unwrap();
         let to = SocketAddr::new(host, stand_in.address.port());
         let code = |path| match ask(&Request { to, from: None, path, headers: &[], timeout: PATIENCE }) {
@@ -200,6 +204,11 @@ mod tests {
         };
         assert_eq!([code("/healthz/ready"), code("/app-health/a/livez"), code("/stats/prometheus")], [200, 200, 503]);
         assert_eq!(code("/app-health/b/livez"), 503, "an unknown container");
+        let through_the_proxy = Answers { for_proxy: false, ..stand_in.answers.lock().unwrap().clone() };
+        stand_in.update(through_the_proxy.clone());
+        let codes = [code("/healthz/ready"), code("/app-health/a/livez")];
+        assert_eq!(codes, [503, 200], "a proxy that traffic goes to is not called ready in its place");
+        stand_in.update(Answers { for_proxy: true, ..through_the_proxy });
         drop(app);
         assert_eq!(
             [code("/healthz/ready"), code("/app-health/a/livez")],

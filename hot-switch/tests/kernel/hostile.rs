@@ -20,8 +20,9 @@ fn words_that_a_pod_put_into_its_rules_are_never_typed_again() {
     let reading = space.netns().inside(Reading::take).unwrap();
     let mut texts = 0;
     for rules in reading.parts() {
-        let changes = [plan::gate_on(rules, Directions::Both, 5), plan::gate_off(rules), plan::take_probes(rules)];
-        for text in changes.into_iter().flatten() {
+        let gate = [plan::gate_on(rules, Directions::Both, 5), plan::gate_off(rules)];
+        let probes = [plan::take_probes(rules), plan::take_ready(rules)];
+        for text in gate.into_iter().chain(probes).flatten() {
             assert!(!text.contains("evil"), "a pod's owner chose words of a change that root makes:\n{text}");
             texts += 1;
         }

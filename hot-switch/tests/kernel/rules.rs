@@ -43,16 +43,31 @@ fn gate_and_probes_leave_the_rules_byte_for_byte_what_they_were() {
         assert!(calm.captured && calm.gate.is_none() && !calm.probes, "{way}: {calm:?}");
         for _ in 0..3 {
             apply(space, |reading| reading.take_probes());
+            assert!(!read(space).found(Directions::Both).ready, "{way}: the sidecar's readiness is taken by itself");
             apply(space, |reading| reading.gate_on(Directions::Both, 1_764_423_000_123));
         }
+        (0..2).for_each(|_| apply(space, Reading::take_ready));
         let on = read(space).found(Directions::Both);
         assert_eq!((on.gate, on.half), (Some(1_764_423_000_123), false), "{way}: the rule keeps the moment");
-        assert!(on.probes, "{way}: {}", space.rules());
+        assert!(on.probes && on.ready, "{way}: {}", space.rules());
         for _ in 0..2 {
             apply(space, Reading::gate_off);
             apply(space, Reading::return_probes);
         }
         assert_eq!(space.rules(), before, "{way}");
+    });
+}
+
+#[test]
+fn other_directions_take_the_gate_from_the_chains_that_they_leave_out() {
+    in_every_way("other_directions_take_the_gate_from_the_chains_that_they_leave_out", |way, space| {
+        apply(space, |reading| reading.gate_on(Directions::Outbound, 5));
+        let outbound = space.rules();
+        apply(space, |reading| reading.gate_on(Directions::Both, 5));
+        assert!(read(space).found(Directions::Outbound).half, "{way}");
+        apply(space, |reading| reading.gate_on(Directions::Outbound, 7));
+        assert_eq!(space.rules(), outbound, "{way}");
+        assert!(!read(space).found(Directions::Outbound).half, "{way}");
     });
 }
 

@@ -8,7 +8,7 @@ use crate::Moment;
 use crate::refusal::Refusal;
 use crate::settings::{OnFlap, OnOverdue};
 use crate::sighting::Condition;
-use crate::standing::Mode;
+use crate::standing::{Mode, Protection};
 
 /// A gate that nobody here set, from an agent before this one or from a person, is looked after from now on.
 pub(super) fn adopt(memory: &mut Memory, since: Moment, condition: Condition, intents: &mut Vec<Intent>) {
@@ -48,7 +48,7 @@ pub(super) fn step_bypassed(
     }
     if stay.ending.is_none() {
         // The owner's word ends a bypass at once. A pod that is being deleted takes its rules with it.
-        if is_well_again(memory, now, &stay) || facts.standing.mode != Mode::Act {
+        if is_well_again(memory, now, &stay) || is_withdrawn(facts, &mut stay) {
             stay.ending = Some(Ending::Wanted);
         } else if overdue && memory.settings.on_overdue == OnOverdue::Restore {
             stay.ending = Some(Ending::Overdue);
@@ -59,12 +59,27 @@ pub(super) fn step_bypassed(
         intents.push(Intent::GateOff);
         return;
     }
-    if !facts.kernel.probes {
+    let inbound = facts.standing.directions.inbound();
+    if facts.kernel.ready && !inbound {
+        intents.push(Intent::ReturnProbes);
+    }
+    if !facts.kernel.probes || (facts.kernel.ready && !inbound) {
         intents.push(Intent::TakeProbes);
     }
     if facts.kernel.gate.is_none() || facts.kernel.half {
         intents.push(Intent::GateOn(facts.standing.directions, stay.since));
     }
+    if !facts.kernel.ready && inbound {
+        intents.push(Intent::TakeReady);
+    }
+}
+
+/// Whether the owner takes back the word to bypass the pod, or the one to lose its protection.
+fn is_withdrawn(facts: &Facts, stay: &mut Stay) -> bool {
+    let may_be_lost = facts.standing.protection == Protection::MayBeLost;
+    let withdrawn = stay.may_be_lost && !may_be_lost && facts.standing.directions.inbound();
+    stay.may_be_lost |= may_be_lost;
+    withdrawn || facts.standing.mode != Mode::Act
 }
 
 fn is_well_again(memory: &Memory, now: Moment, stay: &Stay) -> bool {

@@ -11,12 +11,23 @@ use crate::standing::Standing;
 pub struct Kernel {
     /// Istio's rules are there.
     pub captured: bool,
-    /// Probes of 15020 and 15021 are taken over.
+    /// The application's probes, which come to 15020, are taken over.
     pub probes: bool,
+    /// The sidecar's own readiness, 15021, is taken over.
+    pub ready: bool,
     /// The gate is on, at least in part, since this moment.
     pub gate: Option<Moment>,
-    /// A part of the gate is missing: whoever set it was stopped between two families or backends.
+    /// A part of the gate is missing, as whoever set it was stopped between two families or backends; or its owner
+    /// chose other directions since.
     pub half: bool,
+}
+
+impl Kernel {
+    /// Whether any probe is answered in the proxy's place.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.probes || self.ready
+    }
 }
 
 /// What the controller says of this pod's wish.

@@ -11,9 +11,12 @@ use crate::standing::Directions;
 /// what the kernel shows, not of what was meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// Answer the pod's probes in the proxy's place.
+    /// Answer the application's probes in the proxy's place.
     TakeProbes,
-    /// Leave them to the proxy again.
+    /// Answer the sidecar's own readiness too. Only where the gate is on: the pod would else be ready, and whatever is
+    /// sent to it be lost in its proxy.
+    TakeReady,
+    /// Leave all of them to the proxy again.
     ReturnProbes,
     /// Take traffic past the proxy. The rule keeps the moment.
     GateOn(Directions, Moment),

@@ -32,6 +32,8 @@ pub(super) struct Stay {
     pub(super) is_on: bool,
     /// Whether its being overdue was told.
     pub(super) overdue_told: bool,
+    /// Whether the owner has said that protection may be lost.
+    pub(super) may_be_lost: bool,
     /// How it is being ended, if it is.
     pub(super) ending: Option<Ending>,
     /// Since when the container has been down, while it is.
@@ -49,6 +51,7 @@ impl Stay {
             failing_since,
             is_on: false,
             overdue_told: false,
+            may_be_lost: false,
             ending: None,
             down_since: None,
             image: Image::Real,

@@ -27,7 +27,7 @@ pub(super) fn step_through(memory: &mut Memory, facts: &Facts, condition: Condit
             memory.state = State::Unborn;
         }
         memory.failure = None;
-        if facts.kernel.probes {
+        if facts.kernel.answers() {
             intents.push(Intent::ReturnProbes);
         }
         return;
@@ -35,7 +35,7 @@ pub(super) fn step_through(memory: &mut Memory, facts: &Facts, condition: Condit
     note_failure(memory, facts.now, condition, intents);
     let Some(failure) = memory.failure else {
         memory.state = State::Well;
-        if facts.kernel.probes {
+        if facts.kernel.answers() {
             intents.push(Intent::ReturnProbes);
         }
         return;
@@ -79,11 +79,12 @@ fn on_failure(memory: &mut Memory, facts: &Facts, condition: Condition, failure:
     let never = facts.standing.refusal();
     let believed = facts.node.refusal(facts.patience).is_none();
     // The application's probes go through the failing proxy: without this it is killed while the failure is
-    // confirmed.
-    if never.is_none() && believed && facts.kernel.captured && !facts.kernel.probes {
-        intents.push(Intent::TakeProbes);
-    } else if never.is_some() && facts.kernel.probes {
+    // confirmed. Where nothing will be done about the failure, kubelet has to see it.
+    let is_left_alone = never.is_some() || matches!(memory.state, State::Refused(_));
+    if is_left_alone && facts.kernel.answers() {
         intents.push(Intent::ReturnProbes);
+    } else if !is_left_alone && believed && facts.kernel.captured && !facts.kernel.probes {
+        intents.push(Intent::TakeProbes);
     }
     if !is_confirmed(memory, facts.now, condition, &failure) {
         if !matches!(memory.state, State::Confirmed | State::Refused(_)) {
@@ -96,7 +97,7 @@ fn on_failure(memory: &mut Memory, facts: &Facts, condition: Condition, failure:
             if let Some(failure) = &mut memory.failure {
                 failure.asked = None;
             }
-            refuse(memory, refusal, failure.why, facts.standing.mode, intents);
+            refuse(memory, facts, refusal, failure.why, intents);
         }
         Ok(()) => ask(memory, facts, failure, intents),
     }
@@ -147,9 +148,9 @@ pub(super) fn ask(memory: &mut Memory, facts: &Facts, failure: Failure, intents:
     }
     match facts.consent {
         Consent::Granted => bypass(memory, facts, failure, intents),
-        Consent::Denied(refusal) => refuse(memory, refusal, failure.why, facts.standing.mode, intents),
+        Consent::Denied(refusal) => refuse(memory, facts, refusal, failure.why, intents),
         Consent::NoController if facts.now.saturating_sub(asked) >= CONSENT_WITHIN => {
-            refuse(memory, Refusal::NoController, failure.why, facts.standing.mode, intents);
+            refuse(memory, facts, Refusal::NoController, failure.why, intents);
         }
         Consent::Waiting | Consent::NoController => {}
     }
@@ -161,6 +162,9 @@ fn bypass(memory: &mut Memory, facts: &Facts, failure: Failure, intents: &mut Ve
         intents.push(Intent::TakeProbes);
     }
     intents.push(Intent::GateOn(facts.standing.directions, facts.now));
+    if facts.standing.directions.inbound() {
+        intents.push(Intent::TakeReady);
+    }
     memory.switches.record(facts.now);
     memory.cut_at = None;
     memory.stay = Some(Stay::new(facts.now, failure.why, failure.since));
@@ -168,8 +172,13 @@ fn bypass(memory: &mut Memory, facts: &Facts, failure: Failure, intents: &mut Ve
     memory.state = State::Confirmed;
 }
 
-fn refuse(memory: &mut Memory, refusal: Refusal, why: Condition, mode: Mode, intents: &mut Vec<Intent>) {
-    if memory.state != State::Refused(refusal) && mode != Mode::Off {
+/// The failure is left alone, and its probes are the proxy's again: a pod that is not bypassed serves nobody, and must
+/// not look ready.
+fn refuse(memory: &mut Memory, facts: &Facts, refusal: Refusal, why: Condition, intents: &mut Vec<Intent>) {
+    if !matches!(memory.state, State::Refused(_)) && facts.kernel.answers() {
+        intents.push(Intent::ReturnProbes);
+    }
+    if memory.state != State::Refused(refusal) && facts.standing.mode != Mode::Off {
         intents.push(Intent::Tell(News::Refused(refusal, why)));
     }
     memory.state = State::Refused(refusal);

@@ -6,7 +6,7 @@ use hot_switch_core::pod::{Consent, Image, Intent, Kernel, News, Pod, State};
 use hot_switch_core::refusal::Refusal;
 use hot_switch_core::settings::{OnFlap, OnOverdue, Settings};
 use hot_switch_core::sighting::{App, Condition};
-use hot_switch_core::standing::{Life, Mode, Standing};
+use hot_switch_core::standing::{Directions, Life, Mode, Protection, Standing};
 
 use crate::world::{ACT, Proxy, World, secs};
 
@@ -30,9 +30,10 @@ fn a_dead_proxy_is_bypassed_three_seconds_after_its_first_sighting() {
     world.proxy = Proxy::Dead;
     world.round();
     assert!(world.kernel.probes, "probes are taken over at the first suspicion");
-    assert_eq!(world.kernel.gate, None);
+    assert_eq!((world.kernel.gate, world.kernel.ready), (None, false), "its readiness is its own before the gate");
     let rounds = 1 + world.until("the gate", |world| world.kernel.gate.is_some());
     assert_eq!(rounds, 4, "seen at 0, 1, 2 and 3 s");
+    assert!(world.kernel.ready, "with the gate the pod serves, and says so");
     assert_eq!(world.pod.state(), State::Bypassed);
     assert_eq!(world.proxy_sockets_cut, 0, "a dead proxy has no sockets");
     assert_eq!(world.told(), [News::Suspected(Condition::Dead), News::Bypassed(Condition::Dead, secs(3))]);
@@ -172,6 +173,38 @@ fn the_owner_ends_a_bypass_by_a_word() {
 }
 
 #[test]
+fn who_takes_back_that_protection_may_be_lost_ends_the_bypass() {
+    let allowed = Standing { protection: Protection::MayBeLost, ..ACT };
+    let mut world = world();
+    (world.standing, world.proxy) = (allowed, Proxy::Dead);
+    world.until("the bypass", |world| world.kernel.gate.is_some());
+    world.rounds(5);
+    // Whether a policy would be lost, the controller is asked anew.
+    (world.standing, world.consent) = (Standing { protection: Protection::Unknown, ..ACT }, Consent::Waiting);
+    world.round();
+    assert_eq!((world.kernel.gate, world.kernel.answers(), world.pod.wish()), (None, false, None));
+    world.consent = Consent::Denied(Refusal::Unprotected);
+    world.rounds(20);
+    assert_eq!((world.pod.state(), world.kernel.gate), (State::Refused(Refusal::Unprotected), None));
+}
+
+#[test]
+fn other_directions_during_a_bypass_hold_at_once() {
+    let mut world = bypassed(Proxy::Hung);
+    world.rounds(5);
+    let gate = world.kernel.gate;
+    world.standing = Standing { directions: Directions::Outbound, ..ACT };
+    // The gate in the inbound chains is what differs.
+    world.kernel.half = true;
+    world.rounds(2);
+    assert_eq!((world.kernel.gate, world.kernel.half), (gate, false));
+    assert_eq!((world.kernel.probes, world.kernel.ready), (true, false), "inbound is the proxy's matter again");
+    world.standing = ACT;
+    world.rounds(2);
+    assert!(world.kernel.ready);
+}
+
+#[test]
 fn a_pod_that_is_being_deleted_keeps_its_bypass_and_gets_none() {
     let mut old = bypassed(Proxy::Dead);
     old.standing = Standing { life: Life::Terminating, ..ACT };
@@ -190,11 +223,39 @@ fn without_a_controller_nothing_is_bypassed_and_restores_go_on() {
     (world.proxy, world.consent) = (Proxy::Dead, Consent::NoController);
     world.rounds(60);
     assert_eq!(world.pod.state(), State::Refused(Refusal::NoController));
-    assert!(world.kernel.probes, "the application is protected all the same");
+    assert!(!world.kernel.answers(), "kubelet has to see it");
     let mut world = bypassed(Proxy::Dead);
     world.consent = Consent::NoController;
     world.proxy = Proxy::Well;
     world.until("the restore", |world| world.kernel.gate.is_none());
+}
+
+#[test]
+fn a_refusal_gives_the_probes_back_and_a_later_grant_takes_them_again() {
+    for refusal in [Refusal::Budget, Refusal::Breaker, Refusal::Rate, Refusal::Unprotected] {
+        let mut world = world();
+        (world.proxy, world.consent) = (Proxy::Hung, Consent::Denied(refusal));
+        world.rounds(3);
+        assert_eq!((world.kernel.probes, world.kernel.ready), (true, false));
+        for _ in 0..60 {
+            world.rounds(2);
+            assert_eq!(world.pod.state(), State::Refused(refusal));
+            assert!(!world.kernel.answers(), "a ready pod would lose whatever is sent to it");
+        }
+        world.consent = Consent::Granted;
+        world.rounds(2);
+        assert!(world.kernel.gate.is_some() && world.kernel.probes && world.kernel.ready);
+    }
+}
+
+#[test]
+fn where_inbound_traffic_stays_with_the_proxy_its_readiness_does_too() {
+    let mut world = world();
+    world.standing = Standing { directions: Directions::Outbound, ..ACT };
+    world.proxy = Proxy::Frozen;
+    world.rounds(60);
+    assert!(world.kernel.gate.is_some());
+    assert_eq!((world.kernel.probes, world.kernel.ready), (true, false));
 }
 
 #[test]

@@ -106,7 +106,8 @@ impl World {
     pub(crate) fn apply_one(&mut self, intent: Intent) {
         match intent {
             Intent::TakeProbes => self.kernel.probes = true,
-            Intent::ReturnProbes => self.kernel.probes = false,
+            Intent::TakeReady => self.kernel.ready = true,
+            Intent::ReturnProbes => (self.kernel.probes, self.kernel.ready) = (false, false),
             Intent::GateOn(_, since) => {
                 self.kernel.gate = Some(self.kernel.gate.unwrap_or(since));
                 self.kernel.half = false;
