@@ -202,9 +202,9 @@ fn share_members(vm: &mut Vm, cluster: ClusterIndex, beat: Beat) {
     let merged = cluster_states::merge_members(&name, &seen, total, limit, beat.moment.now);
     let Some((left, counts)) = merged else { return };
     // Those that have left cannot be told from the others while all were seen just now.
-    let merged: u32 = counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count));
+    let members: u32 = counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count));
     if let Some(known) = vm.known.get_mut(cluster) {
-        known.members_changed |= total.is_some_and(|total| total < merged);
+        known.members_changed |= total.is_some_and(|total| total < members);
     }
     let events = vm.change_cluster(cluster, beat.moment, |state, context| {
         core_cluster::set_members(state, total, &counts, &left, context)

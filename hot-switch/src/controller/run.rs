@@ -67,19 +67,7 @@ pub async fn run(options: Options, metrics: Arc<Mutex<Metrics>>) -> Result<()> {
     let stream = reflector(writer, all).default_backoff();
     tokio::spawn(stream.for_each(|_| std::future::ready(())));
     store.wait_until_ready().await.context("pods cannot be watched")?;
-    let mut controller = Controller {
-        leases: Leases::new(client.clone(), &options.namespace),
-        client,
-        store,
-        fleet: None,
-        namespaces: BTreeMap::new(),
-        policies: None,
-        denied: BTreeMap::new(),
-        renewed: None,
-        around: None,
-        all_failed: false,
-        options,
-    };
+    let mut controller = Controller::new(client, store, options);
     let mut complained = String::new();
     loop {
         let went = controller.round(&metrics).await.err().map(|error| format!("{error:#}")).unwrap_or_default();
@@ -138,6 +126,23 @@ struct Controller {
 }
 
 impl Controller {
+    /// One that has not looked at anything yet.
+    fn new(client: Client, store: Store<Object>, options: Options) -> Self {
+        Self {
+            leases: Leases::new(client.clone(), &options.namespace),
+            client,
+            store,
+            fleet: None,
+            namespaces: BTreeMap::new(),
+            policies: None,
+            denied: BTreeMap::new(),
+            renewed: None,
+            around: None,
+            all_failed: false,
+            options,
+        }
+    }
+
     async fn round(&mut self, metrics: &Mutex<Metrics>) -> Result<()> {
         let now = OffsetDateTime::now_utc();
         // By the clock: rounds are slow while the API server is.

@@ -68,19 +68,7 @@ fn restores_and_a_persons_word_do_not_wait_for_what_cannot_be_listed() {
             "spec": {"nodeName": "n1", "containers": [{"name": "cart"}, {"name": "istio-proxy", "image": "i"}]}});
         writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(pod).unwrap()));
         let options = Options { name: "c1".into(), namespace: "hs".into(), stand_in: None, limits };
-        let mut controller = Controller {
-            leases: Leases::new(client.clone(), "hs"),
-            client,
-            store,
-            fleet: None,
-            namespaces: BTreeMap::new(),
-            policies: None,
-            denied: BTreeMap::new(),
-            renewed: None,
-            around: None,
-            all_failed: false,
-            options,
-        };
+        let mut controller = Controller::new(client, store, options);
         let error = controller.round(&went).await.unwrap_err();
         assert!(!controller.all_failed, "it was heard");
         let revisions = controller.revisions();

@@ -7,10 +7,26 @@ use filter_core::cluster::{self, Origin};
 use filter_core::endpoint::reason::{Basis, EjectReason};
 use filter_core::endpoint::rule::Rule;
 
+/// Two endpoints: whether each is ejected, and how many requests went to it.
+fn ab(a: (bool, u64), b: (bool, u64)) -> [(&'static str, bool, u64); 2] {
+    [("a:1", a.0, a.1), ("b:1", b.0, b.1)]
+}
+
+/// A cluster in which a health check has ended an ejection of `a`, a while ago.
+fn with_early_returns() -> Story {
+    let mut story = short();
+    story.list(0, &ab((false, 1), (false, 1)));
+    story.count(&[]);
+    story.attempt_with_witness("a:1", HOME, REFUSED);
+    story.list(5, &ab((true, 2), (false, 1)));
+    assert_eq!(told(&story.list(50, &ab((false, 2), (false, 1)))), [RETURNED], "long before its time");
+    story.now += 5_000;
+    story
+}
+
 #[test]
 fn where_health_checks_end_ejections_requests_under_way_prove_nothing() {
     let mut story = short();
-    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
     story.list(0, &ab((false, 1), (false, 1)));
     story.count(&[]);
     story.attempt_with_witness("a:1", HOME, REFUSED);
@@ -34,13 +50,7 @@ fn where_health_checks_end_ejections_requests_under_way_prove_nothing() {
 
 #[test]
 fn what_ends_one_endpoints_ejection_early_may_end_anothers() {
-    let mut story = short();
-    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
-    story.list(0, &ab((false, 1), (false, 1)));
-    story.count(&[]);
-    story.attempt_with_witness("a:1", HOME, REFUSED);
-    assert_eq!(told(&story.list(5, &ab((true, 2), (false, 1)))), [ejected(BY_5XX)]);
-    assert_eq!(told(&story.list(50, &ab((false, 2), (false, 1)))), [RETURNED], "long before its time");
+    let mut story = with_early_returns();
     story.attempt_with_witness("b:1", NEAR, REFUSED);
     assert_eq!(told(&story.list(5, &ab((false, 2), (true, 2)))), [ejected(BY_5XX)]);
     story.count(&[BY_5XX; 2]);
@@ -52,7 +62,6 @@ fn what_ends_one_endpoints_ejection_early_may_end_anothers() {
 #[test]
 fn an_endpoint_that_a_health_check_has_just_returned_is_not_the_one_that_was_back_unseen() {
     let mut story = short();
-    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
     story.list(0, &ab((false, 1), (false, 1)));
     story.count(&[]);
     story.attempt_with_witness("a:1", HOME, REFUSED);
@@ -121,14 +130,7 @@ fn where_health_checks_end_ejections_one_that_has_just_failed_may_have_been_out_
 
 #[test]
 fn a_health_check_may_return_an_endpoint_again_soon_after_its_return_was_seen() {
-    let mut story = short();
-    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
-    story.list(0, &ab((false, 1), (false, 1)));
-    story.count(&[]);
-    story.attempt_with_witness("a:1", HOME, REFUSED);
-    story.list(5, &ab((true, 2), (false, 1)));
-    assert_eq!(told(&story.list(50, &ab((false, 2), (false, 1)))), [RETURNED], "long before its time");
-    story.now += 5_000;
+    let mut story = with_early_returns();
     story.attempt_with_witness("a:1", HOME, REFUSED);
     story.attempt_with_witness("b:1", NEAR, REFUSED);
     assert_eq!(told(&story.list(5, &ab((true, 3), (true, 2)))), [ejected(BY_5XX); 2]);
@@ -228,7 +230,6 @@ fn of_two_that_may_have_been_back_it_is_the_one_that_is_out_for_too_long() {
         let rule = Rule { by_rate: false, ..Rule::configured(context.outlier) };
         cluster::on_rule(state, Some((Origin::ControlPlane, &rule, &[])), context.now)
     });
-    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
     story.list(0, &ab((false, 1), (false, 1)));
     story.count(&[]);
     story.attempt_with_witness("a:1", HOME, REFUSED);
@@ -246,14 +247,7 @@ fn of_two_that_may_have_been_back_it_is_the_one_that_is_out_for_too_long() {
 
 #[test]
 fn where_health_checks_end_ejections_it_is_not_asked_for_long_which_of_two_was_back() {
-    let mut story = short();
-    let ab = |a: (bool, u64), b: (bool, u64)| [("a:1", a.0, a.1), ("b:1", b.0, b.1)];
-    story.list(0, &ab((false, 1), (false, 1)));
-    story.count(&[]);
-    story.attempt_with_witness("a:1", HOME, REFUSED);
-    story.list(5, &ab((true, 2), (false, 1)));
-    assert_eq!(told(&story.list(50, &ab((false, 2), (false, 1)))), [RETURNED], "long before its time");
-    story.now += 5_000;
+    let mut story = with_early_returns();
     story.attempt_with_witness("a:1", HOME, REFUSED);
     story.attempt_with_witness("b:1", NEAR, REFUSED);
     assert_eq!(told(&story.list(5, &ab((true, 3), (true, 2)))), [ejected(BY_5XX); 2]);
