@@ -85,8 +85,8 @@ impl Remark<'_> {
                 .to_owned(),
             Self::WitnessAnswers { cluster } => format!("witness: cluster {cluster} answers again"),
             Self::ReceiverSilent { cluster, why } => format!(
-                "notify: cluster {cluster}: {why}. What is to be told is tried once each until it answers; \
-                 look at notify.cluster, notify.host and notify.path"
+                "notify: cluster {cluster}: {why}. Until it answers, each post is tried once; look at \
+                 notify.cluster, notify.host and notify.path"
             ),
             Self::ReceiverAnswers { cluster } => format!("notify: cluster {cluster} answers again"),
         };
@@ -106,10 +106,9 @@ fn witness_silent(cluster: &str, result: PollResult, is_blind: bool) -> String {
         _ => "it does not answer as an admin interface does",
     };
     let meanwhile = match is_blind {
-        true => "nothing is told: the filter sees failed attempts only, and not what came between them",
+        true => "nothing is told: what came between failed attempts is not seen",
         false => {
-            "ejections are inferred from what is configured, or from Envoy's defaults, by which clusters of fewer than \
-             ten endpoints eject none"
+            "ejections are inferred from what is configured, or from Envoy's defaults (fewer than ten endpoints: none)"
         }
     };
     format!("witness: cluster {cluster}: {why}. Until it answers, {meanwhile}")

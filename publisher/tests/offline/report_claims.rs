@@ -115,7 +115,7 @@ fn traffic_that_went_nowhere_did_not_go_away() {
         ),
         "{headline}"
     );
-    assert!(text.contains("answered again after 10.0 s; those until then failed and count in no failover"), "{text}");
+    assert!(text.contains("answered again after 10.0 s; until then callers got 503 at once"), "{text}");
 }
 
 /// A streak of an endpoint at home, and whether Envoy ejects for it.

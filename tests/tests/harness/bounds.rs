@@ -85,7 +85,8 @@ fn everything_to_all(proxy: &mut Harness) {
             proxy.advance(Duration::from_secs(1));
         }
     }
-    // Ejections and failovers end.
+    // Ejections and failovers end; that one cluster is empty does not.
+    proxy.exchange(0, &Exchange::no_healthy_upstream(&endpoint(0)));
     proxy.advance(Duration::from_secs(4));
 }
 

@@ -12,10 +12,10 @@ use crate::time::Millis;
 /// Without an answer from Envoy for this long, in milliseconds, calm is concluded from traffic alone.
 const LIST_CONFIRMS_MS: Millis = 120_000;
 
-/// Lets the failover take its next step; `served` is the locality that has just served an attempt, if there is one.
+/// Lets the failover take its next step; `answered` is the locality that has just answered an attempt, if there is one.
 pub(super) fn step(
     state: &mut ClusterState,
-    served: Option<&Locality>,
+    answered: Option<&Locality>,
     context: &EvaluationContext<'_>,
     events: &mut Vec<Event>,
 ) {
@@ -37,7 +37,7 @@ pub(super) fn step(
     let nearest = home.as_ref().map_or(Tier::Elsewhere, |home| home.tier);
     let home_tier = state.failover.as_ref().map_or(nearest, Active::home_tier);
     let traffic = traffic(state, home_tier, context);
-    let served = served.and_then(|to| Some((to, state.localities.tier_of(to, context.home)?)));
+    let answered = answered.and_then(|to| Some((to, state.localities.tier_of(to, context.home)?)));
     let usual = state.usual.of(home_tier);
     let seen = seen_before(state, (home_tier, usual), &traffic, context);
     let listed = listed_before(state, home_tier, &traffic, context);
@@ -50,7 +50,7 @@ pub(super) fn step(
         is_current: !by_lists || state.host_counts_at == context.now,
         before,
     };
-    let away = served.filter(|(_, tier)| *tier > home_tier);
+    let away = answered.filter(|(_, tier)| *tier > home_tier);
     let step = failover::step(&mut state.failover, home.as_ref(), &traffic, away, context.failover, step_context);
     let Some(kind) = step else { return };
     if state.failover_home.is_none() {

@@ -54,8 +54,9 @@ pub fn on_attempt(
         state.apply(index, &Evidence::Attempt { started }, context, &mut events);
         streaks::put_result(state, index, seen, context, &mut events);
     }
-    let served = (outcome == Outcome::Success).then_some(seen.locality);
-    failovers::step(state, served, context, &mut events);
+    // An endpoint that answers with an error has got the request; one that cannot be reached has not.
+    let answered = (outcome != Outcome::LocalOrigin).then_some(seen.locality);
+    failovers::step(state, answered, context, &mut events);
     events
 }
 
@@ -104,7 +105,9 @@ pub fn on_no_healthy_upstream(
     if total.is_some() {
         state.total = total;
     }
-    if state.empty_since.is_some() {
+    // Another worker may not have known yet of the endpoint that was just back.
+    let is_late = context.now.abs_diff(state.recovered_at) < SPREAD_MS;
+    if state.empty_since.is_some() || is_late {
         return Vec::new();
     }
     state.empty_since = Some(context.now);
@@ -180,6 +183,10 @@ fn add_to_failover(
     since: Millis,
     context: &EvaluationContext<'_>,
 ) {
+    let has_lists = context.has_witness && state.has_host_counts(context.now);
+    if let Some(failover) = state.failover.as_mut().filter(|_| !has_lists) {
+        failover.note_lists_lack();
+    }
     each_away(state, sums, context, |failover, to, count| failover.count_away(to, count, since, context.now));
 }
 
@@ -191,6 +198,9 @@ pub(super) fn count_listed(
     is_unseen: bool,
     context: &EvaluationContext<'_>,
 ) {
+    if let Some(failover) = state.failover.as_mut().filter(|_| growth.have_changed) {
+        failover.note_lists_lack();
+    }
     each_away(state, &growth.sums, context, |failover, to, count| {
         failover.count_listed(to, count);
         if is_unseen {

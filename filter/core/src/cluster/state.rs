@@ -20,7 +20,7 @@ use crate::time::{Millis, seconds_between};
 
 /// The version of the encoding: the first byte of the encoded value, and part of the keys of shared data. A value with
 /// another version decodes as the default, in which nothing is known.
-pub const ENCODING: u8 = 22;
+pub const ENCODING: u8 = 23;
 
 /// For how long Envoy's counts of a cluster's hosts are fresh, in milliseconds: where traffic can fail over, they are
 /// read each second.
@@ -69,6 +69,8 @@ pub struct ClusterState {
     pub(super) failover_home: Option<Locality>,
     /// Since when no healthy endpoint has been left.
     pub(super) empty_since: Option<Millis>,
+    /// When it was told last that endpoints answer again; 0 if never.
+    pub(super) recovered_at: Millis,
     /// Whether home is calm or in trouble.
     pub(super) phase: Phase,
     /// What goes away from home in calm times.
@@ -80,7 +82,7 @@ pub struct ClusterState {
 encoded!(struct ClusterState {
     endpoints, localities, total, listed_at, listed_asked, admin_view_stale, counts, known_rule, ranks_by_priority,
     counted, unseen_at, host_counts_at, unhealthy, repeated, panicked_at, recent_max_ejected, ends_early, failover,
-    failover_home, empty_since, phase, usual, is_home_lost,
+    failover_home, empty_since, recovered_at, phase, usual, is_home_lost,
 });
 
 impl ClusterState {
@@ -365,6 +367,7 @@ impl ClusterState {
     /// Reports that the cluster, which had no healthy endpoint left, answers again.
     pub(super) fn recover(&mut self, context: &EvaluationContext<'_>, events: &mut Vec<Event>) {
         let Some(since) = self.empty_since.take() else { return };
+        self.recovered_at = context.now;
         let seconds = seconds_between(since, context.now);
         events.push(Event::of_cluster(context.now, context.cluster, EventKind::UpstreamRecovered { seconds }));
     }

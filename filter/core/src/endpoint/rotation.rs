@@ -356,11 +356,13 @@ impl Rotation {
         }
     }
 
-    /// Reports an ejection that waited for its cause; without a `reason`, the observed streak is the cause.
+    /// Reports an ejection that waited for its cause; without a `reason`, the observed streak is the cause if no other
+    /// can be.
     fn explain(&mut self, reason: Option<EjectReason>, context: &RotationContext<'_>, changes: &mut Vec<Transition>) {
         if let State::AwaitingCause { suspicion, .. } = self.state {
-            let seen = || if is_explained(suspicion, context) { reason_of(suspicion) } else { EjectReason::Other };
-            let reason = reason.unwrap_or_else(seen);
+            let is_open = context.rule.by_envoy && context.rule.by_rate || suspicion.is_some_and(|it| it.mixed);
+            let is_known = !is_open && is_explained(suspicion, context);
+            let reason = reason.unwrap_or(if is_known { reason_of(suspicion) } else { EjectReason::Other });
             self.eject_listed(reason, context, changes);
         }
     }
@@ -456,13 +458,13 @@ impl Rotation {
     }
 }
 
-/// The cause that the streak suggests.
 /// Whether the streak explains an ejection. One that Envoy had blocked before may have been ejected for a streak of any
 /// kind when there was room.
 fn is_explained(suspicion: Option<Suspicion>, context: &RotationContext<'_>) -> bool {
     !(suspicion.is_some_and(|suspicion| suspicion.repeated) && context.rule.has_several_kinds())
 }
 
+/// The cause that the streak suggests.
 fn reason_of(suspicion: Option<Suspicion>) -> EjectReason {
     suspicion.map_or(EjectReason::Other, |suspicion| suspicion.kind.eject_reason())
 }

@@ -6,7 +6,7 @@ use super::usual::Usual;
 use super::window::Count;
 use crate::config;
 use crate::encoded;
-use crate::event::{EventKind, FailoverCause, FailoverEnd, Route};
+use crate::event::{Destination, EventKind, FailoverCause, FailoverEnd, Route};
 use crate::locality::{Locality, Tier};
 use crate::time::{Millis, seconds_between};
 
@@ -58,12 +58,12 @@ impl Active {
         (now, last_away): (Millis, Millis),
     ) -> (Self, EventKind) {
         let mut destinations = Destinations::default();
-        for (locality, _, count) in before.seen {
-            destinations.count(locality, *count);
-            destinations.note_stay(locality, now, now);
-        }
         for (locality, _, count) in before.listed {
             destinations.count_listed(locality, *count);
+        }
+        for (locality, _, count) in before.seen {
+            destinations.count_early(locality, *count);
+            destinations.note_stay(locality, now, now);
         }
         let active = Self {
             from: home.locality.clone(),
@@ -113,9 +113,14 @@ impl Active {
         self.destinations.count_listed(to, count);
     }
 
-    /// An attempt was just served away from home; [`Active::count_away`] counts it later.
-    pub(super) fn note_served(&mut self, to: &Locality, now: Millis) {
-        self.destinations.note_served(to, now);
+    /// Notes that Envoy's counts of hosts may lack attempts from now on.
+    pub fn note_lists_lack(&mut self) {
+        self.destinations.note_lists_lack();
+    }
+
+    /// An attempt was just answered away from home; [`Active::count_away`] counts it later.
+    pub(super) fn note_answered(&mut self, to: &Locality, now: Millis) {
+        self.destinations.note_answered(to, now);
         (self.last_away, self.seen_away) = (self.last_away.max(now), now);
     }
 
@@ -148,17 +153,29 @@ impl Active {
             }
             _ => FailoverEnd::Topology,
         };
-        let (requests_away, errors_away) = self.destinations.totals();
+        let until = self.until(usual, rules.window.millis());
+        let destinations = self.destinations.told(until.saturating_sub(self.since));
+        let total = |of: fn(&Destination) -> u64| destinations.iter().map(of).fold(0, u64::saturating_add);
+        let (requests_away, errors_away) = (total(|to| to.requests), total(|to| to.errors));
         Some(EventKind::FailoverEnded {
             from: self.from.clone(),
             to: self.to.clone(),
-            seconds: seconds_between(self.since, self.last_away),
+            seconds: seconds_between(self.since, until),
             requests_away,
             errors_away,
-            destinations: self.destinations.told(),
+            destinations,
             because,
-            seconds_at_last: seconds_between(self.moved_at, self.last_away),
+            seconds_at_last: seconds_between(self.moved_at, until),
         })
+    }
+
+    /// Until when it lasted: to the last attempt away or, where some go away all the time, until home was whole and the
+    /// share the usual one. That is seen up to a window later.
+    fn until(&self, usual: Usual, window: Millis) -> Millis {
+        let Some((whole, calm)) = self.whole_since.zip(self.calm_since).filter(|_| usual.share() > 0.0) else {
+            return self.last_away;
+        };
+        whole.max(calm.saturating_sub(window)).min(self.last_away)
     }
 
     /// Since when home has been whole and the share the usual one; `None` if that is not so, or not yet.

@@ -52,13 +52,18 @@ encoded!(struct Sum { requests, errors });
 
 /// The localities that received traffic during a failover, in the order of their first attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Destinations(Vec<Stays>);
+pub(super) struct Destinations {
+    stays: Vec<Stays>,
+    /// Whether Envoy's counts may lack attempts: hosts left or came meanwhile, or some lists were missing. The filter's
+    /// own sums may have too many, because they are those of a sample where all was well.
+    lists_lack: bool,
+}
 
-encoded!(struct Destinations(_));
+encoded!(struct Destinations { stays, lists_lack });
 
 impl Destinations {
-    /// An attempt was just served by `to`. It is counted later, in a worker's sums.
-    pub(super) fn note_served(&mut self, to: &Locality, now: Millis) {
+    /// An attempt was just answered by `to`. It is counted later, in a worker's sums.
+    pub(super) fn note_answered(&mut self, to: &Locality, now: Millis) {
         if let Some(stays) = self.entry(to) {
             stays.extend(now, now);
             stays.seen = now;
@@ -69,6 +74,16 @@ impl Destinations {
     pub(super) fn count(&mut self, to: &Locality, count: Count) {
         if let Some(stays) = self.entry(to).filter(|_| count.attempts > 0) {
             stays.seen_sum.add(count);
+        }
+    }
+
+    /// Adds what workers' sums have from before the failover. Of that, Envoy's counts may have less.
+    pub(super) fn count_early(&mut self, to: &Locality, count: Count) {
+        if let Some(stays) = self.entry(to) {
+            stays.seen_sum.add(count);
+            if stays.listed_sum.requests < stays.seen_sum.requests {
+                stays.listed_sum = stays.seen_sum;
+            }
         }
     }
 
@@ -87,38 +102,38 @@ impl Destinations {
         }
     }
 
-    /// The attempts that went to all of them, and how many of these failed.
-    pub(super) fn totals(&self) -> (u64, u64) {
-        let add = |(requests, errors): (u64, u64), stays: &Stays| {
-            let sum = stays.sum();
-            (requests.saturating_add(sum.requests), errors.saturating_add(sum.errors))
-        };
-        self.0.iter().fold((0, 0), add)
+    /// As the event tells them: most requests first, and none longer than `most` milliseconds.
+    pub(super) fn told(&self, most: u64) -> Vec<Destination> {
+        let told = self.stays.iter().map(|stays| {
+            let Sum { requests, errors } = self.sum_of(stays);
+            Destination { to: stays.to.clone(), seconds: seconds_between(0, stays.millis.min(most)), requests, errors }
+        });
+        let mut told: Vec<Destination> = told.filter(|told| told.requests > 0).collect();
+        order::sort(&mut told, |a, b| a.requests > b.requests);
+        told
     }
 
-    /// As the event tells them: most requests first.
-    pub(super) fn told(&self) -> Vec<Destination> {
-        let mut stays: Vec<&Stays> = self.0.iter().filter(|stays| stays.sum().requests > 0).collect();
-        order::sort(&mut stays, |a, b| a.sum().requests > b.sum().requests);
-        let told = stays.into_iter().map(|stays| Destination {
-            to: stays.to.clone(),
-            seconds: seconds_between(0, stays.millis),
-            requests: stays.sum().requests,
-            errors: stays.sum().errors,
-        });
-        told.collect()
+    /// Notes that Envoy's counts may lack attempts from now on.
+    pub(super) fn note_lists_lack(&mut self) {
+        self.lists_lack = true;
+    }
+
+    /// Envoy's counts are exact; if they lack some, the larger of the two sums lacks fewer.
+    fn sum_of(&self, stays: &Stays) -> Sum {
+        let (listed, seen) = (stays.listed_sum, stays.seen_sum);
+        if listed.requests > if self.lists_lack { seen.requests } else { 0 } { listed } else { seen }
     }
 
     fn entry(&mut self, to: &Locality) -> Option<&mut Stays> {
-        let position = self.0.iter().position(|stays| stays.to == *to);
-        if position.is_none() && self.0.len() < MAX_DESTINATIONS {
+        let position = self.stays.iter().position(|stays| stays.to == *to);
+        if position.is_none() && self.stays.len() < MAX_DESTINATIONS {
             let to = to.clone();
             let (seen_sum, listed_sum) = Default::default();
-            self.0.push(Stays { to, millis: 0, until: 0, seen: 0, seen_sum, listed_sum });
+            self.stays.push(Stays { to, millis: 0, until: 0, seen: 0, seen_sum, listed_sum });
         }
         match position {
-            Some(index) => self.0.get_mut(index),
-            None => self.0.last_mut(),
+            Some(index) => self.stays.get_mut(index),
+            None => self.stays.last_mut(),
         }
     }
 }
@@ -131,11 +146,6 @@ impl Sum {
 }
 
 impl Stays {
-    /// Each of the two sums may lack attempts; neither has too many.
-    fn sum(&self) -> Sum {
-        if self.listed_sum.requests > self.seen_sum.requests { self.listed_sum } else { self.seen_sum }
-    }
-
     /// The locality served from `since` to `now`: the last stay goes on, or a new one begins.
     fn extend(&mut self, since: Millis, now: Millis) {
         let goes_on = self.until > 0 && since <= self.until.saturating_add(GAP_MS);
@@ -150,7 +160,12 @@ mod tests {
     use super::*;
 
     fn seconds(destinations: &Destinations) -> Vec<(String, f64)> {
-        destinations.told().into_iter().map(|told| (told.to.as_str().to_owned(), told.seconds)).collect()
+        destinations.told(u64::MAX).into_iter().map(|told| (told.to.as_str().to_owned(), told.seconds)).collect()
+    }
+
+    fn totals(destinations: &Destinations) -> (u64, u64) {
+        let told = destinations.told(u64::MAX);
+        (told.iter().map(|told| told.requests).sum(), told.iter().map(|told| told.errors).sum())
     }
 
     fn one(attempts: u32) -> Count {
@@ -167,7 +182,7 @@ mod tests {
         let (b, c) = (Locality::parse("r/b"), Locality::parse("r/c"));
         let mut destinations = Destinations::default();
         for now in [1_000, 1_900, 4_100] {
-            destinations.note_served(&b, now);
+            destinations.note_answered(&b, now);
         }
         count(&mut destinations, &b, one(3), (3_500, 4_500));
         // Two workers' sums of overlapping times are no longer than the time.
@@ -175,7 +190,7 @@ mod tests {
             count(&mut destinations, &c, one(10), (since, now));
         }
         assert_eq!(seconds(&destinations), [("r/c".to_owned(), 3.0), ("r/b".to_owned(), 0.9)]);
-        assert_eq!(destinations.totals(), (43, 0));
+        assert_eq!(totals(&destinations), (43, 0));
     }
 
     #[test]
@@ -186,7 +201,9 @@ mod tests {
         destinations.count_listed(&b, Count { attempts: 50, errors: 20 });
         count(&mut destinations, &c, one(9), (1_000, 2_000));
         destinations.count_listed(&c, one(4));
-        assert_eq!(destinations.totals(), (59, 20));
+        assert_eq!(totals(&destinations), (54, 20), "what the filter saw may be reckoned from a sample");
+        destinations.note_lists_lack();
+        assert_eq!(totals(&destinations), (59, 20), "some hosts left between two lists");
     }
 
     #[test]
@@ -195,7 +212,7 @@ mod tests {
         for i in 0..40 {
             count(&mut destinations, &Locality::parse(&format!("r/{i}")), one(1), (1_000, 2_000));
         }
-        assert_eq!((destinations.told().len(), destinations.totals()), (MAX_DESTINATIONS, (40, 0)));
-        assert_eq!(destinations.told()[0].requests, 25);
+        assert_eq!((destinations.told(u64::MAX).len(), totals(&destinations)), (MAX_DESTINATIONS, (40, 0)));
+        assert_eq!(destinations.told(u64::MAX)[0].requests, 25);
     }
 }

@@ -61,6 +61,11 @@ impl Traffic {
         busiest_of(&self.away)
     }
 
+    /// The locality away from home that got most attempts.
+    pub(super) fn most_tried(&self) -> Option<&(Locality, Tier, Count)> {
+        most_of(&self.away, |count| count.attempts)
+    }
+
     pub(super) fn served_by(&self, locality: &Locality) -> u32 {
         self.away.iter().find(|(known, _, _)| known == locality).map_or(0, |(_, _, count)| count.served())
     }
@@ -68,5 +73,9 @@ impl Traffic {
 
 /// The locality that served most.
 pub(super) fn busiest_of(away: &[(Locality, Tier, Count)]) -> Option<&(Locality, Tier, Count)> {
-    away.iter().filter(|(_, _, count)| count.served() > 0).max_by_key(|(_, _, count)| count.served())
+    most_of(away, Count::served)
+}
+
+fn most_of(away: &[(Locality, Tier, Count)], by: fn(&Count) -> u32) -> Option<&(Locality, Tier, Count)> {
+    away.iter().filter(|(_, _, count)| by(count) > 0).max_by_key(|(_, _, count)| by(count))
 }

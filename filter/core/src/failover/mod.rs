@@ -3,7 +3,7 @@
 //! Home is the nearest tier in which the cluster has any endpoint, in rotation or not, or had one that served within
 //! the last hour; away is anything farther. While every endpoint at home is in rotation there is no failover, however
 //! shares wander. A failover starts when home is in trouble and more goes away than usually does, or at once when
-//! nothing at home is in rotation and anything is served away. It changes when another locality receives most for a
+//! nothing at home is in rotation and anything is answered away. It changes when another locality receives most for a
 //! whole window, or when clearly more goes away. It ends when home is whole and the share has been the usual one for a
 //! while, or when home has had no endpoints for an hour. The thresholds come from [`crate::config::Failover`].
 //!
@@ -46,27 +46,28 @@ pub struct StepContext<'a> {
     pub before: Before<'a>,
 }
 
-/// Takes the next step. `home` is `None` if the cluster has no known endpoint; `served_away` is the destination of an
-/// attempt that was just served away from home, if this step is about one. Returns what is to be reported.
+/// Takes the next step. `home` is `None` if the cluster has no known endpoint; `answered_away` is the destination of an
+/// attempt that was just answered away from home, well or not, if this step is about one. Returns what is to be
+/// reported.
 pub fn step(
     active: &mut Option<Active>,
     home: Option<&Home>,
     traffic: &Traffic,
-    served_away: Option<(&Locality, Tier)>,
+    answered_away: Option<(&Locality, Tier)>,
     rules: &config::Failover,
     context: StepContext<'_>,
 ) -> Option<EventKind> {
     let now = context.now;
     let Some(mut going) = active.take() else {
-        let (mut started, kind) = start(home?, traffic, served_away, rules, context)?;
-        if let Some((to, _)) = served_away {
-            started.note_served(to, now);
+        let (mut started, kind) = start(home?, traffic, answered_away, rules, context)?;
+        if let Some((to, _)) = answered_away {
+            started.note_answered(to, now);
         }
         *active = Some(started);
         return Some(kind);
     };
-    if let Some((to, _)) = served_away {
-        going.note_served(to, now);
+    if let Some((to, _)) = answered_away {
+        going.note_answered(to, now);
     }
     if let Some(kind) = going.end(home, traffic, context.usual, rules, now) {
         return Some(kind);
@@ -81,7 +82,7 @@ pub fn step(
 fn start(
     home: &Home,
     traffic: &Traffic,
-    served_away: Option<(&Locality, Tier)>,
+    answered_away: Option<(&Locality, Tier)>,
     rules: &config::Failover,
     context: StepContext<'_>,
 ) -> Option<(Active, EventKind)> {
@@ -91,7 +92,7 @@ fn start(
         // From now on all traffic goes away; this attempt, or those in the sums, are the first of it. Where nothing
         // goes away otherwise, so are those in sums that were begun before the trouble.
         let early = || home::busiest_of(context.before.listed).filter(|_| matches!(context.usual, Usual::Nothing(_)));
-        let place = served_away.or(busiest).or_else(|| early().map(|(to, tier, _)| (to, *tier)));
+        let place = answered_away.or(busiest).or_else(|| early().map(|(to, tier, _)| (to, *tier)));
         (place?, 1.0)
     } else {
         let settling = LEAST_SETTLING_MS.max(rules.window.millis() / 10);
@@ -99,9 +100,11 @@ fn start(
         let enough = settled && context.is_current && traffic.attempts >= rules.min_requests;
         let beyond = rules.start_share.max(context.usual.margin(traffic.attempts));
         let is_more = enough && traffic.share() >= context.usual.share() + beyond;
-        (busiest.filter(|_| is_more)?, traffic.share())
+        // Where nothing away answers well, traffic goes there all the same.
+        let place = busiest.or_else(|| traffic.most_tried().map(|(to, tier, _)| (to, *tier)));
+        (place.filter(|_| is_more)?, traffic.share())
     };
     // Nothing may have gone away since the sums were begun that show the failover.
-    let last_away = traffic.last_away.filter(|_| served_away.is_none()).unwrap_or(context.now);
+    let last_away = traffic.last_away.filter(|_| answered_away.is_none()).unwrap_or(context.now);
     Some(Active::start(home, to, share, context.before, (context.now, last_away)))
 }

@@ -82,7 +82,7 @@ fn sentence(event: &Event) -> String {
         }
         Kind::UpstreamRecovered { seconds } => {
             let took = duration(millis(*seconds));
-            format!("requests are answered again after {took}; those until then failed and count in no failover")
+            format!("requests are answered again after {took}; until then callers got 503 at once")
         }
         Kind::ConfigRejected { error } => format!("the filter's configuration is not in force: {error}"),
         Kind::EventsSuppressed { count: events, seconds } => {

@@ -2,8 +2,9 @@
 //!
 //! In split mode each connection to an endpoint ends Envoy's streak of failed ones at that instant, on whatever worker,
 //! and in either mode good headers end its other streaks, though a reset may follow. The filter learns of both when the
-//! attempt is over, in whole milliseconds. Where attempts of several workers overlap, their order decides whether there
-//! was a streak, and only Envoy knows it. What the filter infers then may be right or not.
+//! attempt is over, in whole milliseconds. Where attempts of several workers overlap, or a good one ends with a failed
+//! one, their order decides whether there was a streak, and only Envoy knows it. What the filter infers then may be
+//! right or not.
 
 use super::compare::{Disagreement, Report, compare};
 use crate::envoy::attempts::{Attempt, Kind};
@@ -135,18 +136,23 @@ fn without<T: Clone>(
     kept
 }
 
-/// Whether the last attempts at the endpoint that failed before `at` overlap.
+/// Whether the last attempts at the endpoint that failed before `at` overlap, or one of them ended in the millisecond
+/// in which a good one began or ended.
 fn overlap(attempts: &[Attempt], endpoint: &str, at: i64) -> bool {
     let is_near = |a: &&Attempt| (at - BEFORE_MS..=at + AFTER_MS).contains(&a.ended);
-    let is_failure = |a: &&Attempt| a.kind == Kind::Attempt && a.endpoint == endpoint && !a.text.starts_with("200 - ");
-    let mut failed: Vec<&Attempt> = attempts.iter().filter(is_near).filter(is_failure).collect();
+    let own = attempts.iter().filter(|a| a.kind == Kind::Attempt && a.endpoint == endpoint).filter(is_near);
+    let (good, mut failed): (Vec<&Attempt>, Vec<&Attempt>) = own.partition(|a| a.text.starts_with("200 - "));
     failed.sort_by_key(|attempt| attempt.ended);
     let last = &failed[failed.len().saturating_sub(LAST)..];
     let meet = |a: &Attempt, b: &Attempt| {
         let overlaps = a.started <= b.ended + ROUNDED_MS && b.started <= a.ended + ROUNDED_MS;
         overlaps && (a.ended - b.ended).abs() <= TOGETHER_MS
     };
-    last.iter().enumerate().any(|(index, a)| last[index + 1..].iter().any(|b| meet(a, b)))
+    let breaks = |failed: &Attempt, good: &Attempt| {
+        [good.started, good.ended].iter().any(|when| (when - failed.ended).abs() <= ROUNDED_MS)
+    };
+    last.iter().any(|failed| good.iter().any(|good| breaks(failed, good)))
+        || last.iter().enumerate().any(|(index, a)| last[index + 1..].iter().any(|b| meet(a, b)))
 }
 
 #[cfg(test)]
@@ -190,6 +196,16 @@ mod tests {
         let records = vec![record(Action::Eject, 1, 1), record(Action::Return, 3, 1), record(Action::Eject, 9, 2)];
         let open = Decidable::of(records, vec![report("endpoint_ejected", 9, 1)], &[attempt(-1, 0), attempt(0, 1)]);
         assert_eq!((open.invented, open.missed, compare(&open.records, &open.reports).wrong.len()), (0, 1, 0));
+    }
+
+    #[test]
+    fn a_good_answer_in_the_same_millisecond_breaks_a_streak_or_does_not() {
+        let records = vec![record(Action::Eject, 1, 1), record(Action::Return, 3, 1)];
+        let left = |good: (i64, i64)| {
+            let good = Attempt { text: "200 - via_upstream".to_owned(), ..attempt(good.0, good.1) };
+            Decidable::of(records.clone(), Vec::new(), &[attempt(-40, -30), good, attempt(-20, 0)]).missed
+        };
+        assert_eq!([left((-9, 0)), left((1, 20)), left((-9, -8)), left((-15, 9))], [1, 1, 0, 0]);
     }
 
     #[test]

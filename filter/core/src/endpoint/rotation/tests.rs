@@ -409,7 +409,20 @@ fn while_a_cause_is_waited_for_further_thresholds_count_as_causes() {
     let (rotation, transitions) = COUNTS.at(NOW + 10).apply(two, listed(true, NOW + 9, 7));
     assert!(rotation.awaits_cause() && transitions.is_empty(), "either of two");
     let (_, transitions) = COUNTS.at(NOW + 10).apply(rotation, Evidence::Cause(None));
-    assert_eq!(transitions, [ejected(EjectReason::Consecutive5xx, Basis::Witnessed, 1)], "the first is kept");
+    assert_eq!(transitions, [ejected(EjectReason::Other, Basis::Witnessed, 1)], "nothing tells which");
+}
+
+#[test]
+fn where_rates_eject_too_only_the_count_tells_that_a_streak_was_the_cause() {
+    let scene = Scene { ejects_by_rate: true, ..COUNTS };
+    let waiting = scene.after(suspected(Http5xx), &[listed(true, NOW, 7)]);
+    assert!(waiting.awaits_cause());
+    for (counted, told) in
+        [(None, EjectReason::Other), (Some(EjectReason::Consecutive5xx), EjectReason::Consecutive5xx)]
+    {
+        let (_, transitions) = scene.at(NOW + 10).apply(waiting, Evidence::Cause(counted));
+        assert_eq!(transitions, [ejected(told, Basis::Witnessed, 1)]);
+    }
 }
 
 #[test]

@@ -124,6 +124,11 @@ fn no_healthy_upstream_is_told_once_and_ends_with_the_first_success() {
     story.now += 2_500;
     let events = story.ok("a:1", HOME);
     assert!(matches!(events[0].kind, EventKind::UpstreamRecovered { seconds: 2.5 }));
+    let empty =
+        |story: &mut Story| names(&story.with(|state, context| cluster::on_no_healthy_upstream(state, None, context)));
+    assert!(empty(&mut story).is_empty(), "another worker has not yet heard of it");
+    story.now += 60;
+    assert_eq!(empty(&mut story), ["no_healthy_upstream"]);
 }
 
 #[test]

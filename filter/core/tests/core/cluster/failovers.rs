@@ -44,6 +44,46 @@ fn trouble_of_which_the_witness_learns_late_is_told_at_once_and_whole() {
 }
 
 #[test]
+fn a_failover_to_where_everything_answers_with_an_error_is_told_with_the_first_answer() {
+    for witness in [Some(2_000), None] {
+        let mut world = World::new(SHORT, HOME, witness, two_zones());
+        world.learn();
+        world.run(3_000, 60, |world| world.random(2));
+        for _ in 0..5 {
+            world.request(0, DetectorInput::answered(503));
+            world.request(1, DetectorInput::answered(503));
+        }
+        if witness.is_some() {
+            world.hosts[..2].iter_mut().for_each(|host| host.ejected = true);
+            world.now += 200;
+            world.learn();
+        }
+        world.request(2, DetectorInput { connected: false, status: None, failure: Some(503) });
+        assert_eq!(world.failovers(), [""; 0], "an endpoint that cannot be reached serves nobody");
+        world.request(2, DetectorInput::answered(503));
+        let (route, at) = world.started();
+        assert_eq!((route.to.as_str(), route.share, at), (NEAR, 1.0, world.now), "{witness:?}");
+    }
+}
+
+#[test]
+fn a_part_that_goes_where_everything_fails_is_told_with_its_share() {
+    let mut world = World::new(SHORT, HOME, Some(500), two_zones());
+    world.learn();
+    world.run(3_000, 60, |world| world.random(2));
+    world.hosts[0].healthy = false;
+    world.learn();
+    for request in 0..400 {
+        let at = if request % 4 == 0 { 2 + request % 8 / 4 } else { 1 };
+        world.request(at, DetectorInput::answered(503));
+        world.run(10, 0, |_| 0);
+    }
+    let (route, _) = world.started();
+    assert_eq!((route.to.as_str(), route.healthy_at_home), (NEAR, 1));
+    assert!((route.share - 0.25).abs() < 0.05, "{}", route.share);
+}
+
+#[test]
 fn sums_alone_show_it_where_no_attempt_is_seen_by_itself() {
     let mut world = World::new(SHORT, HOME, Some(60_000), two_zones());
     world.learn();
@@ -260,11 +300,17 @@ fn where_zones_share_traffic_the_failover_of_one_of_three_endpoints_is_found() {
         let (route, _) = world.started();
         assert!((0.55..0.65).contains(&route.share), "{}", route.share);
         assert_eq!((route.cause, route.healthy_at_home), (FailoverCause::Ejected, 2));
+        let begun = world.now - 30_000;
         world.hosts[0].ejected = false;
         world.learn();
         world.run(40_000, 200, |world| world.random(6));
         if witness.is_some() {
             assert_eq!(world.failovers(), ["failover_started", "failover_ended"]);
+            let (EventKind::FailoverEnded { seconds, destinations, .. }, _) = world.ended() else { panic!("no end") };
+            let after = world.started().1 - begun;
+            let lasted = 30.0 - after as f64 / 1_000.0;
+            assert!((seconds - lasted).abs() < 2.0, "{seconds} of {lasted}: half of all goes away after it too");
+            assert!(destinations[0].seconds <= *seconds);
         }
     }
 }

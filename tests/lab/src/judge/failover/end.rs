@@ -16,9 +16,13 @@ const SHORTEST: i64 = 1_000;
 /// The moments at which a failover that started at `started` may have been over. There are several where something
 /// happened within the tolerance of a possible end: it may have been just before or just after it.
 pub(super) fn ends(history: &History, started: i64) -> Vec<i64> {
-    let served = |sent: &Sent| sent.served;
-    let mut all = ends_by(&holds(history, &history.attempts, served), started);
+    let answered = |sent: &Sent| sent.answered;
+    // Those about the time at which their endpoint moved may have gone to where it was, or to where it is.
+    let is_certain = |sent: &Sent| sent.perhaps.is_none();
+    let mut all = ends_by(&holds(history, &history.attempts, answered), started);
+    all.extend(ends_by(&holds(history, &history.attempts, is_certain), started));
     all.extend(ends_by(&holds(history, &history.attempts, |_| true), started));
+    all.extend(ends_by(&holds(history, &history.counted, is_certain), started));
     all.extend(ends_by(&holds(history, &history.counted, |_| true), started));
     all.sort_unstable();
     all.dedup();

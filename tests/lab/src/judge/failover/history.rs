@@ -200,7 +200,7 @@ fn attempts(own: &[usize], places: &Places<'_>, sources: Sources<'_>) -> Vec<Sen
             way: places.way(&locality),
             perhaps: places.perhaps(&attempt.endpoint, attempt.started, &locality),
             locality,
-            served: ["2", "4"].iter().any(|class| attempt.text.starts_with(class)),
+            answered: attempt.text.ends_with("via_upstream"),
             count: u64::from(!attempt.text.contains("downstream_remote_disconnect")),
         })
     };
@@ -217,7 +217,7 @@ fn counted(own: &[usize], places: &Places<'_>, sources: Sources<'_>) -> Vec<Sent
             let locality = places.locality(address, before.at);
             if let Some(locality) = locality.filter(|_| count > 0) {
                 let (way, perhaps) = (places.way(locality), places.perhaps(address, before.at, locality));
-                all.push(Sent { at: after.at, locality: locality.to_owned(), way, perhaps, served: true, count });
+                all.push(Sent { at: after.at, locality: locality.to_owned(), way, perhaps, answered: true, count });
             }
         }
     }

@@ -12,8 +12,8 @@ pub(super) struct Sent {
     /// Where else they may have gone, with the way there: their endpoint moved at about that time, and what is
     /// delivered is in use some milliseconds before that is noted.
     pub(super) perhaps: Option<(String, Way)>,
-    /// Whether they were served: answered, and not with an error.
-    pub(super) served: bool,
+    /// Whether their endpoint answered, well or not.
+    pub(super) answered: bool,
     /// How many; 0 for a request that its client gave up.
     pub(super) count: u64,
 }
@@ -98,7 +98,7 @@ mod tests {
             locality: locality.to_owned(),
             way,
             perhaps: None,
-            served: true,
+            answered: true,
             count: 2,
         };
         let series = Series::new(vec![sent(30, Way::Away, "b"), sent(10, Way::Home, "a"), sent(20, Way::Away, "c")]);

@@ -45,19 +45,21 @@ pub(super) fn window() -> i64 {
 pub(super) fn certain(history: &History) -> Vec<Certain> {
     let mut all = Vec::new();
     for (from, to) in spans(&history.moments, |moment| moment.healthy == 0) {
-        let served = history.attempts.between(from, to).iter().find(|sent| sent.way == Way::Away && sent.served);
+        let answered = history.attempts.between(from, to).iter().find(|sent| sent.way == Way::Away && sent.answered);
         let is_open = history.moments(from, to).iter().any(|moment| moment.causes.contains("ejected"));
         let least = if is_open { CERTAINLY_LOST } else { QUIETLY_LOST };
-        if let Some(first) = served.filter(|_| to - from >= least + history.unnoticed) {
-            let why = format!("nothing in rotation at home for {} ms, then served in {}", to - from, first.locality);
-            all.push(Certain { from: first.at, by: first.at + START_TOLERANCE + history.unnoticed, why });
+        if let Some(first) = answered.filter(|_| to - from >= least + history.unnoticed) {
+            let why = format!("nothing in rotation at home for {} ms, then answered in {}", to - from, first.locality);
+            // What no error shows is noticed that much later.
+            let noticed = first.at + history.unnoticed + least - CERTAINLY_LOST;
+            all.push(Certain { from: first.at, by: noticed + START_TOLERANCE, why });
         }
     }
     for (from, to) in spans(&history.moments, |moment| !moment.is_whole()) {
         let full = from + window();
         let large = |series: &&Series| {
             let (requests, _) = series.counts(from, full);
-            let away = served_away(series, from, full);
+            let away = answered_away(series, from, full);
             requests >= CERTAIN_REQUESTS && away as f64 >= CERTAIN_SHARE * requests as f64
         };
         if to >= full + history.unnoticed && history.series().iter().all(large) {
@@ -69,9 +71,9 @@ pub(super) fn certain(history: &History) -> Vec<Certain> {
     all
 }
 
-fn served_away(series: &Series, from: i64, to: i64) -> u64 {
-    let served = series.between(from, to).iter().filter(|sent| sent.way == Way::Away && sent.served);
-    served.map(|sent| sent.count).sum()
+fn answered_away(series: &Series, from: i64, to: i64) -> u64 {
+    let answered = series.between(from, to).iter().filter(|sent| sent.way == Way::Away && sent.answered);
+    answered.map(|sent| sent.count).sum()
 }
 
 /// The spans in which every moment is so.

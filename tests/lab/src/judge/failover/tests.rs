@@ -21,7 +21,7 @@ fn history_of(cause: &'static str, until: i64) -> History {
         let at = n * 10;
         let is_away = (10_100..until + 500).contains(&at);
         let (locality, way) = if is_away { (AWAY, Way::Away) } else { (HOME, Way::Home) };
-        Sent { at, locality: locality.to_owned(), way, perhaps: None, served: true, count: 1 }
+        Sent { at, locality: locality.to_owned(), way, perhaps: None, answered: true, count: 1 }
     });
     let series = Series::new(sent.collect());
     History { moments, attempts: series.clone(), counted: series, unnoticed: 0 }
