@@ -4,6 +4,7 @@ use mesh::Mesh;
 use mesh::yaml::node::Node;
 
 use super::workload::{PROXY, Pairs, Workload, pairs};
+use crate::pods::gateway;
 
 /// How it is known that pods have a sidecar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,26 +94,13 @@ pub(crate) fn is_host_network(workload: &Workload<'_>) -> bool {
 
 /// Why a workload is a gateway or waypoint, if it is.
 pub(crate) fn gateway(workload: &Workload<'_>) -> Option<&'static str> {
-    let labels = &workload.labels;
-    let managed = ["gateway.networking.k8s.io/gateway-name", "istio.io/gateway-name", "gateway.istio.io/managed"];
-    if managed.iter().any(|name| labels.contains_key(name)) {
-        return Some("its labels name the Gateway that it is for");
-    }
-    let templates = workload.annotations.get("inject.istio.io/templates");
-    if templates.is_some_and(|it| it.split(',').any(|it| it.trim() == "gateway")) {
-        return Some("it is made from the injector's template `gateway`");
-    }
-    if labels.get("istio").is_some_and(|istio| istio.ends_with("gateway")) {
-        return Some("its label `istio` says so");
-    }
-    let containers = workload.pod().list("spec.containers");
-    if !containers.is_empty() && containers.iter().all(|container| container.text("name") == Some(PROXY)) {
-        return Some("it has no container but the proxy");
-    }
-    let is_proxy = |container: &&Node| container.text("name") == Some(PROXY);
-    let proxy = containers.iter().find(is_proxy);
-    let is_router = proxy.is_some_and(|it| it.list("args").iter().any(|arg| arg.text("") == Some("router")));
-    is_router.then_some("its proxy runs as a router")
+    let container = |container: &Node| gateway::Container {
+        name: container.text("name").unwrap_or_default().to_owned(),
+        args: container.list("args").iter().filter_map(|arg| arg.text("")).map(str::to_owned).collect(),
+    };
+    let containers: Vec<_> = workload.pod().list("spec.containers").iter().map(container).collect();
+    let templates = workload.annotations.get(gateway::TEMPLATES).copied();
+    gateway::gateway(|key| workload.labels.get(key).copied(), templates, &containers)
 }
 
 /// Whether the application starts only when its sidecar is well: how that is said.

@@ -5,11 +5,9 @@ use super::finding::{Draft, Severity};
 use super::known::Case;
 use super::rules::{HS101, HS102, HS103, HS104, HS105, HS106, HS107, HS109};
 use super::sidecar::{self, Sidecar};
+use crate::names::SYSTEM_NAMESPACES;
 use hot_switch_core::standing::Mode;
 use mesh::Resource;
-
-/// Namespaces whose pods are never touched, beside the root namespace.
-const SYSTEM: [&str; 3] = ["istio-system", "kube-system", "faultline-hot-switch"];
 
 /// Why nothing would be bypassed, whatever is switched on; and what has no sidecar is not looked into further.
 pub(super) fn never(case: &Case<'_, '_>) -> Option<Draft> {
@@ -24,7 +22,7 @@ pub(super) fn never(case: &Case<'_, '_>) -> Option<Draft> {
         let words = [problem.as_str(), "there is nothing to take traffic past", "nothing is to be done"];
         return Some(Draft::new(HS102, Severity::Note, words));
     }
-    if workload.namespace() == mesh.root() || SYSTEM.contains(&workload.namespace()) {
+    if workload.namespace() == mesh.root() || SYSTEM_NAMESPACES.contains(&workload.namespace()) {
         let problem = format!("it is in `{}`, a namespace of the mesh or the system", workload.namespace());
         let meaning = "hot-switch never touches these pods";
         return refused(HS106, &problem, meaning, "leave it out; an application belongs into a namespace of its own");

@@ -7,13 +7,10 @@ use hot_switch_core::sighting::Container;
 use hot_switch_core::standing::{Directions, Kind, Life, Mode, Protection, Standing};
 use k8s_openapi::api::core::v1::{Container as Spec, ContainerStatus, Pod as Object, PodSpec};
 
-use super::{Place, Pod};
+use super::{Place, Pod, gateway};
 use crate::names;
 use crate::probe::app::AppProbes;
 use crate::probe::round::Target;
-
-/// Namespaces whose pods are the mesh's or the system's own.
-const SYSTEM: [&str; 3] = ["istio-system", "kube-system", "faultline-hot-switch"];
 
 /// The pod, if it has a sidecar and an address. `defaults` are its namespace's annotations.
 #[must_use]
@@ -98,20 +95,29 @@ pub fn directions(object: &Object, defaults: &BTreeMap<String, String>) -> Direc
     Directions::of_annotation(note(object, defaults, names::DIRECTIONS))
 }
 
+fn is_gateway(object: &Object, spec: &PodSpec) -> bool {
+    fn of<'a>(pairs: &'a Option<BTreeMap<String, String>>, key: &str) -> Option<&'a str> {
+        pairs.as_ref().and_then(|pairs| pairs.get(key)).map(String::as_str)
+    }
+    let container = |container: &'_ Spec| gateway::Container {
+        name: container.name.clone(),
+        args: container.args.clone().unwrap_or_default(),
+    };
+    let containers: Vec<_> = spec.containers.iter().map(container).collect();
+    let metadata = &object.metadata;
+    let templates = of(&metadata.annotations, gateway::TEMPLATES);
+    gateway::gateway(|key| of(&metadata.labels, key), templates, &containers).is_some()
+}
+
 fn standing(object: &Object, namespace: &str, spec: &PodSpec, defaults: &BTreeMap<String, String>) -> Standing {
     let note = |key: &str| note(object, defaults, key);
-    let label = |key: &str| object.metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
-    let is_gateway = label("gateway.networking.k8s.io/gateway-name").is_some()
-        || label("istio").is_some_and(|istio| istio.ends_with("gateway"))
-        // Nothing but a proxy: whatever it is, there is no application to reach past it.
-        || spec.containers.iter().all(|container| container.name == names::PROXY_CONTAINER);
     let kind = if spec.host_network == Some(true) {
         Kind::HostNetwork
     } else if note(names::AMBIENT) == Some("enabled") {
         Kind::Ambient
-    } else if SYSTEM.contains(&namespace) {
+    } else if names::SYSTEM_NAMESPACES.contains(&namespace) {
         Kind::System
-    } else if is_gateway {
+    } else if is_gateway(object, spec) {
         Kind::Gateway
     } else {
         Kind::Sidecar
@@ -194,6 +200,13 @@ mod tests {
             refusal(|o| drop(o["spec"]["containers"].as_array_mut().unwrap().remove(0))),
             Some(Refusal::Gateway)
         );
+        let gateways: [fn(&mut Value); 4] = [
+            |o| o["metadata"]["labels"]["istio.io/gateway-name"] = json!("public"),
+            |o| o["metadata"]["labels"]["gateway.istio.io/managed"] = json!("istio.io-gateway-controller"),
+            |o| o["metadata"]["annotations"]["inject.istio.io/templates"] = json!("custom, gateway"),
+            |o| o["spec"]["containers"][1]["args"] = json!(["proxy", "router", "--domain", "shop.svc"]),
+        ];
+        assert_eq!(gateways.map(refusal), [Some(Refusal::Gateway); 4]);
         assert_eq!(
             refusal(|o| o["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")),
             Some(Refusal::Terminating)

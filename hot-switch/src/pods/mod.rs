@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod find;
+pub mod gateway;
 pub mod kubernetes;
 pub mod watch;
 
