@@ -97,7 +97,7 @@ fn tag(text: &mut impl BufRead) -> io::Result<String> {
         } else if tag.starts_with(b"!--") {
             tag.ends_with(b"-->")
         } else {
-            memchr_iter(b'"', &tag).count() % 2 == 0
+            memchr_iter(b'"', &tag).count().is_multiple_of(2)
         };
         if is_whole {
             break;

@@ -372,6 +372,12 @@ impl Text {
                 return Some(findings);
             }
         }
+        self.quiet_line(line, &head, sink);
+        None
+    }
+
+    /// Tells whose a line without an event is.
+    fn quiet_line(&mut self, line: &str, head: &shapes::Head<'_>, sink: &mut Tell<'_>) {
         // A pod that the line names tells more than the machine before it.
         let is_column = || !line.starts_with('[') && cells::in_line(line).is_some();
         let names_pod = head.writer.pod.is_empty() && (memmem::find(line.as_bytes(), b"pod").is_some() || is_column());
@@ -388,7 +394,6 @@ impl Text {
                 }
             }
         }
-        None
     }
 
     /// Tells a proxy whose record has no event.

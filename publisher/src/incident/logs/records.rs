@@ -86,6 +86,11 @@ pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::
     if frames::is_framed(text.fill_buf()?) {
         return frames::each(text, &mut |message| sink(Counted { record: Record::Line(line_of(message)), lines: 1 }));
     }
+    each_value(text, sink)
+}
+
+/// Gives the sink every line and JSON value.
+fn each_value(text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::Result<()> {
     let mut text = Splitter { text, bytes: Vec::new(), begin: 0, ended: false, mode: Mode::Outside };
     while let Some(next) = text.next()? {
         let bytes = text.bytes.get(next.from..next.to).unwrap_or_default();

@@ -229,6 +229,11 @@ impl Findings {
         if with_events.len() + usize::from(is_event.is_some()) > 1 {
             leave_one(&mut self.found, before);
         }
+        self.name_all(before, labels);
+    }
+
+    /// Gives what an object held its names and its time.
+    fn name_all(&mut self, before: usize, labels: Labels) {
         self.at = self.at.max(labels.at);
         for one in self.found.iter_mut().skip(before) {
             if let What::Timeless(json) = &one.what
