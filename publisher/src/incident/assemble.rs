@@ -166,6 +166,7 @@ fn gaps_of(input: &Input) -> Vec<Gap> {
     Gap::of_counts(&input.counts)
         .into_iter()
         .chain(doubtful)
+        .chain(Gap::of_processes(input.processes))
         .chain(unknown)
         .chain(Gap::of_warnings(&input.warnings))
         .collect()

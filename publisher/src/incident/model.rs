@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use super::bypass::Bypasses;
 use super::failure::Failure;
 use super::logs::event::{Event, Name, Received};
+use super::logs::processes::Processes;
 use super::logs::reader::Counts;
 use super::span::Span;
 use super::units::Clock;
@@ -294,6 +295,10 @@ pub(crate) enum Gap {
     Doubtful { pods: u64 },
     /// Events that have the time of the record around them.
     AssumedTimes { events: u64 },
+    /// Logs in which several Envoys wrote at once, and whose lines do not tell which.
+    Mixed { files: u64 },
+    /// Processes that were taken for one proxy, or for several, and on how many machines.
+    Processes { processes: u64, machines: u64, at_once: bool },
     /// Events of a name that this version does not know.
     Unknown { name: String, events: u64 },
 }
@@ -322,6 +327,7 @@ impl Gap {
             of(counts.too_long, |lines| Self::TooLong { lines }),
             of(counts.unnamed, |events| Self::Unnamed { events }),
             of(counts.times_assumed, |events| Self::AssumedTimes { events }),
+            of(counts.mixed, |files| Self::Mixed { files }),
             of(counts.no_text, |files| Self::NoText { files }),
         ];
         let damaged = counts.damaged.iter();
@@ -331,6 +337,14 @@ impl Gap {
         let partial = counts.partial.iter();
         let partial = partial.map(|(file, reason)| Self::Partial { file: file.clone(), reason: reason.clone() });
         counted.into_iter().flatten().chain(damaged).chain(partial).chain(unread).collect()
+    }
+
+    /// What processes on one machine were taken for.
+    pub(crate) fn of_processes(told: Processes) -> Vec<Self> {
+        let Processes { in_turn, in_turn_on, at_once, at_once_on } = told;
+        let of =
+            |processes, machines, at_once| (processes > 0).then_some(Self::Processes { processes, machines, at_once });
+        of(in_turn, in_turn_on, false).into_iter().chain(of(at_once, at_once_on, true)).collect()
     }
 
     /// Whether the filter itself says it.
@@ -349,6 +363,7 @@ impl Gap {
                 | Self::Damaged { .. }
                 | Self::Partial { .. }
                 | Self::Unread { .. }
+                | Self::Mixed { .. }
                 | Self::Unknown { .. }
         )
     }

@@ -31,6 +31,7 @@ mod not_whole;
 mod nothing_in_silence;
 mod output;
 mod parts_of_logs;
+mod pasted_logs;
 mod pipelines;
 mod remarks;
 mod report;

@@ -38,7 +38,7 @@ fn events_that_are_not_written_as_json_are_counted() {
         ("typographic quotes", &quoted("\u{201d}")),
         ("Go's map", &|event| format!("map[{}]", pairs(event, ":", " ").replace('"', ""))),
         ("logfmt", &|event| pairs(event, "=", " ")),
-        ("YAML", &|event| format!("- {}", pairs(event, ": ", "\n  "))),
+        ("YAML", &|event| format!("---\n{}", pairs(event, ": ", "\n"))),
         ("percent signs", &|event| event.to_string().replace('"', "%22").replace(':', "%3A").replace(' ', "%20")),
     ];
     for (form, write) in forms {

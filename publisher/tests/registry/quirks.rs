@@ -119,6 +119,32 @@ fn a_registry_that_does_not_tell_digests_is_asked_for_the_manifest() {
     assert_eq!(registry.requests().len(), 2);
 }
 
+#[test]
+fn where_head_is_not_allowed_get_is_asked() {
+    for (status, words) in
+        [(405, "unsupported"), (405, ""), (501, "<html>Unsupported method ('HEAD')</html>"), (403, "")]
+    {
+        let (dir, registry, other) = (workplace(), FakeRegistry::start(), FakeRegistry::start());
+        for one in [&registry, &other] {
+            one.answer_with(move |request, _| (request.method == "HEAD").then(|| Reply::new(status, words)));
+        }
+        let (first, second) = (registry.reference("1.0"), registry.reference("2.0"));
+        run(dir.path(), &push(&first)).exits(0);
+        // All its blobs are there already, and none is sent again.
+        registry.requests();
+        run(dir.path(), &[&push(&second)[..], &["--annotation", "a=b"]].concat()).exits(0);
+        assert!(!registry.requests().iter().any(|request| request.starts_with("POST")), "{status}");
+        run(dir.path(), &["digest", &first]).exits(0);
+        run(dir.path(), &["inspect", &first]).exits(0);
+        run(dir.path(), &["tag", &first, "3.0"]).exits(0);
+        run(dir.path(), &["copy", &first, &other.reference("1.0")]).exits(0);
+        run(dir.path(), &["copy", &first, &other.reference("1.0")]).exits(0);
+        pulls(&dir, &registry.reference("3.0"));
+        pulls(&dir, &other.reference("1.0"));
+        run(dir.path(), &["digest", &registry.reference("4.0")]).fails_with(&["is not there"]);
+    }
+}
+
 /// Asserts that a command's output contains no secret.
 #[track_caller]
 fn keeps_secrets(ran: &Ran) {

@@ -12,10 +12,10 @@ use ruzstd::decoding::StreamingDecoder;
 /// As deep may archives and compressions lie in each other.
 const MAX_LAYERS: u32 = 4;
 
-/// As much of a beginning is looked at: a block of tar.
+/// As much of a beginning tells what a file is: a block of tar.
 const HEAD_BYTES: usize = 512;
 
-/// Bytes that are read at once.
+/// Bytes that are read at once; of a text, the first ones tell its form.
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// What begins like this cannot be read, and what to do about it.
@@ -63,14 +63,15 @@ pub(super) fn texts(bytes: Box<dyn Read + '_>, sink: &mut Sink<'_>) -> io::Resul
 type Peeked<'a> = Chain<Cursor<Vec<u8>>, Box<dyn Read + 'a>>;
 
 fn layer(mut bytes: Box<dyn Read + '_>, entry: String, layers: u32, sink: &mut Sink<'_>) -> io::Result<()> {
-    let head = head(&mut bytes)?;
+    let begin = head(&mut bytes)?;
     let deeper = layers.checked_sub(1);
-    let unreadable = unreadable(&head);
-    let encoding = utf16(&head);
+    let head = begin.get(..HEAD_BYTES).unwrap_or(&begin);
+    let unreadable = unreadable(head);
+    let encoding = utf16(head);
     let gzip = head.starts_with(b"\x1f\x8b");
-    let zstd = is_zstd(&head);
+    let zstd = is_zstd(head);
     let tar = head.get(257..262) == Some(b"ustar");
-    let whole: Peeked<'_> = Cursor::new(head).chain(bytes);
+    let whole: Peeked<'_> = Cursor::new(begin).chain(bytes);
     match (deeper, encoding) {
         (Some(deeper), _) if gzip => layer(Box::new(MultiGzDecoder::new(buffered(whole))), entry, deeper, sink),
         (Some(deeper), _) if zstd => layer(Box::new(Zstd::new(buffered(whole))), entry, deeper, sink),
@@ -140,7 +141,7 @@ fn head(bytes: &mut dyn Read) -> io::Result<Vec<u8>> {
 /// These bytes and more. A first read is enough for all but tar: what is still being written must not be waited for.
 fn beginning(bytes: &mut dyn Read, mut head: Vec<u8>) -> io::Result<Vec<u8>> {
     let mut filled = head.len();
-    head.resize(HEAD_BYTES, 0);
+    head.resize(BUFFER_BYTES.max(filled), 0);
     while filled < HEAD_BYTES {
         let read = match bytes.read(&mut head[filled..]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

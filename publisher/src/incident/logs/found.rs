@@ -46,8 +46,13 @@ impl Found {
         self.labels.at
     }
 
-    /// Whose it is, where the record tells.
+    /// Whose it is, where the record tells; of a machine, whichever process wrote it.
     pub(crate) fn source(&self) -> Option<Source> {
+        self.source_by_process().map(Source::of_any_process)
+    }
+
+    /// Whose it is, where the record tells, and which process it was.
+    pub(super) fn source_by_process(&self) -> Option<Source> {
         Source::of(&self.labels)
     }
 }

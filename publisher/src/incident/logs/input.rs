@@ -10,6 +10,7 @@ use filter_core::time::Millis;
 use super::event::{Kept, Kind, Name};
 use super::found::What;
 use super::named::{self, Key};
+use super::processes::{self, Processes};
 use super::proxies::{self, Log, Logs};
 use super::reader::{self, Counts, Told};
 use super::remark::{Remark, Said};
@@ -48,6 +49,8 @@ pub(crate) struct Input {
     pub(crate) warnings: BTreeMap<Name, usize>,
     /// Pods and machines that are named without a container and have no event, so that they may run a proxy or not.
     pub(crate) doubtful: u64,
+    /// Processes that wrote on one machine, and what they were taken for.
+    pub(crate) processes: Processes,
     /// What was read, and what could not be.
     pub(crate) counts: Counts,
     /// Events that came again and were left out.
@@ -128,6 +131,7 @@ impl FileNames {
     pub(crate) fn of_contents(files: &[impl AsRef<Path>]) -> anyhow::Result<Self> {
         let mut reading = Reading::of(files)?;
         let mut known = Self::of(files);
+        processes::merge(&mut reading.logs);
         known.names.extend(proxies::merge(&mut reading.logs).0);
         known.taken = known.names.values().cloned().collect();
         Ok(known)
@@ -224,6 +228,7 @@ impl Reading {
     pub(crate) fn finish(self) -> Input {
         let Self { mut input, mut logs } = self;
         let names;
+        input.processes = processes::merge(&mut logs);
         (names, input.doubtful) = proxies::merge(&mut logs);
         input.proxies = names.values().cloned().collect();
         let place = |key: &Key| match key {
@@ -277,7 +282,7 @@ fn take(input: &mut Input, logs: &mut Logs, file: &dyn Fn() -> Key, told: Told, 
         }
         Told::Found(found) => found,
     };
-    let key = match found.source() {
+    let key = match found.source_by_process() {
         Some(source) => {
             *names_others = true;
             Key::Pod(source)

@@ -6,6 +6,7 @@
 
 use filter_core::time::Millis;
 
+use super::cells;
 use super::event::parse_time;
 use super::json::{self, Pairs};
 
@@ -28,6 +29,9 @@ const INSTANCE: [&[&str]; 4] = [
     &["logstream", "logstreamname"],
     &["host", "hostname", "node", "nodename", "computer", "machine", "agenthostname", "kubernetesnodename"],
 ];
+
+/// The number of a process, as the journal and syslog's readers name it.
+const PROCESS: [&str; 4] = ["pid", "syslogpid", "procid", "processid"];
 
 const TIME: [&str; 13] = [
     "timestamp",
@@ -75,6 +79,8 @@ pub(crate) struct Labels {
     pub(super) container: String,
     /// What stands in for a pod's name, and how bad it is at that.
     pub(super) instance: Option<(usize, String)>,
+    /// The process on a machine, where one is named.
+    pub(super) process: String,
     /// When the record was written.
     pub(super) at: Option<Millis>,
 }
@@ -89,6 +95,7 @@ impl Labels {
         }
         fill(&mut self.pod, &outer.pod);
         fill(&mut self.cluster, &outer.cluster);
+        fill(&mut self.process, &outer.process);
         if let Some((rank, name)) = &outer.instance {
             self.offer(*rank, name);
         }
@@ -105,6 +112,17 @@ impl Labels {
     pub(super) fn of_sidecar(namespace: &str, pod: &str) -> Self {
         let [namespace, pod, container] = [namespace, pod, "istio-proxy"].map(str::to_owned);
         Self { namespace, pod, container, ..Self::default() }
+    }
+
+    /// Those of a pod.
+    pub(super) fn of_pod((namespace, pod): (&str, &str)) -> Self {
+        Self { namespace: namespace.to_owned(), pod: pod.to_owned(), ..Self::default() }
+    }
+
+    /// Whether a machine alone stands in for the pod's name.
+    pub(super) fn is_of_a_machine(&self) -> bool {
+        let worst = INSTANCE.len() - 1;
+        self.pod.is_empty() && self.instance.as_ref().is_some_and(|(rank, _)| *rank == worst)
     }
 
     /// A machine's name.
@@ -166,6 +184,8 @@ impl Labels {
         } else if let Some(rank) = rank {
             let rank = if path.contains("cloud") { INSTANCE.len() - 1 } else { rank };
             self.offer(rank, value);
+        } else if is(&PROCESS) && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            fill(&mut self.process, value);
         } else if is(&TIME) {
             self.at = self.at.or_else(|| time_of(value));
         }
@@ -254,6 +274,12 @@ impl Labels {
         let mut labels = Self::default();
         for (key, value) in words(before).into_iter().rev().chain(words(after)) {
             labels.take_key(key, value);
+        }
+        if labels.pod.is_empty()
+            && let Some((namespace, pod)) = cells::in_line(before)
+        {
+            fill(&mut labels.namespace, namespace);
+            fill(&mut labels.pod, pod);
         }
         labels
     }

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use memchr::memmem;
 
+use super::cells::{is_name, likeness};
 use super::labels::Labels;
-use super::writer::{Writer, is_host, is_name, likeness};
+use super::writer::{Writer, is_host};
 
 /// What names of logs end with, before what rotation adds.
 const EXTENSIONS: [&str; 6] = [".log", ".txt", ".json", ".jsonl", ".ndjson", ".out"];

@@ -28,7 +28,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Takes in what else the same proxy wrote.
-    fn add(&mut self, more: Self) {
+    pub(super) fn add(&mut self, more: Self) {
         let before = self.events.len();
         self.turns.extend(more.turns.into_iter().map(|(after, turn)| (before + after, turn)));
         self.events.extend(more.events);
@@ -153,12 +153,14 @@ fn is_part(part: &Source, whole: &Source) -> bool {
     fits(&part.namespace, &whole.namespace)
         && fits(&part.cluster, &whole.cluster)
         && fits(&part.container, &whole.container)
+        && fits(&part.process, &whole.process)
 }
 
 /// The shortest name for each that no other has.
 pub(super) fn names<'k>(keys: impl Iterator<Item = &'k Key> + Clone) -> BTreeMap<Key, String> {
     let forms = |key: &Key| match key {
-        Key::Pod(Source { pod, namespace, cluster, container }) => {
+        Key::Pod(Source { pod, namespace, cluster, container, process }) => {
+            let pod = &if process.is_empty() { pod.clone() } else { format!("{pod}[{process}]") };
             let path = |parts: &[&String]| {
                 parts.iter().filter(|part| !part.is_empty()).map(|part| part.as_str()).collect::<Vec<_>>().join("/")
             };
@@ -210,7 +212,7 @@ mod tests {
 
     fn pod(cluster: &str, namespace: &str, pod: &str, container: &str) -> Key {
         let [cluster, namespace, pod, container] = [cluster, namespace, pod, container].map(str::to_owned);
-        Key::Pod(Source { pod, namespace, cluster, container })
+        Key::Pod(Source { pod, namespace, cluster, container, process: String::new() })
     }
 
     #[test]

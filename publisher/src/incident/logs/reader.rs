@@ -9,6 +9,7 @@ use std::rc::Rc;
 use filter_core::time::Millis;
 use memchr::memmem;
 
+use super::envoys::Envoys;
 use super::found::{Found, What};
 use super::joined::Joiner;
 use super::labels::Labels;
@@ -17,7 +18,7 @@ use super::parts::{self, Before, Header};
 use super::records::{self, Record};
 use super::search::Findings;
 use super::source::Source;
-use super::{decode, search, shapes};
+use super::{cells, decode, search, shapes};
 
 /// Writers whose lines tell of no event, that are remembered.
 const MOST_QUIET: usize = 100_000;
@@ -40,6 +41,8 @@ pub(crate) struct Counts {
     pub(crate) times_assumed: u64,
     /// Events that name no proxy, in a text in which others do.
     pub(crate) unnamed: u64,
+    /// Texts in which several Envoys wrote at once, and that tell of none which line is whose.
+    pub(crate) mixed: u64,
     /// Lines too long to be read.
     pub(crate) too_long: u64,
     /// Files in archives that hold no text.
@@ -61,6 +64,7 @@ impl Counts {
         self.look_alikes += more.look_alikes;
         self.times_assumed += more.times_assumed;
         self.unnamed += more.unnamed;
+        self.mixed += more.mixed;
         self.too_long += more.too_long;
         self.no_text += more.no_text;
         self.damaged.extend(more.damaged);
@@ -181,6 +185,7 @@ struct Text {
     section: Rc<str>,
     of_line: Option<Rc<str>>,
     before: Before,
+    envoys: Envoys,
     /// The files that headers name, and whether their records name proxies.
     files: BTreeMap<Rc<str>, bool>,
     /// Whose the lines below a header are, where it names a container.
@@ -318,7 +323,7 @@ impl Text {
 
     /// Looks at a line of text; none if it holds no event.
     fn line(&mut self, line: &str, sink: &mut Tell<'_>) -> Option<Findings> {
-        let line = shapes::without_colours(line);
+        let line = shapes::plain(line);
         if let Some(why) = part::of_line(&line) {
             self.lacks = Some(why);
         }
@@ -355,6 +360,9 @@ impl Text {
             }
         }
         let head = shapes::head(line);
+        if !head.writer.is_known() && self.section.is_empty() {
+            self.envoys.note(line);
+        }
         if let Some(at) = head.at {
             sink(&self.file(), Told::Time(at));
         }
@@ -364,8 +372,15 @@ impl Text {
                 return Some(findings);
             }
         }
+        self.quiet_line(line, &head, sink);
+        None
+    }
+
+    /// Tells whose a line without an event is.
+    fn quiet_line(&mut self, line: &str, head: &shapes::Head<'_>, sink: &mut Tell<'_>) {
         // A pod that the line names tells more than the machine before it.
-        let names_pod = head.writer.pod.is_empty() && memmem::find(line.as_bytes(), b"pod").is_some();
+        let is_column = || !line.starts_with('[') && cells::in_line(line).is_some();
+        let names_pod = head.writer.pod.is_empty() && (memmem::find(line.as_bytes(), b"pod").is_some() || is_column());
         let around = if names_pod { Labels::around(line, "") } else { Labels::default() };
         if !around.pod.is_empty() {
             self.proxy(&around, sink);
@@ -379,7 +394,6 @@ impl Text {
                 }
             }
         }
-        None
     }
 
     /// Tells a proxy whose record has no event.
@@ -404,6 +418,8 @@ impl Text {
     fn finished(mut self) -> Counts {
         if self.names {
             self.counts.unnamed = self.unnamed;
+        } else {
+            self.counts.mixed = u64::from(self.envoys.are_at_once());
         }
         self.counts
     }

@@ -3,12 +3,12 @@
 //! Nothing is held but the record that is being read: a log may be greater than memory, or have no end.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, BufReader};
 
 use memchr::{memchr, memchr_iter};
 
 use super::extent::{Extent, Step};
-use super::{frames, journal, rows};
+use super::{frames, items, journal, json, markup, rows};
 
 /// A longer line of text holds nothing of ours; the rest of it is skipped.
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
@@ -49,7 +49,26 @@ pub(super) type Sink<'s> = dyn FnMut(Counted<'_>) -> bool + 's;
 /// # Errors
 /// Those of reading.
 pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::Result<()> {
-    if let Some(form) = rows::form(text.fill_buf()?) {
+    if returns_alone(text.fill_buf()?) {
+        text = Box::new(BufReader::new(Returns(text)));
+    }
+    if markup::is_markup(text.fill_buf()?) {
+        return markup::each(text, &mut |piece, lines| match piece {
+            markup::Piece::Row(row) => sink(Counted { record: Record::Row(&row, b' '), lines }),
+            markup::Piece::Line(line) => sink(Counted { record: Record::Line(Cow::Owned(line)), lines }),
+        });
+    }
+    if items::is_list(text.fill_buf()?) {
+        return items::each(text, &mut |item, lines| match item {
+            Ok(json) => sink(Counted { record: Record::Json(Cow::Owned(json)), lines }),
+            Err(text) => {
+                let line = |line: &str| Counted { record: Record::Line(Cow::Owned(line.to_owned())), lines: 1 };
+                text.lines().all(|one| sink(line(one)))
+            }
+        });
+    }
+    let begin = text.fill_buf()?;
+    if let Some(form) = rows::form(begin).or_else(|| rows::bare(begin)) {
         return rows::each(text, form, &mut |row, lines| {
             sink(Counted { record: Record::Row(row, form.delimiter), lines })
         });
@@ -67,6 +86,11 @@ pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::
     if frames::is_framed(text.fill_buf()?) {
         return frames::each(text, &mut |message| sink(Counted { record: Record::Line(line_of(message)), lines: 1 }));
     }
+    each_value(text, sink)
+}
+
+/// Gives the sink every line and JSON value.
+fn each_value(text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::Result<()> {
     let mut text = Splitter { text, bytes: Vec::new(), begin: 0, ended: false, mode: Mode::Outside };
     while let Some(next) = text.next()? {
         let bytes = text.bytes.get(next.from..next.to).unwrap_or_default();
@@ -77,7 +101,7 @@ pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::
         };
         let last = u64::from(text.ended && next.end == text.bytes.len() && text.bytes.last() != Some(&b'\n'));
         let record = match next.form {
-            Form::Line => Record::Line(line_of(bytes)),
+            Form::Line => Record::Line(plain(line_of(bytes))),
             Form::Json => Record::Json(text_of(bytes)),
             Form::Unfinished => Record::Unfinished,
             Form::TooLong => Record::TooLong,
@@ -94,6 +118,23 @@ pub(super) fn each(mut text: Box<dyn BufRead + '_>, sink: &mut Sink<'_>) -> io::
     Ok(())
 }
 
+/// Whether lines end as they did on old Macintoshes, and do where a terminal's progress was kept.
+fn returns_alone(begin: &[u8]) -> bool {
+    let begin = begin.get(..begin.len().min(READ_BYTES)).unwrap_or_default();
+    memchr(b'\n', begin).is_none() && memchr(b'\r', begin).is_some_and(|at| at + 1 < begin.len())
+}
+
+/// Text whose lines end so, with line ends.
+struct Returns<'r>(Box<dyn BufRead + 'r>);
+
+impl io::Read for Returns<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(into)?;
+        into.iter_mut().take(read).filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+        Ok(read)
+    }
+}
+
 /// A line as text. Zeros in it are left out: PowerShell adds lines in UTF-16 to a file in another encoding, and a file
 /// that was not written to its end after a crash has zeros before what was added later.
 fn line_of(bytes: &[u8]) -> Cow<'_, str> {
@@ -102,6 +143,17 @@ fn line_of(bytes: &[u8]) -> Cow<'_, str> {
     }
     let rest: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
     Cow::Owned(text_of(rest.trim_ascii_end()).into_owned())
+}
+
+/// A line without what it was wrapped in: `jq -R` makes a JSON string of each.
+fn plain(line: Cow<'_, str>) -> Cow<'_, str> {
+    let text = line.trim().trim_end_matches(',');
+    let is_string = text.len() > 1 && text.starts_with('"') && text.ends_with('"');
+    let inner = is_string.then(|| json::string(text)).flatten().filter(|inner| !inner.trim_end().contains('\n'));
+    match inner {
+        Some(inner) => Cow::Owned(inner.trim_end().to_owned()),
+        None => line,
+    }
 }
 
 /// The bytes as text; what is none becomes signs that say so.

@@ -1,9 +1,11 @@
-//! CSV and its kin: what exports of log stores and of spreadsheets are, with a first row that names the columns.
+//! CSV and its kin: what exports of log stores and of spreadsheets are, with a first row that names the columns or
+//! without one.
 
 use std::io::{self, BufRead};
 
 use memchr::memmem;
 
+use super::columns;
 use super::event::KEY;
 use super::labels::{is_column, normal};
 
@@ -19,6 +21,8 @@ pub(super) struct Form {
     has_backslashes: bool,
     /// The lines before the names: comments, and spreadsheets' `sep=,`.
     before: u64,
+    /// Whether the first row names the columns. Where it does not, the values tell.
+    is_named: bool,
 }
 
 /// The form of the rows, if the text begins with a row of column names, comments aside.
@@ -31,11 +35,65 @@ pub(super) fn form(begin: &[u8]) -> Option<Form> {
         let is_comment =
             line.starts_with(b"#") || line.starts_with(b"sep=") || (before > 0 && line.trim_ascii().is_empty());
         if !is_comment {
-            return delimiter(line).map(|delimiter| Form { delimiter, has_backslashes, before });
+            return delimiter(line).map(|delimiter| Form { delimiter, has_backslashes, before, is_named: true });
         }
         (rest, before) = (below, before + 1);
     }
     None
+}
+
+/// The key of an event in a quoted field.
+const KEY_DOUBLED: &[u8] = b"\"\"faultline\"\"";
+
+/// As many rows are compared to tell a table without names.
+const COMPARED: usize = 50;
+
+/// The form of rows without known names of columns: as many fields in each, and events in quoted ones.
+pub(super) fn bare(begin: &[u8]) -> Option<Form> {
+    let begin = begin.get(..begin.len().min(SNIFFED_BYTES)).unwrap_or_default();
+    if begin.starts_with(b"{") || begin.starts_with(b"[") || memmem::find(begin, KEY_DOUBLED).is_none() {
+        return None;
+    }
+    b",;\t|".iter().copied().find_map(|delimiter| {
+        let form = Form { delimiter, has_backslashes: false, before: 0, is_named: false };
+        let mut reader = form.reader(begin);
+        let (mut row, mut widths, mut quoted, mut from) = (csv::ByteRecord::new(), Vec::new(), 0, 0);
+        while widths.len() < COMPARED && reader.read_byte_record(&mut row).ok()? {
+            let to = usize::try_from(reader.position().byte()).ok()?;
+            // The last one may go on.
+            if to >= begin.len() && !begin.ends_with(b"\n") && !widths.is_empty() {
+                break;
+            }
+            let raw = begin.get(from..to)?.trim_ascii();
+            let opens = raw.starts_with(b"\"") || memmem::find(raw, &[delimiter, b'"']).is_some();
+            quoted += usize::from(opens && (row.len() > 1 || is_one_field(raw)));
+            widths.push(row.len());
+            from = to;
+        }
+        // The first row may hold names that nobody knows.
+        let alike = widths.iter().all(|width| Some(width) == widths.first()) && quoted > 0;
+        (alike && quoted + 1 >= widths.len()).then_some(form)
+    })
+}
+
+/// Whether a row is one quoted field and nothing else.
+fn is_one_field(raw: &[u8]) -> bool {
+    let inner = raw.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    inner.is_some_and(|inner| {
+        let inner = String::from_utf8_lossy(inner);
+        !inner.replace("\"\"", "").contains('"')
+    })
+}
+
+impl Form {
+    fn reader<R: io::Read>(self, text: R) -> csv::Reader<R> {
+        let mut builder = csv::ReaderBuilder::new();
+        builder.delimiter(self.delimiter).flexible(true).has_headers(self.is_named);
+        if self.has_backslashes {
+            builder.double_quote(false).escape(Some(b'\\'));
+        }
+        builder.from_reader(text)
+    }
 }
 
 /// The character between a row of column names.
@@ -72,14 +130,12 @@ pub(super) fn each(mut text: impl BufRead, form: Form, sink: &mut Sink<'_>) -> i
     for _ in 0..form.before {
         text.skip_until(b'\n')?;
     }
-    let mut builder = csv::ReaderBuilder::new();
-    builder.delimiter(form.delimiter).flexible(true);
-    if form.has_backslashes {
-        builder.double_quote(false).escape(Some(b'\\'));
-    }
-    let mut reader = builder.from_reader(text);
-    let names: Vec<String> =
-        reader.byte_headers().map_err(of_csv)?.iter().map(|name| text_of(name).trim().to_owned()).collect();
+    let mut reader = form.reader(text);
+    let names: Vec<String> = if form.is_named {
+        reader.byte_headers().map_err(of_csv)?.iter().map(|name| text_of(name).trim().to_owned()).collect()
+    } else {
+        Vec::new()
+    };
     let mut fields = csv::ByteRecord::new();
     let mut line = reader.position().line();
     // The names are a line, too.
@@ -88,7 +144,10 @@ pub(super) fn each(mut text: impl BufRead, form: Form, sink: &mut Sink<'_>) -> i
         lines += reader.position().line().saturating_sub(line);
         line = reader.position().line();
         let named = |(at, field)| (names.get(at).cloned().unwrap_or_default(), text_of(field));
-        let row: Vec<(String, String)> = fields.iter().enumerate().map(named).collect();
+        let mut row: Vec<(String, String)> = fields.iter().enumerate().map(named).collect();
+        if !form.is_named {
+            columns::name(&mut row);
+        }
         if !sink(&row, lines) {
             break;
         }

@@ -18,7 +18,7 @@ use super::json::{self, Node, Pairs};
 use super::labels::{self, Labels};
 use super::parse::{self, NoEvent, TimeOf};
 use super::remark;
-use super::{escapes, hot_switch, look_alike, shapes, table};
+use super::{cells, escapes, hot_switch, look_alike, shapes, table};
 
 /// Objects, arrays and texts in one another: deeper than any chain of shippers.
 const MAX_DEPTH: u32 = 40;
@@ -185,6 +185,9 @@ impl Findings {
         let mut with_events: Vec<&str> = Vec::new();
         // Nearly every event is one alone: what it holds is found at once, and not value by value.
         let is_alone = whole.is_some_and(holds_one);
+        // {"POD": ["LINE", …]}
+        let by_pod = pairs.iter().all(|(key, _)| cells::pod(key).is_some());
+        let pod = |key| cells::pod(key).filter(|_| by_pod).map(Labels::of_pod);
         for (key, node) in pairs.iter() {
             let known = self.found.len();
             let is_own = whole.is_some() && parse::is_key(key);
@@ -200,10 +203,15 @@ impl Findings {
                     }
                 },
                 Node::Text(text) if may_hold(text) => self.string(text, depth.saturating_sub(1)),
+                Node::Json(text) if text.starts_with('[') => {
+                    self.quiet.extend(pod(key));
+                    continue;
+                }
                 _ => continue,
             }
             if self.found.len() > known {
                 with_events.push(key);
+                pod(key).iter().for_each(|pod| self.fill(known, pod));
             }
         }
         let skipped = |key: &str| {
@@ -221,6 +229,11 @@ impl Findings {
         if with_events.len() + usize::from(is_event.is_some()) > 1 {
             leave_one(&mut self.found, before);
         }
+        self.name_all(before, labels);
+    }
+
+    /// Gives what an object held its names and its time.
+    fn name_all(&mut self, before: usize, labels: Labels) {
         self.at = self.at.max(labels.at);
         for one in self.found.iter_mut().skip(before) {
             if let What::Timeless(json) = &one.what

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use filter_core::time::Millis;
 
+use super::cells::likeness;
 use super::event::parse_time;
-use super::writer::{Writer, likeness, of};
+use super::writer::{Writer, of};
 use super::{labels, parts, syslog};
 
 /// As many words before a message are looked at.
@@ -209,8 +210,34 @@ fn columns<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
     of(namespace, pod, container)
 }
 
+/// The line as it was written: without colours, the sign of a quotation or a difference before it, the escapes of
+/// Markdown's tables, and the blanks of web pages.
+pub(super) fn plain(line: &str) -> Cow<'_, str> {
+    let mut plain = without_colours(line);
+    let unquoted = unquoted(&plain);
+    if unquoted.len() < plain.len() {
+        plain = Cow::Owned(unquoted.to_owned());
+    }
+    if plain.starts_with('|') && plain.contains("\\|") {
+        plain = Cow::Owned(plain.replace("\\|", "|"));
+    }
+    if plain.contains('\u{a0}') {
+        plain = Cow::Owned(plain.replace('\u{a0}', " "));
+    }
+    plain
+}
+
+/// A line without `> ` of mail and Markdown, or `+` of a difference, before it.
+fn unquoted(line: &str) -> &str {
+    let mut rest = line;
+    while let Some(inner) = rest.strip_prefix('>') {
+        rest = inner.strip_prefix(' ').unwrap_or(inner);
+    }
+    line.strip_prefix('+').filter(|inner| parts::begins(inner)).unwrap_or(rest)
+}
+
 /// The line without the terminal's colours, which stern writes when asked to.
-pub(super) fn without_colours(line: &str) -> Cow<'_, str> {
+fn without_colours(line: &str) -> Cow<'_, str> {
     if memchr::memchr(b'\x1b', line.as_bytes()).is_none() {
         return Cow::Borrowed(line);
     }
@@ -271,7 +298,7 @@ mod tests {
             ("<14>Nov 20 2026 15:43:09 node-1 envoy[12]: x", "//envoy/node-1"),
             ("one two envoy[12]: x", "///"),
         ] {
-            let Writer { namespace, pod, container, host } = head(line).writer;
+            let Writer { namespace, pod, container, host, .. } = head(line).writer;
             assert_eq!(format!("{namespace}/{pod}/{container}/{host}"), wanted, "{line}");
         }
     }

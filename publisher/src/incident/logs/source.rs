@@ -11,6 +11,8 @@ pub(crate) struct Source {
     pub(crate) namespace: String,
     pub(crate) cluster: String,
     pub(crate) container: String,
+    /// The process, where a machine alone is named, on which several proxies may run.
+    pub(crate) process: String,
 }
 
 impl Source {
@@ -23,11 +25,17 @@ impl Source {
             namespace: labels.namespace.clone(),
             cluster: labels.cluster.clone(),
             container: container.to_owned(),
+            process: if labels.is_of_a_machine() { labels.process.clone() } else { String::new() },
         })
     }
 }
 
 impl Source {
+    /// The same machine's or pod's, whichever process it is.
+    pub(crate) fn of_any_process(self) -> Self {
+        Self { process: String::new(), ..self }
+    }
+
     /// `CLUSTER/NAMESPACE/POD`, without what the record does not have.
     pub(crate) fn path(&self) -> String {
         let parts = [&self.cluster, &self.namespace, &self.pod];

@@ -1,7 +1,8 @@
 //! What syslog and the journal write before a message: a machine and a program.
 
+use super::cells::likeness;
 use super::labels;
-use super::writer::{Writer, is_host, likeness, of};
+use super::writer::{Writer, is_host, of};
 
 /// What stands between the time and the message, too.
 const LEVELS: [&str; 8] = ["trace", "debug", "info", "warn", "warning", "error", "critical", "fatal"];
@@ -15,26 +16,27 @@ pub(super) fn journal<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
 
 /// `HOST PROGRAM[1]:`, or `PROGRAM[1]:` where the machine is not named
 pub(super) fn after_the_time<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
-    let name = |word: &'a str| word.split_once('[').map_or(word, |(name, _)| name);
     if let [program, ..] = words
         && program.ends_with("]:")
     {
-        return written_by("", name(program));
+        return written_by("", program.split_once('[').map_or(program, |(name, _)| name), "");
     }
     let [host, program, ..] = words else { return None };
-    written_by(host, name(program.strip_suffix(':')?))
+    let program = program.strip_suffix(':')?;
+    let (name, process) = program.split_once('[').unwrap_or((program, ""));
+    written_by(host, name, process.strip_suffix(']').unwrap_or_default())
 }
 
 /// `HOST APPLICATION` of RFC 5424
 pub(super) fn of_application<'a>(words: &[&'a str]) -> Option<Writer<'a>> {
-    let [host, application, ..] = words else { return None };
+    let [host, application, rest @ ..] = words else { return None };
     let told = |word: &'a str| if word == "-" { "" } else { word };
-    written_by(told(host), told(application))
+    written_by(told(host), told(application), rest.first().copied().map(told).unwrap_or_default())
 }
 
 /// What a machine's program wrote. Where a pod stands for the program, it is the pod's: forwarders write the container
 /// or the pod there, and the machine or the pod as the machine.
-fn written_by<'a>(host: &'a str, program: &'a str) -> Option<Writer<'a>> {
+fn written_by<'a>(host: &'a str, program: &'a str, process: &'a str) -> Option<Writer<'a>> {
     if let Some((namespace, pod, container)) = labels::of_path(program) {
         return of(namespace, pod, container);
     }
@@ -45,7 +47,9 @@ fn written_by<'a>(host: &'a str, program: &'a str) -> Option<Writer<'a>> {
     }
     // One program runs on many machines: its name alone tells less than the file's.
     let is_level = LEVELS.iter().any(|level| host.eq_ignore_ascii_case(level));
-    (good && !host.is_empty() && !is_level).then_some(Writer { host, container: program, ..Writer::default() })
+    let process = if process.bytes().all(|byte| byte.is_ascii_digit()) { process } else { "" };
+    let writer = Writer { host, container: program, process, ..Writer::default() };
+    (good && !host.is_empty() && !is_level).then_some(writer)
 }
 
 /// The machine before a program with its process's number, behind a time of any form: `Fri 2026-11-20 15:43:09 UTC HOST
@@ -55,7 +59,7 @@ pub(super) fn by_process<'a>(line: &'a str) -> Option<Writer<'a>> {
     let is_number = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
     let program = |word: &'a str| {
         let (name, id) = word.strip_suffix("]:")?.split_once('[')?;
-        is_number(id).then_some(name)
+        is_number(id).then_some((name, id))
     };
     let (mut all, mut count) = ([""; MOST_WORDS], 0);
     for (place, word) in all.iter_mut().zip(line.split_ascii_whitespace()) {
@@ -68,7 +72,8 @@ pub(super) fn by_process<'a>(line: &'a str) -> Option<Writer<'a>> {
         .get(..at - 1)?
         .iter()
         .any(|word| word.contains([':', '.']) && word.contains(|c: char| c.is_ascii_digit()));
-    is_timed.then(|| written_by(words[at - 1], program(words[at])?)).flatten()
+    let (name, id) = program(words[at])?;
+    is_timed.then(|| written_by(words[at - 1], name, id)).flatten()
 }
 
 /// A line without syslog's priority, and whether what follows is as RFC 5424 has it: `<14>1 `, with the message's

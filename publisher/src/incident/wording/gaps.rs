@@ -115,6 +115,23 @@ fn unnamed(events: u64) -> String {
     )
 }
 
+fn processes(processes: u64, machines: u64, at_once: bool) -> String {
+    let on = format!("On {} {} processes", count(machines, "machine"), number(processes));
+    if at_once {
+        return format!("{on} wrote at the same time: told as a proxy each.");
+    }
+    format!("{on} wrote one after the other: taken for proxies that started again.")
+}
+
+fn mixed(files: u64) -> String {
+    let (hold, are) = if files == 1 { ("holds", "it is") } else { ("hold", "each is") };
+    format!(
+        "{} {hold} lines of several Envoys at once, and none tells whose it is: {are} told as if one had written it. \
+         Give each Envoy a log of its own, or keep the pod's name (`kubectl logs --prefix`).",
+        count(files, "log"),
+    )
+}
+
 /// A sentence with its end.
 fn ended(text: &str) -> String {
     if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
@@ -166,6 +183,8 @@ pub(crate) fn sentence(gap: &Gap) -> String {
              they are not counted.",
             number(*pods)
         ),
+        Gap::Mixed { files } => mixed(*files),
+        Gap::Processes { processes, machines, at_once } => self::processes(*processes, *machines, *at_once),
         Gap::AssumedTimes { events } => {
             let has = if *events == 1 { "has" } else { "have" };
             format!("{} lost the time on the way, and {has} that of the record around it.", count(*events, "event"))

@@ -38,9 +38,16 @@ impl Registry {
     /// # Errors
     /// When the registry does not say.
     pub(crate) async fn has_blob(&self, digest: &Digest, size: i64) -> Result<bool, RegistryError> {
-        let call = Call::new(Method::HEAD, self.url(&format!("blobs/{digest}")), Success::Read);
-        let asked = self.http.with_retries(&self.pushing(), async || self.http.send(&call).await).await;
-        let Some(response) = present(asked)? else { return Ok(false) };
+        let ask = async |method| {
+            let call = Call::new(method, self.url(&format!("blobs/{digest}")), Success::Blob);
+            present(self.http.with_retries(&self.pushing(), async || self.http.send(&call).await).await)
+        };
+        let asked = match ask(Method::HEAD).await {
+            // Of the answer to GET the body is not read.
+            Err(error) if error.is_of_the_method() || error.lacks_a_reason() => ask(Method::GET).await,
+            asked => asked,
+        };
+        let Some(response) = asked? else { return Ok(false) };
         // Some answer HEAD with a length of 0, which is that of the answer's own body.
         let told = header(&response, CONTENT_LENGTH.as_str()).and_then(|told| told.parse::<i64>().ok());
         Ok(told.is_none_or(|told| told == size || told == 0))

@@ -41,6 +41,11 @@ impl RegistryError {
         ) && !self.cause.gives_a_reason()
     }
 
+    /// Whether the registry said that it does not know the method, as some do of HEAD.
+    pub(crate) fn is_of_the_method(&self) -> bool {
+        matches!(self.cause, ErrorCause::Status(405 | 501, _))
+    }
+
     /// Whether the registry does not implement this part of the specification.
     pub(crate) fn is_no_such_service(&self) -> bool {
         matches!(

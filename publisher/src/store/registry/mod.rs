@@ -179,6 +179,7 @@ impl Registry {
             // The manifest exists, but the answer has no digest.
             Ok(Some(None)) => Ok(self.fetch(name).await?.map(|manifest| manifest.digest)),
             Ok(told) => Ok(told.flatten()),
+            Err(error) if error.is_of_the_method() => Ok(self.fetch(name).await?.map(|manifest| manifest.digest)),
             // The answer to HEAD has no body that could say why; and a gateway may know GET only.
             Err(error) if error.lacks_a_reason() => match self.fetch_once(name).await {
                 Ok(manifest) => Ok(Some(manifest.digest)),
