@@ -43,13 +43,15 @@ pub enum Refusal {
     Rate,
     /// Much of the mesh fails at once: a person decides.
     Breaker,
+    /// The API server refuses the change of the pod that a bypass begins with.
+    Denied,
     /// No controller, or no API server: nobody can consent.
     NoController,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::NotOptedIn,
         Self::ReportOnly,
         Self::HostNetwork,
@@ -70,6 +72,7 @@ impl Refusal {
         Self::Budget,
         Self::Rate,
         Self::Breaker,
+        Self::Denied,
         Self::NoController,
     ];
 
@@ -97,6 +100,7 @@ impl Refusal {
             Self::Budget => "budget",
             Self::Rate => "rate",
             Self::Breaker => "breaker",
+            Self::Denied => "denied",
             Self::NoController => "no_controller",
         }
     }
@@ -125,6 +129,7 @@ impl Refusal {
             Self::Budget => "as many pods of the workload are bypassed as may be",
             Self::Rate => "as many pods were bypassed within the minute as may be",
             Self::Breaker => "much of the mesh fails at once, and a person decides",
+            Self::Denied => "the API server refuses the change of the pod (an admission policy, or missing rights)",
             Self::NoController => "nobody could consent",
         }
     }
@@ -147,6 +152,7 @@ impl Refusal {
                 | Self::Budget
                 | Self::Rate
                 | Self::Breaker
+                | Self::Denied
                 | Self::NoController
         )
     }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use hot_switch_core::Moment;
 use hot_switch_core::fleet::{Fleet, Limits};
+use hot_switch_core::refusal::Refusal;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Pod as Object};
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
@@ -244,7 +245,13 @@ impl Controller {
         }
         for (node, mut answers) in done.answers {
             // A grant whose label is not set is none yet: the gate would go on before callers know.
-            answers.retain(|answer| !failed.contains(&answer.pod));
+            // What the API server denies is refused, and the agent need not wait for it.
+            answers.retain_mut(|answer| {
+                if self.denied.contains_key(&answer.pod) && failed.contains(&answer.pod) {
+                    answer.refused = Some(Refusal::Denied.word().to_owned());
+                }
+                answer.refused.is_some() || !failed.contains(&answer.pod)
+            });
             self.leases.answer(&node, &Answers { answers }).await?;
         }
         complaint.map_or(Ok(()), Err)
