@@ -154,7 +154,7 @@ fn a_file_is_followed_through_rotation_until_ctrl_c() {
     assert!(next().contains("failover"));
     let _ = std::fs::write(&log, "");
     append(&format!("{}\n", lines[5]));
-    assert!(next().contains("returned"));
+    assert!(next().contains("ejection over"));
 
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
