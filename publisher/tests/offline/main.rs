@@ -32,6 +32,7 @@ mod nothing_in_silence;
 mod output;
 mod parts_of_logs;
 mod pipelines;
+mod plugin_beside_rules;
 mod remarks;
 mod report;
 mod report_claims;
