@@ -18,7 +18,8 @@ pub(super) struct Restart {
     pub(super) proxy: ProxyIndex,
     /// When.
     pub(super) at: Millis,
-    /// Until when it is known to have lived before.
+    /// Until when it may have lived before: when it said that it ends, else when it began anew. Its last event is no
+    /// end: a proxy is silent while nothing changes.
     pub(super) lived_until: Millis,
     /// Whether it said then that it ends.
     pub(super) was_told_to_stop: bool,
@@ -59,11 +60,11 @@ pub(super) fn of(input: &Input) -> Vec<Restart> {
 /// Whether a proxy that says at some time that it watches is a new process; only one of which something is known.
 fn restart(proxy: ProxyIndex, events: &[&Event], at: Millis, stopped: Option<Millis>) -> Option<Restart> {
     let (before, after) = events.split_at(events.partition_point(|event| event.at < at));
-    let last = before.last()?.at;
+    before.last()?;
     (stopped.is_some() || began_anew(before, after)).then_some(Restart {
         proxy,
         at,
-        lived_until: stopped.unwrap_or(last),
+        lived_until: stopped.unwrap_or(at),
         was_told_to_stop: stopped.is_some(),
     })
 }

@@ -182,6 +182,12 @@ fn traffic_that_went_away_in_a_part_of_the_time_is_not_told_as_all_of_it() {
     let headline = json["headline"].as_str().unwrap();
     assert!(headline.contains("of its traffic went to b for 11.8 s within 30.0 s"), "{headline}");
     assert!(text.contains("left a to b (up to 50 %, same region) for 11.8 s within 30.0 s"), "{text}");
+    // Of a log that ends with the beginning, nobody knows how long it lasted.
+    let headline = told(&log(&[started("15:00:01.000", 1.0, 0)])).0["headline"].as_str().unwrap().to_owned();
+    assert!(
+        !headline.contains("0 ms") && headline.contains("went to b at the end of the log; it was not over"),
+        "{headline}"
+    );
     // Between the first request of a stay and the start there is a moment.
     assert!(!with(29.0).1.contains("within"));
 }

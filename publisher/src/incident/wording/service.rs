@@ -133,7 +133,7 @@ fn failover_sentence(failover: &Failover, all_proxies: usize, clock: Clock) -> S
         of => format!("; seen by {}", SeenBy { proxies: when.proxies, of }),
     };
     format!(
-        "{} {} left {} to {} for {}{}{why}{told}{seen}",
+        "{} {} left {} to {} {}{}{}{why}{told}{seen}",
         if when.began_earlier { "before" } else { "at" },
         clock.time(when.span.from),
         names::locality(&failover.from),
@@ -143,6 +143,7 @@ fn failover_sentence(failover: &Failover, all_proxies: usize, clock: Clock) -> S
     )
 }
 
+        period::until_restart(std::iter::once(failover)),
 fn destination_view<'a>(failover: &Failover, destination: &'a Destination, clock: Clock) -> DestinationView<'a> {
     let span = destination.span;
     let share = share(destination).unwrap_or_else(|| "traffic".to_owned());

@@ -153,5 +153,6 @@ fn traffic(service: &Service, longest: &Failover) -> String {
         true => format!("; {} away from home", count(errors, "error")),
         false => String::new(),
     };
-    format!("{share} of its traffic went to {}{times} for {took}{told}", localities.join(", then "))
+    let until = period::until_restart(same());
+    format!("{share} of its traffic went to {}{times} {took}{until}{told}", localities.join(", then "))
 }
