@@ -203,13 +203,19 @@ impl ClusterTrace {
                     self.add_outage(Observation::beginning(proxy, event.at));
                 }
             }
-            Kind::UpstreamRecovered { seconds } => match self.open_outage(proxy) {
-                Some(open) => open.end(event.at),
-                None => {
-                    missing.beginnings += 1;
-                    self.add_outage(Observation::ending(proxy, event.at, millis(*seconds)));
+            Kind::UpstreamRecovered { seconds } => {
+                match self.open_outage(proxy) {
+                    Some(open) => open.end(event.at),
+                    None => {
+                        missing.beginnings += 1;
+                        self.add_outage(Observation::ending(proxy, event.at, millis(*seconds)));
+                    }
                 }
-            },
+                // Nothing healthy was left, so that no endpoint stayed in rotation.
+                for endpoint in self.endpoints.values_mut() {
+                    endpoint.failing.remove(&proxy);
+                }
+            }
             _ => {}
         }
     }
