@@ -37,6 +37,7 @@ mod remarks;
 mod report;
 mod report_claims;
 mod report_fleet;
+mod report_window;
 mod rules_as_istiod;
 mod schemas;
 mod taken_apart;
