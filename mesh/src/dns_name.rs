@@ -6,6 +6,16 @@ pub fn full(host: &str, namespace: &str, domain: &str) -> String {
     if host.contains('.') || host.contains('*') { host.to_owned() } else { format!("{host}.{namespace}.svc.{domain}") }
 }
 
+/// The full name that was meant by one with a dot that Istio does not complete: `name.svc`-like ones, and
+/// `name.namespace` of a namespace that there is. `None` for every other name.
+pub fn meant_by(host: &str, is_namespace: impl Fn(&str) -> bool, domain: &str) -> Option<String> {
+    let (name, rest) = host.split_once('.')?;
+    let namespace = rest.strip_suffix(".svc").unwrap_or(rest);
+    let is_short = rest.ends_with(".svc") || is_namespace(namespace);
+    let may_be = is_short && !namespace.contains('.') && !host.contains('*');
+    may_be.then(|| format!("{name}.{namespace}.svc.{domain}"))
+}
+
 /// Whether a rule for `pattern` (a full name, or `*` followed by a suffix) applies to `host`, which may itself be a
 /// pattern.
 pub fn covers(pattern: &str, host: &str) -> bool {
@@ -33,6 +43,16 @@ mod tests {
         assert_eq!(full("*"), "*");
         assert_eq!(namespace_of("reviews.shop.svc.cluster.local", "cluster.local"), Some("shop"));
         assert_eq!(namespace_of("api.example.com", "cluster.local"), None);
+    }
+
+    #[test]
+    fn a_name_with_its_namespace_is_meant_for_a_service() {
+        let meant = |host| meant_by(host, |namespace| namespace == "shop", "cluster.local");
+        let full = Some("search.shop.svc.cluster.local".to_owned());
+        assert_eq!((meant("search.shop"), meant("search.shop.svc")), (full.clone(), full));
+        for other in ["search", "example.com", "search.shop.svc.cluster.local", "*.shop"] {
+            assert_eq!(meant(other), None, "{other}");
+        }
     }
 
     #[test]

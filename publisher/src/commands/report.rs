@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use filter_core::time::{Millis, rfc3339};
+use filter_core::time::rfc3339;
 use wildmatch::WildMatch;
 
 use crate::commands::engine_options::{Asked, EngineOptions};
@@ -21,6 +21,7 @@ use crate::incident::render::paint::Paint;
 use crate::incident::render::text::Details;
 use crate::incident::render::{json, page, text};
 use crate::incident::units::count;
+use crate::incident::window::Window;
 use crate::incident::wording::gaps;
 use crate::incident::{assemble, names, wording};
 use crate::terminal::output::{self, Format};
@@ -97,14 +98,15 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
         let [since, until] = [since, until].map(|at| rfc3339(at.unwrap_or_default()));
         return Err(WrongUsage(anyhow!("--since {since} is not before --until {until}")).into());
     }
-    narrow(&mut input, since, until, args.cluster.as_deref());
+    leave(&mut input, args.cluster.as_deref());
+    let window = Window::narrow(&mut input, since, until);
 
     let mut fleet = match fleet {
         Some(fleet) => Fleet { timeline_of: input.proxies.len() as u64, ..fleet },
-        None => Fleet::of(&input),
+        None => Fleet::of(&input, &window),
     };
     let is_fleet = fleet.is_large() || fleet.is_sampled();
-    let incident = assemble::incident(&input);
+    let incident = assemble::incident(&input, &window);
     let view = if fleet.is_sampled() { wording::view_of_some(&incident, &fleet) } else { wording::view(&incident) };
     // What is said of the whole is said of all of it, so nothing is left out before.
     if !args.details {
@@ -114,7 +116,9 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     let details = if args.details { Details::All } else { Details::WhereShort };
     match format {
         Format::Json => output::json(&json::report(&view, fleet, details))?,
-        Format::Text if input.records.is_empty() => output::result(&nothing(&input, &incident.gaps, all))?,
+        Format::Text if input.records.is_empty() && incident.services.is_empty() => {
+            output::result(&nothing(&input, &incident.gaps, all))?
+        }
         Format::Text => {
             let paint = Paint::new(output::takes_colours());
             output::styled(&text::report(&view, fleet, output::width(), paint, details))?
@@ -172,27 +176,18 @@ async fn pulled(asked: &Asked, counted: u64) -> anyhow::Result<Input> {
     Ok(input)
 }
 
-/// Drops the events that the user did not ask for.
-fn narrow(input: &mut Input, since: Option<Millis>, until: Option<Millis>, cluster: Option<&str>) {
-    let glob = cluster.map(WildMatch::new);
+/// Leaves only the events of the clusters that were asked for.
+fn leave(input: &mut Input, cluster: Option<&str>) {
+    let Some(glob) = cluster.map(WildMatch::new) else { return };
     let named = |cluster: &str| {
         let names = [cluster, names::dns_name(cluster), names::service(cluster)];
         // An event about the filter itself concerns every cluster.
-        cluster.is_empty() || glob.as_ref().is_none_or(|glob| names.iter().any(|name| glob.matches(name)))
+        cluster.is_empty() || names.iter().any(|name| glob.matches(name))
     };
-    input.records.retain(|record| {
-        let event = &record.event;
-        since.is_none_or(|since| event.at >= since)
-            && until.is_none_or(|until| event.at <= until)
-            && match &event.kind {
-                Kind::HotSwitch(_) => named(&event.workload),
-                _ => named(&event.cluster),
-            }
+    input.records.retain(|record| match &record.event.kind {
+        Kind::HotSwitch(_) => named(&record.event.workload),
+        _ => named(&record.event.cluster),
     });
-    input.since = since.or(input.since);
-    if let Some(until) = until {
-        input.ends = input.ends.map(|ends| ends.min(until));
-    }
 }
 
 /// The text for a log of which no event is left.

@@ -160,6 +160,7 @@ fn derive(
     entries.extend(default.clone().map(Entry::of_mesh));
     let entries = cluster_entries::needed(cluster_entries::first_of_each(entries));
     notes.extend(remarks.decided(mesh, services));
+    notes.extend(remarks::not_completed(&rules, services, from.cluster_domain));
     let (left_out, count) = remarks.left_out(&lookup, from.client);
     notes.extend(left_out);
     notes.extend(refused.named());

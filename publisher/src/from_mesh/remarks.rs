@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh::fields::{self, Stray};
 use mesh::lookup::{Client, Lookup, Merged};
 use mesh::services::{Discovery, Services};
-use mesh::{Mesh, Resource, Unread};
+use mesh::{Mesh, Resource, Unread, dns_name};
 
 /// How many of a kind are named one by one.
 const NAMED: usize = 5;
@@ -171,6 +171,19 @@ pub(crate) fn list(items: impl Iterator<Item = String>, say: impl Fn(&str, &str)
     items.truncate(NAMED);
     let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!items.is_empty()).then(|| say(&count, &format!("{}{and_more}", items.join(", "))))
+}
+
+/// Rules for a name with a dot that is not full: Istio completes no such name, so they hold for no service.
+pub(crate) fn not_completed(rules: &[&Resource], services: &Services, domain: &str) -> Option<String> {
+    let is_namespace = |name: &str| rules.iter().any(|rule| rule.namespace() == name);
+    let odd = rules.iter().filter_map(|rule| {
+        let host = rule.node.text("spec.host")?;
+        let full = dns_name::meant_by(host, is_namespace, domain).filter(|_| services.get(host).is_none())?;
+        Some(format!("{} ({host}; if a Kubernetes service is meant, write {full})", rule.title()))
+    });
+    list(odd, |count, titles| {
+        format!("{count} for a name with a dot, which Istio does not complete, so that no service has it: {titles}")
+    })
 }
 
 /// Rules of which the files have different versions.

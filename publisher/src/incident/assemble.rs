@@ -12,11 +12,13 @@ use super::observation::Observation;
 use super::restarts::Restart;
 use super::span::{Span, grouped, total};
 use super::trace::{ClusterTrace, EndpointTrace, Trace};
+use super::window::Window;
 use super::{names, timeline};
 
-/// The incident that the logs tell.
-pub(crate) fn incident(input: &Input) -> Incident {
-    let trace = Trace::of(input);
+/// The incident that the logs tell of a window.
+pub(crate) fn incident(input: &Input, window: &Window) -> Incident {
+    let trace = Trace::of(input, window);
+    let restarts = window.restarts_within();
     let names = names::of_clusters(trace.clusters.keys().map(|cluster| &**cluster));
     let name = |cluster: &str| names.get(cluster).map_or(cluster, String::as_str).to_owned();
     let services =
@@ -24,20 +26,22 @@ pub(crate) fn incident(input: &Input) -> Incident {
     let mut services: Vec<Service> = services.collect();
     services.sort_by(|a, b| (a.first, &a.cluster).cmp(&(b.first, &b.cluster)));
     let name_of = |restart: &Restart| input.name(restart.proxy).cloned().unwrap_or_default();
-    let mut gaps = gaps_of_restarts(&trace.restarts, &name_of);
+    let mut gaps = gaps_of_restarts(&restarts, &name_of);
     gaps.extend(trace.gaps);
     gaps.extend(gaps_of(input));
     Incident {
         first: input.records.first().map(|record| record.event.at),
         last: input.records.last().map(|record| record.event.at),
         log_ends: input.ends,
+        since: window.since,
+        until: window.until,
         lines: input.counts.lines,
         events: input.records.len(),
         proxies: input.proxies.clone(),
         audience: if input.is_of_engine { 0 } else { input.proxies.len() },
         services,
         bypasses: Bypasses::of(input),
-        timeline: timeline::of(input, &names, &trace.restarts),
+        timeline: timeline::of(input, &names, &restarts),
         gaps,
     }
 }

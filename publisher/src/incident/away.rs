@@ -1,11 +1,12 @@
 //! One proxy's failover, one destination after the other. Events tell when more goes away, never that less does: the
 //! share at the beginning is that of the whole time only where every endpoint at home was out for as long.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use filter_core::time::Millis;
 
-use super::logs::event::{Name, Received, Route};
+use super::logs::event::{Kind, Name, Received, Route, millis};
+use super::logs::input::{Input, ProxyIndex};
 use super::model::Destination;
 use super::observation::Observation;
 use super::span::Span;
@@ -13,8 +14,39 @@ use super::span::Span;
 /// Envoy tells its workers of a return up to a second late; until then all goes away.
 const TOLD_LATE_MS: Millis = 1_000;
 
+/// The end of a failover is told so long after the last request that went away, or later: `failover.window` and
+/// `failover.endAfter`, by default 10 s each.
+pub(super) const TOLD_AFTER_MS: Millis = 20_000;
+
+/// Why a failover ended that is told at once.
+const TOPOLOGY: &str = "topology";
+
 /// How a failover ended that the proxy did not see the end of.
 pub(super) const PROXY_RESTARTED: &str = "proxy_restarted";
+
+/// How long after the last request away the end of a failover is told, by those of which the input has both ends.
+pub(super) fn told_after(input: &Input) -> Option<Millis> {
+    let mut started: HashMap<(ProxyIndex, &Name), Millis> = HashMap::new();
+    let mut least = None;
+    for record in &input.records {
+        let (at, key) = (record.event.at, (record.proxy, &record.event.cluster));
+        match &record.event.kind {
+            Kind::FailoverStarted(_) => drop(started.insert(key, at)),
+            Kind::FailoverEnded { seconds, because, .. } => {
+                let late = started.remove(&key).map(|from| at.saturating_sub(from).saturating_sub(millis(*seconds)));
+                least = late.filter(|_| **because != *TOPOLOGY).into_iter().chain(least).min();
+            }
+            _ => {}
+        }
+    }
+    least
+}
+
+/// When the last request went away, by the end of a failover that is told at `at`: home is watched for a while before;
+/// where it has changed, that is told at once.
+pub(super) fn last_away(at: Millis, because: &str, told_after: Millis) -> Millis {
+    if because == TOPOLOGY { at } else { at.saturating_sub(told_after) }
+}
 
 /// One proxy's failover.
 #[derive(Debug)]
@@ -120,6 +152,17 @@ impl ProxyFailover {
         self.leave(at);
     }
 
+    /// Is not over: its end, and what that tells, is later than what is wanted.
+    pub(super) fn reopen(&mut self) {
+        self.seen.open = true;
+        if let Some(last) = self.destinations.last_mut() {
+            last.open = true;
+        }
+        self.received.clear();
+        (self.requests, self.errors) = (0, 0);
+        self.because = Name::default();
+    }
+
     /// Is open until then.
     pub(super) fn extend(&mut self, at: Millis) {
         self.seen.span = Span::new(self.seen.span.from, at);
@@ -157,7 +200,6 @@ impl DestinationTrace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::logs::input::Input;
     use super::*;
 
     #[test]

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::logs::event::{Event, Kind, Name, Route};
 use super::logs::input::{Input, ProxyIndex};
 use super::names;
+use super::window::Window;
 use super::written::time;
 
 /// From so many proxies on it is a fleet, as it is with several Kubernetes clusters.
@@ -171,11 +172,17 @@ impl Fleet {
         });
     }
 
-    /// The numbers of all that was read.
-    pub(crate) fn of(input: &Input) -> Self {
+    /// The numbers of all that was read of a window.
+    pub(crate) fn of(input: &Input, window: &Window) -> Self {
         let mut all: BTreeMap<(&str, Name), Seen<'_>> = BTreeMap::new();
         let mut proxies = BTreeSet::new();
         let mut bypassing = BTreeSet::new();
+        for record in window.beside() {
+            proxies.insert(record.proxy);
+            let key = (input.kubernetes_cluster(record.proxy), Name::clone(&record.event.cluster));
+            let seen = all.entry(key).or_default();
+            seen.goes_on(record.proxy, &record.event, window.until);
+        }
         for record in &input.records {
             // What hot-switch's agents write is no proxy's.
             let writers = if matches!(record.event.kind, Kind::HotSwitch(_)) { &mut bypassing } else { &mut proxies };
@@ -231,19 +238,45 @@ struct Told {
 }
 
 impl<'e> Seen<'e> {
-    fn take(&mut self, proxy: ProxyIndex, event: &'e Event) {
-        let incident = &mut self.incident;
-        if incident.events == 0 {
-            incident.first = event.at;
-        }
-        incident.events += 1;
-        incident.last = event.at;
-        self.proxies.insert(proxy);
+    /// What an event before the window began, or one after it ends.
+    fn goes_on(&mut self, proxy: ProxyIndex, event: &'e Event, until: Option<Millis>) {
+        let at = until.map_or(event.at, |until| event.at.min(until));
         match &event.kind {
-            Kind::EndpointEjected { .. } => {
-                let new = || (&*event.locality, event.at, BTreeSet::new());
-                self.ejected.entry(&event.endpoint).or_insert_with(new).2.insert(proxy);
+            Kind::FailoverEnded { from, to, .. } => {
+                self.open.insert(proxy);
+                self.routes.entry([from, to, ""]).or_default().proxies.insert(proxy);
             }
+            Kind::EndpointReturned { .. } | Kind::EndpointRemoved { .. } => self.ejects(proxy, event, at),
+            Kind::UpstreamRecovered { .. } => drop(self.without_healthy.insert(proxy)),
+            _ => self.follow(proxy, event),
+        }
+        self.is_about(proxy, at);
+    }
+
+    fn take(&mut self, proxy: ProxyIndex, event: &'e Event) {
+        self.incident.events += 1;
+        self.is_about(proxy, event.at);
+        self.follow(proxy, event);
+    }
+
+    fn is_about(&mut self, proxy: ProxyIndex, at: Millis) {
+        if self.proxies.is_empty() {
+            self.incident.first = at;
+        }
+        self.incident.first = self.incident.first.min(at);
+        self.incident.last = self.incident.last.max(at);
+        self.proxies.insert(proxy);
+    }
+
+    fn ejects(&mut self, proxy: ProxyIndex, event: &'e Event, at: Millis) {
+        let new = || (&*event.locality, at, BTreeSet::new());
+        self.ejected.entry(&event.endpoint).or_insert_with(new).2.insert(proxy);
+    }
+
+    fn follow(&mut self, proxy: ProxyIndex, event: &'e Event) {
+        let incident = &mut self.incident;
+        match &event.kind {
+            Kind::EndpointEjected { .. } => self.ejects(proxy, event, event.at),
             Kind::FailoverStarted(route) | Kind::FailoverChanged(route) => {
                 self.open.insert(proxy);
                 let Route { from, to, tier, share, .. } = route;

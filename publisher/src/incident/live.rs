@@ -20,6 +20,9 @@ const MOST_REMEMBERED: usize = 300_000;
 /// What is shown before anything has happened.
 pub(crate) const NO_EVENT_YET: &str = "no event yet; times are UTC";
 
+/// An endpoint that fails without an ejection is shown for so long after it was told last: no event tells its end.
+const SHOWN_FAILING_MS: Millis = 10 * 60_000;
+
 /// As many names are written out; of more, only these.
 const MOST_NAMES: usize = 2;
 
@@ -59,6 +62,8 @@ pub(crate) struct Live {
     /// The times of the earliest event and of the latest.
     first: Option<Millis>,
     latest: Millis,
+    /// The latest time that any record tells, event or not.
+    now: Millis,
     /// What the filter warned of, and where.
     warnings: BTreeMap<Name, BTreeSet<String>>,
     day: Option<String>,
@@ -102,7 +107,14 @@ struct ProxyEndpoint {
 impl Live {
     /// Takes in what a record told. `file` names the proxy where the record does not.
     pub(crate) fn take(&mut self, file: &str, told: Told) -> Option<News> {
-        let Told::Found(found) = told else { return None };
+        let found = match told {
+            Told::Found(found) => found,
+            Told::Time(at) => {
+                self.now = self.now.max(at);
+                return None;
+            }
+            _ => return None,
+        };
         let source = found.source();
         let logged_at = found.logged_at();
         let (event, json) = match found.what {
@@ -132,6 +144,7 @@ impl Live {
         self.proxies.insert(proxy.clone());
         self.first = Some(self.first.map_or(event.at, |first| first.min(event.at)));
         self.latest = self.latest.max(event.at);
+        self.now = self.now.max(event.at);
         self.follow(&proxy, &event);
         Some(self.news(proxy, event, json))
     }
@@ -166,7 +179,7 @@ impl Live {
     fn end_of_process(&mut self, proxy: &str, said: Said) -> Vec<String> {
         self.rejecting.remove(proxy);
         let left = self.open.take_of(proxy);
-        let told = left.parts();
+        let told = left.parts(self.now.saturating_sub(SHOWN_FAILING_MS));
         if said == Said::Stopped {
             self.at_stop.add(left);
         } else {
@@ -219,7 +232,10 @@ impl Live {
             open.end(&cluster, &endpoint, &event.kind);
         }
         match &event.kind {
-            Kind::ErrorStreak { ejects: false, .. } | Kind::EjectionBlocked { .. } => {
+            // Where it is out, its return ends that too: what fails then was under way.
+            Kind::ErrorStreak { ejects: false, .. } | Kind::EjectionBlocked { .. }
+                if !self.open.ejected.contains(&endpoint) =>
+            {
                 self.open.kept.insert(endpoint, event.at);
             }
             Kind::EndpointEjected { .. } => {
@@ -250,14 +266,15 @@ impl Live {
 
     /// What is open, each endpoint and service once, however many proxies see it so.
     pub(crate) fn status(&self) -> String {
-        let mut open = self.open.parts();
+        let shown_since = self.now.saturating_sub(SHOWN_FAILING_MS);
+        let mut open = self.open.parts(shown_since);
         if !self.bypassed.is_empty() {
             open.push(format!("bypassed: {}", some_of(self.bypassed.iter().map(|pod| &**pod))));
         }
         if !self.rejecting.is_empty() {
             open.push(format!("configuration rejected by {}", count(self.rejecting.len() as u64, "proxy")));
         }
-        let at_stop = self.at_stop.parts();
+        let at_stop = self.at_stop.parts(shown_since);
         if !at_stop.is_empty() {
             let stopped = count(self.at_stop.proxies() as u64, "proxy");
             open.push(format!("open when {stopped} stopped: {}", at_stop.join("; ")));
@@ -320,7 +337,11 @@ impl Open {
                 self.ejected.remove(endpoint);
             }
             Kind::FailoverEnded { .. } => drop(self.away.remove(cluster)),
-            Kind::UpstreamRecovered { .. } => drop(self.without_healthy.remove(cluster)),
+            Kind::UpstreamRecovered { .. } => {
+                self.without_healthy.remove(cluster);
+                // Nothing healthy was left, so that no endpoint stayed in rotation.
+                self.kept.retain(|kept, _| kept.of != *cluster);
+            }
             _ => {}
         }
     }
@@ -332,8 +353,9 @@ impl Open {
         of_endpoints.chain(of_clusters).map(|of| of.proxy.as_str()).collect::<BTreeSet<_>>().len()
     }
 
-    /// Each endpoint and service once, however many proxies see it so.
-    fn parts(&self) -> Vec<String> {
+    /// Each endpoint and service once, however many proxies see it so; of those that fail without an ejection the ones
+    /// that were told of since then.
+    fn parts(&self, shown_since: Millis) -> Vec<String> {
         let ejected: BTreeSet<&str> = self.ejected.iter().map(|ejected| ejected.endpoint.as_str()).collect();
         let away = self.away();
         let without: BTreeSet<&str> = self.without_healthy.iter().map(|of| names::service(&of.cluster)).collect();
@@ -344,8 +366,9 @@ impl Open {
         if !ejected.is_empty() {
             open.push(format!("{} ejected", count(ejected.len() as u64, "endpoint")));
         }
-        let kept: BTreeSet<&str> = self.kept.keys().map(|kept| kept.endpoint.as_str()).collect();
-        if let Some(last) = self.kept.values().max() {
+        let shown = || self.kept.iter().filter(|(_, last)| **last >= shown_since);
+        let kept: BTreeSet<&str> = shown().map(|(kept, _)| kept.endpoint.as_str()).collect();
+        if let Some(last) = shown().map(|(_, last)| last).max() {
             let failing = some_of(kept.iter().copied());
             open.push(format!("failing without ejection: {failing} (last told at {})", clock_seconds(*last)));
         }

@@ -20,5 +20,6 @@ mod timeline;
 mod trace;
 pub(crate) mod units;
 mod view;
+pub(crate) mod window;
 pub(crate) mod wording;
 mod written;

@@ -27,6 +27,10 @@ pub(crate) struct Incident {
     pub(crate) last: Option<Millis>,
     /// When the log ends, as far as its lines tell; what is open is open until then.
     pub(crate) log_ends: Option<Millis>,
+    /// From when on events were wanted; none if from the beginning.
+    pub(crate) since: Option<Millis>,
+    /// Until when; none if to the end.
+    pub(crate) until: Option<Millis>,
     /// Lines read.
     pub(crate) lines: u64,
     /// Events, each once per proxy.
@@ -419,12 +423,17 @@ impl Service {
         let of = |n: fn(&Failover) -> u64| self.failovers.iter().map(n).fold(0, u64::saturating_add);
         let ejections = self.endpoints.iter().flat_map(|endpoint| &endpoint.ejections);
         [
-            self.outages.iter().map(|outage| outage.period.total).sum(),
+            self.without_healthy(),
             of(|failover| failover.errors_away),
             of(|failover| failover.period.total),
             of(|failover| failover.requests_away),
             ejections.map(|ejection| ejection.period.total).sum(),
         ]
+    }
+
+    /// Time without a healthy endpoint.
+    pub(crate) fn without_healthy(&self) -> Millis {
+        self.outages.iter().map(|outage| outage.period.total).sum()
     }
 
     /// Whether all of it that has an end is over at the end of the log.

@@ -18,7 +18,8 @@ pub(super) struct Restart {
     pub(super) proxy: ProxyIndex,
     /// When.
     pub(super) at: Millis,
-    /// Until when it is known to have lived before.
+    /// Until when it may have lived before: when it said that it ends, else when it began anew. Its last event is no
+    /// end: a proxy is silent while nothing changes.
     pub(super) lived_until: Millis,
     /// Whether it said then that it ends.
     pub(super) was_told_to_stop: bool,
@@ -59,11 +60,11 @@ pub(super) fn of(input: &Input) -> Vec<Restart> {
 /// Whether a proxy that says at some time that it watches is a new process; only one of which something is known.
 fn restart(proxy: ProxyIndex, events: &[&Event], at: Millis, stopped: Option<Millis>) -> Option<Restart> {
     let (before, after) = events.split_at(events.partition_point(|event| event.at < at));
-    let last = before.last()?.at;
+    before.last()?;
     (stopped.is_some() || began_anew(before, after)).then_some(Restart {
         proxy,
         at,
-        lived_until: stopped.unwrap_or(last),
+        lived_until: stopped.unwrap_or(at),
         was_told_to_stop: stopped.is_some(),
     })
 }
@@ -71,29 +72,37 @@ fn restart(proxy: ProxyIndex, events: &[&Event], at: Millis, stopped: Option<Mil
 /// Something that begins and ends: the cluster, the endpoint, and what it is.
 type Thing<'e> = (&'e Name, &'e Name, What);
 
+/// What begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum What {
+pub(super) enum What {
     Ejection,
     Failover,
     Outage,
 }
 
+/// What an event means to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Begins,
     GoesOn,
     Ends,
 }
 
+/// The same with what it is about.
+fn step_of(event: &Event) -> Option<(Thing<'_>, Step)> {
+    let (what, step) = step(event)?;
+    Some(((&event.cluster, &event.endpoint, what), step))
+}
+
 fn began_anew(before: &[&Event], after: &[&Event]) -> bool {
     let mut open: HashMap<Thing<'_>, Step> = HashMap::new();
-    for (thing, step) in before.iter().filter_map(|event| step(event)) {
+    for (thing, step) in before.iter().filter_map(|event| step_of(event)) {
         match step {
             Step::Ends => open.remove(&thing),
             step => open.insert(thing, step),
         };
     }
-    let next = after.iter().filter_map(|event| step(event)).find(|(thing, _)| open.contains_key(thing));
+    let next = after.iter().filter_map(|event| step_of(event)).find(|(thing, _)| open.contains_key(thing));
     match next {
         Some((_, step)) => step == Step::Begins,
         None if open.is_empty() => is_counted_anew(before, after),
@@ -102,7 +111,7 @@ fn began_anew(before: &[&Event], after: &[&Event]) -> bool {
 }
 
 /// What an event begins or ends.
-fn step(event: &Event) -> Option<(Thing<'_>, Step)> {
+pub(super) fn step(event: &Event) -> Option<(What, Step)> {
     let (what, step) = match event.kind {
         Kind::EndpointEjected { .. } => (What::Ejection, Step::Begins),
         Kind::EndpointReturned { .. } | Kind::EndpointRemoved { .. } => (What::Ejection, Step::Ends),
@@ -113,7 +122,7 @@ fn step(event: &Event) -> Option<(Thing<'_>, Step)> {
         Kind::UpstreamRecovered { .. } => (What::Outage, Step::Ends),
         _ => return None,
     };
-    Some(((&event.cluster, &event.endpoint, what), step))
+    Some((what, step))
 }
 
 /// Whether an endpoint's ejections are counted from the beginning again.

@@ -8,47 +8,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use filter_core::time::Millis;
 
-use super::away::{Home, PROXY_RESTARTED, ProxyFailover};
+use super::away::{self, Home, PROXY_RESTARTED, ProxyFailover, TOLD_AFTER_MS};
 use super::failure::Failure;
 use super::logs::event::{Event, Kind, Last, Name, Route, millis};
 use super::logs::input::{Input, ProxyIndex};
 use super::model::{Blocked, EjectionEnd, Gap, Streak};
 use super::observation::Observation;
-use super::restarts::{self, Restart};
+use super::restarts::Restart;
 use super::span::Span;
-
-/// The end of a failover is told so long after the last request that went away, or later: `failover.window` and
-/// `failover.endAfter`, by default 10 s each.
-const TOLD_AFTER_MS: Millis = 20_000;
-
-/// How long after the last request away the end of a failover is told, by those of which the input has both ends.
-fn told_after(input: &Input) -> Option<Millis> {
-    let mut started: HashMap<(ProxyIndex, &Name), Millis> = HashMap::new();
-    let mut least = None;
-    for record in &input.records {
-        let (at, key) = (record.event.at, (record.proxy, &record.event.cluster));
-        match &record.event.kind {
-            Kind::FailoverStarted(_) => drop(started.insert(key, at)),
-            Kind::FailoverEnded { seconds, because, .. } => {
-                let late = started.remove(&key).map(|from| at.saturating_sub(from).saturating_sub(millis(*seconds)));
-                least = late.filter(|_| **because != *TOPOLOGY).into_iter().chain(least).min();
-            }
-            _ => {}
-        }
-    }
-    least
-}
-
-/// Why a failover ended that is told at once.
-const TOPOLOGY: &str = "topology";
+use super::window::Window;
 
 /// Everything that the proxies saw.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     /// By the cluster's name.
     pub(super) clusters: BTreeMap<Name, ClusterTrace>,
-    /// The proxies that began anew, in order of time.
-    pub(super) restarts: Vec<Restart>,
     /// What is missing.
     pub(super) gaps: Vec<Gap>,
 }
@@ -115,9 +89,9 @@ pub(super) struct ProxyEjection {
 /// How often each kind of gap was met.
 #[derive(Default)]
 struct Missing {
-    /// From when on there are events because the user wanted no earlier ones.
+    /// From when on there are events because no earlier ones were asked for.
     since: Option<Millis>,
-    /// As [`told_after`] has it.
+    /// As [`away::told_after`] has it.
     told_after: Option<Millis>,
     beginnings: u64,
     /// Those of failovers among them.
@@ -129,13 +103,12 @@ struct Missing {
 }
 
 impl Trace {
-    /// Follows every proxy through the input.
-    pub(super) fn of(input: &Input) -> Self {
+    /// Follows every proxy through the window, and what was going on in it from its beginning.
+    pub(super) fn of(input: &Input, window: &Window) -> Self {
         let mut trace = Self::default();
-        let mut missing = Missing { since: input.since, told_after: told_after(input), ..Missing::default() };
-        let restarts = restarts::of(input);
-        let mut next = restarts.iter().peekable();
-        for record in &input.records {
+        let mut missing = Missing { since: input.since, told_after: window.told_after, ..Missing::default() };
+        let mut next = window.restarts.iter().peekable();
+        for record in window.before.iter().chain(&input.records) {
             let (proxy, event) = (record.proxy, &record.event);
             while let Some(restart) = next.next_if(|restart| restart.at <= event.at) {
                 trace.clusters.values_mut().for_each(|cluster| cluster.end_of_process(restart));
@@ -151,21 +124,30 @@ impl Trace {
                 // It is about a pod and no cluster.
                 Kind::HotSwitch(_) => {}
                 _ => {
-                    let new = || ClusterTrace { first: event.at, ..ClusterTrace::default() };
-                    let cluster = trace.clusters.entry(Name::clone(&event.cluster)).or_insert_with(new);
+                    let cluster = trace.cluster(proxy, event, event.at);
                     cluster.last = event.at;
-                    cluster.proxies.insert(proxy);
                     cluster.follow(proxy, event, &mut missing);
                 }
             }
+        }
+        for record in &window.after {
+            let cluster = trace.cluster(record.proxy, &record.event, window.until.unwrap_or(record.event.at));
+            cluster.ends_later(record.proxy, &record.event, &mut missing);
         }
         for cluster in trace.clusters.values_mut() {
             next.clone().for_each(|restart| cluster.end_of_process(restart));
             cluster.extend_open(input.ends.unwrap_or_default());
         }
         trace.gaps = missing.gaps();
-        trace.restarts = restarts;
         trace
+    }
+
+    /// What is known of an event's cluster; if it is the first event about it, that was then.
+    fn cluster(&mut self, proxy: ProxyIndex, event: &Event, at: Millis) -> &mut ClusterTrace {
+        let new = || ClusterTrace { first: at, last: at, ..ClusterTrace::default() };
+        let cluster = self.clusters.entry(Name::clone(&event.cluster)).or_insert_with(new);
+        cluster.proxies.insert(proxy);
+        cluster
     }
 }
 
@@ -203,14 +185,37 @@ impl ClusterTrace {
                     self.add_outage(Observation::beginning(proxy, event.at));
                 }
             }
-            Kind::UpstreamRecovered { seconds } => match self.open_outage(proxy) {
-                Some(open) => open.end(event.at),
-                None => {
-                    missing.beginnings += 1;
-                    self.add_outage(Observation::ending(proxy, event.at, millis(*seconds)));
+            Kind::UpstreamRecovered { seconds } => {
+                match self.open_outage(proxy) {
+                    Some(open) => open.end(event.at),
+                    None => {
+                        missing.beginnings += 1;
+                        self.add_outage(Observation::ending(proxy, event.at, millis(*seconds)));
+                    }
                 }
-            },
+                // Nothing healthy was left, so that no endpoint stayed in rotation.
+                for endpoint in self.endpoints.values_mut() {
+                    endpoint.failing.remove(&proxy);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// What an event ends after the window, and has no beginning, is open in it.
+    fn ends_later(&mut self, proxy: ProxyIndex, event: &Event, missing: &mut Missing) {
+        self.follow(proxy, event, missing);
+        match &event.kind {
+            Kind::FailoverEnded { .. } => self.failovers.last_mut().into_iter().for_each(ProxyFailover::reopen),
+            Kind::UpstreamRecovered { .. } => self.outages.last_mut().into_iter().for_each(|seen| seen.open = true),
+            _ => {
+                let endpoint = self.endpoint(proxy, event);
+                if let Some(ejection) = endpoint.ejections.last_mut() {
+                    ejection.seen.open = true;
+                    ejection.ended = None;
+                    endpoint.first = endpoint.first.min(ejection.seen.span.from);
+                }
+            }
         }
     }
 
@@ -271,8 +276,7 @@ impl ClusterTrace {
         };
         let (at, lasted) = (event.at, millis(*seconds));
         // Home is watched for a while before the end is told; where it has changed, that is told at once.
-        let told_after = missing.told_after.unwrap_or(TOLD_AFTER_MS);
-        let last_away = if **because == *TOPOLOGY { at } else { at.saturating_sub(told_after) };
+        let last_away = away::last_away(at, because, missing.told_after.unwrap_or(TOLD_AFTER_MS));
         if self.open_failover(proxy).is_none() {
             missing.beginnings += 1;
             missing.failovers += 1;

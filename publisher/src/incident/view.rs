@@ -37,6 +37,8 @@ pub(crate) struct View<'a> {
     pub(crate) events: String,
     /// By service; the one that had trouble first comes first.
     pub(crate) services: Vec<ServiceView<'a>>,
+    /// What was going on when the window begins that was asked for.
+    pub(crate) going_on: Option<GoingOn>,
     /// What hot-switch did, in sentences.
     pub(crate) bypasses: Vec<String>,
     /// Endpoints to look at first, the likeliest first.
@@ -45,6 +47,15 @@ pub(crate) struct View<'a> {
     pub(crate) timeline: Vec<MomentView<'a>>,
     /// What the reader must know about what the logs do not hold, in sentences.
     pub(crate) gaps: Vec<String>,
+}
+
+/// What began before a window and goes on in it.
+#[derive(Debug)]
+pub(crate) struct GoingOn {
+    /// What it is, with the window's beginning.
+    pub(crate) heading: String,
+    /// Each thing, the worst first.
+    pub(crate) sentences: Vec<String>,
 }
 
 /// When an incident was, in UTC.
@@ -69,8 +80,9 @@ pub(crate) struct ServiceView<'a> {
     pub(crate) days: String,
     /// `2 of 3 proxies`
     pub(crate) seen_by: String,
-    /// What happened in a row of a table: failovers, the longest, requests away, errors away, endpoints, seen by.
-    pub(crate) row: [String; 6],
+    /// What happened in a row of a table: the time without a healthy endpoint, failovers, the longest, requests away,
+    /// errors away, endpoints, seen by.
+    pub(crate) row: [String; 7],
     /// `over`, or what is still open.
     pub(crate) state: String,
     /// Times of failover, in order.

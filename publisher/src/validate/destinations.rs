@@ -58,10 +58,9 @@ fn otherwise_written(written: &str, known: &Known<'_>) -> Option<Draft> {
 
 /// FL110: a host name that Istio does not complete.
 fn not_completed(written: &str, known: &Known<'_>) -> Option<Draft> {
-    let (name, rest) = written.split_once('.')?;
-    let namespace = rest.strip_suffix(".svc").unwrap_or(rest);
-    let is_short = rest.ends_with(".svc") || known.namespaces.contains(namespace);
-    if !is_short || namespace.contains('.') || written.contains('*') || known.services.get(written).is_some() {
+    let is_namespace = |name: &str| known.namespaces.contains(name);
+    let full = dns_name::meant_by(written, is_namespace, known.domain)?;
+    if known.services.get(written).is_some() {
         return None;
     }
     Some(Draft {
@@ -70,6 +69,6 @@ fn not_completed(written: &str, known: &Known<'_>) -> Option<Draft> {
         path: "spec.host".into(),
         problem: format!("`{written}` has a dot, so Istio takes it for a full name"),
         at_run_time: "no service has that name, so the rule holds for none, and nothing says so".into(),
-        fix: format!("write `{name}.{namespace}.svc.{}`", known.domain),
+        fix: format!("write `{full}`"),
     })
 }

@@ -35,6 +35,7 @@ mod twice;
 mod unread;
 mod visibility;
 mod webhook;
+mod witness;
 
 use finding::{Draft, Finding, Severity};
 use known::Known;
@@ -80,6 +81,7 @@ pub(crate) fn judge(mesh: &Mesh, domain: &str) -> Vec<Finding> {
     findings.extend(unread::check(mesh));
     findings.extend(twice::check(mesh));
     findings.extend(thresholds::check(mesh, &known));
+    findings.extend(witness::check(mesh));
     findings.extend(backend_policies::check(mesh));
     findings
 }

@@ -167,6 +167,10 @@ pub(super) fn first_difference(
         None => "not set".to_owned(),
     };
     let fields: BTreeSet<&String> = own.as_object()?.keys().chain(other.as_object()?.keys()).collect();
-    let field = fields.into_iter().find(|field| own.get(field.as_str()) != other.get(field.as_str()))?;
+    // Where one of them ejects nothing, its times are not set, and that is not the difference.
+    let (thresholds, rest): (Vec<&String>, Vec<&String>) =
+        fields.into_iter().partition(|field| field.starts_with("consecutive") || field.starts_with("split"));
+    let mut fields = thresholds.into_iter().chain(rest);
+    let field = fields.find(|field| own.get(field.as_str()) != other.get(field.as_str()))?;
     Some((field.clone(), text(&own, field), text(&other, field)))
 }

@@ -113,19 +113,19 @@ fn a_proxy_that_starts_again_ends_what_was_open_at_it() {
         before + stop + &again + &after + &returned("15:00:31.000") + &comes_home("15:00:36.000")
     };
     // With what Envoy says at its end, and without.
-    for (stop, until, seconds, why) in [
-        (stop.as_str(), "15:00:08.000", 8.0, "when it stopped"),
-        ("", "15:00:00.000", 0.0, "the last that it told before"),
-    ] {
+    for (stop, until, seconds) in
+        [(stop.as_str(), "15:00:08.000, when it stopped", 8.0), ("", "then: when it ended is not known", 20.0)]
+    {
         let told = told(&log(stop));
-        let wanted = format!(
-            "The proxy stdin started again at 15:00:20.000. What was open at it before counts until {until}, {why}."
-        );
+        let wanted =
+            format!("The proxy stdin started again at 15:00:20.000. What was open at it before counts until {until}.");
         assert_eq!(told["gaps"], json!([wanted]));
         let failovers = told["services"][0]["failovers"].as_array().unwrap();
         assert_eq!((failovers.len(), &failovers[0]["seconds"]), (2, &seconds.into()));
         assert_eq!((&failovers[0]["because"], &failovers[0]["ended"]), (&json!(["proxy_restarted"]), &0.into()));
         assert_eq!(failovers[1]["seconds"], 10.0);
+        let headline = told["headline"].as_str().unwrap();
+        assert!(headline.contains(", until its proxy restarted: the end was not seen"), "{headline}");
         let names: Vec<&Value> = told["timeline"].as_array().unwrap().iter().map(|moment| &moment["event"]).collect();
         assert_eq!(names[2], "proxy_started", "{names:?}");
         assert_eq!(told["events"], 6);

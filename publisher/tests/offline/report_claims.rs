@@ -182,6 +182,40 @@ fn traffic_that_went_away_in_a_part_of_the_time_is_not_told_as_all_of_it() {
     let headline = json["headline"].as_str().unwrap();
     assert!(headline.contains("of its traffic went to b for 11.8 s within 30.0 s"), "{headline}");
     assert!(text.contains("left a to b (up to 50 %, same region) for 11.8 s within 30.0 s"), "{text}");
+    // Of a log that ends with the beginning, nobody knows how long it lasted.
+    let headline = told(&log(&[started("15:00:01.000", 1.0, 0)])).0["headline"].as_str().unwrap().to_owned();
+    assert!(
+        !headline.contains("0 ms") && headline.contains("went to b at the end of the log; it was not over"),
+        "{headline}"
+    );
     // Between the first request of a stay and the start there is a moment.
     assert!(!with(29.0).1.contains("within"));
+}
+
+#[test]
+fn a_service_that_nothing_healthy_was_left_of_is_in_the_headline_wherever_trouble_began() {
+    let of = |mut event: Value, service: &str| {
+        event["cluster"] = format!("outbound|80||{service}.shop.svc.cluster.local").into();
+        event
+    };
+    let nothing = |at: &str| event(at, "no_healthy_upstream", json!({"endpoints": 3}));
+    let again = |at: &str, seconds: f64| event(at, "upstream_recovered", json!({"seconds": seconds}));
+    let first = [ejected("15:00:00.000", "10.0.0.1:80", 1), returned("15:00:30.000", "10.0.0.1:80", 30.0)];
+    let cart = [of(nothing("15:00:10.000"), "cart"), of(again("15:02:13.000", 123.0), "cart")];
+    let (json, text, _) = told(&log(&[&first[..], &cart].concat()));
+    let headline = json["headline"].as_str().unwrap();
+    let sentence = "cart.shop had no healthy endpoint for 2 min 3 s from 15:00:10. ";
+    assert!(headline.starts_with(&format!("{sentence}mockb.default in a failed at 15:00:00")), "{headline}");
+    assert!(!headline.contains("had trouble too"), "{headline}");
+    // The table has it.
+    assert!(text.contains("none healthy failovers longest"), "{text}");
+    assert!(text.contains("cart.shop 2 min 3 s 0 -") && text.contains("mockb.default - 0 -"), "{text}");
+    // The first service's own comes first; what is not over is said to be so.
+    let own = [nothing("15:00:01.000"), again("15:00:11.000", 10.0)];
+    let (json, _, _) = told(&log(&[&first[..], &own, &cart[..1]].concat()));
+    let headline = json["headline"].as_str().unwrap();
+    assert!(
+        headline.starts_with("mockb.default in a failed") && headline.contains("for 10.0 s no endpoint was healthy")
+    );
+    assert!(headline.contains(". cart.shop had no healthy endpoint for 20.0 s from 15:00:10, not over."), "{headline}");
 }

@@ -77,6 +77,20 @@ fn an_endpoint_that_fails_and_is_not_ejected_is_open() {
     // An endpoint that is gone fails no more.
     let gone = kept + &event("endpoint_removed", 20, r#","ejected_seconds":1.0"#);
     assert!(summary(&gone).trim().ends_with("now: all is well"), "{}", summary(&gone));
+    // Where it was ejected, what failed meanwhile is over with the ejection.
+    let out = r#","reason":"consecutive_5xx","ejection":1,"ejected_endpoints":1,"endpoints":3"#;
+    let late = event("endpoint_ejected", 9, out) + &event("error_streak", 10, &streak(r#","ejects":false"#));
+    assert!(summary(&late).trim().ends_with("now: 1 endpoint ejected"), "{}", summary(&late));
+    // Where nothing was healthy, it was not in rotation; and no news for long is no news that it fails.
+    let kept = event("error_streak", 9, &streak(r#","ejects":false"#));
+    let emptied = kept.clone()
+        + &event("no_healthy_upstream", 20, r#","endpoints":3"#)
+        + &event("upstream_recovered", 30, r#","seconds":10.0"#);
+    assert!(summary(&emptied).trim().ends_with("now: all is well"), "{}", summary(&emptied));
+    let calm = |at: &str| kept.clone() + &format!("2026-11-20T{at}Z info ready\n");
+    assert!(summary(&calm("15:53:00.000")).trim().ends_with(open), "{}", summary(&calm("15:53:00.000")));
+    let silent = summary(&calm("15:53:10.000"));
+    assert!(silent.trim().ends_with("now: all is well"), "{silent}");
     // A streak for which Envoy ejects is followed by its ejection.
     assert!(summary(&event("error_streak", 9, &streak(""))).trim().ends_with("now: all is well"));
 }
@@ -154,7 +168,7 @@ fn a_file_is_followed_through_rotation_until_ctrl_c() {
     assert!(next().contains("failover"));
     let _ = std::fs::write(&log, "");
     append(&format!("{}\n", lines[5]));
-    assert!(next().contains("returned"));
+    assert!(next().contains("ejection over"));
 
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());

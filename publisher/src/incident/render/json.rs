@@ -40,6 +40,8 @@ struct Report<'a> {
     proxy_count: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     fleet: Option<&'a Fleet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    going_on_before: Option<&'a [String]>,
     services: Vec<ServiceAndCount<'a>>,
     look_first: &'a [Suspect<'a>],
     timeline: Vec<Moment<'a>>,
@@ -107,6 +109,7 @@ pub(crate) fn report<'a>(view: &'a View<'_>, fleet: Option<&'a Fleet>, details: 
         proxies: &incident.proxies,
         proxy_count: incident.proxies.len(),
         fleet,
+        going_on_before: view.going_on.as_ref().map(|going_on| going_on.sentences.as_slice()),
         services: services
             .into_iter()
             .map(|service| ServiceAndCount { proxy_count: service.proxies.len(), service })

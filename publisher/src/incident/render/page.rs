@@ -83,6 +83,9 @@ pub(crate) fn report(view: &View<'_>, of_fleet: Option<&Fleet>) -> String {
     );
     facts(&mut html, view);
     html.push_str("</header>\n<main>");
+    if let Some(going_on) = &view.going_on {
+        list(&mut html, &going_on.heading, &going_on.sentences);
+    }
     if let Some(of_fleet) = of_fleet {
         fleet_section(&mut html, of_fleet);
     }

@@ -39,6 +39,10 @@ pub(crate) fn report(view: &View<'_>, fleet: Option<&Fleet>, width: usize, paint
     for part in wrapped(&harmless(&view.headline), page.width) {
         page.line(&paint.bold(&part));
     }
+    if let Some(going_on) = &view.going_on {
+        page.heading(&going_on.heading);
+        going_on.sentences.iter().for_each(|sentence| page.item("-", sentence));
+    }
     let whole = details == Details::All || (fleet.is_none() && is_short(view));
     if let Some(fleet) = fleet {
         page.fleet(fleet, details);
@@ -130,7 +134,8 @@ impl Text {
 
     /// A row for each service, the one that was hit worst first.
     fn summary(&mut self, view: &View<'_>) {
-        const HEAD: [&str; 6] = ["failovers", "longest", "requests away", "errors away", "endpoints", "seen by"];
+        const HEAD: [&str; 7] =
+            ["none healthy", "failovers", "longest", "requests away", "errors away", "endpoints", "seen by"];
         self.heading("Services, hit worst first");
         let mut services: Vec<&ServiceView<'_>> = view.services.iter().collect();
         services.sort_by_key(|one| Reverse(one.service.severity()));

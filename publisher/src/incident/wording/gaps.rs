@@ -67,12 +67,12 @@ fn short(gap: &Gap) -> String {
 fn restarted(gap: &Gap) -> String {
     let Gap::Restarted { proxy, at, lived_until, was_told_to_stop } = gap else { return String::new() };
     let clock = Clock::over(*lived_until, *at);
-    let until = if *was_told_to_stop { "when it stopped" } else { "the last that it told before" };
-    format!(
-        "The proxy {proxy} started again at {}. What was open at it before counts until {}, {until}.",
-        clock.time(*at),
-        clock.time(*lived_until)
-    )
+    let until = if *was_told_to_stop {
+        format!("{}, when it stopped", clock.time(*lived_until))
+    } else {
+        "then: when it ended is not known".to_owned()
+    };
+    format!("The proxy {proxy} started again at {}. What was open at it before counts until {until}.", clock.time(*at))
 }
 
 fn missing_beginnings(gap: &Gap) -> String {

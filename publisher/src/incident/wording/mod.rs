@@ -5,6 +5,7 @@ mod bypass;
 mod endpoint;
 pub(crate) mod fleet;
 pub(crate) mod gaps;
+mod going_on;
 mod period;
 pub(crate) mod phrase;
 mod service;
@@ -32,7 +33,7 @@ pub(crate) fn view(incident: &Incident) -> View<'_> {
     View {
         incident,
         clock,
-        title: match incident.first {
+        title: match incident.first.or(incident.services.first().map(|service| service.first)) {
             Some(first) => format!("Incident of {}", day(first)),
             None if gaps::lost(&incident.gaps).is_some() => "Nothing could be read".to_owned(),
             None => "Nothing happened".to_owned(),
@@ -50,7 +51,8 @@ pub(crate) fn view(incident: &Incident) -> View<'_> {
         ),
         seen_by: SeenBy { proxies: seeing.len(), of: all }.to_string(),
         events: number(incident.events as u64),
-        services: incident.services.iter().map(|service| service::view(service, all, clock)).collect(),
+        services: incident.services.iter().map(|service| service::view(service, incident)).collect(),
+        going_on: going_on::of(incident),
         bypasses: bypass::sentences(&incident.bypasses, clock),
         suspects: suspects::of(&incident.services, all, clock),
         timeline: timeline(incident),

@@ -2,6 +2,7 @@
 
 use filter_core::time::Millis;
 
+use crate::incident::away::PROXY_RESTARTED;
 use crate::incident::logs::event::millis;
 use crate::incident::model::{Failover, Open, Period};
 use crate::incident::units::{Clock, count, duration};
@@ -10,7 +11,11 @@ use crate::incident::view::PeriodView;
 /// Without a request away for longer than this, a locality's time of serving does not count on.
 const GAP_MS: Millis = 2_000;
 
-/// How long traffic was away: `28.6 s`, or `11.8 s within 28.6 s` where requests went away in a part of the time only.
+/// What is open is as long as the log tells of it; a log that ends less than this after the beginning tells nothing.
+const TELLS_NOTHING_MS: Millis = 1_000;
+
+/// How long traffic was away: `for 28.6 s`, or `for 11.8 s within 28.6 s` where requests went away in a part of the time
+/// only.
 pub(super) fn away_for<'a>(failovers: impl Iterator<Item = &'a Failover> + Clone) -> String {
     let whole: Millis = failovers.clone().map(|failover| failover.period.total).sum();
     // Of several proxies nothing tells whether their times of serving overlap.
@@ -18,10 +23,18 @@ pub(super) fn away_for<'a>(failovers: impl Iterator<Item = &'a Failover> + Clone
     let served: Millis =
         failovers.clone().flat_map(|failover| &failover.received).map(|received| millis(received.seconds)).sum();
     if failovers.clone().all(is_told) && served.saturating_add(GAP_MS) < whole {
-        format!("{} within {}", duration(served), duration(whole))
+        format!("for {} within {}", duration(served), duration(whole))
+    } else if whole < TELLS_NOTHING_MS && failovers.clone().any(|failover| failover.period.open) {
+        "at the end of the log".to_owned()
     } else {
-        duration(whole)
+        format!("for {}", duration(whole))
     }
+}
+
+/// That a time counts until a proxy began anew, as nobody saw how it went on; empty where somebody saw the end.
+pub(super) fn until_restart<'a>(mut failovers: impl Iterator<Item = &'a Failover>) -> &'static str {
+    let nobody_saw = |failover: &Failover| failover.because.iter().eq([PROXY_RESTARTED]);
+    if failovers.any(nobody_saw) { ", until its proxy restarted: the end was not seen" } else { "" }
 }
 
 /// A time in words; `ended` says how it ended, if it has.

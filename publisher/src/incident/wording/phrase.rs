@@ -21,7 +21,7 @@ fn headword(kind: &Kind) -> (Tone, &'static str) {
     match kind {
         Kind::ErrorStreak { .. } => (Tone::Warning, "failing"),
         Kind::EndpointEjected { .. } => (Tone::Bad, "ejected"),
-        Kind::EndpointReturned { .. } => (Tone::Good, "returned"),
+        Kind::EndpointReturned { .. } => (Tone::Good, "ejection over"),
         Kind::EndpointRemoved { .. } => (Tone::Note, "removed"),
         Kind::EjectionBlocked { .. } => (Tone::Bad, "ejection blocked"),
         Kind::FailoverStarted(_) => (Tone::Warning, "failover"),
@@ -58,7 +58,8 @@ fn sentence(event: &Event) -> String {
             format!("{endpoint}: out of rotation{again} ({reason}); {ejected_endpoints} of {endpoints} are out{basis}")
         }
         Kind::EndpointReturned { ejected_seconds } => {
-            format!("{endpoint}: back in rotation after {}{basis}", duration(millis(*ejected_seconds)))
+            // A health check or the control plane may still hold it: Envoy says no more than this.
+            format!("{endpoint}: its ejection is over after {}{basis}", duration(millis(*ejected_seconds)))
         }
         Kind::EndpointRemoved { ejected_seconds } => {
             let took = duration(millis(*ejected_seconds));
@@ -244,6 +245,14 @@ mod tests {
             phrase(removed).text,
             "10.0.0.1:80 in a: left the cluster or was replaced, ejected for 7.5 s until then"
         );
+    }
+
+    #[test]
+    fn a_return_is_told_as_the_end_of_the_ejection_alone() {
+        let returned = r#"{"faultline":"endpoint_returned","ts":"2026-11-20T15:43:09Z","endpoint":"10.0.0.1:80",
+            "locality":"r/a","ejected_seconds":7.5,"ejection":1}"#;
+        let Phrase { label, text, .. } = phrase(returned);
+        assert_eq!((label, text.as_str()), ("ejection over", "10.0.0.1:80 in a: its ejection is over after 7.5 s"));
     }
 
     #[test]

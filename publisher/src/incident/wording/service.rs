@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::incident::model::{Destination, Failover, Open, Outage, Service};
+use crate::incident::model::{Destination, Failover, Incident, Open, Outage, Service};
 use crate::incident::names;
 use crate::incident::units::{self, Clock, SeenBy, count, day, duration, number};
 use crate::incident::view::{Caption, DestinationView, FailoverView, LocalityView, OutageView, ServiceView};
@@ -11,11 +11,12 @@ use super::period::{lasted, still_open};
 use super::{endpoint, period, phrase, story};
 
 /// A service in words.
-pub(super) fn view(service: &Service, all_proxies: usize, clock: Clock) -> ServiceView<'_> {
+pub(super) fn view<'a>(service: &'a Service, incident: &Incident) -> ServiceView<'a> {
+    let (all_proxies, clock) = (incident.audience, incident.clock());
     let (first, last) = (day(service.first), day(service.last));
     ServiceView {
         service,
-        summary: story::summary(service, clock),
+        summary: story::summary(service, incident),
         days: if first == last { first } else { format!("{first} to {last}") },
         seen_by: SeenBy { proxies: service.proxies.len(), of: all_proxies }.to_string(),
         state: state(service, clock),
@@ -43,11 +44,13 @@ fn state(service: &Service, clock: Clock) -> String {
     )
 }
 
-/// What happened to it in one row of a table: failovers, the longest, requests away, errors away, endpoints, seen by.
-fn row(service: &Service, all_proxies: usize) -> [String; 6] {
+/// What happened to it in one row of a table: the time without a healthy endpoint, failovers, the longest, requests
+/// away, errors away, endpoints, seen by.
+fn row(service: &Service, all_proxies: usize) -> [String; 7] {
     let longest = service.failovers.iter().map(|failover| failover.period.total).max();
     let sum = |n: fn(&Failover) -> u64| number(service.failovers.iter().map(n).fold(0, u64::saturating_add));
     [
+        if service.outages.is_empty() { "-".to_owned() } else { duration(service.without_healthy()) },
         number(service.failovers.len() as u64),
         longest.map_or_else(|| "-".to_owned(), duration),
         sum(|failover| failover.requests_away),
@@ -133,13 +136,14 @@ fn failover_sentence(failover: &Failover, all_proxies: usize, clock: Clock) -> S
         of => format!("; seen by {}", SeenBy { proxies: when.proxies, of }),
     };
     format!(
-        "{} {} left {} to {} for {}{}{why}{told}{seen}",
+        "{} {} left {} to {} {}{}{}{why}{told}{seen}",
         if when.began_earlier { "before" } else { "at" },
         clock.time(when.span.from),
         names::locality(&failover.from),
         to.join(", then "),
         period::away_for(std::iter::once(failover)),
         if when.open { " and does still" } else { "" },
+        period::until_restart(std::iter::once(failover)),
     )
 }
 

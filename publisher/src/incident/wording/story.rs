@@ -1,6 +1,6 @@
 //! What the incident was, in a sentence or two.
 
-use filter_core::time::Millis;
+use std::cmp::Reverse;
 
 use crate::incident::model::{Ejection, Endpoint, Failover, Incident, Outage, Service};
 use crate::incident::names;
@@ -29,7 +29,13 @@ pub(super) fn headline(incident: &Incident) -> String {
             }
         };
     };
-    let mut told = summary(first, incident.clock());
+    let (emptied, others): (Vec<&Service>, Vec<&Service>) =
+        others.iter().partition(|service| !service.outages.is_empty());
+    let mut parts = vec![summary(first, incident)];
+    // Nothing is worse, so it comes first where the service that had trouble first was spared it.
+    let at = usize::from(!first.outages.is_empty());
+    parts.splice(at..at, others_emptied(emptied.clone(), incident.clock()));
+    let mut told = parts.join(" ");
     let names: Vec<&str> = others.iter().map(|service| service.name.as_str()).collect();
     match names.as_slice() {
         [] => {}
@@ -39,10 +45,10 @@ pub(super) fn headline(incident: &Incident) -> String {
         }
         many => told.push_str(&format!(" {} more services had trouble too.", many.len())),
     }
-    let open = others.iter().filter(|service| !service.is_over());
+    let open = emptied.iter().chain(&others).filter(|service| !service.is_over());
     let open: Vec<&str> = open.map(|service| service.name.as_str()).take(MOST_SERVICES).collect();
     if !open.is_empty() {
-        told.push_str(&format!(" Not over when the log ended: {}.", open.join(", ")));
+        told.push_str(&format!(" Not over when {}: {}.", end(incident), open.join(", ")));
     }
     if let Some(bypassed) = bypassed {
         told.push_str(&format!(" {bypassed}"));
@@ -53,8 +59,26 @@ pub(super) fn headline(incident: &Incident) -> String {
     told
 }
 
+/// The services that nothing healthy was left of for a time, the longest first, in a sentence; none if there are none.
+fn others_emptied(mut services: Vec<&Service>, clock: Clock) -> Option<String> {
+    services.sort_by_key(|service| Reverse(service.without_healthy()));
+    let more = services.len().saturating_sub(MOST_SERVICES);
+    let told = services.iter().take(MOST_SERVICES).filter_map(|service| {
+        let from = clock.seconds(service.outages.first()?.period.span.from);
+        let still = if service.outages.iter().any(|outage| outage.period.open) { ", not over" } else { "" };
+        let took = duration(service.without_healthy());
+        Some(format!("{} had no healthy endpoint for {took} from {from}{still}", service.name))
+    });
+    let mut told: Vec<String> = told.collect();
+    if more > 0 {
+        told.push(format!("{} had none for a time", count(more as u64, "more service")));
+    }
+    (!told.is_empty()).then(|| format!("{}.", told.join("; ")))
+}
+
 /// What happened to one service, in a sentence or two.
-pub(super) fn summary(service: &Service, clock: Clock) -> String {
+pub(super) fn summary(service: &Service, incident: &Incident) -> String {
+    let clock = incident.clock();
     let failover = service.failovers.iter().max_by_key(|failover| failover.period.total);
     let mut parts = vec![beginning(service, failover, clock)];
     match failover {
@@ -65,22 +89,29 @@ pub(super) fn summary(service: &Service, clock: Clock) -> String {
         parts.push(nothing_healthy(service));
     }
     if !service.is_over() {
-        parts.push("it was not over when the log ended".to_owned());
+        parts.push(format!("it was not over when {}", end(incident)));
     } else if service.open().failing > 0 {
         parts.push("these logs tell no end of it".to_owned());
     }
     format!("{}.", parts.join("; "))
 }
 
+/// What has ended where something has not.
+fn end(incident: &Incident) -> &'static str {
+    if incident.until.is_some() { "the window ended" } else { "the log ended" }
+}
+
 /// How long no endpoint was healthy. What failed then went nowhere, so that no failover counts it.
 fn nothing_healthy(service: &Service) -> String {
-    let nothing: Millis = service.outages.iter().map(|outage| outage.period.total).sum();
     let within = |outage: &Outage| {
         let span = outage.period.span;
         service.failovers.iter().any(|f| f.period.span.from <= span.from && span.to <= f.period.span.to)
     };
     let of_it = if service.outages.iter().all(within) { " of that time" } else { "" };
-    format!("for {}{of_it} no endpoint was healthy: requests then failed and are not counted", duration(nothing))
+    format!(
+        "for {}{of_it} no endpoint was healthy: requests then failed and are not counted",
+        duration(service.without_healthy())
+    )
 }
 
 /// What failed first, and when.
@@ -153,5 +184,6 @@ fn traffic(service: &Service, longest: &Failover) -> String {
         true => format!("; {} away from home", count(errors, "error")),
         false => String::new(),
     };
-    format!("{share} of its traffic went to {}{times} for {took}{told}", localities.join(", then "))
+    let until = period::until_restart(same());
+    format!("{share} of its traffic went to {}{times} {took}{until}{told}", localities.join(", then "))
 }

@@ -43,7 +43,7 @@ pub fn of_event(event: &Event) -> String {
             number("ejected_endpoints"),
             number("endpoints"),
         ),
-        "endpoint_returned" => format!("{endpoint} is back in rotation after {:.1} s", number("ejected_seconds")),
+        "endpoint_returned" => format!("the ejection of {endpoint} is over after {:.1} s", number("ejected_seconds")),
         "endpoint_removed" => format!(
             "{endpoint} left the cluster, or a new host has its address, {:.1} s after it was ejected",
             number("ejected_seconds"),
