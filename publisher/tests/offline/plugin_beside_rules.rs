@@ -41,9 +41,9 @@ fn a_witness_that_no_proxy_of_istio_has_is_told() {
     for right in ["{witness: {}}", "{witness: {cluster: prometheus_stats}}"] {
         assert_eq!(found(&plugin(right)), [""; 0], "{right}");
     }
-    let adds = "---\napiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: admin, namespace: \
-        shop}\nspec:\n  configPatches:\n  - applyTo: CLUSTER\n    match: {context: SIDECAR_OUTBOUND}\n    patch:\n      \
-        operation: ADD\n      value: {name: envoy_admin, type: STATIC}\n";
+    let adds = "---\napiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata:\n  name: admin\n  \
+        namespace: shop\nspec:\n  configPatches:\n  - applyTo: CLUSTER\n    match: {context: SIDECAR_OUTBOUND}\n    \
+        patch:\n      operation: ADD\n      value: {name: envoy_admin, type: STATIC}\n";
     assert_eq!(found(&(plugin("{witness: {cluster: envoy_admin}}") + adds)), [""; 0]);
 }
 

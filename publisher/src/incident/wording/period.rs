@@ -14,8 +14,8 @@ const GAP_MS: Millis = 2_000;
 /// What is open is as long as the log tells of it; a log that ends less than this after the beginning tells nothing.
 const TELLS_NOTHING_MS: Millis = 1_000;
 
-/// How long traffic was away: `for 28.6 s`, or `for 11.8 s within 28.6 s` where requests went away in a part of the time
-/// only.
+/// How long traffic was away: `for 28.6 s`, or `for 11.8 s within 28.6 s` where requests went away in a part of the
+/// time only.
 pub(super) fn away_for<'a>(failovers: impl Iterator<Item = &'a Failover> + Clone) -> String {
     let whole: Millis = failovers.clone().map(|failover| failover.period.total).sum();
     // Of several proxies nothing tells whether their times of serving overlap.
