@@ -139,9 +139,9 @@ fn without<T: Clone>(
 /// Whether the last attempts at the endpoint that failed before `at` overlap, or one of them ended in the millisecond
 /// in which a good one began or ended.
 fn overlap(attempts: &[Attempt], endpoint: &str, at: i64) -> bool {
-    let is_near = |a: &&Attempt| (at - BEFORE_MS..=at + AFTER_MS).contains(&a.ended);
-    let own = attempts.iter().filter(|a| a.kind == Kind::Attempt && a.endpoint == endpoint).filter(is_near);
+    let own = attempts.iter().filter(|a| a.kind == Kind::Attempt && a.endpoint == endpoint);
     let (good, mut failed): (Vec<&Attempt>, Vec<&Attempt>) = own.partition(|a| a.text.starts_with("200 - "));
+    failed.retain(|a| (at - BEFORE_MS..=at + AFTER_MS).contains(&a.ended));
     failed.sort_by_key(|attempt| attempt.ended);
     let last = &failed[failed.len().saturating_sub(LAST)..];
     let meet = |a: &Attempt, b: &Attempt| {
