@@ -19,7 +19,7 @@ pub const APP_PROBERS: &str = "ISTIO_KUBE_APP_PROBERS";
 /// The name of a sidecar's container.
 pub const PROXY_CONTAINER: &str = "istio-proxy";
 
-/// Namespaces whose pods are the mesh's or the system's own, beside the one in which istiod is.
+/// Namespaces whose pods are the mesh's or the system's own: they are never touched.
 pub const SYSTEM_NAMESPACES: [&str; 3] = ["istio-system", "kube-system", "faultline-hot-switch"];
 
 /// The annotation by which a pod opts in: `off`, `report` or `act`.

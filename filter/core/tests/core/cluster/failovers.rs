@@ -3,8 +3,10 @@
 use super::world::{FAR, HOME, NEAR, World, host};
 use filter_core::admin::host_lists::HostStatus;
 use filter_core::cluster;
+use filter_core::cluster::host_totals::Growth;
 use filter_core::endpoint::outcome::DetectorInput;
 use filter_core::event::{EventKind, FailoverCause, FailoverEnd};
+use filter_core::failover::Count;
 use filter_core::locality::{Locality, Tier};
 
 /// Window and `endAfter` of 2 s.
@@ -90,7 +92,7 @@ fn sums_alone_show_it_where_no_attempt_is_seen_by_itself() {
     set_healthy(&mut world, HOME, false);
     world.learn();
     let near = Locality::parse(NEAR);
-    let sums = [(near, filter_core::failover::Count { attempts: 3, errors: 0 })];
+    let sums = [(near, Count { attempts: 3, errors: 0 })];
     let mut told = |since: u64, now: u64| {
         world.now = now;
         let events = world.with(|state, context| {
@@ -343,6 +345,43 @@ fn the_share_at_the_start_is_true_although_sums_reach_back_before_the_trouble() 
     let (route, at) = world.started();
     assert!((0.483..0.583).contains(&route.share), "{}", route.share);
     assert!(at - begun <= 2_000, "{} ms", at - begun);
+}
+
+/// Takes in a list in which the hosts away have got so many requests since the one before.
+fn list(world: &mut World, attempts: u32, have_changed: bool) {
+    world.now += 400;
+    let sums = vec![(Locality::parse(NEAR), Count { attempts, errors: 0 })];
+    let growth = Growth { since: world.now - 400, sums, have_changed, ..Growth::default() };
+    let hosts = world.hosts.clone();
+    let events = world.with(|state, context| cluster::on_host_list(state, &hosts, &growth, context.now, context));
+    world.events.extend(events);
+}
+
+#[test]
+fn envoys_counts_tell_how_many_went_away_unless_they_lack_some() {
+    // The workers' sums are reckoned from a sample: 30 for Envoy's 10.
+    for (have_changed, silent, told) in [(false, 0, 10), (true, 0, 30), (false, 20_000, 30)] {
+        let mut world = World::new(SHORT, HOME, Some(60_000), two_zones());
+        let count = |world: &mut World, at, attempts| {
+            let sums = [(Locality::parse(at), Count { attempts, errors: 0 })];
+            world.with(|state, context| cluster::add_traffic(state, &sums, context.now - 300, context));
+        };
+        count(&mut world, HOME, 9);
+        list(&mut world, 0, false);
+        world.hosts[..2].iter_mut().for_each(|host| host.ejected = true);
+        list(&mut world, 0, false);
+        world.request(2, DetectorInput::answered(200));
+        assert_eq!(world.failovers(), ["failover_started"]);
+        list(&mut world, 10, have_changed);
+        world.now += silent;
+        count(&mut world, NEAR, 30);
+        world.hosts[..2].iter_mut().for_each(|host| host.ejected = false);
+        for _ in 0..20 {
+            list(&mut world, 0, false);
+        }
+        let EventKind::FailoverEnded { requests_away, .. } = world.ended().0 else { panic!("no end") };
+        assert_eq!(*requests_away, told, "hosts changed: {have_changed}, no list for {silent} ms");
+    }
 }
 
 #[test]
