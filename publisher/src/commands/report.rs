@@ -87,13 +87,19 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     // A malformed time is refused before hours of log are read.
     let since = args.since.as_deref().map(Limit::read).transpose()?;
     let until = args.until.as_deref().map(Limit::read).transpose()?;
-    let (mut input, fleet) = match args.engine.asked(since.as_ref(), until.as_ref())? {
+    let asked = args.engine.asked(since.as_ref(), until.as_ref())?;
+    let of_question = asked.as_ref().map(|asked| (asked.question.from, asked.question.to));
+    let (mut input, fleet) = match asked {
         Some(asked) => of_engine(asked, args.most).await?,
         None => (of_files(&args.files)?, None),
     };
     let all = input.records.len();
     let day = input.records.first().map(|record| record.event.at).unwrap_or_default();
-    let (since, until) = (since.map(|limit| limit.on(day)), until.map(|limit| limit.on(day)));
+    let (since, until) = match of_question {
+        // No event is newer than now.
+        Some((since, to)) => (Some(since), until.map(|_| to)),
+        None => (since.map(|limit| limit.on(day)), until.map(|limit| limit.on(day))),
+    };
     if since.zip(until).is_some_and(|(since, until)| since >= until) {
         let [since, until] = [since, until].map(|at| rfc3339(at.unwrap_or_default()));
         return Err(WrongUsage(anyhow!("--since {since} is not before --until {until}")).into());
@@ -150,6 +156,12 @@ fn of_files(files: &[PathBuf]) -> anyhow::Result<Input> {
 async fn of_engine(asked: Asked, most: u64) -> anyhow::Result<(Input, Option<Fleet>)> {
     let counted = asked.engine.count(&asked.question).await?;
     if counted <= most {
+        // What was going on when that time begins began before.
+        let longer = asked.question.with_hour_before();
+        let of_longer = asked.engine.count(&longer).await?;
+        if of_longer <= most {
+            return Ok((pulled(&Asked { question: longer, ..asked }, of_longer).await?, None));
+        }
         return Ok((pulled(&asked, counted).await?, None));
     }
     let (fleet, sample) = asked.engine.numbers(&asked.question).await.with_context(|| {

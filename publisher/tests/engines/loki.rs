@@ -54,7 +54,8 @@ fn pages_are_read_to_the_end_and_nothing_twice() {
     assert!(asked.iter().all(|asked| asked.header("x-scope-orgid") == "a|b"));
     assert!(asked.iter().all(|asked| asked.parameter("query").contains(r#"{app="x"} |~"#)), "{asked:?}");
     // The server said how much it allows, and was asked for that from then on.
-    let limits: Vec<String> = asked.iter().skip(1).map(|asked| asked.parameter("limit")).collect();
+    let limits: Vec<String> =
+        asked.iter().map(|asked| asked.parameter("limit")).filter(|limit| !limit.is_empty()).collect();
     assert_eq!((limits[0].as_str(), limits[1].as_str()), ("5000", "100"));
     assert!(limits.len() >= 5, "{limits:?}");
 }
@@ -78,4 +79,15 @@ fn an_answer_with_a_warning_is_refused() {
 fn of_too_many_events_no_part_is_told() {
     let words = ["there are 319 events", "--most 319", "500 series", "cannot count proxies"];
     report(&stub(fleet::lines(40), 100), &["--most", "100"]).fails_with(&words);
+}
+
+#[test]
+fn what_began_in_the_hour_before_is_told_as_already_going_on() {
+    let stub = stub(fleet::lines(40), 5000);
+    let logs = format!("loki+http://{}", stub.host);
+    let within = ["--since", "2026-11-20T12:02:00Z", "--until", "2026-11-20T12:30:00Z"];
+    let ran = run(Path::new("."), &[&["report", "--logs", &logs][..], &within].concat()).exits(0);
+    let told = ran.stdout;
+    assert!(told.contains("Already going on when the window begins"), "{told}");
+    assert!(told.contains("since 12:00:00"), "{told}");
 }

@@ -78,7 +78,7 @@ fn restarted(gap: &Gap) -> String {
 fn missing_beginnings(gap: &Gap) -> String {
     let Gap::MissingBeginnings { things, failovers, since, told_after } = gap else { return String::new() };
     let why = match since {
-        Some(since) => format!("--since leaves out what was before {}", rfc3339(*since)),
+        Some(since) => format!("what was before {} was not read", rfc3339(*since)),
         None => "the log begins later, or lines are missing".to_owned(),
     };
     // The log does not have the configuration.
