@@ -78,7 +78,8 @@ impl EngineOptions {
         let file = self.logs_credentials.as_deref();
         let access = Access::new(file, &variable, self.tenant.clone(), output::on_exchange())?;
         let now = now();
-        let to = until.map_or(now, |limit| limit.on(now));
+        // Nothing is known of what is to come.
+        let to = until.map_or(now, |limit| limit.on(now)).min(now);
         let from = since.map_or(to.saturating_sub(HOUR_MS), |limit| limit.on(now));
         if from >= to {
             let why = anyhow!("--since {} is not before --until {}", rfc3339(from), rfc3339(to));

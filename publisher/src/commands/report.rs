@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use filter_core::time::rfc3339;
+use filter_core::time::{Millis, rfc3339};
 use wildmatch::WildMatch;
 
 use crate::commands::engine_options::{Asked, EngineOptions};
@@ -123,7 +123,7 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<Outcome> {
     match format {
         Format::Json => output::json(&json::report(&view, fleet, details))?,
         Format::Text if input.records.is_empty() && incident.services.is_empty() => {
-            output::result(&nothing(&input, &incident.gaps, all))?
+            output::result(&nothing(&input, &incident.gaps, all, of_question))?
         }
         Format::Text => {
             let paint = Paint::new(output::takes_colours());
@@ -157,11 +157,7 @@ async fn of_engine(asked: Asked, most: u64) -> anyhow::Result<(Input, Option<Fle
     let counted = asked.engine.count(&asked.question).await?;
     if counted <= most {
         // What was going on when that time begins began before.
-        let longer = asked.question.with_hour_before();
-        let of_longer = asked.engine.count(&longer).await?;
-        if of_longer <= most {
-            return Ok((pulled(&Asked { question: longer, ..asked }, of_longer).await?, None));
-        }
+        let (asked, counted) = with_hour_before(asked, counted, most).await;
         return Ok((pulled(&asked, counted).await?, None));
     }
     let (fleet, sample) = asked.engine.numbers(&asked.question).await.with_context(|| {
@@ -176,6 +172,25 @@ async fn of_engine(asked: Asked, most: u64) -> anyhow::Result<(Input, Option<Fle
     Ok((pulled(&sample, counted).await?, Some(fleet)))
 }
 
+/// The question from an hour earlier on, as what was going on when its time begins began before, and how many records
+/// that are. Where they are too many or cannot be counted, as where an engine answers for a limited time only, it is
+/// said, and the question stays as it is.
+async fn with_hour_before(asked: Asked, counted: u64, most: u64) -> (Asked, u64) {
+    let longer = asked.question.with_hour_before();
+    let why = match asked.engine.count(&longer).await {
+        Ok(of_longer) if of_longer <= most => return (Asked { question: longer, ..asked }, of_longer),
+        Ok(of_longer) => {
+            format!("with it there are {}, and --most is {most}", count(of_longer, "event"))
+        }
+        Err(error) => format!("{error:#}"),
+    };
+    output::note(&format!(
+        "the hour before was not read, so what was going on at {} may not be told: {why}",
+        rfc3339(asked.question.from)
+    ));
+    (asked, counted)
+}
+
 /// All that an engine has, which counted so many records.
 async fn pulled(asked: &Asked, counted: u64) -> anyhow::Result<Input> {
     let name = asked.shown.clone();
@@ -183,9 +198,11 @@ async fn pulled(asked: &Asked, counted: u64) -> anyhow::Result<Input> {
         let mut reading = Reading::default();
         reading.add(Path::new(&name), bytes).map(|()| reading.finish())
     });
-    let input = Input { is_of_engine: true, since: Some(asked.question.from), ..input.await?? };
+    let input = input.await??;
     asked.must_be_all(input.counts.lines, counted)?;
-    Ok(input)
+    // What is not over then was seen going on until then, however long ago the last event was.
+    let (since, ends) = (Some(asked.question.from), Some(asked.question.to));
+    Ok(Input { is_of_engine: true, since, ends, ..input })
 }
 
 /// Leaves only the events of the clusters that were asked for.
@@ -202,10 +219,18 @@ fn leave(input: &mut Input, cluster: Option<&str>) {
     });
 }
 
-/// The text for a log of which no event is left.
-fn nothing(input: &Input, gaps: &[Gap], all: usize) -> String {
+/// The text for a log of which no event is left; an engine was asked about a time of its own.
+fn nothing(input: &Input, gaps: &[Gap], all: usize, of_question: Option<(Millis, Millis)>) -> String {
     if all == 0 {
         return gaps::no_events(input.counts.lines, gaps);
+    }
+    if let Some((since, to)) = of_question {
+        let [since, to] = [since, to].map(rfc3339);
+        let read = count(all as u64, "event");
+        return format!(
+            "no faultline events from {since} to {to} of what was asked for, and nothing that went on then; {read} in \
+             what was read, the hour before with it"
+        );
     }
     let lines = count(input.counts.lines, "line");
     format!("no faultline events in {lines} that --since, --until and --cluster leave; without them there are {all}")

@@ -91,3 +91,25 @@ fn what_began_in_the_hour_before_is_told_as_already_going_on() {
     assert!(told.contains("Already going on when the window begins"), "{told}");
     assert!(told.contains("since 12:00:00"), "{told}");
 }
+
+#[test]
+fn an_engine_that_refuses_the_hour_before_or_has_too_much_of_it_is_asked_without() {
+    let lines = fleet::lines(40);
+    let stub = Stub::answering(move |asked| {
+        let query = asked.parameter("query");
+        // The asked time has 35 minutes, and it counts over no more.
+        if query.contains("count_over_time") && !query.contains("[2100000ms]") && !query.contains("[2100s]") {
+            return (400, "the query time range exceeds the limit".to_owned());
+        }
+        if asked.target.starts_with("GET /loki/api/v1/query?") {
+            let result = json!([{"metric": {}, "value": [0.0, lines.len().to_string()]}]);
+            return (200, json!({"status": "success", "data": {"resultType": "vector", "result": result}}).to_string());
+        }
+        page(&lines, 5000, asked)
+    });
+    let ran = report(&stub, &[]).exits(0);
+    assert!(ran.stderr.contains("the hour before was not read"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("exceeds the limit"), "{}", ran.stderr);
+    let told = ran.json();
+    assert_eq!((&told["proxyCount"], &told["logEnds"]), (&40.into(), &"2026-11-20T12:30:00.000Z".into()));
+}
