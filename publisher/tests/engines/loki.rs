@@ -92,24 +92,58 @@ fn what_began_in_the_hour_before_is_told_as_already_going_on() {
     assert!(told.contains("since 12:00:00"), "{told}");
 }
 
+/// How many records a question counts: `asked` in the 35 minutes of [`RANGE`], `longer` in any other time.
+fn counting(lines: Vec<Line>, asked_has: usize, longer: Result<usize, &'static str>) -> Stub {
+    Stub::answering(move |asked| {
+        if !asked.target.starts_with("GET /loki/api/v1/query?") {
+            return page(&lines, 5000, asked);
+        }
+        let is_longer = !asked.parameter("query").contains("[2100000ms]");
+        let counted = match longer {
+            Err(refusal) if is_longer => return (400, refusal.to_owned()),
+            Ok(of_longer) if is_longer => of_longer,
+            _ => asked_has,
+        };
+        let result = json!([{"metric": {}, "value": [0.0, counted.to_string()]}]);
+        (200, json!({"status": "success", "data": {"resultType": "vector", "result": result}}).to_string())
+    })
+}
+
 #[test]
 fn an_engine_that_refuses_the_hour_before_or_has_too_much_of_it_is_asked_without() {
-    let lines = fleet::lines(40);
-    let stub = Stub::answering(move |asked| {
-        let query = asked.parameter("query");
-        // The asked time has 35 minutes, and it counts over no more.
-        if query.contains("count_over_time") && !query.contains("[2100000ms]") && !query.contains("[2100s]") {
-            return (400, "the query time range exceeds the limit".to_owned());
-        }
-        if asked.target.starts_with("GET /loki/api/v1/query?") {
-            let result = json!([{"metric": {}, "value": [0.0, lines.len().to_string()]}]);
-            return (200, json!({"status": "success", "data": {"resultType": "vector", "result": result}}).to_string());
-        }
-        page(&lines, 5000, asked)
-    });
-    let ran = report(&stub, &[]).exits(0);
-    assert!(ran.stderr.contains("the hour before was not read"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("exceeds the limit"), "{}", ran.stderr);
-    let told = ran.json();
-    assert_eq!((&told["proxyCount"], &told["logEnds"]), (&40.into(), &"2026-11-20T12:30:00.000Z".into()));
+    for (longer, why) in [(Err("the time range exceeds the limit"), "exceeds the limit"), (Ok(400), "are 400 events")] {
+        let stub = counting(fleet::lines(40), 319, longer);
+        let ran = report(&stub, &["--most", "350"]).exits(0);
+        assert!(ran.stderr.contains("the hour before was not read"), "{}", ran.stderr);
+        assert!(ran.stderr.contains(why), "{}", ran.stderr);
+        let told = ran.json();
+        assert_eq!((&told["proxyCount"], &told["logEnds"]), (&40.into(), &"2026-11-20T12:30:00.000Z".into()));
+    }
+}
+
+#[test]
+fn what_was_read_of_the_hour_before_is_no_event_of_the_time_that_was_asked_for() {
+    // All but what the last proxy's failover left open is over by then.
+    let lines = || fleet::lines(40).into_iter().filter(|line| line.pod != "front-19").collect();
+    let stub = stub(lines(), 5000);
+    let logs = format!("loki+http://{}", stub.host);
+    let within = ["--since", "2026-11-20T12:10:00Z", "--until", "2026-11-20T12:30:00Z"];
+    let told = run(Path::new("."), &[&["report", "--logs", &logs][..], &within].concat()).exits(0).stdout;
+    assert!(told.contains("no faultline events from 2026-11-20T12:10:00.000Z to 2026-11-20T12:30:00.000Z"), "{told}");
+    assert!(told.contains("nothing that went on then; 304 events in what was read"), "{told}");
+}
+
+#[test]
+fn nothing_is_asked_of_what_is_to_come() {
+    let stub = stub(fleet::lines(1), 5000);
+    let logs = format!("loki+http://{}", stub.host);
+    let within = ["--since", "2026-11-20T11:55:00Z", "--until", "2226-01-01T00:00:00Z"];
+    run(Path::new("."), &[&["report", "--logs", &logs][..], &within].concat()).exits(0);
+    let ends: Vec<String> =
+        stub.asked().iter().map(|asked| asked.parameter("end")).filter(|end| !end.is_empty()).collect();
+    // In nanoseconds; the first of January 2226.
+    assert!(
+        !ends.is_empty() && ends.iter().all(|end| end.parse::<u64>().unwrap() < 8_078_659_200_000_000_000),
+        "{ends:?}"
+    );
 }
